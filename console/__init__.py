@@ -1,0 +1,1 @@
+"""For people: the `relais` command line and the private HTTP port."""

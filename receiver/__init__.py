@@ -1,0 +1,1 @@
+"""Machines in: HTTP -> verified -> typed Events -> the mailroom."""

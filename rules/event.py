@@ -1,0 +1,113 @@
+"""What happened, in CloudEvents' words and our own vocabulary of types.
+
+Comes in: what a source adapter read from a verified request. Goes out: a record for the mailroom, and back.
+Never reads a clock, never talks to anybody.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+#: Reads `data` out of a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
+Reader = Callable[[str, str, bytes], Mapping[str, Any]]
+
+
+class EventDamaged(Exception):
+    """A record in the store is no event; `record` keeps what was there."""
+
+    def __init__(self, why: str, record: bytes) -> None:
+        super().__init__(why)
+        self.record = record
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened at a platform. `body` and `data` are personal data; the rest of the code treats them so."""
+
+    #: Ours. From source, sender's message id and position in the batch where the platform names its messages, else random;
+    #: the same message sent twice therefore has the same id.
+    id: str
+    #: The name of the source in the book (`sd_nord`), and its kind (`seminardesk`).
+    source: str
+    kind: str
+    #: Our own dotted vocabulary, the same whoever sends: `booking.created`.
+    type: str
+    #: When the receiver took it, RFC 3339 in UTC with milliseconds.
+    received_at: str
+    #: The vendor's body (of a batch: this item's), unchanged, as JSON bytes.
+    body: bytes
+    #: Ours: one model per type, as plain JSON values (instants are RFC 3339 texts, money is a number).
+    data: Mapping[str, Any] = field(default_factory=dict)
+    #: What must stay in order: the person, as the strongest identity the body gives (`email:eva@example.org`,
+    #: `seminardesk:profile:4711`), else the entity. None: nothing orders it.
+    order_key: str | None = None
+    #: The thing the event is about, in the vendor's words: `booking/9001`.
+    subject: str | None = None
+    #: When it happened, if the platform says so, RFC 3339.
+    time: str | None = None
+    #: The platform's own message id, and the position in its batch.
+    sender_id: str | None = None
+    position: int = 0
+    traceparent: str | None = None
+    #: Every identity found in it, normalised, in the form of `order_key`. Stored as keyed hashes only.
+    identities: tuple[str, ...] = ()
+    #: Milliseconds that the payload outlives its settling (`retain:` of the source).
+    retain: int = 0
+
+    @cached_property
+    def raw(self) -> Any:
+        """The vendor's body, parsed."""
+        return json.loads(self.body)
+
+    def encode(self, identity_hashes: tuple[str, ...] = ()) -> bytes:
+        """Return the record that the mailroom keeps: one line of JSON, then the vendor's body as it came.
+
+        `data` is not in it: it is read from the body again when the event is routed, so that nothing is stored twice.
+        """
+        head: dict[str, Any] = {
+            "id": self.id,
+            "source": self.source,
+            "kind": self.kind,
+            "type": self.type,
+            "at": self.received_at,
+        }
+        for name, value in (
+            ("key", self.order_key),
+            ("subject", self.subject),
+            ("time", self.time),
+            ("sender", self.sender_id),
+            ("pos", self.position),
+            ("trace", self.traceparent),
+            ("who", identity_hashes),
+            ("retain", self.retain),
+        ):
+            if value:
+                head[name] = value
+        return json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" + self.body
+
+
+def decode(record: bytes, read: Reader) -> Event:
+    """Return the event of a record; `read` derives `data` from the body. Raises EventDamaged."""
+    try:
+        line, body = record.split(b"\n", 1)
+        head = json.loads(line)
+        return Event(
+            id=head["id"],
+            source=head["source"],
+            kind=head["kind"],
+            type=head["type"],
+            received_at=head["at"],
+            body=body,
+            data=read(head["kind"], head["type"], body),
+            order_key=head.get("key"),
+            subject=head.get("subject"),
+            time=head.get("time"),
+            sender_id=head.get("sender"),
+            position=head.get("pos", 0),
+            traceparent=head.get("trace"),
+            retain=head.get("retain", 0),
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        raise EventDamaged(f"not an event record: {exc.__class__.__name__}", record) from exc

@@ -1,0 +1,1 @@
+"""Stand-ins for the vendors' APIs, each behaving as its documentation says."""

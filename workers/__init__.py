@@ -1,0 +1,1 @@
+"""Machines out: the mailroom -> rules -> destinations."""
