@@ -1,0 +1,51 @@
+"""How the rules fail, in their own words.
+
+RulesError
+  BookRefused    a book has errors and does not count; carries every problem found
+  ValueFailed    a value of an action could not be made for this event
+  SecretMissing  a reference such as `${CRM_TOKEN}` leads nowhere
+
+Never puts a value into a text: values are personal data or secrets, and texts end up in logs.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rules.problem import Problem
+
+
+class RulesError(Exception):
+    """Anything that goes wrong in `rules`."""
+
+
+class BookRefused(RulesError):
+    """A book has errors, so it does not count; the one in force stays."""
+
+    def __init__(self, problems: "Sequence[Problem]") -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        errors = [problem for problem in self.problems if problem.severity == "error"]
+        first = str(errors[0]) if errors else "no reason given"
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        super().__init__(first + more)
+
+
+class ValueFailed(RulesError):
+    """A value could not be made: which argument or path, and why. Not a transient matter: another try fails again."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}" if path else why)
+        #: Where: `email` or `customer.name` of an action, or the path in the event that was missing.
+        self.path = path
+        #: Why, without any value.
+        self.why = why
+
+
+class SecretMissing(RulesError):
+    """A reference to a secret leads nowhere; `name` is the variable or file that is missing."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the secret {name} is not set: set the environment variable {name}, or mount a file of that name"
+        )
+        self.name = name

@@ -1,0 +1,111 @@
+"""Something in a book that is wrong or doubtful: where, what, and how to mend it.
+
+Comes in: findings of the loader and the checks. Goes out: one line for people, JSON, SARIF or annotations for machines.
+Never shows a secret.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One finding of the check."""
+
+    #: Name of the file inside the book; line and column count from 1.
+    file: str
+    line: int
+    column: int
+    #: What is wrong, in one sentence.
+    text: str
+    #: What to do about it; empty where the text says it already.
+    mend: str = ""
+    #: A short code that never changes: `unknown_action`.
+    code: str = "wrong"
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        """Return it on one line, as compilers do, so that editors can jump to it."""
+        mark = "" if self.severity == "error" else "warning: "
+        return f"{self.file}:{self.line}:{self.column} {mark}{self.text}" + (f"; {self.mend}" if self.mend else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """Return the mend for a word that is not known: the nearest one, else what there is."""
+    words = sorted(known)
+    near = get_close_matches(word, words, n=1, cutoff=0.6)
+    if not near:
+        lower = {each.lower(): each for each in words}
+        near = [lower[word.lower()]] if word.lower() in lower else []
+    if near:
+        return f'did you mean "{near[0]}"?'
+    if otherwise:
+        return otherwise
+    if not words:
+        return ""
+    return "there is " + listed(words)
+
+
+def listed(words: Sequence[str], most: int = 12) -> str:
+    """Return the words separated by commas, at most so many."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def as_annotations(problems: Iterable[Problem], folder: str = "") -> str:
+    """Return GitHub's annotation commands, one a line."""
+    prefix = f"{folder.rstrip('/')}/" if folder else ""
+    return "\n".join(
+        f"::{problem.severity} file={_escaped(prefix + problem.file)},line={problem.line},col={problem.column},"
+        f"title={_escaped(problem.code)}::{_escaped(problem.text + ('; ' + problem.mend if problem.mend else ''))}"
+        for problem in problems
+    )
+
+
+def as_sarif(problems: Iterable[Problem], folder: str = "") -> str:
+    """Return a SARIF 2.1.0 log."""
+    prefix = f"{folder.rstrip('/')}/" if folder else ""
+    found = list(problems)
+    results: list[Mapping[str, Any]] = [
+        {
+            "ruleId": problem.code,
+            "level": problem.severity,
+            "message": {"text": problem.text + (f"; {problem.mend}" if problem.mend else "")},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": prefix + problem.file},
+                        "region": {"startLine": problem.line, "startColumn": problem.column},
+                    }
+                }
+            ],
+        }
+        for problem in found
+    ]
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {"name": "relais", "rules": [{"id": code} for code in sorted({p.code for p in found})]}
+                },
+                "results": results,
+            }
+        ],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=False)
+
+
+def _escaped(text: str) -> str:
+    """Return text for an annotation command, in which %, line ends, colons and commas have a meaning."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
