@@ -1,0 +1,215 @@
+"""A booking: who books which seminar dates for which guests, and what it costs.
+
+The platform sends no sum and no invoice lines: both are derived here from guests and items. Canceled guests and items
+cost nothing.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rules.nouns.noun import (
+    ExternalReference,
+    Instant,
+    Key,
+    Label,
+    Money,
+    Noun,
+    NumericId,
+    ObjectInfo,
+    Ratio,
+    Reference,
+    Texts,
+    Word,
+    derived,
+    lower,
+)
+
+Status = Annotated[Literal["pending", "confirmed", "wait_list", "canceled", "wait_list_canceled", "no_show"], lower]
+
+#: Nobody pays for these.
+CANCELED = frozenset({"canceled", "wait_list_canceled"})
+
+
+class TaxRate(Noun):
+    """A tax rate as a share of 1."""
+
+    #: 0.19 is 19 %.
+    value: Ratio | None = None
+    name: str | None = None
+
+
+class ItemType(Noun):
+    """What kind of thing is paid for."""
+
+    #: event, accommodation, meals, misc, rent, credit, payment_fee
+    type: Word | None = None
+    logical_type: Word | None = None
+
+
+class Item(Noun):
+    """One thing that a guest pays for."""
+
+    id: Key | None = None
+    type: ItemType | None = None
+    status: Status | None = None
+    begin: Instant | None = None
+    end: Instant | None = None
+    text: str | None = None
+    price_list: Reference | None = None
+    #: By price list, for one piece.
+    calculated_price: Money | None = None
+    #: Set by a person instead of the calculated one.
+    actual_price: Money | None = None
+    tax_rate: TaxRate | None = None
+    quantity: Ratio | None = None
+
+    @property
+    def price(self) -> Decimal:
+        """What one piece costs: the price set by a person, else the calculated one."""
+        if self.actual_price is not None:
+            return self.actual_price
+        return self.calculated_price if self.calculated_price is not None else Decimal("0.00")
+
+
+class Person(Noun):
+    """The one who comes: a known profile or just a name."""
+
+    profile: Reference | None = None
+    name: str | None = None
+    age: int | None = None
+    gender: Word | None = None
+
+
+class GuestType(Noun):
+    """In which role a guest comes."""
+
+    id: Key | None = None
+    name: str | None = None
+    #: participant, facilitator, assistant, companion
+    type: Word | None = None
+
+
+class Guest(Noun):
+    """One guest at one seminar date."""
+
+    id: NumericId | None = None
+    seminar_date: Reference | None = None
+    seminar: Reference | None = None
+    guest: Person | None = None
+    status: Status | None = None
+    guest_type: GuestType | None = None
+    price_level: Reference | None = None
+    remarks: str | None = None
+    special_requests: list[Reference] | None = None
+    #: online, on_site
+    attendance_type: Word | None = None
+    items: list[Item] | None = None
+    begin: Instant | None = None
+    end: Instant | None = None
+    voucher_code: str | None = None
+
+
+class Line(Noun):
+    """A line for an invoice."""
+
+    text: str
+    quantity: Ratio
+    unit_price: Money
+    #: As a share of 1; null where the platform names none.
+    tax_rate: Ratio | None = None
+
+
+class PaymentMethod(Noun):
+    """How a payment is made."""
+
+    id: Key | None = None
+    code: str | None = None
+    name: str | None = None
+
+
+class Payment(Noun):
+    """Money that came in or went back."""
+
+    id: Key | None = None
+    amount: Money | None = None
+    method: PaymentMethod | None = None
+    date: Instant | None = None
+    remarks: str | None = None
+
+
+def lines(guests: list[Guest]) -> list[Line]:
+    """Return what is to be paid, in the order of guests and items."""
+    return [
+        Line(
+            text=item.text or _name(guest.seminar_date) or _name(guest.seminar) or "Booking",
+            quantity=Decimal(1) if item.quantity is None else item.quantity,
+            unit_price=item.price,
+            tax_rate=item.tax_rate.value if item.tax_rate else None,
+        )
+        for guest in guests
+        if guest.status not in CANCELED
+        for item in guest.items or ()
+        if item.status not in CANCELED
+    ]
+
+
+def _name(reference: Reference | None) -> str | None:
+    return reference.name if reference else None
+
+
+def total(of: list[Line]) -> Decimal:
+    """Return the sum of lines."""
+    return sum((line.quantity * line.unit_price for line in of), Decimal(0)).quantize(Decimal("0.01"))
+
+
+class BookingDeleted(Noun):
+    """A booking that is gone; often only its id is told."""
+
+    id: NumericId
+    status: Status | None = None
+    #: Who booked: name and profile, never an address. `look_up` finds the person.
+    booker: Reference | None = None
+    guests: list[Guest] | None = None
+    #: Derived: the sum of `lines`.
+    total: Money | None = None
+    #: Derived from guests and items.
+    lines: list[Line] | None = None
+    reference_numbers: Texts | None = None
+    external_references: list[ExternalReference] | None = None
+    external_identifier: str | None = None
+    voucher_code: str | None = None
+    marker: str | None = None
+    labels: list[Label] | None = None
+    payment_method: PaymentMethod | None = None
+    payments: list[Payment] | None = None
+    online_payment_status: Word | None = None
+    open_balance: Money | None = None
+    number_of_invoices: int | None = None
+    external_remarks: str | None = None
+    internal_remarks: str | None = None
+    object_info: ObjectInfo | None = None
+
+    @model_validator(mode="after")
+    def _count(self) -> Self:
+        if self.guests is not None:
+            guests = self.guests
+            derived(self, lines=lambda: lines(guests))
+            derived(self, total=lambda: total(self.lines or []))
+        return self
+
+
+class Booking(BookingDeleted):
+    """A booking as it stands now."""
+
+    status: Status
+    booker: Reference
+    guests: Annotated[list[Guest], Field(min_length=1)]
+
+
+TYPES: dict[str, type[Noun]] = {
+    "booking.created": Booking,
+    "booking.status_changed": Booking,
+    "booking.deleted": BookingDeleted,
+}

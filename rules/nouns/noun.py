@@ -1,0 +1,246 @@
+"""What all nouns have in common: how a field may be spelled, how times, money, ids and choices are read.
+
+Comes in: a vendor's values, as parsed JSON or form text. Goes out: one shape, the same whoever sends. Never guesses:
+what does not fit is an error with the field's path and without the value.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+)
+from pydantic.alias_generators import to_camel, to_pascal
+
+#: An address of more than 254 characters cannot be delivered to (RFC 5321).
+EMAIL_MAX = 254
+#: Money has two decimals in every currency that the platforms know.
+CENT = Decimal("0.01")
+
+
+class Noun(BaseModel):
+    """A record of our vocabulary. Fields that the vendor did not send stay unset; unknown ones are kept."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        # Personal data: an error names the field, never the value.
+        hide_input_in_errors=True,
+        # `first_name` is found as `firstName` and `FirstName` too; errors and dumps say `first_name`.
+        alias_generator=AliasGenerator(validation_alias=lambda name: AliasChoices(to_camel(name), to_pascal(name))),
+        validate_by_name=True,
+        validate_by_alias=True,
+        loc_by_alias=False,
+        # A postcode or a customer number may come as a number; it is text all the same.
+        coerce_numbers_to_str=True,
+    )
+
+    def data(self) -> dict[str, Any]:
+        """Return the plain JSON values that rules see: what was sent and what was derived, nothing else."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return an instant as we write it everywhere: UTC, milliseconds, Z."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _cents(amount: Decimal) -> Decimal:
+    # A price beyond this is no price, and its cents could not be counted exactly.
+    if abs(amount) >= Decimal(10) ** 15:
+        raise ValueError("is too large for an amount of money")
+    return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _day(value: Any) -> Any:
+    """Cut the time off: birthdays come as `1990-05-17` and as `1990-05-17T00:00:00`."""
+    return value[:10] if isinstance(value, str) and len(value) > 10 and value[10] in "T " else value
+
+
+def _email(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.strip().lower() or None
+
+
+def _looks_like_an_address(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    if not (at and local and domain) or "@" in local or any(sign.isspace() for sign in value):
+        raise ValueError("is no e-mail address")
+    return value
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("is true or false where an id belongs")
+    return value
+
+
+def _key(value: Any) -> Any:
+    value = _no_bool(value)
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19 else value
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    return value
+
+
+#: What people and programs write for yes and no, in the languages of the platforms.
+YES = frozenset({"ja", "j", "yes", "y", "oui", "true", "wahr", "1", "on", "x"})
+NO = frozenset({"nein", "n", "no", "non", "false", "falsch", "0", "off"})
+
+
+def _yes_or_no(value: Any) -> Any:
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in YES:
+            return True
+        if word in NO:
+            return False
+        if not word:
+            return None
+    return value
+
+
+def _localized(value: Any) -> Any:
+    """Turn `[{"language": "DE", "value": "Yoga"}]` into `{"de": "Yoga"}`; plain text has no language (`und`)."""
+    if isinstance(value, str):
+        return {"und": value}
+    if isinstance(value, list):
+        texts: dict[str, Any] = {}
+        for entry in value:
+            if not isinstance(entry, dict) or not isinstance(entry.get("language"), str):
+                raise ValueError("needs a language in each entry")
+            if entry.get("value") is not None:
+                texts[entry["language"].lower()] = entry["value"]
+        return texts
+    return value
+
+
+#: A moment. Read from epoch milliseconds (number or text) and from ISO 8601; without a zone it counts as UTC.
+Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(rfc3339, return_type=str, when_used="json")]
+#: A calendar day.
+Day = Annotated[date, BeforeValidator(_day)]
+#: An amount of money, two decimals; a JSON number in `data`.
+Money = Annotated[
+    Decimal,
+    AfterValidator(_cents),
+    PlainSerializer(float, return_type=float, when_used="json"),
+]
+#: A share or a count that may have decimals: a tax rate of 0.19, a quantity of 1.5.
+Ratio = Annotated[
+    Decimal,
+    Field(gt=-1_000_000_000, lt=1_000_000_000),
+    PlainSerializer(float, return_type=float, when_used="json"),
+]
+#: A number that names something; platforms send it as number and, in deletions, as text.
+NumericId = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**63)]
+#: An id of unknown make: digits become a number, all else stays text.
+Key = Annotated[
+    Annotated[int, Field(ge=0, lt=2**63)] | Annotated[str, Field(min_length=1, max_length=255)], BeforeValidator(_key)
+]
+#: An address, trimmed and in lower case. The empty text counts as null.
+Email = Annotated[str, AfterValidator(_looks_like_an_address), Field(max_length=EMAIL_MAX)]
+OptionalEmail = Annotated[Email | None, BeforeValidator(_email)]
+RequiredEmail = Annotated[Email, BeforeValidator(_email)]
+#: An open set of words, in lower case whatever the vendor shouts.
+Word = Annotated[str, BeforeValidator(_lower)]
+#: Yes or no in a person's words (`ja`, `nein`); the empty text counts as null.
+YesNo = Annotated[bool | None, BeforeValidator(_yes_or_no)]
+#: Texts by language, in lower case: `data.title.de`.
+Localized = Annotated[dict[str, str], BeforeValidator(_localized)]
+#: One text or several; always a list.
+Texts = Annotated[list[str], BeforeValidator(_texts)]
+
+#: For closed sets: `Annotated[Literal["open", "closed"], lower]`.
+lower = BeforeValidator(_lower)
+
+
+def derived(model: Noun, **fields: Callable[[], Any]) -> None:
+    """Set the fields that the vendor left out."""
+    for name, derive in fields.items():
+        if name not in model.model_fields_set:
+            setattr(model, name, derive())
+
+
+class Reference(Noun):
+    """A pointer to something else on the platform."""
+
+    id: Key
+    name: str | None = None
+
+
+class ExternalReference(Noun):
+    """The id that another system has for the same thing."""
+
+    id: Key | None = None
+    system: Reference | None = None
+    external_id: str | None = None
+    url: str | None = None
+
+
+class ObjectInfo(Noun):
+    """When a record was made and changed."""
+
+    created_at: Instant | None = None
+    changed_at: Instant | None = None
+
+
+class LabelGroupReference(Noun):
+    """The group that a label belongs to."""
+
+    id: Key | None = None
+    name: str | None = None
+
+
+class Label(Noun):
+    """A tag that people put on a seminar, a profile or a booking."""
+
+    id: Key | None = None
+    abbreviation: str | None = None
+    name: str | None = None
+    description: str | None = None
+    picture_url: str | None = None
+    label_group: LabelGroupReference | None = None
+
+
+class Country(Noun):
+    """A country in an address."""
+
+    #: ISO 3166, two letters.
+    code: str | None = None
+    name: str | None = None
+    localized_name: str | None = None
+
+
+class Address(Noun):
+    """Where somebody lives or wants the bill."""
+
+    #: Set in billing addresses only.
+    name: str | None = None
+    email: str | None = None
+    care_of: str | None = None
+    street_address: str | None = None
+    street_address2: str | None = None
+    zip_code: str | None = None
+    city: str | None = None
+    province: str | None = None
+    country: Country | None = None
