@@ -1,1 +1,1 @@
-"""For people: the `relais` command line and the private HTTP port."""
+"""For people: the `relais` command line, the private HTTP port, and what starts and watches the other processes."""

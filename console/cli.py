@@ -1,0 +1,110 @@
+"""The `relais` command: a table of names. A command's module is imported when it is called, not before.
+
+Comes in: the command line and `.env` of the current folder. Goes out: what the command prints, and its exit status.
+Never does the work itself.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+#: Command -> the first line of its help. A test compares them, so that `relais --help` needs to import nothing.
+COMMANDS: Mapping[str, str] = {
+    "demo": "Watch webhooks of all sources travel to a CRM, an invoicing system and Maileon.",
+    "up": "Run everything in the foreground: Valkey, receiver, workers, console.",
+    "init": "Copy the starter book to a folder of your own.",
+    "receive": "Run the receiver: webhooks in, on the public port.",
+    "work": "Run the workers: rules and deliveries.",
+    "console": "Run the console: events, metrics and readiness on a private port.",
+    "sandbox": "Run stand-ins for Maileon, SeminarDesk, a CRM and an invoicing system.",
+    "replay": "Send recorded vendor webhooks, signed as their source would.",
+    "events": "See what came in and what became of it.",
+    "rules": "Check, test and explain the rules.",
+    "settings": "Print every setting, its default and what it means.",
+}
+
+EXIT_STATUS = """\b
+Exit status:
+  0  done
+  1  the answer is no: errors in the book, a failing test, an event that did not arrive
+  2  the command line is not understood
+  3  it could not run: a port is taken, the store is away, a setting cannot be
+"""
+
+
+class Lazy(click.Group):
+    """A group whose commands live in modules of their own: `relais rules check` in `console.commands.rules_check`."""
+
+    def __init__(self, *, table: Mapping[str, str], prefix: str = "", **rest: object) -> None:
+        super().__init__(**rest)  # type: ignore[arg-type]
+        self.table = table
+        self.prefix = prefix
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        if cmd_name not in self.table:
+            return None
+        module = importlib.import_module(f"console.commands.{self.prefix}{cmd_name}")
+        command = module.command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module.__name__}.command is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.table.items()))
+
+
+@click.group(
+    cls=Lazy,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=EXIT_STATUS,
+)
+@click.version_option(package_name="relais-router", prog_name="relais")
+def relais() -> None:
+    """Webhooks in, kept on disk, decided by rules, forwarded in order.
+
+    \b
+    Examples:
+      relais demo             see it work, on this machine alone
+      relais up               run it
+      relais rules check      is the book right?
+      relais events list      what came, and what became of it
+    """
+
+
+def read_dotenv(folder: Path, environ: dict[str, str] | os._Environ[str]) -> None:
+    """Put what `.env` says into the environment, unless it is set there already."""
+    file = folder / ".env"
+    if not file.is_file():
+        return
+    from dotenv import dotenv_values
+
+    for name, value in dotenv_values(file).items():
+        if value is not None:
+            environ.setdefault(name, value)
+
+
+def main() -> None:
+    """Run `relais`."""
+    read_dotenv(Path.cwd(), os.environ)
+    try:
+        relais(prog_name="relais")
+    except BrokenPipeError:
+        # `relais events list | head`: the reader has gone, nothing is wrong; stdout must not be flushed again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""`relais receive`."""
+
+from pathlib import Path
+
+import click
+
+from console import catalogue, settings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on [RELAIS_HOST, 127.0.0.1].")
+@click.option("--port", type=int, help="Port to listen on [RELAIS_PORT, 8080].")
+@click.option("--book", type=click.Path(file_okay=False, path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
+def command(**options: object) -> None:
+    """Run the receiver: webhooks in, on the public port.
+
+    Serves POST /in/SOURCE, POST /in/SOURCE/EVENT and GET /healthz, nothing else. Answers 2xx only
+    when the event is on disk. SIGTERM finishes what has been accepted.
+
+    \b
+    Examples:
+      relais receive
+      RELAIS_BOOK=/etc/relais/book relais receive --host 0.0.0.0 --port 8080
+    """
+    from receiver import serve
+    from receiver.settings import ReceiverSettings
+
+    chosen = settings.load(ReceiverSettings, **options)
+    settings.announce("receive", chosen)
+    serve.run(chosen, catalogue.build())

@@ -1,0 +1,30 @@
+"""`relais work`."""
+
+from pathlib import Path
+
+import click
+
+from console import catalogue, settings
+
+
+@click.command()
+@click.option("--workers", type=int, help="Worker processes [RELAIS_WORKERS].")
+@click.option("--book", type=click.Path(file_okay=False, path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
+def command(**options: object) -> None:
+    """Run the workers: rules and deliveries.
+
+    Changes of the book count within two seconds; a book with errors changes nothing. SIGTERM finishes or
+    hands back what is held.
+
+    \b
+    Examples:
+      relais work
+      relais work --workers 4
+    """
+    from receiver.sources import registry
+    from workers import pool
+    from workers.settings import WorkSettings
+
+    chosen = settings.load(WorkSettings, **options)
+    settings.announce("work", chosen)
+    pool.run(chosen, catalogue=catalogue.build(), read=registry.read)

@@ -1,0 +1,106 @@
+"""Settings: read from the environment into one frozen model per process, printed at start with stars for secrets.
+
+Comes in: a settings class that another module declares beside its code, and what the command line overrides. Goes out: an
+instance, or a Mistake that names the variable. Never prints or keeps the value of a rejected setting.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from console.mistake import Mistake
+
+PREFIX = "RELAIS_"
+
+#: Process -> where its settings are declared.
+DECLARED: Mapping[str, str] = {
+    "receive": "receiver.settings:ReceiverSettings",
+    "work": "workers.settings:WorkSettings",
+    "console": "console.app:ConsoleSettings",
+    "up": "console.up:UpSettings",
+}
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the table of settings."""
+
+    variable: str
+    default: str
+    about: str
+    #: Who reads it: `receive`, `work` …
+    processes: tuple[str, ...]
+
+
+def load(model: type[S], **overrides: Any) -> S:
+    """Return the settings of a process. An override that is None says nothing. Raises Mistake."""
+    try:
+        return model(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        field = model.model_fields.get(name)
+        where = variable(name, field) if field else name
+        more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
+        raise Mistake(
+            f"the setting {where} cannot be: {first['msg']}{more}",
+            mend=f"{field.description}" if field and field.description else "",
+        ) from exc
+
+
+def variable(name: str, field: FieldInfo) -> str:
+    """Return the environment variable of a field."""
+    alias = field.validation_alias
+    return alias if isinstance(alias, str) else PREFIX + name.upper()
+
+
+def describe(settings: BaseSettings) -> Iterator[str]:
+    """Yield `RELAIS_PORT=8080` for each setting, with stars for secrets."""
+    for name, field in type(settings).model_fields.items():
+        yield f"{variable(name, field)}={covered(getattr(settings, name))}"
+
+
+def covered(value: Any) -> str:
+    """Return a setting as text that may be read by everybody."""
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    text = "" if value is None else str(value)
+    if "://" not in text:
+        return text
+    address = urlsplit(text)
+    if address.password is None:
+        return text
+    host = address.netloc.rpartition("@")[2]
+    return urlunsplit(address._replace(netloc=f"{address.username or ''}:***@{host}"))
+
+
+def every() -> list[Setting]:
+    """Return all settings of all processes, each variable once."""
+    found: dict[str, Setting] = {}
+    for process, place in DECLARED.items():
+        module, _, name = place.partition(":")
+        model: type[BaseSettings] = getattr(importlib.import_module(module), name)
+        for field_name, field in model.model_fields.items():
+            key = variable(field_name, field)
+            before = found.get(key)
+            found[key] = Setting(
+                variable=key,
+                default=covered(field.get_default(call_default_factory=True)),
+                about=before.about if before else (field.description or ""),
+                processes=(*before.processes, process) if before else (process,),
+            )
+    return list(found.values())
+
+
+def announce(process: str, settings: BaseSettings) -> None:
+    """Say on stderr what a process runs with."""
+    click.echo(f"relais {process} runs with {' '.join(describe(settings))}", err=True)

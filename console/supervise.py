@@ -1,0 +1,270 @@
+"""Starts child processes, restarts what dies, stops them in order, and takes them along when it dies itself.
+
+Comes in: the children, in the order in which they start. Goes out: their log lines with their names in front, and an exit
+status. Never looks into what a child does: it knows command lines, signals and a question "are you ready?".
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from console import tie
+from console.mistake import CANNOT_RUN, Mistake
+
+#: Seconds before a dead child is started again: at once after a first accident, half a minute when it keeps dying.
+BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+#: A child that lived this many seconds has recovered: its backoff begins anew.
+RECOVERED = 60.0
+
+#: Lines of a child that are kept to say why it ended.
+KEPT_LINES = 20
+
+COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan")
+
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Child:
+    """One process to keep alive."""
+
+    name: str
+    command: Sequence[str]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    #: Descriptors it inherits.
+    descriptors: tuple[int, ...] = ()
+    #: The next ones start only when it is ready: they need it.
+    base: bool = False
+    #: Answers whether it does its work already; None: as soon as it runs.
+    ready: Callable[[], Awaitable[bool]] | None = None
+    #: Seconds it gets to become ready, and to stop after SIGTERM, before it is killed.
+    start_within: float = 30.0
+    stop_within: float = 15.0
+    #: Turns what it wrote last and its status into the Mistake that ends everything, if it never became ready.
+    refusal: Callable[[str, int], Mistake] | None = None
+
+
+class Supervisor:
+    """A row of children. `async with`: all run inside, none after it."""
+
+    def __init__(self, children: Sequence[Child], say: Say | None = None) -> None:
+        self.children = tuple(children)
+        self.say = say or Printer([child.name for child in children])
+        self._watched = [Watched(child, self.say) for child in self.children]
+        self._failed: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> "Supervisor":
+        self._failed = asyncio.get_running_loop().create_future()
+        try:
+            for watched in self._watched:
+                await watched.spawn()
+                if watched.child.base:
+                    await watched.until_ready()
+            await asyncio.gather(*(watched.until_ready() for watched in self._watched))
+            for watched in self._watched:
+                watched.keep(self._failed)
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def forever(self) -> None:
+        """Keep them alive until cancelled. Raises the Mistake of a child that can never run."""
+        if self._failed is None:
+            raise RuntimeError("enter the supervisor first")
+        await asyncio.shield(self._failed)
+
+    async def stop(self) -> None:
+        """Stop the children, the last started first, each after the one before it has gone."""
+        for watched in reversed(self._watched):
+            await watched.stop()
+        if self._failed is not None and self._failed.done() and not self._failed.cancelled():
+            self._failed.exception()  # it has been seen
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the children that run now."""
+        return {w.child.name: w.process.pid for w in self._watched if w.process and w.process.returncode is None}
+
+
+class Watched:
+    """One child and its life."""
+
+    def __init__(self, child: Child, say: Say) -> None:
+        self.child = child
+        self.say = say
+        self.process: asyncio.subprocess.Process | None = None
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._reading: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._started = 0.0
+
+    async def until_ready(self) -> None:
+        """Wait until it is ready. Raises Mistake where it never will be."""
+        if self.child.ready is None:
+            return
+        deadline = time.monotonic() + self.child.start_within
+        while not await self.child.ready():
+            if self._process.returncode is not None:
+                await self._read_rest()
+                raise self._refusal(self._process.returncode)
+            if time.monotonic() > deadline:
+                raise Mistake(
+                    f"{self.child.name} was not ready within {self.child.start_within:.0f} s",
+                    mend="see its lines above; `relais doctor` says what is amiss on this machine",
+                )
+            await asyncio.sleep(0.02)
+
+    def keep(self, failed: asyncio.Future[None]) -> None:
+        """Start it again whenever it ends, until `stop`."""
+        self._keeping = asyncio.create_task(self._keep(failed))
+
+    async def _keep(self, failed: asyncio.Future[None]) -> None:
+        deaths = 0
+        while True:
+            status = await self._process.wait()
+            await self._read_rest()
+            if status == CANNOT_RUN and not failed.done():
+                failed.set_exception(self._refusal(status))
+                return
+            if time.monotonic() - self._started > RECOVERED:
+                deaths = 0
+            wait = BACKOFF[min(deaths, len(BACKOFF) - 1)]
+            deaths += 1
+            self.say(self.child.name, f"ended with {worded(status)}; starts again in {wait:g} s")
+            await asyncio.sleep(wait)
+            await self.spawn()
+
+    async def stop(self) -> None:
+        """End it: SIGTERM, then after `stop_within` SIGKILL for it and whatever it started."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+        if self.process is None:
+            return
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
+            try:
+                await asyncio.wait_for(self.process.wait(), self.child.stop_within)
+            except TimeoutError:
+                self.say(self.child.name, f"did not stop within {self.child.stop_within:g} s; killed")
+        # The group is the child and what it has started: nothing of it may outlive us.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+        await self._read_rest()
+
+    async def _spawn(self) -> None:
+        self._started = time.monotonic()
+        self._lines.clear()
+        self.process = await asyncio.create_subprocess_exec(
+            *self.child.command,
+            env={**os.environ, **self.child.environ},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=self.child.descriptors,
+            # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
+            process_group=0,
+            preexec_fn=tie.to_parent(),
+        )
+        self._reading = asyncio.create_task(self._read(self.process))
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdout is None:
+            return
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:  # longer than the reader's buffer: it has been dropped
+                continue
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            self._lines.append(text)
+            self.say(self.child.name, text)
+
+    async def _read_rest(self) -> None:
+        """Read what the pipe still holds; a grandchild that keeps it open does not hold us up."""
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=1.0)
+            self._reading.cancel()
+
+    @property
+    def _process(self) -> asyncio.subprocess.Process:
+        if self.process is None:
+            raise RuntimeError(f"{self.child.name} was not started")
+        return self.process
+
+    def _refusal(self, status: int) -> Mistake:
+        said = "\n".join(self._lines)
+        if self.child.refusal:
+            return self.child.refusal(said, status)
+        return Mistake(f"{self.child.name} ended with {worded(status)}", mend="see its lines above")
+
+
+class Printer:
+    """Prints a line with the name of its process in front, in a colour of its own."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.width = max((len(name) for name in names), default=0)
+        self.colours = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
+
+    def __call__(self, name: str, line: str) -> None:
+        """Print one line."""
+        click.echo(f"{click.style(name.ljust(self.width), fg=self.colours.get(name))} │ {line}", err=True)
+
+
+def relais(*arguments: str) -> list[str]:
+    """Return the command line of another `relais` with the same interpreter."""
+    return [sys.executable, "-m", "console.cli", *arguments]
+
+
+def worded(status: int) -> str:
+    """Return an exit status in words."""
+    if status < 0:
+        return f"signal {signal.Signals(-status).name}"
+    return f"status {status}"
+
+
+def run(main: Coroutine[Any, Any, None]) -> bool:
+    """Run `main` until it ends (True), or until Ctrl-C or SIGTERM cancels it (False); it cleans up in either case."""
+    return asyncio.run(_run(main))
+
+
+async def _run(main: Coroutine[Any, Any, None]) -> bool:
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(main)
+    asked = False
+
+    def ask() -> None:
+        nonlocal asked
+        if asked:
+            click.echo("Stopping already; what is on its way is being finished.", err=True)
+            return
+        asked = True
+        task.cancel()
+
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, ask)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+        return False
+    return True

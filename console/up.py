@@ -1,0 +1,141 @@
+"""All of Relais in the foreground of one terminal: Valkey, console, workers, receiver.
+
+Comes in: settings. Goes out: a running system until Ctrl-C, and an exit status. Never does their work: it hands each
+process its settings through the environment and keeps it alive.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import click
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from console import port, probe, supervise
+from console.mistake import Mistake
+from console.supervise import Child, Supervisor
+from console.valkey import Valkey
+
+
+class UpSettings(BaseSettings):
+    """What `relais up` reads; each process reads the rest for itself."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the receiver listens on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port the receiver listens on.")
+    console_host: str = Field(
+        "127.0.0.1", description="Address the console listens on; beyond loopback it needs a token."
+    )
+    console_port: int = Field(8081, ge=1, le=65535, description="Port the console listens on.")
+    book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
+    data: Path = Field(Path(".relais"), description="Folder in which `relais up` keeps the embedded Valkey's data.")
+    redis_url: str = Field(
+        "",
+        validation_alias="REDIS_URL",
+        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+    )
+
+
+def run(settings: UpSettings) -> None:
+    """Run everything until Ctrl-C or SIGTERM."""
+    supervise.run(_run(settings))
+    click.echo("Relais has stopped.")
+
+
+async def _run(settings: UpSettings) -> None:
+    async with everything(settings) as supervisor:
+        click.echo("\n".join(banner(settings)))
+        await supervisor.forever()
+
+
+@contextlib.asynccontextmanager
+async def everything(
+    settings: UpSettings,
+    *,
+    environ: Mapping[str, str] | None = None,
+    more: Callable[[], tuple[Child, ...]] = tuple,
+) -> AsyncIterator[Supervisor]:
+    """Run all processes inside the `async with`. `more` are children that the others need, the sandbox of the demo."""
+    if not settings.book.is_dir():
+        raise Mistake(
+            f"there is no rule book at {settings.book}",
+            mend="copy the starter book: relais init\nor say where yours is: RELAIS_BOOK=FOLDER relais up",
+        )
+    port.demand(settings.host, settings.port, "--port")
+    port.demand(settings.console_host, settings.console_port, "--console-port")
+    with contextlib.ExitStack() as stack:
+        children: list[Child] = []
+        url = settings.redis_url
+        if not url:
+            valkey = stack.enter_context(Valkey(settings.data))
+            children.append(valkey_child(valkey))
+            url = valkey.url
+        common = {**(environ or {}), "REDIS_URL": url, "RELAIS_BOOK": str(settings.book), "PYTHONUNBUFFERED": "1"}
+        children += [*more(), *relais_children(settings, common)]
+        async with Supervisor(children) as supervisor:
+            yield supervisor
+
+
+def valkey_child(valkey: Valkey) -> Child:
+    """Return Valkey as a child."""
+
+    async def ready() -> bool:
+        return await asyncio.to_thread(valkey.answers)
+
+    return Child(
+        name="valkey",
+        command=valkey.command(),
+        descriptors=(valkey.lock,),
+        base=True,
+        ready=ready,
+        # A large append-only file is read at some 100 MB/s.
+        start_within=600.0,
+        refusal=valkey.refusal,
+    )
+
+
+def relais_children(settings: UpSettings, common: Mapping[str, str]) -> list[Child]:
+    """Return our own processes in the order of their start, which is the reverse of how they stop."""
+    return [
+        Child(
+            name="console",
+            command=supervise.relais("console"),
+            environ={
+                **common,
+                "RELAIS_CONSOLE_HOST": settings.console_host,
+                "RELAIS_CONSOLE_PORT": str(settings.console_port),
+            },
+            ready=functools.partial(healthy, settings.console_host, settings.console_port),
+        ),
+        Child(name="workers", command=supervise.relais("work"), environ=common, stop_within=30.0),
+        Child(
+            name="receiver",
+            command=supervise.relais("receive"),
+            environ={**common, "RELAIS_HOST": settings.host, "RELAIS_PORT": str(settings.port)},
+            ready=functools.partial(healthy, settings.host, settings.port),
+        ),
+    ]
+
+
+async def healthy(host: str, number: int) -> bool:
+    """Say whether a process of ours answers."""
+    answer = await probe.get(host, number, "/healthz")
+    return answer is not None and answer[0] == 200
+
+
+def banner(settings: UpSettings) -> list[str]:
+    """Return what one wants to know at the start."""
+    return [
+        "",
+        click.style("Relais is up.", bold=True),
+        f"  webhooks  http://{settings.host}:{settings.port}/in/SOURCE",
+        f"  console   http://{settings.console_host}:{settings.console_port}/readyz  (and /events, /metrics)",
+        f"  store     {settings.redis_url and 'REDIS_URL' or settings.data}",
+        f"  rules     {settings.book}  (changes count within two seconds)",
+        "  stop      Ctrl-C",
+        "",
+    ]
