@@ -1,0 +1,373 @@
+"""One YAML file, read the strict way, with the place of everything in it.
+
+Comes in: the bytes of a file. Goes out: plain values, and line and column of each key and value, so that every later
+complaint can point at its cause. Never guesses: only `true`, `false`, `null` and plain numbers are typed, all else is
+text; duplicate keys, tabs, unquoted `{{ }}` and `*` are problems, each with its own mend.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from rules.problem import Problem
+
+#: The parser in C is ten times as fast and in every wheel; the other one is for PyYAML built without it.
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+#: Where something is in a document: keys of mappings and positions in lists, from the top.
+Path = tuple[str | int, ...]
+
+#: Ten thousand rules are about 6 MB; more is no book.
+MAX_BYTES = 16_000_000
+#: The deepest sensible book nests about twenty deep (`next` three times); beyond this is an attack or an accident.
+MAX_DEPTH = 64
+#: How many values aliases may add to what is written: a billion laughs ends here.
+MAX_COPIED = 100_000
+
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?\Z")
+_WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None, "": None}
+_UNQUOTED_TEMPLATE = re.compile(r"(?:^\s*|[:\-,\[{]\s+)\{\{|\{%")
+_UNQUOTED_STAR = re.compile(r"(?:[:\-,]\s+|\[\s*)\*")
+_UNQUOTED_SIGN = re.compile(r"(?:[:\-,]\s+|\[\s*)([@`%&!|>])")
+
+QUOTE_TEMPLATE = 'put the whole value in double quotes: "{{ data.email }}"'
+QUOTE_STAR = 'put text that starts with * in quotes: "*@example.org"'
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a file, counted from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+
+@dataclass
+class Document:
+    """What a file says, and where."""
+
+    file: str
+    value: Any = None
+    #: For each mapping and list (by its identity): key or position -> line and column of key and of value, from 0.
+    _marks: dict[int, dict[str | int, tuple[int, int, int, int]]] = field(default_factory=dict)
+    _start: tuple[int, int] = (0, 0)
+
+    def where(self, path: Path = (), *, key: bool = False) -> Where:
+        """Return the place of the value at `path` (or of its key); of the nearest one above where there is none."""
+        value = self.value
+        line, column = self._start
+        for at, step in enumerate(path):
+            mark = self._marks.get(id(value), {}).get(step)
+            if mark is None:
+                break
+            last = at == len(path) - 1
+            line, column = mark[:2] if last and key else mark[2:]
+            value = value[step]
+        return Where(self.file, line + 1, column + 1)
+
+
+class _Stop(Exception):
+    """The file cannot be read further; the problem has been noted."""
+
+
+def read(content: bytes, file: str, problems: list[Problem]) -> Document | None:
+    """Return what the file says; None where it cannot be read. What is wrong is added to `problems`."""
+    text = _decoded(content, file, problems)
+    if text is None:
+        return None
+    reading = _Reading(file, text, problems)
+    try:
+        return reading.document()
+    except _Stop:
+        return None
+
+
+def scalar(text: str) -> str | int | float | bool | None:
+    """Return the value of an unquoted word: only true, false, null and plain numbers are more than text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] in "-0123456789" and NUMBER.match(text):
+        number = float(text)
+        if number in (float("inf"), float("-inf")):
+            return text
+        return number if any(sign in text for sign in ".eE") else int(text)
+    return text
+
+
+def _decoded(content: bytes, file: str, problems: list[Problem]) -> str | None:
+    if len(content) > MAX_BYTES:
+        problems.append(Problem(file, 1, 1, f"the file is larger than {MAX_BYTES // 1_000_000} MB", code="too_large"))
+        return None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        before = content[: exc.start]
+        line = before.count(b"\n")
+        column = len(before) - (before.rfind(b"\n") + 1)
+        problems.append(
+            Problem(file, line + 1, column + 1, "the file is not UTF-8", "save it as UTF-8", code="not_utf8")
+        )
+        return None
+
+
+class _Reading:
+    """One pass over the events of one file."""
+
+    def __init__(self, file: str, text: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.text = text
+        self.problems = problems
+        self.doc = Document(file)
+        self.anchors: dict[str, Any] = {}
+        self.open_anchors: set[str] = set()
+        self.sizes: dict[int, int] = {}
+        self.copied = 0
+        #: Spans (first line, last line) in which a tab is text: quoted and block scalars.
+        self.quoted: list[tuple[int, int]] = []
+
+    def document(self) -> Document:
+        """Read the file to its end."""
+        events = self.events()
+        started = False
+        for event in events:
+            if isinstance(event, DocumentStartEvent):
+                if started:
+                    self.wrong(event, "a second document starts here", "keep one document a file", "second_document")
+                    raise _Stop
+                started = True
+                first = next(events)
+                self.doc._start = _start(first)
+                self.doc.value = self.value(first, events, 0)
+        self.tabs()
+        return self.doc
+
+    def events(self) -> Iterator[Event]:
+        """Yield the parser's events; its complaints become problems."""
+        try:
+            parser = _PARSER(self.text)
+            while parser.check_event():
+                yield cast(Event, parser.get_event())
+        except yaml.reader.ReaderError as exc:
+            before = self.text[: exc.position]
+            line = before.count("\n")
+            self.note(line, len(before) - (before.rfind("\n") + 1), "a control character", "delete it", "bad_character")
+            raise _Stop from None
+        except yaml.MarkedYAMLError as exc:
+            mark = exc.problem_mark or exc.context_mark
+            self.syntax(mark.line if mark else 0, mark.column if mark else 0, exc.problem or "not YAML")
+            raise _Stop from None
+        except (yaml.YAMLError, ValueError):
+            self.note(0, 0, "this is not YAML", "", "not_yaml")
+            raise _Stop from None
+
+    def value(self, event: Event, events: Iterator[Event], depth: int) -> Any:
+        """Return the value that starts with `event`."""
+        if isinstance(event, AliasEvent):
+            return self.alias(event)
+        anchor = getattr(event, "anchor", None)
+        if depth > MAX_DEPTH:
+            self.wrong(event, f"this is nested more than {MAX_DEPTH} deep", "", "too_deep")
+            raise _Stop
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!"):
+            self.wrong(event, f"the tag {tag} has no meaning in a book", "leave it out", "tag")
+        if anchor:
+            self.open_anchors.add(anchor)
+        if isinstance(event, ScalarEvent):
+            value: Any = self.scalar(event)
+        elif isinstance(event, SequenceStartEvent):
+            value = self.sequence(events, depth)
+        else:
+            value = self.mapping(event, events, depth)
+        if anchor:
+            self.open_anchors.discard(anchor)
+            self.anchors[anchor] = value
+        return value
+
+    def scalar(self, event: ScalarEvent) -> Any:
+        text = event.value
+        if event.style:
+            self.quoted.append((_start(event)[0], _end(event)[0]))
+            return text
+        if "{{" in text or "{%" in text:
+            self.wrong(event, "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
+        return scalar(text)
+
+    def sequence(self, events: Iterator[Event], depth: int) -> list[Any]:
+        values: list[Any] = []
+        marks: dict[str | int, tuple[int, int, int, int]] = {}
+        size = 1
+        for event in events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            marks[len(values)] = _start(event) * 2
+            value = self.value(event, events, depth + 1)
+            size += self.sizes.get(id(value), 1)
+            values.append(value)
+        self.doc._marks[id(values)] = marks
+        self.sizes[id(values)] = size
+        return values
+
+    def mapping(self, start: Event, events: Iterator[Event], depth: int) -> Any:
+        values: dict[str, Any] = {}
+        marks: dict[str | int, tuple[int, int, int, int]] = {}
+        merged: list[Any] = []
+        template = None
+        size = 1
+        for event in events:
+            if isinstance(event, MappingEndEvent):
+                break
+            if not isinstance(event, ScalarEvent):
+                template = self.odd_key(event)
+                self.value(event, events, depth + 1)
+                self.value(next(events), events, depth + 1)
+                continue
+            key = event.value
+            plain = not event.style
+            if not plain:
+                self.quoted.append((_start(event)[0], _end(event)[0]))
+            elif "{{" in key:
+                self.wrong(event, "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
+            following = next(events)
+            value = self.value(following, events, depth + 1)
+            size += self.sizes.get(id(value), 1)
+            if plain and key == "<<":
+                merged += value if isinstance(value, list) else [value]
+                if not all(isinstance(each, dict) for each in merged):
+                    self.wrong(following, "<< merges mappings only", "name an anchor of a mapping", "bad_merge")
+                continue
+            if key in values:
+                first = marks[key][0] + 1
+                self.wrong(
+                    event,
+                    f'the key "{key}" is here a second time, first on line {first}',
+                    "keep one of them; several values for one field are a list",
+                    "duplicate_key",
+                )
+                continue
+            values[key] = value
+            marks[key] = (*_start(event), *_start(following))
+        if template:
+            return template
+        for each in merged:
+            if isinstance(each, dict):
+                for key, value in each.items():
+                    if key not in values:
+                        values[key] = value
+                        marks[key] = self.doc._marks[id(each)][key]
+        self.doc._marks[id(values)] = marks
+        self.sizes[id(values)] = size
+        return values
+
+    def alias(self, event: AliasEvent) -> Any:
+        name = event.anchor
+        if name in self.open_anchors:
+            self.wrong(event, f"*{name} contains itself", "write the inner one out", "recursive_alias")
+            raise _Stop
+        if name not in self.anchors:
+            self.wrong(
+                event, f"*{name} names an anchor that is not defined above", f"{QUOTE_STAR}, or define &{name} first",
+                "unquoted_star",
+            )  # fmt: skip
+            return None
+        value = self.anchors[name]
+        self.copied += self.sizes.get(id(value), 1)
+        if self.copied > MAX_COPIED:
+            self.wrong(
+                event, f"aliases add up to more than {MAX_COPIED} values", "write less with anchors", "too_many_aliases"
+            )
+            raise _Stop
+        return value
+
+    def odd_key(self, event: Event) -> str | None:
+        """Note a key that is no word; return the template that was meant, so that the rest is read as if it were."""
+        line, column = _start(event)
+        if "{{" in self.line(line)[max(column - 1, 0) : column + 2]:
+            self.note(line, max(column - 1, 0), "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
+            found = re.compile(r"\{\{.*?\}\}").search(self.line(line), max(column - 1, 0))
+            return found[0] if found else "{{ }}"
+        self.wrong(event, "a key must be a word", "put text with special signs in quotes", "odd_key")
+        return None
+
+    def syntax(self, line: int, column: int, what: str) -> None:
+        """Say what a parser's complaint most likely means, by the look of the line."""
+        for at in (line, line - 1):
+            text = self.line(at)
+            bare = _without_quoted(text)
+            if "\t" in bare.split("#")[0]:
+                column = text.index("\t")
+                self.note(at, column, "there is a tab here", "use spaces", "tab")
+                return
+            if found := _UNQUOTED_TEMPLATE.search(bare):
+                self.note(
+                    at, _first_sign(bare, found), "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template"
+                )
+                return
+            if found := _UNQUOTED_STAR.search(bare):
+                self.note(at, found.end() - 1, "this text starts with * and is not quoted", QUOTE_STAR, "unquoted_star")
+                return
+            if found := _UNQUOTED_SIGN.search(bare):
+                self.note(
+                    at, found.end() - 1, f"this text starts with {found[1]} and is not quoted", "put it in quotes",
+                    "unquoted_sign",
+                )  # fmt: skip
+                return
+        mend = "check indentation, colons and quotes on this line and the one above"
+        if "mapping values" in what:
+            mend = "put text that contains a colon and a space in quotes, or check the indentation"
+        self.note(line, column, f"this is not YAML: {what}", mend, "not_yaml")
+
+    def tabs(self) -> None:
+        """Refuse tabs wherever they are not part of a quoted text or a comment."""
+        if "\t" not in self.text:
+            return
+        inside: set[int] = set()
+        for first, last in self.quoted:
+            inside.update(range(first, last + 1))
+        for number, line in enumerate(self.text.splitlines()):
+            if "\t" in line and number not in inside and "\t" in line.split("#")[0]:
+                self.note(number, line.index("\t"), "there is a tab here", "use spaces", "tab")
+
+    def line(self, number: int) -> str:
+        lines = self.text.split("\n")
+        return lines[number] if 0 <= number < len(lines) else ""
+
+    def wrong(self, event: Event, text: str, mend: str, code: str) -> None:
+        self.note(*_start(event), text, mend, code)
+
+    def note(self, line: int, column: int, text: str, mend: str, code: str) -> None:
+        problem = Problem(self.file, line + 1, column + 1, text, mend, code)
+        if problem not in self.problems[-3:]:
+            self.problems.append(problem)
+
+
+def _start(event: Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line, mark.column) if mark else (0, 0)
+
+
+def _end(event: Event) -> tuple[int, int]:
+    mark = event.end_mark
+    return (mark.line, mark.column) if mark else (0, 0)
+
+
+def _without_quoted(line: str) -> str:
+    """Return the line with what stands in quotes blanked out, columns unchanged."""
+    return re.sub(r"\"[^\"]*\"|'[^']*'", lambda found: '"' + " " * (len(found[0]) - 2) + '"', line)
+
+
+def _first_sign(line: str, found: re.Match[str]) -> int:
+    return line.index("{", found.start())
