@@ -1,0 +1,38 @@
+"""The heart: what waits, who may touch it, and what a crash leaves behind.
+
+Every key and every state stands at the top of `mailroom.lua`. The receiver imports only this package from `workers`.
+"""
+
+from workers.mailroom.ledger import Fate
+from workers.mailroom.mailroom import (
+    INBOX,
+    Damaged,
+    Full,
+    Lease,
+    Mailroom,
+    NewDelivery,
+    Receipt,
+    RoomState,
+    Settled,
+    Settlement,
+    Taken,
+    Unavailable,
+    Want,
+)
+
+__all__ = [
+    "INBOX",
+    "Damaged",
+    "Fate",
+    "Full",
+    "Lease",
+    "Mailroom",
+    "NewDelivery",
+    "Receipt",
+    "RoomState",
+    "Settled",
+    "Settlement",
+    "Taken",
+    "Unavailable",
+    "Want",
+]

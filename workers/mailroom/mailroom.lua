@@ -1,0 +1,690 @@
+#!lua name=@LIBRARY@
+--[[ The mailroom inside Valkey or Redis: every state change is one of these functions, and each is safe to repeat.
+
+Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node). All keys there are:
+
+  key                  type    what it holds                                          written by            lives
+  schema               string  version of this page                                   open                  for ever
+  hash_key             string  key of the keyed hashes, unless RELAIS_HASH_KEY is set open                  for ever
+  e:<event>            string  event record: a line of JSON, then the vendor's body   put, quarantine       until its count is 0, + retain
+  refs                 hash    event -> what still needs it; absent means 1           settle                with the event
+  seen:<bucket>        set     ids of all events that were put                        put                   2 dedupe windows
+  last:<box>           string  digest and id of the newest event without a sender id  put                   60 s
+  b:<room>:<box>       list    [state, item, item, …]; the first element is the state put, take, settle, …  while it has items
+  ready:<room>         list    boxes that may be taken, oldest first                  put, settle, …        while not empty
+  suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
+  waiting:<room>       zset    box -> ms when it is due                               settle                while not empty
+  leased:<room>        hash    box -> drain; its size is the room's concurrency       take, settle          while not empty
+  held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
+  d:<delivery>         string  delivery record, JSON                                  settle                until settled; dead: 30 days
+  room:<room>          hash    pool, concurrency, every, burst, tat, paused           configure, pause      for ever (one a destination)
+  rooms                set     names of all rooms that ever held something            put, settle           for ever (one a destination)
+  take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
+  beats                hash    drain -> pool and counter                              beat                  until it leaves or is buried
+  bell:<pool>          list    a ring for each drain that should look                 put, settle, …        while not empty
+  once:<hash>          string  `only_once` marks                                      settle                as the rule says
+  co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day
+  dead                 zset    dead item -> when                                      settle                30 days
+  deadinfo             hash    dead item -> room, box, code, JSON                     settle                30 days
+  quarantine           zset    event -> when                                          quarantine            30 days
+  refused              stream  refused requests, without secrets                      refuse                1,000 entries, 3 days
+  ledger:<day>         hash    event -> lines of JSON without values                  settle, quarantine    31 days
+  log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries
+  counts               hash    metric counters                                        all                   for ever
+  m:<name>:<hash>      string  id map and marks of a destination                      python (memory.py)    as the destination says
+  books                hash    version -> files of every book in force, JSON          python (books.py)     for ever
+  book                 string  version of the book in force                           python (books.py)     for ever
+  parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
+  sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     10 s
+  replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
+
+State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"
+  s        r ready, l leased, w waiting, h held
+  attempt  attempts that the first item has used
+  doubt    how many items at the head may have been sent by somebody who died or got no answer
+  deaths   how many drains died while holding this box, since it last moved on
+  token    of the lease (l), or the ms when it is due (w)
+  handed   how many items the drain got (l)
+
+Times are the store's own clock in ms. Nothing is decided by them but when a wait ends and how fast a room may send.
+]]
+
+local MAX_DEATHS = 3
+local LEDGER_DAYS = 31
+local LOG_LENGTH = 20000
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function parse(head)
+  local s, a, d, x, token, handed = string.match(head, '^(%a) (%d+) (%d+) (%d+) ?(%S*) ?(%d*)')
+  return s, tonumber(a), tonumber(d), tonumber(x), token, tonumber(handed) or 0
+end
+
+local function box_key(P, room, box)
+  return P .. 'b:' .. room .. ':' .. box
+end
+
+local function record_key(P, room, item)
+  return P .. (room == 'in' and 'e:' or 'd:') .. item
+end
+
+local function ring(P, pool, rings)
+  local bell = P .. 'bell:' .. pool
+  local room_left = redis.call('HLEN', P .. 'beats') - redis.call('LLEN', bell)
+  for _ = 1, math.min(rings, room_left) do
+    redis.call('RPUSH', bell, '1')
+  end
+end
+
+-- The box becomes takeable. `front`: it was given back untouched, so it goes first.
+local function make_ready(P, room, box, attempt, doubt, deaths, front)
+  redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+  if deaths > 0 then
+    redis.call('RPUSH', P .. 'suspect:' .. room, box)
+  elseif front then
+    redis.call('LPUSH', P .. 'ready:' .. room, box)
+  else
+    redis.call('RPUSH', P .. 'ready:' .. room, box)
+  end
+end
+
+local function note(P, day, event, line)
+  if line == '' then return end
+  local key = P .. 'ledger:' .. day
+  local old = redis.call('HGET', key, event)
+  redis.call('HSET', key, event, old and (old .. '\n' .. line) or line)
+  if not old and redis.call('HLEN', key) == 1 then
+    redis.call('EXPIRE', key, LEDGER_DAYS * 86400)
+  end
+end
+
+local function add_counts(P, counts)
+  for name, n in pairs(counts) do
+    redis.call('HINCRBY', P .. 'counts', name, n)
+  end
+end
+
+local function count(counts, name, n)
+  if name ~= '' then counts[name] = (counts[name] or 0) + (n or 1) end
+end
+
+-- One user of the event less (or `by` more). Returns true when nobody needs it any longer.
+local function dereference(P, event, by, retain)
+  local refs = redis.call('HGET', P .. 'refs', event)
+  local left = (tonumber(refs) or 1) + by
+  if left > 1 then
+    redis.call('HSET', P .. 'refs', event, left)
+  elseif refs then
+    redis.call('HDEL', P .. 'refs', event)
+  end
+  if left > 0 then return false end
+  if retain > 0 then
+    redis.call('PEXPIRE', P .. 'e:' .. event, retain)
+  else
+    redis.call('DEL', P .. 'e:' .. event)
+  end
+  return true
+end
+
+-- What may be sent from a room now: not paused, within its concurrency and its rate.
+-- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and the rate's state.
+local function allowance(P, room, now, want)
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat')
+  if cfg[1] then return 0, 0, nil end
+  local n = want
+  local concurrency = tonumber(cfg[2])
+  if concurrency then n = math.min(n, concurrency - redis.call('HLEN', P .. 'leased:' .. room)) end
+  local every = tonumber(cfg[3]) or 0
+  if n <= 0 or every <= 0 then return math.max(n, 0), 0, nil end
+  local burst = tonumber(cfg[4]) or 1
+  local tat = tonumber(cfg[5]) or now
+  if tat > now + every * burst + 3600000 then tat = now end -- the store's clock was set back
+  tat = math.max(tat, now)
+  local free = math.floor((every * burst - (tat - now)) / every + 1e-9)
+  if free < 1 then return 0, math.ceil(tat - every * (burst - 1)), nil end
+  return math.min(n, free), 0, { every = every, tat = tat, burst = burst }
+end
+
+local function spend(P, room, rate, used)
+  if rate and used > 0 then
+    rate.tat = rate.tat + rate.every * used
+    redis.call('HSET', P .. 'room:' .. room, 'tat', string.format('%.3f', rate.tat))
+  end
+end
+
+-- Lease a ready box. Appends to `out`: room, box, attempt, doubt, deaths, n, then id and record n times.
+-- Items without a record are tombstones and leave the box here. Returns how many items were handed out.
+local function lease(P, room, box, drain, token, per_box, out)
+  local b = box_key(P, room, box)
+  while true do
+    local head = redis.call('LINDEX', b, 0)
+    if not head then return 0 end
+    local s, attempt, doubt, deaths = parse(head)
+    if s ~= 'r' then return 0 end
+    local ids = redis.call('LRANGE', b, 1, per_box)
+    if #ids == 0 then
+      redis.call('DEL', b)
+      return 0
+    end
+    local handed, cut = {}, 0
+    for i, id in ipairs(ids) do
+      local record = redis.call('GET', record_key(P, room, id))
+      if record then
+        handed[#handed + 1] = id
+        handed[#handed + 1] = record
+      else
+        redis.call('LREM', b, 1, id)
+        if i == #handed / 2 + cut + 1 and #handed == 0 then
+          cut = cut + 1 -- a tombstone at the head takes its attempts and its doubt with it
+          attempt = 0
+          doubt = math.max(0, doubt - 1)
+        end
+      end
+    end
+    if #handed > 0 then
+      local n = #handed / 2
+      redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. n)
+      redis.call('HSET', P .. 'leased:' .. room, box, drain)
+      local o = #out
+      out[o + 1], out[o + 2], out[o + 3], out[o + 4], out[o + 5], out[o + 6] = room, box, attempt, doubt, deaths, n
+      for i = 1, #handed do out[o + 6 + i] = handed[i] end
+      return n
+    end
+    redis.call('LSET', b, 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+  end
+end
+
+-- put: keep events and append them to the inbox.
+-- ARGV: dedupe window ms, body window ms, pool of the inbox, then per event: id, box, digest, count field, record.
+-- `digest` is empty where the sender named the message (its id says it all).
+-- Returns per event: '' stored, else the id under which it was stored before (its own when it is simply put again).
+local function put(keys, args)
+  local P = keys[1]
+  local now = now_ms()
+  local window, body_window, pool = tonumber(args[1]), tonumber(args[2]), args[3]
+  local bucket = math.floor(now / window)
+  local seen, before = P .. 'seen:' .. bucket, P .. 'seen:' .. (bucket - 1)
+  local answers, stored, counts, fresh = {}, {}, {}, 0
+  for i = 4, #args, 5 do
+    local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
+    local known = ''
+    if redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', seen, id) == 0 then
+      known = id
+    elseif digest ~= '' then
+      local last = redis.call('GET', P .. 'last:' .. box)
+      if last and string.sub(last, 1, #digest) == digest then
+        known = string.sub(last, #digest + 2)
+        redis.call('SREM', seen, id)
+      else
+        redis.call('SET', P .. 'last:' .. box, digest .. ' ' .. id, 'PX', body_window)
+      end
+    else
+      redis.call('DEL', P .. 'last:' .. box)
+    end
+    answers[#answers + 1] = known
+    if known == '' then
+      redis.call('SET', P .. 'e:' .. id, record)
+      local b = P .. 'b:in:' .. box
+      if redis.call('EXISTS', b) == 1 then
+        redis.call('RPUSH', b, id)
+      else
+        redis.call('RPUSH', b, 'r 0 0 0', id)
+        redis.call('RPUSH', P .. 'ready:in', box)
+        fresh = fresh + 1
+      end
+      stored[#stored + 1] = id
+      count(counts, 'received|' .. field)
+    elseif known == id and digest ~= '' then
+      count(counts, 'repeated|' .. field)
+    else
+      count(counts, 'duplicate|' .. field)
+    end
+  end
+  if #stored > 0 then
+    redis.call('EXPIRE', seen, math.ceil(window * 2 / 1000))
+    redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))
+    redis.call('SADD', P .. 'rooms', 'in')
+  end
+  add_counts(P, counts)
+  if fresh > 0 then ring(P, pool, fresh) end
+  return answers
+end
+
+-- What is due in a room becomes ready. Returns the ms when the next one is due, 0 if none is.
+local function wake_due(P, room, now)
+  local key = P .. 'waiting:' .. room
+  local due = redis.call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, 500)
+  for _, box in ipairs(due) do
+    redis.call('ZREM', key, box)
+    local head = redis.call('LINDEX', box_key(P, room, box), 0)
+    if head then
+      local s, attempt, doubt, deaths = parse(head)
+      if s == 'w' then make_ready(P, room, box, attempt, doubt, deaths, false) end
+    end
+  end
+  if #due == 500 then return now end
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  return first[2] and tonumber(first[2]) or 0
+end
+
+-- take: lease boxes to a drain.
+-- ARGV: drain, request, suspects wanted (0: none; else only suspects, at most so many), then per room: name, boxes, items per box.
+-- Returns: now, when something becomes takeable (0: not a matter of time), suspects waiting, then what `lease` appends.
+local function take(keys, args)
+  local P = keys[1]
+  local drain, request, suspects = args[1], args[2], tonumber(args[3])
+  local now = now_ms()
+  local out = { now, 0, 0 }
+  local taken = {}
+
+  local memo = P .. 'take:' .. drain
+  local last = redis.call('GET', memo)
+  if last and string.sub(last, 1, #request) == request then
+    -- The answer was lost: the same request gets the same lease again, as far as it still stands.
+    for room, box in string.gmatch(string.sub(last, #request + 1), ' (%S+) (%S+)') do
+      local head = redis.call('LINDEX', box_key(P, room, box), 0)
+      if head then
+        local s, attempt, doubt, deaths, token = parse(head)
+        if s == 'l' and token == request then
+          redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+          if lease(P, room, box, drain, request, 64, out) == 0 then redis.call('HDEL', P .. 'leased:' .. room, box) end
+        end
+      end
+    end
+    return out
+  end
+
+  local next_ms, waiting_suspects = 0, 0
+  local function sooner(ms)
+    if ms > 0 and (next_ms == 0 or ms < next_ms) then next_ms = ms end
+  end
+  local alone = false
+  for i = 4, #args, 3 do
+    local room, want, per_box = args[i], tonumber(args[i + 1]), tonumber(args[i + 2])
+    sooner(wake_due(P, room, now))
+    local list = P .. (suspects > 0 and 'suspect:' or 'ready:') .. room
+    if suspects > 0 then
+      want = alone and 0 or math.min(want, suspects - #taken)
+      per_box = 1
+    end
+    local used = 0
+    if want > 0 and redis.call('EXISTS', list) == 1 then
+      local n, at, rate = allowance(P, room, now, want)
+      sooner(at)
+      while n > 0 and not alone do
+        local box = redis.call('LPOP', list)
+        if not box then break end
+        if suspects > 0 then
+          local head = redis.call('LINDEX', box_key(P, room, box), 0)
+          local _, _, _, deaths = parse(head or 'r 0 0 0')
+          if deaths >= 2 then
+            -- Killed two drains: nobody else's key may be in the same boat.
+            if #taken > 0 then
+              redis.call('LPUSH', list, box)
+              break
+            end
+            alone = true
+          end
+        end
+        local handed = lease(P, room, box, drain, request, rate and 1 or per_box, out)
+        if handed > 0 then
+          taken[#taken + 1] = ' ' .. room .. ' ' .. box
+          n = n - 1
+          used = used + 1
+        end
+      end
+      spend(P, room, rate, used)
+      if rate and n == 0 and redis.call('EXISTS', list) == 1 then
+        sooner(math.ceil(rate.tat - rate.every * (rate.burst - 1)))
+      end
+    end
+    waiting_suspects = waiting_suspects + redis.call('LLEN', P .. 'suspect:' .. room)
+  end
+  if #taken > 0 then
+    redis.call('SET', memo, request .. table.concat(taken), 'EX', 600)
+  end
+  out[2], out[3] = next_ms, waiting_suspects
+  return out
+end
+
+-- Remove a delivery that no drain holds. Its place in the box becomes a tombstone that the next lease clears away.
+local function bury_delivery(P, delivery, day, line)
+  if redis.call('DEL', P .. 'd:' .. delivery) == 0 then return false end
+  local event = string.match(delivery, '^([^.]+)')
+  if line ~= '' then note(P, day, event, line) end
+  return dereference(P, event, -1, 0)
+end
+
+-- settle: what became of items, and what follows from them, in one step each.
+-- ARGV: drain, token for new leases, pool, then per item:
+--   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, n,
+--   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms.
+-- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
+-- last: 1 when the drain is through with the box.
+-- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone)}, {deliveries leased to the drain},
+--   {deliveries not made because of only_once}, 1 if something became takeable.
+local function settle(keys, args)
+  local P = keys[1]
+  local drain, lease_token, pool = args[1], args[2], args[3]
+  local now = now_ms()
+  local statuses, leased, once, counts, ended, fresh = {}, {}, {}, {}, {}, 0
+  local touched = {}
+  local i = 4
+  while i <= #args do
+    local room, box, token, item, verdict, argument = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4], args[i + 5]
+    local attempt, doubt, last = args[i + 6], args[i + 7], args[i + 8] == '1'
+    local event, retain, day, line, field = args[i + 9], tonumber(args[i + 10]), args[i + 11], args[i + 12], args[i + 13]
+    local n = tonumber(args[i + 14])
+    local new = i + 15
+    i = new + n * 9
+
+    local b = box_key(P, room, box)
+    local head = redis.call('LINDEX', b, 0)
+    local s, old_attempt, old_doubt, deaths, old_token, handed
+    if head then s, old_attempt, old_doubt, deaths, old_token, handed = parse(head) end
+    if s ~= 'l' or old_token ~= token then
+      statuses[#statuses + 1] = 0
+    elseif verdict == 'done' or verdict == 'dead' then
+      local there
+      if redis.call('LINDEX', b, 1) == item then
+        redis.call('LPOP', b, 2)
+        redis.call('LPUSH', b, head)
+        there = true
+      else
+        there = redis.call('LREM', b, 1, item) == 1
+      end
+      local alive = there and redis.call('EXISTS', record_key(P, room, item)) == 1
+      statuses[#statuses + 1] = alive and 1 or 2
+      if alive then
+        local made = 0
+        for k = new, i - 1, 9 do
+          local to, to_box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
+          local once_key, coalesce, delay = args[k + 5], args[k + 7], tonumber(args[k + 8])
+          if once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6]) then
+            once[#once + 1] = delivery
+          elseif redis.call('EXISTS', P .. 'd:' .. delivery) == 0 then
+            made = made + 1
+            redis.call('SET', P .. 'd:' .. delivery, record)
+            touched[to] = true
+            if coalesce ~= '' then
+              local co = P .. 'co:' .. to .. ':' .. coalesce
+              local older = redis.call('GET', co)
+              if older then
+                local to_head = redis.call('LINDEX', box_key(P, to, to_box), 0)
+                local ts, _, _, _, _, th = parse(to_head or 'r 0 0 0')
+                local where = redis.call('LPOS', box_key(P, to, to_box), older)
+                if where and not (ts == 'l' and where <= th) then
+                  redis.call('LREM', box_key(P, to, to_box), 1, older)
+                  local older_event = string.match(older, '^([^.]+)')
+                  if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}') then
+                    ended[#ended + 1] = older_event
+                  end
+                  count(counts, 'coalesced|' .. to)
+                end
+              end
+              redis.call('SET', co, delivery, 'PX', delay + 86400000)
+            end
+            local tb = box_key(P, to, to_box)
+            local to_state = redis.call('LINDEX', tb, 0)
+            if to_state then
+              redis.call('RPUSH', tb, delivery)
+            elseif delay > 0 then
+              redis.call('RPUSH', tb, 'w 0 0 0 ' .. (now + delay), delivery)
+              redis.call('ZADD', P .. 'waiting:' .. to, now + delay, to_box)
+            else
+              local free, rate = 0, nil
+              if args[k + 4] == '1' then
+                local at
+                free, at, rate = allowance(P, to, now, 1)
+              end
+              if free > 0 then
+                redis.call('RPUSH', tb, 'l 0 0 0 ' .. lease_token .. ' 1', delivery)
+                redis.call('HSET', P .. 'leased:' .. to, to_box, drain)
+                spend(P, to, rate, 1)
+                leased[#leased + 1] = delivery
+              else
+                redis.call('RPUSH', tb, 'r 0 0 0', delivery)
+                redis.call('RPUSH', P .. 'ready:' .. to, to_box)
+                fresh = fresh + 1
+              end
+            end
+          end
+        end
+        note(P, day, event, line)
+        count(counts, field)
+        if verdict == 'dead' then
+          redis.call('ZADD', P .. 'dead', now, item)
+          redis.call('HSET', P .. 'deadinfo', item, argument)
+          ended[#ended + 1] = event
+        else
+          if room ~= 'in' then
+            redis.call('DEL', P .. 'd:' .. item)
+          end
+          if dereference(P, event, made - 1, retain) then ended[#ended + 1] = event end
+        end
+      end
+      if last then
+        redis.call('HDEL', P .. 'leased:' .. room, box)
+        if redis.call('LLEN', b) > 1 then
+          make_ready(P, room, box, 0, math.max(0, old_doubt - 1), 0, false)
+          fresh = fresh + 1
+        else
+          redis.call('DEL', b)
+        end
+      elseif old_attempt > 0 or old_doubt > 0 or deaths > 0 then
+        redis.call('LSET', b, 0, 'l 0 ' .. math.max(0, old_doubt - 1) .. ' 0 ' .. token .. ' ' .. math.max(0, handed - 1))
+      end
+    else
+      statuses[#statuses + 1] = 1
+      note(P, day, event, line)
+      count(counts, field)
+      redis.call('HDEL', P .. 'leased:' .. room, box)
+      if verdict == 'wait' then
+        local due = now + math.max(1, tonumber(argument))
+        redis.call('LSET', b, 0, 'w ' .. attempt .. ' ' .. doubt .. ' 0 ' .. due)
+        redis.call('ZADD', P .. 'waiting:' .. room, due, box)
+      elseif verdict == 'hold' then
+        redis.call('LSET', b, 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
+        redis.call('HSET', P .. 'held:' .. room, box, argument)
+      else
+        make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true)
+        fresh = fresh + 1
+      end
+    end
+  end
+  for room in pairs(touched) do redis.call('SADD', P .. 'rooms', room) end
+  if #ended > 0 then
+    redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(ended, ' '))
+  end
+  add_counts(P, counts)
+  if fresh > 0 then ring(P, pool, fresh) end
+  return { statuses, leased, once, fresh > 0 and 1 or 0 }
+end
+
+-- beat: a drain lives. ARGV: drain, pool, 1 to register. Returns its counter, 0 if it was buried meanwhile.
+local function beat(keys, args)
+  local key = keys[1] .. 'beats'
+  local value = redis.call('HGET', key, args[1])
+  if not value and args[3] ~= '1' then return 0 end
+  local n = tonumber(string.match(value or ' 0', ' (%d+)$')) + 1
+  redis.call('HSET', key, args[1], args[2] .. ' ' .. n)
+  return n
+end
+
+-- leave: a drain ends by itself and holds nothing any longer. ARGV: drain.
+local function leave(keys, args)
+  redis.call('DEL', keys[1] .. 'take:' .. args[1])
+  return redis.call('HDEL', keys[1] .. 'beats', args[1])
+end
+
+-- bury: drains died; what they held is doubtful and becomes takeable again. ARGV: drains.
+-- Returns how many boxes were freed, how many of them are now held as poison.
+local function bury(keys, args)
+  local P = keys[1]
+  local dead = {}
+  for _, drain in ipairs(args) do
+    dead[drain] = true
+    redis.call('DEL', P .. 'take:' .. drain)
+    redis.call('HDEL', P .. 'beats', drain)
+  end
+  local freed, poison = 0, 0
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    local leases = redis.call('HGETALL', P .. 'leased:' .. room)
+    for k = 1, #leases, 2 do
+      local box, drain = leases[k], leases[k + 1]
+      if dead[drain] then
+        redis.call('HDEL', P .. 'leased:' .. room, box)
+        local head = redis.call('LINDEX', box_key(P, room, box), 0)
+        if head then
+          local s, attempt, doubt, deaths, _, handed = parse(head)
+          if s == 'l' then
+            freed = freed + 1
+            deaths = deaths + 1
+            doubt = math.max(doubt, handed)
+            if deaths >= MAX_DEATHS then
+              poison = poison + 1
+              redis.call('LSET', box_key(P, room, box), 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
+              redis.call('HSET', P .. 'held:' .. room, box, '{"code":"poison","at":' .. now_ms() .. '}')
+            else
+              make_ready(P, room, box, attempt, doubt, deaths, false)
+            end
+          end
+        end
+      end
+    end
+  end
+  if freed > 0 then
+    redis.call('HINCRBY', P .. 'counts', 'buried_boxes', freed)
+    ring(P, 'default', freed)
+  end
+  return { freed, poison }
+end
+
+-- strays: give back what a live drain holds without knowing it, because an answer of take or settle was lost.
+-- ARGV: drain, then `room box token` of every lease it knows. Returns how many were given back.
+local function strays(keys, args)
+  local P = keys[1]
+  local known = {}
+  for i = 2, #args do known[args[i]] = true end
+  local freed = 0
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    local leases = redis.call('HGETALL', P .. 'leased:' .. room)
+    for k = 1, #leases, 2 do
+      local box = leases[k]
+      if leases[k + 1] == args[1] then
+        local head = redis.call('LINDEX', box_key(P, room, box), 0)
+        local s, attempt, doubt, deaths, token = parse(head or 'r 0 0 0')
+        if not (s == 'l' and known[room .. ' ' .. box .. ' ' .. token]) then
+          redis.call('HDEL', P .. 'leased:' .. room, box)
+          if s == 'l' then
+            make_ready(P, room, box, attempt, doubt, deaths, true)
+            freed = freed + 1
+          end
+        end
+      end
+    end
+  end
+  return freed
+end
+
+-- unhold: a person lets a held box go on. ARGV: room, box, pool. Returns 1 if it was held.
+local function unhold(keys, args)
+  local P = keys[1]
+  local room, box = args[1], args[2]
+  if redis.call('HDEL', P .. 'held:' .. room, box) == 0 then return 0 end
+  local head = redis.call('LINDEX', box_key(P, room, box), 0)
+  if not head then return 0 end
+  local s, _, doubt = parse(head)
+  if s ~= 'h' then return 0 end
+  make_ready(P, room, box, 0, doubt, 0, false)
+  ring(P, args[3], 1)
+  return 1
+end
+
+-- pace: one more request than `take` paid for. ARGV: room. Returns the ms to wait before it may be sent.
+local function pace(keys, args)
+  local P = keys[1]
+  local key = P .. 'room:' .. args[1]
+  local cfg = redis.call('HMGET', key, 'every', 'burst', 'tat')
+  local every = tonumber(cfg[1]) or 0
+  if every <= 0 then return 0 end
+  local now = now_ms()
+  local burst = tonumber(cfg[2]) or 1
+  local tat = math.max(tonumber(cfg[3]) or now, now)
+  if tat > now + every * burst + 3600000 then tat = now end
+  redis.call('HSET', key, 'tat', string.format('%.3f', tat + every))
+  return math.max(0, math.ceil(tat - now - every * (burst - 1)))
+end
+
+-- pause / resume a room. ARGV: room, why (empty: resume), pool. Returns 1 if that changed anything.
+local function pause(keys, args)
+  local P = keys[1]
+  local key = P .. 'room:' .. args[1]
+  if args[2] == '' then
+    local changed = redis.call('HDEL', key, 'paused')
+    if changed == 1 then ring(P, args[3], 1000) end
+    return changed
+  end
+  return redis.call('HSETNX', key, 'paused', args[2])
+end
+
+-- quarantine: keep an authentic event that its model refuses. ARGV: keep ms, dedupe window ms, then per event:
+-- id, day, ledger line, count field, record. Returns per event '' or the id under which it was kept before.
+local function quarantine(keys, args)
+  local P = keys[1]
+  local now = now_ms()
+  local bucket = math.floor(now / tonumber(args[2]))
+  local answers, counts = {}, {}
+  redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[1]))
+  for i = 3, #args, 5 do
+    local id = args[i]
+    if redis.call('SISMEMBER', P .. 'seen:' .. (bucket - 1), id) == 1 or redis.call('SADD', P .. 'seen:' .. bucket, id) == 0 then
+      answers[#answers + 1] = id
+    else
+      answers[#answers + 1] = ''
+      redis.call('SET', P .. 'e:' .. id, args[i + 4], 'PX', args[1])
+      redis.call('ZADD', P .. 'quarantine', now, id)
+      note(P, args[i + 1], id, args[i + 2])
+      count(counts, args[i + 3])
+      redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', id)
+    end
+  end
+  redis.call('EXPIRE', P .. 'seen:' .. bucket, math.ceil(tonumber(args[2]) * 2 / 1000))
+  add_counts(P, counts)
+  return answers
+end
+
+-- expire: dead letters older than ARGV[1] ms are given up, at most 1,000 a call. Returns how many.
+local function expire(keys, args)
+  local P = keys[1]
+  local old = redis.call('ZRANGE', P .. 'dead', '-inf', now_ms() - tonumber(args[1]), 'BYSCORE', 'LIMIT', 0, 1000)
+  for _, item in ipairs(old) do
+    redis.call('ZREM', P .. 'dead', item)
+    redis.call('HDEL', P .. 'deadinfo', item)
+    redis.call('DEL', P .. 'd:' .. item)
+    local event = string.match(item, '^([^.]+)')
+    dereference(P, event, -1, 0)
+  end
+  return #old
+end
+
+local function register(name, callback, flags)
+  redis.register_function { function_name = '@LIBRARY@_' .. name, callback = callback, flags = flags }
+end
+
+-- A full store must still be able to drain, so only what adds to it is refused then.
+register('put', put, {})
+register('quarantine', quarantine, {})
+register('take', take, { 'allow-oom' })
+register('settle', settle, { 'allow-oom' })
+register('beat', beat, { 'allow-oom' })
+register('leave', leave, { 'allow-oom' })
+register('bury', bury, { 'allow-oom' })
+register('strays', strays, { 'allow-oom' })
+register('unhold', unhold, { 'allow-oom' })
+register('pace', pace, { 'allow-oom' })
+register('pause', pause, { 'allow-oom' })
+register('expire', expire, { 'allow-oom' })

@@ -1,0 +1,593 @@
+"""The mailroom as Python sees it: one method per function of `mailroom.lua`, typed records in and out.
+
+Comes in: Events, what a drain asks for and what became of it. Goes out: receipts, leases, fates. Its client never
+retries by itself: an answer that was lost means "unknown" (Unavailable), and every function is safe to repeat.
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from typing import Any, cast
+
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from rules.event import Event
+from workers.mailroom import ledger
+from workers.mailroom.hashing import Hasher
+
+#: The room of events that wait to be routed.
+INBOX = "in"
+#: One partition; the hash tag keeps its keys on one node of a cluster.
+PREFIX = "relais:{p0}:"
+#: Version of the key schema. N and N+1 run side by side; a store of another version is refused.
+SCHEMA = "1"
+#: How long a sender's message id is remembered, in ms: a platform that retries for a day is still recognised.
+DEDUPE_WINDOW = 86_400_000
+#: Without a sender's id a body counts as sent twice only this long, in ms (design section 4).
+BODY_WINDOW = 60_000
+#: How long a quarantined event is kept, in ms.
+QUARANTINE_KEEPS = 30 * 86_400_000
+#: Seconds for one call. A synced write takes milliseconds; what takes longer is better treated as unknown.
+CALL_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+
+
+class Unavailable(Exception):
+    """The store is away or its answer was lost; what was asked for may or may not have happened."""
+
+
+class Full(Unavailable):
+    """The store has no memory left for new events; what waits can still be worked on."""
+
+
+class Damaged(Exception):
+    """The store holds something that is not ours or of another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to `put`, one per event."""
+
+    #: The id under which the event is kept: its own, or that of the one it repeats.
+    id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a drain asks a room for: so many boxes, so many items of each."""
+
+    room: str
+    boxes: int
+    per_box: int = 1
+
+
+@dataclass(slots=True)
+class Lease:
+    """A box that is ours for now, and its first items."""
+
+    room: str
+    box: str
+    token: str
+    #: Attempts that the first item has used.
+    attempt: int
+    #: How many items at the head may have been sent before by somebody who got no answer.
+    doubt: int
+    #: How many drains died with it since it last moved on.
+    deaths: int
+    items: list[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class Taken:
+    """The answer to `take`."""
+
+    leases: list[Lease]
+    #: Milliseconds until something becomes takeable by itself; None: only a bell or a settle can tell.
+    wait: int | None
+    #: Boxes whose drain died and which are taken in small groups (see `take`).
+    suspects: int
+
+
+@dataclass(slots=True)
+class NewDelivery:
+    """A delivery that comes into being when the item it follows from is settled."""
+
+    id: str
+    room: str
+    box: str
+    record: bytes
+    #: True: lease it to this drain in the same step if its box was idle and its room has room.
+    lease: bool = False
+    once_key: str = ""
+    once_ms: int = 0
+    coalesce_key: str = ""
+    delay: int = 0
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What became of one item of a lease."""
+
+    lease: Lease
+    item: str
+    #: done | dead | wait | hold | back
+    verdict: str
+    event: str
+    #: Day of the event's reception (its ledger page), `2026-11-21`.
+    day: str
+    #: One line of JSON for the ledger, without values; empty: nothing to note.
+    line: str = ""
+    #: Counter to raise, empty: none.
+    counter: str = ""
+    #: dead and hold: JSON for people; wait: ms from now.
+    argument: str = ""
+    attempt: int = 0
+    doubt: int = 0
+    #: True when the drain is through with the box.
+    last: bool = True
+    retain: int = 0
+    new: Sequence[NewDelivery] = ()
+
+
+@dataclass(slots=True)
+class Settled:
+    """The answer to `settle`."""
+
+    #: Per settlement: 1 applied, 0 the lease was no longer ours, 2 the item was gone.
+    statuses: list[int]
+    #: New deliveries that are leased to the drain already.
+    leased: set[str]
+    #: New deliveries that `only_once` did not let come into being.
+    once: set[str]
+    #: True when something became takeable.
+    more: bool
+
+
+@dataclass(frozen=True)
+class RoomState:
+    """A room at a glance."""
+
+    name: str
+    ready: int
+    leased: int
+    waiting: int
+    held: int
+    suspect: int
+    paused: str
+    #: Milliseconds since the oldest due time, for waiting boxes; 0 where nothing is due.
+    overdue: int = 0
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An item that nobody will try again by itself."""
+
+    id: str
+    at: int
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def client(url: str, *, timeout: float | None = CALL_TIMEOUT) -> redis.asyncio.Redis:
+    """Return a client as the mailroom wants it: no retries, short explicit time-outs. Seconds; None waits for ever."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        health_check_interval=0,
+    )
+
+
+def _library() -> tuple[str, str]:
+    text = resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
+    # The name carries the text: two versions live side by side during a rolling upgrade.
+    name = "relais_" + hashlib.sha256(text.encode()).hexdigest()[:12]
+    return name, text.replace("@LIBRARY@", name)
+
+
+class Mailroom:
+    """The mailroom of one store. Make it with `open`, close it with `close`, or use `async with`."""
+
+    def __init__(self, store: redis.asyncio.Redis, *, hash_key: bytes = b"", prefix: str = PREFIX) -> None:
+        #: The client; retries must be off.
+        self.store = store
+        self.prefix = prefix
+        self._library, self._text = _library()
+        self._names = {
+            name: f"{self._library}_{name}"
+            for name in (
+                *("put", "quarantine", "take", "settle", "beat", "leave", "bury", "strays"),
+                *("unhold", "pace", "pause", "expire"),
+            )
+        }
+        self._hasher = Hasher(hash_key) if hash_key else None
+
+    @classmethod
+    async def open(cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT) -> "Mailroom":
+        """Connect, load the functions, agree on schema and hash key. Raises Unavailable, Damaged."""
+        room = cls(client(url, timeout=timeout), hash_key=hash_key)
+        try:
+            await room.prepare()
+        except BaseException:
+            await room.close()
+            raise
+        return room
+
+    async def prepare(self) -> None:
+        """Load the functions, agree on schema and hash key; harmless when done before. Raises Unavailable, Damaged."""
+        try:
+            await self._load()
+            schema = self.key("schema")
+            await self.store.set(schema, SCHEMA, nx=True)
+            found = await self.store.get(schema)
+            if found != SCHEMA.encode():
+                raise Damaged(
+                    f"the store's schema is version {found!r}, this program writes {SCHEMA}: "
+                    "run the version that wrote it, or give Relais an empty store"
+                )
+            if self._hasher is None:
+                fresh = base64.urlsafe_b64encode(secrets.token_bytes(32))
+                await self.store.set(self.key("hash_key"), fresh, nx=True)
+                self._hasher = Hasher(cast(bytes, await self.store.get(self.key("hash_key"))))
+        except redis.exceptions.RedisError as exc:
+            raise _unavailable(exc) from exc
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.store.aclose()
+
+    async def __aenter__(self) -> "Mailroom":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def key(self, name: str) -> str:
+        """Return the full name of a key."""
+        return self.prefix + name
+
+    def hash(self, identity: str) -> str:
+        """Return the keyed hash of an identity in clear (`email:eva@example.org`)."""
+        if self._hasher is None:
+            raise Unavailable("the mailroom was never prepared")
+        return self._hasher(identity)
+
+    async def _command(self, *words: Any) -> Any:
+        return await self.store.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    async def _load(self) -> None:
+        try:
+            await self._command("FUNCTION", "LOAD", self._text)
+        except redis.exceptions.ResponseError as exc:
+            if "already exists" not in str(exc):
+                raise
+
+    async def _call(self, name: str, *args: Any) -> Any:
+        for attempt in (1, 2):
+            try:
+                return await self._command("FCALL", self._names[name], 1, self.prefix, *args)
+            except redis.exceptions.ResponseError as exc:
+                if attempt == 1 and "Function not found" in str(exc):
+                    # A flushed, replaced or failed-over store needs no restart of ours.
+                    await self.prepare()
+                    continue
+                raise _unavailable(exc) from exc
+            except redis.exceptions.RedisError as exc:
+                raise _unavailable(exc) from exc
+        raise AssertionError("unreachable")
+
+    # -- what the receiver uses
+
+    async def put(self, events: Sequence[Event], *, pool: str = "default") -> list[Receipt]:
+        """Keep events; when this returns they are on disk as the store's settings promise.
+
+        Safe to repeat with the same events. Raises Full (nothing stored, try the spool), Unavailable (fate unknown).
+        """
+        args: list[Any] = [DEDUPE_WINDOW, BODY_WINDOW, pool]
+        for event in events:
+            box = self.hash(event.order_key or event.id)
+            digest = "" if event.sender_id else cast(Hasher, self._hasher).body(event.source, event.body)
+            hashes = tuple(self.hash(identity) for identity in event.identities)
+            args += (event.id, box, digest, f"{event.source}|{event.type}", event.encode(hashes))
+        known = await self._call("put", *args)
+        return [
+            Receipt(event.id if not old else old.decode(), bool(old)) for event, old in zip(events, known, strict=True)
+        ]
+
+    async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
+        """Keep authentic events that their model refuses, each with the reason (a field's path, never its value)."""
+        args: list[Any] = [QUARANTINE_KEEPS, DEDUPE_WINDOW]
+        for event, why in events:
+            line = {
+                "t": "quarantined",
+                "at": event.received_at,
+                "source": event.source,
+                "type": event.type,
+                "received": event.received_at,
+                "why": why,
+            }
+            args += (event.id, event.received_at[:10], _json(line), f"quarantined|{event.source}", event.encode())
+        known = await self._call("quarantine", *args)
+        return [
+            Receipt(event.id if not old else old.decode(), bool(old))
+            for (event, _), old in zip(events, known, strict=True)
+        ]
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep a refused request for inspection: 1,000 at the most, 3 days at the longest. Headers without secrets."""
+        try:
+            pipe = self.store.pipeline(transaction=False)
+            oldest = int((datetime.now(UTC) - timedelta(days=3)).timestamp() * 1000)
+            pipe.xtrim(self.key("refused"), minid=oldest, approximate=True)
+            pipe.xadd(
+                self.key("refused"),
+                {"reason": reason, "source": source, "headers": _json(headers), "body": body},
+                maxlen=1000,
+                approximate=True,
+            )
+            pipe.hincrby(self.key("counts"), f"refused|{reason}", 1)
+            await pipe.execute()
+        except redis.exceptions.RedisError as exc:
+            raise _unavailable(exc) from exc
+
+    # -- what a drain uses
+
+    async def take(self, drain: str, request: str, wants: Sequence[Want], *, suspects: int = 0) -> Taken:
+        """Lease boxes. The same request gives the same leases again. With `suspects`, only boxes whose drain died.
+
+        Poison takes nobody with it: after one death a box is taken with at most `suspects` of its like,
+        after two alone.
+        """
+        args: list[Any] = [drain, request, suspects]
+        for want in wants:
+            args += (want.room, want.boxes, want.per_box)
+        out = await self._call("take", *args)
+        now, at, waiting = out[0], out[1], out[2]
+        leases = []
+        i = 3
+        while i < len(out):
+            n = out[i + 5]
+            end = i + 6 + 2 * n
+            items = [(out[k].decode(), out[k + 1]) for k in range(i + 6, end, 2)]
+            leases.append(
+                Lease(
+                    out[i].decode(),
+                    out[i + 1].decode(),
+                    request,
+                    int(out[i + 2]),
+                    int(out[i + 3]),
+                    int(out[i + 4]),
+                    items,
+                )
+            )
+            i = end
+        return Taken(leases, max(0, at - now) if at else None, waiting)
+
+    async def settle(
+        self, drain: str, token: str, settlements: Sequence[Settlement], *, pool: str = "default"
+    ) -> Settled:
+        """Write what became of items and what follows from them, each in one step. Safe to repeat."""
+        args: list[Any] = [drain, token, pool]
+        for s in settlements:
+            args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, s.argument, s.attempt, s.doubt)
+            args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, len(s.new))
+            for d in s.new:
+                args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
+                args += (d.once_key, d.once_ms, d.coalesce_key, d.delay)
+        statuses, leased, once, more = await self._call("settle", *args)
+        return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more))
+
+    async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
+        """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""
+        return bool(await self._call("beat", drain, pool, 1 if register else 0))
+
+    async def leave(self, drain: str) -> None:
+        """A drain ends by itself and holds nothing."""
+        await self._call("leave", drain)
+
+    async def strays(self, drain: str, leases: Sequence[Lease]) -> int:
+        """Give back what the store thinks this drain holds and the drain does not know of (a lost answer)."""
+        return int(await self._call("strays", drain, *(f"{x.room} {x.box} {x.token}" for x in leases)))
+
+    async def pace(self, room: str) -> float:
+        """Account for one more request to a rate-limited destination. Returns seconds to wait before sending it."""
+        return int(await self._call("pace", room)) / 1000
+
+    async def pause(self, room: str, why: str) -> bool:
+        """Stop leasing from a room until `resume`."""
+        return bool(await self._call("pause", room, why, "default"))
+
+    async def resume(self, room: str, pool: str = "default") -> bool:
+        """Let a paused room go on."""
+        return bool(await self._call("pause", room, "", pool))
+
+    async def configure(
+        self, room: str, *, pool: str = "default", concurrency: int = 0, every: float = 0.0, burst: int = 1
+    ) -> None:
+        """Set a room's limits: boxes leased at once (0: any), ms per item (0: any), items that may go at once."""
+        fields: dict[Any, Any] = {"pool": pool, "every": every, "burst": burst}
+        try:
+            await self.store.hset(self.key(f"room:{room}"), mapping=fields)
+            if concurrency:
+                await self.store.hset(self.key(f"room:{room}"), "concurrency", str(concurrency))
+            else:
+                await self.store.hdel(self.key(f"room:{room}"), "concurrency")
+        except redis.exceptions.RedisError as exc:
+            raise _unavailable(exc) from exc
+
+    # -- what the sweep uses
+
+    async def beats(self) -> dict[str, tuple[str, int]]:
+        """Return drain -> (pool, counter)."""
+        found = await self._read(self.store.hgetall(self.key("beats")))
+        out = {}
+        for drain, value in found.items():
+            pool, counter = value.decode().rsplit(" ", 1)
+            out[drain.decode()] = (pool, int(counter))
+        return out
+
+    async def bury(self, drains: Sequence[str]) -> tuple[int, int]:
+        """Declare drains dead. Returns how many boxes were freed, how many are held as poison."""
+        freed, poison = await self._call("bury", *drains)
+        return freed, poison
+
+    async def expire(self, age: int = 30 * 86_400_000) -> int:
+        """Give up dead letters older than `age` ms. Returns how many."""
+        return int(await self._call("expire", age))
+
+    async def unhold(self, room: str, box: str, pool: str = "default") -> bool:
+        """Let a held box go on."""
+        return bool(await self._call("unhold", room, box, pool))
+
+    # -- what people ask
+
+    async def _read(self, awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except redis.exceptions.RedisError as exc:
+            raise _unavailable(exc) from exc
+
+    async def record(self, event_id: str) -> bytes | None:
+        """Return an event's record while its payload is still there."""
+        return cast("bytes | None", await self._read(self.store.get(self.key(f"e:{event_id}"))))
+
+    async def fate(self, event_id: str) -> ledger.Fate | None:
+        """Return what became of an event; None if nobody here ever heard of it (or its 31 days are over)."""
+        return (await self.fates([event_id]))[0]
+
+    async def fates(self, event_ids: Sequence[str]) -> list[ledger.Fate | None]:
+        """Return what became of several events, in one round trip."""
+        today = datetime.now(UTC).date()
+        days = [(today + timedelta(days=1 - back)).isoformat() for back in range(33)]
+        pipe = self.store.pipeline(transaction=False)
+        for event_id in event_ids:
+            pipe.get(self.key(f"e:{event_id}"))
+            for day in days:
+                pipe.hget(self.key(f"ledger:{day}"), event_id)
+        answers = await self._read(pipe.execute())
+        out: list[ledger.Fate | None] = []
+        width = 1 + len(days)
+        for n, event_id in enumerate(event_ids):
+            record, *pages = answers[n * width : (n + 1) * width]
+            lines = b"\n".join(page for page in pages if page)
+            if not lines and record is None:
+                out.append(None)
+                continue
+            story = ledger.tell(event_id, lines.decode().splitlines())
+            if not story.source and record is not None:
+                head = json.loads(record.split(b"\n", 1)[0])
+                story.source, story.type, story.received_at = head["source"], head["type"], head["at"]
+            out.append(story)
+        return out
+
+    async def recent(self, count: int = 50, before: str = "") -> tuple[list[ledger.Fate], str]:
+        """Return the newest events put, newest first, and the cursor for the page before them ('' at the end)."""
+        ids: list[str] = []
+        cursor = before
+        while len(ids) < count:
+            page = await self._read(
+                self.store.xrevrange(self.key("log"), max=f"({cursor}" if cursor else "+", count=200)
+            )
+            if not page:
+                cursor = ""
+                break
+            for entry, fields in page:
+                cursor = entry.decode()
+                names = fields.get(b"put") or b""
+                ids += reversed(names.decode().split())
+                if len(ids) >= count:
+                    break
+        found = await self.fates(list(dict.fromkeys(ids)))
+        return [story for story in found if story is not None], cursor
+
+    async def tail(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield ("put" | "ended", event id) as it happens, from now on."""
+        cursor = "$"
+        while True:
+            # A blocking read shorter than the client's time-out.
+            answer = await self._read(self.store.xread({self.key("log"): cursor}, count=500, block=2000))
+            streams = answer.items() if isinstance(answer, dict) else (answer or ())
+            for _, entries in streams:
+                for entry, fields in entries[0] if isinstance(answer, dict) else entries:
+                    cursor = entry.decode()
+                    for what, names in fields.items():
+                        for name in names.decode().split():
+                            yield what.decode(), name
+
+    async def rooms(self) -> list[RoomState]:
+        """Return every room's state, the inbox first."""
+        names = sorted((x.decode() for x in await self._read(self.store.smembers(self.key("rooms")))), key=_inbox_first)
+        pipe = self.store.pipeline(transaction=False)
+        now = await self._read(self.store.time())
+        for name in names:
+            pipe.llen(self.key(f"ready:{name}"))
+            pipe.hlen(self.key(f"leased:{name}"))
+            pipe.zcard(self.key(f"waiting:{name}"))
+            pipe.hlen(self.key(f"held:{name}"))
+            pipe.llen(self.key(f"suspect:{name}"))
+            pipe.hget(self.key(f"room:{name}"), "paused")
+            pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
+        answers = await self._read(pipe.execute())
+        out = []
+        for n, name in enumerate(names):
+            ready, leased, waiting, held, suspect, paused, first = answers[n * 7 : n * 7 + 7]
+            overdue = max(0, int(now[0] * 1000 + now[1] // 1000 - first[0][1])) if first else 0
+            out.append(RoomState(name, ready, leased, waiting, held, suspect, (paused or b"").decode(), overdue))
+        return out
+
+    async def counts(self) -> dict[str, int]:
+        """Return the counters: name with its labels, joined by `|` -> how often."""
+        found = await self._read(self.store.hgetall(self.key("counts")))
+        return {name.decode(): int(n) for name, n in found.items()}
+
+    async def dead(self, count: int = 100, offset: int = 0) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        found = await self._read(self.store.zrevrange(self.key("dead"), offset, offset + count - 1, withscores=True))
+        if not found:
+            return []
+        infos = await self._read(self.store.hmget(self.key("deadinfo"), [item for item, _ in found]))
+        return [
+            DeadLetter(item.decode(), int(at), json.loads(info) if info else {})
+            for (item, at), info in zip(found, infos, strict=True)
+        ]
+
+    async def dead_count(self) -> int:
+        """Return how many dead letters there are."""
+        return int(await self._read(self.store.zcard(self.key("dead"))))
+
+    async def quarantined(self) -> int:
+        """Return how many events are in quarantine."""
+        return int(await self._read(self.store.zcard(self.key("quarantine"))))
+
+    async def held(self, room: str) -> dict[str, dict[str, Any]]:
+        """Return the held boxes of a room with the reason."""
+        found = await self._read(self.store.hgetall(self.key(f"held:{room}")))
+        return {box.decode(): json.loads(why) for box, why in found.items()}
+
+
+def _inbox_first(name: str) -> tuple[bool, str]:
+    return (name != INBOX, name)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _unavailable(exc: Exception) -> Unavailable:
+    text = str(exc)
+    if isinstance(exc, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
+        return Full("the store is full: raise its maxmemory, or let the workers catch up")
+    if isinstance(exc, redis.exceptions.AuthenticationError):
+        return Unavailable("the store refuses our password: check REDIS_URL")
+    if isinstance(exc, redis.exceptions.ResponseError):
+        return Unavailable(f"the store refused: {text[:200]}")
+    return Unavailable(f"the store did not answer: {exc.__class__.__name__}")
