@@ -1,0 +1,145 @@
+"""What a destination is to the drain, and what all destinations share.
+
+Takes a delivery's validated arguments; returns Done or raises Failed, in the words of `workers.outcome`.
+Never knows rooms, leases or retries, and never prints a secret or a value of a person.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+
+from rules.secret import Secret
+from workers.http import Http
+from workers.outcome import Done, Failed
+
+#: Gives the text of a secret, from the environment or a mounted file. Raises rules.errors.SecretMissing.
+Reveal = Callable[[Secret], str]
+
+#: The one code of an ambiguous failure that no later find can settle: the drain holds the box for a person at once.
+UNRESOLVED = "unresolved"
+
+#: Days that a destination remembers which id of theirs belongs to which key of ours. A season's bookings fit in;
+#: forgetting costs one search.
+ID_DAYS = 180
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a carrier may know of the delivery it carries out."""
+
+    #: The same for every attempt; sent as the idempotency key where the other side takes one.
+    id: str
+    #: What makes two deliveries one effect, in clear; None: each is its own.
+    once_by: str | None = None
+    #: True: an earlier attempt may have happened. Find before any create.
+    doubtful: bool = False
+    #: Counted from 1.
+    attempt: int = 1
+
+
+class Memory(Protocol):
+    """What one destination remembers between deliveries, shared by all workers. Takes keys in clear and hashes them."""
+
+    async def get(self, key: str) -> str | None:
+        """Return what was remembered, None if nothing was or it is too old."""
+
+    async def set(self, key: str, value: str, days: int) -> None:
+        """Remember a value for some days. An empty value forgets."""
+
+
+class Carrier(Protocol):
+    """Carries out the actions of one destination of the book. Built once per book and process; holds no connection."""
+
+    def __init__(self, name: str, options: Any, reveal: Reveal, http: Http, memory: Memory) -> None: ...
+
+    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+        """Do it, or find that it was done. `arguments` is an instance of the action's model. Raises Failed."""
+
+
+def unresolved(hint: str) -> Failed:
+    """Return the failure of a doubtful delivery that nobody but a person can settle."""
+    return Failed("ambiguous", UNRESOLVED, hint=hint)
+
+
+class Arguments(BaseModel):
+    """What an action takes. What is absent or null is left alone at the destination; an empty text clears."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Options(BaseModel):
+    """What ops may write under a destination."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Result(BaseModel):
+    """What `next:` or a look-up may read. What the vendor says beyond the model is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+
+def _read_base(text: str) -> str:
+    if "${" in text:
+        return text  # Judged when the reference is resolved.
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address such as https://crm.example.org/api")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must be an address without user, password, query or fragment")
+    return text.rstrip("/")
+
+
+def _read_email(text: str) -> str:
+    if not re.fullmatch(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+", text):
+        raise ValueError("must be an e-mail address")
+    return text
+
+
+def _read_id(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+#: The address of an API; `${NAME}` in it is a reference.
+Base = Annotated[str, AfterValidator(_read_base)]
+
+#: Normalised as in every identity: no space around it, lower case.
+Email = Annotated[
+    str, StringConstraints(strip_whitespace=True, to_lower=True, max_length=254), AfterValidator(_read_email)
+]
+
+#: An id of some system: text, or a whole number that becomes text.
+Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+#: A value of a field that we only pass on.
+Scalar = str | int | float | bool | None
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not null: absent and null leave the other side's value alone."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def snake(name: str) -> str:
+    """Return a vendor's `firstName` as our `first_name`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def snake_keys(value: Any) -> Any:
+    """Return JSON with all names in snake_case."""
+    if isinstance(value, Mapping):
+        return {snake(name): snake_keys(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [snake_keys(inner) for inner in value]
+    return value
+
+
+def dig(value: Any, path: str) -> Any:
+    """Return what stands at a dotted path of JSON (`data.id`), None where nothing does; an empty path is all of it."""
+    for name in path.split(".") if path else ():
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,128 @@
+"""What an answer means.
+
+Takes an Answer and the exceptions that a destination knows of its own; returns None for done, or the Failed to raise.
+Never sends and never quotes a body: bodies hold people.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from workers.destinations.adapter import dig
+from workers.http import Answer
+from workers.outcome import Failed, Failure
+
+#: Server errors that say the request was not carried out: overloaded (503), and a CDN that never reached the server.
+NOT_CARRIED_OUT = frozenset({503, 521, 522, 523, 525, 526})
+
+#: Status -> class and code, where there is more to say than the hundred it stands in.
+BY_STATUS: Mapping[int, tuple[Failure, str]] = {
+    400: ("permanent", "bad_request"),
+    401: ("credential", "unauthorised"),
+    402: ("credential", "payment_required"),
+    403: ("credential", "forbidden"),
+    404: ("permanent", "not_found"),
+    405: ("permanent", "not_allowed"),
+    407: ("credential", "unauthorised"),
+    408: ("transient", "request_timeout"),
+    409: ("permanent", "conflict"),
+    410: ("permanent", "gone"),
+    412: ("permanent", "conflict"),
+    413: ("permanent", "too_large"),
+    415: ("permanent", "unsupported"),
+    422: ("permanent", "invalid"),
+    423: ("transient", "locked"),
+    425: ("transient", "too_early"),
+    429: ("limited", "limited"),
+    501: ("permanent", "not_implemented"),
+    505: ("permanent", "not_implemented"),
+}
+
+HINTS: Mapping[str, str] = {
+    "unauthorised": "the key is missing, wrong or has expired",
+    "payment_required": "the contract with the vendor does not cover this",
+    "forbidden": "the key has no right to do this",
+    "not_found": "the address or the object does not exist; look at base and paths",
+    "redirected": "the address answers with a redirect, which is not followed; look at base",
+}
+
+
+class ErrorRule(BaseModel):
+    """An exception from the table: all that is said must hold; the first one that holds decides."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    #: Any of these. Absent: any status.
+    status: tuple[int, ...] = ()
+    #: The type without parameters: `text/html`.
+    content_type: str | None = None
+    #: This text is in the body; capital or small letters are the same.
+    contains: str | None = None
+    #: The JSON at `path` is `equals`.
+    path: str | None = None
+    equals: str | int | bool | None = None
+    #: What it is: a class of failure, or `done`.
+    means: Failure | Literal["done"] = Field(alias="is")
+    #: The code that shows in log, metric and dead letter.
+    code: str = Field(default="told_by_rule", pattern=r"^[a-z][a-z0-9_]*$")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ErrorRule":
+        if not self.status and self.content_type is None and self.contains is None and self.path is None:
+            raise ValueError("needs at least one of status, content_type, contains, path")
+        return self
+
+    def holds(self, answer: Answer, parsed: Any) -> bool:
+        """Tell whether the answer is one of these."""
+        return (
+            (not self.status or answer.status in self.status)
+            and (self.content_type is None or answer.content_type == self.content_type)
+            and (self.contains is None or self.contains.lower() in answer.text.lower())
+            and (self.path is None or dig(parsed, self.path) == self.equals)
+        )
+
+
+class SuccessTest(BaseModel):
+    """What the body of a success says, for vendors that answer 200 to everything: `{path: success, equals: true}`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    equals: str | int | bool | None
+
+
+def classify(
+    answer: Answer, *, creates: bool = False, rules: Iterable[ErrorRule] = (), success: SuccessTest | None = None
+) -> Failed | None:
+    """Return what the answer means: None for done, else the failure to raise.
+
+    `creates`: a server error after which something may have been created is ambiguous.
+    """
+    parsed = answer.json()
+    for rule in rules:
+        if rule.holds(answer, parsed):
+            return None if rule.means == "done" else _failed(rule.means, rule.code, answer)
+    if answer.ok:
+        if success is not None and dig(parsed, success.path) != success.equals:
+            return _failed("permanent", "refused_in_body", answer)
+        return None
+    return _failed(*by_status(answer.status, creates=creates), answer)
+
+
+def by_status(status: int, *, creates: bool) -> tuple[Failure, str]:
+    """Return class and code of a status that is no success."""
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    if status < 400:
+        return "transient", "redirected"
+    if status < 500:
+        return "permanent", "refused"
+    if creates and status not in NOT_CARRIED_OUT:
+        return "ambiguous", "server_error"
+    return "transient", "unavailable" if status in NOT_CARRIED_OUT else "server_error"
+
+
+def _failed(failure: Failure, code: str, answer: Answer) -> Failed:
+    wait = answer.wait() if failure in ("limited", "transient") else 0.0
+    return Failed(failure, code, wait=wait, status=answer.status, hint=HINTS.get(code, ""))

@@ -1,0 +1,395 @@
+"""Maileon: subscriptions with double opt-in, fields, unsubscriptions.
+
+Takes the arguments of its three actions; returns Done or raises Failed.
+Never sets a confirmed permission by itself and never sends a second opt-in mail on doubt.
+
+Facts: support.maileon.com, REST API 1.0 (create-contact, update-contact-by-email, unsubscribe-contacts-by-email,
+http-status-codes), and XQueue's own PHP and n8n clients.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from rules.catalogue import ActionKind, DestinationKind
+from rules.consent import Consent
+from rules.secret import Secret
+from workers.destinations.adapter import (
+    Arguments,
+    Base,
+    Delivery,
+    Email,
+    Memory,
+    Options,
+    Result,
+    Reveal,
+    Scalar,
+    given,
+    unresolved,
+)
+from workers.destinations.classify import classify
+from workers.http import Answer, Exchange, Hidden, Http, address
+from workers.outcome import Done, Failed
+
+JSON = "application/vnd.maileon.api+json"
+#: Answers are XML in every documented example, also to JSON requests.
+XML = "application/vnd.maileon.api+xml"
+
+# fmt: off
+STANDARD_FIELDS = frozenset({
+    "ADDRESS", "BIRTHDAY", "CITY", "COUNTRY", "FIRSTNAME", "FULLNAME", "GENDER", "HNR", "LASTNAME", "LOCALE", "NAMEDAY",
+    "ORGANIZATION", "REGION", "SALUTATION", "STATE", "TITLE", "ZIP",
+})
+# fmt: on
+
+#: Maileon's words for why somebody leaves; anything else is sent as `other`.
+REASONS = frozenset(
+    {"too_many_messages", "no_demand", "change_of_channel", "change_of_interest", "technical_reasons", "other"}
+)
+
+PERMISSIONS: Mapping[str, int] = {"none": 1, "soi": 2, "coi": 3, "doi": 4, "doi+": 5, "other": 6}
+DOI, DOI_PLUS = 4, 5
+
+#: Initial permission of a contact: none, until the link in the mail is followed.
+PERMISSION_NONE = "1"
+#: Update a contact that exists. The default, 2, does nothing without a word.
+SYNC_UPDATE = "1"
+
+#: Days that an unsubscription is remembered: Maileon carries it out later, and until then still shows the old consent.
+UNSUBSCRIBED_DAYS = 2
+
+
+def _read_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    if strange := sorted(set(fields) - STANDARD_FIELDS):
+        raise ValueError(
+            f"{', '.join(strange)}: no standard field of Maileon; there are {', '.join(sorted(STANDARD_FIELDS))}. "
+            "Others go under custom_fields"
+        )
+    return fields
+
+
+Fields = Annotated[Mapping[str, Scalar], AfterValidator(_read_fields)]
+CustomName = Annotated[str, Field(min_length=3, max_length=64)]
+
+
+class MaileonOptions(Options):
+    """What ops may write under a destination of kind `maileon`."""
+
+    api_key: Secret = Field(
+        description="The API key, as Maileon shows it or as it stands after `Authorization: Basic`; both work."
+    )
+    base: Base = Field(default="https://api.maileon.com/1.0", description="Address of the API.")
+    doi_mailing: str | None = Field(default=None, description="Key of the opt-in mailing; default: the account's own.")
+    pending_days: int = Field(
+        default=7,
+        ge=1,
+        le=90,
+        description="Days after an opt-in mail during which a further sign-up sends no second one.",
+    )
+
+
+class Subscribe(Arguments):
+    """Start the double opt-in, or complete the fields of somebody who has it."""
+
+    email: Email = Field(description="Who subscribes.")
+    consent: Consent = Field(description="Needed: newsletter. With tracking the mail asks for DOI+.")
+    fields: Fields = Field(default={}, description="Standard fields, by Maileon's names: FIRSTNAME, LASTNAME …")
+    custom_fields: Mapping[CustomName, Scalar] = Field(
+        default={}, description="Fields of the account. They must exist there; names are case-sensitive."
+    )
+    doi_mailing: str | None = Field(default=None, description="Key of the opt-in mailing, instead of the usual one.")
+    source_text: str | None = Field(default=None, max_length=255, description="Where the sign-up came from.")
+
+
+class Update(Arguments):
+    """Change fields of a contact that exists; consent stays as it is."""
+
+    email: Email = Field(description="The contact.")
+    new_email: Email | None = Field(default=None, description="Its new address.")
+    fields: Fields = Field(default={}, description="Standard fields, by Maileon's names.")
+    custom_fields: Mapping[CustomName, Scalar] = Field(default={}, description="Fields of the account.")
+
+
+class Unsubscribe(Arguments):
+    """Unsubscribe; Maileon anonymises the contact."""
+
+    email: Email = Field(description="Who leaves.")
+    reason: str | None = Field(
+        default=None, max_length=255, description="Why: one of Maileon's reasons (`no_demand`), or words of your own."
+    )
+
+
+class Subscribed(Result):
+    """What `next:` may read after `subscribe`."""
+
+    id: str | None = Field(default=None, description="Maileon's id of the contact, where it named one.")
+
+
+def _email(arguments: Subscribe | Update | Unsubscribe) -> str:
+    return f"email:{arguments.email}"
+
+
+def _email_and_values(arguments: Update) -> str:
+    values = arguments.model_dump(mode="json", exclude={"email"}, exclude_defaults=True)
+    return f"email:{arguments.email} {json.dumps(values, sort_keys=True)}"
+
+
+KIND = DestinationKind(
+    name="maileon",
+    about="Newsletter contacts in Maileon, with double opt-in.",
+    options=MaileonOptions,
+    actions={
+        kind.name: kind
+        for kind in (
+            ActionKind(
+                name="subscribe",
+                about="Start the double opt-in; with tracking, DOI+. Who is pending or confirmed gets no second mail.",
+                arguments=Subscribe,
+                writes=_email,
+                writes_about="email",
+                once_by=_email,
+                once_by_about="email, while pending or confirmed",
+                consent=frozenset({"newsletter", "tracking"}),
+                result=Subscribed,
+                creates=True,
+            ),
+            ActionKind(
+                name="update",
+                about="Change fields of a contact that exists. Nobody is added.",
+                arguments=Update,
+                writes=_email,
+                writes_about="email",
+                once_by=_email_and_values,
+                once_by_about="email + values",
+            ),
+            ActionKind(
+                name="unsubscribe",
+                about="Unsubscribe everywhere in the account.",
+                arguments=Unsubscribe,
+                writes=_email,
+                writes_about="email",
+                once_by=_email,
+                once_by_about="email",
+                keep_always=True,
+            ),
+        )
+    },
+)
+
+
+@dataclass(frozen=True)
+class Contact:
+    """What Maileon tells about a contact that exists."""
+
+    id: str | None
+    permission: int
+
+
+class MaileonCarrier:
+    """Carries out the actions of kind `maileon`."""
+
+    def __init__(self, name: str, options: MaileonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
+        self._name = name
+        self._options = options
+        self._base = reveal(Secret(options.base))
+        self._headers = Hidden(Authorization=f"Basic {encode_key(reveal(options.api_key))}")
+        self._http = http
+        self._memory = memory
+        #: False once the key proved to have no right to read: the usual recipe grants create and update only.
+        self._may_read = True
+
+    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+        """Do it, or find that it was done. Raises Failed."""
+        exchange = self._http.exchange()
+        match arguments:
+            case Subscribe():
+                return await self._subscribe(exchange, arguments, delivery)
+            case Update():
+                return await self._update(exchange, arguments)
+            case Unsubscribe():
+                return await self._unsubscribe(exchange, arguments)
+        raise Failed("permanent", "unknown_action")
+
+    async def _subscribe(self, exchange: Exchange, arguments: Subscribe, delivery: Delivery) -> Done:
+        if not arguments.consent.newsletter:
+            raise Failed("permanent", "no_consent", hint="a subscription needs newsletter consent")
+        done = await self._find_instead(exchange, arguments, delivery)
+        return done or await self._start_opt_in(exchange, arguments)
+
+    async def _find_instead(self, exchange: Exchange, arguments: Subscribe, delivery: Delivery) -> Done | None:
+        """Return Done where no mail is needed, None where one is; raise where an earlier attempt leaves doubt."""
+        before = f"{self._name}:before:{delivery.id}"
+        mark = await self._memory.get(self._mark(arguments.email))
+        contact = await self._find(exchange, arguments.email) if self._may_read else None
+        if not self._may_read:
+            if mark == "pending":
+                return await self._complete(exchange, arguments, "already_pending")
+            if delivery.doubtful:
+                raise unresolved("the opt-in mail may have been sent, and the key has no right to look")
+            return None
+        if contact is None:
+            await self._memory.set(before, "absent", self._options.pending_days)
+            return None
+        enough = DOI_PLUS if arguments.consent.tracking else DOI
+        if mark != "unsubscribed" and enough <= contact.permission <= DOI_PLUS:
+            return await self._complete(exchange, arguments, "already_confirmed", contact)
+        if mark == "pending":
+            return await self._complete(exchange, arguments, "already_pending", contact)
+        if delivery.doubtful:
+            if await self._memory.get(before) != "absent":
+                raise unresolved(
+                    "the opt-in mail may have been sent: the contact was there before, so nothing shows it"
+                )
+            await self._remember_pending(arguments.email)
+            return await self._complete(exchange, arguments, "found", contact)
+        return None
+
+    async def _start_opt_in(self, exchange: Exchange, arguments: Subscribe) -> Done:
+        query = {
+            "permission": PERMISSION_NONE,
+            "sync_mode": SYNC_UPDATE,
+            "doi": "true",
+            "doiplus": "true" if arguments.consent.tracking else "false",
+        }
+        if arguments.source_text:
+            query["src"] = arguments.source_text
+        if doi_mailing := arguments.doi_mailing or self._options.doi_mailing:
+            query["doimailing"] = doi_mailing
+        answer = await self._send(
+            exchange, "POST", "/contacts/email/{email}", arguments, query=query, body=_body(arguments), creates=True
+        )
+        _raise(classify(answer, creates=True))
+        await self._remember_pending(arguments.email)
+        return Done(result=given({"id": read_id(answer)}), status=answer.status)
+
+    async def _complete(
+        self, exchange: Exchange, arguments: Subscribe, note: str, contact: Contact | None = None
+    ) -> Done | None:
+        """Write the fields of somebody who needs no mail; None: there is no such contact any more."""
+        result = given({"id": contact.id if contact else None})
+        body = _body(arguments)
+        if not body:
+            return Done(result=result, note=note)
+        answer = await self._send(exchange, "PUT", "/contacts/email/{email}", arguments, body=body)
+        if answer.status == 404:
+            await self._memory.set(self._mark(arguments.email), "", 1)
+            return None
+        _raise(classify(answer))
+        return Done(result=result, note=note, status=answer.status)
+
+    async def _update(self, exchange: Exchange, arguments: Update) -> Done:
+        body = _body(arguments)
+        if arguments.new_email:
+            body["email"] = arguments.new_email
+        if not body:
+            return Done(note="nothing_to_change")
+        answer = await self._send(exchange, "PUT", "/contacts/email/{email}", arguments, body=body)
+        if answer.status == 404:
+            return Done(note="not_there", status=answer.status)
+        _raise(classify(answer))
+        return Done(status=answer.status)
+
+    async def _unsubscribe(self, exchange: Exchange, arguments: Unsubscribe) -> Done:
+        query = {"reason": _reason(arguments.reason)} if arguments.reason else {}
+        answer = await self._send(exchange, "DELETE", "/contacts/email/{email}/unsubscribe", arguments, query=query)
+        if answer.status == 404:
+            await self._memory.set(self._mark(arguments.email), "", 1)
+            return Done(note="not_there", status=answer.status)
+        failed = classify(answer)
+        if failed is not None and answer.status == 403:
+            failed.hint = "the key has no right to DELETE, which unsubscribing needs"
+        _raise(failed)
+        await self._memory.set(self._mark(arguments.email), "unsubscribed", UNSUBSCRIBED_DAYS)
+        return Done(status=answer.status)
+
+    async def _find(self, exchange: Exchange, email: str) -> Contact | None:
+        """Return the contact, None where there is none. Learns whether the key may read at all."""
+        url = address(self._base, "/contacts/email/{email}", email=email)
+        answer = await exchange.request("GET", url, headers=self._headers, accept=XML)
+        if answer.status == 404:
+            return None
+        if answer.status in (403, 405):
+            self._may_read = False
+            return None
+        _raise(classify(answer))
+        return Contact(read_id(answer), read_permission(answer))
+
+    async def _send(
+        self,
+        exchange: Exchange,
+        method: str,
+        template: str,
+        arguments: Subscribe | Update | Unsubscribe,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        creates: bool = False,
+    ) -> Answer:
+        return await exchange.request(
+            method,
+            address(self._base, template, query, email=arguments.email),
+            headers=self._headers,
+            json=body,
+            media_type=JSON,
+            accept=XML,
+            creates=creates,
+        )
+
+    async def _remember_pending(self, email: str) -> None:
+        await self._memory.set(self._mark(email), "pending", self._options.pending_days)
+
+    def _mark(self, email: str) -> str:
+        return f"{self._name}:opt_in:{email}"
+
+
+def encode_key(key: str) -> str:
+    """Return the key as it stands after `Basic`. Maileon's dialog shows the raw key and also the encoded one."""
+    key = key.strip().removeprefix("Basic ").strip()
+    try:
+        raw = base64.b64decode(key, validate=True)
+        if raw and raw.decode("ascii").isprintable() and base64.b64encode(raw).decode() == key:
+            return key
+    except ValueError:
+        pass
+    return base64.b64encode(key.encode()).decode()
+
+
+def read_id(answer: Answer) -> str | None:
+    """Return the contact's id of an answer, in XML as documented or in JSON as asked for."""
+    found = re.search(r"<id>\s*(\d+)\s*</id>|\"id\"\s*:\s*\"?(\d+)|^\s*(\d+)\s*$", answer.text)
+    return next((group for group in found.groups() if group), None) if found else None
+
+
+def read_permission(answer: Answer) -> int:
+    """Return the permission of a contact in an answer, by number or by name; what is not understood is none."""
+    found = re.search(
+        r"<permission>\s*(?:<\w+>\s*)?([\w+]+)|\"permission\"\s*:\s*(?:\{[^}]*?\"(?:code|type)\"\s*:\s*)?\"?([\w+]+)",
+        answer.text,
+    )
+    word = next((group for group in found.groups() if group), "none").lower() if found else "none"
+    return int(word) if word.isdecimal() else PERMISSIONS.get(word, 1)
+
+
+def _body(arguments: Subscribe | Update) -> dict[str, Any]:
+    """Return the JSON of the contact; the e-mail stands in the address only. Maileon takes no null."""
+    body = {}
+    if fields := given(arguments.fields):
+        body["standard_fields"] = {name: str(value) for name, value in fields.items()}
+    if custom_fields := given(arguments.custom_fields):
+        body["custom_fields"] = custom_fields
+    return body
+
+
+def _reason(reason: str) -> str:
+    word = reason.partition("|")[0]
+    return reason if word in REASONS else f"other|{reason}"
+
+
+def _raise(failed: Failed | None) -> None:
+    if failed is not None:
+        raise failed

@@ -1,0 +1,339 @@
+"""Requests to the outside world: one session per process, one outcome per request.
+
+Takes a method, an address, headers and a body; returns an Answer, or raises Failed saying whether the request left us.
+Never follows a redirect, keeps a cookie, repeats a request that creates or reaches a private address that was not
+allowed; never names an address, a header or a body in an error, a log line or a repr.
+"""
+
+import ipaddress
+import json as jsonlib
+import re
+import socket
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace, TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from workers.outcome import Failed, Failure
+
+#: Bytes of an answer that are read: a contact has one or two kB, an error page some dozens; more is a mistake.
+ANSWER_CAP = 256 * 1024
+#: Seconds to connect, TLS included: who does not answer a handshake in five will not do it in thirty.
+CONNECT_TIMEOUT = 5.0
+#: Seconds that an idle connection is kept. Common servers (Node, uvicorn) close theirs after 5 s; a create sent on one
+#: that is just being closed would end as ambiguous.
+KEEP_ALIVE = 4.0
+#: Seconds, the longest wait that is believed: daily quotas end within a day, a larger number is an error.
+LONGEST_WAIT = 86_400.0
+
+USER_AGENT = "relais"
+
+#: Addresses that carry an IPv4 address inside: NAT64 and its local form.
+NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+
+
+class Pace(Protocol):
+    """The rate limit of a destination, shared by all workers. The first request of a delivery was counted by `take`."""
+
+    async def wait(self) -> None:
+        """Return when one more request may be sent; raise Failed when it must not be sent any more."""
+
+
+class Hidden(dict[str, str]):
+    """Headers whose values nobody prints."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} hidden headers>"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. The body is a vendor's and may hold personal data: it has no place in a repr."""
+
+    status: int
+    #: Lower-case names.
+    headers: Mapping[str, str] = field(repr=False)
+    #: Without parameters, lower case: `application/json`; empty if the vendor named none.
+    content_type: str
+    body: bytes = field(repr=False)
+    #: True: the body was longer than ANSWER_CAP and the rest is missing.
+    cut: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status says success. The body may say otherwise: see `destinations.classify`."""
+        return 200 <= self.status < 300
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever bytes are in it."""
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the body parsed, or None where it is no JSON: error pages are often HTML, and types lie."""
+        try:
+            return jsonlib.loads(self.body)
+        except ValueError:
+            return None
+
+    def wait(self, now: datetime | None = None) -> float:
+        """Return the seconds that `Retry-After` asks for, 0 where it does not."""
+        return read_retry_after(self.headers.get("retry-after", ""), now or datetime.now(UTC))
+
+
+def read_retry_after(value: str, now: datetime) -> float:
+    """Return the seconds of a `Retry-After` (a number or an HTTP date), between 0 and LONGEST_WAIT; nonsense is 0."""
+    value = value.strip()
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", value):
+        return min(float(value), LONGEST_WAIT)
+    try:
+        then = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return min(max((then - now).total_seconds(), 0.0), LONGEST_WAIT)
+
+
+def address(base: str, template: str, /, query: Mapping[str, str] | None = None, **values: object) -> str:
+    """Return base and template as one address, each `{name}` in the template replaced by its value, percent-encoded.
+
+    A value is one path segment: what could climb out of it (``..``) or vanish (an empty text) is refused.
+    """
+
+    def segment(match: re.Match[str]) -> str:
+        value = str(values[match[1]])
+        if value in ("", ".", ".."):
+            raise Failed("permanent", "bad_address", hint=f"the value of {match[1]} cannot stand in an address")
+        return quote(value, safe="")
+
+    path = re.sub(r"\{(\w+)\}", segment, template)
+    found = base.rstrip("/") + "/" + path.lstrip("/") if path else base.rstrip("/")
+    if query:
+        found += ("&" if "?" in found else "?") + urlencode(query, quote_via=quote, safe="")
+    return found
+
+
+def is_private(host: str) -> bool:
+    """Tell whether an IP address is one that only our own network can reach, also when it is wrapped in IPv6."""
+    try:
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return True  # No address we know the meaning of.
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and any(ip in net for net in NAT64):
+            inner = ipaddress.IPv4Address(ip.packed[-4:])
+        if inner is not None:
+            ip = inner
+    return not ip.is_global or ip.is_multicast or ip.is_reserved or ip.is_unspecified
+
+
+class PrivateAddress(OSError):
+    """A name led to an address of our own network."""
+
+
+def _public_socket(info: tuple[Any, ...]) -> socket.socket:
+    """Return a socket for an address that may be connected to. Names and literal addresses both pass here, last."""
+    family, kind, protocol, _, sockaddr = info
+    if is_private(str(sockaddr[0])):
+        raise PrivateAddress("private address")
+    return socket.socket(family, kind, protocol)
+
+
+class _Sessions:
+    """The two sessions of a process: one that reaches public addresses only, one for destinations that may go inside.
+
+    Two, so that a kept-alive connection to an inner address is never lent to a destination that may not use it.
+    """
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._open: dict[bool, aiohttp.ClientSession] = {}
+
+    async def get(self, allow_private: bool) -> aiohttp.ClientSession:
+        if allow_private not in self._open:
+            connector = aiohttp.TCPConnector(
+                limit=0,  # Rooms have their own concurrency; a second limit would only hide it.
+                keepalive_timeout=KEEP_ALIVE,
+                socket_factory=None if allow_private else _public_socket,
+            )
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(_mark_sent)
+            session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+                trace_configs=[trace],
+                trust_env=False,
+            )
+            self._open[allow_private] = session
+            await self._stack.enter_async_context(session)
+        return self._open[allow_private]
+
+    async def close(self) -> None:
+        self._open.clear()
+        await self._stack.aclose()
+
+
+async def _mark_sent(
+    _: aiohttp.ClientSession, trace: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    trace.trace_request_ctx.sent = True
+
+
+class Http:
+    """The way out. One per process, entered once; `bound` gives each destination its own time-out, reach and pace."""
+
+    def __init__(self) -> None:
+        self._sessions = _Sessions()
+        self._timeout = 10.0
+        self._allow_private = False
+        self._pace: Pace | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._sessions.close()
+
+    def bound(self, *, timeout: float, allow_private: bool = False, pace: Pace | None = None) -> "Http":
+        """Return the same way out with the settings of one destination. Only the first one needs closing."""
+        other = Http.__new__(Http)
+        other._sessions = self._sessions
+        other._timeout = timeout
+        other._allow_private = allow_private
+        other._pace = pace
+        return other
+
+    def exchange(self) -> "Exchange":
+        """Return what counts the requests of one delivery."""
+        return Exchange(self)
+
+
+class Exchange:
+    """The requests of one delivery: all but the first wait for the pace of the destination."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        #: Requests sent so far.
+        self.sent = 0
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        media_type: str = "application/json",
+        accept: str = "application/json",
+        creates: bool = False,
+    ) -> Answer:
+        """Send one request and return its answer, whatever its status.
+
+        `creates`: what was sent and never answered may have created something, so it is ambiguous, else transient.
+        Raises Failed.
+        """
+        if self.sent and self._http._pace is not None:
+            await self._http._pace.wait()
+        self.sent += 1
+        session = await self._http._sessions.get(self._http._allow_private)
+        trace = SimpleNamespace(sent=False)
+        sent = dict(headers or {}) | {"Accept": accept}
+        body = None
+        if json is not None:
+            body = jsonlib.dumps(json, ensure_ascii=False, separators=(",", ":")).encode()
+            sent["Content-Type"] = media_type
+        timeout = aiohttp.ClientTimeout(
+            total=self._http._timeout, sock_connect=min(CONNECT_TIMEOUT, self._http._timeout)
+        )
+        try:
+            async with session.request(
+                method,
+                URL(url, encoded=True),
+                data=body,
+                headers=sent,
+                timeout=timeout,
+                allow_redirects=False,
+                trace_request_ctx=trace,
+            ) as response:
+                return await _read(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
+            failed = _explain(exc, sent=trace.sent, creates=creates)
+        # Raised outside the handler: the exceptions of aiohttp name the address, and the address names the person.
+        raise failed
+
+
+async def _read(response: aiohttp.ClientResponse) -> Answer:
+    body = bytearray()
+    cut = False
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_CAP:
+            cut = True
+            response.close()
+            break
+    return Answer(
+        status=response.status,
+        headers={name.lower(): value for name, value in response.headers.items()},
+        content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+        body=bytes(body[:ANSWER_CAP]),
+        cut=cut,
+    )
+
+
+def _explain(exc: Exception, *, sent: bool, creates: bool) -> Failed:
+    """Return the failure of a request that got no answer: not sent, or sent and unknown."""
+    code, hint = _name(exc)
+    if code == "bad_address":
+        return Failed("permanent", code, hint=hint)
+    if not sent:
+        return Failed("transient", code, hint=hint)
+    failure: Failure = "ambiguous" if creates else "transient"
+    return Failed(failure, code, hint=hint)
+
+
+def _name(exc: Exception) -> tuple[str, str]:
+    cause = getattr(exc, "os_error", None)
+    match exc:
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return "bad_address", "the address of the destination is no http(s) address"
+        case aiohttp.ClientConnectorDNSError():
+            return "unknown_host", "the name of the destination could not be resolved"
+        case aiohttp.ClientConnectorCertificateError():
+            return "bad_certificate", "the certificate of the destination is not to be trusted"
+        case aiohttp.ClientConnectorSSLError():
+            return "tls_failed", "no secure connection to the destination could be made"
+        case aiohttp.ClientConnectorError() if isinstance(cause, PrivateAddress):
+            return (
+                "private_address",
+                "the destination leads to an address inside our own network; if that is meant, say allow_private: true",
+            )
+        case aiohttp.ClientConnectorError() if isinstance(cause, ConnectionRefusedError):
+            return "refused", "nobody listens at the address of the destination"
+        case aiohttp.ClientConnectorError():
+            return "unreachable", "the destination could not be reached"
+        case aiohttp.ConnectionTimeoutError():
+            return "connect_timeout", "the destination did not take the connection in time"
+        case TimeoutError():
+            return "timeout", "the destination did not answer in time"
+        case aiohttp.ServerDisconnectedError() | ConnectionError() | aiohttp.ClientOSError():
+            return "reset", "the destination broke the connection off"
+        case aiohttp.ClientPayloadError():
+            return "cut_off", "the answer of the destination broke off"
+        case aiohttp.ClientResponseError():
+            return "bad_answer", "the answer of the destination was no HTTP"
+        case _:
+            return "broken", f"the request failed ({exc.__class__.__name__})"
