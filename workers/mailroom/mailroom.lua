@@ -358,20 +358,83 @@ local function bury_delivery(P, delivery, day, line)
   return dereference(P, event, -1, 0)
 end
 
+-- Append a new delivery (ten arguments from `k` on) to its box, within `settle`. Returns true when it came into being.
+local function append(P, c, day, args, k)
+  local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
+  local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
+  if once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6]) then
+    c.once[#c.once + 1] = delivery
+    return false
+  end
+  if redis.call('EXISTS', P .. 'd:' .. delivery) == 1 then return false end
+  redis.call('SET', P .. 'd:' .. delivery, record)
+  if dead ~= '' then
+    redis.call('ZADD', P .. 'dead', c.now, delivery)
+    redis.call('HSET', P .. 'deadinfo', delivery, dead)
+    return true
+  end
+  c.touched[room] = true
+  local b = box_key(P, room, box)
+  if coalesce ~= '' then
+    local co = P .. 'co:' .. room .. ':' .. coalesce
+    local older = redis.call('GET', co)
+    if older then
+      local s, _, _, _, _, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+      local place = redis.call('LPOS', b, older)
+      if place and not (s == 'l' and place <= handed) then
+        redis.call('LREM', b, 1, older)
+        local event = string.match(older, '^([^.]+)')
+        if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}') then
+          c.ended[#c.ended + 1] = event
+        end
+        count(c.counts, 'coalesced|' .. room)
+      end
+    end
+    redis.call('SET', co, delivery, 'PX', delay + 86400000)
+  end
+  if redis.call('EXISTS', b) == 1 then
+    redis.call('RPUSH', b, delivery)
+  elseif delay > 0 then
+    redis.call('RPUSH', b, 'w 0 0 0 ' .. (c.now + delay), delivery)
+    redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
+  else
+    local free, rate, _ = 0, nil, nil
+    if args[k + 4] == '1' then
+      free, _, rate = allowance(P, room, c.now, 1)
+    end
+    if free > 0 then
+      redis.call('RPUSH', b, 'l 0 0 0 ' .. c.token .. ' 1', delivery)
+      redis.call('HSET', P .. 'leased:' .. room, box, c.drain)
+      spend(P, room, rate, 1)
+      c.leased[#c.leased + 1] = delivery
+    else
+      redis.call('RPUSH', b, 'r 0 0 0', delivery)
+      redis.call('RPUSH', P .. 'ready:' .. room, box)
+      c.fresh = c.fresh + 1
+    end
+  end
+  return true
+end
+
 -- settle: what became of items, and what follows from them, in one step each.
 -- ARGV: drain, token for new leases, pool, then per item:
 --   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, n,
---   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms.
+--   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
+--   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
 -- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
 -- last: 1 when the drain is through with the box.
 -- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone)}, {deliveries leased to the drain},
 --   {deliveries not made because of only_once}, 1 if something became takeable.
 local function settle(keys, args)
   local P = keys[1]
-  local drain, lease_token, pool = args[1], args[2], args[3]
+  local pool = args[3]
   local now = now_ms()
-  local statuses, leased, once, counts, ended, fresh = {}, {}, {}, {}, {}, 0
-  local touched = {}
+  local counts, ended, statuses = {}, {}, {}
+  -- What all items of this call share.
+  local c = {
+    drain = args[1], token = args[2], now = now,
+    leased = {}, once = {}, counts = counts, ended = ended, touched = {}, fresh = 0,
+  }
   local i = 4
   while i <= #args do
     local room, box, token, item, verdict, argument = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4], args[i + 5]
@@ -379,7 +442,7 @@ local function settle(keys, args)
     local event, retain, day, line, field = args[i + 9], tonumber(args[i + 10]), args[i + 11], args[i + 12], args[i + 13]
     local n = tonumber(args[i + 14])
     local new = i + 15
-    i = new + n * 9
+    i = new + n * 10
 
     local b = box_key(P, room, box)
     local head = redis.call('LINDEX', b, 0)
@@ -400,58 +463,8 @@ local function settle(keys, args)
       statuses[#statuses + 1] = alive and 1 or 2
       if alive then
         local made = 0
-        for k = new, i - 1, 9 do
-          local to, to_box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
-          local once_key, coalesce, delay = args[k + 5], args[k + 7], tonumber(args[k + 8])
-          if once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6]) then
-            once[#once + 1] = delivery
-          elseif redis.call('EXISTS', P .. 'd:' .. delivery) == 0 then
-            made = made + 1
-            redis.call('SET', P .. 'd:' .. delivery, record)
-            touched[to] = true
-            if coalesce ~= '' then
-              local co = P .. 'co:' .. to .. ':' .. coalesce
-              local older = redis.call('GET', co)
-              if older then
-                local to_head = redis.call('LINDEX', box_key(P, to, to_box), 0)
-                local ts, _, _, _, _, th = parse(to_head or 'r 0 0 0')
-                local where = redis.call('LPOS', box_key(P, to, to_box), older)
-                if where and not (ts == 'l' and where <= th) then
-                  redis.call('LREM', box_key(P, to, to_box), 1, older)
-                  local older_event = string.match(older, '^([^.]+)')
-                  if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}') then
-                    ended[#ended + 1] = older_event
-                  end
-                  count(counts, 'coalesced|' .. to)
-                end
-              end
-              redis.call('SET', co, delivery, 'PX', delay + 86400000)
-            end
-            local tb = box_key(P, to, to_box)
-            local to_state = redis.call('LINDEX', tb, 0)
-            if to_state then
-              redis.call('RPUSH', tb, delivery)
-            elseif delay > 0 then
-              redis.call('RPUSH', tb, 'w 0 0 0 ' .. (now + delay), delivery)
-              redis.call('ZADD', P .. 'waiting:' .. to, now + delay, to_box)
-            else
-              local free, rate = 0, nil
-              if args[k + 4] == '1' then
-                local at
-                free, at, rate = allowance(P, to, now, 1)
-              end
-              if free > 0 then
-                redis.call('RPUSH', tb, 'l 0 0 0 ' .. lease_token .. ' 1', delivery)
-                redis.call('HSET', P .. 'leased:' .. to, to_box, drain)
-                spend(P, to, rate, 1)
-                leased[#leased + 1] = delivery
-              else
-                redis.call('RPUSH', tb, 'r 0 0 0', delivery)
-                redis.call('RPUSH', P .. 'ready:' .. to, to_box)
-                fresh = fresh + 1
-              end
-            end
-          end
+        for k = new, i - 1, 10 do
+          if append(P, c, day, args, k) then made = made + 1 end
         end
         note(P, day, event, line)
         count(counts, field)
@@ -470,7 +483,7 @@ local function settle(keys, args)
         redis.call('HDEL', P .. 'leased:' .. room, box)
         if redis.call('LLEN', b) > 1 then
           make_ready(P, room, box, 0, math.max(0, old_doubt - 1), 0, false)
-          fresh = fresh + 1
+          c.fresh = c.fresh + 1
         else
           redis.call('DEL', b)
         end
@@ -491,17 +504,17 @@ local function settle(keys, args)
         redis.call('HSET', P .. 'held:' .. room, box, argument)
       else
         make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true)
-        fresh = fresh + 1
+        c.fresh = c.fresh + 1
       end
     end
   end
-  for room in pairs(touched) do redis.call('SADD', P .. 'rooms', room) end
+  for room in pairs(c.touched) do redis.call('SADD', P .. 'rooms', room) end
   if #ended > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(ended, ' '))
   end
   add_counts(P, counts)
-  if fresh > 0 then ring(P, pool, fresh) end
-  return { statuses, leased, once, fresh > 0 and 1 or 0 }
+  if c.fresh > 0 then ring(P, pool, c.fresh) end
+  return { statuses, c.leased, c.once, c.fresh > 0 and 1 or 0 }
 end
 
 -- beat: a drain lives. ARGV: drain, pool, 1 to register. Returns its counter, 0 if it was buried meanwhile.

@@ -110,7 +110,10 @@ class NewDelivery:
     once_key: str = ""
     once_ms: int = 0
     coalesce_key: str = ""
+    #: Milliseconds that its box waits if it was idle.
     delay: int = 0
+    #: JSON: born as a dead letter, because its rule could not be carried out.
+    dead: str = ""
 
 
 @dataclass(slots=True)
@@ -382,7 +385,7 @@ class Mailroom:
             args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, len(s.new))
             for d in s.new:
                 args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
-                args += (d.once_key, d.once_ms, d.coalesce_key, d.delay)
+                args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead)
         statuses, leased, once, more = await self._call("settle", *args)
         return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more))
 
