@@ -1,7 +1,7 @@
 """Settings: read from the environment into one frozen model per process, printed at start with stars for secrets.
 
-Comes in: a settings class that another module declares beside its code, and what the command line overrides. Goes out: an
-instance, or a Mistake that names the variable. Never prints or keeps the value of a rejected setting.
+Comes in: a settings class that another module declares beside its code, and what the command line overrides. Goes
+out: an instance, or a Mistake that names the variable. Never prints or keeps the value of a rejected setting.
 """
 
 import importlib
@@ -25,6 +25,7 @@ DECLARED: Mapping[str, str] = {
     "work": "workers.settings:WorkSettings",
     "console": "console.app:ConsoleSettings",
     "up": "console.up:UpSettings",
+    "events": "console.client:ClientSettings",
 }
 
 S = TypeVar("S", bound=BaseSettings)

@@ -1,7 +1,7 @@
 """Starts child processes, restarts what dies, stops them in order, and takes them along when it dies itself.
 
-Comes in: the children, in the order in which they start. Goes out: their log lines with their names in front, and an exit
-status. Never looks into what a child does: it knows command lines, signals and a question "are you ready?".
+Comes in: the children, in the order in which they start. Goes out: their log lines with their names in front, and an
+exit status. Never looks into what a child does: it knows command lines, signals and a question "are you ready?".
 """
 
 import asyncio
@@ -168,7 +168,8 @@ class Watched:
         await self.process.wait()
         await self._read_rest()
 
-    async def _spawn(self) -> None:
+    async def spawn(self) -> None:
+        """Start the process."""
         self._started = time.monotonic()
         self._lines.clear()
         self.process = await asyncio.create_subprocess_exec(
@@ -231,7 +232,7 @@ class Printer:
 
 def relais(*arguments: str) -> list[str]:
     """Return the command line of another `relais` with the same interpreter."""
-    return [sys.executable, "-m", "console.cli", *arguments]
+    return [sys.executable, "-P", "-m", "console.cli", *arguments]
 
 
 def worded(status: int) -> str:

@@ -134,7 +134,7 @@ def banner(settings: UpSettings) -> list[str]:
         click.style("Relais is up.", bold=True),
         f"  webhooks  http://{settings.host}:{settings.port}/in/SOURCE",
         f"  console   http://{settings.console_host}:{settings.console_port}/readyz  (and /events, /metrics)",
-        f"  store     {settings.redis_url and 'REDIS_URL' or settings.data}",
+        f"  store     {'REDIS_URL' if settings.redis_url else settings.data}",
         f"  rules     {settings.book}  (changes count within two seconds)",
         "  stop      Ctrl-C",
         "",

@@ -92,8 +92,9 @@ class Valkey:
                     continue
                 owner = os.pread(self.lock, 20, 0).decode(errors="replace").strip()
                 self._unlock()
+                who = f" (pid {owner})" if owner else ""
                 raise Mistake(
-                    f"the data folder {self.folder} is in use by another `relais up`{f' (pid {owner})' if owner else ''}",
+                    f"the data folder {self.folder} is in use by another `relais up`{who}",
                     mend=f"stop that one{f': kill {owner}' if owner else ''}\n"
                     "or give this one a folder and ports of its own: relais up --data FOLDER --port 8090",
                 ) from None
@@ -116,7 +117,7 @@ class Valkey:
             *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
             *("--save", ""),
             *("--maxmemory-policy", "noeviction"),
-            *("--daemonize", "no", "--loglevel", "notice", "--logfile", ""),
+            *("--daemonize", "no", "--loglevel", "warning", "--logfile", ""),
         ]
 
     def answers(self) -> bool:
@@ -154,7 +155,7 @@ def binary() -> Path:
 
 
 def socket_path(folder: Path) -> Path:
-    """Return where the socket is: in the folder, or in a short place of this user's where the path would be too long."""
+    """Return where the socket is: in the folder, or where that path is too long, in a short one of this user."""
     path = folder / "valkey.sock"
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path

@@ -2,7 +2,7 @@
 
 import click
 
-from console import app, settings
+from console import app, catalogue, settings
 
 
 @click.command()
@@ -22,4 +22,4 @@ def command(**options: object) -> None:
     """
     chosen = settings.load(app.ConsoleSettings, **options)
     settings.announce("console", chosen)
-    app.run(chosen)
+    app.run(chosen, catalogue.build())

@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 
 from console import catalogue, settings
+from receiver import serve
+from receiver.settings import ReceiverSettings
 
 
 @click.command()
@@ -22,9 +24,6 @@ def command(**options: object) -> None:
       relais receive
       RELAIS_BOOK=/etc/relais/book relais receive --host 0.0.0.0 --port 8080
     """
-    from receiver import serve
-    from receiver.settings import ReceiverSettings
-
     chosen = settings.load(ReceiverSettings, **options)
     settings.announce("receive", chosen)
     serve.run(chosen, catalogue.build())

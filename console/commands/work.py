@@ -5,6 +5,9 @@ from pathlib import Path
 import click
 
 from console import catalogue, settings
+from receiver.sources import registry
+from workers import pool
+from workers.settings import WorkSettings
 
 
 @click.command()
@@ -21,10 +24,6 @@ def command(**options: object) -> None:
       relais work
       relais work --workers 4
     """
-    from receiver.sources import registry
-    from workers import pool
-    from workers.settings import WorkSettings
-
     chosen = settings.load(WorkSettings, **options)
     settings.announce("work", chosen)
     pool.run(chosen, catalogue=catalogue.build(), read=registry.read)

@@ -1,0 +1,90 @@
+"""Asks the console's private port, for the commands that show events.
+
+Comes in: a path. Goes out: parsed JSON, one answer or a stream of lines, or a Mistake that says how to reach the console.
+Never talks to the store: the console is the one door for people.
+"""
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from console.mistake import CANNOT_RUN, SAID_NO, Mistake
+
+
+class ClientSettings(BaseSettings):
+    """What the commands read that ask the console."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    console_url: str = Field(
+        "http://127.0.0.1:8081", description="Where `relais events` and `relais replay --wait` find the console."
+    )
+    console_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token of the console; must be set beyond loopback."
+    )
+
+
+class Client:
+    """One console."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.url = settings.console_url.rstrip("/")
+        self.headers = {}
+        if token := settings.console_token.get_secret_value():
+            self.headers["Authorization"] = f"Bearer {token}"
+
+    def get(self, path: str, within: float = 70.0) -> Any:
+        """Return the answer of `GET path`. Raises Mistake."""
+        with self._ask(path, within) as response:
+            try:
+                return json.loads(response.read())
+            except (ValueError, OSError, http.client.HTTPException) as exc:
+                raise self._strange() from exc
+
+    def lines(self, path: str) -> Iterator[Any]:
+        """Yield the lines of a stream that does not end by itself. Raises Mistake."""
+        with self._ask(path, None) as response:
+            try:
+                for line in response:
+                    if line.strip():
+                        yield json.loads(line)
+            except (ValueError, OSError, http.client.HTTPException) as exc:
+                raise self._strange() from exc
+
+    def _ask(self, path: str, within: float | None) -> http.client.HTTPResponse:
+        parts = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=within)
+        try:
+            connection.request("GET", parts.path + path, headers=self.headers)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as exc:
+            raise Mistake(
+                f"no console answers at {self.url}",
+                mend="start it: relais up\nor say where it is: RELAIS_CONSOLE_URL=http://HOST:PORT",
+                status=CANNOT_RUN,
+            ) from exc
+        if response.status == 200:
+            return response
+        said = _parsed(response.read())
+        if response.status == 401:
+            raise Mistake(f"the console at {self.url} wants a token", mend="set RELAIS_CONSOLE_TOKEN")
+        if "error" in said:
+            raise Mistake(f"{said['error']}: {said.get('hint', '')}", status=SAID_NO)
+        raise self._strange()
+
+    def _strange(self) -> Mistake:
+        return Mistake(f"what answers at {self.url} is no console of Relais", mend="check RELAIS_CONSOLE_URL")
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

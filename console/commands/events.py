@@ -1,0 +1,25 @@
+"""`relais events`: the group."""
+
+import click
+
+from console.cli import Lazy
+
+COMMANDS = {
+    "list": "List the newest events and what became of each.",
+    "show": "Show one event: rules, deliveries, attempts.",
+    "tail": "Follow events as they come in and end.",
+}
+
+
+@click.group(cls=Lazy, table=COMMANDS, prefix="events_")
+def command() -> None:
+    """See what came in and what became of it.
+
+    Asks the console (RELAIS_CONSOLE_URL). Shows no values of persons: the ledger holds none.
+
+    \b
+    Examples:
+      relais events list
+      relais events show 3kq…
+      relais events tail
+    """

@@ -1,0 +1,31 @@
+"""`relais events show`."""
+
+import json
+from urllib.parse import quote
+
+import click
+from rich.console import Console
+
+from console import settings, story
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@click.argument("event")
+@click.option(
+    "--wait", type=click.FloatRange(0, 60), default=0, help="Wait up to this many seconds until it is settled."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(event: str, wait: float, as_json: bool) -> None:
+    """Show one event: rules, deliveries, attempts.
+
+    \b
+    Examples:
+      relais events show 3kqv…
+      relais events show 3kqv… --wait 10 --json
+    """
+    found = Client(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}?wait={wait:g}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        Console().print(story.tree(found))

@@ -1,0 +1,31 @@
+"""`relais events tail`."""
+
+import contextlib
+import json
+
+import click
+from rich.console import Console
+
+from console import settings, story
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(as_json: bool) -> None:
+    """Follow events as they come in and end.
+
+    Ctrl-C stops.
+
+    \b
+    Examples:
+      relais events tail
+      relais events tail --json | jq .state
+    """
+    out = Console(soft_wrap=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        for event in Client(settings.load(ClientSettings)).lines("/events?follow=true"):
+            if as_json:
+                click.echo(json.dumps(event, ensure_ascii=False))
+            else:
+                out.print(story.line(event))

@@ -1,0 +1,155 @@
+"""What is counted, under which names and labels: the catalogue of the metrics, and their text for Prometheus.
+
+Comes in: the mailroom's counters and a look at its rooms. Goes out: the exposition text. A counter that is not declared
+here is reported under `relais_undeclared_counters`, and fails a test.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from workers.mailroom import RoomState
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One metric."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    about: str
+    labels: tuple[str, ...] = ()
+    #: The first word of the mailroom's counter (`received|shop|booking.created`); its other words are the labels.
+    counter: str = ""
+
+
+CATALOGUE = (
+    Declared("relais_events_received", "counter", "Events kept and acknowledged.", ("source", "type"), "received"),
+    Declared(
+        "relais_events_duplicate",
+        "counter",
+        "Events that had come before; answered alike.",
+        ("source", "type"),
+        "duplicate",
+    ),
+    Declared(
+        "relais_events_repeated",
+        "counter",
+        "Events put again by us after a lost answer.",
+        ("source", "type"),
+        "repeated",
+    ),
+    Declared(
+        "relais_events_quarantined", "counter", "Authentic events that their model refuses.", ("source",), "quarantined"
+    ),
+    Declared(
+        "relais_requests_refused", "counter", "Requests refused, by the code of the answer.", ("reason",), "refused"
+    ),
+    Declared(
+        "relais_events_routed",
+        "counter",
+        "Events that the rules were asked about, by how that ended.",
+        ("outcome",),
+        "routed",
+    ),
+    Declared(
+        "relais_deliveries_delivered", "counter", "Deliveries that happened.", ("destination", "action"), "delivered"
+    ),
+    Declared("relais_deliveries_dead", "counter", "Deliveries given up.", ("destination", "action"), "dead"),
+    Declared(
+        "relais_delivery_attempts", "counter", "Attempts to deliver, by outcome.", ("destination", "outcome"), "attempt"
+    ),
+    Declared(
+        "relais_deliveries_coalesced", "counter", "Deliveries that a newer one replaced.", ("destination",), "coalesced"
+    ),
+    Declared("relais_room_boxes", "gauge", "Boxes in a room, by state.", ("room", "state")),
+    Declared("relais_room_overdue_seconds", "gauge", "Seconds that the oldest box is past its due time.", ("room",)),
+    Declared("relais_room_paused", "gauge", "1 while a room is paused.", ("room",)),
+    Declared("relais_dead_letters", "gauge", "Dead letters that are kept."),
+    Declared("relais_quarantined_events", "gauge", "Events in quarantine."),
+    Declared("relais_drains_live", "gauge", "Drains that beat."),
+    Declared("relais_undeclared_counters", "gauge", "Counters of the mailroom that this catalogue does not know."),
+)
+
+STATES = ("ready", "leased", "waiting", "held", "suspect")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the mailroom said at one moment."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    rooms: Iterable[RoomState] = ()
+    dead: int = 0
+    quarantined: int = 0
+    drains: int = 0
+
+
+def text(snapshot: Snapshot) -> bytes:
+    """Return the exposition text."""
+    registry = CollectorRegistry()
+    registry.register(Families(snapshot))
+    return generate_latest(registry)
+
+
+def undeclared(counts: Mapping[str, int]) -> list[str]:
+    """Return the counters that no metric declares."""
+    known = {declared.counter: len(declared.labels) for declared in CATALOGUE if declared.counter}
+    return [name for name in counts if known.get(name.split("|")[0]) != name.count("|")]
+
+
+class Families(Collector):
+    """The metric families of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: the registry is asked once."""
+        yield from ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all families in the order of the catalogue."""
+        odd = set(undeclared(self.snapshot.counts))
+        for declared in CATALOGUE:
+            if declared.kind == "counter":
+                yield self._counter(declared, odd)
+            else:
+                yield self._gauge(declared)
+
+    def _counter(self, declared: Declared, odd: set[str]) -> Metric:
+        family = CounterMetricFamily(declared.name, declared.about, labels=declared.labels)
+        for name, count in sorted(self.snapshot.counts.items()):
+            word, *labels = name.split("|")
+            if word == declared.counter and name not in odd:
+                family.add_metric(labels, count)
+        return family
+
+    def _gauge(self, declared: Declared) -> Metric:
+        family = GaugeMetricFamily(declared.name, declared.about, labels=declared.labels)
+        for labels, value in self._values(declared.name):
+            family.add_metric(labels, value)
+        return family
+
+    def _values(self, name: str) -> Iterator[tuple[tuple[str, ...], float]]:
+        seen = self.snapshot
+        match name:
+            case "relais_room_boxes":
+                for room in seen.rooms:
+                    yield from (((room.name, state), getattr(room, state)) for state in STATES)
+            case "relais_room_overdue_seconds":
+                yield from (((room.name,), room.overdue / 1000) for room in seen.rooms)
+            case "relais_room_paused":
+                yield from (((room.name,), float(bool(room.paused))) for room in seen.rooms)
+            case "relais_dead_letters":
+                yield (), seen.dead
+            case "relais_quarantined_events":
+                yield (), seen.quarantined
+            case "relais_drains_live":
+                yield (), seen.drains
+            case "relais_undeclared_counters":
+                yield (), len(undeclared(seen.counts))

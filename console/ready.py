@@ -1,0 +1,108 @@
+"""Whether everything is there that an event needs on its way, and in words what is not.
+
+Comes in: the mailroom, what the watch sees, the folder of the book. Goes out: one Check per need. Never mends anything.
+"""
+
+import asyncio
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import redis.exceptions
+
+from console import store
+from console.watch import Watch
+from rules import loader
+from rules.catalogue import Catalogue
+from workers.mailroom import Mailroom
+
+#: Seconds that a verdict on the book holds: health checks come often, compiling thousands of rules takes a second.
+BOOK_AGAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One need."""
+
+    name: str
+    ok: bool
+    says: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All needs at one moment."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ready(self) -> bool:
+        """True when an event can go all the way."""
+        return all(check.ok for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON; what is not ready comes first."""
+        ordered = sorted(self.checks, key=lambda check: check.ok)
+        return {"ready": self.ready, "checks": [{k: v for k, v in asdict(c).items() if v != ""} for c in ordered]}
+
+
+class Readiness:
+    """Looks at everything on demand."""
+
+    def __init__(self, mailroom: Mailroom, watch: Watch, book: Path, catalogue: Catalogue) -> None:
+        self.mailroom = mailroom
+        self.watch = watch
+        self.book = book
+        self.catalogue = catalogue
+        self._book_check: Check | None = None
+        self._book_at = 0.0
+
+    async def look(self) -> Verdict:
+        """Return the verdict of this moment."""
+        return Verdict((*await self._store(), self._drains(), await self._book()))
+
+    async def _store(self) -> tuple[Check, ...]:
+        try:
+            found = await store.examine(self.mailroom.store)
+        except redis.exceptions.RedisError as exc:
+            return (
+                Check(
+                    "store", False, f"the store does not answer: {type(exc).__name__}", "start it, or mend REDIS_URL"
+                ),
+            )
+        return (
+            Check("store", True, f"{found.server} answers"),
+            Check("kept", found.keeps, found.says, found.mend),
+            Check(
+                "noeviction",
+                not found.evicts,
+                "what waits may be thrown away when memory is full"
+                if found.evicts
+                else "nothing that waits is evicted",
+                "set `maxmemory-policy noeviction` in the store" if found.evicts else "",
+            ),
+        )
+
+    def _drains(self) -> Check:
+        live = self.watch.drains
+        if live:
+            return Check("drains", True, f"{live} alive")
+        return Check("drains", False, "no drain is alive, so events wait", "start workers: relais work")
+
+    async def _book(self) -> Check:
+        now = asyncio.get_running_loop().time()
+        if self._book_check is None or now - self._book_at > BOOK_AGAIN:
+            self._book_check = await asyncio.to_thread(self._read_book)
+            self._book_at = now
+        return self._book_check
+
+    def _read_book(self) -> Check:
+        checked = loader.check(self.book, self.catalogue)
+        errors = [problem for problem in checked.problems if problem.severity == "error"]
+        if errors or checked.book is None:
+            first = str(errors[0]) if errors else f"there is no book at {self.book}"
+            return Check(
+                "book", False, f"{len(errors)} errors, the book before stays in force; {first}", "relais rules check"
+            )
+        return Check("book", True, f"version {checked.book.version}, {len(checked.book.rules)} rules")

@@ -1,0 +1,91 @@
+"""An event's fate as text a person reads.
+
+Comes in: the JSON of `/events`. Goes out: rows and lines for the terminal. Never asks anybody.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+#: How a state looks; all states of design section 3 and of a delivery.
+COLOURS = {
+    "delivered": "green",
+    "waiting": "yellow",
+    "delivering": "yellow",
+    "held": "red",
+    "dead": "red",
+    "quarantined": "red",
+    "unmatched": "dim",
+    "duplicate": "dim",
+    "coalesced": "dim",
+    "skipped": "dim",
+    "echo": "dim",
+    "erased": "dim",
+}
+
+Json = Mapping[str, Any]
+
+
+def state(word: str) -> Text:
+    """Return a state in its colour."""
+    return Text(word, style=COLOURS.get(word, ""))
+
+
+def table(events: Sequence[Json]) -> Table:
+    """Return events as a table, in the order given."""
+    found = Table("received", "event", "source", "type", "state", "deliveries", box=None, pad_edge=False)
+    for event in events:
+        found.add_row(
+            event["received_at"][:19].replace("T", " "),
+            event["id"],
+            event["source"],
+            event["type"],
+            state(event["state"]),
+            Text(", ").join(_short(delivery) for delivery in event["deliveries"]),
+        )
+    return found
+
+
+def line(event: Json) -> Text:
+    """Return an event on one line."""
+    text = Text.assemble(
+        (event["received_at"][11:23], "dim"),
+        f" {event['id']} {event['source']} {event['type']} ",
+        state(event["state"]),
+    )
+    for delivery in event["deliveries"]:
+        text.append_text(Text.assemble("  ", _short(delivery)))
+    return text
+
+
+def tree(event: Json) -> Tree:
+    """Return the whole story of an event."""
+    head = Text.assemble((event["id"], "bold"), f"  {event['type']} from {event['source']}  ", state(event["state"]))
+    told = Tree(head)
+    told.add(f"received {event['received_at']}")
+    if event.get("why"):
+        told.add(Text(f"because {event['why']}", style="red"))
+    rules = told.add(f"rules (book {event['book'] or 'not asked yet'})")
+    for rule in event["rules"]:
+        if rule["matched"]:
+            rules.add(Text.assemble(("✓ ", "green"), rule["name"]))
+        else:
+            at = f"{rule['at']}: " if rule.get("at") else ""
+            rules.add(Text.assemble(("· ", "dim"), rule["name"], (f"  {at}{rule.get('why', '')}", "dim")))
+    deliveries = told.add("deliveries")
+    for delivery in event["deliveries"]:
+        branch = deliveries.add(Text.assemble(_short(delivery), (f"  {delivery.get('why', '')}", "dim")))
+        for attempt in delivery["attempts"]:
+            branch.add(
+                f"{attempt['at'][11:23]}  attempt {attempt['n']}: {attempt['outcome']}"
+                f"{' ' + attempt['code'] if attempt['code'] else ''}"
+                f"{', HTTP ' + str(attempt['status']) if attempt['status'] else ''}, {attempt['ms']} ms"
+            )
+    return told
+
+
+def _short(delivery: Json) -> Text:
+    return Text.assemble(f"{delivery['destination']}.{delivery['action']} ", state(delivery["state"]))
