@@ -1,0 +1,38 @@
+"""The keys that open the sandbox, and nothing else.
+
+Comes in: the environment. Goes out: one frozen Accounts. They are invented, may be printed, and are never a real
+vendor's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """One account at each vendor; every field can be set by the environment variable `SANDBOX_` + its name."""
+
+    #: Maileon: a key with all rights, one that may only create and update, one that has expired.
+    maileon_api_key: str = "5a9db0c5-0000-4000-8000-sandbox-only"
+    maileon_api_key_write_only: str = "5a9db0c5-0000-4000-8000-sandbox-write"
+    maileon_api_key_expired: str = "5a9db0c5-0000-4000-8000-sandbox-old"
+    #: SeminarDesk: a key with all permissions, one that may only read.
+    seminardesk_api_key: str = "sandbox-seminardesk-key"
+    seminardesk_api_key_read_only: str = "sandbox-seminardesk-read-key"
+    crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)
+    invoicing_token: str = "sandbox-invoicing-token"  # noqa: S105 (opens only the sandbox)
+
+    def for_book(self) -> Mapping[str, str]:
+        """Return the references (`${CRM_TOKEN}` …) of a book that points its destinations at the sandbox."""
+        return {
+            "MAILEON_API_KEY": self.maileon_api_key,
+            "SD_NORD_API_KEY": self.seminardesk_api_key,
+            "CRM_TOKEN": self.crm_token,
+            "INVOICING_TOKEN": self.invoicing_token,
+        }
+
+
+def from_environ(environ: Mapping[str, str]) -> Accounts:
+    """Return the accounts with what the environment says otherwise: `SANDBOX_CRM_TOKEN` sets `crm_token`."""
+    told = {field.name: environ.get(f"SANDBOX_{field.name.upper()}") for field in fields(Accounts)}
+    return Accounts(**{name: value for name, value in told.items() if value})

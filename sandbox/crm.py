@@ -1,0 +1,142 @@
+"""A CRM with the generic REST preset.
+
+Comes in: HTTP below `/crm` with a bearer token: contacts (find, create, change) and notes on them. Goes out: JSON.
+Never notices a double: two creates of one e-mail are two contacts, as in CRMs that were measured.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from sandbox import rest
+from sandbox.accounts import Accounts
+from sandbox.calls import Call
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+
+#: What a search may name, strongest first; also how a contact is named in the log.
+IDENTITIES = ("email", "external_id", "phone")
+
+
+class Crm:
+    """One CRM."""
+
+    name = "crm"
+    prefix = "/crm"
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._token = accounts.crm_token
+        self.reset()
+
+    def reset(self) -> None:
+        """Start over empty."""
+        self.contacts = rest.Table("c")
+        self.notes = rest.Table("n")
+        self.answers: rest.Answers | None = rest.Answers()
+        #: Seconds for which a new contact is not found by a search, as with a CRM whose index lags (Pipedrive's may).
+        self.find_lag = 0.0
+
+    def tell(self, settings: Mapping[str, Any]) -> None:
+        """Take `find_lag` (seconds) and `idempotency` (false: the header is ignored)."""
+        for name, value in settings.items():
+            if name == "find_lag":
+                self.find_lag = rest.lag(name, value)
+            elif name == "idempotency":
+                self.answers = rest.Answers() if value else None
+            else:
+                raise ValueError(f"crm has no setting {name}; there are find_lag, idempotency")
+
+    def error(self, status: int, text: str) -> Response:
+        """Return an error in the API's shape."""
+        return rest.error(status, text)
+
+    def object_of(self, call: Call) -> str | None:
+        """Return the contact's strongest identity: of the search, of the body, or of the contact in the path."""
+        parts = call.path.strip("/").split("/")
+        if parts[0] != "contacts":
+            return None
+        if len(parts) > 1:
+            return identity(self.contacts.records.get(parts[1], {})) or f"contact:{parts[1]}"
+        return identity(call.query if call.method == "GET" else call.json_object())
+
+    def holds(self) -> Mapping[str, Any]:
+        """Return contacts and notes."""
+        return {"contacts": self.contacts.all(), "notes": self.notes.all()}
+
+    def app(self) -> ASGIApp:
+        """Return the API."""
+        return Starlette(
+            routes=[
+                Route("/contacts", self._find, methods=["GET"]),
+                Route("/contacts", self._create, methods=["POST"]),
+                Route("/contacts/{id}", self._show, methods=["GET"]),
+                Route("/contacts/{id}", self._change, methods=["PATCH"]),
+                Route("/contacts/{id}", self._delete, methods=["DELETE"]),
+                Route("/contacts/{id}/notes", self._list_notes, methods=["GET"]),
+                Route("/contacts/{id}/notes", self._add_note, methods=["POST"]),
+            ],
+            middleware=[Middleware(rest.Door, token=self._token, answers=lambda: self.answers)],
+            exception_handlers={rest.Refused: rest.refuse, HTTPException: rest.refuse},
+        )
+
+    async def _find(self, request: Request) -> Response:
+        return rest.page(request, self.contacts.find(rest.searched(request, IDENTITIES), self.find_lag))
+
+    async def _create(self, request: Request) -> Response:
+        body = await rest.read_object(request)
+        if identity(body) is None:
+            raise rest.Refused(422, "A contact needs an email, an external_id or a phone", "email")
+        _check(body)
+        return JSONResponse(self.contacts.add(body), 201)
+
+    async def _show(self, request: Request) -> Response:
+        return JSONResponse(self.contacts.get(request.path_params["id"]))
+
+    async def _change(self, request: Request) -> Response:
+        """Change only the fields that were sent."""
+        contact = self.contacts.get(request.path_params["id"])
+        body = await rest.read_object(request)
+        _check(body)
+        contact.update(body)
+        contact["updated_at"] = rest.now()
+        return JSONResponse(contact)
+
+    async def _delete(self, request: Request) -> Response:
+        del self.contacts.records[self.contacts.get(request.path_params["id"])["id"]]
+        return Response(status_code=204)
+
+    async def _list_notes(self, request: Request) -> Response:
+        contact = self.contacts.get(request.path_params["id"])
+        return rest.page(request, self.notes.find(lambda note: note["contact_id"] == contact["id"], 0))
+
+    async def _add_note(self, request: Request) -> Response:
+        contact = self.contacts.get(request.path_params["id"])
+        body = await rest.read_object(request)
+        if not isinstance(body.get("text"), str) or not body["text"].strip():
+            raise rest.Refused(422, "A note needs a text", "text")
+        return JSONResponse(self.notes.add({**body, "contact_id": contact["id"]}), 201)
+
+
+def identity(values: Mapping[str, Any]) -> str | None:
+    """Return the strongest identity among values: `email:eva@example.org`."""
+    return next((f"{name}:{rest.normal(name, values[name])}" for name in IDENTITIES if values.get(name)), None)
+
+
+def _check(body: rest.Record) -> None:
+    if "id" in body:
+        raise rest.Refused(422, "The id is the CRM's own", "id")
+    email = body.get("email")
+    if email is not None and (not isinstance(email, str) or EMAIL.fullmatch(email) is None):
+        raise rest.Refused(422, "The email is not an address", "email")
+    for name in ("external_id", "first_name", "last_name", "phone"):
+        value = body.get(name)
+        if value is not None and (not isinstance(value, str) or len(value) > 255):
+            raise rest.Refused(422, f"{name} must be a text of at most 255 characters", name)

@@ -1,0 +1,116 @@
+"""What a stand-in was told to do wrong.
+
+Comes in: orders posted to `/_sandbox/faults`. Goes out: for a call, the fault that meets it, or None. Never answers
+itself: `sandbox.gate` carries the fault out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sandbox.calls import Call
+
+
+class FaultUnknown(Exception):
+    """The order names something that no fault has; the text lists the mend."""
+
+
+@dataclass
+class Fault:
+    """One order: which calls it meets, how often, and what happens to them."""
+
+    vendor: str
+    #: None meets every one. `path` is a glob below the vendor's prefix or from the root, `object` one over the object.
+    method: str | None = None
+    path: str | None = None
+    object: str | None = None
+    #: The answer instead of the vendor's own; its body is the vendor's error unless `body` says otherwise.
+    status: int | None = None
+    body: str | None = None
+    content_type: str | None = None
+    retry_after: str | None = None
+    #: Seconds: before the vendor does it, with `after_effect` before it answers.
+    delay: float = 0.0
+    #: True: the connection is torn down (TCP RST) instead of an answer.
+    reset: bool = False
+    #: True: the vendor did it and fails afterwards, so that the caller cannot know.
+    after_effect: bool = False
+    #: How many calls it still meets; None: all until cleared.
+    times: int | None = 1
+    #: How many calls it has met.
+    met: int = 0
+
+    def meets(self, vendor: str, prefix: str, call: Call, touched: str | None) -> bool:
+        """Say whether this call is one of its own."""
+        return (
+            self.vendor in (vendor, "*")
+            and self.times != 0
+            and self.method in (None, call.method)
+            and (self.path is None or fnmatchcase(call.path, self.path) or fnmatchcase(prefix + call.path, self.path))
+            and (self.object is None or fnmatchcase(touched or "", self.object))
+        )
+
+    @property
+    def fails(self) -> bool:
+        """True when it takes the answer away, False when it only delays."""
+        return self.reset or self.status is not None
+
+
+def read(order: Mapping[str, Any], vendors: frozenset[str]) -> Fault:
+    """Return the fault that an order describes. Raises FaultUnknown."""
+    names = {name for name in Fault.__dataclass_fields__ if name != "met"}
+    if strange := sorted(set(order) - names):
+        raise FaultUnknown(f"no fault has {', '.join(strange)}; there are {', '.join(sorted(names))}")
+    if order.get("vendor") not in vendors | {"*"}:
+        raise FaultUnknown(f"vendor must be one of {', '.join(sorted(vendors))} or *")
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "status": int,
+        "delay": (int, float),
+        "reset": bool,
+        "after_effect": bool,
+        "times": int,
+    }
+    for name, value in order.items():
+        kind = kinds.get(name, (str, int))
+        if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+            raise FaultUnknown(f"{name} cannot be {value!r}")
+    fault = Fault(**{name: value for name, value in order.items() if value is not None or name == "times"})
+    if fault.method is not None:
+        fault.method = fault.method.upper()
+    if fault.retry_after is not None:
+        fault.retry_after = str(fault.retry_after)
+    if fault.status is not None and not 100 <= fault.status <= 599:
+        raise FaultUnknown(f"status {fault.status} is no HTTP status")
+    if not fault.fails and not fault.delay:
+        raise FaultUnknown("a fault needs a status, a delay or reset: true")
+    return fault
+
+
+class Faults:
+    """The orders in force, first come first served."""
+
+    def __init__(self) -> None:
+        self._orders: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Put a fault at the end of the list."""
+        self._orders.append(fault)
+
+    def take(self, vendor: str, prefix: str, call: Call, touched: str | None) -> Fault | None:
+        """Return the first fault that meets the call, and count it."""
+        for fault in self._orders:
+            if fault.meets(vendor, prefix, call, touched):
+                fault.met += 1
+                if fault.times is not None:
+                    fault.times -= 1
+                return fault
+        return None
+
+    def clear(self, vendor: str | None = None) -> None:
+        """Drop all orders, or those to one vendor."""
+        self._orders = [fault for fault in self._orders if vendor is not None and fault.vendor != vendor]
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return all orders, those used up too, as JSON values."""
+        return [asdict(fault) for fault in self._orders]

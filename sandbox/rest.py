@@ -1,0 +1,208 @@
+"""What the CRM and the invoicing API of the sandbox have in common: a plain REST API with a bearer token.
+
+Comes in: HTTP. Goes out: JSON; lists as `{"data": […]}`, errors as `{"error": {"code", "message", "field"}}`. Never
+guards uniqueness: real CRMs accept a second contact with the same e-mail (Tryton's party.party does, measured), so
+keeping one contact is the caller's work.
+"""
+
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Record = dict[str, Any]
+
+#: Records in one answer of a list.
+PAGE_SIZE = 100
+
+CODES = {
+    400: "bad_request",
+    401: "unauthorised",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_type",
+    422: "invalid",
+    429: "rate_limited",
+    503: "unavailable",
+}
+
+
+class Refused(Exception):
+    """An answer other than success; `field` is the one that is wrong."""
+
+    def __init__(self, status: int, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.field = field
+
+
+class Table:
+    """Records of one kind in the order in which they were made; a search may lag behind (`find_lag`)."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._made: dict[str, float] = {}
+        self.records: dict[str, Record] = {}
+
+    def add(self, values: Mapping[str, Any]) -> Record:
+        """Make a record, without a look at what is there."""
+        record = {"id": f"{self._prefix}{len(self._made) + 1}", **values, "created_at": now()}
+        self._made[record["id"]] = time.monotonic()
+        self.records[record["id"]] = record
+        return record
+
+    def get(self, number: str) -> Record:
+        """Return a record by its id; never lags. Raises Refused 404."""
+        try:
+            return self.records[number]
+        except KeyError:
+            raise Refused(404, "There is no such record") from None
+
+    def find(self, matches: Callable[[Record], bool], lag: float) -> list[Record]:
+        """Return the records that match and are older than the lag."""
+        latest = time.monotonic() - lag
+        return [record for number, record in self.records.items() if self._made[number] <= latest and matches(record)]
+
+    def all(self) -> list[Record]:
+        """Return all."""
+        return list(self.records.values())
+
+
+class Answers:
+    """Answers kept by `Idempotency-Key`, after the IETF draft of that name: the same key, the same answer."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, list[Message]]] = {}
+
+    async def once(self, key: str, fingerprint: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a keyed request: run it the first time, replay after; 422 when the key comes with another request."""
+        if key in self._kept:
+            kept, messages = self._kept[key]
+            if kept != fingerprint:
+                response = error(422, "The idempotency key was used for another request", "Idempotency-Key")
+                await response(scope, receive, send)
+                return
+            start, *rest = messages
+            await send({**start, "headers": [*start["headers"], (b"idempotent-replayed", b"true")]})
+            for message in rest:
+                await send(message)
+            return
+        messages = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+            await send(message)
+
+        await app(scope, receive, keep)
+        if messages[0]["status"] < 500:
+            self._kept[key] = (fingerprint, messages)
+
+
+class Door:
+    """Before the routes: the token, then JSON only, then the idempotency key of a POST where it is honoured."""
+
+    def __init__(self, app: ASGIApp, token: str, answers: Callable[[], Answers | None]) -> None:
+        self._app = app
+        self._token = token
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._token.encode()):
+            refusal = error(401, "The token is missing or wrong")
+            refusal.headers["WWW-Authenticate"] = "Bearer"
+            await refusal(scope, receive, send)
+            return
+        body = await request.body()
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and media != "application/json":
+            await error(415, "The body must be application/json")(scope, receive, send)
+            return
+
+        async def again() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        key, answers = request.headers.get("idempotency-key"), self._answers()
+        if request.method == "POST" and key and answers is not None:
+            fingerprint = f"{request.url.path}\0{body.decode('utf-8', 'replace')}"
+            await answers.once(key, fingerprint, self._app, scope, again, send)
+        else:
+            await self._app(scope, again, send)
+
+
+async def read_object(request: Request) -> Record:
+    """Return the body. Raises Refused 400 where it is no JSON object."""
+    try:
+        body = json.loads(await request.body())
+    except ValueError as exc:
+        raise Refused(400, "The body is not valid JSON") from exc
+    if not isinstance(body, dict):
+        raise Refused(400, "The body must be a JSON object")
+    return body
+
+
+def page(request: Request, records: list[Record]) -> Response:
+    """Return the first records, or those of `?page=2`."""
+    text = request.query_params.get("page", "1")
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise Refused(400, "page must be a number from 1", "page")
+    start = (int(text) - 1) * PAGE_SIZE
+    return JSONResponse({"data": records[start : start + PAGE_SIZE], "total": len(records)})
+
+
+def searched(request: Request, fields: Iterable[str]) -> Callable[[Record], bool]:
+    """Return the test of a search: every field that the query names is equal, e-mails without regard to case."""
+    wanted = {name: normal(name, request.query_params[name]) for name in fields if name in request.query_params}
+    return lambda record: all(normal(name, record.get(name)) == value for name, value in wanted.items())
+
+
+def normal(name: str, value: object) -> str | None:
+    """Return a value as it is compared: e-mails in lower case, phone numbers as digits."""
+    if value is None:
+        return None
+    text = str(value).strip()
+    if name == "phone":
+        # A `+` in a query that was not percent-encoded arrives as a space.
+        return "".join(character for character in text if character.isdigit())
+    return text.lower() if name == "email" else text
+
+
+def error(status: int, message: str, field: str | None = None) -> Response:
+    """Return an error in the shape of both APIs."""
+    code = CODES.get(status, "error")
+    return JSONResponse({"error": {"code": code, "message": message, "field": field}}, status)
+
+
+async def refuse(request: Request, exc: Exception) -> Response:
+    """Turn a refusal, or a route that is not there, into an answer."""
+    if isinstance(exc, Refused):
+        return error(exc.status, exc.message, exc.field)
+    return error(exc.status_code if isinstance(exc, HTTPException) else 500, "There is no such route")
+
+
+def now() -> str:
+    """Return the time as RFC 3339 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def lag(name: str, value: object) -> float:
+    """Return a number of seconds that a setting was given. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"{name} must be a number of seconds")
+    return float(value)

@@ -1,0 +1,149 @@
+"""What a person or a test may ask of the sandbox itself, below `/_sandbox`.
+
+Comes in: HTTP without any key. Goes out: JSON: what the stand-ins hold, the log of requests, the faults in force. Never
+part of a vendor's API.
+
+- `GET /_sandbox/state`, `GET /_sandbox/state/{vendor}`: all that is held.
+- `POST /_sandbox/faults`: `{vendor, method?, path?, object?, status?, body?, content_type?, retry_after?, delay?,
+  reset?, after_effect?, times?}`, one call unless `times` says otherwise (null: all); or settings that stay:
+  `{vendor, find_lag?, idempotency?, rate?: {requests, per}, unsubscribe_lag?, default_doi_mailing?}`.
+- `GET /_sandbox/faults`, `DELETE /_sandbox/faults?vendor=`: list, clear. Settings are put back by a reset.
+- `GET /_sandbox/requests?vendor=&object=&after=`, `DELETE /_sandbox/requests`: the log.
+- `POST /_sandbox/reset?vendor=`: forget everything, at all vendors or one; the log and the faults too.
+- `POST /_sandbox/maileon/confirm?email=`: click the link in the DOI mail (GET as well, as a link is clicked).
+"""
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox import faults
+from sandbox.accounts import Accounts
+from sandbox.calls import Vendor
+from sandbox.crm import Crm
+from sandbox.faults import Faults
+from sandbox.gate import Gate, Rate
+from sandbox.invoicing import Invoicing
+from sandbox.journal import Journal
+from sandbox.maileon import Maileon
+from sandbox.seminardesk import SeminarDesk
+
+#: Settings that stay until a reset, beside the faults that are used up.
+SETTINGS = frozenset({"find_lag", "idempotency", "rate", "unsubscribe_lag", "default_doi_mailing"})
+
+
+class World:
+    """All vendors, what they were told, and what was asked of them."""
+
+    def __init__(self, accounts: Accounts | None = None) -> None:
+        self.accounts = accounts or Accounts()
+        self.maileon = Maileon(self.accounts)
+        self.seminardesk = SeminarDesk(self.accounts)
+        self.crm = Crm(self.accounts)
+        self.invoicing = Invoicing(self.accounts)
+        self.vendors: dict[str, Vendor] = {
+            vendor.name: vendor for vendor in (self.maileon, self.seminardesk, self.crm, self.invoicing)
+        }
+        self.faults = Faults()
+        self.journal = Journal()
+        self.gates = {name: Gate(vendor, self.faults, self.journal) for name, vendor in self.vendors.items()}
+
+    def holds(self) -> dict[str, Any]:
+        """Return what every vendor holds."""
+        return {name: dict(vendor.holds()) for name, vendor in self.vendors.items()}
+
+    def reset(self, name: str | None = None) -> None:
+        """Start over, one vendor or all; faults go, and with all vendors the log."""
+        for vendor in self.vendors.values():
+            if name in (None, vendor.name):
+                vendor.reset()
+                self.gates[vendor.name].rate = None
+        self.faults.clear(name)
+        if name is None:
+            self.journal.clear()
+
+    def tell(self, name: str, settings: dict[str, Any]) -> None:
+        """Pass settings to a vendor. Raises ValueError."""
+        if "rate" in settings:
+            rate = settings.pop("rate")
+            try:
+                self.gates[name].rate = None if rate is None else Rate(int(rate["requests"]), float(rate["per"]))
+            except (TypeError, KeyError) as exc:
+                raise ValueError("rate must be {requests, per} or null") from exc
+        self.vendors[name].tell(settings)
+
+    def routes(self) -> list[Route]:
+        """Return the routes below `/_sandbox`."""
+        return [
+            Route("/state", self._state, methods=["GET"]),
+            Route("/state/{vendor}", self._state_of, methods=["GET"]),
+            Route("/faults", self._list_faults, methods=["GET"]),
+            Route("/faults", self._add_fault, methods=["POST"]),
+            Route("/faults", self._clear_faults, methods=["DELETE"]),
+            Route("/requests", self._requests, methods=["GET"]),
+            Route("/requests", self._clear_requests, methods=["DELETE"]),
+            Route("/reset", self._reset, methods=["POST"]),
+            Route("/maileon/confirm", self._confirm, methods=["GET", "POST"]),
+        ]
+
+    async def _state(self, request: Request) -> Response:
+        return JSONResponse(self.holds())
+
+    async def _state_of(self, request: Request) -> Response:
+        return JSONResponse(self._vendor(request.path_params["vendor"]).holds())
+
+    async def _list_faults(self, request: Request) -> Response:
+        return JSONResponse({"faults": self.faults.listed()})
+
+    async def _add_fault(self, request: Request) -> Response:
+        try:
+            order = await request.json()
+        except ValueError as exc:
+            raise HTTPException(400, "The body is not valid JSON") from exc
+        if not isinstance(order, dict):
+            raise HTTPException(400, "A fault is a JSON object")
+        settings = {name: order.pop(name) for name in SETTINGS & set(order)}
+        try:
+            if settings:
+                self.tell(self._vendor(order.get("vendor")).name, settings)
+            if not settings or set(order) - {"vendor"}:
+                self.faults.add(faults.read(order, frozenset(self.vendors)))
+        except (ValueError, TypeError, faults.FaultUnknown) as exc:
+            raise HTTPException(400, str(exc)) from exc
+        return JSONResponse({"faults": self.faults.listed()}, 201)
+
+    async def _clear_faults(self, request: Request) -> Response:
+        self.faults.clear(request.query_params.get("vendor"))
+        return Response(status_code=204)
+
+    async def _requests(self, request: Request) -> Response:
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit()):
+            raise HTTPException(400, "after is the number of a request")
+        query = request.query_params
+        entries = [one.as_json() for one in self.journal.entries(query.get("vendor"), query.get("object"), int(after))]
+        return JSONResponse({"requests": entries, "most_at_once": self.journal.most_at_once()})
+
+    async def _clear_requests(self, request: Request) -> Response:
+        self.journal.clear()
+        return Response(status_code=204)
+
+    async def _reset(self, request: Request) -> Response:
+        name = request.query_params.get("vendor")
+        self.reset(None if name is None else self._vendor(name).name)
+        return Response(status_code=204)
+
+    async def _confirm(self, request: Request) -> Response:
+        contact = self.maileon.confirm(request.query_params.get("email", ""))
+        if contact is None:
+            raise HTTPException(404, "No DOI mail is out for this address")
+        return JSONResponse({"email": contact.email, "permission": contact.permission})
+
+    def _vendor(self, name: object) -> Vendor:
+        vendor = self.vendors.get(str(name))
+        if vendor is None:
+            raise HTTPException(404, f"There is no vendor {name}; there are {', '.join(self.vendors)}")
+        return vendor
