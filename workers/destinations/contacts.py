@@ -1,0 +1,141 @@
+"""The actions of any CRM: contact, consent, note.
+
+Comes in: what rules say. Goes out: validated arguments and what each action writes.
+Never says how a CRM does it: that is the file of each kind.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from rules.catalogue import ActionKind
+from workers.destinations.adapter import Arguments, Email, Id, Result, Scalar, given
+
+
+class Address(Arguments):
+    """A postal address; only the parts that are given are written."""
+
+    street: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    country: str | None = Field(default=None, description="As the CRM wants it, usually two letters: DE.")
+
+
+class UpsertContact(Arguments):
+    """Find the contact by external_id or email; create it where there is none, else write what is given."""
+
+    email: Email | None = Field(default=None, description="Normalised e-mail. Needed unless external_id is given.")
+    external_id: Id | None = Field(default=None, description="The id in another system, kept at the contact.")
+    new_email: Email | None = Field(default=None, description="The address that replaces `email`.")
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+    address: Address | None = None
+    custom: Mapping[str, Scalar] = Field(default={}, description="Fields of this CRM, by their own names.")
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> "UpsertContact":
+        if self.email is None and self.external_id is None:
+            raise ValueError("needs email or external_id")
+        return self
+
+
+class SetConsent(Arguments):
+    """Write down at the contact what the person agreed to. A contact that does not exist is not made for it."""
+
+    email: Email
+    newsletter: bool | None = Field(default=None, description="May be sent newsletters.")
+    tracking: bool | None = Field(default=None, description="May be followed as a single user.")
+
+
+class AddNote(Arguments):
+    """Add a note to the contact, making a bare one for a caller nobody knows."""
+
+    email: Email | None = Field(default=None, description="Needed unless phone is given.")
+    phone: Id | None = Field(default=None, description="Needed unless email is given.")
+    text: str = Field(default="", description="What the note says.")
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> "AddNote":
+        if self.email is None and self.phone is None:
+            raise ValueError("needs email or phone")
+        return self
+
+
+class ContactDone(Result):
+    """What `next:` may read after `upsert_contact`."""
+
+    id: str = Field(description="The CRM's id of the contact.")
+    created: bool = Field(description="True if it was not there before.")
+
+
+class NoteDone(Result):
+    """What `next:` may read after `add_note`."""
+
+    id: str | None = Field(default=None, description="The CRM's id of the note, where it names one.")
+    contact: str = Field(description="The CRM's id of the contact.")
+
+
+def contact_key(arguments: UpsertContact) -> str:
+    """Return the object that an upsert writes."""
+    return f"email:{arguments.email}" if arguments.email else f"id:{arguments.external_id}"
+
+
+def note_key(arguments: AddNote) -> str:
+    """Return the object that a note writes."""
+    return f"email:{arguments.email}" if arguments.email else f"phone:{arguments.phone}"
+
+
+def _email_and_values(arguments: SetConsent) -> str:
+    values = given(arguments.model_dump(mode="json", exclude={"email"}))
+    return f"email:{arguments.email} {json.dumps(values, sort_keys=True)}"
+
+
+def flat(arguments: UpsertContact) -> dict[str, Any]:
+    """Return what an upsert writes beside its custom fields, addresses flat: `address.city`. Nulls are left out."""
+    values = given(
+        arguments.model_dump(mode="json", include={"email", "external_id", "first_name", "last_name", "phone"})
+    )
+    if arguments.new_email is not None:
+        values["email"] = arguments.new_email
+    if arguments.address is not None:
+        values |= {f"address.{name}": value for name, value in given(arguments.address.model_dump()).items()}
+    return values
+
+
+UPSERT_CONTACT = ActionKind(
+    name="upsert_contact",
+    about="Find a contact by external_id or email, create it or write what is given.",
+    arguments=UpsertContact,
+    writes=contact_key,
+    writes_about="email, else external_id",
+    once_by=contact_key,
+    once_by_about="email, else external_id",
+    result=ContactDone,
+    creates=True,
+)
+
+SET_CONSENT = ActionKind(
+    name="set_consent",
+    about="Write down at the contact what the person agreed to, or no longer.",
+    arguments=SetConsent,
+    writes=lambda arguments: f"email:{arguments.email}",
+    writes_about="email",
+    once_by=_email_and_values,
+    once_by_about="email + values",
+    keep_always=True,
+)
+
+ADD_NOTE = ActionKind(
+    name="add_note",
+    about="Add a note to a contact.",
+    arguments=AddNote,
+    writes=note_key,
+    writes_about="email, else phone",
+    once_by=None,
+    once_by_about="delivery",
+    result=NoteDone,
+    creates=True,
+)

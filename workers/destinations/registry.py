@@ -1,0 +1,22 @@
+"""All kinds of destinations. A new one is one file, its test and one line here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from rules.catalogue import DestinationKind
+from workers.destinations import maileon, rest, seminardesk
+from workers.destinations.adapter import Carrier
+
+#: Kind -> what carries its actions out.
+CARRIERS: Mapping[str, type[Carrier]] = MappingProxyType(
+    {
+        "maileon": maileon.MaileonCarrier,
+        "rest": rest.RestCarrier,
+        "seminardesk": seminardesk.SeminarDeskCarrier,
+    }
+)
+
+#: Kind -> what it is: its options and actions, for the catalogue.
+KINDS: Mapping[str, DestinationKind] = MappingProxyType(
+    {module.KIND.name: module.KIND for module in (maileon, rest, seminardesk)}
+)

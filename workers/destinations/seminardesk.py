@@ -1,0 +1,267 @@
+"""SeminarDesk's Private API: look people and bookings up, write back the id that another system gave an invoice.
+
+Takes look-ups and one action; returns Done or raises Failed.
+Never makes or changes a booking, and gives every name in snake_case, as rules have them.
+
+Facts: api-docs.seminardesk.de/private-api, github.com/SeminarDesk/private-api-specs.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from rules.catalogue import ActionKind, DestinationKind
+from rules.secret import Secret
+from workers.destinations.adapter import (
+    ID_DAYS,
+    Arguments,
+    Base,
+    Delivery,
+    Id,
+    Memory,
+    Options,
+    Result,
+    Reveal,
+    dig,
+    snake_keys,
+)
+from workers.destinations.classify import ErrorRule, classify
+from workers.http import Answer, Exchange, Hidden, Http, address
+from workers.outcome import Done, Failed
+
+#: 501 is SeminarDesk's word for "API not active or module not enabled": nothing passes until somebody switches it on.
+ERRORS = (ErrorRule.model_validate({"status": [501], "is": "credential", "code": "api_not_active"}),)
+
+
+class SeminarDeskOptions(Options):
+    """What ops may write under a destination of kind `seminardesk`."""
+
+    base: Base = Field(description="Address of the tenant's API: https://nord.seminardesk.de/private-api")
+    api_key: Secret = Field(description="A key with the permissions that the rules need.")
+    system: int | None = Field(
+        default=None, description="Number of the external system in SeminarDesk that references are written for."
+    )
+
+
+class ById(Arguments):
+    """Look an object up by its number."""
+
+    id: Id = Field(description="SeminarDesk's number of it.")
+
+
+class AddExternalReference(Arguments):
+    """Write at an invoice which id it has in another system."""
+
+    invoice: Id = Field(description="SeminarDesk's number of the invoice.")
+    external_id: Id = Field(description="Its id in the other system.")
+    system: int | None = Field(default=None, description="Number of the external system; default: the destination's.")
+    url: str | None = Field(
+        default=None, max_length=2083, description="Not sent: SeminarDesk makes the address itself, from the system's."
+    )
+
+
+class ReferenceDone(Result):
+    """What `next:` may read after `add_external_reference`."""
+
+    id: int | None = Field(default=None, description="SeminarDesk's number of the reference.")
+
+
+class Salutation(Result):
+    """How a person is addressed."""
+
+    name: str | None = None
+    gender: str | None = None
+
+
+class Country(Result):
+    """A country."""
+
+    code: str | None = None
+    name: str | None = None
+    localized_name: str | None = None
+
+
+class PostalAddress(Result):
+    """Where somebody lives."""
+
+    care_of: str | None = None
+    street_address: str | None = None
+    street_address2: str | None = None
+    zip_code: str | None = None
+    city: str | None = None
+    province: str | None = None
+    country: Country | None = None
+
+
+class Person(Result):
+    """A person or an organization, as the Private API has them (the webhooks use other names for phones)."""
+
+    id: int
+    object_type: str | None = None
+    name: str | None = None
+    salutation: Salutation | None = None
+    title: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    alternative_email: str | None = None
+    phone1: str | None = None
+    phone2: str | None = None
+    phone3: str | None = None
+    language: str | None = None
+    primary_address: PostalAddress | None = None
+    billing_address: PostalAddress | None = None
+    is_subscribed_to_newsletter: bool | None = None
+    is_blocked: bool | None = None
+    customer_number: str | None = None
+
+
+class Named(Result):
+    """A reference to something that has a name."""
+
+    id: int | None = None
+    name: str | None = None
+
+
+class Booking(Result):
+    """A booking as it stands now."""
+
+    id: int
+    booker: Named | None = None
+    status: str | None = None
+    guests: list[dict[str, Any]] | None = None
+    open_balance: float | None = None
+    number_of_invoices: int | None = None
+    voucher_code: str | None = None
+    external_identifier: str | None = None
+
+
+def _invoice(arguments: AddExternalReference) -> str:
+    return f"invoice:{arguments.invoice}"
+
+
+def _reference(arguments: AddExternalReference) -> str:
+    return f"invoice:{arguments.invoice} {arguments.system or ''}:{arguments.external_id}"
+
+
+def _look_up(name: str, about: str, result: type[Result], key: str) -> ActionKind:
+    return ActionKind(
+        name=name,
+        about=about,
+        arguments=ById,
+        writes=lambda arguments: f"seminardesk:{key}:{arguments.id}",
+        writes_about="nothing",
+        once_by=None,
+        once_by_about="-",
+        result=result,
+        look_up=True,
+    )
+
+
+#: Look-up -> where it asks.
+PATHS: Mapping[str, str] = {"person": "/persons/{id}", "profile": "/profiles/{id}", "booking": "/bookings/{id}"}
+
+KIND = DestinationKind(
+    name="seminardesk",
+    about="SeminarDesk's Private API: look-ups, and references written back to invoices.",
+    options=SeminarDeskOptions,
+    actions={
+        kind.name: kind
+        for kind in (
+            _look_up("person", "The person behind a booking: name, e-mail, address.", Person, "profile"),
+            _look_up("profile", "A person or an organization.", Person, "profile"),
+            _look_up("booking", "A booking as it stands now.", Booking, "booking"),
+            ActionKind(
+                name="add_external_reference",
+                about="Write at an invoice which id it has in another system.",
+                arguments=AddExternalReference,
+                writes=_invoice,
+                writes_about="invoice",
+                once_by=_reference,
+                once_by_about="invoice + external_id",
+                result=ReferenceDone,
+                creates=True,
+            ),
+        )
+    },
+)
+
+
+class SeminarDeskCarrier:
+    """Carries out the actions of kind `seminardesk`."""
+
+    def __init__(self, name: str, options: SeminarDeskOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
+        self._name = name
+        self._options = options
+        self._base = reveal(Secret(options.base)).rstrip("/")
+        self._headers = Hidden({"X-API-Key": reveal(options.api_key)})
+        self._http = http
+        self._memory = memory
+
+    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+        """Do it, or find that it was done. Raises Failed."""
+        exchange = self._http.exchange()
+        match arguments:
+            case ById() if action in PATHS:
+                return await self._look_up(exchange, PATHS[action], arguments)
+            case AddExternalReference():
+                return await self._add_reference(exchange, arguments, delivery)
+        raise Failed("permanent", "unknown_action")
+
+    async def _look_up(self, exchange: Exchange, template: str, arguments: ById) -> Done:
+        answer = await self._get(exchange, template, arguments.id)
+        found = answer.json()
+        if not isinstance(found, Mapping):
+            raise Failed(
+                "transient", "bad_answer", status=answer.status, hint="a look-up did not answer with an object"
+            )
+        result = snake_keys(found)
+        if isinstance(result.get("status"), str):
+            result["status"] = result["status"].lower()  # As in the events: confirmed, wait_list.
+        return Done(result=result, status=answer.status)
+
+    async def _add_reference(self, exchange: Exchange, arguments: AddExternalReference, delivery: Delivery) -> Done:
+        system = arguments.system if arguments.system is not None else self._options.system
+        if system is None:
+            raise Failed(
+                "permanent", "no_system", hint="say which external system: at the destination or in the action"
+            )
+        mark = f"{self._name}:reference:{arguments.invoice}:{system}:{arguments.external_id}"
+        if await self._memory.get(mark):
+            return Done(note="already_there")
+        if delivery.doubtful or delivery.attempt > 1:
+            found = await self._find_reference(exchange, arguments, system)
+            if found is not None:
+                await self._memory.set(mark, "1", ID_DAYS)
+                return Done(result=found, note="already_there", status=200)
+        answer = await exchange.request(
+            "POST",
+            address(self._base, "/invoices/{id}/external-references", id=arguments.invoice),
+            headers=self._headers,
+            json={"system": {"id": system}, "externalId": arguments.external_id},
+            creates=True,
+        )
+        _raise(classify(answer, creates=True, rules=ERRORS))
+        await self._memory.set(mark, "1", ID_DAYS)
+        made = dig(answer.json(), "id")
+        return Done(result={} if made is None else {"id": made}, status=answer.status)
+
+    async def _find_reference(
+        self, exchange: Exchange, arguments: AddExternalReference, system: int
+    ) -> Mapping[str, Any] | None:
+        answer = await self._get(exchange, "/invoices/{id}", arguments.invoice)
+        for reference in dig(answer.json(), "externalReferences") or ():
+            if dig(reference, "system.id") == system and dig(reference, "externalId") == arguments.external_id:
+                return {"id": dig(reference, "id")}
+        return None
+
+    async def _get(self, exchange: Exchange, template: str, id: str) -> Answer:
+        answer = await exchange.request("GET", address(self._base, template, id=id), headers=self._headers)
+        _raise(classify(answer, rules=ERRORS))
+        return answer
+
+
+def _raise(failed: Failed | None) -> None:
+    if failed is not None:
+        raise failed
