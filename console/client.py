@@ -1,7 +1,7 @@
 """Asks the console's private port, for the commands that show events.
 
-Comes in: a path. Goes out: parsed JSON, one answer or a stream of lines, or a Mistake that says how to reach the console.
-Never talks to the store: the console is the one door for people.
+Comes in: a path. Goes out: parsed JSON, one answer or a stream of lines, or a Mistake that says how to reach the
+console. Never talks to the store: the console is the one door for people.
 """
 
 import http.client

@@ -19,7 +19,7 @@ CANNOT_RUN = 3  # it could not start: a port taken, no store, a setting that can
 class Mistake(click.ClickException):
     """Something outside of Relais is not as it must be."""
 
-    exit_code = CANNOT_RUN
+    exit_code: int  # type: ignore[misc]  # click declares it for the class, each of ours knows its own
 
     def __init__(self, what: str, *, mend: str = "", status: int = CANNOT_RUN) -> None:
         super().__init__(what)
@@ -29,5 +29,6 @@ class Mistake(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print what is wrong and the mend."""
         click.echo(f"{click.style('error:', fg='red', bold=True)} {self.message}", err=True, file=file)
-        for line in self.mend.splitlines():
-            click.echo(f"{click.style(' mend:', fg='green')} {line}", err=True, file=file)
+        for at, line in enumerate(self.mend.splitlines()):
+            head = " mend:" if at == 0 else "   or:" if line.startswith("or ") else "      "
+            click.echo(f"{click.style(head, fg='green')} {line.removeprefix('or ')}", err=True, file=file)

@@ -39,16 +39,13 @@ async def examine(store: redis.asyncio.Redis) -> Guarantee:
     """Ask a store. Raises redis' errors where it is away."""
     info: Mapping[str, Any] = await store.info()
     try:
-        config: Mapping[str, str] = {
-            **await store.config_get("append*"),
-            **await store.config_get("no-appendfsync-on-rewrite"),
-        }
+        config = dict(await store.config_get("append*", "no-appendfsync-on-rewrite"))
     except redis.exceptions.ResponseError:  # managed stores forbid CONFIG
         config = {}
     return judge(info, config)
 
 
-def judge(info: Mapping[str, Any], config: Mapping[str, str]) -> Guarantee:
+def judge(info: Mapping[str, Any], config: Mapping[Any, Any]) -> Guarantee:
     """Return what settings mean."""
     evicts = str(info.get("maxmemory_policy", "noeviction")) != "noeviction"
     server = f"{'Valkey' if info.get('server_name') == 'valkey' else 'Redis'} {version(info)}"

@@ -34,6 +34,11 @@ def state(word: str) -> Text:
     return Text(word, style=COLOURS.get(word, ""))
 
 
+def joined(parts: Sequence[Text]) -> Text:
+    """Return texts separated by commas."""
+    return Text(", ").join(parts)
+
+
 def table(events: Sequence[Json]) -> Table:
     """Return events as a table, in the order given."""
     found = Table("received", "event", "source", "type", "state", "deliveries", box=None, pad_edge=False)
@@ -44,7 +49,7 @@ def table(events: Sequence[Json]) -> Table:
             event["source"],
             event["type"],
             state(event["state"]),
-            Text(", ").join(_short(delivery) for delivery in event["deliveries"]),
+            joined([_short(delivery) for delivery in event["deliveries"]]),
         )
     return found
 

@@ -1,6 +1,6 @@
 """Watches the mailroom for the console: which events end, and which drains are alive.
 
-Comes in: the log and the beats of the mailroom. Goes out: a wait for the end of an event, and the number of live drains.
+Comes in: the log and the beats of the mailroom. Goes out: a wait for the end of an event, the number of live drains.
 Never changes anything; a store that is away is looked at again a moment later.
 """
 

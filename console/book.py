@@ -1,0 +1,52 @@
+"""Finds and loads the book for a command.
+
+Comes in: a folder, or nothing (RELAIS_BOOK). Goes out: the compiled book, or a Mistake with every problem in it.
+Never keeps a book that has errors.
+"""
+
+import os
+from pathlib import Path
+
+from console import catalogue
+from console.mistake import SAID_NO, Mistake
+from rules import loader
+from rules.book import Book
+from rules.errors import BookRefused
+
+#: Where mounted secrets lie (Docker, Kubernetes); a file there named after a reference is its value.
+SECRETS = Path("/run/secrets")
+
+
+def folder(given: Path | None) -> Path:
+    """Return the folder of the book. Raises Mistake."""
+    found = given or Path(os.environ.get("RELAIS_BOOK") or "rules/book")
+    if not found.is_dir():
+        raise Mistake(
+            f"there is no book at {found}",
+            mend="copy the starter book: relais init\nor say where yours is: RELAIS_BOOK=FOLDER",
+        )
+    return found
+
+
+def load(given: Path | None) -> Book:
+    """Return the compiled book. Raises Mistake."""
+    place = folder(given)
+    try:
+        return loader.load(place, catalogue.build())
+    except BookRefused as exc:
+        errors = [problem for problem in exc.problems if problem.severity == "error"]
+        raise Mistake(
+            f"the book at {place} has {len(errors)} error{'s' * (len(errors) != 1)}:\n"
+            + "\n".join(f"  {place / problem.file}{str(problem).removeprefix(problem.file)}" for problem in errors),
+            mend=f"relais rules check {place}",
+            status=SAID_NO,
+        ) from exc
+
+
+def read_file(name: str) -> str | None:
+    """Return a mounted secret: a file of that name in /run/secrets, or the file of that path."""
+    place = Path(name) if os.path.isabs(name) else SECRETS / name
+    try:
+        return place.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,24 @@
+"""`relais init`."""
+
+from pathlib import Path
+
+import click
+
+from console import init
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("book"))
+def command(folder: Path) -> None:
+    """Copy the starter book to a folder of your own.
+
+    Nothing that is there already is overwritten.
+
+    \b
+    Examples:
+      relais init
+      relais init /etc/relais/book
+    """
+    for file in init.copy(folder):
+        click.echo(f"  {file}")
+    click.echo(f"The starter book is in {folder}. Next: relais rules check {folder}")

@@ -1,0 +1,102 @@
+"""`relais replay`."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from console import book, replay, settings, story
+from console.client import ClientSettings
+from console.mistake import SAID_NO
+from console.replay import Report
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", default="http://127.0.0.1:8080", show_default=True, help="The receiver.")
+@click.option("--source", help="The source to send as; otherwise the folder's name says it.")
+@click.option("--rate", type=click.FloatRange(0, 100_000), default=0, help="Requests a second; 0: one after the other.")
+@click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Send everything this many times.")
+@click.option("--wait", is_flag=True, help="Wait until every event is settled, and say how it ended.")
+@click.option("--within", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to wait for that.")
+@click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(
+    paths: tuple[Path, ...],
+    to: str,
+    source: str | None,
+    rate: float,
+    repeat: int,
+    wait: bool,
+    within: float,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Send recorded vendor webhooks, signed as their source would.
+
+    A folder's name is the kind of the source (activetrail, seminardesk …) or its name in the book; a file of
+    activetrail is named after its event. `.json` is sent as JSON, `.form` as a form. Status 1 when anything was
+    refused, or with --wait died.
+
+    \b
+    Examples:
+      relais replay tests/fixtures
+      relais replay tests/fixtures/seminardesk --wait
+      relais replay signup.json --source cmx --rate 200 --repeat 1000 --json
+    """
+    asked = settings.load(ClientSettings)
+    shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as progress:
+        sending = progress.add_task("sending", total=len(shots))
+        report = asyncio.run(replay.fire(shots, to, rate=rate, told=lambda _: progress.advance(sending)))
+        if wait:
+            settling = progress.add_task("settling", total=len(report.sent))
+            asyncio.run(
+                replay.await_fates(
+                    report,
+                    asked.console_url,
+                    token=asked.console_token.get_secret_value(),
+                    within=within,
+                    told=lambda: progress.advance(settling),
+                )
+            )
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+    else:
+        show(report, repeat)
+    if not report.good:
+        raise SystemExit(SAID_NO)
+
+
+def show(report: Report, repeat: int) -> None:
+    """Print what happened."""
+    out = Console()
+    if repeat == 1 and len(report.sent) <= 200:
+        table = Table("file", "source", "answer", "ms", "events", box=None, pad_edge=False)
+        for one in report.sent:
+            ended = [story.state(str(fate["state"])) for fate in one.fates]
+            answer = str(one.status or "none") + (f" {one.code}" if one.code else "")
+            table.add_row(
+                str(Path(one.file).relative_to(Path(one.file).parent.parent)),
+                one.source,
+                answer,
+                f"{one.ms:.1f}",
+                story.joined(ended) if ended else str(len(one.events)),
+            )
+        out.print(table)
+    out.print(
+        f"{len(report.sent)} sent in {report.seconds:.1f} s, {report.accepted} accepted, "
+        f"p50 {report.latency(0.5):.1f} ms, p99 {report.latency(0.99):.1f} ms"
+    )
+    for code, count in report.refused.items():
+        out.print(f"  [red]refused[/red] {code}: {count}")
+    for state, count in report.states.items():
+        out.print(story.joined([story.state(state)]).append(f": {count}", style=""))
+    if report.unsettled:
+        out.print(f"  [red]not settled in time[/red]: {report.unsettled}")

@@ -1,0 +1,297 @@
+"""Sends recorded vendor bodies to a receiver as their source would: same address, same proof, same content type.
+
+Comes in: files in folders named after a kind of source, and the book, which knows the secrets. Goes out: a Report of
+what was accepted, refused and, when asked, what became of each event. Never changes a body.
+"""
+
+import asyncio
+import math
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+
+from console.mistake import Mistake
+from receiver import signature
+from rules.book import Book, Source
+from rules.errors import SecretMissing
+from rules.problem import did_you_mean
+from rules.secret import ReadFile, no_file
+
+#: Suffix -> content type; files of other suffixes are not bodies.
+CONTENT_TYPES = {".json": "application/json", ".form": "application/x-www-form-urlencoded"}
+
+#: Seconds for one answer: a receiver answers in milliseconds, or says 503.
+ANSWER_WITHIN = 30.0
+
+#: How long an event may take to settle, in seconds, when its end is waited for.
+SETTLE_WITHIN = 60.0
+
+#: Questions to the console at once.
+ASKING = 50
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One request to send."""
+
+    file: str
+    source: str
+    path: str
+    content_type: str
+    body: bytes
+    checks: tuple[signature.Check, ...]
+
+
+@dataclass
+class Sent:
+    """What a request was answered."""
+
+    file: str
+    source: str
+    status: int = 0
+    #: The stable code of a refusal; `unanswered` where nobody answered.
+    code: str = ""
+    ms: float = 0.0
+    events: list[str] = field(default_factory=list)
+    #: What became of the events, in their order, when that was waited for.
+    fates: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> bool:
+        """True when the receiver took responsibility for all of it."""
+        return 200 <= self.status < 300 and not self.code
+
+
+@dataclass
+class Report:
+    """All that was sent."""
+
+    sent: list[Sent]
+    seconds: float
+
+    @property
+    def accepted(self) -> int:
+        """How many requests were accepted."""
+        return sum(one.accepted for one in self.sent)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Code -> how many requests were refused with it."""
+        return dict(Counter(one.code or str(one.status) for one in self.sent if not one.accepted).most_common())
+
+    @property
+    def states(self) -> dict[str, int]:
+        """State -> how many events ended in it."""
+        return dict(Counter(str(fate["state"]) for one in self.sent for fate in one.fates).most_common())
+
+    @property
+    def unsettled(self) -> int:
+        """How many of the events waited for did not settle in time."""
+        return sum(not fate["settled"] for one in self.sent for fate in one.fates)
+
+    def latency(self, share: float) -> float:
+        """Return the time in ms within which this share of the requests was answered."""
+        times = sorted(one.ms for one in self.sent if one.status)
+        return times[min(len(times) - 1, math.ceil(share * len(times)) - 1)] if times else 0.0
+
+    @property
+    def good(self) -> bool:
+        """True when everything was accepted, and whatever was waited for neither died nor lies about."""
+        bad = {"dead", "quarantined"} & self.states.keys()
+        return self.accepted == len(self.sent) and not bad and not self.unsettled
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "sent": len(self.sent),
+            "accepted": self.accepted,
+            "refused": self.refused,
+            "seconds": round(self.seconds, 3),
+            "per_second": round(len(self.sent) / self.seconds, 1) if self.seconds else 0.0,
+            "latency_ms": {"p50": round(self.latency(0.5), 2), "p99": round(self.latency(0.99), 2)},
+            "states": self.states,
+            "unsettled": self.unsettled,
+            "requests": [asdict(one) for one in self.sent],
+        }
+
+
+def bodies(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files that hold a body, folders in name order. Raises Mistake."""
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix in CONTENT_TYPES and file.is_file())
+            if not found:
+                raise Mistake(f"there is no body in {path}", mend="bodies end in .json or .form")
+            yield from found
+        elif path.suffix in CONTENT_TYPES:
+            yield path
+        else:
+            raise Mistake(f"{path} is no body that can be sent", mend="bodies end in .json or .form")
+
+
+def plan(
+    paths: Sequence[Path],
+    book: Book,
+    environ: Mapping[str, str],
+    *,
+    source: str | None = None,
+    read_file: ReadFile = no_file,
+) -> list[Shot]:
+    """Return what to send. Raises Mistake for a file that belongs to no source, and for a secret that is missing."""
+    checks: dict[str, tuple[signature.Check, ...]] = {}
+    shots = []
+    for file in bodies(paths):
+        chosen = source_of(file, book, source)
+        if chosen.name not in checks:
+            checks[chosen.name] = proofs(chosen, environ, read_file)
+        event = event_name(chosen.kind, file)
+        shots.append(
+            Shot(
+                file=str(file),
+                source=chosen.name,
+                path=f"/in/{quote(chosen.name)}" + (f"/{quote(event)}" if event else ""),
+                content_type=CONTENT_TYPES[file.suffix],
+                body=file.read_bytes(),
+                checks=checks[chosen.name],
+            )
+        )
+    return shots
+
+
+def source_of(file: Path, book: Book, name: str | None) -> Source:
+    """Return the source that sends such a file: the named one, or the book's first of the kind its folder names."""
+    if name is not None:
+        if name not in book.sources:
+            raise Mistake(f"the book has no source {name!r}", mend=did_you_mean(name, book.sources))
+        return book.sources[name]
+    for folder in file.absolute().parts[-2::-1]:
+        if folder in book.sources:
+            return book.sources[folder]
+        for source in book.sources.values():
+            if source.kind == folder:
+                return source
+    raise Mistake(
+        f"no source of the book sends {file}",
+        mend="put it into a folder named after a kind of source, or say which: --source NAME; the book has "
+        + ", ".join(book.sources),
+    )
+
+
+def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> tuple[signature.Check, ...]:
+    """Return how the source proves itself. Raises Mistake."""
+    try:
+        return signature.checks(source.verify, environ, read_file)
+    except SecretMissing as exc:
+        raise Mistake(
+            f"{exc.name} is not set, so nothing can be sent as {source.name}",
+            mend=f"set it as the receiver has it: export {exc.name}=…, or in .env",
+        ) from exc
+
+
+def event_name(kind: str, file: Path) -> str | None:
+    """Return the event of a source that tells it only in the address: the file's name up to the first dot."""
+    return file.name.split(".")[0] if kind == "activetrail" else None
+
+
+async def fire(
+    shots: Sequence[Shot],
+    to: str,
+    *,
+    rate: float = 0.0,
+    told: Callable[[Sent], None] = lambda sent: None,
+) -> Report:
+    """Send all: one after the other, or at a rate, in which case a slow answer delays nobody."""
+    started = time.monotonic()
+    timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
+    async with aiohttp.ClientSession(to.rstrip("/"), timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        if rate:
+            async with asyncio.TaskGroup() as group:
+                tasks = []
+                for number, shot in enumerate(shots):
+                    due = started + number / rate
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                    # Measured from when it was due: a sender that falls behind must not make the receiver look fast.
+                    tasks.append(group.create_task(send(session, shot, due, told)))
+            sent = [task.result() for task in tasks]
+        else:
+            sent = [await send(session, shot, time.monotonic(), told) for shot in shots]
+    return Report(sent, time.monotonic() - started)
+
+
+async def send(session: aiohttp.ClientSession, shot: Shot, due: float, told: Callable[[Sent], None]) -> Sent:
+    """Send one request and read its answer."""
+    signed = signature.sign(shot.checks, shot.body, time.time(), f"msg_{secrets.token_hex(12)}")
+    path = shot.path + (f"?{urlencode(signed.query)}" if signed.query else "")
+    sent = Sent(shot.file, shot.source)
+    try:
+        async with session.post(
+            path, data=shot.body, headers={"Content-Type": shot.content_type, **signed.headers}
+        ) as answer:
+            sent.status = answer.status
+            understand(await answer.json(content_type=None), sent)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        sent.code = sent.code or ("unanswered" if not sent.status else "not_understood")
+    sent.ms = (time.monotonic() - due) * 1000
+    told(sent)
+    return sent
+
+
+def understand(answer: Any, sent: Sent) -> None:
+    """Read the ids of the events, or the code of the refusal, out of an answer."""
+    if not isinstance(answer, Mapping):
+        return
+    sent.code = str(answer.get("error", ""))
+    for name in ("events", "notifications"):
+        for item in answer.get(name) or ():
+            if isinstance(item, Mapping) and isinstance(item.get("id"), str):
+                sent.events.append(item["id"])
+
+
+async def await_fates(
+    report: Report,
+    console: str,
+    *,
+    token: str = "",
+    within: float = SETTLE_WITHIN,
+    told: Callable[[], None] = lambda: None,
+) -> None:
+    """Fill in what became of each event. Raises Mistake where no console answers."""
+    deadline = time.monotonic() + within
+    gate = asyncio.Semaphore(ASKING)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=70)
+
+    async def ask(session: aiohttp.ClientSession, event: str) -> Mapping[str, Any]:
+        async with gate:
+            wait = min(max(deadline - time.monotonic(), 0), 30)
+            while True:
+                async with session.get(f"/events/{quote(event)}", params={"wait": f"{wait:.1f}"}) as answer:
+                    found: Mapping[str, Any] = await answer.json()
+                if answer.status == 404:
+                    found = {"id": event, "state": "unknown", "settled": False, "deliveries": []}
+                elif answer.status != 200:
+                    raise Mistake(
+                        f"the console at {console} answers {answer.status}: {found.get('hint', '')}",
+                        mend="look at GET /readyz there",
+                    )
+                wait = min(deadline - time.monotonic(), 30)
+                if found.get("settled") or wait <= 0:
+                    return found
+
+    async with aiohttp.ClientSession(console.rstrip("/"), headers=headers, timeout=timeout) as session:
+        for one in report.sent:
+            try:
+                one.fates = list(await asyncio.gather(*(ask(session, event) for event in one.events)))
+            except (aiohttp.ClientError, ValueError) as exc:
+                raise Mistake(
+                    f"no console answers at {console}",
+                    mend="start it: relais up\nor say where it is: RELAIS_CONSOLE_URL=http://HOST:PORT",
+                ) from exc
+            told()
