@@ -1,0 +1,527 @@
+"""What a condition asks of one value: `prefix`, `gt`, `cidr`, `days` and the rest.
+
+Comes in: an operator with its argument, as the YAML gives it. Goes out: a Condition, whose test takes a value that is
+there and says true, false or unknown. Never raises on a value, whatever it is, and never goes back in one.
+"""
+
+import ipaddress
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from rules.problem import did_you_mean
+from rules.scope import Kind
+from rules.truth import FALSE, TRUE, UNKNOWN
+
+Test = Callable[[Any], int]
+
+#: More alternatives than this in one list are a data base, not a rule.
+MOST_LITERALS: Final = 10_000
+#: A pattern text longer than this is a mistake.
+LONGEST: Final = 1_000  # characters
+
+TEXT: Final[frozenset[Kind]] = frozenset({"text"})
+NUMBER: Final[frozenset[Kind]] = frozenset({"number"})
+INSTANT: Final[frozenset[Kind]] = frozenset({"instant"})
+ANYTHING: Final[frozenset[Kind]] = frozenset({"any"})
+
+
+class ArgumentWrong(Exception):
+    """An operator was given what it cannot work with."""
+
+    def __init__(self, text: str, mend: str = "", *, operator: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.mend = mend
+        #: The key that is to blame, where several make one condition (`days`, `between`, `zone`).
+        self.operator = operator
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One question to one value."""
+
+    test: Test
+    #: The condition in words, as a statement about the field: `begins with "a"`.
+    says: str
+    #: The same denied: `does not begin with "a"`.
+    denies: str
+    #: What it can judge; of anything else it says unknown.
+    wants: frozenset[Kind]
+    #: A literal: the values it equals, each with its kind, because `True == 1` in Python.
+    literals: frozenset[tuple[Kind, Any]] | None = None
+    #: A range of numbers: its bounds, and whether each belongs to it.
+    low: tuple[float, bool] | None = None
+    high: tuple[float, bool] | None = None
+    #: The texts that the value begins with.
+    prefixes: tuple[str, ...] = field(default=())
+
+
+def _quoted(texts: Sequence[Any]) -> str:
+    shown = [json.dumps(text, ensure_ascii=False) for text in texts[:5]]
+    more = f" or {len(texts) - 5} others" if len(texts) > 5 else ""
+    return " or ".join(shown) + more
+
+
+# Equality: false, never unknown, of a value of another kind. -------------------------------------------------------
+
+
+def equal_to(literals: Sequence[Any]) -> Condition:
+    """Return the condition that a value is one of these: text, numbers, true, false, null."""
+    if len(literals) > MOST_LITERALS:
+        raise ArgumentWrong(f"a list of {len(literals)} values", f"a list has at most {MOST_LITERALS}")
+    known = frozenset((_kind(literal), literal) for literal in literals)
+    texts = frozenset(value for kind, value in known if kind == "text")
+    numbers = frozenset(value for kind, value in known if kind == "number")
+    booleans = frozenset(value for kind, value in known if kind == "boolean")
+    shown = _quoted(list(literals))
+    denies = f"is not {shown}" if len(known) == 1 else f"is none of {shown.replace(' or ', ', ')}"
+    return Condition(
+        _equality(texts, numbers, booleans, null=("null", None) in known),
+        says=f"is {shown}",
+        denies=denies,
+        wants=ANYTHING,
+        literals=known,
+    )
+
+
+def _kind(literal: Any) -> Kind:
+    match literal:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case str():
+            return "text"
+        case int() | float():
+            if not _is_finite(literal):
+                raise ArgumentWrong("a number that is none", "write a finite number")
+            return "number"
+    raise ArgumentWrong("a value is text, a number, true, false or null")
+
+
+def _equality(texts: frozenset[str], numbers: frozenset[Any], booleans: frozenset[bool], *, null: bool) -> Test:
+    if len(texts) == 1 and not (numbers or booleans or null):
+        (only,) = texts
+        # `==` of text and anything else is false, which is just what the language wants.
+        return lambda value: TRUE if value == only else FALSE
+    if not (numbers or booleans or null):
+        return lambda value: TRUE if value.__class__ is str and value in texts else FALSE
+
+    def test(value: Any) -> int:
+        if value is None:
+            return TRUE if null else FALSE
+        if value.__class__ is str:
+            return TRUE if value in texts else FALSE
+        if value.__class__ is bool:
+            return TRUE if value in booleans else FALSE
+        if value.__class__ is int or value.__class__ is float:
+            return TRUE if value in numbers else FALSE
+        return FALSE
+
+    return test
+
+
+def ignore_case(argument: Any) -> Condition:
+    """`ignore_case: berlin` is the same as Berlin and BERLIN."""
+    texts = _texts(argument, "ignore_case", may_be_empty=True)
+    folded = frozenset(text.casefold() for text in texts)
+
+    def test(value: Any) -> int:
+        return TRUE if value.__class__ is str and value.casefold() in folded else FALSE
+
+    shown = _quoted(texts)
+    return Condition(test, f"is {shown} in any case", f"is not {shown} in any case", TEXT)
+
+
+# Texts. --------------------------------------------------------------------------------------------------------------
+
+
+def prefix(argument: Any) -> Condition:
+    """`prefix: SD-` begins with it."""
+    texts = tuple(_texts(argument, "prefix"))
+
+    def test(value: Any) -> int:
+        if value.__class__ is not str:
+            return UNKNOWN
+        return TRUE if value.startswith(texts) else FALSE
+
+    shown = _quoted(texts)
+    return Condition(test, f"begins with {shown}", f"does not begin with {shown}", TEXT, prefixes=texts)
+
+
+def suffix(argument: Any) -> Condition:
+    """`suffix: '@example.org'` ends with it."""
+    texts = tuple(_texts(argument, "suffix"))
+
+    def test(value: Any) -> int:
+        if value.__class__ is not str:
+            return UNKNOWN
+        return TRUE if value.endswith(texts) else FALSE
+
+    shown = _quoted(texts)
+    return Condition(test, f"ends with {shown}", f"does not end with {shown}", TEXT)
+
+
+def wildcard(argument: Any) -> Condition:
+    r"""`wildcard: 'yoga*2026'`: a star is any text, also none; `\*` is a star."""
+    texts = _texts(argument, "wildcard")
+    known = [_pieces(text) for text in texts]
+
+    def test(value: Any) -> int:
+        if value.__class__ is not str:
+            return UNKNOWN
+        for pieces in known:
+            if _fits(pieces, value):
+                return TRUE
+        return FALSE
+
+    shown = _quoted(texts)
+    return Condition(test, f"fits {shown}", f"does not fit {shown}", TEXT)
+
+
+def _pieces(pattern: str) -> tuple[str, ...]:
+    """Return the texts between the stars."""
+    pieces: list[str] = []
+    signs: list[str] = []
+    escaped = False
+    for sign in pattern:
+        if escaped:
+            if sign not in "*\\":
+                raise ArgumentWrong(f"wildcard: \\{sign} means nothing", r"write \* for a star, \\ for a backslash")
+            signs.append(sign)
+            escaped = False
+        elif sign == "\\":
+            escaped = True
+        elif sign == "*":
+            pieces.append("".join(signs))
+            signs = []
+        else:
+            signs.append(sign)
+    if escaped:
+        raise ArgumentWrong("wildcard: it ends with a backslash", r"write \\ for a backslash")
+    pieces.append("".join(signs))
+    if len(pieces) > 1 and not any(pieces):
+        raise ArgumentWrong("wildcard: it fits every text", "write exists: true, or leave the condition out")
+    return tuple(pieces)
+
+
+def _fits(pieces: tuple[str, ...], value: str) -> bool:
+    """Say whether the pieces stand in the value in this order.
+
+    Each piece is looked for once, from where the one before ended: no way back, so no pattern takes long.
+    """
+    if len(pieces) == 1:
+        return value == pieces[0]
+    first, last = pieces[0], pieces[-1]
+    if len(value) < len(first) + len(last) or not value.startswith(first) or not value.endswith(last):
+        return False
+    place, end = len(first), len(value) - len(last)
+    for piece in pieces[1:-1]:
+        place = value.find(piece, place, end)
+        if place < 0:
+            return False
+        place += len(piece)
+    return place <= end
+
+
+def _texts(argument: Any, operator: str, *, may_be_empty: bool = False) -> list[str]:
+    """Return the text, or the texts of a list, that an operator was given."""
+    texts = argument if isinstance(argument, list) else [argument]
+    if not texts:
+        raise ArgumentWrong(f"{operator}: an empty list", "write a text, or a list of texts")
+    if len(texts) > MOST_LITERALS:
+        raise ArgumentWrong(f"{operator}: a list of {len(texts)} texts", f"a list has at most {MOST_LITERALS}")
+    for text in texts:
+        if not isinstance(text, str):
+            raise ArgumentWrong(f"{operator} needs text", "write it in quotes")
+        if not text and not may_be_empty:
+            raise ArgumentWrong(
+                f"{operator}: the empty text fits every text", "write exists: true, or leave the condition out"
+            )
+        if len(text) > LONGEST:
+            raise ArgumentWrong(f"{operator}: {len(text)} characters", f"write at most {LONGEST}")
+    return texts
+
+
+# Numbers. ------------------------------------------------------------------------------------------------------------
+
+
+def _number(argument: Any, operator: str) -> float:
+    if isinstance(argument, bool) or not isinstance(argument, int | float):
+        mend = f"{operator}: 100"
+        if isinstance(argument, str):
+            try:
+                float(argument)
+            except ValueError:
+                pass
+            else:
+                mend = "write it without quotes, without a leading zero or plus sign"
+        raise ArgumentWrong(f"{operator} needs a number", mend)
+    if not _is_finite(argument):
+        raise ArgumentWrong(f"{operator} needs a finite number", f"{operator}: 100")
+    return argument
+
+
+def _is_finite(number: float) -> bool:
+    return isinstance(number, int) or math.isfinite(number)
+
+
+def _is_number(value: Any) -> bool:
+    # Not a bool; and not NaN, which JSON does not know but Python's reader lets through.
+    return value.__class__ is int or (value.__class__ is float and value == value)
+
+
+def gt(argument: Any) -> Condition:
+    """`gt: 0` is greater."""
+    bound = _number(argument, "gt")
+
+    def test(value: Any) -> int:
+        if not _is_number(value):
+            return UNKNOWN
+        return TRUE if value > bound else FALSE
+
+    words = f"greater than {bound}"
+    return Condition(test, f"is {words}", f"is not {words}", NUMBER, low=(bound, False))
+
+
+def gte(argument: Any) -> Condition:
+    """`gte: 18` is greater or equal."""
+    bound = _number(argument, "gte")
+
+    def test(value: Any) -> int:
+        if not _is_number(value):
+            return UNKNOWN
+        return TRUE if value >= bound else FALSE
+
+    return Condition(test, f"is at least {bound}", f"is not at least {bound}", NUMBER, low=(bound, True))
+
+
+def lt(argument: Any) -> Condition:
+    """`lt: 100` is less."""
+    bound = _number(argument, "lt")
+
+    def test(value: Any) -> int:
+        if not _is_number(value):
+            return UNKNOWN
+        return TRUE if value < bound else FALSE
+
+    words = f"less than {bound}"
+    return Condition(test, f"is {words}", f"is not {words}", NUMBER, high=(bound, False))
+
+
+def lte(argument: Any) -> Condition:
+    """`lte: 100` is less or equal."""
+    bound = _number(argument, "lte")
+
+    def test(value: Any) -> int:
+        if not _is_number(value):
+            return UNKNOWN
+        return TRUE if value <= bound else FALSE
+
+    return Condition(test, f"is at most {bound}", f"is not at most {bound}", NUMBER, high=(bound, True))
+
+
+def between(argument: Any) -> Condition:
+    """`between: [10, 20]`, both included. Times of the day need a `zone` and are read by `when`."""
+    low, high = _pair(argument)
+    if isinstance(low, str) and _TIME.match(low):
+        raise ArgumentWrong("between: times of the day need a zone", "add zone: Europe/Berlin")
+    low, high = _number(low, "between"), _number(high, "between")
+    if low > high:
+        raise ArgumentWrong(f"between: {low} is more than {high}", f"write between: [{high}, {low}]")
+
+    def test(value: Any) -> int:
+        if not _is_number(value):
+            return UNKNOWN
+        return TRUE if low <= value <= high else FALSE
+
+    words = f"between {low} and {high}"
+    return Condition(test, f"is {words}", f"is not {words}", NUMBER, low=(low, True), high=(high, True))
+
+
+def _pair(argument: Any) -> tuple[Any, Any]:
+    if not isinstance(argument, list) or len(argument) != 2:
+        raise ArgumentWrong("between needs two bounds", "write between: [10, 20]")
+    return argument[0], argument[1]
+
+
+# Addresses. ----------------------------------------------------------------------------------------------------------
+
+
+def cidr(argument: Any) -> Condition:
+    """`cidr: 192.0.2.0/24`: an address of that network."""
+    texts = _texts(argument, "cidr")
+    networks = [_network(text) for text in texts]
+
+    def test(value: Any) -> int:
+        if value.__class__ is not str:
+            return UNKNOWN
+        address = _address(value)
+        if address is None:
+            return UNKNOWN
+        return TRUE if any(address in network for network in networks) else FALSE
+
+    shown = _quoted(texts)
+    return Condition(test, f"is in {shown}", f"is not in {shown}", TEXT)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        loose = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ArgumentWrong(f'cidr: "{text}" is no network', "write cidr: 192.0.2.0/24") from None
+    raise ArgumentWrong(f'cidr: "{text}" is an address inside a network', f'did you mean "{loose}"?')
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if len(text) > 60:  # the longest IPv6 address with a zone is shorter
+        return None
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+# Instants. -----------------------------------------------------------------------------------------------------------
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d\Z|24:00\Z", re.ASCII)
+_ALL_DAY: Final = (0, 24 * 60)
+
+
+def when(arguments: Mapping[str, Any]) -> Condition:
+    """`days: mon-fri`, `between: [09:00, 18:00]`, `zone: Europe/Berlin`, of an instant.
+
+    The beginning belongs to a range of times, its end does not. A range over midnight belongs to the day on which it
+    begins: `days: fri, between: [22:00, 06:00]` holds on Saturday at 2.
+    """
+    zone_name, zone = _zone(arguments.get("zone"))
+    days = _days(arguments["days"]) if "days" in arguments else frozenset(range(7))
+    start, end = _times(arguments["between"]) if "between" in arguments else _ALL_DAY
+    if "days" not in arguments and "between" not in arguments:
+        raise ArgumentWrong("zone alone asks nothing", "add days: mon-fri or between: [09:00, 18:00]", operator="zone")
+
+    def test(value: Any) -> int:
+        instant = instant_of(value)
+        if instant is None:
+            return UNKNOWN
+        try:
+            local = instant.astimezone(zone)
+        except OverflowError:  # the first and the last day that there is
+            return UNKNOWN
+        minute, day = local.hour * 60 + local.minute, local.weekday()
+        if start < end:
+            inside = start <= minute < end
+        else:
+            inside = minute >= start or minute < end
+            if minute < end:
+                day = (day - 1) % 7
+        return TRUE if inside and day in days else FALSE
+
+    words = " ".join(
+        part
+        for part in (
+            f"on {', '.join(DAYS[day] for day in sorted(days))}" if "days" in arguments else "",
+            f"between {arguments['between'][0]} and {arguments['between'][1]}" if "between" in arguments else "",
+            f"in {zone_name}",
+        )
+        if part
+    )
+    return Condition(test, f"is {words}", f"is not {words}", INSTANT)
+
+
+def instant_of(value: Any) -> datetime | None:
+    """Return the instant that an RFC 3339 text names, or None."""
+    if value.__class__ is not str or len(value) > 40:
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _zone(name: Any) -> tuple[str, ZoneInfo]:
+    if name is None:
+        raise ArgumentWrong("days and times of the day need a zone", "add zone: Europe/Berlin")
+    if not isinstance(name, str):
+        raise ArgumentWrong("zone needs a name", "write zone: Europe/Berlin", operator="zone")
+    if name not in _zones():
+        mend = did_you_mean(name, _zones(), otherwise="write zone: Europe/Berlin")
+        raise ArgumentWrong(f'there is no zone "{name}"', mend, operator="zone")
+    return name, ZoneInfo(name)
+
+
+def _days(argument: Any) -> frozenset[int]:
+    found: set[int] = set()
+    parts = argument if isinstance(argument, list) else [argument]
+    for part in parts:
+        if not isinstance(part, str):
+            raise ArgumentWrong("days needs names of days", "write days: mon-fri, or [mon, wed]", operator="days")
+        first, dash, last = (word.strip() for word in part.partition("-"))
+        for word in (first, last) if dash else (first,):
+            if word not in DAYS:
+                near = word[:3].lower()
+                mend = f'did you mean "{near}"?' if near in DAYS else "days are " + ", ".join(DAYS)
+                raise ArgumentWrong(f'there is no day "{word}"', mend, operator="days")
+        begin, end = DAYS.index(first), DAYS.index(last if dash else first)
+        found.update((begin + count) % 7 for count in range((end - begin) % 7 + 1))
+    if not found:
+        raise ArgumentWrong("days: an empty list", "write days: mon-fri", operator="days")
+    return frozenset(found)
+
+
+def _times(argument: Any) -> tuple[int, int]:
+    low, high = _pair(argument)
+    for time in (low, high):
+        if not isinstance(time, str) or not _TIME.match(time):
+            raise ArgumentWrong(
+                "between with a zone needs two times of the day", "write between: [09:00, 18:00]", operator="between"
+            )
+    start, end = _minutes(low), _minutes(high)
+    if start == end or start == 24 * 60:
+        raise ArgumentWrong(
+            f"between: from {low} to {high} there is no time", "write between: [00:00, 24:00] for the whole day"
+        )
+    return start, end
+
+
+def _minutes(time: str) -> int:
+    return int(time[:2]) * 60 + int(time[3:])
+
+
+#: The operators that take one argument and judge one value. `exists`, `not`, `days` and `zone` are the pattern's.
+SIMPLE: Final[Mapping[str, Callable[[Any], Condition]]] = {
+    "prefix": prefix,
+    "suffix": suffix,
+    "wildcard": wildcard,
+    "ignore_case": ignore_case,
+    "gt": gt,
+    "gte": gte,
+    "lt": lt,
+    "lte": lte,
+    "between": between,
+    "cidr": cidr,
+}
+
+#: All of them, in the order of the page for ops.
+NAMES: Final = (*SIMPLE, "exists", "not", "days", "zone")

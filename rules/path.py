@@ -1,0 +1,310 @@
+"""A way into an event: `data.items[].price`, `data.additional_fields[id=12].value`, `data["Odd key"]`.
+
+Comes in: text from a rule. Goes out: a Path, and readers that find its value in the facts or ABSENT. Never touches
+attributes or methods: a dot is a key, so `data.items` is the field `items`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+Facts = Mapping[str, Any]
+#: What finds a value in the facts.
+Reader = Callable[[Facts], Any]
+
+#: Nobody writes a longer one by hand, and a short bound keeps every other bound simple.
+LONGEST: Final = 500  # characters
+DEEPEST: Final = 20  # steps
+
+
+class Absent:
+    """The field is not there; not null, not false, not empty."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "absent"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+ABSENT: Final = Absent()
+
+
+@dataclass(frozen=True)
+class AnyElement:
+    """`[]`: any element of a list."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """`[id=12]`: the first element whose `id` is 12."""
+
+    key: str
+    literal: str | int | float | bool
+
+    def finds(self, elements: Any) -> Any:
+        """Return the first such element, or ABSENT."""
+        if not isinstance(elements, list):
+            return ABSENT
+        for element in elements:
+            if isinstance(element, Mapping):
+                found = element.get(self.key, ABSENT)
+                if found == self.literal and isinstance(found, bool) is isinstance(self.literal, bool):
+                    return element
+        return ABSENT
+
+
+@dataclass(frozen=True)
+class At:
+    """`[0]`: an element by its place; in values only."""
+
+    place: int
+
+
+Step = str | AnyElement | Where | At
+
+ANY: Final = AnyElement()
+
+_PLAIN = re.compile(r"[^\W\d]\w*\Z")
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?\Z", re.ASCII)
+
+
+class PathWrong(Exception):
+    """A text is no path."""
+
+    def __init__(self, text: str, mend: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.mend = mend
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path that was understood; `text` is its one way of being written."""
+
+    root: str
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Return it as a rule writes it."""
+        return self.root + "".join(_written(step) for step in self.steps)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Return where the steps `[]` stand."""
+        return tuple(place for place, step in enumerate(self.steps) if isinstance(step, AnyElement))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _written(step: Step) -> str:
+    match step:
+        case AnyElement():
+            return "[]"
+        case Where():
+            return f"[{step.key}={_literal_text(step.literal)}]"
+        case At():
+            return f"[{step.place}]"
+    return f".{step}" if _PLAIN.match(step) else f'["{_escaped(step)}"]'
+
+
+def _escaped(key: str) -> str:
+    return key.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _literal_text(literal: str | int | float | bool) -> str:
+    if isinstance(literal, bool):
+        return "true" if literal else "false"
+    if isinstance(literal, str):
+        return literal if _PLAIN.match(literal) and literal not in ("true", "false") else f'"{_escaped(literal)}"'
+    return str(literal)
+
+
+def is_plain(key: str) -> bool:
+    """Return whether a key may follow a dot as it is."""
+    return _PLAIN.match(key) is not None
+
+
+def parse(text: str) -> Path:
+    """Return the path that a text writes. Raises PathWrong."""
+    if len(text) > LONGEST:
+        raise PathWrong(f"a path of {len(text)} characters", f"paths have at most {LONGEST}")
+    end = _word_end(text, 0)
+    root = text[:end]
+    if not _PLAIN.match(root):
+        raise PathWrong(f'"{text}" is no path', "a path is words with dots between: data.email")
+    steps: list[Step] = []
+    place = end
+    while place < len(text):
+        step, place = _step(text, place)
+        steps.append(step)
+        if len(steps) > DEEPEST:
+            raise PathWrong(f"a path of more than {DEEPEST} steps", "write a shorter one")
+    return Path(root, tuple(steps))
+
+
+def _word_end(text: str, start: int) -> int:
+    end = start
+    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
+        end += 1
+    return end
+
+
+def _step(text: str, place: int) -> tuple[Step, int]:
+    """Return the step that begins at a place, and where the next one begins."""
+    if text[place] == ".":
+        end = _word_end(text, place + 1)
+        word = text[place + 1 : end]
+        if not _PLAIN.match(word):
+            raise PathWrong(
+                f'"{text}" is no path: no name after the dot at character {place + 1}',
+                'keys that are not letters, digits and _ are written ["Odd key"], without a dot before',
+            )
+        return word, end
+    if text[place] != "[":
+        raise PathWrong(
+            f'"{text}" is no path: "{text[place]}" at character {place + 1}',
+            'keys that are not letters, digits and _ are written ["Odd key"]',
+        )
+    if text.startswith("[]", place):
+        return ANY, place + 2
+    if text.startswith('["', place):
+        key, end = _quoted(text, place + 1)
+        return key, _closed(text, end)
+    end = _word_end(text, place + 1)
+    key = text[place + 1 : end]
+    if key.isdigit():
+        raise PathWrong(
+            f'"{text}" counts elements: [{key}]', "name the element by a field, [id=12], or take any with []"
+        )
+    if not _PLAIN.match(key) or not text.startswith("=", end):
+        raise PathWrong(f'"{text}" is no path: what is between [ and ]?', 'there is [], [id=12] and ["Odd key"]')
+    if text.startswith('"', end + 1):
+        literal, end = _quoted(text, end + 1)
+        return Where(key, literal), _closed(text, end)
+    close = text.find("]", end)
+    word = text[end + 1 : close] if close >= 0 else ""
+    if _NUMBER.match(word):
+        return Where(key, float(word) if "." in word else int(word)), close + 1
+    if word in ("true", "false"):
+        return Where(key, word == "true"), close + 1
+    if _PLAIN.match(word):
+        return Where(key, word), close + 1
+    raise PathWrong(f'"{text}" is no path: what is after "{key}="?', f'write a number, a word or [{key}="any text"]')
+
+
+def _quoted(text: str, place: int) -> tuple[str, int]:
+    """Return the text between the quotes that open at a place, and where it goes on."""
+    signs: list[str] = []
+    place += 1
+    while place < len(text):
+        if text[place] == '"':
+            return "".join(signs), place + 1
+        if text[place] == "\\" and place + 1 < len(text):
+            place += 1
+        signs.append(text[place])
+        place += 1
+    raise PathWrong(f'"{text}" is no path: a quote is not closed', 'write ["Odd key"]')
+
+
+def _closed(text: str, place: int) -> int:
+    if not text.startswith("]", place):
+        raise PathWrong(f'"{text}" is no path: ] is missing at character {place + 1}', 'write ["Odd key"]')
+    return place + 1
+
+
+def step_into(node: Any, step: Step) -> Any:
+    """Return what is behind one step, or ABSENT; `[]` has no one value and is the caller's."""
+    if step.__class__ is str:
+        if node.__class__ is dict or isinstance(node, Mapping):
+            return node.get(step, ABSENT)
+        return ABSENT
+    if isinstance(step, Where):
+        return step.finds(node)
+    if isinstance(step, At):
+        return node[step.place] if isinstance(node, list) and step.place < len(node) else ABSENT
+    raise TypeError("[] is read by the pattern")
+
+
+def reader_of(path: Path) -> Reader:
+    """Return a function that finds the path's value in the facts, or ABSENT. The path has no `[]`."""
+    root = path.root
+    if not path.steps:
+        return lambda facts: _root(facts, root)
+    if len(path.steps) == 1 and isinstance(path.steps[0], str):
+        return _reader_of_one_key(root, path.steps[0])
+    inner = follower(path.steps)
+    return lambda facts: inner(_root(facts, root))
+
+
+def follower(steps: Sequence[Step]) -> Callable[[Any], Any]:
+    """Return a function that follows steps from a value. There is no `[]` among them."""
+    if not steps:
+        return lambda node: node
+    if len(steps) == 1:
+        only = steps[0]
+        if isinstance(only, str):
+            return _key_of(only)
+        return lambda node: step_into(node, only)
+    known = tuple(steps)
+
+    def follow(node: Any) -> Any:
+        for step in known:
+            node = step_into(node, step)
+            if node is ABSENT:
+                return ABSENT
+        return node
+
+    return follow
+
+
+def _root(facts: Facts, root: str) -> Any:
+    # By subscription, so that facts may make a name only when it is asked for (`__missing__`): `raw` is costly.
+    try:
+        return facts[root]
+    except KeyError:
+        return ABSENT
+
+
+def _key_of(key: str) -> Callable[[Any], Any]:
+    def read(node: Any) -> Any:
+        if node.__class__ is dict or isinstance(node, Mapping):
+            return node.get(key, ABSENT)
+        return ABSENT
+
+    return read
+
+
+def _reader_of_one_key(root: str, key: str) -> Reader:
+    """Return the reader of `data.email`: most paths are like that, so it has the shortest way."""
+
+    def read(facts: Facts) -> Any:
+        try:
+            node = facts[root]
+        except KeyError:
+            return ABSENT
+        if node.__class__ is dict or isinstance(node, Mapping):
+            return node.get(key, ABSENT)
+        return ABSENT
+
+    return read
+
+
+def where_absent(path: Path, facts: Facts) -> tuple[str, Any]:
+    """Return the shortest part of a path that is not there, and the value before it (ABSENT where there is none)."""
+    node = _root(facts, path.root)
+    if node is ABSENT:
+        return path.root, ABSENT
+    for count, step in enumerate(path.steps, 1):
+        if isinstance(step, AnyElement):
+            return path.text, node
+        inner = step_into(node, step)
+        if inner is ABSENT:
+            return Path(path.root, path.steps[:count]).text, node
+        node = inner
+    return path.text, node

@@ -1,0 +1,538 @@
+"""A `when:`: does this event match, and if not, at which condition?
+
+Comes in: the mapping under `when:`, `unless:` or `only_if:`, and what its fields may be. Goes out: a Pattern, which
+judges the facts of an event in a microsecond or two. Never puts a value of a person into a reason: `actual` is apart.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from rules import path as paths
+from rules import tree as trees
+from rules.finding import Finding
+from rules.path import ABSENT, AnyElement, Facts, Path, PathWrong
+from rules.scope import FieldScope, FieldType
+from rules.tree import NOTHING, Tree
+from rules.truth import FALSE, TRUE, UNKNOWN, Truth
+
+#: Groups inside groups, and everything in one pattern: bounds that no honest rule meets.
+DEEPEST: Final = 10
+MOST_CONDITIONS: Final = 10_000
+
+
+class Verdict(NamedTuple):
+    """What a pattern says of an event."""
+
+    truth: Truth
+    #: The condition that decided: its path. Empty where all hold.
+    at: str = ""
+    #: Why, without any value of the event: `absent at data.email`.
+    why: str = ""
+    #: The value that was there, for people who may see it; ABSENT where there was none.
+    actual: Any = ABSENT
+
+
+_HOLDS: Final = Verdict(Truth.TRUE)
+
+
+class Reason(NamedTuple):
+    """Why a check did not hold."""
+
+    at: str
+    why: str
+    actual: Any = ABSENT
+
+
+@dataclass(frozen=True)
+class Check:
+    """A part of a pattern that is judged on its own: a field, the fields under one `[]`, or an `any_of`."""
+
+    test: Callable[[Facts], int]
+    explain: Callable[[Facts], Reason]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One line of a `when:`."""
+
+    path: Path
+    tree: Tree
+    kind: FieldType
+
+
+@dataclass(frozen=True)
+class Group:
+    """A mapping of a pattern: fields and any_of, all of which must hold."""
+
+    fields: tuple[Field, ...] = ()
+    any_of: "tuple[Group, ...]" = ()
+
+
+class Pattern:
+    """A compiled `when:`. Immutable, so any number of events may be judged at once."""
+
+    __slots__ = ("_checks", "_group", "_tests")
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._checks = _checks_of(group)
+        self._tests = tuple(check.test for check in self._checks)
+
+    def fires(self, facts: Facts) -> bool:
+        """Say whether everything holds; the short way of `test(facts).truth is TRUE`."""
+        for test in self._tests:  # noqa: SIM110 - a generator costs as much as two conditions
+            if test(facts) != TRUE:
+                return False
+        return True
+
+    def test(self, facts: Facts) -> Verdict:
+        """Judge an event; where it does not match, the first condition that is false, else the first unknown."""
+        unknown: Check | None = None
+        for place, test in enumerate(self._tests):
+            truth = test(facts)
+            if truth == FALSE:
+                return Verdict(Truth.FALSE, *self._checks[place].explain(facts))
+            if truth == UNKNOWN and unknown is None:
+                unknown = self._checks[place]
+        if unknown is not None:
+            return Verdict(Truth.UNKNOWN, *unknown.explain(facts))
+        return _HOLDS
+
+    def every_reason(self, facts: Facts) -> tuple[Verdict, ...]:
+        """Return all that does not hold, in the order of the rule, for `explain`."""
+        return tuple(
+            Verdict(Truth(truth), *check.explain(facts))
+            for check in self._checks
+            if (truth := check.test(facts)) != TRUE
+        )
+
+    def equalities(self) -> Mapping[str, frozenset[str]]:
+        """Return the fields that must equal one of these texts, for an index. Fields under `[]` are not in it."""
+        return _equalities(self._group)
+
+    def contradiction(self) -> str | None:
+        """Say why no event can match, or None."""
+        return _contradiction(self._group)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Return the fields it reads."""
+        return frozenset(_paths(self._group))
+
+
+# Compiling. ----------------------------------------------------------------------------------------------------------
+
+
+def compile_pattern(node: Mapping[str, Any], scope: FieldScope, problems: list[Finding]) -> Pattern:
+    """Return the pattern of a `when:`. All that is wrong goes to `problems`; with an error it is no good."""
+    group = _Compiling(scope, problems).group(node, (), 0)
+    return Pattern(group)
+
+
+class _Compiling:
+    def __init__(self, scope: FieldScope, problems: list[Finding]) -> None:
+        self.scope = scope
+        self.problems = problems
+        self.count = 0
+
+    def wrong(self, at: tuple[str | int, ...], text: str, mend: str, code: str) -> None:
+        self.problems.append(Finding(at, text, mend, code))
+
+    def group(self, node: Any, at: tuple[str | int, ...], depth: int) -> Group:
+        if not isinstance(node, Mapping):
+            self.wrong(at, "a pattern is fields and what they must be", "write data.status: confirmed", "bad_pattern")
+            return Group()
+        fields: list[Field] = []
+        any_of: tuple[Group, ...] = ()
+        for name, asked in node.items():
+            self.count += 1
+            if self.count > MOST_CONDITIONS:
+                if self.count == MOST_CONDITIONS + 1:
+                    self.wrong(at, f"more than {MOST_CONDITIONS} conditions", "make several rules of it", "too_large")
+                break
+            if name == "any_of":
+                any_of = self.groups(asked, (*at, name), depth)
+            else:
+                field = self.field(name, asked, (*at, name))
+                if field is not None:
+                    fields.append(field)
+        return Group(tuple(fields), any_of)
+
+    def groups(self, node: Any, at: tuple[str | int, ...], depth: int) -> tuple[Group, ...]:
+        if not isinstance(node, list) or not node:
+            self.wrong(at, "any_of needs a list of groups", "write - data.status: confirmed under it", "bad_pattern")
+            return ()
+        if depth >= DEEPEST:
+            self.wrong(at, f"any_of inside any_of, {DEEPEST} deep", "make several rules of it", "too_large")
+            return ()
+        found: list[Group] = []
+        for place, each in enumerate(node):
+            if isinstance(each, Mapping) and not each:
+                self.wrong((*at, place), "an empty group matches every event", "leave any_of out", "empty")
+            found.append(self.group(each, (*at, place), depth + 1))
+        return tuple(found)
+
+    def field(self, name: Any, asked: Any, at: tuple[str | int, ...]) -> Field | None:
+        if not isinstance(name, str):
+            self.wrong(at, "a field has a name", "write data.status: confirmed", "bad_path")
+            return None
+        try:
+            path = paths.parse(name)
+        except PathWrong as exc:
+            self.wrong(at, exc.text, exc.mend, "bad_path")
+            return None
+        wrong = self.scope.check(path)
+        if wrong is not None:
+            self.wrong(at, *wrong, "unknown_field")
+            return None
+        if path.root == "raw":
+            self.problems.append(
+                Finding(at, f"{path} is not checked: raw has no model", "use data where it can", "raw", "warning")
+            )
+        kind = self.scope.field_type(path)
+        tree = trees.read(asked, kind, path.text, at, self.problems)
+        return Field(path, tree, kind) if tree is not None else None
+
+
+# Checks. -------------------------------------------------------------------------------------------------------------
+
+
+def _checks_of(group: Group) -> tuple[Check, ...]:
+    checks: list[Check] = []
+    of_elements: dict[Path, int] = {}
+    members: dict[int, list[Field]] = {}
+    for field in group.fields:
+        if not field.path.places:
+            checks.append(_field_check(field))
+            continue
+        for part in _parts(field):
+            if trees.is_closed(part.tree):
+                checks.append(_no_element_check(part))
+                continue
+            prefix = Path(part.path.root, part.path.steps[: part.path.places[0]])
+            if prefix not in of_elements:
+                of_elements[prefix] = len(checks)
+                members[of_elements[prefix]] = []
+                checks.append(Check(_never, _never))  # its place; made below, when all members are known
+            members[of_elements[prefix]].append(part)
+    for place, fields in members.items():
+        checks[place] = _elements_check(fields)
+    if group.any_of:
+        checks.append(_any_of_check([Pattern(each) for each in group.any_of]))
+    return tuple(checks)
+
+
+def _never(facts: Facts) -> Any:
+    raise AssertionError("a place that was not filled")
+
+
+def _parts(field: Field) -> Sequence[Field]:
+    """Return the operators of a field apart: over a list each `not` is about no element, the others about one."""
+    if isinstance(field.tree, trees.Every):
+        closed = [part for part in field.tree.parts if trees.is_closed(part)]
+        if closed:
+            others = tuple(part for part in field.tree.parts if not trees.is_closed(part))
+            split: list[Tree] = [*closed, *([trees.Every(others)] if others else [])]
+            return [Field(field.path, part, field.kind) for part in split]
+    return [field]
+
+
+def _field_check(field: Field) -> Check:
+    tree, text = field.tree, field.path.text
+    read, test = paths.reader_of(field.path), trees.tester(field.tree)
+    when_absent = trees.tester_of_absent(tree)
+
+    def check(facts: Facts) -> int:
+        value = read(facts)
+        return when_absent if value is ABSENT else test(value)
+
+    def explain(facts: Facts) -> Reason:
+        value = read(facts)
+        if value is ABSENT:
+            return Reason(text, f"absent at {_where_absent(field.path, facts)}")
+        return Reason(text, tree.explain(text, value), value)
+
+    return Check(check, explain)
+
+
+def _where_absent(path: Path, facts: Facts) -> str:
+    shortest, before = paths.where_absent(path, facts)
+    return f"{shortest}, because what is before it is null" if before is None else shortest
+
+
+def _any_of_check(groups: Sequence[Pattern]) -> Check:
+    known = tuple(groups)
+
+    def check(facts: Facts) -> int:
+        best = FALSE
+        for group in known:
+            truth = group.test(facts).truth
+            if truth == TRUE:
+                return TRUE
+            if truth > best:
+                best = truth
+        return best
+
+    def explain(facts: Facts) -> Reason:
+        verdicts = [group.test(facts) for group in known]
+        reasons = "; ".join(dict.fromkeys(verdict.why for verdict in verdicts))
+        return Reason("any_of", f"no group of any_of holds: {reasons}")
+
+    return Check(check, explain)
+
+
+# Lists: `[]`. --------------------------------------------------------------------------------------------------------
+
+
+def _no_element_check(field: Field) -> Check:
+    """`not` and `exists: false` over `[]`: no element."""
+    text = field.path.text
+    any_element = _any_element(field)
+
+    def check(facts: Facts) -> int:
+        return TRUE - any_element(facts)
+
+    def explain(facts: Facts) -> Reason:
+        actual = _spread(field.path, facts)
+        if check(facts) == FALSE:
+            says = field.tree.inner.says if isinstance(field.tree, trees.Not) else "exists"
+            return Reason(text, f"an element of {text} {says}", actual)
+        return _unknown_elements([field], facts)
+
+    return Check(check, explain)
+
+
+def _any_element(field: Field) -> Callable[[Facts], int]:
+    """Return the test whether any element is what a closed tree denies."""
+    inner: Tree
+    if isinstance(field.tree, trees.Not):
+        inner, when_no_list = field.tree.inner, UNKNOWN
+    else:
+        inner, when_no_list = trees.Exists(wanted=True), FALSE
+    test = trees.tester(inner)
+    of_absent = trees.tester_of_absent(inner)
+    first, *others = _legs(field.path)
+    read = paths.reader_of(Path(field.path.root, first))
+    followers = [paths.follower(leg) for leg in others]
+
+    def over(node: Any, leg: int) -> int:
+        if not isinstance(node, list):
+            return when_no_list
+        best = FALSE
+        follow = followers[leg]
+        last = leg == len(followers) - 1
+        for element in node:
+            value = follow(element)
+            truth = (of_absent if value is ABSENT else test(value)) if last else over(value, leg + 1)
+            if truth == TRUE:
+                return TRUE
+            if truth > best:
+                best = truth
+        return best
+
+    return lambda facts: over(read(facts), 0)
+
+
+def _legs(path: Path) -> list[tuple[paths.Step, ...]]:
+    """Return the steps between the `[]`."""
+    legs: list[tuple[paths.Step, ...]] = []
+    leg: list[paths.Step] = []
+    for step in path.steps:
+        if isinstance(step, AnyElement):
+            legs.append(tuple(leg))
+            leg = []
+        else:
+            leg.append(step)
+    legs.append(tuple(leg))
+    return legs
+
+
+#: Judges an element (or ABSENT where there is no list, NOTHING where it is empty).
+Judge = Callable[[Any, Sequence[int]], int]
+
+
+def _elements_check(fields: Sequence[Field]) -> Check:
+    """All conditions under one `[]` must hold for the same element."""
+    closed: list[Callable[[Facts], int]] = []
+    judge = _judge_list([(_legs(field.path)[1:], field) for field in fields], closed)
+    place = fields[0].path.places[0]
+    prefix = Path(fields[0].path.root, fields[0].path.steps[:place])
+    read = paths.reader_of(prefix)
+
+    def check(facts: Facts) -> int:
+        return judge(read(facts), [answer(facts) for answer in closed])
+
+    several = f"{prefix}[]"
+    at = fields[0].path.text if len(fields) == 1 else several
+    where = "where " if any(field.path.steps[place + 1 :] for field in fields) else ""
+    asked = " and ".join(f"{_inside(field.path, place)}{field.tree.says}" for field in fields)
+
+    def explain(facts: Facts) -> Reason:
+        elements = read(facts)
+        if elements is ABSENT:
+            return Reason(at, f"absent at {_where_absent(prefix, facts)}")
+        if check(facts) == FALSE:
+            if elements == []:
+                return Reason(at, f"{prefix} is empty", elements)
+            return Reason(at, f"no element of {prefix} {where}{asked}", _spread(fields[0].path, facts))
+        return _unknown_elements(fields, facts)
+
+    return Check(check, explain)
+
+
+def _inside(path: Path, place: int) -> str:
+    """Return the path inside the element, with a blank after it: `status `."""
+    steps = path.steps[place + 1 :]
+    return Path("_", steps).text[1:].lstrip(".") + " " if steps else ""
+
+
+def _judge_list(members: Sequence[tuple[list[tuple[paths.Step, ...]], Field]], closed: list[Any]) -> Judge:
+    """Return what judges a list: is there an element for which all members hold?"""
+    judge = _judge_element(members, closed)
+
+    def judge_list(elements: Any, answers: Sequence[int]) -> int:
+        if not isinstance(elements, list):
+            return judge(NOTHING if elements is NOTHING else ABSENT, answers)
+        best = judge(NOTHING, answers)
+        for element in elements:
+            if best == TRUE:
+                break
+            truth = judge(element, answers)
+            if truth > best:
+                best = truth
+        return best
+
+    return judge_list
+
+
+def _judge_element(members: Sequence[tuple[list[tuple[paths.Step, ...]], Field]], closed: list[Any]) -> Judge:
+    judges: list[Judge] = []
+    inner: dict[tuple[paths.Step, ...], list[tuple[list[tuple[paths.Step, ...]], Field]]] = {}
+    for legs, field in members:
+        if len(legs) > 1:
+            inner.setdefault(legs[0], []).append((legs[1:], field))
+        else:
+            judges.append(_followed(legs[0], _judge_field(field, closed)))
+    for leg, deeper in inner.items():
+        judges.append(_followed(leg, _judge_list(deeper, closed)))
+    if len(judges) == 1:
+        return judges[0]
+    known = tuple(judges)
+
+    def judge(element: Any, answers: Sequence[int]) -> int:
+        worst = TRUE
+        for each in known:
+            truth = each(element, answers)
+            if truth == FALSE:
+                return FALSE
+            if truth < worst:
+                worst = truth
+        return worst
+
+    return judge
+
+
+def _followed(leg: tuple[paths.Step, ...], judge: Judge) -> Judge:
+    if not leg:
+        return judge
+    follow = paths.follower(leg)
+    return lambda element, answers: judge(element if element is NOTHING else follow(element), answers)
+
+
+def _judge_field(field: Field, closed: list[Any]) -> Judge:
+    apart: list[Tree] = []
+    first = len(closed)
+    test = trees.element_tester(field.tree, apart)
+    if not apart:
+        return test
+    closed.extend(_no_element_check(Field(field.path, tree, field.kind)).test for tree in apart)
+    last = len(closed)
+    return lambda element, answers: test(element, answers[first:last])
+
+
+def _spread(path: Path, facts: Facts) -> list[Any]:
+    """Return the values of all elements, for people."""
+    first, *others = _legs(path)
+    nodes = [paths.reader_of(Path(path.root, first))(facts)]
+    for leg in others:
+        follow = paths.follower(leg)
+        nodes = [follow(element) for node in nodes if isinstance(node, list) for element in node]
+    return [node for node in nodes if node is not ABSENT]
+
+
+def _unknown_elements(fields: Sequence[Field], facts: Facts) -> Reason:
+    """Say which field of the elements left it open."""
+    for field in fields:
+        first = _legs(field.path)[0]
+        node = paths.reader_of(Path(field.path.root, first))(facts)
+        if not isinstance(node, list):
+            here = Path(field.path.root, first)
+            if node is ABSENT:
+                return Reason(field.path.text, f"absent at {_where_absent(here, facts)}")
+            why = f"null at {here}" if node is None else f"{here} is not a list"
+            return Reason(field.path.text, why, node)
+    texts = ", ".join(field.path.text for field in fields)
+    return Reason(fields[0].path.text, f"absent, null or of another kind at {texts}", _spread(fields[0].path, facts))
+
+
+# What is known before any event comes. -------------------------------------------------------------------------------
+
+
+def _equalities(group: Group) -> Mapping[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for field in group.fields:
+        known = trees.literals(field.tree)
+        # Texts only: they equal nothing else, while `True == 1` would put two values into one place of an index.
+        if known is None or field.path.places or any(kind != "text" for kind, _ in known):
+            continue
+        _narrow(found, field.path.text, frozenset(value for _, value in known))
+    if group.any_of:
+        each = [_equalities(inner) for inner in group.any_of]
+        for path in set(each[0]).intersection(*each[1:]):
+            _narrow(found, path, frozenset().union(*(known[path] for known in each)))
+    return found
+
+
+def _narrow(found: dict[str, frozenset[str]], path: str, texts: frozenset[str]) -> None:
+    found[path] = found[path] & texts if path in found else texts
+
+
+def _contradiction(group: Group) -> str | None:
+    for field in group.fields:
+        why = trees.contradiction(field.tree, field.kind)
+        if why:
+            return f"{field.path}: {why}"
+    by_path: dict[str, list[Field]] = {}
+    for field in group.fields:
+        if not field.path.places:
+            by_path.setdefault(field.path.text, []).append(field)
+    for fields in by_path.values():
+        if len(fields) > 1:
+            why = trees.contradiction(trees.Every(tuple(field.tree for field in fields)), fields[0].kind)
+            if why:
+                return f"{fields[0].path}: {why}"
+    missing = [field for field in group.fields if _must_not_exist(field)]
+    for field in missing:
+        for other in group.fields:
+            steps = other.path.steps[: len(field.path.steps)]
+            inside = other is not field and other.path.root == field.path.root and steps == field.path.steps
+            if inside and trees.tester_of_absent(other.tree) != TRUE:
+                return f"{field.path} does not exist, so {other.path} has no value"
+    if group.any_of:
+        reasons = [_contradiction(_joined(group, inner)) for inner in group.any_of]
+        if all(reasons):
+            return f"no group of any_of can hold: {reasons[0]}"
+    return None
+
+
+def _joined(outer: Group, inner: Group) -> Group:
+    return Group((*outer.fields, *inner.fields), inner.any_of)
+
+
+def _must_not_exist(field: Field) -> bool:
+    return isinstance(field.tree, trees.Exists) and not field.tree.wanted
+
+
+def _paths(group: Group) -> list[str]:
+    return [field.path.text for field in group.fields] + [each for inner in group.any_of for each in _paths(inner)]

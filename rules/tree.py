@@ -1,0 +1,452 @@
+"""What is asked of one field: conditions joined by AND (several operators), OR (a list) and `not`.
+
+Comes in: the value of a field in a `when:`, as the YAML gives it. Goes out: a Tree, which makes its own test and says
+in words why it did not hold. Never sees the whole event: the pattern finds the value.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rules import operators, scope
+from rules.finding import Finding
+from rules.operators import ArgumentWrong, Condition
+from rules.path import ABSENT
+from rules.problem import did_you_mean
+from rules.scope import OPEN, FieldType, Kind
+from rules.truth import FALSE, TRUE, UNKNOWN
+
+
+class Nothing:
+    """Stands for an element of an empty list: whatever is asked of it is false."""
+
+
+NOTHING: Final = Nothing()
+
+#: A test of a value, ABSENT or NOTHING. The second argument are the answers of the closed parts (see Tree.close).
+Test = Callable[[Any, Sequence[int]], int]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One condition."""
+
+    condition: Condition
+    operator: str
+
+    def test(self, value: Any) -> int:
+        """Judge a value."""
+        return UNKNOWN if value is ABSENT else FALSE if value is NOTHING else self.condition.test(value)
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+        return self.condition.says
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold."""
+        if self.condition.test(value) == FALSE:
+            return f"{path} {self.condition.denies}"
+        if value is None:
+            return f"null at {path}"
+        wanted = " or ".join(scope.WORDS[kind] for kind in sorted(self.condition.wants))
+        kind = scope.kind_of(value)
+        if kind == "text" and self.condition.wants == {"text"}:
+            return f"{path} is no address"
+        return f"{path} is {scope.WORDS[kind]}, {self.operator} needs {wanted}"
+
+
+@dataclass(frozen=True)
+class Exists:
+    """`exists:`, the one question that an absent field answers."""
+
+    wanted: bool
+
+    def test(self, value: Any) -> int:
+        """Judge a value."""
+        there = value is not ABSENT and value is not NOTHING
+        return TRUE if there is self.wanted else FALSE
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+        return "exists" if self.wanted else "does not exist"
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold."""
+        return f"absent at {path}" if self.wanted else f"{path} exists"
+
+
+@dataclass(frozen=True)
+class Not:
+    """`not:`, which needs the field to be there."""
+
+    inner: "Tree"
+
+    def test(self, value: Any) -> int:
+        """Judge a value."""
+        return TRUE - self.inner.test(value)
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+        return f"not ({self.inner.says})"
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold."""
+        if self.test(value) == FALSE:
+            return f"{path} {self.inner.says}"
+        return self.inner.explain(path, value)
+
+
+@dataclass(frozen=True)
+class Every:
+    """Several operators in one field: AND."""
+
+    parts: "tuple[Tree, ...]"
+
+    def test(self, value: Any) -> int:
+        """Judge a value."""
+        return min(part.test(value) for part in self.parts)
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+        return " and ".join(part.says for part in self.parts)
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold: the first part that is false, else the first unknown."""
+        worst = min(self.parts, key=lambda part: part.test(value))
+        return worst.explain(path, value)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A list: OR."""
+
+    parts: "tuple[Tree, ...]"
+
+    def test(self, value: Any) -> int:
+        """Judge a value."""
+        return max(part.test(value) for part in self.parts)
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+        return " or ".join(part.says for part in self.parts)
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold: a part that is unknown, else all of them."""
+        best = max(self.parts, key=lambda part: part.test(value))
+        if best.test(value) == UNKNOWN:
+            return best.explain(path, value)
+        return "; ".join(dict.fromkeys(part.explain(path, value) for part in self.parts))
+
+
+Tree = Leaf | Exists | Not | Every | OneOf
+
+
+# Making tests. -------------------------------------------------------------------------------------------------------
+
+
+def tester(tree: Tree) -> Callable[[Any], int]:
+    """Return the test of a value that is there, as one function."""
+    match tree:
+        case Leaf(condition):
+            return condition.test
+        case Exists(wanted):
+            answer = TRUE if wanted else FALSE
+            return lambda value: answer
+        case Not(inner):
+            test = tester(inner)
+            return lambda value: TRUE - test(value)
+        case Every(parts):
+            return _every([tester(part) for part in parts])
+        case OneOf(parts):
+            return _one_of([tester(part) for part in parts])
+
+
+def _every(tests: Sequence[Callable[[Any], int]]) -> Callable[[Any], int]:
+    known = tuple(tests)
+
+    def test(value: Any) -> int:
+        worst = TRUE
+        for each in known:
+            truth = each(value)
+            if truth == FALSE:
+                return FALSE
+            if truth < worst:
+                worst = truth
+        return worst
+
+    return test
+
+
+def _one_of(tests: Sequence[Callable[[Any], int]]) -> Callable[[Any], int]:
+    known = tuple(tests)
+
+    def test(value: Any) -> int:
+        best = FALSE
+        for each in known:
+            truth = each(value)
+            if truth == TRUE:
+                return TRUE
+            if truth > best:
+                best = truth
+        return best
+
+    return test
+
+
+def is_closed(tree: Tree) -> bool:
+    """Say whether a tree is about all elements of a list at once: `not` and `exists: false` mean no element."""
+    return isinstance(tree, Not) or (isinstance(tree, Exists) and not tree.wanted)
+
+
+def element_tester(tree: Tree, closed: list[Tree]) -> Test:
+    """Return the test of one element; the closed parts are put aside, and their answers are asked for by place."""
+    if is_closed(tree):
+        place = len(closed)
+        closed.append(tree)
+        return lambda value, answers: answers[place]
+    match tree:
+        case Every(parts):
+            every = [element_tester(part, closed) for part in parts]
+            return lambda value, answers: min([test(value, answers) for test in every])
+        case OneOf(parts):
+            some = [element_tester(part, closed) for part in parts]
+            return lambda value, answers: max([test(value, answers) for test in some])
+        case Leaf(condition):
+            judge = condition.test
+            return lambda value, answers: UNKNOWN if value is ABSENT else FALSE if value is NOTHING else judge(value)
+    return lambda value, answers: FALSE if value is ABSENT or value is NOTHING else TRUE  # exists: true
+
+
+# Reading the YAML. ---------------------------------------------------------------------------------------------------
+
+
+def read(node: Any, kind: FieldType, field: str, at: tuple[str | int, ...], findings: list[Finding]) -> Tree | None:
+    """Return what is asked of a field, or None after noting what is wrong."""
+    return _Reading(kind, field, findings).read(node, at)
+
+
+class _Reading:
+    """Reads the value of one field; keeps what it found."""
+
+    def __init__(self, kind: FieldType, field: str, findings: list[Finding]) -> None:
+        self.kind = kind
+        self.field = field
+        self.findings = findings
+
+    def read(self, node: Any, at: tuple[str | int, ...], *, denied: bool = False) -> Tree | None:
+        if isinstance(node, Mapping):
+            return self._operators(node, at, denied=denied)
+        if isinstance(node, list):
+            return self._list(node, at, denied=denied)
+        return self._literals([node], [at])
+
+    def _wrong(self, at: tuple[str | int, ...], text: str, mend: str = "", code: str = "bad_operator") -> None:
+        self.findings.append(Finding(at, text, mend, code))
+
+    def _list(self, node: list[Any], at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+        if not node:
+            self._wrong(at, f"{self.field}: an empty list matches nothing", "write at least one value", "empty")
+            return None
+        parts: list[Tree | None] = []
+        plain = [place for place, each in enumerate(node) if not isinstance(each, Mapping | list)]
+        if plain:
+            parts.append(self._literals([node[place] for place in plain], [(*at, place) for place in plain]))
+        for place, each in enumerate(node):
+            if isinstance(each, list):
+                self._wrong((*at, place), f"{self.field}: a list inside a list", "write one list; it is OR")
+                parts.append(None)
+            elif isinstance(each, Mapping):
+                parts.append(self._operators(each, (*at, place), denied=denied))
+        good = [part for part in parts if part is not None]
+        if len(good) < len(parts):
+            return None
+        return good[0] if len(good) == 1 else OneOf(tuple(good))
+
+    def _literals(self, literals: list[Any], places: list[tuple[str | int, ...]]) -> Tree | None:
+        fit = [self._literal(literal, at) for literal, at in zip(literals, places, strict=True)]
+        try:
+            condition = operators.equal_to(literals)
+        except ArgumentWrong as exc:
+            self._wrong(places[0], f"{self.field}: {exc.text}", exc.mend, "wrong_type")
+            return None
+        return Leaf(condition, "a literal") if all(fit) else None
+
+    def _literal(self, literal: Any, at: tuple[str | int, ...]) -> bool:
+        """Check a literal against what the field holds; say whether it will do."""
+        kind = self.kind
+        if kind.is_open:
+            return True
+        if not scope.admits(kind, literal):
+            if literal is None:
+                text = f"{self.field} is never null"
+                self.findings.append(
+                    Finding(at, text, "an absent field is asked for with exists: false", "never_null", "warning")
+                )
+                return True
+            mend = f"write {self.field}[] for any element" if "list" in kind.kinds else ""
+            self._wrong(
+                at,
+                f"{self.field} is {kind.words}, {scope.shown(literal)} is {scope.WORDS[scope.kind_of(literal)]}",
+                mend or scope.mend_of_literal(kind, literal),
+                "wrong_type",
+            )
+            return False
+        if isinstance(literal, str) and kind.choices is not None and literal not in kind.choices:
+            choices = [choice for choice in kind.choices if isinstance(choice, str)]
+            self._wrong(at, f'{self.field} is never "{literal}"', did_you_mean(literal, choices), "unknown_value")
+            return False
+        if isinstance(literal, str) and "instant" in kind.kinds and "text" not in kind.kinds and not _exact(literal):
+            self._wrong(
+                at,
+                f"{self.field} is an instant, and no instant is written {scope.shown(literal)}",
+                "ask with days, between and zone, or write it as 2026-11-21T09:30:00.000Z",
+                "wrong_type",
+            )
+            return False
+        return True
+
+    def _operators(self, node: Mapping[Any, Any], at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+        if not node:
+            self._wrong(at, f"{self.field}: {{}} asks nothing", "write a value or an operator", "empty")
+            return None
+        in_time = not {"days", "zone"}.isdisjoint(node)
+        parts: list[Tree | None] = []
+        if in_time:
+            parts.append(self._time(node, at))
+        for name, argument in node.items():
+            if in_time and name in ("days", "between", "zone"):
+                continue
+            parts.append(self._operator(name, argument, (*at, name), denied=denied))
+        good = [part for part in parts if part is not None]
+        if len(good) < len(parts):
+            return None
+        return good[0] if len(good) == 1 else Every(tuple(good))
+
+    def _operator(self, name: Any, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+        if name == "not":
+            return self._not(argument, at, denied=denied)
+        if name == "exists":
+            return self._exists(argument, at, denied=denied)
+        if name not in operators.SIMPLE:
+            self._wrong(
+                at,
+                f'there is no operator "{name}"',
+                did_you_mean(str(name), operators.NAMES),
+                "unknown_operator",
+            )
+            return None
+        if name == "between" and self.kind.kinds == {"instant"} | (self.kind.kinds & {"null"}):
+            self._wrong(at, "between of an instant needs a zone", "add zone: Europe/Berlin")
+            return None
+        try:
+            condition = operators.SIMPLE[name](argument)
+        except ArgumentWrong as exc:
+            self._wrong(at, exc.text, exc.mend)
+            return None
+        return self._judged(condition, name, at)
+
+    def _judged(self, condition: Condition, name: str, at: tuple[str | int, ...]) -> Tree | None:
+        """Check that the operator can judge what the field holds."""
+        wants: Iterable[Kind] = condition.wants
+        if not self.kind.may_be(*wants) and not ("text" in condition.wants and self.kind.may_be("instant")):
+            wanted = " or ".join(scope.WORDS[kind] for kind in sorted(condition.wants))
+            mend = f"write {self.field}[] for any element" if "list" in self.kind.kinds else ""
+            self._wrong(at, f"{self.field} is {self.kind.words}, {name} needs {wanted}", mend, "wrong_type")
+            return None
+        return Leaf(condition, name)
+
+    def _time(self, node: Mapping[Any, Any], at: tuple[str | int, ...]) -> Tree | None:
+        given = {name: node[name] for name in ("days", "between", "zone") if name in node}
+        try:
+            condition = operators.when(given)
+        except ArgumentWrong as exc:
+            self._wrong((*at, exc.operator) if exc.operator in node else at, exc.text, exc.mend)
+            return None
+        return self._judged(condition, " and ".join(given), at)
+
+    def _not(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+        if denied:
+            self._wrong(at, "not inside not", "say it without not")
+            return None
+        inner = self.read(argument, at, denied=True)
+        return Not(inner) if inner is not None else None
+
+    def _exists(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+        if not isinstance(argument, bool):
+            self._wrong(at, "exists is true or false", "write exists: true")
+            return None
+        if denied:
+            self._wrong(at, "exists inside not", f"write exists: {'false' if argument else 'true'}")
+            return None
+        return Exists(argument)
+
+
+def _exact(text: str) -> bool:
+    """Say whether an instant is written as we write it everywhere."""
+    return len(text) == 24 and text.endswith("Z") and text[19] == "." and operators.instant_of(text) is not None
+
+
+# Contradictions. -----------------------------------------------------------------------------------------------------
+
+
+def literals(tree: Tree) -> frozenset[tuple[Kind, Any]] | None:
+    """Return the only values with which a tree can be true; None: there is no such list."""
+    match tree:
+        case Leaf(condition):
+            return condition.literals
+        case Every(parts):
+            known = [found for part in parts if (found := literals(part)) is not None]
+            return frozenset.intersection(*known) if known else None
+        case OneOf(parts):
+            each = [literals(part) for part in parts]
+            if any(found is None for found in each):
+                return None
+            return frozenset().union(*(found for found in each if found is not None))
+    return None
+
+
+def contradiction(tree: Tree, kind: FieldType = OPEN) -> str | None:
+    """Say why no value can make a tree true, or None. What it finds is so; it does not find everything."""
+    if tester_of_absent(tree) == TRUE:
+        return None
+    if isinstance(tree, OneOf):
+        reasons = [contradiction(part, kind) for part in tree.parts]
+        return reasons[0] if all(reasons) else None
+    candidates = literals(tree)
+    if candidates is None and kind.choices is not None and not kind.is_open and "null" not in kind.kinds:
+        candidates = frozenset((scope.kind_of(choice), choice) for choice in kind.choices)
+    if candidates is not None and not any(tree.test(value) == TRUE for _, value in candidates):
+        return f"nothing {tree.says}"
+    if isinstance(tree, Every):
+        return _contradiction_of_parts(tree)
+    return None
+
+
+def _contradiction_of_parts(tree: Every) -> str | None:
+    if any(isinstance(part, Exists) and not part.wanted for part in tree.parts):
+        return f"a field that does not exist has no value: {tree.says}"
+    conditions = [part.condition for part in tree.parts if isinstance(part, Leaf)]
+    for one, two in itertools.combinations(conditions, 2):
+        if operators.NUMBER in (one.wants, two.wants) and one.wants.isdisjoint({*two.wants, "any"}):
+            return f"nothing {one.says} and {two.says}"
+        for low, high in ((one.low, two.high), (two.low, one.high)):
+            if low and high and (low[0] > high[0] or (low[0] == high[0] and not (low[1] and high[1]))):
+                return f"nothing {one.says} and {two.says}"
+        if one.prefixes and two.prefixes and not _begin_alike(one.prefixes, two.prefixes):
+            return f"nothing {one.says} and {two.says}"
+    return None
+
+
+def _begin_alike(some: Sequence[str], others: Sequence[str]) -> bool:
+    return any(one.startswith(two) or two.startswith(one) for one in some for two in others)
+
+
+def tester_of_absent(tree: Tree) -> int:
+    """Return what a tree says of an absent field."""
+    return tree.test(ABSENT)
