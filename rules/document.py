@@ -279,9 +279,11 @@ class _Reading:
             raise _Stop
         if name not in self.anchors:
             self.wrong(
-                event, f"*{name} names an anchor that is not defined above", f"{QUOTE_STAR}, or define &{name} first",
+                event,
+                f"*{name} names an anchor that is not defined above",
+                f"{QUOTE_STAR}, or define &{name} first",
                 "unquoted_star",
-            )  # fmt: skip
+            )
             return None
         value = self.anchors[name]
         self.copied += self.sizes.get(id(value), 1)
@@ -321,9 +323,12 @@ class _Reading:
                 return
             if found := _UNQUOTED_SIGN.search(bare):
                 self.note(
-                    at, found.end() - 1, f"this text starts with {found[1]} and is not quoted", "put it in quotes",
+                    at,
+                    found.end() - 1,
+                    f"this text starts with {found[1]} and is not quoted",
+                    "put it in quotes",
                     "unquoted_sign",
-                )  # fmt: skip
+                )
                 return
         mend = "check indentation, colons and quotes on this line and the one above"
         if "mapping values" in what:

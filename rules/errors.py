@@ -39,6 +39,18 @@ class ValueFailed(RulesError):
         self.path = path
         #: Why, without any value.
         self.why = why
+        #: The rule and the action, once known.
+        self.rule = ""
+        self.action = ""
+
+    def inside(self, rule: str, action: str) -> "ValueFailed":
+        """Return it with rule and action named."""
+        self.rule, self.action = rule, action
+        return self
+
+    def __str__(self) -> str:
+        place = f'rule "{self.rule}", {self.action}: ' if self.rule else ""
+        return place + super().__str__()
 
 
 class SecretMissing(RulesError):

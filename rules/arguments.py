@@ -1,0 +1,133 @@
+"""The arguments of an action as a rule writes them, held against the action's model before any event comes.
+
+Comes in: the YAML below an action, and the action's kind. Goes out: problems. Literal values are checked as they are;
+for values with templates something that fits is put in their place, so only what cannot be right is complained about.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rules.catalogue import ActionKind
+from rules.consent import Consent
+from rules.document import Path
+from rules.place import Place, fields_of, sentence
+from rules.problem import did_you_mean
+
+#: What may stand in for a template, tried in this order until the model takes it.
+STAND_INS: tuple[Any, ...] = (
+    "x@example.org",
+    1,
+    "2026-01-31",
+    "2026-01-31T12:00:00Z",
+    True,
+    [],
+    {},
+    "+4930123456",
+    "https://example.org/",
+    "DE",
+    "EUR",
+)
+
+
+def check(place: Place, written: Mapping[str, Any], kind: ActionKind) -> None:
+    """Note what is wrong with the arguments that a rule writes for an action."""
+    model = kind.arguments
+    known = [name for name in fields_of(model) if not (kind.consent and name == "consent")]
+    allowed = [*known, "consent"] if kind.consent else known
+    unknown = set()
+    if model.model_config.get("extra") != "allow":
+        unknown = {name for name in written if name not in allowed}
+    for name in unknown:
+        place.wrong(
+            f'{place.name} takes no argument "{name}"',
+            did_you_mean(name, allowed),
+            "unknown_argument",
+            inner=(name,),
+            key=True,
+        )
+    values = {name: value for name, value in written.items() if name not in unknown}
+    if kind.consent:
+        values.pop("consent", None)
+        if "consent" in model.model_fields:
+            values["consent"] = Consent()
+    _validate(place, values, model)
+
+
+def is_templated(value: Any) -> bool:
+    """Return whether a value is text with a template in it."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def _validate(place: Place, written: dict[str, Any], model: type[BaseModel]) -> None:
+    chosen: dict[Path, int] = dict.fromkeys(_templates(written, ()), 0)
+    errors: list[Any] = []
+    for _ in STAND_INS:
+        errors = _errors(model, _filled(written, (), chosen))
+        mismatched = {path for error in errors for path in chosen if _below(error["loc"], path)}
+        if not mismatched:
+            break
+        for path in mismatched:
+            chosen[path] = min(chosen[path] + 1, len(STAND_INS) - 1)
+    seen: set[Path] = set()
+    for error in errors:
+        if any(_below(error["loc"], path) for path in chosen):
+            continue
+        inner = place.walk(error["loc"])
+        if (
+            inner in seen and error["type"] != "missing"
+        ):  # one complaint is enough where a value may be of several types
+            continue
+        seen.add(inner)
+        _say(place, error, inner)
+
+
+def _say(place: Place, error: Any, inner: Path) -> None:
+    loc = error["loc"]
+    if error["type"] == "missing":
+        missing = str(loc[-1])
+        whole = ".".join(str(step) for step in loc if isinstance(step, str))
+        place.wrong(
+            f"{place.name} needs {whole}", f"write {missing}: below it", "missing_argument", inner=inner, key=True
+        )
+    elif error["type"] == "extra_forbidden":
+        place.wrong(f'"{loc[-1]}" is unknown here', "take it out", "unknown_argument", inner=inner, key=True)
+    else:
+        text, mend, code = sentence(error["type"], error["msg"], loc, (), error.get("ctx", {}))
+        place.wrong(f"{place.name}: {text}", mend, code, inner=inner)
+
+
+def _errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:
+    try:
+        model.model_validate(values)
+    except ValidationError as exc:
+        return list(exc.errors(include_input=False, include_url=False))
+    return []
+
+
+def _templates(value: Any, path: Path) -> list[Path]:
+    """Return the places of the values that have a template."""
+    if isinstance(value, dict):
+        return [found for key, inner in value.items() for found in _templates(inner, (*path, key))]
+    if isinstance(value, list):
+        return [found for at, inner in enumerate(value) for found in _templates(inner, (*path, at))]
+    return [path] if is_templated(value) else []
+
+
+def _filled(value: Any, path: Path, chosen: Mapping[Path, int]) -> Any:
+    """Return the value with stand-ins for its templates."""
+    if isinstance(value, dict):
+        return {key: _filled(inner, (*path, key), chosen) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, (*path, at), chosen) for at, inner in enumerate(value)]
+    return STAND_INS[chosen[path]] if path in chosen else value
+
+
+def _below(loc: tuple[str | int, ...], path: Path) -> bool:
+    """Return whether an error is at a template or inside what stands in for it; union tags in `loc` are passed over."""
+    at = 0
+    for step in loc:
+        if at < len(path) and step == path[at]:
+            at += 1
+    return at == len(path)

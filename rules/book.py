@@ -1,0 +1,198 @@
+"""A book: all that ops have written, compiled, immutable, swapped whole.
+
+Comes in: an Event. Goes out: the rules that fire for it, in the order in which their actions go into each box, and
+those that do not, with the condition. Never opens a file, never changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from rules.event import Event
+from rules.index import Index
+from rules.options import Rate
+from rules.rule import Facts, LookUp, Rule, Step
+from rules.secret import Secret
+from rules.verify import Verify
+
+__all__ = [
+    "Alerts",
+    "Book",
+    "Destination",
+    "Expected",
+    "Given",
+    "LookUp",
+    "Matching",
+    "Miss",
+    "Rule",
+    "Source",
+    "Step",
+    "TestCase",
+    "Verify",
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A platform that posts webhooks to us."""
+
+    name: str
+    kind: str
+    #: What its kind has options for, as the kind's model.
+    options: BaseModel
+    verify: Verify
+    #: The destination that look-ups named `api.` go to.
+    api: str | None = None
+    #: keep: authentic but invalid is answered 2xx, quarantined and alarmed; refuse: 422.
+    on_invalid: Literal["keep", "refuse"] = "keep"
+    #: Milliseconds that a payload outlives its settling.
+    retain: int = 0
+    #: Extra fields of `data` that this platform sends: name -> text, number, boolean, instant, list or object.
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A system that deliveries go to."""
+
+    name: str
+    kind: str
+    options: BaseModel
+    limit: Rate | None = None
+    quota: Rate | None = None
+    #: Deliveries at once, over all workers.
+    concurrency: int = 10
+    #: Seconds for one request.
+    timeout: float = 10.0
+    #: RQ queue and workers of its own, where not `default`.
+    pool: str = "default"
+    #: True: its address may be in a private network.
+    allow_private: bool = False
+
+
+class Alerts(BaseModel):
+    """Who is told: a held key, a paused destination, a quiet source, a bad book."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    webhook: Secret | None = None
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A rule that did not fire, the condition at which it did not, and why."""
+
+    rule: Rule
+    at: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What a book says to an event."""
+
+    fired: tuple[Rule, ...]
+    #: Of the rules that came into question. In a large book the index rules most out without testing them;
+    #: `rules.explain` tests all.
+    missed: tuple[Miss, ...]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a test starts from: a vendor's body, a fixture (path inside the book), or an event."""
+
+    source: str
+    body: Any = None
+    fixture: str | None = None
+    #: The event's name in the address, for platforms that tell it only there.
+    event_name: str | None = None
+    #: Type, data and, if wanted, id, subject, time, received_at, order_key of an event.
+    event: Mapping[str, Any] | None = None
+    look_up: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One action that a test expects; `result` is what it answers, for the ones expected under `next:`."""
+
+    destination: str
+    action: str
+    arguments: Mapping[str, Any]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    next: "tuple[Expected, ...] | None" = None
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """One of the book's tests."""
+
+    __test__ = False  # pytest: this is ours
+
+    name: str
+    file: str
+    line: int
+    given: Given
+    expect: tuple[Expected, ...]
+    #: True (`contains:`): other actions and arguments may be there too.
+    partly: bool = False
+
+
+@dataclass(frozen=True)
+class Book:
+    """All that ops have written."""
+
+    #: Short hash of the contents: every delivery carries it.
+    version: str
+    #: Name of the file -> its text.
+    files: Mapping[str, str]
+    sources: Mapping[str, Source]
+    destinations: Mapping[str, Destination]
+    rules: tuple[Rule, ...]
+    tests: tuple[TestCase, ...] = ()
+    alerts: Alerts = field(default_factory=Alerts)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def _index(self) -> Index:
+        return Index(rule for rule in self.rules if rule.enabled)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Rule]:
+        return {rule.name: rule for rule in self.rules}
+
+    def rule(self, name: str) -> Rule | None:
+        """Return the rule of that name."""
+        return self._by_name.get(name)
+
+    def match(self, event: Event) -> Matching:
+        """Return the rules that fire for an event, in the book's order."""
+        facts = Facts(event, self.constants)
+        return self._test(facts, self._index.candidates(facts))
+
+    def match_all(self, event: Event) -> Matching:
+        """Return the same with every rule tested, those too that the index rules out: for explain and for tests."""
+        facts = Facts(event, self.constants)
+        return self._test(facts, self.rules)
+
+    def _test(self, facts: Facts, candidates: Sequence[Rule]) -> Matching:
+        fired: list[Rule] = []
+        missed: list[Miss] = []
+        stopped: dict[str, str] = {}
+        for rule in candidates:
+            if not rule.enabled:
+                missed.append(Miss(rule, "enabled", "enabled: false"))
+                continue
+            if rule.file in stopped:
+                missed.append(Miss(rule, "stop", f'the rule "{stopped[rule.file]}" above ends this file (stop: true)'))
+                continue
+            verdict = rule.test(facts)
+            if not verdict.fires:
+                missed.append(Miss(rule, verdict.at, verdict.why))
+                continue
+            fired.append(rule)
+            if rule.stop:
+                stopped[rule.file] = rule.name
+        return Matching(tuple(fired), tuple(missed))

@@ -1,0 +1,179 @@
+"""The `tests:` of a file, checked.
+
+Comes in: the tests as written and a draft that knows sources and destinations. Goes out: test cases for
+`rules.testing`, and every problem there is. Never runs a test.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from rules.book import Expected, Given, TestCase
+from rules.place import Place, fields_of
+from rules.problem import did_you_mean
+from rules.rule import API
+
+if TYPE_CHECKING:
+    from rules.compiler import Draft
+
+KEYS = ("name", "given", "expect")
+GIVEN_KEYS = ("source", "body", "fixture", "event", "look_up")
+EVENT_KEYS = ("type", "data", "id", "subject", "time", "received_at", "order_key", "raw")
+EXPECT_KEYS = ("result", "next")
+NOTHING = "nothing"
+CONTAINS = "contains"
+
+
+def read_tests(draft: "Draft", section: Place | None) -> None:
+    """Read the tests of one file into the draft."""
+    for place in section.items("tests") if section is not None else ():
+        parts = place.mapping(KEYS, "a test")
+        if not parts:
+            continue
+        name = _name(draft, place, parts)
+        given = _given(draft, place, parts.get("given"))
+        expect, partly = _expect(draft, place, parts.get("expect"))
+        if given is not None:
+            draft.tests.append(TestCase(name, place.doc.file, place.line, given, expect, partly))
+
+
+def _name(draft: "Draft", place: Place, parts: dict[str, Place]) -> str:
+    if "name" not in parts:
+        place.wrong("this test has no name", "give it one: - name: what it shows", "missing_key")
+        return f"test on line {place.line}"
+    name = parts["name"].text("the name of a test") or f"test on line {place.line}"
+    if name in draft.test_names:
+        parts["name"].wrong(
+            f'a test is called "{name}" already, in {draft.test_names[name]}', "give it another name", "duplicate_name"
+        )
+    draft.test_names.setdefault(name, f"{place.doc.file}:{place.line}")
+    return name
+
+
+def _given(draft: "Draft", test: Place, place: Place | None) -> Given | None:
+    if place is None:
+        test.wrong(
+            "this test has no given", "write given: with source: and a body, fixture or event", "missing_key", key=True
+        )
+        return None
+    parts = place.mapping(GIVEN_KEYS, "given")
+    if not parts:
+        return None
+    source = _source(draft, place, parts.get("source"))
+    event = parts.get("event")
+    as_event = event is not None and isinstance(event.value, dict)
+    ways = [name for name in ("body", "fixture") if name in parts] + (["event"] if as_event else [])
+    if len(ways) != 1:
+        place.wrong(
+            f"given has {' and '.join(ways)}" if ways else "given has nothing to start from",
+            "write one of body:, fixture: or event: (with type: and data:)",
+            "wrong_shape",
+            key=True,
+        )
+        return None
+    if event is not None and not as_event and event.text("event") is None:
+        return None
+    if as_event and event is not None:
+        inner = event.mapping(EVENT_KEYS, "event")
+        if "type" not in inner:
+            event.wrong("this event has no type", "write type: contact.changed", "missing_key", key=True)
+            return None
+        _type(draft, inner["type"])
+    look_up = parts["look_up"].mapping(None, "look_up") if "look_up" in parts else {}
+    return Given(
+        source=source or "",
+        body=parts["body"].value if "body" in parts else None,
+        fixture=parts["fixture"].text("fixture") if "fixture" in parts else None,
+        event_name=event.value if event is not None and not as_event else None,
+        event=event.value if as_event and event is not None else None,
+        look_up={name: inner.value for name, inner in look_up.items()},
+    )
+
+
+def _type(draft: "Draft", place: Place) -> None:
+    word = place.text("type")
+    known = frozenset(draft.catalogue.types).union(*(kind.types for kind in draft.catalogue.sources.values()))
+    generic = any(not draft.source_kind(source).types for source in draft.sources.values())
+    if word is not None and word not in known and not generic:
+        place.wrong(f'"{word}" is no event type', did_you_mean(word, known), "unknown_type")
+
+
+def _source(draft: "Draft", given: Place, place: Place | None) -> str | None:
+    if place is None:
+        given.wrong("given has no source", did_you_mean("", draft.source_names), "missing_key", key=True)
+        return None
+    name = place.text("source")
+    if name is not None and name not in draft.source_names:
+        place.wrong(f'"{name}" is no source', did_you_mean(name, draft.source_names), "unknown_source")
+    return name
+
+
+def _expect(draft: "Draft", test: Place, place: Place | None) -> tuple[tuple[Expected, ...], bool]:
+    if place is None:
+        test.wrong(
+            "this test expects nothing at all",
+            "write expect: with actions, or expect: nothing",
+            "missing_key",
+            key=True,
+        )
+        return (), False
+    if place.value == NOTHING:
+        return (), False
+    if isinstance(place.value, dict):
+        parts = place.mapping((CONTAINS,), "expect")
+        return (_actions(draft, parts[CONTAINS]), True) if CONTAINS in parts else ((), True)
+    if not isinstance(place.value, list):
+        place.wrong(
+            "expect must be a list of actions, contains: or nothing", "start each action with a dash", "wrong_shape"
+        )
+        return (), False
+    return _actions(draft, place), False
+
+
+def _actions(draft: "Draft", section: Place) -> tuple[Expected, ...]:
+    found = [_action(draft, place) for place in section.items(section.name)]
+    return tuple(expected for expected in found if expected is not None)
+
+
+def _action(draft: "Draft", place: Place) -> Expected | None:
+    parts = place.mapping(None, "an expected action")
+    written = [name for name in parts if name not in EXPECT_KEYS]
+    if len(written) != 1 or "." not in written[0]:
+        if parts:
+            place.wrong("this is no action", "write destination.action: and its arguments", "wrong_shape")
+        return None
+    destination, _, action = written[0].partition(".")
+    if destination == API:
+        place.wrong('"api" is no destination here', "name the one that it stands for", "unknown_destination", key=True)
+        return None
+    if destination not in draft.destination_names:
+        mend = did_you_mean(destination, draft.destination_names)
+        place.wrong(f'"{destination}" is no destination', mend, "unknown_destination", inner=(written[0],), key=True)
+        return None
+    if destination not in draft.destinations:
+        return None
+    kinds = draft.destination_kind(draft.destinations[destination]).actions
+    if action not in kinds:
+        mend = did_you_mean(written[0], [f"{destination}.{name}" for name in kinds])
+        place.wrong(f'"{written[0]}" is no action', mend, "unknown_action", inner=(written[0],), key=True)
+        return None
+    inner = parts[written[0]]
+    arguments: dict[str, Any] = {}
+    if inner.value is not None:
+        arguments = {name: each.value for name, each in inner.mapping(None, written[0]).items()}
+    known = fields_of(kinds[action].arguments)
+    for name in arguments:
+        if name not in known and kinds[action].arguments.model_config.get("extra") != "allow":
+            inner.wrong(
+                f'{written[0]} takes no argument "{name}"',
+                did_you_mean(name, known),
+                "unknown_argument",
+                inner=(name,),
+                key=True,
+            )
+    result = parts["result"].mapping(None, "result") if "result" in parts else {}
+    return Expected(
+        destination=destination,
+        action=action,
+        arguments=arguments,
+        result={name: each.value for name, each in result.items()},
+        next=_actions(draft, parts["next"]) if "next" in parts else None,
+    )

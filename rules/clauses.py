@@ -1,0 +1,565 @@
+"""The `rules:` of a file, checked and compiled.
+
+Comes in: the rules as written and a draft that knows sources and destinations. Goes out: compiled rules, each with its
+place, and every problem there is. Never decides whether a rule fires.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from rules import arguments as argument_checks
+from rules import options as times
+from rules import pattern as patterns
+from rules import truth, values
+from rules.action import Options
+from rules.catalogue import ActionKind
+from rules.document import Path
+from rules.finding import Finding
+from rules.pattern import Pattern
+from rules.place import Place
+from rules.problem import did_you_mean
+from rules.rule import API, ConsentFrom, LookUp, Rule, Step, Target
+from rules.scope import EVENT_FIELDS, FieldScope
+
+if TYPE_CHECKING:
+    from rules.compiler import Draft
+
+OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order", "on_echo")
+KEYS = ("name", "when", "unless", "look_up", "then", *OPTIONS)
+STEP_KEYS = ("next", "only_if")
+#: `next:` nests at most so deep: beyond it nobody can follow what is done for an event.
+DEEPEST_NEXT = 3
+#: A name that a look-up cannot have.
+TAKEN = frozenset({*EVENT_FIELDS, "data", "vars", "result", API})
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+MOST_NAME = 200  # characters
+
+
+@dataclass(frozen=True)
+class Written:
+    """A rule as it stands in the file, for the checks that look at several."""
+
+    name: str
+    place: Place
+    #: None where it has errors.
+    rule: Rule | None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The events that a rule can fire for."""
+
+    #: None: any.
+    sources: frozenset[str] | None
+    types: frozenset[str] | None
+    #: The sources of the book among them that can send such events.
+    senders: tuple[str, ...]
+
+
+def read_rules(draft: "Draft", section: Place | None, defaults: Place | None) -> None:
+    """Read the rules of one file into the draft."""
+    standard = defaults.mapping(OPTIONS, "defaults") if defaults is not None else {}
+    for place in section.items("rules") if section is not None else ():
+        parts = place.mapping(KEYS, "a rule")
+        if parts:
+            _read_rule(draft, place, parts, standard)
+
+
+def _read_rule(draft: "Draft", place: Place, parts: dict[str, Place], standard: dict[str, Place]) -> None:
+    before = len(draft.problems)
+    name = _name(draft, place, parts)
+    reading = _Reading(draft, place, name)
+    rule = reading.rule(parts, {**standard, **{key: parts[key] for key in OPTIONS if key in parts}})
+    draft.written.append(Written(name, place, None if _wrong(draft, before) else rule))
+
+
+def _wrong(draft: "Draft", since: int) -> bool:
+    return any(problem.severity == "error" for problem in draft.problems[since:])
+
+
+def _name(draft: "Draft", place: Place, parts: dict[str, Place]) -> str:
+    if "name" not in parts:
+        place.wrong("this rule has no name", "give it one: - name: what it does", "missing_key")
+        return f"rule on line {place.line}"
+    name = parts["name"].text("the name of a rule") or f"rule on line {place.line}"
+    if len(name) > MOST_NAME:
+        parts["name"].wrong(f"the name is longer than {MOST_NAME} characters", "say it shorter", "bad_name")
+    where = f"{place.doc.file}:{place.line}"
+    if name in draft.rule_names:
+        parts["name"].wrong(
+            f'a rule is called "{name}" already, in {draft.rule_names[name]}', "give it another name", "duplicate_name"
+        )
+    draft.rule_names.setdefault(name, where)
+    return name
+
+
+class _Reading:
+    """One rule being read."""
+
+    def __init__(self, draft: "Draft", place: Place, name: str) -> None:
+        self.draft = draft
+        self.place = place
+        self.name = name
+        self.reach = Reach(None, None, tuple(draft.sources))
+
+    def rule(self, parts: dict[str, Place], options: dict[str, Place]) -> Rule | None:
+        when = parts.get("when")
+        if when is None:
+            self.place.wrong(
+                "this rule has no when", "write when: with at least a source or a type", "missing_key", key=True
+            )
+        elif not isinstance(when.value, dict) or not when.value:
+            when.mapping(None, "when")
+            if when.value == {}:
+                when.wrong("when is empty", "name at least a source or a type", "wrong_shape")
+            when = None
+        self.reach = self.reached(when)
+        scope = self.scope()
+        pattern = self.pattern(when, scope) if when else None
+        unless = self.pattern(parts["unless"], scope) if "unless" in parts else None
+        look_ups, scope = self.look_ups(parts.get("look_up"), scope)
+        chosen, per, within = self.options(options, scope)
+        then = self.then(parts.get("then"), scope)
+        if pattern is None:
+            return None
+        return Rule(
+            name=self.name,
+            file=self.place.doc.file,
+            line=self.place.line,
+            position=len(self.draft.written),
+            when=pattern,
+            unless=unless,
+            look_ups=look_ups,
+            then=then,
+            options=chosen,
+            per=per,
+            within=within,
+            stop=options["stop"].flag() if "stop" in options else False,
+            enabled=options["enabled"].flag() if "enabled" in options else True,
+            sources=self.reach.sources,
+            types=self.reach.types,
+            constants=self.draft.constants,
+        )
+
+    # --- what the rule can see
+
+    def reached(self, when: Place | None) -> Reach:
+        """Return which events it can fire for, and note unknown sources and types."""
+        draft = self.draft
+        if when is None:
+            return Reach(None, None, tuple(draft.sources))
+        sources = _allowed(when.value, "source", draft.source_names)
+        known = _known_types(draft)
+        types = _allowed(when.value, "type", known)
+        for path, word in _words(when.value, "source"):
+            if word not in draft.source_names:
+                when.wrong(
+                    f'"{word}" is no source',
+                    did_you_mean(word, draft.source_names, otherwise="write it under sources:"),
+                    "unknown_source",
+                    inner=path,
+                )
+        among = [name for name in draft.sources if sources is None or name in sources]
+        opened = [name for name in among if not draft.source_kind(draft.sources[name]).types]
+        for path, word in _words(when.value, "type"):
+            if word not in known and (sources is None or not opened):
+                mend = did_you_mean(
+                    word, known, otherwise="only a generic source sends types of its own: name it, source:"
+                )
+                when.wrong(f'"{word}" is no event type', mend, "unknown_type", inner=path)
+        senders = tuple(name for name in among if name in opened or types is None or self.sends(name, types))
+        if not senders and among and types and types <= known:
+            who = "the sources of this book do not send" if sources is None else f"{', '.join(among)} does not send"
+            when.wrong(
+                f"this rule can never match: {who} {', '.join(sorted(types))}",
+                "compare source and type",
+                "never_matches",
+                inner=("type",) if "type" in when.value else (),
+                key=True,
+                severity="warning",
+            )
+        exact = not _operators(when.value, "type")
+        return Reach(
+            sources if not _operators(when.value, "source") else None, types if exact or not opened else None, senders
+        )
+
+    def sends(self, source: str, types: frozenset[str]) -> bool:
+        return not types.isdisjoint(self.draft.source_kind(self.draft.sources[source]).types)
+
+    def scope(self) -> FieldScope:
+        """Return which fields it may name."""
+        draft = self.draft
+        types = self.reach.types
+        if types is None:
+            kinds = [draft.source_kind(draft.sources[name]).types for name in self.reach.senders]
+            types = frozenset().union(*kinds) if kinds and all(kinds) else None
+        models: dict[type[BaseModel], None] = {}
+        for type_ in sorted(types or ()):
+            model = draft.catalogue.types.get(type_)
+            if model is None:
+                models.clear()
+                break
+            models[model] = None
+        extra: dict[str, str] = {}
+        for name in self.reach.senders:
+            extra.update(draft.sources[name].fields)
+        look_ups = {"vars": draft.constants_model} if draft.constants_model else {}
+        return FieldScope(data_models=tuple(models), look_ups=look_ups, extra_fields=extra)
+
+    # --- patterns, look-ups
+
+    def pattern(self, place: Place, scope: FieldScope) -> Pattern | None:
+        if not isinstance(place.value, dict):
+            place.mapping(None, place.name)
+            return None
+        findings: list[Finding] = []
+        pattern = patterns.compile_pattern(place.value, scope, findings)
+        place.note(findings)
+        return pattern
+
+    def look_ups(self, section: Place | None, scope: FieldScope) -> tuple[tuple[LookUp, ...], FieldScope]:
+        found: list[LookUp] = []
+        for name, place in section.mapping(None, "look_up").items() if section is not None else ():
+            if not NAME.match(name) or name in TAKEN:
+                place.wrong(f'a look-up cannot be called "{name}"', "choose another name", "bad_name", key=True)
+            entry = place.mapping(None, f"the look-up {name}")
+            if len(entry) != 1:
+                if isinstance(place.value, dict):
+                    place.wrong(
+                        f"the look-up {name} must ask one thing",
+                        "write one destination.look_up below it",
+                        "wrong_shape",
+                        key=True,
+                    )
+                scope = _with_look_up(scope, name, None)
+                continue
+            ((written, inner),) = entry.items()
+            target = self.target(place, written, look_up=True)
+            arguments = self.arguments(inner, target.kind if target else None, scope)
+            if target and arguments is not None:
+                found.append(LookUp(name, target, arguments, self.name, self.draft.constants))
+            scope = _with_look_up(scope, name, target.kind.result if target else None)
+        return tuple(found), scope
+
+    # --- actions
+
+    def then(self, section: Place | None, scope: FieldScope) -> tuple[Step, ...]:
+        if section is None:
+            self.place.wrong("this rule has no then", "write then: with at least one action", "missing_key", key=True)
+            return ()
+        steps = self.steps(section, scope, (), 0)
+        if isinstance(section.value, list) and not section.value:
+            section.wrong("then is empty", "write at least one action", "wrong_shape")
+        return steps
+
+    def steps(self, section: Place, scope: FieldScope, path: tuple[int, ...], depth: int) -> tuple[Step, ...]:
+        if depth > DEEPEST_NEXT:
+            section.wrong(f"next is nested more than {DEEPEST_NEXT} deep", "split the rule", "too_deep", key=True)
+            return ()
+        found = [self.step(place, scope, (*path, at), depth) for at, place in enumerate(section.items(section.name))]
+        return tuple(step for step in found if step is not None)
+
+    def step(self, place: Place, scope: FieldScope, path: tuple[int, ...], depth: int) -> Step | None:
+        entry = place.mapping(None, "an action")
+        named = [key for key in entry if key not in STEP_KEYS]
+        actions = [key for key in named if "." in key]
+        for key in named:
+            if "." not in key:
+                mend = did_you_mean(
+                    key, STEP_KEYS, otherwise="an action is destination.action; options stand at the rule"
+                )
+                place.wrong(f'"{key}" is no action', mend, "unknown_key", inner=(key,), key=True)
+        if len(actions) > 1:
+            place.wrong(
+                "there are two actions in one entry", "start each with a dash", "wrong_shape", inner=(actions[1],)
+            )
+            return None
+        if not actions:
+            if entry and not named:
+                place.wrong("there is no action here", "write destination.action: and its arguments", "wrong_shape")
+            return None
+        written = actions[0]
+        target = self.target(place, written, look_up=False)
+        only_if = self.pattern(entry["only_if"], scope) if "only_if" in entry else None
+        consent = self.consent(entry[written], target, scope)
+        arguments = self.arguments(entry[written], target.kind if target else None, scope)
+        inner = _with_result(scope, target)
+        following = self.steps(entry["next"], inner, path, depth + 1) if "next" in entry else ()
+        if target is None or arguments is None:
+            return None
+        return Step(target, arguments, consent, only_if, following, path, place.line)
+
+    def target(self, place: Place, written: str, *, look_up: bool) -> Target | None:
+        """Return what `destination.action` names."""
+        draft = self.draft
+        name, _, action = written.partition(".")
+        if name == API:
+            return self.target_at_api(place, written, action, look_up=look_up)
+        if name not in draft.destinations:
+            if name not in draft.destination_names:
+                near = did_you_mean(name, draft.destination_names, otherwise="write it under destinations:")
+                place.wrong(f'"{name}" is no destination', near, "unknown_destination", inner=(written,), key=True)
+            return None
+        kind = self.action(place, written, name, action, look_up=look_up)
+        return Target(name, action, kind) if kind else None
+
+    def target_at_api(self, place: Place, written: str, action: str, *, look_up: bool) -> Target | None:
+        draft = self.draft
+        by_source: dict[str, str] = {}
+        kinds: dict[str, ActionKind] = {}
+        for source in self.reach.senders:
+            api = draft.sources[source].api
+            # A generic source may send anything, so it counts only where the rule names it.
+            generic = not draft.source_kind(draft.sources[source]).types
+            if api is None and generic and self.reach.sources is None:
+                continue
+            if api is None:
+                place.wrong(
+                    f'the source "{source}" has no api',
+                    f"write api: under {source}, or source: in when",
+                    "no_api",
+                    inner=(written,),
+                    key=True,
+                )
+                return None
+            if api not in draft.destinations:
+                return None
+            kind = self.action(place, written, api, action, look_up=look_up)
+            if kind is None:
+                return None
+            by_source[source] = api
+            kinds[draft.destinations[api].kind] = kind
+        if not kinds:
+            if not self.draft.source_names - set(self.draft.sources):
+                place.wrong(
+                    "no source of this rule has an api",
+                    "write api: under the source",
+                    "no_api",
+                    inner=(written,),
+                    key=True,
+                )
+            return None
+        if len(kinds) > 1:
+            place.wrong(
+                f"api is of several kinds here: {', '.join(sorted(kinds))}",
+                "write a rule for each source",
+                "no_api",
+                inner=(written,),
+                key=True,
+            )
+            return None
+        return Target(API, action, next(iter(kinds.values())), by_source)
+
+    def action(self, place: Place, written: str, name: str, action: str, *, look_up: bool) -> ActionKind | None:
+        destination = self.draft.destinations[name]
+        kinds = self.draft.destination_kind(destination).actions
+        fitting = {each: kind for each, kind in kinds.items() if kind.look_up is look_up}
+        if action in fitting:
+            return fitting[action]
+        before = written.partition(".")[0]
+        if action in kinds:
+            what = ("an action", "look_up:") if look_up else ("a look-up", "then:")
+            place.wrong(
+                f'"{written}" is {what[0]} and cannot stand under {what[1]}',
+                f"write it under {'then:' if look_up else 'look_up:'}",
+                "wrong_place",
+                inner=(written,),
+                key=True,
+            )
+            return None
+        place.wrong(
+            f'"{written}" is no {"look-up" if look_up else "action"}',
+            did_you_mean(written, [f"{before}.{each}" for each in fitting]),
+            "unknown_action",
+            inner=(written,),
+            key=True,
+        )
+        return None
+
+    def arguments(self, place: Place, kind: ActionKind | None, scope: FieldScope) -> values.Arguments | None:
+        """Return the arguments of an action or look-up, compiled."""
+        value = {} if place.value is None else place.value
+        if not isinstance(value, dict):
+            place.mapping(None, f"the arguments of {place.name}")
+            return None
+        if kind is not None:
+            argument_checks.check(place, value, kind)
+            if kind.consent:
+                value = {name: inner for name, inner in value.items() if name != "consent"}
+        findings: list[Finding] = []
+        compiled = values.compile_arguments(value, scope, findings)
+        place.note(findings)
+        return compiled
+
+    def consent(self, place: Place, target: Target | None, scope: FieldScope) -> dict[str, ConsentFrom]:
+        """Return where each consent comes from that the action needs."""
+        if target is None or not target.kind.consent or not isinstance(place.value, dict | None):
+            return {}
+        needed = target.kind.consent
+        value = place.value or {}
+        if value.get("consent") is None:
+            place.wrong(
+                f"{place.name} needs consent ({', '.join(sorted(needed))}), and nothing says where it comes from",
+                "write consent: with a path that must be true, or given: and the reason in words",
+                "no_consent",
+                key=True,
+            )
+            return {}
+        section = place.at("consent")
+        parts = section.mapping(sorted(needed), "consent")
+        if "newsletter" in needed and "newsletter" not in parts and isinstance(section.value, dict):
+            section.wrong(
+                f"{place.name} needs newsletter consent, and nothing says where it comes from",
+                "write newsletter: with a path that must be true, or given: and the reason in words",
+                "no_consent",
+                key=True,
+            )
+        found = {word: self.consent_from(part, scope) for word, part in parts.items()}
+        return {word: found.get(word, ConsentFrom()) for word in sorted(needed)}
+
+    def consent_from(self, place: Place, scope: FieldScope) -> ConsentFrom:
+        value = place.value
+        if isinstance(value, dict):
+            parts = place.mapping(("given",), f"consent for {place.name}")
+            if "given" not in parts:
+                if not value:
+                    place.wrong("consent is empty", "write a path, or given: and the reason in words", "no_consent")
+                return ConsentFrom()
+            reason = parts["given"].text("given")
+            if reason is not None and len(reason.split()) < 3:
+                parts["given"].wrong(
+                    "given needs the reason in words", "say in a sentence why the person has agreed", "no_consent"
+                )
+            return ConsentFrom(given=reason or "")
+        if value is False and place.name != "newsletter":
+            return ConsentFrom()
+        if isinstance(value, str) and "{{" not in value:
+            findings: list[Finding] = []
+            pattern = patterns.compile_pattern({value: True}, scope, findings)
+            place.note([replace(finding, at=()) for finding in findings])
+            return ConsentFrom(path=value, pattern=pattern)
+        if isinstance(value, str):
+            place.wrong(
+                "consent is a path, not a template", f"write {value.strip('{} ')}, without braces", "wrong_type"
+            )
+        else:
+            mend = "write a path that must be true, or given: and the reason in words"
+            place.wrong(
+                f"consent cannot be {str(value).lower() if isinstance(value, bool) else 'this'}", mend, "no_consent"
+            )
+        return ConsentFrom()
+
+    # --- options
+
+    def options(self, parts: dict[str, Place], scope: FieldScope) -> tuple[Options, values.Value | None, int]:
+        on_echo = parts["on_echo"].value if "on_echo" in parts else "record"
+        if on_echo not in ("route", "record"):
+            parts["on_echo"].wrong("on_echo must be route or record", code="wrong_type")
+            on_echo = "record"
+        chosen = Options(
+            delay=_duration(parts.get("delay")),
+            coalesce=_duration(parts.get("coalesce")),
+            in_order=parts["in_order"].flag() if "in_order" in parts else False,
+            on_echo=on_echo,
+        )
+        if "only_once" not in parts:
+            return chosen, None, 0
+        inner = parts["only_once"].mapping(("per", "within"), "only_once")
+        for key in ("per", "within"):
+            if isinstance(parts["only_once"].value, dict) and key not in inner:
+                parts["only_once"].wrong(
+                    f"only_once needs {key}", "write per: data.email and within: 30d", "missing_key", key=True
+                )
+        within = _duration(inner.get("within"))
+        if "within" in inner and inner["within"].value == 0:
+            inner["within"].wrong("within 0 lets everything through", "write a time such as 30d", "wrong_type")
+        return chosen, self.per(inner["per"], scope) if "per" in inner else None, within
+
+    def per(self, place: Place, scope: FieldScope) -> values.Value | None:
+        written = place.text("per")
+        if written is None:
+            return None
+        if "{{" not in written:
+            wrong = scope.check(written)
+            if wrong:
+                place.wrong(wrong[0], wrong[1], "unknown_field")
+                return None
+            written = "{{ " + written + " }}"
+        findings: list[Finding] = []
+        value = values.compile_value(written, scope, findings)
+        place.note(findings)
+        return value
+
+
+def _duration(place: Place | None) -> int:
+    if place is None:
+        return 0
+    try:
+        return times.duration(place.value)
+    except ValueError as exc:
+        place.wrong(f"{place.name} {exc}", code="wrong_type")
+    return 0
+
+
+def _with_look_up(scope: FieldScope, name: str, model: type[BaseModel] | None) -> FieldScope:
+    return replace(scope, look_ups={**scope.look_ups, name: model})
+
+
+def _with_result(scope: FieldScope, target: Target | None) -> FieldScope:
+    if target is None:
+        return replace(scope, names=scope.names | {"result"}, result=None)
+    return replace(scope, names=scope.names - {"result"}, result=target.kind.result)
+
+
+def _known_types(draft: "Draft") -> frozenset[str]:
+    kinds = [kind.types for kind in draft.catalogue.sources.values()]
+    return frozenset(draft.catalogue.types).union(*kinds)
+
+
+def _groups(node: Any) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield the groups of an `any_of:`."""
+    for at, group in enumerate(node if isinstance(node, Sequence) and not isinstance(node, str) else ()):
+        if isinstance(group, Mapping):
+            yield (at,), group
+
+
+def _words(node: Mapping[str, Any], field: str) -> Iterator[tuple[Path, str]]:
+    """Yield each literal that a pattern names for a field, with its place."""
+    value = node.get(field)
+    if isinstance(value, str):
+        yield (field,), value
+    for at, each in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(each, str):
+            yield (field, at), each
+    for path, group in _groups(node.get("any_of")):
+        for inner, word in _words(group, field):
+            yield ("any_of", *path, *inner), word
+
+
+def _operators(node: Mapping[str, Any], field: str) -> bool:
+    """Return whether a pattern asks a field for more than literals."""
+    value = node.get(field)
+    if isinstance(value, Mapping) or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
+        return True
+    return any(_operators(group, field) for _, group in _groups(node.get("any_of")))
+
+
+def _allowed(node: Mapping[str, Any], field: str, universe: "frozenset[str] | set[str]") -> frozenset[str] | None:
+    """Return the words that a pattern allows for a field; None: it does not ask."""
+    allowed: frozenset[str] | None = None
+    if field in node:
+        literals = frozenset(word for _, word in _words({field: node[field]}, field))
+        allowed = literals
+        if _operators({field: node[field]}, field):
+            pattern = patterns.compile_pattern({field: node[field]}, FieldScope(), [])
+            fitting = (word for word in universe if pattern.test({field: word}).truth == truth.TRUE)
+            allowed = literals.union(fitting)
+    groups = [_allowed(group, field, universe) for _, group in _groups(node.get("any_of"))]
+    if groups and all(group is not None for group in groups):
+        either = frozenset().union(*(group for group in groups if group is not None))
+        allowed = either if allowed is None else allowed & either
+    return allowed

@@ -1,0 +1,308 @@
+"""The files of a book, checked and compiled.
+
+Comes in: the text of each file and the catalogue of what exists. Goes out: a Book, and every problem there is, each
+with its place; no Book where one of them is an error. Never opens a file, and never stops at the first problem.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from rules import cases, clauses, document, doubts
+from rules.book import Alerts, Book, Destination, Source, Verify
+from rules.catalogue import Catalogue, DestinationKind, SourceKind
+from rules.options import Duration, Rate
+from rules.place import Place, fields_of
+from rules.problem import Problem, did_you_mean
+from rules.rule import API
+from rules.scope import FIELD_WORDS
+
+SECTIONS = ("sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: A pool is an RQ queue, whose names RQ restricts.
+POOL = r"^[a-z][a-z0-9_-]{0,40}$"
+MOST_RULES = 50_000
+
+
+class SourceKeys(BaseModel):
+    """What every source has, beside the options of its kind."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    kind: str
+    verify: Any
+    api: str | None = None
+    on_invalid: Any = "keep"
+    retain: Duration = 0
+    fields: Any = None
+
+
+class DestinationKeys(BaseModel):
+    """What every destination has, beside the options of its kind."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    kind: str
+    limit: Rate | None = None
+    quota: Rate | None = None
+    concurrency: int = 10
+    timeout: float = 10.0
+    pool: str = "default"
+    allow_private: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found, and the book where nothing is in its way."""
+
+    book: Book | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems because of which the book does not count."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """The problems that somebody should look at."""
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+
+@dataclass
+class Draft:
+    """A book while it is being read: what the sections have given so far."""
+
+    catalogue: Catalogue
+    problems: list[Problem] = field(default_factory=list)
+    sources: dict[str, Source] = field(default_factory=dict)
+    destinations: dict[str, Destination] = field(default_factory=dict)
+    #: Names written, whether they could be read or not: no second complaint about who uses a broken one.
+    source_names: set[str] = field(default_factory=set)
+    destination_names: set[str] = field(default_factory=set)
+    constants: dict[str, Any] = field(default_factory=dict)
+    constants_model: type[BaseModel] | None = None
+    alerts: Alerts | None = None
+    #: Name of each rule and test -> where it stands.
+    rule_names: dict[str, str] = field(default_factory=dict)
+    test_names: dict[str, str] = field(default_factory=dict)
+    #: Each rule with its place, for the checks that look at several rules.
+    written: list["clauses.Written"] = field(default_factory=list)
+    tests: list[Any] = field(default_factory=list)
+
+    def source_kind(self, source: Source) -> SourceKind:
+        """Return the kind of a source."""
+        return self.catalogue.sources[source.kind]
+
+    def destination_kind(self, destination: Destination) -> DestinationKind:
+        """Return the kind of a destination."""
+        return self.catalogue.destinations[destination.kind]
+
+
+def version_of(files: Mapping[str, str]) -> str:
+    """Return the version of a book: a short hash of names and contents."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        content = files[name].encode("utf-8", "surrogatepass")
+        whole.update(f"{name}\0{len(content)}\0".encode())
+        whole.update(content)
+    return whole.hexdigest()[:12]
+
+
+def compile_book(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
+    """Return the book that the files make, or what is wrong with them."""
+    draft = Draft(catalogue)
+    tops: list[dict[str, Place]] = []
+    for name in sorted(files):
+        doc = document.read(files[name], name, draft.problems)
+        if doc is not None and doc.value is not None:
+            top = Place(doc, (), doc.value, draft.problems)
+            tops.append(top.mapping(SECTIONS, "a book file"))
+    for parts in tops:
+        _constants(draft, parts.get("vars"))
+    if draft.constants:
+        draft.constants_model = create_model("Vars", **dict.fromkeys(draft.constants, (Any, None)))  # type: ignore[call-overload]
+    for parts in tops:
+        _destinations(draft, parts.get("destinations"))
+    for parts in tops:
+        _sources(draft, parts.get("sources"))
+        _alerts(draft, parts.get("alerts"))
+    for parts in tops:
+        clauses.read_rules(draft, parts.get("rules"), parts.get("defaults"))
+    for parts in tops:
+        cases.read_tests(draft, parts.get("tests"))
+    doubts.look(draft)
+    problems = tuple(sorted(set(draft.problems)))
+    if any(problem.severity == "error" for problem in problems):
+        return Checked(None, problems)
+    texts = {name: files[name].decode("utf-8-sig") for name in sorted(files)}
+    book = Book(
+        version=version_of(texts),
+        files=texts,
+        sources=draft.sources,
+        destinations=draft.destinations,
+        rules=tuple(written.rule for written in draft.written if written.rule is not None),
+        tests=tuple(draft.tests),
+        alerts=draft.alerts or Alerts(),
+        constants=draft.constants,
+    )
+    return Checked(book, problems)
+
+
+def _constants(draft: Draft, section: Place | None) -> None:
+    """Read `vars:`, constants for values by name."""
+    for name, place in section.mapping(None, "vars").items() if section else ():
+        if _named(place, name) and name in draft.constants:
+            place.wrong(f'the var "{name}" is there already', "give it another name", "duplicate_name", key=True)
+        draft.constants.setdefault(name, place.value)
+
+
+def _named(place: Place, name: str) -> bool:
+    if NAME.match(name) and len(name) <= 64:
+        return True
+    place.wrong(f'"{name}" is no name', "use letters, digits and _", "bad_name", key=True)
+    return False
+
+
+def _destinations(draft: Draft, section: Place | None) -> None:
+    for name, place in section.mapping(None, "destinations").items() if section else ():
+        if name in draft.destination_names:
+            place.wrong(
+                f'the destination "{name}" is there already', "give it another name", "duplicate_name", key=True
+            )
+            continue
+        if name == API:
+            place.wrong(
+                'no destination may be called "api"',
+                "that word means the API of an event's source",
+                "bad_name",
+                key=True,
+            )
+        draft.destination_names.add(name)
+        if _named(place, name) and (destination := _destination(draft, name, place)):
+            draft.destinations[name] = destination
+
+
+def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
+    found = _kind(place, draft.catalogue.destinations, f'destination "{name}"')
+    if found is None:
+        return None
+    common = fields_of(DestinationKeys)
+    options = place.model(found.options, {k: v for k, v in place.value.items() if k not in common}, common)
+    keys = place.model(DestinationKeys, {k: v for k, v in place.value.items() if k in common})
+    if keys is None or options is None:
+        return None
+    if not 1 <= keys.concurrency <= 10_000:
+        place.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
+    if not 0.1 <= keys.timeout <= 30:
+        place.at("timeout").wrong("timeout must be between 0.1 and 30 seconds", code="wrong_type")
+    if not re.match(POOL, keys.pool):
+        place.at("pool").wrong(f'"{keys.pool}" is no name for a pool', "use small letters, digits, _ and -", "bad_name")
+    return Destination(
+        name=name,
+        kind=keys.kind,
+        options=options,
+        limit=keys.limit,
+        quota=keys.quota,
+        concurrency=keys.concurrency,
+        timeout=keys.timeout,
+        pool=keys.pool,
+        allow_private=keys.allow_private,
+    )
+
+
+def _sources(draft: Draft, section: Place | None) -> None:
+    for name, place in section.mapping(None, "sources").items() if section else ():
+        if name in draft.source_names:
+            place.wrong(f'the source "{name}" is there already', "give it another name", "duplicate_name", key=True)
+            continue
+        draft.source_names.add(name)
+        if _named(place, name) and (source := _source(draft, name, place)):
+            draft.sources[name] = source
+
+
+def _source(draft: Draft, name: str, place: Place) -> Source | None:
+    found = _kind(place, draft.catalogue.sources, f'source "{name}"')
+    if found is None:
+        return None
+    before = len(draft.problems)
+    common = fields_of(SourceKeys)
+    options = place.model(found.options, {k: v for k, v in place.value.items() if k not in common}, common)
+    verify = None
+    if "verify" not in place.value:
+        place.wrong(
+            f'the source "{name}" does not say how it is verified',
+            "write verify: with header, query, basic, hmac, standard_webhooks or ip; or none: and the reason in words",
+            "no_verify",
+            key=True,
+        )
+    else:
+        part = place.at("verify")
+        ways = part.mapping(None, "verify")
+        verify = part.model(Verify, {way: inner.value for way, inner in ways.items()}) if ways else None
+    keys = place.model(SourceKeys, {"verify": None} | {k: v for k, v in place.value.items() if k in common})
+    if keys is not None and keys.api is not None and keys.api not in draft.destination_names:
+        place.at("api").wrong(
+            f'"{keys.api}" is no destination',
+            did_you_mean(keys.api, draft.destination_names, otherwise="write it under destinations:"),
+            "unknown_destination",
+        )
+    if keys is not None and keys.on_invalid not in ("keep", "refuse"):
+        place.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
+    fields = _fields(place.at("fields")) if place.value.get("fields") is not None else {}
+    if keys is None or options is None or verify is None or len(draft.problems) > before:
+        return None
+    return Source(
+        name=name,
+        kind=keys.kind,
+        options=options,
+        verify=verify,
+        api=keys.api,
+        on_invalid=keys.on_invalid,
+        retain=keys.retain,
+        fields=fields,
+    )
+
+
+def _fields(place: Place) -> dict[str, str]:
+    """Read the extra fields that a platform sends."""
+    found = {}
+    for name, inner in place.mapping(None, "fields").items():
+        if inner.value not in FIELD_WORDS:
+            inner.wrong(
+                f"{name} must be {', '.join(sorted(FIELD_WORDS))}",
+                did_you_mean(str(inner.value), FIELD_WORDS),
+                "wrong_type",
+            )
+        else:
+            found[name] = inner.value
+    return found
+
+
+def _kind(place: Place, kinds: Mapping[str, Any], what: str) -> Any:
+    """Return the kind that `kind:` names."""
+    if not isinstance(place.value, dict):
+        place.mapping(None, what)
+        return None
+    if "kind" not in place.value:
+        place.wrong(f"the {what} has no kind", did_you_mean("", kinds), "missing_key", key=True)
+        return None
+    part = place.at("kind")
+    name = part.text("kind")
+    if name is not None and name not in kinds:
+        part.wrong(f'there is no kind "{name}"', did_you_mean(name, kinds), "unknown_kind")
+    return kinds.get(name) if name else None
+
+
+def _alerts(draft: Draft, section: Place | None) -> None:
+    if section is None:
+        return
+    if draft.alerts is not None:
+        section.wrong("alerts are there already in another file", "keep one alerts:", "duplicate_name", key=True)
+        return
+    parts = section.mapping(None, "alerts")
+    draft.alerts = section.model(Alerts, {name: part.value for name, part in parts.items()})

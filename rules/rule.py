@@ -1,0 +1,303 @@
+"""One rule of a book, compiled: when it fires, what it looks up, what it asks for.
+
+Comes in: an Event and the results of look-ups. Goes out: Actions with filled arguments, or the reason for none. Never
+sends, looks anything up or reads a clock: what needs those is said in the Action's options and done elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rules import truth
+from rules.action import Action, OnlyOnce, Options, Skipped
+from rules.catalogue import ActionKind
+from rules.errors import ValueFailed
+from rules.event import Event
+from rules.pattern import Pattern
+from rules.values import Arguments, Value
+
+#: The name that stands for "the API of the platform that sent the event".
+API = "api"
+
+
+class Facts(dict[str, Any]):
+    """What a rule sees of an event. What it does not have is absent, not null; `raw` is parsed when asked for."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Event, constants: Mapping[str, Any], **beside: Any) -> None:
+        super().__init__(
+            source=event.source, type=event.type, id=event.id, received_at=event.received_at, data=event.data
+        )
+        self._event = event
+        if event.subject is not None:
+            self["subject"] = event.subject
+        if event.time is not None:
+            self["time"] = event.time
+        if event.order_key is not None:
+            self["order_key"] = event.order_key
+        if constants:
+            self["vars"] = constants
+        if beside:
+            self.update(beside)
+
+    def __missing__(self, name: str) -> Any:
+        if name != "raw":
+            raise KeyError(name)
+        self["raw"] = self._event.raw
+        return self["raw"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which destination an action or look-up goes to: one by name, or the API of the event's source."""
+
+    #: As written before the dot: a destination's name, or `api`.
+    written: str
+    #: Name of the action or look-up, and its kind.
+    action: str
+    kind: ActionKind
+    #: For `api`: the name of each source -> the name of its destination.
+    by_source: Mapping[str, str] = field(default_factory=dict)
+
+    def destination_for(self, event: Event) -> str:
+        """Return the destination's name. Raises ValueFailed where the event's source has no API."""
+        if self.written != API:
+            return self.written
+        try:
+            return self.by_source[event.source]
+        except KeyError:
+            raise ValueFailed(API, f"the source {event.source} has no api:") from None
+
+    def action_for(
+        self,
+        event: Event,
+        rendered: Mapping[str, Any],
+        rule: str,
+        path: tuple[int, ...],
+        *,
+        has_next: bool = False,
+        options: Options | None = None,
+    ) -> Action:
+        """Return the Action with validated arguments. Raises ValueFailed."""
+        model = validated(self.kind, rendered)
+        try:
+            writes = self.kind.writes(model)
+            once_by = self.kind.once_by(model) if self.kind.once_by else None
+        except (ValueError, TypeError, AttributeError, LookupError) as exc:
+            raise ValueFailed("", f"what it writes cannot be told ({exc.__class__.__name__})") from exc
+        return Action(
+            destination=self.destination_for(event),
+            name=self.action,
+            arguments=model.model_dump(mode="json", exclude_unset=True),
+            writes=writes,
+            once_by=once_by,
+            rule=rule,
+            path=path,
+            has_next=has_next,
+            options=options or Options(),
+        )
+
+
+def validated(kind: ActionKind, rendered: Mapping[str, Any]) -> BaseModel:
+    """Return the arguments as the action's model. Raises ValueFailed without any value in it."""
+    try:
+        return kind.arguments.model_validate(dict(rendered))
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise ValueFailed(where, first["msg"].removeprefix("Value error, ")) from exc
+
+
+@dataclass(frozen=True)
+class ConsentFrom:
+    """Where one consent comes from: a path that must be true, or a reason in words (`given:`), or nowhere (`false`)."""
+
+    path: str = ""
+    pattern: Pattern | None = None
+    given: str = ""
+
+    def ask(self, facts: Mapping[str, Any]) -> tuple[bool, str]:
+        """Return whether it is given, and why not."""
+        if self.given:
+            return True, ""
+        if self.pattern is None:
+            return False, "the rule says it is not given"
+        verdict = self.pattern.test(facts)
+        return verdict.truth == truth.TRUE, verdict.why
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action under `then:` or `next:`, compiled."""
+
+    target: Target
+    arguments: Arguments
+    consent: Mapping[str, ConsentFrom]
+    only_if: Pattern | None
+    next: tuple["Step", ...]
+    #: Its place in the rule: (0,) the first, (0, 1) the second under the first one's `next:`.
+    path: tuple[int, ...]
+    #: Line in the file, for explain.
+    line: int = 0
+
+    @property
+    def written(self) -> str:
+        """The action as the book names it: `crm.add_note`."""
+        return f"{self.target.written}.{self.target.action}"
+
+    def ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: Options) -> Action | Skipped:
+        """Return the Action it asks for, or why it asks for none. Raises ValueFailed."""
+        try:
+            return self._ask(event, facts, rule, options)
+        except ValueFailed as exc:
+            raise exc.inside(rule, self.written) from exc.__cause__
+
+    def _ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: Options) -> Action | Skipped:
+        if self.only_if is not None:
+            verdict = self.only_if.test(facts)
+            if verdict.truth != truth.TRUE:
+                return self._skipped(event, rule, "only_if", f"only_if: {verdict.why}")
+        consents = {}
+        for word, source in self.consent.items():
+            given, why = source.ask(facts)
+            if not given and word == "newsletter":
+                return self._skipped(event, rule, "no_consent", f"no {word} consent: {why}")
+            consents[word] = given
+        rendered = self.arguments.render(facts)
+        if consents:
+            rendered = {**rendered, "consent": consents}
+        if options.coalesce and self.target.kind.keep_always:
+            options = Options(options.delay, 0, options.in_order, options.only_once, options.on_echo)
+        return self.target.action_for(event, rendered, rule, self.path, has_next=bool(self.next), options=options)
+
+    def _skipped(self, event: Event, rule: str, code: str, why: str) -> Skipped:
+        return Skipped(self.target.destination_for(event), self.target.action, rule, self.path, code, why)
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """Something a rule must know before its actions can be filled."""
+
+    #: The name under which the rule sees the result.
+    name: str
+    target: Target
+    arguments: Arguments
+    rule: str
+    constants: Mapping[str, Any]
+
+    @property
+    def action(self) -> str:
+        """Name of the look-up at the destination."""
+        return self.target.action
+
+    def destination_for(self, event: Event) -> str:
+        """Return the destination's name; `api.` is the one of the event's source. Raises ValueFailed."""
+        return self.target.destination_for(event)
+
+    def request(self, event: Event, results: Mapping[str, Any]) -> Action:
+        """Return what to ask; `results` are those of the look-ups above it. Raises ValueFailed."""
+        facts = Facts(event, self.constants, **results)
+        try:
+            return self.target.action_for(event, self.arguments.render(facts), self.rule, ())
+        except ValueFailed as exc:
+            raise exc.inside(self.rule, f"look_up {self.name}") from exc.__cause__
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a rule fires for an event, else at which condition it did not."""
+
+    fires: bool
+    at: str = ""
+    why: str = ""
+    #: A remark where it fires all the same: `unless` was unknown.
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """One rule of the book."""
+
+    name: str
+    file: str
+    line: int
+    #: Place in the book, over all files: the order of firing.
+    position: int
+    when: Pattern
+    unless: Pattern | None
+    look_ups: tuple[LookUp, ...]
+    then: tuple[Step, ...]
+    options: Options
+    #: `only_once`: the value that may come once, within so many milliseconds.
+    per: Value | None = None
+    within: int = 0
+    stop: bool = False
+    enabled: bool = True
+    #: The sources and types it can fire for; None: any.
+    sources: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    def test(self, facts: Mapping[str, Any]) -> Verdict:
+        """Return whether it fires for an event with these facts."""
+        verdict = self.when.test(facts)
+        if verdict.truth != truth.TRUE:
+            return Verdict(False, verdict.at, verdict.why)
+        if self.unless is None:
+            return Verdict(True)
+        held = self.unless.test(facts)
+        if held.truth == truth.TRUE:
+            return Verdict(False, "unless", f"unless holds it back: {held.why or held.at}")
+        if held.truth == truth.UNKNOWN:
+            return Verdict(True, note=f"unless is unknown, so it does not hold back: {held.why}")
+        return Verdict(True)
+
+    def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
+        """Return what it asks for; `results` are those of its look-ups by name. Raises ValueFailed."""
+        return self._ask(self.then, event, Facts(event, self.constants, **results))
+
+    def next_actions(
+        self, event: Event, results: Mapping[str, Any], path: tuple[int, ...], result: Mapping[str, Any]
+    ) -> tuple[Action | Skipped, ...]:
+        """Return what follows the action at `path` after its success with `result`. Raises ValueFailed."""
+        step = self.step(path)
+        if step is None:
+            return ()
+        return self._ask(step.next, event, Facts(event, self.constants, **{**results, "result": result}))
+
+    def step(self, path: tuple[int, ...]) -> Step | None:
+        """Return the step at a place; None where this version of the book has none."""
+        steps = self.then
+        found = None
+        for at in path:
+            if not 0 <= at < len(steps):
+                return None
+            found = steps[at]
+            steps = found.next
+        return found
+
+    def steps(self) -> Iterator[Step]:
+        """Yield all steps, those under `next:` too."""
+        waiting = list(reversed(self.then))
+        while waiting:
+            step = waiting.pop()
+            yield step
+            waiting.extend(reversed(step.next))
+
+    def _ask(self, steps: tuple[Step, ...], event: Event, facts: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
+        return tuple(step.ask(event, facts, self.name, self._options(step, facts)) for step in steps)
+
+    def _options(self, step: Step, facts: Mapping[str, Any]) -> Options:
+        if self.per is None:
+            return self.options
+        try:
+            value = self.per.render(facts)
+        except ValueFailed as exc:
+            raise exc.inside(self.name, "only_once per") from exc.__cause__
+        place = ".".join(str(at) for at in step.path)
+        plain = self.options
+        once = OnlyOnce(f"{self.name}/{place}/{value}", self.within)
+        return Options(plain.delay, plain.coalesce, plain.in_order, once, plain.on_echo)

@@ -1,0 +1,133 @@
+"""How a source proves who it is: what ops write under `verify:`.
+
+Comes in: the YAML of a source. Goes out: a frozen record; the receiver compares with it. Never verifies by itself, and
+has no default: "no verification" has to be written down, with its reason.
+"""
+
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rules.options import MINUTE, Duration
+from rules.secret import Secret
+
+
+def _several(value: Any) -> Any:
+    """One secret is a list of one: several are valid while they rotate."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("must be an address or a network such as 192.0.2.0/24") from None
+
+
+def _no_header_trouble(value: str) -> str:
+    if not value.isascii() or not all(sign.isalnum() or sign in "-_" for sign in value):
+        raise ValueError("must be the name of a header, such as X-Signature")
+    return value
+
+
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_several), Field(min_length=1)]
+Header = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_header_trouble)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
+
+
+class Part(BaseModel):
+    """One way to verify."""
+
+    # A rejected secret must not show up in the error about it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HeaderToken(Part):
+    """A static token in a header."""
+
+    name: Header
+    value: Secrets
+
+
+class QueryToken(Part):
+    """A static token in the address (`?token=…`), for platforms that can do no better."""
+
+    name: str = Field(min_length=1, max_length=100)
+    value: Secrets
+
+
+class Basic(Part):
+    """HTTP Basic."""
+
+    user: Annotated[str, Field(min_length=1)]
+    password: Secrets
+
+
+class Hmac(Part):
+    """A signature over the body with a shared secret."""
+
+    header: Header
+    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    #: What stands before the signature: `sha256=`.
+    prefix: str = ""
+    secret: Secrets
+    #: What is signed: the body alone, or the time of the header, a dot and the body.
+    signed: Literal["body", "timestamp.body"] = "body"
+    timestamp_header: Header | None = None
+    #: How far the time may be off, milliseconds: five minutes is what the vendors recommend.
+    tolerance: Duration = 5 * MINUTE
+
+    @model_validator(mode="after")
+    def _time_needs_a_header(self) -> Self:
+        if (self.signed == "timestamp.body") != (self.timestamp_header is not None):
+            raise ValueError("signed: timestamp.body and timestamp_header: go together")
+        return self
+
+
+class StandardWebhooks(Part):
+    """The scheme of standardwebhooks.com (`webhook-id`, `webhook-timestamp`, `webhook-signature`)."""
+
+    secret: Secrets
+    tolerance: Duration = 5 * MINUTE
+
+
+class Ip(Part):
+    """Only these addresses; behind a proxy only if the proxy is one we trust."""
+
+    allow: Annotated[Networks, Field(min_length=1)]
+    trusted_proxies: Networks = ()
+
+
+class Verify(Part):
+    """All the ways that must hold for a request of this source."""
+
+    header: HeaderToken | None = None
+    query: QueryToken | None = None
+    basic: Basic | None = None
+    hmac: Hmac | None = None
+    standard_webhooks: StandardWebhooks | None = None
+    ip: Ip | None = None
+    #: No verification at all, with the reason in words.
+    none: str | None = Field(default=None, min_length=8, max_length=500)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        ways = [self.header, self.query, self.basic, self.hmac, self.standard_webhooks, self.ip]
+        if self.none is None and not any(ways):
+            raise ValueError("says nothing: name a way to verify, or none: with the reason in words")
+        if self.none is not None and any(ways):
+            raise ValueError("none: says there is no verification, so nothing else may stand beside it")
+        return self
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret in it."""
+        found: list[Secret] = []
+        for part in (self.header, self.query):
+            found += part.value if part else ()
+        found += self.basic.password if self.basic else ()
+        for signed in (self.hmac, self.standard_webhooks):
+            found += signed.secret if signed else ()
+        return tuple(found)

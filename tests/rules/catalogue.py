@@ -1,0 +1,225 @@
+"""A small catalogue for the tests of `rules`, which know no adapter: platforms like the real ones, a generic one,
+and a newsletter, a CRM, an invoicing and an API destination."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rules.catalogue import ActionKind, Catalogue, DestinationKind, SourceKind
+from rules.consent import Consent
+from rules.nouns import TYPES
+from rules.secret import Secret
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class NoOptions(Strict):
+    pass
+
+
+class Read(Strict):
+    id: str | None = None
+    type: str
+    order_key: str | None = None
+
+
+class GenericOptions(Strict):
+    read: Read
+
+
+class NewsletterOptions(Strict):
+    api_key: Secret
+    base: str = "https://api.example.org"
+
+
+class Auth(Strict):
+    bearer: Secret
+
+
+class RestOptions(Strict):
+    base: str
+    auth: Auth
+
+
+class ApiOptions(Strict):
+    base: str
+    api_key: Secret
+
+
+class Subscribe(Strict):
+    email: str
+    consent: Consent
+    fields: dict[str, str | int | float | bool] = {}
+    custom_fields: dict[str, str | int | float | bool] = {}
+    doi_mailing: str | None = None
+
+
+class Unsubscribe(Strict):
+    email: str
+    reason: str | None = None
+
+
+class Update(Strict):
+    email: str
+    fields: dict[str, str | int | float | bool] = {}
+
+
+class UpsertContact(Strict):
+    email: str | None = None
+    external_id: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not (self.email or self.external_id):
+            raise ValueError("needs email or external_id")
+        return self
+
+
+class SetConsent(Strict):
+    email: str
+    newsletter: bool | None = None
+    tracking: bool | None = None
+
+
+class AddNote(Strict):
+    email: str | None = None
+    phone: str | None = None
+    text: str = Field(min_length=1)
+
+
+class Customer(Strict):
+    email: str
+    name: str | None = None
+
+
+class Line(Strict):
+    model_config = ConfigDict(extra="ignore")
+
+    text: str
+    quantity: float = 1
+    unit_price: float = 0
+
+
+class CreateInvoice(Strict):
+    reference: str
+    customer: Customer
+    lines: list[Line]
+    currency: str = "EUR"
+
+
+class AddReference(Strict):
+    invoice: int
+    external_id: str
+
+
+class Person(Strict):
+    id: int
+
+
+class Invoice(BaseModel):
+    id: str
+
+
+class FoundPerson(BaseModel):
+    id: int
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+def by_email(arguments: Any) -> str:
+    return f"email:{arguments.email}"
+
+
+def action(name: str, arguments: type[BaseModel], **more: Any) -> ActionKind:
+    settings: dict[str, Any] = {
+        "about": f"{name}.",
+        "writes": by_email,
+        "writes_about": "email",
+        "once_by": by_email,
+        "once_by_about": "email",
+        **more,
+    }
+    return ActionKind(name=name, arguments=arguments, **settings)
+
+
+NEWSLETTER = DestinationKind(
+    "maileon",
+    "Newsletters.",
+    NewsletterOptions,
+    {
+        "subscribe": action("subscribe", Subscribe, consent=frozenset({"newsletter", "tracking"})),
+        "update": action("update", Update),
+        "unsubscribe": action("unsubscribe", Unsubscribe, keep_always=True),
+    },
+)
+REST = DestinationKind(
+    "rest",
+    "A CRM and an invoicing system.",
+    RestOptions,
+    {
+        "upsert_contact": action(
+            "upsert_contact",
+            UpsertContact,
+            writes=lambda a: f"email:{a.email}" if a.email else f"id:{a.external_id}",
+            once_by=lambda a: f"email:{a.email}" if a.email else f"id:{a.external_id}",
+        ),
+        "set_consent": action("set_consent", SetConsent, keep_always=True),
+        "add_note": action("add_note", AddNote, once_by=None, writes=lambda a: f"email:{a.email or a.phone}"),
+        "create_invoice": action(
+            "create_invoice",
+            CreateInvoice,
+            writes=lambda a: f"email:{a.customer.email}",
+            once_by=lambda a: f"invoice:{a.reference}",
+            result=Invoice,
+            creates=True,
+        ),
+    },
+)
+API = DestinationKind(
+    "seminardesk",
+    "The platform's own API.",
+    ApiOptions,
+    {
+        "person": action(
+            "person", Person, look_up=True, result=FoundPerson, writes=lambda a: f"profile:{a.id}", once_by=None
+        ),
+        "add_external_reference": action(
+            "add_external_reference",
+            AddReference,
+            writes=lambda a: f"invoice:{a.invoice}",
+            once_by=lambda a: f"{a.invoice} {a.external_id}",
+        ),
+    },
+)
+
+SEMINARS = SourceKind(
+    "seminardesk",
+    "Bookings.",
+    NoOptions,
+    frozenset(name for name in TYPES if name.split(".")[0] in ("booking", "profile", "invoice", "seminar")),
+)
+MAILING = SourceKind(
+    "activetrail", "Contacts.", NoOptions, frozenset(name for name in TYPES if name.startswith("contact."))
+)
+SIGN_UP = SourceKind("cmxorganize", "Sign-ups.", NoOptions, frozenset({"newsletter.signup"}))
+GENERIC = SourceKind("generic", "Anybody.", GenericOptions, frozenset())
+
+
+class Call(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    caller: str
+    callee: str | None = None
+
+
+CATALOGUE = Catalogue(
+    sources={kind.name: kind for kind in (SEMINARS, MAILING, SIGN_UP, GENERIC)},
+    destinations={kind.name: kind for kind in (NEWSLETTER, REST, API)},
+    types={**TYPES, "call.missed": Call},
+)
