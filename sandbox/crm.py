@@ -101,11 +101,11 @@ class Crm:
         return JSONResponse(self.contacts.get(request.path_params["id"]))
 
     async def _change(self, request: Request) -> Response:
-        """Change only the fields that were sent."""
+        """Change only the fields that were sent; null removes one."""
         contact = self.contacts.get(request.path_params["id"])
         body = await rest.read_object(request)
         _check(body)
-        contact.update(body)
+        rest.merge(contact, body)
         contact["updated_at"] = rest.now()
         return JSONResponse(contact)
 

@@ -79,6 +79,10 @@ class Gate:
                 await wire.reset(scope, receive)
                 return
             status = messages[0]["status"]
+        except asyncio.CancelledError:
+            # The server stops while an answer that was told to be slow is due.
+            await wire.reset(scope, receive)
+            return
         finally:
             self._journal.close(entry, status)
         for message in messages:

@@ -116,7 +116,7 @@ class Invoicing:
         customer = self.customers.get(request.path_params["id"])
         body = await rest.read_object(request)
         _check_customer(body)
-        customer.update(body)
+        rest.merge(customer, body)
         return JSONResponse(customer)
 
     # -- invoices

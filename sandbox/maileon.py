@@ -10,7 +10,6 @@ a page says nothing, the docstring of the function says what was chosen.
 """
 
 import base64
-import binascii
 import json
 import re
 import time
@@ -264,7 +263,7 @@ class Maileon:
         scheme, _, encoded = authorization.partition(" ")
         try:
             key = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             key = ""
         rights = self._keys.get(key)
         if scheme.lower() != "basic" or rights is None:

@@ -157,6 +157,19 @@ async def read_object(request: Request) -> Record:
     return body
 
 
+def merge(record: Record, patch: Mapping[str, Any]) -> None:
+    """Change a record as RFC 7396 (JSON Merge Patch) says: objects field by field, null removes."""
+    for name, value in patch.items():
+        if value is None:
+            record.pop(name, None)
+        elif isinstance(value, dict):
+            inner = record.get(name)
+            record[name] = inner if isinstance(inner, dict) else {}
+            merge(record[name], value)
+        else:
+            record[name] = value
+
+
 def page(request: Request, records: list[Record]) -> Response:
     """Return the first records, or those of `?page=2`."""
     text = request.query_params.get("page", "1")

@@ -57,9 +57,10 @@ def build_app(world: World | None = None) -> Starlette:
 
 
 def serve(host: str = "127.0.0.1", port: int = PORT, keys: Accounts | None = None) -> None:
-    """Serve in the foreground until a signal. Raises OSError where the port is taken."""
+    """Serve in the foreground until a signal, and say where. Raises OSError where the port is taken."""
     world = World(keys or accounts.from_environ(os.environ))
     listening = listen(host, port)
+    print(f"sandbox on {_url(host, listening)}", flush=True)
     try:
         server(world).run(sockets=[listening])
     finally:

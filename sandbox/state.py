@@ -13,6 +13,7 @@ part of a vendor's API.
 - `POST /_sandbox/maileon/confirm?email=`: click the link in the DOI mail (GET as well, as a link is clicked).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -65,15 +66,16 @@ class World:
         if name is None:
             self.journal.clear()
 
-    def tell(self, name: str, settings: dict[str, Any]) -> None:
+    def tell(self, name: str, settings: Mapping[str, Any]) -> None:
         """Pass settings to a vendor. Raises ValueError."""
+        others = {setting: value for setting, value in settings.items() if setting != "rate"}
         if "rate" in settings:
-            rate = settings.pop("rate")
+            rate = settings["rate"]
             try:
                 self.gates[name].rate = None if rate is None else Rate(int(rate["requests"]), float(rate["per"]))
             except (TypeError, KeyError) as exc:
                 raise ValueError("rate must be {requests, per} or null") from exc
-        self.vendors[name].tell(settings)
+        self.vendors[name].tell(others)
 
     def routes(self) -> list[Route]:
         """Return the routes below `/_sandbox`."""
