@@ -300,6 +300,8 @@ def _explain(exc: Exception, *, sent: bool, creates: bool) -> Failed:
     if code == "bad_address":
         return Failed("permanent", code, hint=hint)
     if not sent:
+        if code == "timeout":
+            code, hint = _name(aiohttp.ConnectionTimeoutError())
         return Failed("transient", code, hint=hint)
     failure: Failure = "ambiguous" if creates else "transient"
     return Failed(failure, code, hint=hint)

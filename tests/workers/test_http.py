@@ -1,0 +1,347 @@
+import asyncio
+import logging
+import socket
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.conftest import wait_until_async
+from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
+from workers import http
+from workers.http import ANSWER_CAP, LONGEST_WAIT, Answer, Hidden, Http
+from workers.outcome import Failed
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+OK = reply(200, '{"id": 1}')
+
+
+def send(url: str, *, timeout: float = 2.0, allow_private: bool = True, method: str = "GET", **more: Any) -> Answer:
+    """Send one request through a way out of its own."""
+
+    async def main() -> Answer:
+        async with Http() as way_out:
+            bound = way_out.bound(timeout=timeout, allow_private=allow_private)
+            return await bound.exchange().request(method, url, **more)
+
+    return asyncio.run(main())
+
+
+def fail(url: str, **more: Any) -> Failed:
+    """Send one request that must fail."""
+    with pytest.raises(Failed) as caught:
+        send(url, **more)
+    return caught.value
+
+
+def test_answer() -> None:
+    """Status, type and parsed body come back; the request has a JSON body and no compression."""
+    with RawServer(reply(201, '{"id": "é"}', "application/JSON; charset=utf-8")) as server:
+        got = send(server.url + "/contacts", method="POST", json={"name": "Jörg"}, headers={"X-Key": "k"})
+    assert (got.status, got.ok, got.content_type, got.json()) == (201, True, "application/json", {"id": "é"})
+    (request,) = server.requests
+    assert (request.method, request.target, request.json()) == ("POST", "/contacts", {"name": "Jörg"})
+    assert request.headers["x-key"] == "k"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["accept-encoding"] == "identity"
+
+
+def test_answer_is_no_json() -> None:
+    """A body that is no JSON is None, whatever its type says."""
+    with RawServer(reply(200, "<html>")) as server:
+        assert send(server.url).json() is None
+
+
+def test_answer_without_type() -> None:
+    """An answer without a type has an empty one."""
+    with RawServer(b"HTTP/1.1 204 No Content\r\n\r\n") as server:
+        got = send(server.url)
+    assert (got.content_type, got.body, got.cut) == ("", b"", False)
+
+
+def test_answer_hides_itself() -> None:
+    """The repr of an answer and of hidden headers shows no content."""
+    got = Answer(200, {"x-name": "eva"}, "text/plain", b"eva@example.org")
+    assert "eva" not in repr(got)
+    assert "k-1" not in f"{Hidden(Authorization='k-1')!r} {Hidden(Authorization='k-1')}"
+
+
+def test_long_answer_is_cut() -> None:
+    """Of an answer that does not end, the status counts and the first part of the body."""
+    with RawServer(reply(200, b"x" * (ANSWER_CAP + 5))) as server:
+        got = send(server.url)
+    assert (got.status, len(got.body), got.cut) == (200, ANSWER_CAP, True)
+
+
+def test_redirect_is_not_followed() -> None:
+    """A redirect is an answer like any other."""
+    with RawServer(reply(302, Location="/elsewhere")) as server:
+        assert send(server.url).status == 302
+    assert len(server.requests) == 1
+
+
+def test_cookies_are_not_kept() -> None:
+    """A cookie of the first answer is not sent with the second request, on the same connection."""
+
+    async def main(url: str) -> None:
+        async with Http() as way_out:
+            exchange = way_out.bound(timeout=2, allow_private=True).exchange()
+            await exchange.request("GET", url)
+            await exchange.request("GET", url)
+
+    with RawServer(reply(200, Set_Cookie="session=1")) as server:
+        asyncio.run(main(server.url))
+    assert server.connections == 1
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        (RESET, "reset"),
+        (CLOSE, "reset"),
+        (HANG, "timeout"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "bad_answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!", "timeout"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!" + CLOSE, "cut_off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "bad_answer"),
+    ],
+)
+@pytest.mark.parametrize(("creates", "failure"), [(True, "ambiguous"), (False, "transient")])
+def test_sent_and_unknown(step: bytes, code: str, creates: bool, failure: str) -> None:
+    """What was sent and not answered is ambiguous where it creates, else transient."""
+    with RawServer(step) as server:
+        failed = fail(server.url, method="POST", json={}, creates=creates, timeout=0.3)
+    assert (failed.failure, failed.code) == (failure, code)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://nobody.invalid/", "unknown_host"),
+        ("http://127.0.0.1:{closed}/", "refused"),
+        ("https://127.0.0.1:{plain}/", "tls_failed"),
+    ],
+)
+def test_not_sent(url: str, code: str) -> None:
+    """What never left us is transient, also where it would have created."""
+    with socket.socket() as taken, RawServer(OK, greeting=b"SSH-2.0-OpenSSH_9.2\r\n") as server:
+        taken.bind(("127.0.0.1", 0))
+        closed, plain = taken.getsockname()[1], server.url.rpartition(":")[2]
+        failed = fail(url.format(closed=closed, plain=plain), method="POST", json={}, creates=True)
+    assert (failed.failure, failed.code) == ("transient", code)
+
+
+def test_connect_timeout_is_not_sent() -> None:
+    """A connection that is never taken ends in time and was not sent."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:  # The queue of a listener that never accepts is full after these.
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        started = time.monotonic()
+        failed = fail(f"http://127.0.0.1:{address[1]}/", method="POST", creates=True, timeout=0.5)
+        for filler in fillers:
+            filler.close()
+    assert (failed.failure, failed.code) == ("transient", "connect_timeout")
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://[::ffff:7f00:1]:{port}/"]
+)
+def test_private_address_is_refused(url: str) -> None:
+    """Our own network is out of reach unless allowed, by name and by number, and nothing is sent."""
+    with RawServer(OK) as server:
+        failed = fail(url.format(port=server.url.rpartition(":")[2]), allow_private=False)
+    assert (failed.failure, failed.code) == ("transient", "private_address")
+    assert "allow_private" in failed.hint
+    assert server.connections == 0
+
+
+def test_private_connection_is_not_lent() -> None:
+    """A connection that one destination may keep open is not used by another that may not."""
+
+    async def main(url: str) -> None:
+        async with Http() as way_out:
+            inside, outside = way_out.bound(timeout=2, allow_private=True), way_out.bound(timeout=2)
+            await inside.exchange().request("GET", url)
+            with pytest.raises(Failed, match="private_address"):
+                await outside.exchange().request("GET", url)
+
+    with RawServer(OK) as server:
+        asyncio.run(main(server.url))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "10.0.0.8",
+        "172.16.3.4",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",  # noqa: S104 - an address to refuse, not to bind to
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1%eth0",
+        "fd00::1",
+        "ff02::1",
+        "::ffff:10.0.0.8",
+        "64:ff9b::a00:8",
+        "2002:a00:8::1",
+        "no address",
+    ],
+)
+def test_private(host: str) -> None:
+    """Loopback, private, link-local, shared and special addresses are private, also wrapped in IPv6."""
+    assert http.is_private(host)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_public(host: str) -> None:
+    """What the world can reach is public."""
+    assert not http.is_private(host)
+
+
+def test_bad_address() -> None:
+    """An address that is none cannot work later either."""
+    assert fail("http://").failure == "permanent"
+
+
+@pytest.mark.parametrize(
+    ("values", "query", "url"),
+    [
+        ({"email": "eva+news@example.org"}, None, "/contacts/eva%2Bnews%40example.org"),
+        ({"email": "a/b?c#d%e"}, None, "/contacts/a%2Fb%3Fc%23d%25e"),
+        (
+            {"email": "jörg@example.org"},
+            {"src": "a b&c=d+e"},
+            "/contacts/j%C3%B6rg%40example.org?src=a%20b%26c%3Dd%2Be",
+        ),
+    ],
+)
+def test_address(values: dict[str, str], query: dict[str, str] | None, url: str) -> None:
+    """Values are percent-encoded into the template, and arrive as they were encoded."""
+    with RawServer(OK) as server:
+        send(http.address(server.url + "/", "/contacts/{email}", query, **values))
+    assert server.requests[0].target == url
+
+
+@pytest.mark.parametrize("value", ["", ".", ".."])
+def test_address_does_not_climb(value: str) -> None:
+    """A value that would change the path is refused before anything is sent."""
+    with pytest.raises(Failed, match="bad_address"):
+        http.address("https://crm.example.org", "/contacts/{id}/notes", id=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (" 0.5 ", 0.5),
+        ("Sat, 21 Nov 2026 12:05:00 GMT", 300),
+        ("Sat, 21 Nov 2026 12:05:00", 300),
+        ("Sat, 21 Nov 2026 11:00:00 GMT", 0),
+        ("999999999", LONGEST_WAIT),
+        ("Mon, 21 Nov 2099 12:00:00 GMT", LONGEST_WAIT),
+        ("-5", 0),
+        ("soon", 0),
+        ("1e400", 0),
+        ("", 0),
+        ("Sat, 99 Nov 2026 12:05:00 GMT", 0),
+    ],
+)
+def test_retry_after(value: str, seconds: float) -> None:
+    """Seconds and dates are understood; the past and nonsense are no wait; a day is the longest that is believed."""
+    assert http.read_retry_after(value, NOW) == seconds
+
+
+def test_pace() -> None:
+    """Every request of a delivery but the first waits for the pace; a new delivery starts anew."""
+    waited: list[int] = []
+
+    async def main(server: RawServer) -> None:
+        class Pace:
+            async def wait(self) -> None:
+                waited.append(len(server.requests))
+
+        async with Http() as way_out:
+            bound = way_out.bound(timeout=2, allow_private=True, pace=Pace())
+            exchange = bound.exchange()
+            for _ in range(3):
+                await exchange.request("GET", server.url)
+            await bound.exchange().request("GET", server.url)
+            assert exchange.sent == 3
+
+    with RawServer(OK) as server:
+        asyncio.run(main(server))
+    assert waited == [1, 2]
+
+
+def test_pace_may_refuse() -> None:
+    """When the pace raises, nothing more is sent."""
+
+    class Pace:
+        async def wait(self) -> None:
+            raise Failed("transient", "lease_lost")
+
+    async def main(url: str) -> None:
+        async with Http() as way_out:
+            exchange = way_out.bound(timeout=2, allow_private=True, pace=Pace()).exchange()
+            await exchange.request("GET", url)
+            with pytest.raises(Failed, match="lease_lost"):
+                await exchange.request("POST", url, creates=True)
+
+    with RawServer(OK) as server:
+        asyncio.run(main(server.url))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [[RESET], [CLOSE], [b"SSH-2.0\r\n"], [HANG], [reply(302, Location="http://127.0.0.1:1/?token=s3cret")]],
+)
+def test_nothing_leaks(script: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
+    """Neither error, nor its causes, nor the log say the key, the query or the person."""
+    caplog.set_level(logging.DEBUG)
+    said = ""
+    with RawServer(*script) as server:
+        url = http.address(server.url, "/contacts/{email}", {"token": "s3cret"}, email="eva@example.org")
+        try:
+            said = repr(send(url, headers=Hidden(Authorization="Bearer s3cret"), timeout=0.3))
+        except Failed as failed:
+            said = f"{failed!r} {failed.hint} {failed.__cause__!r} {failed.__context__!r}"
+    said += caplog.text
+    assert "s3cret" not in said
+    assert "eva" not in said
+
+
+async def _is(fact: bool) -> bool:
+    """Return the fact, after the loop had a turn to read what has arrived."""
+    await asyncio.sleep(0.01)
+    return fact
+
+
+def test_dead_connection_is_not_an_unknown() -> None:
+    """A connection that the other side closed while it was idle is not used for a create."""
+
+    async def main(server: RawServer) -> int:
+        async with Http() as way_out:
+            bound = way_out.bound(timeout=2, allow_private=True)
+            await bound.exchange().request("GET", server.url)
+            await wait_until_async(lambda: _is(server.ended == 1), "the server has closed the connection")
+            return (await bound.exchange().request("POST", server.url, json={}, creates=True)).status
+
+    with RawServer(OK + CLOSE, OK) as server:
+        assert asyncio.run(main(server)) == 200
+    assert server.connections == 2

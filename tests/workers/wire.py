@@ -1,0 +1,133 @@
+"""An HTTP server that misbehaves byte by byte.
+
+Comes in: what to do with each request. Goes out: a loopback port, and every request as it arrived. Never understands
+HTTP further than it must to know where a request ends.
+"""
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: The connection ends by RST after the request was read.
+RESET = b"RESET"
+#: The connection ends politely; what stands before it is sent first.
+CLOSE = b"CLOSE"
+#: Nothing happens any more until the test ends.
+HANG = b"HANG"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came over the wire."""
+
+    method: str
+    #: Path and query, not decoded.
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body, parsed."""
+        return json.loads(self.body)
+
+
+def reply(status: int, body: bytes | str = b"", content_type: str = "application/json", **headers: str) -> bytes:
+    """Return the bytes of a well-formed answer."""
+    body = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} Test", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class RawServer:
+    """Plays a script: one entry per request, the last one for all that follow."""
+
+    def __init__(self, *script: bytes, greeting: bytes = b"") -> None:
+        self.script = list(script)
+        self._greeting = greeting
+        self.requests: list[Request] = []
+        #: How many connections were made, and how many of them ended.
+        self.connections = 0
+        self.ended = 0
+        self._over = threading.Event()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def __enter__(self) -> "RawServer":
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _start(self, target: Any, *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._start(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            self._play(connection)
+        self.ended += 1
+
+    def _play(self, connection: socket.socket) -> None:
+        connection.settimeout(5)
+        connection.sendall(self._greeting)
+        for request in _requests(connection):
+            self.requests.append(request)
+            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            if step == HANG:
+                self._over.wait(10)
+                return
+            if step == RESET:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            connection.sendall(step.removesuffix(CLOSE))
+            if step.endswith(CLOSE):
+                return
+
+
+def _requests(connection: socket.socket) -> Iterator[Request]:
+    data = b""
+    while True:
+        while b"\r\n\r\n" not in data:
+            chunk = connection.recv(65536)
+            if not chunk:
+                return
+            data += chunk
+        head, _, data = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers.get("content-length", "0"))
+        while len(data) < length:
+            chunk = connection.recv(65536)
+            if not chunk:
+                return
+            data += chunk
+        body, data = data[:length], data[length:]
+        yield Request(method, target, headers, body)
