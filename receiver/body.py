@@ -1,0 +1,213 @@
+"""What a body says: JSON or a form, one record or several, each with its own bytes.
+
+Comes in: the body of a verified request. Goes out: records, with the bytes they stood in, so that nothing is written
+out anew that the vendor has written. Raises NotParseable and Unsupported, and nothing else whatever the bytes are.
+"""
+
+import json
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+import pydantic_core
+
+from receiver import refusal
+from receiver.request import MOST_PARAMETERS
+from receiver.signature import VerifiedRequest
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+#: Forms of older programs; JSON is UTF-8 always (RFC 8259).
+FORM_CHARSETS = frozenset({"utf-8", "iso-8859-1", "windows-1252"})
+#: More opening brackets than this, and the nesting is looked at: what is nested too deeply cannot be written out again.
+MANY_BRACKETS = 100
+
+BLANKS = re.compile(r"[ \t\n\r]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One object of the body."""
+
+    #: As it stood in the body; of a form: the same as JSON.
+    body: bytes
+    fields: dict[str, Any]
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError("no JSON")
+
+
+#: NaN and Infinity are no JSON, whatever Python thinks.
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def bad_json() -> refusal.NotParseable:
+    """Return the refusal of a body that is no JSON."""
+    return refusal.NotParseable("bad_json", "the body is not valid JSON in UTF-8 (or is nested more than 200 deep)")
+
+
+def text_of(body: bytes) -> str:
+    """Return the text of a JSON body. Raises NotParseable."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise refusal.NotParseable("bad_encoding", "the body is not UTF-8") from exc
+    if not text or text.isspace():
+        raise refusal.NotParseable("empty_body", "the body is empty")
+    # Python reads halves of surrogate pairs and any depth; neither can be written out again.
+    if text.count("{") + text.count("[") > MANY_BRACKETS or "\\ud" in text or "\\uD" in text:
+        try:
+            pydantic_core.from_json(text)
+        except ValueError as exc:
+            raise bad_json() from exc
+    return text
+
+
+def _blank(text: str, at: int) -> int:
+    found = BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def value_at(text: str, at: int) -> tuple[Any, int]:
+    """Return the JSON value that begins here, and where it ends. Raises NotParseable."""
+    try:
+        return _decoder.raw_decode(text, at)
+    except (ValueError, RecursionError) as exc:
+        raise bad_json() from exc
+
+
+def members(text: str, at: int = 0) -> Generator[tuple[str, int], int, None]:
+    """Yield name and beginning of each value of the object that begins here; send the end of each back."""
+    at = _blank(text, at)
+    if text[at : at + 1] != "{":
+        raise bad_json()
+    at = _blank(text, at + 1)
+    if text[at : at + 1] == "}":
+        _nothing_after(text, at + 1)
+        return
+    while True:
+        name, at = value_at(text, at)
+        at = _blank(text, at)
+        if not isinstance(name, str) or text[at : at + 1] != ":":
+            raise bad_json()
+        at = yield name, _blank(text, at + 1)
+        at = _blank(text, at)
+        sign = text[at : at + 1]
+        if sign == "}":
+            _nothing_after(text, at + 1)
+            return
+        if sign != ",":
+            raise bad_json()
+        at = _blank(text, at + 1)
+
+
+def elements(text: str, at: int) -> tuple[list[tuple[Any, str]], int]:
+    """Return the elements of the array that begins here, each with its text, and where the array ends."""
+    found: list[tuple[Any, str]] = []
+    at = _blank(text, at + 1)
+    if text[at : at + 1] == "]":
+        return found, at + 1
+    while True:
+        value, end = value_at(text, at)
+        found.append((value, text[at:end]))
+        at = _blank(text, end)
+        sign = text[at : at + 1]
+        if sign == "]":
+            return found, at + 1
+        if sign != ",":
+            raise bad_json()
+        at = _blank(text, at + 1)
+
+
+def _nothing_after(text: str, at: int) -> None:
+    if _blank(text, at) != len(text):
+        raise bad_json()
+
+
+def media_type(request: VerifiedRequest) -> tuple[str, str]:
+    """Return the type of the body, in lower case, and its charset (empty: not said)."""
+    if request.raw.header("content-encoding") not in (None, b"", b"identity"):
+        raise refusal.Unsupported("unsupported_encoding", "send the body as it is, without Content-Encoding")
+    given = (request.raw.header("content-type") or b"").decode("latin-1").lower()
+    kind, _, parameters = given.partition(";")
+    charset = ""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset":
+            charset = value.strip().strip('"')
+    return kind.strip(), charset
+
+
+def is_json(kind: str, body: bytes) -> bool:
+    """Tell whether a body is JSON, by its type; without a type, by its first sign."""
+    if kind:
+        return kind in (JSON, "text/json") or (kind.startswith("application/") and kind.endswith("+json"))
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+
+
+def json_text(request: VerifiedRequest) -> str:
+    """Return the text of a body that must be JSON."""
+    kind, charset = media_type(request)
+    if not is_json(kind, request.body) and (kind or request.body.strip()):
+        raise refusal.Unsupported("unsupported_type", "this source reads application/json")
+    if charset not in ("", "utf-8", "utf8"):
+        raise refusal.Unsupported("unsupported_type", "JSON is UTF-8; send it so, or leave the charset away")
+    return text_of(request.body)
+
+
+def records(request: VerifiedRequest) -> list[Record]:
+    """Return the records of a body that may be a JSON object, an array of them, a form, or parameters of the URL."""
+    query = request.query
+    if not request.body.strip() and query:
+        return [_made(dict(query))]
+    kind, charset = media_type(request)
+    if kind == FORM:
+        return [_made({**dict(query), **_form(request.body, charset)})]
+    if kind and not is_json(kind, request.body):
+        raise refusal.Unsupported("unsupported_type", f"this source reads {JSON} and {FORM}")
+    text = json_text(request)
+    found = json_records(text)
+    return [_made({**dict(query), **each.fields}) for each in found] if query else found
+
+
+def json_records(text: str) -> list[Record]:
+    """Return the records of a JSON text: an object or an array of objects."""
+    at = _blank(text, 0)
+    if text[at : at + 1] == "[":
+        values, end = elements(text, at)
+        _nothing_after(text, end)
+        if not values:
+            raise refusal.NotParseable("empty_body", "the array holds nothing")
+    else:
+        value, end = value_at(text, at)
+        _nothing_after(text, end)
+        values = [(value, text[at:end])]
+    if not all(isinstance(value, dict) for value, _ in values):
+        raise refusal.NotParseable("not_an_object", "the body must be a JSON object, or an array of objects")
+    return [Record(each.encode(), value) for value, each in values]
+
+
+def _form(body: bytes, charset: str) -> dict[str, str]:
+    if charset and charset not in FORM_CHARSETS:
+        raise refusal.Unsupported("unsupported_type", f"forms may be in {', '.join(sorted(FORM_CHARSETS))}")
+    encoding = charset or "utf-8"
+    try:
+        pairs = parse_qsl(
+            body.decode(encoding),
+            keep_blank_values=True,
+            encoding=encoding,
+            errors="strict",
+            max_num_fields=MOST_PARAMETERS,
+        )
+    except ValueError as exc:
+        raise refusal.NotParseable("bad_form", f"the body is not a form in {encoding}") from exc
+    if not pairs:
+        raise refusal.NotParseable("empty_body", "the form holds nothing")
+    return dict(pairs)
+
+
+def _made(fields: dict[str, Any]) -> Record:
+    return Record(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(), fields)

@@ -1,0 +1,45 @@
+"""An item of a request becomes an Event.
+
+Comes in: what an adapter read, the source, the time. Goes out: the record for the mailroom. Never fills `data` by
+itself: it is read from the body again when the event is routed, so the receiver need not write it out.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from receiver import identity
+from receiver.sources.adapter import Item
+from rules.book import Source
+from rules.event import Event
+
+#: W3C trace context, version 00.
+TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+
+
+def made(
+    item: Item,
+    source: Source,
+    received_at: str,
+    *,
+    traceparent: bytes | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Event:
+    """Return the event of an item that has a type."""
+    return Event(
+        id=identity.event_id(source.name, item.sender_id, item.position),
+        source=source.name,
+        kind=source.kind,
+        type=item.type or "",
+        received_at=received_at,
+        body=item.body,
+        data=data or {},
+        order_key=item.order_key,
+        subject=item.subject,
+        time=item.time,
+        sender_id=item.sender_id[: identity.SENDER_ID_MAX] if item.sender_id else None,
+        position=item.position,
+        traceparent=traceparent.decode("ascii") if traceparent and TRACEPARENT.match(traceparent) else None,
+        identities=item.identities,
+        retain=source.retain,
+    )

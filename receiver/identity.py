@@ -1,0 +1,52 @@
+"""Names of persons and things, in one spelling each, and the ids of events.
+
+Comes in: values from vendors' bodies. Goes out: `email:eva@example.org`, `phone:+4930123`, `seminardesk:profile:4711`;
+26 characters for an event. Never hashes identities: the mailroom does, with its key.
+"""
+
+import base64
+import hashlib
+import os
+import re
+
+#: 26 characters of base32 carry 130 bits.
+ID_LENGTH = 26
+#: A sender's id beyond this is cut where it is stored; the event's id is made of all of it.
+SENDER_ID_MAX = 255
+
+NO_DIGIT = re.compile(r"[^0-9]")
+
+
+def event_id(source: str, sender_id: str | None, position: int) -> str:
+    """Return the id of an event: the same for the same message of a sender, random where messages have no id."""
+    if sender_id is None:
+        return _text(os.urandom(17))
+    told = f"{source}\0{sender_id}\0{position}".encode("utf-8", "surrogatepass")
+    return _text(hashlib.blake2b(told, digest_size=17).digest())
+
+
+def _text(of: bytes) -> str:
+    return base64.b32encode(of).decode("ascii")[:ID_LENGTH].lower()
+
+
+def email(address: str) -> str:
+    """Return the identity of an e-mail address."""
+    return f"email:{address.strip().lower()}"
+
+
+def phone(number: str) -> str | None:
+    """Return the identity of a telephone number, None where there are no digits. `0049 30/123` is `+49 30 123`."""
+    trimmed = number.strip()
+    digits = NO_DIGIT.sub("", trimmed.replace("(0)", "") if trimmed.startswith(("+", "00")) else trimmed)
+    if not digits:
+        return None
+    if trimmed.startswith("+"):
+        return f"phone:+{digits}"
+    if digits.startswith("00") and len(digits) > 2:
+        return f"phone:+{digits[2:]}"
+    return f"phone:{digits}"
+
+
+def thing(kind: str, noun: str, key: int | str) -> str:
+    """Return the identity that something has at a platform."""
+    return f"{kind}:{noun}:{key}"

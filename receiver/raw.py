@@ -1,0 +1,41 @@
+"""A payload without a request: what rule tests, fixtures and replays feed into the same code as a webhook.
+
+Comes in: a source, a body (bytes, or JSON values as a book's test writes them) and the event's name of the URL. Goes
+out: the Events a webhook would have made, with their data. Never verifies: the payload lies on our own disk.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from receiver import event, refusal, signature
+from receiver.request import RawRequest
+from receiver.sources import registry
+from receiver.sources.adapter import Item
+from rules.book import Source
+from rules.event import Event
+from rules.nouns.noun import rfc3339
+
+
+def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Event]:
+    """Return the events of a body. Raises Refused, also for what a webhook would have quarantined.
+
+    Bytes that begin like JSON are JSON, other bytes are a form. No test should pass with a payload that does not fit.
+    """
+    if isinstance(body, bytes):
+        kind = b"application/json" if body.lstrip()[:1] in (b"{", b"[") else b"application/x-www-form-urlencoded"
+    else:
+        kind, body = b"application/json", json.dumps(body, ensure_ascii=False, default=str).encode()
+    request = signature.trusted(RawRequest(body, headers=((b"content-type", kind),)))
+    batch = registry.ADAPTERS[source.kind].unpack(request, source.options, name)
+    received_at = rfc3339(datetime.now(UTC))
+    return [_event(item, source, received_at) for item in batch.items]
+
+
+def _event(item: Item, source: Source, received_at: str) -> Event:
+    if item.type is None:
+        raise refusal.Invalid("action", f"{source.kind} knows no {item.name or 'notification without an action'}")
+    if item.invalid is not None:
+        raise refusal.Invalid(item.invalid.field, item.invalid.why)
+    return event.made(item, source, received_at, data=registry.read(source.kind, item.type, item.body))

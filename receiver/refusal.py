@@ -1,0 +1,137 @@
+"""How a request is refused, in words that never change.
+
+Refused
+  NotFound      404  unknown_source, unknown_event, missing_event, not_found
+  NotAllowed    405  method_not_allowed
+  Unverified    401  missing_credentials, wrong_credentials, malformed_credentials, missing_signature,
+                     malformed_signature, wrong_signature, missing_timestamp, malformed_timestamp, stale_timestamp,
+                     ambiguous_header, ambiguous_parameter
+  NotAdmitted   403  address_not_allowed, malformed_forwarded
+  NotParseable  400  bad_json, bad_form, bad_query, bad_encoding, bad_length, empty_body, not_an_object,
+                     no_notifications, cut_short
+  TooSlow       408  too_slow
+  TooLarge      413  too_large
+  Unsupported   415  unsupported_type, unsupported_encoding
+  Invalid       422  invalid
+  Unavailable   503  store_unavailable, store_full, busy, stopping, secret_missing
+
+The code is at once the answer, the log field and the metric's label; the hint says what to do, without any value that
+was sent.
+"""
+
+import json
+from collections.abc import Mapping
+
+#: Seconds after which asking again may help: Valkey is back from a restart in one, a failover takes a few.
+RETRY_AFTER = 5
+
+
+class Refused(Exception):
+    """A request that is not taken."""
+
+    status = 400
+
+    def __init__(self, code: str, hint: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.hint = hint
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What goes into the head of the answer."""
+        return {}
+
+    @property
+    def answer(self) -> bytes:
+        """The body of the answer, JSON."""
+        return json.dumps({"error": self.code, "hint": self.hint}, ensure_ascii=False).encode()
+
+
+class NotFound(Refused):
+    """The URL leads nowhere."""
+
+    status = 404
+
+
+class NotAllowed(Refused):
+    """Only POST brings events."""
+
+    status = 405
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Say what is allowed."""
+        return {"allow": "POST"}
+
+
+class Unverified(Refused):
+    """Nobody we know sent it, or nobody can tell."""
+
+    status = 401
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """A 401 has to name a scheme (RFC 9110); Basic is the one that platforms know."""
+        return {"www-authenticate": 'Basic realm="relais"'}
+
+
+class NotAdmitted(Refused):
+    """It comes from an address that may not send."""
+
+    status = 403
+
+
+class NotParseable(Refused):
+    """It cannot be read."""
+
+    status = 400
+
+
+class TooSlow(Refused):
+    """The body did not arrive in time."""
+
+    status = 408
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The rest of the body is still under way, so the connection is of no more use."""
+        return {"connection": "close"}
+
+
+class TooLarge(TooSlow):
+    """It is larger than anything a platform sends."""
+
+    status = 413
+
+
+class Unsupported(Refused):
+    """It is written in a form that this source does not read."""
+
+    status = 415
+
+
+class Invalid(Refused):
+    """Authentic, but not as its event type must be; only for sources with `on_invalid: refuse`."""
+
+    status = 422
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__("invalid", f"{field}: {why}" if field else why)
+        #: Path of the field, in our names: `booker.id`.
+        self.field = field
+
+    @property
+    def answer(self) -> bytes:
+        """The body of the answer, with the field of its own."""
+        return json.dumps({"error": self.code, "field": self.field, "hint": self.hint}, ensure_ascii=False).encode()
+
+
+class Unavailable(Refused):
+    """It could not be kept; the same request may be taken later."""
+
+    status = 503
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Say when to come again."""
+        return {"retry-after": str(RETRY_AFTER)}

@@ -1,0 +1,60 @@
+"""A request as it came, before anybody knows who sent it.
+
+Comes in: what the server read from the wire. Goes out: a record that only `signature.verify` turns into a
+VerifiedRequest. Never decodes more than it is asked for, since every byte may be hostile.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+from receiver import refusal
+
+#: More parameters than this no platform sends; parsing them would only cost time.
+MOST_PARAMETERS = 1_000
+
+
+@dataclass(frozen=True)
+class RawRequest:
+    """Bytes from the internet."""
+
+    body: bytes
+    #: Names in lower case, as ASGI gives them.
+    headers: Iterable[tuple[bytes, bytes]] = ()
+    query_string: bytes = b""
+    #: The address at the other end of the connection; None on a unix socket.
+    client: str | None = None
+
+    def header(self, name: str) -> bytes | None:
+        """Return the value of a header, None without it. Raises Unverified where it stands twice."""
+        wanted = name.lower().encode("latin-1", "replace")
+        found: bytes | None = None
+        for each, value in self.headers:
+            if each == wanted:
+                if found is not None:
+                    raise refusal.Unverified("ambiguous_header", f"the header {name} stands twice; send it once")
+                found = value
+        return found
+
+    @cached_property
+    def query(self) -> list[tuple[str, str]]:
+        """The parameters of the URL, in their order. Raises NotParseable."""
+        if not self.query_string:
+            return []
+        try:
+            return parse_qsl(
+                self.query_string.decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=MOST_PARAMETERS,
+            )
+        except ValueError as exc:
+            raise refusal.NotParseable("bad_query", "the query of the URL is not percent-encoded UTF-8") from exc
+
+    def parameter(self, name: str) -> str | None:
+        """Return the value of a parameter of the URL, None without it. Raises Unverified where it stands twice."""
+        values = [value for key, value in self.query if key == name]
+        if len(values) > 1:
+            raise refusal.Unverified("ambiguous_parameter", f"the parameter {name} stands twice; send it once")
+        return values[0] if values else None

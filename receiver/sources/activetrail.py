@@ -1,0 +1,136 @@
+"""ActiveTrail: contacts of a mailing account, their groups and automations.
+
+Comes in: a contact as JSON, form or parameters of the URL, or an array of contacts; what happened is told by the URL
+only (`/in/at/unsubscribed`). Goes out: one item per contact. No authentic body has been published, so names of fields
+are read in any case and punctuation, and a contact may stand under `contact`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from receiver import body as bodies
+from receiver import identity, refusal, spelling
+from receiver.signature import VerifiedRequest
+from receiver.sources import adapter
+from receiver.sources.adapter import Batch, Item
+from rules.catalogue import SourceKind
+from rules.nouns.contact import AutomationStep, Contact, ContactInGroup
+
+NAME = "activetrail"
+
+#: What stands in the URL -> our type.
+EVENTS: Mapping[str, str] = {
+    "contact_changed": "contact.changed",
+    "contact_edited": "contact.edited",
+    "contact_updated": "contact.updated",
+    "group_added": "contact.group_added",
+    "group_removed": "contact.group_removed",
+    "unsubscribed": "contact.unsubscribed",
+    "automation_step": "automation.step",
+}
+
+#: Other spellings that people or the vendor may use, squashed.
+OTHER_NAMES: Mapping[str, str] = {
+    "contactchange": "contact_changed",
+    "contactexternalchange": "contact_changed",
+    "external": "contact_changed",
+    "contactedit": "contact_edited",
+    "contactmanualchange": "contact_edited",
+    "manualcontactchange": "contact_edited",
+    "manual": "contact_edited",
+    "contactupdate": "contact_updated",
+    "updated": "contact_updated",
+    "contactaddedtogroup": "group_added",
+    "addedtogroup": "group_added",
+    "groupadd": "group_added",
+    "contactremovedfromgroup": "group_removed",
+    "removedfromgroup": "group_removed",
+    "groupremove": "group_removed",
+    "contactunsubscribed": "unsubscribed",
+    "contactunsubscribe": "unsubscribed",
+    "unsubscribe": "unsubscribed",
+    "automation": "automation_step",
+}
+
+_NAMES = {**{spelling.squash(name): name for name in EVENTS}, **OTHER_NAMES}
+
+#: Squashed name of a field -> ours; other fields are kept in snake_case.
+FIELDS: Mapping[str, str] = {
+    **{spelling.squash(name): name for name in (ContactInGroup.model_fields | AutomationStep.model_fields)},
+    "contactid": "id",
+    "emailaddress": "email",
+    "mobile": "sms",
+    "mobilephone": "sms",
+    "firstname": "first_name",
+    "lastname": "last_name",
+    "zip": "zip_code",
+    "mailinggroupid": "group_id",
+    "unsubscribereason": "reason",
+}
+
+KIND = SourceKind(
+    name=NAME,
+    about="ActiveTrail: contacts changed, edited, unsubscribed, in groups; one address per event, a header token.",
+    options=adapter.NoOptions,
+    types=frozenset(EVENTS.values()),
+)
+
+
+def type_of(event: str | None) -> str:
+    """Return our type for what stands in the URL. Raises NotFound."""
+    known = ", ".join(EVENTS)
+    if not event:
+        raise refusal.NotFound("missing_event", f"the URL must end with what happened: {known}")
+    name = _NAMES.get(spelling.squash(event))
+    if name is None:
+        raise refusal.NotFound("unknown_event", f"the URL must end with one of {known}")
+    return EVENTS[name]
+
+
+def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a contact's fields in our names."""
+    inner = body.get("contact", body.get("Contact"))
+    if isinstance(inner, dict):
+        body = {**{name: value for name, value in body.items() if value is not inner}, **inner}
+    return spelling.looked_up(body, FIELDS)
+
+
+class ActiveTrail:
+    """The adapter."""
+
+    kind = KIND
+
+    def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
+        """Return an item per contact."""
+        type = type_of(event)
+        return Batch([_item(position, each, type) for position, each in enumerate(bodies.records(request))])
+
+    def read(self, type: str, body: bytes) -> Mapping[str, Any]:
+        """Return the data of one contact."""
+        return adapter.data_of(type, fields_of(adapter.parsed(body)))
+
+    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
+        """Nothing special is documented."""
+        return adapter.accepted(ids)
+
+
+def _item(position: int, record: bodies.Record, type: str) -> Item:
+    item = Item(position, record.body, type)
+    try:
+        contact = adapter.fit(type, fields_of(record.fields))
+    except ValidationError as exc:
+        item.invalid = adapter.unfit(exc)
+        return item
+    if isinstance(contact, Contact):
+        number = [identity.thing(NAME, "contact", contact.id)] if contact.id is not None else []
+        addresses = list(adapter.contacts(emails=[contact.email]))
+        phones = list(adapter.contacts(phones=[contact.sms, contact.phone1, contact.phone2]))
+        item.identities = adapter.distinct((*addresses, *number, *phones))
+        item.order_key = item.identities[0] if item.identities else None
+        item.subject = f"contact/{contact.id}" if contact.id is not None else None
+    return item
+
+
+ADAPTER: adapter.Adapter = ActiveTrail()

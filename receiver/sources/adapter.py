@@ -1,0 +1,168 @@
+"""What every source has to say about its platform.
+
+Comes in: verified requests. Goes out: items (what becomes an event each), and the answer the platform expects. Never
+stores, never verifies: the receiver does, the same for all.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from receiver import identity, spelling
+from receiver.signature import VerifiedRequest
+from rules import nouns
+from rules.catalogue import SourceKind
+from rules.nouns.noun import Noun
+
+#: Parts of a pydantic location that name a type, not a field.
+TYPE_NAME = re.compile(r"(?:int|str|float|bool|none|list|dict)\Z|.*[^A-Za-z0-9_]")
+#: Deeper and wider than this nobody hides an address.
+MOST_VALUES_SEARCHED = 500
+
+
+class NoOptions(BaseModel):
+    """For kinds that need nothing beside what every source has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+@dataclass(slots=True)
+class Item:
+    """One notification of a request: an event, an invalid one, or something we do not take."""
+
+    position: int
+    #: Its bytes as they stood in the request, JSON.
+    body: bytes
+    #: Ours (`booking.created`); None: the platform names something that we do not take.
+    type: str | None
+    sender_id: str | None = None
+    order_key: str | None = None
+    subject: str | None = None
+    time: str | None = None
+    identities: tuple[str, ...] = ()
+    #: Path of the field that makes it invalid, and why; without a value.
+    invalid: "Unfit | None" = None
+    #: What the platform calls it, for the answer.
+    name: str = ""
+    #: Its id at the platform, for the answer.
+    key: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why an item does not fit its model."""
+
+    field: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.why}" if self.field else self.why
+
+
+@dataclass(slots=True)
+class Batch:
+    """All items of one request."""
+
+    items: list[Item]
+    #: What the answer repeats: the platform's id of the request, the attempt.
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NotReadable(ValueError):
+    """A body does not give the data of its type; the text names the field, never the value."""
+
+
+class Adapter(Protocol):
+    """One platform."""
+
+    kind: SourceKind
+
+    def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
+        """Return the items of a request; `event` is what follows the source's name in the URL. Raises Refused.
+
+        `options` are the ones that ops wrote under the source, as the kind's model.
+        """
+        ...
+
+    def read(self, type: str, body: bytes) -> Mapping[str, Any]:
+        """Return the data of one item from its body. Pure. Raises NotReadable."""
+        ...
+
+    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
+        """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""
+        ...
+
+
+def events_kept(ids: Iterable[str | None]) -> list[dict[str, str]]:
+    """Return what every answer says: the ids under which the events are kept."""
+    return [{"id": each} for each in ids if each is not None]
+
+
+def accepted(ids: Sequence[str | None]) -> tuple[int, bytes]:
+    """Return the answer to platforms that expect nothing special."""
+    return 202, json.dumps({"events": events_kept(ids)}, separators=(",", ":")).encode()
+
+
+def unfit(error: ValidationError) -> Unfit:
+    """Return the first thing that is wrong, in our names of fields."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = ""
+    for part in first["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not TYPE_NAME.match(part):
+            path += f".{part}" if path else part
+    return Unfit(path[:200], str(first["msg"]).removeprefix("Value error, ")[:200])
+
+
+def fit(type: str, fields: Any) -> Noun:
+    """Return the model of a type's data. Raises ValidationError."""
+    return nouns.TYPES[type].model_validate(fields)
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """Return the object that an item's body holds. Raises NotReadable."""
+    value = json.loads(body)
+    if not isinstance(value, dict):
+        raise NotReadable("the body must be an object")
+    return value
+
+
+def data_of(type: str, fields: Any) -> dict[str, Any]:
+    """Return data as rules see it. Raises NotReadable."""
+    try:
+        model = fit(type, fields)
+    except ValidationError as exc:
+        raise NotReadable(str(unfit(exc))) from exc
+    data: dict[str, Any] = spelling.ours(model.data())
+    return data
+
+
+def searched(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield name and text of the texts in a JSON value, names in lower case; not endlessly."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    for _ in range(MOST_VALUES_SEARCHED):
+        if not waiting:
+            return
+        name, each = waiting.pop()
+        if isinstance(each, dict):
+            waiting.extend((str(key).lower(), inner) for key, inner in each.items())
+        elif isinstance(each, list):
+            waiting.extend((name, inner) for inner in each)
+        elif isinstance(each, str):
+            yield name, each
+
+
+def contacts(*, emails: Iterable[str | None] = (), phones: Iterable[str | None] = ()) -> Iterator[str]:
+    """Yield the identities of addresses and numbers."""
+    yield from (identity.email(each) for each in emails if each and "@" in each)
+    yield from (found for each in phones if each and (found := identity.phone(each)))
+
+
+def distinct(identities: Iterable[str]) -> tuple[str, ...]:
+    """Return each identity once, in order."""
+    return tuple(dict.fromkeys(identities))

@@ -1,0 +1,86 @@
+"""cmxOrganize: somebody ticked the newsletter box while registering for a course.
+
+Comes in: eight fields as JSON or form, with cmx's German labels or ours. Goes out: one `newsletter.signup` each. What
+cmx sends is forgotten there at once, so it is kept here before it is answered.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from receiver import body as bodies
+from receiver import refusal, spelling
+from receiver.signature import VerifiedRequest
+from receiver.sources import adapter
+from receiver.sources.adapter import Batch, Item
+from rules.catalogue import SourceKind
+from rules.nouns.newsletter import Signup
+
+NAME = "cmxorganize"
+TYPE = "newsletter.signup"
+#: What may stand in the URL; it need not.
+EVENTS = frozenset({"newsletter", "newslettersignup", "signup"})
+
+#: Squashed label -> our field; other fields are kept in snake_case.
+LABELS: Mapping[str, str] = {
+    **{spelling.squash(name): name for name in Signup.model_fields},
+    "emailadresse": "email",
+    "anrede": "salutation",
+    "namenspraefix": "title",
+    "titel": "title",
+    "name": "last_name",
+    "nachname": "last_name",
+    "vorname": "first_name",
+    "berufsundamtsbezeichnung": "profession",
+    "berufsamtsbezeichnung": "profession",
+    "berufsbezeichnung": "profession",
+    "autowertdeseinkaufs": "purchase_id",
+    "autowert": "purchase_id",
+    "einzelnutzertracking": "single_user_tracking",
+    "einzelnutzertrackingjanein": "single_user_tracking",
+}
+
+KIND = SourceKind(
+    name=NAME,
+    about="cmxOrganize: newsletter sign-ups from course registrations, with or without single-user tracking.",
+    options=adapter.NoOptions,
+    types=frozenset({TYPE}),
+)
+
+
+class CmxOrganize:
+    """The adapter."""
+
+    kind = KIND
+
+    def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
+        """Return an item per sign-up."""
+        if event and spelling.squash(event) not in EVENTS:
+            raise refusal.NotFound("unknown_event", "cmxOrganize sends newsletter sign-ups only; end the URL before")
+        return Batch([_item(position, each) for position, each in enumerate(bodies.records(request))])
+
+    def read(self, type: str, body: bytes) -> Mapping[str, Any]:
+        """Return the data of one sign-up."""
+        return adapter.data_of(type, spelling.looked_up(adapter.parsed(body), LABELS))
+
+    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
+        """Nothing special is documented."""
+        return adapter.accepted(ids)
+
+
+def _item(position: int, record: bodies.Record) -> Item:
+    item = Item(position, record.body, TYPE)
+    try:
+        signup = adapter.fit(TYPE, spelling.looked_up(record.fields, LABELS))
+    except ValidationError as exc:
+        item.invalid = adapter.unfit(exc)
+        return item
+    if isinstance(signup, Signup):
+        item.identities = adapter.distinct(adapter.contacts(emails=[signup.email]))
+        item.order_key = item.identities[0]
+        item.subject = f"purchase/{signup.purchase_id}" if signup.purchase_id else None
+    return item
+
+
+ADAPTER: adapter.Adapter = CmxOrganize()

@@ -1,0 +1,178 @@
+"""Any other platform that signs its webhooks: where id, type and order key stand is told by the book.
+
+Comes in: a JSON object or an array of them. Goes out: one item each. Data of a type that we know is checked against its
+model; of any other type it is the body with our spelling of names.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from receiver import body as bodies
+from receiver import identity, spelling
+from receiver.signature import VerifiedRequest
+from receiver.sources import adapter
+from receiver.sources.adapter import Batch, Item, Unfit
+from rules import nouns
+from rules.catalogue import SourceKind
+from rules.nouns.noun import Instant, rfc3339
+
+NAME = "generic"
+#: What an item is called whose body names no type; it is quarantined, since no rule could match it.
+NO_TYPE = "unknown"
+TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*\Z")
+LONGEST_TYPE = 100
+#: An order key longer than this is nobody's.
+LONGEST_KEY = 255
+
+_instant: TypeAdapter[Any] = TypeAdapter(Instant)
+
+
+def _is_place(value: str) -> str:
+    part, dot, rest = value.partition(".")
+    if part not in ("body", "header", "query") or not dot or not rest:
+        raise ValueError("must be a place in the request: body.…, header.… or query.…")
+    return value
+
+
+Place = Annotated[str, AfterValidator(_is_place)]
+
+
+def _is_type_or_place(value: str) -> str:
+    return _is_place(value) if value.partition(".")[0] in ("body", "header", "query") else _is_type(value)
+
+
+def _is_type(value: str) -> str:
+    if not TYPE.match(value):
+        raise ValueError("must be a dotted name in lower case, or a place: body.…, header.… or query.…")
+    return value
+
+
+class Read(BaseModel):
+    """Where things stand in a request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: The platform's message id; without it only what repeats the latest body within a minute counts as sent twice.
+    id: Place | None = None
+    #: The event's type: a place, or the one type that this source sends. Without it the URL tells.
+    type: Annotated[str, AfterValidator(_is_type_or_place)] | None = None
+    #: What must stay in order, best the person's e-mail.
+    order_key: Place | None = None
+    subject: Place | None = None
+    time: Place | None = None
+
+
+class Options(BaseModel):
+    """What ops write under a generic source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    read: Read = Read()
+
+
+KIND = SourceKind(
+    name=NAME,
+    about="Any platform that posts JSON and signs it; the book says where id, type and order key stand.",
+    options=Options,
+    types=frozenset(),
+)
+
+
+def _found(place: str | None, request: VerifiedRequest, fields: Any) -> str | None:
+    """Return the text at a place of the request; None where there is none."""
+    if place is None:
+        return None
+    part, _, rest = place.partition(".")
+    value: Any
+    if part == "header":
+        header = request.raw.header(rest)
+        value = header.decode("utf-8", "replace") if header is not None else None
+    elif part == "query":
+        value = dict(request.query).get(rest)
+    else:
+        value = fields
+        for name in rest.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value).strip() or None
+
+
+def _type(read: Read, request: VerifiedRequest, fields: Any, event: str | None) -> str | None:
+    """Return the type in our spelling: `Order/Paid`, `order:paid` and `order.paid` are one."""
+    if read.type and not read.type.startswith(("body.", "header.", "query.")):
+        return read.type
+    told = _found(read.type, request, fields) or event
+    if not told:
+        return None
+    parts = [spelling.snake(part.strip()) for part in re.split(r"[./:]", told)]
+    type = ".".join(re.sub(r"[\s-]+", "_", part).lower() for part in parts)
+    return type if TYPE.match(type) and len(type) <= LONGEST_TYPE else None
+
+
+class Generic:
+    """The adapter."""
+
+    kind = KIND
+
+    def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
+        """Return an item per object."""
+        read = options.read if isinstance(options, Options) else Read()
+        records = bodies.json_records(bodies.json_text(request))
+        return Batch([_item(position, each, request, read, event) for position, each in enumerate(records)])
+
+    def read(self, type: str, body: bytes) -> Mapping[str, Any]:
+        """Return the data of one object."""
+        fields: dict[str, Any] = spelling.ours(adapter.parsed(body))
+        return adapter.data_of(type, fields) if type in nouns.TYPES else fields
+
+    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
+        """Nothing special."""
+        return adapter.accepted(ids)
+
+
+def _item(position: int, record: bodies.Record, request: VerifiedRequest, read: Read, event: str | None) -> Item:
+    fields = record.fields
+    type = _type(read, request, fields, event)
+    item = Item(position, record.body, type or NO_TYPE)
+    item.sender_id = _found(read.id, request, fields) or request.sender_id
+    item.subject = _found(read.subject, request, fields)
+    item.time = _time(_found(read.time, request, fields))
+    key = _found(read.order_key, request, fields)
+    if key and len(key) <= LONGEST_KEY:
+        item.order_key = identity.email(key) if "@" in key else f"id:{key}"
+    texts = list(adapter.searched(fields))
+    item.identities = adapter.distinct(
+        (
+            *([item.order_key] if item.order_key else []),
+            *adapter.contacts(
+                emails=[text for name, text in texts if "mail" in name],
+                phones=[text for name, text in texts if "phone" in name or name in ("mobile", "sms")],
+            ),
+        )
+    )
+    if item.order_key is None and item.identities:
+        item.order_key = item.identities[0]
+    if type is None:
+        item.invalid = Unfit("type", "neither the body nor the URL names a type such as order.paid")
+    elif type in nouns.TYPES:
+        try:
+            adapter.fit(type, spelling.ours(fields))
+        except ValidationError as exc:
+            item.invalid = adapter.unfit(exc)
+    return item
+
+
+def _time(told: str | None) -> str | None:
+    if told is None:
+        return None
+    try:
+        return rfc3339(_instant.validate_python(told))
+    except (ValidationError, OverflowError):
+        return None
+
+
+ADAPTER: adapter.Adapter = Generic()

@@ -1,0 +1,68 @@
+"""One spelling for the names of fields, whoever sends them.
+
+Comes in: `firstName`, `FirstName`, `E-Mail-Adresse`. Goes out: `first_name`; or `emailadresse`, to look a name up
+whatever its case and punctuation. Never touches values, nor names that people gave (`additional_fields`).
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+#: Only such names are spelled anew; `Lieblingsfarbe des Gastes` is somebody's own name for something.
+IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+#: Longer names are not worth remembering, and a stranger could fill the memory with them.
+LONGEST_NAME = 64
+#: Fields whose own names were given by people.
+LEFT_ALONE = frozenset({"additional_fields"})
+
+UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+NOT_A_LETTER = re.compile(r"[\W_]+")
+
+
+@lru_cache(maxsize=4096)
+def _snake(name: str) -> str:
+    return HUMP.sub("_", name).lower() if IDENTIFIER.match(name) else name
+
+
+def snake(name: str) -> str:
+    """Return a name in snake_case."""
+    return _snake(name) if len(name) <= LONGEST_NAME else name
+
+
+@lru_cache(maxsize=4096)
+def _squash(name: str) -> str:
+    return NOT_A_LETTER.sub("", name.lower().translate(UMLAUTS))
+
+
+def squash(name: str) -> str:
+    """Return a name without case, umlauts and punctuation, for looking it up."""
+    return _squash(name) if len(name) <= LONGEST_NAME else name
+
+
+def ours(value: Any) -> Any:
+    """Return a JSON value with all names in snake_case. Where two become one, the one that was ours already stays."""
+    if isinstance(value, dict):
+        spelled: dict[str, Any] = {}
+        for name, each in value.items():
+            new = snake(name)
+            if new == name or (new not in spelled and new not in value):
+                spelled[new] = each if new in LEFT_ALONE else ours(each)
+        return spelled
+    if isinstance(value, list):
+        return [ours(each) for each in value]
+    return value
+
+
+def looked_up(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return fields under the names that a table gives to their squashed ones; those not in it in snake_case.
+
+    For platforms that post forms: an empty text is how a form says that there is nothing.
+    """
+    spelled: dict[str, Any] = {}
+    for name, value in fields.items():
+        new = names.get(squash(name)) or snake(name)
+        if spelled.get(new) is None:
+            spelled[new] = None if value == "" else value
+    return spelled
