@@ -533,12 +533,14 @@ local function leave(keys, args)
   return redis.call('HDEL', keys[1] .. 'beats', args[1])
 end
 
--- bury: drains died; what they held is doubtful and becomes takeable again. ARGV: drains.
+-- bury: drains died; what they held is doubtful and becomes takeable again. ARGV: 1 if it counts as a death of the boxes
+-- they held (0: something else died), drains.
 -- Returns how many boxes were freed, how many of them are now held as poison.
 local function bury(keys, args)
   local P = keys[1]
   local dead = {}
-  for _, drain in ipairs(args) do
+  for i = 2, #args do
+    local drain = args[i]
     dead[drain] = true
     redis.call('DEL', P .. 'take:' .. drain)
     redis.call('HDEL', P .. 'beats', drain)
@@ -555,7 +557,7 @@ local function bury(keys, args)
           local s, attempt, doubt, deaths, _, handed = parse(head)
           if s == 'l' then
             freed = freed + 1
-            deaths = deaths + 1
+            deaths = deaths + tonumber(args[1])
             doubt = math.max(doubt, handed)
             if deaths >= MAX_DEATHS then
               poison = poison + 1
@@ -684,6 +686,12 @@ local function expire(keys, args)
   return #old
 end
 
+-- note: one more line in the ledger. ARGV: day, event, line.
+local function note_line(keys, args)
+  note(keys[1], args[1], args[2], args[3])
+  return 1
+end
+
 local function register(name, callback, flags)
   redis.register_function { function_name = '@LIBRARY@_' .. name, callback = callback, flags = flags }
 end
@@ -701,3 +709,4 @@ register('unhold', unhold, { 'allow-oom' })
 register('pace', pace, { 'allow-oom' })
 register('pause', pause, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
+register('note', note_line, { 'allow-oom' })

@@ -190,8 +190,8 @@ def client(url: str, *, timeout: float | None = CALL_TIMEOUT) -> redis.asyncio.R
     )
 
 
-def _library() -> tuple[str, str]:
-    text = resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
+def _library(text: str = "") -> tuple[str, str]:
+    text = text or resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
     # The name carries the text: two versions live side by side during a rolling upgrade.
     name = "relais_" + hashlib.sha256(text.encode()).hexdigest()[:12]
     return name, text.replace("@LIBRARY@", name)
@@ -200,24 +200,32 @@ def _library() -> tuple[str, str]:
 class Mailroom:
     """The mailroom of one store. Make it with `open`, close it with `close`, or use `async with`."""
 
-    def __init__(self, store: redis.asyncio.Redis, *, hash_key: bytes = b"", prefix: str = PREFIX) -> None:
+    def __init__(
+        self, store: redis.asyncio.Redis, *, hash_key: bytes = b"", prefix: str = PREFIX, text: str = ""
+    ) -> None:
         #: The client; retries must be off.
         self.store = store
         self.prefix = prefix
-        self._library, self._text = _library()
+        # `text`: other Lua than this version's, as a rolling upgrade brings it.
+        self._library, self._text = _library(text)
         self._names = {
             name: f"{self._library}_{name}"
             for name in (
                 *("put", "quarantine", "take", "settle", "beat", "leave", "bury", "strays"),
-                *("unhold", "pace", "pause", "expire"),
+                *("unhold", "pace", "pause", "expire", "note"),
             )
         }
         self._hasher = Hasher(hash_key) if hash_key else None
 
     @classmethod
+    def connect(cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT) -> "Mailroom":
+        """Return a mailroom that is not prepared yet: `prepare` needs the store, this does not."""
+        return cls(client(url, timeout=timeout), hash_key=hash_key)
+
+    @classmethod
     async def open(cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT) -> "Mailroom":
         """Connect, load the functions, agree on schema and hash key. Raises Unavailable, Damaged."""
-        room = cls(client(url, timeout=timeout), hash_key=hash_key)
+        room = cls.connect(url, hash_key=hash_key, timeout=timeout)
         try:
             await room.prepare()
         except BaseException:
@@ -427,7 +435,30 @@ class Mailroom:
         except redis.exceptions.RedisError as exc:
             raise _unavailable(exc) from exc
 
+    async def recall(self, key: str) -> str | None:
+        """Return what a destination remembered under a key (`m:…`), None if nothing."""
+        value = await self._read(self.store.get(key))
+        return None if value is None else value.decode()
+
+    async def remember(self, key: str, value: str, seconds: int) -> None:
+        """Let a destination remember a value; an empty one forgets."""
+        await self._read(self.store.set(key, value, ex=seconds) if value else self.store.delete(key))
+
+    async def first(self, what: str, seconds: int) -> bool:
+        """Tell whether this is the first time in so many seconds that somebody asks about `what`."""
+        return bool(await self._read(self.store.set(self.key(f"m:once:{self.hash(what)}"), "1", nx=True, ex=seconds)))
+
+    async def hear(self, pool: str, seconds: float) -> bool:
+        """Wait for the bell of a pool, at most so many seconds, on a connection of its own. True: it rang."""
+        return await self._read(self.store.blpop([self.key(f"bell:{pool}")], timeout=seconds)) is not None
+
     # -- what the sweep uses
+
+    async def note_once(self, delivery: str, line: str) -> None:
+        """Write into the ledger that `only_once` did not let a delivery come into being."""
+        event = delivery.partition(".")[0]
+        today = datetime.now(UTC).date().isoformat()
+        await self._call("note", today, event, line)
 
     async def beats(self) -> dict[str, tuple[str, int]]:
         """Return drain -> (pool, counter)."""
@@ -438,9 +469,12 @@ class Mailroom:
             out[drain.decode()] = (pool, int(counter))
         return out
 
-    async def bury(self, drains: Sequence[str]) -> tuple[int, int]:
-        """Declare drains dead. Returns how many boxes were freed, how many are held as poison."""
-        freed, poison = await self._call("bury", *drains)
+    async def bury(self, drains: Sequence[str], *, counted: bool = True) -> tuple[int, int]:
+        """Declare drains dead. Returns how many boxes were freed, how many are held as poison.
+
+        `counted`: False where something else died (the store), so that no box comes under suspicion for it.
+        """
+        freed, poison = await self._call("bury", 1 if counted else 0, *drains)
         return freed, poison
 
     async def expire(self, age: int = 30 * 86_400_000) -> int:
@@ -450,6 +484,23 @@ class Mailroom:
     async def unhold(self, room: str, box: str, pool: str = "default") -> bool:
         """Let a held box go on."""
         return bool(await self._call("unhold", room, box, pool))
+
+    async def keep_book(self, version: str, files: Mapping[str, str]) -> None:
+        """Keep the files of a book under its version, and say that it is in force."""
+        pipe = self.store.pipeline(transaction=False)
+        pipe.hsetnx(self.key("books"), version, _json(files))
+        pipe.set(self.key("book"), version)
+        await self._read(pipe.execute())
+
+    async def kept_book(self, version: str = "") -> dict[str, str] | None:
+        """Return the files of a book that was in force once; without a version, of the one in force."""
+        if not version:
+            current = await self._read(self.store.get(self.key("book")))
+            if current is None:
+                return None
+            version = current.decode()
+        found = await self._read(self.store.hget(self.key("books"), version))
+        return None if found is None else cast("dict[str, str]", json.loads(found))
 
     # -- what people ask
 

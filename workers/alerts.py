@@ -1,0 +1,59 @@
+"""Tells somebody: a held key, a paused destination, a bad book, a quarantined event.
+
+Takes a short stable code and a sentence without values; posts JSON to the address of `alerts:`, at most once an hour
+for the same thing, and logs it always. Never blocks or fails a delivery.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from workers.http import Http
+from workers.mailroom import Mailroom, Unavailable
+from workers.outcome import Failed
+
+log = logging.getLogger("relais.alerts")
+
+#: Seconds for which the same alert is not told again.
+QUIET = 3600
+#: Seconds that the listener may take.
+TIMEOUT = 5.0
+
+
+class Alerts:
+    """Where alerts go; silent (but for the log) without an address."""
+
+    def __init__(self, http: Http, mailroom: Mailroom) -> None:
+        # The address is the operator's own: a chat or monitoring server may well stand in the same network.
+        self._http = http.bound(timeout=TIMEOUT, allow_private=True)
+        self._mailroom = mailroom
+        self._address = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def aim(self, address: str) -> None:
+        """Set where alerts are posted to."""
+        self._address = address
+
+    def tell(self, code: str, text: str, **about: str) -> None:
+        """Tell somebody, in the background. `about` names the source, destination or room concerned."""
+        log.warning("alert code=%s %s text=%s", code, " ".join(f"{k}={v}" for k, v in about.items()), text)
+        if self._address:
+            task = asyncio.get_running_loop().create_task(self._post(code, text, about))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _post(self, code: str, text: str, about: dict[str, str]) -> None:
+        try:
+            if not await self._mailroom.first("|".join((code, *about.values())), QUIET):
+                return
+            body: dict[str, Any] = {"alert": code, "text": text, **about}
+            answer = await self._http.exchange().request("POST", self._address, json=body)
+            if not answer.ok:
+                log.warning("alert.refused code=%s status=%d", code, answer.status)
+        except (Unavailable, Failed) as exc:
+            log.warning("alert.not_told code=%s why=%s", code, exc)
+
+    async def close(self) -> None:
+        """Let alerts under way finish."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=TIMEOUT)

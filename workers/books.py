@@ -1,0 +1,78 @@
+"""The book that the workers act by: loaded, watched, swapped whole, and kept by its version.
+
+Comes in: the book's folder. Goes out: the compiled book in force, and older ones by version for deliveries that were
+made under them. A bad book is reported and changes nothing.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from rules import loader
+from rules.book import Book
+from rules.catalogue import Catalogue
+from rules.errors import BookRefused
+from workers.mailroom import Mailroom
+
+log = logging.getLogger("relais.books")
+
+#: Seconds between two looks at the folder: a change counts within two.
+LOOK_EVERY = 1.0
+
+
+class Books:
+    """The book in force and its predecessors."""
+
+    def __init__(self, folder: Path, catalogue: Catalogue, mailroom: Mailroom) -> None:
+        self._folder = folder
+        self._catalogue = catalogue
+        self._mailroom = mailroom
+        self._seen: tuple[tuple[str, int, int], ...] = ()
+        self._old: dict[str, Book] = {}
+        self.current: Book | None = None
+        #: What is wrong with the files on disk, while an older book stays in force.
+        self.problems: tuple[str, ...] = ()
+
+    async def look(self) -> bool:
+        """Load the book if its files changed. Returns True when another book is in force now."""
+        seen = loader.changed(self._folder)
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        try:
+            book = await asyncio.to_thread(loader.load, self._folder, self._catalogue)
+        except BookRefused as exc:
+            self.problems = tuple(str(problem) for problem in exc.problems)
+            log.error("book.refused stays=%s problems=%s", self.version, " | ".join(self.problems))
+            return False
+        self.problems = ()
+        if self.current is not None and book.version == self.current.version:
+            return False
+        await self._keep(book)
+        if self.current is not None:
+            self._old[self.current.version] = self.current
+        self.current = book
+        log.info("book.in_force version=%s rules=%d", book.version, len(book.rules))
+        return True
+
+    @property
+    def version(self) -> str:
+        """The version in force, `none` before the first."""
+        return self.current.version if self.current is not None else "none"
+
+    async def _keep(self, book: Book) -> None:
+        await self._mailroom.keep_book(book.version, dict(book.files))
+
+    async def by_version(self, version: str) -> Book | None:
+        """Return a book that was in force once; None if nobody kept it or this program cannot read it any more."""
+        if self.current is not None and self.current.version == version:
+            return self.current
+        if version not in self._old:
+            files = await self._mailroom.kept_book(version)
+            if files is None:
+                return None
+            checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue)
+            if checked.book is None:
+                return None
+            self._old[version] = checked.book
+        return self._old[version]

@@ -1,0 +1,80 @@
+"""A delivery: one action of one event, as it waits in a destination's room.
+
+Self-contained: carrying it out, also again after days, needs neither the book nor a look-up. Only `next:` does.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One thing to do at one destination. Its arguments are personal data."""
+
+    id: str
+    event: str
+    #: The event's page of the ledger, `2026-11-21`.
+    day: str
+    destination: str
+    action: str
+    rule: str
+    #: The action's place in the rule (see `rules.action.Action.path`).
+    path: tuple[int, ...]
+    #: Version of the book that made it.
+    book: str
+    arguments: Mapping[str, Any]
+    #: Hash of the object it writes: the name of its box.
+    box: str
+    once_by: str | None = None
+    #: Milliseconds that the event's payload outlives its settling.
+    retain: int = 0
+    #: Look-up results by name, kept only where `next:` may want them; None: nothing follows.
+    results: Mapping[str, Any] | None = None
+    in_order: bool = False
+
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        record: dict[str, Any] = {
+            "id": self.id,
+            "event": self.event,
+            "day": self.day,
+            "to": self.destination,
+            "action": self.action,
+            "rule": self.rule,
+            "path": self.path,
+            "book": self.book,
+            "box": self.box,
+            "args": self.arguments,
+        }
+        if self.once_by is not None:
+            record["once"] = self.once_by
+        if self.retain:
+            record["retain"] = self.retain
+        if self.results is not None:
+            record["results"] = self.results
+        if self.in_order:
+            record["in_order"] = True
+        return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode(record: bytes) -> Delivery:
+    """Return the delivery of a record."""
+    r = json.loads(record)
+    return Delivery(
+        r["id"],
+        r["event"],
+        r["day"],
+        r["to"],
+        r["action"],
+        r["rule"],
+        tuple(r["path"]),
+        r["book"],
+        r["args"],
+        r["box"],
+        r.get("once"),
+        r.get("retain", 0),
+        r.get("results"),
+        r.get("in_order", False),
+    )

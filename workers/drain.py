@@ -1,0 +1,876 @@
+"""A drain: a licence to work. Routes what is in the inbox, delivers what is in the destinations' rooms, until it ends.
+
+Comes in: an Office. Goes out: a Summary. One asyncio loop; a slow destination occupies connections, never the drain.
+Holds no state that a crash could lose: what it leased, the store knows.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from rules import event as events
+from rules.action import Action, Skipped
+from rules.book import Book, Matching, Rule
+from rules.errors import RulesError, ValueFailed
+from rules.event import Event, EventDamaged
+from workers import delivery as deliveries
+from workers import retry
+from workers.delivery import Delivery
+from workers.destinations import adapter
+from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Unavailable, Want
+from workers.office import Office
+from workers.outcome import Done, Failed
+from workers.settings import LONGEST_REQUEST
+
+log = logging.getLogger("relais.drain")
+
+#: Seconds between two beats.
+BEAT = 1.0
+#: Boxes of the inbox in one take, and events of each: about what is routed in 10 ms.
+INBOX_BOXES, INBOX_ITEMS = 128, 16
+#: Deliveries of one box in one take; they leave one after the other.
+BOX_ITEMS = 16
+#: Boxes of one destination in one take.
+ROOM_BOXES = 500
+#: Boxes whose drain died once that are taken together: poison is then found among few.
+SUSPECTS = 32
+#: Settlements in one call: some ms of the store's time.
+SETTLE_BATCH = 400
+#: Seconds that the bell is listened to in one go; shorter than the client's time-out.
+LISTEN = 3.0
+#: Seconds before the store is asked again after it was away.
+AWAY = 0.5
+#: Rules that did not match, as far as the ledger names them.
+MISSES_TOLD = 20
+
+
+@dataclass
+class Summary:
+    """What a drain did; its RQ job's result."""
+
+    routed: int = 0
+    delivered: int = 0
+    retried: int = 0
+    dead: int = 0
+    held: int = 0
+
+
+@dataclass(slots=True)
+class _Look:
+    """What look-ups for a rule brought, or why there is nothing."""
+
+    results: Mapping[str, Any]
+    failed: Failed | None = None
+    destination: str = ""
+    name: str = ""
+    error: str = ""
+
+
+class Drain:
+    """One run of a drain job."""
+
+    def __init__(self, office: Office, name: str, *, budget: float) -> None:
+        self.office = office
+        self.mailroom = office.mailroom
+        self.name = name
+        self.pool = office.settings.pool
+        self.summary = Summary()
+        self._deadline = time.monotonic() + budget
+        self._tasks: dict[asyncio.Task[None], Lease] = {}
+        self._leases: dict[int, Lease] = {}
+        self._fresh: dict[str, Delivery] = {}
+        self._outbox: list[Settlement] = []
+        self._wake = asyncio.Event()
+        self._to_settle = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._beat_at = time.monotonic()
+        self._buried = False
+        self._suspects = 0
+        self._in_suspects = False
+        self._unsure = False
+        self._turn = 0
+        self._parent = os.getppid()
+
+    # -- the loop
+
+    async def run(self) -> Summary:
+        """Work until the budget is used, the worker is asked to stop, or somebody else took over."""
+        await self.mailroom.prepare()
+        await self.mailroom.beat(self.name, self.pool, register=True)
+        self._beat_at = time.monotonic()
+        helpers = [
+            asyncio.create_task(coroutine)
+            for coroutine in (self._beat(), self._settle(), self._listen(), self._watch_stop())
+        ]
+        try:
+            while not self._over():
+                try:
+                    await self.office.look()
+                    busy, wait = await self._take()
+                except Unavailable as exc:
+                    log.warning("drain.store_away why=%s", exc)
+                    self._unsure = True
+                    busy, wait = False, AWAY
+                if not busy:
+                    await self._rest(wait)
+            await self._wind_down()
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+        return self.summary
+
+    def _over(self) -> bool:
+        return self.office.stopping.is_set() or self._buried or time.monotonic() >= self._deadline
+
+    async def _rest(self, wait: float | None) -> None:
+        """Sleep until the bell, an answer, the time that `take` named, or the next look at the book."""
+        seconds = min(1.0, wait if wait is not None else 1.0, max(0.0, self._deadline - time.monotonic()))
+        self._idle.set()
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            pass
+        finally:
+            self._idle.clear()
+            self._wake.clear()
+
+    async def _watch_stop(self) -> None:
+        await self.office.stopping.wait()
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        """Hear the bell while there is nothing to do."""
+        while True:
+            await self._idle.wait()
+            try:
+                if await self.mailroom.hear(self.pool, LISTEN):
+                    self._wake.set()
+            except Unavailable:
+                await asyncio.sleep(AWAY)
+
+    async def _beat(self) -> None:
+        """Say once a second that this drain lives; notice when it was declared dead, or its parent died."""
+        while True:
+            await asyncio.sleep(BEAT)
+            if os.getppid() != self._parent:
+                self.office.stop()
+            asked = time.monotonic()
+            try:
+                if not await self.mailroom.beat(self.name, self.pool):
+                    log.error("drain.buried name=%s: another process took over what it held", self.name)
+                    self._buried = True
+                    self._wake.set()
+                    return
+                self._beat_at = asked
+            except Unavailable:
+                continue
+
+    def _lease_is_good(self) -> bool:
+        """Whether a request sent now ends before anybody could think that this drain is dead."""
+        left = self.office.settings.dead_after - (time.monotonic() - self._beat_at)
+        return not self._buried and left > LONGEST_REQUEST + BEAT
+
+    # -- taking
+
+    async def _take(self) -> tuple[bool, float | None]:
+        """Take and dispatch. Returns whether anything was taken, and the seconds after which something may be."""
+        if self._unsure and not self._outbox:
+            freed = await self.mailroom.strays(self.name, list(self._leases.values()))
+            self._unsure = False
+            if freed:
+                log.info("drain.strays_returned n=%d", freed)
+        if not self._leases:
+            self._in_suspects = False
+        elif self._suspects or self._in_suspects:
+            return False, None  # Whoever is under suspicion travels with nobody else.
+        free = self.office.settings.in_flight - len(self._leases)
+        rooms = self.office.rooms()
+        if free <= 0 or not rooms or not self._lease_is_good():
+            return False, 0.05 if rooms and free > 0 else None
+        self._turn += 1
+        turn = self._turn % len(rooms)
+        wants = [
+            Want(room, min(free, INBOX_BOXES), INBOX_ITEMS)
+            if room == INBOX
+            else Want(room, min(free, ROOM_BOXES), BOX_ITEMS)
+            for room in rooms[turn:] + rooms[:turn]
+        ]
+        request = secrets.token_hex(8)
+        suspects = SUSPECTS if self._suspects else 0
+        taken = await self.mailroom.take(self.name, request, wants, suspects=suspects)
+        self._suspects = taken.suspects
+        self._in_suspects = bool(suspects and taken.leases)
+        for n, lease in enumerate(taken.leases):
+            self._dispatch(lease)
+            if n % 32 == 31:
+                await asyncio.sleep(0)
+        return bool(taken.leases), None if taken.wait is None else taken.wait / 1000
+
+    def _dispatch(self, lease: Lease) -> None:
+        self._leases[id(lease)] = lease
+        if lease.room == INBOX:
+            self._route(lease)
+        else:
+            self._start(self._deliver(lease), lease)
+
+    def _start(self, coroutine: Any, lease: Lease) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks[task] = lease
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and task.exception() is not None:
+            # Nothing may fall through: the box would be leased for ever. A crash is honest, the sweep knows what to do.
+            log.critical("drain.bug", exc_info=task.exception())
+            self._buried = True
+            self._wake.set()
+
+    # -- routing
+
+    def _route(self, lease: Lease) -> None:
+        """Route events of one order key; as soon as one needs a look-up, go on in a task of its own."""
+        book = self.office.books.current
+        if book is None:
+            raise RuntimeError("routing without a book")
+        for n in range(len(lease.items)):
+            if not self._route_now(lease, n, book):
+                self._start(self._route_on(lease, n, book), lease)
+                return
+
+    def _route_now(self, lease: Lease, n: int, book: Book) -> bool:
+        """Route one event if that needs no look-up."""
+        event, matching = self._match(lease, n, book)
+        if event is None or matching is None:
+            return True
+        if any(rule.look_ups for rule in matching.fired):
+            return False
+        self._plan(lease, n, book, event, matching, {})
+        return True
+
+    async def _route_on(self, lease: Lease, start: int, book: Book) -> None:
+        """Route the rest of a lease, looking up what the rules ask for. The person waits for it, nobody else does."""
+        n = start
+        try:
+            for n in range(start, len(lease.items)):
+                event, matching = self._match(lease, n, book)
+                if event is None or matching is None:
+                    continue
+                if not self._lease_is_good():
+                    self._give_back(lease, n, sent=False)
+                    return
+                found: dict[str, _Look] = {}
+                cache: dict[str, Any] = {}
+                for rule in matching.fired:
+                    if rule.look_ups:
+                        found[rule.name] = await self._look_up(rule, event, cache)
+                waiting = next(
+                    (look for look in found.values() if look.failed and look.failed.failure != "permanent"), None
+                )
+                if waiting is not None and self._wait_for_look_up(lease, n, event, waiting):
+                    return
+                self._plan(lease, n, book, event, matching, found)
+        except asyncio.CancelledError:
+            self._give_back(lease, n, sent=False)
+            raise
+
+    def _match(self, lease: Lease, n: int, book: Book) -> tuple[Event | None, Matching | None]:
+        item, record = lease.items[n]
+        last = n == len(lease.items) - 1
+        try:
+            event = events.decode(record, self.office.read)
+            return event, book.match(event)
+        except (EventDamaged, RulesError, ValidationError) as exc:
+            # A body that its reader does not understand any more: kept as a dead letter, the key goes on.
+            head = _head(record)
+            why = "the event's record cannot be read" if isinstance(exc, EventDamaged) else str(exc)
+            line = {
+                "t": "failed",
+                "at": _now(),
+                "source": head.get("source", ""),
+                "type": head.get("type", ""),
+                "received": head.get("at", ""),
+                "book": book.version,
+                "code": "unreadable_event",
+                "why": why,
+            }
+            self.summary.dead += 1
+            self._settle_soon(
+                Settlement(
+                    lease,
+                    item,
+                    "dead",
+                    item,
+                    head.get("at", _now())[:10],
+                    line=_json(line),
+                    counter=f"dead|{INBOX}|route|unreadable_event",
+                    argument=_json({"room": INBOX, "event": item, "code": "unreadable_event", "why": why}),
+                    last=last,
+                )
+            )
+            return None, None
+
+    async def _look_up(self, rule: Rule, event: Event, cache: dict[str, Any]) -> _Look:
+        results: dict[str, Any] = {}
+        for look_up in rule.look_ups:
+            try:
+                asked = look_up.request(event, results)
+            except ValueFailed as exc:
+                return _Look(results, None, look_up.destination_for(event), look_up.name, str(exc))
+            key = _json([asked.destination, asked.name, asked.arguments])
+            if key not in cache:
+                try:
+                    done = await self._carry_out(
+                        asked.destination, asked.name, asked.arguments, adapter.Delivery(f"{event.id}.look_up")
+                    )
+                except Failed as failed:
+                    return _Look(results, failed, asked.destination, look_up.name)
+                cache[key] = dict(done.result)
+            results[look_up.name] = cache[key]
+        return _Look(results)
+
+    def _wait_for_look_up(self, lease: Lease, n: int, event: Event, look: _Look) -> bool:
+        """The vendor's API did not answer: the event waits, and its order key with it. False: it waited long enough."""
+        failed = look.failed
+        if failed is None:
+            return False
+        attempt = (lease.attempt if n == 0 else 0) + 1
+        decision = retry.decide(Failed(*_as_transient(failed), wait=failed.wait), attempt)
+        if isinstance(decision, retry.Dead | retry.Hold):
+            look.error = f"{failed.code}_too_often"
+            look.failed = None
+            return False
+        if failed.failure == "credential":
+            self.office.alerts.tell(
+                "look_up_refused", f"{look.destination} refuses our key ({failed.code})", destination=look.destination
+            )
+        seconds = decision.seconds
+        counted = isinstance(decision, retry.Wait) and decision.counted
+        self.summary.retried += 1
+        self._settle_soon(
+            Settlement(
+                lease,
+                lease.items[n][0],
+                "wait",
+                event.id,
+                event.received_at[:10],
+                line="",
+                counter=f"look_up|{look.destination}|{look.name}|{failed.failure}",
+                argument=str(int(seconds * 1000)),
+                attempt=attempt if counted else attempt - 1,
+                last=True,
+            )
+        )
+        return True
+
+    def _plan(
+        self, lease: Lease, n: int, book: Book, event: Event, matching: Matching, found: Mapping[str, _Look]
+    ) -> None:
+        """Turn the rules that fired into deliveries and settle the event, in one step."""
+        new: list[NewDelivery] = []
+        made: list[tuple[str, str, str, str]] = []
+        skipped: list[tuple[str, str, str, str, str]] = []
+        for rule in matching.fired:
+            look = found.get(rule.name)
+            try:
+                if look is not None and look.failed is not None:
+                    raise ValueFailed(look.name, f"the look-up was refused ({look.failed.code})")
+                if look is not None and look.error:
+                    raise ValueFailed(look.name, look.error)
+                results = look.results if look is not None else {}
+                self._add(rule.actions(event, results), event.id, event, book, results, new, made, skipped)
+            except RulesError as exc:
+                self._born_dead(rule, exc, event, book, new, made)
+        line = {
+            "t": "routed",
+            "at": _now(),
+            "source": event.source,
+            "type": event.type,
+            "received": event.received_at,
+            "book": book.version,
+            "fired": [rule.name for rule in matching.fired],
+            "missed": [(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]],
+            "made": made,
+        }
+        if skipped:
+            line["skipped"] = skipped
+        text = _json(line)
+        for delivery in new:
+            if delivery.dead:
+                code = json.loads(delivery.dead)["code"]
+                text += "\n" + _json({"t": "attempt", "d": delivery.id, "at": _now(), "then": "dead", "code": code})
+        ended = "matched" if matching.fired else "unmatched"
+        self.summary.routed += 1
+        self._settle_soon(
+            Settlement(
+                lease,
+                lease.items[n][0],
+                "done",
+                event.id,
+                event.received_at[:10],
+                line=text,
+                counter=f"routed|{event.source}|{event.type}|{ended}",
+                last=n == len(lease.items) - 1,
+                retain=event.retain,
+                new=new,
+            )
+        )
+
+    def _add(
+        self,
+        actions: Iterable[Action | Skipped],
+        parent: str,
+        event: Event,
+        book: Book,
+        results: Mapping[str, Any],
+        new: list[NewDelivery],
+        made: list[tuple[str, str, str, str]],
+        skipped: list[tuple[str, str, str, str, str]],
+    ) -> None:
+        """Append what rules ask for: deliveries, and what they did not ask for and why."""
+        served = self.office.carriers
+        free = self.office.settings.in_flight - len(self._leases) - len(new) > 0 and not self._in_suspects
+        for action in actions:
+            if isinstance(action, Skipped):
+                skipped.append((action.destination, action.name, action.rule, action.code, action.why))
+                continue
+            options = action.options
+            delivery = Delivery(
+                f"{parent}.{len(new)}",
+                event.id,
+                event.received_at[:10],
+                action.destination,
+                action.name,
+                action.rule,
+                action.path,
+                book.version,
+                action.arguments,
+                self.mailroom.hash(action.writes),
+                action.once_by,
+                event.retain,
+                results if action.has_next else None,
+                options.in_order,
+            )
+            kind = self.office.kind(action.destination, action.name)
+            once = options.only_once
+            coalesce = bool(options.coalesce) and not (kind is not None and kind.keep_always)
+            self._fresh[delivery.id] = delivery
+            new.append(
+                NewDelivery(
+                    delivery.id,
+                    action.destination,
+                    delivery.box,
+                    delivery.encode(),
+                    lease=free
+                    and action.destination in served
+                    and self.office.pool_of(action.destination) == self.pool,
+                    once_key=self.mailroom.hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
+                    once_ms=once.within if once else 0,
+                    coalesce_key=self.mailroom.hash(f"{action.name}|{action.writes}") if coalesce else "",
+                    delay=max(options.delay, options.coalesce if coalesce else 0),
+                )
+            )
+            made.append((delivery.id, action.destination, action.name, action.rule))
+
+    def _born_dead(
+        self,
+        rule: Rule,
+        exc: RulesError,
+        event: Event,
+        book: Book,
+        new: list[NewDelivery],
+        made: list[tuple[str, str, str, str]],
+    ) -> None:
+        """A rule that cannot be carried out for this event: a dead letter of its own, the other rules go on."""
+        code = "value_failed" if isinstance(exc, ValueFailed) else "rule_failed"
+        target = next(iter(rule.steps()), None)
+        destination = target.written.partition(".")[0] if target is not None else ""
+        action = target.written.partition(".")[2] if target is not None else ""
+        delivery = Delivery(
+            f"{event.id}.{len(new)}",
+            event.id,
+            event.received_at[:10],
+            destination,
+            action,
+            rule.name,
+            (),
+            book.version,
+            {},
+            "",
+        )
+        about = {"room": destination, "event": event.id, "rule": rule.name, "code": code, "why": str(exc)}
+        log.error("rule.failed event_id=%s rule=%s why=%s", event.id, rule.name, exc)
+        new.append(NewDelivery(delivery.id, destination, "", delivery.encode(), dead=_json(about)))
+        made.append((delivery.id, destination, action, rule.name))
+        self.summary.dead += 1
+
+    # -- delivering
+
+    async def _carry_out(
+        self, destination: str, action: str, arguments: Mapping[str, Any], about: adapter.Delivery
+    ) -> Done:
+        """Carry out an action or look-up. Raises Failed, whatever happens."""
+        carrier = self.office.carriers.get(destination)
+        kind = self.office.kind(destination, action)
+        if carrier is None or kind is None:
+            why = self.office.unusable.get(destination, "the book has no such destination or action any more")
+            raise Failed("transient", "no_destination", hint=why)
+        try:
+            model = kind.arguments.model_validate(arguments)
+        except ValidationError as exc:
+            where = ".".join(str(part) for part in exc.errors()[0]["loc"])
+            raise Failed(
+                "permanent", "bad_arguments", hint=f"the action does not take what the rule gave at {where}"
+            ) from None
+        try:
+            return await carrier.deliver(action, model, about)
+        except Failed:
+            raise
+        except Exception as exc:  # An adapter's bug must not stop the others; it is a failure like any other.
+            log.exception("destination.bug destination=%s action=%s", destination, action)
+            failure = "ambiguous" if kind.creates else "transient"
+            raise Failed(failure, "bug", hint=exc.__class__.__name__) from exc  # type: ignore[arg-type]
+
+    async def _deliver(self, lease: Lease) -> None:
+        """Deliver the items of one box, one after the other."""
+        n = 0
+        sent = False
+        try:
+            for n, (item, record) in enumerate(lease.items):
+                sent = False
+                delivery = self._fresh.pop(item, None) or deliveries.decode(record)
+                if not self._lease_is_good():
+                    self._give_back(lease, n, sent=False)
+                    return
+                doubtful = n < lease.doubt
+                attempt = (lease.attempt if n == 0 else 0) + 1
+                started = time.monotonic()
+                about = adapter.Delivery(delivery.id, delivery.once_by, doubtful, attempt)
+                sent = True
+                try:
+                    if delivery.in_order and await self._dropped(delivery):
+                        raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
+                    done = await self._carry_out(delivery.destination, delivery.action, delivery.arguments, about)
+                except Failed as failed:
+                    if not await self._failed(lease, n, delivery, failed, attempt, started):
+                        return
+                else:
+                    await self._done(lease, n, delivery, done, attempt, started)
+        except asyncio.CancelledError:
+            self._give_back(lease, n, sent=sent)
+            raise
+
+    async def _dropped(self, delivery: Delivery) -> bool:
+        try:
+            return await self.mailroom.recall(self._drop_key(delivery)) is not None
+        except Unavailable as exc:
+            raise Failed("transient", "store_away") from exc
+
+    def _drop_key(self, delivery: Delivery) -> str:
+        return self.mailroom.key(f"m:in_order:{delivery.event}:{delivery.destination}")
+
+    async def _done(self, lease: Lease, n: int, delivery: Delivery, done: Done, attempt: int, started: float) -> None:
+        line = self._attempt_line(delivery, attempt, "done", done.note, done.status, started, "done")
+        new: list[NewDelivery] = []
+        if delivery.results is not None:
+            line += await self._next(delivery, done, new)
+        self.summary.delivered += 1
+        self._settle_soon(
+            Settlement(
+                lease,
+                delivery.id,
+                "done",
+                delivery.event,
+                delivery.day,
+                line=line,
+                counter=f"attempt|{delivery.destination}|{delivery.action}|done",
+                last=n == len(lease.items) - 1,
+                retain=delivery.retain,
+                new=new,
+            )
+        )
+
+    async def _next(self, delivery: Delivery, done: Done, new: list[NewDelivery]) -> str:
+        """Append what `next:` asks for after success, by the book that made the delivery. Returns its ledger lines."""
+        made: list[tuple[str, str, str, str]] = []
+        skipped: list[tuple[str, str, str, str, str]] = []
+        for wait in (0.0, AWAY, AWAY, AWAY, AWAY):
+            await asyncio.sleep(wait)
+            try:
+                record = await self.mailroom.record(delivery.event)
+                book = await self.office.books.by_version(delivery.book)
+                break
+            except Unavailable:
+                continue
+        else:
+            record, book = None, None
+        if record is None or book is None:
+            return "\n" + _json({"t": "next", "d": delivery.id, "at": _now(), "why": "event or book are gone"})
+        rule = next((rule for rule in book.rules if rule.name == delivery.rule), None)
+        if rule is not None:
+            event = events.decode(record, self.office.read)
+            results = delivery.results or {}
+            try:
+                actions = rule.next_actions(event, results, delivery.path, done.result)
+                self._add(actions, delivery.id, event, book, results, new, made, skipped)
+            except RulesError as exc:
+                self._born_dead_next(delivery, exc, new, made)
+        line = {"t": "next", "d": delivery.id, "at": _now(), "made": made, "skipped": skipped}
+        text = "\n" + _json(line)
+        for born in new:
+            if born.dead:
+                text += "\n" + _json(
+                    {"t": "attempt", "d": born.id, "at": _now(), "then": "dead", "code": "value_failed"}
+                )
+        return text
+
+    def _born_dead_next(
+        self, parent: Delivery, exc: RulesError, new: list[NewDelivery], made: list[tuple[str, str, str, str]]
+    ) -> None:
+        del new[:], made[:]
+        name = f"{parent.id}.0"
+        about = {
+            "room": parent.destination,
+            "event": parent.event,
+            "rule": parent.rule,
+            "code": "value_failed",
+            "why": f"next: {exc}",
+        }
+        log.error("rule.failed event_id=%s rule=%s why=%s", parent.event, parent.rule, exc)
+        record = Delivery(
+            name, parent.event, parent.day, parent.destination, "next", parent.rule, parent.path, parent.book, {}, ""
+        )
+        new.append(NewDelivery(name, parent.destination, "", record.encode(), dead=_json(about)))
+        made.append((name, parent.destination, "next", parent.rule))
+
+    async def _failed(
+        self, lease: Lease, n: int, delivery: Delivery, failed: Failed, attempt: int, started: float
+    ) -> bool:
+        """Settle a failed attempt. Returns True when the box goes on with its next item."""
+        destination = (
+            self.office.books.current.destinations.get(delivery.destination) if self.office.books.current else None
+        )
+        lag = float(getattr(destination.options, "find_lag", 0.0) or 0.0) if destination is not None else 0.0
+        decision = retry.decide(failed, attempt, find_lag=lag)
+        doubt = max(0, lease.doubt - n)
+        counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}"
+        settlement = Settlement(
+            lease, delivery.id, "", delivery.event, delivery.day, counter=counter, retain=delivery.retain
+        )
+        goes_on = False
+        match decision:
+            case retry.Wait():
+                settlement.verdict = "wait"
+                settlement.argument = str(int(decision.seconds * 1000))
+                settlement.attempt = attempt if decision.counted else attempt - 1
+                settlement.doubt = max(doubt, 1 if decision.doubtful else 0)
+                self.summary.retried += 1
+            case retry.Pause():
+                await self.office.pause(delivery.destination, decision.reason)
+                settlement.verdict = "wait"
+                settlement.argument = str(int(decision.seconds * 1000))
+                settlement.attempt = attempt - 1
+                settlement.doubt = doubt
+            case retry.Hold():
+                settlement.verdict = "hold"
+                settlement.argument = _json(self._about(delivery, failed, decision.reason))
+                settlement.attempt = attempt
+                settlement.doubt = max(doubt, 1)
+                self.summary.held += 1
+                self.office.alerts.tell(
+                    "held_key",
+                    f"{delivery.destination}.{delivery.action}: {failed.code}",
+                    destination=delivery.destination,
+                )
+            case retry.Dead():
+                settlement.verdict = "dead"
+                settlement.argument = _json(self._about(delivery, failed, decision.reason))
+                settlement.last = n == len(lease.items) - 1
+                goes_on = not settlement.last
+                self.summary.dead += 1
+                if delivery.in_order:
+                    try:
+                        await self.mailroom.remember(self._drop_key(delivery), "1", 86_400)
+                    except Unavailable:
+                        log.warning("in_order.not_remembered event_id=%s", delivery.event)
+        code = getattr(decision, "reason", failed.code)
+        settlement.line = self._attempt_line(
+            delivery, attempt, failed.failure, code, failed.status, started, settlement.verdict
+        )
+        log.warning(
+            "delivery.attempted event_id=%s delivery_id=%s to=%s.%s attempt=%d outcome=%s code=%s status=%d "
+            "then=%s hint=%s",
+            delivery.event,
+            delivery.id,
+            delivery.destination,
+            delivery.action,
+            attempt,
+            failed.failure,
+            failed.code,
+            failed.status,
+            settlement.verdict,
+            failed.hint,
+        )
+        self._settle_soon(settlement)
+        return goes_on
+
+    def _about(self, delivery: Delivery, failed: Failed, reason: str) -> dict[str, Any]:
+        return {
+            "room": delivery.destination,
+            "box": delivery.box,
+            "event": delivery.event,
+            "delivery": delivery.id,
+            "action": delivery.action,
+            "rule": delivery.rule,
+            "code": reason,
+            "why": failed.hint,
+            "status": failed.status,
+            "at": int(time.time() * 1000),
+        }
+
+    def _attempt_line(
+        self, delivery: Delivery, attempt: int, outcome: str, code: str, status: int, started: float, then: str
+    ) -> str:
+        ms = int((time.monotonic() - started) * 1000)
+        line = {
+            "t": "attempt",
+            "d": delivery.id,
+            "at": _now(),
+            "n": attempt,
+            "outcome": outcome,
+            "code": code,
+            "status": status,
+            "ms": ms,
+            "then": then,
+        }
+        return _json(line)
+
+    # -- settling
+
+    def _give_back(self, lease: Lease, n: int, *, sent: bool) -> None:
+        """Return a box untouched from item `n` on. `sent`: that item may be on the wire, so it is doubtful."""
+        item, record = lease.items[n]
+        event, day = item.partition(".")[0], _head(record).get("at", _now())[:10]
+        doubt = max(0, lease.doubt - n, 1 if sent else 0)
+        attempt = lease.attempt if n == 0 else 0
+        self._settle_soon(Settlement(lease, item, "back", event, day, attempt=attempt, doubt=doubt))
+
+    def _settle_soon(self, settlement: Settlement) -> None:
+        self._outbox.append(settlement)
+        self._to_settle.set()
+
+    async def _settle(self) -> None:
+        """Write settlements as they come; while one call is under way the next ones gather."""
+        while True:
+            await self._to_settle.wait()
+            await self._flush()
+            if not self._outbox:
+                self._to_settle.clear()
+
+    async def _emptied(self) -> None:
+        while self._outbox:
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def _flush(self) -> None:
+        batch = self._outbox[:SETTLE_BATCH]
+        if not batch:
+            return
+        token = secrets.token_hex(8)
+        while True:
+            try:
+                settled = await self.mailroom.settle(self.name, token, batch, pool=self.pool)
+                break
+            except Unavailable as exc:
+                # Unknown whether it was written: the same call again is safe; what it may have leased is given back.
+                log.warning("drain.settle_unknown n=%d why=%s", len(batch), exc)
+                self._unsure = True
+                await asyncio.sleep(AWAY)
+                if self._buried:
+                    return
+        del self._outbox[: len(batch)]
+        for settlement, status in zip(batch, settled.statuses, strict=True):
+            if status == 0:
+                log.warning("drain.stale_lease room=%s item=%s", settlement.lease.room, settlement.item)
+            if settlement.last or settlement.verdict not in ("done", "dead"):
+                self._leases.pop(id(settlement.lease), None)
+            for new in settlement.new:
+                delivery = self._fresh.pop(new.id, None)
+                if new.id in settled.leased and delivery is not None:
+                    self._fresh[new.id] = delivery
+                    self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]))
+        if settled.once:
+            await self._note_once(settled.once)
+        self._wake.set()
+
+    async def _note_once(self, deliveries: set[str]) -> None:
+        for delivery in deliveries:
+            try:
+                await self.mailroom.note_once(delivery, _json({"t": "once", "d": delivery, "at": _now()}))
+            except Unavailable:
+                return
+
+    async def _wind_down(self) -> None:
+        """Finish or give back what is held, within the stated time, and leave."""
+        patience = self.office.settings.stop_seconds
+        if not self.office.stopping.is_set():
+            patience = LONGEST_REQUEST + patience
+        ends = time.monotonic() + patience
+        while (self._tasks or self._outbox) and not self._buried and time.monotonic() < ends:
+            if self.office.stopping.is_set():
+                ends = min(ends, time.monotonic() + self.office.settings.stop_seconds)
+            self._wake.clear()
+            pending: Sequence[asyncio.Task[None]] = list(self._tasks)
+            wake = asyncio.create_task(self._wake.wait())
+            await asyncio.wait([*pending, wake], timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+            wake.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=1)
+        if self._outbox and not self._buried:
+            await asyncio.wait([asyncio.create_task(self._emptied())], timeout=2)
+        if self._leases and not self._buried:
+            # What is still held goes back through the sweep, as from any drain that ended without a word.
+            log.warning("drain.left_behind boxes=%d", len(self._leases))
+            return
+        try:
+            await self.mailroom.leave(self.name)
+        except Unavailable:
+            log.warning("drain.left_without_a_word name=%s", self.name)
+
+
+def as_result(summary: Summary) -> dict[str, int]:
+    """Return a summary as the RQ job's result."""
+    return asdict(summary)
+
+
+def _as_transient(failed: Failed) -> tuple[Any, str]:
+    """A look-up creates nothing: what is ambiguous or a refused key elsewhere is only a wait here."""
+    return ("limited" if failed.failure in ("limited", "credential") else "transient"), failed.code
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _head(record: bytes) -> dict[str, Any]:
+    try:
+        head = json.loads(record.split(b"\n", 1)[0])
+    except ValueError:
+        return {}
+    return head if isinstance(head, dict) else {}

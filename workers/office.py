@@ -1,0 +1,183 @@
+"""What a worker process keeps between drains: the store, the book, the carriers, the way out.
+
+Opened once per process in its event loop; a drain finds its connections warm and the rules compiled. Never decides
+anything about an event.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+from rules.book import Book, Destination
+from rules.catalogue import ActionKind, Catalogue
+from rules.errors import RulesError
+from rules.event import Reader
+from rules.secret import Secret
+from workers.alerts import Alerts
+from workers.books import LOOK_EVERY, Books
+from workers.destinations import registry
+from workers.destinations.adapter import Carrier
+from workers.http import Http
+from workers.mailroom import INBOX, Mailroom, Unavailable
+from workers.memory import RedisMemory
+from workers.outcome import Failed
+from workers.settings import LONGEST_REQUEST, WorkSettings
+
+log = logging.getLogger("relais.office")
+
+#: Of a rate, the share of a second that may go at once: 5/s goes one by one, 100/s in tens.
+BURST = 0.1
+
+
+class Office:
+    """One per worker process. Use it as `async with`."""
+
+    def __init__(self, settings: WorkSettings, catalogue: Catalogue, read: Reader) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        #: Derives `data` from a vendor's body; injected, since `workers` knows no source.
+        self.read = read
+        self.http = Http()
+        self.carriers: dict[str, Carrier] = {}
+        #: Why a destination has no carrier: a secret is missing, its options cannot work.
+        self.unusable: dict[str, str] = {}
+        #: Set when the worker shall stop: by a signal, or because its parent is gone.
+        self.stopping = asyncio.Event()
+        self._looked = 0.0
+        self._secrets: tuple[str, ...] = ()
+        self.mailroom: Mailroom
+        self.books: Books
+        self.alerts: Alerts
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        key = self.settings.hash_key.get_secret_value().encode()
+        self.mailroom = Mailroom.connect(self.settings.redis_url, hash_key=key)
+        self.books = Books(self.settings.book, self.catalogue, self.mailroom)
+        self.alerts = Alerts(self.http, self.mailroom)
+        await self.http.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.alerts.close()
+        await self.http.__aexit__(None, None, None)
+        await self.mailroom.close()
+
+    async def look(self) -> None:
+        """Look at the book's files once a second and swap the book when they changed. Raises Unavailable."""
+        if time.monotonic() - self._looked < LOOK_EVERY and self.books.current is not None:
+            return
+        problems = self.books.problems
+        changed = await self.books.look()
+        self._looked = time.monotonic()
+        book = self.books.current
+        if changed and book is not None:
+            self.alerts.aim(self._alert_address(book))
+            await self._equip(book)
+        if self.books.problems and self.books.problems != problems:
+            self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)
+
+    def _alert_address(self, book: Book) -> str:
+        if book.alerts.webhook is None:
+            return ""
+        try:
+            return self.reveal(book.alerts.webhook)
+        except RulesError as exc:
+            log.warning("alerts.unusable why=%s", exc)
+            return ""
+
+    async def _equip(self, book: Book) -> None:
+        """Build the carriers of a book and set the limits of its rooms."""
+        carriers: dict[str, Carrier] = {}
+        unusable: dict[str, str] = {}
+        for name, destination in book.destinations.items():
+            try:
+                carriers[name] = self._carrier(name, destination)
+            except (RulesError, ValueError, Failed) as exc:
+                unusable[name] = str(exc)
+                log.error("destination.unusable name=%s why=%s", name, exc)
+                self.alerts.tell("unusable_destination", f"{name}: {exc}", destination=name)
+            rate = destination.limit
+            every = rate.per / rate.n if rate is not None else 0.0
+            await self.mailroom.configure(
+                name,
+                pool=destination.pool,
+                concurrency=destination.concurrency,
+                every=every,
+                burst=max(1, int(BURST * 1000 / every)) if every else 1,
+            )
+            # Paused because our key was refused: a new book or a new process may hold a better one.
+            await self.mailroom.resume(name, destination.pool)
+        self.carriers, self.unusable = carriers, unusable
+
+    def _carrier(self, name: str, destination: Destination) -> Carrier:
+        pace = RoomPace(self.mailroom, name) if destination.limit is not None else None
+        http = self.http.bound(
+            timeout=min(destination.timeout, LONGEST_REQUEST), allow_private=destination.allow_private, pace=pace
+        )
+        kind = registry.CARRIERS[destination.kind]
+        return kind(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
+
+    def reveal(self, secret: Secret) -> str:
+        """Return a secret's text, from the environment or a file of the secrets folder. Raises SecretMissing."""
+        return secret.resolve(os.environ, self._secret_file)
+
+    def _secret_file(self, name: str) -> str | None:
+        try:
+            return (Path(self.settings.secrets) / name).read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+
+    def rooms(self) -> list[str]:
+        """Return the rooms of this worker's pool that it can serve now."""
+        book = self.books.current
+        if book is None:
+            return []
+        rooms = [INBOX] if self.settings.pool == "default" else []
+        rooms += [name for name in self.carriers if book.destinations[name].pool == self.settings.pool]
+        return rooms
+
+    def kind(self, destination: str, action: str) -> ActionKind | None:
+        """Return what is known of an action of a destination."""
+        book = self.books.current
+        if book is None or destination not in book.destinations:
+            return None
+        return self.catalogue.destinations[book.destinations[destination].kind].actions.get(action)
+
+    def pool_of(self, destination: str) -> str:
+        """Return the pool that serves a destination."""
+        book = self.books.current
+        found = book.destinations.get(destination) if book is not None else None
+        return found.pool if found is not None else "default"
+
+    async def pause(self, room: str, why: str) -> None:
+        """Pause a room whose destination refuses our key, and tell someone."""
+        try:
+            if await self.mailroom.pause(room, json.dumps({"code": why, "at": int(time.time() * 1000)})):
+                log.error("destination.paused name=%s why=%s", room, why)
+                self.alerts.tell("paused_destination", f"{room} refuses our key ({why})", destination=room)
+        except Unavailable:
+            log.warning("destination.not_paused name=%s why=the store is away", room)
+
+    def stop(self) -> None:
+        """Ask the running drain to end. Safe to call from a signal handler: it wakes the loop, no more."""
+        self._loop.call_soon_threadsafe(self.stopping.set)
+
+
+class RoomPace:
+    """The shared rate limit of one destination, for the requests that `take` did not account for."""
+
+    def __init__(self, mailroom: Mailroom, room: str) -> None:
+        self._mailroom = mailroom
+        self._room = room
+
+    async def wait(self) -> None:
+        """Return when one more request may be sent. Raises Failed while the store is away."""
+        try:
+            await asyncio.sleep(await self._mailroom.pace(self._room))
+        except Unavailable as exc:
+            raise Failed("transient", "store_away", hint="the shared rate limit could not be asked") from exc

@@ -1,0 +1,148 @@
+"""`relais work`: RQ's pool with our workers, and the sweep in its parent.
+
+Comes in: settings and the entry point of a worker process. Goes out: when all workers have ended. The workers are
+started fresh (spawned), without RQ's scheduler, and tied to this process' life.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from uuid import uuid4
+
+import redis
+import uvloop
+from rq.serializers import JSONSerializer
+from rq.worker_pool import WorkerData, WorkerPool
+
+from workers import worker
+from workers.mailroom import Mailroom, Unavailable
+from workers.settings import WorkSettings
+from workers.sweep import Sweep
+
+log = logging.getLogger("relais.pool")
+
+#: Seconds between two rounds of the sweep: a lost drain is replaced within one.
+SWEEP_EVERY = 0.5
+#: Seconds between two attempts to start a worker that keeps dying.
+RESPAWN_AFTER = 1.0
+
+#: What a worker process runs: (worker's name, parent's process id, settings). A function at module level, so that a
+#: fresh process can import it.
+Entry = Callable[[str, int, WorkSettings], None]
+
+
+class Pool(WorkerPool):
+    """RQ's pool; its parent also sweeps."""
+
+    def __init__(self, settings: WorkSettings, entry: Entry, connection: redis.Redis) -> None:
+        super().__init__(
+            [worker.QUEUE + settings.pool],
+            connection=connection,
+            num_workers=settings.workers,
+            worker_class=worker.Worker,
+            serializer=JSONSerializer,
+        )
+        self._settings = settings
+        self._entry = entry
+        self._gone: set[str] = set()
+        self._respawn_at = 0.0
+        self._killed_at = 0.0
+
+    def get_worker_process(self, name: str, burst: bool, _sleep: float = 0, logging_level: str = "INFO") -> BaseProcess:
+        """Return a worker process that starts from scratch: no connection, loop or lock of ours is in it."""
+        context = multiprocessing.get_context("spawn")
+        return context.Process(
+            target=self._entry, args=(name, os.getpid(), self._settings), name=f"relais worker {name[:8]}"
+        )
+
+    def handle_dead_worker(self, worker_data: WorkerData) -> None:
+        """Note a worker that ended: the sweep buries its drains at once."""
+        super().handle_dead_worker(worker_data)
+        self._gone.add(worker_data.name)
+        if self.status != self.Status.STOPPED:
+            log.warning("worker.died pid=%s exit=%s", worker_data.pid, worker_data.process.exitcode)
+
+    def reap_workers(self) -> None:
+        """Notice ended workers without waiting for the others."""
+        for data in list(self.worker_dict.values()):
+            if not data.process.is_alive():
+                data.process.join()
+                self.handle_dead_worker(data)
+
+    def check_workers(self, respawn: bool = True) -> None:
+        """Replace workers that ended, at most once a second each."""
+        self.reap_workers()
+        missing = self.num_workers - len(self.worker_dict)
+        if missing > 0 and time.monotonic() >= self._respawn_at:
+            self._respawn_at = time.monotonic() + RESPAWN_AFTER
+            for _ in range(missing):
+                self.start_worker(burst=False)
+
+    def request_stop(self, signum: int | None = None, frame: FrameType | None = None) -> None:
+        """Stop warmly; a second signal says nothing new."""
+        if self.status != self.Status.STOPPED:
+            self.status = self.Status.STOPPED
+            self.stop_workers()  # type: ignore[no-untyped-call]
+
+    def stop_worker(self, worker_data: WorkerData, sig: signal.Signals = signal.SIGTERM) -> None:
+        """Send the stop signal to one worker."""
+        super().stop_worker(worker_data, sig)
+
+    def start(self, burst: bool = False, logging_level: str = "INFO") -> None:
+        """Run until SIGTERM or SIGINT; then until every worker has finished or given back what it held."""
+        logging.getLogger("rq").setLevel(logging.WARNING)
+        self.status = self.Status.STARTED
+        self._install_signal_handlers()  # type: ignore[no-untyped-call]
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            key = self._settings.hash_key.get_secret_value().encode()
+            mailroom = Mailroom.connect(self._settings.redis_url, hash_key=key)
+            sweep = Sweep(self._settings, mailroom, self.connection, uuid4().hex)
+            try:
+                while self.status != self.Status.STOPPED:
+                    self.check_workers()
+                    self._round(runner, sweep)
+                    time.sleep(SWEEP_EVERY)
+                self._wait_for_workers()
+                self._round(runner, sweep, last=True)
+            finally:
+                runner.run(mailroom.close())
+
+    def _round(self, runner: asyncio.Runner, sweep: Sweep, *, last: bool = False) -> None:
+        gone = set(self._gone)
+        try:
+            runner.run(_sweep(sweep, len(self.worker_dict), gone, last=last))
+            self._gone -= gone
+        except (Unavailable, redis.RedisError) as exc:
+            log.warning("sweep.store_away why=%s", exc)
+
+    def _wait_for_workers(self) -> None:
+        """Wait for the workers' stated stop time, then end by force what does not end by itself."""
+        deadline = time.monotonic() + self._settings.stop_seconds + 5
+        while not self.all_workers_have_stopped():
+            if time.monotonic() > deadline:
+                for data in self.worker_dict.values():
+                    log.error("worker.killed pid=%s: it did not stop in time", data.pid)
+                    data.process.kill()
+            time.sleep(0.05)
+
+
+async def _sweep(sweep: Sweep, workers: int, gone: set[str], *, last: bool) -> None:
+    await sweep.mailroom.prepare()
+    await sweep.sweep(0 if last else workers, gone)
+    if last:
+        await sweep.leave()
+
+
+def run(settings: WorkSettings, entry: Entry) -> None:
+    """Be `relais work` until told to stop. `entry` starts one worker process (see Entry)."""
+    connection = worker.connect(settings.redis_url)
+    try:
+        Pool(settings, entry, connection).start()
+    finally:
+        connection.close()

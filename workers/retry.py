@@ -1,0 +1,80 @@
+"""What follows a failed attempt.
+
+Takes how it failed and which attempt it was; returns a decision, which the drain carries out. Never sends, sleeps or
+writes.
+"""
+
+import random
+from dataclasses import dataclass
+
+from workers.destinations.adapter import UNRESOLVED
+from workers.outcome import Failed
+
+#: Seconds before the next attempt. The first ones outlive a restart of the other side, the last ones a bad weekend.
+RETRY_AFTER = (1, 5, 15, 60, 300, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200)
+#: Seconds, where the other side says "too much" and not how long.
+LIMITED = 5.0
+#: Seconds between two looks at a destination that refuses our key; the room is paused meanwhile.
+CREDENTIAL = 60.0
+#: Share of a wait by which it varies, so that what failed together does not come back together.
+JITTER = 0.2
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Try again after `seconds`; `counted`: it used up an attempt; `doubtful`: find before any second create."""
+
+    seconds: float
+    counted: bool = True
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Dead:
+    """Dead letter; the key goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The key waits for a person."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The destination refuses our key: pause its room, keep its queue, tell someone."""
+
+    reason: str
+    seconds: float = CREDENTIAL
+
+
+Decision = Wait | Dead | Hold | Pause
+
+
+def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float | None = None) -> Decision:
+    """Decide what follows attempt number `attempt`, counted from 1.
+
+    `find_lag`: seconds by which the other side's search may be behind. `jitter`: between -1 and 1, else drawn.
+    """
+    drawn = random.uniform(-1, 1) if jitter is None else jitter
+    spread = 1 + JITTER * drawn
+    match failed.failure:
+        case "permanent":
+            return Dead(failed.code)
+        case "credential":
+            return Pause(failed.code)
+        case "limited":
+            # As told and never sooner: who asks again too early is told to wait longer.
+            return Wait(
+                max(failed.wait, LIMITED if not failed.wait else 0.0) * (1 + JITTER * abs(drawn)), counted=False
+            )
+    doubtful = failed.failure == "ambiguous"
+    if failed.code == UNRESOLVED:
+        return Hold(failed.code)
+    if attempt > len(RETRY_AFTER):
+        return Hold(failed.code) if doubtful else Dead(f"{failed.code}_too_often")
+    wait = max(failed.wait, RETRY_AFTER[attempt - 1] * spread, find_lag if doubtful else 0.0)
+    return Wait(wait, doubtful=doubtful)

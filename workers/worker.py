@@ -1,0 +1,158 @@
+"""One worker process: RQ's SimpleWorker, long-lived, with an office that outlasts its jobs.
+
+Comes in: settings, the catalogue, a reader of bodies. Goes out: nothing but effects. The job carries no data: it is a
+licence to work, so a job that gets lost loses nothing.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import signal
+import time
+from types import FrameType
+
+import redis
+import uvloop
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue, SimpleWorker
+from rq.exceptions import StopRequested
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.timeouts import BaseDeathPenalty
+from rq.worker.base import WorkerStatus
+
+from rules.catalogue import Catalogue
+from rules.event import Reader
+from workers import drain, kin
+from workers.mailroom import Unavailable
+from workers.office import Office
+from workers.settings import WorkSettings
+
+log = logging.getLogger("relais.worker")
+
+#: Prefix of the RQ queues, one per pool.
+QUEUE = "relais-"
+#: Seconds RQ waits for Redis. Longer than its own blocking pop, which it cuts itself.
+RQ_TIMEOUT = 30.0
+#: Seconds that a job's result and a failed job stay visible in RQ.
+RESULT_TTL, FAILURE_TTL = 60, 86_400
+#: Seconds added to a drain's own deadline before its process is ended by force.
+GRACE = 60
+
+
+class Ended(BaseDeathPenalty):
+    """RQ's time-out as a last resort: it ends the process.
+
+    RQ's own raises an exception in whatever frame runs, where any `except Exception` may swallow it.
+    """
+
+    def setup_death_penalty(self) -> None:
+        """Arm the alarm with its default action."""
+        if self._timeout > 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(self._timeout)
+
+    def cancel_death_penalty(self) -> None:
+        """Disarm it."""
+        signal.alarm(0)
+
+
+class Worker(SimpleWorker):
+    """A SimpleWorker whose stop request sets a flag and wakes the loop, and does nothing else."""
+
+    death_penalty_class = Ended
+    office: Office
+
+    def request_stop(self, signum: int | None, frame: FrameType | None) -> None:
+        """Stop warmly: the drain finishes or returns what it holds. RQ's own handler would talk to Redis here."""
+        self._stop_requested = True
+        self.office.stop()
+        if self._state != WorkerStatus.BUSY:
+            raise StopRequested
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        """A second signal says nothing new: the stop has its stated time."""
+
+
+class _Here:
+    """What the job finds in its process: set by `run`, before the first job."""
+
+    office: Office
+    runner: asyncio.Runner
+    worker: str
+    turns: itertools.count[int] = itertools.count(1)
+
+
+def connect(url: str) -> redis.Redis:
+    """Return the synchronous client for RQ: no retries, explicit time-outs."""
+    return redis.Redis.from_url(
+        url, retry=Retry(NoBackoff(), 0), socket_timeout=RQ_TIMEOUT, socket_connect_timeout=5, health_check_interval=0
+    )
+
+
+def queue_of(pool: str, connection: redis.Redis) -> Queue:
+    """Return the RQ queue of a pool."""
+    return Queue(QUEUE + pool, connection=connection, serializer=JSONSerializer)
+
+
+def enqueue(queue: Queue, settings: WorkSettings) -> Job:
+    """Put one drain job into the queue."""
+    timeout = int(settings.drain_budget + settings.stop_seconds) + GRACE
+    return queue.enqueue(
+        run_drain, job_timeout=timeout, result_ttl=RESULT_TTL, failure_ttl=FAILURE_TTL, description="drain"
+    )
+
+
+def run_drain() -> dict[str, int]:
+    """The job: one drain in this process' office. Returns what it did."""
+    office = _Here.office
+    name = f"{_Here.worker}.{next(_Here.turns)}"
+    settings = office.settings
+    try:
+        summary = _Here.runner.run(drain.Drain(office, name, budget=settings.drain_budget).run())
+    except Unavailable as exc:
+        # The store went away before the drain began. RQ cannot do without it either; do not spin.
+        log.warning("drain.not_begun why=%s", exc)
+        time.sleep(1)
+        return {}
+    if not office.stopping.is_set():
+        connection = connect(settings.redis_url)
+        try:
+            queue = queue_of(settings.pool, connection)
+            if not queue.count:
+                enqueue(queue, settings)  # The successor; the sweep would do it too, a little later.
+        except redis.RedisError as exc:
+            log.warning("drain.no_successor why=%s", exc.__class__.__name__)
+        finally:
+            connection.close()
+    return drain.as_result(summary)
+
+
+def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, read: Reader) -> None:
+    """Be a worker until told to stop, or until the parent is gone."""
+    kin.tie(parent)
+    logging.getLogger("rq").setLevel(logging.WARNING)
+
+    async def open_office() -> Office:
+        office = Office(settings, catalogue, read)
+        return await office.__aenter__()
+
+    async def close_office(office: Office) -> None:
+        await office.__aexit__(None, None, None)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        office = runner.run(open_office())
+        _Here.office, _Here.runner, _Here.worker = office, runner, name
+        connection = connect(settings.redis_url)
+        try:
+            worker = Worker(
+                [queue_of(settings.pool, connection)], name=name, connection=connection, serializer=JSONSerializer
+            )
+            worker.office = office
+            worker.work(with_scheduler=False, logging_level="WARNING")
+        finally:
+            runner.run(close_office(office))
+            connection.close()
+    log.info("worker.ended pid=%d", os.getpid())
