@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from console import catalogue, settings
-from receiver.sources import registry
+from console import settings, worker_process
 from workers import pool
 from workers.settings import WorkSettings
 
@@ -26,4 +25,4 @@ def command(**options: object) -> None:
     """
     chosen = settings.load(WorkSettings, **options)
     settings.announce("work", chosen)
-    pool.run(chosen, catalogue=catalogue.build(), read=registry.read)
+    pool.run(chosen, worker_process.main)
