@@ -52,17 +52,25 @@ CATALOGUE = (
     Declared(
         "relais_events_routed",
         "counter",
-        "Events that the rules were asked about, by how that ended.",
-        ("outcome",),
+        "Events that the rules were asked about: matched, unmatched or unreadable.",
+        ("source", "type", "outcome"),
         "routed",
     ),
     Declared(
-        "relais_deliveries_delivered", "counter", "Deliveries that happened.", ("destination", "action"), "delivered"
+        "relais_delivery_attempts",
+        "counter",
+        "Attempts to deliver, by how they ended and what followed (done, wait, dead, hold).",
+        ("destination", "action", "outcome", "then"),
+        "attempt",
     ),
-    Declared("relais_deliveries_dead", "counter", "Deliveries given up.", ("destination", "action"), "dead"),
     Declared(
-        "relais_delivery_attempts", "counter", "Attempts to deliver, by outcome.", ("destination", "outcome"), "attempt"
+        "relais_look_up_failures",
+        "counter",
+        "Look-ups that made an event wait.",
+        ("destination", "look_up", "outcome"),
+        "look_up",
     ),
+    Declared("relais_boxes_freed", "counter", "Boxes freed from drains that died.", (), "buried_boxes"),
     Declared(
         "relais_deliveries_coalesced", "counter", "Deliveries that a newer one replaced.", ("destination",), "coalesced"
     ),

@@ -313,7 +313,7 @@ class Drain:
                     item,
                     head.get("at", _now())[:10],
                     line=_json(line),
-                    counter=f"dead|{INBOX}|route|unreadable_event",
+                    counter=f"routed|{head.get('source', '')}|{head.get('type', '')}|unreadable",
                     argument=_json({"room": INBOX, "event": item, "code": "unreadable_event", "why": why}),
                     last=last,
                 )
@@ -593,7 +593,7 @@ class Drain:
                 delivery.event,
                 delivery.day,
                 line=line,
-                counter=f"attempt|{delivery.destination}|{delivery.action}|done",
+                counter=f"attempt|{delivery.destination}|{delivery.action}|done|done",
                 last=n == len(lease.items) - 1,
                 retain=delivery.retain,
                 new=new,
@@ -663,10 +663,7 @@ class Drain:
         lag = float(getattr(destination.options, "find_lag", 0.0) or 0.0) if destination is not None else 0.0
         decision = retry.decide(failed, attempt, find_lag=lag)
         doubt = max(0, lease.doubt - n)
-        counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}"
-        settlement = Settlement(
-            lease, delivery.id, "", delivery.event, delivery.day, counter=counter, retain=delivery.retain
-        )
+        settlement = Settlement(lease, delivery.id, "", delivery.event, delivery.day, retain=delivery.retain)
         goes_on = False
         match decision:
             case retry.Wait():
@@ -703,6 +700,7 @@ class Drain:
                         await self.mailroom.remember(self._drop_key(delivery), "1", 86_400)
                     except Unavailable:
                         log.warning("in_order.not_remembered event_id=%s", delivery.event)
+        settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{settlement.verdict}"
         code = getattr(decision, "reason", failed.code)
         settlement.line = self._attempt_line(
             delivery, attempt, failed.failure, code, failed.status, started, settlement.verdict
