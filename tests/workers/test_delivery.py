@@ -1,0 +1,45 @@
+import json
+
+from workers import delivery
+from workers.delivery import Delivery
+
+DELIVERY = Delivery(
+    "e1.0",
+    "e1",
+    "2026-11-21",
+    "crm",
+    "upsert_contact",
+    "customer",
+    (0, 1),
+    "abc",
+    {"email": "eva@example.org", "last_name": "Müller"},
+    "box",
+    "email:eva@example.org",
+    1000,
+    {"booker": {"id": 4711}},
+    True,
+)
+
+
+def test_round_trip() -> None:
+    """A delivery reads back as it was written."""
+    assert delivery.decode(DELIVERY.encode()) == DELIVERY
+
+
+def test_readable() -> None:
+    """Across Redis goes JSON that a person can read, and nothing that is not needed."""
+    plain = Delivery("e1.0", "e1", "2026-11-21", "crm", "add_note", "r", (0,), "abc", {"text": "Müller"}, "box")
+    assert json.loads(plain.encode()) == {
+        "id": "e1.0",
+        "event": "e1",
+        "day": "2026-11-21",
+        "to": "crm",
+        "action": "add_note",
+        "rule": "r",
+        "path": [0],
+        "book": "abc",
+        "box": "box",
+        "args": {"text": "Müller"},
+    }
+    assert "Müller" in plain.encode().decode()
+    assert delivery.decode(plain.encode()) == plain

@@ -1,0 +1,80 @@
+import pytest
+
+from workers import retry
+from workers.outcome import Failed, Failure
+from workers.retry import Dead, Hold, Pause, Wait
+
+
+def test_refused() -> None:
+    """A refusal is final at the first attempt and keeps its code."""
+    assert retry.decide(Failed("permanent", "no_such_list"), 1) == Dead("no_such_list")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "wait", "jitter", "seconds"),
+    [
+        (1, 0, 0, 1),  # our first wait
+        (12, 0, 0, 43_200),  # our last
+        (1, 300, 0, 300),  # the other side asks for more
+        (5, 5, 0, 300),  # the other side asks for less
+        (5, 0, 1, 360),  # spread upwards …
+        (5, 0, -1, 240),  # … and downwards
+    ],
+)
+def test_outage(attempt: int, wait: float, jitter: float, seconds: float) -> None:
+    """An outage is retried after our wait or theirs, whichever is longer."""
+    decision = retry.decide(Failed("transient", "timeout", wait=wait), attempt, jitter=jitter)
+    assert decision == Wait(pytest.approx(seconds))  # type: ignore[arg-type]
+
+
+def test_too_often() -> None:
+    """When the waits are used up, the reason still says which outage it was."""
+    assert retry.decide(Failed("transient", "timeout"), 13) == Dead("timeout_too_often")
+
+
+def test_limited() -> None:
+    """A limit costs no attempt, and nobody asks again sooner than told."""
+    for jitter in (-1.0, 0.0, 1.0):
+        decision = retry.decide(Failed("limited", "rate_limited", wait=60), 13, jitter=jitter)
+        assert isinstance(decision, Wait)
+        assert not decision.counted
+        assert decision.seconds >= 60
+
+
+def test_limited_without_a_time() -> None:
+    """A limit without a time waits for some seconds all the same."""
+    decision = retry.decide(Failed("limited", "rate_limited"), 1, jitter=0)
+    assert decision == Wait(retry.LIMITED, counted=False)
+
+
+def test_ambiguous() -> None:
+    """An unknown answer makes the next attempt doubtful and waits for the vendor's search to catch up."""
+    decision = retry.decide(Failed("ambiguous", "timeout"), 1, find_lag=30, jitter=0)
+    assert decision == Wait(30, doubtful=True)
+
+
+def test_ambiguous_for_ever() -> None:
+    """What stays unknown is never dropped: a person decides."""
+    assert retry.decide(Failed("ambiguous", "timeout"), 13) == Hold("timeout")
+
+
+def test_unresolved() -> None:
+    """Where no find can tell, the box is held at once."""
+    assert retry.decide(Failed("ambiguous", "unresolved"), 1) == Hold("unresolved")
+
+
+def test_credential() -> None:
+    """A refused key pauses the destination and burns no attempt of anybody."""
+    assert retry.decide(Failed("credential", "unauthorized"), 13) == Pause("unauthorized")
+
+
+@pytest.mark.parametrize("failure", ["limited", "transient", "ambiguous"])
+def test_jitter_is_bounded(failure: Failure) -> None:
+    """What failed together does not come back together, and not far from when it should."""
+    waits = set()
+    for _ in range(50):
+        decision = retry.decide(Failed(failure, "x", wait=0), 5)
+        assert isinstance(decision, Wait)
+        waits.add(decision.seconds)
+    assert len(waits) > 10
+    assert max(waits) <= 300 * 1.2
