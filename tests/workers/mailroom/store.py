@@ -1,0 +1,225 @@
+"""A store for the mailroom's tests: a real Valkey, the real functions, and a clock that the test moves.
+
+Takes what the test wants changed in the Lua. Gives mailrooms, the store's whole contents as Python values, and what is
+wrong with its keys. Never guesses what should be there: that is `model.py`.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, cast
+
+import redis.asyncio
+
+from rules.event import Event
+from tests.conftest import Valkey
+from workers.mailroom import Mailroom
+from workers.mailroom.mailroom import PREFIX, client
+
+LUA = resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
+#: One day, the dedupe window, in ms.
+DAY = 86_400_000
+#: Where the test's clock stands, and where it starts: an hour before a bucket of sender ids ends.
+CLOCK = "test:clock"
+START = 20_000 * DAY - 3_600_000
+
+_STORE_CLOCK = """  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)"""
+
+_DUMP = """
+local out = {}
+for _, k in ipairs(redis.call('KEYS', 'relais:*')) do
+  local t, v = redis.call('TYPE', k).ok, nil
+  if t == 'string' then v = redis.call('GET', k)
+  elseif t == 'list' then v = redis.call('LRANGE', k, 0, -1)
+  elseif t == 'set' then v = redis.call('SMEMBERS', k)
+  elseif t == 'hash' then v = redis.call('HGETALL', k)
+  elseif t == 'zset' then v = redis.call('ZRANGE', k, 0, -1, 'WITHSCORES')
+  else v = redis.call('XRANGE', k, '-', '+') end
+  out[#out + 1] = { k, t, redis.call('PTTL', k), v }
+end
+return out
+"""
+
+_ADVANCE = """
+for _, k in ipairs(redis.call('KEYS', 'relais:*')) do
+  local left = redis.call('PTTL', k)
+  if left >= 0 then
+    if left <= tonumber(ARGV[1]) then redis.call('DEL', k) else redis.call('PEXPIRE', k, left - ARGV[1]) end
+  end
+end
+return redis.call('INCRBY', KEYS[1], ARGV[1])
+"""
+
+
+def replaced(text: str, old: str, new: str) -> str:
+    """Return the text with its one passage replaced; a passage that is not there once is a defect of the test."""
+    assert text.count(old) == 1, f"{text.count(old)} times in mailroom.lua: {old!r}"
+    return text.replace(old, new)
+
+
+@dataclass
+class Entry:
+    """A key of the store."""
+
+    type: str
+    #: ms it still lives, None: for ever.
+    ttl: int | None
+    value: Any
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return [_plain(x) for x in value] if isinstance(value, list) else value
+
+
+class Store:
+    """A Valkey with the mailroom's functions, on the test's clock unless told otherwise."""
+
+    def __init__(self, server: Valkey, lua: str = LUA, *, real_clock: bool = False) -> None:
+        self.server = server
+        self.lua = (
+            lua if real_clock else replaced(lua, _STORE_CLOCK, f"  return tonumber(redis.call('GET', '{CLOCK}'))")
+        )
+        #: A client beside the mailroom's.
+        self.raw: redis.asyncio.Redis = client(server.url)
+
+    async def open(self) -> Mailroom:
+        """Return a mailroom over the store, prepared."""
+        await self.raw.set(CLOCK, START, nx=True)
+        room = Mailroom(client(self.server.url), hash_key=b"k" * 32, text=self.lua)
+        try:
+            await room.prepare()
+        except BaseException:
+            await room.close()
+            raise
+        return room
+
+    async def close(self) -> None:
+        await self.raw.aclose()
+
+    async def _eval(self, script: str, keys: int, *args: Any) -> Any:
+        return await cast(Any, self.raw.eval(script, keys, *args))
+
+    async def now(self) -> int:
+        """Return what the test's clock shows."""
+        return int(await self.raw.get(CLOCK) or 0)
+
+    async def advance(self, ms: int) -> int:
+        """Move the clock on; what lives shorter than that is gone."""
+        return int(await self._eval(_ADVANCE, 1, CLOCK, ms))
+
+    async def dump(self) -> dict[str, Entry]:
+        """Return everything under our prefix: name without prefix -> entry."""
+        out = {}
+        for key, kind, ttl, value in await self._eval(_DUMP, 0):
+            name = key.decode().removeprefix(PREFIX)
+            value = _plain(value)
+            if kind == b"hash":
+                value = dict(zip(value[::2], value[1::2], strict=True))
+            elif kind == b"zset":
+                value = {k: float(v) for k, v in zip(value[::2], value[1::2], strict=True)}
+            elif kind == b"set":
+                value = set(value)
+            out[name] = Entry(kind.decode(), None if ttl < 0 else ttl, value)
+        return out
+
+
+def event(
+    name: str,
+    key: str | None = "email:eva@example.org",
+    *,
+    sender: bool = True,
+    body: bytes = b'{"email":"eva@example.org"}',
+    source: str = "shop",
+    type: str = "booking.created",
+    retain: int = 0,
+) -> Event:
+    """Return an event of an invented person."""
+    return Event(
+        id=name,
+        source=source,
+        kind="generic",
+        type=type,
+        received_at="2026-11-21T10:00:00.000Z",
+        body=body,
+        order_key=key,
+        sender_id=name if sender else None,
+        retain=retain,
+    )
+
+
+# -- the schema table at the top of mailroom.lua is checked, not only read
+
+_UNITS = {"s": 1_000, "minutes": 60_000, "days": DAY, "dedupe windows": DAY, "day": DAY}
+#: What a key may live beyond its word: the coalescing key outlives the delay of its delivery.
+_NO_TTL = re.compile(r"^(for ever|while .*|until .*|with the event|1,000 entries, 3 days|about 20,000 entries)")
+#: Entries of these come and go while the key stays.
+_BY_ENTRY = {"dead", "deadinfo", "quarantine"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the schema table."""
+
+    pattern: re.Pattern[str]
+    name: str
+    type: str
+    lives: str
+
+
+def schema(lua: str = LUA) -> list[Row]:
+    """Return the schema table at the top of mailroom.lua."""
+    head = lua.split("State of a box")[0].splitlines()
+    (title,) = (line for line in head if line.strip().startswith("key "))
+    columns = [title.index(word) for word in ("key ", "type", "what it holds", "written by", "lives")]
+    rows = []
+    for line in head[head.index(title) + 1 :]:
+        if not line.strip():
+            continue
+        name, kind, _, _, lives = (line[a:b].strip() for a, b in zip(columns, [*columns[1:], None], strict=True))
+        pattern = re.sub(r"<[a-z]+>", "[^:]+", re.escape(name).replace(r"\<", "<").replace(r"\>", ">"))
+        rows.append(Row(re.compile(f"{pattern}$"), name, kind, lives))
+    return rows
+
+
+def key_faults(found: Mapping[str, Entry], rows: list[Row] | None = None) -> list[str]:
+    """Return what is wrong with the keys of a store: not in the table, of another type, living longer than stated."""
+    faults = []
+    for name, entry in found.items():
+        matching = [row for row in rows or schema() if row.pattern.match(name)]
+        if len(matching) != 1:
+            faults.append(f"{name}: {len(matching)} lines in the schema table")
+            continue
+        row = matching[0]
+        if entry.type != row.type:
+            faults.append(f"{name}: a {entry.type}, not a {row.type}")
+        stated = re.match(r"^(a|[\d,]+) (s|minutes|days?|dedupe windows)$", row.lives)
+        if stated and row.name not in _BY_ENTRY:
+            most = (1 if stated[1] == "a" else int(stated[1].replace(",", ""))) * _UNITS[stated[2]]
+            if entry.ttl is None or entry.ttl > most:
+                faults.append(f"{name}: lives {entry.ttl} ms, not {row.lives}")
+        elif _NO_TTL.match(row.lives) and entry.ttl is not None and not row.name.startswith(("e:", "d:")):
+            faults.append(f"{name}: lives {entry.ttl} ms, not {row.lives}")
+        elif not stated and not _NO_TTL.match(row.lives) and not row.lives.startswith("as "):
+            faults.append(f"{name}: the table says {row.lives!r}, which nobody can check")
+    return faults
+
+
+class Loop:
+    """An event loop for tests that are not async themselves."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+
+    def __call__(self, awaitable: Any) -> Any:
+        async def wait() -> Any:
+            return await awaitable
+
+        return self._runner.run(wait())
+
+    def close(self) -> None:
+        self._runner.close()

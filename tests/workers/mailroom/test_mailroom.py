@@ -1,0 +1,610 @@
+"""The mailroom, one sentence at a time; what sentences cannot say stands in `test_mailroom_properties.py`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.conftest import Valkey
+from tests.workers.mailroom.store import DAY, LUA, Entry, Store, event, key_faults
+from workers.mailroom import INBOX, Full, Lease, Mailroom, NewDelivery, Settled, Settlement, Unavailable, Want
+from workers.mailroom.mailroom import BODY_WINDOW, Damaged
+
+pytestmark = pytest.mark.anyio
+
+TODAY = "2026-11-21"
+
+
+def settlement(lease: Lease, item: str, verdict: str = "done", **more: object) -> Settlement:
+    """Return a settlement as a drain would write it."""
+    given: dict[str, object] = {"event": item.split(".")[0], "day": TODAY, **more}
+    return Settlement(lease, item, verdict, **given)  # type: ignore[arg-type]
+
+
+async def take(room: Mailroom, drain: str, name: str = INBOX, boxes: int = 9, per_box: int = 9) -> list[Lease]:
+    """Take from one room; the request names the drain and how often it asked."""
+    take.calls += 1  # type: ignore[attr-defined]
+    request = f"{drain}-{take.calls}"  # type: ignore[attr-defined]
+    return (await room.take(drain, request, [Want(name, boxes, per_box)])).leases
+
+
+take.calls = 0  # type: ignore[attr-defined]
+
+
+async def route(room: Mailroom, drain: str, made: dict[str, tuple[str, str]], **more: object) -> Settled:
+    """Take every event of the inbox and route it: delivery id -> (room, box), by the event's id in the delivery's."""
+    leases = await take(room, drain)
+    settlements = []
+    for lease in leases:
+        for n, (item, _) in enumerate(lease.items, 1):
+            new = [
+                NewDelivery(d, to, box, b"{}", **more)  # type: ignore[arg-type]
+                for d, (to, box) in made.items()
+                if d.split(".")[0] == item
+            ]
+            settlements.append(settlement(lease, item, new=new, last=n == len(lease.items)))
+    return await room.settle(drain, f"s-{drain}-{take.calls}", settlements)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+async def drain(mailroom: Mailroom) -> str:
+    """The name of a drain that lives."""
+    await mailroom.beat("d1", register=True)
+    return "d1"
+
+
+def items(leases: list[Lease]) -> list[str]:
+    """Return the items of leases, in order."""
+    return [item for lease in leases for item, _ in lease.items]
+
+
+def contents(dump: Mapping[str, Entry]) -> dict[str, object]:
+    """Return what is in the store, without the time that keys still live."""
+    return {name: (entry.type, entry.value, entry.ttl is None) for name, entry in dump.items()}
+
+
+# -- put
+
+
+async def test_put_and_take(mailroom: Mailroom, drain: str) -> None:
+    """What was put is taken in the order it came, with its record unchanged."""
+    events = [event("a"), event("b"), event("c", "email:ole@example.org")]
+    receipts = await mailroom.put(events)
+    assert [(r.id, r.duplicate) for r in receipts] == [("a", False), ("b", False), ("c", False)]
+    leases = await take(mailroom, drain)
+    assert [[item for item, _ in lease.items] for lease in leases] == [["a", "b"], ["c"]]
+    assert leases[0].items[0][1] == events[0].encode()
+
+
+async def test_sent_twice(mailroom: Mailroom, drain: str) -> None:
+    """An id that was put is not put again, in the same call or later, and the answer names it."""
+    receipts = await mailroom.put([event("a"), event("a")])
+    assert [r.duplicate for r in receipts] == [False, True]
+    assert (await mailroom.put([event("a")]))[0].id == "a"
+    assert items(await take(mailroom, drain)) == ["a"]
+
+
+async def test_sent_twice_over_a_bucket_edge(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A sender's id is remembered for a day at least, wherever in the bucket it came."""
+    for ms in (3_599_999, 1, DAY - 3_600_000):
+        await mailroom.put([event("a")])
+        await store.advance(ms)
+    assert items(await take(mailroom, drain)) == ["a"]
+
+
+async def test_same_body(mailroom: Mailroom, store: Store) -> None:
+    """Without a sender's id, the latest body of a person sent again within a minute is the same event."""
+    assert not (await mailroom.put([event("a", sender=False)]))[0].duplicate
+    assert (await mailroom.put([event("b", sender=False)]))[0].id == "a"
+    await store.advance(BODY_WINDOW)
+    assert not (await mailroom.put([event("c", sender=False)]))[0].duplicate
+
+
+async def test_added_removed_added(mailroom: Mailroom) -> None:
+    """Added, removed and added again are three events."""
+    bodies = (b'{"added":1}', b'{"removed":1}', b'{"added":1}')
+    receipts = await mailroom.put([event(f"e{n}", sender=False, body=body) for n, body in enumerate(bodies)])
+    assert not any(r.duplicate for r in receipts)
+
+
+async def test_named_between(mailroom: Mailroom) -> None:
+    """An event with a sender's id between two equal bodies of a person makes them two events."""
+    receipts = await mailroom.put([event("a", sender=False), event("b"), event("c", sender=False)])
+    assert not any(r.duplicate for r in receipts)
+
+
+# -- take
+
+
+async def test_leased_once(mailroom: Mailroom, drain: str) -> None:
+    """What one drain holds, no other gets."""
+    await mailroom.beat("d2", register=True)
+    await mailroom.put([event("a"), event("b")])
+    assert items(await take(mailroom, drain, per_box=1)) == ["a"]
+    assert items(await take(mailroom, "d2")) == []
+
+
+async def test_concurrency(mailroom: Mailroom, drain: str) -> None:
+    """A room leases no more boxes than its concurrency, counted over all drains."""
+    await mailroom.configure("crm", concurrency=2)
+    await mailroom.put([event("a"), event("b", None), event("c", None)])
+    await route(mailroom, drain, {f"{x}.0": ("crm", f"box-{x}") for x in "abc"})
+    first = await take(mailroom, drain, "crm")
+    assert items(first) == ["a.0", "b.0"]
+    assert await take(mailroom, drain, "crm") == []
+    await mailroom.settle(drain, "s", [settlement(first[0], "a.0")])
+    assert items(await take(mailroom, drain, "crm")) == ["c.0"]
+
+
+async def test_rate(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A room sends its burst and then one item each interval; take says when the next may go."""
+    await mailroom.configure("mail", every=100, burst=2)
+    await mailroom.put([event(x, None) for x in "abcd"])
+    await route(mailroom, drain, {f"{x}.0": ("mail", f"box-{x}") for x in "abcd"})
+    taken = await mailroom.take(drain, "r1", [Want("mail", 9, 9)])
+    assert items(taken.leases) == ["a.0", "b.0"]
+    assert taken.wait == 100
+    await store.advance(99)
+    assert (await mailroom.take(drain, "r2", [Want("mail", 9, 9)])).wait == 1
+    await store.advance(1)
+    assert items((await mailroom.take(drain, "r3", [Want("mail", 9, 9)])).leases) == ["c.0"]
+
+
+async def test_pace(mailroom: Mailroom, store: Store) -> None:
+    """Further requests of a delivery wait as the room's rate asks."""
+    await mailroom.configure("mail", every=100, burst=2)
+    assert [await mailroom.pace("mail") for _ in range(4)] == [0, 0, 0.1, 0.2]
+    await store.advance(10_000)
+    assert await mailroom.pace("mail") == 0
+    assert await mailroom.pace("anything") == 0
+
+
+async def test_pause(mailroom: Mailroom, drain: str) -> None:
+    """A paused room leases nothing and keeps the reason of the first who paused it."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {"a.0": ("crm", "box")})
+    assert await mailroom.pause("crm", "credential")
+    assert not await mailroom.pause("crm", "something else")
+    assert await take(mailroom, drain, "crm") == []
+    assert [r.paused for r in await mailroom.rooms()] == ["", "credential"]
+    assert await mailroom.resume("crm")
+    assert not await mailroom.resume("crm")
+    assert items(await take(mailroom, drain, "crm")) == ["a.0"]
+
+
+async def test_wait(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A box that waits comes back when it is due, with its attempts and its doubt, before its younger items."""
+    await mailroom.put([event("a"), event("b")])
+    (lease,) = await take(mailroom, drain, per_box=1)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", argument="1000", attempt=1, doubt=1)])
+    taken = await mailroom.take(drain, "r1", [Want(INBOX, 9, 9)])
+    assert (taken.leases, taken.wait) == ([], 1000)
+    await store.advance(1000)
+    (lease,) = await take(mailroom, drain)
+    assert (items([lease]), lease.attempt, lease.doubt) == (["a", "b"], 1, 1)
+
+
+async def test_back(mailroom: Mailroom, drain: str) -> None:
+    """A box given back untouched is the next to be taken, and no attempt was counted."""
+    await mailroom.put([event("a", None), event("b", None)])
+    (lease,) = await take(mailroom, drain, boxes=1)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "back")])
+    assert items(await take(mailroom, drain)) == ["a", "b"]
+
+
+async def test_hold(mailroom: Mailroom, drain: str) -> None:
+    """A held box stays until a person lets it go, with its attempts forgotten and its doubt kept."""
+    await mailroom.put([event("a")])
+    (lease,) = await take(mailroom, drain)
+    why = '{"code":"ambiguous"}'
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "hold", argument=why, attempt=3, doubt=1)])
+    assert await take(mailroom, drain) == []
+    assert await mailroom.held(INBOX) == {lease.box: {"code": "ambiguous"}}
+    assert await mailroom.unhold(INBOX, lease.box)
+    assert not await mailroom.unhold(INBOX, lease.box)
+    (lease,) = await take(mailroom, drain)
+    assert (lease.attempt, lease.doubt) == (0, 1)
+
+
+# -- settle
+
+
+async def test_payload_goes_with_its_last_delivery(mailroom: Mailroom, drain: str) -> None:
+    """The payload stays while a delivery needs it and is gone with the last."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {"a.0": ("crm", "box"), "a.1": ("mail", "box")})
+    for name in ("crm", "mail"):
+        assert await mailroom.record("a") is not None
+        (lease,) = await take(mailroom, drain, name)
+        await mailroom.settle(drain, f"s-{name}", [settlement(lease, lease.items[0][0])])
+    assert await mailroom.record("a") is None
+
+
+async def test_unmatched(mailroom: Mailroom, drain: str) -> None:
+    """The payload of an event that no rule matched goes when it is routed."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {})
+    assert await mailroom.record("a") is None
+
+
+async def test_retain(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A source that retains payloads keeps them that long after they were settled."""
+    await mailroom.put([event("a")])
+    (lease,) = await take(mailroom, drain)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", retain=5000)])
+    await store.advance(4000)
+    assert await mailroom.record("a") is not None
+    await store.advance(1000)
+    assert await mailroom.record("a") is None
+
+
+async def test_stale_token(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Whoever lost the lease changes nothing."""
+    await mailroom.put([event("a")])
+    (lease,) = await take(mailroom, drain)
+    await mailroom.bury([drain])
+    await mailroom.beat("d2", register=True)
+    (taken,) = (await mailroom.take("d2", "r2", [Want(INBOX, 1)], suspects=4)).leases
+    before = contents(await store.dump())
+    for verdict in ("done", "dead", "wait", "hold", "back"):
+        new = [NewDelivery("a.0", "crm", "box", b"{}")]
+        s = settlement(lease, "a", verdict, argument="1", new=new, line='{"t":"x"}', counter="x")
+        assert (await mailroom.settle(drain, "s", [s])).statuses == [0]
+    assert contents(await store.dump()) == before
+    assert (await mailroom.settle("d2", "s", [settlement(taken, "a")])).statuses == [1]
+
+
+async def test_route_and_lease_in_one_step(mailroom: Mailroom, drain: str) -> None:
+    """Routing leases a delivery to the same drain where the box was idle and the room has room."""
+    await mailroom.configure("crm", concurrency=1)
+    await mailroom.put([event("a")])
+    made = {"a.0": ("crm", "x"), "a.1": ("crm", "x"), "a.2": ("crm", "y")}
+    settled = await route(mailroom, drain, made, lease=True)
+    assert settled.leased == {"a.0"}
+    assert settled.more
+    assert await take(mailroom, drain, "crm") == []
+
+
+async def test_dead(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A dead letter keeps its payload until it is given up, and the box goes on without it."""
+    await mailroom.put([event("a"), event("b")])
+    (lease,) = await take(mailroom, drain, per_box=1)
+    info = '{"code":"refused"}'
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", argument=info)])
+    assert items(await take(mailroom, drain)) == ["b"]
+    assert [(d.id, d.info) for d in await mailroom.dead()] == [("a", {"code": "refused"})]
+    await store.advance(10_000)
+    assert await mailroom.expire(10_001) == 0
+    assert await mailroom.record("a") is not None
+    assert await mailroom.expire(10_000) == 1
+    assert (await mailroom.record("a"), await mailroom.dead_count()) == (None, 0)
+
+
+async def test_only_once(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """`only_once` lets one delivery come into being until its time is over."""
+    made = {f"{x}.0": ("crm", "box") for x in "abc"}
+    more = {"once_key": "k", "once_ms": 1000}
+    await mailroom.put([event("a"), event("b")])
+    assert (await route(mailroom, drain, made, **more)).once == {"b.0"}
+    assert await mailroom.record("b") is None
+    await store.advance(1000)
+    await mailroom.put([event("c")])
+    assert (await route(mailroom, drain, made, **more)).once == set()
+
+
+async def test_delay(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A delayed delivery waits, and what comes later for its object waits behind it."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {"a.0": ("crm", "box")}, delay=1000)
+    await mailroom.put([event("b")])
+    await route(mailroom, drain, {"b.0": ("crm", "box")})
+    assert await take(mailroom, drain, "crm") == []
+    await store.advance(1000)
+    assert items(await take(mailroom, drain, "crm")) == ["a.0", "b.0"]
+
+
+# -- coalesce
+
+
+async def test_coalesce(mailroom: Mailroom, drain: str) -> None:
+    """Of waiting deliveries with one coalescing key the newest stays; what does not coalesce keeps its place."""
+    for name, more in (("a", {"coalesce_key": "k"}), ("b", {}), ("c", {"coalesce_key": "k"})):
+        await mailroom.put([event(name)])
+        await route(mailroom, drain, {f"{name}.0": ("crm", "box")}, **more)
+    assert await mailroom.record("a") is None
+    assert items(await take(mailroom, drain, "crm")) == ["b.0", "c.0"]
+    story = await mailroom.fate("a")
+    assert story is not None
+
+
+async def test_coalesce_spares_what_is_held_by_a_drain(mailroom: Mailroom, drain: str) -> None:
+    """What a drain is sending is never dropped for a newer one."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {"a.0": ("crm", "box")}, coalesce_key="k")
+    (lease,) = await take(mailroom, drain, "crm")
+    await mailroom.put([event("b")])
+    await route(mailroom, drain, {"b.0": ("crm", "box")}, coalesce_key="k")
+    assert (await mailroom.settle(drain, "s", [settlement(lease, "a.0")])).statuses == [1]
+    assert items(await take(mailroom, drain, "crm")) == ["b.0"]
+
+
+# -- drains
+
+
+async def test_death(mailroom: Mailroom, drain: str) -> None:
+    """What a dead drain held becomes takeable again, doubtful, and is given only to who asks for suspects."""
+    await mailroom.put([event("a"), event("b")])
+    assert items(await take(mailroom, drain)) == ["a", "b"]
+    assert await mailroom.bury([drain]) == (1, 0)
+    assert not await mailroom.beat(drain)
+    await mailroom.beat("d2", register=True)
+    taken = await mailroom.take("d2", "r1", [Want(INBOX, 9, 9)])
+    assert (taken.leases, taken.suspects) == ([], 1)
+    (lease,) = (await mailroom.take("d2", "r2", [Want(INBOX, 9, 9)], suspects=4)).leases
+    assert (items([lease]), lease.doubt, lease.deaths) == (["a"], 2, 1)
+
+
+async def test_poison(mailroom: Mailroom) -> None:
+    """A box that killed two drains is taken alone; after the third it is held."""
+    await mailroom.put([event(x, None) for x in "abc"])
+    groups = []
+    for n in range(3):
+        await mailroom.beat(f"d{n}", register=True)
+        taken = await mailroom.take(f"d{n}", f"r{n}", [Want(INBOX, 3)], suspects=0 if n == 0 else 2)
+        groups.append(items(taken.leases))
+        freed = await mailroom.bury([f"d{n}"])
+    assert groups == [["a", "b", "c"], ["a", "b"], ["c"]]
+    await mailroom.beat("x", register=True)
+    seen = []
+    for n in range(3):
+        taken = await mailroom.take("x", f"x{n}", [Want(INBOX, 3)], suspects=3)
+        seen.append((items(taken.leases), [lease.deaths for lease in taken.leases]))
+        for lease in taken.leases:
+            await mailroom.settle("x", "s", [settlement(lease, lease.items[0][0])])
+    assert seen == [(["a"], [2]), (["b"], [2]), (["c"], [2])]
+    assert freed == (1, 0)
+
+
+async def test_three_deaths(mailroom: Mailroom) -> None:
+    """After three deaths a box is held as poison, its items doubtful."""
+    await mailroom.put([event("a"), event("b")])
+    for n in range(3):
+        await mailroom.beat("d", register=True)
+        await mailroom.take("d", f"r{n}", [Want(INBOX, 1, 2)], suspects=min(n, 1))
+        freed = await mailroom.bury(["d"])
+    assert freed == (1, 1)
+    ((box, why),) = (await mailroom.held(INBOX)).items()
+    assert why["code"] == "poison"
+    await mailroom.unhold(INBOX, box)
+    await mailroom.beat("d", register=True)
+    (lease,) = await take(mailroom, "d")
+    assert (lease.doubt, lease.deaths) == (2, 0)
+
+
+async def test_strays(mailroom: Mailroom, drain: str) -> None:
+    """What a drain holds without knowing goes back to the head; what it knows stays."""
+    await mailroom.put([event("a", None), event("b", None)])
+    known, _ = await take(mailroom, drain)
+    assert await mailroom.strays(drain, [known]) == 1
+    assert await mailroom.strays(drain, [known]) == 0
+    (lease,) = await take(mailroom, drain)
+    assert (items([lease]), lease.doubt) == (["b"], 0)
+
+
+async def test_beat(mailroom: Mailroom, drain: str) -> None:
+    """A drain's counter moves with each beat, and nobody beats who never registered."""
+    assert await mailroom.beat(drain)
+    assert await mailroom.beats() == {"d1": ("default", 2)}
+    assert not await mailroom.beat("ghost")
+
+
+# -- the bell
+
+
+# -- quarantine, refused
+
+
+async def test_quarantine(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What its model refuses is kept 30 days, told as such, dealt to nobody and known when it comes again."""
+    receipts = await mailroom.quarantine([(event("a"), "data.email: missing")])
+    assert not receipts[0].duplicate
+    assert (await mailroom.quarantine([(event("a"), "data.email: missing")]))[0].duplicate
+    assert (await mailroom.put([event("a")]))[0].duplicate
+    story = await mailroom.fate("a")
+    assert story is not None
+    assert (story.state, story.why, story.source) == ("quarantined", "data.email: missing", "shop")
+    assert await mailroom.quarantined() == 1
+    assert await take(mailroom, drain) == []
+    await store.advance(30 * DAY)
+    assert await mailroom.record("a") is None
+
+
+async def test_refused(mailroom: Mailroom, store: Store) -> None:
+    """A refused request is kept for people and counted by its reason."""
+    await mailroom.refused(reason="bad_signature", source="shop", headers={"x": "y"}, body=b"{}")
+    ((_, fields),) = (await store.dump())["refused"].value
+    assert dict(zip(fields[::2], fields[1::2], strict=True))["reason"] == "bad_signature"
+    assert (await mailroom.counts())["refused|bad_signature"] == 1
+
+
+# -- what people ask
+
+
+async def test_fate(mailroom: Mailroom, drain: str) -> None:
+    """An event is nobody's, then waits, then has the story that its lines tell."""
+    assert await mailroom.fate("a") is None
+    await mailroom.put([event("a")])
+    story = await mailroom.fate("a")
+    assert story is not None
+    assert (story.state, story.source) == ("waiting", "shop")
+    (lease,) = await take(mailroom, drain)
+    line = (
+        '{"t":"routed","at":"","source":"shop","type":"booking.created","received":"","book":"b1",'
+        '"fired":[],"missed":[["vip","data.total","absent"]],"made":[],"skipped":[]}'
+    )
+    await mailroom.settle(drain, "s", [settlement(lease, "a", line=line, day=datetime.now(UTC).date().isoformat())])
+    told = await mailroom.fate("a")
+    assert told is not None
+    assert (told.state, told.rules[0]["at"]) == ("unmatched", "data.total")
+
+
+async def test_recent_and_counts(mailroom: Mailroom) -> None:
+    """The newest events come first, page by page, each once."""
+    for n in range(5):
+        await mailroom.put([event(f"e{n}", None)])
+    first, cursor = await mailroom.recent(2)
+    second, _ = await mailroom.recent(9, cursor)
+    assert [story.id for story in first + second] == ["e4", "e3", "e2", "e1", "e0"]
+    assert await mailroom.counts() == {"received|shop|booking.created": 5}
+
+
+async def test_tail(mailroom: Mailroom) -> None:
+    """The tail tells what was put from now on."""
+    told = mailroom.tail()
+    first = asyncio.ensure_future(anext(told))
+    for n in range(1000):  # it begins when its read has reached the store, which nobody can see from outside
+        await mailroom.put([event(f"e{n}", None)])
+        if (await asyncio.wait([first], timeout=0.01))[0]:
+            break
+    what, name = await first
+    assert (what, name[0]) == ("put", "e")
+    await cast("AsyncGenerator[tuple[str, str], None]", told).aclose()
+
+
+# -- the store
+
+
+async def fill(room: Mailroom) -> None:
+    """Put until the store is full."""
+    for n in range(50):
+        await room.put([event(str(n), None, body=b"x" * 100_000)])
+
+
+async def test_full_store(short_folder: Path) -> None:
+    """A full store refuses new events in words, and lets what waits drain."""
+    server = Valkey(short_folder)
+    server.start("--appendonly", "no")
+    store = Store(server, real_clock=True)
+    try:
+        async with await store.open() as room:
+            await room.beat("d", register=True)
+            await room.put([event("a", body=b"x" * 100_000)])
+            used = (await store.raw.info("memory"))["used_memory"]
+            await store.raw.config_set("maxmemory", used + 3_000_000)
+            with pytest.raises(Full):
+                await fill(room)
+            before = len(await store.dump())
+            for n in range(50):
+                taken = await room.take("d", f"r{n}", [Want(INBOX, 9, 9)])
+                if not taken.leases:
+                    break
+                made = [
+                    settlement(lease, lease.items[0][0], new=[NewDelivery(f"{lease.items[0][0]}.0", "crm", "b", b"{}")])
+                    for lease in taken.leases
+                ]
+                assert set((await room.settle("d", f"s{n}", made)).statuses) == {1}
+            (lease,) = (await room.take("d", "c", [Want("crm", 1, 99)])).leases
+            done = [settlement(lease, item, last=False) for item, _ in lease.items]
+            done[-1].last = True
+            await room.settle("d", "sc", done)
+            assert len(await store.dump()) < before
+            await room.put([event("again", None)])
+    finally:
+        await store.close()
+        server.stop(kill=True)
+
+
+async def test_two_versions_side_by_side(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """During a rolling upgrade the functions of both versions work on the same boxes."""
+    next_one = Store(store.server, LUA + "\n-- the next version\n")
+    try:
+        async with await next_one.open() as other:
+            await mailroom.put([event("a")])
+            await other.put([event("b"), event("a")])
+            (lease,) = await take(other, drain)
+            assert items([lease]) == ["a", "b"]
+            done = [settlement(lease, "a", last=False), settlement(lease, "b")]
+            assert (await mailroom.settle(drain, "s", done)).statuses == [1, 1]
+    finally:
+        await next_one.close()
+
+
+async def test_other_schema(store: Store) -> None:
+    """A store of another schema version is refused in words that say what to do."""
+    await store.raw.set("relais:{p0}:schema", "99")
+    with pytest.raises(Damaged, match="version b'99'"):
+        await store.open()
+
+
+async def test_store_away(short_folder: Path) -> None:
+    """A store that is away is Unavailable at once, and used again as soon as it is back."""
+    server = Valkey(short_folder)
+    server.start()
+    store = Store(server)
+    try:
+        async with await store.open() as room:
+            await room.put([event("a")])
+            server.stop(kill=True)
+            with pytest.raises(Unavailable):
+                await room.put([event("b")])
+            server.start()
+            assert (await room.put([event("a"), event("b")]))[0].duplicate
+            assert set(await store.dump()) >= {"e:a", "e:b"}
+    finally:
+        await store.close()
+        server.stop(kill=True)
+
+
+async def test_killed_while_putting(short_folder: Path) -> None:
+    """Kill the store under load: every acknowledged event is there, and every call happened wholly or not at all."""
+    server = Valkey(short_folder)
+    server.start()
+    store = Store(server)
+    acknowledged: list[str] = []
+    enough = asyncio.Event()
+
+    async def sender(room: Mailroom, name: str) -> None:
+        with contextlib.suppress(Unavailable):
+            for n in range(100_000):
+                ids = [f"{name}-{n}-{k}" for k in range(3)]
+                await room.put([event(i, f"email:{name}@example.org") for i in ids])
+                acknowledged.extend(ids)
+                if len(acknowledged) >= 300:
+                    enough.set()
+
+    try:
+        async with await store.open() as room:
+            senders = [asyncio.ensure_future(sender(room, f"s{n}")) for n in range(8)]
+            await enough.wait()
+            server.stop(kill=True)
+            await asyncio.gather(*senders)
+        server.start()
+        found = await store.dump()
+        records = {name.removeprefix("e:") for name in found if name.startswith("e:")}
+        assert set(acknowledged) <= records
+        boxes = [entry.value[1:] for name, entry in found.items() if name.startswith("b:in:")]
+        assert {i for box in boxes for i in box} == records
+        calls = {i.rsplit("-", 1)[0] for i in records}
+        assert len(records) == 3 * len(calls)
+    finally:
+        await store.close()
+        server.stop(kill=True)
+
+
+# -- the table of keys
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("unheard_of", "x"), ("e:a:b", "x"), ("last:box", "x")],
+    ids=["not in the table", "of another form", "without its lifetime"],
+)
+async def test_key_faults(store: Store, key: str, value: str) -> None:
+    """The check of keys finds one that the schema table does not know, or that lives longer than it says."""
+    await store.raw.set(f"relais:{{p0}}:{key}", value)
+    assert len(key_faults(await store.dump())) == 1
+    await store.raw.flushall()
