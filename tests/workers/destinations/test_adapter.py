@@ -1,0 +1,62 @@
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from workers.destinations import adapter
+from workers.destinations.adapter import Base, Email, Id
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("firstName", "first_name"),
+        ("isSubscribedToNewsletter", "is_subscribed_to_newsletter"),
+        ("vatID", "vat_id"),
+        ("URLOfPage", "url_of_page"),
+        ("phone1", "phone1"),
+        ("streetAddress2", "street_address2"),
+        ("already_snake", "already_snake"),
+    ],
+)
+def test_snake(theirs: str, ours: str) -> None:
+    """Names of vendors become ours."""
+    assert adapter.snake(theirs) == ours
+
+
+def test_snake_keys() -> None:
+    """Names change at every depth, values at none."""
+    assert adapter.snake_keys({"aB": [{"cD": "eF"}, None, 1]}) == {"a_b": [{"c_d": "eF"}, None, 1]}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [("a.b", 1), ("a", {"b": 1}), ("", {"a": {"b": 1}}), ("a.c", None), ("a.b.c", None), ("x", None)]
+)
+def test_dig(path: str, found: Any) -> None:
+    """A dotted path leads into JSON, or nowhere."""
+    assert adapter.dig({"a": {"b": 1}}, path) == found
+
+
+def test_given() -> None:
+    """Null is left out; false, zero and the empty text are values."""
+    assert adapter.given({"a": None, "b": False, "c": 0, "d": ""}) == {"b": False, "c": 0, "d": ""}
+
+
+def test_email() -> None:
+    """An address is compared without space around it and without capital letters."""
+    assert TypeAdapter(Email).validate_python(" Eva@Example.ORG ") == "eva@example.org"
+
+
+def test_id() -> None:
+    """A number is as good as a text, a truth value is no id."""
+    of: TypeAdapter[str] = TypeAdapter(Id)
+    assert of.validate_python(4711) == of.validate_python("4711") == "4711"
+    for wrong in (True, "", 1.5, None):
+        with pytest.raises(ValidationError):
+            of.validate_python(wrong)
+
+
+@pytest.mark.parametrize("text", ["https://crm.example.org/api/", "http://127.0.0.1:8030/crm", "${CRM_URL}/api"])
+def test_base(text: str) -> None:
+    """An address or a reference to one is a base; a slash at its end says nothing."""
+    assert TypeAdapter(Base).validate_python(text) == text.rstrip("/")

@@ -1,0 +1,169 @@
+"""What every destination keeps, whichever system it speaks to. A new kind is one line in EXAMPLES."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from rules.catalogue import ActionKind
+from tests.workers.destinations.conftest import Desk
+from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
+from workers.destinations.adapter import Delivery
+from workers.destinations.registry import CARRIERS, KINDS
+from workers.outcome import Done, Failed
+
+KEY = "s3cret-key-of-the-destination"
+EMAIL = {"email": "eva@example.org"}
+CUSTOMER = {"customer": EMAIL}
+LINES = {"lines": [{"text": "Seminar", "unit_price": 1}]}
+
+#: Kind -> options beside base, and arguments for each action.
+EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] = {
+    "maileon": (
+        {"api_key": KEY},
+        {
+            "subscribe": EMAIL | {"consent": {"newsletter": True}},
+            "update": EMAIL | {"fields": {"CITY": "Ulm"}},
+            "unsubscribe": EMAIL,
+        },
+    ),
+    "rest": (
+        {"auth": {"bearer": KEY}},
+        {
+            "upsert_contact": EMAIL | {"first_name": "Eva"},
+            "set_consent": EMAIL | {"newsletter": False},
+            "add_note": EMAIL | {"text": "Please call back."},
+            "create_invoice": {"reference": "SD-1"} | CUSTOMER | LINES,
+            "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
+        },
+    ),
+    "seminardesk": (
+        {"api_key": KEY, "system": 2},
+        {
+            "person": {"id": 1},
+            "profile": {"id": 1},
+            "booking": {"id": 1},
+            "add_external_reference": {"invoice": 1, "external_id": "x"},
+        },
+    ),
+}
+
+ACTIONS = [(kind, action) for kind in sorted(KINDS) for action in KINDS[kind].actions]
+every_action = pytest.mark.parametrize(("kind", "action"), ACTIONS)
+
+
+def make(server: RawServer, kind: str) -> Desk:
+    """Return the destination, pointed at a server."""
+    return Desk(kind, {"base": server.url} | dict(EXAMPLES[kind][0]))
+
+
+def arguments(kind: str, action: str) -> Mapping[str, Any]:
+    """Return the example of an action."""
+    return EXAMPLES[kind][1][action]
+
+
+def test_registry() -> None:
+    """Every kind has a carrier, an example here, and actions under their own names."""
+    assert set(CARRIERS) == set(KINDS) == set(EXAMPLES)
+    for name, kind in KINDS.items():
+        assert kind.name == name
+        assert set(kind.actions) == set(EXAMPLES[name][1])
+        assert all(action.name == word for word, action in kind.actions.items())
+
+
+@every_action
+def test_action_is_documented(kind: str, action: str) -> None:
+    """Each action and each of its arguments' models says what it is."""
+    known: ActionKind = KINDS[kind].actions[action]
+    assert known.about.endswith(".")
+    assert known.writes_about
+    assert known.once_by_about
+    assert known.arguments.__doc__
+
+
+@every_action
+def test_keys(kind: str, action: str) -> None:
+    """What an action writes, and what makes it one effect, are the same whenever its arguments are."""
+    known = KINDS[kind].actions[action]
+    first, second = (known.arguments.model_validate(arguments(kind, action)) for _ in range(2))
+    assert known.writes(first) == known.writes(second)
+    assert ":" in known.writes(first)
+    if known.once_by is not None:
+        assert known.once_by(first) == known.once_by(second) != ""
+
+
+@every_action
+@pytest.mark.parametrize(
+    ("status", "failure", "wait"),
+    [(401, "credential", 0), (429, "limited", 7), (400, "permanent", 0), (503, "transient", 7)],
+)
+def test_refusals(kind: str, action: str, status: int, failure: str, wait: float) -> None:
+    """401 pauses the destination, 429 waits as told, 400 is final, 503 is an outage, at the first request already."""
+    with RawServer(reply(status, "<html>no</html>", "text/html", Retry_After="7")) as server:
+        failed = make(server, kind).fail(action, arguments(kind, action))
+    assert (failed.failure, failed.wait, failed.status) == (failure, wait, status)
+    assert len(server.requests) == 1
+
+
+@every_action
+@pytest.mark.parametrize("step", [reply(500, "<html>"), RESET, CLOSE, HANG])
+def test_trouble(kind: str, action: str, step: bytes) -> None:
+    """Errors of the server, a broken connection and a time-out can be tried again; only what creates leaves a doubt."""
+    with RawServer(step) as server:
+        failed = make(server, kind).fail(action, arguments(kind, action), timeout=0.2)
+    reads = server.requests[-1].method == "GET"
+    allowed = {"transient"} if reads or not KINDS[kind].actions[action].creates else {"ambiguous"}
+    assert failed.failure in allowed
+
+
+@every_action
+def test_nobody_there(kind: str, action: str) -> None:
+    """A destination that does not listen is an outage, also for what creates."""
+    with RawServer(CLOSE) as server:
+        desk = make(server, kind)
+    assert desk.fail(action, arguments(kind, action)).failure == "transient"
+
+
+@every_action
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b'"x"', b"7", b"{}", b'{"data": 7}', b"<html>", b"\xff\xfe", b"["]
+)
+def test_strange_bodies(kind: str, action: str, body: bytes) -> None:
+    """Whatever stands in the body of a success, only our own errors come out."""
+    with RawServer(reply(200, body)) as server:
+        try:
+            ended: Done | Failed = make(server, kind).deliver(action, arguments(kind, action))
+        except Failed as failed:
+            ended = failed
+    assert isinstance(ended, Done | Failed)
+
+
+@every_action
+@pytest.mark.parametrize("step", [reply(401), reply(500), RESET, reply(302, Location="/login")])
+def test_key_is_hidden(kind: str, action: str, step: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither errors, reprs nor the log tell the key or the person."""
+    caplog.set_level(logging.DEBUG)
+    with RawServer(step) as server:
+        desk = make(server, kind)
+        failed = desk.fail(action, arguments(kind, action))
+    said = f"{failed!r} {failed.hint} {failed.__context__!r} {desk.options!r} {desk.carrier!r} {caplog.text}"
+    said += repr(vars(desk.carrier))
+    assert KEY not in said
+    assert "eva@example.org" not in said
+    assert any(KEY in value or "Basic" in value for value in server.requests[0].headers.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"), [(kind, action) for kind, action in ACTIONS if KINDS[kind].actions[action].creates]
+)
+def test_only_the_first_attempt_may_be_hasty(kind: str, action: str) -> None:
+    """After a doubt nothing is created before something was looked for, or the doubt is left to a person."""
+    with RawServer(reply(500)) as server:
+        make(server, kind).fail(action, arguments(kind, action), doubtful=True)
+    assert [request.method for request in server.requests] in ([], ["GET"])
+
+
+def test_delivery_defaults() -> None:
+    """A delivery is a first attempt without doubt unless said otherwise."""
+    assert Delivery("d1") == Delivery("d1", once_by=None, doubtful=False, attempt=1)

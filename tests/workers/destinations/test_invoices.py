@@ -1,0 +1,57 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from rules.nouns.booking import Booking
+from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice
+
+INVOICE: dict[str, Any] = {
+    "reference": "SD-1",
+    "customer": {"email": "eva@example.org"},
+    "lines": [{"text": "Seminar", "unit_price": 120.1}],
+}
+
+
+def test_keys() -> None:
+    """Making and cancelling write the same customer, so they keep their order; the reference is the effect."""
+    made, cancelled = (
+        CreateInvoice.model_validate(INVOICE),
+        CancelInvoice.model_validate({"reference": "SD-1", "customer": {"email": "EVA@example.org"}}),
+    )
+    assert CREATE_INVOICE.once_by is not None
+    assert CANCEL_INVOICE.once_by is not None
+    assert CREATE_INVOICE.writes(made) == CANCEL_INVOICE.writes(cancelled) == "email:eva@example.org"
+    assert CREATE_INVOICE.once_by(made) != CANCEL_INVOICE.once_by(cancelled)
+    assert CANCEL_INVOICE.keep_always
+
+
+def test_lines_of_a_booking_fit() -> None:
+    """The lines that a booking derives can be passed on as they are."""
+    item = {"text": "Kurs", "calculated_price": 120.1, "tax_rate": {"value": 0.19}, "quantity": 2}
+    booking = Booking.model_validate(
+        {"id": 1, "status": "confirmed", "booker": {"id": 2, "name": "Eva"}, "guests": [{"id": 3, "items": [item]}]}
+    )
+    lines = booking.model_dump(mode="json")["lines"]
+    invoice = CreateInvoice.model_validate(INVOICE | {"lines": lines})
+    assert invoice.model_dump(mode="json")["lines"] == [
+        {"text": "Kurs", "quantity": 2.0, "unit_price": 120.1, "tax_rate": 0.19}
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lines": []},
+        {"lines": [{"text": "x", "unit_price": 1, "tax_rate": 19}]},
+        {"lines": [{"text": "x"}]},
+        {"currency": "euro"},
+        {"customer": {"name": "Eva"}},
+        {"reference": ""},
+        {"due": "soon"},
+    ],
+)
+def test_refused(wrong: dict[str, Any]) -> None:
+    """An invoice that cannot be one is refused before anything is sent."""
+    with pytest.raises(ValidationError):
+        CreateInvoice.model_validate(INVOICE | wrong)

@@ -1,0 +1,305 @@
+import base64
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sandbox.server import Running
+from tests.workers.destinations.conftest import Desk, order
+from tests.workers.wire import RESET, RawServer, reply
+from workers.destinations import maileon
+from workers.destinations.adapter import UNRESOLVED
+from workers.destinations.maileon import Subscribe, Update
+from workers.http import Answer
+
+EVA = {"email": "eva@example.org", "consent": {"newsletter": True}}
+TRACKED = {"email": "eva@example.org", "consent": {"newsletter": True, "tracking": True}}
+FIELDS = {"fields": {"LASTNAME": "Muster"}}
+ABSENT = reply(404, "<error><message>unknown</message></error>", maileon.XML)
+MADE = reply(201, "<id>7</id>", maileon.XML)
+
+
+@pytest.fixture
+def desk(sandbox: Running) -> Desk:
+    """A Maileon whose key may do everything."""
+    return Desk("maileon", {"base": sandbox.base("maileon"), "api_key": sandbox.world.accounts.maileon_api_key})
+
+
+def contacts(sandbox: Running) -> list[dict[str, Any]]:
+    """Return what Maileon holds."""
+    return list(sandbox.world.maileon.holds()["contacts"])
+
+
+def mails(sandbox: Running) -> int:
+    """Return how many opt-in mails went out."""
+    return len(sandbox.world.maileon.mailbox)
+
+
+def write_only(sandbox: Running) -> Desk:
+    """Return a Maileon whose key may create and update only, as the usual recipe grants it."""
+    key = sandbox.world.accounts.maileon_api_key_write_only
+    return Desk("maileon", {"base": sandbox.base("maileon"), "api_key": key})
+
+
+def scripted(server: RawServer) -> Desk:
+    """Return a Maileon that answers from a script."""
+    return Desk("maileon", {"base": server.url, "api_key": "key-1"})
+
+
+def test_subscribe(desk: Desk, sandbox: Running) -> None:
+    """A sign-up makes a contact without permission, with its fields, and sends one opt-in mail."""
+    done = desk.deliver("subscribe", EVA | {"fields": {"FIRSTNAME": "Eva", "TITLE": None}, "source_text": "cmx"})
+    (contact,) = contacts(sandbox)
+    assert (contact["permission"], contact["pending"], contact["src"]) == (1, True, "cmx")
+    assert contact["standard_fields"] == {"FIRSTNAME": "Eva"}
+    assert done.result == {"id": str(contact["id"])}
+    assert [mail["doiplus"] for mail in sandbox.world.maileon.mailbox] == [False]
+
+
+def test_subscribe_on_the_wire() -> None:
+    """The request is the documented one: percent-encoded address, permission 1, sync_mode 1, the opt-in flags."""
+    with RawServer(ABSENT, MADE) as server:
+        scripted(server).deliver(
+            "subscribe",
+            TRACKED | {"email": " Eva+News@Example.org ", "doi_mailing": "k/1", "custom_fields": {"cmx_id": 815}},
+        )
+    assert [request.method for request in server.requests] == ["GET", "POST"]
+    post = server.requests[1]
+    assert post.target == (
+        "/contacts/email/eva%2Bnews%40example.org?permission=1&sync_mode=1&doi=true&doiplus=true&doimailing=k%2F1"
+    )
+    assert post.headers["content-type"] == "application/vnd.maileon.api+json"
+    assert post.headers["authorization"] == "Basic " + base64.b64encode(b"key-1").decode()
+    assert post.json() == {"custom_fields": {"cmx_id": 815}}
+
+
+def test_tracking_asks_for_doi_plus(desk: Desk, sandbox: Running) -> None:
+    """With consent to tracking the confirmed permission is 5."""
+    desk.deliver("subscribe", TRACKED)
+    sandbox.world.maileon.confirm("eva@example.org")
+    assert contacts(sandbox)[0]["permission"] == 5
+
+
+def test_no_consent(desk: Desk, sandbox: Running) -> None:
+    """Without newsletter consent nothing is sent, whoever asks."""
+    failed = desk.fail("subscribe", {"email": "eva@example.org", "consent": {"tracking": True}})
+    assert (failed.failure, failed.code) == ("permanent", "no_consent")
+    assert not list(sandbox.world.journal.entries())
+
+
+def test_pending_gets_no_second_mail(desk: Desk, sandbox: Running) -> None:
+    """A second sign-up while the first is pending completes the fields and sends no mail."""
+    desk.deliver("subscribe", EVA)
+    done = desk.deliver("subscribe", EVA | FIELDS, id="d2")
+    assert done.note == "already_pending"
+    assert contacts(sandbox)[0]["standard_fields"] == {"LASTNAME": "Muster"}
+    assert mails(sandbox) == 1
+
+
+def test_confirmed_gets_no_second_mail(desk: Desk, sandbox: Running) -> None:
+    """A sign-up of somebody who has confirmed completes the fields and sends no mail, with an empty memory too."""
+    desk.deliver("subscribe", EVA)
+    sandbox.world.maileon.confirm("eva@example.org")
+    desk.memory.values.clear()
+    done = desk.deliver("subscribe", EVA | FIELDS, id="d2")
+    assert (done.note, done.result) == ("already_confirmed", {"id": "1"})
+    assert [request.call.method for request in sandbox.world.journal.entries()][-1] == "PUT"
+    assert mails(sandbox) == 1
+
+
+def test_confirmed_without_tracking_is_asked_again(sandbox: Running) -> None:
+    """Who confirmed without tracking and now agrees to it has to confirm that."""
+    with RawServer(reply(200, "<contact><id>7</id><permission>4</permission></contact>"), MADE) as server:
+        scripted(server).deliver("subscribe", TRACKED)
+    assert "doiplus=true" in server.requests[1].target
+
+
+def test_imported_contact_gets_its_mail(desk: Desk, sandbox: Running) -> None:
+    """A contact that was there without consent gets its opt-in mail."""
+    with RawServer(reply(200, "<contact><id>7</id><permission>1</permission></contact>"), MADE) as server:
+        scripted(server).deliver("subscribe", EVA)
+    assert [request.method for request in server.requests] == ["GET", "POST"]
+
+
+def test_key_without_right_to_read(sandbox: Running) -> None:
+    """With a key for create and update only, the memory alone keeps the second mail away."""
+    desk = write_only(sandbox)
+    desk.deliver("subscribe", EVA)
+    assert desk.deliver("subscribe", EVA | FIELDS, id="d2").note == "already_pending"
+    assert mails(sandbox) == 1
+
+
+def test_doubt_that_find_settles_not_done(desk: Desk, sandbox: Running) -> None:
+    """After a doubtful attempt that Maileon knows nothing of, the mail is sent."""
+    desk.deliver("subscribe", EVA, doubtful=True)
+    assert mails(sandbox) == 1
+
+
+def test_doubt_that_find_settles_done(desk: Desk, sandbox: Running) -> None:
+    """An attempt whose answer was lost is found, and sends no second mail."""
+    order(sandbox, vendor="maileon", method="POST", reset=True, after_effect=True)
+    failed = desk.fail("subscribe", EVA)
+    assert failed.failure == "ambiguous"
+    done = desk.deliver("subscribe", EVA | FIELDS, doubtful=True, attempt=2)
+    assert done.note == "found"
+    assert (mails(sandbox), contacts(sandbox)[0]["standard_fields"]) == (1, {"LASTNAME": "Muster"})
+
+
+def test_doubt_about_a_known_contact_is_held() -> None:
+    """Where the contact was there before, nothing shows whether the mail went out: a person decides."""
+    with RawServer(reply(200, "<contact><id>7</id><permission>1</permission></contact>"), RESET, ABSENT) as server:
+        server.script.insert(2, server.script[0])
+        desk = scripted(server)
+        assert desk.fail("subscribe", EVA).failure == "ambiguous"
+        failed = desk.fail("subscribe", EVA, doubtful=True)
+    assert (failed.failure, failed.code) == ("ambiguous", UNRESOLVED)
+    assert [request.method for request in server.requests] == ["GET", "POST", "GET"]
+
+
+def test_doubt_without_right_to_read_is_held(sandbox: Running) -> None:
+    """A key that cannot look cannot settle a doubt, and the mail is not sent again."""
+    failed = write_only(sandbox).fail("subscribe", EVA, doubtful=True)
+    assert (failed.failure, failed.code) == ("ambiguous", UNRESOLVED)
+    assert mails(sandbox) == 0
+
+
+def test_server_error_after_the_mail(desk: Desk, sandbox: Running) -> None:
+    """A 500 on the opt-in is ambiguous: the mail may be out."""
+    order(sandbox, vendor="maileon", method="POST", status=500, after_effect=True)
+    assert desk.fail("subscribe", EVA).failure == "ambiguous"
+
+
+def test_subscribe_after_unsubscribe(desk: Desk, sandbox: Running) -> None:
+    """Who leaves and comes back gets a new opt-in mail, also while Maileon still shows the old consent."""
+    desk.deliver("subscribe", EVA)
+    sandbox.world.maileon.confirm("eva@example.org")
+    sandbox.world.tell("maileon", {"unsubscribe_lag": 60})
+    desk.deliver("unsubscribe", {"email": "eva@example.org"})
+    desk.deliver("subscribe", EVA, id="d2")
+    posts = [entry for entry in sandbox.world.journal.entries() if entry.call.method == "POST"]
+    assert len(posts) == 2
+
+
+def test_unsubscribed_elsewhere_while_pending(desk: Desk, sandbox: Running) -> None:
+    """A pending contact that Maileon no longer has is signed up anew."""
+    desk.deliver("subscribe", EVA)
+    sandbox.world.maileon.contacts.clear()
+    desk.deliver("subscribe", EVA | FIELDS, id="d2")
+    assert mails(sandbox) == 2
+
+
+def test_update(desk: Desk, sandbox: Running) -> None:
+    """An update changes what is given, leaves null alone, clears with an empty text and keeps the permission."""
+    desk.deliver("subscribe", EVA | {"fields": {"FIRSTNAME": "Eva", "LASTNAME": "Muster", "CITY": "Ulm"}})
+    sandbox.world.maileon.confirm("eva@example.org")
+    desk.deliver("update", {"email": "EVA@example.org", "fields": {"FIRSTNAME": None, "LASTNAME": "Neu", "CITY": ""}})
+    (contact,) = contacts(sandbox)
+    assert contact["permission"] == 4
+    assert contact["standard_fields"]["FIRSTNAME"] == "Eva"
+    assert contact["standard_fields"]["LASTNAME"] == "Neu"
+    assert contact["standard_fields"].get("CITY", "") == ""
+
+
+def test_update_of_the_address(desk: Desk, sandbox: Running) -> None:
+    """A new e-mail address is written at the old contact."""
+    desk.deliver("subscribe", EVA)
+    desk.deliver("update", {"email": "eva@example.org", "new_email": "Eva.Neu@example.org"})
+    assert [contact["email"] for contact in contacts(sandbox)] == ["eva.neu@example.org"]
+
+
+def test_update_adds_nobody(desk: Desk, sandbox: Running) -> None:
+    """An update of somebody who is no contact is done with a note and adds nobody."""
+    assert desk.deliver("update", {"email": "eva@example.org"} | FIELDS).note == "not_there"
+    assert contacts(sandbox) == []
+
+
+def test_update_with_nothing(desk: Desk, sandbox: Running) -> None:
+    """An update without values sends nothing."""
+    assert desk.deliver("update", {"email": "eva@example.org"}).note == "nothing_to_change"
+    assert not list(sandbox.world.journal.entries())
+
+
+def test_unknown_custom_field_is_permanent(desk: Desk) -> None:
+    """A custom field that the account does not have is a dead letter."""
+    desk.deliver("subscribe", EVA)
+    failed = desk.fail("update", {"email": "eva@example.org", "custom_fields": {"no_such_field": 1}})
+    assert (failed.failure, failed.code) == ("permanent", "bad_request")
+
+
+@pytest.mark.parametrize(
+    ("reason", "sent"), [("no_demand", "no_demand"), ("no_demand|moved", "no_demand|moved"), ("Umzug", "other|Umzug")]
+)
+def test_unsubscribe(desk: Desk, sandbox: Running, reason: str, sent: str) -> None:
+    """Unsubscribing names the reason in Maileon's words, others as `other`."""
+    desk.deliver("subscribe", EVA)
+    desk.deliver("unsubscribe", {"email": "eva@example.org", "reason": reason})
+    assert [one["reasons"] for one in sandbox.world.maileon.holds()["unsubscriptions"]] == [[sent]]
+
+
+def test_unsubscribe_nobody(desk: Desk) -> None:
+    """Unsubscribing somebody who is no contact is done with a note."""
+    assert desk.deliver("unsubscribe", {"email": "eva@example.org"}).note == "not_there"
+
+
+def test_unsubscribe_without_the_right(sandbox: Running) -> None:
+    """The usual key may not unsubscribe: the destination is paused and the hint says which right is missing."""
+    failed = write_only(sandbox).fail("unsubscribe", {"email": "eva@example.org"})
+    assert failed.failure == "credential"
+    assert "DELETE" in failed.hint
+
+
+def test_expired_key(sandbox: Running) -> None:
+    """An expired key pauses the destination."""
+    key = sandbox.world.accounts.maileon_api_key_expired
+    desk = Desk("maileon", {"base": sandbox.base("maileon"), "api_key": key})
+    assert desk.fail("subscribe", EVA).failure == "credential"
+
+
+def test_strange_standard_field() -> None:
+    """A standard field that Maileon does not have is refused before anything runs, with the mend."""
+    with pytest.raises(ValidationError, match="custom_fields"):
+        Update.model_validate({"email": "eva@example.org", "fields": {"Vorname": "Eva"}})
+
+
+@pytest.mark.parametrize("email", ["", "eva", "eva@", "@example.org", "eva @example.org", "a@b@c"])
+def test_no_email(email: str) -> None:
+    """What is no e-mail address is refused."""
+    with pytest.raises(ValidationError):
+        Subscribe.model_validate(EVA | {"email": email})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "5a9db0c5-0000-4000-8000-000000000000",
+        base64.b64encode(b"5a9db0c5-0000-4000-8000-000000000000").decode(),
+        "Basic " + base64.b64encode(b"5a9db0c5-0000-4000-8000-000000000000").decode(),
+    ],
+)
+def test_key_raw_or_encoded(key: str) -> None:
+    """The key works as Maileon shows it and as it stands in the header."""
+    assert base64.b64decode(maileon.encode_key(key)) == b"5a9db0c5-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize("key", ["abcdefgh", "key-1", "ÄÖÜ"])
+def test_key_that_looks_encoded(key: str) -> None:
+    """A raw key whose decoding is no printable text is encoded."""
+    assert base64.b64decode(maileon.encode_key(key)).decode() == key
+
+
+@pytest.mark.parametrize(
+    ("body", "id", "permission"),
+    [
+        ("<contact><id>7</id><permission>5</permission></contact>", "7", 5),
+        ("<contact><id> 7 </id><permission>doi+</permission></contact>", "7", 5),
+        ("<contact><id>7</id><permission><type>doi</type></permission></contact>", "7", 4),
+        ('{"id": 7, "permission": 4}', "7", 4),
+        ('{"id": "7", "permission": {"type": "soi", "code": 2}}', "7", 2),
+        ("7", "7", 1),
+        ("<html>", None, 1),
+    ],
+)
+def test_answers(body: str, id: str | None, permission: int) -> None:
+    """Id and permission are read from XML and JSON, by number and by name; what is not understood is no consent."""
+    got = Answer(200, {}, "", body.encode())
+    assert (maileon.read_id(got), maileon.read_permission(got)) == (id, permission)

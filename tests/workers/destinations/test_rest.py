@@ -1,0 +1,381 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sandbox.server import Running
+from tests.workers.destinations.conftest import Desk, order
+from tests.workers.wire import RawServer, reply
+from workers.destinations.adapter import UNRESOLVED
+from workers.destinations.rest import RestOptions
+
+EVA = {"email": "eva@example.org"}
+INVOICE = {
+    "reference": "SD-9001",
+    "customer": {"email": "eva@example.org", "name": "Eva Muster"},
+    "lines": [{"text": "Kursgebühr", "quantity": 2, "unit_price": "120.10", "tax_rate": 0.19, "item": 7}],
+    "due": "2026-12-01",
+}
+CANCEL = {"reference": "SD-9001", "customer": {"email": "eva@example.org"}}
+NOTHING = reply(200, '{"data": []}')
+
+
+@pytest.fixture
+def crm(sandbox: Running) -> Desk:
+    """A CRM."""
+    return Desk("rest", {"base": sandbox.base("crm"), "auth": {"bearer": sandbox.world.accounts.crm_token}})
+
+
+def invoicing(sandbox: Running, **options: Any) -> Desk:
+    """Return an invoicing system."""
+    auth = {"bearer": sandbox.world.accounts.invoicing_token}
+    return Desk("rest", {"base": sandbox.base("invoicing"), "auth": auth} | options)
+
+
+def contacts(sandbox: Running) -> list[dict[str, Any]]:
+    """Return what the CRM holds."""
+    return sandbox.world.crm.contacts.all()
+
+
+def invoices(sandbox: Running) -> list[dict[str, Any]]:
+    """Return what the invoicing system holds."""
+    return sandbox.world.invoicing.invoices.all()
+
+
+def methods(sandbox: Running) -> list[str]:
+    """Return what was asked, in order."""
+    return [f"{entry.call.method} {entry.call.path}" for entry in sandbox.world.journal.entries()]
+
+
+# Contacts
+
+
+def test_upsert_creates(crm: Desk, sandbox: Running) -> None:
+    """A contact nobody knows is made with what is given, custom fields and address nested."""
+    done = crm.deliver(
+        "upsert_contact",
+        {
+            "email": "Eva@example.org",
+            "first_name": "Eva",
+            "last_name": None,
+            "address": {"city": "Ulm"},
+            "custom": {"source": "cmx", "empty": None},
+        },
+    )
+    (contact,) = contacts(sandbox)
+    assert contact["email"] == "eva@example.org"
+    assert (contact["address"], contact["custom"]) == ({"city": "Ulm"}, {"source": "cmx"})
+    assert "last_name" not in contact
+    assert done.result == {"id": contact["id"], "created": True}
+    assert methods(sandbox) == ["GET /contacts", "POST /contacts"]
+
+
+def test_upsert_updates(crm: Desk, sandbox: Running) -> None:
+    """A second upsert writes what is given and blanks nothing, and needs no search."""
+    crm.deliver("upsert_contact", EVA | {"first_name": "Eva", "last_name": "Muster"})
+    done = crm.deliver("upsert_contact", EVA | {"first_name": None, "last_name": "Neu"}, id="d2")
+    (contact,) = contacts(sandbox)
+    assert (contact["first_name"], contact["last_name"]) == ("Eva", "Neu")
+    assert done.result == {"id": contact["id"], "created": False}
+    assert methods(sandbox)[2:] == [f"PATCH /contacts/{contact['id']}"]
+
+
+def test_upsert_finds(crm: Desk, sandbox: Running) -> None:
+    """What the memory has forgotten is found by its e-mail."""
+    crm.deliver("upsert_contact", EVA)
+    crm.memory.values.clear()
+    crm.deliver("upsert_contact", EVA | {"first_name": "Eva"}, id="d2")
+    assert [contact["first_name"] for contact in contacts(sandbox)] == ["Eva"]
+
+
+def test_upsert_by_external_id(crm: Desk, sandbox: Running) -> None:
+    """The external id finds the contact, and its e-mail is written."""
+    crm.deliver("upsert_contact", {"external_id": 4711, "email": "old@example.org"})
+    crm.memory.values.clear()
+    crm.deliver("upsert_contact", {"external_id": "4711", "email": "new@example.org"}, id="d2")
+    assert [contact["email"] for contact in contacts(sandbox)] == ["new@example.org"]
+
+
+def test_upsert_of_the_address(crm: Desk, sandbox: Running) -> None:
+    """A changed e-mail is one action on the old contact, which is found by the new one from then on."""
+    crm.deliver("upsert_contact", EVA)
+    crm.deliver("upsert_contact", EVA | {"new_email": "eva.neu@example.org"}, id="d2")
+    crm.deliver("upsert_contact", {"email": "eva.neu@example.org", "first_name": "Eva"}, id="d3")
+    assert [(one["email"], one["first_name"]) for one in contacts(sandbox)] == [("eva.neu@example.org", "Eva")]
+
+
+def test_upsert_names_nobody(crm: Desk) -> None:
+    """An upsert needs an e-mail or an external id."""
+    with pytest.raises(ValidationError, match="email or external_id"):
+        crm.deliver("upsert_contact", {"first_name": "Eva"})
+
+
+def test_stale_id(crm: Desk, sandbox: Running) -> None:
+    """An id of a contact that was deleted is forgotten, and the contact made anew."""
+    crm.deliver("upsert_contact", EVA)
+    sandbox.world.crm.contacts.records.clear()
+    done = crm.deliver("upsert_contact", EVA | {"first_name": "Eva"}, id="d2")
+    assert done.result["created"] is True
+    assert [contact["first_name"] for contact in contacts(sandbox)] == ["Eva"]
+    assert crm.deliver("upsert_contact", EVA, id="d3").result == {"id": done.result["id"], "created": False}
+
+
+@pytest.mark.parametrize("fault", [{"reset": True}, {"status": 500}, {"status": 504, "body": "<html>"}])
+def test_lost_answer_makes_no_second_contact(crm: Desk, sandbox: Running, fault: dict[str, Any]) -> None:
+    """A create whose answer was lost is ambiguous; the next attempt finds the contact."""
+    order(sandbox, vendor="crm", method="POST", after_effect=True, **fault)
+    assert crm.fail("upsert_contact", EVA).failure == "ambiguous"
+    assert crm.deliver("upsert_contact", EVA, attempt=2).result["created"] is False
+    assert len(contacts(sandbox)) == 1
+
+
+def test_find_lag(sandbox: Running) -> None:
+    """After an ambiguous create the find waits as long as the search may lag."""
+    auth = {"bearer": sandbox.world.accounts.crm_token}
+    desk = Desk("rest", {"base": sandbox.base("crm"), "auth": auth, "find_lag": 30})
+    order(sandbox, vendor="crm", method="POST", status=500)
+    assert desk.fail("upsert_contact", EVA).wait == 30
+
+
+def test_fuzzy_search(sandbox: Running) -> None:
+    """Of what a search answers, only the exact e-mail counts."""
+    found = reply(
+        200, '{"data": [{"id": 1, "email": "eva@example.org.example"}, {"id": 2, "email": "EVA@example.org"}]}'
+    )
+    with RawServer(found, reply(200, "{}")) as server:
+        Desk("rest", {"base": server.url}).deliver("upsert_contact", EVA)
+    assert server.requests[1].target == "/contacts/2"
+
+
+def test_search_without_list() -> None:
+    """A search that answers something else than a list creates nothing."""
+    with RawServer(reply(200, "<html>Login</html>", "text/html")) as server:
+        failed = Desk("rest", {"base": server.url}).fail("upsert_contact", EVA)
+    assert (failed.failure, failed.code) == ("transient", "bad_answer")
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+def test_create_without_id() -> None:
+    """A create that answers without an id is looked up, and ambiguous when it cannot be found."""
+    with RawServer(NOTHING, reply(201), NOTHING) as server:
+        failed = Desk("rest", {"base": server.url}).fail("upsert_contact", EVA)
+    assert (failed.failure, failed.code) == ("ambiguous", "no_id")
+
+
+def test_set_consent(crm: Desk, sandbox: Running) -> None:
+    """Consent is written at the contact, what is not said stays."""
+    crm.deliver("upsert_contact", EVA)
+    crm.deliver("set_consent", EVA | {"newsletter": False})
+    (contact,) = contacts(sandbox)
+    assert contact["newsletter"] is False
+    assert "tracking" not in contact
+
+
+def test_set_consent_of_nobody(crm: Desk, sandbox: Running) -> None:
+    """Nobody is added to have a consent."""
+    assert crm.deliver("set_consent", EVA | {"newsletter": False}).note == "no_such_contact"
+    assert contacts(sandbox) == []
+
+
+def test_add_note(crm: Desk, sandbox: Running) -> None:
+    """A note hangs on the contact; a caller nobody knows becomes a bare one."""
+    done = crm.deliver("add_note", {"phone": "+4930123", "text": "Please call back."})
+    assert [contact["phone"] for contact in contacts(sandbox)] == ["+4930123"]
+    assert sandbox.world.crm.notes.all()[0]["contact_id"] == done.result["contact"]
+    crm.deliver("add_note", {"phone": "+4930123", "text": "Again."}, id="d2")
+    assert (len(contacts(sandbox)), len(sandbox.world.crm.notes.all())) == (1, 2)
+
+
+def test_doubtful_note_is_held(crm: Desk, sandbox: Running) -> None:
+    """A note that may have been written waits for a person, since notes cannot be searched."""
+    order(sandbox, vendor="crm", path="*/notes", reset=True, after_effect=True)
+    assert crm.fail("add_note", EVA | {"text": "x"}).failure == "ambiguous"
+    assert crm.fail("add_note", EVA | {"text": "x"}, doubtful=True).code == UNRESOLVED
+    assert len(sandbox.world.crm.notes.all()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "notes"),
+    [({"idempotency_header": "Idempotency-Key"}, 1), ({"contacts": {"note_on_doubt": "resend"}}, 2)],
+)
+def test_doubtful_note_is_sent_again(sandbox: Running, options: dict[str, Any], notes: int) -> None:
+    """With an idempotency key it is repeated without harm, and with resend at the price of a double."""
+    auth = {"bearer": sandbox.world.accounts.crm_token}
+    desk = Desk("rest", {"base": sandbox.base("crm"), "auth": auth} | options)
+    order(sandbox, vendor="crm", path="*/notes", reset=True, after_effect=True)
+    desk.fail("add_note", EVA | {"text": "x"})
+    desk.deliver("add_note", EVA | {"text": "x"}, doubtful=True)
+    assert len(sandbox.world.crm.notes.all()) == notes
+
+
+# Invoices
+
+
+def test_create_invoice(sandbox: Running) -> None:
+    """An invoice is a draft for a customer who is made where there is none."""
+    done = invoicing(sandbox).deliver("create_invoice", INVOICE)
+    (invoice,) = invoices(sandbox)
+    assert (invoice["reference"], invoice["due"], invoice["currency"]) == ("SD-9001", "2026-12-01", "EUR")
+    assert invoice["lines"] == [{"text": "Kursgebühr", "quantity": 2.0, "unit_price": 120.1, "tax_rate": 0.19}]
+    assert invoice["customer_id"] == sandbox.world.invoicing.customers.all()[0]["id"]
+    assert sandbox.world.invoicing.customers.all()[0]["name"] == "Eva Muster"
+    assert done.result == {"id": invoice["id"], "number": None, "status": "draft", "created": True}
+
+
+def test_one_reference_is_one_invoice(sandbox: Running) -> None:
+    """The same reference again finds the invoice, with an empty memory too, and makes no second customer."""
+    desk = invoicing(sandbox)
+    first = desk.deliver("create_invoice", INVOICE)
+    desk.memory.values.clear()
+    again = desk.deliver("create_invoice", INVOICE, id="d2")
+    assert (again.note, again.result["id"], again.result["created"]) == ("already_there", first.result["id"], False)
+    other = desk.deliver("create_invoice", INVOICE | {"reference": "SD-9002"}, id="d3")
+    assert other.result["id"] != first.result["id"]
+    assert len(sandbox.world.invoicing.customers.all()) == 1
+
+
+def test_finalise(sandbox: Running) -> None:
+    """With `finalise` the draft gets its number, in a step of its own, once."""
+    desk = invoicing(sandbox, invoices={"finalise": True})
+    done = desk.deliver("create_invoice", INVOICE)
+    assert (done.result["status"], done.result["number"]) == ("final", "R-00001")
+    assert desk.deliver("create_invoice", INVOICE, id="d2").result["number"] == "R-00001"
+    assert methods(sandbox).count("POST /invoices/i1/finalise") == 1
+
+
+def test_finalise_after_trouble(sandbox: Running) -> None:
+    """When the finalising failed, the next attempt finds the draft and goes on from there."""
+    desk = invoicing(sandbox, invoices={"finalise": True})
+    order(sandbox, vendor="invoicing", path="*/finalise", status=503)
+    assert desk.fail("create_invoice", INVOICE).failure == "transient"
+    done = desk.deliver("create_invoice", INVOICE, attempt=2)
+    assert [invoice["status"] for invoice in invoices(sandbox)] == ["final"]
+    assert done.result["number"] == "R-00001"
+
+
+def test_finalise_that_was_done(sandbox: Running) -> None:
+    """When only the answer of the finalising was lost, the next attempt finds the final invoice."""
+    desk = invoicing(sandbox, invoices={"finalise": True})
+    order(sandbox, vendor="invoicing", path="*/finalise", reset=True, after_effect=True)
+    assert desk.fail("create_invoice", INVOICE).failure == "ambiguous"
+    assert desk.deliver("create_invoice", INVOICE, attempt=2).result["number"] == "R-00001"
+
+
+@pytest.mark.parametrize("path", ["/customers", "/invoices"])
+def test_lost_answer_makes_no_second_invoice(sandbox: Running, path: str) -> None:
+    """Customer and invoice are one each, whichever answer is lost."""
+    desk = invoicing(sandbox)
+    order(sandbox, vendor="invoicing", method="POST", path=path, reset=True, after_effect=True)
+    assert desk.fail("create_invoice", INVOICE).failure == "ambiguous"
+    desk.deliver("create_invoice", INVOICE, attempt=2)
+    assert (len(invoices(sandbox)), len(sandbox.world.invoicing.customers.all())) == (1, 1)
+
+
+def test_idempotency_key_per_create(sandbox: Running) -> None:
+    """Each create of a delivery has a key of its own, the same at every attempt; a search has none."""
+    made = reply(201, '{"id": 5}')
+    with RawServer(NOTHING, NOTHING, made, made) as server:
+        Desk("rest", {"base": server.url, "idempotency_header": "Idempotency-Key"}).deliver("create_invoice", INVOICE)
+    keys = [request.headers.get("idempotency-key") for request in server.requests]
+    assert keys == [None, None, "d1-customer", "d1"]
+
+
+def test_cancel_nothing(sandbox: Running) -> None:
+    """Cancelling an invoice that does not exist is done, with a note."""
+    assert invoicing(sandbox).deliver("cancel_invoice", CANCEL).note == "nothing_to_cancel"
+
+
+def test_cancel_draft(sandbox: Running) -> None:
+    """A draft is deleted."""
+    desk = invoicing(sandbox)
+    desk.deliver("create_invoice", INVOICE)
+    assert desk.deliver("cancel_invoice", CANCEL, id="d2").note == "draft_deleted"
+    assert invoices(sandbox) == []
+
+
+def test_cancel_final(sandbox: Running) -> None:
+    """A final invoice gets one cancellation document, however often it is cancelled."""
+    desk = invoicing(sandbox, invoices={"finalise": True})
+    desk.deliver("create_invoice", INVOICE)
+    desk.deliver("cancel_invoice", CANCEL | {"reason": "moved"}, id="d2")
+    assert desk.deliver("cancel_invoice", CANCEL, id="d3").note == "already_cancelled"
+    assert [(one["type"], one["status"]) for one in invoices(sandbox)] == [
+        ("invoice", "canceled"),
+        ("cancellation", "final"),
+    ]
+    assert invoices(sandbox)[1]["reason"] == "moved"
+
+
+def test_cancel_finds_the_invoice_and_not_its_cancellation() -> None:
+    """A cancellation document with the same reference is never cancelled itself, in whatever order they are listed."""
+    found = reply(
+        200,
+        '{"data": [{"id": 2, "reference": "SD-9001", "type": "cancellation", "status": "final"},'
+        ' {"id": 1, "reference": "SD-9001", "type": "invoice", "status": "canceled"}]}',
+    )
+    with RawServer(found) as server:
+        assert Desk("rest", {"base": server.url}).deliver("cancel_invoice", CANCEL).note == "already_cancelled"
+
+
+# Options
+
+
+def test_paths_and_names_are_options() -> None:
+    """Paths, names of fields, the place of lists and ids, and headers are what the options say."""
+    options = {
+        "auth": {"header": {"name": "X-Api-Token", "value": "t"}},
+        "headers": {"X-Tenant": "nord"},
+        "contacts": {
+            "path": "/v2/persons",
+            "list": "data.items",
+            "id": "data.id",
+            "update": "PUT",
+            "find": {"email": "term"},
+            "fields": {"email": "emails.primary", "first_name": "", "custom": ""},
+        },
+    }
+    with RawServer(reply(200, '{"data": {"items": []}}'), reply(201, '{"data": {"id": 9}}'), reply(200)) as server:
+        desk = Desk("rest", {"base": server.url} | options)
+        desk.deliver("upsert_contact", EVA | {"external_id": "4711", "first_name": "Eva", "custom": {"vip": True}})
+        desk.deliver("upsert_contact", EVA | {"last_name": "Muster"}, id="d2")
+    search, create, update = server.requests
+    assert search.target == "/v2/persons?term=eva%40example.org"
+    assert create.json() == {"external_id": "4711", "emails": {"primary": "eva@example.org"}, "vip": True}
+    assert (create.headers["x-api-token"], create.headers["x-tenant"]) == ("t", "nord")
+    assert (update.method, update.target) == ("PUT", "/v2/persons/9")
+
+
+def test_errors_and_success_are_options() -> None:
+    """What an answer means can be told."""
+    options = {
+        "errors": [{"status": [400], "contains": "must be unique", "is": "transient", "code": "racing"}],
+        "success": {"path": "success", "equals": True},
+    }
+    lists = reply(200, '{"success": true, "data": []}')
+    with RawServer(
+        lists, reply(400, "the party code must be unique"), lists, reply(200, '{"success": false}')
+    ) as server:
+        desk = Desk("rest", {"base": server.url} | options)
+        racing, refused = desk.fail("upsert_contact", EVA), desk.fail("upsert_contact", EVA, id="d2")
+    assert (racing.failure, racing.code) == ("transient", "racing")
+    assert (refused.failure, refused.code) == ("permanent", "refused_in_body")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"base": "crm.example.org"}, "must be an address"),
+        ({"base": "https://u:p@crm.example.org"}, "without user"),
+        ({"auth": {}}, "exactly one of"),
+        ({"auth": {"bearer": "a", "basic": {"user": "b", "password": "c"}}}, "exactly one of"),
+        ({"contacts": {"fields": {"e_mail": "email"}}}, "no field of ours"),
+        ({"contacts": {"find": {"name": "name"}}}, "no field of ours"),
+        ({"invoices": {"line_fields": {"price": "price"}}}, "no field of ours"),
+        ({"bas": "https://crm.example.org"}, "Extra inputs"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], why: str) -> None:
+    """Options that cannot work are refused, and the refusal shows no value."""
+    with pytest.raises(ValidationError, match=why) as caught:
+        RestOptions.model_validate({"base": "https://crm.example.org"} | options)
+    assert "u:p" not in str(caught.value)
