@@ -456,7 +456,8 @@ def instant_of(value: Any) -> datetime | None:
 
 
 @lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
+def zones() -> frozenset[str]:
+    """Return the names of all time zones."""
     return frozenset(available_timezones())
 
 
@@ -465,8 +466,8 @@ def _zone(name: Any) -> tuple[str, ZoneInfo]:
         raise ArgumentWrong("days and times of the day need a zone", "add zone: Europe/Berlin")
     if not isinstance(name, str):
         raise ArgumentWrong("zone needs a name", "write zone: Europe/Berlin", operator="zone")
-    if name not in _zones():
-        mend = did_you_mean(name, _zones(), otherwise="write zone: Europe/Berlin")
+    if name not in zones():
+        mend = did_you_mean(name, zones(), otherwise="write zone: Europe/Berlin")
         raise ArgumentWrong(f'there is no zone "{name}"', mend, operator="zone")
     return name, ZoneInfo(name)
 

@@ -1,0 +1,194 @@
+"""The values of an action's arguments: literals, and templates that are filled from an event.
+
+Comes in: YAML under an action, and what it may read. Goes out: a Value or Arguments that make plain JSON values from
+facts. Raises ValueFailed with the path, never with a value; reads no secrets, no files, no clock.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rules import template as templates
+from rules.errors import ValueFailed
+from rules.finding import Finding
+from rules.path import Facts
+from rules.scope import OPEN, FieldScope, FieldType
+from rules.template import OMIT, TemplateWrong
+
+__all__ = ["COMPUTED", "OMIT", "Arguments", "Value", "compile_arguments", "compile_value"]
+
+#: Everything under one action: bounds that no honest rule meets.
+DEEPEST: Final = 10
+MOST_NODES: Final = 2_000
+
+
+class Computed:
+    """Stands for a value that is not known before an event comes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "computed"
+
+
+COMPUTED: Final = Computed()
+
+_Run = Callable[[Facts], Any]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One compiled value."""
+
+    #: Makes it. Raises ValueFailed; may return OMIT.
+    run: _Run
+    #: The fields it reads.
+    paths: frozenset[str] = frozenset()
+    #: The value itself where nothing in it is computed, else COMPUTED.
+    literal: Any = COMPUTED
+    #: True: it may leave the argument out.
+    may_omit: bool = False
+    #: What it becomes, as far as that is known before an event comes.
+    kind: FieldType = OPEN
+
+    def render(self, facts: Facts) -> Any:
+        """Return the value for an event. Raises ValueFailed."""
+        try:
+            return self.run(facts)
+        except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as exc:
+            raise _unforeseen(exc) from None
+
+
+class Arguments:
+    """The compiled arguments of one action, filled by one function."""
+
+    __slots__ = ("_runs", "paths", "values")
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        #: By name.
+        self.values = dict(values)
+        #: The fields they read.
+        self.paths = frozenset().union(*(value.paths for value in values.values()))
+        self._runs = tuple((name, value.run) for name, value in values.items())
+
+    def render(self, facts: Facts) -> dict[str, Any]:
+        """Return the arguments for an event; omitted ones are not in it. Raises ValueFailed."""
+        made: dict[str, Any] = {}
+        try:
+            for name, run in self._runs:
+                value = run(facts)
+                if value is not OMIT:
+                    made[name] = value
+        except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as exc:
+            raise _unforeseen(exc) from None
+        return made
+
+
+def _unforeseen(exc: Exception) -> ValueFailed:
+    # Our functions say what is wrong themselves. Should one not, the event gets a reason and the worker lives on.
+    return ValueFailed("", f"cannot be computed ({exc.__class__.__name__})")
+
+
+def compile_value(node: Any, scope: FieldScope, problems: list[Finding]) -> Value:
+    """Return the function of one value. What is wrong is added to `problems`."""
+    return _Compiling(scope, problems).value(node, (), 0)
+
+
+def compile_arguments(node: Any, scope: FieldScope, problems: list[Finding]) -> Arguments:
+    """Return the function of an action's arguments. What is wrong is added to `problems`."""
+    if not isinstance(node, Mapping):
+        problems.append(Finding((), "arguments are names with values", "write email: …", "bad_arguments"))
+        return Arguments({})
+    compiling = _Compiling(scope, problems)
+    return Arguments({str(name): compiling.member(name, each, (), 0) for name, each in node.items()})
+
+
+class _Compiling:
+    def __init__(self, scope: FieldScope, problems: list[Finding]) -> None:
+        self.scope = scope
+        self.problems = problems
+        self.count = 0
+
+    def value(self, node: Any, at: tuple[str | int, ...], depth: int) -> Value:
+        self.count += 1
+        if self.count > MOST_NODES or depth > DEEPEST:
+            if self.count <= MOST_NODES + 1:
+                self.wrong(at, "too many values in one action", "", "too_large")
+                self.count = MOST_NODES + 1
+            return _literal(None)
+        if isinstance(node, str):
+            return self.text(node, at)
+        if isinstance(node, Mapping):
+            return _mapping({str(key): self.member(key, each, at, depth) for key, each in node.items()})
+        if isinstance(node, list):
+            return _list([self.value(each, (*at, place), depth + 1) for place, each in enumerate(node)])
+        return _literal(node)
+
+    def member(self, key: Any, node: Any, at: tuple[str | int, ...], depth: int) -> Value:
+        if not isinstance(key, str):
+            self.wrong((*at, key), f"the name {key} is not text", f'write "{key}"')
+        elif templates.is_template(key):
+            self.wrong((*at, key), "a name cannot be a template", "write the name itself")
+        return self.value(node, (*at, key), depth + 1)
+
+    def wrong(self, at: tuple[str | int, ...], text: str, mend: str, code: str = "bad_template") -> None:
+        self.problems.append(Finding(at, text, mend, code))
+
+    def text(self, text: str, at: tuple[str | int, ...]) -> Value:
+        if "${" in text:
+            mend = "secrets belong under sources and destinations"
+            self.problems.append(Finding(at, "${…} stays as it is here", mend, "secret", "warning"))
+        if not templates.is_template(text):
+            return _literal(text)
+        try:
+            made = templates.compile_template(text, self.scope)
+        except TemplateWrong as exc:
+            self.wrong(at, exc.text, exc.mend, exc.code)
+            return Value(_failed)
+        if any(path == "raw" or path.startswith(("raw.", "raw[")) for path in made.paths):
+            self.problems.append(
+                Finding(at, "raw is not checked: it has no model", "use data where it can", "raw", "warning")
+            )
+        return Value(made.run, made.paths, may_omit=made.may_omit, kind=made.kind)
+
+
+def _failed(facts: Facts) -> Any:
+    raise ValueFailed("", "this value did not compile")
+
+
+def _literal(literal: Any) -> Value:
+    return Value(lambda facts: literal, literal=literal)
+
+
+def _mapping(values: Mapping[str, Value]) -> Value:
+    runs = tuple((name, value.run) for name, value in values.items())
+
+    # Made anew for each event, literals too: what one delivery does to its arguments is no other's business.
+    def run(facts: Facts) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for name, each in runs:
+            value = each(facts)
+            if value is not OMIT:
+                made[name] = value
+        return made
+
+    literal: Any = COMPUTED
+    if all(value.literal is not COMPUTED for value in values.values()):
+        literal = {name: value.literal for name, value in values.items()}
+    return Value(run, _paths(list(values.values())), literal, kind=FieldType(frozenset({"object"}), values=OPEN))
+
+
+def _list(values: Sequence[Value]) -> Value:
+    runs = tuple(value.run for value in values)
+
+    def run(facts: Facts) -> list[Any]:
+        return [value for each in runs if (value := each(facts)) is not OMIT]
+
+    literal: Any = COMPUTED
+    if all(value.literal is not COMPUTED for value in values):
+        literal = [value.literal for value in values]
+    return Value(run, _paths(values), literal, kind=FieldType(frozenset({"list"}), element=OPEN))
+
+
+def _paths(values: Sequence[Value]) -> frozenset[str]:
+    return frozenset().union(*(value.paths for value in values))
