@@ -210,23 +210,24 @@ local function put(keys, args)
   local answers, stored, counts, fresh = {}, {}, {}, 0
   for i = 4, #args, 5 do
     local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
-    local known = ''
-    if redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', seen, id) == 0 then
-      known = id
-    elseif digest ~= '' then
-      local last = redis.call('GET', P .. 'last:' .. box)
-      if last and string.sub(last, 1, #digest) == digest then
-        known = string.sub(last, #digest + 2)
-        redis.call('SREM', seen, id)
-      else
-        redis.call('SET', P .. 'last:' .. box, digest .. ' ' .. id, 'PX', body_window)
-      end
-    else
-      redis.call('DEL', P .. 'last:' .. box)
+    local known, last_key = '', P .. 'last:' .. box
+    local again = redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', seen, id) == 0
+    if again then known = id end
+    if digest ~= '' then
+      -- An id stays in `seen` also when its body was a repetition: put once more, it must not pass as something new.
+      local last = redis.call('GET', last_key)
+      if last and string.sub(last, 1, #digest) == digest then known = string.sub(last, #digest + 2) end
+    end
+    if known == '' and not redis.call('SET', P .. 'e:' .. id, record, 'NX') then
+      known = id -- it waits, or is kept, for longer than ids are remembered
     end
     answers[#answers + 1] = known
     if known == '' then
-      redis.call('SET', P .. 'e:' .. id, record)
+      if digest ~= '' then
+        redis.call('SET', last_key, digest .. ' ' .. id, 'PX', body_window)
+      else
+        redis.call('DEL', last_key)
+      end
       local b = P .. 'b:in:' .. box
       if redis.call('EXISTS', b) == 1 then
         redis.call('RPUSH', b, id)
@@ -243,8 +244,8 @@ local function put(keys, args)
       count(counts, 'duplicate|' .. field)
     end
   end
+  redis.call('EXPIRE', seen, math.ceil(window * 2 / 1000))
   if #stored > 0 then
-    redis.call('EXPIRE', seen, math.ceil(window * 2 / 1000))
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))
     redis.call('SADD', P .. 'rooms', 'in')
   end

@@ -96,6 +96,14 @@ async def test_sent_twice_over_a_bucket_edge(mailroom: Mailroom, store: Store, d
     assert items(await take(mailroom, drain)) == ["a"]
 
 
+async def test_sent_again_while_it_waits(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """An event that waits longer than ids are remembered is still not put twice."""
+    await mailroom.put([event("a")])
+    await store.advance(3 * DAY)
+    assert (await mailroom.put([event("a")]))[0].duplicate
+    assert items(await take(mailroom, drain)) == ["a"]
+
+
 async def test_same_body(mailroom: Mailroom, store: Store) -> None:
     """Without a sender's id, the latest body of a person sent again within a minute is the same event."""
     assert not (await mailroom.put([event("a", sender=False)]))[0].duplicate
@@ -115,6 +123,16 @@ async def test_named_between(mailroom: Mailroom) -> None:
     """An event with a sender's id between two equal bodies of a person makes them two events."""
     receipts = await mailroom.put([event("a", sender=False), event("b"), event("c", sender=False)])
     assert not any(r.duplicate for r in receipts)
+
+
+async def test_repeated_duplicate(mailroom: Mailroom, drain: str) -> None:
+    """A duplicate whose answer was lost stays one when it is put again, also after newer events of the person."""
+    await mailroom.put([event("a", sender=False, body=b"1")])
+    again = event("b", sender=False, body=b"1")
+    assert (await mailroom.put([again]))[0].duplicate
+    await mailroom.put([event("c", sender=False, body=b"2")])
+    assert (await mailroom.put([again]))[0].duplicate
+    assert items(await take(mailroom, drain)) == ["a", "c"]
 
 
 # -- take
