@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import redis.exceptions
 import uvicorn
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -94,6 +95,7 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
         routes=[
             Route("/events", events),
             Route("/events/{id}", event),
+            Route("/books/{version}", book),
             Route("/metrics", metrics_text),
             Route("/readyz", readyz),
             Route("/healthz", healthz),
@@ -160,6 +162,27 @@ async def event(request: Request) -> Response:
     if fate is None:
         return refusal("unknown_event", "no event of this id in the last 31 days", 404)
     return JSONResponse({**fate.as_json(), "settled": fate.settled})
+
+
+async def book(request: Request) -> Response:
+    """Answer the files of a book that was in force, by its version; `current` is the one that is."""
+    version = request.path_params["version"]
+    mailroom: Mailroom = request.app.state.mailroom
+    current = await in_force(mailroom)
+    wanted = current if version == "current" else version
+    files = await mailroom.kept_book(wanted) if wanted else None
+    if files is None:
+        return refusal("unknown_book", "no book of this version was ever in force", 404)
+    return JSONResponse({"version": wanted, "current": current, "files": files})
+
+
+async def in_force(mailroom: Mailroom) -> str | None:
+    """Return the version of the book that the workers act by. Raises Unavailable."""
+    try:
+        version: bytes | None = await mailroom.store.get(mailroom.key("book"))  # type: ignore[assignment]
+    except redis.exceptions.RedisError as exc:
+        raise Unavailable(f"the store did not answer: {type(exc).__name__}") from exc
+    return version.decode() if version else None
 
 
 async def metrics_text(request: Request) -> Response:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from console import catalogue
-from console.mistake import SAID_NO, Mistake
+from console.mistake import Mistake
 from rules import loader
 from rules.book import Book
 from rules.errors import BookRefused
@@ -34,13 +34,17 @@ def load(given: Path | None) -> Book:
     try:
         return loader.load(place, catalogue.build())
     except BookRefused as exc:
-        errors = [problem for problem in exc.problems if problem.severity == "error"]
-        raise Mistake(
-            f"the book at {place} has {len(errors)} error{'s' * (len(errors) != 1)}:\n"
-            + "\n".join(f"  {place / problem.file}{str(problem).removeprefix(problem.file)}" for problem in errors),
-            mend=f"relais rules check {place}",
-            status=SAID_NO,
-        ) from exc
+        raise refused(place, exc) from exc
+
+
+def refused(place: Path, why: BookRefused) -> Mistake:
+    """Return the errors of a book as one Mistake."""
+    errors = [problem for problem in why.problems if problem.severity == "error"]
+    return Mistake(
+        f"the book at {place} has {len(errors)} error{'s' * (len(errors) != 1)}:\n"
+        + "\n".join(f"  {place / problem.file}{str(problem).removeprefix(problem.file)}" for problem in errors),
+        mend=f"relais rules check {place}",
+    )
 
 
 def read_file(name: str) -> str | None:

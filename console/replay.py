@@ -19,6 +19,7 @@ import aiohttp
 
 from console.mistake import Mistake
 from receiver import signature
+from receiver.sources import activetrail, generic
 from rules.book import Book, Source
 from rules.errors import SecretMissing
 from rules.problem import did_you_mean
@@ -151,7 +152,7 @@ def plan(
         chosen = source_of(file, book, source)
         if chosen.name not in checks:
             checks[chosen.name] = proofs(chosen, environ, read_file)
-        event = event_name(chosen.kind, file)
+        event = event_name(chosen, file)
         shots.append(
             Shot(
                 file=str(file),
@@ -195,9 +196,12 @@ def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> t
         ) from exc
 
 
-def event_name(kind: str, file: Path) -> str | None:
+def event_name(source: Source, file: Path) -> str | None:
     """Return the event of a source that tells it only in the address: the file's name up to the first dot."""
-    return file.name.split(".")[0] if kind == "activetrail" else None
+    by_address = source.kind == activetrail.NAME or (
+        isinstance(source.options, generic.Options) and source.options.read.type is None
+    )
+    return file.name.split(".")[0] if by_address else None
 
 
 async def fire(
@@ -248,10 +252,7 @@ def understand(answer: Any, sent: Sent) -> None:
     if not isinstance(answer, Mapping):
         return
     sent.code = str(answer.get("error", ""))
-    for name in ("events", "notifications"):
-        for item in answer.get(name) or ():
-            if isinstance(item, Mapping) and isinstance(item.get("id"), str):
-                sent.events.append(item["id"])
+    sent.events = [str(event["id"]) for event in answer.get("events") or ()]
 
 
 async def await_fates(

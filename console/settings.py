@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from console import log
 from console.mistake import Mistake
 
 PREFIX = "RELAIS_"
@@ -26,6 +27,7 @@ DECLARED: Mapping[str, str] = {
     "console": "console.app:ConsoleSettings",
     "up": "console.up:UpSettings",
     "events": "console.client:ClientSettings",
+    "all": "console.log:LogSettings",
 }
 
 S = TypeVar("S", bound=BaseSettings)
@@ -103,5 +105,6 @@ def every() -> list[Setting]:
 
 
 def announce(process: str, settings: BaseSettings) -> None:
-    """Say on stderr what a process runs with."""
+    """Set up the log of a process, and say what it runs with."""
+    log.set_up(load(log.LogSettings))
     click.echo(f"relais {process} runs with {' '.join(describe(settings))}", err=True)

@@ -7,7 +7,7 @@ process its settings through the environment and keeps it alive.
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from console import port, probe, supervise
 from console.mistake import Mistake
-from console.supervise import Child, Supervisor
+from console.supervise import Child, Say, Supervisor
 from console.valkey import Valkey
 
 
@@ -57,9 +57,10 @@ async def everything(
     settings: UpSettings,
     *,
     environ: Mapping[str, str] | None = None,
-    more: Callable[[], tuple[Child, ...]] = tuple,
+    more: Sequence[Child] = (),
+    say: Say | None = None,
 ) -> AsyncIterator[Supervisor]:
-    """Run all processes inside the `async with`. `more` are children that the others need, the sandbox of the demo."""
+    """Run all processes inside the `async with`; `more` start before ours: the sandbox of the demo."""
     if not settings.book.is_dir():
         raise Mistake(
             f"there is no rule book at {settings.book}",
@@ -75,8 +76,8 @@ async def everything(
             children.append(valkey_child(valkey))
             url = valkey.url
         common = {**(environ or {}), "REDIS_URL": url, "RELAIS_BOOK": str(settings.book), "PYTHONUNBUFFERED": "1"}
-        children += [*more(), *relais_children(settings, common)]
-        async with Supervisor(children) as supervisor:
+        children += [*more, *relais_children(settings, common)]
+        async with Supervisor(children, say) as supervisor:
             yield supervisor
 
 

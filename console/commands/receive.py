@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
-from console import catalogue, settings
+from console import book, catalogue, port, settings
+from console.mistake import Mistake
 from receiver import serve
 from receiver.settings import ReceiverSettings
+from rules.errors import BookRefused
 
 
 @click.command()
@@ -26,4 +28,10 @@ def command(**options: object) -> None:
     """
     chosen = settings.load(ReceiverSettings, **options)
     settings.announce("receive", chosen)
-    serve.run(chosen, catalogue.build())
+    port.demand(chosen.host, chosen.port, "--port")
+    try:
+        serve.run(chosen, catalogue.build())
+    except serve.CannotListen as exc:
+        raise Mistake(str(exc), mend="relais receive --port N") from exc
+    except BookRefused as exc:
+        raise book.refused(chosen.book, exc) from exc

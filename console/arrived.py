@@ -1,0 +1,129 @@
+"""What arrived at the sandbox, as rows that a person enjoys reading and a machine can compare.
+
+Comes in: the sandbox's own account of what it holds. Goes out: per destination rows of who, what and how, as a table
+and as differences from what was expected. Never changes anything there.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from console import probe
+from console.mistake import Mistake
+from console.replay import Report
+
+Json = Mapping[str, Any]
+Row = tuple[str, str, str]
+
+#: Maileon's permission codes.
+PERMISSIONS = {1: "none", 2: "single opt-in", 3: "confirmed opt-in", 4: "DOI", 5: "DOI+", 6: "other"}
+
+
+async def fetch(sandbox: str) -> Json:
+    """Return what the sandbox holds. Raises Mistake."""
+    address = urlsplit(sandbox)
+    answer = await probe.get(address.hostname or "", address.port or 80, "/_sandbox/state")
+    if answer is None or answer[0] != 200:
+        raise Mistake(f"the sandbox at {sandbox} does not answer")
+    found: Json = answer[1]
+    return found
+
+
+def rows(vendor: str, held: Json) -> list[Row]:
+    """Return what one vendor holds, as (who, what, how), sorted."""
+    return sorted(READERS[vendor](held))
+
+
+def _maileon(held: Json) -> Iterator[Row]:
+    for contact in held["contacts"]:
+        fields = ", ".join(str(value) for _, value in sorted(contact["standard_fields"].items()))
+        state = "waits for the click in its opt-in mail" if contact["pending"] else PERMISSIONS[contact["permission"]]
+        yield contact["email"], "contact", f"{state}; {fields}" if fields else state
+    for mail in held["mailbox"]:
+        yield mail["email"], "opt-in mail", "DOI+ asked for" if mail.get("doiplus") else "DOI asked for"
+    for one in held["unsubscriptions"]:
+        yield one["email"], "unsubscription", ", ".join(one["reasons"]) or "no reason given"
+
+
+def _crm(held: Json) -> Iterator[Row]:
+    people = {contact["id"]: contact.get("email") or contact.get("phone") or "" for contact in held["contacts"]}
+    for contact in held["contacts"]:
+        told = {
+            k: v for k, v in contact.items() if k not in ("id", "email", "created_at", "updated_at") and v is not None
+        }
+        yield people[contact["id"]], "contact", ", ".join(f"{name} {_short(told[name])}" for name in sorted(told))
+    for note in held["notes"]:
+        yield people.get(note["contact_id"], ""), "note", str(note["text"])
+
+
+def _invoicing(held: Json) -> Iterator[Row]:
+    people = {customer["id"]: customer.get("email", "") for customer in held["customers"]}
+    for customer in held["customers"]:
+        yield people[customer["id"]], "customer", str(customer.get("name", ""))
+    for invoice in held["invoices"]:
+        total = sum(float(line["quantity"]) * float(line["unit_price"]) for line in invoice["lines"])
+        what = f"{invoice['status']} invoice {invoice['reference']}"
+        yield people.get(invoice["customer_id"], ""), what, f"{len(invoice['lines'])} lines, {total:.2f}"
+
+
+def _seminardesk(held: Json) -> Iterator[Row]:
+    for reference in held["external_references"]:
+        yield f"invoice {reference['invoice']}", "external reference", str(reference["external_id"])
+
+
+READERS = {"maileon": _maileon, "crm": _crm, "invoicing": _invoicing, "seminardesk": _seminardesk}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return " ".join(str(part) for part in value.values() if part)
+    return str(value)
+
+
+def tables(held: Json, stand_ins: Mapping[str, tuple[str, str]]) -> Group:
+    """Return a table per destination."""
+    found = []
+    for destination, (vendor, _) in stand_ins.items():
+        table = Table("who", "what", "how", title=f"[bold]{destination}[/bold]", title_justify="left", expand=False)
+        for row in rows(vendor, held[vendor]):
+            table.add_row(*row)
+        if not table.row_count:
+            table.add_row("", "nothing", "", style="dim")
+        found.append(table)
+    return Group(*found)
+
+
+def summary(report: Report) -> Text:
+    """Return one sentence on the webhooks and their events."""
+    states = ", ".join(f"{count} {state}" for state, count in report.states.items())
+    return Text(
+        f"{len(report.sent)} webhooks in {report.seconds:.1f} s, {report.accepted} accepted "
+        f"(half of them within {report.latency(0.5):.0f} ms); their events: {states}."
+    )
+
+
+def compare(expected: Json, held: Json, report: Report, stand_ins: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Return every difference between what was expected and what is; nothing may be missing, nothing too much."""
+    wrong = []
+    for code, count in report.refused.items():
+        wrong.append(f"{count} webhooks were refused: {code}")
+    if dict(report.states) != expected["events"]:
+        wrong.append(f"events ended as {dict(report.states)}, expected {expected['events']}")
+    for destination, (vendor, _) in stand_ins.items():
+        wrong += _differences(destination, expected["arrived"].get(destination, []), rows(vendor, held[vendor]))
+    return wrong
+
+
+def _differences(destination: str, expected: Sequence[Sequence[str]], found: Sequence[Row]) -> Iterator[str]:
+    wanted, there = Counter(tuple(row) for row in expected), Counter(tuple(row) for row in found)
+    for row in (wanted - there).elements():
+        yield f"{destination} lacks {' | '.join(row)}"
+    for row in (there - wanted).elements():
+        yield f"{destination} has, too much: {' | '.join(row)}"

@@ -1,0 +1,31 @@
+"""`relais rules`: the group."""
+
+import click
+
+from console.cli import Lazy
+
+COMMANDS = {
+    "check": "Say what is wrong with the book, with file, line, column and the mend.",
+    "test": "Run the tests that stand in the book.",
+    "actions": "List the actions of the book's destinations: arguments, what they write, consent.",
+    "explain": "Say for every rule whether an event matches it, and where not.",
+    "preview": "Show what a new book would do differently.",
+    "schema": "Print the JSON Schema of a book, for editors.",
+    "show": "Print a book that was in force, by its version.",
+    "status": "Say which book is in force, and whether the files on disk could take its place.",
+}
+
+
+@click.group(cls=Lazy, table=COMMANDS, prefix="rules_")
+def command() -> None:
+    """Check, test and explain the rules.
+
+    The book is the folder of YAML that RELAIS_BOOK names, or the FOLDER of a command. None of these needs a
+    secret, Redis or the network, except show and status, which ask the console.
+
+    \b
+    Examples:
+      relais rules check
+      relais rules test
+      relais rules explain booking.json --source sd_nord
+    """

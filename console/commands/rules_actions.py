@@ -1,0 +1,80 @@
+"""`relais rules actions`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from console import book, catalogue
+from rules.catalogue import ActionKind, Catalogue
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(name: str | None, folder: Path | None, as_json: bool) -> None:
+    """List the actions of the book's destinations: arguments, what they write, consent.
+
+    NAME is a destination of the book or a kind of destination; without it all are listed.
+
+    \b
+    Examples:
+      relais rules actions
+      relais rules actions crm
+      relais rules actions maileon --json
+    """
+    everything = catalogue.build()
+    found = {
+        f"{owner}.{action.name}": described(action)
+        for owner, kind in owners(everything, name, folder).items()
+        for action in everything.destinations[kind].actions.values()
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for title, told in found.items():
+        click.secho(title, bold=True, nl=False)
+        click.echo(f"  {told['about']}")
+        for row in ("required", "optional"):
+            for argument, about in told[row].items():
+                click.echo(f"  {row:9} {argument}{': ' + about if about else ''}")
+        for row in ("writes", "once_by", "consent"):
+            click.echo(f"  {row.replace('_', ' '):9} {told[row]}")
+        click.echo()
+
+
+def owners(everything: Catalogue, name: str | None, folder: Path | None) -> dict[str, str]:
+    """Return whose actions to list: name -> kind of destination."""
+    if name is not None and name in everything.destinations:
+        return {name: name}
+    destinations = book.load(folder).destinations
+    if name is None:
+        return {each.name: each.kind for each in destinations.values()}
+    if name not in destinations:
+        known = ", ".join([*destinations, *everything.destinations])
+        raise click.BadParameter(f"there is no destination or kind {name!r}; there are {known}", param_hint="NAME")
+    return {name: destinations[name].kind}
+
+
+def described(action: ActionKind) -> dict[str, Any]:
+    """Return what a rule author needs to know of an action."""
+    required, optional = arguments(action.arguments)
+    return {
+        "about": action.about + (" (a look-up)" if action.look_up else ""),
+        "required": required,
+        "optional": optional,
+        "writes": action.writes_about or "nothing",
+        "once_by": action.once_by_about or "delivery",
+        "consent": ", ".join(sorted(action.consent)) or "none",
+        "result": sorted(action.result.model_fields) if action.result else [],
+    }
+
+
+def arguments(model: type[BaseModel]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return required and optional arguments with their sentence."""
+    told = {name: field.description or "" for name, field in model.model_fields.items()}
+    required = {name: about for name, about in told.items() if model.model_fields[name].is_required()}
+    return required, {name: about for name, about in told.items() if name not in required}

@@ -1,0 +1,78 @@
+"""`relais rules check`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from console import book, catalogue
+from console.mistake import SAID_NO
+from rules import loader
+from rules.compiler import Checked
+from rules.problem import as_annotations, as_sarif
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", help="For CI."
+)
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+def command(folder: Path | None, as_json: bool, form: str, strict: bool) -> None:
+    """Say what is wrong with the book, with file, line, column and the mend.
+
+    All problems at once. Status 1 when there is an error; warnings alone leave it 0.
+
+    \b
+    Examples:
+      relais rules check
+      relais rules check book --strict
+      relais rules check --format github
+    """
+    place = book.folder(folder)
+    checked = loader.check(place, catalogue.build())
+    match "json" if as_json else form:
+        case "json":
+            click.echo(json.dumps(as_json_values(checked), indent=2, ensure_ascii=False))
+        case "github":
+            click.echo(as_annotations(checked.problems, str(place)))
+        case "sarif":
+            click.echo(as_sarif(checked.problems, str(place)))
+        case _:
+            show(checked, place)
+    if checked.book is None or (strict and checked.problems):
+        raise SystemExit(SAID_NO)
+
+
+def as_json_values(checked: Checked) -> dict[str, object]:
+    """Return the outcome as plain JSON values."""
+    return {
+        "valid": checked.book is not None,
+        "version": checked.book.version if checked.book else None,
+        "problems": [problem.as_json() for problem in checked.problems],
+    }
+
+
+def show(checked: Checked, place: Path) -> None:
+    """Print one line per problem, then the verdict."""
+    for problem in checked.problems:
+        colour = "red" if problem.severity == "error" else "yellow"
+        file = place / problem.file if place.is_dir() else place
+        where = f"{file}:{problem.line}:{problem.column}:"
+        mend = f" ({problem.mend})" if problem.mend else ""
+        click.echo(f"{where} {click.style(problem.severity + ':', fg=colour)} {problem.text}{mend}")
+    if checked.book is None:
+        click.echo(f"{_count(len(checked.errors), 'error')}, {_count(len(checked.warnings), 'warning')}", err=True)
+        return
+    found = checked.book
+    click.echo(
+        f"The book is right: {_count(len(found.rules), 'rule')}, {_count(len(found.sources), 'source')}, "
+        f"{_count(len(found.destinations), 'destination')}, {_count(len(found.tests), 'test')}, "
+        f"{_count(len(checked.warnings), 'warning')}; version {found.version}",
+        err=True,
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

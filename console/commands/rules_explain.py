@@ -1,0 +1,116 @@
+"""`relais rules explain`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+from rich.console import Console
+
+from console import book, given, settings, story
+from console.client import Client, ClientSettings
+from rules import explain
+from rules.action import Action, Skipped
+from rules.explain import Explanation, RuleExplained
+from rules.path import ABSENT
+
+
+@click.command()
+@click.argument("event")
+@click.option("--source", help="The source that sends it; otherwise the folder's name says it.")
+@click.option("--event", "name", help="What happened, for platforms that tell it only in the address.")
+@click.option("--look-up", "answers", multiple=True, metavar="NAME=JSON", help="The answer to a look-up.")
+@click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(
+    event: str, source: str | None, name: str | None, answers: tuple[str, ...], folder: Path | None, as_json: bool
+) -> None:
+    """Say for every rule whether an event matches it, and where not.
+
+    EVENT is a file with a vendor's body, a file with an event (`type`, `source`, `data`), or the id of an event that
+    came in; of that the verdict of the time is shown. What is printed from a file holds personal data if the file does.
+
+    \b
+    Examples:
+      relais rules explain fixtures/seminardesk/booking.create.free.json
+      relais rules explain signup.json --source cmx
+      relais rules explain booking.json --look-up booker='{"email": "ada@example.org", "last_name": "B"}'
+      relais rules explain 3kqv…
+    """
+    if not Path(event).exists() and "." not in event and "/" not in event:
+        of_the_past(event, as_json)
+        return
+    loaded = book.load(folder)
+    found = [
+        explain.explain(loaded, each, looked_up(answers))
+        for each in given.events(Path(event), loaded, source=source, name=name)
+    ]
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in found], indent=2, ensure_ascii=False, default=str))
+        return
+    for each in found:
+        show(each)
+
+
+def of_the_past(event: str, as_json: bool) -> None:
+    """Print what the rules said when the event was routed."""
+    found = Client(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        Console().print(story.tree(found))
+
+
+def looked_up(answers: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return the answers to look-ups by name."""
+    found = {}
+    for answer in answers:
+        name, equals, text = answer.partition("=")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise click.BadParameter(f"{answer!r} is not NAME=JSON", param_hint="--look-up")
+    return found
+
+
+def show(found: Explanation) -> None:
+    """Print the verdict of every rule."""
+    click.secho(f"{found.event.type} from {found.event.source} (book {found.book})", bold=True)
+    for rule in found.rules:
+        mark = click.style("✓", fg="green") if rule.fires else "·"
+        click.echo(f"{mark} {rule.name}  {click.style(f'{rule.file}:{rule.line}', dim=True)}")
+        for line in lines(rule):
+            click.echo(f"    {line}")
+    if not found.fired:
+        click.echo("No rule matches: the event would end as unmatched.")
+
+
+def lines(rule: RuleExplained) -> list[str]:
+    """Return what one rule says."""
+    told = []
+    for reason in rule.reasons:
+        there = (
+            ""
+            if reason.actual is ABSENT
+            else f", there is {json.dumps(reason.actual, ensure_ascii=False, default=str)}"
+        )
+        told.append(f"{reason.at}: {reason.why}{there}")
+    if rule.note:
+        told.append(rule.note)
+    told += [f"looks up {asked(each)}" for each in rule.look_ups]
+    told += [
+        f"skips {each.destination}.{each.name}: {each.why}" if isinstance(each, Skipped) else f"→ {asked(each)}"
+        for each in rule.actions
+    ]
+    return [*told, rule.failed] if rule.failed else told
+
+
+def asked(action: Action | Skipped) -> str:
+    """Return an action with its arguments."""
+    if isinstance(action, Skipped):
+        return f"{action.destination}.{action.name}"
+    return f"{action.destination}.{action.name} {json.dumps(dict(action.arguments), ensure_ascii=False, default=str)}"

@@ -1,0 +1,90 @@
+"""`relais rules test`."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from console import book
+from console.mistake import SAID_NO, Mistake
+from receiver import raw
+from rules import loader, testing
+from rules.testing import Results
+
+#: Seconds between two looks at the files with `--watch`.
+LOOK_EVERY = 0.5
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--name", "names", multiple=True, help="Only the test of this name; may be repeated.")
+@click.option("--watch", is_flag=True, help="Run again whenever a file changes; Ctrl-C ends.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(folder: Path | None, names: tuple[str, ...], watch: bool, as_json: bool) -> None:
+    """Run the tests that stand in the book.
+
+    Says what was expected (-) and what came (+), and which ways through the rules no test goes.
+    Status 1 when a test fails.
+
+    \b
+    Examples:
+      relais rules test
+      relais rules test book --watch
+      relais rules test --name "a free booking makes no invoice"
+    """
+    place = book.folder(folder)
+    if watch:
+        follow(place, names)
+        return
+    results = run(place, names)
+    if as_json:
+        click.echo(json.dumps(testing.as_json(results), indent=2, ensure_ascii=False))
+    else:
+        show(results)
+    if not results.passed:
+        raise SystemExit(SAID_NO)
+
+
+def run(place: Path, names: tuple[str, ...]) -> Results:
+    """Run the tests. Raises Mistake for a book with errors, and for a name that no test has."""
+    loaded = book.load(place)
+    known = {test.name for test in loaded.tests}
+    if strange := sorted(set(names) - known):
+        raise Mistake(f"the book has no test named {strange[0]!r}", status=SAID_NO)
+    return testing.run(loaded, place, raw.read_raw, names=names)
+
+
+def follow(place: Path, names: tuple[str, ...]) -> None:
+    """Run the tests after every change."""
+    seen = None
+    try:
+        while True:
+            now = loader.changed(place)
+            if now != seen:
+                seen = now
+                click.clear()
+                try:
+                    show(run(place, names))
+                except Mistake as exc:
+                    exc.show()
+            time.sleep(LOOK_EVERY)
+    except KeyboardInterrupt:
+        click.echo()
+
+
+def show(results: Results) -> None:
+    """Print one line per test, the differences, and what no test reaches."""
+    for result in results.results:
+        mark = click.style("passed", fg="green") if result.passed else click.style("FAILED", fg="red", bold=True)
+        where = "" if result.passed else f"  ({result.test.file}:{result.test.line})"
+        click.echo(f"{mark}  {result.test.name}{where}")
+        for line in result.lines:
+            colour = {"-": "red", "+": "green"}.get(line[:1])
+            click.echo(f"        {click.style(line, fg=colour) if colour else line}")
+    for branch in results.unreached:
+        click.echo(f"{click.style('no test', fg='yellow')}  {branch.file}:{branch.line} {branch.rule}: {branch.what}")
+    passed = sum(result.passed for result in results.results)
+    click.echo(
+        f"{passed} of {len(results.results)} tests passed; they go {results.coverage:.0%} of the ways.", err=True
+    )

@@ -1,0 +1,58 @@
+"""Reads the events that a rule author names: a vendor's body, or an event written down.
+
+Comes in: a path, and who would send it. Goes out: Events as the receiver would make them, or a Mistake. Never verifies:
+the file lies on our own disk.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from console import replay
+from console.mistake import SAID_NO, Mistake
+from receiver import raw, refusal
+from rules.book import Book, Given, TestCase
+from rules.event import Event
+from rules.testing import TestBroken, events_of
+
+
+def events(file: Path, book: Book, *, source: str | None = None, name: str | None = None) -> Sequence[Event]:
+    """Return the events of a file. Raises Mistake."""
+    try:
+        content = file.read_bytes()
+    except OSError as exc:
+        raise Mistake(f"{file} cannot be read: {exc.strerror}") from exc
+    written = _written(content)
+    if written is not None:
+        return _event(file, written, book, source)
+    chosen = replay.source_of(file, book, source)
+    try:
+        return raw.read_raw(chosen, content, name or replay.event_name(chosen, file))
+    except refusal.Refused as exc:
+        raise Mistake(
+            f"{file} is no body that {chosen.name} ({chosen.kind}) sends: {exc.code}: {exc.hint}",
+            mend="say who sends it and what happened: --source NAME --event NAME",
+            status=SAID_NO,
+        ) from exc
+
+
+def _written(content: bytes) -> dict[str, Any] | None:
+    """Return an event that somebody wrote down: an object with type and data."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    is_event = isinstance(found, dict) and isinstance(found.get("type"), str) and isinstance(found.get("data"), dict)
+    return found if is_event else None
+
+
+def _event(file: Path, written: dict[str, Any], book: Book, source: str | None) -> Sequence[Event]:
+    name = source or written.get("source")
+    if name not in book.sources:
+        raise Mistake(f"{file} does not say which source of the book it is from", mend="say it: --source NAME")
+    test = TestCase("given", str(file), 1, Given(str(name), event=written), ())
+    try:
+        return events_of(book, file.parent, raw.read_raw, test)
+    except TestBroken as exc:
+        raise Mistake(f"{file}: {exc}", status=SAID_NO) from exc
