@@ -26,7 +26,9 @@ class Hasher:
         digest = hashlib.blake2b(identity.encode(), digest_size=DIGEST_BYTES, key=self._key).digest()
         return base64.urlsafe_b64encode(digest).decode()
 
-    def body(self, source: str, body: bytes) -> str:
-        """Return the keyed digest by which a repeated body of a source is known."""
-        digest = hashlib.blake2b(body, digest_size=DIGEST_BYTES, key=self._key, person=source.encode()[:16]).digest()
+    def body(self, origin: str, body: bytes) -> str:
+        """Return the keyed digest by which a repeated body of an origin (source and type) is known."""
+        # Two vendors may send the same bytes, and one of them may name the type in the URL only.
+        text = len(origin).to_bytes(4) + origin.encode() + body
+        digest = hashlib.blake2b(text, digest_size=DIGEST_BYTES, key=self._key, person=b"body").digest()
         return base64.urlsafe_b64encode(digest).decode()

@@ -306,7 +306,9 @@ class Mailroom:
         args: list[Any] = [DEDUPE_WINDOW, BODY_WINDOW, pool]
         for event in events:
             box = self.hash(event.order_key or event.id)
-            digest = "" if event.sender_id else cast(Hasher, self._hasher).body(event.source, event.body)
+            digest = (
+                "" if event.sender_id else cast(Hasher, self._hasher).body(f"{event.source}|{event.type}", event.body)
+            )
             hashes = tuple(self.hash(identity) for identity in event.identities)
             args += (event.id, box, digest, f"{event.source}|{event.type}", event.encode(hashes))
         known = await self._call("put", *args)

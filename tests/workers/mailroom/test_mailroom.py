@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from rules.event import Event
 from tests.conftest import Valkey
 from tests.workers.mailroom.store import DAY, LUA, Entry, Store, event, key_faults
 from workers.mailroom import INBOX, Full, Lease, Mailroom, NewDelivery, Settled, Settlement, Unavailable, Want
@@ -123,6 +124,24 @@ async def test_named_between(mailroom: Mailroom) -> None:
     """An event with a sender's id between two equal bodies of a person makes them two events."""
     receipts = await mailroom.put([event("a", sender=False), event("b"), event("c", sender=False)])
     assert not any(r.duplicate for r in receipts)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        event("b", sender=False, type="contact.unsubscribed"),
+        event("b", sender=False, source="a_source_with_a_long_name_b"),
+    ],
+    ids=["type", "source"],
+)
+async def test_same_body_of_something_else(mailroom: Mailroom, other: Event) -> None:
+    """The same body as another type (a vendor that names it by URL only) or from another source is another event."""
+    await mailroom.put(
+        [event("a", sender=False, source="a_source_with_a_long_name_a"), event("c", "email:x@example.org")]
+    )
+    mine = event("a2", sender=False, source=other.source.replace("_b", "_a"))
+    await mailroom.put([mine])
+    assert not (await mailroom.put([other]))[0].duplicate
 
 
 async def test_repeated_duplicate(mailroom: Mailroom, drain: str) -> None:
