@@ -82,7 +82,7 @@ class _Here:
     office: Office
     runner: asyncio.Runner
     worker: str
-    turns: itertools.count[int] = itertools.count(1)
+    turns: "itertools.count[int]" = itertools.count(1)
 
 
 def connect(url: str) -> redis.Redis:
