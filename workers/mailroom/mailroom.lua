@@ -283,15 +283,15 @@ local function take(keys, args)
 
   local memo = P .. 'take:' .. drain
   local last = redis.call('GET', memo)
-  if last and string.sub(last, 1, #request) == request then
+  if last and string.sub(last, 1, #request + 1) == request .. ' ' then
     -- The answer was lost: the same request gets the same lease again, as far as it still stands.
     for room, box in string.gmatch(string.sub(last, #request + 1), ' (%S+) (%S+)') do
       local head = redis.call('LINDEX', box_key(P, room, box), 0)
       if head then
-        local s, attempt, doubt, deaths, token = parse(head)
+        local s, attempt, doubt, deaths, token, handed = parse(head)
         if s == 'l' and token == request then
           redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
-          if lease(P, room, box, drain, request, 64, out) == 0 then redis.call('HDEL', P .. 'leased:' .. room, box) end
+          if lease(P, room, box, drain, request, handed, out) == 0 then redis.call('HDEL', P .. 'leased:' .. room, box) end
         end
       end
     end

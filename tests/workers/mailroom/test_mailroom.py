@@ -157,6 +157,24 @@ async def test_repeated_duplicate(mailroom: Mailroom, drain: str) -> None:
 # -- take
 
 
+async def test_same_request_same_lease(mailroom: Mailroom, drain: str) -> None:
+    """A take whose answer was lost is asked again and gives the same items, whatever came in between."""
+    await mailroom.put([event("a"), event("b")])
+    wants = [Want(INBOX, 1, 1)]
+    first = await mailroom.take(drain, "r1", wants)
+    await mailroom.put([event("c"), event("x", "email:x@example.org")])
+    again = await mailroom.take(drain, "r1", wants)
+    assert again.leases == first.leases
+    assert items(again.leases) == ["a"]
+
+
+async def test_request_that_begins_like_another(mailroom: Mailroom, drain: str) -> None:
+    """A request is the same only if all of it is."""
+    await mailroom.put([event("a"), event("b", "email:b@example.org")])
+    await mailroom.take(drain, "r12", [Want(INBOX, 1)])
+    assert items((await mailroom.take(drain, "r1", [Want(INBOX, 1)])).leases) == ["b"]
+
+
 async def test_leased_once(mailroom: Mailroom, drain: str) -> None:
     """What one drain holds, no other gets."""
     await mailroom.beat("d2", register=True)
@@ -189,6 +207,15 @@ async def test_rate(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert (await mailroom.take(drain, "r2", [Want("mail", 9, 9)])).wait == 1
     await store.advance(1)
     assert items((await mailroom.take(drain, "r3", [Want("mail", 9, 9)])).leases) == ["c.0"]
+
+
+async def test_rate_of_a_repeated_take(mailroom: Mailroom, drain: str) -> None:
+    """A take that is asked again hands out no more than its rate paid for."""
+    await mailroom.configure("mail", every=100, burst=1)
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {f"a.{n}": ("mail", "box") for n in range(3)})
+    for _ in range(2):
+        assert items((await mailroom.take(drain, "r1", [Want("mail", 9, 9)])).leases) == ["a.0"]
 
 
 async def test_pace(mailroom: Mailroom, store: Store) -> None:
