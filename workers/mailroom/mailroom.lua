@@ -452,13 +452,22 @@ local function settle(keys, args)
     if s ~= 'l' or old_token ~= token then
       statuses[#statuses + 1] = 0
     elseif verdict == 'done' or verdict == 'dead' then
-      local there
-      if redis.call('LINDEX', b, 1) == item then
-        redis.call('LPOP', b, 2)
-        redis.call('LPUSH', b, head)
-        there = true
-      else
-        there = redis.call('LREM', b, 1, item) == 1
+      -- The box moves on by one item, if that is still there: attempts were the first one's, doubt and what the drain
+      -- was handed are counted from the head.
+      local place = redis.call('LINDEX', b, 1) == item and 1 or redis.call('LPOS', b, item)
+      local there = place and place > 0
+      if there then
+        if place == 1 then
+          old_attempt = 0
+          redis.call('LPOP', b, 2)
+        else
+          redis.call('LREM', b, 1, item)
+          redis.call('LPOP', b)
+        end
+        if place <= old_doubt then old_doubt = old_doubt - 1 end
+        if place <= handed then handed = handed - 1 end
+        deaths = 0
+        redis.call('LPUSH', b, 'l ' .. old_attempt .. ' ' .. old_doubt .. ' 0 ' .. token .. ' ' .. handed)
       end
       local alive = there and redis.call('EXISTS', record_key(P, room, item)) == 1
       statuses[#statuses + 1] = alive and 1 or 2
@@ -483,13 +492,11 @@ local function settle(keys, args)
       if last then
         redis.call('HDEL', P .. 'leased:' .. room, box)
         if redis.call('LLEN', b) > 1 then
-          make_ready(P, room, box, 0, math.max(0, old_doubt - 1), 0, false)
+          make_ready(P, room, box, old_attempt, old_doubt, deaths, false)
           c.fresh = c.fresh + 1
         else
           redis.call('DEL', b)
         end
-      elseif old_attempt > 0 or old_doubt > 0 or deaths > 0 then
-        redis.call('LSET', b, 0, 'l 0 ' .. math.max(0, old_doubt - 1) .. ' 0 ' .. token .. ' ' .. math.max(0, handed - 1))
       end
     else
       statuses[#statuses + 1] = 1

@@ -322,6 +322,38 @@ async def test_stale_token(mailroom: Mailroom, store: Store, drain: str) -> None
     assert (await mailroom.settle("d2", "s", [settlement(taken, "a")])).statuses == [1]
 
 
+async def test_settle_in_parts(mailroom: Mailroom, drain: str) -> None:
+    """Items of a lease may be settled one by one; repeating one of them does not touch the next."""
+    await mailroom.put([event("a"), event("b"), event("c")])
+    (lease,) = await take(mailroom, drain)
+    await mailroom.bury([drain])
+    await mailroom.beat(drain, register=True)
+    (lease,) = (await mailroom.take(drain, "r", [Want(INBOX, 1)], suspects=4)).leases
+    assert (lease.doubt, items([lease])) == (3, ["a"])
+    await mailroom.settle(drain, "s", [settlement(lease, "a")])
+    (lease,) = await take(mailroom, drain)
+    assert (lease.doubt, items([lease])) == (2, ["b", "c"])
+    for status in (1, 2):
+        answer = await mailroom.settle(drain, "s", [settlement(lease, "b", last=False)])
+        assert answer.statuses == [status]
+    await mailroom.bury([drain])
+    await mailroom.put([event("d")])
+    await mailroom.beat(drain, register=True)
+    (lease,) = (await mailroom.take(drain, "r", [Want(INBOX, 1)], suspects=4)).leases
+    assert (lease.doubt, items([lease])) == (1, ["c"])
+
+
+async def test_doubt_counts_what_was_handed_out(mailroom: Mailroom, drain: str) -> None:
+    """When a drain dies, doubtful is what it had and had not settled, not what waited behind it."""
+    await mailroom.put([event(x) for x in "abcd"])
+    (lease,) = await take(mailroom, drain, per_box=2)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", last=False)])
+    await mailroom.bury([drain])
+    await mailroom.beat(drain, register=True)
+    (lease,) = (await mailroom.take(drain, "r", [Want(INBOX, 1)], suspects=4)).leases
+    assert (lease.doubt, lease.deaths) == (1, 1)
+
+
 async def test_route_and_lease_in_one_step(mailroom: Mailroom, drain: str) -> None:
     """Routing leases a delivery to the same drain where the box was idle and the room has room."""
     await mailroom.configure("crm", concurrency=1)
