@@ -11,7 +11,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=server.PORT, help="port, 0 for a free one (default: %(default)s)")
     chosen = parser.parse_args()
-    server.serve(chosen.host, chosen.port)
+    server.serve(chosen.host, chosen.port, say=lambda url: print(f"The sandbox listens on {url}", flush=True))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Invented people and what they booked: what a SeminarDesk tenant holds before anybody calls it.
 
-Comes in: an id. Goes out: a record in the shape of the Private API. The ids are those of the bodies under
-tests/fixtures; any other id below UNKNOWN_FROM gets a person made up from its number, so that rule authors can use
-their own. Nobody here exists.
+Comes in: an id. Goes out: a record in the shape of the Private API. The ids are those of the recorded
+webhook bodies under console/fixtures; any other id below UNKNOWN_FROM gets a person made up from its number, so that
+rule authors can use their own. Nobody here exists.
 """
 
 from typing import Any
@@ -18,6 +18,9 @@ PERSONS: dict[int, tuple[str, str | None, str, str, str, str | None, bool]] = {
     4714: ("Herr", "Prof.", "Otto", "Probst", "otto@example.org", "+494012345670", True),
     4715: ("Divers", None, "Kim", "Vorlage", "kim@example.org", None, False),
 }
+
+#: Booking -> its booker, where a webhook body names one; of other bookings somebody of the above.
+BOOKERS = {9001: 4711, 9002: 4712, 9003: 4713}
 
 GENDERS = {"Frau": "FEMALE", "Herr": "MALE", "Divers": "DIVERSE"}
 
@@ -112,7 +115,7 @@ def booking(number: int) -> dict[str, Any] | None:
     """Return the booking of an id, confirmed, None where there is none."""
     if not 0 < number < UNKNOWN_FROM:
         return None
-    booker = sorted(PERSONS)[number % len(PERSONS)]
+    booker = BOOKERS.get(number, sorted(PERSONS)[number % len(PERSONS)])
     _, _, first_name, last_name, *_ = PERSONS[booker]
     name = f"{first_name} {last_name}"
     return {

@@ -108,7 +108,7 @@ class SeminarDesk:
     def reset(self) -> None:
         """Start over with the seeded people only."""
         self.persons = Shelf(people.person, tuple(sorted(people.PERSONS)))
-        self.bookings = Shelf(people.booking, (9001, 9002, 9003))
+        self.bookings = Shelf(people.booking, tuple(sorted(people.BOOKERS)))
         self.invoices = Shelf(people.invoice, (5001, 5002, 5003))
         self._next_id = people.UNKNOWN_FROM + 1
         #: In the order in which they came, each with the invoice's id: the sandbox's own note.

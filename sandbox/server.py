@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import uvicorn
@@ -56,11 +56,16 @@ def build_app(world: World | None = None) -> Starlette:
     )
 
 
-def serve(host: str = "127.0.0.1", port: int = PORT, keys: Accounts | None = None) -> None:
-    """Serve in the foreground until a signal, and say where. Raises OSError where the port is taken."""
+def serve(
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    keys: Accounts | None = None,
+    say: Callable[[str], object] = lambda url: None,
+) -> None:
+    """Serve in the foreground until a signal; `say` is told the address. Raises OSError where the port is taken."""
     world = World(keys or accounts.from_environ(os.environ))
     listening = listen(host, port)
-    print(f"sandbox on {_url(host, listening)}", flush=True)
+    say(_url(host, listening))
     try:
         server(world).run(sockets=[listening])
     finally:

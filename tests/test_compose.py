@@ -1,0 +1,261 @@
+"""What can be checked of the containers without an engine: the shape, the commands, the variables, the promises."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+from console import cli, settings
+from tests.conftest import Valkey
+from workers.mailroom import Mailroom
+
+ROOT = Path(__file__).parents[1]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name in SERVICES if name != "valkey"]
+KNOWN = {setting.variable: setting for setting in settings.every()}
+
+#: Variables that are no settings of Relais: those of the image, and those that only Compose reads.
+OTHERS = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "RELAIS_TAG"}
+
+
+def dockerfile() -> Iterator[tuple[str, str]]:
+    """Yield the instructions of the Dockerfile, continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            word, _, rest = line.partition(" ")
+            yield word, rest
+
+
+def parse(words: list[str]) -> None:
+    """Let click read a `relais …` command to the end, without running it. Raises click.ClickException."""
+    assert words[0] == "relais"
+    command: click.Command = cli.relais
+    context = click.Context(command, info_name="relais")
+    rest = words[1:]
+    while isinstance(command, click.Group):
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command = found
+        context = command.make_context(name, list(rest), parent=context)
+
+
+def test_schema() -> None:
+    """The file is a Compose file: it holds against the specification's own schema."""
+    schema = json.loads((ROOT / "tests" / "compose" / "compose-spec.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(COMPOSE)] == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_command(name: str) -> None:
+    """Every command in it exists in the program, with these options."""
+    parse(SERVICES[name]["command"])
+
+
+@pytest.mark.parametrize("words", [["relais", "recieve"], ["relais", "receive", "--prot", "1"]])
+def test_command_check_checks(words: list[str]) -> None:
+    """The check above sees a command or an option that does not exist."""
+    with pytest.raises(click.UsageError):
+        parse(words)
+
+
+def test_command_of_the_image() -> None:
+    """What the image runs by itself exists, too."""
+    [command] = [rest for word, rest in dockerfile() if word == "CMD"]
+    parse(json.loads(command))
+
+
+def test_the_processes_of_up() -> None:
+    """There is one container for each process that `relais up` runs, and the store."""
+    assert {SERVICES[name]["command"][1] for name in OURS} == {"receive", "work", "console"}
+    assert set(SERVICES) - set(OURS) == {"valkey"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_variables(name: str) -> None:
+    """Every variable that a container is given is a setting of the process in it."""
+    process = SERVICES[name]["command"][1]
+    for variable in SERVICES[name]["environment"]:
+        assert {process, "all"} & set(KNOWN[variable].processes)
+
+
+def test_variables_of_the_image_and_of_compose() -> None:
+    """What the Dockerfile sets and what the Compose file interpolates are known names."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    interpolated = set(re.findall(r"\$\{(\w+)[:?}-]", re.sub(r"#.*", "", text)))
+    [image] = [rest for word, rest in dockerfile() if word == "ENV" and "RELAIS_" in rest]
+    given = set(re.findall(r"(\w+)=", image))
+    assert interpolated >= {"RELAIS_CONSOLE_TOKEN"}
+    assert (interpolated | given) - OTHERS <= set(KNOWN)
+
+
+def test_env_example() -> None:
+    """`.env.example` names every setting with its default, and the secrets of the starter book."""
+    text = (ROOT / ".env.example").read_text()
+    given = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    commented = dict(re.findall(r"^#([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    for setting in KNOWN.values():
+        assert setting.variable in commented or setting.variable in given, setting.variable
+        assert commented.get(setting.variable, setting.default) == setting.default, setting.variable
+    assert set(commented) - set(KNOWN) <= OTHERS
+    assert not any(given.values()), "an example holds no secret"
+    for file in (ROOT / "rules" / "book").rglob("*.yaml"):
+        for name in re.findall(r"\$\{(\w+)\}", re.sub(r"(?m)^\s*#.*", "", file.read_text())):
+            assert name in given, f"{file.name} refers to {name}"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_confined(name: str) -> None:
+    """No container runs as root, gains privileges, keeps a capability or writes to its own file system."""
+    service = SERVICES[name]
+    assert int(service["user"].partition(":")[0]) > 0
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert not service.get("privileged")
+    assert not service.get("cap_add")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_kept_alive(name: str) -> None:
+    """Every container comes back, has a health check, and a time to stop."""
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert service["stop_grace_period"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_only_the_book_is_mounted(name: str) -> None:
+    """Our containers see the book, which they cannot write, and nothing else of the host."""
+    assert SERVICES[name]["volumes"] == ["./book:/book:ro"]
+
+
+def test_ports() -> None:
+    """Nothing is published beyond loopback, the store not at all, and the console wants a token."""
+    assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
+        "receiver": ["127.0.0.1:${RELAIS_PORT:-8080}:8080"],
+        "console": ["127.0.0.1:${RELAIS_CONSOLE_PORT:-8081}:8081"],
+    }
+    assert SERVICES["valkey"]["networks"] == ["store"]
+    assert COMPOSE["networks"]["store"] == {"internal": True}
+    assert ":?" in SERVICES["console"]["environment"]["RELAIS_CONSOLE_TOKEN"]
+
+
+def test_no_secret_in_the_file() -> None:
+    """Passwords and tokens come from outside: no variable in the file holds one."""
+    for service in SERVICES.values():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("TOKEN|PASSWORD|SECRET|KEY", variable):
+                assert value.startswith("${")
+
+
+def test_store_keeps_what_it_acknowledged(valkey: Valkey) -> None:
+    """A real Valkey started with the file's options syncs every write, evicts nothing and knows its limit."""
+    command = SERVICES["valkey"]["command"]
+    assert command[0] == "valkey-server"
+    valkey.stop(kill=True)
+    valkey.start(*command[1:])
+
+    async def config() -> dict[str, str]:
+        async with Mailroom.connect(valkey.url) as mailroom:
+            return {str(name): str(value) for name, value in (await mailroom.store.config_get("*")).items()}
+
+    found = asyncio.run(config())
+    assert (found["appendonly"], found["appendfsync"], found["no-appendfsync-on-rewrite"]) == ("yes", "always", "no")
+    assert (found["maxmemory-policy"], found["save"], found["maxmemory"]) == ("noeviction", "", str(1024**3))
+    assert SERVICES["valkey"]["volumes"] == ["valkey:/data"]
+    assert "valkey" in COMPOSE["volumes"]
+
+
+def test_health_of_the_workers(valkey: Valkey) -> None:
+    """The workers' health check is red while no drain beats, and green while one does."""
+    test = SERVICES["workers"]["healthcheck"]["test"]
+    assert test[:3] == ["CMD", "python", "-c"]
+    environ = {**os.environ, "REDIS_URL": valkey.url}
+
+    def check() -> int:
+        return subprocess.run([sys.executable, *test[2:]], env=environ, timeout=30, cwd=ROOT).returncode
+
+    assert check() == 1
+
+    beating = subprocess.Popen([sys.executable, "-c", BEATING], env=environ, cwd=ROOT)
+    try:
+        assert any(check() == 0 for _ in range(5)), "a drain beats"
+    finally:
+        beating.kill()
+        beating.wait()
+    assert check() == 1
+
+
+#: A drain that does nothing but beat.
+BEATING = """
+import asyncio, os
+from workers.mailroom import Mailroom
+
+async def main():
+    async with await Mailroom.open(os.environ["REDIS_URL"]) as mailroom:
+        await mailroom.beat("d1", register=True)
+        while True:
+            await mailroom.beat("d1")
+            await asyncio.sleep(0.2)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["receiver", "console"])
+def test_health_of_a_server(name: str) -> None:
+    """The health check of a server asks the port that its command listens on, where `/healthz` is."""
+    command, test = SERVICES[name]["command"], SERVICES[name]["healthcheck"]["test"]
+    port = command[command.index("--port") + 1]
+    assert f"http://127.0.0.1:{port}/healthz" in test[-1]
+    assert SERVICES[name]["ports"][0].endswith(f":{port}")
+    assert subprocess.run([sys.executable, *test[2:]], stderr=subprocess.DEVNULL, timeout=30).returncode == 1
+
+
+def test_dockerfile() -> None:
+    """Two stages, locked files with hashes, a user that is not root, a health check."""
+    instructions = list(dockerfile())
+    words = [word for word, _ in instructions]
+    assert words.count("FROM") == 2
+    installs = [
+        part for word, rest in instructions if word == "RUN" for part in rest.split("&&") if "pip install" in part
+    ]
+    assert len(installs) == 3
+    assert all("--require-hashes" in part or "--no-deps --no-index" in part for part in installs)
+    last = instructions[len(words) - 1 - words[::-1].index("FROM") :]
+    assert dict(last)["USER"] == "10001:10001" == SERVICES["receiver"]["user"]
+    assert "HEALTHCHECK" in words
+    assert not any("--require-hashes" not in rest and "pip install" in rest for word, rest in last)
+
+
+def test_dockerfile_copies_what_is_there() -> None:
+    """What is copied exists and is let through by .dockerignore; no package is missing."""
+    copied = [
+        path
+        for word, rest in dockerfile()
+        if word == "COPY" and not rest.startswith("--from")
+        for path in rest.split()[:-1]
+    ]
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert set(copied) == allowed
+    assert all((ROOT / path).exists() for path in copied)
+    project = (ROOT / "pyproject.toml").read_text()
+    packages = re.search(r"^packages = \[(.*)\]", project, re.MULTILINE)
+    assert packages is not None
+    assert set(re.findall(r'"(\w+)"', packages[1])) <= set(copied)
