@@ -363,11 +363,11 @@ end
 local function append(P, c, day, args, k)
   local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
   local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
-  if once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6]) then
+  if redis.call('EXISTS', P .. 'd:' .. delivery) == 1 then return false end
+  if dead == '' and once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6]) then
     c.once[#c.once + 1] = delivery
     return false
   end
-  if redis.call('EXISTS', P .. 'd:' .. delivery) == 1 then return false end
   redis.call('SET', P .. 'd:' .. delivery, record)
   if dead ~= '' then
     redis.call('ZADD', P .. 'dead', c.now, delivery)
@@ -482,6 +482,7 @@ local function settle(keys, args)
           redis.call('ZADD', P .. 'dead', now, item)
           redis.call('HSET', P .. 'deadinfo', item, argument)
           ended[#ended + 1] = event
+          dereference(P, event, made, 0)
         else
           if room ~= 'in' then
             redis.call('DEL', P .. 'd:' .. item)

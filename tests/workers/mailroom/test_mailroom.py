@@ -380,6 +380,17 @@ async def test_dead(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert (await mailroom.record("a"), await mailroom.dead_count()) == (None, 0)
 
 
+async def test_dead_with_next(mailroom: Mailroom, drain: str) -> None:
+    """What follows from a dead letter needs the payload beside the dead letter itself."""
+    await mailroom.put([event("a")])
+    (lease,) = await take(mailroom, drain)
+    new = [NewDelivery("a.0", "crm", "box", b"{}")]
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", argument="{}", new=new)])
+    (lease,) = await take(mailroom, drain, "crm")
+    await mailroom.settle(drain, "s", [settlement(lease, "a.0")])
+    assert await mailroom.record("a") is not None
+
+
 async def test_only_once(mailroom: Mailroom, store: Store, drain: str) -> None:
     """`only_once` lets one delivery come into being until its time is over."""
     made = {f"{x}.0": ("crm", "box") for x in "abc"}
@@ -389,6 +400,16 @@ async def test_only_once(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert await mailroom.record("b") is None
     await store.advance(1000)
     await mailroom.put([event("c")])
+    assert (await route(mailroom, drain, made, **more)).once == set()
+
+
+async def test_once_is_not_used_up_by_the_dead(mailroom: Mailroom, drain: str) -> None:
+    """A delivery that is born dead was never sent, so it leaves `only_once` to the next."""
+    made = {"a.0": ("crm", "box"), "b.0": ("crm", "box")}
+    more = {"once_key": "k", "once_ms": 1000}
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, made, dead="{}", **more)
+    await mailroom.put([event("b")])
     assert (await route(mailroom, drain, made, **more)).once == set()
 
 
