@@ -380,10 +380,14 @@ local function append(P, c, day, args, k)
     local co = P .. 'co:' .. room .. ':' .. coalesce
     local older = redis.call('GET', co)
     if older then
-      local s, _, _, _, _, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+      local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
       local place = redis.call('LPOS', b, older)
-      if place and not (s == 'l' and place <= handed) then
+      -- What a drain holds, what may have been sent and what a person is asked about stays.
+      if place and place > math.max(doubt, handed) and not (s == 'h' and place == 1) then
         redis.call('LREM', b, 1, older)
+        if place == 1 and attempt > 0 then
+          redis.call('LSET', b, 0, s .. ' 0 0 ' .. deaths .. (token ~= '' and ' ' .. token or ''))
+        end
         local event = string.match(older, '^([^.]+)')
         if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}') then
           c.ended[#c.ended + 1] = event

@@ -449,6 +449,23 @@ async def test_coalesce_spares_what_is_held_by_a_drain(mailroom: Mailroom, drain
     assert items(await take(mailroom, drain, "crm")) == ["b.0"]
 
 
+@pytest.mark.parametrize(("doubt", "stays"), [(0, ["b.0", "c.0"]), (1, ["a.0", "b.0", "c.0"])])
+async def test_coalesce_the_head(mailroom: Mailroom, store: Store, drain: str, doubt: int, stays: list[str]) -> None:
+    """A head that failed before takes its attempts along when it is dropped; one that may have been sent is not dropped."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {"a.0": ("crm", "box")}, coalesce_key="k")
+    (lease,) = await take(mailroom, drain, "crm")
+    await mailroom.settle(drain, "s", [settlement(lease, "a.0", "wait", argument="1000", attempt=3, doubt=doubt)])
+    await mailroom.put([event("b")])
+    await route(mailroom, drain, {"b.0": ("crm", "box")})
+    await mailroom.put([event("c")])
+    await route(mailroom, drain, {"c.0": ("crm", "box")}, coalesce_key="k")
+    await store.advance(1000)
+    (lease,) = await take(mailroom, drain, "crm")
+    assert items([lease]) == stays
+    assert (lease.attempt, lease.doubt) == ((3, 1) if doubt else (0, 0))
+
+
 # -- drains
 
 
