@@ -351,12 +351,19 @@ local function take(keys, args)
   return out
 end
 
+-- What an event's record says of itself: ms that its payload outlives it, and the day of its page in the ledger.
+local function terms(P, event, day)
+  local head = string.match(redis.call('GET', P .. 'e:' .. event) or '', '^[^\n]*')
+  return tonumber(string.match(head, '"retain":(%d+)')) or 0, string.match(head, '"at":"(%d+-%d+-%d+)T') or day
+end
+
 -- Remove a delivery that no drain holds. Its place in the box becomes a tombstone that the next lease clears away.
 local function bury_delivery(P, delivery, day, line)
   if redis.call('DEL', P .. 'd:' .. delivery) == 0 then return false end
   local event = string.match(delivery, '^([^.]+)')
-  if line ~= '' then note(P, day, event, line) end
-  return dereference(P, event, -1, 0)
+  local retain, page = terms(P, event, day)
+  if line ~= '' then note(P, page, event, line) end
+  return dereference(P, event, -1, retain)
 end
 
 -- Append a new delivery (ten arguments from `k` on) to its box, within `settle`. Returns true when it came into being.
@@ -694,7 +701,7 @@ local function expire(keys, args)
     redis.call('HDEL', P .. 'deadinfo', item)
     redis.call('DEL', P .. 'd:' .. item)
     local event = string.match(item, '^([^.]+)')
-    dereference(P, event, -1, 0)
+    dereference(P, event, -1, (terms(P, event)))
   end
   return #old
 end

@@ -523,7 +523,8 @@ class Mailroom:
     async def fates(self, event_ids: Sequence[str]) -> list[ledger.Fate | None]:
         """Return what became of several events, in one round trip."""
         today = datetime.now(UTC).date()
-        days = [(today + timedelta(days=1 - back)).isoformat() for back in range(33)]
+        # Oldest first: lines of a story stand on the page of the day it was received, or later.
+        days = [(today + timedelta(days=ahead)).isoformat() for ahead in range(-31, 2)]
         pipe = self.store.pipeline(transaction=False)
         for event_id in event_ids:
             pipe.get(self.key(f"e:{event_id}"))

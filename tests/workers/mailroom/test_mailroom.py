@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -438,6 +439,27 @@ async def test_coalesce(mailroom: Mailroom, drain: str) -> None:
     assert story is not None
 
 
+async def test_story_of_the_coalesced(mailroom: Mailroom, drain: str) -> None:
+    """An event that was coalesced by one of another day says so, on its own page."""
+    today, yesterday = (datetime.now(UTC).date() - timedelta(days=n) for n in (0, 1))
+    one = replace(event("a"), received_at=f"{yesterday}T10:00:00.000Z")
+    line = (
+        '{"t":"routed","at":"","source":"shop","type":"booking.created","received":"","book":"b1",'
+        '"fired":["r"],"missed":[],"made":[["a.0","crm","note","r"]],"skipped":[]}'
+    )
+    await mailroom.put([one])
+    (lease,) = await take(mailroom, drain)
+    new = [NewDelivery("a.0", "crm", "box", b"{}", coalesce_key="k")]
+    await mailroom.settle(drain, "s", [settlement(lease, "a", new=new, line=line, day=str(yesterday))])
+    await mailroom.put([event("b")])
+    (lease,) = await take(mailroom, drain)
+    new = [NewDelivery("b.0", "crm", "box", b"{}", coalesce_key="k")]
+    await mailroom.settle(drain, "s", [settlement(lease, "b", new=new, day=str(today))])
+    story = await mailroom.fate("a")
+    assert story is not None
+    assert (story.state, story.deliveries[0].why) == ("coalesced", "by b.0")
+
+
 async def test_coalesce_spares_what_is_held_by_a_drain(mailroom: Mailroom, drain: str) -> None:
     """What a drain is sending is never dropped for a newer one."""
     await mailroom.put([event("a")])
@@ -451,7 +473,7 @@ async def test_coalesce_spares_what_is_held_by_a_drain(mailroom: Mailroom, drain
 
 @pytest.mark.parametrize(("doubt", "stays"), [(0, ["b.0", "c.0"]), (1, ["a.0", "b.0", "c.0"])])
 async def test_coalesce_the_head(mailroom: Mailroom, store: Store, drain: str, doubt: int, stays: list[str]) -> None:
-    """A head that failed before takes its attempts along when it is dropped; one that may have been sent is not dropped."""
+    """A head that failed takes its attempts along when it is dropped; one that may have been sent stays."""
     await mailroom.put([event("a")])
     await route(mailroom, drain, {"a.0": ("crm", "box")}, coalesce_key="k")
     (lease,) = await take(mailroom, drain, "crm")
@@ -464,6 +486,18 @@ async def test_coalesce_the_head(mailroom: Mailroom, store: Store, drain: str, d
     (lease,) = await take(mailroom, drain, "crm")
     assert items([lease]) == stays
     assert (lease.attempt, lease.doubt) == ((3, 1) if doubt else (0, 0))
+
+
+async def test_coalesced_retains(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A payload whose source retains it outlives its coalesced delivery too."""
+    await mailroom.put([event("a", retain=5000)])
+    await route(mailroom, drain, {"a.0": ("crm", "box")}, coalesce_key="k")
+    await mailroom.put([event("b")])
+    await route(mailroom, drain, {"b.0": ("crm", "box")}, coalesce_key="k")
+    await store.advance(4000)
+    assert await mailroom.record("a") is not None
+    await store.advance(1000)
+    assert await mailroom.record("a") is None
 
 
 # -- drains
