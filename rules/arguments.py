@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from rules.catalogue import ActionKind
 from rules.consent import Consent
 from rules.document import Path
-from rules.place import Place, fields_of, sentence
+from rules.place import Place, fields_of, not_a_boolean, sentence, words_for_booleans
 from rules.problem import did_you_mean
 
 #: What may stand in for a template, tried in this order until the model takes it.
@@ -70,6 +70,9 @@ def _validate(place: Place, written: dict[str, Any], model: type[BaseModel]) -> 
             break
         for path in mismatched:
             chosen[path] = min(chosen[path] + 1, len(STAND_INS) - 1)
+    for path in words_for_booleans(model, _filled(written, (), chosen)):
+        if path not in chosen:
+            place.wrong(*not_a_boolean(place.doc_value(path), str(path[-1])), inner=path)
     seen: set[Path] = set()
     for error in errors:
         if any(_below(error["loc"], path) for path in chosen):
@@ -94,8 +97,9 @@ def _say(place: Place, error: Any, inner: Path) -> None:
     elif error["type"] == "extra_forbidden":
         place.wrong(f'"{loc[-1]}" is unknown here', "take it out", "unknown_argument", inner=inner, key=True)
     else:
-        text, mend, code = sentence(error["type"], error["msg"], loc, (), error.get("ctx", {}))
-        place.wrong(f"{place.name}: {text}", mend, code, inner=inner)
+        text, mend, code = sentence(error)
+        text = f"{place.name} {text.removeprefix('it ')}" if text.startswith("it ") else f"{place.name}: {text}"
+        place.wrong(text, mend, code, inner=inner)
 
 
 def _errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from rules.catalogue import ActionKind, Catalogue
 from rules.event import Event
 from rules.index import Index
 from rules.options import Rate
@@ -154,6 +155,8 @@ class Book:
     tests: tuple[TestCase, ...] = ()
     alerts: Alerts = field(default_factory=Alerts)
     constants: Mapping[str, Any] = field(default_factory=dict)
+    #: What existed when it was compiled.
+    catalogue: Catalogue = field(default_factory=lambda: Catalogue({}, {}))
 
     @cached_property
     def _index(self) -> Index:
@@ -166,6 +169,11 @@ class Book:
     def rule(self, name: str) -> Rule | None:
         """Return the rule of that name."""
         return self._by_name.get(name)
+
+    def action_kind(self, destination: str, action: str) -> ActionKind | None:
+        """Return what an action is; None where the destination has none of that name."""
+        found = self.destinations.get(destination)
+        return self.catalogue.destinations[found.kind].actions.get(action) if found else None
 
     def match(self, event: Event) -> Matching:
         """Return the rules that fire for an event, in the book's order."""

@@ -218,7 +218,7 @@ class _Reading:
             return None
         findings: list[Finding] = []
         pattern = patterns.compile_pattern(place.value, scope, findings)
-        place.note(findings)
+        place.note(findings, keys=("unknown_field", "bad_path", "raw"))
         return pattern
 
     def look_ups(self, section: Place | None, scope: FieldScope) -> tuple[tuple[LookUp, ...], FieldScope]:
@@ -275,7 +275,11 @@ class _Reading:
                 place.wrong(f'"{key}" is no action', mend, "unknown_key", inner=(key,), key=True)
         if len(actions) > 1:
             place.wrong(
-                "there are two actions in one entry", "start each with a dash", "wrong_shape", inner=(actions[1],)
+                "there are two actions in one entry",
+                "start each with a dash",
+                "wrong_shape",
+                inner=(actions[1],),
+                key=True,
             )
             return None
         if not actions:

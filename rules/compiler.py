@@ -149,6 +149,7 @@ def compile_book(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         tests=tuple(draft.tests),
         alerts=draft.alerts or Alerts(),
         constants=draft.constants,
+        catalogue=catalogue,
     )
     return Checked(book, problems)
 
@@ -196,6 +197,7 @@ def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
     keys = place.model(DestinationKeys, {k: v for k, v in place.value.items() if k in common})
     if keys is None or options is None:
         return None
+    doubts.secrets(place, options)
     if not 1 <= keys.concurrency <= 10_000:
         place.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
     if not 0.1 <= keys.timeout <= 30:
@@ -256,6 +258,8 @@ def _source(draft: Draft, name: str, place: Place) -> Source | None:
     fields = _fields(place.at("fields")) if place.value.get("fields") is not None else {}
     if keys is None or options is None or verify is None or len(draft.problems) > before:
         return None
+    doubts.secrets(place, options)
+    doubts.secrets(place.at("verify"), verify)
     return Source(
         name=name,
         kind=keys.kind,
@@ -275,7 +279,7 @@ def _fields(place: Place) -> dict[str, str]:
         if inner.value not in FIELD_WORDS:
             inner.wrong(
                 f"{name} must be {', '.join(sorted(FIELD_WORDS))}",
-                did_you_mean(str(inner.value), FIELD_WORDS),
+                did_you_mean(str(inner.value), FIELD_WORDS, otherwise="take one of them"),
                 "wrong_type",
             )
         else:
@@ -306,3 +310,5 @@ def _alerts(draft: Draft, section: Place | None) -> None:
         return
     parts = section.mapping(None, "alerts")
     draft.alerts = section.model(Alerts, {name: part.value for name, part in parts.items()})
+    if draft.alerts is not None:
+        doubts.secrets(section, draft.alerts)

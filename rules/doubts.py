@@ -1,13 +1,221 @@
 """What is doubtful in a book, though it compiles: warnings.
 
-Comes in: a draft with all its rules. Goes out: warnings with their places. Never an error: it may be meant.
+Comes in: the rules of a draft, and the records of its sources and destinations. Goes out: warnings with their places.
+Never an error: what is noted here may be meant.
 """
 
-from typing import TYPE_CHECKING
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from rules import pattern as patterns
+from rules.place import Place
+from rules.rule import Rule, Step
+from rules.scope import FieldScope
+from rules.secret import Secret
 
 if TYPE_CHECKING:
+    from rules.clauses import Written
     from rules.compiler import Draft
+
+#: So many rules with one action on one object are compared with each other; beyond it the first warning says enough.
+MOST_COMPARED = 30
 
 
 def look(draft: "Draft") -> None:
-    """Note everything doubtful."""
+    """Note what is doubtful about the rules."""
+    compiled = [(written, written.rule) for written in draft.written if written.rule is not None]
+    enabled = [(written, rule) for written, rule in compiled if rule.enabled]
+    for written, rule in enabled:
+        _contradiction(written, rule)
+    _shadowed(enabled)
+    _sent_twice(enabled)
+
+
+def secrets(place: Place, record: BaseModel) -> None:
+    """Note every secret of a record that stands in the book itself."""
+    for loc, secret in _secrets(record, ()):
+        if secret.literal:
+            where = place.walk(loc)
+            place.wrong(
+                f"the secret {'.'.join(str(step) for step in loc if isinstance(step, str))} stands here in clear",
+                "write ${A_NAME} and set that environment variable",
+                "secret_in_clear",
+                inner=where,
+                severity="warning",
+            )
+
+
+def _secrets(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Secret]]:
+    if isinstance(value, Secret):
+        yield loc, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _secrets(getattr(value, name), (*loc, field.alias or name))
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _secrets(inner, (*loc, str(name)))
+    elif isinstance(value, list | tuple):
+        for at, inner in enumerate(value):
+            yield from _secrets(inner, (*loc, at))
+
+
+def _contradiction(written: "Written", rule: Rule) -> None:
+    why = rule.when.contradiction()
+    if why:
+        _warn(written, f'the rule "{rule.name}" can never match: {why}', "change its when", "never_matches", "when")
+    elif rule.unless is not None and (why := rule.unless.contradiction()):
+        _warn(written, f'unless of "{rule.name}" can never hold: {why}', "change it", "never_matches", "unless")
+
+
+def _warn(written: "Written", text: str, mend: str, code: str, part: str = "") -> None:
+    inner = (part,) if part and part in written.place.value else ()
+    written.place.wrong(text, mend, code, inner=inner, key=bool(inner), severity="warning")
+
+
+# Shadowed by an earlier `stop`. --------------------------------------------------------------------------------------
+
+
+def _shadowed(rules: "list[tuple[Written, Rule]]") -> None:
+    stops: dict[str, list[tuple[Written, Rule]]] = defaultdict(list)
+    for written, rule in rules:
+        when = written.place.value["when"]
+        for other, stop in stops[rule.file]:
+            if _implied(other.place.value["when"], when):
+                text = (
+                    f'the rule "{rule.name}" never fires: "{stop.name}" above matches all its events and ends the file'
+                )
+                _warn(written, text, "put it above, or take stop: true out there", "shadowed")
+                break
+        if rule.stop and rule.unless is None:
+            stops[rule.file].append((written, rule))
+
+
+def _implied(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> bool:
+    """Return whether every event that `narrow` matches is surely one that `wide` matches."""
+    return all(path in narrow and _covers(asked, narrow[path]) for path, asked in wide.items())
+
+
+def _covers(wide: Any, narrow: Any) -> bool:
+    if _canonical(wide) == _canonical(narrow):
+        return True
+    literals = [_literals(wide), _literals(narrow)]
+    if literals[0] is not None and literals[1] is not None:
+        return literals[1] <= literals[0]
+    return wide == {"exists": True} and bool(literals[1])
+
+
+def _literals(asked: Any) -> set[str] | None:
+    values = asked if isinstance(asked, list) else [asked]
+    if any(isinstance(value, dict | list) for value in values):
+        return None
+    return {_canonical(value) for value in values}
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+# The same effect twice. ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """One action of one rule, as it is written."""
+
+    written: "Written"
+    rule: Rule
+    step: Step
+    place: Place
+
+
+def _sent_twice(rules: "list[tuple[Written, Rule]]") -> None:
+    identities: dict[int, Callable[[Mapping[str, Any]], str]] = {}
+    alike: dict[tuple[str, str], list[_Sent]] = defaultdict(list)
+    for written, rule in rules:
+        if rule.unless is not None:
+            continue
+        for step, place in _steps(rule.then, written.place.at("then")):
+            kind = step.target.kind
+            if kind.once_by is None or step.only_if is not None:
+                continue
+            identity = identities.setdefault(id(kind.once_by), _identity(kind.once_by))
+            arguments = place.value[step.written] or {}
+            alike[step.written, identity(arguments)].append(_Sent(written, rule, step, place))
+    for group in alike.values():
+        for at, later in enumerate(group[:MOST_COMPARED]):
+            earlier = next((each for each in group[:at] if _both_fire(each, later)), None)
+            if earlier is None:
+                continue
+            later.place.wrong(
+                f'{later.step.written} is sent for the same object by the rule "{earlier.rule.name}" too'
+                if earlier.rule is not later.rule
+                else f"{later.step.written} is sent twice for the same object by this rule",
+                "two deliveries of it are one effect: keep one, or let the rules exclude each other",
+                "sent_twice",
+                inner=(later.step.written,),
+                key=True,
+                severity="warning",
+            )
+
+
+def _steps(steps: tuple[Step, ...], section: Place) -> Iterator[tuple[Step, Place]]:
+    for step in steps:
+        place = section.at(step.path[-1])
+        yield step, place
+        if step.next:
+            yield from _steps(step.next, place.at("next"))
+
+
+def _both_fire(earlier: _Sent, later: _Sent) -> bool:
+    """Return whether one event can make both rules fire, as far as can be told."""
+    one, other = earlier.rule, later.rule
+    if one is other:
+        return True
+    if one.stop and one.file == other.file:
+        return False
+    for mine, theirs in ((one.sources, other.sources), (one.types, other.types)):
+        if mine is not None and theirs is not None and mine.isdisjoint(theirs):
+            return False
+    first, second = earlier.written.place.value["when"], later.written.place.value["when"]
+    if "any_of" in second:
+        first, second = second, first
+    if "any_of" in second:
+        return False
+    both = patterns.compile_pattern({**second, "any_of": [first]}, FieldScope(), [])
+    return both.contradiction() is None
+
+
+class _Asked:
+    """Stands in for arguments and writes down which of them are asked for."""
+
+    def __init__(self, seen: set[str] | None = None) -> None:
+        self._seen: set[str] = set() if seen is None else seen
+        self._top = seen is None
+
+    def __getattr__(self, name: str) -> "_Asked":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._top:
+            self._seen.add(name)
+        return _Asked(self._seen)
+
+    def __call__(self, *_arguments: Any, **_named: Any) -> "_Asked":
+        return _Asked(self._seen)
+
+
+def _identity(once_by: Callable[[Any], str]) -> Callable[[Mapping[str, Any]], str]:
+    """Return what reads, of written arguments, those that make two deliveries one effect."""
+    asked = _Asked()
+    try:
+        once_by(asked)
+    except Exception:  # not a function of single arguments: then all of them count
+        return _canonical
+    names = asked._seen
+    if any(name.startswith("model_") for name in names):
+        return _canonical
+    return lambda arguments: _canonical({name: arguments.get(name) for name in sorted(names)})

@@ -4,7 +4,7 @@ Comes in: a document and a path. Goes out: the parts of the value, and problems 
 goes on silently: what is not of the expected shape is noted.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -67,11 +67,17 @@ class Place:
         where = self.doc.where(self.path + inner, key=key)
         self.problems.append(Problem(where.file, where.line, where.column, text, mend, code, severity))
 
-    def note(self, findings: Iterable[Finding], *, about: str = "") -> None:
-        """Note what the compilers of patterns and values found inside this node."""
+    def note(self, findings: Iterable[Finding], *, keys: Collection[str] = ()) -> None:
+        """Note what the compilers of patterns and values found in this node; `keys`: codes that are about a key."""
         for finding in findings:
-            text = f"{about}: {finding.text}" if about else finding.text
-            self.wrong(text, finding.mend, finding.code, inner=finding.at, severity=finding.severity)
+            self.wrong(
+                finding.text,
+                finding.mend,
+                finding.code,
+                inner=finding.at,
+                key=finding.code in keys,
+                severity=finding.severity,
+            )
 
     def mapping(self, known: Collection[str] | None = None, what: str = "") -> "dict[str, Place]":
         """Return the parts of a mapping; keys beside `known` are problems. Empty where it is none."""
@@ -109,10 +115,7 @@ class Place:
         """Return true or false; False where it is neither."""
         if isinstance(self.value, bool):
             return self.value
-        mend = ""
-        if isinstance(self.value, str) and self.value.lower() in ("yes", "no", "on", "off", "true", "false"):
-            mend = f"write {'true' if self.value.lower() in ('yes', 'on', 'true') else 'false'}, without quotes"
-        self.wrong(f"{what or self.name} must be true or false, not {shape_of(self.value)}", mend, "wrong_type")
+        self.wrong(*not_a_boolean(self.value, what or self.name))
         return False
 
     def model(self, kind: type[Model], values: dict[str, Any], also: Sequence[str] = ()) -> Model | None:
@@ -122,18 +125,23 @@ class Place:
         for key in unknown:
             mend = did_you_mean(key, [*known, *also])
             self.wrong(f'"{key}" is unknown here', mend, "unknown_key", inner=(key,), key=True)
+        values = {key: value for key, value in values.items() if key not in unknown}
+        for path in words_for_booleans(kind, values):
+            self.wrong(*not_a_boolean(self.doc_value(path), str(path[-1])), inner=path)
         try:
-            return kind.model_validate({key: value for key, value in values.items() if key not in unknown})
+            return kind.model_validate(values)
         except ValidationError as exc:
-            self.refused(exc)
+            for error in exc.errors(include_input=False, include_url=False):
+                if error["loc"] or not unknown:  # about the whole only where the whole is known
+                    self.wrong(*sentence(dict(error)), inner=self.walk(error["loc"]), key=error["type"] == "missing")
         return None
 
-    def refused(self, exc: ValidationError) -> None:
-        """Note what pydantic has against a value, without showing the value."""
-        for error in exc.errors(include_input=False, include_url=False):
-            inner = self.walk(error["loc"])
-            rest = [step for step in error["loc"][len(inner) :] if isinstance(step, str)]
-            self.wrong(*sentence(error["type"], error["msg"], error["loc"], rest, error.get("ctx", {})), inner=inner)
+    def doc_value(self, path: Path) -> Any:
+        """Return the value further in."""
+        value = self.value
+        for step in path:
+            value = value[step]
+        return value
 
     def walk(self, loc: Iterable[str | int]) -> Path:
         """Return how far a path leads into the value."""
@@ -153,21 +161,92 @@ def fields_of(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def sentence(
-    kind: str, message: str, loc: Sequence[str | int], rest: Sequence[str], context: dict[str, Any]
-) -> tuple[str, str, str]:
-    """Return text, mend and code of pydantic's complaint."""
+#: What YAML 1.1 took for true and false, and pydantic still does. Here they are text.
+_TRUE = frozenset({"true", "yes", "on", "y", "t", "1"})
+_FALSE = frozenset({"false", "no", "off", "n", "f", "0"})
+
+
+def words_for_booleans(model: type[BaseModel], values: Mapping[str, Any]) -> list[Path]:
+    """Return the places of texts such as `on` and `no` that the model would silently take for true or false."""
+    suspects = [path for path, text in _texts(values, ()) if text.lower() in _TRUE | _FALSE]
+    if not suspects:
+        return []
+    try:
+        model.model_validate(_replaced(values, (), frozenset(suspects)))
+    except ValidationError as exc:
+        errors = exc.errors(include_input=False, include_url=False)
+        refused = [error["loc"] for error in errors if error["type"] == "bool_parsing"]
+        return [path for path in suspects if any(loc[: len(path)] == path for loc in refused)]
+    return []
+
+
+def not_a_boolean(value: Any, name: str) -> tuple[str, str, str]:
+    """Return text, mend and code for text where true or false belongs."""
+    word = str(value).lower()
+    mend = f"write {'true' if word in _TRUE else 'false'}, without quotes" if word in _TRUE | _FALSE else ""
+    return f"{name} must be true or false, not {shape_of(value)}", mend, "wrong_type"
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, (*path, key))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _texts(inner, (*path, at))
+    elif isinstance(value, str):
+        yield path, value
+
+
+def _replaced(value: Any, path: Path, suspects: frozenset[Path]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replaced(inner, (*path, key), suspects) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, (*path, at), suspects) for at, inner in enumerate(value)]
+    return "neither" if path in suspects else value
+
+
+#: What pydantic calls a type -> how a sentence ends.
+_MUST_BE = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "string": "text",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "date": "a date such as 2026-01-31",
+    "datetime": "an instant such as 2026-01-31T12:00:00Z",
+}
+
+
+def sentence(error: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return text, mend and code of what pydantic complains about, without the value."""
+    kind, loc, context = error["type"], error["loc"], error.get("ctx", {})
     name = next((str(step) for step in reversed(loc) if isinstance(step, str)), "it")
     if kind == "missing":
-        return f"{name} is missing", "", "missing_key"
+        return f"{name} is missing", f"write {name}: here", "missing_key"
     if kind == "extra_forbidden":
         return f'"{name}" is unknown here', "take it out", "unknown_key"
-    if kind == "literal_error":
-        return f"{name} must be {context.get('expected', 'another word').replace(chr(39), '')}", "", "wrong_type"
-    if kind in ("string_type", "string_sub_type"):
-        return f"{name} must be text", "put it in quotes", "wrong_type"
-    words = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    words = words.replace("Input should be ", "must be ").replace("Input should ", "must ").replace("valid ", "")
-    if words.startswith(("must ", "is ", "says ", "needs ", "has ")):
+    if kind in ("literal_error", "enum"):
+        return f"{name} must be {str(context.get('expected', 'another word')).replace(chr(39), '')}", "", "wrong_type"
+    if kind == "string_too_short":
+        return f"{name} must have at least {context.get('min_length', 1)} characters", "", "wrong_type"
+    head, _, tail = kind.partition("_")
+    if head in _MUST_BE and tail in (
+        "type",
+        "parsing",
+        "attributes_type",
+        "from_float",
+        "sub_type",
+        "from_date_parsing",
+    ):
+        return f"{name} must be {_MUST_BE[head]}", "put it in quotes" if head == "string" else "", "wrong_type"
+    words = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    words = words.replace("Input should ", "must ").replace("a valid ", "a ")
+    if words.startswith(("must ", "is ", "says ", "needs ", "has ", "takes ", "may ")):
         return f"{name} {words}", "", "wrong_type"
-    return (f"{name}: {words[:1].lower()}{words[1:]}" if loc else words), "", "wrong_type"
+    return (f"{name}: {words}" if loc else words), "", "wrong_type"

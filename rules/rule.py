@@ -15,6 +15,7 @@ from rules.action import Action, OnlyOnce, Options, Skipped
 from rules.catalogue import ActionKind
 from rules.errors import ValueFailed
 from rules.event import Event
+from rules.path import ABSENT
 from rules.pattern import Pattern
 from rules.values import Arguments, Value
 
@@ -215,6 +216,8 @@ class Verdict:
     why: str = ""
     #: A remark where it fires all the same: `unless` was unknown.
     note: str = ""
+    #: The value at the condition, for people who may see it; ABSENT where there was none.
+    actual: Any = ABSENT
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,12 +248,12 @@ class Rule:
         """Return whether it fires for an event with these facts."""
         verdict = self.when.test(facts)
         if verdict.truth != truth.TRUE:
-            return Verdict(False, verdict.at, verdict.why)
+            return Verdict(False, verdict.at, verdict.why, actual=verdict.actual)
         if self.unless is None:
             return Verdict(True)
         held = self.unless.test(facts)
         if held.truth == truth.TRUE:
-            return Verdict(False, "unless", f"unless holds it back: {held.why or held.at}")
+            return Verdict(False, "unless", "everything under unless holds")
         if held.truth == truth.UNKNOWN:
             return Verdict(True, note=f"unless is unknown, so it does not hold back: {held.why}")
         return Verdict(True)

@@ -1,0 +1,146 @@
+"""Why each rule fires for an event, or does not.
+
+Comes in: a book, an event and the answers to look-ups, if known. Goes out: for every rule the verdict, the condition
+that decided with the value that was there, and the filled actions. The same code as in production decides;
+nothing is sent. What goes out holds personal data: it is for the person who asks, never for a log.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules.action import Action, Skipped
+from rules.book import Book, Rule
+from rules.errors import ValueFailed
+from rules.event import Event
+from rules.path import ABSENT
+from rules.rule import Facts
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One condition that does not hold."""
+
+    at: str
+    why: str
+    #: The value that was there; ABSENT where there was none.
+    actual: Any = ABSENT
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values; no `actual` where there was none."""
+        found = {"at": self.at, "why": self.why}
+        return found if self.actual is ABSENT else {**found, "actual": self.actual}
+
+
+@dataclass(frozen=True)
+class RuleExplained:
+    """What one rule says to the event."""
+
+    name: str
+    file: str
+    line: int
+    fires: bool
+    #: Why it does not fire: every condition that does not hold, the deciding one first.
+    reasons: tuple[Reason, ...] = ()
+    #: A remark where it fires all the same.
+    note: str = ""
+    #: What it must look up first, as it would ask.
+    look_ups: tuple[Action, ...] = ()
+    #: What it asks for; empty where an answer to a look-up is missing.
+    actions: tuple[Action | Skipped, ...] = ()
+    #: What could not be filled, and why.
+    failed: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        found: dict[str, Any] = {"rule": self.name, "file": self.file, "line": self.line, "matched": self.fires}
+        if self.reasons:
+            found["reasons"] = [reason.as_json() for reason in self.reasons]
+        if self.note:
+            found["note"] = self.note
+        if self.look_ups:
+            found["look_ups"] = [_action_as_json(action) for action in self.look_ups]
+        if self.fires:
+            found["actions"] = [_action_as_json(action) for action in self.actions]
+        if self.failed:
+            found["failed"] = self.failed
+        return found
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a book says to an event."""
+
+    event: Event
+    book: str
+    rules: tuple[RuleExplained, ...] = field(default_factory=tuple)
+
+    @property
+    def fired(self) -> tuple[RuleExplained, ...]:
+        """The rules that fire."""
+        return tuple(rule for rule in self.rules if rule.fires)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "event": {"id": self.event.id, "source": self.event.source, "type": self.event.type},
+            "book": self.book,
+            "rules": [rule.as_json() for rule in self.rules],
+        }
+
+
+def explain(book: Book, event: Event, results: Mapping[str, Any] | None = None) -> Explanation:
+    """Return what the book says to the event; `results` are the answers to look-ups by name, where they are known."""
+    fired = {rule.name for rule in book.match(event).fired}
+    missed = {miss.rule.name: miss for miss in book.match_all(event).missed}
+    facts = Facts(event, book.constants)
+    explained = []
+    for rule in book.rules:
+        if rule.name in fired:
+            explained.append(_fired(rule, event, facts, results or {}))
+            continue
+        miss = missed[rule.name]
+        reasons = _reasons(rule, facts) if miss.at not in ("enabled", "stop", "unless") else ()
+        first = Reason(miss.at, miss.why)
+        explained.append(RuleExplained(rule.name, rule.file, rule.line, False, reasons or (first,)))
+    return Explanation(event, book.version, tuple(explained))
+
+
+def _reasons(rule: Rule, facts: Facts) -> tuple[Reason, ...]:
+    """Return all conditions that do not hold, the deciding one first."""
+    deciding = rule.when.test(facts)
+    others = [verdict for verdict in rule.when.every_reason(facts) if verdict != deciding]
+    return tuple(Reason(verdict.at, verdict.why, verdict.actual) for verdict in (deciding, *others))
+
+
+def _fired(rule: Rule, event: Event, facts: Facts, results: Mapping[str, Any]) -> RuleExplained:
+    note = rule.test(facts).note
+    asked: list[Action] = []
+    answers: dict[str, Any] = {}
+    actions: tuple[Action | Skipped, ...] = ()
+    failed = ""
+    try:
+        for look_up in rule.look_ups:
+            asked.append(look_up.request(event, answers))
+            if look_up.name not in results:
+                failed = f"the actions are filled once {look_up.name} has been looked up"
+                break
+            answers[look_up.name] = results[look_up.name]
+        else:
+            actions = rule.actions(event, answers)
+    except ValueFailed as exc:
+        failed = str(exc)
+    return RuleExplained(rule.name, rule.file, rule.line, True, (), note, tuple(asked), actions, failed)
+
+
+def _action_as_json(action: Action | Skipped) -> dict[str, Any]:
+    if isinstance(action, Skipped):
+        return {"skipped": f"{action.destination}.{action.name}", "code": action.code, "why": action.why}
+    found: dict[str, Any] = {
+        "action": f"{action.destination}.{action.name}",
+        "arguments": dict(action.arguments),
+        "writes": action.writes,
+    }
+    if action.once_by is not None:
+        found["once_by"] = action.once_by
+    return found

@@ -1,0 +1,354 @@
+"""The `tests:` of a book, run.
+
+Comes in: a book with its tests, and a way to read a vendor's body as the receiver would. Goes out: for each test
+whether the actions are those expected, with a difference that a person can read, and which rules no test reaches. Never
+sends anything: look-ups are answered by the test.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rules import loader
+from rules.action import Action, Skipped
+from rules.book import Book, Expected, Rule, Source, TestCase
+from rules.errors import ValueFailed
+from rules.event import Event
+from rules.rule import Step
+
+#: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
+ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]
+
+#: When a test does not say when its event was received.
+RECEIVED_AT = "2026-01-15T10:00:00.000Z"
+
+
+class TestBroken(Exception):
+    """A test cannot be carried out; the text says why."""
+
+    __test__ = False  # pytest: this is ours
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one test ended."""
+
+    test: TestCase
+    passed: bool
+    #: What is wrong, line by line: nothing where it passed.
+    lines: tuple[str, ...] = ()
+    #: What the rules asked for, and what they left out.
+    actions: tuple[Action, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One way through a rule: it fires, an action is taken, an action is skipped, `unless` holds it back."""
+
+    rule: str
+    what: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """How the tests of a book ended."""
+
+    results: tuple[Result, ...]
+    #: All ways through the rules that are enabled, and those that tests went.
+    branches: tuple[Branch, ...] = ()
+    reached: frozenset[Branch] = frozenset()
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """The tests that failed."""
+        return tuple(result for result in self.results if not result.passed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no test failed."""
+        return not self.failed
+
+    @property
+    def unreached(self) -> tuple[Branch, ...]:
+        """The ways that no test went; of a rule that never fired only that."""
+        missing = [branch for branch in self.branches if branch not in self.reached]
+        silent = {branch.rule for branch in missing if branch.what == FIRES}
+        return tuple(branch for branch in missing if branch.rule not in silent or branch.what == FIRES)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the ways that tests went, from 0 to 1."""
+        return len(self.reached) / len(self.branches) if self.branches else 1.0
+
+
+FIRES = "fires"
+HELD_BACK = "is held back by unless"
+
+
+@dataclass
+class _Run:
+    """One test on its way."""
+
+    book: Book
+    test: TestCase
+    reached: set[Branch]
+    actions: list[Action] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    #: For each action what is needed to ask for those under its `next:`.
+    asked: list[tuple[Rule, Event, Mapping[str, Any]]] = field(default_factory=list)
+
+
+def run(book: Book, folder: Path, read_raw: ReadRaw, *, names: Iterable[str] = ()) -> Results:
+    """Run the book's tests, or those with these names."""
+    wanted = frozenset(names)
+    reached: set[Branch] = set()
+    results = [_run(book, folder, read_raw, test, reached) for test in book.tests if not wanted or test.name in wanted]
+    branches = tuple(branch for rule in book.rules if rule.enabled for branch in _branches(rule))
+    return Results(tuple(results), branches, frozenset(reached))
+
+
+def _run(book: Book, folder: Path, read_raw: ReadRaw, test: TestCase, reached: set[Branch]) -> Result:
+    doing = _Run(book, test, reached)
+    try:
+        for event in events_of(book, folder, read_raw, test):
+            _fire(doing, event)
+        lines = _compare(doing)
+    except (TestBroken, ValueFailed) as exc:
+        lines = [str(exc)]
+    return Result(test, not lines, tuple(lines), tuple(doing.actions), tuple(doing.skipped))
+
+
+def events_of(book: Book, folder: Path, read_raw: ReadRaw, test: TestCase) -> Sequence[Event]:
+    """Return the events that a test starts from. Raises TestBroken."""
+    given = test.given
+    source = book.sources.get(given.source)
+    if source is None:
+        raise TestBroken(f'"{given.source}" is no source')
+    if given.event is not None:
+        return [_event(book, source, given.event)]
+    body = given.body
+    if given.fixture is not None:
+        try:
+            body = loader.fixture(folder, given.fixture)
+        except (loader.FixtureMissing, OSError) as exc:
+            raise TestBroken(str(exc)) from exc
+    try:
+        events = read_raw(source, body, given.event_name)
+    except Exception as exc:  # whatever the adapter says of a body is the result of the test
+        raise TestBroken(f"the body cannot be read as {source.kind} sends it: {exc}") from exc
+    if not events:
+        raise TestBroken(f"the body has no event as {source.kind} sends it")
+    return events
+
+
+def _event(book: Book, source: Source, written: Mapping[str, Any]) -> Event:
+    data = written.get("data") or {}
+    model = book.catalogue.types.get(str(written["type"]))
+    if model is not None:
+        try:
+            data = model.model_validate(data).model_dump(mode="json", exclude_unset=True)
+        except ValueError as exc:
+            raise TestBroken(f"data does not fit {written['type']}: {exc}") from exc
+    body = written.get("raw", data)
+    return Event(
+        id=str(written.get("id", "test")),
+        source=source.name,
+        kind=source.kind,
+        type=str(written["type"]),
+        received_at=str(written.get("received_at", RECEIVED_AT)),
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        data=data,
+        order_key=written.get("order_key"),
+        subject=written.get("subject"),
+        time=written.get("time"),
+    )
+
+
+def _fire(doing: _Run, event: Event) -> None:
+    matching = doing.book.match(event)
+    for miss in matching.missed:
+        if miss.at == "unless":
+            doing.reached.add(_branch(miss.rule, HELD_BACK))
+    for rule in matching.fired:
+        doing.reached.add(_branch(rule, FIRES))
+        results: dict[str, Any] = {}
+        for look_up in rule.look_ups:
+            look_up.request(event, results)
+            if look_up.name not in doing.test.given.look_up:
+                raise TestBroken(
+                    f'the rule "{rule.name}" looks up {look_up.name}: answer it under given: look_up: {look_up.name}:'
+                )
+            results[look_up.name] = doing.test.given.look_up[look_up.name]
+        _note(doing, rule, event, results, rule.actions(event, results))
+
+
+def _note(
+    doing: _Run, rule: Rule, event: Event, results: Mapping[str, Any], answers: Iterable[Action | Skipped]
+) -> None:
+    for answer in answers:
+        step = rule.step(answer.path)
+        if isinstance(answer, Skipped):
+            doing.skipped.append(answer)
+            if step is not None:
+                doing.reached.add(_branch(rule, f"skips {step.written}", step))
+            continue
+        doing.actions.append(answer)
+        doing.asked.append((rule, event, results))
+        if step is not None:
+            doing.reached.add(_branch(rule, f"takes {step.written}", step))
+
+
+def _branch(rule: Rule, what: str, step: Step | None = None) -> Branch:
+    return Branch(rule.name, what, rule.file, step.line if step and step.line else rule.line)
+
+
+def _branches(rule: Rule) -> Iterable[Branch]:
+    yield _branch(rule, FIRES)
+    if rule.unless is not None:
+        yield _branch(rule, HELD_BACK)
+    for step in rule.steps():
+        yield _branch(rule, f"takes {step.written}", step)
+        if step.only_if is not None or any(
+            word == "newsletter" and not each.given for word, each in step.consent.items()
+        ):
+            yield _branch(rule, f"skips {step.written}", step)
+
+
+# Comparing. ----------------------------------------------------------------------------------------------------------
+
+
+def _compare(doing: _Run) -> list[str]:
+    expected, actual = doing.test.expect, doing.actions
+    pairs = _paired(doing.book, expected, actual, partly=doing.test.partly)
+    if pairs is None:
+        lines = _difference(doing.book, expected, actual, partly=doing.test.partly)
+        return lines + [f"skipped: {each.destination}.{each.name}: {each.why}" for each in doing.skipped]
+    lines = []
+    for wanted, at in pairs:
+        if wanted.next is not None:
+            lines += _compare_next(doing, wanted, at)
+    return lines
+
+
+def _compare_next(doing: _Run, wanted: Expected, at: int) -> list[str]:
+    rule, event, results = doing.asked[at]
+    action = doing.actions[at]
+    inner = _Run(doing.book, doing.test, doing.reached)
+    _note(inner, rule, event, results, rule.next_actions(event, results, action.path, wanted.result))
+    pairs = _paired(doing.book, wanted.next or (), inner.actions, partly=doing.test.partly)
+    if pairs is None:
+        difference = _difference(doing.book, wanted.next or (), inner.actions, partly=doing.test.partly)
+        return [f"after {wanted.destination}.{wanted.action}:", *difference]
+    lines = []
+    for further, place in pairs:
+        if further.next is not None:
+            lines += _compare_next(inner, further, place)
+    return lines
+
+
+def _paired(
+    book: Book, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool
+) -> list[tuple[Expected, int]] | None:
+    """Return each expected action with the place of the one it is; None where they differ."""
+    if not partly:
+        if len(expected) != len(actual):
+            return None
+        if all(_same(book, wanted, found, partly=False) for wanted, found in zip(expected, actual, strict=True)):
+            return list(zip(expected, range(len(actual)), strict=True))
+        return None
+    pairs: list[tuple[Expected, int]] = []
+    taken: set[int] = set()
+    for wanted in expected:
+        at = next(
+            (at for at, found in enumerate(actual) if at not in taken and _same(book, wanted, found, partly=True)), None
+        )
+        if at is None:
+            return None
+        taken.add(at)
+        pairs.append((wanted, at))
+    return pairs
+
+
+def _same(book: Book, wanted: Expected, found: Action, *, partly: bool) -> bool:
+    if (wanted.destination, wanted.action) != (found.destination, found.name):
+        return False
+    arguments = _normal(book, wanted)
+    return _within(arguments, found.arguments) if partly else _equal(arguments, found.arguments)
+
+
+def _normal(book: Book, wanted: Expected) -> Mapping[str, Any]:
+    """Return expected arguments as the action's model writes them, where it takes them."""
+    kind = book.action_kind(wanted.destination, wanted.action)
+    try:
+        if kind is not None:
+            return kind.arguments.model_validate(dict(wanted.arguments)).model_dump(mode="json", exclude_unset=True)
+    except ValueError:
+        pass  # only a part of them is written: compared as written
+    return wanted.arguments
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Compare as JSON: true is not 1."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(_equal(*pair) for pair in zip(one, other, strict=True))
+    return bool(one == other) and isinstance(one, bool) is isinstance(other, bool)
+
+
+def _within(part: Any, whole: Any) -> bool:
+    if isinstance(part, Mapping) and isinstance(whole, Mapping):
+        return all(key in whole and _within(part[key], whole[key]) for key in part)
+    return _equal(part, whole)
+
+
+def _difference(book: Book, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool) -> list[str]:
+    """Return what was expected (-) and what came (+), as the book would write it."""
+    wanted = _written((each.destination, each.action, _normal(book, each)) for each in expected)
+    found = _written((each.destination, each.name, each.arguments) for each in actual)
+    if partly and not actual:
+        found = ["nothing"]
+    return [line.rstrip() for line in difflib.ndiff(wanted, found) if not line.startswith("?")]
+
+
+def _written(actions: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
+    plain = [{f"{destination}.{action}": _plain(arguments)} for destination, action, arguments in actions]
+    if not plain:
+        return ["nothing"]
+    return yaml.safe_dump(plain, sort_keys=True, allow_unicode=True, width=1000).splitlines()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """Return plain JSON values."""
+    return {
+        "passed": results.passed,
+        "tests": [
+            {
+                "name": result.test.name,
+                "file": result.test.file,
+                "line": result.test.line,
+                "passed": result.passed,
+                "lines": list(result.lines),
+            }
+            for result in results.results
+        ],
+        "coverage": round(results.coverage, 4),
+        "unreached": [
+            {"rule": branch.rule, "what": branch.what, "file": branch.file, "line": branch.line}
+            for branch in results.unreached
+        ],
+    }

@@ -1,0 +1,48 @@
+"""Every defect has a file named after it, beside the message that it must give."""
+
+from pathlib import Path
+
+import pytest
+
+from rules import compiler
+from tests.rules.catalogue import CATALOGUE
+
+DEFECTS = Path(__file__).parent / "defects"
+BASE = DEFECTS / "00-base.yaml"
+FILES = sorted(path for path in DEFECTS.glob("*.yaml") if path != BASE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_defect(path: Path) -> None:
+    """A defect gives its message, with file, line, column and mend, and no other."""
+    checked = compiler.compile_book({BASE.name: BASE.read_bytes(), path.name: path.read_bytes()}, CATALOGUE)
+    assert "\n".join(str(problem) for problem in checked.problems) == path.with_suffix(".txt").read_text().strip()
+
+
+def test_no_defect() -> None:
+    """The file that the defects share has none."""
+    assert compiler.compile_book({BASE.name: BASE.read_bytes()}, CATALOGUE).problems == ()
+
+
+def test_all_at_once() -> None:
+    """A folder with all defects gives all messages at once: one that is read does not hide the others."""
+    files = {path.name: path.read_bytes() for path in (BASE, *FILES)}
+    found = {str(problem) for problem in compiler.compile_book(files, CATALOGUE).problems}
+    expected = {line for path in FILES for line in path.with_suffix(".txt").read_text().splitlines()}
+    assert expected <= found
+
+
+def test_errors_and_warnings() -> None:
+    """A book with warnings counts, a book with an error does not."""
+    for path in FILES:
+        checked = compiler.compile_book({BASE.name: BASE.read_bytes(), path.name: path.read_bytes()}, CATALOGUE)
+        assert (checked.book is None) == bool(checked.errors), path.name
+
+
+def test_codes() -> None:
+    """Every problem has a code of its own that is a word."""
+    files = {path.name: path.read_bytes() for path in (BASE, *FILES)}
+    problems = compiler.compile_book(files, CATALOGUE).problems
+    assert all(problem.code.replace("_", "").isalnum() and problem.code != "wrong" for problem in problems), [
+        str(problem) for problem in problems if problem.code == "wrong"
+    ]

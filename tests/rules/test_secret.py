@@ -1,0 +1,50 @@
+import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rules import secret
+from rules.errors import SecretMissing
+from rules.secret import Secret
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    api_key: Secret
+
+
+def test_resolve() -> None:
+    """A reference becomes the environment variable of that name, also inside other text."""
+    assert Secret("${TOKEN}").resolve({"TOKEN": "s3cret"}) == "s3cret"
+    assert Secret("Bearer ${TOKEN}").resolve({"TOKEN": "s3cret"}) == "Bearer s3cret"
+    assert secret.resolve("https://${HOST}/api", {"HOST": "example.org"}) == "https://example.org/api"
+
+
+def test_resolve_from_file() -> None:
+    """A mounted file of that name, or the one that `<NAME>_FILE` names, serves as well."""
+    files = {"TOKEN": "from the mount", "/run/secrets/other": "from elsewhere"}
+    assert Secret("${TOKEN}").resolve({}, files.get) == "from the mount"
+    assert Secret("${OTHER}").resolve({"OTHER_FILE": "/run/secrets/other"}, files.get) == "from elsewhere"
+
+
+@pytest.mark.parametrize("environ", [{}, {"TOKEN": ""}])
+def test_missing(environ: dict[str, str]) -> None:
+    """A missing or empty variable is an error that names it: an empty secret would match anybody's."""
+    with pytest.raises(SecretMissing) as caught:
+        Secret("${TOKEN}").resolve(environ)
+    assert caught.value.name == "TOKEN"
+
+
+def test_literal_is_hidden() -> None:
+    """A secret in clear is seen neither in repr, nor in str, nor in JSON."""
+    options = Options.model_validate({"api_key": "0a1b2c"})
+    assert options.api_key.literal
+    for text in (repr(options), str(options.api_key), options.model_dump_json()):
+        assert "0a1b2c" not in text
+    assert "${TOKEN}" in repr(Options.model_validate({"api_key": "${TOKEN}"}))
+
+
+def test_refused_value_is_hidden() -> None:
+    """A value of the wrong type is not in the error about it."""
+    with pytest.raises(ValidationError) as caught:
+        Options.model_validate({"api_key": 48151623})
+    assert "48151623" not in str(caught.value)
