@@ -280,6 +280,8 @@ local function take(keys, args)
   local now = now_ms()
   local out = { now, 0, 0 }
   local taken = {}
+  -- Whoever is not known to live would not be missed when it dies.
+  if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end
 
   local memo = P .. 'take:' .. drain
   local last = redis.call('GET', memo)
@@ -547,10 +549,28 @@ local function beat(keys, args)
   return n
 end
 
--- leave: a drain ends by itself and holds nothing any longer. ARGV: drain.
+-- leave: a drain ends by itself. What the store thinks that it still holds (an answer was lost) is takeable again, and
+-- doubtful; no death is counted. ARGV: drain, pool.
 local function leave(keys, args)
-  redis.call('DEL', keys[1] .. 'take:' .. args[1])
-  return redis.call('HDEL', keys[1] .. 'beats', args[1])
+  local P, drain = keys[1], args[1]
+  redis.call('DEL', P .. 'take:' .. drain)
+  local known = redis.call('HDEL', P .. 'beats', drain)
+  local freed = 0
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    local leases = redis.call('HGETALL', P .. 'leased:' .. room)
+    for k = 1, #leases, 2 do
+      if leases[k + 1] == drain then
+        redis.call('HDEL', P .. 'leased:' .. room, leases[k])
+        local s, attempt, doubt, deaths, _, handed = parse(redis.call('LINDEX', box_key(P, room, leases[k]), 0) or 'r 0 0 0')
+        if s == 'l' then
+          make_ready(P, room, leases[k], attempt, math.max(doubt, handed), deaths, true)
+          freed = freed + 1
+        end
+      end
+    end
+  end
+  if freed > 0 then ring(P, args[2], freed) end
+  return known
 end
 
 -- bury: drains died; what they held is doubtful and becomes takeable again. ARGV: 1 if it counts as a death of the boxes

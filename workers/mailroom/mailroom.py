@@ -403,9 +403,9 @@ class Mailroom:
         """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""
         return bool(await self._call("beat", drain, pool, 1 if register else 0))
 
-    async def leave(self, drain: str) -> None:
-        """A drain ends by itself and holds nothing."""
-        await self._call("leave", drain)
+    async def leave(self, drain: str, pool: str = "default") -> None:
+        """A drain ends by itself and holds nothing that it knows of."""
+        await self._call("leave", drain, pool)
 
     async def strays(self, drain: str, leases: Sequence[Lease]) -> int:
         """Give back what the store thinks this drain holds and the drain does not know of (a lost answer)."""

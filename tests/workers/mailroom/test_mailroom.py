@@ -184,6 +184,15 @@ async def test_leased_once(mailroom: Mailroom, drain: str) -> None:
     assert items(await take(mailroom, "d2")) == []
 
 
+async def test_unknown_drain(mailroom: Mailroom) -> None:
+    """A drain that was declared dead, or never said that it lives, gets nothing: nobody would miss it."""
+    await mailroom.put([event("a")])
+    assert await take(mailroom, "ghost") == []
+    await mailroom.beat("ghost", register=True)
+    await mailroom.bury(["ghost"])
+    assert await take(mailroom, "ghost") == []
+
+
 async def test_concurrency(mailroom: Mailroom, drain: str) -> None:
     """A room leases no more boxes than its concurrency, counted over all drains."""
     await mailroom.configure("crm", concurrency=2)
@@ -561,6 +570,17 @@ async def test_strays(mailroom: Mailroom, drain: str) -> None:
     assert await mailroom.strays(drain, [known]) == 0
     (lease,) = await take(mailroom, drain)
     assert (items([lease]), lease.doubt) == (["b"], 0)
+
+
+async def test_leave(mailroom: Mailroom, drain: str) -> None:
+    """A drain that leaves with something in its hands leaves it takeable, doubtful, and no death is counted."""
+    await mailroom.put([event("a")])
+    await take(mailroom, drain)
+    await mailroom.leave(drain)
+    assert await mailroom.beats() == {}
+    await mailroom.beat("d2", register=True)
+    (lease,) = await take(mailroom, "d2")
+    assert (items([lease]), lease.doubt, lease.deaths) == (["a"], 1, 0)
 
 
 async def test_beat(mailroom: Mailroom, drain: str) -> None:
