@@ -5,9 +5,9 @@ cost nothing.
 """
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from rules.nouns.noun import (
     ExternalReference,
@@ -22,7 +22,7 @@ from rules.nouns.noun import (
     Reference,
     Texts,
     Word,
-    derived,
+    cents,
     lower,
 )
 
@@ -161,7 +161,7 @@ def _name(reference: Reference | None) -> str | None:
 
 def total(of: list[Line]) -> Decimal:
     """Return the sum of lines."""
-    return sum((line.quantity * line.unit_price for line in of), Decimal(0)).quantize(Decimal("0.01"))
+    return cents(sum((line.quantity * line.unit_price for line in of), Decimal(0)))
 
 
 class BookingDeleted(Noun):
@@ -191,13 +191,14 @@ class BookingDeleted(Noun):
     internal_remarks: str | None = None
     object_info: ObjectInfo | None = None
 
-    @model_validator(mode="after")
-    def _count(self) -> Self:
-        if self.guests is not None:
-            guests = self.guests
-            derived(self, lines=lambda: lines(guests))
-            derived(self, total=lambda: total(self.lines or []))
-        return self
+    def derive(self) -> None:
+        """Set total and lines, unless the platform sent them."""
+        if self.guests is None:
+            return
+        if "lines" not in self.model_fields_set:
+            self.lines = lines(self.guests)
+        if "total" not in self.model_fields_set:
+            self.total = total(self.lines or [])
 
 
 class Booking(BookingDeleted):
