@@ -71,12 +71,54 @@ local function record_key(P, room, item)
   return P .. (room == 'in' and 'e:' or 'd:') .. item
 end
 
+-- The bell of a pool never holds more rings than the pool has drains.
+local function drains_of(P, pool)
+  local n = 0
+  for _, value in ipairs(redis.call('HVALS', P .. 'beats')) do
+    if string.sub(value, 1, #pool + 1) == pool .. ' ' then n = n + 1 end
+  end
+  return n
+end
+
 local function ring(P, pool, rings)
   local bell = P .. 'bell:' .. pool
-  local room_left = redis.call('HLEN', P .. 'beats') - redis.call('LLEN', bell)
-  for _ = 1, math.min(rings, room_left) do
+  for _ = 1, math.min(rings, drains_of(P, pool) - redis.call('LLEN', bell)) do
     redis.call('RPUSH', bell, '1')
   end
+end
+
+local function pool_of(P, room, pool)
+  return redis.call('HGET', P .. 'room:' .. room, 'pool') or pool
+end
+
+-- Ring for what became takeable (room -> boxes) in the pools of those rooms; `pool` where a room has none of its own.
+local function announce(P, fresh, pool)
+  local rings = {}
+  for room, n in pairs(fresh) do
+    local its = pool_of(P, room, pool)
+    rings[its] = (rings[its] or 0) + n
+  end
+  for its, n in pairs(rings) do ring(P, its, n) end
+end
+
+local function one_more(fresh, room)
+  fresh[room] = (fresh[room] or 0) + 1
+end
+
+-- A drain is gone, and so is what was rung for it. Returns its beat, false if there was none.
+local function forget_drain(P, drain)
+  local value = redis.call('HGET', P .. 'beats', drain)
+  redis.call('DEL', P .. 'take:' .. drain)
+  if not value then return false end
+  redis.call('HDEL', P .. 'beats', drain)
+  local pool = string.match(value, '^(.*) %d+$')
+  local left = drains_of(P, pool)
+  if left == 0 then
+    redis.call('DEL', P .. 'bell:' .. pool)
+  else
+    redis.call('LTRIM', P .. 'bell:' .. pool, 0, left - 1)
+  end
+  return value
 end
 
 -- The box becomes takeable. `front`: it was given back untouched, so it goes first.
@@ -424,7 +466,7 @@ local function append(P, c, day, args, k)
     else
       redis.call('RPUSH', b, 'r 0 0 0', delivery)
       redis.call('RPUSH', P .. 'ready:' .. room, box)
-      c.fresh = c.fresh + 1
+      one_more(c.fresh, room)
     end
   end
   return true
@@ -447,7 +489,7 @@ local function settle(keys, args)
   -- What all items of this call share.
   local c = {
     drain = args[1], token = args[2], now = now,
-    leased = {}, once = {}, counts = counts, ended = ended, touched = {}, fresh = 0,
+    leased = {}, once = {}, counts = counts, ended = ended, touched = {}, fresh = {},
   }
   local i = 4
   while i <= #args do
@@ -507,7 +549,7 @@ local function settle(keys, args)
         redis.call('HDEL', P .. 'leased:' .. room, box)
         if redis.call('LLEN', b) > 1 then
           make_ready(P, room, box, old_attempt, old_doubt, deaths, false)
-          c.fresh = c.fresh + 1
+          one_more(c.fresh, room)
         else
           redis.call('DEL', b)
         end
@@ -526,7 +568,7 @@ local function settle(keys, args)
         redis.call('HSET', P .. 'held:' .. room, box, argument)
       else
         make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true)
-        c.fresh = c.fresh + 1
+        one_more(c.fresh, room)
       end
     end
   end
@@ -535,8 +577,8 @@ local function settle(keys, args)
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(ended, ' '))
   end
   add_counts(P, counts)
-  if c.fresh > 0 then ring(P, pool, c.fresh) end
-  return { statuses, c.leased, c.once, c.fresh > 0 and 1 or 0 }
+  announce(P, c.fresh, pool)
+  return { statuses, c.leased, c.once, next(c.fresh) and 1 or 0 }
 end
 
 -- beat: a drain lives. ARGV: drain, pool, 1 to register. Returns its counter, 0 if it was buried meanwhile.
@@ -553,9 +595,8 @@ end
 -- doubtful; no death is counted. ARGV: drain, pool.
 local function leave(keys, args)
   local P, drain = keys[1], args[1]
-  redis.call('DEL', P .. 'take:' .. drain)
-  local known = redis.call('HDEL', P .. 'beats', drain)
-  local freed = 0
+  local known = forget_drain(P, drain)
+  local fresh = {}
   for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
     local leases = redis.call('HGETALL', P .. 'leased:' .. room)
     for k = 1, #leases, 2 do
@@ -564,13 +605,13 @@ local function leave(keys, args)
         local s, attempt, doubt, deaths, _, handed = parse(redis.call('LINDEX', box_key(P, room, leases[k]), 0) or 'r 0 0 0')
         if s == 'l' then
           make_ready(P, room, leases[k], attempt, math.max(doubt, handed), deaths, true)
-          freed = freed + 1
+          one_more(fresh, room)
         end
       end
     end
   end
-  if freed > 0 then ring(P, args[2], freed) end
-  return known
+  announce(P, fresh, args[2])
+  return known and 1 or 0
 end
 
 -- bury: drains died; what they held is doubtful and becomes takeable again. ARGV: 1 if it counts as a death of the boxes
@@ -582,10 +623,9 @@ local function bury(keys, args)
   for i = 2, #args do
     local drain = args[i]
     dead[drain] = true
-    redis.call('DEL', P .. 'take:' .. drain)
-    redis.call('HDEL', P .. 'beats', drain)
+    forget_drain(P, drain)
   end
-  local freed, poison = 0, 0
+  local freed, poison, fresh = 0, 0, {}
   for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
     local leases = redis.call('HGETALL', P .. 'leased:' .. room)
     for k = 1, #leases, 2 do
@@ -605,6 +645,7 @@ local function bury(keys, args)
               redis.call('HSET', P .. 'held:' .. room, box, '{"code":"poison","at":' .. now_ms() .. '}')
             else
               make_ready(P, room, box, attempt, doubt, deaths, false)
+              one_more(fresh, room)
             end
           end
         end
@@ -613,8 +654,8 @@ local function bury(keys, args)
   end
   if freed > 0 then
     redis.call('HINCRBY', P .. 'counts', 'buried_boxes', freed)
-    ring(P, 'default', freed)
   end
+  announce(P, fresh, 'default')
   return { freed, poison }
 end
 
@@ -624,7 +665,7 @@ local function strays(keys, args)
   local P = keys[1]
   local known = {}
   for i = 2, #args do known[args[i]] = true end
-  local freed = 0
+  local freed, fresh = 0, {}
   for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
     local leases = redis.call('HGETALL', P .. 'leased:' .. room)
     for k = 1, #leases, 2 do
@@ -636,12 +677,14 @@ local function strays(keys, args)
           redis.call('HDEL', P .. 'leased:' .. room, box)
           if s == 'l' then
             make_ready(P, room, box, attempt, doubt, deaths, true)
+            one_more(fresh, room)
             freed = freed + 1
           end
         end
       end
     end
   end
+  announce(P, fresh, 'default')
   return freed
 end
 
@@ -655,7 +698,7 @@ local function unhold(keys, args)
   local s, _, doubt = parse(head)
   if s ~= 'h' then return 0 end
   make_ready(P, room, box, 0, doubt, 0, false)
-  ring(P, args[3], 1)
+  ring(P, pool_of(P, room, args[3]), 1)
   return 1
 end
 
@@ -680,7 +723,7 @@ local function pause(keys, args)
   local key = P .. 'room:' .. args[1]
   if args[2] == '' then
     local changed = redis.call('HDEL', key, 'paused')
-    if changed == 1 then ring(P, args[3], 1000) end
+    if changed == 1 then ring(P, pool_of(P, args[1], args[3]), 1000) end
     return changed
   end
   return redis.call('HSETNX', key, 'paused', args[2])

@@ -593,6 +593,36 @@ async def test_beat(mailroom: Mailroom, drain: str) -> None:
 # -- the bell
 
 
+async def test_bell(mailroom: Mailroom, store: Store) -> None:
+    """The bell holds a ring for each drain at the most, and fewer when they leave."""
+    await mailroom.put([event("x")])
+    assert "bell:default" not in await store.dump()
+    for name in ("d1", "d2"):
+        await mailroom.beat(name, register=True)
+    await mailroom.beat("h1", "heavy", register=True)
+    await mailroom.put([event(str(n), None) for n in range(9)])
+    assert len((await store.dump())["bell:default"].value) == 2
+    await mailroom.leave("d1")
+    assert len((await store.dump())["bell:default"].value) == 1
+    await mailroom.bury(["d2"])
+    assert "bell:default" not in await store.dump()
+
+
+async def test_bell_of_the_room(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What becomes takeable rings for the pool of its room, whoever brought it there."""
+    await mailroom.configure("invoices", pool="heavy")
+    await mailroom.beat("h1", "heavy", register=True)
+    await mailroom.put([event("a")])
+    await mailroom.hear("default", 1)
+    await route(mailroom, drain, {"a.0": ("invoices", "box")})
+    assert set(await store.dump()) & {"bell:heavy", "bell:default"} == {"bell:heavy"}
+    await mailroom.hear("heavy", 1)
+    await take(mailroom, "h1", "invoices")
+    await mailroom.beat("h2", "heavy", register=True)
+    await mailroom.bury(["h1"])
+    assert set(await store.dump()) & {"bell:heavy", "bell:default"} == {"bell:heavy"}
+
+
 # -- quarantine, refused
 
 
