@@ -25,6 +25,9 @@ FORM_CHARSETS = frozenset({"utf-8", "iso-8859-1", "windows-1252"})
 MANY_BRACKETS = 100
 
 BLANKS = re.compile(r"[ \t\n\r]*")
+OPENING = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
+COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
+SIGN = re.compile(r"[ \t\n\r]*([,}\]])[ \t\n\r]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +84,25 @@ def value_at(text: str, at: int) -> tuple[Any, int]:
 
 def members(text: str, at: int = 0) -> Generator[tuple[str, int], int, None]:
     """Yield name and beginning of each value of the object that begins here; send the end of each back."""
-    at = _blank(text, at)
-    if text[at : at + 1] != "{":
+    opened = OPENING.match(text, at)
+    if opened is None:
         raise bad_json()
-    at = _blank(text, at + 1)
+    at = opened.end()
     if text[at : at + 1] == "}":
         _nothing_after(text, at + 1)
         return
     while True:
         name, at = value_at(text, at)
-        at = _blank(text, at)
-        if not isinstance(name, str) or text[at : at + 1] != ":":
+        colon = COLON.match(text, at)
+        if not isinstance(name, str) or colon is None:
             raise bad_json()
-        at = yield name, _blank(text, at + 1)
-        at = _blank(text, at)
-        sign = text[at : at + 1]
+        at = yield name, colon.end()
+        sign, at = _sign(text, at)
         if sign == "}":
-            _nothing_after(text, at + 1)
+            _nothing_after(text, at)
             return
         if sign != ",":
             raise bad_json()
-        at = _blank(text, at + 1)
 
 
 def elements(text: str, at: int) -> tuple[list[tuple[Any, str]], int]:
@@ -113,13 +114,19 @@ def elements(text: str, at: int) -> tuple[list[tuple[Any, str]], int]:
     while True:
         value, end = value_at(text, at)
         found.append((value, text[at:end]))
-        at = _blank(text, end)
-        sign = text[at : at + 1]
+        sign, at = _sign(text, end)
         if sign == "]":
-            return found, at + 1
+            return found, at
         if sign != ",":
             raise bad_json()
-        at = _blank(text, at + 1)
+
+
+def _sign(text: str, at: int) -> tuple[str, int]:
+    """Return the sign after a value, and where the next value begins if it is a comma."""
+    found = SIGN.match(text, at)
+    if found is None:
+        raise bad_json()
+    return found[1], found.end()
 
 
 def _nothing_after(text: str, at: int) -> None:

@@ -4,7 +4,6 @@ Comes in: values from vendors' bodies. Goes out: `email:eva@example.org`, `phone
 26 characters for an event. Never hashes identities: the mailroom does, with its key.
 """
 
-import base64
 import hashlib
 import os
 import re
@@ -13,6 +12,9 @@ import re
 ID_LENGTH = 26
 #: A sender's id beyond this is cut where it is stored; the event's id is made of all of it.
 SENDER_ID_MAX = 255
+
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
 NO_DIGIT = re.compile(r"[^0-9]")
 
@@ -26,7 +28,9 @@ def event_id(source: str, sender_id: str | None, position: int) -> str:
 
 
 def _text(of: bytes) -> str:
-    return base64.b32encode(of).decode("ascii")[:ID_LENGTH].lower()
+    """Return the first 130 bits in base32, many times faster than the standard library's own."""
+    bits = int.from_bytes(of, "big") >> (8 * len(of) - 5 * ID_LENGTH)
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in range(5 * ID_LENGTH - 10, -1, -10)])
 
 
 def email(address: str) -> str:

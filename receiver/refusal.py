@@ -13,14 +13,17 @@ Refused
   TooLarge      413  too_large
   Unsupported   415  unsupported_type, unsupported_encoding
   Invalid       422  invalid
-  Unavailable   503  store_unavailable, store_full, busy, stopping, secret_missing
+  Unavailable   503  store_unavailable, store_full, busy, secret_missing, internal
 
 The code is at once the answer, the log field and the metric's label; the hint says what to do, without any value that
 was sent.
 """
 
 import json
+import logging
 from collections.abc import Mapping
+
+logger = logging.getLogger("relais.receiver")
 
 #: Seconds after which asking again may help: Valkey is back from a restart in one, a failover takes a few.
 RETRY_AFTER = 5
@@ -135,3 +138,10 @@ class Unavailable(Refused):
     def headers(self) -> Mapping[str, str]:
         """Say when to come again."""
         return {"retry-after": str(RETRY_AFTER)}
+
+
+def unforeseen(defect: Exception) -> Unavailable:
+    """Return the refusal for a defect of ours: nothing is kept, so the sender has to come again."""
+    # The traceback holds no values of the request: Python prints lines of code, not variables.
+    logger.error("receiver.defect", exc_info=defect)
+    return Unavailable("internal", "a defect of ours, and nothing is kept; try again later")

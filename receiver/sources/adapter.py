@@ -119,9 +119,12 @@ def unfit(error: ValidationError) -> Unfit:
     return Unfit(path[:200], str(first["msg"]).removeprefix("Value error, ")[:200])
 
 
-def fit(type: str, fields: Any) -> Noun:
-    """Return the model of a type's data. Raises ValidationError."""
-    return nouns.TYPES[type].model_validate(fields)
+def fit(type: str, fields: Any, *, spelled: bool = False) -> Noun:
+    """Return the model of a type's data. Raises ValidationError.
+
+    `spelled`: the fields have our names already, so no other spelling is looked for.
+    """
+    return nouns.TYPES[type].model_validate(fields, by_alias=not spelled, by_name=True)
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -132,10 +135,10 @@ def parsed(body: bytes) -> dict[str, Any]:
     return value
 
 
-def data_of(type: str, fields: Any) -> dict[str, Any]:
+def data_of(type: str, fields: Any, *, spelled: bool = False) -> dict[str, Any]:
     """Return data as rules see it. Raises NotReadable."""
     try:
-        model = fit(type, fields)
+        model = fit(type, fields, spelled=spelled)
     except ValidationError as exc:
         raise NotReadable(str(unfit(exc))) from exc
     data: dict[str, Any] = spelling.ours(model.data())

@@ -1,0 +1,306 @@
+"""The public port: `POST /in/{source}`, `POST /in/{source}/{event}` and `GET /healthz`, nothing else.
+
+Comes in: HTTP requests from the internet. Goes out: an answer, 2xx only when all events of the request are on disk.
+Never routes or delivers, and never answers 500 to anything that a stranger can send.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from receiver import commit, event, refusal, signature
+from receiver.book_holder import BookHolder, Gate
+from receiver.commit import GroupCommit
+from receiver.inspection import Inspection, shown
+from receiver.request import RawRequest
+from receiver.settings import ReceiverSettings
+from receiver.sources.adapter import Batch
+from rules.event import Event
+from rules.nouns.noun import rfc3339
+from workers.mailroom import Receipt, Unavailable
+
+logger = logging.getLogger("relais.receiver")
+
+PREFIX = "/in/"
+#: Of a body that is too large so much more is read, and thrown away, that the sender gets to see the answer.
+READ_ON = 8
+#: Seconds between two attempts to reach a store that was away when the receiver started.
+PREPARE_AGAIN = 1.0
+#: What a URL says is stored for inspection only to this length.
+NAME_KEEPS = 64
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Mailroom(Protocol):
+    """What the receiver needs of the mailroom."""
+
+    async def prepare(self) -> None:
+        """Connect and agree on the schema. Raises Unavailable, Damaged."""
+        ...
+
+    async def put(self, events: Sequence[Event]) -> list[Receipt]:
+        """Keep events. Raises Unavailable."""
+        ...
+
+    async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
+        """Keep events that do not fit, each with the reason. Raises Unavailable."""
+        ...
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep a refused request for inspection. Raises Unavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def build_app(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> Starlette:
+    """Return the application. It connects when it starts; until the store is there, it answers 503."""
+    receiver = Receiver(settings, book, mailroom)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(book.watch(), name="book"),
+            asyncio.create_task(receiver.inspection.carry(), name="inspection"),
+        ]
+        if not await prepared(mailroom):
+            tasks.append(asyncio.create_task(prepare_until_there(mailroom), name="prepare"))
+        try:
+            yield
+        finally:
+            await receiver.commit.drain()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await mailroom.close()
+
+    return PublicPort(
+        receiver,
+        routes=[Route("/healthz", healthz)],
+        exception_handlers={HTTPException: not_ours},
+        lifespan=lifespan,
+    )
+
+
+class PublicPort(Starlette):
+    """Webhooks go straight to the receiver, past middleware and routing, which would cost a tenth of the speed."""
+
+    def __init__(self, receiver: "Receiver", **options: Any) -> None:
+        super().__init__(**options)
+        self._receiver = receiver
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or follow the server's life."""
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            await self._receiver(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+async def prepared(mailroom: Mailroom) -> bool:
+    """Prepare the mailroom; return whether the store is there. Raises Damaged."""
+    try:
+        await mailroom.prepare()
+    except Unavailable as exc:
+        logger.warning("store_unavailable, answering 503 until it is there: %s", exc)
+        return False
+    return True
+
+
+async def prepare_until_there(mailroom: Mailroom) -> None:
+    """Prepare the mailroom as soon as the store is there."""
+    while True:
+        await asyncio.sleep(PREPARE_AGAIN)
+        with contextlib.suppress(Unavailable):
+            await mailroom.prepare()
+            logger.info("store_there")
+            return
+
+
+async def healthz(request: Request) -> Response:
+    """Say that the process answers; whether it is ready, the console's /readyz says."""
+    return JSONResponse({"status": "ok"})
+
+
+async def not_ours(request: Request, exc: Exception) -> Response:
+    """Answer to what is no route of ours, in the words of our refusals."""
+    status = exc.status_code if isinstance(exc, HTTPException) else 404
+    refused: refusal.Refused = refusal.NotFound("not_found", "webhooks go to /in/ and the name of the source")
+    if status == 405:
+        refused = refusal.Refused("method_not_allowed", "this address is read with GET")
+    return Response(
+        refused.answer,
+        status_code=status,
+        media_type="application/json",
+        headers=dict(getattr(exc, "headers", None) or {}),
+    )
+
+
+class Receiver:
+    """Takes webhooks. An ASGI application of its own: this is the path that has to be fast."""
+
+    def __init__(self, settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> None:
+        self._settings = settings
+        self._book = book
+        self._mailroom = mailroom
+        self.commit = GroupCommit(mailroom, settings.waiting_events)
+        self.inspection = Inspection(mailroom)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        attempt = Attempt(scope)
+        try:
+            status, answer = await self._receive(attempt, receive)
+            headers: Headers = ()
+        except Exception as exc:
+            refused = exc if isinstance(exc, refusal.Refused) else refusal.unforeseen(exc)
+            self._inspect(attempt, refused)
+            status, answer = refused.status, refused.answer
+            headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(answer)).encode()),
+                    *headers,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer})
+
+    async def _receive(self, attempt: "Attempt", receive: Receive) -> tuple[int, bytes]:
+        attempt.demand_post()
+        attempt.demand_size(self._settings.max_body)
+        gate = attempt.gate = self._book.gate(attempt.source)
+        attempt.body = await self._read(attempt, receive)
+        request = RawRequest(attempt.body, attempt.headers, attempt.scope["query_string"], attempt.client)
+        verified = signature.verify(request, gate.verified_by(), time.time())
+        batch = gate.adapter.unpack(verified, gate.source.options, attempt.event)
+        ids = await self._keep(gate, batch, attempt.header(b"traceparent"))
+        return gate.adapter.answer(batch, ids)
+
+    async def _read(self, attempt: "Attempt", receive: Receive) -> bytes:
+        """Return the body. Raises TooLarge, TooSlow, NotParseable."""
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                message = await receive()
+                body: bytes = message.get("body", b"")
+                if not message.get("more_body") and message["type"] == "http.request":
+                    attempt.demand_size(self._settings.max_body, len(body))
+                    return body
+                parts, size = [body], len(body)
+                while message["type"] == "http.request" and message.get("more_body"):
+                    message = await receive()
+                    part: bytes = message.get("body", b"")
+                    size += len(part)
+                    if size <= self._settings.max_body:
+                        parts.append(part)
+                    elif size > READ_ON * self._settings.max_body:
+                        break
+        except TimeoutError as exc:
+            raise refusal.TooSlow("too_slow", "the body did not arrive in time") from exc
+        attempt.demand_size(self._settings.max_body, size)
+        if message["type"] != "http.request":
+            raise refusal.NotParseable("cut_short", "the connection ended before the body did")
+        return b"".join(parts)
+
+    async def _keep(self, gate: Gate, batch: Batch, traceparent: bytes | None) -> list[str | None]:
+        """Keep the items of a batch and return the ids of their events, None for what we do not take."""
+        received_at = rfc3339(datetime.now(UTC))
+        good: list[tuple[int, Event]] = []
+        bad: list[tuple[int, Event, str]] = []
+        for at, item in enumerate(batch.items):
+            if item.type is None:
+                continue
+            made = event.made(item, gate.source, received_at, traceparent=traceparent)
+            if item.invalid is None:
+                good.append((at, made))
+            elif gate.source.on_invalid == "refuse":
+                raise refusal.Invalid(item.invalid.field, item.invalid.why)
+            else:
+                bad.append((at, made, str(item.invalid)))
+        ids: list[str | None] = [None] * len(batch.items)
+        if good:
+            for (at, _), receipt in zip(good, await self.commit.put([each for _, each in good]), strict=True):
+                ids[at] = receipt.id
+        if bad:
+            for (at, _, _), receipt in zip(bad, await self._quarantine(bad), strict=True):
+                ids[at] = receipt.id
+        return ids
+
+    async def _quarantine(self, bad: Sequence[tuple[int, Event, str]]) -> list[Receipt]:
+        for _, each, why in bad:
+            logger.error("receiver.quarantined source=%s type=%s event=%s: %s", each.source, each.type, each.id, why)
+        try:
+            return await self._mailroom.quarantine([(each, why) for _, each, why in bad])
+        except Unavailable as exc:
+            raise commit.unavailable(exc) from exc
+
+    def _inspect(self, attempt: "Attempt", refused: refusal.Refused) -> None:
+        if isinstance(refused, refusal.Unavailable):
+            return  # the sender comes again, and the store has other worries
+        secret = attempt.gate.secret_headers if attempt.gate else frozenset()
+        self.inspection.keep(refused.code, attempt.source[:NAME_KEEPS], shown(attempt.headers, secret), attempt.body)
+
+
+class Attempt:
+    """What is known of a request while it is being answered."""
+
+    __slots__ = ("body", "event", "gate", "headers", "scope", "source")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.headers: Headers = scope["headers"]
+        path: str = scope["path"]
+        source, _, rest = path.removeprefix(PREFIX).partition("/")
+        self.source = source
+        #: What follows the source's name in the URL.
+        self.event = rest.rstrip("/") or None
+        self.gate: Gate | None = None
+        self.body = b""
+
+    @property
+    def client(self) -> str | None:
+        """The address at the other end."""
+        client = self.scope.get("client")
+        return client[0] if client else None
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header."""
+        for each, value in self.headers:
+            if each == name:
+                return value
+        return None
+
+    def demand_post(self) -> None:
+        """Raise NotAllowed for other methods."""
+        if self.scope["method"] != "POST":
+            raise refusal.NotAllowed("method_not_allowed", "webhooks are sent with POST")
+
+    def demand_size(self, most: int, size: int | None = None) -> None:
+        """Raise TooLarge for a body larger than the cap, by what its head announces or by what has come."""
+        if size is None:
+            told = self.header(b"content-length")
+            if told is None:
+                return
+            if not told.isdigit():
+                raise refusal.NotParseable("bad_length", "the header Content-Length must be a number")
+            size = int(told[:20])
+        if size > most:
+            raise refusal.TooLarge("too_large", f"a body may have {most} bytes")

@@ -1,0 +1,70 @@
+"""Refused requests, kept for a few days so that people can see what a vendor really sends.
+
+Comes in: a refusal and the request. Goes out: a record in the mailroom, without secrets. Never makes anybody wait, and
+never lets strangers fill the store or keep it busy: what comes faster than it may be written is dropped and counted.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from workers.mailroom import Unavailable
+
+logger = logging.getLogger("relais.receiver")
+
+#: Each record costs the store a sync; twenty a second leave it free for events.
+SECONDS_BETWEEN = 0.05
+MOST_WAITING = 100
+#: A body's beginning shows its shape.
+BODY_KEEPS = 16_384
+HEADER_KEEPS = 500
+
+SECRET = re.compile(r"auth|cookie|token|secret|signature|password|key|session")
+
+
+class Room(Protocol):
+    """The part of the mailroom that keeps refused requests."""
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep one."""
+        ...
+
+
+class Inspection:
+    """Carries refused requests to the mailroom, one after the other."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._waiting: asyncio.Queue[tuple[str, str, Mapping[str, str], bytes]] = asyncio.Queue(MOST_WAITING)
+        #: Refused requests that were not kept.
+        self.dropped = 0
+
+    def keep(self, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Take a refused request, unless too many wait already."""
+        try:
+            self._waiting.put_nowait((reason, source, headers, body[:BODY_KEEPS]))
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def carry(self) -> None:
+        """Write what was taken, until cancelled."""
+        while True:
+            reason, source, headers, body = await self._waiting.get()
+            logger.warning("receiver.refused reason=%s source=%s dropped_so_far=%d", reason, source, self.dropped)
+            try:
+                await self._room.refused(reason=reason, source=source, headers=headers, body=body)
+            except Unavailable:
+                self.dropped += 1
+            await asyncio.sleep(SECONDS_BETWEEN)
+
+
+def shown(headers: Iterable[tuple[bytes, bytes]], secret: frozenset[str]) -> dict[str, str]:
+    """Return headers as they may be stored."""
+    told = {}
+    for name, value in headers:
+        text = name.decode("latin-1")
+        hidden = text in secret or SECRET.search(text) is not None
+        told[text] = "***" if hidden else value[:HEADER_KEEPS].decode("latin-1")
+    return told

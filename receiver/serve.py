@@ -1,0 +1,83 @@
+"""The receiver process: bind, serve until SIGTERM, finish what has been accepted.
+
+Comes in: settings and the catalogue of what exists. Goes out: a running server, and an exit when it is told to stop.
+Never listens with a bad book, and never drops a request that it has taken.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from receiver.app import build_app
+from receiver.book_holder import BookHolder
+from receiver.settings import ReceiverSettings
+from rules.catalogue import Catalogue
+from workers.mailroom import Mailroom
+from workers.mailroom.mailroom import client
+
+logger = logging.getLogger("relais.receiver")
+
+#: Connections that may wait while a flush is under way.
+BACKLOG = 2048
+
+
+class CannotListen(OSError):
+    """The address cannot be had; the text says which and why."""
+
+
+def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
+    """Serve until SIGTERM or SIGINT. Raises BookRefused, CannotListen."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    book = BookHolder(settings.book, catalogue, os.environ, settings.secrets)
+    book.load()
+    listening = listen(settings.host, settings.port)
+    logger.info(
+        "listening on http://%s:%d book=%s sources=%s",
+        *listening.getsockname()[:2],
+        book.version,
+        ",".join(book.names) or "none",
+    )
+    mailroom = Mailroom(client(settings.redis_url))
+    server(settings, book, mailroom).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as exc:
+        bound.close()
+        raise CannotListen(
+            f"{host}:{port} cannot be listened on ({exc.strerror}); stop what holds it, or set RELAIS_PORT"
+        ) from exc
+    return bound
+
+
+def server(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> uvicorn.Server:
+    """Return the server of an application, not started."""
+    # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: None)
+    return uvicorn.Server(
+        uvicorn.Config(
+            build_app(settings, book, mailroom),
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            # The sender's address is judged by the source's own `trusted_proxies`, never by a default.
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=settings.stop_seconds,
+        )
+    )

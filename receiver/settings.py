@@ -1,0 +1,34 @@
+"""What `relais receive` reads from the environment, with a default and a sentence each."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ReceiverSettings(BaseSettings):
+    """Settings of one receiver process."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the receiver listens on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on.")
+    redis_url: str = Field(
+        "redis://localhost:6379",
+        validation_alias="REDIS_URL",
+        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+    )
+    book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
+    secrets: Path = Field(
+        Path("/run/secrets"), description="Folder of mounted files; ${NAME} is read from the file NAME where not set."
+    )
+    max_body: int = Field(
+        1_048_576, ge=1_024, le=64 * 1_048_576, description="Largest request body that is taken, in bytes."
+    )
+    body_seconds: float = Field(30, gt=0, le=600, description="Seconds that a request body may take to arrive.")
+    waiting_events: int = Field(
+        10_000, ge=1, description="Events that may wait for the store; beyond it the answer is 503."
+    )
+    stop_seconds: int = Field(
+        20, ge=1, le=600, description="Seconds that the receiver takes to finish accepted requests when it is stopped."
+    )
