@@ -45,7 +45,11 @@ def _maileon(held: Json) -> Iterator[Row]:
         state = "waits for the click in its opt-in mail" if contact["pending"] else PERMISSIONS[contact["permission"]]
         yield contact["email"], "contact", f"{state}; {fields}" if fields else state
     for mail in held["mailbox"]:
-        yield mail["email"], "opt-in mail", "DOI+ asked for" if mail.get("doiplus") else "DOI asked for"
+        yield (
+            mail["to"],
+            "opt-in mail",
+            "asks for DOI+ (newsletter and tracking)" if mail["doiplus"] else "asks for DOI",
+        )
     for one in held["unsubscriptions"]:
         yield one["email"], "unsubscription", ", ".join(one["reasons"]) or "no reason given"
 
@@ -73,7 +77,7 @@ def _invoicing(held: Json) -> Iterator[Row]:
 
 def _seminardesk(held: Json) -> Iterator[Row]:
     for reference in held["external_references"]:
-        yield f"invoice {reference['invoice']}", "external reference", str(reference["external_id"])
+        yield f"invoice {reference['invoice']}", "external reference", str(reference["externalId"])
 
 
 READERS = {"maileon": _maileon, "crm": _crm, "invoicing": _invoicing, "seminardesk": _seminardesk}

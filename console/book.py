@@ -13,9 +13,6 @@ from rules import loader
 from rules.book import Book
 from rules.errors import BookRefused
 
-#: Where mounted secrets lie (Docker, Kubernetes); a file there named after a reference is its value.
-SECRETS = Path("/run/secrets")
-
 
 def folder(given: Path | None) -> Path:
     """Return the folder of the book. Raises Mistake."""
@@ -48,8 +45,8 @@ def refused(place: Path, why: BookRefused) -> Mistake:
 
 
 def read_file(name: str) -> str | None:
-    """Return a mounted secret: a file of that name in /run/secrets, or the file of that path."""
-    place = Path(name) if os.path.isabs(name) else SECRETS / name
+    """Return a mounted secret: the file of that name in RELAIS_SECRETS, or the file of that path."""
+    place = Path(os.environ.get("RELAIS_SECRETS") or "/run/secrets") / name
     try:
         return place.read_text().strip()
     except (OSError, UnicodeDecodeError):

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
-from console import arrived, book, init, port, probe, replay, supervise, up
+from console import arrived, book, init, port, probe, replay, screen, supervise, up
 from console.mistake import SAID_NO, Mistake
 from console.supervise import Child, Printer, Supervisor
 from console.up import UpSettings
@@ -75,7 +74,7 @@ def run(wanted_port: int, *, stay: bool, verbose: bool) -> None:
 
 
 async def _play(where: Stage, outcome: list[bool], *, stay: bool, verbose: bool) -> None:
-    out = Console()
+    out = screen.out()
     say = Quiet(verbose)
     with out.status("Starting Valkey, the sandbox, receiver, workers and console …"):
         stack = contextlib.AsyncExitStack()

@@ -22,5 +22,5 @@ def set_up(settings: LogSettings) -> None:
     """Log to stderr."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
     # They speak of every connection and request; ours say what matters.
-    for noisy in ("asyncio", "aiohttp.access", "uvicorn.access"):
+    for noisy in ("asyncio", "aiohttp.access", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

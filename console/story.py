@@ -41,7 +41,10 @@ def joined(parts: Sequence[Text]) -> Text:
 
 def table(events: Sequence[Json]) -> Table:
     """Return events as a table, in the order given."""
-    found = Table("received", "event", "source", "type", "state", "deliveries", box=None, pad_edge=False)
+    found = Table(box=None, pad_edge=False)
+    for column in ("received", "event", "source", "type", "state"):
+        found.add_column(column, no_wrap=column == "event")
+    found.add_column("deliveries", ratio=1)
     for event in events:
         found.add_row(
             event["received_at"][:19].replace("T", " "),

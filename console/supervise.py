@@ -215,6 +215,10 @@ class Watched:
         said = "\n".join(self._lines)
         if self.child.refusal:
             return self.child.refusal(said, status)
+        if status == CANNOT_RUN and "error: " in said:
+            # It has said what and how to mend it: that is the reason, in its own words.
+            what, _, mend = said.rpartition("error: ")[2].partition("\n mend: ")
+            return Mistake(f"{self.child.name}: {what}", mend=mend)
         return Mistake(f"{self.child.name} ended with {worded(status)}", mend="see its lines above")
 
 

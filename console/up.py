@@ -7,6 +7,7 @@ process its settings through the environment and keeps it alive.
 import asyncio
 import contextlib
 import functools
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,8 +15,7 @@ import click
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from console import port, probe, supervise
-from console.mistake import Mistake
+from console import book, envfile, port, probe, supervise
 from console.supervise import Child, Say, Supervisor
 from console.valkey import Valkey
 
@@ -41,7 +41,13 @@ class UpSettings(BaseSettings):
 
 
 def run(settings: UpSettings) -> None:
-    """Run everything until Ctrl-C or SIGTERM."""
+    """Run everything until Ctrl-C or SIGTERM. Raises Mistake."""
+    rules = book.load(settings.book)
+    fresh = envfile.provide(rules, os.environ, Path(".env"))
+    if fresh:
+        click.echo(f"Wrote .env with fresh secrets for the sources: {', '.join(fresh)}", err=True)
+    for name in envfile.missing(rules, os.environ):
+        click.echo(f"{name} is not set, so the source that needs it answers 503 (secret_missing)", err=True)
     supervise.run(_run(settings))
     click.echo("Relais has stopped.")
 
@@ -61,11 +67,6 @@ async def everything(
     say: Say | None = None,
 ) -> AsyncIterator[Supervisor]:
     """Run all processes inside the `async with`; `more` start before ours: the sandbox of the demo."""
-    if not settings.book.is_dir():
-        raise Mistake(
-            f"there is no rule book at {settings.book}",
-            mend="copy the starter book: relais init\nor say where yours is: RELAIS_BOOK=FOLDER relais up",
-        )
     port.demand(settings.host, settings.port, "--port")
     port.demand(settings.console_host, settings.console_port, "--console-port")
     with contextlib.ExitStack() as stack:

@@ -4,9 +4,8 @@ import json
 from urllib.parse import urlencode
 
 import click
-from rich.console import Console
 
-from console import settings, story
+from console import screen, settings, story
 from console.client import Client, ClientSettings
 
 
@@ -30,6 +29,6 @@ def command(limit: int, before: str, as_json: bool) -> None:
     if not page["events"]:
         click.echo("No events yet.")
         return
-    Console().print(story.table(page["events"]))
+    screen.out().print(story.table(page["events"]))
     if page["next"]:
         click.echo(f"More: relais events list --before {page['next']}", err=True)

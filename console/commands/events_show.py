@@ -4,9 +4,8 @@ import json
 from urllib.parse import quote
 
 import click
-from rich.console import Console
 
-from console import settings, story
+from console import screen, settings, story
 from console.client import Client, ClientSettings
 
 
@@ -28,4 +27,4 @@ def command(event: str, wait: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        Console().print(story.tree(found))
+        screen.out().print(story.tree(found))

@@ -4,9 +4,8 @@ import contextlib
 import json
 
 import click
-from rich.console import Console
 
-from console import settings, story
+from console import screen, settings, story
 from console.client import Client, ClientSettings
 
 
@@ -22,10 +21,10 @@ def command(as_json: bool) -> None:
       relais events tail
       relais events tail --json | jq .state
     """
-    out = Console(soft_wrap=True)
+    out = screen.out()
     with contextlib.suppress(KeyboardInterrupt):
         for event in Client(settings.load(ClientSettings)).lines("/events?follow=true"):
             if as_json:
                 click.echo(json.dumps(event, ensure_ascii=False))
             else:
-                out.print(story.line(event))
+                out.print(story.line(event), soft_wrap=True)

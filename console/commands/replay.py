@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from console import book, replay, settings, story
+from console import book, replay, screen, settings, story
 from console.client import ClientSettings
 from console.mistake import SAID_NO
 from console.replay import Report
@@ -52,7 +51,7 @@ def command(
     asked = settings.load(ClientSettings)
     shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as progress:
+    with Progress(*columns, console=screen.out(stderr=True), disable=as_json, transient=True) as progress:
         sending = progress.add_task("sending", total=len(shots))
         report = asyncio.run(replay.fire(shots, to, rate=rate, told=lambda _: progress.advance(sending)))
         if wait:
@@ -76,7 +75,7 @@ def command(
 
 def show(report: Report, repeat: int) -> None:
     """Print what happened."""
-    out = Console()
+    out = screen.out()
     if repeat == 1 and len(report.sent) <= 200:
         table = Table("file", "source", "answer", "ms", "events", box=None, pad_edge=False)
         for one in report.sent:

@@ -7,9 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-from rich.console import Console
 
-from console import book, given, settings, story
+from console import book, given, screen, settings, story
 from console.client import Client, ClientSettings
 from rules import explain
 from rules.action import Action, Skipped
@@ -60,7 +59,7 @@ def of_the_past(event: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        Console().print(story.tree(found))
+        screen.out().print(story.tree(found))
 
 
 def looked_up(answers: tuple[str, ...]) -> Mapping[str, Any]:

@@ -4,10 +4,9 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from console import settings
+from console import screen, settings
 
 
 @click.command()
@@ -29,4 +28,4 @@ def command(as_json: bool) -> None:
     table = Table("variable", "default", "read by", "meaning")
     for setting in found:
         table.add_row(setting.variable, setting.default, ", ".join(setting.processes), setting.about)
-    Console().print(table)
+    screen.out().print(table)
