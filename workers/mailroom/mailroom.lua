@@ -52,6 +52,8 @@ Times are the store's own clock in ms. Nothing is decided by them but when a wai
 local MAX_DEATHS = 3
 local LEDGER_DAYS = 31
 local LOG_LENGTH = 20000
+-- Somebody emptied the store while we ran: schema and hash key have to be written again before anything else.
+local EMPTIED = 'EMPTIED the store was emptied'
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -245,6 +247,7 @@ end
 -- Returns per event: '' stored, else the id under which it was stored before (its own when it is simply put again).
 local function put(keys, args)
   local P = keys[1]
+  if redis.call('EXISTS', P .. 'schema') == 0 then return redis.error_reply(EMPTIED) end
   local now = now_ms()
   local window, body_window, pool = tonumber(args[1]), tonumber(args[2]), args[3]
   local bucket = math.floor(now / window)
@@ -733,6 +736,7 @@ end
 -- id, day, ledger line, count field, record. Returns per event '' or the id under which it was kept before.
 local function quarantine(keys, args)
   local P = keys[1]
+  if redis.call('EXISTS', P .. 'schema') == 0 then return redis.error_reply(EMPTIED) end
   local now = now_ms()
   local bucket = math.floor(now / tonumber(args[2]))
   local answers, counts = {}, {}

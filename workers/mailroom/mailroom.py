@@ -215,6 +215,8 @@ class Mailroom:
                 *("unhold", "pace", "pause", "expire", "note"),
             )
         }
+        self._given_key = bool(hash_key)
+        self._stored_key = b""
         self._hasher = Hasher(hash_key) if hash_key else None
 
     @classmethod
@@ -245,10 +247,13 @@ class Mailroom:
                     f"the store's schema is version {found!r}, this program writes {SCHEMA}: "
                     "run the version that wrote it, or give Relais an empty store"
                 )
-            if self._hasher is None:
-                fresh = base64.urlsafe_b64encode(secrets.token_bytes(32))
-                await self.store.set(self.key("hash_key"), fresh, nx=True)
-                self._hasher = Hasher(cast(bytes, await self.store.get(self.key("hash_key"))))
+            if not self._given_key:
+                # Offered again each time: when the store was emptied, its processes still agree on who is who.
+                name = self.key("hash_key")
+                fresh = self._stored_key or base64.urlsafe_b64encode(secrets.token_bytes(32))
+                await self.store.set(name, fresh, nx=True)
+                self._stored_key = cast(bytes, await self.store.get(name))
+                self._hasher = Hasher(self._stored_key)
         except redis.exceptions.RedisError as exc:
             raise _unavailable(exc) from exc
 
@@ -287,7 +292,7 @@ class Mailroom:
             try:
                 return await self._command("FCALL", self._names[name], 1, self.prefix, *args)
             except redis.exceptions.ResponseError as exc:
-                if attempt == 1 and "Function not found" in str(exc):
+                if attempt == 1 and any(word in str(exc) for word in ("Function not found", "EMPTIED")):
                     # A flushed, replaced or failed-over store needs no restart of ours.
                     await self.prepare()
                     continue
@@ -328,7 +333,8 @@ class Mailroom:
                 "received": event.received_at,
                 "why": why,
             }
-            args += (event.id, event.received_at[:10], _json(line), f"quarantined|{event.source}", event.encode())
+            hashes = tuple(self.hash(identity) for identity in event.identities)
+            args += (event.id, event.received_at[:10], _json(line), f"quarantined|{event.source}", event.encode(hashes))
         known = await self._call("quarantine", *args)
         return [
             Receipt(event.id if not old else old.decode(), bool(old))

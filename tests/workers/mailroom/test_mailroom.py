@@ -641,6 +641,15 @@ async def test_quarantine(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert await mailroom.record("a") is None
 
 
+async def test_quarantined_can_be_found_by_person(mailroom: Mailroom) -> None:
+    """A quarantined record carries the hashes of its identities, as every other does."""
+    one = replace(event("a"), identities=("email:eva@example.org",))
+    await mailroom.quarantine([(one, "x")])
+    record = await mailroom.record("a")
+    assert record is not None
+    assert mailroom.hash("email:eva@example.org").encode() in record
+
+
 async def test_refused(mailroom: Mailroom, store: Store) -> None:
     """A refused request is kept for people and counted by its reason."""
     await mailroom.refused(reason="bad_signature", source="shop", headers={"x": "y"}, body=b"{}")
@@ -734,6 +743,32 @@ async def test_full_store(short_folder: Path) -> None:
     finally:
         await store.close()
         server.stop(kill=True)
+
+
+@pytest.mark.parametrize("how", ["functions", "everything"])
+async def test_emptied_store(mailroom: Mailroom, store: Store, how: str) -> None:
+    """A store that lost its functions or everything is prepared again without a restart of ours."""
+    if how == "functions":
+        await store.raw.function_flush()
+    else:
+        await store.raw.flushall()
+        await store.raw.set("test:clock", 1)
+    await mailroom.put([event("a")])
+    assert "schema" in await store.dump()
+
+
+async def test_hash_key_survives_an_emptied_store(shared_valkey: Valkey) -> None:
+    """Processes that agreed on a hash key still agree when the store was emptied: a person never has two boxes."""
+    store = Store(shared_valkey)
+    await store.raw.flushall()
+    try:
+        async with await Mailroom.open(shared_valkey.url) as old:
+            await store.raw.flushall()
+            await old.put([event("a")])
+            async with await Mailroom.open(shared_valkey.url) as young:
+                assert young.hash("x") == old.hash("x")
+    finally:
+        await store.close()
 
 
 async def test_two_versions_side_by_side(mailroom: Mailroom, store: Store, drain: str) -> None:
