@@ -213,7 +213,7 @@ local function lease(P, room, box, drain, token, per_box, out)
       redis.call('DEL', b)
       return 0
     end
-    local handed, cut = {}, 0
+    local handed, doubtful = {}, doubt
     for i, id in ipairs(ids) do
       local record = redis.call('GET', record_key(P, room, id))
       if record then
@@ -221,11 +221,9 @@ local function lease(P, room, box, drain, token, per_box, out)
         handed[#handed + 1] = record
       else
         redis.call('LREM', b, 1, id)
-        if i == #handed / 2 + cut + 1 and #handed == 0 then
-          cut = cut + 1 -- a tombstone at the head takes its attempts and its doubt with it
-          attempt = 0
-          doubt = math.max(0, doubt - 1)
-        end
+        -- A tombstone takes its attempts and its doubt with it.
+        if i == 1 then attempt = 0 end
+        if i <= doubtful then doubt = doubt - 1 end
       end
     end
     if #handed > 0 then

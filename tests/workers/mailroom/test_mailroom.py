@@ -284,6 +284,22 @@ async def test_hold(mailroom: Mailroom, drain: str) -> None:
     assert (lease.attempt, lease.doubt) == (0, 1)
 
 
+async def test_tombstones(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """An item without a record leaves its box at the next take, with its attempts and its own doubt only."""
+    await mailroom.put([event(x) for x in "abcd"])
+    (lease,) = await take(mailroom, drain, per_box=3)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", argument="1", attempt=2, doubt=3)])
+    await store.raw.delete(mailroom.key("e:b"))
+    await store.advance(1)
+    (lease,) = await take(mailroom, drain)
+    assert (items([lease]), lease.attempt, lease.doubt) == (["a", "c", "d"], 2, 2)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", argument="1", attempt=3, doubt=2)])
+    await store.raw.delete(mailroom.key("e:a"))
+    await store.advance(1)
+    (lease,) = await take(mailroom, drain)
+    assert (items([lease]), lease.attempt, lease.doubt) == (["c", "d"], 0, 1)
+
+
 # -- settle
 
 
