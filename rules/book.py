@@ -35,6 +35,9 @@ __all__ = [
     "Verify",
 ]
 
+#: When a test's event was received if the test does not say: a Thursday at eleven in Berlin.
+RECEIVED_AT = "2026-01-15T10:00:00.000Z"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -110,6 +113,8 @@ class Given:
     fixture: str | None = None
     #: The event's name in the address, for platforms that tell it only there.
     event_name: str | None = None
+    #: When it was received, the same at every run: rules may ask for office hours.
+    received_at: str = RECEIVED_AT
     #: Type, data and, if wanted, id, subject, time, received_at, order_key of an event.
     event: Mapping[str, Any] | None = None
     look_up: Mapping[str, Any] = field(default_factory=dict)

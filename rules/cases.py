@@ -6,7 +6,7 @@ Comes in: the tests as written and a draft that knows sources and destinations. 
 
 from typing import TYPE_CHECKING, Any
 
-from rules.book import Expected, Given, TestCase
+from rules.book import RECEIVED_AT, Expected, Given, TestCase
 from rules.place import Place, fields_of
 from rules.problem import did_you_mean
 from rules.rule import API
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rules.compiler import Draft
 
 KEYS = ("name", "given", "expect")
-GIVEN_KEYS = ("source", "body", "fixture", "event", "look_up")
+GIVEN_KEYS = ("source", "body", "fixture", "event", "received_at", "look_up")
 EVENT_KEYS = ("type", "data", "id", "subject", "time", "received_at", "order_key", "raw")
 EXPECT_KEYS = ("result", "next")
 NOTHING = "nothing"
@@ -84,6 +84,7 @@ def _given(draft: "Draft", test: Place, place: Place | None) -> Given | None:
         fixture=parts["fixture"].text("fixture") if "fixture" in parts else None,
         event_name=event.value if event is not None and not as_event else None,
         event=event.value if as_event and event is not None else None,
+        received_at=(parts["received_at"].text("received_at") if "received_at" in parts else None) or RECEIVED_AT,
         look_up={name: inner.value for name, inner in look_up.items()},
     )
 

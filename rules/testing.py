@@ -8,7 +8,7 @@ sends anything: look-ups are answered by the test.
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,11 @@ from rules.action import Action, Skipped
 from rules.book import Book, Expected, Rule, Source, TestCase
 from rules.errors import ValueFailed
 from rules.event import Event
+from rules.nouns.noun import Noun
 from rules.rule import Step
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
 ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]
-
-#: When a test does not say when its event was received.
-RECEIVED_AT = "2026-01-15T10:00:00.000Z"
 
 
 class TestBroken(Exception):
@@ -133,7 +131,7 @@ def events_of(book: Book, folder: Path, read_raw: ReadRaw, test: TestCase) -> Se
     if source is None:
         raise TestBroken(f'"{given.source}" is no source')
     if given.event is not None:
-        return [_event(book, source, given.event)]
+        return [_event(book, source, given.event, given.received_at)]
     body = given.body
     if given.fixture is not None:
         try:
@@ -146,15 +144,16 @@ def events_of(book: Book, folder: Path, read_raw: ReadRaw, test: TestCase) -> Se
         raise TestBroken(f"the body cannot be read as {source.kind} sends it: {exc}") from exc
     if not events:
         raise TestBroken(f"the body has no event as {source.kind} sends it")
-    return events
+    return [replace(event, received_at=given.received_at) for event in events]
 
 
-def _event(book: Book, source: Source, written: Mapping[str, Any]) -> Event:
+def _event(book: Book, source: Source, written: Mapping[str, Any], received_at: str) -> Event:
     data = written.get("data") or {}
     model = book.catalogue.types.get(str(written["type"]))
     if model is not None:
         try:
-            data = model.model_validate(data).model_dump(mode="json", exclude_unset=True)
+            record = model.model_validate(data)
+            data = record.data() if isinstance(record, Noun) else record.model_dump(mode="json", exclude_unset=True)
         except ValueError as exc:
             raise TestBroken(f"data does not fit {written['type']}: {exc}") from exc
     body = written.get("raw", data)
@@ -163,7 +162,7 @@ def _event(book: Book, source: Source, written: Mapping[str, Any]) -> Event:
         source=source.name,
         kind=source.kind,
         type=str(written["type"]),
-        received_at=str(written.get("received_at", RECEIVED_AT)),
+        received_at=str(written.get("received_at", received_at)),
         body=json.dumps(body, ensure_ascii=False).encode(),
         data=data,
         order_key=written.get("order_key"),
@@ -278,10 +277,12 @@ def _paired(
 
 
 def _same(book: Book, wanted: Expected, found: Action, *, partly: bool) -> bool:
+    """Compare the arguments that the test names; null stands for an argument that was left out too."""
     if (wanted.destination, wanted.action) != (found.destination, found.name):
         return False
+    compare = _within if partly else _equal
     arguments = _normal(book, wanted)
-    return _within(arguments, found.arguments) if partly else _equal(arguments, found.arguments)
+    return all(compare(value, found.arguments.get(name)) for name, value in arguments.items())
 
 
 def _normal(book: Book, wanted: Expected) -> Mapping[str, Any]:
@@ -313,10 +314,20 @@ def _within(part: Any, whole: Any) -> bool:
 def _difference(book: Book, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool) -> list[str]:
     """Return what was expected (-) and what came (+), as the book would write it."""
     wanted = _written((each.destination, each.action, _normal(book, each)) for each in expected)
-    found = _written((each.destination, each.name, each.arguments) for each in actual)
+    found = _written(
+        (each.destination, each.name, _named(each, expected[at] if at < len(expected) else None))
+        for at, each in enumerate(actual)
+    )
     if partly and not actual:
         found = ["nothing"]
     return [line.rstrip() for line in difflib.ndiff(wanted, found) if not line.startswith("?")]
+
+
+def _named(found: Action, wanted: Expected | None) -> Mapping[str, Any]:
+    """Return the arguments that are compared: those that the test names, where it is the same action."""
+    if wanted is None or (wanted.destination, wanted.action) != (found.destination, found.name):
+        return found.arguments
+    return {name: found.arguments.get(name) for name in wanted.arguments}
 
 
 def _written(actions: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:

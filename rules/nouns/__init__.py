@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rules.nouns import booking, contact, invoice, newsletter, profile, seminar
+from rules.nouns import booking, call, contact, invoice, newsletter, profile, seminar
 from rules.nouns.noun import Noun
 
 #: Event type -> the model of its `data`.
@@ -15,5 +15,6 @@ TYPES: Mapping[str, type[Noun]] = MappingProxyType(
         **invoice.TYPES,
         **profile.TYPES,
         **seminar.TYPES,
+        **call.TYPES,
     }
 )

@@ -211,15 +211,8 @@ SIGN_UP = SourceKind("cmxorganize", "Sign-ups.", NoOptions, frozenset({"newslett
 GENERIC = SourceKind("generic", "Anybody.", GenericOptions, frozenset())
 
 
-class Call(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    caller: str
-    callee: str | None = None
-
-
 CATALOGUE = Catalogue(
     sources={kind.name: kind for kind in (SEMINARS, MAILING, SIGN_UP, GENERIC)},
     destinations={kind.name: kind for kind in (NEWSLETTER, REST, API)},
-    types={**TYPES, "call.missed": Call},
+    types=TYPES,
 )
