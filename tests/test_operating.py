@@ -1,0 +1,55 @@
+"""The page for those who run Relais names what exists: commands, settings, metrics."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from console import metrics, settings
+from tests.test_compose import parse
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "operating.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Return every `relais …` that the page tells somebody to run."""
+    found = [command for kind, block in BLOCKS if kind in ("sh", "ini") for command in re.findall(RUN, block)]
+    return sorted({command.strip() for command in [*found, *re.findall(r"`(relais [a-z][^`]*)`", PAGE)]})
+
+
+#: Up to the end of the line or a comment; not `relais.service`, and not the user or the folder of that name.
+RUN = r"(?:(?<=^)|(?<=/bin/)|(?<=receiver )|(?<=console ))relais [a-z][^#\n]*"
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if "COMMAND" not in command])
+def test_commands(command: str) -> None:
+    """Every command on the page exists, with its options."""
+    words = command.split()
+    parse([*words, "list"] if words == ["relais", "events"] else words)
+
+
+def test_commands_are_found() -> None:
+    """The test above sees the ones in the text and the ones in the blocks."""
+    assert {"relais up", "relais rules check", "relais init /etc/relais/book"} <= set(commands())
+
+
+def test_settings() -> None:
+    """The page explains every setting, and none that does not exist."""
+    known = {setting.variable for setting in settings.every()}
+    named = set(re.findall(r"\b(?:RELAIS_[A-Z_]+|REDIS_URL)\b", PAGE)) - {"RELAIS_TAG"}
+    assert named == known
+
+
+def test_metrics() -> None:
+    """Every metric on the page is one that the console shows."""
+    declared = Path(metrics.__file__).read_text()
+    for name in set(re.findall(r"`(relais_[a-z_]+)", PAGE)) - {"relais_valkey"}:
+        assert f'"{name}"' in declared
+
+
+def test_yaml() -> None:
+    """The YAML on the page is YAML."""
+    assert [yaml.safe_load(block) for kind, block in BLOCKS if kind == "yaml"]
