@@ -94,14 +94,14 @@ def every() -> list[Setting]:
         model: type[BaseSettings] = getattr(importlib.import_module(module), name)
         for field_name, field in model.model_fields.items():
             key = variable(field_name, field)
-            before = found.get(key)
-            found[key] = Setting(
-                variable=key,
-                default=covered(field.get_default(call_default_factory=True)),
-                about=before.about if before else (field.description or ""),
-                processes=(*before.processes, process) if before else (process,),
-            )
-    return list(found.values())
+            default = covered(field.get_default(call_default_factory=True))
+            before = found.get(key, Setting(key, default, field.description or "", ()))
+            # The same variable may mean the same thing with another default elsewhere: then both are said.
+            both = before.default if default == before.default else f"{before.default}; {process}: {default or 'none'}"
+            about = field.description or ""
+            abouts = before.about if about in before.about else f"{before.about} {about}"
+            found[key] = Setting(key, both, abouts, (*before.processes, process))
+    return sorted(found.values(), key=lambda setting: setting.variable)
 
 
 def announce(process: str, settings: BaseSettings) -> None:

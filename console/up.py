@@ -28,7 +28,7 @@ class UpSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the receiver listens on.")
     port: int = Field(8080, ge=1, le=65535, description="Port the receiver listens on.")
     console_host: str = Field(
-        "127.0.0.1", description="Address the console listens on; beyond loopback it needs a token."
+        "127.0.0.1", description="Address the console listens on; beyond loopback it wants a token."
     )
     console_port: int = Field(8081, ge=1, le=65535, description="Port the console listens on.")
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")

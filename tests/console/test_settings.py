@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from console import settings
+from console.mistake import Mistake
+from console.settings import Setting
+
+ROOT = Path(__file__).parents[2]
+EVERY = settings.every()
+
+
+class Example(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True)
+
+    port: int = Field(8080, description="Port to listen on.")
+    token: SecretStr = Field(SecretStr(""), description="A secret.")
+    redis_url: str = Field("redis://localhost", validation_alias="REDIS_URL", description="The store.")
+
+
+@pytest.mark.parametrize("setting", EVERY, ids=[setting.variable for setting in EVERY])
+def test_settings_are_documented(setting: Setting) -> None:
+    """Every setting stands in the README's table with its default and its sentence, and in `.env.example`."""
+    default = f"`{setting.default}`" if setting.default else ""
+    row = f"| `{setting.variable}` | {default} | {setting.about} |"
+    assert setting.about
+    assert row in (ROOT / "README.md").read_text().splitlines()
+    assert f"{setting.variable}=" in (ROOT / ".env.example").read_text()
+
+
+def test_nothing_else_is_documented() -> None:
+    """The README names no setting that does not exist."""
+    known = {setting.variable for setting in EVERY}
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert {line.split("`")[1] for line in lines if line.startswith("| `RELAIS_")} <= known
+
+
+def test_commands_are_documented() -> None:
+    """Every command stands in the README's table with its sentence."""
+    from tests.console.test_cli import EVERY as COMMANDS
+
+    readme = (ROOT / "README.md").read_text()
+    groups = {"relais events", "relais rules"}
+    assert [p for p, about, _ in COMMANDS if p not in groups and f"| `{p}` | {about} |" not in readme] == []
+
+
+def test_secrets_are_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed at start has stars for secrets, also inside addresses."""
+    monkeypatch.setenv("RELAIS_TOKEN", "swordfish")
+    monkeypatch.setenv("REDIS_URL", "rediss://me:swordfish@store.example.org:6380/1")
+    said = list(settings.describe(settings.load(Example)))
+    assert said == ["RELAIS_PORT=8080", "RELAIS_TOKEN=***", "REDIS_URL=rediss://me:***@store.example.org:6380/1"]
+
+
+def test_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that cannot be is refused by the name of its variable, without its value."""
+    monkeypatch.setenv("RELAIS_PORT", "swordfish")
+    with pytest.raises(Mistake, match="the setting RELAIS_PORT cannot be") as refused:
+        settings.load(Example)
+    assert "swordfish" not in refused.value.message + refused.value.mend
+    assert refused.value.mend == "Port to listen on."
+
+
+def test_the_command_line_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option given on the command line counts more than the environment; one not given says nothing."""
+    monkeypatch.setenv("RELAIS_PORT", "1")
+    assert settings.load(Example, port=2).port == 2
+    assert settings.load(Example, port=None).port == 1
