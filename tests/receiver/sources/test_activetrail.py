@@ -1,0 +1,141 @@
+import json
+from typing import Any
+
+import pytest
+
+from receiver import refusal
+from receiver.sources.activetrail import ADAPTER, EVENTS, OTHER_NAMES, type_of
+from receiver.sources.adapter import Batch, NoOptions
+from tests.receiver import fixtures
+
+
+def unpack(body: bytes, event: str | None = "contact_changed", **request: bytes) -> Batch:
+    return ADAPTER.unpack(fixtures.verified(body, **request), NoOptions(), event)
+
+
+def data(name: str) -> Any:
+    item = fixtures.unpacked(f"activetrail/{name}").items[0]
+    assert item.type is not None
+    return ADAPTER.read(item.type, item.body)
+
+
+def test_all_seven_events() -> None:
+    """ActiveTrail's seven events have one address and one type each."""
+    assert len(EVENTS) == 7
+    assert len(set(EVENTS.values())) == 7
+    assert set(OTHER_NAMES.values()) <= EVENTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("event", "type"),
+    [
+        ("contact_changed", "contact.changed"),
+        ("contact_change", "contact.changed"),
+        ("ContactExternalChange", "contact.changed"),
+        ("ContactManualChange", "contact.edited"),
+        ("contact-unsubscribed", "contact.unsubscribed"),
+        ("Unsubscribed", "contact.unsubscribed"),
+        ("contact_added_to_group", "contact.group_added"),
+        ("automation_step", "automation.step"),
+    ],
+)
+def test_event_from_the_url(event: str, type: str) -> None:
+    """What happened stands in the URL, in our spelling or one like the vendor's."""
+    assert type_of(event) == type
+
+
+@pytest.mark.parametrize(
+    ("event", "code"), [(None, "missing_event"), ("", "missing_event"), ("deleted", "unknown_event")]
+)
+def test_no_event_in_the_url(event: str | None, code: str) -> None:
+    """A URL that does not say what happened is refused, and the hint lists what it may say."""
+    with pytest.raises(refusal.NotFound, match=code) as caught:
+        type_of(event)
+    assert "group_removed" in caught.value.hint
+
+
+def test_spellings() -> None:
+    """Fields are found in any case: `FirstName`, `ContactId` and `first_name`, `id` are the same."""
+    pascal = data("contact_changed.pascal.json")
+    assert pascal == {
+        "id": 12,
+        "email": "eva@example.org",
+        "first_name": "Eva",
+        "last_name": "Muster",
+        "sms": None,
+        "ext1": "Frau",
+        "status": "subscribed",
+    }
+    snake = data("contact_changed.snake.json")
+    assert {name: snake[name] for name in ("id", "email", "first_name", "last_name", "ext1", "status")} == {
+        name: pascal[name] for name in ("id", "email", "first_name", "last_name", "ext1", "status")
+    }
+    assert snake["birthday"] == "1990-05-17"
+
+
+def test_form() -> None:
+    """A form is read as JSON is; its plus signs and umlauts survive, an empty field is null."""
+    form = data("contact_changed.plus.form")
+    assert form["email"] == "eva+neu@example.org"
+    assert form["last_name"] == "Müller"
+    assert form["birthday"] is None
+    assert form["id"] == 12
+    assert form["num1"] == 3.0
+
+
+def test_form_in_latin_1() -> None:
+    """A form of an older program says its charset."""
+    kind = b"application/x-www-form-urlencoded; charset=ISO-8859-1"
+    item = unpack(b"email=eva@example.org&last_name=M%FCller", content_type=kind).items[0]
+    assert ADAPTER.read("contact.changed", item.body)["last_name"] == "Müller"
+
+
+def test_parameters_of_the_url() -> None:
+    """Without a body the parameters of the URL are the contact; with one they are added, and the body wins."""
+    alone = unpack(b"", query=b"email=eva%40example.org&first_name=Eva").items[0]
+    assert ADAPTER.read("contact.changed", alone.body) == {"email": "eva@example.org", "first_name": "Eva"}
+    both = unpack(b'{"email": "eva@example.org"}', query=b"email=x%40example.org&account=7").items[0]
+    assert ADAPTER.read("contact.changed", both.body) == {"email": "eva@example.org", "account": "7"}
+
+
+def test_array() -> None:
+    """An array is several events."""
+    items = fixtures.unpacked("activetrail/contact_changed.several.json").items
+    assert [item.order_key for item in items] == ["email:eva@example.org", "email:jean@example.org"]
+    assert [item.position for item in items] == [0, 1]
+
+
+def test_nested() -> None:
+    """A contact may stand under `contact`; what stands beside it is kept."""
+    assert data("contact_changed.nested.json") == {
+        "event_type": "contact_change",
+        "id": 12,
+        "email": "eva@example.org",
+        "first_name": "Eva",
+    }
+
+
+def test_identities() -> None:
+    """The strongest identity is the order key: e-mail, else the platform's number, else the telephone."""
+    full = fixtures.unpacked("activetrail/contact_changed.snake.json").items[0]
+    assert full.identities == ("email:eva@example.org", "activetrail:contact:12", "phone:+491701234567")
+    assert fixtures.unpacked("activetrail/unsubscribed.phone_only.json").items[0].order_key == "activetrail:contact:14"
+
+
+def test_invalid_names_the_field() -> None:
+    """The reason of a quarantine is a field and a sentence, never a value."""
+    nobody = fixtures.unpacked("activetrail/contact_changed.invalid_nobody.json").items[0]
+    assert str(nobody.invalid) == "names nobody: one of email, id, sms is needed"
+    email = fixtures.unpacked("activetrail/contact_changed.invalid_email.json").items[0]
+    assert str(email.invalid) == "email: is no e-mail address"
+
+
+def test_answer() -> None:
+    """The answer is 202 with the events' ids."""
+    assert ADAPTER.answer(Batch([]), ["a", "b"]) == (202, b'{"events":[{"id":"a"},{"id":"b"}]}')
+
+
+def test_group_ids() -> None:
+    """A group's id is a number whether the platform sends number or text."""
+    assert data("group_added.plain.json")["group_id"] == data("group_removed.plain.json")["group_id"] == 77
+    assert json.loads(fixtures.unpacked("activetrail/group_removed.plain.json").items[0].body)["group_id"] == "77"

@@ -1,0 +1,77 @@
+from typing import Any
+
+import pytest
+
+from receiver import refusal
+from receiver.sources.adapter import NoOptions
+from receiver.sources.cmxorganize import ADAPTER, TYPE
+from rules.nouns.newsletter import Signup
+from tests.receiver import fixtures
+
+EVA = {
+    "email": "eva@example.org",
+    "salutation": "Frau",
+    "title": "Dr.",
+    "profession": "Ärztin",
+    "last_name": "Muster",
+    "first_name": "Eva",
+    "purchase_id": "cmx0123456789abc",
+    "single_user_tracking": True,
+}
+
+
+def data(name: str) -> Any:
+    return ADAPTER.read(TYPE, fixtures.unpacked(f"cmxorganize/{name}").items[0].body)
+
+
+def test_eight_fields() -> None:
+    """All eight fields are read by their German labels."""
+    assert data("signup.german.json") == EVA
+    assert EVA.keys() == Signup.model_fields.keys()
+
+
+def test_form() -> None:
+    """A form with German labels says the same as JSON."""
+    assert data("signup.german.form") == EVA
+
+
+def test_our_names() -> None:
+    """Our own names are read too; a purchase id is text even if it comes as number."""
+    ours = data("signup.ours.json")
+    assert ours["purchase_id"] == "815"
+    assert ours["email"] == "ada@example.org"
+
+
+def test_consent_is_told_apart() -> None:
+    """Tracking refused is false, tracking not mentioned is absent."""
+    assert data("signup.without_tracking.json")["single_user_tracking"] is False
+    assert "single_user_tracking" not in data("signup.few_fields.json")
+
+
+def test_order_key() -> None:
+    """The person's e-mail, in one spelling, is the order key."""
+    item = fixtures.unpacked("cmxorganize/signup.few_fields.json").items[0]
+    assert item.order_key == "email:kim@example.org"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("signup.invalid_no_email.json", "email: Field required"),
+        (
+            "signup.invalid_tracking.json",
+            "single_user_tracking: Input should be a valid boolean, unable to interpret input",
+        ),
+    ],
+)
+def test_invalid(name: str, reason: str) -> None:
+    """Nobody is signed up by guessing: no e-mail, or a consent that is neither yes nor no, does not fit."""
+    assert str(fixtures.unpacked(f"cmxorganize/{name}").items[0].invalid) == reason
+
+
+def test_event_in_the_url() -> None:
+    """The URL may say `newsletter`; it may not say something else."""
+    body = (fixtures.FOLDER / "cmxorganize/signup.german.json").read_bytes()
+    assert ADAPTER.unpack(fixtures.verified(body), NoOptions(), "newsletter").items[0].type == TYPE
+    with pytest.raises(refusal.NotFound, match="unknown_event"):
+        ADAPTER.unpack(fixtures.verified(body), NoOptions(), "booking")

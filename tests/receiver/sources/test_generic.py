@@ -1,0 +1,91 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from receiver import signature
+from receiver.request import RawRequest
+from receiver.sources.adapter import Item
+from receiver.sources.generic import ADAPTER, Options, Read
+from tests.receiver import fixtures
+
+
+def item(body: Any, read: Read, event: str | None = None, *headers: tuple[bytes, bytes]) -> Item:
+    request = RawRequest(json.dumps(body).encode(), ((b"content-type", b"application/json"), *headers), b"kind=x")
+    return ADAPTER.unpack(signature.trusted(request), Options(read=read), event).items[0]
+
+
+def test_places() -> None:
+    """Id, type and order key are found where the book says they stand."""
+    order = fixtures.unpacked("generic/order.paid.plain.json").items[0]
+    assert (order.sender_id, order.type, order.order_key) == ("evt_1001", "order.paid", "email:ada@example.org")
+
+
+def test_open_data() -> None:
+    """Data of a type without a model is the body in our spelling of names."""
+    body = fixtures.unpacked("generic/order.paid.plain.json").items[0].body
+    data = ADAPTER.read("order.paid", body)
+    assert data["order_id"] == "O-17"
+    assert data["customer"]["first_name"] == "Ada"
+    assert data["lines"][0]["unit_price"] == 19.9
+
+
+def test_known_type() -> None:
+    """A type that has a model is read by it."""
+    signup = fixtures.unpacked("generic/newsletter.signup.known_type.json").items[0]
+    assert ADAPTER.read("newsletter.signup", signup.body)["single_user_tracking"] is False
+    assert item({"event": "newsletter.signup"}, Read(type="body.event")).invalid is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "type"),
+    [
+        ("order.paid", "order.paid"),
+        ("Order/Paid", "order.paid"),
+        ("order:paid", "order.paid"),
+        ("OrderPaid", "order_paid"),
+        ("order paid-late", "order_paid_late"),
+    ],
+)
+def test_spellings_of_types(told: str, type: str) -> None:
+    """A platform's way to write its types becomes a dotted name."""
+    assert item({"event": told}, Read(type="body.event")).type == type
+
+
+@pytest.mark.parametrize("told", [None, "", "...", "ördér", "a" * 101, True, {"a": 1}, []])
+def test_no_type(told: Any) -> None:
+    """A body without a usable type is quarantined: no rule could ever match it."""
+    unknown = item({"event": told}, Read(type="body.event"))
+    assert unknown.type == "unknown"
+    assert unknown.invalid is not None
+    assert unknown.invalid.field == "type"
+
+
+def test_type_elsewhere() -> None:
+    """The type may be fixed, stand in a header or a parameter, or at the end of the URL."""
+    assert item({}, Read(type="order.paid")).type == "order.paid"
+    assert item({}, Read(type="header.X-Event"), None, (b"x-event", b"order.paid")).type == "order.paid"
+    assert item({}, Read(type="query.kind")).type == "x"
+    assert item({}, Read(), "order.paid").type == "order.paid"
+
+
+def test_order_key_found() -> None:
+    """Without a place for it the first address in the body is the order key."""
+    assert item({"a": {"mail": "Eva@Example.org"}}, Read(), "x").order_key == "email:eva@example.org"
+    assert item({"a": 1}, Read(), "x").order_key is None
+    assert item({"number": 17}, Read(order_key="body.number"), "x").order_key == "id:17"
+
+
+def test_time() -> None:
+    """The platform's time is read as an instant; what is none is left out."""
+    assert item({"at": "2026-11-20T10:00:00+01:00"}, Read(time="body.at"), "x").time == "2026-11-20T09:00:00.000Z"
+    assert item({"at": 1795000000000}, Read(time="body.at"), "x").time == "2026-11-18T11:06:40.000Z"
+    assert item({"at": "gestern"}, Read(time="body.at"), "x").time is None
+
+
+@pytest.mark.parametrize("place", ["id", "body", "body.", "cookie.x", ".x"])
+def test_wrong_places(place: str) -> None:
+    """A book that names no place of a request does not compile."""
+    with pytest.raises(ValidationError, match="must be a place"):
+        Read(id=place)
