@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Literal, NewType, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
 from rules import path as paths
 from rules.path import AnyElement, Path, PathWrong, Step, Where
@@ -164,6 +164,9 @@ class FieldScope:
                 for count in range(len(steps), len(path.steps)):
                     kind = _into(kind, path.steps[count], Path("data", path.steps[:count]), path.steps[count + 1 :])
                 return kind
+        near = [Path("data", steps).text for steps in self._extra if path.steps[:1] == steps[:1]]
+        if near and not any(path.steps[0] in fields_of(model) for model in self.data_models):
+            raise PathWrong(f"there is no field {path}", did_you_mean(path.text, near))
         return None
 
     def _mend_root(self, path: Path) -> str:
@@ -192,7 +195,7 @@ def _into(kind: FieldType, step: Step, before: Path, after: Sequence[Step]) -> F
         )
     element = kind.element or OPEN
     if isinstance(step, Where):
-        key = _into(element, step.key, Path(before.root, (*before.steps, step)), ())
+        key = _into(element, step.key, Path(before.root, (*before.steps, paths.ANY)), ())
         if not admits(key, step.literal):
             raise PathWrong(
                 f"{before}[].{step.key} is {key.words}, {shown(step.literal)} is {WORDS[kind_of(step.literal)]}",
@@ -287,7 +290,7 @@ def _of_class(kind: Any, arguments: tuple[Any, ...]) -> FieldType:
         return _of("boolean")
     if issubclass(kind, int | float | Decimal):
         return _of("number")
-    if issubclass(kind, datetime):
+    if issubclass(kind, datetime | AwareDatetime | NaiveDatetime | PastDatetime | FutureDatetime):
         return _of("instant")
     if issubclass(kind, str | bytes | date):
         return _of("text")
