@@ -1,0 +1,148 @@
+import pytest
+
+from rules.book import Book
+from tests.rules import writing
+from tests.rules.writing import event
+
+NOTE = """
+    then:
+      - crm.add_note:
+          email: eva@example.org
+          text: seen
+"""
+
+
+def rule(name: str, rest: str, then: str = NOTE) -> str:
+    return f"  - name: {name}\n{rest}{then}"
+
+
+def fired(book: Book, **about: object) -> list[str]:
+    return [each.name for each in book.match(event(**about)).fired]  # type: ignore[arg-type]
+
+
+WHEN = "    when:\n      type: contact.unsubscribed\n"
+
+
+def test_order() -> None:
+    """All matching rules fire: in file-name order, then by position."""
+    book = writing.book(
+        "rules:\n" + rule("a", WHEN) + rule("b", "    when:\n      type: contact.changed\n") + rule("c", WHEN),
+        "rules:\n" + rule("d", WHEN),
+    )
+    assert fired(book) == ["a", "c", "d"]
+
+
+def test_stop() -> None:
+    """`stop` ends its own file, not the others, and only where its rule fires."""
+    book = writing.book(
+        "rules:\n" + rule("a", WHEN + "      data.reason: moved\n    stop: true\n") + rule("b", WHEN),
+        "rules:\n" + rule("c", WHEN),
+    )
+    assert fired(book, reason="moved") == ["a", "c"]
+    assert fired(book, reason="bored") == ["b", "c"]
+    assert {miss.rule.name: miss.at for miss in book.match(event(reason="moved")).missed} == {"b": "stop"}
+
+
+def test_unless() -> None:
+    """`unless` holds back only where it is true; where it is unknown the rule fires."""
+    book = writing.book("rules:\n" + rule("a", WHEN + "    unless:\n      data.reason: test\n"))
+    assert fired(book, reason="test") == []
+    assert fired(book, reason="moved") == ["a"]
+    assert fired(book) == ["a"]
+
+
+def test_absent_never_matches() -> None:
+    """A condition on a field that is not there is unknown, and unknown never forwards."""
+    book = writing.book("rules:\n" + rule("a", WHEN + "      data.reason: {not: moved}\n"))
+    assert fired(book, reason="bored") == ["a"]
+    assert fired(book) == []
+    (miss,) = book.match(event()).missed
+    assert (miss.at, miss.why) == ("data.reason", "absent at data.reason")
+
+
+def test_enabled() -> None:
+    """A rule that is not enabled is checked and never fires."""
+    book = writing.book("rules:\n" + rule("a", WHEN + "    enabled: false\n") + rule("b", WHEN))
+    assert fired(book) == ["b"]
+    assert (
+        writing.checked("rules:\n" + rule("a", "    when:\n      type: contact.x\n    enabled: false\n")).book is None
+    )
+
+
+def test_defaults() -> None:
+    """`defaults` hold for the rules of their file; a rule may say otherwise."""
+    book = writing.book(
+        "defaults:\n  delay: 5m\n  in_order: true\nrules:\n" + rule("a", WHEN) + rule("b", WHEN + "    delay: 1m\n"),
+        "rules:\n" + rule("c", WHEN),
+    )
+    found = [(each.options.delay, each.options.in_order) for each in book.rules]
+    assert found == [(300_000, True), (60_000, True), (0, False)]
+
+
+def test_vars() -> None:
+    """`vars` are constants for values, over all files."""
+    book = writing.book(
+        "vars:\n  sender: the office\n",
+        "rules:\n" + rule("a", WHEN, NOTE.replace("seen", '"seen by {{ vars.sender }}"')),
+    )
+    (action,) = book.rules[0].actions(event(), {})
+    assert action.arguments["text"] == "seen by the office"  # type: ignore[union-attr]
+
+
+def test_unknown_var() -> None:
+    """A var that nobody has defined is an error."""
+    texts = ("vars:\n  sender: x\n", "rules:\n" + rule("a", WHEN, NOTE.replace("seen", '"{{ vars.sendr }}"')))
+    assert [problem.code for problem in writing.checked(*texts).errors] == ["unknown_field"]
+
+
+def test_fields_of_a_source() -> None:
+    """A field that a source declares may be used where only that source can send the event."""
+    systems = (
+        "sources:\n  at2:\n    kind: activetrail\n    fields: {shoe_size: number}\n    verify: {none: only for tests}\n"
+    )
+    one = rule("a", "    when:\n      source: at2\n      type: contact.changed\n      data.shoe_size: {gt: 40}\n")
+    assert writing.checked(systems + "rules:\n" + one).errors == ()
+    other = one.replace("at2", "at").replace("name: a", "name: b")
+    assert [problem.code for problem in writing.checked("rules:\n" + other).errors] == ["unknown_field"]
+
+
+def test_version() -> None:
+    """The version follows the contents: the same text the same version, another text another one."""
+    one, same, other = (writing.book("rules:\n" + rule(name, WHEN)) for name in ("a", "a", "b"))
+    assert one.version == same.version != other.version
+    assert len(one.version) == 12
+
+
+def test_files() -> None:
+    """A book knows its text, so that a delivery's book can be shown later."""
+    book = writing.book("rules:\n" + rule("a", WHEN))
+    assert set(book.files) == {"00-systems.yaml", "01-rules.yaml"}
+    assert book.files["01-rules.yaml"].startswith("rules:\n  - name: a\n")
+
+
+def test_generic_source() -> None:
+    """A generic source sends types of its own; their data is open."""
+    book = writing.book(
+        "rules:\n" + rule("a", "    when:\n      source: shop\n      type: order.paid\n      data.n: 1\n")
+    )
+    assert fired(book, type="order.paid", source="shop", n=1) == ["a"]
+    assert fired(book, type="order.paid", source="shop", n=2) == []
+
+
+def test_raw() -> None:
+    """`raw` is the vendor's body; it is parsed only for a rule that asks for it."""
+    book = writing.book("rules:\n" + rule("a", WHEN + "      raw.Grund: Umzug\n") + rule("b", WHEN))
+    assert fired(book, body=b'{"Grund": "Umzug"}') == ["a", "b"]
+    assert [
+        problem.code for problem in writing.checked("rules:\n" + rule("a", WHEN + "      raw.x: y\n")).warnings
+    ] == ["raw"]
+
+
+@pytest.mark.parametrize("type", ["{prefix: contact.}", "[{suffix: .unsubscribed}]", "{not: contact.changed}"])
+def test_types_by_operator(type: str) -> None:
+    """A type may be asked for by an operator; the fields are then those of all types it fits."""
+    book = writing.book(
+        "rules:\n" + rule("a", f"    when:\n      source: at\n      type: {type}\n      data.email: x\n")
+    )
+    assert fired(book, email="x") == ["a"]
+    assert fired(book, type="contact.changed", email="x") == (["a"] if "prefix" in type else [])

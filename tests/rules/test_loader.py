@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from rules import loader
+from rules.errors import BookRefused
+from tests.rules.catalogue import CATALOGUE
+from tests.rules.writing import SYSTEMS
+
+
+def test_load(tmp_path: Path) -> None:
+    """A book is the YAML files of a folder by name; others, hidden ones and folders are not part of it."""
+    (tmp_path / "00.yaml").write_text(SYSTEMS)
+    (tmp_path / "10.yml").write_text("vars:\n  a: 1\n")
+    (tmp_path / ".hidden.yaml").write_text("{{")
+    (tmp_path / "notes.txt").write_text("{{")
+    (tmp_path / "fixtures").mkdir()
+    (tmp_path / "fixtures" / "x.yaml").write_text("{{")
+    book = loader.load(tmp_path, CATALOGUE)
+    assert list(book.files) == ["00.yaml", "10.yml"]
+
+
+def test_refused(tmp_path: Path) -> None:
+    """A book with errors is refused with all of them, and says the first."""
+    (tmp_path / "a.yaml").write_text("rule: 1\n")
+    (tmp_path / "b.yaml").write_text("a: 1\na: 2\n")
+    with pytest.raises(BookRefused) as caught:
+        loader.load(tmp_path, CATALOGUE)
+    assert str(caught.value).startswith('a.yaml:1:1 "rule" is unknown here; did you mean "rules"?')
+    assert {problem.file for problem in caught.value.problems} == {"a.yaml", "b.yaml"}
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    """A folder that is missing or has no YAML is a problem with a mend."""
+    assert [each.code for each in loader.check(tmp_path, CATALOGUE).problems] == ["empty_book"]
+    assert [each.code for each in loader.check(tmp_path / "none", CATALOGUE).problems] == ["unreadable"]
+
+
+def test_texts(tmp_path: Path) -> None:
+    """The texts of a book make the same book again, with the same version."""
+    (tmp_path / "00.yaml").write_text(SYSTEMS)
+    book = loader.load(tmp_path, CATALOGUE)
+    again = loader.check_texts(book.files, CATALOGUE).book
+    assert again is not None
+    assert again.version == book.version
+
+
+def test_changed(tmp_path: Path) -> None:
+    """The mark of a folder changes with its files."""
+    before = loader.changed(tmp_path)
+    (tmp_path / "00.yaml").write_text(SYSTEMS)
+    assert loader.changed(tmp_path) != before
+
+
+def test_fixture(tmp_path: Path) -> None:
+    """A fixture is found in the book or its folder `fixtures`, parsed where it is JSON, and nowhere else."""
+    (tmp_path / "fixtures").mkdir()
+    (tmp_path / "fixtures" / "a.json").write_text('{"a": 1}')
+    (tmp_path / "b.form").write_text("a=1")
+    assert loader.fixture(tmp_path, "a.json") == {"a": 1}
+    assert loader.fixture(tmp_path, "b.form") == b"a=1"
+    for name in ("../x.json", "/etc/hostname", "c.json"):
+        with pytest.raises(loader.FixtureMissing):
+            loader.fixture(tmp_path, name)

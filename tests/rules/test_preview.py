@@ -1,0 +1,110 @@
+import json
+
+from rules import preview
+from rules.event import Event
+from tests.rules import writing
+from tests.rules.writing import event
+
+OLD = """
+rules:
+  - name: left
+    when:
+      type: contact.unsubscribed
+    then:
+      - crm.set_consent:
+          email: "{{ data.email }}"
+          newsletter: false
+  - name: note
+    when:
+      type: contact.unsubscribed
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: Left.
+"""
+
+EVENTS = [event(email=f"{name}@example.org") for name in "abcde"]
+
+
+def compare(new: str, old: str = OLD, events: list[Event] = EVENTS) -> preview.Preview:
+    return preview.preview(writing.book(old), writing.book(new), events)
+
+
+def summary(found: preview.Preview) -> list[tuple[str, str, str, int]]:
+    return [(each.rule, each.change, each.action, each.count) for each in found.differences]
+
+
+def test_same() -> None:
+    """The same book makes no difference, and neither does a new name for a rule."""
+    assert not compare(OLD).differs
+    assert compare(OLD).same == 10
+    assert not compare(OLD.replace("name: note", "name: a note")).differs
+
+
+def test_gone() -> None:
+    """A rule that is taken out takes its deliveries with it."""
+    found = compare(OLD.split("  - name: note")[0])
+    assert summary(found) == [("note", "gone", "crm.add_note", 5)]
+    assert found.count("gone") == 5
+    assert len(found.differences[0].samples) == preview.SAMPLES
+
+
+def test_added() -> None:
+    """A new rule adds its deliveries."""
+    found = compare(OLD, old=OLD.split("  - name: note")[0])
+    assert summary(found) == [("note", "added", "crm.add_note", 5)]
+    assert found.differences[0].samples[0].before is None
+
+
+def test_changed() -> None:
+    """Other arguments change a delivery; the sample shows both."""
+    found = compare(OLD.replace("Left.", "Gone."))
+    assert summary(found) == [("note", "changed", "crm.add_note", 5)]
+    before, after = found.differences[0].samples[0].before, found.differences[0].samples[0].after
+    assert before is not None
+    assert after is not None
+    assert (before.arguments["text"], after.arguments["text"]) == ("Left.", "Gone.")
+
+
+def test_options_change() -> None:
+    """An option of the rule is a difference too."""
+    assert summary(compare(OLD.replace("  - name: note\n", "  - name: note\n    delay: 5m\n"))) == [
+        ("note", "changed", "crm.add_note", 5)
+    ]
+
+
+def test_unmatched() -> None:
+    """The events that nobody matches are counted for both books."""
+    found = compare("rules: []\n")
+    assert (found.unmatched_before, found.unmatched_after) == (0, 5)
+
+
+LOOKING_UP = """
+rules:
+  - name: booked
+    when:
+      type: booking.created
+    look_up:
+      booker:
+        api.person:
+          id: "{{ data.booker.id }}"
+    then:
+      - crm.upsert_contact:
+          email: "{{ booker.email }}"
+"""
+
+
+def test_look_ups() -> None:
+    """A look-up whose answer is known is used; where it is not, the rule is undecided and no difference."""
+    events = [event("booking.created", "sd_nord", booker={"id": 4711})]
+    old, new = writing.book(LOOKING_UP), writing.book(LOOKING_UP.replace("{{ booker.email }}", "x{{ booker.email }}"))
+    unknown = preview.preview(old, new, events)
+    assert (unknown.differs, unknown.undecided) == (False, {"booked": {"the answer of a look-up is not known": 2}})
+    known = preview.preview(old, new, events, lambda look_up, about, request: {"email": "ada@example.org"})
+    assert summary(known) == [("booked", "changed", "crm.upsert_contact", 1)]
+
+
+def test_as_json() -> None:
+    """The whole preview is plain JSON."""
+    found = json.loads(json.dumps(compare(OLD.replace("Left.", "Gone.")).as_json()))
+    assert (found["changed"], found["same"], found["events"]) == (5, 5, 5)

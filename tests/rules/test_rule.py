@@ -1,0 +1,192 @@
+from typing import Any
+
+import pytest
+
+from rules.action import Action, OnlyOnce, Skipped
+from rules.errors import ValueFailed
+from rules.event import Event
+from tests.rules import writing
+from tests.rules.writing import event
+
+BOOKING = """
+rules:
+  - name: booked
+    when:
+      type: booking.created
+    look_up:
+      booker:
+        api.person:
+          id: "{{ data.booker.id }}"
+    then:
+      - crm.upsert_contact:
+          email: "{{ booker.email }}"
+          first_name: "{{ booker.first_name | omit }}"
+      - invoicing.create_invoice:
+          reference: "SD-{{ data.id }}"
+          customer:
+            email: "{{ booker.email }}"
+          lines: []
+        next:
+          - api.add_external_reference:
+              invoice: "{{ data.id }}"
+              external_id: "{{ result.id }}"
+            next:
+              - crm.add_note:
+                  email: "{{ booker.email }}"
+                  text: Written back.
+"""
+
+SIGN_UP = """
+rules:
+  - name: sign-up
+    when:
+      type: newsletter.signup
+    then:
+      - maileon_main.subscribe:
+          email: "{{ data.email }}"
+          consent:
+            newsletter: NEWSLETTER
+            tracking: data.single_user_tracking
+"""
+
+
+def booked(source: str = "sd_nord") -> tuple[Event, dict[str, object]]:
+    about = event("booking.created", source, id=9001, booker={"id": 4711})
+    return about, {"booker": {"id": 4711, "email": "ada@example.org"}}
+
+
+def test_look_up() -> None:
+    """A look-up asks the API of the event's source, with arguments from the event."""
+    (rule,) = writing.book(BOOKING).rules
+    (look_up,) = rule.look_ups
+    for source, api in (("sd_nord", "sd_nord_api"), ("sd_sued", "sd_sued_api")):
+        asked = look_up.request(booked(source)[0], {})
+        assert (asked.destination, asked.name, asked.arguments) == (api, "person", {"id": 4711})
+        assert look_up.destination_for(booked(source)[0]) == api
+
+
+def test_actions() -> None:
+    """Actions carry validated arguments, what they write, what makes them one effect, and their place."""
+    (rule,) = writing.book(BOOKING).rules
+    contact, invoice = rule.actions(*booked())
+    assert isinstance(contact, Action)
+    assert isinstance(invoice, Action)
+    assert contact.arguments == {"email": "ada@example.org"}
+    assert (contact.writes, contact.once_by, contact.path, contact.has_next) == (
+        "email:ada@example.org",
+        "email:ada@example.org",
+        (0,),
+        False,
+    )
+    assert (invoice.destination, invoice.name, invoice.rule) == ("invoicing", "create_invoice", "booked")
+    assert (invoice.once_by, invoice.path, invoice.has_next) == ("invoice:SD-9001", (1,), True)
+
+
+def test_next_actions() -> None:
+    """What stands under `next:` sees the result of the action before, and may nest."""
+    (rule,) = writing.book(BOOKING).rules
+    (reference,) = rule.next_actions(*booked("sd_sued"), (1,), {"id": "77"})
+    assert isinstance(reference, Action)
+    assert reference.destination == "sd_sued_api"
+    assert reference.arguments == {"invoice": 9001, "external_id": "77"}
+    assert (reference.path, reference.has_next) == ((1, 0), True)
+    (note,) = rule.next_actions(*booked(), (1, 0), {})
+    assert (note.name, note.path) == ("add_note", (1, 0, 0))
+    assert rule.next_actions(*booked(), (0,), {}) == ()
+    assert rule.next_actions(*booked(), (7, 7), {}) == ()
+
+
+def test_value_failed() -> None:
+    """A value that cannot be made names rule, action and path, and no value of the event."""
+    (rule,) = writing.book(BOOKING).rules
+    about, _ = booked()
+    with pytest.raises(ValueFailed) as caught:
+        rule.actions(about, {"booker": {"id": 4711, "last_name": "Geheim"}})
+    assert (caught.value.rule, caught.value.action) == ("booked", "crm.upsert_contact")
+    assert "booker.email" in str(caught.value)
+    assert "Geheim" not in str(caught.value)
+
+
+def test_arguments_refused() -> None:
+    """Arguments that the action's model refuses are a failed value that shows none."""
+    (rule,) = writing.book(BOOKING).rules
+    about = event("booking.created", "sd_nord", id=9001, booker={"id": "Geheim"})
+    with pytest.raises(ValueFailed) as caught:
+        rule.look_ups[0].request(about, {})
+    assert caught.value.path == "id"
+    assert "Geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("newsletter", "data", "consent"),
+    [
+        ("{given: they ticked the box}", {"single_user_tracking": True}, {"newsletter": True, "tracking": True}),
+        ("{given: they ticked the box}", {"single_user_tracking": False}, {"newsletter": True, "tracking": False}),
+        ("{given: they ticked the box}", {"single_user_tracking": None}, {"newsletter": True, "tracking": False}),
+        ("{given: they ticked the box}", {"single_user_tracking": "true"}, {"newsletter": True, "tracking": False}),
+        ("{given: they ticked the box}", {}, {"newsletter": True, "tracking": False}),
+        ("data.single_user_tracking", {"single_user_tracking": True}, {"newsletter": True, "tracking": True}),
+    ],
+)
+def test_consent(newsletter: str, data: dict[str, Any], consent: dict[str, bool]) -> None:
+    """Tracking that is not given, absent or null goes on without; only true is true."""
+    (rule,) = writing.book(SIGN_UP.replace("NEWSLETTER", newsletter)).rules
+    (action,) = rule.actions(event("newsletter.signup", "cmx", email="eva@example.org", **data), {})
+    assert isinstance(action, Action)
+    assert action.arguments["consent"] == consent
+
+
+@pytest.mark.parametrize("data", [{}, {"single_user_tracking": False}, {"single_user_tracking": None}])
+def test_no_consent(data: dict[str, Any]) -> None:
+    """Without newsletter consent the action is skipped, with the reason."""
+    (rule,) = writing.book(SIGN_UP.replace("NEWSLETTER", "data.single_user_tracking")).rules
+    (skipped,) = rule.actions(event("newsletter.signup", "cmx", email="eva@example.org", **data), {})
+    assert isinstance(skipped, Skipped)
+    assert (skipped.code, skipped.destination, skipped.name) == ("no_consent", "maileon_main", "subscribe")
+    assert skipped.why.startswith("no newsletter consent: ")
+    assert "eva" not in skipped.why
+
+
+OPTIONS = """
+rules:
+  - name: options
+    when:
+      type: contact.unsubscribed
+    delay: 5m
+    coalesce: 10m
+    in_order: true
+    on_echo: route
+    only_once:
+      per: data.email
+      within: 30d
+    then:
+      - maileon_main.unsubscribe:
+          email: "{{ data.email }}"
+      - maileon_main.update:
+          email: "{{ data.email }}"
+        only_if:
+          data.reason: moved
+"""
+
+
+def test_options() -> None:
+    """Options of the rule go with each action; what must never be lost is not coalesced."""
+    (rule,) = writing.book(OPTIONS).rules
+    leave, update = rule.actions(event(email="eva@example.org", reason="moved"), {})
+    assert isinstance(leave, Action)
+    assert isinstance(update, Action)
+    assert (leave.options.coalesce, update.options.coalesce) == (0, 600_000)
+    assert (update.options.delay, update.options.in_order, update.options.on_echo) == (300_000, True, "route")
+    assert leave.options.only_once == OnlyOnce("options/0/eva@example.org", 2_592_000_000)
+    assert update.options.only_once == OnlyOnce("options/1/eva@example.org", 2_592_000_000)
+
+
+def test_only_if() -> None:
+    """`only_if` that is false or unknown skips its action, not the others."""
+    (rule,) = writing.book(OPTIONS).rules
+    either: tuple[dict[str, Any], ...] = ({}, {"reason": "bored"})
+    for data in either:
+        leave, update = rule.actions(event(email="eva@example.org", **data), {})
+        assert isinstance(leave, Action)
+        assert isinstance(update, Skipped)
+        assert update.code == "only_if"

@@ -1,0 +1,170 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rules import testing
+from rules.book import Source
+from rules.event import Event
+from rules.testing import Results
+from tests.rules import writing
+
+RULES = """
+rules:
+  - name: booked
+    when:
+      type: booking.created
+      data.status: confirmed
+    look_up:
+      booker:
+        api.person:
+          id: "{{ data.booker.id }}"
+    then:
+      - crm.upsert_contact:
+          email: "{{ booker.email }}"
+          last_name: "{{ booker.last_name | omit }}"
+      - invoicing.create_invoice:
+          reference: "SD-{{ data.id }}"
+          customer:
+            email: "{{ booker.email }}"
+          lines: []
+        next:
+          - crm.add_note:
+              email: "{{ booker.email }}"
+              text: "Invoice {{ result.id }}."
+"""
+
+GIVEN = """
+tests:
+  - name: a booking
+    given:
+      source: sd_nord
+      event:
+        type: booking.created
+        data:
+          id: 9001
+          status: confirmed
+          booker: {id: 4711, name: Ada}
+          guests: [{id: 1}]
+      look_up:
+        booker: {email: ada@example.org, last_name: Beispiel}
+    expect:
+"""
+
+
+def read_raw(source: Source, body: Any, name: str | None) -> Sequence[Event]:
+    if body == "broken":
+        raise ValueError("no body of ours")
+    return [writing.event(name or "contact.unsubscribed", source.name, **body)]
+
+
+def run(expect: str, rules: str = RULES, given: str = GIVEN) -> Results:
+    book = writing.book(rules, given + "\n".join(f"      {line}" for line in expect.strip("\n").split("\n")) + "\n")
+    return testing.run(book, Path("nowhere"), read_raw)
+
+
+EXACT = """
+- crm.upsert_contact:
+    email: ada@example.org
+    last_name: Beispiel
+- invoicing.create_invoice:
+    reference: SD-9001
+"""
+
+
+def test_exactly() -> None:
+    """A list expects exactly these actions, in this order, with the arguments that it names."""
+    assert run(EXACT).passed
+    assert not run("\n".join(EXACT.strip().split("\n")[:3])).passed
+    swapped = EXACT.strip().split("\n")
+    assert not run("\n".join([*swapped[3:], *swapped[:3]])).passed
+
+
+def test_in_part() -> None:
+    """`contains` expects some of the actions, in any order, with some of their arguments."""
+    assert run("contains:\n  - invoicing.create_invoice:\n      customer: {}\n").passed
+    assert run("contains:\n  - crm.upsert_contact: {}\n").passed
+    assert not run("contains:\n  - crm.upsert_contact: {last_name: Other}\n").passed
+    assert not run("contains:\n  - crm.upsert_contact: {}\n  - crm.upsert_contact: {}\n").passed
+
+
+def test_nothing() -> None:
+    """`nothing` expects no action at all."""
+    assert not run("nothing").passed
+    assert run("nothing", given=GIVEN.replace("status: confirmed", "status: pending")).passed
+
+
+def test_left_out() -> None:
+    """An expected null is an argument that was left out."""
+    absent = GIVEN.replace(", last_name: Beispiel", "")
+    assert run(EXACT.replace("Beispiel", "null"), given=absent).passed
+    assert not run(EXACT.replace("Beispiel", "null")).passed
+
+
+def test_next() -> None:
+    """What follows is expected under `next:`, with the `result:` that it sees."""
+    expect = EXACT + '  result: {id: "77"}\n  next:\n    - crm.add_note:\n        text: Invoice TEXT.\n'
+    assert run(expect.replace("TEXT", "77")).passed
+    (result,) = run(expect.replace("TEXT", "78")).results
+    assert result.lines[0] == "after invoicing.create_invoice:"
+
+
+def test_difference() -> None:
+    """A wrong test shows what was expected and what came, as the book would write it."""
+    (result,) = run(EXACT.replace("Beispiel", "Muster")).results
+    assert "-     last_name: Muster" in result.lines
+    assert "+     last_name: Beispiel" in result.lines
+
+
+def test_look_up_unanswered() -> None:
+    """A rule that looks something up needs the answer from the test, and says so."""
+    (result,) = run(EXACT, given=GIVEN.split("      look_up")[0] + "    expect:\n").results
+    assert result.lines == ('the rule "booked" looks up booker: answer it under given: look_up: booker:',)
+
+
+def test_broken() -> None:
+    """A body that cannot be read, a missing fixture and data that does not fit fail the test, not the run."""
+    tests = """
+tests:
+  - name: body
+    given: {source: at, body: broken}
+    expect: nothing
+  - name: fixture
+    given: {source: at, fixture: ../../etc/passwd}
+    expect: nothing
+  - name: missing
+    given: {source: at, fixture: none.json}
+    expect: nothing
+  - name: data
+    given: {source: sd_nord, event: {type: booking.created, data: {id: x}}}
+    expect: nothing
+"""
+    results = testing.run(writing.book(tests), Path(__file__).parent / "books" / "language", read_raw).results
+    assert [result.passed for result in results] == [False] * 4
+    assert [result.lines[0].split(":")[0] for result in results] == [
+        "the body cannot be read as activetrail sends it",
+        "the fixture ../../etc/passwd is outside the book",
+        "there is no fixture none.json in the book",
+        "data does not fit booking.created",
+    ]
+
+
+def test_value_failed() -> None:
+    """A value that cannot be made fails the test with rule, action and path."""
+    (result,) = run(EXACT, given=GIVEN.replace("email: ada@example.org, ", "")).results
+    assert not result.passed
+    assert 'rule "booked", crm.upsert_contact' in result.lines[0]
+
+
+def test_coverage() -> None:
+    """The run says which ways through the rules no test went."""
+    results = run(EXACT)
+    assert [(branch.rule, branch.what) for branch in results.unreached] == [("booked", "takes crm.add_note")]
+    assert results.coverage == 3 / 4
+    silent = run("nothing", given=GIVEN.replace("status: confirmed", "status: pending"))
+    assert [(branch.rule, branch.what) for branch in silent.unreached] == [("booked", "fires")]
+
+
+def test_names() -> None:
+    """Some tests can be run alone."""
+    book = writing.book(RULES, GIVEN + "      nothing\n")
+    assert testing.run(book, Path("nowhere"), read_raw, names=["another"]).results == ()
