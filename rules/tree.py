@@ -334,12 +334,8 @@ class _Reading:
         if name == "exists":
             return self._exists(argument, at, denied=denied)
         if name not in operators.SIMPLE:
-            self._wrong(
-                at,
-                f'there is no operator "{name}"',
-                did_you_mean(str(name), operators.NAMES),
-                "unknown_operator",
-            )
+            mend = operators.ELSEWHERE.get(str(name)) or did_you_mean(str(name), operators.NAMES)
+            self._wrong(at, f'there is no operator "{name}"', mend, "unknown_operator")
             return None
         if name == "between" and self.kind.kinds == {"instant"} | (self.kind.kinds & {"null"}):
             self._wrong(at, "between of an instant needs a zone", "add zone: Europe/Berlin")
@@ -368,7 +364,7 @@ class _Reading:
         except ArgumentWrong as exc:
             self._wrong((*at, exc.operator) if exc.operator in node else at, exc.text, exc.mend)
             return None
-        return self._judged(condition, " and ".join(given), at)
+        return self._judged(condition, "zone", at)
 
     def _not(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
         if denied:
