@@ -9,7 +9,7 @@ import ipaddress
 import json as jsonlib
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -104,7 +104,9 @@ def read_retry_after(value: str, now: datetime) -> float:
     return min(max((then - now).total_seconds(), 0.0), LONGEST_WAIT)
 
 
-def address(base: str, template: str, /, query: Mapping[str, str] | None = None, **values: object) -> str:
+def address(
+    base: str, template: str, /, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None, **values: object
+) -> str:
     """Return base and template as one address, each `{name}` in the template replaced by its value, percent-encoded.
 
     A value is one path segment: what could climb out of it (``..``) or vanish (an empty text) is refused.

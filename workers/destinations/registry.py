@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rules.catalogue import DestinationKind
-from workers.destinations import maileon, rest, seminardesk
+from workers.destinations import maileon, rest, seminardesk, tryton
 from workers.destinations.adapter import Carrier
 
 #: Kind -> what carries its actions out.
@@ -13,10 +13,11 @@ CARRIERS: Mapping[str, type[Carrier]] = MappingProxyType(
         "maileon": maileon.MaileonCarrier,
         "rest": rest.RestCarrier,
         "seminardesk": seminardesk.SeminarDeskCarrier,
+        "tryton": tryton.TrytonCarrier,
     }
 )
 
 #: Kind -> what it is: its options and actions, for the catalogue.
 KINDS: Mapping[str, DestinationKind] = MappingProxyType(
-    {module.KIND.name: module.KIND for module in (maileon, rest, seminardesk)}
+    {module.KIND.name: module.KIND for module in (maileon, rest, seminardesk, tryton)}
 )

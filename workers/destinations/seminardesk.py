@@ -39,8 +39,8 @@ class SeminarDeskOptions(Options):
 
     base: Base = Field(description="Address of the tenant's API: https://nord.seminardesk.de/private-api")
     api_key: Secret = Field(description="A key with the permissions that the rules need.")
-    system: int | None = Field(
-        default=None, description="Number of the external system in SeminarDesk that references are written for."
+    system: int = Field(
+        default=1, description="Number of the external system in SeminarDesk that references are written for."
     )
 
 
@@ -223,10 +223,6 @@ class SeminarDeskCarrier:
 
     async def _add_reference(self, exchange: Exchange, arguments: AddExternalReference, delivery: Delivery) -> Done:
         system = arguments.system if arguments.system is not None else self._options.system
-        if system is None:
-            raise Failed(
-                "permanent", "no_system", hint="say which external system: at the destination or in the action"
-            )
         mark = f"{self._name}:reference:{arguments.invoice}:{system}:{arguments.external_id}"
         if await self._memory.get(mark):
             return Done(note="already_there")

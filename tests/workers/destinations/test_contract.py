@@ -38,6 +38,15 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
         },
     ),
+    "tryton": (
+        {"database": "shop", "key": KEY},
+        {
+            "upsert_contact": EMAIL | {"first_name": "Eva"},
+            "add_note": EMAIL | {"text": "Please call back."},
+            "create_invoice": {"reference": "SD-1"} | CUSTOMER | LINES,
+            "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
+        },
+    ),
     "seminardesk": (
         {"api_key": KEY, "system": 2},
         {

@@ -32,7 +32,7 @@ def test_lines_of_a_booking_fit() -> None:
     booking = Booking.model_validate(
         {"id": 1, "status": "confirmed", "booker": {"id": 2, "name": "Eva"}, "guests": [{"id": 3, "items": [item]}]}
     )
-    lines = booking.model_dump(mode="json")["lines"]
+    lines = booking.data()["lines"]
     invoice = CreateInvoice.model_validate(INVOICE | {"lines": lines})
     assert invoice.model_dump(mode="json")["lines"] == [
         {"text": "Kurs", "quantity": 2.0, "unit_price": 120.1, "tax_rate": 0.19}

@@ -81,14 +81,12 @@ def test_system_of_the_action(desk: Desk, sandbox: Running) -> None:
     assert sandbox.world.seminardesk.references[0]["system"]["name"] == "CRM"
 
 
-def test_no_system(sandbox: Running) -> None:
-    """Without any system nothing is sent, and the hint says where to name it."""
+def test_first_system(sandbox: Running) -> None:
+    """Where nobody names a system it is the first one."""
     key = sandbox.world.accounts.seminardesk_api_key
-    failed = Desk("seminardesk", {"base": sandbox.base("seminardesk"), "api_key": key}).fail(
-        "add_external_reference", REFERENCE
-    )
-    assert (failed.failure, failed.code) == ("permanent", "no_system")
-    assert not list(sandbox.world.journal.entries())
+    desk = Desk("seminardesk", {"base": sandbox.base("seminardesk"), "api_key": key})
+    desk.deliver("add_external_reference", REFERENCE)
+    assert sandbox.world.seminardesk.references[0]["system"]["id"] == 1
 
 
 def test_reference_is_written_once(desk: Desk, sandbox: Running) -> None:

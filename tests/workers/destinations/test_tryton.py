@@ -1,0 +1,119 @@
+import base64
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.workers.destinations.conftest import Desk
+from tests.workers.wire import RawServer, Request, reply
+from workers.destinations import tryton
+from workers.destinations.contacts import UpsertContact
+
+EVA: dict[str, Any] = {"email": "eva@example.org"}
+NOTHING = reply(200, "[]")
+MADE = reply(200, '{"id": 7, "addresses": [{"id": 8}]}')
+PARTY = {
+    "id": 7,
+    "name": "Eva Muster",
+    "addresses": [{"id": 8}],
+    "contact_mechanisms": [
+        {"id": 1, "type": "email", "value": "Eva@example.org"},
+        {"id": 2, "type": "mobile", "value": "+49 170 123", "value_compact": "+49170123"},
+    ],
+    "identifiers": [{"code": "a:1"}],
+}
+
+
+def scripted(server: RawServer, **options: Any) -> Desk:
+    """Return a Tryton that answers from a script."""
+    return Desk("tryton", {"base": server.url, "database": "shop", "key": "k-1"} | options)
+
+
+def domain(request: Request) -> Any:
+    """Return what a search asked for."""
+    return json.loads(base64.urlsafe_b64decode(parse_qs(urlsplit(request.target).query)["d"][0]))
+
+
+def test_on_the_wire() -> None:
+    """Requests carry key, language and company, and name database and model in the address."""
+    with RawServer(NOTHING, NOTHING, MADE) as server:
+        scripted(server, company=3).deliver("upsert_contact", EVA | {"external_id": "a:1"})
+    assert urlsplit(server.requests[0].target).path == "/shop/rest/model/party.party"
+    assert domain(server.requests[0]) == [["identifiers.code", "=", "a:1"]]
+    assert server.requests[2].json()["identifiers"] == [["create", [{"type": None, "code": "a:1"}]]]
+    headers = server.requests[0].headers
+    assert (headers["authorization"], headers["accept-language"]) == ("bearer k-1", "en")
+    assert json.loads(base64.urlsafe_b64decode(headers["x-tryton-context"])) == {"company": 3, "companies": [3]}
+
+
+def test_search_escapes_wildcards() -> None:
+    """What stands for anything in a search stands for itself in an address."""
+    assert tryton.party_domain("email", "a_b%@example.org") == [
+        ["contact_mechanisms", "where", [["type", "=", "email"], ["value", "ilike", "a\\_b\\%@example.org"]]]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "failure", "code"),
+    [
+        ("<title>500</title><p>&#39;nope&#39;</p>", "text/html", 500, "permanent", "unknown_name"),
+        ("<title>500</title><p>database is locked</p>", "text/html", 500, "ambiguous", "server_error"),
+        ('{"message": "The code on party must be unique."}', "application/json", 400, "transient", "racing"),
+        ('{"message": "The value is not valid."}', "application/json", 400, "permanent", "bad_request"),
+        ("", "text/plain", 204, "ambiguous", "bad_answer"),
+    ],
+)
+def test_status_lies(body: str, content_type: str, status: int, failure: str, code: str) -> None:
+    """On a create the body says what the status does not."""
+    with RawServer(NOTHING, reply(status, body, content_type)) as server:
+        failed = scripted(server).fail("upsert_contact", EVA)
+    assert (failed.failure, failed.code) == (failure, code)
+
+
+@pytest.mark.parametrize(
+    ("given", "changes"),
+    [
+        ({}, {}),
+        ({"last_name": "Neu"}, {}),
+        ({"first_name": "Eva", "last_name": "Muster"}, {}),
+        ({"first_name": "Eva", "last_name": "Neu"}, {"name": "Eva Neu"}),
+        ({"phone": "+49170123", "external_id": "a:1"}, {}),
+        ({"phone": "+4930"}, {"contact_mechanisms": [["create", [{"type": "phone", "value": "+4930"}]]]}),
+        ({"external_id": "b:2"}, {"identifiers": [["create", [{"type": None, "code": "b:2"}]]]}),
+        ({"new_email": "neu@example.org"}, {"contact_mechanisms": [["write", [1], {"value": "neu@example.org"}]]}),
+        (
+            {"email": "b@example.org"},
+            {"contact_mechanisms": [["create", [{"type": "email", "value": "b@example.org"}]]]},
+        ),
+        ({"address": {"city": "Ulm", "street": None}}, {"addresses": [["write", [8], {"city": "Ulm"}]]}),
+        ({"custom": {"code": "K-1", "lang": None}}, {"code": "K-1"}),
+    ],
+)
+def test_party_changes(given: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Only what differs is written; nothing is removed or doubled."""
+    assert tryton.party_changes(PARTY, UpsertContact.model_validate(EVA | given), None) == changes
+
+
+def test_credit_line() -> None:
+    """The line that undoes a line has the same price and taxes, a negative quantity, and names its origin."""
+    line = {"id": 5, "type": "line", "quantity": 2.0, "unit_price": {"decimal": "1.5"}, "account": 9, "taxes": [1]}
+    assert tryton.credit_line(line, 3) == {
+        "type": "line",
+        "company": 3,
+        "quantity": -2.0,
+        "unit_price": {"decimal": "1.5"},
+        "account": 9,
+        "origin": "account.invoice.line,5",
+        "taxes": [["add", [1]]],
+    }
+
+
+def test_not_set_up() -> None:
+    """A company without accounts makes no invoice, and the hint says what is missing."""
+    empty = reply(200, '{"id": 1}')
+    arguments = {"reference": "SD-1", "customer": EVA, "lines": [{"text": "x", "unit_price": 1}]}
+    with RawServer(NOTHING, NOTHING, MADE, empty, NOTHING) as server:
+        failed = scripted(server).fail("create_invoice", arguments)
+    assert (failed.failure, failed.code) == ("permanent", "not_set_up")
+    assert "journal, receivable, revenue" in failed.hint
