@@ -1,0 +1,1 @@
+"""Where every published number comes from: ratios against baselines that are taken in the same run."""

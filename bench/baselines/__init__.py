@@ -1,0 +1,1 @@
+"""What Relais is measured against."""
