@@ -1,0 +1,79 @@
+"""A book for the tests of the receiver, and the catalogue to check it with."""
+
+from pathlib import Path
+
+from receiver.book_holder import BookHolder
+from receiver.sources import registry
+from rules import nouns
+from rules.catalogue import Catalogue
+
+CATALOGUE = Catalogue(registry.KINDS, {}, nouns.TYPES)
+#: Invented for these tests.
+ENVIRON = {"SD_PASSWORD": "geheim", "AT_TOKEN": "new", "AT_TOKEN_OLD": "old", "SHOP_SECRET": "shop", "CMX": "cmx-pass"}
+
+TEXT = """
+sources:
+  sd_nord:
+    kind: seminardesk
+    verify:
+      basic:
+        user: relais
+        password: ${SD_PASSWORD}
+  sd_streng:
+    kind: seminardesk
+    on_invalid: refuse
+    verify:
+      basic:
+        user: relais
+        password: ${SD_PASSWORD}
+  at:
+    kind: activetrail
+    verify:
+      header:
+        name: X-Relais-Token
+        value:
+          - ${AT_TOKEN}
+          - ${AT_TOKEN_OLD}
+  cmx:
+    kind: cmxorganize
+    verify:
+      basic:
+        user: cmx
+        password: ${CMX}
+  shop:
+    kind: generic
+    retain: 7d
+    verify:
+      hmac:
+        header: X-Signature
+        prefix: sha256=
+        secret: ${SHOP_SECRET}
+    read:
+      id: body.id
+      type: body.event
+      order_key: body.customer.email
+  half:
+    kind: activetrail
+    verify:
+      header:
+        name: X-Relais-Token
+        value: ${NOT_SET}
+"""
+
+#: Kind of the recorded bodies -> source of this book.
+SOURCES = {"seminardesk": "sd_nord", "activetrail": "at", "cmxorganize": "cmx", "generic": "shop"}
+
+
+def write(folder: Path, text: str = TEXT) -> Path:
+    """Write a book and return its folder."""
+    book = folder / "book"
+    book.mkdir(exist_ok=True)
+    (book / "sources.yaml").write_text(text)
+    return book
+
+
+def holder(folder: Path) -> BookHolder:
+    """Return a holder of the book, loaded."""
+    held = BookHolder(write(folder), CATALOGUE, ENVIRON)
+    held.load()
+    return held

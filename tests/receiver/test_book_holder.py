@@ -1,0 +1,89 @@
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from receiver import refusal
+from receiver.book_holder import BookHolder
+from rules.errors import BookRefused
+from tests.receiver import book
+
+
+def touched(path: Path, text: str) -> None:
+    """Write a file so that the change shows whatever the clock's resolution."""
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    path.write_text(text)
+    os.utime(path, ns=(before + 10**9, before + 10**9))
+
+
+def refreshed(held: BookHolder) -> bool:
+    return asyncio.run(held.refresh())
+
+
+def test_gates(tmp_path: Path) -> None:
+    """Each source of the book has a gate; another name has none."""
+    held = book.holder(tmp_path)
+    assert held.names == ["at", "cmx", "half", "sd_nord", "sd_streng", "shop"]
+    assert held.gate("at").secret_headers == {"x-relais-token"}
+    with pytest.raises(refusal.NotFound, match="unknown_source"):
+        held.gate("nobody")
+
+
+def test_unchanged(tmp_path: Path) -> None:
+    """Files that have not changed are not read again."""
+    assert not refreshed(book.holder(tmp_path))
+
+
+def test_changed_book(tmp_path: Path) -> None:
+    """A changed book is taken as a whole."""
+    held = book.holder(tmp_path)
+    before = held.version
+    text = "sources:\n  fresh:\n    kind: activetrail\n    verify:\n      none: only reachable inside the house\n"
+    touched(tmp_path / "book/sources.yaml", text)
+    assert refreshed(held)
+    assert held.names == ["fresh"]
+    assert held.version != before
+
+
+def test_bad_book(tmp_path: Path) -> None:
+    """A bad book is reported, and the one in force stays; a mended one is taken."""
+    held = book.holder(tmp_path)
+    before = held.version
+    touched(tmp_path / "book/sources.yaml", "sources: {")
+    assert not refreshed(held)
+    assert (held.version, held.problem != "") == (before, True)
+    assert held.gate("at").checks
+    assert not refreshed(held)
+    touched(tmp_path / "book/sources.yaml", book.TEXT + "\n# mended\n")
+    assert refreshed(held)
+    assert held.problem == ""
+
+
+def test_bad_book_at_start(tmp_path: Path) -> None:
+    """Nobody starts with a bad book."""
+    held = BookHolder(book.write(tmp_path, "rules: {"), book.CATALOGUE, {})
+    with pytest.raises(BookRefused):
+        held.load()
+
+
+def test_missing_secret(tmp_path: Path) -> None:
+    """A source whose secret is missing answers 503, the others work; a mounted file mends it without a restart."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    held = BookHolder(book.write(tmp_path), book.CATALOGUE, book.ENVIRON, secrets)
+    held.load()
+    with pytest.raises(refusal.Unavailable, match="secret_missing"):
+        held.gate("half").verified_by()
+    assert held.gate("at").verified_by()
+    (secrets / "NOT_SET").write_text("from a file\n")
+    assert refreshed(held)
+    assert held.gate("half").verified_by()
+
+
+def test_secret_in_a_named_file(tmp_path: Path) -> None:
+    """NAME_FILE says which file holds the secret."""
+    (tmp_path / "token").write_text("from a file\n")
+    held = BookHolder(book.write(tmp_path), book.CATALOGUE, {**book.ENVIRON, "NOT_SET_FILE": str(tmp_path / "token")})
+    held.load()
+    assert held.gate("half").verified_by()

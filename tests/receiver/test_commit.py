@@ -1,0 +1,146 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from receiver import refusal
+from receiver.commit import MOST_AT_ONCE, GroupCommit
+from rules.event import Event
+from workers.mailroom import Full, Receipt, Unavailable
+
+
+def event(name: str) -> Event:
+    return Event(name, "at", "activetrail", "contact.changed", "2026-11-21T10:00:00.000Z", b"{}")
+
+
+class Room:
+    """A mailroom whose answers the test decides."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.open = asyncio.Event()
+        self.failure: Exception | None = None
+
+    async def put(self, events: Sequence[Event]) -> list[Receipt]:
+        self.calls.append([each.id for each in events])
+        await self.open.wait()
+        if self.failure:
+            raise self.failure
+        return [Receipt(each.id, False) for each in events]
+
+
+async def started(tasks: list[asyncio.Task[list[Receipt]]]) -> None:
+    """Let every task run until it waits."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in tasks)
+
+
+def test_together() -> None:
+    """What arrives while a flush is under way goes together in the next one, each request with its own receipts."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 100)
+        tasks = [asyncio.create_task(commit.put([event("first")]))]
+        await started(tasks)
+        tasks += [asyncio.create_task(commit.put([event(f"{n}a"), event(f"{n}b")])) for n in range(3)]
+        await started(tasks)
+        assert room.calls == [["first"]]
+        room.open.set()
+        receipts = await asyncio.gather(*tasks)
+        assert room.calls == [["first"], ["0a", "0b", "1a", "1b", "2a", "2b"]]
+        assert [[each.id for each in of] for of in receipts] == [["first"], ["0a", "0b"], ["1a", "1b"], ["2a", "2b"]]
+
+    asyncio.run(run())
+
+
+def test_not_before_it_is_kept() -> None:
+    """Nobody is acknowledged before the mailroom has answered."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 100)
+        tasks = [asyncio.create_task(commit.put([event("first")]))]
+        await started(tasks)
+        room.open.set()
+        assert await tasks[0] == [Receipt("first", False)]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (Unavailable("away"), "store_unavailable"),
+        (Full("no room"), "store_full"),
+        (RuntimeError("a defect"), "store_unavailable"),
+    ],
+)
+def test_failure(failure: Exception, code: str) -> None:
+    """When the mailroom fails, everybody who waited for that call gets 503, and the next call is a new one."""
+
+    async def run() -> None:
+        room = Room()
+        room.failure = failure
+        room.open.set()
+        commit = GroupCommit(room, 100)
+        answers = await asyncio.gather(*(commit.put([event(f"{n}")]) for n in range(3)), return_exceptions=True)
+        assert len(room.calls) == 1
+        for answer in answers:
+            assert isinstance(answer, refusal.Unavailable)
+            assert (answer.status, answer.code) == (503, code)
+        room.failure = None
+        assert await commit.put([event("later")]) == [Receipt("later", False)]
+
+    asyncio.run(run())
+
+
+def test_bounded() -> None:
+    """More than may wait is refused at once; a batch larger than the bound is taken when nothing else waits."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 2)
+        tasks = [asyncio.create_task(commit.put([event(f"{n}") for n in range(5)]))]
+        await started(tasks)
+        with pytest.raises(refusal.Unavailable, match="busy"):
+            await commit.put([event("one more")])
+        room.open.set()
+        assert len(await tasks[0]) == 5
+        assert len(await commit.put([event("later")])) == 1
+
+    asyncio.run(run())
+
+
+def test_calls_are_bounded() -> None:
+    """A call holds so many events at the most, and no request is torn apart."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 10_000)
+        tasks = [asyncio.create_task(commit.put([event(f"{n}.{i}") for i in range(300)])) for n in range(3)]
+        await started(tasks)
+        room.open.set()
+        assert [len(each) for each in await asyncio.gather(*tasks)] == [300, 300, 300]
+        assert all(len(call) <= MOST_AT_ONCE for call in room.calls)
+
+    asyncio.run(run())
+
+
+def test_drain() -> None:
+    """Draining waits until everybody is answered."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 100)
+        tasks = [asyncio.create_task(commit.put([event("first")]))]
+        await started(tasks)
+        draining = asyncio.create_task(commit.drain())
+        await asyncio.sleep(0)
+        assert not draining.done()
+        room.open.set()
+        await draining
+        assert tasks[0].done() or await tasks[0]
+
+    asyncio.run(run())

@@ -1,0 +1,88 @@
+import asyncio
+from collections.abc import Mapping
+
+from receiver.inspection import BODY_KEEPS, MOST_WAITING, Inspection, shown
+from tests.conftest import wait_until_async
+from workers.mailroom import Unavailable
+
+
+class Room:
+    """Remembers what is kept; fails when told."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, bytes]] = []
+        self.away = False
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        if self.away:
+            raise Unavailable("away")
+        self.kept.append((reason, body))
+
+
+def test_secrets_are_hidden() -> None:
+    """Headers that hold secrets, by the source's word or by their name, are not stored."""
+    headers = [
+        (b"x-house", b"agreed"),
+        (b"authorization", b"Basic abc"),
+        (b"cookie", b"abc"),
+        (b"x-api-key", b"abc"),
+        (b"x-hub-signature-256", b"abc"),
+        (b"content-type", b"application/json"),
+        (b"x-odd", b"\xff"),
+    ]
+    told = shown(headers, frozenset({"x-house"}))
+    assert {name for name, value in told.items() if value == "***"} == {
+        "x-house",
+        "authorization",
+        "cookie",
+        "x-api-key",
+        "x-hub-signature-256",
+    }
+    assert told["content-type"] == "application/json"
+
+
+def test_strangers_do_not_fill_the_store() -> None:
+    """What comes faster than it may be written is dropped and counted; a body is kept in its beginning only."""
+
+    async def run() -> None:
+        room = Room()
+        inspection = Inspection(room)
+        for _ in range(MOST_WAITING + 7):
+            inspection.keep("bad_json", "at", {}, b"x" * (BODY_KEEPS + 1))
+        assert inspection.dropped == 7
+        carrying = asyncio.create_task(inspection.carry())
+
+        async def carried() -> bool:
+            return len(room.kept) >= 2
+
+        await wait_until_async(carried, "two are kept")
+        carrying.cancel()
+        assert room.kept[0] == ("bad_json", b"x" * BODY_KEEPS)
+
+    asyncio.run(run())
+
+
+def test_store_away() -> None:
+    """When the store is away the inspection goes on with what comes later."""
+
+    async def run() -> None:
+        room = Room()
+        room.away = True
+        inspection = Inspection(room)
+        inspection.keep("bad_json", "at", {}, b"first")
+        carrying = asyncio.create_task(inspection.carry())
+
+        async def dropped() -> bool:
+            return inspection.dropped == 1
+
+        await wait_until_async(dropped, "the first one is dropped")
+        room.away = False
+        inspection.keep("bad_json", "at", {}, b"second")
+
+        async def kept() -> bool:
+            return room.kept == [("bad_json", b"second")]
+
+        await wait_until_async(kept, "the second one is kept")
+        carrying.cancel()
+
+    asyncio.run(run())

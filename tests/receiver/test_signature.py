@@ -1,0 +1,297 @@
+import base64
+import contextlib
+import hashlib
+import hmac as stdlib
+import inspect
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver import refusal, signature
+from receiver.request import RawRequest
+from receiver.signature import Basic, Check, Header, Hmac, Ip, Query, StandardWebhooks
+from rules.errors import SecretMissing
+from rules.verify import Verify
+
+NOW = 1_795_000_000.0
+BODY = b'{"email": "eva@example.org"}'
+KEY = b"an invented key for tests"
+
+HEADER = Header("X-Relais-Token", (b"old", b"new"))
+QUERY = Query("token", (b"old", b"n\xc3\xa4w"))
+BASIC = Basic(b"relais", (b"pass:word", b"next"))
+HMAC = Hmac("X-Signature", (b"other", KEY), prefix="sha256=")
+TIMED = Hmac("X-Signature", (KEY,), "sha512", "base64", timestamp_header="X-Timestamp", tolerance=300)
+STANDARD = StandardWebhooks((b"other", KEY))
+IP = Ip((ip_network("192.0.2.0/24"),))
+PROXIED = Ip((ip_network("192.0.2.0/24"),), (ip_network("10.0.0.0/8"), ip_network("::1/128")))
+
+ALL: Mapping[str, Check] = {
+    "header": HEADER,
+    "query": QUERY,
+    "basic": BASIC,
+    "hmac": HMAC,
+    "timed": TIMED,
+    "standard": STANDARD,
+}
+
+
+def request(
+    headers: Mapping[str, str | bytes] | None = None, query: str = "", body: bytes = BODY, client: str = "192.0.2.7"
+) -> RawRequest:
+    pairs = [(k.lower().encode(), v if isinstance(v, bytes) else v.encode()) for k, v in (headers or {}).items()]
+    return RawRequest(body, pairs, query.encode(), client)
+
+
+def refused(check: Check, given: RawRequest, now: float = NOW) -> str:
+    with pytest.raises(refusal.Refused) as caught:
+        signature.verify(given, [check], now)
+    assert caught.value.status in (401, 403)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_the_sender_signs_is_verified(name: str) -> None:
+    """A request signed with the first secret is the source's; a body changed on the way is not, where it is signed."""
+    check = ALL[name]
+    signed = signature.sign([check], BODY, NOW, "msg_1")
+    query = "&".join(f"{k}={v}" for k, v in signed.query.items())
+    verified = signature.verify(request(signed.headers, query), [check], NOW)
+    assert verified.sender_id == ("msg_1" if name == "standard" else None)
+    if name in ("hmac", "timed", "standard"):
+        assert refused(check, request(signed.headers, query, BODY + b" ")) == "wrong_signature"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_given(name: str) -> None:
+    """A request without any proof says what is missing."""
+    assert refused(ALL[name], request()) in ("missing_credentials", "missing_signature")
+
+
+def test_second_secret() -> None:
+    """While a secret rotates both are valid."""
+    signature.verify(request({"X-Relais-Token": "new"}), [HEADER], NOW)
+    signature.verify(request(query="token=n%C3%A4w"), [QUERY], NOW)
+    signature.verify(request({"Authorization": "Basic " + base64.b64encode(b"relais:next").decode()}), [BASIC], NOW)
+    digest = stdlib.new(KEY, BODY, hashlib.sha256).hexdigest()
+    signature.verify(request({"X-Signature": f"sha256={digest.upper()}"}), [HMAC], NOW)
+
+
+def test_published_vector() -> None:
+    """HMAC-SHA256 is the one of RFC 4231, test case 2."""
+    digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    body = b"what do ya want for nothing?"
+    signature.verify(request({"X-S": digest}, body=body), [Hmac("X-S", (b"Jefe",))], NOW)
+
+
+def test_standard_webhooks_by_hand() -> None:
+    """Id, timestamp and body, parted by dots, signed with the decoded key; unknown versions are passed over."""
+    content = b"msg_1.%d." % NOW + BODY
+    right = base64.b64encode(stdlib.digest(KEY, content, "sha256")).decode()
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(NOW)),
+        "webhook-signature": f"v1a,xx v1,{base64.b64encode(b'wrong').decode()} v1,{right}",
+    }
+    assert signature.verify(request(headers), [STANDARD], NOW).sender_id == "msg_1"
+
+
+HOSTILE: list[tuple[str, dict[str, str | bytes], str]] = [
+    ("header", {"X-Relais-Token": ""}, "wrong_credentials"),
+    ("header", {"X-Relais-Token": b"\xff\xfe"}, "wrong_credentials"),
+    ("header", {"X-Relais-Token": "new "}, "wrong_credentials"),
+    ("basic", {"Authorization": ""}, "malformed_credentials"),
+    ("basic", {"Authorization": "Basic"}, "malformed_credentials"),
+    ("basic", {"Authorization": "Bearer abc"}, "malformed_credentials"),
+    ("basic", {"Authorization": "Basic ???"}, "malformed_credentials"),
+    ("basic", {"Authorization": "Basic YWJj"}, "malformed_credentials"),
+    ("basic", {"Authorization": b"Basic \xff\xff"}, "malformed_credentials"),
+    ("basic", {"Authorization": "Basic YQ"}, "malformed_credentials"),
+    ("basic", {"Authorization": "Basic Og=="}, "wrong_credentials"),
+    ("basic", {"Authorization": "Basic " + base64.b64encode(b"relais:wrong").decode()}, "wrong_credentials"),
+    ("basic", {"Authorization": "Basic " + base64.b64encode(b"other:next").decode()}, "wrong_credentials"),
+    ("basic", {"Authorization": "Basic " + base64.b64encode(b"\xff:\xfe").decode()}, "wrong_credentials"),
+    ("hmac", {"X-Signature": ""}, "malformed_signature"),
+    ("hmac", {"X-Signature": "abc"}, "malformed_signature"),
+    ("hmac", {"X-Signature": "sha256="}, "wrong_signature"),
+    ("hmac", {"X-Signature": "sha256=abc"}, "malformed_signature"),
+    ("hmac", {"X-Signature": "sha256=zz"}, "malformed_signature"),
+    ("hmac", {"X-Signature": b"sha256=\xff\xff"}, "malformed_signature"),
+    ("hmac", {"X-Signature": "sha256=" + "00" * 32}, "wrong_signature"),
+    ("hmac", {"X-Signature": "sha256=" + "00" * 4000}, "wrong_signature"),
+    ("timed", {"X-Signature": "===="}, "malformed_signature"),
+    ("timed", {"X-Signature": "YWJj"}, "wrong_signature"),
+    ("timed", {"X-Signature": "YWJj", "X-Timestamp": "soon"}, "wrong_signature"),
+    ("standard", {"webhook-id": ""}, "missing_signature"),
+    ("standard", {"webhook-id": "a"}, "missing_signature"),
+    ("standard", {"webhook-id": "a", "webhook-signature": ""}, "malformed_signature"),
+    ("standard", {"webhook-id": "a", "webhook-signature": "v1"}, "malformed_signature"),
+    ("standard", {"webhook-id": "a", "webhook-signature": "v1,?"}, "malformed_signature"),
+    ("standard", {"webhook-id": "a", "webhook-signature": "v1,"}, "wrong_signature"),
+    ("standard", {"webhook-id": "a", "webhook-signature": "v2,YWJj"}, "malformed_signature"),
+    ("standard", {"webhook-id": b"\xff", "webhook-signature": b"\xff,\xff v1,YWJj"}, "wrong_signature"),
+]
+
+
+@pytest.mark.parametrize(("name", "headers", "code"), HOSTILE)
+def test_malformed_proofs(name: str, headers: dict[str, str | bytes], code: str) -> None:
+    """Each malformed header meets our own refusal with its code."""
+    assert refused(ALL[name], request(headers)) == code
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "code"),
+    [
+        ("", "malformed_timestamp"),
+        ("soon", "malformed_timestamp"),
+        ("-5", "malformed_timestamp"),
+        ("1_795_000_000", "malformed_timestamp"),
+        ("1795000000.0", "malformed_timestamp"),
+        ("9" * 17, "malformed_timestamp"),
+        ("9" * 5000, "malformed_timestamp"),
+        ("0", "stale_timestamp"),
+        (str(int(NOW) - 301), "stale_timestamp"),
+        (str(int(NOW) + 301), "stale_timestamp"),
+        (str((int(NOW) - 301) * 1000), "stale_timestamp"),
+    ],
+)
+def test_replayed(timestamp: str, code: str) -> None:
+    """A signed time that is none, or too far from our clock, is refused although the signature is right."""
+    digest = stdlib.digest(KEY, timestamp.encode() + b"." + BODY, "sha512")
+    headers = {"X-Signature": base64.b64encode(digest).decode(), "X-Timestamp": timestamp}
+    assert refused(TIMED, request(headers)) == code
+
+
+@pytest.mark.parametrize("timestamp", [str(int(NOW) - 299), str(int(NOW) + 299), str(int(NOW) * 1000)])
+def test_in_time(timestamp: str) -> None:
+    """Clocks may differ by the tolerance; milliseconds are read too."""
+    digest = stdlib.digest(KEY, timestamp.encode() + b"." + BODY, "sha512")
+    headers = {"X-Signature": base64.b64encode(digest).decode(), "X-Timestamp": timestamp}
+    signature.verify(request(headers), [TIMED], NOW)
+
+
+def test_missing_timestamp() -> None:
+    """Where a time is signed it must be there, whatever the signature."""
+    digest = stdlib.digest(KEY, b"." + BODY, "sha512")
+    assert refused(TIMED, request({"X-Signature": base64.b64encode(digest).decode()})) == "missing_timestamp"
+
+
+def test_header_twice() -> None:
+    """Of two equal headers nobody knows which one counts."""
+    twice = RawRequest(BODY, ((b"x-relais-token", b"new"), (b"x-relais-token", b"old")))
+    assert refused(HEADER, twice) == "ambiguous_header"
+    assert refused(QUERY, request(query="token=old&token=new")) == "ambiguous_parameter"
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "ok"),
+    [
+        ("192.0.2.7", None, True),
+        ("::ffff:192.0.2.7", None, True),
+        ("198.51.100.1", None, False),
+        ("198.51.100.1", "192.0.2.7", False),  # the proxy is not trusted, so its word does not count
+        ("10.1.1.1", "192.0.2.7", True),
+        ("::1", "192.0.2.7", True),
+        ("10.1.1.1", "192.0.2.7, 10.2.2.2", True),
+        ("10.1.1.1", "192.0.2.7, 198.51.100.1", False),  # the first hop is what the stranger wrote himself
+        ("10.1.1.1", "198.51.100.1, 192.0.2.7", True),
+        ("10.1.1.1", None, False),
+        ("10.1.1.1", "", False),
+        ("10.1.1.1", "not an address", False),
+        ("10.1.1.1", "192.0.2.7:80", False),
+        ("", None, False),
+    ],
+)
+def test_addresses(client: str, forwarded: str | None, ok: bool) -> None:
+    """An address counts if it is on the list; a proxy's word for it counts if the proxy is trusted."""
+    headers: dict[str, str | bytes] = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    given = request(headers, client=client)
+    if ok:
+        signature.verify(given, [PROXIED], NOW)
+    else:
+        assert refused(PROXIED, given) in ("address_not_allowed", "malformed_forwarded")
+
+
+def test_all_must_hold() -> None:
+    """Of several checks each one must hold."""
+    right = request({"X-Relais-Token": "new"}, client="198.51.100.1")
+    signature.verify(right, [HEADER], NOW)
+    with pytest.raises(refusal.NotAdmitted):
+        signature.verify(right, [HEADER, IP], NOW)
+
+
+def test_secret_parameters_are_hidden() -> None:
+    """The token in the URL never becomes part of an event."""
+    verified = signature.verify(request(query="token=old&email=eva%40example.org"), [QUERY], NOW)
+    assert verified.query == [("email", "eva@example.org")]
+
+
+def test_secrets_are_not_shown() -> None:
+    """No check shows a secret when it is printed."""
+    for check in ALL.values():
+        assert "old" not in repr(check)
+        assert KEY.decode() not in repr(check)
+        assert "pass:word" not in repr(check)
+
+
+def test_comparison_takes_constant_time() -> None:
+    """Secrets are compared in one place only, by the standard library's constant-time comparison, without stopping."""
+    assert "compare_digest" in inspect.getsource(signature._matches)
+    assert "break" not in inspect.getsource(signature._matches)
+    assert "==" not in inspect.getsource(signature.Basic.check)
+
+
+def test_checks_of_a_book() -> None:
+    """What a book says under `verify:` becomes checks with their secrets, several valid at once."""
+    verify = Verify.model_validate(
+        {
+            "header": {"name": "X-Relais-Token", "value": ["${A}", "${B}"]},
+            "hmac": {"header": "X-S", "secret": "${A}", "signed": "timestamp.body", "timestamp_header": "X-T"},
+            "standard_webhooks": {"secret": "${W}", "tolerance": "1m"},
+            "basic": {"user": "relais", "password": "${B}"},
+            "query": {"name": "t", "value": "${A}"},
+            "ip": {"allow": "192.0.2.0/24"},
+        }
+    )
+    environ = {"A": "a", "B": "b", "W": "whsec_" + base64.b64encode(KEY).decode()}
+    made = {type(check): check for check in signature.checks(verify, environ)}
+    assert made[Header] == Header("X-Relais-Token", (b"a", b"b"))
+    assert made[Hmac] == Hmac("X-S", (b"a",), timestamp_header="X-T", tolerance=300)
+    assert made[StandardWebhooks] == StandardWebhooks((KEY,), 60)
+    assert made[Basic] == Basic(b"relais", (b"b",))
+    assert made[Ip] == Ip((ip_network("192.0.2.0/24"),))
+    assert len(made) == 6
+    with pytest.raises(SecretMissing, match="W"):
+        signature.checks(verify, {"A": "a", "B": "b"})
+    with pytest.raises(ValueError, match="whsec_"):
+        signature.checks(verify, {**environ, "W": "no base64!"})
+
+
+def test_none() -> None:
+    """A source that says in words why it needs no verification has no checks."""
+    assert signature.checks(Verify.model_validate({"none": "only reachable inside the house"}), {}) == ()
+
+
+NAMES = st.sampled_from(
+    [
+        *("authorization", "x-relais-token", "x-signature", "x-timestamp", "x-forwarded-for"),
+        *("webhook-id", "webhook-timestamp", "webhook-signature"),
+    ]
+)
+
+
+@given(
+    st.lists(st.tuples(NAMES, st.binary(max_size=60)), max_size=6),
+    st.binary(max_size=40),
+    st.binary(max_size=40),
+    st.sampled_from([*ALL.values(), IP, PROXIED]),
+)
+def test_hostile_requests(headers: list[tuple[str, bytes]], query: bytes, body: bytes, check: Any) -> None:
+    """Whatever a request holds, it is verified or refused with one of our codes."""
+    given = RawRequest(body, [(name.encode(), value) for name, value in headers], query, "10.1.1.1")
+    with contextlib.suppress(refusal.Unverified, refusal.NotAdmitted, refusal.NotParseable):
+        signature.verify(given, [check], NOW)
