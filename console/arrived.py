@@ -4,6 +4,9 @@ Comes in: the sandbox's own account of what it holds. Goes out: per destination 
 and as differences from what was expected. Never changes anything there.
 """
 
+import asyncio
+import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,18 +23,30 @@ from console.replay import Report
 Json = Mapping[str, Any]
 Row = tuple[str, str, str]
 
+#: Seconds within which Maileon carries out an unsubscription.
+LATER = 5.0
+
 #: Maileon's permission codes.
 PERMISSIONS = {1: "none", 2: "single opt-in", 3: "confirmed opt-in", 4: "DOI", 5: "DOI+", 6: "other"}
 
 
 async def fetch(sandbox: str) -> Json:
-    """Return what the sandbox holds. Raises Mistake."""
+    """Return what the sandbox holds, once it has done what vendors do later. Raises Mistake."""
+    deadline = time.monotonic() + LATER
+    while True:
+        held = await _ask(sandbox, "/_sandbox/state")
+        if all(one["done"] for one in held["maileon"]["unsubscriptions"]) or time.monotonic() > deadline:
+            asked = await _ask(sandbox, "/_sandbox/requests?vendor=seminardesk")
+            return {**held, "seminardesk": {**held["seminardesk"], "requests": asked["requests"]}}
+        await asyncio.sleep(0.05)
+
+
+async def _ask(sandbox: str, path: str) -> Any:
     address = urlsplit(sandbox)
-    answer = await probe.get(address.hostname or "", address.port or 80, "/_sandbox/state")
+    answer = await probe.get(address.hostname or "", address.port or 80, path)
     if answer is None or answer[0] != 200:
         raise Mistake(f"the sandbox at {sandbox} does not answer")
-    found: Json = answer[1]
-    return found
+    return answer[1]
 
 
 def rows(vendor: str, held: Json) -> list[Row]:
@@ -72,10 +87,14 @@ def _invoicing(held: Json) -> Iterator[Row]:
     for invoice in held["invoices"]:
         total = sum(float(line["quantity"]) * float(line["unit_price"]) for line in invoice["lines"])
         what = f"{invoice['status']} invoice {invoice['reference']}"
-        yield people.get(invoice["customer_id"], ""), what, f"{len(invoice['lines'])} lines, {total:.2f}"
+        lines = "1 line" if len(invoice["lines"]) == 1 else f"{len(invoice['lines'])} lines"
+        yield people.get(invoice["customer_id"], ""), what, f"{lines}, {total:.2f}"
 
 
 def _seminardesk(held: Json) -> Iterator[Row]:
+    looked_up = {(request["path"], request["status"]) for request in held["requests"] if request["method"] == "GET"}
+    for path, status in looked_up:
+        yield path.strip("/").replace("persons/", "person "), "looked up", f"answered {status}"
     for reference in held["external_references"]:
         yield f"invoice {reference['invoice']}", "external reference", str(reference["externalId"])
 
@@ -109,7 +128,8 @@ def summary(report: Report) -> Text:
     states = ", ".join(f"{count} {state}" for state, count in report.states.items())
     return Text(
         f"{len(report.sent)} webhooks in {report.seconds:.1f} s, {report.accepted} accepted "
-        f"(half of them within {report.latency(0.5):.0f} ms); their events: {states}."
+        f"(half of them within {report.latency(0.5):.0f} ms); their events: {states}, "
+        f"{report.duplicates} sent twice and taken once."
     )
 
 
@@ -118,11 +138,19 @@ def compare(expected: Json, held: Json, report: Report, stand_ins: Mapping[str, 
     wrong = []
     for code, count in report.refused.items():
         wrong.append(f"{count} webhooks were refused: {code}")
-    if dict(report.states) != expected["events"]:
-        wrong.append(f"events ended as {dict(report.states)}, expected {expected['events']}")
+    ended = {**report.states, "duplicate": report.duplicates}
+    if ended != expected["events"]:
+        wrong.append(f"events ended as {ended}, expected {expected['events']}")
+    ids = {str(invoice["id"]): str(invoice["reference"]) for invoice in held["invoicing"]["invoices"]}
     for destination, (vendor, _) in stand_ins.items():
-        wrong += _differences(destination, expected["arrived"].get(destination, []), rows(vendor, held[vendor]))
+        there = [(who, what, _without_ids(how, ids)) for who, what, how in rows(vendor, held[vendor])]
+        wrong += _differences(destination, expected["arrived"].get(destination, []), there)
     return wrong
+
+
+def _without_ids(text: str, ids: Mapping[str, str]) -> str:
+    """Return a text with the invoices' references in place of their ids: those depend on who came first."""
+    return re.sub(r"\bi\d+\b", lambda found: f"#{ids.get(found[0], found[0])}", text)
 
 
 def _differences(destination: str, expected: Sequence[Sequence[str]], found: Sequence[Row]) -> Iterator[str]:

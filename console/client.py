@@ -4,6 +4,7 @@ Comes in: a path. Goes out: parsed JSON, one answer or a stream of lines, or a M
 console. Never talks to the store: the console is the one door for people.
 """
 
+import contextlib
 import http.client
 import json
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from console.mistake import CANNOT_RUN, SAID_NO, Mistake
+from console.mistake import SAID_NO, Mistake
 
 
 class ClientSettings(BaseSettings):
@@ -56,22 +57,25 @@ class Client:
             except (ValueError, OSError, http.client.HTTPException) as exc:
                 raise self._strange() from exc
 
-    def _ask(self, path: str, within: float | None) -> http.client.HTTPResponse:
+    @contextlib.contextmanager
+    def _ask(self, path: str, within: float | None) -> Iterator[http.client.HTTPResponse]:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=within)
-        try:
-            connection.request("GET", parts.path + path, headers=self.headers)
-            response = connection.getresponse()
-        except (OSError, http.client.HTTPException) as exc:
-            raise Mistake(
-                f"no console answers at {self.url}",
-                mend="start it: relais up\nor say where it is: RELAIS_CONSOLE_URL=http://HOST:PORT",
-                status=CANNOT_RUN,
-            ) from exc
-        if response.status == 200:
-            return response
-        said = _parsed(response.read())
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", parts.path + path, headers=self.headers)
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException) as exc:
+                raise Mistake(
+                    f"no console answers at {self.url}",
+                    mend="start it: relais up\nor say where it is: RELAIS_CONSOLE_URL=http://HOST:PORT",
+                ) from exc
+            with response:
+                if response.status == 200:
+                    yield response
+                    return
+                said = _parsed(response.read())
         if response.status == 401:
             raise Mistake(f"the console at {self.url} wants a token", mend="set RELAIS_CONSOLE_TOKEN")
         if "error" in said:

@@ -39,6 +39,10 @@ STAND_INS: Mapping[str, tuple[str, str]] = {
 }
 
 
+#: Kinds of sources in the order of the story: who signs up can unsubscribe later.
+STORY = ("cmxorganize", "activetrail", "seminardesk", "generic")
+
+
 @dataclass(frozen=True)
 class Stage:
     """Where the demo plays."""
@@ -120,7 +124,8 @@ async def _answers(number: int) -> bool:
 async def send(where: Stage) -> replay.Report:
     """Send the packaged bodies of all sources and wait until every event is settled."""
     environ = {**os.environ, **where.environ}
-    shots = replay.plan([fixtures()], book.load(where.settings.book), environ)
+    paths = [fixtures() / kind for kind in STORY]
+    shots = replay.plan(paths, book.load(where.settings.book), environ)
     report = await replay.fire(shots, where.receiver)
     await replay.await_fates(report, where.console)
     return report

@@ -88,14 +88,25 @@ class Report:
         return dict(Counter(one.code or str(one.status) for one in self.sent if not one.accepted).most_common())
 
     @property
+    def duplicates(self) -> int:
+        """How often an event was answered with the id of one that had come before."""
+        named = [event for one in self.sent for event in one.events]
+        return len(named) - len(set(named))
+
+    @property
+    def fates(self) -> list[Mapping[str, Any]]:
+        """What became of each event, each once."""
+        return list({fate["id"]: fate for one in self.sent for fate in one.fates}.values())
+
+    @property
     def states(self) -> dict[str, int]:
         """State -> how many events ended in it."""
-        return dict(Counter(str(fate["state"]) for one in self.sent for fate in one.fates).most_common())
+        return dict(Counter(str(fate["state"]) for fate in self.fates).most_common())
 
     @property
     def unsettled(self) -> int:
         """How many of the events waited for did not settle in time."""
-        return sum(not fate["settled"] for one in self.sent for fate in one.fates)
+        return sum(not fate["settled"] for fate in self.fates)
 
     def latency(self, share: float) -> float:
         """Return the time in ms within which this share of the requests was answered."""
@@ -117,6 +128,7 @@ class Report:
             "seconds": round(self.seconds, 3),
             "per_second": round(len(self.sent) / self.seconds, 1) if self.seconds else 0.0,
             "latency_ms": {"p50": round(self.latency(0.5), 2), "p99": round(self.latency(0.99), 2)},
+            "duplicates": self.duplicates,
             "states": self.states,
             "unsettled": self.unsettled,
             "requests": [asdict(one) for one in self.sent],

@@ -1,0 +1,104 @@
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from console import book as books
+from console import replay
+from console.mistake import Mistake
+from console.replay import Report, Sent
+from rules.book import Book
+from tests.console.conftest import SECRETS
+
+SIGNUP = {"E-Mailadresse": "eva@example.org", "Name": "Muster", "Vorname": "Eva", "Einzelnutzertracking": "ja"}
+
+
+@pytest.fixture
+def bodies(tmp_path: Path) -> Path:
+    """Bodies of two kinds of sources, one of them a form."""
+    (tmp_path / "cmxorganize").mkdir()
+    (tmp_path / "generic").mkdir()
+    (tmp_path / "cmxorganize" / "signup.json").write_text(json.dumps(SIGNUP))
+    (tmp_path / "cmxorganize" / "signup.form").write_text("E-Mailadresse=kim%40example.org&Name=Vorlage")
+    (tmp_path / "cmxorganize" / "README.md").write_text("no body")
+    (tmp_path / "generic" / "order.json").write_text(json.dumps({"id": "5501", "event": "order.paid", "total": 3}))
+    return tmp_path
+
+
+@pytest.fixture
+def loaded(book: Path) -> Book:
+    return books.load(book)
+
+
+def test_all_accepted(receiver: str, bodies: Path, loaded: Book) -> None:
+    """Bodies are sent to the source of their folder, signed as it signs, with the content type of their name."""
+    report = asyncio.run(replay.fire(replay.plan([bodies], loaded, SECRETS), receiver))
+    assert [(Path(one.file).name, one.source, one.status) for one in report.sent] == [
+        ("signup.form", "cmx", 202),
+        ("signup.json", "cmx", 202),
+        ("order.json", "shop", 202),
+    ]
+    assert all(len(one.events) == 1 for one in report.sent)
+    assert report.good
+    assert 0 < report.latency(0.5) <= report.latency(0.99)
+
+
+def test_refused(receiver: str, bodies: Path, loaded: Book) -> None:
+    """A refusal is counted by its code."""
+    wrong = replay.plan([bodies / "generic"], loaded, SECRETS | {"SHOP_SECRET": "another"})
+    (bodies / "cmxorganize" / "signup.json").write_text("{")
+    broken = replay.plan([bodies / "cmxorganize" / "signup.json"], loaded, SECRETS)
+    report = asyncio.run(replay.fire([*wrong, *broken], receiver))
+    assert report.refused == {"wrong_signature": 1, "bad_json": 1}
+    assert not report.good
+
+
+def test_rate(receiver: str, bodies: Path, loaded: Book) -> None:
+    """At a rate the requests leave when they are due, and all are answered."""
+    shots = replay.plan([bodies / "cmxorganize" / "signup.json"], loaded, SECRETS) * 20
+    report = asyncio.run(replay.fire(shots, receiver, rate=200))
+    assert report.accepted == 20
+    assert report.seconds >= 19 / 200
+
+
+def test_nobody_answers(bodies: Path, loaded: Book) -> None:
+    """Without a receiver nothing is accepted, and it is said so."""
+    report = asyncio.run(replay.fire(replay.plan([bodies], loaded, SECRETS), "http://127.0.0.1:9"))
+    assert report.refused == {"unanswered": 3}
+
+
+def test_no_console(bodies: Path) -> None:
+    """Waiting for fates without a console says where one was looked for."""
+    report = Report([Sent("a.json", "cmx", 202, events=["e1"])], 0.1)
+    with pytest.raises(Mistake, match="no console answers at http://127"):
+        asyncio.run(replay.await_fates(report, "http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize(
+    ("source", "environ", "said"),
+    [
+        (None, {}, "CMX_PASSWORD is not set, so nothing can be sent as cmx"),
+        ("cnx", SECRETS, "the book has no source 'cnx'"),
+    ],
+)
+def test_cannot_be_planned(source: str | None, environ: dict[str, str], said: str, bodies: Path, loaded: Book) -> None:
+    """What is missing is named before anything is sent."""
+    with pytest.raises(Mistake, match=said):
+        replay.plan([bodies / "cmxorganize"], loaded, environ, source=source)
+
+
+def test_unknown_folder(tmp_path: Path, loaded: Book) -> None:
+    """A file that belongs to no source is refused with the sources there are."""
+    (tmp_path / "order.json").write_text("{}")
+    with pytest.raises(Mistake, match="no source of the book sends") as refused:
+        replay.plan([tmp_path / "order.json"], loaded, SECRETS)
+    assert "cmx, shop" in refused.value.mend
+    assert replay.plan([tmp_path / "order.json"], loaded, SECRETS, source="shop")[0].path == "/in/shop"
+
+
+def test_percentiles() -> None:
+    """A percentile is a time that was measured; requests that nobody answered have none."""
+    report = Report([Sent("f", "s", 202, ms=float(ms)) for ms in range(1, 101)] + [Sent("f", "s", 0, ms=9e9)], 1.0)
+    assert (report.latency(0.5), report.latency(0.99), report.latency(1.0)) == (50, 99, 100)
+    assert Report([], 0.0).latency(0.5) == 0
