@@ -227,7 +227,7 @@ def _book_of(rules: int) -> str:
         "  at:",
         "    kind: activetrail",
         "    verify:",
-        "      none: bench",
+        "      none: nobody posts to a bench",
         "destinations:",
         "  crm:",
         "    kind: rest",
