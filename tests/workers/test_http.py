@@ -134,7 +134,8 @@ def test_not_sent(url: str, code: str) -> None:
     assert (failed.failure, failed.code) == ("transient", code)
 
 
-def test_connect_timeout_is_not_sent() -> None:
+@pytest.mark.parametrize("body", [None, {}])
+def test_connect_timeout_is_not_sent(body: dict[str, str] | None) -> None:
     """A connection that is never taken ends in time and was not sent."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -145,7 +146,7 @@ def test_connect_timeout_is_not_sent() -> None:
             filler.setblocking(False)
             filler.connect_ex(address)
         started = time.monotonic()
-        failed = fail(f"http://127.0.0.1:{address[1]}/", method="POST", creates=True, timeout=0.5)
+        failed = fail(f"http://127.0.0.1:{address[1]}/", method="POST", json=body, creates=True, timeout=0.5)
         for filler in fillers:
             filler.close()
     assert (failed.failure, failed.code) == ("transient", "connect_timeout")

@@ -94,6 +94,11 @@ def _read_base(text: str) -> str:
     return text.rstrip("/")
 
 
+def open_base(base: str, reveal: Reveal) -> str:
+    """Return the address behind a base, its references resolved. Raises ValueError where it is none."""
+    return _read_base(reveal(Secret(base)).strip())
+
+
 def _read_email(text: str) -> str:
     if not re.fullmatch(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+", text):
         raise ValueError("must be an e-mail address")

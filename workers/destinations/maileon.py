@@ -30,6 +30,7 @@ from workers.destinations.adapter import (
     Reveal,
     Scalar,
     given,
+    open_base,
     unresolved,
 )
 from workers.destinations.classify import classify
@@ -196,7 +197,7 @@ class MaileonCarrier:
     def __init__(self, name: str, options: MaileonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         self._name = name
         self._options = options
-        self._base = reveal(Secret(options.base))
+        self._base = open_base(options.base, reveal)
         self._headers = Hidden(Authorization=f"Basic {encode_key(reveal(options.api_key))}")
         self._http = http
         self._memory = memory

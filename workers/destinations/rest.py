@@ -21,6 +21,7 @@ from workers.destinations.adapter import (
     Reveal,
     dig,
     given,
+    open_base,
     unresolved,
 )
 from workers.destinations.classify import ErrorRule, SuccessTest, classify
@@ -229,7 +230,7 @@ class RestCarrier:
     def __init__(self, name: str, options: RestOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         self._name = name
         self._options = options
-        self._base = reveal(Secret(options.base)).rstrip("/")
+        self._base = open_base(options.base, reveal)
         self._headers = Hidden({header: reveal(value) for header, value in options.headers.items()})
         if options.auth is not None:
             self._headers.update(options.auth.headers(reveal))

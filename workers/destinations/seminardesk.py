@@ -24,6 +24,7 @@ from workers.destinations.adapter import (
     Result,
     Reveal,
     dig,
+    open_base,
     snake_keys,
 )
 from workers.destinations.classify import ErrorRule, classify
@@ -194,7 +195,7 @@ class SeminarDeskCarrier:
     def __init__(self, name: str, options: SeminarDeskOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         self._name = name
         self._options = options
-        self._base = reveal(Secret(options.base)).rstrip("/")
+        self._base = open_base(options.base, reveal)
         self._headers = Hidden({"X-API-Key": reveal(options.api_key)})
         self._http = http
         self._memory = memory

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
-from workers.destinations.adapter import ID_DAYS, Base, Delivery, Memory, Options, Reveal, dig, given
+from workers.destinations.adapter import ID_DAYS, Base, Delivery, Memory, Options, Reveal, dig, given, open_base
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, Address, UpsertContact
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer
@@ -99,7 +99,7 @@ class TrytonCarrier:
     def __init__(self, name: str, options: TrytonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         self._name = name
         self._options = options
-        self._base = address(reveal(Secret(options.base)), "/{database}/rest/model", database=options.database)
+        self._base = address(open_base(options.base, reveal), "/{database}/rest/model", database=options.database)
         context = {"company": options.company, "companies": [options.company]}
         self._headers = Hidden(
             {

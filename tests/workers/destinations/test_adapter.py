@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from rules.secret import Secret
 from workers.destinations import adapter
 from workers.destinations.adapter import Base, Email, Id
 
@@ -60,3 +61,16 @@ def test_id() -> None:
 def test_base(text: str) -> None:
     """An address or a reference to one is a base; a slash at its end says nothing."""
     assert TypeAdapter(Base).validate_python(text) == text.rstrip("/")
+
+
+def test_open_base() -> None:
+    """A base may be a reference; what it leads to must be an address, and is not told when it is none."""
+    environ = {"CRM_URL": "https://crm.example.org/", "WRONG": "crm.example.org:s3cret"}
+
+    def reveal(secret: Secret) -> str:
+        return secret.resolve(environ)
+
+    assert adapter.open_base("${CRM_URL}", reveal) == "https://crm.example.org"
+    with pytest.raises(ValueError, match="must be an address") as caught:
+        adapter.open_base("${WRONG}", reveal)
+    assert "s3cret" not in str(caught.value)
