@@ -403,29 +403,36 @@ local function terms(P, event, day)
 end
 
 -- Remove a delivery that no drain holds. Its place in the box becomes a tombstone that the next lease clears away.
-local function bury_delivery(P, delivery, day, line)
+-- `within`: the event that is being settled, which counts itself what it needs no longer.
+local function bury_delivery(P, delivery, day, line, within)
   if redis.call('DEL', P .. 'd:' .. delivery) == 0 then return false end
   local event = string.match(delivery, '^([^.]+)')
+  if event == within then
+    note(P, day, event, line)
+    return false
+  end
   local retain, page = terms(P, event, day)
   if line ~= '' then note(P, page, event, line) end
   return dereference(P, event, -1, retain)
 end
 
--- Append a new delivery (ten arguments from `k` on) to its box, within `settle`. Returns true when it came into being.
-local function append(P, c, day, args, k)
+-- Append a new delivery (ten arguments from `k` on) to its box, within `settle`. Returns how many more deliveries need
+-- the event now: 1, 0 when it did not come into being or took the place of another of the same event.
+local function append(P, c, event, day, args, k)
   local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
   local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
-  if redis.call('EXISTS', P .. 'd:' .. delivery) == 1 then return false end
+  if redis.call('EXISTS', P .. 'd:' .. delivery) == 1 then return 0 end
   if dead == '' and once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6]) then
     c.once[#c.once + 1] = delivery
-    return false
+    return 0
   end
   redis.call('SET', P .. 'd:' .. delivery, record)
   if dead ~= '' then
     redis.call('ZADD', P .. 'dead', c.now, delivery)
     redis.call('HSET', P .. 'deadinfo', delivery, dead)
-    return true
+    return 1
   end
+  local more = 1
   c.touched[room] = true
   local b = box_key(P, room, box)
   if coalesce ~= '' then
@@ -440,9 +447,10 @@ local function append(P, c, day, args, k)
         if place == 1 and attempt > 0 then
           redis.call('LSET', b, 0, s .. ' 0 0 ' .. deaths .. (token ~= '' and ' ' .. token or ''))
         end
-        local event = string.match(older, '^([^.]+)')
-        if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}') then
-          c.ended[#c.ended + 1] = event
+        local its = string.match(older, '^([^.]+)')
+        if its == event and redis.call('EXISTS', P .. 'd:' .. older) == 1 then more = 0 end
+        if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}', event) then
+          c.ended[#c.ended + 1] = its
         end
         count(c.counts, 'coalesced|' .. room)
       end
@@ -470,7 +478,7 @@ local function append(P, c, day, args, k)
       one_more(c.fresh, room)
     end
   end
-  return true
+  return more
 end
 
 -- settle: what became of items, and what follows from them, in one step each.
@@ -530,7 +538,7 @@ local function settle(keys, args)
       if alive then
         local made = 0
         for k = new, i - 1, 10 do
-          if append(P, c, day, args, k) then made = made + 1 end
+          made = made + append(P, c, event, day, args, k)
         end
         note(P, day, event, line)
         count(counts, field)

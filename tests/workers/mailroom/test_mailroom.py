@@ -513,6 +513,17 @@ async def test_coalesce_the_head(mailroom: Mailroom, store: Store, drain: str, d
     assert (lease.attempt, lease.doubt) == ((3, 1) if doubt else (0, 0))
 
 
+async def test_coalesce_with_itself(mailroom: Mailroom, drain: str) -> None:
+    """An event whose deliveries coalesce with each other keeps its payload for the one that is left."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {f"a.{n}": ("crm", "box") for n in range(3)}, coalesce_key="k")
+    assert await mailroom.record("a") is not None
+    (lease,) = await take(mailroom, drain, "crm")
+    assert items([lease]) == ["a.2"]
+    await mailroom.settle(drain, "s", [settlement(lease, "a.2")])
+    assert await mailroom.record("a") is None
+
+
 async def test_coalesced_retains(mailroom: Mailroom, store: Store, drain: str) -> None:
     """A payload whose source retains it outlives its coalesced delivery too."""
     await mailroom.put([event("a", retain=5000)])
