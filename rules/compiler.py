@@ -4,6 +4,7 @@ Comes in: the text of each file and the catalogue of what exists. Goes out: a Bo
 with its place; no Book where one of them is an error. Never opens a file, and never stops at the first problem.
 """
 
+import gc
 import hashlib
 import re
 from collections.abc import Mapping
@@ -115,6 +116,17 @@ def version_of(files: Mapping[str, str]) -> str:
 
 def compile_book(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     """Return the book that the files make, or what is wrong with them."""
+    collecting = gc.isenabled()
+    # A compile makes hundreds of thousands of objects and throws none away: collecting between them doubles its time.
+    gc.disable()
+    try:
+        return _compiled(files, catalogue)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     draft = Draft(catalogue)
     tops: list[dict[str, Place]] = []
     for name in sorted(files):

@@ -12,6 +12,11 @@ from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
 
+#: Characters of a text or a mend that are shown: a line that nobody can read to its end helps nobody.
+LONGEST = 600
+#: Beyond this a word is no slip of the finger, and comparing it would take long.
+LONGEST_WORD = 100
+
 
 @dataclass(frozen=True, order=True)
 class Problem:
@@ -32,17 +37,24 @@ class Problem:
     def __str__(self) -> str:
         """Return it on one line, as compilers do, so that editors can jump to it."""
         mark = "" if self.severity == "error" else "warning: "
-        return f"{self.file}:{self.line}:{self.column} {mark}{self.text}" + (f"; {self.mend}" if self.mend else "")
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{self.file}:{self.line}:{self.column} {mark}{on_one_line(self.text)}{on_one_line(mend)}"
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
 
 
+def on_one_line(text: str) -> str:
+    """Return text that a terminal shows on one line: what a file says may hold line ends and control characters."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+
+
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """Return the mend for a word that is not known: the nearest one, else what there is."""
     words = sorted(known)
-    near = get_close_matches(word, words, n=1, cutoff=0.6)
+    near = get_close_matches(word[:LONGEST_WORD], words, n=1, cutoff=0.6)
     if not near:
         lower = {each.lower(): each for each in words}
         near = [lower[word.lower()]] if word.lower() in lower else []

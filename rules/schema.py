@@ -1,0 +1,392 @@
+"""A JSON Schema of a book, so that editors complete event types, fields, actions and their arguments.
+
+Comes in: the catalogue, and a book for the names of its sources and destinations. Goes out: a JSON Schema (draft 7,
+which the YAML language server knows best). It helps to write; what decides is the check.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from rules.book import Alerts, Book
+from rules.cases import EVENT_KEYS
+from rules.catalogue import ActionKind, Catalogue
+from rules.options import DURATION, RATE
+from rules.rule import API
+from rules.scope import FIELD_WORDS, FieldType, fields_of
+from rules.verify import Verify
+
+Schema = dict[str, Any]
+
+#: How deep fields are completed: `data.booker.id`.
+DEPTH = 3
+
+TEMPLATE: Schema = {"type": "string", "pattern": r"\{[\{%]", "description": "A template: {{ data.email }}"}
+SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
+NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+
+_OPERATORS: Mapping[str, Any] = {
+    "prefix": {"description": "Text that begins with this."},
+    "suffix": {"description": "Text that ends with this."},
+    "wildcard": {"description": "Text like this; * stands for anything. Needs quotes."},
+    "ignore_case": {"description": "This text, whatever the case."},
+    "gt": {"description": "Greater than."},
+    "gte": {"description": "Greater than or equal to."},
+    "lt": {"description": "Less than."},
+    "lte": {"description": "Less than or equal to."},
+    "between": {"type": "array", "minItems": 2, "maxItems": 2, "description": "From the first to the second."},
+    "exists": {"type": "boolean", "description": "true: the field is there; false: it is not."},
+    "not": {"$ref": "#/definitions/condition", "description": "The field is there, and this is false."},
+    "cidr": {"description": "An address in this network."},
+    "days": {"description": "Days of the week: mon-fri. Needs zone."},
+    "zone": {"type": "string", "examples": ["Europe/Berlin"], "description": "The zone for days and between."},
+}
+
+
+def schema(catalogue: Catalogue, book: Book | None = None) -> Schema:
+    """Return the schema; with a book the names of its sources and destinations are completed too."""
+    definitions: Schema = {}
+    _patterns(definitions, catalogue, book)
+    _actions(definitions, catalogue, book)
+    _rules(definitions)
+    _tests(definitions, catalogue, book)
+    sections = {
+        "sources": _named(_kinds(definitions, "source", catalogue.sources, _source_keys(definitions, book))),
+        "destinations": _named(_kinds(definitions, "destination", catalogue.destinations, _destination_keys())),
+        "alerts": _model(definitions, "alerts", Alerts),
+        "vars": {"type": "object", "propertyNames": NAME, "description": "Constants for values: {{ vars.name }}"},
+        "defaults": {"type": "object", "properties": _options(), "additionalProperties": False},
+        "rules": {"type": "array", "items": {"$ref": "#/definitions/rule"}},
+        "tests": {"type": "array", "items": {"$ref": "#/definitions/test"}},
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A book of Relais",
+        "type": "object",
+        "properties": sections,
+        "additionalProperties": False,
+        "definitions": {name: definitions[name] for name in sorted(definitions)},
+    }
+
+
+# Sources and destinations. -------------------------------------------------------------------------------------------
+
+
+def _named(entry: Schema) -> Schema:
+    return {"type": "object", "propertyNames": NAME, "additionalProperties": entry}
+
+
+def _source_keys(definitions: Schema, book: Book | None) -> Schema:
+    return {
+        "verify": _model(definitions, "verify", Verify),
+        "api": _word(book.destinations if book else (), "The destination that look-ups named `api.` go to."),
+        "on_invalid": {"enum": ["keep", "refuse"], "description": "keep: 2xx, quarantined, alarm; refuse: 422."},
+        "retain": _duration("How long a payload outlives its settling."),
+        "fields": {
+            "type": "object",
+            "additionalProperties": {"enum": sorted(FIELD_WORDS)},
+            "description": "Extra fields of data that this platform sends.",
+        },
+    }
+
+
+def _destination_keys() -> Schema:
+    return {
+        "limit": {"type": "string", "pattern": RATE, "examples": ["5/s"]},
+        "quota": {"type": "string", "pattern": RATE, "examples": ["5000/day"]},
+        "concurrency": {"type": "integer", "minimum": 1, "maximum": 10_000},
+        "timeout": {"type": "number", "minimum": 0.1, "maximum": 30, "description": "Seconds."},
+        "pool": {"type": "string"},
+        "allow_private": {"type": "boolean"},
+    }
+
+
+def _kinds(definitions: Schema, what: str, kinds: Mapping[str, Any], common: Schema) -> Schema:
+    """Return an entry whose further keys depend on its kind."""
+    about = [f"{kind.name}: {kind.about}" for _, kind in sorted(kinds.items())]
+    choices = []
+    for name, kind in sorted(kinds.items()):
+        _model(definitions, f"{what}.{name}", kind.options)
+        own = definitions.pop(f"{what}.{name}")
+        choices.append(
+            {
+                "if": {"properties": {"kind": {"const": name}}, "required": ["kind"]},
+                "then": {
+                    "properties": {"kind": True, **common, **own.get("properties", {})},
+                    "required": list(own.get("required", [])),
+                    "additionalProperties": bool(own.get("additionalProperties", False)),
+                },
+            }
+        )
+    required = ["kind", "verify"] if what == "source" else ["kind"]
+    kind_of = {"enum": sorted(kinds), "description": "\n".join(about)}
+    return {"type": "object", "properties": {"kind": kind_of, **common}, "required": required, "allOf": choices}
+
+
+class _Draft7(GenerateJsonSchema):
+    schema_dialect = "http://json-schema.org/draft-07/schema#"
+
+
+def _model(definitions: Schema, name: str, model: type[BaseModel]) -> Schema:
+    """Put a record's schema into the definitions; return the reference to it."""
+    made = model.model_json_schema(
+        mode="validation", schema_generator=_Draft7, ref_template=f"#/definitions/{name}.{{model}}"
+    )
+    for inner, schema_ in made.pop("$defs", {}).items():
+        definitions[f"{name}.{inner}"] = _tidied(schema_)
+    definitions[name] = _tidied(made)
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def _tidied(node: Any) -> Any:
+    """Leave out what only repeats names, and let a list be written as a single value where it may."""
+    if isinstance(node, dict):
+        kept = {key: _tidied(inner) for key, inner in node.items() if not (key == "title" and isinstance(inner, str))}
+        if kept.get("type") == "array" and kept.get("items", {}).get("type") == "string":
+            return {"anyOf": [kept, kept["items"]]}
+        # `$ref` hides what stands beside it in draft 7.
+        if "$ref" in kept and len(kept) > 1:
+            reference = {"$ref": kept.pop("$ref")}
+            return {"allOf": [reference], **kept}
+        return kept
+    return [_tidied(inner) for inner in node] if isinstance(node, list) else node
+
+
+# Patterns. -----------------------------------------------------------------------------------------------------------
+
+
+def _patterns(definitions: Schema, catalogue: Catalogue, book: Book | None) -> None:
+    definitions["operators"] = {
+        "type": "object",
+        "properties": copy.deepcopy(dict(_OPERATORS)),
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    alternatives = [SCALAR, {"$ref": "#/definitions/operators"}]
+    definitions["condition"] = {"anyOf": [*alternatives, {"type": "array", "items": {"anyOf": alternatives}}]}
+    types = sorted(frozenset(catalogue.types).union(*(kind.types for kind in catalogue.sources.values())))
+    condition = {"$ref": "#/definitions/condition"}
+    paths = sorted({path for model in catalogue.types.values() for path in _paths(model)})
+    definitions["pattern"] = {
+        "type": "object",
+        "properties": {
+            "source": _condition_of(book.sources if book else ()),
+            "type": _condition_of(types),
+            **dict.fromkeys(("id", "subject", "time", "received_at", "order_key"), condition),
+            **dict.fromkeys(paths, condition),
+            "any_of": {"type": "array", "items": {"$ref": "#/definitions/pattern"}, "minItems": 1},
+        },
+        "additionalProperties": condition,
+    }
+
+
+def _condition_of(words: Iterable[str]) -> Schema:
+    """Return a condition that completes some words; others are judged by the check."""
+    known = sorted(words)
+    if not known:
+        return {"$ref": "#/definitions/condition"}
+    word = {"anyOf": [{"enum": known}, {"type": "string"}]}
+    inner = {"anyOf": [word, {"$ref": "#/definitions/operators"}]}
+    return {"anyOf": [word, {"type": "array", "items": inner}, {"$ref": "#/definitions/operators"}]}
+
+
+def _paths(model: type[BaseModel]) -> Iterable[str]:
+    for name, kind in fields_of(model).items():
+        yield from _paths_of(f"data.{name}", kind, DEPTH - 1)
+
+
+def _paths_of(path: str, kind: FieldType, depth: int) -> Iterable[str]:
+    if kind.element is not None and "list" in kind.kinds:
+        path, kind = f"{path}[]", kind.element
+    if not kind.models or depth == 0:
+        yield path
+    for model in kind.models if depth else ():
+        for name, inner in fields_of(model).items():
+            yield from _paths_of(f"{path}.{name}", inner, depth - 1)
+
+
+# Actions. ------------------------------------------------------------------------------------------------------------
+
+
+def _actions(definitions: Schema, catalogue: Catalogue, book: Book | None) -> None:
+    by_name: dict[bool, dict[str, dict[str, list[Schema]]]] = {False: {}, True: {}}
+    for kind in catalogue.destinations.values():
+        for action in kind.actions.values():
+            reference = _arguments(definitions, f"{kind.name}.{action.name}", action)
+            by_name[action.look_up].setdefault(action.name, {}).setdefault(kind.name, []).append(reference)
+    extra = {
+        "only_if": {"$ref": "#/definitions/pattern"},
+        "next": {"type": "array", "items": {"$ref": "#/definitions/action"}},
+    }
+    for look_up, name in ((False, "action"), (True, "look_up")):
+        properties: Schema = {}
+        for destination in book.destinations.values() if book else ():
+            for action in catalogue.destinations[destination.kind].actions.values():
+                if action.look_up is look_up:
+                    place = f"{destination.name}.{action.name}"
+                    properties[place] = {"$ref": f"#/definitions/arguments.{destination.kind}.{action.name}"}
+        patterns = {
+            rf"^[A-Za-z_][A-Za-z0-9_]*\.{action}$": {"anyOf": [each for found in kinds.values() for each in found]}
+            for action, kinds in sorted(by_name[look_up].items())
+        }
+        definitions[name] = {
+            "type": "object",
+            "properties": {**({} if look_up else extra), **properties},
+            "patternProperties": patterns,
+            "additionalProperties": False,
+            "minProperties": 1,
+        }
+        if not look_up:
+            examples = [f"{API}.{action}" for action in sorted(by_name[False])]
+            definitions[name]["description"] = f"destination.action, such as {', '.join(examples[:3])}"
+
+
+def _arguments(definitions: Schema, place: str, action: ActionKind) -> Schema:
+    name = f"arguments.{place}"
+    _model(definitions, name, action.arguments)
+    for each in [key for key in definitions if key == name or key.startswith(f"{name}.")]:
+        definitions[each] = _templated(definitions[each])
+    own = definitions[name]
+    if action.consent:
+        own.setdefault("properties", {})["consent"] = {
+            "type": "object",
+            "properties": {word: {"$ref": "#/definitions/consent"} for word in sorted(action.consent)},
+            "additionalProperties": False,
+            "description": "Where each consent comes from.",
+        }
+        own["required"] = sorted({*own.get("required", []), "consent"})
+    about = [action.about, f"Writes: {action.writes_about}.", f"Once by: {action.once_by_about}."]
+    own["description"] = "\n".join(about)
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def _templated(node: Schema) -> Schema:
+    """Let every value inside a record be a template too."""
+    changed = dict(node)
+    if "properties" in changed:
+        changed["properties"] = {name: _or_template(inner) for name, inner in changed["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(changed.get(key), dict):
+            changed[key] = _or_template(changed[key])
+    for key in ("anyOf", "allOf", "oneOf"):
+        if key in changed:
+            changed[key] = [_templated(inner) for inner in changed[key]]
+    return changed
+
+
+def _or_template(node: Schema) -> Schema:
+    kept = {key: node[key] for key in ("description",) if key in node}
+    return {**kept, "anyOf": [_templated(node), TEMPLATE]}
+
+
+# Rules and tests. ----------------------------------------------------------------------------------------------------
+
+
+def _rules(definitions: Schema) -> None:
+    definitions["consent"] = {
+        "anyOf": [
+            {"type": "string", "description": "A path that must be true."},
+            {"const": False, "description": "Not given."},
+            {
+                "type": "object",
+                "properties": {"given": {"type": "string", "description": "Why it is given, in words."}},
+                "required": ["given"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+    definitions["rule"] = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "when": {"$ref": "#/definitions/pattern", "description": "All of it must be true."},
+            "unless": {"$ref": "#/definitions/pattern", "description": "Holds back where all of it is true."},
+            "look_up": {
+                "type": "object",
+                "propertyNames": NAME,
+                "additionalProperties": {"$ref": "#/definitions/look_up"},
+            },
+            "then": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/action"}},
+            **_options(),
+        },
+        "required": ["name", "when", "then"],
+        "additionalProperties": False,
+    }
+
+
+def _options() -> Schema:
+    return {
+        "enabled": {"type": "boolean"},
+        "stop": {"type": "boolean", "description": "Ends this file for the event."},
+        "only_once": {
+            "type": "object",
+            "properties": {"per": {"type": "string"}, "within": _duration("Of these only the first is sent.")},
+            "required": ["per", "within"],
+            "additionalProperties": False,
+        },
+        "coalesce": _duration("Of several waiting deliveries that write one object only the newest is sent."),
+        "delay": _duration("How long to wait; later ones for the same object wait too."),
+        "in_order": {"type": "boolean", "description": "A dead action drops the later ones of the event there."},
+        "on_echo": {"enum": ["record", "route"], "description": "route: also what comes back because we wrote it."},
+    }
+
+
+def _tests(definitions: Schema, catalogue: Catalogue, book: Book | None) -> None:
+    types = sorted(frozenset(catalogue.types).union(*(kind.types for kind in catalogue.sources.values())))
+    event: Schema = {
+        "type": "object",
+        "properties": dict.fromkeys(EVENT_KEYS, True) | {"type": {"anyOf": [{"enum": types}, {"type": "string"}]}},
+        "required": ["type"],
+        "additionalProperties": False,
+    }
+    expected: Schema = {
+        "type": "object",
+        "properties": {
+            "result": {"type": "object"},
+            "next": {"type": "array", "items": {"$ref": "#/definitions/expected"}},
+        },
+        "patternProperties": {r"\.": {"type": ["object", "null"]}},
+        "additionalProperties": False,
+    }
+    several = {"type": "array", "items": {"$ref": "#/definitions/expected"}}
+    definitions["expected"] = expected
+    definitions["test"] = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "given": {
+                "type": "object",
+                "properties": {
+                    "source": _word(book.sources if book else (), "Who sends it."),
+                    "body": {"description": "The vendor's body."},
+                    "fixture": {"type": "string", "description": "A file inside the book."},
+                    "event": {"anyOf": [{"type": "string", "description": "The event's name in the address."}, event]},
+                    "received_at": {"type": "string"},
+                    "look_up": {"type": "object", "description": "The answers to look-ups, by name."},
+                },
+                "required": ["source"],
+                "additionalProperties": False,
+            },
+            "expect": {
+                "anyOf": [
+                    {"const": "nothing"},
+                    several,
+                    {"type": "object", "properties": {"contains": several}, "additionalProperties": False},
+                ]
+            },
+        },
+        "required": ["name", "given", "expect"],
+        "additionalProperties": False,
+    }
+
+
+def _word(words: Iterable[str], description: str) -> Schema:
+    known = sorted(words)
+    return {"description": description, "anyOf": [{"enum": known}, {"type": "string"}]} if known else {"type": "string"}
+
+
+def _duration(description: str) -> Schema:
+    return {"description": description, "anyOf": [{"type": "string", "pattern": DURATION}, {"const": 0}]}
