@@ -41,8 +41,10 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
         book.version,
         ",".join(book.names) or "none",
     )
-    mailroom = Mailroom(client(settings.redis_url))
-    server(settings, book, mailroom).run(sockets=[listening])
+    # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: None)
+    server(settings, book, Mailroom(client(settings.redis_url))).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,9 +64,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 def server(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> uvicorn.Server:
     """Return the server of an application, not started."""
-    # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: None)
     return uvicorn.Server(
         uvicorn.Config(
             build_app(settings, book, mailroom),

@@ -1,0 +1,140 @@
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from receiver import serve
+from tests.conftest import Valkey, wait_until
+from tests.receiver import book
+from tests.receiver.port import AT, kept_in
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from receiver import serve
+from receiver.settings import ReceiverSettings
+from tests.receiver.book import CATALOGUE
+serve.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
+"""
+
+
+class Process:
+    """A receiver process of its own."""
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        environ = {**os.environ, **book.ENVIRON, "REDIS_URL": redis_url}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(book.write(folder))], env=environ, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        self.said: list[str] = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 20)
+        line = next(line for line in self.said if "listening on" in line)
+        self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+
+    def end(self) -> int:
+        """Wait for its end and return its exit status."""
+        status = self.process.wait(20)
+        self.reader.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+
+@pytest.fixture
+def process(tmp_path: Path, valkey: Valkey) -> Iterator[Process]:
+    """A running receiver process."""
+    running = Process(tmp_path, valkey.url)
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+        running.end()
+
+
+class Sender(threading.Thread):
+    """Posts over one kept-alive connection, again and again, until the receiver is gone."""
+
+    def __init__(self, number: int, who: int) -> None:
+        super().__init__(daemon=True)
+        self.number = number
+        self.who = who
+        self.acknowledged: list[str] = []
+        self.other: list[int] = []
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.number, timeout=10)
+        for n in range(100_000):
+            try:
+                body = json.dumps({"id": self.who, "n": n})
+                connection.request("POST", "/in/at/contact_changed", body, AT)
+                answer = connection.getresponse()
+                told = answer.read()
+            except (OSError, http.client.HTTPException):
+                return
+            if answer.status == 202:
+                self.acknowledged.append(json.loads(told)["events"][0]["id"])
+            else:
+                self.other.append(answer.status)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_under_load(process: Process, valkey: Valkey, how: signal.Signals) -> None:
+    """Stopped or killed under load, everything that was acknowledged is kept; a stop ends with status 0."""
+    senders = [Sender(process.number, who) for who in range(1, 9)]
+    for sender in senders:
+        sender.start()
+    wait_until(lambda: all(len(sender.acknowledged) > 10 for sender in senders), "everybody is sending", 20)
+    process.process.send_signal(how)
+    status = process.end()
+    for sender in senders:
+        sender.join(10)
+    assert status == (0 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert not [each for sender in senders for each in sender.other]
+    acknowledged = [event_id for sender in senders for event_id in sender.acknowledged]
+    assert kept_in(valkey.url, acknowledged) == len(acknowledged)
+
+
+def test_stop_finishes_what_was_accepted(process: Process, valkey: Valkey) -> None:
+    """A request under way when the stop comes is answered and kept, even if its body ends after it."""
+    connection = http.client.HTTPConnection("127.0.0.1", process.number, timeout=10)
+    body = b'{"id": 12, "email": "eva@example.org"}'
+    connection.putrequest("POST", "/in/at/unsubscribed")
+    for name, value in {**AT, "Content-Length": str(len(body))}.items():
+        connection.putheader(name, value)
+    connection.endheaders(body[:5])
+    probe = http.client.HTTPConnection("127.0.0.1", process.number, timeout=10)
+    probe.request("GET", "/healthz")  # answered: so the receiver has seen the beginning, too
+    assert probe.getresponse().status == 200
+    probe.close()
+    process.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: any("Waiting for" in line for line in process.said), "the receiver is stopping", 10)
+    connection.send(body[5:])
+    answer = connection.getresponse()
+    assert answer.status == 202
+    assert kept_in(valkey.url, [each["id"] for each in json.loads(answer.read())["events"]]) == 1
+    connection.close()
+    assert process.end() == 0
+
+
+def test_port_taken() -> None:
+    """A port that somebody else has is said, with the mend."""
+    with serve.listen("127.0.0.1", 0) as taken:
+        taken.listen()
+        number = taken.getsockname()[1]
+        with pytest.raises(serve.CannotListen, match="RELAIS_PORT") as caught:
+            serve.listen("127.0.0.1", number)
+        assert str(number) in str(caught.value)

@@ -1,0 +1,34 @@
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from rules import nouns
+from rules.nouns.noun import Noun
+
+FOLDER = Path(nouns.__file__).parent
+
+
+@pytest.mark.parametrize("type", nouns.TYPES)
+def test_every_type(type: str) -> None:
+    """Each type is a dotted name in lower case, and its model keeps unknown fields and hides values in errors."""
+    assert type == type.lower()
+    assert type.count(".") == 1
+    model = nouns.TYPES[type]
+    assert issubclass(model, Noun)
+    assert model.model_config["extra"] == "allow"
+    assert model.model_config["hide_input_in_errors"]
+    assert model.__doc__
+
+
+def test_imports() -> None:
+    """The nouns import pydantic, the standard library and each other."""
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                root = name.partition(".")[0]
+                known = root in sys.stdlib_module_names or root in ("pydantic", "pydantic_core")
+                assert known or name.startswith("rules.nouns"), (path.name, name)
