@@ -48,6 +48,7 @@ class Stage:
     """Where the demo plays."""
 
     settings: UpSettings
+    wanted_port: int
     sandbox_port: int
     #: Invented secrets of the book's sources, and the sandbox's keys.
     environ: Mapping[str, str]
@@ -87,6 +88,8 @@ async def _play(where: Stage, outcome: list[bool], *, stay: bool, verbose: bool)
         with out.status("Sending webhooks as SeminarDesk, ActiveTrail, cmxOrganize and a shop would …"):
             report = await send(where)
         held = await arrived.fetch(where.sandbox)
+        if where.settings.port != where.wanted_port:
+            out.print(f"Port {where.wanted_port} is taken, so the receiver has {where.settings.port}.", highlight=False)
         out.print(arrived.tables(held, STAND_INS))
         out.print(arrived.summary(report))
         wrong = arrived.compare(expected(), held, report, STAND_INS)
@@ -150,7 +153,7 @@ def stage(wanted_port: int) -> Iterator[Stage]:
             data=folder / "data",
             REDIS_URL="",
         )
-        yield Stage(settings, number, invented(copy))
+        yield Stage(settings, wanted_port, number, invented(copy))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -31,8 +31,9 @@ def demand(host: str, port: int, option: str) -> None:
 
 
 def choose(host: str, wanted: int) -> int:
-    """Return the wanted port, or a free one where it is taken."""
-    return free(host) if refused(host, wanted) else wanted
+    """Return the wanted port, or the nearest one above it that is free."""
+    nearby = range(wanted, min(wanted + 100, 65_536), 10)
+    return next((number for number in nearby if refused(host, number) is None), None) or free(host)
 
 
 def free(host: str) -> int:

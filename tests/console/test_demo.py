@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from console import arrived, book, catalogue, demo, init, replay
+from console.mistake import Mistake
+from console.replay import Report, Sent
+from rules import loader
+from tests.console.conftest import Start
+
+SANDBOX = "http://127.0.0.1:8030"
+
+
+def test_everything_arrives(start: Start, short_folder: Path) -> None:
+    """`relais demo --exit` ends with status 0 when all that was expected arrived, and leaves nothing behind."""
+    process = start("demo", "--exit", "--port", "28080")
+    assert process.process.wait(100) == 0, process.said
+    process.stop()
+    assert "Everything that was expected has arrived, once." in process.said
+    assert "eva@example.org" in process.said
+    assert [path.name for path in short_folder.iterdir() if path.name not in ("book", "s")] == []
+
+
+def test_stand_ins(tmp_path: Path) -> None:
+    """Every destination of the starter book leads to the sandbox in the demo, and the book stays right."""
+    copy = tmp_path / "book"
+    init.copy(copy)
+    for file in copy.glob("*.yaml"):
+        file.write_text(demo.redirected(file.read_text(), SANDBOX))
+    found = book.load(copy)
+    assert found.destinations.keys() == demo.STAND_INS.keys()
+    for name, destination in found.destinations.items():
+        assert destination.options.model_dump()["base"] == SANDBOX + demo.STAND_INS[name][1]
+        assert destination.allow_private
+    # What is not an address is as the starter book has it.
+    assert found.rules == () or len(found.rules) == len(loader.load(init.starter(), catalogue.build()).rules)
+
+
+def test_redirected() -> None:
+    """Addresses of every form are replaced, comments and all else stay."""
+    text = (
+        "destinations:\n"
+        "  # ours\n"
+        "  crm:\n"
+        "    base: >-\n"
+        "      https://crm.example.org\n"
+        "    kind: rest # a CRM\n"
+        "    allow_private: false\n"
+        "    auth:\n"
+        "      bearer: ${CRM_TOKEN}\n"
+        "  maileon_main:\n"
+        "    kind: maileon\n"
+    )
+    assert demo.redirected(text, SANDBOX).splitlines() == [
+        "destinations:",
+        "  # ours",
+        "  crm:",
+        "    kind: rest # a CRM",
+        f"    base: {SANDBOX}/crm",
+        "    allow_private: true",
+        "    auth:",
+        "      bearer: ${CRM_TOKEN}",
+        "  maileon_main:",
+        "    kind: maileon",
+        f"    base: {SANDBOX}/maileon/1.0",
+        "    allow_private: true",
+    ]
+    assert demo.redirected("rules: []\n", SANDBOX) == "rules: []\n"
+    with pytest.raises(Mistake, match="no stand-in for the destination 'other'"):
+        demo.redirected("destinations:\n  other:\n    kind: rest\n", SANDBOX)
+
+
+def test_all_secrets_are_invented(tmp_path: Path) -> None:
+    """Every reference of the starter book has a value in the demo, and the sandbox's keys are the sandbox's."""
+    copy = tmp_path / "book"
+    init.copy(copy)
+    values = demo.invented(copy)
+    found = loader.load(init.starter(), catalogue.build())
+    assert {
+        name for source in found.sources.values() for secret in source.verify.secrets for name in secret.names
+    } <= set(values)
+    assert values["CRM_TOKEN"] == "sandbox-crm-token"
+    assert values["CMX_PASSWORD"] == "demo-cmx-password"
+
+
+def test_all_kinds_of_sources() -> None:
+    """The demo has webhooks of every kind of source, and sends all that it has."""
+    folders = {path.name for path in demo.fixtures().iterdir() if path.is_dir()}
+    assert folders == set(demo.STORY) == set(catalogue.build().sources)
+
+
+def test_differences() -> None:
+    """What is missing, what is too much, what was refused and how events ended: each is told."""
+    empty: dict[str, list[object]] = {"contacts": [], "mailbox": [], "unsubscriptions": []}
+    contact = {"id": "c1", "email": "eva@example.org", "first_name": "Eva"}
+    held = {
+        "maileon": empty,
+        "crm": {"contacts": [contact], "notes": [{"contact_id": "c1", "text": "Draft invoice i7."}]},
+        "invoicing": {
+            "customers": [],
+            "invoices": [{"id": "i7", "reference": "SD-1", "customer_id": "k1", "lines": [], "status": "draft"}],
+        },
+        "seminardesk": {"external_references": [], "requests": []},
+    }
+    wanted = {
+        "events": {"delivered": 2, "duplicate": 0},
+        "arrived": {
+            "crm": [["eva@example.org", "note", "Draft invoice #SD-1."], ["kim@example.org", "contact", ""]],
+            "invoicing": [["", "draft invoice SD-1", "0 lines, 0.00"]],
+        },
+    }
+    report = Report(
+        [
+            Sent("a", "cmx", 202, events=["1"], fates=[{"id": "1", "state": "delivered", "settled": True}]),
+            Sent("b", "cmx", 401, code="wrong_credentials"),
+        ],
+        1.0,
+    )
+    assert arrived.compare(wanted, held, report, demo.STAND_INS) == [
+        "1 webhooks were refused: wrong_credentials",
+        "events ended as {'delivered': 1, 'duplicate': 0}, expected {'delivered': 2, 'duplicate': 0}",
+        "crm lacks kim@example.org | contact | ",
+        "crm has, too much: eva@example.org | contact | first_name Eva",
+    ]
+
+
+def test_one_word_per_file() -> None:
+    """Packaged bodies are valid: JSON parses, and each folder is a kind of source that the starter book has."""
+    found = loader.load(init.starter(), catalogue.build())
+    for file in replay.bodies([demo.fixtures()]):
+        assert replay.source_of(file, found, None).kind == file.parent.name
+        if file.suffix == ".json":
+            json.loads(file.read_bytes())
+
+
+def test_expected_is_about_the_stand_ins() -> None:
+    """What is expected names every destination of the demo and no other."""
+    assert demo.expected()["arrived"].keys() == demo.STAND_INS.keys()
+    assert yaml.safe_dump(demo.expected())

@@ -1,0 +1,142 @@
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from console import port
+from console.client import Client, ClientSettings
+from tests.conftest import Valkey, wait_until
+from tests.console.conftest import SECRETS, Relais, Start
+
+READY_WITHIN = 60.0
+
+
+def processes(folder: Path) -> list[int]:
+    """All processes that work in a folder or below it, zombies left out."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            here = os.readlink(process / "cwd").startswith(str(folder))
+            if here and (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+Up = Callable[..., tuple[Relais, str]]
+
+
+@pytest.fixture
+def up(start: Start) -> Up:
+    """Start `relais up` on free ports; returns it and the console's address once all is ready."""
+
+    def begin(**environ: str) -> tuple[Relais, str]:
+        ports = port.free("127.0.0.1"), port.free("127.0.0.1")
+        process = start("up", "--port", str(ports[0]), "--console-port", str(ports[1]), **(SECRETS | environ))
+        process.wait_for("Relais is up.", READY_WITHIN)
+        return process, f"http://127.0.0.1:{ports[1]}"
+
+    return begin
+
+
+def all_ready(url: str) -> bool:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{url}/readyz") as answer:  # noqa: S310 - our own address
+            return bool(json.loads(answer.read())["ready"])
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        return False
+
+
+def test_starts_and_stops(up: Up, short_folder: Path) -> None:
+    """`relais up` becomes ready all the way, stops on Ctrl-C in order, and leaves no process and no socket."""
+    process, console = up()
+    wait_until(lambda: all_ready(console), "everything is ready", 30)
+    assert len(processes(short_folder)) >= 6
+    assert process.stop(signal.SIGINT) == 0
+    assert process.said.endswith("Relais has stopped.")
+    # Valkey goes last: nothing that others still wanted to write is lost.
+    ended = [line.split(" │ ")[0].strip() for line in process.lines if "worker.ended" in line or "bye bye" in line]
+    assert ended[-1] == "valkey"
+    assert "workers" in ended
+    assert processes(short_folder) == []
+    assert not (short_folder / ".relais" / "valkey.sock").exists()
+
+
+def test_starts_again_what_dies(up: Up, short_folder: Path) -> None:
+    """A process that is killed is started again; what had been acknowledged is still there."""
+    process, console = up()
+    client = Client(ClientSettings(console_url=console))
+    server = next(
+        pid for pid in processes(short_folder) if b"valkey-server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    os.kill(server, signal.SIGKILL)
+    process.wait_for("ended with signal SIGKILL; starts again")
+    wait_until(lambda: all_ready(console), "everything is ready again", 30)
+    assert client.get("/healthz") == {"alive": True}
+
+
+def test_killed(up: Up, short_folder: Path) -> None:
+    """When `relais up` itself is killed, nothing of it stays behind, and the next one takes the folder over."""
+    process, _ = up()
+    process.stop(signal.SIGKILL)
+    wait_until(lambda: processes(short_folder) == [], "nothing of it runs", 30)
+    again, console = up()
+    wait_until(lambda: all_ready(console), "everything is ready again", 30)
+    assert again.stop() == 0
+
+
+def test_uses_another_store(up: Up, valkey: Valkey, short_folder: Path) -> None:
+    """With REDIS_URL set no Valkey is started, and nothing is kept in the folder."""
+    process, console = up(REDIS_URL=valkey.url)
+    wait_until(lambda: all_ready(console), "everything is ready", 30)
+    assert process.stop() == 0
+    assert not (short_folder / ".relais").exists()
+
+
+def test_port_taken(start: Start) -> None:
+    """A taken port ends it with status 3, saying who has it and how to mend it, before anything is started."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = server.getsockname()[1]
+        process = start("up", "--port", str(number), **SECRETS)
+        assert process.process.wait(30) == 3
+        process.stop()
+    assert f"port {number} on 127.0.0.1 is taken by" in process.said
+    assert f"(pid {os.getpid()})" in process.said
+    assert "mend: stop that, or take another port: --port" in process.said
+    assert "Traceback" not in process.said
+
+
+def test_bad_book(start: Start, book: Path) -> None:
+    """A book with errors is refused with every error and its place."""
+    (book / "more.yaml").write_text("rules:\n  - name: wrong\n    wen:\n      source: cmx\n")
+    process = start("up", "--port", str(port.free("127.0.0.1")), **SECRETS)
+    assert process.process.wait(30) == 3
+    process.stop()
+    assert f"{book}/more.yaml:3" in process.said
+    assert "Traceback" not in process.said
+
+
+def test_fresh_secrets(start: Start, short_folder: Path) -> None:
+    """The first start writes a `.env` with the senders' secrets, for its owner only; it never overwrites one."""
+    ports = [str(port.free("127.0.0.1")) for _ in range(2)]
+    process = start("up", "--port", ports[0], "--console-port", ports[1], SHOP_SECRET="mine", CRM_TOKEN="t")
+    process.wait_for("Relais is up.", READY_WITHIN)
+    process.stop()
+    file = short_folder / ".env"
+    names = [line.partition("=")[0] for line in file.read_text().splitlines() if not line.startswith("#")]
+    assert names == ["CMX_PASSWORD"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("# mine\n")
+    again = start("up", "--port", ports[0], "--console-port", ports[1], SHOP_SECRET="mine", CRM_TOKEN="t")
+    again.wait_for("CMX_PASSWORD is not set, so the source that needs it answers 503")
+    again.stop()
+    assert file.read_text() == "# mine\n"
