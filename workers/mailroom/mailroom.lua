@@ -23,7 +23,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   beats                hash    drain -> pool and counter                              beat                  until it leaves or is buried
   bell:<pool>          list    a ring for each drain that should look                 put, settle, …        while not empty
   once:<hash>          string  `only_once` marks                                      settle                as the rule says
-  co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day
+  co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day and the delay
   dead                 zset    dead item -> when                                      settle                30 days
   deadinfo             hash    dead item -> room, box, code, JSON                     settle                30 days
   quarantine           zset    event -> when                                          quarantine            30 days
@@ -537,10 +537,10 @@ local function settle(keys, args)
       statuses[#statuses + 1] = alive and 1 or 2
       if alive then
         local made = 0
+        note(P, day, event, line) -- before the lines about what it made
         for k = new, i - 1, 10 do
           made = made + append(P, c, event, day, args, k)
         end
-        note(P, day, event, line)
         count(counts, field)
         if verdict == 'dead' then
           redis.call('ZADD', P .. 'dead', now, item)

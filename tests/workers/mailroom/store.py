@@ -155,7 +155,7 @@ def event(
 # -- the schema table at the top of mailroom.lua is checked, not only read
 
 _UNITS = {"s": 1_000, "minutes": 60_000, "days": DAY, "dedupe windows": DAY, "day": DAY}
-#: What a key may live beyond its word: the coalescing key outlives the delay of its delivery.
+#: Words that promise no certain time: the key is there without one.
 _NO_TTL = re.compile(r"^(for ever|while .*|until .*|with the event|1,000 entries, 3 days|about 20,000 entries)")
 #: Entries of these come and go while the key stays.
 _BY_ENTRY = {"dead", "deadinfo", "quarantine"}
@@ -202,6 +202,9 @@ def key_faults(found: Mapping[str, Entry], rows: list[Row] | None = None) -> lis
             most = (1 if stated[1] == "a" else int(stated[1].replace(",", ""))) * _UNITS[stated[2]]
             if entry.ttl is None or entry.ttl > most:
                 faults.append(f"{name}: lives {entry.ttl} ms, not {row.lives}")
+        elif row.lives == "a day and the delay":
+            if entry.ttl is None:
+                faults.append(f"{name}: lives for ever, not {row.lives}")
         elif _NO_TTL.match(row.lives) and entry.ttl is not None and not row.name.startswith(("e:", "d:")):
             faults.append(f"{name}: lives {entry.ttl} ms, not {row.lives}")
         elif not stated and not _NO_TTL.match(row.lives) and not row.lives.startswith("as "):

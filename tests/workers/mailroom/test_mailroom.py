@@ -18,7 +18,7 @@ from workers.mailroom.mailroom import BODY_WINDOW, Damaged
 
 pytestmark = pytest.mark.anyio
 
-TODAY = "2026-11-21"
+TODAY = datetime.now(UTC).date().isoformat()
 
 
 def settlement(lease: Lease, item: str, verdict: str = "done", **more: object) -> Settlement:
@@ -516,8 +516,17 @@ async def test_coalesce_the_head(mailroom: Mailroom, store: Store, drain: str, d
 async def test_coalesce_with_itself(mailroom: Mailroom, drain: str) -> None:
     """An event whose deliveries coalesce with each other keeps its payload for the one that is left."""
     await mailroom.put([event("a")])
-    await route(mailroom, drain, {f"a.{n}": ("crm", "box") for n in range(3)}, coalesce_key="k")
+    (lease,) = await take(mailroom, drain)
+    new = [NewDelivery(f"a.{n}", "crm", "box", b"{}", coalesce_key="k") for n in range(3)]
+    line = (
+        '{"t":"routed","at":"","source":"shop","type":"booking.created","received":"","book":"b1","fired":["r"],'
+        '"missed":[],"made":[["a.0","crm","x","r"],["a.1","crm","x","r"],["a.2","crm","x","r"]],"skipped":[]}'
+    )
+    await mailroom.settle(drain, "s", [settlement(lease, "a", new=new, line=line)])
     assert await mailroom.record("a") is not None
+    story = await mailroom.fate("a")
+    assert story is not None
+    assert [d.state for d in story.deliveries] == ["coalesced", "coalesced", "waiting"]
     (lease,) = await take(mailroom, drain, "crm")
     assert items([lease]) == ["a.2"]
     await mailroom.settle(drain, "s", [settlement(lease, "a.2")])
