@@ -5,6 +5,7 @@ A row never judges: the bounds stand beside the medians in the table.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -59,6 +60,10 @@ def _requests(count: int, start: int = 0) -> list[bytes]:
     return [wire.request(PATH, body, HEADERS) for body in bodies(count, start=start)]
 
 
+#: Each lot of requests is about other people than the one before it.
+_LOTS = itertools.count(1_000_000, 1_000_000)
+
+
 def harness(size: Size) -> Figures:
     """The load generator against the sink: what the harness itself can do."""
     with Stage() as stage:
@@ -95,7 +100,7 @@ def _delivered(stage: Stage, port: int, count: int) -> float:
     """POST in to POST out: events per second from the first accepted to the last that the sink got."""
     stage.reset_sink()
     started = time.time()
-    _all_accepted(stage.load(port, _requests(count, start=int(started) % 1_000_000 * 1_000), CONNECTIONS))
+    _all_accepted(stage.load(port, _requests(count, start=next(_LOTS)), CONNECTIONS))
     stage.wait(lambda: stage.sink()["count"] >= count, f"the sink got {count}", seconds=300)
     return count / float(stage.sink()["last"] - started)
 
