@@ -7,7 +7,6 @@ Never reads anything else, never takes longer than its input is long, never puts
 import html
 import inspect
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -506,7 +505,10 @@ def json_(value: Any) -> str:
 
 def urlencode(value: Any) -> str:
     """Return a text as part of a URL."""
-    return quote(text_of(value), safe="")
+    try:
+        return quote(text_of(value), safe="")
+    except UnicodeEncodeError:
+        raise FilterFailed("holds half a character, which is no text") from None
 
 
 #: All filters but `default` and `omit`, which see what is not there and belong to `rules.values`.
@@ -578,8 +580,3 @@ def usage(name: str) -> str:
         for each in parameters
     ]
     return f"{name}({', '.join(words)})" if words else name
-
-
-def is_finite(number: float) -> bool:
-    """Say whether a number is one that JSON knows."""
-    return isinstance(number, int) or math.isfinite(number)

@@ -5,6 +5,7 @@ grammar: of its tree we take the nodes we know and make a function of each, so t
 call, no import and no power to misuse. Every text is bounded, and so is every loop.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -137,24 +138,47 @@ def _too_long() -> NoReturn:
     raise ValueFailed("", f"becomes longer than {filters.LONGEST} characters")
 
 
-def weigh(value: Any) -> None:
-    """Raise ValueFailed for a value that is too large for an argument."""
+def sound(value: Any, label: str) -> Any:
+    """Return a value that an argument may be. Raises ValueFailed for what is too large or cannot be sent as JSON."""
+    kind = value.__class__
+    if kind is str:
+        if len(value) > filters.LONGEST:
+            raise ValueFailed(label, f"longer than {filters.LONGEST} characters")
+        if not value.isascii() and not _is_text(value):
+            raise ValueFailed(label, "holds half a character, which is no text")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise ValueFailed(label, "is no number that JSON knows")
+    elif kind is list or kind is dict:
+        _weigh(value, label)
+    return value
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _weigh(value: Any, label: str) -> None:
+    """Look at everything in a list or group, without recursion: it may be nested as deeply as JSON can be."""
     left = filters.LONGEST
     waiting = [value]
     while waiting:
         node = waiting.pop()
-        if node.__class__ is str:
-            left -= len(node)
-        elif node.__class__ is list:
+        if isinstance(node, list):
             left -= len(node)
             waiting.extend(node)
         elif isinstance(node, Mapping):
-            left -= sum(map(len, node))
+            waiting.extend(node)
             waiting.extend(node.values())
         else:
-            left -= 1
+            left -= len(node) if isinstance(node, str) else 1
+            sound(node, label)
         if left < 0:
-            _too_long()
+            raise ValueFailed(label, f"longer than {filters.LONGEST} characters")
 
 
 def _truthy(value: Any) -> bool:
@@ -259,7 +283,7 @@ class _Compiling:
         def run(facts: Facts) -> str:
             writer = Writer()
             body(Layer(facts, [0]), writer)
-            return "".join(writer.parts)
+            return str(sound("".join(writer.parts), ""))
 
         simple = self.text(tree.body)
         return Template(simple or run, frozenset(self.read), kind=_TEXT)
@@ -272,17 +296,7 @@ class _Compiling:
         part = self.expression(node, 0)
         run = part.strict
 
-        def keep(facts: Facts) -> Any:
-            value = run(facts)
-            kind = value.__class__
-            if kind is str:
-                if len(value) > filters.LONGEST:
-                    raise ValueFailed(part.label, f"longer than {filters.LONGEST} characters")
-            elif kind is list or kind is dict:
-                weigh(value)
-            return value
-
-        return Template(keep, frozenset(self.read), kind=part.kind)
+        return Template(lambda facts: sound(run(facts), part.label), frozenset(self.read), kind=part.kind)
 
     def omitted(self, node: nodes.Filter) -> Template:
         if node.args or node.kwargs:
@@ -294,12 +308,7 @@ class _Compiling:
             value = run(facts)
             if value is ABSENT or value is None:
                 return OMIT
-            if value.__class__ is str:
-                if len(value) > filters.LONGEST:
-                    raise ValueFailed(part.label, f"longer than {filters.LONGEST} characters")
-            elif value.__class__ is list or value.__class__ is dict:
-                weigh(value)
-            return value
+            return sound(value, part.label)
 
         kind = part.kind if part.kind.is_open else replace(part.kind, kinds=part.kind.kinds - {"null"})
         return Template(omit, frozenset(self.read), may_omit=True, kind=kind)
@@ -313,10 +322,7 @@ class _Compiling:
         runs = [self.piece(each) for output in body if isinstance(output, nodes.Output) for each in output.nodes]
 
         def run(facts: Facts) -> str:
-            text = "".join([each(facts) for each in runs])
-            if len(text) > filters.LONGEST:
-                _too_long()
-            return text
+            return str(sound("".join([each(facts) for each in runs]), ""))
 
         return run
 
