@@ -1,14 +1,17 @@
-"""Copies the starter book that comes with the program.
+"""Copies the starter book that comes with the program, and writes the schema beside it that its first lines name.
 
 Comes in: a folder. Goes out: the files it got. Never overwrites anything.
 """
 
+import json
 import os
 import shutil
 from importlib import resources
 from pathlib import Path
 
+from console import catalogue
 from console.mistake import Mistake
+from rules import loader, schema
 
 
 def starter() -> Path:
@@ -25,8 +28,15 @@ def copy(folder: Path) -> list[Path]:
         )
     try:
         shutil.copytree(
-            starter(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"), copy_function=_copy
+            starter(),
+            folder,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("__pycache__", "schema.json"),
+            copy_function=_copy,
         )
+        everything = catalogue.build()
+        found = schema.schema(everything, loader.load(folder, everything))
+        (folder / "schema.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as exc:
         raise Mistake(f"{folder} cannot be written: {exc.strerror}", mend="name another folder") from exc
     return sorted(file for file in folder.rglob("*") if file.is_file())

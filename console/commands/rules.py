@@ -10,6 +10,7 @@ COMMANDS = {
     "actions": "List the actions of the book's destinations: arguments, what they write, consent.",
     "explain": "Say for every rule whether an event matches it, and where not.",
     "preview": "Show what a new book would do differently.",
+    "schema": "Print the JSON Schema of a book, for editors.",
     "show": "Print a book that was in force, by its version.",
     "status": "Say which book is in force, and whether the files on disk could take its place.",
 }

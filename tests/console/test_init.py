@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -12,6 +13,7 @@ def test_copies(tmp_path: Path) -> None:
     assert outcome.exit_code == 0
     assert f"Next: relais rules check {folder}" in outcome.output
     assert CliRunner().invoke(cli.relais, ["rules", "check", str(folder)]).exit_code == 0
+    assert json.loads((folder / "schema.json").read_text())["$schema"]
     assert {path.name for path in folder.glob("*.yaml")} == {path.name for path in init.starter().glob("*.yaml")}
 
 

@@ -1,0 +1,159 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from console import cli, init
+
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "console" / "fixtures"
+
+Relais = Callable[..., Result]
+
+
+@pytest.fixture
+def relais(monkeypatch: pytest.MonkeyPatch) -> Relais:
+    """Run a command on the starter book."""
+    monkeypatch.setenv("RELAIS_BOOK", str(init.starter()))
+
+    def run(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(cli.relais, ["rules", *(str(each) for each in arguments)], catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    """A book with an error and what goes with it."""
+    folder = tmp_path / "wrong"
+    init.copy(folder)
+    (folder / "wrong.yaml").write_text(
+        "rules:\n"
+        "  - name: wrong\n"
+        "    when:\n"
+        "      type: newsletter.signup\n"
+        "    then:\n"
+        "      - crm.upsert_contct:\n"
+        '          email: "{{ data.email }}"\n'
+    )
+    return folder
+
+
+def test_check(relais: Relais, wrong: Path) -> None:
+    """A book that is right is said to be so; an error has file, line, column and the mend, and status 1."""
+    right, bad = relais("check"), relais("check", wrong)
+    assert (right.exit_code, bad.exit_code) == (0, 1)
+    assert "The book is right: " in right.output
+    line = next(line for line in bad.output.splitlines() if "wrong.yaml" in line)
+    assert line.startswith(f"{wrong}/wrong.yaml:6:9: error: ")
+    assert '(did you mean "crm.upsert_contact"?)' in line
+
+
+def test_check_for_machines(relais: Relais, wrong: Path) -> None:
+    """The same as JSON, as annotations for GitHub, and as SARIF."""
+    as_json = json.loads(relais("check", wrong, "--json").output)
+    assert as_json["valid"] is False
+    assert [(p["file"], p["line"]) for p in as_json["problems"]] == [("wrong.yaml", 6)]
+    assert relais("check", wrong, "--format", "github").output.startswith(f"::error file={wrong}/wrong.yaml,line=6")
+    sarif = json.loads(relais("check", wrong, "--format", "sarif").output)
+    assert sarif["runs"][0]["results"][0]["level"] == "error"
+
+
+def test_test(relais: Relais, tmp_path: Path) -> None:
+    """The tests of the starter book pass; one that fails shows the difference and ends with status 1."""
+    passed = relais("test")
+    assert (passed.exit_code, "FAILED" in passed.output) == (0, False)
+    folder = tmp_path / "book"
+    init.copy(folder)
+    file = folder / "10-newsletter.yaml"
+    file.write_text(file.read_text().replace("TITLE: Dr.", "TITLE: Prof."))
+    failed = relais("test", folder)
+    assert failed.exit_code == 1
+    assert "FAILED  a ticked sign-up starts the double opt-in, with tracking  (10-newsletter.yaml:" in failed.output
+    lines = [line.strip() for line in failed.output.splitlines()]
+    assert "-       TITLE: Prof." in lines
+    assert "+       TITLE: Dr." in lines
+    report = json.loads(relais("test", folder, "--json").output)
+    assert [test["name"] for test in report["tests"] if not test["passed"]] == [
+        "a ticked sign-up starts the double opt-in, with tracking"
+    ]
+
+
+def test_test_by_name(relais: Relais) -> None:
+    """Only the named test runs; a name that no test has is refused."""
+    assert "1 of 1 tests passed" in relais("test", "--name", "a free booking makes no invoice").output
+    unknown = relais("test", "--name", "nonsense")
+    assert (unknown.exit_code, "no test named 'nonsense'" in unknown.output) == (1, True)
+
+
+def test_actions(relais: Relais) -> None:
+    """For each action: what it needs, what it may have, what it writes, its consent."""
+    told = relais("actions", "maileon").output
+    for line in ("maileon.subscribe  ", "  required  email: ", "  once by   email", "  consent   newsletter, tracking"):
+        assert line in told
+    everything = json.loads(relais("actions", "--json").output)
+    assert {name.partition(".")[0] for name in everything} == {"maileon_main", "crm", "invoicing", "sd_nord_api"}
+    assert everything["invoicing.create_invoice"]["required"].keys() == {"reference", "customer", "lines"}
+    assert relais("actions", "nonsense").exit_code == 2
+
+
+def test_explain(relais: Relais) -> None:
+    """A vendor's body is explained: which rules match, and of the others the first condition that does not."""
+    told = relais("explain", FIXTURES / "seminardesk" / "booking.create.free.json").output
+    assert "booking.created from sd_nord" in told
+    assert "No rule matches: the event would end as unmatched." in told
+    at = told.splitlines().index(
+        next(line for line in told.splitlines() if "confirmed booking becomes a customer" in line)
+    )
+    assert told.splitlines()[at + 1].strip().startswith("data.total: ")
+
+
+def test_explain_with_look_up(relais: Relais) -> None:
+    """With the answer to its look-up a rule's actions are filled."""
+    file = FIXTURES / "seminardesk" / "booking.create.confirmed.json"
+    without = relais("explain", file).output
+    answer = 'booker={"email": "ada@example.org", "first_name": "Ada", "last_name": "Beispiel"}'
+    filled = json.loads(relais("explain", file, "--look-up", answer, "--json").output)
+    fired = next(rule for rule in filled[0]["rules"] if rule["matched"])
+    assert "the actions are filled once booker has been looked up" in without
+    assert [action["action"] for action in fired["actions"]] == ["crm.upsert_contact", "invoicing.create_invoice"]
+    assert relais("explain", file, "--look-up", "booker").exit_code == 2
+
+
+def test_explain_an_event(relais: Relais, tmp_path: Path) -> None:
+    """An event that somebody wrote down is explained as one that came in."""
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps({"type": "contact.unsubscribed", "source": "at", "data": {"email": "luc@example.org"}}))
+    assert "→ maileon_main.unsubscribe" in relais("explain", file).output
+    file.write_text(json.dumps({"type": "contact.unsubscribed", "data": {"email": "luc@example.org"}}))
+    refused = relais("explain", file)
+    assert (refused.exit_code, "mend: say it: --source NAME" in refused.output) == (3, True)
+
+
+def test_explain_nonsense(relais: Relais, tmp_path: Path) -> None:
+    """A body that no source sends so is refused with the code that the receiver would answer."""
+    (tmp_path / "broken.json").write_text("{")
+    refused = relais("explain", tmp_path / "broken.json", "--source", "cmx")
+    assert (refused.exit_code, "bad_json" in refused.output) == (1, True)
+
+
+def test_preview(relais: Relais, tmp_path: Path) -> None:
+    """A new book that asks for something else shows what, by rule; the same book shows nothing."""
+    folder = tmp_path / "new"
+    init.copy(folder)
+    same = relais("preview", folder, FIXTURES)
+    (folder / "20-people.yaml").unlink()
+    other = relais("preview", folder, FIXTURES)
+    assert (same.exit_code, other.exit_code) == (0, 1)
+    assert "- 4 crm.upsert_contact  (a changed contact is changed in the CRM)" in other.output
+    assert json.loads(relais("preview", folder, FIXTURES, "--json").output)["gone"] == 6
+
+
+def test_schema(relais: Relais, wrong: Path) -> None:
+    """The schema is JSON that knows the book's own names; a book with errors still gets one."""
+    text = relais("schema").output
+    assert json.loads(text)["$schema"]
+    assert "maileon_main.subscribe" in text
+    assert relais("schema", wrong).exit_code == 0
