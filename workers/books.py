@@ -38,17 +38,19 @@ class Books:
         seen = loader.changed(self._folder)
         if seen == self._seen:
             return False
-        self._seen = seen
         try:
             book = await asyncio.to_thread(loader.load, self._folder, self._catalogue)
         except BookRefused as exc:
-            self.problems = tuple(str(problem) for problem in exc.problems)
+            self._seen = seen
+            self.problems = tuple(str(problem) for problem in exc.problems if problem.severity == "error")
             log.error("book.refused stays=%s problems=%s", self.version, " | ".join(self.problems))
             return False
         self.problems = ()
         if self.current is not None and book.version == self.current.version:
+            self._seen = seen
             return False
-        await self._keep(book)
+        await self._keep(book)  # Where the store is away, the files are looked at once more.
+        self._seen = seen
         if self.current is not None:
             self._old[self.current.version] = self.current
         self.current = book

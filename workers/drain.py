@@ -10,10 +10,10 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -29,9 +29,10 @@ from workers.destinations import adapter
 from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Unavailable, Want
 from workers.office import Office
 from workers.outcome import Done, Failed
-from workers.settings import LONGEST_REQUEST
 
 log = logging.getLogger("relais.drain")
+
+T = TypeVar("T")
 
 #: Seconds between two beats.
 BEAT = 1.0
@@ -49,6 +50,8 @@ SETTLE_BATCH = 400
 LISTEN = 3.0
 #: Seconds before the store is asked again after it was away.
 AWAY = 0.5
+#: Seconds that what was cut short may take to be given back.
+HANDING_BACK = 3.0
 #: Rules that did not match, as far as the ledger names them.
 MISSES_TOLD = 20
 
@@ -74,6 +77,24 @@ class _Look:
     name: str = ""
     error: str = ""
 
+    @property
+    def waits(self) -> bool:
+        """Whether asking again may bring an answer."""
+        return self.failed is not None and self.failed.failure != "permanent"
+
+
+#: The answer to a look-up.
+_Asked = Mapping[str, Any] | Failed
+
+
+@dataclass(slots=True)
+class _Hand:
+    """A lease in work: its next item, and whether that may be on the wire already."""
+
+    lease: Lease
+    at: int = 0
+    sent: bool = False
+
 
 class Drain:
     """One run of a drain job."""
@@ -85,7 +106,7 @@ class Drain:
         self.pool = office.settings.pool
         self.summary = Summary()
         self._deadline = time.monotonic() + budget
-        self._tasks: dict[asyncio.Task[None], Lease] = {}
+        self._tasks: dict[asyncio.Task[None], _Hand] = {}
         self._leases: dict[int, Lease] = {}
         self._fresh: dict[str, Delivery] = {}
         self._outbox: list[Settlement] = []
@@ -94,6 +115,8 @@ class Drain:
         self._idle = asyncio.Event()
         self._beat_at = time.monotonic()
         self._buried = False
+        self._broken = False
+        self._tidying = asyncio.Lock()
         self._suspects = 0
         self._in_suspects = False
         self._unsure = False
@@ -107,30 +130,39 @@ class Drain:
         await self.mailroom.prepare()
         await self.mailroom.beat(self.name, self.pool, register=True)
         self._beat_at = time.monotonic()
+        self.office.may_send = self._lease_is_good
         helpers = [
             asyncio.create_task(coroutine)
             for coroutine in (self._beat(), self._settle(), self._listen(), self._watch_stop())
         ]
+        for helper in helpers:
+            helper.add_done_callback(self._note_bug)
         try:
             while not self._over():
-                try:
-                    await self.office.look()
-                    busy, wait = await self._take()
-                except Unavailable as exc:
-                    log.warning("drain.store_away why=%s", exc)
-                    self._unsure = True
-                    busy, wait = False, AWAY
+                busy, wait = await self._go_round()
                 if not busy:
                     await self._rest(wait)
             await self._wind_down()
         finally:
-            for task in helpers:
+            for task in [*helpers, *self._tasks]:
                 task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.gather(*helpers, *self._tasks, return_exceptions=True)
         return self.summary
 
+    async def _go_round(self) -> tuple[bool, float | None]:
+        try:
+            await self.office.look()
+            return await self._take()
+        except Unavailable as exc:
+            log.warning("drain.store_away why=%s", exc)
+            self._unsure = True
+        except Exception:
+            log.critical("drain.bug", exc_info=True)
+            self._broken = True
+        return False, AWAY
+
     def _over(self) -> bool:
-        return self.office.stopping.is_set() or self._buried or time.monotonic() >= self._deadline
+        return self.office.stopping.is_set() or self._buried or self._broken or time.monotonic() >= self._deadline
 
     async def _rest(self, wait: float | None) -> None:
         """Sleep until the bell, an answer, the time that `take` named, or the next look at the book."""
@@ -169,6 +201,8 @@ class Drain:
                 if not await self.mailroom.beat(self.name, self.pool):
                     log.error("drain.buried name=%s: another process took over what it held", self.name)
                     self._buried = True
+                    for task in self._tasks:
+                        task.cancel()
                     self._wake.set()
                     return
                 self._beat_at = asked
@@ -178,15 +212,16 @@ class Drain:
     def _lease_is_good(self) -> bool:
         """Whether a request sent now ends before anybody could think that this drain is dead."""
         left = self.office.settings.dead_after - (time.monotonic() - self._beat_at)
-        return not self._buried and left > LONGEST_REQUEST + BEAT
+        return not self._buried and left > self.office.settings.longest_request + BEAT
 
     # -- taking
 
     async def _take(self) -> tuple[bool, float | None]:
         """Take and dispatch. Returns whether anything was taken, and the seconds after which something may be."""
         if self._unsure and not self._outbox:
-            freed = await self.mailroom.strays(self.name, list(self._leases.values()))
-            self._unsure = False
+            async with self._tidying:  # What a settlement leases meanwhile would pass for a stray.
+                freed = await self.mailroom.strays(self.name, list(self._leases.values()))
+                self._unsure = False
             if freed:
                 log.info("drain.strays_returned n=%d", freed)
         if not self._leases:
@@ -216,24 +251,30 @@ class Drain:
                 await asyncio.sleep(0)
         return bool(taken.leases), None if taken.wait is None else taken.wait / 1000
 
-    def _dispatch(self, lease: Lease) -> None:
+    def _dispatch(self, lease: Lease, delivery: Delivery | None = None) -> None:
         self._leases[id(lease)] = lease
         if lease.room == INBOX:
             self._route(lease)
         else:
-            self._start(self._deliver(lease), lease)
+            hand = _Hand(lease)
+            self._start(self._deliver(hand, delivery), hand)
 
-    def _start(self, coroutine: Any, lease: Lease) -> None:
+    def _start(self, coroutine: Coroutine[Any, Any, None], hand: _Hand) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks[task] = lease
+        self._tasks[task] = hand
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+        hand = self._tasks.pop(task)
+        if task.cancelled():
+            self._give_back(hand)
+        self._note_bug(task)
+
+    def _note_bug(self, task: asyncio.Task[None]) -> None:
+        """Nothing may fall through: a box would be leased for ever. The drain ends; the box has one death more."""
         if not task.cancelled() and task.exception() is not None:
-            # Nothing may fall through: the box would be leased for ever. A crash is honest, the sweep knows what to do.
             log.critical("drain.bug", exc_info=task.exception())
-            self._buried = True
+            self._broken = True
             self._wake.set()
 
     # -- routing
@@ -245,7 +286,8 @@ class Drain:
             raise RuntimeError("routing without a book")
         for n in range(len(lease.items)):
             if not self._route_now(lease, n, book):
-                self._start(self._route_on(lease, n, book), lease)
+                hand = _Hand(lease, n)
+                self._start(self._route_on(hand, book), hand)
                 return
 
     def _route_now(self, lease: Lease, n: int, book: Book) -> bool:
@@ -258,31 +300,25 @@ class Drain:
         self._plan(lease, n, book, event, matching, {})
         return True
 
-    async def _route_on(self, lease: Lease, start: int, book: Book) -> None:
+    async def _route_on(self, hand: _Hand, book: Book) -> None:
         """Route the rest of a lease, looking up what the rules ask for. The person waits for it, nobody else does."""
-        n = start
-        try:
-            for n in range(start, len(lease.items)):
-                event, matching = self._match(lease, n, book)
-                if event is None or matching is None:
-                    continue
-                if not self._lease_is_good():
-                    self._give_back(lease, n, sent=False)
-                    return
-                found: dict[str, _Look] = {}
-                cache: dict[str, Any] = {}
-                for rule in matching.fired:
-                    if rule.look_ups:
-                        found[rule.name] = await self._look_up(rule, event, cache)
-                waiting = next(
-                    (look for look in found.values() if look.failed and look.failed.failure != "permanent"), None
-                )
-                if waiting is not None and self._wait_for_look_up(lease, n, event, waiting):
-                    return
-                self._plan(lease, n, book, event, matching, found)
-        except asyncio.CancelledError:
-            self._give_back(lease, n, sent=False)
-            raise
+        lease = hand.lease
+        for n in range(hand.at, len(lease.items)):
+            hand.at = n
+            if self._over() or not self._lease_is_good():
+                self._give_back(hand)
+                return
+            event, matching = self._match(lease, n, book)
+            if event is None or matching is None:
+                continue
+            found: dict[str, _Look] = {}
+            asked: dict[str, _Asked] = {}
+            for rule in matching.fired:
+                if rule.look_ups:
+                    look = found[rule.name] = await self._look_up(rule, event, asked)
+                    if look.waits and self._wait_for_look_up(lease, n, event, look):
+                        return
+            self._plan(lease, n, book, event, matching, found)
 
     def _match(self, lease: Lease, n: int, book: Book) -> tuple[Event | None, Matching | None]:
         item, record = lease.items[n]
@@ -290,10 +326,10 @@ class Drain:
         try:
             event = events.decode(record, self.office.read)
             return event, book.match(event)
-        except (EventDamaged, RulesError, ValidationError) as exc:
+        except Exception as exc:
             # A body that its reader does not understand any more: kept as a dead letter, the key goes on.
             head = _head(record)
-            why = "the event's record cannot be read" if isinstance(exc, EventDamaged) else str(exc)
+            why = "the event's record cannot be read" if isinstance(exc, EventDamaged) else _why(exc)
             line = {
                 "t": "failed",
                 "at": _now(),
@@ -320,24 +356,31 @@ class Drain:
             )
             return None, None
 
-    async def _look_up(self, rule: Rule, event: Event, cache: dict[str, Any]) -> _Look:
+    async def _look_up(self, rule: Rule, event: Event, known: dict[str, _Asked]) -> _Look:
+        """Ask what a rule wants to know; `known`: what was asked for this event before."""
         results: dict[str, Any] = {}
         for look_up in rule.look_ups:
             try:
                 asked = look_up.request(event, results)
-            except ValueFailed as exc:
-                return _Look(results, None, look_up.destination_for(event), look_up.name, str(exc))
+            except Exception as exc:
+                return _Look(results, None, look_up.target.written, look_up.name, _why(exc))
             key = _json([asked.destination, asked.name, asked.arguments])
-            if key not in cache:
-                try:
-                    done = await self._carry_out(
-                        asked.destination, asked.name, asked.arguments, adapter.Delivery(f"{event.id}.look_up")
-                    )
-                except Failed as failed:
-                    return _Look(results, failed, asked.destination, look_up.name)
-                cache[key] = dict(done.result)
-            results[look_up.name] = cache[key]
+            if key not in known:
+                known[key] = await self._ask(asked, event)
+            answer = known[key]
+            if isinstance(answer, Failed):
+                return _Look(results, answer, asked.destination, look_up.name)
+            results[look_up.name] = answer
         return _Look(results)
+
+    async def _ask(self, asked: Action, event: Event) -> _Asked:
+        """Look something up, within the limits of its destination: `take` accounts for deliveries only."""
+        about = adapter.Delivery(f"{event.id}.look_up")
+        try:
+            async with self.office.turn(asked.destination):
+                return (await self._carry_out(asked.destination, asked.name, asked.arguments, about)).result
+        except Failed as failed:
+            return failed
 
     def _wait_for_look_up(self, lease: Lease, n: int, event: Event, look: _Look) -> bool:
         """The vendor's API did not answer: the event waits, and its order key with it. False: it waited long enough."""
@@ -389,7 +432,7 @@ class Drain:
                     raise ValueFailed(look.name, look.error)
                 results = look.results if look is not None else {}
                 self._add(rule.actions(event, results), event.id, event, book, results, new, made, skipped)
-            except RulesError as exc:
+            except Exception as exc:
                 self._born_dead(rule, exc, event, book, new, made)
         line = {
             "t": "routed",
@@ -437,16 +480,19 @@ class Drain:
         made: list[tuple[str, str, str, str]],
         skipped: list[tuple[str, str, str, str, str]],
     ) -> None:
-        """Append what rules ask for: deliveries, and what they did not ask for and why."""
+        """Append what a rule asks for: deliveries, and what it did not ask for and why. All of it, or it raises."""
         served = self.office.carriers
-        free = self.office.settings.in_flight - len(self._leases) - len(new) > 0 and not self._in_suspects
+        free = self.office.settings.in_flight - len(self._leases) - len(new) > 0
+        free = free and not self._in_suspects and not self._over()
+        born: list[tuple[Delivery, NewDelivery]] = []
+        left_out: list[tuple[str, str, str, str, str]] = []
         for action in actions:
             if isinstance(action, Skipped):
-                skipped.append((action.destination, action.name, action.rule, action.code, action.why))
+                left_out.append((action.destination, action.name, action.rule, action.code, action.why))
                 continue
             options = action.options
             delivery = Delivery(
-                f"{parent}.{len(new)}",
+                f"{parent}.{len(new) + len(born)}",
                 event.id,
                 event.received_at[:10],
                 action.destination,
@@ -464,28 +510,30 @@ class Drain:
             kind = self.office.kind(action.destination, action.name)
             once = options.only_once
             coalesce = bool(options.coalesce) and not (kind is not None and kind.keep_always)
-            self._fresh[delivery.id] = delivery
-            new.append(
-                NewDelivery(
-                    delivery.id,
-                    action.destination,
-                    delivery.box,
-                    delivery.encode(),
-                    lease=free
-                    and action.destination in served
-                    and self.office.pool_of(action.destination) == self.pool,
-                    once_key=self.mailroom.hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
-                    once_ms=once.within if once else 0,
-                    coalesce_key=self.mailroom.hash(f"{action.name}|{action.writes}") if coalesce else "",
-                    delay=max(options.delay, options.coalesce if coalesce else 0),
-                )
+            at_once = free and action.destination in served and self.office.pool_of(action.destination) == self.pool
+            record = NewDelivery(
+                delivery.id,
+                action.destination,
+                delivery.box,
+                delivery.encode(),
+                lease=at_once,
+                once_key=self.mailroom.hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
+                once_ms=once.within if once else 0,
+                coalesce_key=self.mailroom.hash(f"{action.name}|{action.writes}") if coalesce else "",
+                delay=max(options.delay, options.coalesce if coalesce else 0),
             )
-            made.append((delivery.id, action.destination, action.name, action.rule))
+            born.append((delivery, record))
+        for delivery, record in born:
+            if record.lease:
+                self._fresh[delivery.id] = delivery
+            new.append(record)
+            made.append((delivery.id, delivery.destination, delivery.action, delivery.rule))
+        skipped += left_out
 
     def _born_dead(
         self,
         rule: Rule,
-        exc: RulesError,
+        exc: Exception,
         event: Event,
         book: Book,
         new: list[NewDelivery],
@@ -508,8 +556,9 @@ class Drain:
             {},
             "",
         )
-        about = {"room": destination, "event": event.id, "rule": rule.name, "code": code, "why": str(exc)}
-        log.error("rule.failed event_id=%s rule=%s why=%s", event.id, rule.name, exc)
+        why = _why(exc)
+        about = {"room": destination, "event": event.id, "rule": rule.name, "code": code, "why": why}
+        log.error("rule.failed event_id=%s rule=%s why=%s", event.id, rule.name, why)
         new.append(NewDelivery(delivery.id, destination, "", delivery.encode(), dead=_json(about)))
         made.append((delivery.id, destination, action, rule.name))
         self.summary.dead += 1
@@ -541,34 +590,28 @@ class Drain:
             failure = "ambiguous" if kind.creates else "transient"
             raise Failed(failure, "bug", hint=exc.__class__.__name__) from exc  # type: ignore[arg-type]
 
-    async def _deliver(self, lease: Lease) -> None:
-        """Deliver the items of one box, one after the other."""
-        n = 0
-        sent = False
-        try:
-            for n, (item, record) in enumerate(lease.items):
-                sent = False
-                delivery = self._fresh.pop(item, None) or deliveries.decode(record)
-                if not self._lease_is_good():
-                    self._give_back(lease, n, sent=False)
+    async def _deliver(self, hand: _Hand, first: Delivery | None) -> None:
+        """Deliver the items of one box, one after the other. `first`: what the first one says, if that is known."""
+        lease = hand.lease
+        for n, (_, record) in enumerate(lease.items):
+            hand.at, hand.sent = n, False
+            if self._over() or not self._lease_is_good():
+                self._give_back(hand)
+                return
+            delivery = first if n == 0 and first is not None else deliveries.decode(record)
+            attempt = (lease.attempt if n == 0 else 0) + 1
+            started = time.monotonic()
+            about = adapter.Delivery(delivery.id, delivery.once_by, n < lease.doubt, attempt)
+            try:
+                if delivery.in_order and await self._dropped(delivery):
+                    raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
+                hand.sent = True
+                done = await self._carry_out(delivery.destination, delivery.action, delivery.arguments, about)
+            except Failed as failed:
+                if not await self._failed(lease, n, delivery, failed, attempt, started):
                     return
-                doubtful = n < lease.doubt
-                attempt = (lease.attempt if n == 0 else 0) + 1
-                started = time.monotonic()
-                about = adapter.Delivery(delivery.id, delivery.once_by, doubtful, attempt)
-                sent = True
-                try:
-                    if delivery.in_order and await self._dropped(delivery):
-                        raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
-                    done = await self._carry_out(delivery.destination, delivery.action, delivery.arguments, about)
-                except Failed as failed:
-                    if not await self._failed(lease, n, delivery, failed, attempt, started):
-                        return
-                else:
-                    await self._done(lease, n, delivery, done, attempt, started)
-        except asyncio.CancelledError:
-            self._give_back(lease, n, sent=sent)
-            raise
+            else:
+                await self._done(lease, n, delivery, done, attempt, started)
 
     async def _dropped(self, delivery: Delivery) -> bool:
         try:
@@ -604,26 +647,18 @@ class Drain:
         """Append what `next:` asks for after success, by the book that made the delivery. Returns its ledger lines."""
         made: list[tuple[str, str, str, str]] = []
         skipped: list[tuple[str, str, str, str, str]] = []
-        for wait in (0.0, AWAY, AWAY, AWAY, AWAY):
-            await asyncio.sleep(wait)
-            try:
-                record = await self.mailroom.record(delivery.event)
-                book = await self.office.books.by_version(delivery.book)
-                break
-            except Unavailable:
-                continue
-        else:
-            record, book = None, None
+        record = await _insist(lambda: self.mailroom.record(delivery.event))
+        book = await _insist(lambda: self.office.books.by_version(delivery.book))
         if record is None or book is None:
             return "\n" + _json({"t": "next", "d": delivery.id, "at": _now(), "why": "event or book are gone"})
         rule = next((rule for rule in book.rules if rule.name == delivery.rule), None)
         if rule is not None:
-            event = events.decode(record, self.office.read)
             results = delivery.results or {}
             try:
+                event = events.decode(record, self.office.read)
                 actions = rule.next_actions(event, results, delivery.path, done.result)
                 self._add(actions, delivery.id, event, book, results, new, made, skipped)
-            except RulesError as exc:
+            except Exception as exc:
                 self._born_dead_next(delivery, exc, new, made)
         line = {"t": "next", "d": delivery.id, "at": _now(), "made": made, "skipped": skipped}
         text = "\n" + _json(line)
@@ -635,18 +670,17 @@ class Drain:
         return text
 
     def _born_dead_next(
-        self, parent: Delivery, exc: RulesError, new: list[NewDelivery], made: list[tuple[str, str, str, str]]
+        self, parent: Delivery, exc: Exception, new: list[NewDelivery], made: list[tuple[str, str, str, str]]
     ) -> None:
-        del new[:], made[:]
         name = f"{parent.id}.0"
         about = {
             "room": parent.destination,
             "event": parent.event,
             "rule": parent.rule,
             "code": "value_failed",
-            "why": f"next: {exc}",
+            "why": f"next: {_why(exc)}",
         }
-        log.error("rule.failed event_id=%s rule=%s why=%s", parent.event, parent.rule, exc)
+        log.error("rule.failed event_id=%s rule=%s why=%s", parent.event, parent.rule, _why(exc))
         record = Delivery(
             name, parent.event, parent.day, parent.destination, "next", parent.rule, parent.path, parent.book, {}, ""
         )
@@ -696,10 +730,7 @@ class Drain:
                 goes_on = not settlement.last
                 self.summary.dead += 1
                 if delivery.in_order:
-                    try:
-                        await self.mailroom.remember(self._drop_key(delivery), "1", 86_400)
-                    except Unavailable:
-                        log.warning("in_order.not_remembered event_id=%s", delivery.event)
+                    await _insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
         settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{settlement.verdict}"
         code = getattr(decision, "reason", failed.code)
         settlement.line = self._attempt_line(
@@ -755,11 +786,12 @@ class Drain:
 
     # -- settling
 
-    def _give_back(self, lease: Lease, n: int, *, sent: bool) -> None:
-        """Return a box untouched from item `n` on. `sent`: that item may be on the wire, so it is doubtful."""
+    def _give_back(self, hand: _Hand) -> None:
+        """Return a box untouched from its next item on; what may be on the wire is doubtful."""
+        lease, n = hand.lease, hand.at
         item, record = lease.items[n]
         event, day = item.partition(".")[0], _head(record).get("at", _now())[:10]
-        doubt = max(0, lease.doubt - n, 1 if sent else 0)
+        doubt = max(0, lease.doubt - n, 1 if hand.sent else 0)
         attempt = lease.attempt if n == 0 else 0
         self._settle_soon(Settlement(lease, item, "back", event, day, attempt=attempt, doubt=doubt))
 
@@ -775,11 +807,6 @@ class Drain:
             if not self._outbox:
                 self._to_settle.clear()
 
-    async def _emptied(self) -> None:
-        while self._outbox:
-            await self._wake.wait()
-            self._wake.clear()
-
     async def _flush(self) -> None:
         batch = self._outbox[:SETTLE_BATCH]
         if not batch:
@@ -787,7 +814,8 @@ class Drain:
         token = secrets.token_hex(8)
         while True:
             try:
-                settled = await self.mailroom.settle(self.name, token, batch, pool=self.pool)
+                async with self._tidying:
+                    settled = await self.mailroom.settle(self.name, token, batch, pool=self.pool)
                 break
             except Unavailable as exc:
                 # Unknown whether it was written: the same call again is safe; what it may have leased is given back.
@@ -804,9 +832,8 @@ class Drain:
                 self._leases.pop(id(settlement.lease), None)
             for new in settlement.new:
                 delivery = self._fresh.pop(new.id, None)
-                if new.id in settled.leased and delivery is not None:
-                    self._fresh[new.id] = delivery
-                    self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]))
+                if new.id in settled.leased:
+                    self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), delivery)
         if settled.once:
             await self._note_once(settled.once)
         self._wake.set()
@@ -819,33 +846,34 @@ class Drain:
                 return
 
     async def _wind_down(self) -> None:
-        """Finish or give back what is held, within the stated time, and leave."""
-        patience = self.office.settings.stop_seconds
-        if not self.office.stopping.is_set():
-            patience = LONGEST_REQUEST + patience
-        ends = time.monotonic() + patience
-        while (self._tasks or self._outbox) and not self._buried and time.monotonic() < ends:
-            if self.office.stopping.is_set():
-                ends = min(ends, time.monotonic() + self.office.settings.stop_seconds)
-            self._wake.clear()
-            pending: Sequence[asyncio.Task[None]] = list(self._tasks)
-            wake = asyncio.create_task(self._wake.wait())
-            await asyncio.wait([*pending, wake], timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
-            wake.cancel()
-        for task in list(self._tasks):
+        """Finish what is under way, give back the rest, within the stated time, and leave."""
+        settings = self.office.settings
+        await self._finish(settings.longest_request + settings.stop_seconds, settings.stop_seconds)
+        for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=1)
-        if self._outbox and not self._buried:
-            await asyncio.wait([asyncio.create_task(self._emptied())], timeout=2)
-        if self._leases and not self._buried:
-            # What is still held goes back through the sweep, as from any drain that ended without a word.
-            log.warning("drain.left_behind boxes=%d", len(self._leases))
-            return
+        await self._finish(HANDING_BACK, HANDING_BACK)
         try:
-            await self.mailroom.leave(self.name)
+            if self._leases and not self._buried:
+                log.warning("drain.left_behind boxes=%d", len(self._leases))
+                await self.mailroom.bury([self.name], counted=self._broken)
+            else:
+                await self.mailroom.leave(self.name)
         except Unavailable:
             log.warning("drain.left_without_a_word name=%s", self.name)
+
+    async def _finish(self, patience: float, when_stopping: float) -> None:
+        """Wait until nothing is under way and all is written, at most so many seconds."""
+        ends = time.monotonic() + patience
+        hurried = False
+        while (self._tasks or self._outbox) and not self._buried and time.monotonic() < ends:
+            if self.office.stopping.is_set() and not hurried:
+                hurried = True
+                ends = min(ends, time.monotonic() + when_stopping)
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), min(0.1, max(0.0, ends - time.monotonic())))
+            except TimeoutError:
+                continue
 
 
 def as_result(summary: Summary) -> dict[str, int]:
@@ -856,6 +884,20 @@ def as_result(summary: Summary) -> dict[str, int]:
 def _as_transient(failed: Failed) -> tuple[Any, str]:
     """A look-up creates nothing: what is ambiguous or a refused key elsewhere is only a wait here."""
     return ("limited" if failed.failure in ("limited", "credential") else "transient"), failed.code
+
+
+async def _insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Ask the store until it answers: what follows must not be lost because it was away."""
+    while True:
+        try:
+            return await call()
+        except Unavailable:
+            await asyncio.sleep(AWAY)
+
+
+def _why(exc: Exception) -> str:
+    """Return why, without a value of anybody: only our own errors are known to hold none."""
+    return str(exc) if isinstance(exc, RulesError) else f"a bug ({exc.__class__.__name__})"
 
 
 def _now() -> str:

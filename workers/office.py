@@ -5,10 +5,12 @@ anything about an event.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +27,7 @@ from workers.http import Http
 from workers.mailroom import INBOX, Mailroom, Unavailable
 from workers.memory import RedisMemory
 from workers.outcome import Failed
-from workers.settings import LONGEST_REQUEST, WorkSettings
+from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.office")
 
@@ -45,10 +47,13 @@ class Office:
         self.carriers: dict[str, Carrier] = {}
         #: Why a destination has no carrier: a secret is missing, its options cannot work.
         self.unusable: dict[str, str] = {}
+        #: Whether the drain that runs here may still send: the second request of a recipe asks again.
+        self.may_send: Callable[[], bool] = lambda: True
         #: Set when the worker shall stop: by a signal, or because its parent is gone.
         self.stopping = asyncio.Event()
         self._looked = 0.0
-        self._secrets: tuple[str, ...] = ()
+        self._equipped: Book | None = None
+        self._turns: dict[str, asyncio.Semaphore] = {}
         self.mailroom: Mailroom
         self.books: Books
         self.alerts: Alerts
@@ -69,15 +74,16 @@ class Office:
 
     async def look(self) -> None:
         """Look at the book's files once a second and swap the book when they changed. Raises Unavailable."""
-        if time.monotonic() - self._looked < LOOK_EVERY and self.books.current is not None:
+        if time.monotonic() - self._looked < LOOK_EVERY:
             return
         problems = self.books.problems
-        changed = await self.books.look()
-        self._looked = time.monotonic()
+        await self.books.look()
         book = self.books.current
-        if changed and book is not None:
+        if book is not None and book is not self._equipped:
             self.alerts.aim(self._alert_address(book))
             await self._equip(book)
+            self._equipped = book
+        self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)
 
@@ -113,11 +119,13 @@ class Office:
             # Paused because our key was refused: a new book or a new process may hold a better one.
             await self.mailroom.resume(name, destination.pool)
         self.carriers, self.unusable = carriers, unusable
+        self._turns = {name: asyncio.Semaphore(it.concurrency) for name, it in book.destinations.items()}
 
     def _carrier(self, name: str, destination: Destination) -> Carrier:
-        pace = RoomPace(self.mailroom, name) if destination.limit is not None else None
         http = self.http.bound(
-            timeout=min(destination.timeout, LONGEST_REQUEST), allow_private=destination.allow_private, pace=pace
+            timeout=min(destination.timeout, self.settings.longest_request),
+            allow_private=destination.allow_private,
+            pace=RoomPace(self, name, limited=destination.limit is not None),
         )
         kind = registry.CARRIERS[destination.kind]
         return kind(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
@@ -138,8 +146,21 @@ class Office:
         if book is None:
             return []
         rooms = [INBOX] if self.settings.pool == "default" else []
-        rooms += [name for name in self.carriers if book.destinations[name].pool == self.settings.pool]
+        rooms += [name for name in self.carriers if self.pool_of(name) == self.settings.pool]
         return rooms
+
+    @contextlib.asynccontextmanager
+    async def turn(self, destination: str) -> AsyncIterator[None]:
+        """Wait for a place and the shared rate of a destination: for requests that no `take` has accounted for."""
+        book = self.books.current
+        found = book.destinations.get(destination) if book is not None else None
+        turns = self._turns.get(destination)
+        if found is None or turns is None:
+            yield
+            return
+        async with turns:
+            await RoomPace(self, destination, limited=found.limit is not None).wait()
+            yield
 
     def kind(self, destination: str, action: str) -> ActionKind | None:
         """Return what is known of an action of a destination."""
@@ -165,19 +186,24 @@ class Office:
 
     def stop(self) -> None:
         """Ask the running drain to end. Safe to call from a signal handler: it wakes the loop, no more."""
-        self._loop.call_soon_threadsafe(self.stopping.set)
+        with contextlib.suppress(RuntimeError):  # The loop is closed: this process is ending already.
+            self._loop.call_soon_threadsafe(self.stopping.set)
 
 
 class RoomPace:
-    """The shared rate limit of one destination, for the requests that `take` did not account for."""
+    """Whether one more request may be sent than `take` accounted for, and when: lease, and shared rate if any."""
 
-    def __init__(self, mailroom: Mailroom, room: str) -> None:
-        self._mailroom = mailroom
+    def __init__(self, office: Office, room: str, *, limited: bool) -> None:
+        self._office = office
         self._room = room
+        self._limited = limited
 
     async def wait(self) -> None:
-        """Return when one more request may be sent. Raises Failed while the store is away."""
-        try:
-            await asyncio.sleep(await self._mailroom.pace(self._room))
-        except Unavailable as exc:
-            raise Failed("transient", "store_away", hint="the shared rate limit could not be asked") from exc
+        """Return when one more request may be sent. Raises Failed when it must not be sent any more."""
+        if self._limited:
+            try:
+                await asyncio.sleep(await self._office.mailroom.pace(self._room))
+            except Unavailable as exc:
+                raise Failed("transient", "store_away", hint="the shared rate limit could not be asked") from exc
+        if not self._office.may_send():
+            raise Failed("transient", "lease_lost", hint="somebody else may be at it already")

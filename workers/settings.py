@@ -34,7 +34,11 @@ class WorkSettings(BaseSettings):
     #: After this a drain hands over to its successor: RQ sees finished jobs, and memory leaks of libraries stay small.
     drain_budget: float = Field(300.0, gt=0, description="Seconds that one drain job runs.")
     stop_seconds: float = Field(10.0, ge=0, description="Seconds that a stopping worker waits for answers under way.")
-    #: Longer than the longest request, so that a drain that lost its lease has nothing on the wire any more.
     dead_after: float = Field(
-        45.0, gt=0, description="Seconds without a beat after which a drain on another host counts as dead."
+        45.0, ge=5, description="Seconds without a beat after which a drain on another host counts as dead."
     )
+
+    @property
+    def longest_request(self) -> float:
+        """Seconds that a request may take, so that a drain that counts as dead has nothing on the wire any more."""
+        return min(LONGEST_REQUEST, self.dead_after - 4.0)

@@ -1,0 +1,59 @@
+"""What the tests of the workers need: a store that is emptied before each, a far side, and a place to work."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Valkey
+from tests.far_side import FarSide
+from tests.workers.site import Site
+from workers import retry
+from workers.mailroom import Mailroom
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Everything of ours runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def site_valkey() -> Iterator[Valkey]:
+    """A Valkey that keeps nothing on disk: what is tested with it has nothing to do with crashes."""
+    folder = Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("RELAIS_TEST_TMP", "/tmp")))  # noqa: S108 - 107 bytes
+    server = Valkey(folder)
+    server.start("--appendonly", "no")
+    yield server
+    server.stop(kill=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def far() -> Iterator[FarSide]:
+    """The far side, where nothing goes wrong yet."""
+    with FarSide() as far:
+        yield far
+
+
+@pytest.fixture
+async def site(
+    site_valkey: Valkey, tmp_path: Path, far: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Site]:
+    """A place to work, with an empty store."""
+    monkeypatch.setenv("DESK_KEY", "desk-key")
+    monkeypatch.setenv("ALERT_URL", f"{far.url}/alerts")
+    async with await Mailroom.open(site_valkey.url) as mailroom:
+        await mailroom.store.flushall()
+        await mailroom.prepare()
+        yield Site(site_valkey.url, tmp_path, far, mailroom)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between attempts that a test can wait for."""
+    monkeypatch.setattr(retry, "RETRY_AFTER", (0.1, 0.2, 0.3, 0.4))
+    monkeypatch.setattr(retry, "LIMITED", 0.1)

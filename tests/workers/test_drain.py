@@ -1,0 +1,419 @@
+"""A drain, one sentence at a time: a real store, a real book, a far side on a socket."""
+
+import asyncio
+import itertools
+import json
+
+import pytest
+
+from rules.event import Event
+from tests.conftest import wait_until_async
+from tests.workers.site import NOTE, UPSERT, Site, event, names
+
+pytestmark = pytest.mark.anyio
+
+
+# -- order
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_failing_person_keeps_order_and_nobody_else_waits(site: Site) -> None:
+    """While deliveries for one person fail, hers wait and arrive in order afterwards; everybody else's go on."""
+    site.write(NOTE)
+    site.far.fail(who="eva@*", times=None, status=503)
+    async with site.work():
+        await site.put(*(event(f"eva{n}") for n in range(5)), *(event(f"p{n}", f"p{n % 3}") for n in range(9)))
+        await site.ended(*(f"p{n}" for n in range(9)))
+        assert names(site.far.requests("POST", "*/notes", "eva@*")) == []
+        site.far.mend()
+        await site.ended(*(f"eva{n}" for n in range(5)))
+    assert [note["text"] for note in site.far.notes if note["email"] == "eva@example.org"] == [
+        f"eva{n}" for n in range(5)
+    ]
+    for person in range(3):
+        told = [note["text"] for note in site.far.notes if note["email"] == f"p{person}@example.org"]
+        assert told == [f"p{n}" for n in range(person, 9, 3)]
+
+
+async def test_events_of_one_person_are_never_under_way_together(site: Site) -> None:
+    """Twenty events of one person, put at once, are sent one after the other; those of twenty people together."""
+    site.write(NOTE)
+    site.far.fail(times=None, delay=0.02)
+    async with site.work():
+        await site.put(*(event(f"e{n}") for n in range(20)))
+        await site.ended(*(f"e{n}" for n in range(20)))
+        assert site.far.most_under_way == 1
+        assert [note["text"] for note in site.far.notes] == [f"e{n}" for n in range(20)]
+        await site.put(*(event(f"p{n}", f"p{n}") for n in range(20)))
+        await site.ended(*(f"p{n}" for n in range(20)))
+        assert site.far.most_under_way > 5
+
+
+async def test_events_in_turn(site: Site) -> None:
+    """An idle drain is woken by the bell: twenty events in turn take far less than its idle look's second each."""
+    site.write()
+    async with site.work():
+        await site.put(event("first"))
+        await site.ended("first")
+        begun = asyncio.get_running_loop().time()
+        for n in range(20):
+            await site.put(event(f"e{n}", f"p{n}"))
+            await site.ended(f"e{n}")
+        assert asyncio.get_running_loop().time() - begun < 5
+
+
+# -- outcomes
+
+
+async def test_limited(site: Site) -> None:
+    """Too many requests: it waits as long as it was told, and no attempt is counted."""
+    site.write()
+    site.far.fail(method="POST", path="/contacts", times=2, status=429, headers={"Retry-After": "1"})
+    async with site.work():
+        await site.put(event("e1"))
+        (fate,) = await site.ended("e1")
+    sent = [seen.at for seen in site.far.requests("POST", "/contacts")]
+    assert [later - sooner > 1 for sooner, later in itertools.pairwise(sent)] == [True, True]
+    assert [(attempt["n"], attempt["outcome"]) for attempt in fate.deliveries[0].attempts] == [
+        (1, "limited"),
+        (1, "limited"),
+        (1, "done"),
+    ]
+
+
+async def test_credential(site: Site) -> None:
+    """A refused key pauses the destination, keeps its queue and tells somebody once; other destinations go on."""
+    rules = UPSERT + UPSERT.replace("keep the contact", "keep it elsewhere").replace("crm.", "other.")
+    site.write(rules)
+    refused = site.far.fail(path="/contacts*", times=None, status=401)
+    async with site.work():
+        await site.put(*(event(f"e{n}", f"p{n}") for n in range(30)))
+        await site.until(lambda: len(site.far.requests("POST", "/others")) == 30, "the other destination got its 30")
+        await site.until(lambda: site.far.alerts, "an alert")
+        asked = len(site.far.requests(path="/contacts*"))
+        await site.put(*(event(f"f{n}", f"q{n}") for n in range(30)))
+        await site.until(lambda: len(site.far.requests("POST", "/others")) == 60, "the other destination got its 60")
+        assert len(site.far.requests(path="/contacts*")) == asked
+    paused = {room.name: room for room in await site.mailroom.rooms()}["crm"]
+    assert json.loads(paused.paused)["code"] == "unauthorised"
+    assert paused.ready + paused.waiting == 60
+    assert [(alert["alert"], alert["destination"]) for alert in site.far.alerts] == [("paused_destination", "crm")]
+    refused.times = 0
+    async with site.work():  # A new process may have a better key.
+        await site.until(lambda: len(site.far.requests("POST", "/contacts")) >= 30, "the queue goes on")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_transient(site: Site) -> None:
+    """What could not be answered is tried again, each attempt counted, until the waits are used up."""
+    site.write()
+    site.far.fail(times=None, status=503)
+    async with site.work():
+        await site.put(event("e1"))
+        (fate,) = await site.ended("e1")
+    assert fate.state == "dead"
+    assert [attempt["n"] for attempt in fate.deliveries[0].attempts] == [1, 2, 3, 4, 5]
+    assert fate.deliveries[0].why == "unavailable_too_often"
+    (dead,) = await site.mailroom.dead()
+    assert (dead.id, dead.info["code"], dead.info["status"]) == ("e1.0", "unavailable_too_often", 503)
+
+
+async def test_permanent(site: Site) -> None:
+    """What the other side refuses becomes a dead letter at once, and the person's next event goes on."""
+    site.write(NOTE)
+    site.far.fail(method="POST", path="*/notes", times=1, status=422)
+    async with site.work():
+        await site.put(event("e1"), event("e2"))
+        first, second = await site.ended("e1", "e2")
+    assert (first.state, second.state) == ("dead", "delivered")
+    assert [note["text"] for note in site.far.notes] == ["e2"]
+    assert await site.mailroom.record("e1") is not None
+    assert await site.mailroom.record("e2") is None
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_ambiguous(site: Site) -> None:
+    """A create whose answer was lost is looked for before it is made again: one contact, not two."""
+    site.write()
+    site.far.fail(method="POST", path="/contacts", reset=True, after_effect=True)
+    async with site.work():
+        await site.put(event("e1"))
+        (fate,) = await site.ended("e1")
+    assert site.far.emails() == ["eva@example.org"]
+    assert [attempt["outcome"] for attempt in fate.deliveries[0].attempts] == ["ambiguous", "done"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_unresolved(site: Site) -> None:
+    """Where nothing can be looked for the key is held for a person, who is told; later events of the key wait."""
+    site.write(NOTE)
+    site.far.fail(method="POST", path="*/notes", reset=True, after_effect=True)
+    async with site.work():
+        await site.put(event("e1"))
+
+        async def is_held() -> bool:
+            return bool(await site.mailroom.held("crm"))
+
+        await wait_until_async(is_held, "the key is held")
+        await site.put(event("e2"), event("f1", "ada"))
+        await site.ended("f1")
+        await site.until(lambda: site.far.alerts, "an alert")
+        (box,) = await site.mailroom.held("crm")
+        assert [note["text"] for note in site.far.notes] == ["e1", "f1"]
+    assert (await site.fate("e1")).deliveries[0].state == "held"
+    assert (await site.fate("e2")).state == "delivering"
+    held = (await site.mailroom.held("crm"))[box]
+    assert (held["delivery"], held["code"]) == ("e1.0", "unresolved")
+    assert site.far.alerts[0]["alert"] == "held_key"
+
+
+async def test_in_order(site: Site) -> None:
+    """`in_order`: a dead action drops the later ones of the same event at that destination, and only those."""
+    rules = """\
+  - name: contact, then two notes
+    in_order: true
+    when:
+      source: shop
+      type: person.changed
+    then:
+      - crm.upsert_contact:
+          email: "{{ data.email }}"
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: "one {{ data.name }}"
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: "two {{ data.name }}"
+      - other.upsert_contact:
+          email: "{{ data.email }}"
+"""
+    site.write(rules)
+    site.far.fail(method="POST", path="/contacts", times=1, status=422)
+    async with site.work():
+        await site.put(event("e1"), event("e2"))
+        first, second = await site.ended("e1", "e2")
+    assert [(d.state, d.why) for d in first.deliveries] == [
+        ("dead", "invalid"),
+        ("dead", "in_order"),
+        ("dead", "in_order"),
+        ("delivered", ""),
+    ]
+    assert second.state == "delivered"
+    assert [note["text"] for note in site.far.notes] == ["one e2", "two e2"]
+
+
+async def test_only_once(site: Site) -> None:
+    """`only_once`: of two events with one value only the first is sent; the second says why it was not."""
+    rules = NOTE + '    only_once:\n      per: "{{ data.email }}"\n      within: 30d\n'
+    site.write(rules)
+    async with site.work():
+        await site.put(event("e1"), event("e2"), event("f1", "ada"))
+        fates = await site.ended("e1", "e2", "f1")
+    assert [(fate.state, fate.deliveries[0].why) for fate in fates] == [
+        ("delivered", ""),
+        ("skipped", "only_once"),
+        ("delivered", ""),
+    ]
+    assert [note["text"] for note in site.far.notes] == ["e1", "f1"]
+    assert await site.mailroom.record("e2") is None
+
+
+async def test_coalesce(site: Site) -> None:
+    """`coalesce`: of several waiting deliveries that write one object only the newest is sent."""
+    site.write(UPSERT + "    coalesce: 1s\n")
+    async with site.work():
+        await site.put(event("e1"), event("e2"), event("e3"), event("f1", "ada"))
+        fates = await site.ended("e1", "e2", "e3", "f1")
+    assert [fate.state for fate in fates] == ["coalesced", "coalesced", "delivered", "delivered"]
+    assert sorted(names(site.far.requests("POST", "/contacts"))) == ["e3", "f1"]
+    assert [await site.mailroom.record(id) for id in ("e1", "e2", "e3")] == [None, None, None]
+
+
+async def test_delay(site: Site) -> None:
+    """`delay`: a delivery waits that long, and the later ones of its key behind it."""
+    site.write(NOTE + "    delay: 1s\n")
+    async with site.work():
+        begun = asyncio.get_running_loop().time()
+        await site.put(event("e1"), event("e2"))
+        await site.ended("e1", "e2")
+        assert asyncio.get_running_loop().time() - begun > 0.9
+    assert [note["text"] for note in site.far.notes] == ["e1", "e2"]
+
+
+async def test_next(site: Site) -> None:
+    """`next:` runs after success and sees the result; where the action failed it does not run."""
+    rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'
+    rules += '              text: "made {{ result.id }} for {{ data.name }}"\n'
+    site.write(rules)
+    site.far.fail(method="POST", path="/contacts", who="ada@*", status=422)
+    async with site.work():
+        await site.put(event("e1"), event("f1", "ada"))
+        first, second = await site.ended("e1", "f1")
+    assert [(d.id, d.action, d.state) for d in first.deliveries] == [
+        ("e1.0", "upsert_contact", "delivered"),
+        ("e1.0.0", "add_note", "delivered"),
+    ]
+    assert [d.action for d in second.deliveries] == ["upsert_contact"]
+    assert [note["text"] for note in site.far.notes] == ["made 1 for e1"]
+    assert await site.mailroom.record("e1") is None
+
+
+async def test_next_by_an_older_book(site: Site) -> None:
+    """`next:` follows the book that made the delivery, though another is in force by then."""
+    rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'
+    site.write(rules + '              text: "old {{ data.name }}"\n')
+    hanging = site.far.fail(method="POST", path="/contacts", hang=True)
+    async with site.work():
+        await site.put(event("e1"))
+        await site.until(lambda: site.far.requests("POST", "/contacts"), "the request is under way")
+        before = site.office.books.version
+        site.write(NOTE.replace("{{ data.name }}", "new"))
+        await site.until(lambda: site.office.books.version != before, "the new book is in force", 2.5)
+        hanging.hang = False
+        (fate,) = await site.ended("e1")
+        assert [note["text"] for note in site.far.notes] == ["old e1"]
+        assert fate.book == before
+        site.office.books._old.clear()  # As in a process that never had the older book in force.
+        assert (await site.office.books.by_version(before)) is not None
+
+
+async def test_unmatched(site: Site) -> None:
+    """An event that no rule wants ends as unmatched, and its payload is erased."""
+    site.write()
+    async with site.work():
+        await site.put(event("e1", type="nobody.cares"))
+        (fate,) = await site.ended("e1")
+    assert fate.state == "unmatched"
+    assert (await site.mailroom.counts())["routed|shop|nobody.cares|unmatched"] == 1
+    assert await site.mailroom.record("e1") is None
+
+
+async def test_value_failed(site: Site) -> None:
+    """A rule that cannot be filled leaves a dead letter of its own; other rules of the event go on."""
+    broken = UPSERT.replace("keep the contact", "broken").replace("{{ data.name }}", "{{ data.nobody_sends_this }}")
+    site.write(broken + NOTE)
+    async with site.work():
+        await site.put(event("e1"))
+        (fate,) = await site.ended("e1")
+    assert [(d.rule, d.state, d.why) for d in fate.deliveries] == [
+        ("broken", "dead", "value_failed"),
+        ("keep a note", "delivered", ""),
+    ]
+    (dead,) = await site.mailroom.dead()
+    assert "nobody_sends_this" in dead.info["why"]
+    assert await site.mailroom.record("e1") is not None
+
+
+async def test_retain(site: Site) -> None:
+    """A payload is erased when its event is settled, unless its source keeps it for a while."""
+    site.write()
+    kept = event("e2", "ada")
+    kept = Event(**{**{name: getattr(kept, name) for name in kept.__dataclass_fields__}, "retain": 60_000})
+    async with site.work():
+        await site.put(event("e1"), kept)
+        await site.ended("e1", "e2")
+    assert await site.mailroom.record("e1") is None
+    assert await site.mailroom.record("e2") is not None
+    assert 0 < await site.mailroom.store.pttl(site.mailroom.key("e:e2")) <= 60_000
+
+
+# -- look-ups
+
+LOOK_UP = """\
+  - name: first with a look-up
+    when:
+      source: shop
+      type: person.changed
+    look_up:
+      booker:
+        api.person:
+          id: "{{ data.person }}"
+    then:
+      - crm.add_note:
+          email: "{{ booker.email }}"
+          text: "{{ data.name }}"
+"""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_look_up_transient(site: Site) -> None:
+    """While a look-up has no answer its order key waits, in order, and nobody else does."""
+    site.write(LOOK_UP)
+    site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}, "2": {"id": 2, "email": "ada@example.org"}}
+    away = site.far.fail(path="/persons/1", times=None, status=503)
+    async with site.work():
+        await site.put(*(event(f"e{n}", person=1) for n in range(3)), event("f1", "ada", person=2))
+        await site.ended("f1")
+        assert (await site.fate("e0")).state == "waiting"
+        away.times = 0
+        await site.ended("e0", "e1", "e2")
+    assert [note["text"] for note in site.far.notes] == ["f1", "e0", "e1", "e2"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_look_up_away_for_too_long(site: Site) -> None:
+    """A look-up that is never answered ends as a dead letter with its reason; the key goes on."""
+    site.write(LOOK_UP + NOTE)
+    site.far.fail(path="/persons/*", times=None, status=503)
+    async with site.work():
+        await site.put(event("e1", person=1), event("e2", person=1))
+        first, second = await site.ended("e1", "e2", seconds=12)
+    assert [(d.rule, d.state) for d in first.deliveries] == [
+        ("first with a look-up", "dead"),
+        ("keep a note", "delivered"),
+    ]
+    assert "unavailable_too_often" in (await site.mailroom.dead())[0].info["why"]
+    assert [note["text"] for note in site.far.notes] == ["e1", "e2"]
+    assert second.state == "dead"
+
+
+async def test_look_up_permanent(site: Site) -> None:
+    """A look-up that is refused ends as a dead letter with its reason, at once."""
+    site.write(LOOK_UP)
+    async with site.work():
+        await site.put(event("e1", person=404))
+        (fate,) = await site.ended("e1")
+    assert fate.state == "dead"
+    (dead,) = await site.mailroom.dead()
+    assert "not_found" in dead.info["why"]
+
+
+async def test_look_up_once(site: Site) -> None:
+    """Two rules that ask the same ask once for each event."""
+    site.write(LOOK_UP + LOOK_UP.replace("first", "second"))
+    site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
+    async with site.work():
+        await site.put(event("e1", person=1), event("e2", person=1))
+        await site.ended("e1", "e2")
+    assert len(site.far.requests("GET", "/persons/1")) == 2
+    assert len(site.far.notes) == 4
+
+
+async def test_look_up_without_api(site: Site) -> None:
+    """A look-up named `api.` for an event whose source has left the book is a dead letter; the drain lives."""
+    site.write(LOOK_UP.replace("source: shop\n      type: person.changed", "data.person: {exists: true}"))
+    site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
+    async with site.work():
+        await site.put(event("e1", source="gone", person=1), event("e2", "ada", person=1))
+        first, second = await site.ended("e1", "e2")
+    assert (first.state, second.state) == ("dead", "delivered")
+    assert "has no api" in (await site.mailroom.dead())[0].info["why"]
+
+
+async def test_look_ups_keep_the_limits(site: Site) -> None:
+    """Look-ups keep the rate and the concurrency of their destination, however many events wait for them."""
+    site.write(LOOK_UP, desk="limit: 20/s")
+    site.far.persons = {str(n): {"id": n, "email": f"p{n}@example.org"} for n in range(20)}
+    async with site.work():
+        await site.put(*(event(f"e{n}", f"p{n}", person=n) for n in range(20)))
+        await site.ended(*(f"e{n}" for n in range(20)))
+    asked = [seen.at for seen in site.far.requests("GET", "/persons/*")]
+    assert asked[-1] - asked[0] > 17 / 20
+    site.write(LOOK_UP, desk="concurrency: 3")
+    site.far.fail(path="/persons/*", times=None, delay=0.05)
+    site.far.most_under_way = 0
+    async with site.work():
+        await site.put(*(event(f"f{n}", f"p{n}", person=n) for n in range(20)))
+        await site.until(lambda: len(site.far.requests("GET", "/persons/*")) == 40, "all are asked")
+        assert site.far.most_under_way <= 4
+        await site.ended(*(f"f{n}" for n in range(20)))
