@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from rules import template as templates
 from rules.errors import ValueFailed
+from rules.expression import TemplateWrong
 from rules.finding import Finding
 from rules.path import Facts
 from rules.scope import OPEN, FieldScope, FieldType
-from rules.template import OMIT, TemplateWrong
+from rules.template import OMIT
 
 __all__ = ["COMPUTED", "OMIT", "Arguments", "Value", "compile_arguments", "compile_value"]
 

@@ -1,0 +1,73 @@
+"""How large and of what make a value may be.
+
+Comes in: what a template made. Goes out: the same, or ValueFailed. Never puts the value into a reason.
+"""
+
+import json
+import math
+from typing import Any, Final, NoReturn
+
+from rules import filters
+from rules.errors import ValueFailed
+
+
+class Writer:
+    """Gathers the parts of a text, up to the bound."""
+
+    __slots__ = ("length", "parts")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.length = 0
+
+    def write(self, text: str) -> None:
+        """Add a part."""
+        self.length += len(text)
+        if self.length > filters.LONGEST:
+            too_long()
+        self.parts.append(text)
+
+
+def too_long() -> NoReturn:
+    """Raise ValueFailed for a text beyond the bound."""
+    raise ValueFailed("", f"becomes longer than {filters.LONGEST} characters")
+
+
+def sound(value: Any, label: str) -> Any:
+    """Return a value that an argument may be. Raises ValueFailed for what is too large or cannot be sent as JSON."""
+    kind = value.__class__
+    if kind is str:
+        if len(value) > filters.LONGEST:
+            raise ValueFailed(label, f"longer than {filters.LONGEST} characters")
+        if not value.isascii() and not _is_text(value):
+            raise ValueFailed(label, "holds half a character, which is no text")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise ValueFailed(label, "is no number that JSON knows")
+    elif kind is list or kind is dict:
+        _weigh(value, label)
+    return value
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+#: Writes JSON in C: the quickest way through a list, and it sees what JSON cannot carry.
+_written: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def _weigh(value: Any, label: str) -> None:
+    """Look at everything in a list or group."""
+    try:
+        text = _written(value)
+        if not text.isascii():
+            text.encode()
+    except (ValueError, TypeError, RecursionError):
+        raise ValueFailed(label, "cannot be written as JSON") from None
+    if len(text) > filters.LONGEST:
+        raise ValueFailed(label, f"longer than {filters.LONGEST} characters")

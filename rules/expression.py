@@ -1,0 +1,529 @@
+"""One `{{ … }}`, from Jinja2's tree to plain Python functions.
+
+Comes in: a node of the tree and what it may read. Goes out: a Part, whose functions take facts and return a value.
+Never takes a node it does not know, so there is no attribute, no method, no call and no power to misuse.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from jinja2 import nodes
+
+from rules import bounds, filters
+from rules import path as paths
+from rules.errors import ValueFailed
+from rules.filters import FilterFailed
+from rules.path import ABSENT, At, Facts, Path, Step
+from rules.problem import did_you_mean
+from rules.scope import OPEN, FieldScope, FieldType
+
+#: What finds or makes a value. Strict ones raise ValueFailed where there is none, lenient ones return ABSENT.
+Run = Callable[[Facts], Any]
+DEEPEST: Final = 40
+
+
+class TemplateWrong(Exception):
+    """A template cannot be compiled."""
+
+    def __init__(self, text: str, mend: str = "", code: str = "bad_template") -> None:
+        super().__init__(text)
+        self.text = text
+        self.mend = mend
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Part:
+    """One compiled node."""
+
+    strict: Run
+    lenient: Run
+    #: What an error calls it: the first path in it, else its filter.
+    label: str
+    kind: FieldType = OPEN
+    #: The path of a node that is nothing but a path, as the scope knows it.
+    path: Path | None = None
+    #: The literal of a node that is one.
+    literal: Any = ABSENT
+
+
+def _constant(value: Any) -> Part:
+    def run(facts: Facts) -> Any:
+        return value
+
+    return Part(run, run, "", literal=value)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A name that the template itself gave: of a loop or a `set`."""
+
+    #: The path of what it stands for, as the scope knows it; None: not known.
+    path: Path | None = None
+
+
+class Expressions:
+    """Makes the functions of the expressions of one template."""
+
+    def __init__(self, scope: FieldScope) -> None:
+        self.scope = scope
+        #: The names that the template gave, where it stands now.
+        self.variables: dict[str, Variable] = {}
+        #: The fields it reads.
+        self.read: set[str] = set()
+
+    def part(self, node: nodes.Node) -> Part:
+        """Return the functions of an expression. Raises TemplateWrong."""
+        return self._expression(node, 0)
+
+    def _expression(self, node: nodes.Node, depth: int) -> Part:
+        if depth > DEEPEST:
+            raise TemplateWrong("an expression nested too deeply", "say it in simpler parts")
+        match node:
+            case nodes.Const():
+                return self._constant(node.value)
+            case nodes.Name() | nodes.Getattr() | nodes.Getitem():
+                return self._field(node, depth)
+            case nodes.Filter():
+                return self._filter(node, depth)
+            case nodes.Test():
+                return self._test(node, depth)
+            case nodes.CondExpr():
+                return self._condition(node, depth)
+            case nodes.And() | nodes.Or():
+                return self._logic(node, depth)
+            case nodes.Not():
+                inner = self._expression(node.node, depth + 1)
+                run = inner.strict
+                return _computed(lambda facts: not truthy(run(facts)), inner.label, _BOOLEAN)
+            case nodes.Compare():
+                return self._comparison(node, depth)
+            case nodes.Concat():
+                return self._concatenation(node, depth)
+            case nodes.BinExpr() | nodes.Neg() | nodes.Pos():
+                return self._arithmetic(node, depth)
+            case nodes.List() | nodes.Tuple():
+                return self._list(node.items, depth)
+            case nodes.Dict():
+                return self._mapping(node, depth)
+            case nodes.Call():
+                raise TemplateWrong("nothing can be called", "use a filter: {{ data.email | lower }}")
+        raise TemplateWrong(f"{node.__class__.__name__.lower()} is not available", "use fields and filters")
+
+    def _constant(self, value: Any) -> Part:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            try:
+                filters.bounded(value)
+            except FilterFailed as exc:
+                raise TemplateWrong(f"a number that {exc}", "write a smaller one") from None
+        return _constant(value)
+
+    # Fields: a dot is a key.
+
+    def _field(self, node: nodes.Node, depth: int) -> Part:
+        base, steps = _chain(node)
+        if not isinstance(base, nodes.Name):
+            return self._field_of(self._expression(base, depth + 1), steps)
+        variable = self.variables.get(base.name)
+        path = Path(base.name, steps)
+        if variable is None:
+            known: Path | None = Path(base.name, tuple(_as_any(step) for step in steps))
+        elif variable.path is not None:
+            known = Path(variable.path.root, (*variable.path.steps, *(_as_any(step) for step in steps)))
+        else:
+            known = None
+        kind = self.check(known) if known is not None else OPEN
+        label = path.text if variable is None or known is None else known.text
+        if not steps:
+            root = base.name
+            lenient = paths.reader_of(path)
+
+            def whole(facts: Facts) -> Any:
+                try:
+                    return facts[root]
+                except KeyError:
+                    raise ValueFailed(label, "absent") from None
+
+            return Part(whole, lenient, label, kind, known)
+        return Part(_strict(path, label), paths.reader_of(path), label, kind, known)
+
+    def _field_of(self, part: Part, steps: tuple[Step, ...]) -> Part:
+        """Read fields of what an expression made: `(data.fields | element('id', 1)).value`."""
+        follow, strict, lenient = paths.follower(steps), part.strict, part.lenient
+        label = part.label
+
+        def read(facts: Facts) -> Any:
+            value = follow(strict(facts))
+            if value is ABSENT:
+                raise ValueFailed(label, f"absent at {Path('_', steps).text[1:].lstrip('.')} of it")
+            return value
+
+        return Part(read, lambda facts: follow(lenient(facts)), label)
+
+    def check(self, path: Path) -> FieldType:
+        """Ask the scope for a path and note that it is read. Raises TemplateWrong."""
+        wrong = self.scope.check(path)
+        if wrong is not None:
+            raise TemplateWrong(*wrong, code="unknown_field")
+        self.read.add(path.text)
+        return self.scope.field_type(path)
+
+    # Filters.
+
+    def _filter(self, node: nodes.Filter, depth: int) -> Part:
+        name = node.name
+        if node.dyn_args is not None or node.dyn_kwargs is not None:
+            raise TemplateWrong(f"{name}: * and ** are not available", "name the arguments")
+        if name == "omit":
+            raise TemplateWrong("omit stands last, in a value that is nothing but {{ … }}", "use | default('') inside")
+        if name in ("default", "d"):
+            return self._default(node, depth)
+        if name not in filters.FILTERS:
+            mend = did_you_mean(name, [*filters.FILTERS, "default", "omit"])
+            raise TemplateWrong(f'there is no filter "{name}"', mend, "unknown_filter")
+        target = self._expression(target_of(node), depth + 1)
+        arguments, named = self._arguments(node, depth)
+        _check_arguments(name, arguments, named)
+        return _filtered(name, target, arguments, named)
+
+    def _arguments(self, node: nodes.Filter, depth: int) -> tuple[list[Part], dict[str, Part]]:
+        """Return the arguments of a filter, in order and by name."""
+        # Jinja's stubs call them expressions; they are pairs of a name and an expression.
+        pairs: Sequence[Any] = node.kwargs
+        named = {str(each.key): self._expression(each.value, depth + 1) for each in pairs}
+        return [self._expression(each, depth + 1) for each in node.args], named
+
+    def _default(self, node: nodes.Filter, depth: int) -> Part:
+        arguments, named = self._arguments(node, depth)
+        if "default_value" in named:
+            arguments.insert(0, named.pop("default_value"))
+        if "boolean" in named:
+            arguments.append(named.pop("boolean"))
+        if named or not 1 <= len(arguments) <= 2:
+            raise TemplateWrong("default needs what to take instead", "write | default('')")
+        instead, *others = arguments
+        flag = others[0] if others else None
+        if flag is not None and not isinstance(flag.literal, bool):
+            raise TemplateWrong("default: the second argument is true or false", "write | default('', true)")
+        also_empty = flag is not None and flag.literal is True
+        target = self._expression(target_of(node), depth + 1)
+        run = target.lenient
+
+        def choose(otherwise: Run) -> Run:
+            def default(facts: Facts) -> Any:
+                value = run(facts)
+                if value is ABSENT or value is None or (also_empty and not value):
+                    return otherwise(facts)
+                return value
+
+            return default
+
+        return Part(choose(instead.strict), choose(instead.lenient), target.label)
+
+    def _test(self, node: nodes.Test, depth: int) -> Part:
+        target = self._expression(node.node, depth + 1)
+        if node.args or node.kwargs or node.name not in _TESTS:
+            raise TemplateWrong(f'there is no test "{node.name}"', did_you_mean(node.name, _TESTS))
+        judge = _TESTS[node.name]
+        run = target.lenient if node.name in ("defined", "undefined") else target.strict
+        return _computed(lambda facts: judge(run(facts)), target.label, _BOOLEAN)
+
+    # Operators.
+
+    def _condition(self, node: nodes.CondExpr, depth: int) -> Part:
+        asked = self._expression(node.test, depth + 1)
+        yes = self._expression(node.expr1, depth + 1)
+        no = self._expression(node.expr2, depth + 1) if node.expr2 is not None else None
+        test = asked.strict
+
+        def choose(one: Run, other: Run) -> Run:
+            return lambda facts: one(facts) if truthy(test(facts)) else other(facts)
+
+        def nothing(facts: Facts) -> Any:
+            raise ValueFailed(asked.label, "the if has no else")
+
+        return Part(
+            choose(yes.strict, no.strict if no else nothing),
+            choose(yes.lenient, no.lenient if no else lambda facts: ABSENT),
+            yes.label or asked.label,
+        )
+
+    def _logic(self, node: nodes.And | nodes.Or, depth: int) -> Part:
+        left, right = self._expression(node.left, depth + 1), self._expression(node.right, depth + 1)
+        one, two = left.strict, right.strict
+        if isinstance(node, nodes.And):
+            return _computed(lambda facts: one(facts) and two(facts), left.label)
+        return _computed(lambda facts: one(facts) or two(facts), left.label)
+
+    def _comparison(self, node: nodes.Compare, depth: int) -> Part:
+        first = self._expression(node.expr, depth + 1)
+        others = [(each.op, self._expression(each.expr, depth + 1)) for each in node.ops]
+        steps = tuple((_COMPARISONS[op], part.strict) for op, part in others)
+        run, label = first.strict, first.label or others[0][1].label
+
+        def compare(facts: Facts) -> bool:
+            value = run(facts)
+            for judge, other in steps:
+                following = other(facts)
+                try:
+                    if not judge(value, following):
+                        return False
+                except TypeError:
+                    raise ValueFailed(label, "cannot be compared: the two are of different kinds") from None
+                value = following
+            return True
+
+        return _computed(compare, label, _BOOLEAN)
+
+    def _concatenation(self, node: nodes.Concat, depth: int) -> Part:
+        parts = [self._expression(each, depth + 1) for each in node.nodes]
+        pieces = [(part.strict, part.label) for part in parts]
+
+        def join(facts: Facts) -> str:
+            writer = bounds.Writer()
+            for run, label in pieces:
+                try:
+                    writer.write(filters.text_of(run(facts)))
+                except FilterFailed as exc:
+                    raise ValueFailed(label, str(exc)) from None
+            return "".join(writer.parts)
+
+        return _computed(join, next((part.label for part in parts if part.label), ""), TEXT)
+
+    def _arithmetic(self, node: nodes.Node, depth: int) -> Part:
+        if isinstance(node, nodes.Neg | nodes.Pos):
+            left, right = _constant(0), self._expression(node.node, depth + 1)
+            sign = node.operator
+        elif isinstance(node, nodes.Add | nodes.Sub | nodes.Mul | nodes.Div | nodes.FloorDiv | nodes.Mod):
+            left, right = self._expression(node.left, depth + 1), self._expression(node.right, depth + 1)
+            sign = node.operator
+        else:
+            raise TemplateWrong("this arithmetic is not available", "there is + - * / // %")
+        work, one, two = _ARITHMETIC[sign], left.strict, right.strict
+        label = left.label or right.label
+
+        def compute(facts: Facts) -> Any:
+            first, second = one(facts), two(facts)
+            if sign == "+" and first.__class__ is str and second.__class__ is str:
+                if len(first) + len(second) > filters.LONGEST:
+                    bounds.too_long()
+                return first + second
+            for value in (first, second):
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise ValueFailed(label, f"{sign} needs numbers")
+            try:
+                return filters.bounded(work(filters.bounded(first), filters.bounded(second)))
+            except FilterFailed as exc:
+                raise ValueFailed(label, str(exc)) from None
+            except ArithmeticError:
+                raise ValueFailed(label, "division by zero") from None
+
+        return _computed(compute, label)
+
+    def _list(self, items: Sequence[nodes.Node], depth: int) -> Part:
+        parts = [self._expression(each, depth + 1) for each in items]
+        runs = [part.strict for part in parts]
+        literal = ABSENT if any(part.literal is ABSENT for part in parts) else [part.literal for part in parts]
+        label = next((part.label for part in parts if part.label), "")
+        return replace(_computed(lambda facts: [run(facts) for run in runs], label), literal=literal)
+
+    def _mapping(self, node: nodes.Dict, depth: int) -> Part:
+        parts: dict[str, Part] = {}
+        for pair in node.items:
+            if not isinstance(pair.key, nodes.Const) or not isinstance(pair.key.value, str):
+                raise TemplateWrong("the keys of { } are texts", "write {'Frau': 'female'}")
+            parts[pair.key.value] = self._expression(pair.value, depth + 1)
+        runs = {key: part.strict for key, part in parts.items()}
+        literal: Any = ABSENT
+        if not any(part.literal is ABSENT for part in parts.values()):
+            literal = {key: part.literal for key, part in parts.items()}
+        label = next((part.label for part in parts.values() if part.label), "")
+        return replace(_computed(lambda facts: {key: run(facts) for key, run in runs.items()}, label), literal=literal)
+
+
+def truthy(value: Any) -> bool:
+    """Say whether a condition holds: not for null, false, 0 and what is empty."""
+    return bool(value)
+
+
+def _equal(one: Any, two: Any) -> bool:
+    # True == 1 in Python; here true is no number.
+    return bool(one == two) and isinstance(one, bool) is isinstance(two, bool)
+
+
+# Reading fields. -----------------------------------------------------------------------------------------------------
+
+
+def _strict(path: Path, label: str) -> Run:
+    """Return what reads a path, and raises where it is absent."""
+    keys = path.steps
+    if all(isinstance(key, str) for key in keys):
+        root = path.root
+        if len(keys) == 1:
+            return _strict_one(root, keys[0], label)
+        if len(keys) == 2:
+            return _strict_two(root, keys[0], keys[1], label)
+    lenient = paths.reader_of(path)
+
+    def read(facts: Facts) -> Any:
+        value = lenient(facts)
+        if value is ABSENT:
+            raise ValueFailed(label, "absent")
+        return value
+
+    return read
+
+
+def _strict_one(root: str, key: Any, label: str) -> Run:
+    def read(facts: Facts) -> Any:
+        try:
+            return facts[root][key]
+        except (KeyError, TypeError, IndexError):
+            raise ValueFailed(label, "absent") from None
+
+    return read
+
+
+def _strict_two(root: str, key: Any, inner: Any, label: str) -> Run:
+    def read(facts: Facts) -> Any:
+        try:
+            return facts[root][key][inner]
+        except (KeyError, TypeError, IndexError):
+            raise ValueFailed(label, "absent") from None
+
+    return read
+
+
+def _computed(run: Run, label: str, kind: FieldType = OPEN) -> Part:
+    return Part(run, run, label, kind)
+
+
+TEXT: Final = FieldType(frozenset({"text"}))
+_BOOLEAN: Final = FieldType(frozenset({"boolean"}))
+
+_TESTS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "defined": lambda value: value is not ABSENT,
+    "undefined": lambda value: value is ABSENT,
+    "none": lambda value: value is None,
+    "string": lambda value: isinstance(value, str),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "mapping": lambda value: isinstance(value, Mapping),
+    "sequence": lambda value: isinstance(value, list),
+}
+
+
+def _contains(value: Any, container: Any) -> bool:
+    if isinstance(container, list):
+        return any(_equal(value, each) for each in container)
+    return value in container  # a part of a text, or a key; TypeError for all else
+
+
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "eq": _equal,
+    "ne": lambda one, two: not _equal(one, two),
+    "lt": lambda one, two: one < two,
+    "lteq": lambda one, two: one <= two,
+    "gt": lambda one, two: one > two,
+    "gteq": lambda one, two: one >= two,
+    "in": _contains,
+    "notin": lambda one, two: not _contains(one, two),
+}
+
+_ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "+": lambda one, two: one + two,
+    "-": lambda one, two: one - two,
+    "*": lambda one, two: one * two,
+    "/": lambda one, two: one / two,
+    "//": lambda one, two: one // two,
+    "%": lambda one, two: one % two,
+}
+
+
+def _chain(node: nodes.Node) -> tuple[nodes.Node, tuple[Step, ...]]:
+    """Return what a chain of dots and brackets begins with, and its steps."""
+    steps: list[Step] = []
+    while True:
+        if isinstance(node, nodes.Getattr):
+            steps.append(node.attr)
+        elif isinstance(node, nodes.Getitem):
+            steps.append(_step(node.arg))
+        else:
+            break
+        if len(steps) > paths.DEEPEST:
+            raise TemplateWrong(f"a path of more than {paths.DEEPEST} steps", "write a shorter one")
+        node = node.node
+    return node, tuple(reversed(steps))
+
+
+def _step(argument: nodes.Node) -> Step:
+    if isinstance(argument, nodes.Const):
+        if isinstance(argument.value, str):
+            return argument.value
+        if isinstance(argument.value, int) and not isinstance(argument.value, bool) and argument.value >= 0:
+            return At(argument.value)
+    raise TemplateWrong("between [ and ] stands a key in quotes or the place of an element", 'write data["Odd key"]')
+
+
+def _as_any(step: Step) -> Step:
+    """Return the step as the scope knows it: every element of a list holds the same."""
+    return paths.ANY if isinstance(step, At) else step
+
+
+def target_of(node: nodes.Filter) -> nodes.Node:
+    """Return what a filter is put upon. Raises TemplateWrong."""
+    if node.node is None:
+        raise TemplateWrong("a filter without a value", "write {{ data.email | lower }}")
+    return node.node
+
+
+def _check_arguments(name: str, arguments: Sequence[Part], named: Mapping[str, Part]) -> None:
+    """Look at the arguments of a filter as far as they are literals. Raises TemplateWrong."""
+    try:
+        filters.signature(name).bind(*arguments, **named)
+    except TypeError:
+        raise TemplateWrong(f"{name} does not take these arguments", f"write {filters.usage(name)}") from None
+    check = filters.CHECKS.get(name)
+    if check is None or any(part.literal is ABSENT for part in (*arguments, *named.values())):
+        return
+    try:
+        check(*(part.literal for part in arguments), **{key: part.literal for key, part in named.items()})
+    except FilterFailed as exc:
+        raise TemplateWrong(f"{name} {exc}", f"write {filters.usage(name)}") from None
+
+
+def _filtered(name: str, target: Part, arguments: Sequence[Part], named: Mapping[str, Part]) -> Part:
+    work, label = filters.FILTERS[name], target.label or name
+    literals = all(part.literal is not ABSENT for part in (*arguments, *named.values()))
+    fixed = tuple(part.literal for part in arguments)
+    fixed_named = {key: part.literal for key, part in named.items()}
+    runs = [part.strict for part in arguments]
+    runs_named = {key: part.strict for key, part in named.items()}
+
+    def apply(value: Any, facts: Facts) -> Any:
+        try:
+            if literals:
+                made = work(value, *fixed, **fixed_named)
+            else:
+                given = [run(facts) for run in runs]
+                made = work(value, *given, **{key: run(facts) for key, run in runs_named.items()})
+        except FilterFailed as exc:
+            raise ValueFailed(label, f"{name}: {exc}") from None
+        if made.__class__ is str and len(made) > filters.LONGEST:
+            bounds.too_long()
+        return made
+
+    strict_target, lenient_target = target.strict, target.lenient
+
+    def strict(facts: Facts) -> Any:
+        value = strict_target(facts)
+        if value is None:
+            raise ValueFailed(label, f"null, which {name} cannot take; add | default(…) or | omit")
+        return apply(value, facts)
+
+    def lenient(facts: Facts) -> Any:
+        value = lenient_target(facts)
+        return value if value is ABSENT or value is None else apply(value, facts)
+
+    return Part(strict, lenient, label)
