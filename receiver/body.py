@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -138,8 +139,12 @@ def media_type(request: VerifiedRequest) -> tuple[str, str]:
     """Return the type of the body, in lower case, and its charset (empty: not said)."""
     if request.raw.header("content-encoding") not in (None, b"", b"identity"):
         raise refusal.Unsupported("unsupported_encoding", "send the body as it is, without Content-Encoding")
-    given = (request.raw.header("content-type") or b"").decode("latin-1").lower()
-    kind, _, parameters = given.partition(";")
+    return _media_type(request.raw.header("content-type") or b"")
+
+
+@lru_cache(maxsize=256)
+def _media_type(given: bytes) -> tuple[str, str]:
+    kind, _, parameters = given.decode("latin-1").lower().partition(";")
     charset = ""
     for parameter in parameters.split(";"):
         name, _, value = parameter.partition("=")
@@ -217,4 +222,4 @@ def _form(body: bytes, charset: str) -> dict[str, str]:
 
 
 def _made(fields: dict[str, Any]) -> Record:
-    return Record(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(), fields)
+    return Record(json.dumps(fields, ensure_ascii=False).encode(), fields)

@@ -13,6 +13,9 @@ from typing import Any
 #: Reads `data` out of a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
 Reader = Callable[[str, str, bytes], Mapping[str, Any]]
 
+#: Made once: `json.dumps` makes a new encoder for each call that wants no blanks.
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class EventDamaged(Exception):
     """A record in the store is no event; `record` keeps what was there."""
@@ -24,10 +27,10 @@ class EventDamaged(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened at a platform. `body` and `data` are personal data; the rest of the code treats them so."""
+    """One thing that happened at a platform. `body` and `data` are personal data, and the code treats them so."""
 
-    #: Ours. From source, sender's message id and position in the batch where the platform names its messages, else random;
-    #: the same message sent twice therefore has the same id.
+    #: Ours. From source, sender's message id and position in the batch where the platform names its messages, else
+    #: random; the same message sent twice therefore has the same id.
     id: str
     #: The name of the source in the book (`sd_nord`), and its kind (`seminardesk`).
     source: str
@@ -85,7 +88,7 @@ class Event:
         ):
             if value:
                 head[name] = value
-        return json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" + self.body
+        return _dumps(head).encode() + b"\n" + self.body
 
 
 def decode(record: bytes, read: Reader) -> Event:

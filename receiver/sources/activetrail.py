@@ -109,7 +109,7 @@ class ActiveTrail:
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
-        return adapter.data_of(type, fields_of(adapter.parsed(body)), spelled=True)
+        return adapter.data_of(type, fields_of(adapter.parsed(body)), "snake_case")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Nothing special is documented."""
@@ -119,7 +119,7 @@ class ActiveTrail:
 def _item(position: int, record: bodies.Record, type: str) -> Item:
     item = Item(position, record.body, type)
     try:
-        contact = adapter.fit(type, fields_of(record.fields), spelled=True)
+        contact = adapter.fit(type, fields_of(record.fields), "snake_case")
     except ValidationError as exc:
         item.invalid = adapter.unfit(exc)
         return item

@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from receiver import identity, spelling
+from receiver import identity
 from receiver.signature import VerifiedRequest
+from receiver.spelling import ours
 from rules import nouns
 from rules.catalogue import SourceKind
 from rules.nouns.noun import Noun
@@ -22,6 +23,13 @@ from rules.nouns.noun import Noun
 TYPE_NAME = re.compile(r"(?:int|str|float|bool|none|list|dict)\Z|.*[^A-Za-z0-9_]")
 #: Deeper and wider than this nobody hides an address.
 MOST_VALUES_SEARCHED = 500
+
+
+#: How the names of fields are written: as most platforms do, or as we do.
+Spelling = Literal["camelCase", "snake_case"]
+
+#: Made once: `json.dumps` makes a new one for each call that wants no blanks.
+dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class NoOptions(BaseModel):
@@ -104,7 +112,7 @@ def events_kept(ids: Iterable[str | None]) -> list[dict[str, str]]:
 
 def accepted(ids: Sequence[str | None]) -> tuple[int, bytes]:
     """Return the answer to platforms that expect nothing special."""
-    return 202, json.dumps({"events": events_kept(ids)}, separators=(",", ":")).encode()
+    return 202, dumps({"events": events_kept(ids)}).encode()
 
 
 def unfit(error: ValidationError) -> Unfit:
@@ -119,12 +127,9 @@ def unfit(error: ValidationError) -> Unfit:
     return Unfit(path[:200], str(first["msg"]).removeprefix("Value error, ")[:200])
 
 
-def fit(type: str, fields: Any, *, spelled: bool = False) -> Noun:
-    """Return the model of a type's data. Raises ValidationError.
-
-    `spelled`: the fields have our names already, so no other spelling is looked for.
-    """
-    return nouns.TYPES[type].model_validate(fields, by_alias=not spelled, by_name=True)
+def fit(type: str, fields: Any, spelling: Spelling) -> Noun:
+    """Return the model of a type's data. Raises ValidationError. Only one spelling of names is looked for."""
+    return nouns.TYPES[type].model_validate(fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case")
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -135,13 +140,13 @@ def parsed(body: bytes) -> dict[str, Any]:
     return value
 
 
-def data_of(type: str, fields: Any, *, spelled: bool = False) -> dict[str, Any]:
+def data_of(type: str, fields: Any, spelling: Spelling) -> dict[str, Any]:
     """Return data as rules see it. Raises NotReadable."""
     try:
-        model = fit(type, fields, spelled=spelled)
+        model = fit(type, fields, spelling)
     except ValidationError as exc:
         raise NotReadable(str(unfit(exc))) from exc
-    data: dict[str, Any] = spelling.ours(model.data())
+    data: dict[str, Any] = ours(model.data())
     return data
 
 

@@ -62,7 +62,7 @@ class CmxOrganize:
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one sign-up."""
-        return adapter.data_of(type, spelling.looked_up(adapter.parsed(body), LABELS), spelled=True)
+        return adapter.data_of(type, spelling.looked_up(adapter.parsed(body), LABELS), "snake_case")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Nothing special is documented."""
@@ -72,7 +72,7 @@ class CmxOrganize:
 def _item(position: int, record: bodies.Record) -> Item:
     item = Item(position, record.body, TYPE)
     try:
-        signup = adapter.fit(TYPE, spelling.looked_up(record.fields, LABELS), spelled=True)
+        signup = adapter.fit(TYPE, spelling.looked_up(record.fields, LABELS), "snake_case")
     except ValidationError as exc:
         item.invalid = adapter.unfit(exc)
         return item

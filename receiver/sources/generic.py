@@ -127,7 +127,7 @@ class Generic:
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one object."""
         fields: dict[str, Any] = spelling.ours(adapter.parsed(body))
-        return adapter.data_of(type, fields, spelled=True) if type in nouns.TYPES else fields
+        return adapter.data_of(type, fields, "snake_case") if type in nouns.TYPES else fields
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Nothing special."""
@@ -160,7 +160,7 @@ def _item(position: int, record: bodies.Record, request: VerifiedRequest, read: 
         item.invalid = Unfit("type", "neither the body nor the URL names a type such as order.paid")
     elif type in nouns.TYPES:
         try:
-            adapter.fit(type, spelling.ours(fields), spelled=True)
+            adapter.fit(type, spelling.ours(fields), "snake_case")
         except ValidationError as exc:
             item.invalid = adapter.unfit(exc)
     return item

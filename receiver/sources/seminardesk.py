@@ -7,7 +7,6 @@ Tolerant where the vendor's own documents disagree: actions in any case, `invoic
 number or text, an invoice without its envelope.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,14 +69,14 @@ def _renamed(type: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Return the payload with our names where the vendor's name means something else with us."""
     noun = type.partition(".")[0]
     if noun == "booking" and isinstance(payload.get("guests"), list):
-        guests = [_moved(each, {"event": "seminar", "eventDate": "seminar_date"}) for each in payload["guests"]]
+        guests = [_moved(each, {"event": "seminar", "eventDate": "seminarDate"}) for each in payload["guests"]]
         return {**payload, "guests": guests}
     if noun == "seminar_date":
-        payload = _moved(payload, {"eventId": "seminar_id"})
+        payload = _moved(payload, {"eventId": "seminarId"})
     if noun == "seminar":
-        payload = _moved(payload, {"infoBoardLoding": "info_board_lodging"})
+        payload = _moved(payload, {"infoBoardLoding": "infoBoardLodging"})
     if noun == "invoice" and isinstance(payload.get("items"), list):
-        items = [_moved(each, {"eventDateName": "seminar_date_name"}) for each in payload["items"]]
+        items = [_moved(each, {"eventDateName": "seminarDateName"}) for each in payload["items"]]
         return {**payload, "items": items}
     return payload
 
@@ -153,7 +152,7 @@ class SeminarDesk:
         payload = adapter.parsed(body).get("payload")
         if not isinstance(payload, dict):
             raise NotReadable(str(NO_PAYLOAD))
-        return adapter.data_of(type, _renamed(type, payload))
+        return adapter.data_of(type, _renamed(type, payload), "camelCase")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return one status per notification, in their order, as the official receiver does."""
@@ -163,7 +162,7 @@ class SeminarDesk:
             "notifications": [_status(item, each) for item, each in zip(batch.items, ids, strict=True)],
             "events": adapter.events_kept(ids),
         }
-        return 200, json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+        return 200, adapter.dumps(told).encode()
 
 
 def _envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
@@ -202,7 +201,7 @@ def _item(position: int, notification: Any, text: str, sender_id: str | None, ti
         item.invalid = NO_PAYLOAD
         return item
     try:
-        model = adapter.fit(type, _renamed(type, payload))
+        model = adapter.fit(type, _renamed(type, payload), "camelCase")
     except ValidationError as exc:
         item.invalid = adapter.unfit(exc)
         return item

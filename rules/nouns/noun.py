@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     AliasGenerator,
     BaseModel,
     BeforeValidator,
@@ -21,7 +20,7 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
 )
-from pydantic.alias_generators import to_camel, to_pascal
+from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
 #: An address of more than 254 characters cannot be delivered to (RFC 5321).
@@ -37,8 +36,8 @@ class Noun(BaseModel):
         extra="allow",
         # Personal data: an error names the field, never the value.
         hide_input_in_errors=True,
-        # `first_name` is found as `firstName` and `FirstName` too; errors and dumps say `first_name`.
-        alias_generator=AliasGenerator(validation_alias=lambda name: AliasChoices(to_camel(name), to_pascal(name))),
+        # `first_name` is found as `firstName` too; errors and dumps say `first_name`.
+        alias_generator=AliasGenerator(validation_alias=to_camel),
         validate_by_name=True,
         validate_by_alias=True,
         loc_by_alias=False,

@@ -124,8 +124,11 @@ def test_absent_and_null() -> None:
 
 
 def test_spellings() -> None:
-    """A field is found in three spellings; errors and data name it in ours."""
-    assert data(postCode="1") == data(PostCode="1") == data(post_code="1") == {"post_code": "1"}
+    """A field is found in the platforms' spelling and in ours; errors and data name it in ours."""
+    assert data(postCode="1") == data(post_code="1") == {"post_code": "1"}
+    with pytest.raises(ValidationError) as caught:
+        data(postCode=[])
+    assert caught.value.errors()[0]["loc"] == ("post_code",)
 
 
 def test_unknown_fields() -> None:
