@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
 from console import arrived, book, init, port, probe, replay, screen, supervise, up
@@ -71,16 +72,21 @@ class Stage:
 
 def run(wanted_port: int, *, stay: bool, verbose: bool) -> None:
     """Play the demo; without `stay` it ends after the table, with status 0 only if everything expected arrived."""
+    outcome: list[bool] = []
+    say = Quiet(verbose)
     with stage(wanted_port) as where:
-        outcome: list[bool] = []
-        supervise.run(_play(where, outcome, stay=stay, verbose=verbose))
+        try:
+            supervise.run(_play(where, outcome, say, stay=stay))
+        except Mistake:
+            for line in say.kept:
+                click.echo(line, err=True)
+            raise
     if not stay and outcome != [True]:
         sys.exit(SAID_NO)
 
 
-async def _play(where: Stage, outcome: list[bool], *, stay: bool, verbose: bool) -> None:
+async def _play(where: Stage, outcome: list[bool], say: "Quiet", *, stay: bool) -> None:
     out = screen.out()
-    say = Quiet(verbose)
     with out.status("Starting Valkey, the sandbox, receiver, workers and console …"):
         stack = contextlib.AsyncExitStack()
         supervisor = await stack.enter_async_context(performers(where, say))

@@ -48,7 +48,7 @@ class Child:
     #: Answers whether it does its work already; None: as soon as it runs.
     ready: Callable[[], Awaitable[bool]] | None = None
     #: Seconds it gets to become ready, and to stop after SIGTERM, before it is killed.
-    start_within: float = 30.0
+    start_within: float = 60.0
     stop_within: float = 15.0
     #: Turns what it wrote last and its status into the Mistake that ends everything, if it never became ready.
     refusal: Callable[[str, int], Mistake] | None = None

@@ -32,7 +32,9 @@ class UpSettings(BaseSettings):
     )
     console_port: int = Field(8081, ge=1, le=65535, description="Port the console listens on.")
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
-    data: Path = Field(Path(".relais"), description="Folder in which `relais up` keeps the embedded Valkey's data.")
+    data: Path = Field(
+        Path(".relais"), description="Folder in which `relais up` keeps its data: the embedded Valkey's and the spool."
+    )
     redis_url: str = Field(
         "",
         validation_alias="REDIS_URL",
@@ -117,7 +119,12 @@ def relais_children(settings: UpSettings, common: Mapping[str, str]) -> list[Chi
         Child(
             name="receiver",
             command=supervise.relais("receive"),
-            environ={**common, "RELAIS_HOST": settings.host, "RELAIS_PORT": str(settings.port)},
+            environ={
+                **common,
+                "RELAIS_HOST": settings.host,
+                "RELAIS_PORT": str(settings.port),
+                "RELAIS_SPOOL": str(settings.data / "spool"),
+            },
             ready=functools.partial(healthy, settings.host, settings.port),
         ),
     ]

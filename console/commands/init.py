@@ -8,11 +8,12 @@ from console import init
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("book"))
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("rules/book"))
 def command(folder: Path) -> None:
     """Copy the starter book to a folder of your own.
 
-    Nothing that is there already is overwritten.
+    Without FOLDER it goes to rules/book, where every command looks for it. Nothing that is there already is
+    overwritten.
 
     \b
     Examples:
@@ -21,4 +22,5 @@ def command(folder: Path) -> None:
     """
     for file in init.copy(folder):
         click.echo(f"  {file}")
-    click.echo(f"The starter book is in {folder}. Next: relais rules check {folder}")
+    elsewhere = "" if folder == Path("rules/book") else f" (and RELAIS_BOOK={folder} for the other commands)"
+    click.echo(f"The starter book is in {folder}. Next: relais rules check {folder}{elsewhere}")

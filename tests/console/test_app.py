@@ -1,5 +1,6 @@
 import asyncio
 import json
+import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from console import app, cli, metrics, port
 from console.client import Client, ClientSettings
 from console.mistake import Mistake
 from rules.event import Event
-from tests.conftest import Valkey
+from tests.conftest import Valkey, wait_until_async
 from tests.console.conftest import Start
 from workers.mailroom import Mailroom
 
@@ -235,3 +236,23 @@ def test_loopback() -> None:
     """Only what nobody else can reach counts as loopback."""
     addresses = ("127.0.0.1", "127.8.8.8", "::1", "localhost", "0.0.0.0", "::", "192.168.1.1", "example.org")  # noqa: S104
     assert [each for each in addresses if app.loopback(each)] == ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
+
+
+def test_tail(start: Start, console: str, valkey: Valkey) -> None:
+    """`relais events tail` prints an event when it has come, and again when it has ended."""
+    process = start("events", "tail", "--json", RELAIS_CONSOLE_URL=console)
+
+    async def happen(mailroom: Mailroom) -> None:
+        number = 0
+
+        async def seen() -> bool:
+            nonlocal number
+            number += 1
+            await mailroom.put([event(f"e{number}")])
+            return bool(process.lines)
+
+        await wait_until_async(seen, "the tail follows", 20)
+
+    with_mailroom(valkey, happen)
+    assert json.loads(process.lines[0])["state"] == "waiting"
+    assert process.stop(signal.SIGINT) == 0

@@ -95,11 +95,11 @@ def test_killed(up: Up, short_folder: Path) -> None:
 
 
 def test_uses_another_store(up: Up, valkey: Valkey, short_folder: Path) -> None:
-    """With REDIS_URL set no Valkey is started, and nothing is kept in the folder."""
+    """With REDIS_URL set no Valkey is started, and none has data in the folder."""
     process, console = up(REDIS_URL=valkey.url)
     wait_until(lambda: all_ready(console), "everything is ready", 30)
     assert process.stop() == 0
-    assert not (short_folder / ".relais").exists()
+    assert not (short_folder / ".relais" / "valkey").exists()
 
 
 def test_port_taken(start: Start) -> None:

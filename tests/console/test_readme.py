@@ -1,0 +1,78 @@
+"""What the README shows works as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from click.testing import CliRunner
+
+from console import cli, init, port
+from tests.conftest import wait_until
+from tests.console.conftest import Start
+from tests.console.test_app import samples
+from tests.console.test_up import READY_WITHIN, all_ready
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str, containing: str) -> str:
+    """The fenced block of that language that contains a text."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    return str(next(each for each in blocks if containing in each))
+
+
+def test_the_curl(start: Start, short_folder: Path) -> None:
+    """The README's `curl` is accepted by a fresh `relais up` on the starter book, and the list shows its event."""
+    numbers = port.free("127.0.0.1"), port.free("127.0.0.1")
+    console = f"http://127.0.0.1:{numbers[1]}"
+    up = start("up", "--port", str(numbers[0]), "--console-port", str(numbers[1]), RELAIS_BOOK=str(init.starter()))
+    up.wait_for("Relais is up.", READY_WITHIN)
+    wait_until(lambda: all_ready(console), "everything is ready", 30)
+    commands = block("sh", "curl").replace(":8080", f":{numbers[0]}")
+    commands = commands.replace(".venv/bin/relais", f"{sys.executable} -m console.cli")
+    said = subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=short_folder,
+        env={"PATH": "/usr/bin:/bin", "RELAIS_CONSOLE_URL": console},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert said.returncode == 0, said.stderr
+    found = re.search(r'"events":\[\{"id":"([a-z2-7]{26})"\}\]', said.stdout)
+    assert found
+    listed = said.stdout.rpartition("}]}")[2]
+    assert found[1] in listed
+    assert "newsletter.signup" in listed
+    assert samples(console)["relais_undeclared_counters"] == 0
+
+
+def test_the_first_rule(tmp_path: Path) -> None:
+    """The README's first rule is right, and is the starter book's."""
+    rule = block("yaml", "newsletter sign-up")
+    init.copy(tmp_path / "book")
+    systems = (tmp_path / "book" / "00-systems.yaml").read_text()
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "systems.yaml").write_text(systems)
+    (only / "rule.yaml").write_text(rule)
+    outcome = CliRunner().invoke(cli.relais, ["rules", "check", str(only)])
+    assert outcome.exit_code == 0, outcome.output
+    assert yaml.safe_load(rule)["rules"][0]["name"] in (tmp_path / "book" / "10-newsletter.yaml").read_text()
+
+
+def test_the_words_of_make() -> None:
+    """Every `make` word of the README is one of the Makefile."""
+    words = set(re.findall(r"`?make ([a-z]+)", README))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert {"demo", "up", "test", "check", "bench"} <= words <= targets
+
+
+def test_files_exist() -> None:
+    """Every file and folder that the README names exists."""
+    names = re.findall(r"`((?:docs|rules|tests)/[A-Za-z0-9_./-]*)`", README)
+    assert names
+    assert [name for name in names if not (ROOT / name).exists()] == []
