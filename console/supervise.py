@@ -247,7 +247,7 @@ def worded(status: int) -> str:
 
 
 def run(main: Coroutine[Any, Any, None]) -> bool:
-    """Run `main` until it ends (True), or until Ctrl-C or SIGTERM cancels it (False); it cleans up in either case."""
+    """Run `main` until it ends (True) or is told to stop (False): Ctrl-C, SIGTERM, a closed terminal. It cleans up."""
     return asyncio.run(_run(main))
 
 
@@ -264,7 +264,7 @@ async def _run(main: Coroutine[Any, Any, None]) -> bool:
         asked = True
         task.cancel()
 
-    for sign in (signal.SIGINT, signal.SIGTERM):
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(sign, ask)
     try:
         await task

@@ -16,7 +16,7 @@ from workers.mailroom import Fate, Mailroom, Unavailable
 STILL = 5.0
 
 #: Seconds after which a waiting question looks by itself, should the log have been cut under it.
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 5.0
 
 AGAIN_AFTER = 0.5  # seconds before a store that was away is asked again
 
