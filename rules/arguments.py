@@ -13,7 +13,7 @@ from rules.catalogue import ActionKind
 from rules.consent import Consent
 from rules.document import Path
 from rules.place import Place, fields_of, not_a_boolean, sentence, words_for_booleans
-from rules.problem import did_you_mean
+from rules.problem import did_you_mean, is_full
 
 #: What may stand in for a template, tried in this order until the model takes it.
 STAND_INS: tuple[Any, ...] = (
@@ -39,7 +39,9 @@ def check(place: Place, written: Mapping[str, Any], kind: ActionKind) -> None:
     unknown = set()
     if model.model_config.get("extra") != "allow":
         unknown = {name for name in written if name not in allowed}
-    for name in unknown:
+    for name in sorted(unknown):
+        if is_full(place.problems):
+            break
         place.wrong(
             f'{place.name} takes no argument "{name}"',
             did_you_mean(name, allowed),

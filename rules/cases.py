@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rules.book import RECEIVED_AT, Expected, Given, TestCase
 from rules.place import Place, fields_of
-from rules.problem import did_you_mean
+from rules.problem import did_you_mean, is_full
 from rules.rule import API
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ CONTAINS = "contains"
 def read_tests(draft: "Draft", section: Place | None) -> None:
     """Read the tests of one file into the draft."""
     for place in section.items("tests") if section is not None else ():
+        if is_full(draft.problems):
+            break
         parts = place.mapping(KEYS, "a test")
         if not parts:
             continue
@@ -162,6 +164,8 @@ def _action(draft: "Draft", place: Place) -> Expected | None:
         arguments = {name: each.value for name, each in inner.mapping(None, written[0]).items()}
     known = fields_of(kinds[action].arguments)
     for name in arguments:
+        if is_full(draft.problems):
+            break
         if name not in known and kinds[action].arguments.model_config.get("extra") != "allow":
             inner.wrong(
                 f'{written[0]} takes no argument "{name}"',

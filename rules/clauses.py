@@ -21,7 +21,7 @@ from rules.document import Path
 from rules.finding import Finding
 from rules.pattern import Pattern
 from rules.place import Place
-from rules.problem import did_you_mean
+from rules.problem import did_you_mean, is_full
 from rules.rule import API, ConsentFrom, LookUp, Rule, Step, Target
 from rules.scope import EVENT_FIELDS, FieldScope
 
@@ -64,6 +64,8 @@ def read_rules(draft: "Draft", section: Place | None, defaults: Place | None) ->
     """Read the rules of one file into the draft."""
     standard = defaults.mapping(OPTIONS, "defaults") if defaults is not None else {}
     for place in section.items("rules") if section is not None else ():
+        if is_full(draft.problems):
+            break
         parts = place.mapping(KEYS, "a rule")
         if parts:
             _read_rule(draft, place, parts, standard)

@@ -7,7 +7,7 @@ with its place; no Book where one of them is an error. Never opens a file, and n
 import gc
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,15 +18,16 @@ from rules.book import Alerts, Book, Destination, Source, Verify
 from rules.catalogue import Catalogue, DestinationKind, SourceKind
 from rules.options import Duration, Rate
 from rules.place import Place, fields_of
-from rules.problem import Problem, did_you_mean
+from rules.problem import MOST_PROBLEMS, Problem, did_you_mean, is_full
 from rules.rule import API
 from rules.scope import FIELD_WORDS
 
 SECTIONS = ("sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
+#: More sources, destinations or constants than this are a data base, not a book.
+MOST_NAMES = 1_000
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 #: A pool is an RQ queue, whose names RQ restricts.
 POOL = r"^[a-z][a-z0-9_-]{0,40}$"
-MOST_RULES = 50_000
 
 
 class SourceKeys(BaseModel):
@@ -148,6 +149,9 @@ def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     for parts in tops:
         cases.read_tests(draft, parts.get("tests"))
     doubts.look(draft)
+    if is_full(draft.problems):
+        text = f"there are more problems than these {MOST_PROBLEMS}"
+        draft.problems.append(Problem(draft.problems[0].file, 1, 1, text, "mend these first", "too_many_problems"))
     problems = tuple(sorted(set(draft.problems)))
     if any(problem.severity == "error" for problem in problems):
         return Checked(None, problems)
@@ -166,9 +170,17 @@ def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     return Checked(book, problems)
 
 
+def _entries(section: Place | None, what: str) -> Sequence[tuple[str, Place]]:
+    """Return the names of a section, as many as are sensible."""
+    entries = list(section.mapping(None, what).items()) if section is not None else []
+    if section is not None and len(entries) > MOST_NAMES:
+        section.wrong(f"{what} has more than {MOST_NAMES} names", "write fewer", "too_large", key=True)
+    return entries[:MOST_NAMES]
+
+
 def _constants(draft: Draft, section: Place | None) -> None:
     """Read `vars:`, constants for values by name."""
-    for name, place in section.mapping(None, "vars").items() if section else ():
+    for name, place in _entries(section, "vars"):
         if _named(place, name) and name in draft.constants:
             place.wrong(f'the var "{name}" is there already', "give it another name", "duplicate_name", key=True)
         draft.constants.setdefault(name, place.value)
@@ -182,7 +194,7 @@ def _named(place: Place, name: str) -> bool:
 
 
 def _destinations(draft: Draft, section: Place | None) -> None:
-    for name, place in section.mapping(None, "destinations").items() if section else ():
+    for name, place in _entries(section, "destinations"):
         if name in draft.destination_names:
             place.wrong(
                 f'the destination "{name}" is there already', "give it another name", "duplicate_name", key=True
@@ -230,7 +242,7 @@ def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
 
 
 def _sources(draft: Draft, section: Place | None) -> None:
-    for name, place in section.mapping(None, "sources").items() if section else ():
+    for name, place in _entries(section, "sources"):
         if name in draft.source_names:
             place.wrong(f'the source "{name}" is there already', "give it another name", "duplicate_name", key=True)
             continue

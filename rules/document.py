@@ -21,7 +21,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from rules.problem import Problem
+from rules.problem import Problem, is_full
 
 #: The parser in C is ten times as fast and in every wheel; the other one is for PyYAML built without it.
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,12 +29,16 @@ _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Where something is in a document: keys of mappings and positions in lists, from the top.
 Path = tuple[str | int, ...]
 
-#: Ten thousand rules are about 6 MB; more is no book.
-MAX_BYTES = 16_000_000
+#: Ten thousand rules are about 3 MB and 300,000 values; more is no book.
+MAX_BYTES = 8_000_000
+MAX_VALUES = 600_000
 #: The deepest sensible book nests about twenty deep (`next` three times); beyond this is an attack or an accident.
 MAX_DEPTH = 64
 #: How many values aliases may add to what is written: a billion laughs ends here.
 MAX_COPIED = 100_000
+
+#: Characters of a line that are looked at for the cause of a complaint.
+LONGEST_LINE = 2_000
 
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?\Z")
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None, "": None}
@@ -135,6 +139,8 @@ class _Reading:
         self.open_anchors: set[str] = set()
         self.sizes: dict[int, int] = {}
         self.copied = 0
+        self.count = 0
+        self.lines: list[str] | None = None
         #: Spans (first line, last line) in which a tab is text: quoted and block scalars.
         self.quoted: list[tuple[int, int]] = []
 
@@ -178,6 +184,10 @@ class _Reading:
         if isinstance(event, AliasEvent):
             return self.alias(event)
         anchor = getattr(event, "anchor", None)
+        self.count += 1
+        if self.count > MAX_VALUES:
+            self.wrong(event, f"the file has more than {MAX_VALUES} values", "split the book", "too_large")
+            raise _Stop
         if depth > MAX_DEPTH:
             self.wrong(event, f"this is nested more than {MAX_DEPTH} deep", "", "too_deep")
             raise _Stop
@@ -299,8 +309,9 @@ class _Reading:
         line, column = _start(event)
         if "{{" in self.line(line)[max(column - 1, 0) : column + 2]:
             self.note(line, max(column - 1, 0), "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
-            found = re.compile(r"\{\{.*?\}\}").search(self.line(line), max(column - 1, 0))
-            return found[0] if found else "{{ }}"
+            start = max(column - 1, 0)
+            end = self.line(line).find("}}", start)
+            return self.line(line)[start : end + 2] if end > 0 else "{{ }}"
         self.wrong(event, "a key must be a word", "put text with special signs in quotes", "odd_key")
         return None
 
@@ -347,14 +358,18 @@ class _Reading:
                 self.note(number, line.index("\t"), "there is a tab here", "use spaces", "tab")
 
     def line(self, number: int) -> str:
-        lines = self.text.split("\n")
-        return lines[number] if 0 <= number < len(lines) else ""
+        """Return a line of the file, cut where no person would read on."""
+        if self.lines is None:
+            self.lines = self.text.split("\n")
+        return self.lines[number][:LONGEST_LINE] if 0 <= number < len(self.lines) else ""
 
     def wrong(self, event: Event, text: str, mend: str, code: str) -> None:
         self.note(*_start(event), text, mend, code)
 
     def note(self, line: int, column: int, text: str, mend: str, code: str) -> None:
         problem = Problem(self.file, line + 1, column + 1, text, mend, code)
+        if is_full(self.problems):
+            raise _Stop
         if problem not in self.problems[-3:]:
             self.problems.append(problem)
 

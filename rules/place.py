@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from rules.document import Document, Path, Where
 from rules.finding import Finding
-from rules.problem import Problem, Severity, did_you_mean
+from rules.problem import Problem, Severity, did_you_mean, is_full
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -64,6 +64,8 @@ class Place:
         severity: Severity = "error",
     ) -> None:
         """Note a problem here, or further in; `key`: at the key, not at its value."""
+        if is_full(self.problems):
+            return
         where = self.doc.where(self.path + inner, key=key)
         self.problems.append(Problem(where.file, where.line, where.column, text, mend, code, severity))
 
@@ -87,7 +89,7 @@ class Place:
             self.wrong(f"{what} must be a mapping, not {shape_of(self.value)}", mend, "wrong_shape")
             return {}
         for key in self.value:
-            if known is not None and key not in known:
+            if known is not None and key not in known and not is_full(self.problems):
                 self.wrong(f'"{key}" is unknown here', did_you_mean(key, known), "unknown_key", inner=(key,), key=True)
         return {key: self.at(key) for key in self.value if known is None or key in known}
 
@@ -123,6 +125,8 @@ class Place:
         known = fields_of(kind)
         unknown = [key for key in values if key not in known and kind.model_config.get("extra") != "allow"]
         for key in unknown:
+            if is_full(self.problems):
+                break
             mend = did_you_mean(key, [*known, *also])
             self.wrong(f'"{key}" is unknown here', mend, "unknown_key", inner=(key,), key=True)
         values = {key: value for key, value in values.items() if key not in unknown}

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
 
+#: Nobody reads more at once, and a hostile file could make millions.
+MOST_PROBLEMS = 500
 #: Characters of a text or a mend that are shown: a line that nobody can read to its end helps nobody.
 LONGEST = 600
 #: Beyond this a word is no slip of the finger, and comparing it would take long.
@@ -43,6 +45,11 @@ class Problem:
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
+
+
+def is_full(problems: Sequence[Problem]) -> bool:
+    """Return whether so many problems were found that looking for more helps nobody."""
+    return len(problems) >= MOST_PROBLEMS
 
 
 def on_one_line(text: str) -> str:

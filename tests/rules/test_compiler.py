@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rules import compiler, loader
 from rules.book import Book
 from rules.errors import ValueFailed
+from rules.problem import MOST_PROBLEMS
 from tests.rules import writing
 from tests.rules.catalogue import CATALOGUE
 from tests.rules.writing import SYSTEMS, event
@@ -154,3 +156,46 @@ def test_any_event(data: dict[str, Any]) -> None:
     for rule in starter().match(about).fired:
         with contextlib.suppress(ValueFailed):
             rule.actions(about, {})
+
+
+RULE = """rules:
+  - name: a
+    when:
+      type: contact.unsubscribed
+{when}    then:
+      - crm.upsert_contact:
+          email: x@example.org
+{arguments}"""
+
+
+def lines(count: int, line: str) -> str:
+    return "".join(line.format(number) + "\n" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("braces", "{" * 500_000),
+        ("brackets", "[" * 500_000),
+        ("questions", "? " * 100_000),
+        ("stars", "*a " * 100_000),
+        ("tabs", "\t\n" * 100_000),
+        ("open templates", "a: {{" * 100_000),
+        ("the same key", "a: 1\n" * 50_000),
+        ("unknown keys", lines(20_000, "key{}: 1")),
+        ("unknown rules", "rules:\n" + lines(20_000, "  - key{}: 1")),
+        ("constants", "vars:\n" + lines(5_000, "  key{}: 1")),
+        ("destinations", "destinations:\n" + lines(5_000, "  key{}: {{kind: rest}}")),
+        ("conditions", RULE.format(when=lines(20_000, "      data.x{}: 1"), arguments="")),
+        ("literals", RULE.format(when="      data.email:\n" + lines(20_000, "        - a{}"), arguments="")),
+        ("arguments", RULE.format(when="", arguments=lines(20_000, "          x{}: 1"))),
+        ("one long template", RULE.format(when="", arguments=f"          phone: '{'{{ data.email }}' * 50_000}'\n")),
+        ("wildcards", RULE.format(when=f"      data.email: {{wildcard: '{'*a' * 10_000}'}}\n", arguments="")),
+    ],
+    ids=lambda value: value if len(value) < 30 else "",
+)
+def test_hostile(name: str, text: str) -> None:
+    """A file made to keep the check busy is refused with a reason, soon and without a flood of messages."""
+    checked = check(text.encode())
+    assert checked.errors, name
+    assert len(checked.problems) <= MOST_PROBLEMS + 1
