@@ -15,7 +15,7 @@ import click
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from console import book, envfile, port, probe, supervise
+from console import book, doctor, envfile, port, probe, supervise
 from console.supervise import Child, Say, Supervisor
 from console.valkey import Valkey
 
@@ -56,7 +56,9 @@ def run(settings: UpSettings) -> None:
 
 async def _run(settings: UpSettings) -> None:
     async with everything(settings) as supervisor:
-        click.echo("\n".join(banner(settings)))
+        url = settings.redis_url or Valkey(settings.data).url
+        found = await asyncio.to_thread(doctor.ask, url)
+        click.echo("\n".join(banner(settings, doctor.promise(found, str(settings.data / "spool")))))
         await supervisor.forever()
 
 
@@ -78,7 +80,13 @@ async def everything(
             valkey = stack.enter_context(Valkey(settings.data))
             children.append(valkey_child(valkey))
             url = valkey.url
-        common = {**(environ or {}), "REDIS_URL": url, "RELAIS_BOOK": str(settings.book), "PYTHONUNBUFFERED": "1"}
+        common = {
+            **(environ or {}),
+            "REDIS_URL": url,
+            "RELAIS_BOOK": str(settings.book),
+            "RELAIS_SPOOL": str(settings.data / "spool"),
+            "PYTHONUNBUFFERED": "1",
+        }
         children += [*more, *relais_children(settings, common)]
         async with Supervisor(children, say) as supervisor:
             yield supervisor
@@ -119,12 +127,7 @@ def relais_children(settings: UpSettings, common: Mapping[str, str]) -> list[Chi
         Child(
             name="receiver",
             command=supervise.relais("receive"),
-            environ={
-                **common,
-                "RELAIS_HOST": settings.host,
-                "RELAIS_PORT": str(settings.port),
-                "RELAIS_SPOOL": str(settings.data / "spool"),
-            },
+            environ={**common, "RELAIS_HOST": settings.host, "RELAIS_PORT": str(settings.port)},
             ready=functools.partial(healthy, settings.host, settings.port),
         ),
     ]
@@ -136,7 +139,7 @@ async def healthy(host: str, number: int) -> bool:
     return answer is not None and answer[0] == 200
 
 
-def banner(settings: UpSettings) -> list[str]:
+def banner(settings: UpSettings, promise: str) -> list[str]:
     """Return what one wants to know at the start."""
     return [
         "",
@@ -144,6 +147,7 @@ def banner(settings: UpSettings) -> list[str]:
         f"  webhooks  http://{settings.host}:{settings.port}/in/SOURCE",
         f"  console   http://{settings.console_host}:{settings.console_port}/readyz  (and /events, /metrics)",
         f"  store     {'REDIS_URL' if settings.redis_url else settings.data}",
+        f"  promise   {promise}",
         f"  rules     {settings.book}  (changes count within two seconds)",
         "  stop      Ctrl-C",
         "",
