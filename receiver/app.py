@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from receiver import commit, event, refusal, signature
 from receiver.book_holder import BookHolder, Gate
@@ -68,7 +68,7 @@ class Mailroom(Protocol):
 
 
 def build_app(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> Starlette:
-    """Return the application. It connects when it starts; until the store is there, it answers 503."""
+    """Return the application. It connects when it starts; without a spool it answers 503 until the store is there."""
     receiver = Receiver(settings, book, mailroom)
 
     @contextlib.asynccontextmanager
@@ -197,28 +197,36 @@ class Receiver:
 
     async def _read(self, attempt: "Attempt", receive: Receive) -> bytes:
         """Return the body. Raises TooLarge, TooSlow, NotParseable."""
+        task = asyncio.current_task()
+        deadline = asyncio.get_running_loop().call_later(self._settings.body_seconds, attempt.give_up, task)
         try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                message = await receive()
-                body: bytes = message.get("body", b"")
-                if not message.get("more_body") and message["type"] == "http.request":
-                    attempt.demand_size(self._settings.max_body, len(body))
-                    return body
-                parts, size = [body], len(body)
-                while message["type"] == "http.request" and message.get("more_body"):
-                    message = await receive()
-                    part: bytes = message.get("body", b"")
-                    size += len(part)
-                    if size <= self._settings.max_body:
-                        parts.append(part)
-                    elif size > READ_ON * self._settings.max_body:
-                        break
-        except TimeoutError as exc:
-            raise refusal.TooSlow("too_slow", "the body did not arrive in time") from exc
-        attempt.demand_size(self._settings.max_body, size)
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if message.get("more_body"):
+                body, message = await self._read_on(attempt, message, receive)
+        except asyncio.CancelledError:
+            if task is None or not attempt.too_slow or task.uncancel():
+                raise
+            raise refusal.TooSlow("too_slow", "the body did not arrive in time") from None
+        finally:
+            deadline.cancel()
+        attempt.demand_size(self._settings.max_body, len(body))
         if message["type"] != "http.request":
             raise refusal.NotParseable("cut_short", "the connection ended before the body did")
-        return b"".join(parts)
+        return body
+
+    async def _read_on(self, attempt: "Attempt", message: Message, receive: Receive) -> tuple[bytes, Message]:
+        """Return a body that comes in parts, and the last message. Raises TooLarge."""
+        parts: list[bytes] = [message.get("body", b"")]
+        size, most = len(parts[0]), self._settings.max_body
+        while message.get("more_body") and size <= READ_ON * most:
+            message = await receive()
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size <= most:
+                parts.append(part)
+        attempt.demand_size(most, size)
+        return b"".join(parts), message
 
     async def _keep(self, gate: Gate, batch: Batch, traceparent: bytes | None) -> list[str | None]:
         """Keep the items of a batch and return the ids of their events, None for what we do not take."""
@@ -262,7 +270,7 @@ class Receiver:
 class Attempt:
     """What is known of a request while it is being answered."""
 
-    __slots__ = ("body", "event", "gate", "headers", "scope", "source")
+    __slots__ = ("body", "event", "gate", "headers", "scope", "source", "too_slow")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -274,6 +282,13 @@ class Attempt:
         self.event = rest.rstrip("/") or None
         self.gate: Gate | None = None
         self.body = b""
+        self.too_slow = False
+
+    def give_up(self, task: "asyncio.Task[Any] | None") -> None:
+        """End the wait for the body."""
+        if task is not None:
+            self.too_slow = True
+            task.cancel()
 
     @property
     def client(self) -> str | None:

@@ -4,6 +4,7 @@ Comes in: the body of a verified request. Goes out: records, with the bytes they
 out anew that the vendor has written. Raises NotParseable and Unsupported, and nothing else whatever the bytes are.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Generator
@@ -56,7 +57,7 @@ def bad_json() -> refusal.NotParseable:
 def text_of(body: bytes) -> str:
     """Return the text of a JSON body. Raises NotParseable."""
     try:
-        text = body.decode("utf-8-sig")
+        text = body.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as exc:
         raise refusal.NotParseable("bad_encoding", "the body is not UTF-8") from exc
     if not text or text.isspace():

@@ -4,9 +4,9 @@ Comes in: what the server read from the wire. Goes out: a record that only `sign
 VerifiedRequest. Never decodes more than it is asked for, since every byte may be hostile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import parse_qsl
 
 from receiver import refusal
@@ -15,27 +15,36 @@ from receiver import refusal
 MOST_PARAMETERS = 1_000
 
 
+@lru_cache(maxsize=256)
+def _on_the_wire(name: str) -> bytes:
+    return name.lower().encode("latin-1", "replace")
+
+
 @dataclass(frozen=True)
 class RawRequest:
     """Bytes from the internet."""
 
     body: bytes
     #: Names in lower case, as ASGI gives them.
-    headers: Iterable[tuple[bytes, bytes]] = ()
+    headers: Sequence[tuple[bytes, bytes]] = ()
     query_string: bytes = b""
     #: The address at the other end of the connection; None on a unix socket.
     client: str | None = None
 
     def header(self, name: str) -> bytes | None:
         """Return the value of a header, None without it. Raises Unverified where it stands twice."""
-        wanted = name.lower().encode("latin-1", "replace")
-        found: bytes | None = None
-        for each, value in self.headers:
-            if each == wanted:
-                if found is not None:
-                    raise refusal.Unverified("ambiguous_header", f"the header {name} stands twice; send it once")
-                found = value
+        wanted = _on_the_wire(name)
+        found = self._by_name.get(wanted)
+        if found is not None and len(self._by_name) < len(self.headers) and self._times(wanted) > 1:
+            raise refusal.Unverified("ambiguous_header", f"the header {name} stands twice; send it once")
         return found
+
+    @cached_property
+    def _by_name(self) -> dict[bytes, bytes]:
+        return dict(self.headers)
+
+    def _times(self, wanted: bytes) -> int:
+        return sum(name == wanted for name, _ in self.headers)
 
     @cached_property
     def query(self) -> list[tuple[str, str]]:

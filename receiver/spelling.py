@@ -14,6 +14,7 @@ IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: Longer names are not worth remembering, and a stranger could fill the memory with them.
 LONGEST_NAME = 64
+MOST_NAMES = 4096
 #: Fields whose own names were given by people.
 LEFT_ALONE = frozenset({"additional_fields"})
 
@@ -21,7 +22,7 @@ UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 NOT_A_LETTER = re.compile(r"[\W_]+")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(MOST_NAMES)
 def _snake(name: str) -> str:
     return HUMP.sub("_", name).lower() if IDENTIFIER.match(name) else name
 
@@ -31,7 +32,7 @@ def snake(name: str) -> str:
     return _snake(name) if len(name) <= LONGEST_NAME else name
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(MOST_NAMES)
 def _squash(name: str) -> str:
     return NOT_A_LETTER.sub("", name.lower().translate(UMLAUTS))
 
@@ -55,14 +56,29 @@ def ours(value: Any) -> Any:
     return value
 
 
-def looked_up(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return fields under the names that a table gives to their squashed ones; those not in it in snake_case.
+class Names(dict[str, str]):
+    """Our name for each that was seen: by a table of squashed names, else in snake_case."""
+
+    def __init__(self, table: Mapping[str, str]) -> None:
+        super().__init__()
+        self._table = table
+
+    def __missing__(self, name: str) -> str:
+        """Find a name, and remember it unless strangers' names would fill the memory."""
+        ours = self._table.get(squash(name)) or snake(name)
+        if len(name) <= LONGEST_NAME and len(self) < MOST_NAMES:
+            self[name] = ours
+        return ours
+
+
+def looked_up(fields: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    """Return fields under our names.
 
     For platforms that post forms: an empty text is how a form says that there is nothing.
     """
     spelled: dict[str, Any] = {}
     for name, value in fields.items():
-        new = names.get(squash(name)) or snake(name)
+        new = names[name]
         if spelled.get(new) is None:
             spelled[new] = None if value == "" else value
     return spelled

@@ -70,6 +70,8 @@ FIELDS: Mapping[str, str] = {
     "unsubscribereason": "reason",
 }
 
+_names = spelling.Names(FIELDS)
+
 KIND = SourceKind(
     name=NAME,
     about="ActiveTrail: contacts changed, edited, unsubscribed, in groups; one address per event, a header token.",
@@ -94,7 +96,7 @@ def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
     inner = body.get("contact", body.get("Contact"))
     if isinstance(inner, dict):
         body = {**{name: value for name, value in body.items() if value is not inner}, **inner}
-    return spelling.looked_up(body, FIELDS)
+    return spelling.looked_up(body, _names)
 
 
 class ActiveTrail:
@@ -124,10 +126,12 @@ def _item(position: int, record: bodies.Record, type: str) -> Item:
         item.invalid = adapter.unfit(exc)
         return item
     if isinstance(contact, Contact):
-        number = [identity.thing(NAME, "contact", contact.id)] if contact.id is not None else []
-        addresses = list(adapter.contacts(emails=[contact.email]))
-        phones = list(adapter.contacts(phones=[contact.sms, contact.phone1, contact.phone2]))
-        item.identities = adapter.distinct((*addresses, *number, *phones))
+        told = [identity.email(contact.email)] if contact.email else []
+        if contact.id is not None:
+            told.append(identity.thing(NAME, "contact", contact.id))
+        if contact.sms or contact.phone1 or contact.phone2:
+            told += adapter.contacts(phones=(contact.sms, contact.phone1, contact.phone2))
+        item.identities = adapter.distinct(told)
         item.order_key = item.identities[0] if item.identities else None
         item.subject = f"contact/{contact.id}" if contact.id is not None else None
     return item

@@ -41,6 +41,8 @@ LABELS: Mapping[str, str] = {
     "einzelnutzertrackingjanein": "single_user_tracking",
 }
 
+_names = spelling.Names(LABELS)
+
 KIND = SourceKind(
     name=NAME,
     about="cmxOrganize: newsletter sign-ups from course registrations, with or without single-user tracking.",
@@ -62,7 +64,7 @@ class CmxOrganize:
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one sign-up."""
-        return adapter.data_of(type, spelling.looked_up(adapter.parsed(body), LABELS), "snake_case")
+        return adapter.data_of(type, spelling.looked_up(adapter.parsed(body), _names), "snake_case")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Nothing special is documented."""
@@ -72,7 +74,7 @@ class CmxOrganize:
 def _item(position: int, record: bodies.Record) -> Item:
     item = Item(position, record.body, TYPE)
     try:
-        signup = adapter.fit(TYPE, spelling.looked_up(record.fields, LABELS), "snake_case")
+        signup = adapter.fit(TYPE, spelling.looked_up(record.fields, _names), "snake_case")
     except ValidationError as exc:
         item.invalid = adapter.unfit(exc)
         return item

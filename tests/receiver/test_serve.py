@@ -1,3 +1,4 @@
+import contextlib
 import http.client
 import json
 import os
@@ -29,7 +30,8 @@ class Process:
     """A receiver process of its own."""
 
     def __init__(self, folder: Path, redis_url: str) -> None:
-        environ = {**os.environ, **book.ENVIRON, "REDIS_URL": redis_url}
+        spool = str(folder / "spool")
+        environ = {**os.environ, **book.ENVIRON, "REDIS_URL": redis_url, "RELAIS_SPOOL": spool}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(book.write(folder))], env=environ, stderr=subprocess.PIPE, text=True
         )
@@ -77,18 +79,15 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.number, timeout=10)
-        for n in range(100_000):
-            try:
-                body = json.dumps({"id": self.who, "n": n})
-                connection.request("POST", "/in/at/contact_changed", body, AT)
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            for n in range(100_000):
+                connection.request("POST", "/in/at/contact_changed", json.dumps({"id": self.who, "n": n}), AT)
                 answer = connection.getresponse()
                 told = answer.read()
-            except (OSError, http.client.HTTPException):
-                return
-            if answer.status == 202:
-                self.acknowledged.append(json.loads(told)["events"][0]["id"])
-            else:
-                self.other.append(answer.status)
+                if answer.status == 202:
+                    self.acknowledged.append(json.loads(told)["events"][0]["id"])
+                else:
+                    self.other.append(answer.status)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -46,7 +46,7 @@ def test_two_spellings_of_one_name() -> None:
 
 def test_looked_up() -> None:
     """A table gives the names; empty texts are null, and a later spelling does not overwrite a value."""
-    names = {"vorname": "first_name"}
+    names = spelling.Names({"vorname": "first_name"})
     assert spelling.looked_up({"Vorname": "", "VORNAME": "Eva", "vorname": "Ada", "someThing": "x"}, names) == {
         "first_name": "Eva",
         "some_thing": "x",
