@@ -10,10 +10,10 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,9 +21,9 @@ from rules import event as events
 from rules.action import Action, Skipped
 from rules.book import Book, Matching, Rule
 from rules.errors import RulesError, ValueFailed
-from rules.event import Event, EventDamaged
+from rules.event import Event
 from workers import delivery as deliveries
-from workers import retry
+from workers import patience, retry
 from workers.delivery import Delivery
 from workers.destinations import adapter
 from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Unavailable, Want
@@ -31,8 +31,6 @@ from workers.office import Office
 from workers.outcome import Done, Failed
 
 log = logging.getLogger("relais.drain")
-
-T = TypeVar("T")
 
 #: Seconds between two beats.
 BEAT = 1.0
@@ -44,12 +42,12 @@ BOX_ITEMS = 16
 ROOM_BOXES = 500
 #: Boxes whose drain died once that are taken together: poison is then found among few.
 SUSPECTS = 32
+#: Seconds until suspects that may not be sent (their room is paused or at its rate) are asked for again; it doubles.
+SUSPECTS_AGAIN, SUSPECTS_AGAIN_MOST = 1.0, 30.0
 #: Settlements in one call: some ms of the store's time.
 SETTLE_BATCH = 400
 #: Seconds that the bell is listened to in one go; shorter than the client's time-out.
 LISTEN = 3.0
-#: Seconds before the store is asked again after it was away.
-AWAY = 0.5
 #: Seconds that what was cut short may take to be given back.
 HANDING_BACK = 3.0
 #: Rules that did not match, as far as the ledger names them.
@@ -119,6 +117,8 @@ class Drain:
         self._tidying = asyncio.Lock()
         self._suspects = 0
         self._in_suspects = False
+        self._suspects_at = 0.0
+        self._suspects_again = SUSPECTS_AGAIN
         self._unsure = False
         self._turn = 0
         self._parent = os.getppid()
@@ -159,7 +159,7 @@ class Drain:
         except Exception:
             log.critical("drain.bug", exc_info=True)
             self._broken = True
-        return False, AWAY
+        return False, patience.AWAY
 
     def _over(self) -> bool:
         return self.office.stopping.is_set() or self._buried or self._broken or time.monotonic() >= self._deadline
@@ -188,7 +188,7 @@ class Drain:
                 if await self.mailroom.hear(self.pool, LISTEN):
                     self._wake.set()
             except Unavailable:
-                await asyncio.sleep(AWAY)
+                await asyncio.sleep(patience.AWAY)
 
     async def _beat(self) -> None:
         """Say once a second that this drain lives; notice when it was declared dead, or its parent died."""
@@ -224,9 +224,10 @@ class Drain:
                 self._unsure = False
             if freed:
                 log.info("drain.strays_returned n=%d", freed)
+        suspected = self._suspects > 0 and time.monotonic() >= self._suspects_at
         if not self._leases:
             self._in_suspects = False
-        elif self._suspects or self._in_suspects:
+        elif suspected or self._in_suspects:
             return False, None  # Whoever is under suspicion travels with nobody else.
         free = self.office.settings.in_flight - len(self._leases)
         rooms = self.office.rooms()
@@ -241,10 +242,16 @@ class Drain:
             for room in rooms[turn:] + rooms[:turn]
         ]
         request = secrets.token_hex(8)
-        suspects = SUSPECTS if self._suspects else 0
+        suspects = SUSPECTS if suspected else 0
         taken = await self.mailroom.take(self.name, request, wants, suspects=suspects)
         self._suspects = taken.suspects
         self._in_suspects = bool(suspects and taken.leases)
+        if suspects and not taken.leases:
+            self._suspects_at = time.monotonic() + self._suspects_again
+            self._suspects_again = min(2 * self._suspects_again, SUSPECTS_AGAIN_MOST)
+            return True, None  # Everybody else's turn, at once.
+        if suspects:
+            self._suspects_again = SUSPECTS_AGAIN
         for n, lease in enumerate(taken.leases):
             self._dispatch(lease)
             if n % 32 == 31:
@@ -329,7 +336,7 @@ class Drain:
         except Exception as exc:
             # A body that its reader does not understand any more: kept as a dead letter, the key goes on.
             head = _head(record)
-            why = "the event's record cannot be read" if isinstance(exc, EventDamaged) else _why(exc)
+            why = str(exc) if isinstance(exc, RulesError) else f"it cannot be read ({exc.__class__.__name__})"
             line = {
                 "t": "failed",
                 "at": _now(),
@@ -614,10 +621,7 @@ class Drain:
                 await self._done(lease, n, delivery, done, attempt, started)
 
     async def _dropped(self, delivery: Delivery) -> bool:
-        try:
-            return await self.mailroom.recall(self._drop_key(delivery)) is not None
-        except Unavailable as exc:
-            raise Failed("transient", "store_away") from exc
+        return await patience.insist(lambda: self.mailroom.recall(self._drop_key(delivery))) is not None
 
     def _drop_key(self, delivery: Delivery) -> str:
         return self.mailroom.key(f"m:in_order:{delivery.event}:{delivery.destination}")
@@ -647,8 +651,8 @@ class Drain:
         """Append what `next:` asks for after success, by the book that made the delivery. Returns its ledger lines."""
         made: list[tuple[str, str, str, str]] = []
         skipped: list[tuple[str, str, str, str, str]] = []
-        record = await _insist(lambda: self.mailroom.record(delivery.event))
-        book = await _insist(lambda: self.office.books.by_version(delivery.book))
+        record = await patience.insist(lambda: self.mailroom.record(delivery.event))
+        book = await patience.insist(lambda: self.office.books.by_version(delivery.book))
         if record is None or book is None:
             return "\n" + _json({"t": "next", "d": delivery.id, "at": _now(), "why": "event or book are gone"})
         rule = next((rule for rule in book.rules if rule.name == delivery.rule), None)
@@ -730,7 +734,7 @@ class Drain:
                 goes_on = not settlement.last
                 self.summary.dead += 1
                 if delivery.in_order:
-                    await _insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
+                    await patience.insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
         settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{settlement.verdict}"
         code = getattr(decision, "reason", failed.code)
         settlement.line = self._attempt_line(
@@ -812,6 +816,7 @@ class Drain:
         if not batch:
             return
         token = secrets.token_hex(8)
+        again = False
         while True:
             try:
                 async with self._tidying:
@@ -820,13 +825,13 @@ class Drain:
             except Unavailable as exc:
                 # Unknown whether it was written: the same call again is safe; what it may have leased is given back.
                 log.warning("drain.settle_unknown n=%d why=%s", len(batch), exc)
-                self._unsure = True
-                await asyncio.sleep(AWAY)
+                self._unsure = again = True
+                await asyncio.sleep(patience.AWAY)
                 if self._buried:
                     return
         del self._outbox[: len(batch)]
         for settlement, status in zip(batch, settled.statuses, strict=True):
-            if status == 0:
+            if status == 0 and not again:
                 log.warning("drain.stale_lease room=%s item=%s", settlement.lease.room, settlement.item)
             if settlement.last or settlement.verdict not in ("done", "dead"):
                 self._leases.pop(id(settlement.lease), None)
@@ -884,15 +889,6 @@ def as_result(summary: Summary) -> dict[str, int]:
 def _as_transient(failed: Failed) -> tuple[Any, str]:
     """A look-up creates nothing: what is ambiguous or a refused key elsewhere is only a wait here."""
     return ("limited" if failed.failure in ("limited", "credential") else "transient"), failed.code
-
-
-async def _insist(call: Callable[[], Awaitable[T]]) -> T:
-    """Ask the store until it answers: what follows must not be lost because it was away."""
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            await asyncio.sleep(AWAY)
 
 
 def _why(exc: Exception) -> str:

@@ -1,10 +1,11 @@
 """What a destination remembers between deliveries: which id of theirs belongs to which key of ours, and marks.
 
-Keys come in clear and are hashed; values are the vendor's ids, never a person's data. Shared by all workers.
+Keys come in clear and are hashed; values are the vendor's ids, never a person's data. Shared by all workers. While the
+store is away a delivery waits here: what it did at the vendor must be written down before it counts as done.
 """
 
-from workers.mailroom import Mailroom, Unavailable
-from workers.outcome import Failed
+from workers import patience
+from workers.mailroom import Mailroom
 
 DAY = 86_400  # seconds
 
@@ -21,15 +22,8 @@ class RedisMemory:
 
     async def get(self, key: str) -> str | None:
         """Return what was remembered, None if nothing was or it is too old."""
-        try:
-            value = await self._mailroom.recall(self._key(key))
-        except Unavailable as exc:
-            raise Failed("transient", "store_away", hint="what was done before could not be read") from exc
-        return value
+        return await patience.insist(lambda: self._mailroom.recall(self._key(key)))
 
     async def set(self, key: str, value: str, days: int) -> None:
         """Remember a value for some days. An empty value forgets."""
-        try:
-            await self._mailroom.remember(self._key(key), value, days * DAY)
-        except Unavailable as exc:
-            raise Failed("ambiguous", "store_away", hint="what was done could not be written down") from exc
+        await patience.insist(lambda: self._mailroom.remember(self._key(key), value, days * DAY))

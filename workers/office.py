@@ -19,6 +19,7 @@ from rules.catalogue import ActionKind, Catalogue
 from rules.errors import RulesError
 from rules.event import Reader
 from rules.secret import Secret
+from workers import patience
 from workers.alerts import Alerts
 from workers.books import LOOK_EVERY, Books
 from workers.destinations import registry
@@ -201,9 +202,6 @@ class RoomPace:
     async def wait(self) -> None:
         """Return when one more request may be sent. Raises Failed when it must not be sent any more."""
         if self._limited:
-            try:
-                await asyncio.sleep(await self._office.mailroom.pace(self._room))
-            except Unavailable as exc:
-                raise Failed("transient", "store_away", hint="the shared rate limit could not be asked") from exc
+            await asyncio.sleep(await patience.insist(lambda: self._office.mailroom.pace(self._room)))
         if not self._office.may_send():
             raise Failed("transient", "lease_lost", hint="somebody else may be at it already")

@@ -3,12 +3,15 @@
 import asyncio
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 
 from rules.event import Event
-from tests.conftest import wait_until_async
+from tests.conftest import Valkey, wait_until_async
+from tests.lossy import Lossy
 from tests.workers.site import NOTE, UPSERT, Site, event, names
+from workers.mailroom import Mailroom, Settlement, Want
 
 pytestmark = pytest.mark.anyio
 
@@ -417,3 +420,247 @@ async def test_look_ups_keep_the_limits(site: Site) -> None:
         await site.until(lambda: len(site.far.requests("GET", "/persons/*")) == 40, "all are asked")
         assert site.far.most_under_way <= 4
         await site.ended(*(f"f{n}" for n in range(20)))
+
+
+# -- what must not stop it
+
+
+async def test_suspects_that_may_not_be_sent_yet(site: Site) -> None:
+    """Boxes whose drain died and that the rate of their room does not let go yet hold no other room up."""
+    site.write(NOTE, more="limit: 1/m")
+    await site.mailroom.pause("crm", "{}")
+    async with site.work():
+        await site.mailroom.pause("crm", "{}")
+        await site.put(*(event(f"e{n}", f"p{n}") for n in range(3)))
+        await wait_until_async(lambda: waits(site, "crm", 3), "they are routed")
+    await site.mailroom.resume("crm")
+    await site.mailroom.configure("crm")
+    await site.mailroom.beat("dead", register=True)
+    await site.mailroom.take("dead", "request", [Want("crm", 9)])
+    await site.mailroom.bury(["dead"])
+    site.write(NOTE.replace("crm.", "other."), more="limit: 1/m")
+    async with site.work():
+        for n in range(3):
+            await site.put(event(f"f{n}", f"q{n}"))
+            await site.until(lambda n=n: len(site.far.others) > n, f"f{n} arrives", 2)
+
+
+async def is_waiting(site: Site, room: str) -> bool:
+    """Tell whether a box of a room waits for a time."""
+    return any(state.name == room and state.waiting for state in await site.mailroom.rooms())
+
+
+async def waits(site: Site, room: str, n: int) -> bool:
+    """Tell whether so many boxes of a room are ready."""
+    return any(state.name == room and state.ready == n for state in await site.mailroom.rooms())
+
+
+async def test_a_rule_with_a_bug(site: Site) -> None:
+    """Whatever goes wrong inside a rule becomes a dead letter of its own, without anybody's data; the drain lives."""
+    site.write(UPSERT + NOTE)
+    async with site.work():
+        await site.put(event("warm", "ada"))
+        await site.ended("warm")
+        book = site.office.books.current
+        assert book is not None
+        object.__setattr__(book.rules[0].then[0].target, "kind", None)  # As a slip of ours would be.
+        await site.put(event("e1"))
+        (fate,) = await site.ended("e1")
+        assert not site.running.done()
+    assert [(d.rule, d.state) for d in fate.deliveries] == [("keep the contact", "dead"), ("keep a note", "delivered")]
+    (dead,) = await site.mailroom.dead()
+    assert dead.info["why"] == "a bug (AttributeError)"
+
+
+async def test_an_unreadable_event(site: Site) -> None:
+    """An event whose body cannot be read any more is a dead letter; the next one of its key goes on."""
+    site.write(NOTE)
+    bad = event("e1")
+    bad = Event(**{**{name: getattr(bad, name) for name in bad.__dataclass_fields__}, "body": b"[" * 100_000})
+    async with site.work():
+        await site.put(bad, event("e2"))
+        first, second = await site.ended("e1", "e2")
+    assert (first.state, second.state) == ("dead", "delivered")
+    assert first.why == "it cannot be read (RecursionError)"
+    assert await site.mailroom.record("e1") is not None
+
+
+async def test_nothing_grows(site: Site) -> None:
+    """After six hundred events of all kinds an idle drain remembers nothing of them."""
+    site.write(UPSERT + NOTE + LOOK_UP)
+    site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
+    site.far.fail(method="POST", path="*/notes", who="p1@*", times=None, status=422)
+    async with site.work():
+        for start in range(0, 600, 200):
+            await site.put(
+                *(event(f"e{n}", f"p{n % 40}", person=1 if n % 5 else None) for n in range(start, start + 200))
+            )
+            await site.idle(seconds=20)
+            await site.until(lambda: site.books() == (0, 0, 0, 0), "the drain remembers nothing")
+        assert site.drain.summary.routed == 600
+    assert len(site.far.notes) == 600 + 480 - 15
+
+
+# -- stopping
+
+
+async def test_stop_under_load(site: Site) -> None:
+    """Asked to stop, a drain finishes what it has sent and gives the rest back within the stated time, in order."""
+    site.write(NOTE)
+    site.far.fail(times=None, delay=0.03)
+    events = [event(f"e{n}", f"p{n % 7}") for n in range(200)]
+    await site.put(*events)
+    begun = 0.0
+    async with site.work(stop_seconds=2.0):
+        await site.until(lambda: len(site.far.notes) > 20, "it is under way")
+        begun = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - begun < 1
+    assert len(site.far.notes) < 200
+    async with site.work():
+        await site.idle()
+    for person in range(7):
+        told = [note["text"] for note in site.far.notes if note["email"] == f"p{person}@example.org"]
+        assert told == [f"e{n}" for n in range(person, 200, 7)]
+
+
+async def test_stop_while_nobody_answers(site: Site) -> None:
+    """What has no answer when the time is up is given back as doubtful: found before it is made again."""
+    site.write()
+    hanging = site.far.fail(method="POST", path="/contacts", who="eva@*", hang=True, after_effect=True, times=None)
+    await site.put(event("e1"), event("e2"), *(event(f"f{n}", f"p{n}") for n in range(5)))
+    async with site.work(stop_seconds=0.3):
+        await site.until(lambda: site.far.requests("POST", "/contacts", "eva@*"), "the request is under way")
+        begun = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - begun < 1.5
+    hanging.hang, hanging.times = False, 0
+    async with site.work():
+        await site.idle()
+    assert sorted(site.far.emails()) == ["eva@example.org", *(f"p{n}@example.org" for n in range(5))]
+    assert site.far.contact("eva@example.org")["last_name"] == "e2"
+
+
+async def test_budget(site: Site) -> None:
+    """When its time is used up a drain ends by itself, and holds nothing."""
+    site.write(NOTE)
+    site.far.fail(times=None, delay=0.02)
+    await site.put(*(event(f"e{n}") for n in range(100)))
+    async with site.work(budget=0.4):
+        await site.until(site.running.done, "it has ended", 3)
+        assert 0 < (await site.running).delivered < 100
+        await site.assert_clean()
+    async with site.work():
+        await site.idle()
+    assert [note["text"] for note in site.far.notes] == [f"e{n}" for n in range(100)]
+
+
+async def test_cancelled_before_it_began(site: Site) -> None:
+    """What a drain was given and had no time to begin goes back at once, and nobody has to find it dead for that."""
+    site.write(NOTE)
+    async with site.work(stop_seconds=0.0):
+        await site.put(*(event(f"e{n}", f"p{n}") for n in range(60)))
+        await site.until(lambda: site.drain._leases, "it holds something")
+    async with site.work():
+        await site.idle()
+    held = {room.name: room.held for room in await site.mailroom.rooms()}
+    texts = sorted(note["text"] for note in site.far.notes)
+    assert len(texts) == len(set(texts))
+    assert len(texts) + held["crm"] == 60
+
+
+# -- a drain that counts as dead
+
+
+async def test_buried(site: Site) -> None:
+    """A drain that was declared dead drops everything; what it settles late changes nothing."""
+    site.write()
+    hanging = site.far.fail(method="POST", path="/contacts", hang=True, after_effect=True)
+    async with site.work() as drain:
+        await site.put(event("e1"), event("e2"))
+        await site.until(lambda: site.far.requests("POST", "/contacts"), "the request is under way")
+        (lease,) = (lease for lease in drain._leases.values() if lease.room == "crm")
+        assert await site.mailroom.bury([drain.name]) == (1, 0)
+        late = await site.mailroom.settle(drain.name, "late", [Settlement(lease, "e1.0", "done", "e1", "2026-11-21")])
+        assert late.statuses == [0]
+        await site.until(site.running.done, "it notices and ends", 3)
+    hanging.hang = False
+    async with site.work():
+        await site.idle()
+    assert site.far.emails() == ["eva@example.org"]
+    assert site.far.contact("eva@example.org")["last_name"] == "e2"
+
+
+async def test_no_second_request_without_a_lease(site: Site) -> None:
+    """A drain that could not beat for too long sends nothing more, not even the second request of a recipe."""
+    site.write()
+    site.far.fail(method="GET", path="/contacts", delay=0.3)
+    async with site.work() as drain:
+        await site.put(event("e1"))
+        await site.until(lambda: site.far.requests("GET", "/contacts"), "it searches")
+        drain._beat_at -= site.office.settings.dead_after
+        await wait_until_async(lambda: is_waiting(site, "crm"), "it waits for another attempt")
+        assert site.far.requests("POST", "/contacts") == []
+        await site.ended("e1")
+    assert site.far.emails() == ["eva@example.org"]
+
+
+# -- a store that goes away
+
+
+async def test_store_restarts(site: Site, valkey: Valkey) -> None:
+    """The store is killed and started again with its data: nothing is lost, nothing sent twice, nobody restarted."""
+    site.write(NOTE)
+    async with await Mailroom.open(valkey.url) as mailroom:
+        site.mailroom, site.url = mailroom, valkey.url
+        site.far.fail(times=None, delay=0.02)
+        async with site.work():
+            await site.put(*(event(f"e{n}", f"p{n % 5}") for n in range(150)))
+            await site.until(lambda: len(site.far.notes) > 30, "it is under way")
+            valkey.stop(kill=True)
+            await site.until(lambda: site.far.under_way == 0, "nothing is under way without the store")
+            await asyncio.to_thread(valkey.start)
+            await site.idle(15)
+    for person in range(5):
+        told = [note["text"] for note in site.far.notes if note["email"] == f"p{person}@example.org"]
+        assert told == [f"e{n}" for n in range(person, 150, 5)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_lost_answers(site: Site, site_valkey: Valkey, short_folder: Path, seed: int) -> None:
+    """Whatever answers of the store are lost: nothing is lost or sent twice, and order holds."""
+    site.write(NOTE)
+    async with Lossy(site_valkey.socket, short_folder / "lossy", seed) as line:
+        site.url = line.url
+        async with site.work():
+            line.loss = 0.03
+            for start in range(0, 120, 10):
+                await site.put(*(event(f"e{n}", f"p{n % 9}") for n in range(start, start + 10)))
+                await site.until(lambda most=start: len(site.far.notes) >= most - 60, "it goes on", 20)
+            await site.until(lambda: len(site.far.notes) >= 120, "all are there", 20)
+            line.loss = 0.0
+            await site.idle(15)
+        assert line.lost > 5
+    for person in range(9):
+        told = [note["text"] for note in site.far.notes if note["email"] == f"p{person}@example.org"]
+        assert told == [f"e{n}" for n in range(person, 120, 9)]
+
+
+async def test_next_survives_an_outage(site: Site, valkey: Valkey) -> None:
+    """What follows an action (`next:`) is not lost when the store is away just then."""
+    rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'
+    site.write(rules + '              text: "{{ data.name }}"\n')
+    async with await Mailroom.open(valkey.url) as mailroom:
+        site.mailroom, site.url = mailroom, valkey.url
+        hanging = site.far.fail(method="PATCH", path="/contacts/*", hang=True)
+        async with site.work():
+            await site.put(event("e0"))
+            await site.ended("e0")
+            await site.put(event("e1"))
+            await site.until(lambda: site.far.requests("PATCH"), "the request is under way")
+            site.office.alerts.aim("")
+            valkey.stop(kill=True)
+            hanging.hang = False
+            away = asyncio.get_running_loop().time()
+            await site.until(lambda: asyncio.get_running_loop().time() - away > 2.6, "the store was away for a while")
+            await asyncio.to_thread(valkey.start)
+            await site.ended("e1", seconds=15)
+    assert [note["text"] for note in site.far.notes] == ["e0", "e1"]
