@@ -40,7 +40,7 @@ def refused(place: Path, why: BookRefused) -> Mistake:
     return Mistake(
         f"the book at {place} has {len(errors)} error{'s' * (len(errors) != 1)}:\n"
         + "\n".join(f"  {place / problem.file}{str(problem).removeprefix(problem.file)}" for problem in errors),
-        mend=f"relais rules check {place}",
+        mend=f"relais rules check {place}" if place.is_dir() else "copy the starter book: relais init",
     )
 
 

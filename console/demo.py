@@ -74,7 +74,8 @@ def run(wanted_port: int, *, stay: bool, verbose: bool) -> None:
     """Play the demo; without `stay` it ends after the table, with status 0 only if everything expected arrived."""
     outcome: list[bool] = []
     say = Quiet(verbose)
-    with stage(wanted_port) as where:
+    forget_settings()
+    with stage(wanted_port) as where, contextlib.chdir(where.settings.book.parent):
         try:
             supervise.run(_play(where, outcome, say, stay=stay))
         except Mistake:
@@ -83,6 +84,13 @@ def run(wanted_port: int, *, stay: bool, verbose: bool) -> None:
             raise
     if not stay and outcome != [True]:
         sys.exit(SAID_NO)
+
+
+def forget_settings() -> None:
+    """Forget what the environment says of a real Relais: its store, its spool and its token are not the demo's."""
+    for name in list(os.environ):
+        if name == "REDIS_URL" or (name.startswith("RELAIS_") and name != "RELAIS_LOG_LEVEL"):
+            del os.environ[name]
 
 
 async def _play(where: Stage, outcome: list[bool], say: "Quiet", *, stay: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import click
+import redis.connection
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
@@ -47,7 +48,10 @@ class Setting:
 def load(model: type[S], **overrides: Any) -> S:
     """Return the settings of a process. An override that is None says nothing. Raises Mistake."""
     try:
-        return model(**{name: value for name, value in overrides.items() if value is not None})
+        found = model(**{name: value for name, value in overrides.items() if value is not None})
+        if url := getattr(found, "redis_url", ""):
+            check_store(url)
+        return found
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
@@ -57,6 +61,19 @@ def load(model: type[S], **overrides: Any) -> S:
         raise Mistake(
             f"the setting {where} cannot be: {first['msg']}{more}",
             mend=f"{field.description}" if field and field.description else "",
+        ) from exc
+
+
+def check_store(url: str) -> None:
+    """Raise a Mistake for a REDIS_URL that leads nowhere by its form alone."""
+    try:
+        redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError as exc:
+        raise Mistake(
+            # Without redis' own words: they may hold a part of the password.
+            "the setting REDIS_URL cannot be: it is no address of a store",
+            mend="write it as redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket; "
+            "in a password, / is %2F and # is %23",
         ) from exc
 
 

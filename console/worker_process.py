@@ -3,6 +3,11 @@
 Runs in a fresh process that `relais work` spawns, so it is a function at module level.
 """
 
+import logging
+import sys
+
+import redis.exceptions
+
 from console import catalogue, log
 from console import settings as console_settings
 from receiver.sources import registry
@@ -13,4 +18,9 @@ from workers.settings import WorkSettings
 def main(name: str, parent: int, settings: WorkSettings) -> None:
     """Be a worker of that name until told to stop or until the parent process is gone."""
     log.set_up(console_settings.load(log.LogSettings))
-    worker.run(name, parent, settings, catalogue.build(), registry.read)
+    try:
+        worker.run(name, parent, settings, catalogue.build(), registry.read)
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as exc:
+        # RQ cannot work without the store; the pool starts another process in a moment.
+        logging.getLogger("relais.worker").warning("worker.store_away why=%s", type(exc).__name__)
+        sys.exit(1)

@@ -10,7 +10,9 @@ from sandbox import accounts, server
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", "number", type=int, default=server.PORT, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port", "number", type=click.IntRange(1, 65535), default=server.PORT, show_default=True, help="Port to listen on."
+)
 def command(host: str, number: int) -> None:
     """Run stand-ins for Maileon, SeminarDesk, a CRM and an invoicing system.
 

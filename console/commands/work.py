@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from console import settings, worker_process
+from console import book, settings, worker_process
 from workers import pool
 from workers.settings import WorkSettings
 
@@ -25,4 +25,5 @@ def command(**options: object) -> None:
     """
     chosen = settings.load(WorkSettings, **options)
     settings.announce("work", chosen)
+    book.folder(chosen.book)
     pool.run(chosen, worker_process.main)

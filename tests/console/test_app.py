@@ -156,6 +156,11 @@ def test_readyz(start: Start, valkey: Valkey, book: Path) -> None:
         "store": True,
         "kept": True,
         "noeviction": True,
+        "persistence": True,
+        "memory": True,
+        "replicas": True,
+        "disk": True,
+        "spool": True,
         "drains": False,
         "book": True,
     }

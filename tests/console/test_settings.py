@@ -63,6 +63,16 @@ def test_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused.value.mend == "Port to listen on."
 
 
+@pytest.mark.parametrize("url", ["nonsense", "redis://me:sword/fish@store:6379", "http://store", "redis://store:x"])
+def test_no_store(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that can be no store is refused before anything starts, without a part of its password."""
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(Mistake, match="the setting REDIS_URL cannot be") as refused:
+        settings.load(Example)
+    assert "sword" not in refused.value.message
+    assert "%2F" in refused.value.mend
+
+
 def test_the_command_line_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """An option given on the command line counts more than the environment; one not given says nothing."""
     monkeypatch.setenv("RELAIS_PORT", "1")
