@@ -108,6 +108,9 @@ class Place:
         """Return text; None where it is none."""
         if isinstance(self.value, str) and self.value.strip():
             return self.value
+        if isinstance(self.value, str):
+            self.wrong(f"{what or self.name} is empty", "write something, or take it out", "wrong_type")
+            return None
         numeric = isinstance(self.value, int | float)
         mend = "put it in quotes" if numeric else ""
         self.wrong(f"{what or self.name} must be text, not {shape_of(self.value)}", mend, "wrong_type")

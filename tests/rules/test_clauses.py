@@ -1,0 +1,117 @@
+import pytest
+
+from tests.rules import writing
+
+RULE = """
+rules:
+  - name: a
+    when: {when}
+    look_up:
+      person:
+        {look_up}
+    then:
+      - crm.add_note:
+          email: "{{{{ person.email }}}}"
+          text: x
+"""
+
+
+def codes(when: str, look_up: str = "api.person: {id: 1}") -> list[str]:
+    return [problem.code for problem in writing.checked(RULE.format(when=when, look_up=look_up)).errors]
+
+
+@pytest.mark.parametrize(
+    ("when", "found"),
+    [
+        ("{source: sd_nord, type: profile.updated}", []),
+        ("{source: [sd_nord, sd_sued], type: profile.updated}", []),
+        ("{type: profile.updated}", []),  # the generic source has no api, and may send nothing of the kind
+        ("{source: [sd_nord, shop], type: profile.updated}", ["no_api"]),
+        ("{source: at, type: contact.changed}", ["no_api"]),
+        ("{type: [profile.updated, contact.changed]}", ["no_api"]),
+    ],
+)
+def test_api(when: str, found: list[str]) -> None:
+    """`api.` needs an API at every source that can send the rule's events."""
+    assert codes(when) == found
+
+
+@pytest.mark.parametrize(
+    ("look_up", "found"),
+    [
+        ("sd_nord_api.person: {id: 1}", []),
+        ("sd_nord_api.persn: {id: 1}", ["unknown_action"]),
+        ("sd_nord_api.person: {}", ["missing_argument"]),
+        ("sd_nord_api.person: {id: '{{ data.nothing }}'}", ["unknown_field"]),
+        ("sd_nord_api.add_external_reference: {invoice: 1, external_id: x}", ["wrong_place"]),
+        ("nowhere.person: {id: 1}", ["unknown_destination"]),
+        ("- sd_nord_api.person", ["wrong_shape"]),
+    ],
+)
+def test_look_up(look_up: str, found: list[str]) -> None:
+    """A look-up asks one thing that the destination can answer, with arguments that fit."""
+    assert codes("{type: profile.updated}", look_up) == found
+
+
+def test_look_ups_see_earlier_ones() -> None:
+    """A look-up may use the results of those above it, not of those below."""
+    text = """
+    rules:
+      - name: a
+        when: {type: profile.updated}
+        look_up:
+          first:
+            api.person: {id: 1}
+          second:
+            api.person: {id: "{{ NAME.id }}"}
+        then:
+          - crm.add_note: {email: "{{ second.email }}", text: x}
+    """
+    assert writing.checked(text.replace("NAME", "first")).errors == ()
+    assert [problem.code for problem in writing.checked(text.replace("NAME", "third")).errors] == ["unknown_field"]
+
+
+@pytest.mark.parametrize("name", ["data", "vars", "result", "type", "api", "two words"])
+def test_look_up_name(name: str) -> None:
+    """A look-up cannot take a name that means something else."""
+    text = RULE.replace("person:\n", f"{name}:\n", 1).format(
+        when="{type: profile.updated}", look_up="api.person: {id: 1}"
+    )
+    assert "bad_name" in [problem.code for problem in writing.checked(text).errors]
+
+
+CONSENT = """
+rules:
+  - name: a
+    when: {type: newsletter.signup}
+    then:
+      - maileon_main.subscribe:
+          email: x@example.org
+          consent: CONSENT
+"""
+
+
+@pytest.mark.parametrize(
+    ("consent", "found"),
+    [
+        ("{newsletter: data.single_user_tracking}", []),
+        ("{newsletter: {given: they ticked the box}}", []),
+        ("{newsletter: {given: they ticked the box}, tracking: false}", []),
+        ("{newsletter: false}", ["no_consent"]),
+        ("{newsletter: true}", ["no_consent"]),
+        ("{newsletter: {given: ''}}", ["wrong_type"]),
+        ("{newsletter: {given: ok}}", ["no_consent"]),
+        ("{newsletter: {}}", ["no_consent"]),
+        ("{newsletter: {because: they ticked the box}}", ["unknown_key"]),
+        ("{newsletter: '{{ data.single_user_tracking }}'}", ["wrong_type"]),
+        ("{newsletter: data.wanted}", ["unknown_field"]),
+        ("{newsletters: data.single_user_tracking}", ["no_consent", "unknown_key"]),
+        ("{tracking: data.single_user_tracking}", ["no_consent"]),
+        ("null", ["no_consent"]),
+        ("yes", ["wrong_shape"]),
+    ],
+)
+def test_consent(consent: str, found: list[str]) -> None:
+    """A rule says where consent comes from, a path that must be true or the reason in words, or does not compile."""
+    problems = writing.checked(CONSENT.replace("CONSENT", consent)).errors
+    assert sorted(problem.code for problem in problems) == sorted(found)
