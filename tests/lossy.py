@@ -21,6 +21,8 @@ class Lossy:
         self.loss = 0.0
         #: How many were.
         self.lost = 0
+        #: Requests with this word in them are passed on this many seconds late.
+        self.late: tuple[bytes, float] = (b"", 0.0)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Lossy":
@@ -43,6 +45,9 @@ class Lossy:
             answers, there = await asyncio.open_unix_connection(self._behind)
             back = asyncio.create_task(self._answer(answers, writer))
             while data := await reader.read(65536):
+                word, seconds = self.late
+                if word and word in data:
+                    await asyncio.sleep(seconds)
                 there.write(data)
         except (OSError, asyncio.CancelledError):
             pass

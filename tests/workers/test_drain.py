@@ -644,6 +644,25 @@ async def test_lost_answers(site: Site, site_valkey: Valkey, short_folder: Path,
         assert told == [f"e{n}" for n in range(person, 120, 9)]
 
 
+async def test_tidying_up_takes_no_fresh_lease(site: Site, site_valkey: Valkey, short_folder: Path) -> None:
+    """A delivery that is leased while lost leases are being given back is not taken for a lost one, and sent once."""
+    site.write(LOOK_UP)
+    site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
+    site.far.fail(path="/persons/1", delay=0.2)
+    site.far.fail(path="*/notes", delay=0.5)
+    async with Lossy(site_valkey.socket, short_folder / "lossy", 0) as line:
+        site.url = line.url
+        async with site.work() as drain:
+            await site.put(event("e1", person=1))
+            await site.until(lambda: site.far.requests(path="/persons/1"), "it looks up")
+            line.late = (b"_strays", 0.4)
+            drain._unsure = True
+            drain._wake.set()
+            await site.ended("e1")
+            await site.idle()
+    assert len(site.far.requests("POST", "*/notes")) == 1
+
+
 async def test_next_survives_an_outage(site: Site, valkey: Valkey) -> None:
     """What follows an action (`next:`) is not lost when the store is away just then."""
     rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'
