@@ -35,6 +35,8 @@ STEP_KEYS = ("next", "only_if")
 DEEPEST_NEXT = 3
 #: A name that a look-up cannot have.
 TAKEN = frozenset({*EVENT_FIELDS, "data", "vars", "result", API})
+#: Words of the templates' own language.
+TAKEN |= frozenset(["true", "false", "none", "null", "and", "or", "not", "in", "is", "if", "else", "for"])
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MOST_NAME = 200  # characters
 

@@ -28,7 +28,7 @@ class Facts(dict[str, Any]):
 
     __slots__ = ("_event",)
 
-    def __init__(self, event: Event, constants: Mapping[str, Any], **beside: Any) -> None:
+    def __init__(self, event: Event, constants: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
         super().__init__(
             source=event.source, type=event.type, id=event.id, received_at=event.received_at, data=event.data
         )
@@ -200,7 +200,7 @@ class LookUp:
 
     def request(self, event: Event, results: Mapping[str, Any]) -> Action:
         """Return what to ask; `results` are those of the look-ups above it. Raises ValueFailed."""
-        facts = Facts(event, self.constants, **results)
+        facts = Facts(event, self.constants, results)
         try:
             return self.target.action_for(event, self.arguments.render(facts), self.rule, ())
         except ValueFailed as exc:
@@ -260,7 +260,7 @@ class Rule:
 
     def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
         """Return what it asks for; `results` are those of its look-ups by name. Raises ValueFailed."""
-        return self._ask(self.then, event, Facts(event, self.constants, **results))
+        return self._ask(self.then, event, Facts(event, self.constants, results))
 
     def next_actions(
         self, event: Event, results: Mapping[str, Any], path: tuple[int, ...], result: Mapping[str, Any]
@@ -269,7 +269,7 @@ class Rule:
         step = self.step(path)
         if step is None:
             return ()
-        return self._ask(step.next, event, Facts(event, self.constants, **{**results, "result": result}))
+        return self._ask(step.next, event, Facts(event, self.constants, {**results, "result": result}))
 
     def step(self, path: tuple[int, ...]) -> Step | None:
         """Return the step at a place; None where this version of the book has none."""

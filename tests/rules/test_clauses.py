@@ -71,7 +71,7 @@ def test_look_ups_see_earlier_ones() -> None:
     assert [problem.code for problem in writing.checked(text.replace("NAME", "third")).errors] == ["unknown_field"]
 
 
-@pytest.mark.parametrize("name", ["data", "vars", "result", "type", "api", "two words"])
+@pytest.mark.parametrize("name", ["data", "vars", "result", "type", "api", "none", "two words"])
 def test_look_up_name(name: str) -> None:
     """A look-up cannot take a name that means something else."""
     text = RULE.replace("person:\n", f"{name}:\n", 1).format(

@@ -96,6 +96,16 @@ def test_next_actions() -> None:
     assert rule.next_actions(*booked(), (7, 7), {}) == ()
 
 
+@pytest.mark.parametrize("name", ["event", "self", "constants", "beside"])
+def test_look_up_of_any_name(name: str) -> None:
+    """A look-up may have any name that means nothing else."""
+    (rule,) = writing.book(BOOKING.replace("booker:\n", f"{name}:\n", 1).replace("{{ booker.", f"{{{{ {name}.")).rules
+    about, results = booked()
+    contact, _ = rule.actions(about, {name: results["booker"]})
+    assert isinstance(contact, Action)
+    assert contact.arguments["email"] == "ada@example.org"
+
+
 def test_value_failed() -> None:
     """A value that cannot be made names rule, action and path, and no value of the event."""
     (rule,) = writing.book(BOOKING).rules
