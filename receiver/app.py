@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -190,9 +191,10 @@ class Receiver:
         gate = attempt.gate = self._book.gate(attempt.source)
         attempt.body = await self._read(attempt, receive)
         request = RawRequest(attempt.body, attempt.headers, attempt.scope["query_string"], attempt.client)
-        verified = signature.verify(request, gate.verified_by(), time.time())
+        now = time.time()
+        verified = signature.verify(request, gate.verified_by(), now)
         batch = gate.adapter.unpack(verified, gate.source.options, attempt.event)
-        ids = await self._keep(gate, batch, attempt.header(b"traceparent"))
+        ids = await self._keep(gate, batch, written(int(now * 1000)), attempt.header(b"traceparent"))
         return gate.adapter.answer(batch, ids)
 
     async def _read(self, attempt: "Attempt", receive: Receive) -> bytes:
@@ -228,9 +230,8 @@ class Receiver:
         attempt.demand_size(most, size)
         return b"".join(parts), message
 
-    async def _keep(self, gate: Gate, batch: Batch, traceparent: bytes | None) -> list[str | None]:
+    async def _keep(self, gate: Gate, batch: Batch, received_at: str, traceparent: bytes | None) -> list[str | None]:
         """Keep the items of a batch and return the ids of their events, None for what we do not take."""
-        received_at = rfc3339(datetime.now(UTC))
         good: list[tuple[int, Event]] = []
         bad: list[tuple[int, Event, str]] = []
         for at, item in enumerate(batch.items):
@@ -265,6 +266,12 @@ class Receiver:
             return  # the sender comes again, and the store has other worries
         secret = attempt.gate.secret_headers if attempt.gate else frozenset()
         self.inspection.keep(refused.code, attempt.source[:NAME_KEEPS], shown(attempt.headers, secret), attempt.body)
+
+
+@lru_cache(maxsize=16)
+def written(milliseconds: int) -> str:
+    """Return a time as events carry it; many requests share a millisecond."""
+    return rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 class Attempt:

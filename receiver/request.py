@@ -5,8 +5,7 @@ VerifiedRequest. Never decodes more than it is asked for, since every byte may b
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from receiver import refusal
@@ -20,16 +19,25 @@ def _on_the_wire(name: str) -> bytes:
     return name.lower().encode("latin-1", "replace")
 
 
-@dataclass(frozen=True)
 class RawRequest:
     """Bytes from the internet."""
 
-    body: bytes
-    #: Names in lower case, as ASGI gives them.
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    query_string: bytes = b""
-    #: The address at the other end of the connection; None on a unix socket.
-    client: str | None = None
+    __slots__ = ("_by_name", "body", "client", "headers", "query_string")
+
+    def __init__(
+        self,
+        body: bytes,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        query_string: bytes = b"",
+        client: str | None = None,
+    ) -> None:
+        self.body = body
+        #: Names in lower case, as ASGI gives them.
+        self.headers = headers
+        self.query_string = query_string
+        #: The address at the other end of the connection; None on a unix socket.
+        self.client = client
+        self._by_name = dict(headers)
 
     def header(self, name: str) -> bytes | None:
         """Return the value of a header, None without it. Raises Unverified where it stands twice."""
@@ -39,14 +47,10 @@ class RawRequest:
             raise refusal.Unverified("ambiguous_header", f"the header {name} stands twice; send it once")
         return found
 
-    @cached_property
-    def _by_name(self) -> dict[bytes, bytes]:
-        return dict(self.headers)
-
     def _times(self, wanted: bytes) -> int:
         return sum(name == wanted for name, _ in self.headers)
 
-    @cached_property
+    @property
     def query(self) -> list[tuple[str, str]]:
         """The parameters of the URL, in their order. Raises NotParseable."""
         if not self.query_string:

@@ -53,6 +53,8 @@ class VerifiedRequest:
     @property
     def query(self) -> list[tuple[str, str]]:
         """The parameters of the URL without the secret ones."""
+        if not self.raw.query_string:
+            return []
         return [(name, value) for name, value in self.raw.query if name not in self.hidden]
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pydantic_core import to_json
+
 #: Reads `data` out of a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
 Reader = Callable[[str, str, bytes], Mapping[str, Any]]
-
-#: Made once: `json.dumps` makes a new encoder for each call that wants no blanks.
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class EventDamaged(Exception):
@@ -88,7 +87,7 @@ class Event:
         ):
             if value:
                 head[name] = value
-        return _dumps(head).encode() + b"\n" + self.body
+        return to_json(head) + b"\n" + self.body
 
 
 def decode(record: bytes, read: Reader) -> Event:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
 
 from receiver import identity
 from receiver.signature import VerifiedRequest
@@ -27,9 +28,6 @@ MOST_VALUES_SEARCHED = 500
 
 #: How the names of fields are written: as most platforms do, or as we do.
 Spelling = Literal["camelCase", "snake_case"]
-
-#: Made once: `json.dumps` makes a new one for each call that wants no blanks.
-dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class NoOptions(BaseModel):
@@ -112,7 +110,7 @@ def events_kept(ids: Iterable[str | None]) -> list[dict[str, str]]:
 
 def accepted(ids: Sequence[str | None]) -> tuple[int, bytes]:
     """Return the answer to platforms that expect nothing special."""
-    return 202, dumps({"events": events_kept(ids)}).encode()
+    return 202, to_json({"events": events_kept(ids)})
 
 
 def unfit(error: ValidationError) -> Unfit:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from receiver import body as bodies
 from receiver import identity, refusal
@@ -162,7 +163,7 @@ class SeminarDesk:
             "notifications": [_status(item, each) for item, each in zip(batch.items, ids, strict=True)],
             "events": adapter.events_kept(ids),
         }
-        return 200, adapter.dumps(told).encode()
+        return 200, to_json(told)
 
 
 def _envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
