@@ -122,6 +122,7 @@ class Stage:
             **os.environ,
             "REDIS_URL": self.url,
             "RELAIS_BOOK": str(self.folder / "book"),
+            "RELAIS_SPOOL": str(self.folder / "spool"),
             "BENCH_TOKEN": TOKEN,
             "SINK_PORT": str(self.sink_port),
             "RELAIS_CONSOLE_TOKEN": TOKEN,

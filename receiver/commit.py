@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from receiver import refusal
+from receiver import refusal, spool
 from rules.event import Event
 from workers.mailroom import Full, Receipt, Unavailable
 
@@ -96,7 +96,11 @@ class GroupCommit:
 
 def unavailable(cause: Exception) -> refusal.Unavailable:
     """Return the refusal of events that could not be kept, or of which nobody knows whether they are."""
-    if isinstance(cause, Full):
+    if isinstance(cause, spool.Full):
+        refused = refusal.Unavailable("spool_full", "neither the store nor the spool has room; try again")
+    elif isinstance(cause, spool.Failed):
+        refused = refusal.Unavailable("spool_failed", "neither the store nor the spool could keep it; try again")
+    elif isinstance(cause, Full):
         refused = refusal.Unavailable("store_full", "there is no room for new events; try again")
     else:
         refused = refusal.Unavailable("store_unavailable", "the event could not be kept; try again")

@@ -13,7 +13,7 @@ Refused
   TooLarge      413  too_large
   Unsupported   415  unsupported_type, unsupported_encoding
   Invalid       422  invalid
-  Unavailable   503  store_unavailable, store_full, busy, secret_missing, internal
+  Unavailable   503  store_unavailable, store_full, spool_full, spool_failed, busy, secret_missing, internal
 
 The code is at once the answer, the log field and the metric's label; the hint says what to do, without any value that
 was sent.

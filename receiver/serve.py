@@ -1,23 +1,27 @@
 """The receiver process: bind, serve until SIGTERM, finish what has been accepted.
 
 Comes in: settings and the catalogue of what exists. Goes out: a running server, and an exit when it is told to stop.
-Never listens with a bad book, and never drops a request that it has taken.
+Never listens with a bad book or without its spool, and never drops a request that it has taken.
 """
 
 import logging
+import math
 import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
 
+from receiver import app
 from receiver.app import build_app
 from receiver.book_holder import BookHolder
 from receiver.settings import ReceiverSettings
+from receiver.spool import Spool
+from receiver.switch import Switch
 from rules.catalogue import Catalogue
 from workers.mailroom import Mailroom
-from workers.mailroom.mailroom import client
 
 logger = logging.getLogger("relais.receiver")
 
@@ -30,10 +34,11 @@ class CannotListen(OSError):
 
 
 def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
-    """Serve until SIGTERM or SIGINT. Raises BookRefused, CannotListen."""
+    """Serve until SIGTERM or SIGINT. Raises BookRefused, CannotListen, spool.Unusable."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     book = BookHolder(settings.book, catalogue, os.environ, settings.secrets)
     book.load()
+    keeping = mailroom(settings)
     listening = listen(settings.host, settings.port)
     logger.info(
         "listening on http://%s:%d book=%s sources=%s",
@@ -44,7 +49,16 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: None)
-    server(settings, book, Mailroom(client(settings.redis_url))).run(sockets=[listening])
+    server(settings, book, keeping).run(sockets=[listening])
+
+
+def mailroom(settings: ReceiverSettings) -> app.Mailroom:
+    """Return what keeps the events: the mailroom, with a spool before it unless told otherwise. Raises Unusable."""
+    key = settings.hash_key.get_secret_value().encode()
+    room = Mailroom.connect(settings.redis_url, hash_key=key)
+    if not settings.spool:
+        return room
+    return Switch(room, Spool(Path(settings.spool), settings.spool_bytes))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,7 +76,7 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def server(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> uvicorn.Server:
+def server(settings: ReceiverSettings, book: BookHolder, mailroom: app.Mailroom) -> uvicorn.Server:
     """Return the server of an application, not started."""
     return uvicorn.Server(
         uvicorn.Config(
@@ -77,6 +91,6 @@ def server(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> 
             proxy_headers=False,
             server_header=False,
             backlog=BACKLOG,
-            timeout_graceful_shutdown=settings.stop_seconds,
+            timeout_graceful_shutdown=math.ceil(settings.stop_seconds),
         )
     )

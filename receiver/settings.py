@@ -1,8 +1,9 @@
 """What `relais receive` reads from the environment, with a default and a sentence each."""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,6 +20,22 @@ class ReceiverSettings(BaseSettings):
         description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
     )
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
+    hash_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the hashes by which people appear in key names. Empty: one is made and kept in the store.",
+    )
+    spool: str = Field(
+        ".relais/spool",
+        description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool.",
+    )
+    spool_bytes: int = Field(
+        1024**3, ge=65_536, description="Largest size of the spool, in bytes; beyond it the answer is 503."
+    )
+    strict: Literal["", "1s", "power-cut"] = Field(
+        "",
+        description="What the store must keep of acknowledged events, else the receiver refuses to start: "
+        "power-cut (all), 1s (all but the last second before a power cut). Empty: anything goes.",
+    )
     secrets: Path = Field(
         Path("/run/secrets"), description="Folder of mounted files; ${NAME} is read from the file NAME where not set."
     )
@@ -29,6 +46,9 @@ class ReceiverSettings(BaseSettings):
     waiting_events: int = Field(
         10_000, ge=1, description="Events that may wait for the store; beyond it the answer is 503."
     )
-    stop_seconds: int = Field(
-        20, ge=1, le=600, description="Seconds that the receiver takes to finish accepted requests when it is stopped."
+    stop_seconds: float = Field(
+        20.0,
+        ge=0,
+        le=600,
+        description="Seconds that the receiver takes to finish accepted requests when it is stopped.",
     )

@@ -303,16 +303,21 @@ class Mailroom:
 
     # -- what the receiver uses
 
-    async def put(self, events: Sequence[Event], *, pool: str = "default") -> list[Receipt]:
+    async def put(
+        self, events: Sequence[Event], *, pool: str = "default", compare_bodies: bool = True
+    ) -> list[Receipt]:
         """Keep events; when this returns they are on disk as the store's settings promise.
 
         Safe to repeat with the same events. Raises Full (nothing stored, try the spool), Unavailable (fate unknown).
+        `compare_bodies`: False for what was received long ago, because the window of equal bodies counts from now.
         """
         args: list[Any] = [DEDUPE_WINDOW, BODY_WINDOW, pool]
         for event in events:
             box = self.hash(event.order_key or event.id)
             digest = (
-                "" if event.sender_id else cast(Hasher, self._hasher).body(f"{event.source}|{event.type}", event.body)
+                ""
+                if event.sender_id or not compare_bodies
+                else cast(Hasher, self._hasher).body(f"{event.source}|{event.type}", event.body)
             )
             hashes = tuple(self.hash(identity) for identity in event.identities)
             args += (event.id, box, digest, f"{event.source}|{event.type}", event.encode(hashes))
@@ -357,6 +362,12 @@ class Mailroom:
             await pipe.execute()
         except redis.exceptions.RedisError as exc:
             raise _unavailable(exc) from exc
+
+    async def memory_used(self) -> float:
+        """Return the used part of the memory that the store may use, 0 where nothing limits it."""
+        found = await self._read(self.store.info("memory"))
+        most = int(found.get("maxmemory", 0))
+        return int(found.get("used_memory", 0)) / most if most else 0.0
 
     # -- what a drain uses
 

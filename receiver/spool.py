@@ -1,0 +1,342 @@
+"""The spool: where events wait on this host's own disk while the store cannot take them.
+
+Comes in: events, each with the reason if it is to be quarantined. Goes out: receipts once they are synced, then the
+events again, oldest first, until somebody says that the store has them. One SQLite file for all receiver processes of a
+host. Never says that it kept what it did not, and never deletes what it was not told to.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rules.event import Event
+from workers.mailroom import Receipt, Unavailable
+from workers.mailroom.mailroom import BODY_WINDOW
+
+FILE = "spool.sqlite"
+#: Version of the file. A file of a newer one is refused: half understood events would be lost.
+VERSION = 1
+PAGE = 4096  # bytes
+#: Seconds that one process waits while another one writes: a synced write takes milliseconds, a slow disk some hundred.
+BUSY = 2.0
+#: What goes to the store in one call: some hundred events cost it milliseconds, and bodies may be large.
+BATCH = 500
+BATCH_BYTES = 1024 * 1024
+#: Deleting needs some disk, too. So much is kept aside, and given up when a full disk lets nothing be deleted.
+BALLAST = "ballast"
+BALLAST_BYTES = 16 * 1024 * 1024
+#: A file that once was large gives its pages back when it is empty.
+LARGE = 64  # pages
+
+#: Columns: `at` is received_at in ms; `box` and `digest` tell a body that was sent twice, as the mailroom tells it;
+#: `why` is the reason of a quarantined event; `head` is the event without its body, JSON.
+TABLE = """
+CREATE TABLE IF NOT EXISTS spool (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    box BLOB,
+    digest BLOB,
+    why TEXT,
+    head TEXT NOT NULL,
+    body BLOB NOT NULL
+)
+"""
+INDEX = "CREATE INDEX IF NOT EXISTS spool_box ON spool (box) WHERE box IS NOT NULL"
+
+#: What of an event does not go into the head: the body has a column, the data is read from it again.
+APART = {"body", "data"}
+NAMES = [field.name for field in fields(Event) if field.name not in APART]
+
+
+class Full(Unavailable):
+    """The spool has reached its size, or its disk is full."""
+
+
+class Failed(Unavailable):
+    """The spool cannot be read or written."""
+
+
+class Unusable(Exception):
+    """The spool cannot be opened; the text says where, why, and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event that waits here."""
+
+    seq: int
+    #: When it was received, ms since 1970.
+    at: int
+    event: Event
+    #: Why it goes to quarantine; None: it goes to the inbox.
+    why: str | None
+
+
+@dataclass(frozen=True)
+class State:
+    """A spool at a glance."""
+
+    events: int
+    #: When the oldest one was received, ms since 1970; 0: there is none.
+    oldest: int
+    #: Size of the files.
+    size: int
+
+
+class Spool:
+    """One connection to the spool of this host. Methods block: call them in a thread, one at a time; `empty` may be
+    called from anywhere at any time.
+    """
+
+    def __init__(self, folder: Path, most: int) -> None:
+        """Open it, making it where there is none. `most` is its size in bytes. Raises Unusable."""
+        self.folder = folder
+        self.file = folder / FILE
+        try:
+            _make(folder, self.file)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._db = self._open(most)
+            # Asked before each flush, from the loop: never waits.
+            self._peek = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
+            self._keep_ballast()
+        except OSError as exc:
+            raise Unusable(
+                f"the spool {folder} cannot be written ({exc.strerror}): "
+                "let this user write there, or set RELAIS_SPOOL to a folder on a local disk"
+            ) from exc
+        except sqlite3.Error as exc:
+            raise Unusable(
+                f"the spool {self.file} cannot be opened ({exc}): is its disk full, or the file damaged? "
+                "Free some space, or move the folder away: it holds acknowledged events"
+            ) from exc
+
+    def _open(self, most: int) -> sqlite3.Connection:
+        db = sqlite3.connect(self.file, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute(f"PRAGMA page_size={PAGE}")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA secure_delete=ON")
+            db.execute(f"PRAGMA max_page_count={max(16, most // PAGE)}")
+            db.execute("BEGIN IMMEDIATE")
+            [version] = db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise Unusable(
+                    f"the spool {self.file} is of version {version}, this program writes {VERSION}: "
+                    "run the version that wrote it"
+                )
+            db.execute(TABLE)
+            db.execute(INDEX)
+            db.execute(f"PRAGMA user_version={VERSION}")
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        """Close the file."""
+        self._peek.close()
+        self._db.close()
+        os.close(self._lock)
+
+    # -- keeping
+
+    def append(self, events: Sequence[tuple[Event, str | None]]) -> list[Receipt]:
+        """Keep events behind those that wait; when this returns they are synced. Raises Full, Failed.
+
+        All or none. An event of an id that waits here is a duplicate, and so is a body without a sender's id that
+        repeats the newest event of its order key here within the mailroom's window.
+        """
+        with self._writing():
+            return [self._append(event, why) for event, why in events]
+
+    def _append(self, event: Event, why: str | None) -> Receipt:
+        at = milliseconds(event.received_at)
+        box = _hash(event.order_key.encode()) if event.order_key and why is None else None
+        digest = None
+        if box is not None and not event.sender_id:
+            digest = _hash(f"{event.source}|{event.type}|".encode() + event.body)
+            query = "SELECT id, digest, at FROM spool WHERE box = ? ORDER BY seq DESC LIMIT 1"
+            for known, last, then in self._db.execute(query, (box,)):
+                if last == digest and 0 <= at - then <= BODY_WINDOW:
+                    return Receipt(known, True)
+        kept = self._db.execute(
+            "INSERT OR IGNORE INTO spool (id, at, box, digest, why, head, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (event.id, at, box, digest, why, encode(event), event.body),
+        )
+        return Receipt(event.id, kept.rowcount == 0)
+
+    @contextlib.contextmanager
+    def _writing(self, *, synced: bool = True) -> Iterator[None]:
+        """One transaction. Raises Full, Failed; then nothing of it happened."""
+        try:
+            self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as exc:
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            if isinstance(exc, sqlite3.Error):
+                raise _failed(exc) from exc
+            raise
+
+    # -- handing over
+
+    def empty(self) -> bool:
+        """Say whether nothing waits, in microseconds. False where nobody can tell: then it is safe to queue behind."""
+        try:
+            return not self._peek.execute("SELECT 1 FROM spool LIMIT 1").fetchall()
+        except sqlite3.Error:
+            return False
+
+    def head(self, most: int = BATCH) -> list[Row]:
+        """Return the oldest events, as many as go to the store in one call. Raises Failed."""
+        rows: list[Row] = []
+        size = 0
+        try:
+            cursor = self._db.execute("SELECT seq, at, why, head, body FROM spool ORDER BY seq LIMIT ?", (most,))
+            for seq, at, why, head, body in cursor:
+                size += len(head) + len(body)
+                if rows and size > BATCH_BYTES:
+                    break
+                rows.append(Row(seq, at, decode(head, body), why))
+            cursor.close()
+        except sqlite3.Error as exc:
+            raise _failed(exc) from exc
+        return rows
+
+    def delete(self, rows: Sequence[Row]) -> None:
+        """Delete events that the store has. Raises Full, Failed.
+
+        Not synced: an event that comes back after a power cut is put again, and the mailroom knows it.
+        """
+        try:
+            self._delete(rows)
+        except Unavailable:
+            with contextlib.suppress(FileNotFoundError):
+                (self.folder / BALLAST).unlink()
+            self._delete(rows)
+
+    def _delete(self, rows: Sequence[Row]) -> None:
+        with self._writing(synced=False):
+            self._db.executemany("DELETE FROM spool WHERE seq = ?", [(row.seq,) for row in rows])
+
+    def tidy(self) -> None:
+        """Overwrite what the log still holds and give space back, where nothing waits."""
+        if not self.empty():
+            return
+        with contextlib.suppress(sqlite3.Error):  # another process is at it: there will be a next time
+            [pages] = self._db.execute("PRAGMA page_count").fetchone()
+            if pages > LARGE:
+                self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with contextlib.suppress(OSError):
+            self._keep_ballast()
+
+    @contextlib.contextmanager
+    def only_one(self) -> Iterator[bool]:
+        """Hold the right to hand over, one process at a time; yields whether we have it."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def state(self) -> State:
+        """Return what waits. Raises Failed."""
+        try:
+            return _state(self._db, self.folder)
+        except sqlite3.Error as exc:
+            raise _failed(exc) from exc
+
+    def _keep_ballast(self) -> None:
+        """Set some disk aside, unless there is too little of it anyway."""
+        path = self.folder / BALLAST
+        if path.exists():
+            return
+        with contextlib.suppress(FileExistsError):  # another process
+            held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.posix_fallocate(held, 0, BALLAST_BYTES)
+            except OSError:
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(held)
+
+
+def look(folder: Path) -> State | None:
+    """Return the state of a spool from outside; None where there is none. Raises Failed."""
+    file = folder / FILE
+    if not file.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY)) as db:
+            return _state(db, folder)
+    except sqlite3.Error as exc:
+        raise _failed(exc) from exc
+
+
+def _state(db: sqlite3.Connection, folder: Path) -> State:
+    # Rows are appended at one end and deleted at the other, so their numbers tell how many there are.
+    query = "SELECT max(seq) - min(seq) + 1, (SELECT at FROM spool ORDER BY seq LIMIT 1) FROM spool"
+    [(events, oldest)] = db.execute(query).fetchall()
+    size = 0
+    for end in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            size += (folder / f"{FILE}{end}").stat().st_size
+    return State(events or 0, oldest or 0, size)
+
+
+def encode(event: Event) -> str:
+    """Return an event without its body, as JSON. Identities are in clear, like the body beside it."""
+    return json.dumps({name: getattr(event, name) for name in NAMES}, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode(head: str, body: bytes) -> Event:
+    """Return the event again."""
+    told: dict[str, Any] = json.loads(head)
+    told["identities"] = tuple(told.get("identities", ()))
+    return Event(body=body, **{name: told[name] for name in NAMES if name in told})
+
+
+def milliseconds(instant: str) -> int:
+    """Return an RFC 3339 instant as ms since 1970."""
+    return round(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
+def _hash(what: bytes) -> bytes:
+    return hashlib.blake2b(what, digest_size=16).digest()
+
+
+def _make(folder: Path, file: Path) -> None:
+    """Make folder and file for this user alone, and let both survive a power cut."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    for each in (folder, folder.parent):
+        held = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(held)
+        finally:
+            os.close(held)
+
+
+def _failed(exc: sqlite3.Error) -> Unavailable:
+    if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return Full("the spool is full: mend the store, or raise RELAIS_SPOOL_BYTES")
+    return Failed(f"the spool failed: {exc}")

@@ -1,0 +1,321 @@
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from receiver import spool, switch
+from receiver.spool import Spool
+from receiver.switch import Switch
+from rules.event import Event
+from rules.nouns.noun import rfc3339
+from tests.conftest import wait_until_async
+from workers.mailroom import Damaged, Fate, Full, Receipt, Unavailable
+
+MIB = 1024 * 1024
+LONG_AGO = "2026-01-01T10:00:00.000Z"
+
+
+def event(name: str, **more: object) -> Event:
+    told = {"received_at": LONG_AGO, "sender_id": name, **more}
+    return Event(id=name, source="at", kind="activetrail", type="contact.changed", body=b"{}", **told)  # type: ignore[arg-type]
+
+
+class Room:
+    """A mailroom whose answers the test decides; it keeps what it took, in order."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.unfit: list[str] = []
+        self.compared: dict[str, bool] = {}
+        self.failure: Exception | None = None
+        self.hangs = False
+        self.loses_answers = False
+        self.memory = 0.0
+        self.remembered: set[str] = set()
+        self.asked: list[str] = []
+
+    async def _answer(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.failure:
+            raise self.failure
+
+    async def prepare(self) -> None:
+        await self._answer()
+
+    async def put(self, events: Sequence[Event], *, compare_bodies: bool = True) -> list[Receipt]:
+        await self._answer()
+        answers = [Receipt(each.id, each.id in self.kept) for each in events]
+        self.kept += [each.id for each in events if each.id not in self.kept]
+        self.compared |= {each.id: compare_bodies for each in events}
+        if events and self.loses_answers:
+            self.loses_answers = False
+            raise Unavailable("the answer was lost")
+        return answers
+
+    async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
+        await self._answer()
+        self.unfit += [each.id for each, _ in events]
+        return [Receipt(each.id, False) for each, _ in events]
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        await self._answer()
+
+    async def fates(self, event_ids: Sequence[str]) -> list[Fate | None]:
+        self.asked += event_ids
+        return [Fate(each) if each in self.remembered else None for each in event_ids]
+
+    async def memory_used(self) -> float:
+        await self._answer()
+        return self.memory
+
+    async def close(self) -> None:
+        pass
+
+
+@contextlib.asynccontextmanager
+async def switched(folder: Path, room: Room, most: int = MIB) -> AsyncIterator[Switch]:
+    """A running switch on the spool of a folder."""
+    running = Switch(room, Spool(folder, most), patience=0.2)
+    await running.prepare()
+    try:
+        yield running
+    finally:
+        await running.close()
+
+
+async def handed_over(running: Switch) -> None:
+    async def fact() -> bool:
+        return not running.spooling
+
+    await wait_until_async(fact, "the spool has been handed over")
+
+
+def test_direct(tmp_path: Path) -> None:
+    """While the store takes events, the spool is not touched."""
+
+    async def run() -> None:
+        room = Room()
+        async with switched(tmp_path, room) as running:
+            assert await running.put([event("a"), event("b")]) == [Receipt("a", False), Receipt("b", False)]
+            assert await running.quarantine([(event("c"), "why")]) == [Receipt("c", False)]
+            assert not running.spooling
+        assert (room.kept, room.unfit) == (["a", "b"], ["c"])
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("failure", [Unavailable("away"), Full("no memory"), Damaged("another version")])
+def test_away(tmp_path: Path, failure: Exception) -> None:
+    """While it does not, events are acknowledged from the spool, and it gets them in order when it is back."""
+
+    async def run() -> None:
+        room = Room()
+        async with switched(tmp_path, room) as running:
+            await running.put([event("a")])
+            room.failure = failure
+            assert await running.put([event("b")]) == [Receipt("b", False)]
+            assert await running.quarantine([(event("unfit"), "why")]) == [Receipt("unfit", False)]
+            assert await running.put([event("b"), event("c")]) == [Receipt("b", True), Receipt("c", False)]
+            assert (running.spooling, room.kept) == (True, ["a"])
+            room.failure = None
+            await running.put([event("d")])
+            await handed_over(running)
+            await running.put([event("e")])
+        assert (room.kept, room.unfit) == (["a", "b", "c", "d", "e"], ["unfit"])
+
+    asyncio.run(run())
+
+
+def test_away_at_the_start(tmp_path: Path) -> None:
+    """A receiver starts without the store, and takes events at once."""
+
+    async def run() -> None:
+        room = Room()
+        room.failure = Unavailable("away")
+        async with switched(tmp_path, room) as running:
+            assert await running.put([event("a")]) == [Receipt("a", False)]
+            room.failure = None
+            await handed_over(running)
+        assert room.kept == ["a"]
+
+    asyncio.run(run())
+
+
+def test_hangs(tmp_path: Path) -> None:
+    """Only what was on its way to a store that hangs waits for it; everything later is acknowledged at once."""
+
+    async def run() -> None:
+        room = Room()
+        async with switched(tmp_path, room) as running:
+            room.hangs = True
+            start = time.monotonic()
+            await running.put([event("a")])
+            assert 0.2 <= time.monotonic() - start < 1
+            start = time.monotonic()
+            for n in range(10):
+                await running.put([event(f"{n}")])
+            assert time.monotonic() - start < 0.2 * 10 / 2
+            room.hangs = False
+            await handed_over(running)
+        assert room.kept == ["a", *(f"{n}" for n in range(10))]
+
+    asyncio.run(run())
+
+
+def test_lost_answer(tmp_path: Path) -> None:
+    """An event whose answer was lost is put again, under the same id."""
+
+    async def run() -> None:
+        room = Room()
+        async with switched(tmp_path, room) as running:
+            room.loses_answers = True
+            assert await running.put([event("a")]) == [Receipt("a", False)]
+            await handed_over(running)
+            room.failure = Unavailable("away")
+            await running.put([event("b"), event("c")])
+            room.loses_answers = True
+            room.failure = None
+            await handed_over(running)
+        assert room.kept == ["a", "b", "c"]
+
+    asyncio.run(run())
+
+
+def test_nothing_overtakes(tmp_path: Path) -> None:
+    """A process to which the store answers queues behind what another one of this host has spooled."""
+
+    async def run() -> None:
+        cut_off, well = Room(), Room()
+        well.kept = cut_off.kept
+        async with switched(tmp_path, well) as second:
+            cut_off.failure = Unavailable("away")
+            async with switched(tmp_path, cut_off) as first:
+                with Spool(tmp_path, MIB).only_one():  # nobody hands over meanwhile
+                    await first.put([event("a")])
+                    await second.put([event("b")])
+                    assert well.kept == []
+                await handed_over(second)
+        assert well.kept == ["a", "b"]
+
+    asyncio.run(run())
+
+
+def test_adopted(tmp_path: Path) -> None:
+    """What a dead process left is handed over at the next start, and by one that runs already."""
+
+    async def run() -> None:
+        left = Spool(tmp_path, MIB)
+        left.append([(event("a"), None)])
+        room = Room()
+        async with switched(tmp_path, room) as running:
+            await handed_over(running)
+            left.append([(event("b"), None)])
+            await handed_over(running)
+            await wait_until_async(lambda: asyncio.sleep(0, len(room.kept) == 2), "the other one is adopted")
+        left.close()
+        assert room.kept == ["a", "b"]
+
+    asyncio.run(run())
+
+
+def test_a_stopped_process_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the process that hands over stands still, another one goes on."""
+    monkeypatch.setattr(switch, "STUCK", 0.2)
+
+    async def run() -> None:
+        stopped = Spool(tmp_path, MIB)
+        room = Room()
+        with stopped.only_one():
+            stopped.append([(event("a"), None)])
+            async with switched(tmp_path, room) as running:
+                await handed_over(running)
+        stopped.close()
+        assert room.kept == ["a"]
+
+    asyncio.run(run())
+
+
+def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New events wait here before the store is full, so that the workers have room to settle."""
+    monkeypatch.setattr(switch, "LOOK_EVERY", 0.02)
+
+    async def run() -> None:
+        room = Room()
+        async with switched(tmp_path, room) as running:
+            room.memory = 0.86
+            await wait_until_async(lambda: asyncio.sleep(0, running.spooling), "it notices")
+            await running.put([event("a")])
+            assert room.kept == []
+            room.memory = 0.5
+            await handed_over(running)
+        assert room.kept == ["a"]
+
+    asyncio.run(run())
+
+
+def test_neither(tmp_path: Path) -> None:
+    """When the spool is full, too, nothing is acknowledged."""
+
+    async def run() -> None:
+        room = Room()
+        async with switched(tmp_path, room, most=65_536) as running:
+            room.failure = Unavailable("away")
+            kept = 0
+
+            async def fill() -> None:
+                nonlocal kept
+                for n in range(1000):
+                    await running.put([event(f"{n}", subject="x" * 1000)])
+                    kept += 1
+
+            with pytest.raises(spool.Full):
+                await fill()
+            room.failure = None
+            await handed_over(running)
+            assert room.kept == [f"{n}" for n in range(kept)]
+            await running.put([event("later")])
+        assert room.kept[-1] == "later"
+
+    asyncio.run(run())
+
+
+def test_forgotten_ids(tmp_path: Path) -> None:
+    """What waited for longer than the mailroom remembers ids is put only if its ledger does not know it either."""
+
+    async def run() -> None:
+        room = Room()
+        room.failure = Unavailable("away")
+        room.remembered = {"delivered"}
+        async with switched(tmp_path, room) as running:
+            await running.put([event("delivered"), event("never came"), event("new", received_at=now())])
+            room.failure = None
+            await handed_over(running)
+        assert room.kept == ["never came", "new"]
+        assert room.asked == ["delivered", "never came"]
+
+    asyncio.run(run())
+
+
+def now() -> str:
+    return rfc3339(datetime.now(UTC))
+
+
+def test_equal_bodies(tmp_path: Path) -> None:
+    """Two equal bodies with half an hour between them are two events, however quickly they are handed over."""
+
+    async def run() -> None:
+        room = Room()
+        room.failure = Unavailable("away")
+        async with switched(tmp_path, room) as running:
+            await running.put([event("old", sender_id=None, order_key="id:1")])
+            await running.put([event("new", sender_id=None, order_key="id:1", received_at=now())])
+            room.failure = None
+            await handed_over(running)
+        assert room.compared == {"old": False, "new": True}
+
+    asyncio.run(run())
