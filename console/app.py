@@ -25,10 +25,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console import metrics, port, ready
 from console.mistake import Mistake
+from console.store import Strict
 from console.watch import Watch
 from rules.catalogue import Catalogue
 from workers.mailroom import Mailroom, Unavailable
-from workers.mailroom.mailroom import client
 
 #: An answer may be waited for this many seconds; whoever wants longer asks again.
 LONGEST_WAIT = 60.0
@@ -52,7 +52,20 @@ class ConsoleSettings(BaseSettings):
         validation_alias="REDIS_URL",
         description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
     )
+    hash_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the hashes by which people appear in key names. Empty: one is made and kept in the store.",
+    )
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
+    spool: str = Field(
+        ".relais/spool",
+        description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool.",
+    )
+    strict: Strict = Field(
+        "",
+        description="What the store must keep of acknowledged events, else the receiver refuses to start: "
+        "power-cut (all), 1s (all but the last second before a power cut). Empty: anything goes.",
+    )
 
 
 def run(settings: ConsoleSettings, catalogue: Catalogue) -> None:
@@ -79,10 +92,13 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Nothing is asked of the store here: the console must be there to say that the store is away.
-        async with Mailroom(client(settings.redis_url)) as mailroom, Watch(mailroom) as watch:
+        key = settings.hash_key.get_secret_value().encode()
+        async with Mailroom.connect(settings.redis_url, hash_key=key) as mailroom, Watch(mailroom) as watch:
             app.state.mailroom = mailroom
             app.state.watch = watch
-            app.state.readiness = ready.Readiness(mailroom, watch, settings.book, catalogue)
+            app.state.readiness = ready.Readiness(
+                mailroom, watch, settings.book, catalogue, spool=settings.spool, strict=settings.strict
+            )
             yield
 
     guards = [Middleware(Token, token=settings.console_token.get_secret_value())]

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "console": "Run the console: events, metrics and readiness on a private port.",
     "sandbox": "Run stand-ins for Maileon, SeminarDesk, a CRM and an invoicing system.",
     "replay": "Send recorded vendor webhooks, signed as their source would.",
+    "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "events": "See what came in and what became of it.",
     "rules": "Check, test and explain the rules.",
     "settings": "Print every setting, its default and what it means.",

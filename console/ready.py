@@ -1,6 +1,7 @@
 """Whether everything is there that an event needs on its way, and in words what is not.
 
-Comes in: the mailroom, what the watch sees, the folder of the book. Goes out: one Check per need. Never mends anything.
+Comes in: the mailroom, what the watch sees, the folders of book and spool. Goes out: one Check per need. Never mends
+anything.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ from typing import Any
 
 import redis.exceptions
 
-from console import store
+from console import spooled, store
+from console.store import Check, Strict
 from console.watch import Watch
 from rules import loader
 from rules.catalogue import Catalogue
@@ -18,16 +20,6 @@ from workers.mailroom import Mailroom
 
 #: Seconds that a verdict on the book holds: health checks come often, compiling thousands of rules takes a second.
 BOOK_AGAIN = 2.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """One need."""
-
-    name: str
-    ok: bool
-    says: str
-    mend: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,19 @@ class Verdict:
 class Readiness:
     """Looks at everything on demand."""
 
-    def __init__(self, mailroom: Mailroom, watch: Watch, book: Path, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        mailroom: Mailroom,
+        watch: Watch,
+        book: Path,
+        catalogue: Catalogue,
+        *,
+        spool: str = "",
+        strict: Strict = "",
+    ) -> None:
+        #: Folder of the spool of this host, empty: there is none.
+        self.spool = spool
+        self.strict: Strict = strict
         self.mailroom = mailroom
         self.watch = watch
         self.book = book
@@ -60,7 +64,7 @@ class Readiness:
 
     async def look(self) -> Verdict:
         """Return the verdict of this moment."""
-        return Verdict((*await self._store(), self._drains(), await self._book()))
+        return Verdict((*await self._store(), await self._spool(), self._drains(), await self._book()))
 
     async def _store(self) -> tuple[Check, ...]:
         try:
@@ -71,18 +75,13 @@ class Readiness:
                     "store", False, f"the store does not answer: {type(exc).__name__}", "start it, or mend REDIS_URL"
                 ),
             )
-        return (
-            Check("store", True, f"{found.server} answers"),
-            Check("kept", found.keeps, found.says, found.mend),
-            Check(
-                "noeviction",
-                not found.evicts,
-                "what waits may be thrown away when memory is full"
-                if found.evicts
-                else "nothing that waits is evicted",
-                "set `maxmemory-policy noeviction` in the store" if found.evicts else "",
-            ),
-        )
+        if found.meets(self.strict):
+            return found.checks
+        says = f"{found.says}; RELAIS_STRICT={self.strict} asks for more"
+        return tuple(Check("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
+
+    async def _spool(self) -> Check:
+        return await asyncio.to_thread(spooled.check, self.spool)
 
     def _drains(self) -> Check:
         live = self.watch.drains

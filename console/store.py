@@ -1,15 +1,19 @@
 """What the store guarantees, in words: examined from what it says of itself.
 
-Comes in: a client. Goes out: a Guarantee, whose sentence tells what an acknowledged event survives. Never changes the
-store's settings, and never promises what it could not see.
+Comes in: a client. Goes out: a Guarantee, whose sentence tells what an acknowledged event survives, and a Check for
+each thing that it rests on. Never changes the store's settings, and never promises what it could not see.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import redis.asyncio
 import redis.exceptions
+
+from receiver.switch import HIGH_WATER
 
 #: What was acknowledged survives, by the settings of the append-only file.
 POWER_CUT = "acknowledged events survive a power cut"
@@ -18,6 +22,32 @@ KERNEL = "acknowledged events survive a crash of the store; a power cut may lose
 REWRITE = "acknowledged events survive a power cut, but not while the append-only file is being rewritten"
 NOTHING = "acknowledged events do not survive a restart of the store"
 UNKNOWN = "the store does not tell how it keeps what is written, so nothing is promised"
+
+#: What may be asked of a store (RELAIS_STRICT), and the sentences that are enough for it.
+Strict = Literal["", "1s", "power-cut"]
+ENOUGH: Mapping[str, frozenset[str]] = {
+    "1s": frozenset({POWER_CUT, ONE_SECOND}),
+    "power-cut": frozenset({POWER_CUT}),
+}
+
+#: The functions of the mailroom need Redis 7.
+OLDEST = 7
+#: A rewrite needs as much disk as the file has, and a little more than nothing in any case.
+LEAST_DISK = 256 * 1024 * 1024
+MIB = 1024 * 1024
+
+#: What is asked of CONFIG GET.
+ASKED = ("append*", "no-appendfsync-on-rewrite", "min-replicas*", "stop-writes-on-bgsave-error", "save", "dir")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One need."""
+
+    name: str
+    ok: bool
+    says: str
+    mend: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,49 +63,140 @@ class Guarantee:
     #: `Valkey 9.1.2`.
     server: str = ""
     mend: str = ""
+    #: What it rests on, one by one.
+    checks: tuple[Check, ...] = ()
+
+    def meets(self, strict: Strict) -> bool:
+        """Say whether that is as much as was asked for."""
+        return not strict or (self.says in ENOUGH[strict] and not self.evicts)
 
 
 async def examine(store: redis.asyncio.Redis) -> Guarantee:
     """Ask a store. Raises redis' errors where it is away."""
     info: Mapping[str, Any] = await store.info()
     try:
-        config = dict(await store.config_get("append*", "no-appendfsync-on-rewrite"))
+        config = dict(await store.config_get(*ASKED))
     except redis.exceptions.ResponseError:  # managed stores forbid CONFIG
         config = {}
-    return judge(info, config)
+    return judge(info, config, free_disk(config))
 
 
-def judge(info: Mapping[str, Any], config: Mapping[Any, Any]) -> Guarantee:
+def free_disk(config: Mapping[Any, Any]) -> int | None:
+    """Return the free bytes of the store's disk; None where it is not a disk of this machine."""
+    folder = Path(str(config.get("dir", "")))
+    # The folder of the append-only file, and not only one of the same name on another machine.
+    if not config.get("appenddirname") or not (folder / str(config["appenddirname"])).is_dir():
+        return None
+    return shutil.disk_usage(folder).free
+
+
+def judge(info: Mapping[str, Any], config: Mapping[Any, Any], free: int | None = None) -> Guarantee:
     """Return what settings mean."""
     evicts = str(info.get("maxmemory_policy", "noeviction")) != "noeviction"
     server = f"{'Valkey' if info.get('server_name') == 'valkey' else 'Redis'} {version(info)}"
+    says, mend = promise(info, config)
+    keeps = says != NOTHING
+    checks = (
+        answers(server, info),
+        Check("kept", keeps, says, mend),
+        evicted(evicts),
+        written(info, config),
+        memory(info),
+        replicas(info, config),
+        *([] if free is None else [disk(info, free)]),
+    )
+    return Guarantee(says, keeps, evicts, server, mend or (evicted(evicts).mend if keeps else ""), checks)
+
+
+def promise(info: Mapping[str, Any], config: Mapping[Any, Any]) -> tuple[str, str]:
+    """Return what an acknowledged event survives, and the mend where it could be more."""
     on = str(config.get("appendonly", "")) == "yes" or info.get("aof_enabled") == 1
     if not on:
-        return Guarantee(
-            NOTHING, False, evicts, server, mend="set `appendonly yes` and `appendfsync always` in the store"
-        )
+        return NOTHING, "set `appendonly yes` and `appendfsync always` in the store"
     if info.get("aof_last_write_status") == "err":
-        return Guarantee(
-            NOTHING, False, evicts, server, mend="the store cannot write its append-only file: is its disk full?"
-        )
+        return NOTHING, "the store cannot write its append-only file: is its disk full?"
     match config.get("appendfsync"):
         case "always" if config.get("no-appendfsync-on-rewrite") != "yes":
-            return Guarantee(POWER_CUT, True, evicts, server, mend=_noeviction(evicts))
+            return POWER_CUT, ""
         case "always":
-            return Guarantee(REWRITE, True, evicts, server, mend="set `no-appendfsync-on-rewrite no` in the store")
+            return REWRITE, "set `no-appendfsync-on-rewrite no` in the store"
         case "everysec":
-            return Guarantee(
-                ONE_SECOND, True, evicts, server, mend="set `appendfsync always` in the store to lose nothing"
-            )
+            return ONE_SECOND, "set `appendfsync always` in the store to lose nothing"
         case "no":
-            return Guarantee(KERNEL, True, evicts, server, mend="set `appendfsync always` in the store to lose nothing")
-    return Guarantee(UNKNOWN, True, evicts, server)
+            return KERNEL, "set `appendfsync always` in the store to lose nothing"
+    return UNKNOWN, ""
+
+
+def answers(server: str, info: Mapping[str, Any]) -> Check:
+    """Say whether it takes what is written."""
+    if info.get("loading") == 1:
+        seconds = info.get("loading_eta_seconds", "some")
+        return Check("store", False, f"{server} still reads its data, {seconds} s more", "wait for it")
+    if info.get("role") == "slave":
+        return Check("store", False, f"{server} is a replica, which takes nothing", "point REDIS_URL at the primary")
+    major = version(info).partition(".")[0]
+    if info.get("server_name") != "valkey" and major.isdigit() and int(major) < OLDEST:
+        return Check("store", False, f"{server} is too old", "use Redis 7 or newer, or Valkey")
+    return Check("store", True, f"{server} answers")
+
+
+def evicted(evicts: bool) -> Check:
+    """Say whether what waits may be thrown away."""
+    if evicts:
+        mend = "set `maxmemory-policy noeviction` in the store"
+        return Check("noeviction", False, "what waits may be thrown away when memory is full", mend)
+    return Check("noeviction", True, "nothing that waits is evicted")
+
+
+def written(info: Mapping[str, Any], config: Mapping[Any, Any]) -> Check:
+    """Say whether the store's last writes to its disk went well."""
+    disk = "is its disk full? See the log of the store"
+    if info.get("aof_last_write_status") == "err":
+        return Check("persistence", False, "the last write to the append-only file failed", disk)
+    if info.get("aof_last_bgrewrite_status") == "err":
+        return Check("persistence", False, "the last rewrite of the append-only file failed, so it only grows", disk)
+    if info.get("rdb_last_bgsave_status") == "err" and config.get("stop-writes-on-bgsave-error") != "no":
+        return Check("persistence", False, "the last snapshot failed, and writes are refused until one works", disk)
+    return Check("persistence", True, "its last writes to disk went well")
+
+
+def memory(info: Mapping[str, Any]) -> Check:
+    """Say how full the store is."""
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if not most:
+        mend = "set `maxmemory` to two thirds of what it may use"
+        return Check("memory", True, f"{used // MIB} MiB used, unlimited: the kernel may kill it", mend)
+    says = f"{used // MIB} of {most // MIB} MiB used"
+    if used >= HIGH_WATER * most:
+        return Check("memory", False, f"{says}: new events wait in the spool", "raise `maxmemory`, or see what waits")
+    return Check("memory", True, says)
+
+
+def replicas(info: Mapping[str, Any], config: Mapping[Any, Any]) -> Check:
+    """Say what a failover would lose."""
+    count = int(info.get("connected_slaves", 0))
+    least = int(config.get("min-replicas-to-write", 0) or 0)
+    lag = config.get("min-replicas-max-lag", "?")
+    if least > count:
+        says = f"{count} replicas, and {least} are demanded: the store refuses writes"
+        return Check("replicas", False, says, "bring the replicas back")
+    if not count:
+        return Check("replicas", True, "none: events are on one machine")
+    if least:
+        return Check("replicas", True, f"{count}; a failover may lose up to {lag} s of acknowledged events")
+    mend = "set `min-replicas-to-write 1` in the store"
+    return Check("replicas", True, f"{count}; a failover may lose acknowledged events, however many", mend)
+
+
+def disk(info: Mapping[str, Any], free: int) -> Check:
+    """Say whether the append-only file can grow and be rewritten."""
+    needed = max(int(info.get("aof_current_size", 0)), LEAST_DISK)
+    says = f"{free // MIB} MiB free"
+    if free < needed:
+        return Check("disk", False, f"{says}, a rewrite may need {needed // MIB}", "free some space on its disk")
+    return Check("disk", True, says)
 
 
 def version(info: Mapping[str, Any]) -> str:
     """Return the server's own version."""
     return str(info.get("valkey_version") or info.get("redis_version") or "")
-
-
-def _noeviction(evicts: bool) -> str:
-    return "set `maxmemory-policy noeviction` in the store" if evicts else ""

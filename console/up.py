@@ -81,10 +81,11 @@ async def everything(
             children.append(valkey_child(valkey))
             url = valkey.url
         common = {
+            # Where nobody says otherwise, the spool is beside the store's data.
+            "RELAIS_SPOOL": os.environ.get("RELAIS_SPOOL", str(settings.data / "spool")),
             **(environ or {}),
             "REDIS_URL": url,
             "RELAIS_BOOK": str(settings.book),
-            "RELAIS_SPOOL": str(settings.data / "spool"),
             "PYTHONUNBUFFERED": "1",
         }
         children += [*more, *relais_children(settings, common)]

@@ -143,8 +143,18 @@ def test_kept_alive(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_only_the_book_is_mounted(name: str) -> None:
-    """Our containers see the book, which they cannot write, and nothing else of the host."""
-    assert SERVICES[name]["volumes"] == ["./book:/book:ro"]
+    """Our containers see the book, which they cannot write, and nothing else of the host; two share the spool."""
+    spool = SERVICES[name]["environment"].get("RELAIS_SPOOL")
+    assert (spool is None) == (name == "workers")
+    assert SERVICES[name]["volumes"] == ["./book:/book:ro", *([f"spool:{spool}"] if spool else [])]
+
+
+def test_spool_is_a_volume() -> None:
+    """The spool outlives its container, and belongs to the user that writes it."""
+    assert "spool" in COMPOSE["volumes"]
+    folder = SERVICES["receiver"]["environment"]["RELAIS_SPOOL"]
+    made = [rest for word, rest in dockerfile() if word == "RUN" and "install -d -o relais" in rest]
+    assert re.search(rf"install -d -o relais [^&]* {folder}( |$)", made[0])
 
 
 def test_ports() -> None:

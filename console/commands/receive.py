@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
-from console import book, catalogue, port, settings
+from console import book, catalogue, doctor, port, settings
 from console.mistake import Mistake
 from receiver import serve
 from receiver.settings import ReceiverSettings
+from receiver.spool import Unusable
 from rules.errors import BookRefused
 
 
@@ -19,7 +20,8 @@ def command(**options: object) -> None:
     """Run the receiver: webhooks in, on the public port.
 
     Serves POST /in/SOURCE, POST /in/SOURCE/EVENT and GET /healthz, nothing else. Answers 2xx only
-    when the event is on disk. SIGTERM finishes what has been accepted.
+    when the event is on disk: in the store, or in the spool while the store is away.
+    SIGTERM finishes what has been accepted.
 
     \b
     Examples:
@@ -29,9 +31,14 @@ def command(**options: object) -> None:
     chosen = settings.load(ReceiverSettings, **options)
     settings.announce("receive", chosen)
     port.demand(chosen.host, chosen.port, "--port")
+    found = doctor.ask(chosen.redis_url)
+    doctor.demand(found, chosen.strict)
+    click.echo(f"relais receive: {doctor.promise(found, chosen.spool)}", err=True)
     try:
         serve.run(chosen, catalogue.build())
     except serve.CannotListen as exc:
         raise Mistake(str(exc), mend="relais receive --port N") from exc
+    except Unusable as exc:
+        raise Mistake(str(exc), mend="RELAIS_SPOOL=FOLDER relais receive") from exc
     except BookRefused as exc:
         raise book.refused(chosen.book, exc) from exc

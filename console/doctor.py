@@ -1,0 +1,117 @@
+"""What is amiss with the store and the spool, and what an acknowledged event survives.
+
+Comes in: the address of the store, the folder of the spool. Goes out: a diagnosis. Never mends anything.
+"""
+
+import asyncio
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import redis.exceptions
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from console import spooled, store, valkey
+from console.mistake import Mistake
+from console.store import Check, Guarantee, Strict
+from workers.mailroom.mailroom import client
+
+#: Seconds that the store gets to answer.
+PATIENCE = 2.0
+
+
+class DoctorSettings(BaseSettings):
+    """What `relais doctor` reads; the settings are those of the receiver."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    redis_url: str = Field(
+        "",
+        validation_alias="REDIS_URL",
+        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+    )
+    data: Path = Field(Path(".relais"), description="Folder in which `relais up` keeps the embedded Valkey's data.")
+    spool: str | None = Field(
+        None, description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool."
+    )
+    strict: Strict = Field("", description="What the store must keep of acknowledged events.")
+
+    @property
+    def url(self) -> str:
+        """Where the store is: as told, else the embedded one."""
+        return self.redis_url or valkey.Valkey(self.data).url
+
+    @property
+    def spool_folder(self) -> str:
+        """Where the spool is: as told, else where `relais up` puts it."""
+        return str(self.data / "spool") if self.spool is None else self.spool
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found."""
+
+    #: What an acknowledged event survives.
+    says: str
+    checks: tuple[Check, ...]
+
+    @property
+    def well(self) -> bool:
+        """True when nothing is amiss."""
+        return all(check.ok for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        checks = [{k: v for k, v in asdict(check).items() if v != ""} for check in self.checks]
+        return {"well": self.well, "survives": self.says, "checks": checks}
+
+
+def look(settings: DoctorSettings) -> Diagnosis:
+    """Return what is amiss."""
+    spool = spooled.check(settings.spool_folder)
+    found = ask(settings.url)
+    if found is None:
+        away = Check("store", False, "the store does not answer", "start it, or mend REDIS_URL")
+        return Diagnosis(promise(found, settings.spool_folder), (away, spool))
+    checks = [*found.checks, spool]
+    if settings.strict:
+        mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
+        says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"
+        checks.append(Check("strict", not mend, says, mend))
+    return Diagnosis(promise(found, settings.spool_folder), tuple(checks))
+
+
+def ask(url: str) -> Guarantee | None:
+    """Return what a store guarantees; None where it does not answer."""
+
+    async def asking() -> Guarantee:
+        asked = client(url, timeout=PATIENCE)
+        try:
+            return await store.examine(asked)
+        finally:
+            await asked.aclose()
+
+    try:
+        return asyncio.run(asking())
+    except redis.exceptions.RedisError:
+        return None
+
+
+def promise(found: Guarantee | None, spool: str) -> str:
+    """Return what an acknowledged event survives, now."""
+    if found is not None:
+        return f"{found.says} ({found.server})"
+    if spool:
+        return "the store does not answer; acknowledged events wait in the spool and survive a power cut"
+    return "the store does not answer, so nothing is acknowledged"
+
+
+def demand(found: Guarantee | None, strict: Strict) -> None:
+    """Raise Mistake for a store that keeps less than was asked for; one that is away cannot be judged yet."""
+    if found is not None and not found.meets(strict):
+        evicts = ", and it may throw away what waits" if found.evicts else ""
+        raise Mistake(
+            f"RELAIS_STRICT={strict} asks for more than this store keeps: {found.says}{evicts}",
+            mend=found.mend or "relais doctor",
+        )

@@ -1,0 +1,37 @@
+"""What waits in the spool of this host, in words.
+
+Comes in: the folder of the spool. Goes out: a Check. Never opens it for writing events, and never moves one.
+"""
+
+import shutil
+import time
+from pathlib import Path
+
+from console.store import Check
+from receiver import spool
+
+#: Seconds that an event may wait there until somebody should look: a restart of the store takes less.
+LONG = 60.0
+MIB = 1024 * 1024
+#: Below this much free disk nothing can be promised for the next outage of the store.
+LEAST_DISK = 64 * MIB
+
+
+def check(folder: str) -> Check:
+    """Return what waits there."""
+    if not folder:
+        return Check("spool", True, "there is none: while the store is away, the answer is 503")
+    try:
+        found = spool.look(Path(folder))
+    except spool.Failed as exc:
+        return Check("spool", False, str(exc), "ask as the user that runs the receiver; is the disk well?")
+    if found is None:
+        return Check("spool", True, f"no receiver has made one in {folder} yet")
+    free = shutil.disk_usage(folder).free
+    if found.events:
+        age = max(0.0, time.time() - found.oldest / 1000)
+        says = f"{found.events} events wait in {folder}, the oldest for {age:.0f} s, {found.size // MIB} MiB"
+        return Check("spool", age < LONG, says, "mend the store: they go there by themselves, oldest first")
+    if free < LEAST_DISK:
+        return Check("spool", False, f"empty, and its disk has only {free // MIB} MiB left", "free some space")
+    return Check("spool", True, f"empty, {free // MIB} MiB free")
