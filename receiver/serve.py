@@ -4,6 +4,7 @@ Comes in: settings and the catalogue of what exists. Goes out: a running server,
 Never listens with a bad book or without its spool, and never drops a request that it has taken.
 """
 
+import gc
 import logging
 import math
 import os
@@ -29,6 +30,10 @@ logger = logging.getLogger("relais.receiver")
 BACKLOG = 2048
 
 
+#: Objects made between two looks for cycles: a request makes some hundred, and next to no cycles.
+RUBBISH = (20_000, 20, 20)
+
+
 class CannotListen(OSError):
     """The address cannot be had; the text says which and why."""
 
@@ -49,6 +54,10 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: None)
+    # What is there now stays; looking through it again and again would cost every request its share.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*RUBBISH)
     server(settings, book, keeping).run(sockets=[listening])
 
 
