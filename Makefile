@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test check bench lock clean help
+.PHONY: demo up test check bench chaos lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ check: $(VENV)/dev ## Lint, types and the import contract
 
 bench: $(VENV)/dev ## Speed, as ratios against baselines of the same run
 	$(BIN)/python -m bench $(ARGS)
+
+chaos: $(VENV)/dev ## Two minutes of killing, stopping and lying; prints seed and verdict
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.lock pyproject.toml
