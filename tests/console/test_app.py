@@ -90,23 +90,23 @@ def test_wait(console: str, valkey: Valkey) -> None:
     with_mailroom(valkey, put_and_quarantine)
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("/events?limit=0", "bad_limit"),
-        ("/events?limit=many", "bad_limit"),
-        ("/events?limit=nan", "bad_limit"),
-        ("/events?before=yesterday", "bad_cursor"),
-        ("/events/unknown", "unknown_event"),
-        ("/events/unknown?wait=1000", "bad_wait"),
-        ("/events/unknown?wait=-1", "bad_wait"),
-        ("/books/unknown", "unknown_book"),
-    ],
-)
-def test_refused(console: str, path: str, code: str) -> None:
+REFUSED = {
+    "/events?limit=0": "bad_limit",
+    "/events?limit=many": "bad_limit",
+    "/events?limit=nan": "bad_limit",
+    "/events?before=yesterday": "bad_cursor",
+    "/events/unknown": "unknown_event",
+    "/events/unknown?wait=1000": "bad_wait",
+    "/events/unknown?wait=-1": "bad_wait",
+    "/books/unknown": "unknown_book",
+}
+
+
+def test_refused(console: str) -> None:
     """A question that cannot be answered has a code and a hint."""
-    with pytest.raises(Mistake, match=rf"^{code}: .{{10}}"):
-        asked(console, path)
+    for path, code in REFUSED.items():
+        with pytest.raises(Mistake, match=rf"^{code}: .{{10}}"):
+            asked(console, path)
 
 
 def test_metrics(console: str, valkey: Valkey) -> None:
