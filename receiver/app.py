@@ -9,7 +9,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -28,7 +27,7 @@ from receiver.request import RawRequest
 from receiver.settings import ReceiverSettings
 from receiver.sources.adapter import Batch
 from rules.event import Event
-from rules.nouns.noun import rfc3339
+from rules.nouns.noun import from_epoch
 from workers.mailroom import Receipt, Unavailable
 
 logger = logging.getLogger("relais.receiver")
@@ -271,7 +270,7 @@ class Receiver:
 @lru_cache(maxsize=16)
 def written(milliseconds: int) -> str:
     """Return a time as events carry it; many requests share a millisecond."""
-    return rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
+    return from_epoch(milliseconds)
 
 
 class Attempt:

@@ -5,8 +5,8 @@ out: the Events a webhook would have made, with their data. Never verifies: the 
 """
 
 import json
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from receiver import event, refusal, signature
@@ -15,7 +15,7 @@ from receiver.sources import registry
 from receiver.sources.adapter import Item
 from rules.book import Source
 from rules.event import Event
-from rules.nouns.noun import rfc3339
+from rules.nouns.noun import from_epoch
 
 
 def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Event]:
@@ -29,7 +29,7 @@ def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Eve
         kind, body = b"application/json", json.dumps(body, ensure_ascii=False, default=str).encode()
     request = signature.trusted(RawRequest(body, headers=((b"content-type", kind),)))
     batch = registry.ADAPTERS[source.kind].unpack(request, source.options, name)
-    received_at = rfc3339(datetime.now(UTC))
+    received_at = from_epoch(time.time_ns() // 1_000_000)
     return [_event(item, source, received_at) for item in batch.items]
 
 

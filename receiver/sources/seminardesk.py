@@ -21,7 +21,7 @@ from receiver.sources.adapter import Batch, Item, NotReadable, Unfit
 from rules.catalogue import SourceKind
 from rules.nouns.booking import BookingDeleted
 from rules.nouns.invoice import Invoice
-from rules.nouns.noun import Noun, rfc3339
+from rules.nouns.noun import Noun, from_epoch
 from rules.nouns.profile import ProfileGone
 
 NAME = "seminardesk"
@@ -123,11 +123,10 @@ def _identities(type: str, model: Noun) -> tuple[str, ...]:
 
 def _instant(milliseconds: Any) -> str | None:
     """Return an epoch time in milliseconds, number or text, as we write times; None where it is none."""
-    from datetime import UTC, datetime
 
     try:
-        return rfc3339(datetime.fromtimestamp(int(milliseconds) / 1000, UTC))
-    except (TypeError, ValueError, OverflowError, OSError):
+        return from_epoch(int(milliseconds))
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

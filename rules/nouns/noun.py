@@ -5,6 +5,7 @@ what does not fit is an error with the field's path and without the value.
 """
 
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -28,6 +29,8 @@ from pydantic_core import CoreSchema, core_schema
 EMAIL_MAX = 254
 #: What an address must look like before anybody is written to; whether it exists, only a mail tells.
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\Z")
+#: The last millisecond of the year 9999, in epoch time: RFC 3339 knows no later one.
+LATEST = 253_402_300_799_999
 #: Money has two decimals in every currency that the platforms know.
 CENT = Decimal("0.01")
 
@@ -61,6 +64,14 @@ def rfc3339(instant: datetime) -> str:
     """Return an instant as we write it everywhere: UTC, milliseconds, Z. Without a zone it counts as UTC."""
     in_utc = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     return f"{in_utc.isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+def from_epoch(milliseconds: int) -> str:
+    """Return a time in milliseconds since 1970 as we write instants. Raises ValueError."""
+    if not 0 <= milliseconds <= LATEST:
+        raise ValueError("is no time between 1970 and 9999")
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}Z"
 
 
 def cents(amount: Decimal) -> Decimal:

@@ -17,6 +17,7 @@ from rules.nouns.noun import (
     Texts,
     Word,
     YesNo,
+    from_epoch,
     lower,
     rfc3339,
 )
@@ -142,5 +143,10 @@ def test_money_in_the_model() -> None:
 
 
 def test_rfc3339() -> None:
-    """Instants are written in UTC with milliseconds."""
+    """Instants are written in UTC with milliseconds, from a datetime and from epoch time."""
     assert rfc3339(datetime(2026, 11, 21, 10, 0, 0, 999_999, UTC)) == "2026-11-21T10:00:00.999Z"
+    assert from_epoch(1602144000007) == "2020-10-08T08:00:00.007Z"
+    assert from_epoch(0) == "1970-01-01T00:00:00.000Z"
+    for never in (-1, 10**15):
+        with pytest.raises(ValueError, match="9999"):
+            from_epoch(never)
