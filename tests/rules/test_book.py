@@ -129,6 +129,13 @@ def test_generic_source() -> None:
     assert fired(book, type="order.paid", source="shop", n=2) == []
 
 
+def test_types_by_operator_of_a_generic_source() -> None:
+    """An operator also fits types that only a generic source knows."""
+    book = writing.book("rules:\n" + rule("a", "    when:\n      source: shop\n      type: {prefix: order.}\n"))
+    assert fired(book, type="order.paid", source="shop") == ["a"]
+    assert fired(book, type="lead.created", source="shop") == []
+
+
 def test_raw() -> None:
     """`raw` is the vendor's body; it is parsed only for a rule that asks for it."""
     book = writing.book("rules:\n" + rule("a", WHEN + "      raw.Grund: Umzug\n") + rule("b", WHEN))

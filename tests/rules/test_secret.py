@@ -30,7 +30,7 @@ def test_resolve_from_file() -> None:
 def test_missing(environ: dict[str, str]) -> None:
     """A missing or empty variable is an error that names it: an empty secret would match anybody's."""
     with pytest.raises(SecretMissing) as caught:
-        Secret("${TOKEN}").resolve(environ)
+        Secret("${TOKEN}").resolve(environ, {"TOKEN": ""}.get)
     assert caught.value.name == "TOKEN"
 
 

@@ -100,6 +100,14 @@ def test_left_out() -> None:
     assert not run(EXACT.replace("Beispiel", "null")).passed
 
 
+def test_true_is_not_one() -> None:
+    """Values are compared as JSON: true is not 1, and 1 is 1.0."""
+    rules = RULES.split("      - invoicing")[0].replace("crm.upsert_contact", "crm.set_consent")
+    rules = rules.replace('last_name: "{{ booker.last_name | omit }}"', "newsletter: true")
+    assert run("- crm.set_consent: {newsletter: true}", rules=rules).passed
+    assert not run("contains:\n  - crm.set_consent: {newsletter: 1}", rules=rules).passed
+
+
 def test_next() -> None:
     """What follows is expected under `next:`, with the `result:` that it sees."""
     expect = EXACT + '  result: {id: "77"}\n  next:\n    - crm.add_note:\n        text: Invoice TEXT.\n'
