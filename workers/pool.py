@@ -52,7 +52,6 @@ class Pool(WorkerPool):
         self._entry = entry
         self._gone: set[str] = set()
         self._respawn_at = 0.0
-        self._killed_at = 0.0
 
     def get_worker_process(self, name: str, burst: bool, _sleep: float = 0, logging_level: str = "INFO") -> BaseProcess:
         """Return a worker process that starts from scratch: no connection, loop or lock of ours is in it."""
@@ -123,6 +122,7 @@ class Pool(WorkerPool):
 
     def _wait_for_workers(self) -> None:
         """Wait for the workers' stated stop time, then end by force what does not end by itself."""
+        self.stop_workers()  # type: ignore[no-untyped-call]  # One may have been started while the signal came.
         deadline = time.monotonic() + self._settings.stop_seconds + 5
         while not self.all_workers_have_stopped():
             if time.monotonic() > deadline:

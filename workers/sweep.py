@@ -46,6 +46,8 @@ class Sweep:
     _drains: dict[str, _Seen] = field(default_factory=dict)
     _parents: dict[str, _Seen] = field(default_factory=dict)
     _turn: int = 0
+    #: How many drains the last round missed.
+    _missing: int = 0
     _expired: float = 0.0
 
     async def sweep(self, workers: int, gone: Collection[str]) -> None:
@@ -72,8 +74,12 @@ class Sweep:
         alive = await self._live_drains(beats, set(mine), now)
         total = await self._workers_everywhere(now)
         queue = worker.queue_of(self.settings.pool, self.connection)
-        for _ in range(total - alive - queue.count):
+        missing = max(0, total - alive - queue.count)
+        # A job that a worker has just popped is neither queued nor alive yet: only what stays missing is replaced.
+        for _ in range(min(missing, self._missing)):
             worker.enqueue(queue, self.settings)
+            missing -= 1
+        self._missing = missing
         if now - self._expired > EXPIRE_EVERY:
             self._expired = now
             while await self.mailroom.expire():

@@ -34,8 +34,11 @@ log = logging.getLogger("relais.worker")
 
 #: Prefix of the RQ queues, one per pool.
 QUEUE = "relais-"
-#: Seconds RQ waits for Redis. Longer than its own blocking pop, which it cuts itself.
+#: Seconds RQ waits for Redis.
 RQ_TIMEOUT = 30.0
+#: Seconds of life that an idle worker reports to RQ. RQ waits 15 s less for a job; were the time-out above not 10 s
+#: longer than that, RQ would make it so.
+WORKER_TTL = 35
 #: Seconds that a job's result and a failed job stay visible in RQ.
 RESULT_TTL, FAILURE_TTL = 60, 86_400
 #: Seconds added to a drain's own deadline before its process is ended by force.
@@ -63,10 +66,17 @@ class Worker(SimpleWorker):
     """A SimpleWorker whose stop request sets a flag and wakes the loop, and does nothing else."""
 
     death_penalty_class = Ended
+    #: Seconds: a store that was away is asked again soon, as everywhere here; RQ would wait up to a minute.
+    max_connection_wait_time = 2.0
     office: Office
 
     def request_stop(self, signum: int | None, frame: FrameType | None) -> None:
-        """Stop warmly: the drain finishes or returns what it holds. RQ's own handler would talk to Redis here."""
+        """Stop warmly: the drain finishes or returns what it holds. RQ's own handler would talk to Redis here.
+
+        Ctrl-C sends two signals, and so does a parent that dies while it stops: the second says nothing new.
+        """
+        if self._stop_requested:
+            return
         self._stop_requested = True
         self.office.stop()
         if self._state != WorkerStatus.BUSY:
@@ -148,7 +158,11 @@ def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, re
         connection = connect(settings.redis_url)
         try:
             worker = Worker(
-                [queue_of(settings.pool, connection)], name=name, connection=connection, serializer=JSONSerializer
+                [queue_of(settings.pool, connection)],
+                name=name,
+                connection=connection,
+                serializer=JSONSerializer,
+                worker_ttl=WORKER_TTL,
             )
             worker.office = office
             worker.work(with_scheduler=False, logging_level="WARNING")

@@ -1,0 +1,130 @@
+"""`relais work` as people run it: signals, deaths, hangs, a store that comes and goes. Real processes, real sockets."""
+
+import os
+import signal
+import time
+
+from tests.conftest import wait_until
+from tests.system.house import House, event, is_alive
+from tests.workers.site import NOTE, UPSERT
+
+
+def test_stop_under_load(house: House) -> None:
+    """SIGTERM in the middle of a load: what was sent is finished, the rest given back in time; nothing is left over."""
+    house.write(NOTE)
+    house.far.fail(times=None, delay=0.03)
+    house.put(*(event(f"e{n}", f"p{n % 20}") for n in range(400)))
+    work = house.work(workers=2)
+    wait_until(lambda: len(house.far.notes) > 20, "it is under way", 10)
+    workers = work.workers
+    begun = time.monotonic()
+    assert work.stop() == 0
+    assert time.monotonic() - begun < 3
+    assert not any(is_alive(pid) for pid in workers)
+    assert (house.leased("in"), house.leased("crm"), house.drains()) == (0, 0, {})
+    assert len(house.far.notes) < 400
+    house.far.mend()
+    house.work(workers=2)
+    house.idle()
+    for person in range(20):
+        assert house.texts(f"p{person}") == [f"e{n}" for n in range(person, 400, 20)]
+
+
+def test_stop_when_idle(house: House) -> None:
+    """An idle `relais work` stops at once: at SIGTERM, and at SIGINT to all its processes, as Ctrl-C sends it."""
+    house.write(NOTE)
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        work = house.work(workers=2, RELAIS_STOP_SECONDS="30")
+        workers = work.workers
+        begun = time.monotonic()
+        if sign == signal.SIGINT:
+            os.killpg(work.process.pid, sign)
+        assert work.stop(sign) == 0
+        assert time.monotonic() - begun < 8
+        assert not any(is_alive(pid) for pid in workers)
+        assert house.drains() == {}
+        assert "Traceback" not in work.said
+
+
+def test_killed_parent(house: House) -> None:
+    """When the parent is killed its workers finish or give back what they hold, and go."""
+    house.write(NOTE)
+    work = house.work(workers=2)
+    workers = work.workers
+    assert len(workers) == 2
+    house.far.fail(times=None, delay=0.03)
+    house.put(*(event(f"e{n}", f"p{n % 9}") for n in range(200)))
+    wait_until(lambda: len(house.far.notes) > 9, "it is under way", 10)
+    work.stop(signal.SIGKILL)
+    wait_until(lambda: not any(is_alive(pid) for pid in workers), "the workers have gone", 6)
+    assert (house.leased("in"), house.leased("crm"), house.drains()) == (0, 0, {})
+    house.far.mend()
+    house.work()
+    house.idle()
+    for person in range(9):
+        assert house.texts(f"p{person}") == [f"e{n}" for n in range(person, 200, 9)]
+
+
+def test_killed_worker(house: House) -> None:
+    """A worker is killed in mid-delivery: nothing is lost, no contact doubled, a new worker goes on within seconds."""
+    house.write(UPSERT)
+    slow = house.far.fail(method="POST", path="/contacts", times=None, delay=0.5, after_effect=True)
+    work = house.work(workers=1)
+    house.put(*(event(f"e{n}", f"p{n}") for n in range(20)))
+    wait_until(lambda: len(house.far.contacts) == 20, "all creates are done and none is answered", 10)
+    slow.times = 0
+    (worker,) = work.workers
+    os.kill(worker, signal.SIGKILL)
+    begun = time.monotonic()
+    wait_until(lambda: house.leased() == 0, "what it held is free again", 3)
+    wait_until(lambda: house.is_idle(), "another one delivers it", 10)
+    assert time.monotonic() - begun < 6
+    assert sorted(house.far.emails()) == sorted(f"p{n}@example.org" for n in range(20))
+    assert all(house.fate(f"e{n}").state == "delivered" for n in range(20))
+    assert worker not in work.workers
+
+
+def test_lost_job(house: House) -> None:
+    """As many drains as workers: one whose job gets lost in RQ is replaced within a second or so."""
+    house.write(NOTE)
+    work = house.work(workers=2, RELAIS_DRAIN_BUDGET="1.5")
+    stolen = 0
+    deadline = time.monotonic() + 6
+    while time.monotonic() < deadline:
+        stolen += bool(house.store.lpop("rq:queue:relais-default"))
+        assert len(house.drains()) <= 2
+        time.sleep(0.05)
+    assert stolen
+    wait_until(lambda: len(house.drains()) == 2, "two drains again", 3)
+    house.put(event("e1"))
+    house.idle(3)
+    assert len(work.workers) == 2
+
+
+def test_exactly_as_many_drains_as_workers(house: House) -> None:
+    """While drains come and go there are never more alive or queued than there are workers."""
+    house.write(NOTE)
+    house.work(workers=2, RELAIS_DRAIN_BUDGET="0.5")
+    most = 0
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        most = max(most, len(house.drains()))
+        time.sleep(0.01)
+    assert most == 2
+    assert house.queued() <= 2
+
+
+def test_two_parents(house: House) -> None:
+    """Two `relais work` share a store: as many drains as workers of both, and one goes on when the other has gone."""
+    house.write(NOTE)
+    first = house.work(workers=1)
+    second = house.work(workers=2)
+    assert len(house.drains()) == 3
+    house.put(*(event(f"e{n}", f"p{n % 9}") for n in range(100)))
+    house.idle()
+    first.stop()
+    wait_until(lambda: len(house.drains()) == 2, "the drains of the second", 5)
+    house.put(*(event(f"f{n}", f"p{n % 9}") for n in range(20)))
+    house.idle()
+    assert sorted(house.texts()) == sorted([f"e{n}" for n in range(100)] + [f"f{n}" for n in range(20)])
+    assert len(second.workers) == 2
