@@ -40,7 +40,7 @@ class Action:
     writes: str
     #: What makes two deliveries one effect, in clear; None: each is its own.
     once_by: str | None
-    #: The rule's name, and the place of the action in it: (0,) the first, (0, 1) the second under the first one's `next:`.
+    #: The rule's name, and the action's place in it: (0,) the first, (0, 1) the second under the first one's `next:`.
     rule: str
     path: tuple[int, ...]
     #: True: `next:` follows, so event and look-ups are needed once more after success.

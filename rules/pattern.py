@@ -12,6 +12,7 @@ from rules import path as paths
 from rules import tree as trees
 from rules.finding import Finding
 from rules.path import ABSENT, AnyElement, Facts, Path, PathWrong
+from rules.problem import MOST_PROBLEMS
 from rules.scope import FieldScope, FieldType
 from rules.tree import NOTHING, Tree
 from rules.truth import FALSE, TRUE, UNKNOWN, Truth
@@ -146,6 +147,8 @@ class _Compiling:
         fields: list[Field] = []
         any_of: tuple[Group, ...] = ()
         for name, asked in node.items():
+            if len(self.problems) >= MOST_PROBLEMS:
+                break
             self.count += 1
             if self.count > MOST_CONDITIONS:
                 if self.count == MOST_CONDITIONS + 1:

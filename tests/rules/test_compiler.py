@@ -19,7 +19,7 @@ from tests.rules.catalogue import CATALOGUE
 from tests.rules.writing import SYSTEMS, event
 
 STARTER = sorted((Path(loader.__file__).parent / "book").glob("*.yaml"))
-#: A person waits for the check, and a worker for the new book.
+#: A person waits for the check, and a worker for the new book. Of the processor's time: machines of tests are busy.
 PATIENCE = 5.0  # seconds
 
 VOCABULARY = """
@@ -77,9 +77,9 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 
 def check(content: bytes) -> compiler.Checked:
-    started = time.monotonic()
+    started = time.process_time()
     checked = compiler.compile_book({"00.yaml": SYSTEMS.encode(), "10.yaml": content}, CATALOGUE)
-    assert time.monotonic() - started < PATIENCE
+    assert time.process_time() - started < PATIENCE
     assert (checked.book is None) == bool(checked.errors)
     for problem in checked.problems:
         assert problem.line >= 1
