@@ -153,6 +153,12 @@ class House:
         """Return the drains that live: name -> pool and counter."""
         return dict(self.store.hgetall(PREFIX + "beats"))
 
+    def holder(self, room: str = "crm") -> tuple[Any, int]:
+        """Return the drain that holds the one leased box of a room, and its process, as RQ knows it."""
+        (drain,) = self.store.hvals(f"{PREFIX}leased:{room}")
+        worker = bytes(drain).decode().partition(".")[0]
+        return drain, int(self.store.hget(f"rq:worker:{worker}", "pid") or 0)
+
     def queued(self) -> int:
         """Return how many drain jobs wait in RQ."""
         return int(self.store.llen(QUEUE))

@@ -128,3 +128,61 @@ def test_two_parents(house: House) -> None:
     house.idle()
     assert sorted(house.texts()) == sorted([f"e{n}" for n in range(100)] + [f"f{n}" for n in range(20)])
     assert len(second.workers) == 2
+
+
+def test_poison(house: House) -> None:
+    """What kills its worker three times is held for a person, and takes nobody with it."""
+    house.write(UPSERT)
+    house.far.fail(times=None, delay=0.05)
+    house.work(workers=2, module="tests.system.poisoned_work")
+    house.put(*(event(f"e{n}", f"p{n}") for n in range(20)), event("bad", "poison"), event("worse", "poison"))
+    house.put(*(event(f"f{n}", f"q{n}") for n in range(20)))
+    wait_until(lambda: bool(house.held()), "the poison is found", 60)
+    house.idle(30)
+    assert [why["code"] for why in house.held()] == ["poison"]
+    assert sorted(house.far.emails()) == sorted(f"{who}{n}@example.org" for n in range(20) for who in "pq")
+    assert house.fate("bad").state == "delivering"
+
+
+def test_hanging_worker(house: House) -> None:
+    """A process that stands still for too long counts as dead; when it wakes up, what it settles changes nothing."""
+    house.write(UPSERT, timeout="1")
+    hanging = house.far.fail(method="POST", path="/contacts", hang=True, after_effect=True)
+    work = house.work(workers=2, RELAIS_DEAD_AFTER="5")
+    house.put(event("e1"))
+    wait_until(lambda: house.leased() == 1 and bool(house.far.contacts), "it is sent and not answered")
+    drain, pid = house.holder()
+    os.kill(pid, signal.SIGSTOP)
+    hanging.hang = False
+    house.put(event("e2"))
+    wait_until(lambda: drain not in house.drains(), "it counts as dead", 15)
+    house.idle()
+    assert [contact["last_name"] for contact in house.far.contacts.values()] == ["e2"]
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: len(house.drains()) == 2 and drain not in house.drains(), "it begins anew", 10)
+    house.put(event("e3"))
+    house.idle()
+    assert [contact["last_name"] for contact in house.far.contacts.values()] == ["e3"]
+    assert [house.fate(id).state for id in ("e1", "e2", "e3")] == ["delivered"] * 3
+    assert pid in work.workers
+
+
+def test_store_restarts(house: House) -> None:
+    """The store is killed and comes back with its data while work is under way: nobody is restarted, nothing lost."""
+    house.write(UPSERT)
+    house.far.fail(times=None, delay=0.05)
+    work = house.work(workers=2)
+    workers = work.workers
+    house.put(*(event(f"e{n}", f"p{n % 30}") for n in range(150)))
+    wait_until(lambda: len(house.far.contacts) > 10, "it is under way", 10)
+    house.valkey.stop(kill=True)
+    begun = time.monotonic()
+    wait_until(lambda: time.monotonic() - begun > 2, "the store is away for a while")
+    house.valkey.start()
+    wait_until(house.is_idle, "all is delivered", 30)
+    assert sorted(house.far.emails()) == sorted(f"p{n}@example.org" for n in range(30))
+    for person in range(30):
+        assert house.far.contact(f"p{person}@example.org")["last_name"] == f"e{120 + person}"
+    assert work.workers == workers
+    wait_until(lambda: len(house.drains()) == 2, "two drains", 10)
+    assert house.held() == []

@@ -1,0 +1,31 @@
+"""`relais work` with a destination that ends its process whenever it is to do something for somebody called poison."""
+
+import os
+from types import MappingProxyType
+from typing import Any
+
+from console import worker_process
+from workers import pool
+from workers.destinations import registry, rest
+from workers.destinations.adapter import Delivery
+from workers.outcome import Done
+from workers.settings import WorkSettings
+
+
+class Poisoned(rest.RestCarrier):
+    """A carrier with a crash in it."""
+
+    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+        if arguments.email.startswith("poison"):
+            os._exit(1)
+        return await super().deliver(action, arguments, delivery)
+
+
+def main(name: str, parent: int, settings: WorkSettings) -> None:
+    """Be a worker with that carrier."""
+    registry.CARRIERS = MappingProxyType({**registry.CARRIERS, "rest": Poisoned})
+    worker_process.main(name, parent, settings)
+
+
+if __name__ == "__main__":
+    pool.run(WorkSettings(), main)
