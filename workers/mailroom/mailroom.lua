@@ -157,6 +157,7 @@ end
 
 -- One user of the event less (or `by` more). Returns true when nobody needs it any longer.
 local function dereference(P, event, by, retain)
+  if by == 0 then return false end
   local refs = redis.call('HGET', P .. 'refs', event)
   local left = (tonumber(refs) or 1) + by
   if left > 1 then
@@ -510,7 +511,7 @@ local function settle(keys, args)
     i = new + n * 10
 
     local b = box_key(P, room, box)
-    local head = redis.call('LINDEX', b, 0)
+    local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
     local s, old_attempt, old_doubt, deaths, old_token, handed
     if head then s, old_attempt, old_doubt, deaths, old_token, handed = parse(head) end
     if s ~= 'l' or old_token ~= token then
@@ -518,9 +519,13 @@ local function settle(keys, args)
     elseif verdict == 'done' or verdict == 'dead' then
       -- The box moves on by one item, if that is still there: attempts were the first one's, doubt and what the drain
       -- was handed are counted from the head.
-      local place = redis.call('LINDEX', b, 1) == item and 1 or redis.call('LPOS', b, item)
+      local place = first == item and 1 or redis.call('LPOS', b, item)
       local there = place and place > 0
-      if there then
+      -- Mostly it is the only one, and nothing of its box has to be kept (what it makes never goes into the inbox).
+      local only = last and place == 1 and not second and (n == 0 or room == 'in')
+      if only then
+        redis.call('DEL', b)
+      elseif there then
         if place == 1 then
           old_attempt = 0
           redis.call('LPOP', b, 2)
@@ -556,10 +561,10 @@ local function settle(keys, args)
       end
       if last then
         redis.call('HDEL', P .. 'leased:' .. room, box)
-        if redis.call('LLEN', b) > 1 then
+        if not only and redis.call('LLEN', b) > 1 then
           make_ready(P, room, box, old_attempt, old_doubt, deaths, false)
           one_more(c.fresh, room)
-        else
+        elseif not only then
           redis.call('DEL', b)
         end
       end
