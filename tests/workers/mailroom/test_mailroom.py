@@ -155,6 +155,18 @@ async def test_repeated_duplicate(mailroom: Mailroom, drain: str) -> None:
     assert items(await take(mailroom, drain)) == ["a", "c"]
 
 
+async def test_memory(mailroom: Mailroom, store: Store) -> None:
+    """An event that waits costs no more than 1.3 times its payload and 400 bytes."""
+    payload, n = b"x" * 800, 4000
+    people = [f"email:p{k}@example.org" for k in range(n)]
+    events = [replace(event(f"{k:026}", key, body=payload), identities=(key,)) for k, key in enumerate(people)]
+    before = (await store.raw.info("memory"))["used_memory"]
+    for first in range(0, n, 100):
+        await mailroom.put(events[first : first + 100])
+    after = (await store.raw.info("memory"))["used_memory"]
+    assert (after - before) / n <= 1.3 * len(payload) + 400
+
+
 # -- take
 
 

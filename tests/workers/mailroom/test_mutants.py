@@ -1,0 +1,105 @@
+"""The check is checked: a fault planted in the functions is found by comparing them with the model."""
+
+from random import Random
+
+import pytest
+
+from tests.conftest import Valkey
+from tests.workers.mailroom.store import LUA, Loop, Store, replaced
+from tests.workers.mailroom.walk import Walk
+from tests.workers.mailroom.world import World
+
+#: What goes wrong: the passage of mailroom.lua, and what stands there instead.
+MUTANTS = {
+    "the newest first": (
+        "      if redis.call('EXISTS', b) == 1 then\n        redis.call('RPUSH', b, id)",
+        "      if redis.call('EXISTS', b) == 1 then\n"
+        "        redis.call('LINSERT', b, 'AFTER', redis.call('LINDEX', b, 0), id)",
+    ),
+    "the youngest box first": (
+        "redis.call('RPUSH', P .. 'ready:in', box)",
+        "redis.call('LPUSH', P .. 'ready:in', box)",
+    ),
+    "payloads never go": ("dereference(P, event, made - 1, retain)", "dereference(P, event, made, retain)"),
+    "payloads go early": ("(tonumber(refs) or 1) + by", "1 + by"),
+    "any token settles": ("if s ~= 'l' or old_token ~= token then", "if s ~= 'l' then"),
+    "a repeated take takes again": ("string.sub(last, 1, #request + 1) == request .. ' '", "false"),
+    "a repeated take takes more": (
+        "lease(P, room, box, drain, request, handed, out)",
+        "lease(P, room, box, drain, request, 9, out)",
+    ),
+    "the dead leave no doubt": ("            doubt = math.max(doubt, handed)\n", ""),
+    "poison is never held": ("local MAX_DEATHS = 3", "local MAX_DEATHS = 30"),
+    "killers travel in groups": ("if deaths >= 2 then", "if deaths >= 9 then"),
+    "concurrency of each take": ("concurrency - redis.call('HLEN', P .. 'leased:' .. room)", "concurrency"),
+    "the rate counts takes": ("rate.tat = rate.tat + rate.every * used", "rate.tat = rate.tat + rate.every"),
+    "the burst is always full": ("local tat = tonumber(cfg[5]) or now\n", "local tat = now\n"),
+    "paused rooms send": ("  if cfg[1] then return 0, 0, nil end\n", ""),
+    "ids are forgotten at the bucket's edge": ("redis.call('SISMEMBER', before, id) == 1 or ", ""),
+    "a body is known after other events": ("        redis.call('DEL', last_key)\n", ""),
+    "a body is never known": ("string.sub(last, 1, #digest) == digest then known", "false then known"),
+    "what waits for days is put twice": ("P .. 'e:' .. id, record, 'NX')", "P .. 'e:' .. id, record)"),
+    "coalescing drops what a drain holds": ("place > math.max(doubt, handed)", "place > doubt"),
+    "coalescing drops what may have been sent": ("place > math.max(doubt, handed)", "place > handed"),
+    "the coalesced keep their payload": ("return dereference(P, event, -1, retain)", "return false"),
+    "due boxes stay": ("    redis.call('ZREM', key, box)\n", ""),
+    "a box given back queues again": (
+        "make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true)",
+        "make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, false)",
+    ),
+    "only_once each time": ("delivery, 'NX', 'PX', args[k + 6])", "delivery, 'PX', args[k + 6])"),
+    "delays are ignored": ("elseif delay > 0 then", "elseif delay < 0 then"),
+    "expired letters keep their payload": ("    dereference(P, event, -1, (terms(P, event)))\n", ""),
+    "bells without end": ("math.min(rings, drains_of(P, pool) - redis.call('LLEN', bell))", "rings"),
+    "strays takes all": ("if not (s == 'l' and known[room .. ' ' .. box .. ' ' .. token]) then", "if s == 'l' then"),
+    "nothing is retained": (
+        "redis.call('PEXPIRE', P .. 'e:' .. event, retain)",
+        "redis.call('DEL', P .. 'e:' .. event)",
+    ),
+    "doubt spreads": ("        if place <= old_doubt then old_doubt = old_doubt - 1 end\n", ""),
+    "attempts are inherited": ("          old_attempt = 0\n", ""),
+    "a person's word ends doubt": (
+        "make_ready(P, room, box, 0, doubt, 0, false)",
+        "make_ready(P, room, box, 0, 0, 0, false)",
+    ),
+    "a lease outlives its box": (
+        "      if last then\n        redis.call('HDEL', P .. 'leased:' .. room, box)\n",
+        "      if last then\n",
+    ),
+    "dead letters are forgotten": ("          redis.call('ZADD', P .. 'dead', now, item)\n", ""),
+    "whoever leaves keeps it": ("      if leases[k + 1] == drain then\n", "      if false then\n"),
+    "strangers may take": ("  if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end\n", ""),
+}
+
+
+#: Walks, and steps of each, within which a fault has to show.
+WALKS, STEPS = 40, 60
+
+
+def walk(server: Valkey, lua: str = LUA, walks: int = WALKS) -> int:
+    """Walk until something is wrong; return in which walk it was."""
+    loop = Loop()
+    store = Store(server, lua)
+    room = loop(store.open())
+    try:
+        for n in range(walks):
+            try:
+                Walk(World(loop, store, room, twice=n % 4 == 3), Random(n)).go(STEPS)
+            except AssertionError:
+                return n
+        return walks
+    finally:
+        loop(room.close())
+        loop(store.close())
+        loop.close()
+
+
+@pytest.mark.parametrize("fault", MUTANTS)
+def test_planted_fault(shared_valkey: Valkey, fault: str) -> None:
+    """A planted fault is found within the given steps."""
+    assert walk(shared_valkey, replaced(LUA, *MUTANTS[fault])) < WALKS
+
+
+def test_no_fault(shared_valkey: Valkey) -> None:
+    """Where no fault was planted none is found."""
+    assert walk(shared_valkey, walks=5) == 5

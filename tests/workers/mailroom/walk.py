@@ -1,0 +1,184 @@
+"""A walk through the mailroom: calls drawn with plain chances, as a busy day has them.
+
+Takes a world and a source of chance. Sooner deep in than the state machine, which is what planted faults need; cannot
+shrink what it finds.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from tests.workers.mailroom.model import Made
+from tests.workers.mailroom.store import DAY
+from tests.workers.mailroom.world import DRAINS, ROOMS, Verdict, World
+from workers.mailroom import INBOX, Lease
+
+OTHERS = [name for name in ROOMS if name != INBOX]
+
+
+class Walk:
+    """One walk."""
+
+    def __init__(self, world: World, chance: Random) -> None:
+        self.world, self.chance = world, chance
+        self._events = 0
+        self._steps: dict[Callable[[], None], int] = {
+            self.put: 6,
+            self.take: 8,
+            self.settle: 12,
+            self.settle_stale: 3,
+            self.advance: 4,
+            self.bury: 1,
+            self.ordeal: 2,
+            self.leave: 2,
+            self.strays: 2,
+            self.unhold: 2,
+            self.pause: 1,
+            self.resume: 2,
+            self.pace: 1,
+            self.hear: 1,
+            self.expire: 2,
+            self.vanish: 1,
+        }
+
+    def go(self, steps: int) -> None:
+        """Walk so many steps; raises AssertionError at the first that goes wrong."""
+        for drain in DRAINS:
+            self.world.beat(drain)
+        for _ in range(steps):
+            (step,) = self.chance.choices(list(self._steps), list(self._steps.values()))
+            step()
+            self.world.check()
+        self.world.check_keys()
+
+    def put(self) -> None:
+        """Events, some of them for the second time."""
+        chance, ever, given = self.chance, self.world.put_ever, []
+        for _ in range(chance.randint(1, 4)):
+            if ever and chance.random() < 0.25:
+                again = chance.choice(ever[-8:])
+                if again[0] not in self.world.vanished:
+                    given.append(again)
+                    continue
+            self._events += 1
+            body, retain = chance.choice([b"1", b"2"]), chance.choice([0, 0, 50_000])
+            given.append((f"e{self._events}", chance.randint(0, 2), chance.random() < 0.5, body, retain))
+        if given:
+            self.world.put(given)
+
+    def take(self) -> None:
+        """Mostly of everything, sometimes the last take again."""
+        chance = self.chance
+        rooms = list(ROOMS) if chance.random() < 0.7 else chance.sample(list(ROOMS), 2)
+        wants = [(room, chance.randint(1, 3), chance.randint(1, 3)) for room in chance.sample(rooms, len(rooms))]
+        drain, suspects = chance.choice(list(DRAINS)), chance.choice([0, 0, 1, 9])
+        self.world.take(drain, wants, suspects, again=chance.random() < 0.2)
+
+    def _made(self, item: str) -> tuple[Made, ...]:
+        chance = self.chance
+        event, dot, rest = item.partition(".")
+        prefix = f"{event}.{rest}n" if dot else f"{event}."
+        if len(prefix) > 9:
+            return ()
+        return tuple(
+            Made(
+                f"{prefix}{n}",
+                chance.choice(OTHERS),
+                chance.choice("xxyz"),
+                lease=chance.random() < 0.4,
+                once=chance.choice(["", "", "", "o"]),
+                coalesce=chance.choice(["", "k", "k"]),
+                delay=chance.choice([0, 0, 0, 700]),
+                dead=chance.random() < 0.1,
+            )
+            for n in range(chance.choice([0, 1, 1, 2, 3] if not dot else [0, 0, 0, 1]))
+        )
+
+    def _settle(self, lease: Lease) -> None:
+        chance, pairs = self.chance, []
+        for item, _ in lease.items[: chance.randint(1, 3)]:
+            (word,) = chance.choices(["done", "dead", "wait", "hold", "back"], [8, 2, 3, 1, 1])
+            made = self._made(item) if word in ("done", "dead") else ()
+            pairs.append((item, Verdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), made)))
+            if word not in ("done", "dead"):
+                break
+        last = len(pairs) == len(lease.items) or chance.random() < 0.3
+        box = self.world.model.boxes.get((lease.room, lease.box))
+        self.world.settle((box.drain if box else "") or "d1", lease, pairs, last=last)
+
+    def settle(self) -> None:
+        """Something that a drain holds."""
+        leases = [lease for lease in self.world.in_force() if lease.items]
+        if leases:
+            self._settle(self.chance.choice(leases))
+
+    def settle_stale(self) -> None:
+        """Something that a drain held once, perhaps still."""
+        boxes = self.world.model.boxes
+        stale = [x for x in self.world.leases if (box := boxes.get((x.room, x.box))) and box.token not in ("", x.token)]
+        stale = stale or self.world.leases
+        if stale:
+            self._settle(self.chance.choice(stale[-12:]))
+
+    def advance(self) -> None:
+        """Time passes, mostly little."""
+        steps = [1, 100, 100, 300, 700, 1000, 1000, 30_000, 60_000, DAY, 2 * DAY]
+        self.world.advance(self.chance.choice(steps))
+
+    def bury(self) -> None:
+        """A drain dies; another takes its name."""
+        drain = self.chance.choice(list(DRAINS))
+        self.world.bury([drain], counted=self.chance.random() < 0.8)
+        self.world.beat(drain)
+
+    def ordeal(self) -> None:
+        """Drains die one after the other over the same boxes."""
+        drain = self.chance.choice(list(DRAINS))
+        for n in range(self.chance.randint(2, 3)):
+            self.world.take(drain, [(room, 3, 2) for room in ROOMS], min(n, 1) * 9)
+            self.world.bury([drain], counted=True)
+            self.world.beat(drain)
+
+    def leave(self) -> None:
+        """A drain leaves; before another takes its name it may still ask."""
+        drain = self.chance.choice(list(DRAINS))
+        self.world.leave(drain)
+        self.world.take(drain, [(INBOX, 1, 1)], 0)
+        self.world.beat(drain)
+
+    def strays(self) -> None:
+        """A drain knows some of what it holds."""
+        known = [lease for lease in self.world.in_force() if self.chance.random() < 0.5]
+        self.world.strays(self.chance.choice(list(DRAINS)), known)
+
+    def unhold(self) -> None:
+        """A person lets a box go on."""
+        held = sorted(key for key, box in self.world.model.boxes.items() if box.state == "h")
+        if held:
+            self.world.unhold(*self.chance.choice(held))
+
+    def pause(self) -> None:
+        """A room is paused."""
+        self.world.pause(self.chance.choice(list(ROOMS)))
+
+    def resume(self) -> None:
+        """A room goes on."""
+        if self.world.model.paused:
+            self.world.resume(self.chance.choice(sorted(self.world.model.paused)))
+
+    def pace(self) -> None:
+        """One request more."""
+        self.world.pace(self.chance.choice(list(ROOMS)))
+
+    def hear(self) -> None:
+        """A bell is heard."""
+        self.world.hear(self.chance.choice(["default", "heavy"]))
+
+    def expire(self) -> None:
+        """Old dead letters are given up."""
+        self.world.expire(self.chance.choice([1000, DAY]))
+
+    def vanish(self) -> None:
+        """A record is removed by a person's verb."""
+        there = [(room, item) for (room, _), box in sorted(self.world.model.boxes.items()) for item in box.items]
+        if there:
+            self.world.vanish(*self.chance.choice(there))
