@@ -33,6 +33,8 @@ class Delivery:
     #: Look-up results by name, kept only where `next:` may want them; None: nothing follows.
     results: Mapping[str, Any] | None = None
     in_order: bool = False
+    #: It may have been sent before: a dead letter that a person retries. Written by `mailroom.lua`.
+    doubtful: bool = False
 
     def encode(self) -> bytes:
         """Return it as JSON."""
@@ -77,4 +79,5 @@ def decode(record: bytes) -> Delivery:
         r.get("retain", 0),
         r.get("results"),
         r.get("in_order", False),
+        r.get("doubtful", False),
     )

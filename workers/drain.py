@@ -22,8 +22,8 @@ from rules.action import Action, Skipped
 from rules.book import Book, Matching, Rule
 from rules.errors import RulesError, ValueFailed
 from rules.event import Event
+from workers import again, patience, retry
 from workers import delivery as deliveries
-from workers import patience, retry
 from workers.delivery import Delivery
 from workers.destinations import adapter
 from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Unavailable, Want
@@ -332,7 +332,9 @@ class Drain:
         last = n == len(lease.items) - 1
         try:
             event = events.decode(record, self.office.read)
-            return event, book.match(event)
+            matching = book.match(event)
+            redo = again.read(record)
+            return event, matching if redo is None else redo.narrow(matching)
         except Exception as exc:
             # A body that its reader does not understand any more: kept as a dead letter, the key goes on.
             head = _head(record)
@@ -357,7 +359,9 @@ class Drain:
                     head.get("at", _now())[:10],
                     line=_json(line),
                     counter=f"routed|{head.get('source', '')}|{head.get('type', '')}|unreadable",
-                    argument=_json({"room": INBOX, "event": item, "code": "unreadable_event", "why": why}),
+                    argument=_json(
+                        {"room": INBOX, "box": lease.box, "event": item, "code": "unreadable_event", "why": why}
+                    ),
                     last=last,
                 )
             )
@@ -430,7 +434,14 @@ class Drain:
         new: list[NewDelivery] = []
         made: list[tuple[str, str, str, str]] = []
         skipped: list[tuple[str, str, str, str, str]] = []
+        redo = again.read(lease.items[n][1])
+        parent = event.id if redo is None else f"{event.id}.a{redo.round}"
+        lost = {} if redo is None else redo.lost(book)
+        for name, why in lost.items():
+            self._born_dead(parent, name, "", ValueFailed("", why), event, book, new, made, redo)
         for rule in matching.fired:
+            if rule.name in lost:
+                continue
             look = found.get(rule.name)
             try:
                 if look is not None and look.failed is not None:
@@ -438,10 +449,15 @@ class Drain:
                 if look is not None and look.error:
                     raise ValueFailed(look.name, look.error)
                 results = look.results if look is not None else {}
-                self._add(rule.actions(event, results), event.id, event, book, results, new, made, skipped)
+                actions = rule.actions(event, results)
+                if redo is not None:
+                    actions = tuple(redo.wanted(rule.name, actions))
+                self._add(actions, parent, event, book, results, new, made, skipped)
             except Exception as exc:
-                self._born_dead(rule, exc, event, book, new, made)
-        line = {
+                target = next(iter(rule.steps()), None)
+                at = target.written if target is not None else ""
+                self._born_dead(parent, rule.name, at, exc, event, book, new, made, redo)
+        line: dict[str, Any] = {
             "t": "routed",
             "at": _now(),
             "source": event.source,
@@ -454,6 +470,8 @@ class Drain:
         }
         if skipped:
             line["skipped"] = skipped
+        if redo is not None:
+            line["again"] = redo.round
         text = _json(line)
         for delivery in new:
             if delivery.dead:
@@ -539,36 +557,32 @@ class Drain:
 
     def _born_dead(
         self,
-        rule: Rule,
+        parent: str,
+        rule: str,
+        target: str,
         exc: Exception,
         event: Event,
         book: Book,
         new: list[NewDelivery],
         made: list[tuple[str, str, str, str]],
+        redo: again.Again | None,
     ) -> None:
-        """A rule that cannot be carried out for this event: a dead letter of its own, the other rules go on."""
+        """A rule that cannot be carried out for this event: a dead letter of its own, the other rules go on.
+
+        Of a rule that is carried out again each place that had failed stays a dead letter of its own.
+        """
         code = "value_failed" if isinstance(exc, ValueFailed) else "rule_failed"
-        target = next(iter(rule.steps()), None)
-        destination = target.written.partition(".")[0] if target is not None else ""
-        action = target.written.partition(".")[2] if target is not None else ""
-        delivery = Delivery(
-            f"{event.id}.{len(new)}",
-            event.id,
-            event.received_at[:10],
-            destination,
-            action,
-            rule.name,
-            (),
-            book.version,
-            {},
-            "",
-        )
+        destination, _, action = target.partition(".")
         why = _why(exc)
-        about = {"room": destination, "event": event.id, "rule": rule.name, "code": code, "why": why}
-        log.error("rule.failed event_id=%s rule=%s why=%s", event.id, rule.name, why)
-        new.append(NewDelivery(delivery.id, destination, "", delivery.encode(), dead=_json(about)))
-        made.append((delivery.id, destination, action, rule.name))
-        self.summary.dead += 1
+        log.error("rule.failed event_id=%s rule=%s why=%s", event.id, rule, why)
+        for path in ((),) if redo is None else redo.only[rule]:
+            name = f"{parent}.{len(new)}"
+            day = event.received_at[:10]
+            delivery = Delivery(name, event.id, day, destination, action, rule, path, book.version, {}, "")
+            about = {"room": destination, "action": action, "event": event.id, "rule": rule, "code": code, "why": why}
+            new.append(NewDelivery(name, destination, "", delivery.encode(), dead=_json(about)))
+            made.append((name, destination, action, rule))
+            self.summary.dead += 1
 
     # -- delivering
 
@@ -608,7 +622,7 @@ class Drain:
             delivery = first if n == 0 and first is not None else deliveries.decode(record)
             attempt = (lease.attempt if n == 0 else 0) + 1
             started = time.monotonic()
-            about = adapter.Delivery(delivery.id, delivery.once_by, n < lease.doubt, attempt)
+            about = adapter.Delivery(delivery.id, delivery.once_by, n < lease.doubt or delivery.doubtful, attempt)
             try:
                 if delivery.in_order and await self._dropped(delivery):
                     raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
@@ -624,7 +638,7 @@ class Drain:
         return await patience.insist(lambda: self.mailroom.recall(self._drop_key(delivery))) is not None
 
     def _drop_key(self, delivery: Delivery) -> str:
-        return self.mailroom.key(f"m:in_order:{delivery.event}:{delivery.destination}")
+        return self.mailroom.key(f"order:{delivery.event}:{delivery.destination}")
 
     async def _done(self, lease: Lease, n: int, delivery: Delivery, done: Done, attempt: int, started: float) -> None:
         line = self._attempt_line(delivery, attempt, "done", done.note, done.status, started, "done")
@@ -679,6 +693,7 @@ class Drain:
         name = f"{parent.id}.0"
         about = {
             "room": parent.destination,
+            "action": "next",
             "event": parent.event,
             "rule": parent.rule,
             "code": "value_failed",
@@ -700,7 +715,7 @@ class Drain:
         )
         lag = float(getattr(destination.options, "find_lag", 0.0) or 0.0) if destination is not None else 0.0
         decision = retry.decide(failed, attempt, find_lag=lag)
-        doubt = max(0, lease.doubt - n)
+        doubt = max(0, lease.doubt - n, 1 if delivery.doubtful else 0)
         settlement = Settlement(lease, delivery.id, "", delivery.event, delivery.day, retain=delivery.retain)
         goes_on = False
         match decision:

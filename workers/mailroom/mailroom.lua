@@ -6,7 +6,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   key                  type    what it holds                                          written by            lives
   schema               string  version of this page                                   open                  for ever
   hash_key             string  key of the keyed hashes, unless RELAIS_HASH_KEY is set open                  for ever
-  e:<event>            string  event record: a line of JSON, then the vendor's body   put, quarantine       until its count is 0, + retain
+  e:<event>            string  event record: a line of JSON, then the vendor's body   put, again, …         until its count is 0, + retain
   refs                 hash    event -> what still needs it; absent means 1           settle                with the event
   seen:<bucket>        set     ids of all events that were put                        put                   2 dedupe windows
   last:<box>           string  digest and id of the newest event without a sender id  put                   60 s
@@ -16,7 +16,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   waiting:<room>       zset    box -> ms when it is due                               settle                while not empty
   leased:<room>        hash    box -> drain; its size is the room's concurrency       take, settle          while not empty
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
-  d:<delivery>         string  delivery record, JSON                                  settle                until settled; dead: 30 days
+  d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
   room:<room>          hash    pool, concurrency, every, burst, tat, paused           configure, pause      for ever (one a destination)
   rooms                set     names of all rooms that ever held something            put, settle           for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
@@ -24,14 +24,17 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   bell:<pool>          list    a ring for each drain that should look                 put, settle, …        while not empty
   once:<hash>          string  `only_once` marks                                      settle                as the rule says
   co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day and the delay
-  dead                 zset    dead item -> when                                      settle                30 days
-  deadinfo             hash    dead item -> room, box, code, JSON                     settle                30 days
+  dead                 zset    dead item -> when                                      settle, skip          30 days
+  deadinfo             hash    dead item -> room, box, code, JSON                     settle, skip          30 days
+  deadbox              hash    dead item -> room and box (`born`: it never was in it) settle, skip          until its end
+  passed               hash    room and box -> its items in deadbox, newest sent      settle, skip, revive  while one is in deadbox
   quarantine           zset    event -> when                                          quarantine            30 days
   refused              stream  refused requests, without secrets                      refuse                1,000 entries, 3 days
-  ledger:<day>         hash    event -> lines of JSON without values                  settle, quarantine    31 days
+  ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
   log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries
   counts               hash    metric counters                                        all                   for ever
   m:<name>:<hash>      string  id map and marks of a destination                      python (memory.py)    as the destination says
+  order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain.py)     a day
   books                hash    version -> files of every book in force, JSON          python (books.py)     for ever
   book                 string  version of the book in force                           python (books.py)     for ever
   parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
@@ -403,11 +406,84 @@ local function terms(P, event, day)
   return tonumber(string.match(head, '"retain":(%d+)')) or 0, string.match(head, '"at":"(%d+-%d+-%d+)T') or day
 end
 
+-- Order among the dead. Whoever retries a dead letter must not overwrite what is newer: as long as a box has one,
+-- `passed` keeps how new the newest is that was sent from that box. New is what was received later, or later in its batch.
+local function event_of(item)
+  return string.match(item, '^([^.]+)')
+end
+
+local function newness(P, item)
+  local head = string.match(redis.call('GET', P .. 'e:' .. event_of(item)) or '', '^[^\n]*')
+  local at = string.match(head, '"at":"([^"]+)"')
+  return at and string.format('%s %06d', at, tonumber(string.match(head, '"pos":(%d+)')) or 0) or ''
+end
+
+local function passed(P, place)
+  local n, newest = string.match(redis.call('HGET', P .. 'passed', place) or '', '^(%d+) (.*)$')
+  return tonumber(n) or 0, newest or ''
+end
+
+local function passed_by(P, place, newest)
+  local n, before = passed(P, place)
+  if n > 0 and newest > before then redis.call('HSET', P .. 'passed', place, n .. ' ' .. newest) end
+end
+
+-- An item became a dead letter of a box. `born`: it never was in it, because its rule could not be carried out.
+local function watch_box(P, item, room, box, born)
+  local place = room .. ' ' .. box
+  if redis.call('HSETNX', P .. 'deadbox', item, place .. (born and ' born' or '')) == 0 then return end
+  local n, newest = passed(P, place)
+  redis.call('HSET', P .. 'passed', place, (n + 1) .. ' ' .. newest)
+end
+
+-- What became of an item that died is decided for good.
+local function unwatch_box(P, item)
+  local place = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+ %S+)')
+  if not place then return end
+  redis.call('HDEL', P .. 'deadbox', item)
+  local n, newest = passed(P, place)
+  if n > 1 then
+    redis.call('HSET', P .. 'passed', place, (n - 1) .. ' ' .. newest)
+  else
+    redis.call('HDEL', P .. 'passed', place)
+  end
+end
+
+-- Whether something newer than an item was sent from a box or stands at its end.
+local function overtaken(P, item, room, box)
+  local its = newness(P, item)
+  local _, newest = passed(P, room .. ' ' .. box)
+  local b = box_key(P, room, box)
+  return newest > its or (redis.call('LLEN', b) > 1 and newness(P, redis.call('LINDEX', b, -1)) > its)
+end
+
+-- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
+local function take_doubt_along(P, delivery)
+  local record = redis.call('GET', P .. 'd:' .. delivery)
+  if record and #record > 2 and not string.find(record, '^{"doubtful":') then
+    redis.call('SET', P .. 'd:' .. delivery, '{"doubtful":true,' .. string.sub(record, 2))
+  end
+end
+
+-- Append an item to a box that no drain needs to know.
+local function append_item(P, room, box, item, pool)
+  local b = box_key(P, room, box)
+  redis.call('SADD', P .. 'rooms', room)
+  if redis.call('EXISTS', b) == 1 then
+    redis.call('RPUSH', b, item)
+  else
+    redis.call('RPUSH', b, 'r 0 0 0', item)
+    redis.call('RPUSH', P .. 'ready:' .. room, box)
+    ring(P, pool_of(P, room, pool), 1)
+  end
+end
+
 -- Remove a delivery that no drain holds. Its place in the box becomes a tombstone that the next lease clears away.
 -- `within`: the event that is being settled, which counts itself what it needs no longer.
 local function bury_delivery(P, delivery, day, line, within)
   if redis.call('DEL', P .. 'd:' .. delivery) == 0 then return false end
-  local event = string.match(delivery, '^([^.]+)')
+  unwatch_box(P, delivery)
+  local event = event_of(delivery)
   if event == within then
     note(P, day, event, line)
     return false
@@ -423,7 +499,9 @@ local function append(P, c, event, day, args, k)
   local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
   local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
   if redis.call('EXISTS', P .. 'd:' .. delivery) == 1 then return 0 end
-  if dead == '' and once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6]) then
+  local again = string.find(delivery, '^[^.]+%.a%d') -- its like died, and may have left its mark
+  if dead == '' and once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6])
+    and not (again and event_of(redis.call('GET', P .. 'once:' .. once_key)) == event) then
     c.once[#c.once + 1] = delivery
     return 0
   end
@@ -431,6 +509,8 @@ local function append(P, c, event, day, args, k)
   if dead ~= '' then
     redis.call('ZADD', P .. 'dead', c.now, delivery)
     redis.call('HSET', P .. 'deadinfo', delivery, dead)
+    watch_box(P, delivery, c.room, c.box, true)
+    c.watched = true
     return 1
   end
   local more = 1
@@ -498,6 +578,7 @@ local function settle(keys, args)
   local counts, ended, statuses = {}, {}, {}
   -- What all items of this call share.
   local c = {
+    watched = redis.call('EXISTS', P .. 'passed') == 1,
     drain = args[1], token = args[2], now = now,
     leased = {}, once = {}, counts = counts, ended = ended, touched = {}, fresh = {},
   }
@@ -510,6 +591,7 @@ local function settle(keys, args)
     local new = i + 15
     i = new + n * 10
 
+    c.room, c.box = room, box
     local b = box_key(P, room, box)
     local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
     local s, old_attempt, old_doubt, deaths, old_token, handed
@@ -521,6 +603,7 @@ local function settle(keys, args)
       -- was handed are counted from the head.
       local place = first == item and 1 or redis.call('LPOS', b, item)
       local there = place and place > 0
+      local doubted = there and place <= old_doubt
       -- Mostly it is the only one, and nothing of its box has to be kept (what it makes never goes into the inbox).
       local only = last and place == 1 and not second and (n == 0 or room == 'in')
       if only then
@@ -543,6 +626,11 @@ local function settle(keys, args)
       if alive then
         local made = 0
         note(P, day, event, line) -- before the lines about what it made
+        if c.watched and verdict == 'done' then
+          -- An event that no rule wanted overtakes nobody.
+          if room ~= 'in' or n > 0 then passed_by(P, room .. ' ' .. box, newness(P, item)) end
+          unwatch_box(P, item)
+        end
         for k = new, i - 1, 10 do
           made = made + append(P, c, event, day, args, k)
         end
@@ -550,6 +638,9 @@ local function settle(keys, args)
         if verdict == 'dead' then
           redis.call('ZADD', P .. 'dead', now, item)
           redis.call('HSET', P .. 'deadinfo', item, argument)
+          watch_box(P, item, room, box)
+          c.watched = true
+          if doubted and room ~= 'in' then take_doubt_along(P, item) end
           ended[#ended + 1] = event
           dereference(P, event, made, 0)
         else
@@ -657,6 +748,9 @@ local function bury(keys, args)
               poison = poison + 1
               redis.call('LSET', box_key(P, room, box), 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
               redis.call('HSET', P .. 'held:' .. room, box, '{"code":"poison","at":' .. now_ms() .. '}')
+              local item = redis.call('LINDEX', box_key(P, room, box), 1) or ''
+              local _, day = terms(P, event_of(item) or '')
+              if day then note(P, day, event_of(item), '{"t":"held","d":"' .. item .. '","code":"poison"}') end
             else
               make_ready(P, room, box, attempt, doubt, deaths, false)
               one_more(fresh, room)
@@ -702,7 +796,19 @@ local function strays(keys, args)
   return freed
 end
 
--- unhold: a person lets a held box go on. ARGV: room, box, pool. Returns 1 if it was held.
+-- A person's verbs. Each writes its line into the ledger, and does nothing the second time.
+
+local function story(P, event, day, line)
+  local _, page = terms(P, event, day)
+  note(P, page, event, line)
+end
+
+local function by_hand(P, verb, room)
+  redis.call('HINCRBY', P .. 'counts', 'by_hand|' .. verb .. '|' .. room, 1)
+end
+
+-- unhold: a person lets a held box go on. ARGV: room, box, pool, 1 if the person knows that its first item was not sent,
+-- day, ledger line. Returns 1 if it was held.
 local function unhold(keys, args)
   local P = keys[1]
   local room, box = args[1], args[2]
@@ -711,8 +817,137 @@ local function unhold(keys, args)
   if not head then return 0 end
   local s, _, doubt = parse(head)
   if s ~= 'h' then return 0 end
+  local first = redis.call('LINDEX', box_key(P, room, box), 1)
+  if args[4] == '1' then
+    for k = 2, doubt do take_doubt_along(P, redis.call('LINDEX', box_key(P, room, box), k) or '') end
+    doubt = 0
+    local record = redis.call('GET', P .. 'd:' .. (first or ''))
+    if record then redis.call('SET', P .. 'd:' .. first, (string.gsub(record, '^{"doubtful":true,', '{'))) end
+  end
   make_ready(P, room, box, 0, doubt, 0, false)
   ring(P, pool_of(P, room, args[3]), 1)
+  if args[6] and first then story(P, event_of(first), args[5], args[6]) end
+  by_hand(P, 'release', room)
+  return 1
+end
+
+-- skip: the first item of a held box leaves it, the rest goes on. ARGV: room, box, item, dead letter's info (JSON; empty:
+-- it is dropped), pool, day, ledger line. Returns 1 if it was the first item of a held box.
+local function skip(keys, args)
+  local P, room, box, item, info = keys[1], args[1], args[2], args[3], args[4]
+  local b = box_key(P, room, box)
+  local s, _, doubt = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+  if s ~= 'h' or redis.call('LINDEX', b, 1) ~= item then return 0 end
+  local event = event_of(item)
+  if redis.call('EXISTS', record_key(P, room, item)) == 1 then
+    story(P, event, args[6], args[7])
+    if info ~= '' then
+      redis.call('ZADD', P .. 'dead', now_ms(), item)
+      redis.call('HSET', P .. 'deadinfo', item, info)
+      watch_box(P, item, room, box)
+      if doubt > 0 and room ~= 'in' then take_doubt_along(P, item) end
+    else
+      unwatch_box(P, item)
+      redis.call('DEL', P .. 'd:' .. item)
+      local retain = terms(P, event)
+      dereference(P, event, -1, retain)
+    end
+    redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', event)
+  end
+  redis.call('HDEL', P .. 'held:' .. room, box)
+  redis.call('LREM', b, 1, item)
+  if redis.call('LLEN', b) > 1 then
+    make_ready(P, room, box, 0, math.max(0, doubt - 1), 0, false)
+    ring(P, pool_of(P, room, args[5]), 1)
+  else
+    redis.call('DEL', b)
+  end
+  by_hand(P, 'skip', room)
+  return 1
+end
+
+-- Take a dead letter out of the dead letters. Returns the room it died in, nil if it was none.
+local function undead(P, item)
+  if redis.call('ZREM', P .. 'dead', item) == 0 then return nil end
+  local room = string.match(redis.call('HGET', P .. 'deadinfo', item) or '', '"room": ?"([^"]*)"') or 'in'
+  redis.call('HDEL', P .. 'deadinfo', item)
+  -- Later actions of its rule need not go down with it (`in_order`).
+  redis.call('DEL', P .. 'order:' .. event_of(item) .. ':' .. room)
+  return room
+end
+
+-- revive: a dead letter goes to the tail of its box, to be sent as it was. ARGV: item, 1 even if it was overtaken, pool,
+-- day, ledger line. Returns done | gone (no dead letter any more) | never_made (there is nothing to send) | overtaken.
+local function revive(keys, args)
+  local P, item = keys[1], args[1]
+  if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
+  local room, box = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (%S+)$')
+  if not room or room == 'in' or redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'never_made' end
+  if overtaken(P, item, room, box) then
+    if args[2] ~= '1' then return 'overtaken' end
+    -- It stands at the end now: what was there before still is newer than others that died.
+    passed_by(P, room .. ' ' .. box, newness(P, redis.call('LINDEX', box_key(P, room, box), -1) or item))
+  end
+  undead(P, item)
+  story(P, event_of(item), args[4], args[5])
+  append_item(P, room, box, item, args[3])
+  by_hand(P, 'retry', room)
+  return 'done'
+end
+
+-- again: the event of a dead letter goes back into the inbox, to be routed by the book in force. ARGV: item, 1 even if it
+-- was overtaken, pool, day, ledger line, box in the inbox, what of the event shall be done (empty: all of it).
+-- Returns done | gone | erased (its payload is) | overtaken | busy (the event is being routed; a moment later it is not).
+local function again(keys, args)
+  local P, item, inbox, what = keys[1], args[1], args[6], args[7]
+  local event = event_of(item)
+  if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
+  local record = redis.call('GET', P .. 'e:' .. event)
+  if not record then return 'erased' end
+  local room, box = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (%S+)')
+  if args[2] ~= '1' and (overtaken(P, item, 'in', inbox) or (room and overtaken(P, item, room, box))) then
+    return 'overtaken'
+  end
+  local b = box_key(P, 'in', inbox)
+  local place = redis.call('LPOS', b, event)
+  if place then
+    local s, _, _, _, _, handed = parse(redis.call('LINDEX', b, 0))
+    if s == 'l' and place <= handed then return 'busy' end
+  end
+  if what ~= '' then
+    local eol = string.find(record, '\n', 1, true)
+    local head = cjson.decode(string.sub(record, 1, eol - 1))
+    if not place then head.again = { n = (head.again and head.again.n or 0) + 1, only = {} } end
+    if head.again then
+      head.again.only[#head.again.only + 1] = what
+      redis.call('SET', P .. 'e:' .. event, cjson.encode(head) .. string.sub(record, eol), 'KEEPTTL')
+    end
+  end
+  room = undead(P, item)
+  unwatch_box(P, item)
+  story(P, event, args[4], args[5])
+  if item ~= event then redis.call('DEL', P .. 'd:' .. item) end
+  if not place then
+    append_item(P, 'in', inbox, event, args[3]) -- and the event's need of the dead letter is the inbox's now
+  elseif item ~= event then
+    dereference(P, event, -1, 0)
+  end
+  by_hand(P, 'retry', room)
+  return 'done'
+end
+
+-- drop: a dead letter is given up for good. ARGV: item, day, ledger line. Returns 1 if it was one.
+local function drop(keys, args)
+  local P, item = keys[1], args[1]
+  local room = undead(P, item)
+  if not room then return 0 end
+  local event = event_of(item)
+  unwatch_box(P, item)
+  story(P, event, args[2], args[3])
+  redis.call('DEL', P .. 'd:' .. item)
+  dereference(P, event, -1, (terms(P, event)))
+  redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', event)
+  by_hand(P, 'drop', room)
   return 1
 end
 
@@ -731,14 +966,22 @@ local function pace(keys, args)
   return math.max(0, math.ceil(tat - now - every * (burst - 1)))
 end
 
--- pause / resume a room. ARGV: room, why (empty: resume), pool. Returns 1 if that changed anything.
+-- pause / resume a room. ARGV: room, why (empty: resume), pool, 1 if a person says so. Returns 1 if that changed anything.
+-- What a person paused only a person resumes.
 local function pause(keys, args)
   local P = keys[1]
   local key = P .. 'room:' .. args[1]
+  local by_person = string.find(redis.call('HGET', key, 'paused') or '', '"by":"person"', 1, true)
+  if args[4] == '1' then by_hand(P, args[2] == '' and 'resume' or 'pause', args[1]) end
   if args[2] == '' then
+    if by_person and args[4] ~= '1' then return 0 end
     local changed = redis.call('HDEL', key, 'paused')
     if changed == 1 then ring(P, pool_of(P, args[1], args[3]), 1000) end
     return changed
+  end
+  if args[4] == '1' then
+    redis.call('HSET', key, 'paused', args[2])
+    return by_person and 0 or 1
   end
   return redis.call('HSETNX', key, 'paused', args[2])
 end
@@ -762,7 +1005,7 @@ local function quarantine(keys, args)
       redis.call('ZADD', P .. 'quarantine', now, id)
       note(P, args[i + 1], id, args[i + 2])
       count(counts, args[i + 3])
-      redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', id)
+      redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', id, 'ended', id)
     end
   end
   redis.call('EXPIRE', P .. 'seen:' .. bucket, math.ceil(tonumber(args[2]) * 2 / 1000))
@@ -778,7 +1021,8 @@ local function expire(keys, args)
     redis.call('ZREM', P .. 'dead', item)
     redis.call('HDEL', P .. 'deadinfo', item)
     redis.call('DEL', P .. 'd:' .. item)
-    local event = string.match(item, '^([^.]+)')
+    unwatch_box(P, item)
+    local event = event_of(item)
     dereference(P, event, -1, (terms(P, event)))
   end
   return #old
@@ -804,6 +1048,10 @@ register('leave', leave, { 'allow-oom' })
 register('bury', bury, { 'allow-oom' })
 register('strays', strays, { 'allow-oom' })
 register('unhold', unhold, { 'allow-oom' })
+register('skip', skip, { 'allow-oom' })
+register('revive', revive, { 'allow-oom' })
+register('again', again, { 'allow-oom' })
+register('drop', drop, { 'allow-oom' })
 register('pace', pace, { 'allow-oom' })
 register('pause', pause, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })

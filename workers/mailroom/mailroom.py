@@ -168,6 +168,8 @@ class RoomState:
     paused: str
     #: Milliseconds since the oldest due time, for waiting boxes; 0 where nothing is due.
     overdue: int = 0
+    #: Milliseconds since the first of the held boxes was held; 0 where none is.
+    held_for: int = 0
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class Mailroom:
             name: f"{self._library}_{name}"
             for name in (
                 *("put", "quarantine", "take", "settle", "beat", "leave", "bury", "strays"),
-                *("unhold", "pace", "pause", "expire", "note"),
+                *("unhold", "skip", "revive", "again", "drop", "pace", "pause", "expire", "note"),
             )
         }
         self._given_key = bool(hash_key)
@@ -287,7 +289,8 @@ class Mailroom:
             if "already exists" not in str(exc):
                 raise
 
-    async def _call(self, name: str, *args: Any) -> Any:
+    async def call(self, name: str, *args: Any) -> Any:
+        """Call a function of `mailroom.lua`. Raises Unavailable."""
         for attempt in (1, 2):
             try:
                 return await self._command("FCALL", self._names[name], 1, self.prefix, *args)
@@ -321,7 +324,7 @@ class Mailroom:
             )
             hashes = tuple(self.hash(identity) for identity in event.identities)
             args += (event.id, box, digest, f"{event.source}|{event.type}", event.encode(hashes))
-        known = await self._call("put", *args)
+        known = await self.call("put", *args)
         return [
             Receipt(event.id if not old else old.decode(), bool(old)) for event, old in zip(events, known, strict=True)
         ]
@@ -340,7 +343,7 @@ class Mailroom:
             }
             hashes = tuple(self.hash(identity) for identity in event.identities)
             args += (event.id, event.received_at[:10], _json(line), f"quarantined|{event.source}", event.encode(hashes))
-        known = await self._call("quarantine", *args)
+        known = await self.call("quarantine", *args)
         return [
             Receipt(event.id if not old else old.decode(), bool(old))
             for (event, _), old in zip(events, known, strict=True)
@@ -363,9 +366,21 @@ class Mailroom:
         except redis.exceptions.RedisError as exc:
             raise _unavailable(exc) from exc
 
+    async def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return those of these events that wait here, or that the ledger knows: also those whose ids are forgotten."""
+        if not event_ids:
+            return set()
+        today = datetime.now(UTC).date()
+        pipe = self.store.pipeline(transaction=False)
+        pipe.mget([self.key(f"e:{event_id}") for event_id in event_ids])
+        for ahead in range(-31, 2):
+            pipe.hmget(self.key(f"ledger:{(today + timedelta(days=ahead)).isoformat()}"), list(event_ids))
+        pages = await self.read(pipe.execute())
+        return {each for page in pages for each, found in zip(event_ids, page, strict=True) if found is not None}
+
     async def memory_used(self) -> float:
         """Return the used part of the memory that the store may use, 0 where nothing limits it."""
-        found = await self._read(self.store.info("memory"))
+        found = await self.read(self.store.info("memory"))
         most = int(found.get("maxmemory", 0))
         return int(found.get("used_memory", 0)) / most if most else 0.0
 
@@ -380,7 +395,7 @@ class Mailroom:
         args: list[Any] = [drain, request, suspects]
         for want in wants:
             args += (want.room, want.boxes, want.per_box)
-        out = await self._call("take", *args)
+        out = await self.call("take", *args)
         now, at, waiting = out[0], out[1], out[2]
         leases = []
         i = 3
@@ -413,32 +428,32 @@ class Mailroom:
             for d in s.new:
                 args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
                 args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead)
-        statuses, leased, once, more = await self._call("settle", *args)
+        statuses, leased, once, more = await self.call("settle", *args)
         return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more))
 
     async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
         """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""
-        return bool(await self._call("beat", drain, pool, 1 if register else 0))
+        return bool(await self.call("beat", drain, pool, 1 if register else 0))
 
     async def leave(self, drain: str, pool: str = "default") -> None:
         """A drain ends by itself and holds nothing that it knows of."""
-        await self._call("leave", drain, pool)
+        await self.call("leave", drain, pool)
 
     async def strays(self, drain: str, leases: Sequence[Lease]) -> int:
         """Give back what the store thinks this drain holds and the drain does not know of (a lost answer)."""
-        return int(await self._call("strays", drain, *(f"{x.room} {x.box} {x.token}" for x in leases)))
+        return int(await self.call("strays", drain, *(f"{x.room} {x.box} {x.token}" for x in leases)))
 
     async def pace(self, room: str) -> float:
         """Account for one more request to a rate-limited destination. Returns seconds to wait before sending it."""
-        return int(await self._call("pace", room)) / 1000
+        return int(await self.call("pace", room)) / 1000
 
-    async def pause(self, room: str, why: str) -> bool:
-        """Stop leasing from a room until `resume`."""
-        return bool(await self._call("pause", room, why, "default"))
+    async def pause(self, room: str, why: str, *, by_person: bool = False) -> bool:
+        """Stop leasing from a room until `resume`. `why`: JSON with `at`; `by: person` where a person says so."""
+        return bool(await self.call("pause", room, why, "default", 1 if by_person else 0))
 
-    async def resume(self, room: str, pool: str = "default") -> bool:
-        """Let a paused room go on."""
-        return bool(await self._call("pause", room, "", pool))
+    async def resume(self, room: str, pool: str = "default", *, by_person: bool = False) -> bool:
+        """Let a paused room go on. What a person paused only a person resumes."""
+        return bool(await self.call("pause", room, "", pool, 1 if by_person else 0))
 
     async def configure(
         self, room: str, *, pool: str = "default", concurrency: int = 0, every: float = 0.0, burst: int = 1
@@ -456,20 +471,20 @@ class Mailroom:
 
     async def recall(self, key: str) -> str | None:
         """Return what a destination remembered under a key (`m:…`), None if nothing."""
-        value = await self._read(self.store.get(key))
+        value = await self.read(self.store.get(key))
         return None if value is None else value.decode()
 
     async def remember(self, key: str, value: str, seconds: int) -> None:
         """Let a destination remember a value; an empty one forgets."""
-        await self._read(self.store.set(key, value, ex=seconds) if value else self.store.delete(key))
+        await self.read(self.store.set(key, value, ex=seconds) if value else self.store.delete(key))
 
     async def first(self, what: str, seconds: int) -> bool:
         """Tell whether this is the first time in so many seconds that somebody asks about `what`."""
-        return bool(await self._read(self.store.set(self.key(f"m:once:{self.hash(what)}"), "1", nx=True, ex=seconds)))
+        return bool(await self.read(self.store.set(self.key(f"m:once:{self.hash(what)}"), "1", nx=True, ex=seconds)))
 
     async def hear(self, pool: str, seconds: float) -> bool:
         """Wait for the bell of a pool, at most so many seconds, on a connection of its own. True: it rang."""
-        return await self._read(self.store.blpop([self.key(f"bell:{pool}")], timeout=seconds)) is not None
+        return await self.read(self.store.blpop([self.key(f"bell:{pool}")], timeout=seconds)) is not None
 
     # -- what the sweep uses
 
@@ -477,11 +492,11 @@ class Mailroom:
         """Write into the ledger that `only_once` did not let a delivery come into being."""
         event = delivery.partition(".")[0]
         today = datetime.now(UTC).date().isoformat()
-        await self._call("note", today, event, line)
+        await self.call("note", today, event, line)
 
     async def beats(self) -> dict[str, tuple[str, int]]:
         """Return drain -> (pool, counter)."""
-        found = await self._read(self.store.hgetall(self.key("beats")))
+        found = await self.read(self.store.hgetall(self.key("beats")))
         out = {}
         for drain, value in found.items():
             pool, counter = value.decode().rsplit(" ", 1)
@@ -493,37 +508,38 @@ class Mailroom:
 
         `counted`: False where something else died (the store), so that no box comes under suspicion for it.
         """
-        freed, poison = await self._call("bury", 1 if counted else 0, *drains)
+        freed, poison = await self.call("bury", 1 if counted else 0, *drains)
         return freed, poison
 
     async def expire(self, age: int = 30 * 86_400_000) -> int:
         """Give up dead letters older than `age` ms. Returns how many."""
-        return int(await self._call("expire", age))
+        return int(await self.call("expire", age))
 
     async def unhold(self, room: str, box: str, pool: str = "default") -> bool:
         """Let a held box go on."""
-        return bool(await self._call("unhold", room, box, pool))
+        return bool(await self.call("unhold", room, box, pool))
 
     async def keep_book(self, version: str, files: Mapping[str, str]) -> None:
         """Keep the files of a book under its version, and say that it is in force."""
         pipe = self.store.pipeline(transaction=False)
         pipe.hsetnx(self.key("books"), version, _json(files))
         pipe.set(self.key("book"), version)
-        await self._read(pipe.execute())
+        await self.read(pipe.execute())
 
     async def kept_book(self, version: str = "") -> dict[str, str] | None:
         """Return the files of a book that was in force once; without a version, of the one in force."""
         if not version:
-            current = await self._read(self.store.get(self.key("book")))
+            current = await self.read(self.store.get(self.key("book")))
             if current is None:
                 return None
             version = current.decode()
-        found = await self._read(self.store.hget(self.key("books"), version))
+        found = await self.read(self.store.hget(self.key("books"), version))
         return None if found is None else cast("dict[str, str]", json.loads(found))
 
     # -- what people ask
 
-    async def _read(self, awaitable: Any) -> Any:
+    async def read(self, awaitable: Any) -> Any:
+        """Await a command of the store. Raises Unavailable."""
         try:
             return await awaitable
         except redis.exceptions.RedisError as exc:
@@ -531,7 +547,7 @@ class Mailroom:
 
     async def record(self, event_id: str) -> bytes | None:
         """Return an event's record while its payload is still there."""
-        return cast("bytes | None", await self._read(self.store.get(self.key(f"e:{event_id}"))))
+        return cast("bytes | None", await self.read(self.store.get(self.key(f"e:{event_id}"))))
 
     async def fate(self, event_id: str) -> ledger.Fate | None:
         """Return what became of an event; None if nobody here ever heard of it (or its 31 days are over)."""
@@ -547,7 +563,7 @@ class Mailroom:
             pipe.get(self.key(f"e:{event_id}"))
             for day in days:
                 pipe.hget(self.key(f"ledger:{day}"), event_id)
-        answers = await self._read(pipe.execute())
+        answers = await self.read(pipe.execute())
         out: list[ledger.Fate | None] = []
         width = 1 + len(days)
         for n, event_id in enumerate(event_ids):
@@ -568,7 +584,7 @@ class Mailroom:
         ids: list[str] = []
         cursor = before
         while len(ids) < count:
-            page = await self._read(
+            page = await self.read(
                 self.store.xrevrange(self.key("log"), max=f"({cursor}" if cursor else "+", count=200)
             )
             if not page:
@@ -588,7 +604,7 @@ class Mailroom:
         cursor = "$"
         while True:
             # A blocking read shorter than the client's time-out.
-            answer = await self._read(self.store.xread({self.key("log"): cursor}, count=500, block=2000))
+            answer = await self.read(self.store.xread({self.key("log"): cursor}, count=500, block=2000))
             streams = answer.items() if isinstance(answer, dict) else (answer or ())
             for _, entries in streams:
                 for entry, fields in entries[0] if isinstance(answer, dict) else entries:
@@ -599,9 +615,9 @@ class Mailroom:
 
     async def rooms(self) -> list[RoomState]:
         """Return every room's state, the inbox first."""
-        names = sorted((x.decode() for x in await self._read(self.store.smembers(self.key("rooms")))), key=_inbox_first)
+        names = sorted((x.decode() for x in await self.read(self.store.smembers(self.key("rooms")))), key=_inbox_first)
         pipe = self.store.pipeline(transaction=False)
-        now = await self._read(self.store.time())
+        now = await self.read(self.store.time())
         for name in names:
             pipe.llen(self.key(f"ready:{name}"))
             pipe.hlen(self.key(f"leased:{name}"))
@@ -610,25 +626,29 @@ class Mailroom:
             pipe.llen(self.key(f"suspect:{name}"))
             pipe.hget(self.key(f"room:{name}"), "paused")
             pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
-        answers = await self._read(pipe.execute())
+            pipe.hvals(self.key(f"held:{name}"))
+        answers = await self.read(pipe.execute())
         out = []
         for n, name in enumerate(names):
-            ready, leased, waiting, held, suspect, paused, first = answers[n * 7 : n * 7 + 7]
-            overdue = max(0, int(now[0] * 1000 + now[1] // 1000 - first[0][1])) if first else 0
-            out.append(RoomState(name, ready, leased, waiting, held, suspect, (paused or b"").decode(), overdue))
+            ready, leased, waiting, held, suspect, paused, first, whys = answers[n * 8 : n * 8 + 8]
+            ms = int(now[0] * 1000 + now[1] // 1000)
+            overdue = max(0, ms - int(first[0][1])) if first else 0
+            held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
+            paused = (paused or b"").decode()
+            out.append(RoomState(name, ready, leased, waiting, held, suspect, paused, overdue, held_for))
         return out
 
     async def counts(self) -> dict[str, int]:
         """Return the counters: name with its labels, joined by `|` -> how often."""
-        found = await self._read(self.store.hgetall(self.key("counts")))
+        found = await self.read(self.store.hgetall(self.key("counts")))
         return {name.decode(): int(n) for name, n in found.items()}
 
     async def dead(self, count: int = 100, offset: int = 0) -> list[DeadLetter]:
         """Return dead letters, newest first."""
-        found = await self._read(self.store.zrevrange(self.key("dead"), offset, offset + count - 1, withscores=True))
+        found = await self.read(self.store.zrevrange(self.key("dead"), offset, offset + count - 1, withscores=True))
         if not found:
             return []
-        infos = await self._read(self.store.hmget(self.key("deadinfo"), [item for item, _ in found]))
+        infos = await self.read(self.store.hmget(self.key("deadinfo"), [item for item, _ in found]))
         return [
             DeadLetter(item.decode(), int(at), json.loads(info) if info else {})
             for (item, at), info in zip(found, infos, strict=True)
@@ -636,15 +656,21 @@ class Mailroom:
 
     async def dead_count(self) -> int:
         """Return how many dead letters there are."""
-        return int(await self._read(self.store.zcard(self.key("dead"))))
+        return int(await self.read(self.store.zcard(self.key("dead"))))
+
+    async def dead_for(self) -> int:
+        """Return how many ms the oldest dead letter has been one; 0 without any."""
+        first = await self.read(self.store.zrange(self.key("dead"), 0, 0, withscores=True))
+        now = await self.read(self.store.time())
+        return max(0, int(now[0] * 1000 + now[1] // 1000 - first[0][1])) if first else 0
 
     async def quarantined(self) -> int:
         """Return how many events are in quarantine."""
-        return int(await self._read(self.store.zcard(self.key("quarantine"))))
+        return int(await self.read(self.store.zcard(self.key("quarantine"))))
 
     async def held(self, room: str) -> dict[str, dict[str, Any]]:
         """Return the held boxes of a room with the reason."""
-        found = await self._read(self.store.hgetall(self.key(f"held:{room}")))
+        found = await self.read(self.store.hgetall(self.key(f"held:{room}")))
         return {box.decode(): json.loads(why) for box, why in found.items()}
 
 

@@ -1,0 +1,323 @@
+"""What people do about dead letters, held boxes and paused rooms: one method per verb, and what they look at first.
+
+Comes in: a mailroom, and what a person chose. Goes out: how each ended, in one word. Never decides by itself, and shows
+no value of anybody: payloads stay where they are.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from workers import again
+from workers.mailroom.mailroom import INBOX, Mailroom
+
+#: Dead letters that are read in one go.
+PAGE = 500
+#: Bytes of an event's record in which source, type and the time of its reception stand.
+HEAD = 4096
+#: Items of a held box that are shown.
+SHOWN = 20
+
+#: How a retry ended. done: it waits to be sent. gone: it is no dead letter any more. never_made: its rule could not
+#: be carried out, so there is nothing to send as it was. overtaken: something newer was sent to its object. erased: the
+#: payload is no more. follows_another: it came of `next:`, which an event alone does not bring about. busy: ask again.
+Retried = Literal["done", "gone", "never_made", "overtaken", "erased", "follows_another", "busy"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which dead letters or held boxes are meant; what is empty leaves nothing out."""
+
+    destination: str = ""
+    action: str = ""
+    rule: str = ""
+    code: str = ""
+    source: str = ""
+    event: str = ""
+    #: Died or held at this time or later, ms.
+    since: int = 0
+
+    def fits(self, one: "Letter | Held") -> bool:
+        """Say whether it is meant."""
+        wanted = (
+            (self.destination, one.destination),
+            (self.action, one.action),
+            (self.rule, one.rule),
+            (self.code, one.code),
+            (self.source, one.source),
+            (self.event, one.event),
+        )
+        return one.at >= self.since and all(not want or want == has for want, has in wanted)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter: an item that nobody will try again by itself."""
+
+    id: str
+    #: When it died, ms.
+    at: int
+    #: `in` where the event itself could not be routed.
+    destination: str
+    action: str
+    rule: str
+    code: str
+    why: str
+    status: int
+    event: str
+    source: str
+    type: str
+    #: The event's reception, and its place in its batch: retries go in this order.
+    received: str
+    position: int
+    info: dict[str, Any] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A box that waits for a person."""
+
+    destination: str
+    box: str
+    #: When it was held, ms.
+    at: int
+    code: str
+    why: str
+    #: The first item: what the person decides about.
+    item: str
+    event: str
+    action: str
+    rule: str
+    source: str
+    type: str
+    #: How many wait in it, the first included, and the first of them.
+    waiting: int
+    items: tuple[str, ...] = ()
+
+
+class People:
+    """The verbs of people at one mailroom."""
+
+    def __init__(self, mailroom: Mailroom) -> None:
+        self.mailroom = mailroom
+        self.key = mailroom.key
+        self.store: Any = mailroom.store
+
+    # -- dead letters
+
+    async def dead(self, chosen: Chosen) -> list[Letter]:
+        """Return dead letters in the order in which they are to be retried: as their events were received."""
+        found = [letter async for letter in self._letters() if chosen.fits(letter)]
+        return sorted(found, key=lambda letter: (letter.received, letter.position, letter.id))
+
+    async def letter(self, item: str) -> Letter | None:
+        """Return one dead letter."""
+        at = await self.mailroom.read(self.store.zscore(self.key("dead"), item))
+        return None if at is None else (await self._described([(item, int(at))]))[0]
+
+    async def _letters(self) -> AsyncIterator[Letter]:
+        cursor = 0
+        while True:
+            cursor, page = await self.mailroom.read(self.store.zscan(self.key("dead"), cursor, count=PAGE))
+            for letter in await self._described([(item.decode(), int(at)) for item, at in page]):
+                yield letter
+            if cursor == 0:
+                return
+
+    async def _described(self, page: Sequence[tuple[str, int]]) -> list[Letter]:
+        pipe = self.store.pipeline(transaction=False)
+        for item, _ in page:
+            pipe.hget(self.key("deadinfo"), item)
+            pipe.getrange(self.key(f"e:{_event(item)}"), 0, HEAD)
+        answers = await self.mailroom.read(pipe.execute()) if page else []
+        out = []
+        for n, (item, at) in enumerate(page):
+            info = json.loads(answers[2 * n] or b"{}")
+            head = _head(answers[2 * n + 1])
+            out.append(
+                Letter(
+                    item,
+                    at,
+                    info.get("room", ""),
+                    info.get("action", ""),
+                    info.get("rule", ""),
+                    info.get("code", ""),
+                    info.get("why", ""),
+                    info.get("status", 0),
+                    _event(item),
+                    head.get("source", ""),
+                    head.get("type", ""),
+                    head.get("at", ""),
+                    head.get("pos", 0),
+                    info,
+                )
+            )
+        return out
+
+    async def retry(self, item: str, *, even_if_older: bool = False) -> Retried:
+        """Send a dead letter once more as it was, after what waits for its object."""
+        line = _line("revived", item)
+        return await self._verb("revive", item, 1 if even_if_older else 0, "default", _today(), line)
+
+    async def retry_today(self, item: str, *, even_if_older: bool = False) -> Retried:
+        """Let the rules of today decide once more about what had failed, and about nothing else of the event."""
+        event = _event(item)
+        record = await self.mailroom.record(event)
+        if record is None:
+            return "erased" if await self.letter(item) else "gone"
+        what = ""
+        if item != event:
+            kept = await self.mailroom.read(self.store.get(self.key(f"d:{item}")))
+            if kept is None:
+                return "gone"
+            delivery = json.loads(kept)
+            if len(delivery["path"]) > 1 or delivery["action"] == "next":
+                return "follows_another"
+            what = again.written(delivery["rule"], delivery["path"])
+        await self.mailroom.prepare()  # The hash key, where the store keeps it.
+        box = self.mailroom.hash(_head(record).get("key") or event)
+        line = _line("again", item)
+        return await self._verb("again", item, 1 if even_if_older else 0, "default", _today(), line, box, what)
+
+    async def drop(self, item: str) -> bool:
+        """Give a dead letter up for good. False: it is none any more."""
+        return bool(await self.mailroom.call("drop", item, _today(), _line("dropped", item)))
+
+    async def _verb(self, name: str, *args: Any) -> Retried:
+        return cast(Retried, (await self.mailroom.call(name, *args)).decode())
+
+    # -- held boxes
+
+    async def held(self, chosen: Chosen) -> list[Held]:
+        """Return the held boxes, the oldest first."""
+        rooms = await self.mailroom.read(self.store.smembers(self.key("rooms")))
+        found: list[Held] = []
+        for room in sorted(name.decode() for name in rooms):
+            whys = await self.mailroom.held(room)
+            found += [held for held in await self._boxes(room, whys) if chosen.fits(held)]
+        return sorted(found, key=lambda held: (held.at, held.destination, held.box))
+
+    async def box(self, room: str, box: str) -> Held | None:
+        """Return one held box with its first items."""
+        why = await self.mailroom.read(self.store.hget(self.key(f"held:{room}"), box))
+        return None if why is None else (await self._boxes(room, {box: json.loads(why)}))[0]
+
+    async def _boxes(self, room: str, whys: dict[str, dict[str, Any]]) -> list[Held]:
+        pipe = self.store.pipeline(transaction=False)
+        for box in whys:
+            pipe.lrange(self.key(f"b:{room}:{box}"), 1, SHOWN)
+            pipe.llen(self.key(f"b:{room}:{box}"))
+        answers = await self.mailroom.read(pipe.execute()) if whys else []
+        items = [[item.decode() for item in page] for page in answers[::2]]
+        pipe = self.store.pipeline(transaction=False)
+        for page in items:
+            first = page[0] if page else ""
+            pipe.get(self.key(f"d:{first}"))
+            pipe.getrange(self.key(f"e:{_event(first)}"), 0, HEAD)
+        records = await self.mailroom.read(pipe.execute()) if whys else []
+        out = []
+        for n, (box, why) in enumerate(whys.items()):
+            # Poison was held by the mailroom itself, which knows no more than the box.
+            delivery = json.loads(records[2 * n] or b"{}")
+            head = _head(records[2 * n + 1])
+            first = items[n][0] if items[n] else ""
+            out.append(
+                Held(
+                    room,
+                    box,
+                    why.get("at", 0),
+                    why.get("code", ""),
+                    why.get("why", ""),
+                    first,
+                    _event(first),
+                    delivery.get("action", ""),
+                    delivery.get("rule", ""),
+                    head.get("source", ""),
+                    head.get("type", ""),
+                    max(0, answers[2 * n + 1] - 1),
+                    tuple(items[n]),
+                )
+            )
+        return out
+
+    async def release(self, room: str, box: str, *, not_sent: bool = False) -> bool:
+        """Let a held box go on. `not_sent`: the person has looked, and the first item did not arrive."""
+        held = await self.box(room, box)
+        if held is None:
+            return False
+        flag = 1 if not_sent else 0
+        return bool(
+            await self.mailroom.call("unhold", room, box, "default", flag, _today(), _line("released", held.item))
+        )
+
+    async def skip(self, room: str, box: str, item: str, *, drop: bool = False) -> bool:
+        """Let a held box go on without its first item, which becomes a dead letter, or is dropped.
+
+        `item`: the one that the person saw; where another is the first meanwhile, nothing happens.
+        """
+        held = await self.box(room, box)
+        if held is None or held.item != item:
+            return False
+        info = {
+            "room": room,
+            "box": box,
+            "event": held.event,
+            "delivery": item,
+            "action": held.action,
+            "rule": held.rule,
+            "code": held.code,
+            "why": held.why,
+            "at": held.at,
+        }
+        line = _line("skipped", item, code=held.code, then="dropped" if drop else "dead")
+        about = "" if drop else _json(info)
+        return bool(await self.mailroom.call("skip", room, box, item, about, "default", _today(), line))
+
+    # -- rooms
+
+    async def pause(self, room: str, why: str) -> bool:
+        """Stop sending to a destination until a person resumes it. False: a person had paused it before."""
+        now = await self.mailroom.read(self.store.time())
+        at = int(now[0] * 1000 + now[1] // 1000)
+        text = _json({"code": "by_hand", "why": why, "at": at, "by": "person"})
+        return await self.mailroom.pause(room, text, by_person=True)
+
+    async def resume(self, room: str) -> bool:
+        """Let a paused destination go on. False: it was not paused."""
+        return await self.mailroom.resume(room, by_person=True)
+
+    async def knows(self, room: str) -> bool:
+        """Say whether there is a room of this name: something waited in it, or the book has set its limits."""
+        known = await self.mailroom.read(self.store.sismember(self.key("rooms"), room))
+        return (
+            room == INBOX or bool(known) or bool(await self.mailroom.read(self.store.exists(self.key(f"room:{room}"))))
+        )
+
+
+def _event(item: str) -> str:
+    return item.partition(".")[0]
+
+
+def _head(record: bytes | None) -> dict[str, Any]:
+    """Return the head of a record, as far as a part of it tells."""
+    line = (record or b"").split(b"\n", 1)[0]
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _line(kind: str, item: str, **more: str) -> str:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _json({"t": kind, "d": item, "at": at, **more})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
