@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from console import book, catalogue
-from console.mistake import SAID_NO
+from console.mistake import SAID_NO, USAGE, Mistake
 from rules import loader
 from rules.compiler import Checked
 from rules.problem import as_annotations, as_sarif
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", metavar="[FOLDER|FILE]", type=click.Path(path_type=Path), required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", help="For CI."
@@ -22,16 +22,21 @@ from rules.problem import as_annotations, as_sarif
 def command(folder: Path | None, as_json: bool, form: str, strict: bool) -> None:
     """Say what is wrong with the book, with file, line, column and the mend.
 
-    All problems at once. Status 1 when there is an error; warnings alone leave it 0.
+    All problems at once. Status 1 when there is an error; warnings alone leave it 0. With a FILE of a book, the whole
+    book is read, and only what is wrong in that file is said.
 
     \b
     Examples:
       relais rules check
       relais rules check book --strict
+      relais rules check book/10-newsletter.yaml
       relais rules check --format github
     """
-    place = book.folder(folder)
+    only = folder if folder is not None and folder.is_file() else None
+    place = book.folder(only.parent if only else folder)
     checked = loader.check(place, catalogue.build())
+    if only is not None:
+        checked = of_file(checked, only)
     match "json" if as_json else form:
         case "json":
             click.echo(json.dumps(as_json_values(checked), indent=2, ensure_ascii=False))
@@ -43,6 +48,16 @@ def command(folder: Path | None, as_json: bool, form: str, strict: bool) -> None
             show(checked, place)
     if checked.book is None or (strict and checked.problems):
         raise SystemExit(SAID_NO)
+
+
+def of_file(checked: Checked, file: Path) -> Checked:
+    """Return what is wrong in one file of the book; the book is there where nothing is wrong in any. Raises Mistake."""
+    if file.suffix not in loader.SUFFIXES:
+        raise Mistake(f"{file} is no file of a book", mend="name a file that ends in .yaml", status=USAGE)
+    here = Checked(checked.book, tuple(problem for problem in checked.problems if problem.file == file.name))
+    if elsewhere := len(checked.errors) - len(here.errors):
+        click.echo(f"{file.parent} has {_count(elsewhere, 'error')} in other files", err=True)
+    return here
 
 
 def as_json_values(checked: Checked) -> dict[str, object]:

@@ -61,6 +61,18 @@ def test_check_for_machines(relais: Relais, wrong: Path) -> None:
     assert sarif["runs"][0]["results"][0]["level"] == "error"
 
 
+def test_check_one_file(relais: Relais, wrong: Path) -> None:
+    """Of one file of a book only its own problems are said, though the whole book is read."""
+    bad, other = relais("check", wrong / "wrong.yaml"), relais("check", wrong / "20-people.yaml")
+    assert (bad.exit_code, f"{wrong}/wrong.yaml:6:9: error: " in bad.output) == (1, True)
+    assert (other.exit_code, f"{wrong} has 1 error in other files" in other.output) == (1, True)
+    assert relais("check", init.starter() / "20-people.yaml").exit_code == 0
+    assert relais("check", ROOT / "README.md").exit_code == 2
+    defect = relais("check", ROOT / "tests" / "rules" / "defects" / "tab.yaml")
+    message = (ROOT / "tests" / "rules" / "defects" / "tab.txt").read_text().partition(" ")[2].partition(";")[0]
+    assert (defect.exit_code, message in defect.output) == (1, True)
+
+
 def test_test(relais: Relais, tmp_path: Path) -> None:
     """The tests of the starter book pass; one that fails shows the difference and ends with status 1."""
     passed = relais("test")
