@@ -101,8 +101,12 @@ class BookHolder:
 
     def _gate(self, source: Source) -> Gate:
         adapter = registry.ADAPTERS[source.kind]
+
+        def missing(name: str) -> None:
+            logger.warning("secret_missing source=%s name=%s: the others of this source are valid", source.name, name)
+
         try:
-            checks = signature.checks(source.verify, self._environ, self._read_file)
+            checks = signature.checks(source.verify, self._environ, self._read_file, missing)
         except (SecretMissing, ValueError) as exc:
             logger.error("source_without_secret source=%s: %s", source.name, exc)
             return Gate(source, adapter, None)

@@ -10,13 +10,14 @@ import binascii
 import hmac
 import ipaddress
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from receiver import refusal
 from receiver.request import RawRequest
 from rules import secret
+from rules.errors import SecretMissing
 from rules.secret import Secret
 from rules.verify import Verify
 
@@ -401,11 +402,34 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
-def checks(of: Verify, environ: Mapping[str, str], read_file: secret.ReadFile = secret.no_file) -> tuple[Check, ...]:
-    """Return what a source's `verify:` asks for, with its secrets. Raises SecretMissing, ValueError."""
+def checks(
+    of: Verify,
+    environ: Mapping[str, str],
+    read_file: secret.ReadFile = secret.no_file,
+    missing: Callable[[str], None] | None = None,
+) -> tuple[Check, ...]:
+    """Return what a source's `verify:` asks for, with its secrets. Raises SecretMissing, ValueError.
+
+    Where several secrets are valid while they rotate, one that is not there is left out, and `missing` hears its name.
+    """
+
+    def resolved(of: Sequence[Secret]) -> list[str]:
+        found: list[str] = []
+        gone: list[SecretMissing] = []
+        for each in of:
+            try:
+                found.append(each.resolve(environ, read_file))
+            except SecretMissing as exc:
+                gone.append(exc)
+        if not found:
+            raise gone[0]
+        if missing is not None:
+            for exc in gone:
+                missing(exc.name)
+        return found
 
     def texts(of: Sequence[Secret]) -> tuple[bytes, ...]:
-        return tuple(each.resolve(environ, read_file).encode() for each in of)
+        return tuple(each.encode() for each in resolved(of))
 
     found: list[Check] = []
     if of.ip:
@@ -430,7 +454,7 @@ def checks(of: Verify, environ: Mapping[str, str], read_file: secret.ReadFile = 
             )
         )
     if of.standard_webhooks:
-        keys = tuple(standard_key(each.resolve(environ, read_file)) for each in of.standard_webhooks.secret)
+        keys = tuple(standard_key(each) for each in resolved(of.standard_webhooks.secret))
         found.append(StandardWebhooks(keys, of.standard_webhooks.tolerance / 1000))
     return tuple(found)
 

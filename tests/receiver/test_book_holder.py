@@ -81,6 +81,16 @@ def test_missing_secret(tmp_path: Path) -> None:
     assert held.gate("half").verified_by()
 
 
+def test_one_of_several_secrets_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While secrets rotate, one that is not there does not close the source to the others; the log names it."""
+    text = book.TEXT.replace("${NOT_SET}", '["${NOT_SET}", "${AT_TOKEN}"]')
+    assert text != book.TEXT
+    held = BookHolder(book.write(tmp_path, text), book.CATALOGUE, book.ENVIRON)
+    held.load()
+    assert held.gate("half").verified_by()
+    assert "secret_missing source=half name=NOT_SET" in caplog.text
+
+
 def test_secret_in_a_named_file(tmp_path: Path) -> None:
     """NAME_FILE says which file holds the secret."""
     (tmp_path / "token").write_text("from a file\n")
