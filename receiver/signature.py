@@ -424,8 +424,8 @@ def checks(
         if not found:
             raise gone[0]
         if missing is not None:
-            for exc in gone:
-                missing(exc.name)
+            for left_out in gone:
+                missing(left_out.name)
         return found
 
     def texts(of: Sequence[Secret]) -> tuple[bytes, ...]:
