@@ -5,22 +5,31 @@ gone or changed, by rule, with counts and a few samples. Never sends anything; a
 of a destination and are left out.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rules import document
 from rules.action import Action
 from rules.book import Book, LookUp, Rule
 from rules.errors import ValueFailed
 from rules.event import Event
+from rules.rule import Step
 
-Change = Literal["added", "gone", "changed"]
+#: `failing`: the rule could be carried out before, and not any more; its event would be a dead letter.
+Change = Literal["added", "gone", "changed", "failing"]
 
 #: Answers a look-up for an event; None: the answer is not known any more.
 Answer = Callable[[LookUp, Event, Action], "Mapping[str, Any] | None"]
 
 #: Samples kept for each rule and change: enough to see what is meant.
 SAMPLES = 3
+
+#: Keys of a rule that decide whether it fires, and not what it asks for then.
+NO_EFFECT = frozenset({"name", "when", "unless", "enabled", "stop"})
+
+UNKNOWN_ANSWER = "it asks for something else, and the answers to its look-ups are not known"
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Sample:
 
     event_id: str
     event_type: str
-    #: The action in the book in force, and in the new one.
+    #: The action in the book in force, and in the new one; None on both sides where it needs an unknown answer.
     before: Action | None
     after: Action | None
 
@@ -49,20 +58,19 @@ class Difference:
 
     rule: str
     change: Change
-    #: `crm.add_note` …
+    #: `crm.add_note` …; empty where the whole rule fails.
     action: str
+    #: Why it fails; without any value.
+    why: str = ""
     count: int = 0
     samples: list[Sample] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {
-            "rule": self.rule,
-            "change": self.change,
-            "action": self.action,
-            "count": self.count,
-            "samples": [sample.as_json() for sample in self.samples],
-        }
+        found: dict[str, Any] = {"rule": self.rule, "change": self.change, "action": self.action, "count": self.count}
+        if self.why:
+            found["why"] = self.why
+        return {**found, "samples": [sample.as_json() for sample in self.samples]}
 
 
 @dataclass
@@ -75,7 +83,7 @@ class Preview:
     #: Deliveries that both books ask for in the same way.
     same: int = 0
     differences: list[Difference] = field(default_factory=list)
-    #: Rule -> how often it could not be said what it asks for, and why.
+    #: Rule -> how often it could not be said whether it asks for the same, and why.
     undecided: dict[str, dict[str, int]] = field(default_factory=dict)
     #: Events that no rule of the book in force, or of the new one, matches.
     unmatched_before: int = 0
@@ -83,11 +91,11 @@ class Preview:
 
     @property
     def differs(self) -> bool:
-        """Whether anything would be otherwise."""
-        return bool(self.differences)
+        """Whether anything would be otherwise, or may be: a changed rule whose look-ups nobody can answer now."""
+        return bool(self.differences) or any(UNKNOWN_ANSWER in reasons for reasons in self.undecided.values())
 
     def count(self, change: Change) -> int:
-        """Return how many deliveries would be added, gone or changed."""
+        """Return how many deliveries would be added, gone or changed, or how many rules would fail."""
         return sum(difference.count for difference in self.differences if difference.change == change)
 
     def as_json(self) -> dict[str, Any]:
@@ -100,6 +108,7 @@ class Preview:
             "added": self.count("added"),
             "gone": self.count("gone"),
             "changed": self.count("changed"),
+            "failing": self.count("failing"),
             "unmatched": {"before": self.unmatched_before, "after": self.unmatched_after},
             "differences": [difference.as_json() for difference in self.differences],
             "undecided": self.undecided,
@@ -108,47 +117,46 @@ class Preview:
 
 def preview(old: Book, new: Book, events: Iterable[Event], answer: Answer | None = None) -> Preview:
     """Return what the new book would do otherwise for these events."""
-    found = Preview(old.version, new.version)
-    by_key: dict[tuple[str, Change, str], Difference] = {}
+    comparing = _Comparing(Preview(old.version, new.version), _definitions(old), _definitions(new))
     for event in events:
-        found.events += 1
-        before, unsure_before = _deliveries(found, old, event, answer)
-        after, unsure_after = _deliveries(found, new, event, answer)
-        found.unmatched_before += not before and not unsure_before
-        found.unmatched_after += not after and not unsure_after
-        # What one book cannot decide is no difference: the other one's deliveries of that rule are left out too.
-        unsure = unsure_before | unsure_after
-        _compare(
-            found,
-            by_key,
-            event,
-            [action for action in before if action.rule not in unsure],
-            [action for action in after if action.rule not in unsure],
-        )
-    found.differences = sorted(by_key.values(), key=lambda each: (each.rule, each.change, each.action))
+        comparing.compare(event, _asked(old, event, answer), _asked(new, event, answer))
+    found = comparing.found
+    found.differences = sorted(comparing.by_key.values(), key=lambda each: (each.rule, each.change, each.action))
     return found
 
 
-def _deliveries(found: Preview, book: Book, event: Event, answer: Answer | None) -> tuple[list[Action], set[str]]:
-    actions: list[Action] = []
-    unsure: set[str] = set()
-    for rule in book.match(event).fired:
+# What one book asks for. ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Asked:
+    """What one book asks for because of one event."""
+
+    actions: list[Action] = field(default_factory=list)
+    #: Rules that fire, and whose actions need the answer to a look-up.
+    waiting: list[Rule] = field(default_factory=list)
+    #: Rules that cannot be carried out -> why.
+    failed: dict[str, str] = field(default_factory=dict)
+    #: Whether a rule fires, be it one that asks for nothing: no consent, a condition of its action.
+    matched: bool = False
+
+
+def _asked(book: Book, event: Event, answer: Answer | None) -> _Asked:
+    fired = book.match(event).fired
+    found = _Asked(matched=bool(fired))
+    for rule in fired:
         try:
-            asked = _asked(rule, event, answer)
-        except ValueFailed as exc:
-            reason = str(exc)
-        else:
-            if asked is not None:
-                actions += asked
+            results = _results(rule, event, answer)
+            if results is None:
+                found.waiting.append(rule)
                 continue
-            reason = "the answer of a look-up is not known"
-        unsure.add(rule.name)
-        reasons = found.undecided.setdefault(rule.name, {})
-        reasons[reason] = reasons.get(reason, 0) + 1
-    return actions, unsure
+            found.actions += [action for action in rule.actions(event, results) if isinstance(action, Action)]
+        except ValueFailed as exc:
+            found.failed[rule.name] = str(exc)
+    return found
 
 
-def _asked(rule: Rule, event: Event, answer: Answer | None) -> list[Action] | None:
+def _results(rule: Rule, event: Event, answer: Answer | None) -> Mapping[str, Any] | None:
     results: dict[str, Any] = {}
     for look_up in rule.look_ups:
         request = look_up.request(event, results)
@@ -156,32 +164,121 @@ def _asked(rule: Rule, event: Event, answer: Answer | None) -> list[Action] | No
         if result is None:
             return None
         results[look_up.name] = result
-    return [action for action in rule.actions(event, results) if isinstance(action, Action)]
+    return results
 
 
-def _compare(
-    found: Preview,
-    by_key: dict[tuple[str, Change, str], Difference],
-    event: Event,
-    before: list[Action],
-    after: list[Action],
-) -> None:
-    # First those of the same rule, then those that a renamed or split rule asks for.
-    for alike in (_same_rule, _same_object):
+def _definitions(book: Book) -> Mapping[str, str]:
+    """Return the name of each rule with look-ups -> all that decides what it asks for, in one text."""
+    wanted = {rule.name for rule in book.rules if rule.look_ups}
+    found: dict[str, str] = {}
+    for name, text in book.files.items() if wanted else ():
+        read = document.read(text.encode("utf-8", "surrogatepass"), name, [])
+        top = read.value if read is not None and isinstance(read.value, Mapping) else {}
+        for rule in top.get("rules") or ():
+            if rule.get("name") in wanted:
+                parts = {key: value for key, value in rule.items() if key not in NO_EFFECT}
+                whole = [parts, top.get("defaults"), book.constants]
+                found[rule["name"]] = json.dumps(whole, sort_keys=True, default=str)
+    return found
+
+
+# Comparing. ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Comparing:
+    """Two books, event by event."""
+
+    found: Preview
+    old: Mapping[str, str]
+    new: Mapping[str, str]
+    by_key: dict[tuple[str, Change, str], Difference] = field(default_factory=dict)
+
+    def compare(self, event: Event, before: _Asked, after: _Asked) -> None:
+        """Note what is otherwise for one event."""
+        self.found.events += 1
+        self.found.unmatched_before += not before.matched
+        self.found.unmatched_after += not after.matched
+        undecided = self._waiting(event, before.waiting, after.waiting, {*before.failed, *after.failed})
+        for rule, why in after.failed.items():
+            if rule in before.failed:
+                self._undecided(rule, f"fails in both books: {why}")
+            elif rule not in undecided:
+                self._count("failing", event, rule, "", why=why)
+        # What one book cannot decide is no difference: the other one's deliveries of that rule are left out too.
+        self._actions(
+            event,
+            [action for action in before.actions if action.rule not in undecided],
+            [action for action in after.actions if action.rule not in undecided],
+        )
+
+    def _waiting(self, event: Event, before: list[Rule], after: list[Rule], failed: set[str]) -> set[str]:
+        """Compare rules whose actions need an unknown answer; return those of which nothing can be said."""
+        before, after = list(before), list(after)
         for old in list(before):
-            new = next((each for each in after if alike(old, each)), None)
-            if new is None:
-                continue
-            before.remove(old)
-            after.remove(new)
-            if _effect(old) == _effect(new):
-                found.same += 1
-            else:
-                _count(by_key, "changed", event, old, new)
-    for old in before:
-        _count(by_key, "gone", event, old, None)
-    for new in after:
-        _count(by_key, "added", event, None, new)
+            new = next((each for each in after if self.old.get(old.name) == self.new.get(each.name)), None)
+            if new is not None:
+                before.remove(old)
+                after.remove(new)
+                self.found.same += len(old.then)
+        undecided = {rule.name for rule in before} & {rule.name for rule in after}
+        undecided |= {rule.name for rule in (*before, *after)} & failed
+        for name in sorted(undecided):
+            self._undecided(name, UNKNOWN_ANSWER)
+        for change, rules in (("gone", before), ("added", after)):
+            for rule in rules:
+                for step in rule.then if rule.name not in undecided else ():
+                    self._count(change, event, rule.name, _destination(step, event))  # type: ignore[arg-type]
+        return undecided
+
+    def _actions(self, event: Event, before: list[Action], after: list[Action]) -> None:
+        # First those of the same rule, then those that a renamed or split rule asks for.
+        for alike in (_same_rule, _same_object):
+            for old in list(before):
+                new = next((each for each in after if alike(old, each)), None)
+                if new is None:
+                    continue
+                before.remove(old)
+                after.remove(new)
+                if _effect(old) == _effect(new):
+                    self.found.same += 1
+                else:
+                    self._count("changed", event, new.rule, _written(new), old, new)
+        for old in before:
+            self._count("gone", event, old.rule, _written(old), old, None)
+        for new in after:
+            self._count("added", event, new.rule, _written(new), None, new)
+
+    def _undecided(self, rule: str, why: str) -> None:
+        reasons = self.found.undecided.setdefault(rule, {})
+        reasons[why] = reasons.get(why, 0) + 1
+
+    def _count(
+        self,
+        change: Change,
+        event: Event,
+        rule: str,
+        action: str,
+        old: Action | None = None,
+        new: Action | None = None,
+        *,
+        why: str = "",
+    ) -> None:
+        difference = self.by_key.setdefault((rule, change, action or why), Difference(rule, change, action, why))
+        difference.count += 1
+        if len(difference.samples) < SAMPLES:
+            difference.samples.append(Sample(event.id, event.type, old, new))
+
+
+def _destination(step: Step, event: Event) -> str:
+    try:
+        return f"{step.target.destination_for(event)}.{step.target.action}"
+    except ValueFailed:
+        return step.written
+
+
+def _written(action: Action) -> str:
+    return f"{action.destination}.{action.name}"
 
 
 def _same_rule(old: Action, new: Action) -> bool:
@@ -196,24 +293,7 @@ def _effect(action: Action) -> tuple[Any, ...]:
     return (action.arguments, action.writes, action.once_by, action.options, action.has_next)
 
 
-def _count(
-    by_key: dict[tuple[str, Change, str], Difference],
-    change: Change,
-    event: Event,
-    old: Action | None,
-    new: Action | None,
-) -> None:
-    action = new or old
-    if action is None:
-        return
-    written = f"{action.destination}.{action.name}"
-    difference = by_key.setdefault((action.rule, change, written), Difference(action.rule, change, written))
-    difference.count += 1
-    if len(difference.samples) < SAMPLES:
-        difference.samples.append(Sample(event.id, event.type, old, new))
-
-
 def _as_json(action: Action | None) -> dict[str, Any] | None:
     if action is None:
         return None
-    return {"action": f"{action.destination}.{action.name}", "rule": action.rule, "arguments": dict(action.arguments)}
+    return {"action": _written(action), "rule": action.rule, "arguments": dict(action.arguments)}

@@ -94,14 +94,46 @@ rules:
 """
 
 
+BOOKED = [event("booking.created", "sd_nord", booker={"id": 4711})]
+
+
 def test_look_ups() -> None:
-    """A look-up whose answer is known is used; where it is not, the rule is undecided and no difference."""
-    events = [event("booking.created", "sd_nord", booker={"id": 4711})]
+    """A look-up whose answer is known is used; where it is not, a changed rule is undecided, which is no "the same"."""
     old, new = writing.book(LOOKING_UP), writing.book(LOOKING_UP.replace("{{ booker.email }}", "x{{ booker.email }}"))
-    unknown = preview.preview(old, new, events)
-    assert (unknown.differs, unknown.undecided) == (False, {"booked": {"the answer of a look-up is not known": 2}})
-    known = preview.preview(old, new, events, lambda look_up, about, request: {"email": "ada@example.org"})
+    unknown = preview.preview(old, new, BOOKED)
+    assert (unknown.differences, unknown.undecided) == ([], {"booked": {preview.UNKNOWN_ANSWER: 1}})
+    assert unknown.differs
+    known = preview.preview(old, new, BOOKED, lambda look_up, about, request: {"email": "ada@example.org"})
     assert summary(known) == [("booked", "changed", "crm.upsert_contact", 1)]
+
+
+def test_unchanged_look_ups() -> None:
+    """A rule that asks for the same is the same whatever its look-ups answer, also under another name or pattern."""
+    for change in (("name: booked", "name: a booking"), ("booking.created", "[booking.created, booking.deleted]")):
+        found = compare(LOOKING_UP.replace(*change), LOOKING_UP, BOOKED)
+        assert (found.differs, found.same, found.undecided) == (False, 1, {})
+    constants = compare("vars:\n  a: 1\n" + LOOKING_UP, LOOKING_UP, BOOKED)
+    assert constants.undecided == {"booked": {preview.UNKNOWN_ANSWER: 1}}
+
+
+def test_look_up_gone() -> None:
+    """A rule with look-ups that is taken out, or does not match any more, takes its deliveries with it."""
+    for new in ("rules: []\n", LOOKING_UP.replace("created", "deleted")):
+        assert summary(compare(new, LOOKING_UP, BOOKED)) == [("booked", "gone", "crm.upsert_contact", 1)]
+        assert summary(compare(LOOKING_UP, new, BOOKED)) == [("booked", "added", "crm.upsert_contact", 1)]
+
+
+def test_failing() -> None:
+    """A rule that can no longer be carried out is a difference, with the reason; one that never could is none."""
+    failing = OLD.replace("text: Left.", 'text: "{{ data.reason }}!"')
+    found = compare(failing)
+    assert summary(found) == [
+        ("note", "failing", "", 5),
+        ("note", "gone", "crm.add_note", 5),
+    ]
+    assert "data.reason: absent" in found.differences[0].why
+    both = compare(failing, failing)
+    assert (both.differs, both.same, list(both.undecided)) == (False, 5, ["note"])
 
 
 def test_as_json() -> None:
