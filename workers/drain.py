@@ -144,9 +144,7 @@ class Drain:
                     await self._rest(wait)
             await self._wind_down()
         finally:
-            for task in [*helpers, *self._tasks]:
-                task.cancel()
-            await asyncio.gather(*helpers, *self._tasks, return_exceptions=True)
+            await _end([*helpers, *self._tasks])
         return self.summary
 
     async def _go_round(self) -> tuple[bool, float | None]:
@@ -869,9 +867,7 @@ class Drain:
         """Finish what is under way, give back the rest, within the stated time, and leave."""
         settings = self.office.settings
         await self._finish(settings.longest_request + settings.stop_seconds, settings.stop_seconds)
-        for task in self._tasks:
-            task.cancel()
-        await self._finish(HANDING_BACK, HANDING_BACK)
+        await self._finish(HANDING_BACK, HANDING_BACK, cut_off=True)
         try:
             if self._leases and not self._buried:
                 log.warning("drain.left_behind boxes=%d", len(self._leases))
@@ -881,7 +877,7 @@ class Drain:
         except Unavailable:
             log.warning("drain.left_without_a_word name=%s", self.name)
 
-    async def _finish(self, patience: float, when_stopping: float) -> None:
+    async def _finish(self, patience: float, when_stopping: float, *, cut_off: bool = False) -> None:
         """Wait until nothing is under way and all is written, at most so many seconds."""
         ends = time.monotonic() + patience
         hurried = False
@@ -889,6 +885,9 @@ class Drain:
             if self.office.stopping.is_set() and not hurried:
                 hurried = True
                 ends = min(ends, time.monotonic() + when_stopping)
+            if cut_off:
+                for task in self._tasks:
+                    task.cancel()
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), min(0.1, max(0.0, ends - time.monotonic())))
@@ -904,6 +903,15 @@ def as_result(summary: Summary) -> dict[str, int]:
 def _as_transient(failed: Failed) -> tuple[Any, str]:
     """A look-up creates nothing: what is ambiguous or a refused key elsewhere is only a wait here."""
     return ("limited" if failed.failure in ("limited", "credential") else "transient"), failed.code
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: one that was just getting an answer from the store may not notice at once."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.1)
 
 
 def _why(exc: Exception) -> str:
