@@ -6,7 +6,6 @@ for the same thing, and logs it always. Never blocks or fails a delivery.
 
 import asyncio
 import logging
-from typing import Any
 
 from workers.http import Http
 from workers.mailroom import Mailroom, Unavailable
@@ -43,15 +42,25 @@ class Alerts:
             task.add_done_callback(self._tasks.discard)
 
     async def _post(self, code: str, text: str, about: dict[str, str]) -> None:
+        what = "|".join((code, *about.values()))
         try:
-            if not await self._mailroom.first("|".join((code, *about.values())), QUIET):
+            if not await self._mailroom.first(what, QUIET):
                 return
-            body: dict[str, Any] = {"alert": code, "text": text, **about}
-            answer = await self._http.exchange().request("POST", self._address, json=body)
-            if not answer.ok:
-                log.warning("alert.refused code=%s status=%d", code, answer.status)
-        except (Unavailable, Failed) as exc:
+            if not await self._told(code, {"alert": code, "text": text, **about}):
+                # The next occasion tells it.
+                await self._mailroom.remember(self._mailroom.key(f"m:once:{self._mailroom.hash(what)}"), "", 0)
+        except Unavailable as exc:
             log.warning("alert.not_told code=%s why=%s", code, exc)
+
+    async def _told(self, code: str, body: dict[str, str]) -> bool:
+        try:
+            answer = await self._http.exchange().request("POST", self._address, json=body)
+        except Failed as exc:
+            log.warning("alert.not_told code=%s why=%s", code, exc)
+            return False
+        if not answer.ok:
+            log.warning("alert.refused code=%s status=%d", code, answer.status)
+        return answer.ok
 
     async def close(self) -> None:
         """Let alerts under way finish."""

@@ -7,7 +7,7 @@ drain's own books.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -178,6 +178,10 @@ class Site:
             return not any(r.ready + r.leased + r.waiting + r.suspect for r in await self.mailroom.rooms())
 
         await wait_until_async(is_idle, "nothing waits", seconds)
+
+    async def until_true(self, ask: Callable[[], Awaitable[bool]], description: str, seconds: float = 5) -> None:
+        """Wait for a fact that has to be asked for."""
+        await wait_until_async(ask, description, seconds)
 
     async def until(self, fact: Any, description: str, seconds: float = 5) -> None:
         """Wait for a plain fact without stopping the loop."""

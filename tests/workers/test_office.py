@@ -1,0 +1,135 @@
+"""What a worker process keeps between drains: the book in force, the carriers, the limits."""
+
+import asyncio
+
+import pytest
+
+from tests.conftest import Valkey
+from tests.workers.site import NOTE, UPSERT, Site, event
+from workers.mailroom import Mailroom
+from workers.outcome import Failed
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_reload(site: Site) -> None:
+    """A book that changes is in force within two seconds, without a restart."""
+    site.write(NOTE)
+    async with site.work():
+        await site.put(event("e1"))
+        await site.ended("e1")
+        before = site.office.books.version
+        site.write(UPSERT)
+        await site.until(lambda: site.office.books.version != before, "the new book is in force", 2)
+        await site.put(event("e2"))
+        (fate,) = await site.ended("e2")
+        assert fate.book == site.office.books.version
+    assert [d.action for d in fate.deliveries] == ["upsert_contact"]
+
+
+async def test_bad_book(site: Site) -> None:
+    """A bad book changes nothing that runs; somebody is told what is wrong, once."""
+    site.write(NOTE)
+    async with site.work():
+        await site.until(lambda: site.office.carriers, "the office is equipped")
+        before = site.office.books.version
+        site.write(NOTE.replace("crm.add_note", "crm.ad_note"))
+        await site.until(lambda: site.far.alerts, "an alert")
+        await site.put(event("e1"))
+        await site.ended("e1")
+        assert site.office.books.version == before
+        site.write(NOTE)
+        await site.until(lambda: not site.office.books.problems, "the book is good again", 2)
+    (alert,) = site.far.alerts
+    assert alert["alert"] == "bad_book"
+    assert "did you mean" in alert["text"]
+    assert [note["text"] for note in site.far.notes] == ["e1"]
+
+
+async def test_missing_secret(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A destination whose secret is missing keeps its queue and somebody is told; a mounted file brings it to life."""
+    site.write(NOTE, more="auth:\n      bearer: ${CRM_TOKEN}")
+    monkeypatch.delenv("CRM_TOKEN", raising=False)
+    secrets = site.book.parent / "secrets"
+    secrets.mkdir()
+    async with site.work(secrets=secrets):
+        await site.put(event("e1"))
+        await site.until(lambda: site.far.alerts, "an alert")
+        assert site.far.alerts[0]["alert"] == "unusable_destination"
+        assert "CRM_TOKEN" in site.far.alerts[0]["text"]
+        assert (await site.fate("e1")).state in ("waiting", "delivering")
+    (secrets / "CRM_TOKEN").write_text("token\n")
+    async with site.work(secrets=secrets):
+        await site.ended("e1")
+    assert site.far.requests("POST", "*/notes")[0].headers["authorization"] == "Bearer token"
+
+
+async def test_removed_destination(site: Site) -> None:
+    """What waits for a destination that left the book waits on, and goes out when it is back."""
+    site.write(UPSERT.replace("crm.", "other."))
+    site.far.fail(path="/others*", times=None, status=503)
+    async with site.work():
+        await site.put(event("e1"))
+        await site.until(lambda: site.far.requests(path="/others*"), "it was tried")
+        version = site.office.books.version
+        text = (site.book / "book.yaml").read_text()
+        start, end = text.index("  other:"), text.index("alerts:")
+        (site.book / "book.yaml").write_text(text[:start] + text[end:].replace("other.", "crm."))
+        await site.until(lambda: site.office.books.version != version, "the new book is in force", 2)
+        assert "other" not in site.office.rooms()
+        await site.put(event("e2"))
+        await site.ended("e2")
+        site.far.mend()
+        site.write(UPSERT.replace("crm.", "other."))
+        await site.ended("e1")
+    assert [len(site.far.contacts), len(site.far.others)] == [1, 1]
+
+
+async def test_equipped_after_an_outage(site: Site, valkey: Valkey) -> None:
+    """A book that is loaded while the store fails half-way is still put in force, with its carriers and limits."""
+    site.write(NOTE)
+    async with await Mailroom.open(valkey.url) as mailroom:
+        site.mailroom, site.url = mailroom, valkey.url
+        async with site.work():
+            await site.until(lambda: site.office.carriers, "the office is equipped")
+            before = site.office.books.version
+            valkey.stop(kill=True)
+            site.write(NOTE, concurrency=7)
+            begun = asyncio.get_running_loop().time()
+            await site.until(lambda: asyncio.get_running_loop().time() - begun > 1.5, "it has looked at the book")
+            await asyncio.to_thread(valkey.start)
+            await site.until(lambda: site.office.books.version != before, "the new book is in force", 6)
+
+            async def is_set() -> bool:
+                return bool(await mailroom.store.hget(mailroom.key("room:crm"), "concurrency") == b"7")
+
+            await site.until_true(is_set, "the limits are set")
+
+
+async def test_limit_and_concurrency(site: Site) -> None:
+    """A destination's rate and concurrency hold for all that is sent to it."""
+    site.write(NOTE, concurrency=3)
+    site.far.fail(times=None, delay=0.03)
+    async with site.work():
+        await site.put(*(event(f"e{n}", f"p{n}") for n in range(20)))
+        await site.idle()
+    assert 2 <= site.far.most_under_way <= 3
+    site.far.mend()
+    site.far.seen.clear()
+    site.write(NOTE, more="limit: 20/s")
+    async with site.work():
+        await site.put(*(event(f"f{n}", f"q{n}") for n in range(8)))
+        await site.idle()
+    sent = [seen.at for seen in site.far.seen]
+    assert len(sent) == 24  # find, create, note: each counts
+    assert sent[-1] - sent[0] > 20 / 20
+
+
+async def test_turn_of_an_unknown_destination(site: Site) -> None:
+    """Whoever asks for something that the book does not have gets a failure, not a bug."""
+    site.write(NOTE)
+    async with site.work() as drain:
+        await site.until(lambda: site.office.carriers, "the office is equipped")
+        async with site.office.turn("nobody"):
+            with pytest.raises(Failed, match="no_destination"):
+                await drain._carry_out("nobody", "add_note", {}, None)  # type: ignore[arg-type]
