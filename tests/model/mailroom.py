@@ -1,0 +1,695 @@
+"""The mailroom as a model: what the store holds, two drains that work on it, and everything that may fail.
+
+Comes in: a Setup (which events, what follows from them, how many faults). Goes out: states, steps and what must never
+be, for `search`. Each function of `mailroom.lua` is one small function here, over frozen states. Time is not modelled:
+what is due may become ready at any time, who stalls may be declared dead at any time.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tests.model.search import Act, Step
+
+#: Drains that die with a box before it is held.
+MAX_DEATHS = 3
+#: The drain of a call whose drain is gone.
+GONE = -1
+
+
+class Box(NamedTuple):
+    """A box of a room; its room and name are its place in `State.boxes`."""
+
+    items: tuple[str, ...] = ()
+    #: - none, r ready, l leased, w waiting, h held
+    state: str = "-"
+    attempt: int = 0
+    doubt: int = 0
+    deaths: int = 0
+    drain: int = GONE
+    token: int = 0
+    handed: int = 0
+
+
+NO_BOX = Box()
+
+
+class Verdict(NamedTuple):
+    """What became of an item, before the store knows it."""
+
+    #: done | dead | wait | hold | back
+    word: str
+    attempt: int = 0
+    doubt: int = 0
+
+    @property
+    def ends(self) -> bool:
+        """Whether the item stays in its box."""
+        return self.word not in ("done", "dead")
+
+
+class Hand(NamedTuple):
+    """A lease as its drain knows it; what is settled leaves it."""
+
+    box: int
+    token: int
+    items: tuple[str, ...]
+    attempt: int
+    doubt: int
+    deaths: int
+    #: Verdicts of the first items, not yet written.
+    pending: tuple[Verdict, ...] = ()
+
+
+class Drain(NamedTuple):
+    """A drain, and whether the store knows of it."""
+
+    up: bool = False
+    #: It has a beat in the store.
+    known: bool = False
+    hands: tuple[Hand, ...] = ()
+    #: An answer was lost: the store may think that it holds more than it knows of.
+    unsure: bool = False
+    #: Token of a take that was carried out and whose answer was lost, to ask again with; 0: none.
+    asked: int = 0
+
+
+NO_DRAIN = Drain()
+
+
+class Faults(NamedTuple):
+    """How often each kind of fault may still happen."""
+
+    #: A drain dies without a word.
+    crashes: int = 0
+    #: A drain lives and is declared dead all the same: it was stopped, or cut off.
+    stalls: int = 0
+    #: A call to the store fails: carried out and the answer lost, never carried out, or carried out later.
+    lost: int = 0
+    #: A destination or a look-up fails: refused, busy, or silent with or without effect.
+    bad: int = 0
+    #: A drain is asked to stop: gives back what it has not begun, and leaves.
+    stops: int = 0
+    #: A person lets a held box go on.
+    people: int = 0
+    #: The platform sends an event again, or the receiver puts it again.
+    again: int = 0
+
+
+class State(NamedTuple):
+    """Everything there is."""
+
+    boxes: tuple[Box, ...]
+    drains: tuple[Drain, Drain]
+    #: Per event what still needs it; 0: its payload is not there.
+    refs: tuple[int, ...]
+    faults: Faults
+    put: frozenset[str] = frozenset()
+    done: frozenset[str] = frozenset()
+    dead: frozenset[str] = frozenset()
+    #: Deliveries that had their effect at the destination.
+    effects: frozenset[str] = frozenset()
+    bell: int = 0
+    #: A call that the store has not carried out yet and whose caller has given up: its drain and its details.
+    late: tuple[str, int, Hand] | None = None
+    #: What a step did that it must not do.
+    wrong: str = ""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What happens in a model, and how much of it."""
+
+    #: Event -> the box of its order key. Events of one key are put in the order of this mapping.
+    events: Mapping[str, str]
+    #: Item -> what follows from it: delivery -> its box. Deliveries are named `event.n`, `event.n.m` for `next`.
+    makes: Mapping[str, Mapping[str, str]]
+    faults: Faults
+    #: Deliveries that cannot be looked for at their destination: in doubt they are held, or sent again if they say so.
+    no_find: frozenset[str] = frozenset()
+    resend: frozenset[str] = frozenset()
+    #: Failed attempts after which a delivery is dead, or held if it is doubtful.
+    tries: int = 1
+    #: Items of a box in one take.
+    per_box: int = 2
+    #: What follows is leased to the same drain at once where its box was idle; both: sometimes.
+    at_once: tuple[bool, ...] = (True,)
+    #: Whether the bell is modelled.
+    bell: bool = False
+    #: A drain that was declared dead may go on sending until it notices. The promise holds only without this.
+    sends_when_buried: bool = False
+    #: After a refusal a drain lets the box go, instead of sending the next item before the refusal is written.
+    refusal_ends_lease: bool = False
+    #: Order is asked for what `next` makes, too, and not only for what events make.
+    next_in_order: bool = False
+    #: Faults planted in the model, which the search has to find.
+    planted: frozenset[str] = frozenset()
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        boxes = dict.fromkeys(self.events.values())
+        for made in self.makes.values():
+            boxes |= dict.fromkeys(made.values())
+        object.__setattr__(self, "names", tuple(boxes))
+
+
+class Mailroom:
+    """The model of one setup. Boxes, events and drains are numbers in states; `Setup.names` and `tell` name them."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.planted = setup.planted
+        self.number = {name: n for n, name in enumerate(setup.names)}
+        self.inboxes = frozenset(self.number[name] for name in setup.events.values())
+        self.events = tuple(setup.events)
+        self.makes = {
+            item: tuple((d, self.number[box]) for d, box in made.items()) for item, made in setup.makes.items()
+        }
+        self.box_of = {event: self.number[box] for event, box in setup.events.items()}
+        self.box_of |= {d: n for made in self.makes.values() for d, n in made}
+        #: Delivery -> those of later events of the same order key that write the same object.
+        self.later: dict[str, frozenset[str]] = {}
+        #: Event -> its deliveries.
+        self.children: dict[str, tuple[str, ...]] = dict.fromkeys(self.events, ())
+        for item in self.box_of:
+            event = item.partition(".")[0]
+            if item != event:
+                self.children[event] += (item,)
+                self.later[item] = frozenset(other for other in self.box_of if self._after(other, item))
+
+    def _after(self, one: str, other: str) -> bool:
+        """Whether one delivery has to leave after the other: same order key, same object, later event."""
+        if any(item.count(".") != 1 and not self.setup.next_in_order for item in (one, other)):
+            return False
+        mine, its = one.partition(".")[0], other.partition(".")[0]
+        same_key, same_object = self.box_of[mine] == self.box_of[its], self.box_of[one] == self.box_of[other]
+        return same_key and same_object and one != mine and self.events.index(mine) > self.events.index(its)
+
+    def first(self) -> State:
+        """Return an empty store, and nobody who works."""
+        return State((NO_BOX,) * len(self.number), (NO_DRAIN, NO_DRAIN), (0,) * len(self.events), self.setup.faults)
+
+    # -- the store's functions
+
+    def ring(self, s: State, n: int = 1) -> State:
+        """Ring for what became takeable; never more rings than drains."""
+        if not self.setup.bell:
+            return s
+        drains = sum(drain.known for drain in s.drains)
+        if "ring without bound" in self.planted:
+            drains += 1
+        return s._replace(bell=max(s.bell, min(s.bell + n, drains)))
+
+    def put(self, s: State, event: str) -> State:
+        """Keep an event and append it to the box of its order key. Put again, it changes nothing."""
+        if event in s.put and "put without memory" not in self.planted:
+            return s
+        n = self.box_of[event]
+        box = s.boxes[n]
+        refs = _at(s.refs, self.events.index(event), 1)
+        s = s._replace(put=s.put | {event}, refs=refs)
+        if box.state == "-":
+            return self.ring(_box(s, n, Box((event,), "r")))
+        return _box(s, n, box._replace(items=(*box.items, event)))
+
+    def lease(self, s: State, d: int, n: int, token: int, per_box: int) -> tuple[State, Hand]:
+        """Lease a ready box to a drain. Returns what the drain is told."""
+        box = s.boxes[n]
+        handed = box.items[:per_box]
+        leased = box._replace(state="l", drain=d, token=token, handed=len(handed))
+        return _box(s, n, leased), Hand(n, token, handed, box.attempt, box.doubt, box.deaths)
+
+    def settle(self, s: State, d: int, hand: Hand, at_once: bool) -> tuple[State, tuple[Hand, ...]]:
+        """Write what became of the first item of a hand, and what follows from it. Returns what is leased for that."""
+        n, item, verdict = hand.box, hand.items[0], hand.pending[0]
+        box = s.boxes[n]
+        if (box.state != "l" or box.token != hand.token) and (
+            "settle without token" not in self.planted or box.state == "-"
+        ):
+            return s, ()
+        if verdict.ends:
+            return self._put_off(s, n, box, verdict), ()
+        leased: tuple[Hand, ...] = ()
+        if "settle by count" in self.planted and box.items:
+            item = box.items[0]
+        if item in box.items:
+            box = _without(box, item)
+            s = _box(s, n, box)
+            event = self.events.index(item.partition(".")[0])
+            if verdict.word == "dead":
+                s = s._replace(dead=s.dead | {item})
+                if "dead letter without payload" in self.planted:
+                    s = s._replace(refs=_at(s.refs, event, s.refs[event] - 1))
+            else:
+                token, made = self.fresh(s), 0
+                for delivery, target in self.makes.get(item, ()):
+                    s, hand_of_it = self._append(s, d, delivery, target, token, at_once)
+                    leased += hand_of_it
+                    made += 1
+                if "route counts nothing" in self.planted and made:
+                    made = 1
+                if "payload kept for ever" in self.planted:
+                    made = max(made, 1)
+                s = s._replace(done=s.done | {item}, refs=_at(s.refs, event, s.refs[event] + made - 1))
+        if len(hand.items) == 1 or self._over(verdict):
+            if not box.items or "last settle deletes the box" in self.planted:
+                s = _box(s, n, NO_BOX)
+            else:
+                s = self.ring(_box(s, n, _ready(box)))
+        return s, leased
+
+    def _put_off(self, s: State, n: int, box: Box, verdict: Verdict) -> State:
+        doubt = 0 if "wait forgets doubt" in self.planted and verdict.word == "wait" else verdict.doubt
+        box = box._replace(attempt=verdict.attempt, doubt=doubt, drain=GONE, token=0, handed=0)
+        if verdict.word == "back":
+            return self.ring(_box(s, n, _ready(box)))
+        if "retry goes to the end" in self.planted:
+            box = box._replace(items=(*box.items[1:], box.items[0]))
+        return _box(s, n, box._replace(state="h" if verdict.word == "hold" else "w", deaths=0))
+
+    def _append(
+        self, s: State, d: int, delivery: str, n: int, token: int, at_once: bool
+    ) -> tuple[State, tuple[Hand, ...]]:
+        box = s.boxes[n]
+        if box.state != "-":
+            items = (delivery, *box.items) if "append in front" in self.planted else (*box.items, delivery)
+            box = box._replace(items=items)
+            return _box(s, n, _ready(box) if "append makes ready" in self.planted else box), ()
+        s = _box(s, n, Box((delivery,), "r"))
+        if not at_once:
+            return self.ring(s), ()
+        s, hand = self.lease(s, d, n, token, 1)
+        return s, (hand,)
+
+    def due(self, s: State, n: int) -> State:
+        """A box has waited long enough."""
+        return _box(s, n, _ready(s.boxes[n]))
+
+    def unhold(self, s: State, n: int) -> State:
+        """A person lets a held box go on."""
+        box = s.boxes[n]._replace(attempt=0, deaths=0)
+        if "unhold forgets doubt" in self.planted:
+            box = box._replace(doubt=0)
+        return self.ring(_box(s, n, _ready(box)))
+
+    def _forget(self, s: State, d: int) -> State:
+        s = _drain(s, d, s.drains[d]._replace(known=False, asked=0))
+        if s.late and s.late[1] == d and "take without beat" not in self.planted:
+            s = s._replace(late=(s.late[0], GONE, s.late[2]))
+        if "bell outlives drains" in self.planted:
+            return s
+        return s._replace(bell=min(s.bell, sum(drain.known for drain in s.drains)))
+
+    def _free(self, s: State, d: int, n: int, *, doubtful: bool, deaths: int) -> State:
+        box = s.boxes[n]
+        doubt = max(box.doubt, box.handed) if doubtful else box.doubt
+        box = box._replace(doubt=doubt, deaths=box.deaths + deaths)
+        if box.deaths >= MAX_DEATHS:
+            return _box(s, n, _ready(box)._replace(state="h", deaths=0))
+        return self.ring(_box(s, n, _ready(box)))
+
+    def bury(self, s: State, d: int, *, counted: bool) -> State:
+        """Declare a drain dead: what it holds is doubtful and becomes takeable again."""
+        s = self._forget(s, d)
+        if "bury frees nothing" in self.planted:
+            return s
+        for n, box in enumerate(s.boxes):
+            if box.state == "l" and box.drain == d:
+                s = self._free(s, d, n, doubtful="bury forgets doubt" not in self.planted, deaths=int(counted))
+        return s
+
+    def leave(self, s: State, d: int) -> State:
+        """A drain ends by itself; what the store thinks that it still holds is takeable again, and doubtful."""
+        s = self._forget(s, d)
+        for n, box in enumerate(s.boxes):
+            if box.state == "l" and box.drain == d and "leave frees nothing" not in self.planted:
+                s = self._free(s, d, n, doubtful=True, deaths=0)
+        return s
+
+    def strays(self, s: State, d: int) -> State:
+        """Give back what the store thinks that a drain holds and the drain does not know of."""
+        tokens = {(hand.box, hand.token) for hand in s.drains[d].hands}
+        if "strays frees all" in self.planted:
+            tokens = set()
+        for n, box in enumerate(s.boxes):
+            if box.state == "l" and box.drain == d and (n, box.token) not in tokens:
+                s = self._free(s, d, n, doubtful=False, deaths=0)
+        return s
+
+    def fresh(self, s: State) -> int:
+        """Return a token that nobody knows: the smallest that is nowhere, which is as good as a random one."""
+        if "tokens repeat" in self.planted:
+            return 1
+        used = {box.token for box in s.boxes}
+        for drain in s.drains:
+            used.add(drain.asked)
+            used.update(hand.token for hand in drain.hands)
+        if s.late:
+            used.add(s.late[2].token)
+        token = 1
+        while token in used:
+            token += 1
+        return token
+
+    # -- what may happen
+
+    def steps(self, s: State) -> Iterator[Step[State]]:
+        """Return everything that may happen next."""
+        yield from self._people(s)
+        for d, drain in enumerate(s.drains):
+            if not drain.up:
+                if drain.known:
+                    yield Step(("bury", d), _drain(self.bury(s, d, counted=True), d, NO_DRAIN), True)
+                else:
+                    yield Step(("start", d), _drain(s, d, Drain(up=True, known=True)), True)
+                continue
+            if drain.known:
+                yield from self._fails(s, d, drain)
+                yield from self._takes(s, d, drain)
+                yield from self._tidies(s, d, drain)
+                if s.bell and not drain.hands:
+                    yield Step(("hear", d), s._replace(bell=s.bell - 1), True)
+            else:
+                yield Step(("notice", d), _drain(s, d, NO_DRAIN), True)
+            for k, hand in enumerate(drain.hands):
+                yield from self._works(s, d, k, hand)
+        if any(drain.known for drain in s.drains):
+            for n, box in enumerate(s.boxes):
+                if box.state == "w" and "nobody looks what is due" not in self.planted:
+                    yield Step(("due", n), self.due(s, n), True)
+        if s.late:
+            yield from self._lands(s, *s.late)
+
+    def _people(self, s: State) -> Iterator[Step[State]]:
+        for k, event in enumerate(self.events):
+            if event not in s.put:
+                before = self.events[:k]
+                if all(other in s.put for other in before if self.box_of[other] == self.box_of[event]):
+                    yield Step(("put", event), self.put(s, event), False)
+            elif s.faults.again:
+                yield Step(("put again", event), self.put(_spend(s, "again"), event), False)
+        if s.faults.people:
+            for n, box in enumerate(s.boxes):
+                if box.state == "h":
+                    yield Step(("unhold", n), self.unhold(_spend(s, "people"), n), False)
+
+    def _fails(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
+        if s.faults.crashes:
+            yield Step(("crash", d), _drain(_spend(s, "crashes"), d, Drain(known=True)), False)
+        if s.faults.stalls:
+            yield Step(("bury alive", d), self.bury(_spend(s, "stalls"), d, counted=True), False)
+        if not drain.hands:
+            stray = any(box.state == "l" and box.drain == d for box in s.boxes)
+            if stray and not drain.unsure:
+                # Nobody knows of it: the drain's budget has to end.
+                yield Step(("leave", d), _drain(self.leave(s, d), d, NO_DRAIN), True)
+            elif s.faults.stops:
+                yield Step(("leave", d), _drain(self.leave(_spend(s, "stops"), d), d, NO_DRAIN), False)
+
+    def _takes(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
+        if drain.asked:
+            for n, box in enumerate(s.boxes):
+                if box.state == "l" and box.token == drain.asked:
+                    again, hand = self.lease(s, d, n, box.token, box.handed)
+                    told = _holds(drain._replace(asked=0), hand)
+                    yield Step(("take again", d, n), _drain(again, d, told), True)
+        if s.faults.lost and not s.late and not drain.hands:
+            later = _drain(_spend(s, "lost"), d, drain._replace(unsure=True))
+            late = ("take", d, Hand(-1, self.fresh(s), (), 0, 0, 0))
+            yield Step(("take", d, "carried out later"), later._replace(late=late), False)
+        for n, box in enumerate(s.boxes):
+            if box.state != "r" or not self._may_take(drain, box):
+                continue
+            token = self.fresh(s)
+            taken, hand = self.lease(s, d, n, token, self._per_box(box))
+            told = _holds(drain._replace(asked=0), hand)
+            yield Step(("take", d, n, "answered"), _drain(taken, d, told), True)
+            if s.faults.lost:
+                unsure = drain._replace(unsure=True, asked=token)
+                yield Step(("take", d, n, "answer lost"), _drain(_spend(taken, "lost"), d, unsure), False)
+
+    def _may_take(self, drain: Drain, box: Box) -> bool:
+        if "suspects travel together" in self.planted:
+            return True
+        if box.deaths:
+            return not drain.hands
+        return not any(hand.deaths for hand in drain.hands)
+
+    def _per_box(self, box: Box) -> int:
+        return 1 if box.deaths else self.setup.per_box
+
+    def _tidies(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
+        if drain.unsure and not any(hand.pending for hand in drain.hands):
+            told = drain._replace(unsure=False, asked=0)
+            freed = self.strays(s, d)
+            yield Step(("strays", d, "answered"), _drain(freed, d, told), True)
+            if s.faults.lost:
+                yield Step(("strays", d, "answer lost"), _spend(freed, "lost"), False)
+
+    def _works(self, s: State, d: int, k: int, hand: Hand) -> Iterator[Step[State]]:
+        if hand.pending:
+            yield from self._settles(s, d, k, hand)
+        n = len(hand.pending)
+        if n == len(hand.items) or (n and self._over(hand.pending[-1])):
+            return
+        if not s.drains[d].known and not self.setup.sends_when_buried:
+            return  # Nothing is sent any more when the lease may be somebody else's.
+        outcomes = self._routes(s, hand, n) if hand.box in self.inboxes else self._sends(s, hand, n)
+        for how, after, verdict in outcomes:
+            judged = hand._replace(pending=(*hand.pending, verdict))
+            yield Step((how, d, hand.items[n]), _hand(after, d, k, judged), _by_itself(how))
+        if s.faults.stops and s.drains[d].known:
+            doubt = max(0, hand.doubt - n)
+            back = hand._replace(pending=(*hand.pending, Verdict("back", hand.attempt if n == 0 else 0, doubt)))
+            yield Step(("give back", d, hand.items[n]), _hand(_spend(s, "stops"), d, k, back), False)
+
+    def _over(self, verdict: Verdict) -> bool:
+        """Whether a drain is through with a box after a verdict, whatever lies behind."""
+        return verdict.ends or (verdict.word == "dead" and self.setup.refusal_ends_lease)
+
+    def _routes(self, s: State, hand: Hand, n: int) -> Iterator[tuple[str, State, Verdict]]:
+        yield "route", s, Verdict("done")
+        if s.faults.bad:
+            attempt = (hand.attempt if n == 0 else 0) + 1
+            yield "cannot read", _spend(s, "bad"), Verdict("dead")
+            if attempt <= self.setup.tries:
+                yield "look-up fails for", _spend(s, "bad"), Verdict("wait", attempt)
+
+    def _sends(self, s: State, hand: Hand, n: int) -> Iterator[tuple[str, State, Verdict]]:
+        """What a destination does with a delivery, and what the drain makes of it."""
+        item, doubtful = hand.items[n], n < hand.doubt
+        attempt = (hand.attempt if n == 0 else 0) + 1
+        box = s.boxes[hand.box]
+        if (box.state != "l" or box.token != hand.token) and not self.setup.sends_when_buried:
+            s = s._replace(wrong=f"{item} is sent without a lease on {self.setup.names[hand.box]}")
+        if doubtful and item in self.setup.no_find and item not in self.setup.resend:
+            yield "hold in doubt", s, Verdict("hold", attempt, max(hand.doubt - n, 1))
+            return
+        if doubtful and item in s.effects and item not in self.setup.no_find:
+            yield "find the effect of", s, Verdict("done")
+            return
+        effect = self._effect(s, item, doubtful)
+        yield "deliver", effect, Verdict("done")
+        if s.faults.bad:
+            rest = max(0, hand.doubt - n)
+            again = attempt <= self.setup.tries
+            spent = _spend(s, "bad")
+            busy = Verdict("wait", attempt, rest) if again else Verdict("dead")
+            silent = Verdict("wait" if again else "hold", attempt, max(rest, 1))
+            yield "are refused", spent, Verdict("dead")
+            yield "find the destination busy for", spent, busy
+            yield "get no answer, no effect for", spent, silent
+            yield "get no answer, but an effect for", _spend(effect, "bad"), silent
+
+    def _effect(self, s: State, item: str, doubtful: bool) -> State:
+        if item in s.effects and not (doubtful and item in self.setup.resend):
+            wrong = f"the effect of {item} happens twice" + ("" if doubtful else ", and no doubt was recorded")
+            return s._replace(wrong=s.wrong or wrong)
+        if not self.later[item].isdisjoint(s.effects):
+            return s._replace(wrong=s.wrong or f"{item} is delivered after {min(self.later[item] & s.effects)}")
+        return s._replace(effects=s.effects | {item})
+
+    def _settles(self, s: State, d: int, k: int, hand: Hand) -> Iterator[Step[State]]:
+        drain = s.drains[d]
+        verdict = hand.pending[0]
+        over = self._over(verdict) or len(hand.items) == 1
+        rest: tuple[Hand, ...] = (
+            () if over else (hand._replace(items=hand.items[1:], pending=hand.pending[1:], attempt=0),)
+        )
+        rest = tuple(one._replace(doubt=max(0, one.doubt - 1)) for one in rest)
+        hands = (*drain.hands[:k], *rest, *drain.hands[k + 1 :])
+        act = ("settle", d, hand.box, hand.items[0], verdict.word, k)
+        makes = verdict.word == "done" and hand.items[0] in self.makes
+        for at_once in self.setup.at_once if makes and not hand.deaths else (False,):
+            settled, leased = self.settle(s, d, hand, at_once)
+            told = drain._replace(hands=tuple(sorted((*hands, *leased))))
+            yield Step((*act, "answered", at_once), _drain(settled, d, told), True)
+            if s.faults.lost and drain.known:
+                unsure = drain._replace(unsure=True)
+                lost = _spend(settled, "lost")
+                yield Step((*act, "answer lost", at_once), _drain(lost, d, unsure), False)
+                if not s.late:
+                    later = _spend(s, "lost")._replace(late=("settle", d, hand._replace(pending=hand.pending[:1])))
+                    yield Step((*act, "carried out later", at_once), _drain(later, d, unsure), False)
+
+    def _lands(self, s: State, what: str, d: int, hand: Hand) -> Iterator[Step[State]]:
+        landed = s._replace(late=None)
+        if what == "settle":
+            settled, _ = self.settle(landed, d, hand, False)
+            yield Step(("settle lands", d, hand.box, hand.items[0]), settled, True)
+            return
+        yield Step(("take lands", d), landed, True)
+        for n, box in enumerate(s.boxes):
+            if d != GONE and box.state == "r" and not box.deaths:
+                taken, _ = self.lease(landed, d, n, hand.token, self.setup.per_box)
+                # The store remembers the last take only.
+                yield Step(("take lands", d, n), _drain(taken, d, taken.drains[d]._replace(asked=0)), True)
+
+    # -- what must never be
+
+    def wrong(self, s: State) -> str:
+        """Return what must not be and is."""
+        return s.wrong or self._lost(s) or self._needed(s) or self._held_twice(s) or self._unmarked(s)
+
+    def _lost(self, s: State) -> str:
+        there = [item for box in s.boxes for item in box.items]
+        accounted = s.done | s.dead
+        if len(set(there)) < len(there) or not accounted.isdisjoint(there):
+            return "an item is there twice"
+        accounted = accounted.union(there)
+        for event in s.put:
+            if event not in accounted:
+                return f"event {event} was acknowledged and is lost"
+        for item in s.done:
+            for delivery, _ in self.makes.get(item, ()):
+                if delivery not in accounted:
+                    return f"delivery {delivery} is lost"
+            if "." in item and item not in s.effects:
+                return f"delivery {item} counts as delivered and never was"
+        return ""
+
+    def _needed(self, s: State) -> str:
+        there = {item for box in s.boxes for item in box.items} | s.dead
+        for k, event in enumerate(self.events):
+            need = (event in there) + sum(child in there for child in self.children[event])
+            if need != s.refs[k]:
+                return f"{need} need the payload of event {event}, and its count is {s.refs[k]}"
+        return ""
+
+    def _held_twice(self, s: State) -> str:
+        for n, box in enumerate(s.boxes):
+            if box.state == "l":
+                if not s.drains[box.drain].known:
+                    return f"{self.setup.names[n]} is leased to a drain that nobody would miss"
+                if sum(hand.token == box.token and hand.box == n for drain in s.drains for hand in drain.hands) > 1:
+                    return f"{self.setup.names[n]} is leased twice"
+        if s.bell > sum(drain.known for drain in s.drains):
+            return f"the bell holds {s.bell} rings, more than there are drains"
+        for drain in s.drains:
+            if len(drain.hands) > 1 and drain.known and any(hand.deaths > 1 for hand in drain.hands):
+                return "a box that killed two drains travels with another"
+        return ""
+
+    def _unmarked(self, s: State) -> str:
+        """What had its effect and lies in a box that anybody may take has to be marked as doubtful."""
+        for box in s.boxes:
+            if box.state in "rwh":
+                for item in box.items[box.doubt :]:
+                    if item in s.effects:
+                        return f"{item} had its effect and is not marked as doubtful"
+        return ""
+
+    def at_rest(self, s: State) -> bool:
+        """Whether every event has ended, or is held for a person."""
+        return all(box.state in "-h" for box in s.boxes)
+
+    # -- names
+
+    def same(self, s: State) -> State:
+        """Drains differ by their names only, and a call that comes too late to change anything is as good as none."""
+        if s.late:
+            what, d, hand = s.late
+            changes = d != GONE if what == "take" else s.boxes[hand.box].token == hand.token
+            if not changes and not self.planted:
+                s = s._replace(late=None)
+        one, other = s.drains
+        if one < other:
+            return s
+        holders = [box.drain for box in s.boxes] + [s.late[1] if s.late else GONE]
+        if one == other and holders <= [_swapped(d) for d in holders]:
+            return s
+        late = s.late and (s.late[0], _swapped(s.late[1]), s.late[2])
+        boxes = tuple(box if box.drain == GONE else box._replace(drain=1 - box.drain) for box in s.boxes)
+        return s._replace(boxes=boxes, drains=(other, one), late=late)
+
+    def tell(self, act: Act) -> str:
+        """Return a step in words."""
+        word, *details = act
+        match word, details:
+            case (("put" | "put again"), [event]):
+                return f"receiver: {word} event {event}"
+            case (("due" | "unhold"), [int(n)]):
+                return f"{self.setup.names[n]}: " + ("its wait is over" if word == "due" else "a person lets it go on")
+            case (("settle lands" | "take lands"), [int(d), *at]):
+                what = "nothing" if not at else self.setup.names[int(str(at[0]))]
+                whose = "a drain that is gone" if d == GONE else f"drain {d + 1}"
+                return f"store: carries out what {whose} asked for long ago, {word.split()[0]} {what}"
+            case "settle", [int(d), int(n), item, verdict, int(), how, at_once]:
+                more = ", what follows leased at once" if at_once else ""
+                return f"drain {d + 1}: settle {item} of {self.setup.names[n]} as {verdict}{more}: {how}"
+            case "take", [int(d), str() as how]:
+                return f"drain {d + 1}: take: {how}"
+            case (("take" | "take again"), [int(d), int(n), *how]):
+                return f"drain {d + 1}: {word} {self.setup.names[n]}" + "".join(f": {x}" for x in how)
+            case str(), [int(d), *more]:
+                return " ".join([f"drain {d + 1}:", word, *map(str, more)])
+        raise AssertionError(f"a step without words: {act}")
+
+
+def _by_itself(how: str) -> bool:
+    return how in ("route", "deliver", "find the effect of", "hold in doubt")
+
+
+def _swapped(d: int) -> int:
+    return d if d == GONE else 1 - d
+
+
+def _at(values: tuple[int, ...], n: int, value: int) -> tuple[int, ...]:
+    return (*values[:n], value, *values[n + 1 :])
+
+
+def _box(s: State, n: int, box: Box) -> State:
+    return s._replace(boxes=(*s.boxes[:n], box, *s.boxes[n + 1 :]))
+
+
+def _drain(s: State, d: int, drain: Drain) -> State:
+    return s._replace(drains=(drain, s.drains[1]) if d == 0 else (s.drains[0], drain))
+
+
+def _hand(s: State, d: int, k: int, hand: Hand) -> State:
+    drain = s.drains[d]
+    return _drain(s, d, drain._replace(hands=(*drain.hands[:k], hand, *drain.hands[k + 1 :])))
+
+
+def _holds(drain: Drain, hand: Hand) -> Drain:
+    return drain._replace(hands=tuple(sorted((*drain.hands, hand))))
+
+
+def _spend(s: State, kind: str) -> State:
+    return s._replace(faults=s.faults._replace(**{kind: getattr(s.faults, kind) - 1}))
+
+
+def _ready(box: Box) -> Box:
+    return box._replace(state="r", drain=GONE, token=0, handed=0)
+
+
+def _without(box: Box, item: str) -> Box:
+    """Take an item out: attempts were the first one's, doubt and what was handed count from the head."""
+    place = box.items.index(item)
+    return box._replace(
+        items=box.items[:place] + box.items[place + 1 :],
+        attempt=0 if place == 0 else box.attempt,
+        doubt=box.doubt - (place < box.doubt),
+        handed=box.handed - (place < box.handed),
+        deaths=0,
+    )

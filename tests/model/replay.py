@@ -1,0 +1,258 @@
+"""The model of the mailroom beside the real one: a walk through the model, each step of the store made for real.
+
+Takes a walk's seed. Raises AssertionError where the real store did what the model does not know, or holds what the
+model does not. What a drain or a destination does by itself has no counterpart in the store and is only walked.
+"""
+
+import random
+from typing import Any
+
+from tests.model.mailroom import GONE, Faults, Hand, Mailroom, Setup, State
+from tests.model.search import Act, Step
+from tests.workers.mailroom.store import START, Entry, Loop, Store, event
+from workers import mailroom as real
+from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Want
+
+DAY = "2026-11-21"
+#: Everything that the model knows, often enough.
+SETUP = Setup(
+    events={"1": "in/a", "2": "in/a", "3": "in/b", "4": "in/b"},
+    makes={
+        "1": {"1.0": "crm/O", "1.1": "mail/O"},
+        "1.1": {"1.1.0": "crm/O"},
+        "2": {"2.0": "crm/O"},
+        "3": {"3.0": "crm/O", "3.1": "crm/P"},
+        "4": {"4.0": "mail/O"},
+    },
+    faults=Faults(crashes=4, stalls=2, lost=4, bad=6, stops=2, people=2, again=2),
+    no_find=frozenset({"1.0", "2.0", "3.0", "4.0"}),
+    tries=1,
+    at_once=(True, False),
+    bell=True,
+)
+
+
+class Replay:
+    """One walk over an empty store."""
+
+    def __init__(self, loop: Loop, store: Store, room: real.Mailroom, seed: int, model: Mailroom | None = None) -> None:
+        self.loop, self.store, self.room = loop, store, room
+        self.model = model or Mailroom(SETUP)
+        self.random = random.Random(seed)
+        self.state = self.model.first()
+        #: Kinds of steps that were made.
+        self.seen: set[str] = set()
+        self.told: list[str] = []
+        self._names = ["", ""]
+        self._late_name = ""
+        self._tokens: dict[int, str] = {}
+        self._due: dict[int, int] = {}
+        self._calls = 0
+        self._now = START
+        loop(store.raw.flushall())
+        loop(store.raw.set("test:clock", START))
+        loop(room.prepare())
+
+    def walk(self, steps: int) -> None:
+        """Go so many steps."""
+        for _ in range(steps):
+            choices = [step for step in self.model.steps(self.state) if self._can(step.act)]
+            if not choices:
+                return
+            word = self.random.choice(sorted({str(step.act[0]) for step in choices}))
+            self.go(self.random.choice([step for step in choices if step.act[0] == word]), choices)
+
+    def _can(self, act: Act) -> bool:
+        """Time goes one way: the box whose wait ends first comes first."""
+        return act[0] != "due" or act[1] == min(self._due, key=lambda n: self._due[n])
+
+    def go(self, step: Step[State], choices: list[Step[State]]) -> None:
+        """Make a step for real and compare. Which box a take gets is the store's choice, among those that may be."""
+        self._calls += 1
+        call = f"c{self._calls}"
+        before = self.state
+        act = self._make(step, choices, call)
+        step = next((other for other in choices if other.act == act), step)
+        self.told.append(self.model.tell(act))
+        assert step.act == act, f"the model does not know: {self.told[-1]}"
+        self.seen.add(str(act[0]))
+        self.state = step.state
+        for n, box in enumerate(self.state.boxes):
+            if box.state == "l" and box.token != before.boxes[n].token:
+                self._tokens[box.token] = call
+            if box.state != "w":
+                self._due.pop(n, None)
+        self.check()
+
+    # -- making steps
+
+    def _make(self, step: Step[State], choices: list[Step[State]], call: str) -> Act:
+        act = step.act
+        match act:
+            case (("put" | "put again"), str(name)):
+                self._put(name, again=act[0] == "put again")
+            case ("start", int(d)):
+                self._names[d] = f"d{d}-{self._calls}"
+                assert self.loop(self.room.beat(self._names[d], register=True))
+            case (("bury" | "bury alive"), int(d)):
+                self.loop(self.room.bury([self._names[d]]))
+            case ("leave", int(d)):
+                self.loop(self.room.leave(self._names[d]))
+            case ("strays", int(d), *_):
+                known = [self._lease(hand) for hand in self.state.drains[d].hands]
+                self.loop(self.room.strays(self._names[d], known))
+            case ("hear", int()):
+                assert self.loop(self.store.raw.lpop(self.room.key("bell:default"))), "the bell does not ring"
+            case ("unhold", int(n)):
+                assert self.loop(self.room.unhold(*self._where(n)))
+            case ("due", int(n)):
+                self._wait_for(n, call)
+            case ("take", int(d), "carried out later"):
+                self._late_name = self._names[d]
+            case ("take", int(d), int(n), how):
+                return ("take", d, self._take(self._names[d], n, call, choices), how)
+            case ("take lands", int(d)):
+                # Whoever is gone gets nothing, whatever there is.
+                rooms = {self._where(n)[0] for n in range(len(self.state.boxes)) if d == GONE}
+                wants = [Want(room, 1) for room in sorted(rooms)]
+                leases = self.loop(self.room.take(self._late_name, call, wants)).leases
+                assert not leases, f"the store gives {leases}, the model knows of none"
+            case ("take lands", int(d), int(n)):
+                return ("take lands", d, self._take(self._late_name, n, call, choices))
+            case ("take again", int(d), int(n)):
+                token = self._tokens[self.state.drains[d].asked]
+                (lease,) = self.loop(self.room.take(self._names[d], token, [])).leases
+                self._compare(lease, step, d, n)
+            case ("settle", int(d), *_, "carried out later", bool()):
+                self._late_name = self._names[d]
+            case ("settle", int(d), int(), str(), str(), int(k), str(), bool(at_once)):
+                self._settle(self._names[d], self.state.drains[d].hands[k], call, at_once)
+            case ("settle lands", *_):
+                assert self.state.late
+                self._settle(self._late_name, self.state.late[2], call, False)
+        return act
+
+    def _where(self, n: int) -> tuple[str, str]:
+        room, _, box = self.model.setup.names[n].partition("/")
+        return room, self.room.hash(f"email:{box}@example.org") if room == INBOX else box
+
+    def _lease(self, hand: Hand) -> Lease:
+        items = [(item, b"{}") for item in hand.items]
+        return Lease(*self._where(hand.box), self._tokens[hand.token], hand.attempt, hand.doubt, hand.deaths, items)
+
+    def _put(self, name: str, *, again: bool) -> None:
+        box = self.model.setup.events[name].partition("/")[2]
+        (receipt,) = self.loop(self.room.put([event(name, f"email:{box}@example.org")]))
+        assert receipt.duplicate == again
+
+    def _take(self, drain: str, n: int, call: str, choices: list[Step[State]]) -> int:
+        """Take one box of the room of box `n`; return which one it was."""
+        suspects = int(self.state.boxes[n].deaths > 0)
+        want = Want(self._where(n)[0], 1, 1 if suspects else self.model.setup.per_box)
+        leases = self.loop(self.room.take(drain, call, [want], suspects=suspects)).leases
+        assert len(leases) == 1, f"the store gives {leases}, the model knows of one"
+        (lease,) = leases
+        got = next(k for k in range(len(self.state.boxes)) if self._where(k) == (lease.room, lease.box))
+        for step in choices:
+            if (
+                step.act[0] == "take"
+                and step.act[2:] == (got, "answered")
+                and self._names[int(str(step.act[1]))] == drain
+            ):
+                self._compare(lease, step, int(str(step.act[1])), got)
+        return got
+
+    def _compare(self, lease: Lease, step: Step[State], d: int, n: int) -> None:
+        hand = next(x for x in step.state.drains[d].hands if x.box == n and x.token == step.state.boxes[n].token)
+        got = (tuple(item for item, _ in lease.items), lease.attempt, lease.doubt, lease.deaths)
+        assert got == (hand.items, hand.attempt, hand.doubt, hand.deaths), f"take gave {got}, not {hand}"
+
+    def _wait_for(self, n: int, call: str) -> None:
+        self.loop(self.store.advance(self._due[n] - self._now))
+        self._now = self._due[n]
+        anybody = next(self._names[d] for d, drain in enumerate(self.state.drains) if drain.known)
+        assert not self.loop(self.room.take(anybody, call, [Want(self._where(n)[0], 0)])).leases
+
+    def _settle(self, drain: str, hand: Hand, call: str, at_once: bool) -> None:
+        item, verdict = hand.items[0], hand.pending[0]
+        argument = '{"code":"x"}'
+        box = self.state.boxes[hand.box]
+        if verdict.word == "wait":
+            due = max([self._now, *self._due.values()]) + 1
+            argument = str(due - self._now)
+            if (box.state, box.token) == ("l", hand.token):
+                self._due[hand.box] = due
+        new = []
+        if verdict.word == "done":
+            for delivery, target in self.model.makes.get(item, ()):
+                room, name = self._where(target)
+                new.append(NewDelivery(delivery, room, name, b"{}", lease=at_once))
+        settlement = Settlement(
+            self._lease(hand),
+            item,
+            verdict.word,
+            item.partition(".")[0],
+            DAY,
+            argument=argument,
+            attempt=verdict.attempt,
+            doubt=verdict.doubt,
+            last=len(hand.items) == 1,
+            new=new,
+        )
+        self.loop(self.room.settle(drain, call, [settlement]))
+
+    # -- comparing
+
+    def check(self) -> None:
+        """Compare what the store holds with the state of the model."""
+        found, expected = self._found(self.loop(self.store.dump())), self._expected()
+        for what, mine in expected.items():
+            assert found[what] == mine, "\n".join([f"{what}: {found[what]}, the model says {mine}, after", *self.told])
+
+    def _expected(self) -> dict[str, Any]:
+        s = self.state
+        where = {n: self._where(n) for n in range(len(s.boxes))}
+        heads = {}
+        for n, box in enumerate(s.boxes):
+            more = {"l": f" {self._tokens.get(box.token)} {box.handed}", "w": f" {self._due.get(n)}"}.get(box.state, "")
+            if box.state != "-":
+                heads[where[n]] = [f"{box.state} {box.attempt} {box.doubt} {box.deaths}{more}", *box.items]
+        inside = {item for box in s.boxes for item in box.items} | s.dead
+        return {
+            "boxes": heads,
+            "ready": {where[n] for n, box in enumerate(s.boxes) if box.state == "r" and not box.deaths},
+            "suspect": {where[n] for n, box in enumerate(s.boxes) if box.state == "r" and box.deaths},
+            "waiting": {where[n] for n, box in enumerate(s.boxes) if box.state == "w"},
+            "held": {where[n] for n, box in enumerate(s.boxes) if box.state == "h"},
+            "leased": {where[n]: self._names[box.drain] for n, box in enumerate(s.boxes) if box.state == "l"},
+            "payloads": {name for name, refs in zip(self.model.events, s.refs, strict=True) if refs},
+            "counts": {name: refs for name, refs in zip(self.model.events, s.refs, strict=True) if refs > 1},
+            "deliveries": {item for item in inside if "." in item},
+            "dead": set(s.dead),
+            "drains": {name for name, drain in zip(self._names, s.drains, strict=True) if drain.known},
+            "bell": s.bell,
+        }
+
+    def _found(self, dump: dict[str, Entry]) -> dict[str, Any]:
+        def named(kind: str) -> dict[str, Any]:
+            return {name.removeprefix(kind): x.value for name, x in dump.items() if name.startswith(kind)}
+
+        def inside(kind: str) -> set[tuple[str, str]]:
+            return {(room, str(box)) for room, boxes in named(kind).items() for box in boxes}
+
+        lists = [box for kind in ("ready:", "suspect:") for boxes in named(kind).values() for box in boxes]
+        assert len(lists) == len(inside("ready:")) + len(inside("suspect:")), f"a box twice among {lists}"
+        return {
+            "boxes": {tuple(name.split(":")): value for name, value in named("b:").items()},
+            "ready": inside("ready:"),
+            "suspect": inside("suspect:"),
+            "waiting": inside("waiting:"),
+            "held": inside("held:"),
+            "leased": {(room, box): d for room, boxes in named("leased:").items() for box, d in boxes.items()},
+            "payloads": set(named("e:")),
+            "counts": {name: int(n) for name, n in named("refs").get("", {}).items()},
+            "deliveries": set(named("d:")),
+            "dead": set(dump["dead"].value) if "dead" in dump else set(),
+            "drains": set(dump["beats"].value) if "beats" in dump else set(),
+            "bell": len(named("bell:").get("default", [])),
+        }

@@ -1,0 +1,64 @@
+"""The model is the code: walks through the model are made for real, and changed code is noticed."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Valkey
+from tests.model.replay import Replay
+from tests.workers.mailroom.store import LUA, Loop, Store, replaced
+
+#: What the store does in the model; a walk that left one out would say nothing about it.
+CARRIED_OUT = {
+    *("put", "put again", "start", "take", "take again", "take lands", "settle", "settle lands", "due", "hear"),
+    *("strays", "bury", "bury alive", "leave", "unhold"),
+}
+WALKS, STEPS = 50, 60
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    """An event loop."""
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+def walk(loop: Loop, server: Valkey, lua: str) -> set[str]:
+    """Walk; return the kinds of steps that were made."""
+    store = Store(server, lua)
+    room = loop(store.open())
+    seen: set[str] = set()
+    try:
+        for seed in range(WALKS):
+            replay = Replay(loop, store, room, seed)
+            replay.walk(STEPS)
+            seen |= replay.seen
+    finally:
+        loop(room.close())
+        loop(store.close())
+    return seen
+
+
+def test_model_is_the_code(loop: Loop, valkey: Valkey) -> None:
+    """After each step of a walk the real store holds what the model says, and every kind of step was made."""
+    assert walk(loop, valkey, LUA) >= CARRIED_OUT
+
+
+@pytest.mark.parametrize(
+    ("passage", "changed"),
+    [
+        ("            doubt = math.max(doubt, handed)\n", ""),
+        ("if s ~= 'l' or old_token ~= token then", "if s ~= 'l' then"),
+        ("if dereference(P, event, made - 1, retain) then", "if dereference(P, event, -1, retain) then"),
+        ("make_ready(P, room, box, 0, doubt, 0, false)", "make_ready(P, room, box, 0, 0, 0, false)"),
+        ("drains_of(P, pool) - redis.call('LLEN', bell)", "drains_of(P, pool)"),
+        ("redis.call('HEXISTS', P .. 'beats', drain) == 0", "false"),
+        ("s == 'l' and known[room .. ' ' .. box .. ' ' .. token]", "s == 'l' and false"),
+        ("if place <= handed then handed = handed - 1 end", ""),
+    ],
+)
+def test_changed_code_is_noticed(loop: Loop, valkey: Valkey, passage: str, changed: str) -> None:
+    """Each of these changes to the Lua makes a walk fail."""
+    with pytest.raises(AssertionError, match="the model"):
+        walk(loop, valkey, replaced(LUA, passage, changed))
