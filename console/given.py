@@ -5,9 +5,11 @@ the file lies on our own disk.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import click
 
 from console import replay
 from console.mistake import SAID_NO, Mistake
@@ -56,3 +58,17 @@ def _event(file: Path, written: dict[str, Any], book: Book, source: str | None) 
         return events_of(book, file.parent, raw.read_raw, test)
     except TestBroken as exc:
         raise Mistake(f"{file}: {exc}", status=SAID_NO) from exc
+
+
+def looked_up(answers: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return the answers to look-ups by name."""
+    found = {}
+    for answer in answers:
+        name, equals, text = answer.partition("=")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise click.BadParameter(f"{answer!r} is not NAME=JSON", param_hint="--look-up")
+    return found

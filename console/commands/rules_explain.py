@@ -1,15 +1,15 @@
 """`relais rules explain`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import click
 
-from console import book, given, screen, settings, story
+from console import book, given, recorded, screen, settings, story
 from console.client import Client, ClientSettings
+from console.mistake import Mistake
 from rules import explain
 from rules.action import Action, Skipped
 from rules.explain import Explanation, RuleExplained
@@ -29,7 +29,8 @@ def command(
     """Say for every rule whether an event matches it, and where not.
 
     EVENT is a file with a vendor's body, a file with an event (`type`, `source`, `data`), or the id of an event that
-    came in; of that the verdict of the time is shown. What is printed from a file holds personal data if the file does.
+    came in: its payload is asked about anew while it is in the store (REDIS_URL, or the data folder of `relais up`),
+    else the verdict of the time is shown. What is printed holds personal data if the payload does.
 
     \b
     Examples:
@@ -39,41 +40,37 @@ def command(
       relais rules explain 3kqv…
     """
     if not Path(event).exists() and "." not in event and "/" not in event:
-        of_the_past(event, as_json)
+        of_the_past(event, folder, answers, as_json)
         return
     loaded = book.load(folder)
-    found = [
-        explain.explain(loaded, each, looked_up(answers))
-        for each in given.events(Path(event), loaded, source=source, name=name)
-    ]
+    events = given.events(Path(event), loaded, source=source, name=name)
+    told([explain.explain(loaded, each, given.looked_up(answers)) for each in events], as_json)
+
+
+def of_the_past(event: str, folder: Path | None, answers: tuple[str, ...], as_json: bool) -> None:
+    """Print what the rules say of an event that came in; where its payload is gone, what they said when it came."""
+    try:
+        payload = recorded.one(event)
+    except Mistake as exc:
+        why = exc.message
+    else:
+        told([explain.explain(book.load(folder), payload, given.looked_up(answers))], as_json)
+        return
+    found = Client(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
+    if as_json:
+        click.echo(json.dumps({**found, "recomputed": False, "because": why}, indent=2, ensure_ascii=False))
+        return
+    screen.out().print(story.tree(found))
+    click.echo(f"This is the verdict of the time: {why}.", err=True)
+
+
+def told(found: Sequence[Explanation], as_json: bool) -> None:
+    """Print explanations."""
     if as_json:
         click.echo(json.dumps([each.as_json() for each in found], indent=2, ensure_ascii=False, default=str))
         return
     for each in found:
         show(each)
-
-
-def of_the_past(event: str, as_json: bool) -> None:
-    """Print what the rules said when the event was routed."""
-    found = Client(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
-    if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        screen.out().print(story.tree(found))
-
-
-def looked_up(answers: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return the answers to look-ups by name."""
-    found = {}
-    for answer in answers:
-        name, equals, text = answer.partition("=")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise click.BadParameter(f"{answer!r} is not NAME=JSON", param_hint="--look-up")
-    return found
 
 
 def show(found: Explanation) -> None:

@@ -6,53 +6,101 @@ from pathlib import Path
 import click
 
 from console import book, given, replay
+from console import recorded as recorded_events
+from console.given import looked_up
 from console.mistake import SAID_NO, Mistake
-from rules import preview
+from console.recorded import Recorded
+from rules import options, preview
 from rules.action import Action
+from rules.book import Book
 from rules.event import Event
 from rules.preview import Preview
 
 
+def span(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """Return `7d` as milliseconds."""
+    if text is None:
+        return None
+    try:
+        return options.duration(text)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
 @click.command()
 @click.argument("new", type=click.Path(exists=True, path_type=Path))
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--book", "folder", type=click.Path(path_type=Path), help="The book of now [RELAIS_BOOK, rules/book].")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--since", metavar="TIME", callback=span, help="Events that came in, instead of FILES: 12h, 7d.")
+@click.option("--look-up", "answers", multiple=True, metavar="NAME=JSON", help="The answer to a look-up.")
+@click.option(
+    "--book", "folder", type=click.Path(path_type=Path), help="The book of now [RELAIS_BOOK; with --since: in force]."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(new: Path, files: tuple[Path, ...], folder: Path | None, as_json: bool) -> None:
+def command(
+    new: Path,
+    files: tuple[Path, ...],
+    since: int | None,
+    answers: tuple[str, ...],
+    folder: Path | None,
+    as_json: bool,
+) -> None:
     """Show what a new book would do differently.
 
-    FILES are bodies or events, or folders of them, as for `relais replay`. Status 1 when any delivery would be
-    added, gone or changed.
+    FILES are bodies or events, or folders of them, as for `relais replay`. With --since the events are those that came
+    in, as far as their payloads are still in the store, and the book of now is the one in force; this needs the store
+    (REDIS_URL, or the data folder of `relais up`). The answers to look-ups are not kept: a rule that asks for the same
+    is the same whatever they are, of a changed one it says so. Status 1 when any delivery would be added, gone or
+    changed, or may be; a rule that would fail counts, too.
 
     \b
     Examples:
+      relais rules preview new_book --since 7d
       relais rules preview new_book tests/fixtures
-      relais rules preview new_book fixtures --json
+      relais rules preview new_book fixtures --look-up booker='{"email": "ada@example.org", "last_name": "B"}'
     """
-    old_book, new_book = book.load(folder), book.load(new)
-    events: list[Event] = []
-    for file in replay.bodies(files):
-        try:
-            events += given.events(file, old_book)
-        except Mistake as exc:
-            click.echo(f"left out: {exc.message}", err=True)
-    found = preview.preview(old_book, new_book, events)
+    if (since is None) is not bool(files):
+        raise click.UsageError("name FILES, or say --since 7d" if since is None else "FILES or --since, not both")
+    new_book = book.load(new)
+    if since is None:
+        old_book = book.load(folder)
+        recorded = Recorded(of_files(files, old_book))
+    else:
+        recorded = recorded_events.since(since)
+        old_book = book.load(folder) if folder else recorded_events.book_in_force()
+    known = looked_up(answers)
+    found = preview.preview(old_book, new_book, recorded.events, lambda asked, *_: known.get(asked.name))
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False, default=str))
+        told = {**found.as_json(), "payloads": {"gone": recorded.gone, "unreadable": recorded.unreadable}}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False, default=str))
     else:
         show(found)
+        show_missing(recorded)
     if found.differs:
         raise SystemExit(SAID_NO)
 
 
+def of_files(files: tuple[Path, ...], of: Book) -> list[Event]:
+    """Return the events of files; those that no source of the book sends are left out, and said."""
+    events: list[Event] = []
+    for file in replay.bodies(files):
+        try:
+            events += given.events(file, of)
+        except Mistake as exc:
+            click.echo(f"left out: {exc.message}", err=True)
+    return events
+
+
 def show(found: Preview) -> None:
     """Print the differences by rule."""
-    signs = {"added": ("+", "green"), "gone": ("-", "red"), "changed": ("~", "yellow")}
+    signs = {"added": ("+", "green"), "gone": ("-", "red"), "changed": ("~", "yellow"), "failing": ("!", "red")}
     for difference in found.differences:
         sign, colour = signs[difference.change]
-        click.secho(f"{sign} {difference.count} {difference.action}  ({difference.rule})", fg=colour)
+        what = difference.action or f"would fail: {difference.why}"
+        click.secho(f"{sign} {difference.count} {what}  ({difference.rule})", fg=colour)
         for sample in difference.samples:
             click.echo(f"    {sample.event_type} {sample.event_id}")
+            if difference.action and sample.before is sample.after is None:
+                click.echo("      filled once its look-ups are answered")
             for word, action in (("now", sample.before), ("then", sample.after)):
                 if action is not None:
                     click.echo(f"      {word:4} {_shown(action)}")
@@ -61,10 +109,24 @@ def show(found: Preview) -> None:
             click.echo(f"? {count} not decided  ({rule}): {reason}")
     click.echo(
         f"{found.events} events: {found.same} deliveries the same, {found.count('added')} added, "
-        f"{found.count('gone')} gone, {found.count('changed')} changed; "
+        f"{found.count('gone')} gone, {found.count('changed')} changed, {found.count('failing')} failing; "
         f"unmatched {found.unmatched_before} now, {found.unmatched_after} then",
         err=True,
     )
+
+
+def show_missing(recorded: Recorded) -> None:
+    """Say what could not be looked at."""
+    if recorded.gone:
+        click.echo(
+            f"of {recorded.gone} more events the payload is erased, as it is once an event is settled; "
+            "sources with retain: 7d keep it so long",
+            err=True,
+        )
+    if recorded.unreadable:
+        click.echo(f"{recorded.unreadable} more cannot be read, or are in quarantine", err=True)
+    if recorded.cut:
+        click.echo(f"these are the first {len(recorded.events)}; there are more", err=True)
 
 
 def _shown(action: Action) -> str:

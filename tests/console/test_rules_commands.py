@@ -1,11 +1,17 @@
+import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from console import cli, init
+from console import cli, init, port
+from rules.event import Event
+from tests.conftest import Valkey
+from tests.console.conftest import Start
+from workers.mailroom import Mailroom
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "console" / "fixtures"
@@ -161,6 +167,91 @@ def test_preview(relais: Relais, tmp_path: Path) -> None:
     assert (same.exit_code, other.exit_code) == (0, 1)
     assert "- 4 crm.upsert_contact  (a changed contact is changed in the CRM)" in other.output
     assert json.loads(relais("preview", folder, FIXTURES, "--json").output)["gone"] == 6
+
+
+@pytest.fixture
+def came_in(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store with the starter book in force; three contacts left at ActiveTrail, and one payload is erased by now."""
+    monkeypatch.setenv("REDIS_URL", valkey.url)
+    monkeypatch.delenv("RELAIS_CONSOLE_URL", raising=False)
+    texts = {file.name: file.read_text() for file in init.starter().glob("*.yaml")}
+
+    async def fill() -> None:
+        async with await Mailroom.open(valkey.url) as mailroom:
+            await mailroom.keep_book("of-now", texts)
+            await mailroom.put([left(name) for name in ("luc", "eva", "ada")])
+            await mailroom.store.delete(mailroom.key("e:ada"))
+
+    asyncio.run(fill())
+
+
+def left(name: str) -> Event:
+    return Event(
+        id=name,
+        source="at",
+        kind="activetrail",
+        type="contact.unsubscribed",
+        received_at="2026-11-21T10:00:00.000Z",
+        body=json.dumps({"email": f"{name}@example.org"}).encode(),
+        order_key=f"email:{name}@example.org",
+        sender_id=name,
+    )
+
+
+@pytest.mark.usefixtures("came_in")
+def test_preview_of_what_came_in(relais: Relais, tmp_path: Path) -> None:
+    """A new book meets the events of the last days, beside the book in force; so many payloads are gone."""
+    folder = tmp_path / "new"
+    init.copy(folder)
+    same = relais("preview", folder, "--since", "7d")
+    assert (same.exit_code, "2 events: 4 deliveries the same, 0 added" in same.output) == (0, True)
+    assert "of 1 more events the payload is erased" in same.output
+    file = folder / "10-newsletter.yaml"
+    file.write_text(file.read_text().replace("newsletter: false", "newsletter: false\n          tracking: false"))
+    other = relais("preview", folder, "--since", "1h", "--json")
+    told = json.loads(other.output)
+    assert (other.exit_code, told["changed"], told["payloads"]) == (1, 2, {"gone": 1, "unreadable": 0})
+    assert {sample["event"] for each in told["differences"] for sample in each["samples"]} == {"luc", "eva"}
+
+
+def test_preview_misunderstood(relais: Relais, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files or a span, one of both; a span is a time; and there is nothing without a store."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setenv("RELAIS_DATA", str(tmp_path))
+    new = init.starter()
+    for words in ((), (FIXTURES, "--since", "7d"), ("--since", "long ago")):
+        assert relais("preview", new, *words).exit_code == 2
+    assert relais("preview", new, "--since", "7d").exit_code == 3
+
+
+@pytest.mark.usefixtures("came_in")
+def test_explain_what_came_in(relais: Relais) -> None:
+    """An event that came in is asked about anew, with today's rules, while its payload is there."""
+    told = relais("explain", "luc")
+    assert (told.exit_code, "✓ unsubscribed" in told.output) == (0, True), told.output
+    assert '"luc@example.org"' in told.output
+
+
+@pytest.mark.usefixtures("came_in")
+def test_explain_what_is_erased(relais: Relais, start: Start, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once its payload is gone, the verdict of the time is shown, and that it is one."""
+
+    async def route() -> None:
+        async with Mailroom.connect(valkey.url) as mailroom:
+            line = {"t": "routed", "at": "", "source": "at", "type": "contact.unsubscribed", "received": "2026-11-21T1"}
+            more: dict[str, object] = {"book": "of-then", "fired": [], "missed": [["left", "data.x", "absent"]]}
+            page = mailroom.key(f"ledger:{datetime.now(UTC).date()}")
+            await mailroom.read(mailroom.store.hset(page, "ada", json.dumps({**line, **more})))
+
+    asyncio.run(route())
+    number = port.free("127.0.0.1")
+    url = f"http://127.0.0.1:{number}"
+    start("console", "--port", str(number), REDIS_URL=valkey.url).wait_healthy(url)
+    monkeypatch.setenv("RELAIS_CONSOLE_URL", url)
+    told = relais("explain", "ada")
+    assert (told.exit_code, "book of-then" in told.output) == (0, True), told.output
+    assert "This is the verdict of the time: its payload is erased" in told.output
+    assert json.loads(relais("explain", "ada", "--json").stdout)["recomputed"] is False
 
 
 def test_schema(relais: Relais, wrong: Path) -> None:

@@ -4,7 +4,7 @@ Comes in: a mailroom and a time. Goes out: event ids with their records, in page
 previews rules or explains an event must not be able to change one.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 
 from workers.mailroom.mailroom import Mailroom
@@ -14,7 +14,7 @@ PAGE = 200
 RECORDS = 50
 
 
-async def since(mailroom: Mailroom, when: datetime) -> AsyncIterator[tuple[str, bytes | None]]:
+async def since(mailroom: Mailroom, when: datetime) -> AsyncGenerator[tuple[str, bytes | None], None]:
     """Yield each event that was put since then, and its record, None where its payload is gone. Raises Unavailable.
 
     The log holds about 20,000 entries; what came before them is not known.

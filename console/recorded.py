@@ -1,0 +1,110 @@
+"""Events that came in, read back from the store with their payloads, for preview and explain.
+
+Comes in: a span of time or an event's id. Goes out: Events as the workers would see them, and how many payloads are
+gone. Asks the store itself, since the console shows no values of a person. Never writes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from console import catalogue, doctor, settings
+from console.mistake import SAID_NO, Mistake
+from receiver.sources import registry
+from rules import event as events
+from rules import loader
+from rules.book import Book
+from rules.event import Event
+from workers.mailroom import Mailroom, Unavailable, records
+
+Answer = TypeVar("Answer")
+
+#: Events that one preview reads at the most: some 100 MB of ordinary webhooks, and a minute or two.
+MOST_EVENTS = 100_000
+
+
+@dataclass
+class Recorded:
+    """What the store still knows of the events of a span."""
+
+    events: list[Event] = field(default_factory=list)
+    #: Events whose payload is erased, because they were settled; those that cannot be read, or not by their model.
+    gone: int = 0
+    unreadable: int = 0
+    #: Whether there were more than a preview takes.
+    cut: bool = False
+
+
+def since(milliseconds: int) -> Recorded:
+    """Return the events of the last so many milliseconds. Raises Mistake."""
+    found = Recorded()
+
+    async def read(mailroom: Mailroom) -> None:
+        start = datetime.now(UTC) - timedelta(milliseconds=milliseconds)
+        async with contextlib.aclosing(records.since(mailroom, start)) as reading:
+            async for _, record in reading:
+                if len(found.events) == MOST_EVENTS:
+                    found.cut = True
+                    break
+                _add(found, record)
+
+    asyncio.run(_with_store(read))
+    return found
+
+
+def book_in_force() -> Book:
+    """Return the book that the workers act by. Raises Mistake."""
+    return asyncio.run(_with_store(_in_force))
+
+
+def one(name: str) -> Event:
+    """Return an event. Raises Mistake where its payload is gone or the store away."""
+    found = Recorded()
+
+    async def read(mailroom: Mailroom) -> None:
+        _add(found, await mailroom.record(name))
+
+    asyncio.run(_with_store(read))
+    if found.gone:
+        raise Mistake("its payload is erased, as it is once an event is settled", status=SAID_NO)
+    if found.unreadable:
+        raise Mistake("its payload cannot be read: it is in quarantine, or its source has changed", status=SAID_NO)
+    return found.events[0]
+
+
+def _add(found: Recorded, record: bytes | None) -> None:
+    if record is None:
+        found.gone += 1
+        return
+    try:
+        found.events.append(events.decode(record, registry.read))
+    except Exception:  # whatever an adapter says of a body that it does not understand any more
+        found.unreadable += 1
+
+
+async def _in_force(mailroom: Mailroom) -> Book:
+    files = await mailroom.kept_book()
+    if files is None:
+        raise Mistake("no book is in force yet", mend="say which to compare with: --book FOLDER", status=SAID_NO)
+    checked = await asyncio.to_thread(loader.check_texts, files, catalogue.build())
+    if checked.book is None:
+        raise Mistake(
+            f"this program cannot read the book in force: {checked.errors[0]}",
+            mend="say which to compare with: --book FOLDER",
+        )
+    return checked.book
+
+
+async def _with_store(read: Callable[[Mailroom], Awaitable[Answer]]) -> Answer:
+    found = settings.load(doctor.DoctorSettings)
+    async with Mailroom.connect(found.url) as mailroom:
+        try:
+            return await read(mailroom)
+        except Unavailable as exc:
+            raise Mistake(
+                f"{exc}, so no recorded events can be read",
+                mend="run this where `relais up` runs, or set REDIS_URL as the workers have it",
+            ) from exc
