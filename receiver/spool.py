@@ -52,6 +52,9 @@ CREATE TABLE IF NOT EXISTS spool (
 """
 INDEX = "CREATE INDEX IF NOT EXISTS spool_box ON spool (box) WHERE box IS NOT NULL"
 
+#: Rows are appended at one end and deleted at the other, so their numbers tell how many there are, without counting.
+DEPTH = "(SELECT max(seq) FROM spool) - (SELECT min(seq) FROM spool) + 1"
+
 #: What of an event does not go into the head: the body has a column, the data is read from it again.
 APART = {"body", "data"}
 NAMES = [field.name for field in fields(Event) if field.name not in APART]
@@ -93,8 +96,8 @@ class State:
 
 
 class Spool:
-    """One connection to the spool of this host. Methods block: call them in a thread, one at a time; `empty` may be
-    called from anywhere at any time.
+    """The spool of this host. Methods block: call them in a thread, one at a time; `empty` and `depth` may be called
+    from the loop at any time.
     """
 
     def __init__(self, folder: Path, most: int) -> None:
@@ -201,6 +204,13 @@ class Spool:
         except sqlite3.Error:
             return False
 
+    def depth(self) -> int:
+        """Return how many events wait, in microseconds; 0 where nobody can tell."""
+        try:
+            return self._peek.execute(f"SELECT {DEPTH}").fetchall()[0][0] or 0
+        except sqlite3.Error:
+            return 0
+
     def head(self, most: int = BATCH) -> list[Row]:
         """Return the oldest events, as many as go to the store in one call. Raises Failed."""
         rows: list[Row] = []
@@ -293,9 +303,7 @@ def look(folder: Path) -> State | None:
 
 
 def _state(db: sqlite3.Connection, folder: Path) -> State:
-    # Rows are appended at one end and deleted at the other, so their numbers tell how many there are.
-    query = "SELECT max(seq) - min(seq) + 1, (SELECT at FROM spool ORDER BY seq LIMIT 1) FROM spool"
-    [(events, oldest)] = db.execute(query).fetchall()
+    [(events, oldest)] = db.execute(f"SELECT {DEPTH}, (SELECT at FROM spool ORDER BY seq LIMIT 1)").fetchall()  # noqa: S608
     size = 0
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):

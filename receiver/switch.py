@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from receiver.spool import Row, Spool
 from rules.event import Event
-from workers.mailroom import Damaged, Fate, Receipt, Unavailable
+from workers.mailroom import Damaged, Receipt, Unavailable
 from workers.mailroom.mailroom import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
 
 logger = logging.getLogger("relais.receiver")
@@ -29,6 +29,9 @@ LOOK_EVERY = 1.0
 ASK_AGAIN = (0.05, 0.1, 0.2, 0.5, 1.0)
 #: Seconds without progress after which we no longer trust the process that hands over: it may be stopped.
 STUCK = 10.0
+#: While the spool is being handed over, a new event is answered when fewer wait than before it came, or after so many
+#: seconds: else a host at its limit would fill the spool as fast as it is emptied, and new events would wait for ever.
+GIVE_WAY = 0.25
 #: Older than this, the mailroom may have forgotten an id, so its ledger is asked first. Half of what it remembers.
 ASK_LEDGER = DEDUPE_WINDOW // 2
 
@@ -55,8 +58,8 @@ class Mailroom(Protocol):
         """Keep a refused request for inspection. Raises Unavailable."""
         ...
 
-    async def fates(self, event_ids: Sequence[str]) -> list[Fate | None]:
-        """Return what is known of events. Raises Unavailable."""
+    async def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return those of these events that it has, or had in the last month. Raises Unavailable."""
         ...
 
     async def memory_used(self) -> float:
@@ -140,12 +143,21 @@ class Switch:
         await self._mailroom.refused(reason=reason, source=source, headers=headers, body=body)
 
     async def _append(self, events: Sequence[tuple[Event, str | None]]) -> list[Receipt]:
+        before = self._spool.depth()
         receipts = await self._blocking(lambda: self._spool.append(events))
         if not self._spooling:
             self._spooling = True
             logger.warning("spool_begins: %s", self._why if not self._up else "events wait in it")
         self._wake.set()
+        await self._give_way(before)
         return receipts
+
+    async def _give_way(self, before: int) -> None:
+        """Let the hand-over get ahead of what comes in, while there is one."""
+        enough = time.monotonic() + GIVE_WAY
+        most = max(1, before * 9 // 10)
+        while self._up and self._spool.depth() >= most and time.monotonic() < enough:  # noqa: ASYNC110 - any process may do it
+            await asyncio.sleep(0.005)
 
     def _down(self, why: Exception) -> None:
         """Remember that the store takes nothing, until it has been asked again."""
@@ -242,7 +254,7 @@ class Switch:
         """Put what waits. Raises Unavailable; then any of it may have been put."""
         now = time.time_ns() // 1_000_000
         old = [row.event.id for row in rows if not 0 <= now - row.at <= ASK_LEDGER]
-        known = {id for id, fate in zip(old, await self._mailroom.fates(old), strict=True) if fate} if old else set()
+        known = await self._mailroom.known(old) if old else set()
         left = [row for row in rows if row.event.id not in known]
         inbox = [row for row in left if row.why is None]
         # The mailroom measures the window of equal bodies from now. For what is older that would be wrong: what came

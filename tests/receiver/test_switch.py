@@ -13,7 +13,7 @@ from receiver.switch import Switch
 from rules.event import Event
 from rules.nouns.noun import rfc3339
 from tests.conftest import wait_until_async
-from workers.mailroom import Damaged, Fate, Full, Receipt, Unavailable
+from workers.mailroom import Damaged, Full, Receipt, Unavailable
 
 MIB = 1024 * 1024
 LONG_AGO = "2026-01-01T10:00:00.000Z"
@@ -65,9 +65,9 @@ class Room:
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
         await self._answer()
 
-    async def fates(self, event_ids: Sequence[str]) -> list[Fate | None]:
+    async def known(self, event_ids: Sequence[str]) -> set[str]:
         self.asked += event_ids
-        return [Fate(each) if each in self.remembered else None for each in event_ids]
+        return self.remembered & set(event_ids)
 
     async def memory_used(self) -> float:
         await self._answer()
