@@ -1,0 +1,72 @@
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import redis.asyncio
+
+from receiver.spool import Spool
+from rules.event import Event
+from tests.conftest import Valkey
+
+EVENT = Event("x", "at", "activetrail", "contact.changed", "2026-01-01T10:00:00.000Z", b"{}")
+
+
+def relais(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run `relais` in a folder."""
+    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environ}
+    command = [sys.executable, "-m", "console.cli", *words]
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=60)
+
+
+def configure(valkey: Valkey, **options: str) -> None:
+    async def run() -> None:
+        async with redis.asyncio.Redis.from_url(valkey.url) as store:
+            for name, value in options.items():
+                await store.config_set(name, value)
+
+    asyncio.run(run())
+
+
+def test_well(tmp_path: Path, valkey: Valkey) -> None:
+    """A store as `relais up` runs it is well, and what an acknowledged event survives is the first line."""
+    ran = relais(tmp_path, "doctor", REDIS_URL=valkey.url)
+    assert ran.returncode == 0, ran.stdout
+    assert ran.stdout.startswith("Acknowledged events survive a power cut (Valkey 9")
+
+
+def test_amiss(tmp_path: Path, valkey: Valkey) -> None:
+    """What is amiss ends with status 1; every check that is not ok has its mend."""
+    configure(valkey, appendfsync="everysec", **{"maxmemory-policy": "allkeys-lru"})
+    with_spool = Spool(tmp_path / "spool", 1 << 20)
+    with_spool.append([(EVENT, None)])
+    with_spool.close()
+    environ = {"REDIS_URL": valkey.url, "RELAIS_SPOOL": str(tmp_path / "spool"), "RELAIS_STRICT": "power-cut"}
+    ran = relais(tmp_path, "doctor", "--json", **environ)
+    assert ran.returncode == 1
+    found = json.loads(ran.stdout)
+    assert found["well"] is False
+    assert "up to 1 s" in found["survives"]
+    amiss = {check["name"]: check for check in found["checks"] if not check["ok"]}
+    assert set(amiss) == {"noeviction", "spool", "strict"}
+    assert all(check["mend"] for check in amiss.values())
+    assert amiss["spool"]["says"].startswith("1 events wait")
+
+
+def test_away(tmp_path: Path) -> None:
+    """A store that is away is an answer, too."""
+    ran = relais(tmp_path, "doctor", REDIS_URL=f"unix://{tmp_path}/nobody")
+    assert ran.returncode == 1
+    assert "wait in the spool" in ran.stdout
+    assert "start it, or mend REDIS_URL" in ran.stdout
+
+
+def test_strict(tmp_path: Path, valkey: Valkey) -> None:
+    """A strict receiver does not start on a store that keeps less, and says why and the mend."""
+    configure(valkey, appendfsync="everysec")
+    ran = relais(tmp_path, "receive", "--port", "0", REDIS_URL=valkey.url, RELAIS_STRICT="power-cut")
+    assert ran.returncode == 3
+    assert "RELAIS_STRICT=power-cut asks for more" in ran.stderr
+    assert "appendfsync always" in ran.stderr
