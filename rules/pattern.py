@@ -4,7 +4,7 @@ Comes in: the mapping under `when:`, `unless:` or `only_if:`, and what its field
 judges the facts of an event in a microsecond or two. Never puts a value of a person into a reason: `actual` is apart.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -115,6 +115,14 @@ class Pattern:
     def contradiction(self) -> str | None:
         """Say why no event can match, or None."""
         return _contradiction(self._group)
+
+    def groups(self) -> "Iterator[tuple[str, Pattern]]":
+        """Yield the groups of any_of by their place, `2` or `2.1` for one inside another, to see which ever hold."""
+        for place, group in enumerate(self._group.any_of, 1):
+            inner = Pattern(group)
+            yield str(place), inner
+            for further, each in inner.groups():
+                yield f"{place}.{further}", each
 
     @property
     def paths(self) -> frozenset[str]:

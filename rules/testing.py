@@ -20,7 +20,8 @@ from rules.book import Book, Expected, Rule, Source, TestCase
 from rules.errors import ValueFailed
 from rules.event import Event
 from rules.nouns.noun import Noun
-from rules.rule import Step
+from rules.pattern import Pattern
+from rules.rule import Facts, Step
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
 ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]
@@ -47,7 +48,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Branch:
-    """One way through a rule: it fires, an action is taken, an action is skipped, `unless` holds it back."""
+    """One way through a rule: it fires, an action is taken or skipped, `unless` holds it back, a group holds or not."""
 
     rule: str
     what: str
@@ -91,6 +92,28 @@ FIRES = "fires"
 HELD_BACK = "is held back by unless"
 
 
+@dataclass(frozen=True)
+class _Groups:
+    """The groups of one any_of pattern of a rule, by what they are called in a branch."""
+
+    rule: Rule
+    #: The action whose only_if it is; None: when or unless.
+    step: Step | None
+    groups: tuple[tuple[str, Pattern], ...]
+
+    def branches(self) -> Iterable[Branch]:
+        """Yield both ways of each group."""
+        for name, _ in self.groups:
+            yield _branch(self.rule, f"{name} holds", self.step)
+            yield _branch(self.rule, f"{name} does not hold", self.step)
+
+    def seen(self, facts: Facts) -> Iterable[Branch]:
+        """Yield the ways that an event goes."""
+        for name, pattern in self.groups:
+            way = "holds" if pattern.fires(facts) else "does not hold"
+            yield _branch(self.rule, f"{name} {way}", self.step)
+
+
 @dataclass
 class _Run:
     """One test on its way."""
@@ -98,6 +121,8 @@ class _Run:
     book: Book
     test: TestCase
     reached: set[Branch]
+    #: Name of each rule -> what it has of any_of.
+    groups: Mapping[str, tuple[_Groups, ...]]
     actions: list[Action] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     #: For each action what is needed to ask for those under its `next:`.
@@ -107,16 +132,19 @@ class _Run:
 def run(book: Book, folder: Path, read_raw: ReadRaw, *, names: Iterable[str] = ()) -> Results:
     """Run the book's tests, or those with these names."""
     wanted = frozenset(names)
+    enabled = [rule for rule in book.rules if rule.enabled]
+    groups = {rule.name: found for rule in enabled if (found := tuple(_groups(rule)))}
     reached: set[Branch] = set()
-    results = [_run(book, folder, read_raw, test, reached) for test in book.tests if not wanted or test.name in wanted]
-    branches = tuple(branch for rule in book.rules if rule.enabled for branch in _branches(rule))
+    runs = [_Run(book, test, reached, groups) for test in book.tests if not wanted or test.name in wanted]
+    results = [_run(doing, folder, read_raw) for doing in runs]
+    branches = tuple(branch for rule in enabled for branch in _branches(rule, groups.get(rule.name, ())))
     return Results(tuple(results), branches, frozenset(reached))
 
 
-def _run(book: Book, folder: Path, read_raw: ReadRaw, test: TestCase, reached: set[Branch]) -> Result:
-    doing = _Run(book, test, reached)
+def _run(doing: _Run, folder: Path, read_raw: ReadRaw) -> Result:
+    test = doing.test
     try:
-        for event in events_of(book, folder, read_raw, test):
+        for event in events_of(doing.book, folder, read_raw, test):
             _fire(doing, event)
         lines = _compare(doing)
     except (TestBroken, ValueFailed) as exc:
@@ -173,6 +201,7 @@ def _event(book: Book, source: Source, written: Mapping[str, Any], received_at: 
 
 def _fire(doing: _Run, event: Event) -> None:
     matching = doing.book.match(event)
+    _note_groups(doing, event)
     for miss in matching.missed:
         if miss.at == "unless":
             doing.reached.add(_branch(miss.rule, HELD_BACK))
@@ -189,11 +218,31 @@ def _fire(doing: _Run, event: Event) -> None:
         _note(doing, rule, event, results, rule.actions(event, results))
 
 
+def _note_groups(doing: _Run, event: Event) -> None:
+    """Note which groups of any_of hold, of the rules that are about such events."""
+    facts = Facts(event, doing.book.constants)
+    for name, groups in doing.groups.items():
+        rule = doing.book.rule(name)
+        if rule is None or not _is_about(rule, event):
+            continue
+        for each in groups:
+            if each.step is None:
+                doing.reached.update(each.seen(facts))
+
+
+def _is_about(rule: Rule, event: Event) -> bool:
+    of_source = rule.sources is None or event.source in rule.sources
+    return of_source and (rule.types is None or event.type in rule.types)
+
+
 def _note(
     doing: _Run, rule: Rule, event: Event, results: Mapping[str, Any], answers: Iterable[Action | Skipped]
 ) -> None:
     for answer in answers:
         step = rule.step(answer.path)
+        for each in doing.groups.get(rule.name, ()):
+            if step is not None and each.step is step:
+                doing.reached.update(each.seen(Facts(event, rule.constants, results)))
         if isinstance(answer, Skipped):
             doing.skipped.append(answer)
             if step is not None:
@@ -209,8 +258,19 @@ def _branch(rule: Rule, what: str, step: Step | None = None) -> Branch:
     return Branch(rule.name, what, rule.file, step.line if step and step.line else rule.line)
 
 
-def _branches(rule: Rule) -> Iterable[Branch]:
+def _groups(rule: Rule) -> Iterable[_Groups]:
+    patterns: list[tuple[str, Step | None, Pattern | None]] = [("when", None, rule.when), ("unless", None, rule.unless)]
+    patterns += [(f"{step.written} only_if", step, step.only_if) for step in rule.steps()]
+    for name, step, pattern in patterns:
+        groups = pattern.groups() if pattern is not None else ()
+        if found := tuple((f"{name}: group {place} of any_of", inner) for place, inner in groups):
+            yield _Groups(rule, step, found)
+
+
+def _branches(rule: Rule, groups: tuple[_Groups, ...]) -> Iterable[Branch]:
     yield _branch(rule, FIRES)
+    for each in groups:
+        yield from each.branches()
     if rule.unless is not None:
         yield _branch(rule, HELD_BACK)
     for step in rule.steps():
@@ -240,16 +300,17 @@ def _compare(doing: _Run) -> list[str]:
 def _compare_next(doing: _Run, wanted: Expected, at: int) -> list[str]:
     rule, event, results = doing.asked[at]
     action = doing.actions[at]
-    inner = _Run(doing.book, doing.test, doing.reached)
-    _note(inner, rule, event, results, rule.next_actions(event, results, action.path, wanted.result))
+    inner = _Run(doing.book, doing.test, doing.reached, doing.groups)
+    further = rule.next_actions(event, results, action.path, wanted.result)
+    _note(inner, rule, event, {**results, "result": wanted.result}, further)
     pairs = _paired(doing.book, wanted.next or (), inner.actions, partly=doing.test.partly)
     if pairs is None:
         difference = _difference(doing.book, wanted.next or (), inner.actions, partly=doing.test.partly)
         return [f"after {wanted.destination}.{wanted.action}:", *difference]
     lines = []
-    for further, place in pairs:
-        if further.next is not None:
-            lines += _compare_next(inner, further, place)
+    for expected, place in pairs:
+        if expected.next is not None:
+            lines += _compare_next(inner, expected, place)
     return lines
 
 

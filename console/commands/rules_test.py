@@ -1,5 +1,6 @@
 """`relais rules test`."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -24,7 +25,8 @@ LOOK_EVERY = 0.5
 def command(folder: Path | None, names: tuple[str, ...], watch: bool, as_json: bool) -> None:
     """Run the tests that stand in the book.
 
-    Says what was expected (-) and what came (+), and which ways through the rules no test goes.
+    Says what was expected (-) and what came (+), and which ways through the rules no test goes: a rule that fires or is
+    held back by unless, an action that is taken or skipped, a group of any_of that holds or does not.
     Status 1 when a test fails.
 
     \b
@@ -60,7 +62,7 @@ def follow(place: Path, names: tuple[str, ...]) -> None:
     seen = None
     try:
         while True:
-            now = loader.changed(place)
+            now = stamp(place)
             if now != seen:
                 seen = now
                 click.clear()
@@ -71,6 +73,15 @@ def follow(place: Path, names: tuple[str, ...]) -> None:
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         click.echo()
+
+
+def stamp(place: Path) -> tuple[object, ...]:
+    """Return a mark that differs once a file of the book or a fixture has changed."""
+    fixtures = []
+    for path in sorted(place.rglob("*.*")):
+        with contextlib.suppress(OSError):  # gone since it was listed
+            fixtures.append((str(path), path.stat().st_mtime_ns, path.stat().st_size))
+    return loader.changed(place), tuple(fixtures)
 
 
 def show(results: Results) -> None:

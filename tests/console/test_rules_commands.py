@@ -1,5 +1,6 @@
 import asyncio
 import json
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +105,21 @@ def test_test_by_name(relais: Relais) -> None:
     assert "1 of 1 tests passed" in relais("test", "--name", "a free booking makes no invoice").output
     unknown = relais("test", "--name", "nonsense")
     assert (unknown.exit_code, "no test named 'nonsense'" in unknown.output) == (1, True)
+
+
+def test_test_and_watch(start: Start, tmp_path: Path) -> None:
+    """With --watch the tests run again whenever the book changes, also when it cannot be read in between."""
+    folder = tmp_path / "book"
+    init.copy(folder)
+    file = folder / "10-newsletter.yaml"
+    right = file.read_text()
+    process = start("rules", "test", str(folder), "--watch")
+    process.wait_for("18 of 18 tests passed")
+    file.write_text("rules: {")
+    process.wait_for("error: the book at")
+    file.write_text(right.replace("TITLE: Dr.", "TITLE: Prof."))
+    process.wait_for("17 of 18 tests passed")
+    assert process.stop(signal.SIGINT) == 0
 
 
 def test_actions(relais: Relais) -> None:

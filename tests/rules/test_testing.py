@@ -176,3 +176,60 @@ def test_names() -> None:
     """Some tests can be run alone."""
     book = writing.book(RULES, GIVEN + "      nothing\n")
     assert testing.run(book, Path("nowhere"), read_raw, names=["another"]).results == ()
+
+
+GROUPS = """
+rules:
+  - name: groups
+    when:
+      type: contact.unsubscribed
+      any_of:
+        - data.reason: moved
+        - data.city: Berlin
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: Left.
+        only_if:
+          any_of:
+            - data.ext1: DE
+            - any_of:
+                - data.ext1: AT
+                - data.ext1: CH
+  - name: about something else
+    when:
+      type: contact.changed
+      any_of:
+        - data.city: Berlin
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: Came.
+tests:
+  - name: moved within Austria
+    given:
+      source: at
+      event:
+        type: contact.unsubscribed
+        data: {email: eva@example.org, reason: moved, ext1: AT}
+    expect:
+      - crm.add_note: {}
+"""
+
+
+def test_coverage_of_groups() -> None:
+    """Each group of any_of has two ways, it holds and it does not; what no test shows is said, also inside only_if."""
+    results = testing.run(writing.book(GROUPS), Path("nowhere"), read_raw)
+    assert results.passed
+    unreached = {branch.what for branch in results.unreached if branch.rule == "groups"}
+    assert unreached == {
+        "when: group 1 of any_of does not hold",
+        "when: group 2 of any_of holds",
+        "skips crm.add_note",
+        "crm.add_note only_if: group 1 of any_of holds",
+        "crm.add_note only_if: group 2 of any_of does not hold",
+        "crm.add_note only_if: group 2.1 of any_of does not hold",
+        "crm.add_note only_if: group 2.2 of any_of holds",
+    }
+    other = {branch.what for branch in results.unreached if branch.rule == "about something else"}
+    assert other == {"fires"}
