@@ -31,6 +31,8 @@ log = logging.getLogger("relais.pool")
 SWEEP_EVERY = 0.5
 #: Seconds between two attempts to start a worker that keeps dying.
 RESPAWN_AFTER = 1.0
+#: Seconds added to the workers' own stop time before they are ended by force: handing back, and RQ's farewell.
+PATIENCE = 5.0
 
 #: What a worker process runs: (worker's name, parent's process id, settings). A function at module level, so that a
 #: fresh process can import it.
@@ -123,7 +125,7 @@ class Pool(WorkerPool):
     def _wait_for_workers(self) -> None:
         """Wait for the workers' stated stop time, then end by force what does not end by itself."""
         self.stop_workers()  # type: ignore[no-untyped-call]  # One may have been started while the signal came.
-        deadline = time.monotonic() + self._settings.stop_seconds + 5
+        deadline = time.monotonic() + self._settings.stop_seconds + PATIENCE
         while not self.all_workers_have_stopped():
             if time.monotonic() > deadline:
                 for data in self.worker_dict.values():

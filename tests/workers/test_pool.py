@@ -1,0 +1,106 @@
+"""The pool's parent: what it does when workers end, are missing, or do not stop."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.conftest import Valkey, wait_until
+from workers import pool, worker
+from workers.pool import Pool
+from workers.settings import WorkSettings
+
+
+def sleep_on(name: str, parent: int, settings: WorkSettings) -> None:
+    """Be a worker that ends at SIGTERM."""
+    time.sleep(60)
+
+
+def ignore_all(name: str, parent: int, settings: WorkSettings) -> None:
+    """Be a worker that does not listen."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(settings.book, name).touch()
+    time.sleep(60)
+
+
+def end_at_once(name: str, parent: int, settings: WorkSettings) -> None:
+    """Be a worker that does not get far."""
+
+
+@pytest.fixture
+def make(site_valkey: Valkey, tmp_path: Path) -> Iterator[Callable[..., Pool]]:
+    """Make a pool; its processes end with the test."""
+    made: list[Pool] = []
+    connection: redis.Redis = worker.connect(site_valkey.url)
+
+    def make(entry: pool.Entry, workers: int = 2, stop_seconds: float = 0.0) -> Pool:
+        given = {"REDIS_URL": site_valkey.url, "book": tmp_path, "workers": workers, "stop_seconds": stop_seconds}
+        settings = WorkSettings.model_validate(given)
+        made.append(Pool(settings, entry, connection))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for data in one.worker_dict.values():
+            data.process.kill()
+            data.process.join()
+    connection.close()
+
+
+def test_workers_are_replaced(make: Callable[..., Pool]) -> None:
+    """A worker that ended is noted for the sweep and replaced, but not more often than once a second."""
+    one = make(sleep_on)
+    one.check_workers()
+    assert len(one.worker_dict) == 2
+    first, second = one.worker_dict.values()
+    first.process.kill()
+    wait_until(lambda: not first.process.is_alive(), "it has ended", 20)
+    one._respawn_at = time.monotonic() + 60
+    one.check_workers()
+    assert list(one.worker_dict) == [second.name]
+    assert one._gone == {first.name}
+    one._respawn_at = 0.0
+    one.check_workers()
+    assert len(one.worker_dict) == 2
+
+
+def test_workers_that_keep_ending(make: Callable[..., Pool]) -> None:
+    """Workers that end at once are not started in a busy loop."""
+    one = make(end_at_once, workers=1)
+    started = 0
+    begun = time.monotonic()
+    while time.monotonic() - begun < 1.5:
+        before = set(one.worker_dict)
+        one.check_workers()
+        started += len(set(one.worker_dict) - before)
+        time.sleep(0.01)
+    assert 1 <= started <= 2
+
+
+def test_stop(make: Callable[..., Pool]) -> None:
+    """A stop reaches every worker, one too that was started while the signal came."""
+    one = make(sleep_on)
+    one.check_workers()
+    one.status = Pool.Status.STOPPED  # The signal has been handled; then a worker came to be.
+    one._wait_for_workers()
+    assert one.worker_dict == {}
+    assert multiprocessing.active_children() == []
+
+
+def test_a_worker_that_does_not_stop(
+    make: Callable[..., Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that does not stop in its stated time is killed."""
+    monkeypatch.setattr(pool, "PATIENCE", 0.3)
+    one = make(ignore_all, workers=1)
+    one.check_workers()
+    (data,) = one.worker_dict.values()
+    wait_until(lambda: (tmp_path / data.name).exists(), "it ignores signals", 20)
+    one.request_stop(signal.SIGTERM)
+    one._wait_for_workers()
+    assert data.process.exitcode == -signal.SIGKILL
+    assert one.worker_dict == {}

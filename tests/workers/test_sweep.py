@@ -1,0 +1,178 @@
+"""The sweep, round by round, against a real store: who sweeps, how many drains there are, who counts as dead."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from tests.conftest import Valkey
+from tests.workers.site import NOTE, Site, event
+from workers import sweep as sweeps
+from workers import worker
+from workers.mailroom import INBOX, Want
+from workers.sweep import Sweep
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """The sweep's monotonic clock, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that stands still until the test moves it."""
+    clock = Clock()
+    monkeypatch.setattr(sweeps, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def connection(site_valkey: Valkey) -> Iterator[redis.Redis]:
+    """RQ's connection."""
+    connection = worker.connect(site_valkey.url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def make(site: Site, connection: redis.Redis, clock: Clock) -> Any:
+    """Make the sweep of a parent."""
+
+    def make(name: str, **settings: Any) -> Sweep:
+        return Sweep(site.settings(**settings), site.mailroom, connection, name)
+
+    return make
+
+
+def queued(connection: redis.Redis, pool: str = "default") -> int:
+    """Return how many drain jobs wait."""
+    return worker.queue_of(pool, connection).count
+
+
+async def test_as_many_drains_as_workers(site: Site, make: Any, connection: redis.Redis) -> None:
+    """What stays missing for two rounds is enqueued, and nothing beyond that; a drain that lives is not missing."""
+    one = make("one")
+    await one.sweep(3, ())
+    assert queued(connection) == 0
+    for _ in range(3):
+        await one.sweep(3, ())
+        assert queued(connection) == 3
+    connection.lpop("rq:queue:relais-default", 2)
+    await site.mailroom.beat("w.1", register=True)
+    for _ in range(3):
+        await one.sweep(3, ())
+    assert queued(connection) == 2
+    connection.delete("rq:queue:relais-default")
+    for _ in range(2):
+        await one.sweep(3, ())
+    assert queued(connection) == 2
+
+
+async def test_one_sweeps(make: Any, connection: redis.Redis, clock: Clock) -> None:
+    """Of two parents one sweeps, for the workers of both; when it leaves, the other one does, without its workers."""
+    one, two = make("one"), make("two")
+    for _ in range(3):
+        await one.sweep(1, ())
+        await two.sweep(2, ())
+    assert queued(connection) == 3
+    connection.delete("rq:queue:relais-default")
+    for _ in range(3):
+        await two.sweep(2, ())
+    assert queued(connection) == 0
+    await one.leave()
+    for _ in range(3):
+        await two.sweep(2, ())
+    assert queued(connection) == 2
+
+
+async def test_a_parent_that_vanished(make: Any, connection: redis.Redis, clock: Clock) -> None:
+    """The workers of a parent that gave no sign for a while are not counted any more."""
+    one, two = make("one"), make("two")
+    await two.sweep(2, ())
+    for _ in range(2):
+        await one.sweep(1, ())
+    await two.sweep(2, ())
+    await two.sweep(2, ())
+    assert queued(connection) == 3
+    connection.delete("rq:queue:relais-default")
+    clock.now += sweeps.PARENT_GONE + 1
+    for _ in range(3):
+        await two.sweep(2, ())
+    assert queued(connection) == 2
+
+
+async def test_pools(make: Any, connection: redis.Redis) -> None:
+    """Each pool has its own queue, its own sweep and its own workers."""
+    one, heavy = make("one"), make("heavy", pool="heavy")
+    for _ in range(3):
+        await one.sweep(1, ())
+        await heavy.sweep(2, ())
+    assert (queued(connection), queued(connection, "heavy")) == (1, 2)
+
+
+async def test_dead_by_its_beat(site: Site, make: Any, clock: Clock) -> None:
+    """A drain whose counter stands still for too long, by our own clock, is buried; one that beats is not."""
+    await site.mailroom.beat("a.1", register=True)
+    await site.mailroom.beat("b.1", register=True)
+    await site.put(event("e1"))
+    assert (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
+    one = make("one")
+    await one.sweep(2, ())
+    for _ in range(5):
+        clock.now += 10
+        await site.mailroom.beat("b.1")
+        await one.sweep(2, ())
+    assert set(await site.mailroom.beats()) == {"b.1"}
+    assert (await site.mailroom.take("b.1", "r", [Want(INBOX, 1)])).suspects == 1
+
+
+async def test_dead_by_its_process(site: Site, make: Any) -> None:
+    """What a worker of ours held is free in the round after its end, whoever sweeps."""
+    await make("other").sweep(1, ())
+    await site.mailroom.beat("gone.3", register=True)
+    await site.put(event("e1"))
+    assert (await site.mailroom.take("gone.3", "r", [Want(INBOX, 1)])).leases
+    await make("one").sweep(1, {"gone"})
+    assert await site.mailroom.beats() == {}
+    assert (await site.mailroom.rooms())[0].suspect == 1
+
+
+async def test_another_store(site: Site, make: Any) -> None:
+    """After a failover all that is leased is doubtful, and no box comes under suspicion for it."""
+    site.write(NOTE)
+    one = make("one")
+    await one.sweep(1, ())
+    await site.mailroom.beat("a.1", register=True)
+    await site.put(event("e1"))
+    assert (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
+    await site.mailroom.store.set(site.mailroom.key("replid"), "that of the store before")
+    await one.sweep(1, ())
+    assert await site.mailroom.beats() == {}
+    assert await site.mailroom.beat("a.1") is False
+    await site.mailroom.beat("b.1", register=True)
+    (lease,) = (await site.mailroom.take("b.1", "r2", [Want(INBOX, 1)])).leases
+    assert (lease.doubt, lease.deaths) == (1, 0)
+    await one.sweep(1, ())
+    assert [room.leased for room in await site.mailroom.rooms()] == [1]
+
+
+async def test_old_dead_letters(site: Site, make: Any, clock: Clock) -> None:
+    """Dead letters that are older than a month are given up, now and then."""
+    await site.mailroom.store.zadd(site.mailroom.key("dead"), {"old.0": 1, "new.0": 32_503_680_000_000})
+    one = make("one")
+    await one.sweep(1, ())
+    assert [letter.id for letter in await site.mailroom.dead()] == ["new.0"]
+    await site.mailroom.store.zadd(site.mailroom.key("dead"), {"old.1": 1})
+    await one.sweep(1, ())
+    assert len(await site.mailroom.dead()) == 2
+    clock.now += sweeps.EXPIRE_EVERY + 1
+    await one.sweep(1, ())
+    assert [letter.id for letter in await site.mailroom.dead()] == ["new.0"]

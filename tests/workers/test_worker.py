@@ -1,0 +1,123 @@
+"""One worker process' parts that can be tried without one: how it stops, what it enqueues, what ends it by force."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+
+import pytest
+import redis
+from rq.exceptions import StopRequested
+from rq.serializers import JSONSerializer
+from rq.worker.base import WorkerStatus
+
+from tests.conftest import Valkey
+from tests.workers.site import Site
+from workers import worker
+from workers.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+
+class Stops:
+    """An office that counts how often it was asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def stop(self) -> None:
+        self.asked += 1
+
+
+@pytest.fixture
+def connection(site_valkey: Valkey) -> Iterator[redis.Redis]:
+    """RQ's connection."""
+    connection = worker.connect(site_valkey.url)
+    connection.flushall()
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def one(connection: redis.Redis) -> Worker:
+    """A worker that does not work."""
+    one = Worker(
+        [worker.queue_of("default", connection)],
+        name="w1",
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=worker.WORKER_TTL,
+    )
+    one.office = Stops()  # type: ignore[assignment]
+    return one
+
+
+def test_stop_while_busy(one: Worker) -> None:
+    """A busy worker that is told to stop tells its office, once, and lets the drain end by itself."""
+    one._state = WorkerStatus.BUSY
+    for _ in range(3):
+        one.request_stop(signal.SIGTERM, None)
+    assert one.office.asked == 1  # type: ignore[attr-defined]
+
+
+def test_stop_while_idle(one: Worker) -> None:
+    """An idle worker leaves its blocking pop at once; a second signal while it leaves does nothing."""
+    one._state = WorkerStatus.IDLE
+    with pytest.raises(StopRequested):
+        one.request_stop(signal.SIGTERM, None)
+    one.request_stop(signal.SIGINT, None)
+
+
+def test_time_outs(one: Worker, connection: redis.Redis) -> None:
+    """RQ keeps our time-out: a store that hangs is noticed, also by an idle worker."""
+    assert connection.connection_pool.connection_kwargs["socket_timeout"] == worker.RQ_TIMEOUT
+    assert one.dequeue_timeout < worker.RQ_TIMEOUT
+
+
+async def test_job(site: Site, connection: redis.Redis) -> None:
+    """The job carries no data, is JSON, and lives longer than a drain may."""
+    settings = site.settings(drain_budget=100, stop_seconds=7)
+    job = worker.enqueue(worker.queue_of("default", connection), settings)
+    assert (job.args, job.kwargs) == ((), {})
+    assert job.func_name == "workers.worker.run_drain"
+    assert job.timeout == 100 + 7 + worker.GRACE
+    stored = connection.hget(job.key, "data")
+    assert stored is not None
+    assert json.loads(zlib.decompress(stored))[0] == "workers.worker.run_drain"  # type: ignore[arg-type]
+
+
+def test_ended_by_force() -> None:
+    """A job that exceeds its time ends its process: no exception that somebody could swallow."""
+    code = """
+from workers.worker import Ended
+import time
+with Ended(1, None):
+    while True:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            pass
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=30)
+    assert done.returncode == -signal.SIGALRM
+
+
+def test_not_ended_in_time() -> None:
+    """A job that ends in time leaves no alarm behind."""
+    with worker.Ended(5, None):  # type: ignore[no-untyped-call]
+        pass
+    assert signal.alarm(0) == 0
+
+
+async def test_stop_after_the_end(site: Site) -> None:
+    """A signal that comes when the loop is closed already is no error."""
+    site.write()
+    async with site.work():
+        office = site.office
+    closed = asyncio.new_event_loop()
+    closed.close()
+    office._loop = closed
+    office.stop()
