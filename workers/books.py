@@ -1,10 +1,12 @@
 """The book that the workers act by: loaded, watched, swapped whole, and kept by its version.
 
 Comes in: the book's folder. Goes out: the compiled book in force, and older ones by version for deliveries that were
-made under them. A bad book is reported and changes nothing.
+made under them. A bad book is reported, counted and changes nothing: a worker that starts while the files are bad takes
+the book in force from the store.
 """
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from rules import loader
 from rules.book import Book
 from rules.catalogue import Catalogue
 from rules.errors import BookRefused
-from workers.mailroom import Mailroom
+from workers.mailroom import Mailroom, Unavailable
 
 log = logging.getLogger("relais.books")
 
 #: Seconds between two looks at the folder: a change counts within two.
 LOOK_EVERY = 1.0
+#: Seconds for which several workers that see the same bad files count them once.
+COUNT_ONCE = 86_400
 
 
 class Books:
@@ -27,7 +31,8 @@ class Books:
         self._folder = folder
         self._catalogue = catalogue
         self._mailroom = mailroom
-        self._seen: tuple[tuple[str, int, int], ...] = ()
+        #: The files at the last look; None: there was none.
+        self._seen: tuple[tuple[str, int, int], ...] | None = None
         self._old: dict[str, Book] = {}
         self.current: Book | None = None
         #: What is wrong with the files on disk, while an older book stays in force.
@@ -41,10 +46,12 @@ class Books:
         try:
             book = await asyncio.to_thread(loader.load, self._folder, self._catalogue)
         except BookRefused as exc:
-            self._seen = seen
             self.problems = tuple(str(problem) for problem in exc.problems if problem.severity == "error")
+            taken = self.current is None and await self._take_over()
             log.error("book.refused stays=%s problems=%s", self.version, " | ".join(self.problems))
-            return False
+            self._seen = seen
+            await self._count(seen)
+            return taken
         self.problems = ()
         if self.current is not None and book.version == self.current.version:
             self._seen = seen
@@ -56,6 +63,20 @@ class Books:
         self.current = book
         log.info("book.in_force version=%s rules=%d", book.version, len(book.rules))
         return True
+
+    async def _take_over(self) -> bool:
+        """Take the book in force from the store. Returns whether there was one. Raises Unavailable."""
+        files = await self._mailroom.kept_book()
+        checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
+        if checked is not None:
+            self.current = checked.book
+        return self.current is not None
+
+    async def _count(self, seen: tuple[tuple[str, int, int], ...]) -> None:
+        with contextlib.suppress(Unavailable):  # The log has it, and the alert.
+            if await self._mailroom.first(f"book_refused|{self._folder}|{seen}", COUNT_ONCE):
+                counts = self._mailroom.key("counts")
+                await self._mailroom.read(self._mailroom.store.hincrby(counts, "book_refused", 1))
 
     @property
     def version(self) -> str:

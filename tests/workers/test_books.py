@@ -1,5 +1,7 @@
 """The book in force and its predecessors."""
 
+from pathlib import Path
+
 import pytest
 
 from console import catalogue
@@ -52,3 +54,37 @@ async def test_refused(site: Site) -> None:
     site.write(UPSERT)
     assert await books.look()
     assert books.problems == ()
+
+
+async def test_refused_at_the_start(site: Site) -> None:
+    """A worker that starts while the files are bad acts by the book in force; without one it has none."""
+    site.write("  - nonsense\n")
+    books = Books(site.book, catalogue.build(), site.mailroom)
+    assert not await books.look()
+    assert (books.current, bool(books.problems)) == (None, True)
+    site.write(NOTE)
+    assert await books.look()
+    site.write("  - more nonsense\n")
+    fresh = Books(site.book, catalogue.build(), site.mailroom)
+    assert await fresh.look()
+    assert (fresh.version, bool(fresh.problems)) == (books.version, True)
+
+
+async def test_refused_is_counted(site: Site) -> None:
+    """However many workers see the same bad files, they are counted once; other bad files are counted anew."""
+    several = [Books(site.book, catalogue.build(), site.mailroom) for _ in range(3)]
+    site.write("  - nonsense\n")
+    for books in several:
+        await books.look()
+    assert (await site.mailroom.counts())["book_refused"] == 1
+    site.write("  - another nonsense\n")
+    for books in several:
+        await books.look()
+    assert (await site.mailroom.counts())["book_refused"] == 2
+
+
+async def test_no_folder(site: Site, tmp_path: Path) -> None:
+    """A folder that is not there is a bad book, too."""
+    books = Books(tmp_path / "nowhere", catalogue.build(), site.mailroom)
+    assert not await books.look()
+    assert "cannot be read" in books.problems[0]
