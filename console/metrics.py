@@ -74,6 +74,7 @@ CATALOGUE = (
     Declared(
         "relais_deliveries_coalesced", "counter", "Deliveries that a newer one replaced.", ("destination",), "coalesced"
     ),
+    Declared("relais_books_refused", "counter", "Times a book with errors was saved.", (), "book_refused"),
     Declared("relais_room_boxes", "gauge", "Boxes in a room, by state.", ("room", "state")),
     Declared("relais_room_overdue_seconds", "gauge", "Seconds that the oldest box is past its due time.", ("room",)),
     Declared("relais_room_paused", "gauge", "1 while a room is paused.", ("room",)),
