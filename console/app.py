@@ -50,7 +50,7 @@ class ConsoleSettings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379",
         validation_alias="REDIS_URL",
-        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
     )
     hash_key: SecretStr = Field(
         SecretStr(""),
@@ -60,6 +60,13 @@ class ConsoleSettings(BaseSettings):
     spool: str = Field(
         ".relais/spool",
         description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool.",
+    )
+    replicas: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
+        "an outcome before it counts. 0: a failover may lose the last of them.",
     )
     strict: Strict = Field(
         "",
@@ -97,7 +104,13 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
             app.state.mailroom = mailroom
             app.state.watch = watch
             app.state.readiness = ready.Readiness(
-                mailroom, watch, settings.book, catalogue, spool=settings.spool, strict=settings.strict
+                mailroom,
+                watch,
+                settings.book,
+                catalogue,
+                spool=settings.spool,
+                strict=settings.strict,
+                replicas=settings.replicas,
             )
             yield
 

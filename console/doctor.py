@@ -29,11 +29,18 @@ class DoctorSettings(BaseSettings):
     redis_url: str = Field(
         "",
         validation_alias="REDIS_URL",
-        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
     )
     data: Path = Field(Path(".relais"), description="Folder in which `relais up` keeps the embedded Valkey's data.")
     spool: str | None = Field(
         None, description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool."
+    )
+    replicas: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
+        "an outcome before it counts. 0: a failover may lose the last of them.",
     )
     strict: Strict = Field("", description="What the store must keep of acknowledged events.")
 
@@ -70,7 +77,7 @@ class Diagnosis:
 def look(settings: DoctorSettings) -> Diagnosis:
     """Return what is amiss."""
     spool = spooled.check(settings.spool_folder)
-    found = ask(settings.url)
+    found = ask(settings.url, settings.replicas)
     if found is None:
         away = Check("store", False, "the store does not answer", "start it, or mend REDIS_URL")
         return Diagnosis(promise(found, settings.spool_folder), (away, spool))
@@ -82,13 +89,13 @@ def look(settings: DoctorSettings) -> Diagnosis:
     return Diagnosis(promise(found, settings.spool_folder), tuple(checks))
 
 
-def ask(url: str) -> Guarantee | None:
-    """Return what a store guarantees; None where it does not answer."""
+def ask(url: str, replicas: int = 0) -> Guarantee | None:
+    """Return what a store guarantees; None where it does not answer. `replicas`: how many must have each event."""
 
     async def asking() -> Guarantee:
         asked = client(url, timeout=PATIENCE)
         try:
-            return await store.examine(asked)
+            return await store.examine(asked, replicas)
         finally:
             await asked.aclose()
 

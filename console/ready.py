@@ -51,10 +51,13 @@ class Readiness:
         *,
         spool: str = "",
         strict: Strict = "",
+        replicas: int = 0,
     ) -> None:
         #: Folder of the spool of this host, empty: there is none.
         self.spool = spool
         self.strict: Strict = strict
+        #: How many replicas must have each event.
+        self.replicas = replicas
         self.mailroom = mailroom
         self.watch = watch
         self.book = book
@@ -68,7 +71,7 @@ class Readiness:
 
     async def _store(self) -> tuple[Check, ...]:
         try:
-            found = await store.examine(self.mailroom.store)
+            found = await store.examine(self.mailroom.store, self.replicas)
         except redis.exceptions.RedisError as exc:
             return (
                 Check(

@@ -5,19 +5,20 @@ out: an instance, or a Mistake that names the variable. Never prints or keeps th
 """
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import click
-import redis.connection
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from console import log
 from console.mistake import Mistake
+from workers.mailroom import address
 
 PREFIX = "RELAIS_"
 
@@ -67,14 +68,9 @@ def load(model: type[S], **overrides: Any) -> S:
 def check_store(url: str) -> None:
     """Raise a Mistake for a REDIS_URL that leads nowhere by its form alone."""
     try:
-        redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError as exc:
-        raise Mistake(
-            # Without redis' own words: they may hold a part of the password.
-            "the setting REDIS_URL cannot be: it is no address of a store",
-            mend="write it as redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket; "
-            "in a password, / is %2F and # is %23",
-        ) from exc
+        address.parse(url)
+    except address.BadAddress as exc:
+        raise Mistake(f"the setting REDIS_URL cannot be: {exc}", mend=address.SHAPES) from exc
 
 
 def variable(name: str, field: FieldInfo) -> str:
@@ -96,11 +92,11 @@ def covered(value: Any) -> str:
     text = "" if value is None else str(value)
     if "://" not in text:
         return text
-    address = urlsplit(text)
-    if address.password is None:
-        return text
-    host = address.netloc.rpartition("@")[2]
-    return urlunsplit(address._replace(netloc=f"{address.username or ''}:***@{host}"))
+    parts = urlsplit(text)
+    if parts.password is not None:
+        host = parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{parts.username or ''}:***@{host}")
+    return urlunsplit(parts._replace(query=re.sub(r"(password=)[^&]*", r"\1***", parts.query)))
 
 
 def every() -> list[Setting]:

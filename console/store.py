@@ -14,6 +14,7 @@ import redis.asyncio
 import redis.exceptions
 
 from receiver.switch import HIGH_WATER
+from workers.mailroom.mailroom import PREFIX
 
 #: What was acknowledged survives, by the settings of the append-only file.
 POWER_CUT = "acknowledged events survive a power cut"
@@ -35,6 +36,9 @@ OLDEST = 7
 #: A rewrite needs as much disk as the file has, and a little more than nothing in any case.
 LEAST_DISK = 256 * 1024 * 1024
 MIB = 1024 * 1024
+
+#: What keeps a primary that was cut off from going on alone.
+ALONE = "set `min-replicas-to-write 1` in the store: a primary that is cut off then stops handing out work"
 
 #: What is asked of CONFIG GET.
 ASKED = ("append*", "no-appendfsync-on-rewrite", "min-replicas*", "stop-writes-on-bgsave-error", "save", "dir")
@@ -71,14 +75,27 @@ class Guarantee:
         return not strict or (self.says in ENOUGH[strict] and not self.evicts)
 
 
-async def examine(store: redis.asyncio.Redis) -> Guarantee:
-    """Ask a store. Raises redis' errors where it is away."""
+async def examine(store: redis.asyncio.Redis, replicas: int = 0) -> Guarantee:
+    """Ask a store. `replicas`: how many must have each event. Raises redis' errors where it is away."""
     info: Mapping[str, Any] = await store.info()
     try:
         config = dict(await store.config_get(*ASKED))
     except redis.exceptions.ResponseError:  # managed stores forbid CONFIG
         config = {}
-    return judge(info, config, free_disk(config))
+    kept = await kept_by(store, replicas) if replicas else None
+    return judge(info, config, free_disk(config), replicas, kept)
+
+
+async def kept_by(store: redis.asyncio.Redis, replicas: int) -> int | None:
+    """Return how many replicas have on disk, within a second, what is sent to them now; None where nobody can tell."""
+    pipe = store.pipeline(transaction=False)
+    pipe.publish(f"{PREFIX}written", "")
+    pipe.execute_command("WAITAOF", 0, replicas, 1000)
+    try:
+        _, kept = await pipe.execute()
+    except redis.exceptions.ResponseError:  # too old, or not allowed
+        return None
+    return int(kept[1])
 
 
 def free_disk(config: Mapping[Any, Any]) -> int | None:
@@ -90,8 +107,14 @@ def free_disk(config: Mapping[Any, Any]) -> int | None:
     return shutil.disk_usage(folder).free
 
 
-def judge(info: Mapping[str, Any], config: Mapping[Any, Any], free: int | None = None) -> Guarantee:
-    """Return what settings mean."""
+def judge(
+    info: Mapping[str, Any],
+    config: Mapping[Any, Any],
+    free: int | None = None,
+    demanded: int = 0,
+    kept: int | None = None,
+) -> Guarantee:
+    """Return what settings mean. `demanded`: replicas that must have each event; `kept`: those that just had one."""
     evicts = str(info.get("maxmemory_policy", "noeviction")) != "noeviction"
     server = f"{'Valkey' if info.get('server_name') == 'valkey' else 'Redis'} {version(info)}"
     says, mend = promise(info, config)
@@ -102,7 +125,7 @@ def judge(info: Mapping[str, Any], config: Mapping[Any, Any], free: int | None =
         evicted(evicts),
         written(info, config),
         memory(info),
-        replicas(info, config),
+        replicas(info, config, demanded, kept),
         *([] if free is None else [disk(info, free)]),
     )
     return Guarantee(says, keeps, evicts, server, mend or (evicted(evicts).mend if keeps else ""), checks)
@@ -133,7 +156,12 @@ def answers(server: str, info: Mapping[str, Any]) -> Check:
         seconds = info.get("loading_eta_seconds", "some")
         return Check("store", False, f"{server} still reads its data, {seconds} s more", "wait for it")
     if info.get("role") == "slave":
-        return Check("store", False, f"{server} is a replica, which takes nothing", "point REDIS_URL at the primary")
+        return Check(
+            "store",
+            False,
+            f"{server} is a replica, which takes nothing",
+            "point REDIS_URL at the primary, or the Sentinels",
+        )
     major = version(info).partition(".")[0]
     if info.get("server_name") != "valkey" and major.isdigit() and int(major) < OLDEST:
         return Check("store", False, f"{server} is too old", "use Redis 7 or newer, or Valkey")
@@ -172,7 +200,7 @@ def memory(info: Mapping[str, Any]) -> Check:
     return Check("memory", True, says)
 
 
-def replicas(info: Mapping[str, Any], config: Mapping[Any, Any]) -> Check:
+def replicas(info: Mapping[str, Any], config: Mapping[Any, Any], demanded: int = 0, kept: int | None = None) -> Check:
     """Say what a failover would lose."""
     count = int(info.get("connected_slaves", 0))
     least = int(config.get("min-replicas-to-write", 0) or 0)
@@ -180,11 +208,23 @@ def replicas(info: Mapping[str, Any], config: Mapping[Any, Any]) -> Check:
     if least > count:
         says = f"{count} replicas, and {least} are demanded: the store refuses writes"
         return Check("replicas", False, says, "bring the replicas back")
+    if demanded > count:
+        says = f"{count} replicas, and RELAIS_REPLICAS={demanded}: events wait in the spool, and nothing is delivered"
+        return Check("replicas", False, says, "bring the replicas back, or set RELAIS_REPLICAS to fewer")
+    if kept is not None and demanded > kept:
+        says = f"{kept} of {count} have on disk what was written a second ago, and RELAIS_REPLICAS={demanded}"
+        return Check("replicas", False, says, "set `appendonly yes` and `appendfsync always` in the replicas")
+    if demanded:
+        where = "" if kept is not None else " in memory"
+        which = "whichever takes over" if demanded == count else f"if one of the {demanded} takes over"
+        says = f"{count}; each event is on {demanded} of them{where} before it is acknowledged, and survives {which}"
+        return Check("replicas", True, says, "" if least else ALONE)
     if not count:
         return Check("replicas", True, "none: events are on one machine")
     if least:
-        return Check("replicas", True, f"{count}; a failover may lose up to {lag} s of acknowledged events")
-    mend = "set `min-replicas-to-write 1` in the store"
+        says = f"{count}; a failover may lose up to {lag} s of acknowledged events"
+        return Check("replicas", True, says, "set RELAIS_REPLICAS=1 to lose none")
+    mend = "set RELAIS_REPLICAS=1 to lose none, and `min-replicas-to-write 1` in the store"
     return Check("replicas", True, f"{count}; a failover may lose acknowledged events, however many", mend)
 
 

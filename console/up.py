@@ -38,7 +38,7 @@ class UpSettings(BaseSettings):
     redis_url: str = Field(
         "",
         validation_alias="REDIS_URL",
-        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
     )
 
 

@@ -64,7 +64,7 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
 def mailroom(settings: ReceiverSettings) -> app.Mailroom:
     """Return what keeps the events: the mailroom, with a spool before it unless told otherwise. Raises Unusable."""
     key = settings.hash_key.get_secret_value().encode()
-    room = Mailroom.connect(settings.redis_url, hash_key=key)
+    room = Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas)
     if not settings.spool:
         return room
     return Switch(room, Spool(Path(settings.spool), settings.spool_bytes))

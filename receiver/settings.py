@@ -17,7 +17,7 @@ class ReceiverSettings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379",
         validation_alias="REDIS_URL",
-        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
     )
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
     hash_key: SecretStr = Field(
@@ -30,6 +30,13 @@ class ReceiverSettings(BaseSettings):
     )
     spool_bytes: int = Field(
         1024**3, ge=65_536, description="Largest size of the spool, in bytes; beyond it the answer is 503."
+    )
+    replicas: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
+        "an outcome before it counts. 0: a failover may lose the last of them.",
     )
     strict: Literal["", "1s", "power-cut"] = Field(
         "",

@@ -62,7 +62,7 @@ class Office:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         key = self.settings.hash_key.get_secret_value().encode()
-        self.mailroom = Mailroom.connect(self.settings.redis_url, hash_key=key)
+        self.mailroom = Mailroom.connect(self.settings.redis_url, hash_key=key, replicas=self.settings.replicas)
         self.books = Books(self.settings.book, self.catalogue, self.mailroom)
         self.alerts = Alerts(self.http, self.mailroom)
         await self.http.__aenter__()

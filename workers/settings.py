@@ -17,12 +17,19 @@ class WorkSettings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379",
         validation_alias="REDIS_URL",
-        description="The store: any Redis >= 7 or Valkey. Empty: `relais up` starts its own.",
+        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
     )
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
     hash_key: SecretStr = Field(
         SecretStr(""),
         description="Key of the hashes by which people appear in key names. Empty: one is made and kept in the store.",
+    )
+    replicas: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
+        "an outcome before it counts. 0: a failover may lose the last of them.",
     )
     secrets: Path = Field(
         Path("/run/secrets"),

@@ -14,8 +14,6 @@ from types import FrameType
 
 import redis
 import uvloop
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
 from rq.job import Job
@@ -26,7 +24,7 @@ from rq.worker.base import WorkerStatus
 from rules.catalogue import Catalogue
 from rules.event import Reader
 from workers import drain, kin
-from workers.mailroom import Unavailable
+from workers.mailroom import Unavailable, address
 from workers.office import Office
 from workers.settings import WorkSettings
 
@@ -97,9 +95,7 @@ class _Here:
 
 def connect(url: str) -> redis.Redis:
     """Return the synchronous client for RQ: no retries, explicit time-outs."""
-    return redis.Redis.from_url(
-        url, retry=Retry(NoBackoff(), 0), socket_timeout=RQ_TIMEOUT, socket_connect_timeout=5, health_check_interval=0
-    )
+    return address.parse(url).plain_client(RQ_TIMEOUT)
 
 
 def queue_of(pool: str, connection: redis.Redis) -> Queue:

@@ -7,6 +7,7 @@ retries by itself: an answer that was lost means "unknown" (Unavailable), and ev
 import base64
 import hashlib
 import json
+import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,10 @@ from typing import Any, cast
 
 import redis.asyncio
 import redis.exceptions
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from rules.event import Event
-from workers.mailroom import ledger
+from workers.mailroom import address, ledger
 from workers.mailroom.hashing import Hasher
 
 #: The room of events that wait to be routed.
@@ -37,7 +37,16 @@ BODY_WINDOW = 60_000
 QUARANTINE_KEEPS = 30 * 86_400_000
 #: Seconds for one call. A synced write takes milliseconds; what takes longer is better treated as unknown.
 CALL_TIMEOUT = 5.0
-CONNECT_TIMEOUT = 2.0
+#: Milliseconds that replicas have to keep what was written: a replica that syncs each write takes one or two, one that
+#: syncs once a second up to a thousand. Well within the time for one call.
+REPLICA_PATIENCE = 2_500
+
+
+#: What must be on the replicas, too, before anybody acts on it: what is acknowledged; leases, lest another drain sends
+#: without a doubt what is on the wire; what became of items, lest one is sent again after its successor.
+DURABLE = frozenset({"put", "quarantine", "take", "settle"})
+
+log = logging.getLogger("relais.mailroom")
 
 
 class Unavailable(Exception):
@@ -183,13 +192,7 @@ class DeadLetter:
 
 def client(url: str, *, timeout: float | None = CALL_TIMEOUT) -> redis.asyncio.Redis:
     """Return a client as the mailroom wants it: no retries, short explicit time-outs. Seconds; None waits for ever."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        health_check_interval=0,
-    )
+    return address.parse(url).client(timeout)
 
 
 def _library(text: str = "") -> tuple[str, str]:
@@ -203,11 +206,21 @@ class Mailroom:
     """The mailroom of one store. Make it with `open`, close it with `close`, or use `async with`."""
 
     def __init__(
-        self, store: redis.asyncio.Redis, *, hash_key: bytes = b"", prefix: str = PREFIX, text: str = ""
+        self,
+        store: redis.asyncio.Redis,
+        *,
+        hash_key: bytes = b"",
+        prefix: str = PREFIX,
+        text: str = "",
+        replicas: int = 0,
     ) -> None:
         #: The client; retries must be off.
         self.store = store
         self.prefix = prefix
+        #: How many replicas must have what is put, leased and settled before it counts.
+        self.replicas = replicas
+        #: How we wait for them: on their disks, or in their memory where the store is too old to tell.
+        self._wait = "WAITAOF"
         # `text`: other Lua than this version's, as a rolling upgrade brings it.
         self._library, self._text = _library(text)
         self._names = {
@@ -222,9 +235,11 @@ class Mailroom:
         self._hasher = Hasher(hash_key) if hash_key else None
 
     @classmethod
-    def connect(cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT) -> "Mailroom":
+    def connect(
+        cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT, replicas: int = 0
+    ) -> "Mailroom":
         """Return a mailroom that is not prepared yet: `prepare` needs the store, this does not."""
-        return cls(client(url, timeout=timeout), hash_key=hash_key)
+        return cls(client(url, timeout=timeout), hash_key=hash_key, replicas=replicas)
 
     @classmethod
     async def open(cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT) -> "Mailroom":
@@ -282,6 +297,34 @@ class Mailroom:
     async def _command(self, *words: Any) -> Any:
         return await self.store.execute_command(*words)  # type: ignore[no-untyped-call]
 
+    async def _durably(self, *words: Any) -> Any:
+        """Return the answer when enough replicas have what it rests on. Raises Unavailable, redis' errors.
+
+        One connection, one trip. The message in between moves the connection's place in the replication stream: a
+        repetition that finds all done writes nothing, and would wait for nothing.
+        """
+        pipe = self.store.pipeline(transaction=False)
+        pipe.execute_command(*words)
+        pipe.publish(self.key("written"), "")
+        counts = (0, self.replicas) if self._wait == "WAITAOF" else (self.replicas,)
+        pipe.execute_command(self._wait, *counts, REPLICA_PATIENCE)
+        answer, published, kept = await pipe.execute(raise_on_error=False)
+        if isinstance(kept, redis.exceptions.ResponseError) and "unknown command" in str(kept) and counts[0] == 0:
+            log.warning("store.no_waitaof: the store is too old to tell of its replicas' disks, so their memory counts")
+            self._wait = "WAIT"
+            return await self._durably(*words)
+        for each in (answer, published, kept):
+            if isinstance(each, Exception):
+                raise each
+        reached = kept[1] if self._wait == "WAITAOF" else kept
+        if reached < self.replicas:
+            where = "on disk" if self._wait == "WAITAOF" else "in memory"
+            raise Unavailable(
+                f"{reached} of {self.replicas} replicas had it {where} within {REPLICA_PATIENCE / 1000:g} s "
+                "(RELAIS_REPLICAS): are they there, with `appendonly yes`?"
+            )
+        return answer
+
     async def _load(self) -> None:
         try:
             await self._command("FUNCTION", "LOAD", self._text)
@@ -291,9 +334,14 @@ class Mailroom:
 
     async def call(self, name: str, *args: Any) -> Any:
         """Call a function of `mailroom.lua`. Raises Unavailable."""
+        command = self._durably if self.replicas and name in DURABLE else self._command
         for attempt in (1, 2):
             try:
-                return await self._command("FCALL", self._names[name], 1, self.prefix, *args)
+                return await command("FCALL", self._names[name], 1, self.prefix, *args)
+            except redis.exceptions.ReadOnlyError as exc:
+                # It was the primary when we connected. The next connection may find the one that is.
+                await self.store.connection_pool.disconnect(inuse_connections=False)
+                raise _unavailable(exc) from exc
             except redis.exceptions.ResponseError as exc:
                 if attempt == 1 and any(word in str(exc) for word in ("Function not found", "EMPTIED")):
                     # A flushed, replaced or failed-over store needs no restart of ours.
@@ -690,4 +738,8 @@ def _unavailable(exc: Exception) -> Unavailable:
         return Unavailable("the store refuses our password: check REDIS_URL")
     if isinstance(exc, redis.exceptions.ResponseError):
         return Unavailable(f"the store refused: {text[:200]}")
+    if isinstance(exc, MasterNotFoundError):
+        return Unavailable("no Sentinel of REDIS_URL can name a primary that is up")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return Unavailable("the store's certificate is not trusted: name its CA with ssl_ca_certs in REDIS_URL")
     return Unavailable(f"the store did not answer: {exc.__class__.__name__}")
