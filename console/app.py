@@ -1,7 +1,7 @@
 """The private HTTP port: what came, what became of it, how the machine is. For people and their monitoring.
 
-Comes in: GET requests, with a bearer token beyond loopback. Goes out: JSON, and text for Prometheus. Never changes
-anything, and never shows a value of a person: the ledger holds none.
+Comes in: GET requests, with a bearer token beyond loopback, and what people decide (`verbs.py`). Goes out: JSON, and
+text for Prometheus. Never shows a value of a person: the ledger holds none.
 """
 
 import contextlib
@@ -23,9 +23,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console import metrics, port, ready
+from console import metrics, port, ready, verbs
 from console.mistake import Mistake
 from console.store import Strict
+from console.verbs import refusal
 from console.watch import Watch
 from rules.catalogue import Catalogue
 from workers.mailroom import Mailroom, Unavailable
@@ -125,6 +126,7 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
             Route("/events", events),
             Route("/events/{id}", event),
             Route("/books/{version}", book),
+            *verbs.ROUTES,
             Route("/metrics", metrics_text),
             Route("/readyz", readyz),
             Route("/healthz", healthz),
@@ -221,6 +223,7 @@ async def metrics_text(request: Request) -> Response:
         counts=await mailroom.counts(),
         rooms=await mailroom.rooms(),
         dead=await mailroom.dead_count(),
+        dead_for=await mailroom.dead_for(),
         quarantined=await mailroom.quarantined(),
         drains=request.app.state.watch.drains,
     )
@@ -241,11 +244,6 @@ async def healthz(_: Request) -> Response:
 async def store_away(_: Request, exc: Exception) -> Response:
     """Answer 503 where the store is away."""
     return JSONResponse({"error": "store_away", "hint": str(exc)}, 503, {"Retry-After": "1"})
-
-
-def refusal(code: str, hint: str, status: int = 400) -> Response:
-    """Return a refusal with its stable code."""
-    return JSONResponse({"error": code, "hint": hint}, status)
 
 
 def number(text: str | None, default: float) -> float | None:

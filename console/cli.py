@@ -24,6 +24,9 @@ COMMANDS: Mapping[str, str] = {
     "replay": "Send recorded vendor webhooks, signed as their source would.",
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "events": "See what came in and what became of it.",
+    "dead": "See what could not be delivered; retry or drop it.",
+    "boxes": "See which boxes are held for a person; release or skip them.",
+    "rooms": "See what waits where; pause and resume destinations.",
     "rules": "Check, test and explain the rules.",
     "settings": "Print every setting, its default and what it means.",
 }

@@ -1,13 +1,13 @@
-"""Asks the console's private port, for the commands that show events.
+"""Asks the console's private port, for the commands that show what happened and decide about what is stuck.
 
-Comes in: a path. Goes out: parsed JSON, one answer or a stream of lines, or a Mistake that says how to reach the
-console. Never talks to the store: the console is the one door for people.
+Comes in: a path, and what was decided. Goes out: parsed JSON, one answer or a stream of lines, or a Mistake that
+says how to reach the console. Never talks to the store: the console is the one door for people.
 """
 
 import contextlib
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +47,14 @@ class Client:
             except (ValueError, OSError, http.client.HTTPException) as exc:
                 raise self._strange() from exc
 
+    def post(self, path: str, body: Mapping[str, Any], within: float = 70.0) -> Any:
+        """Return the answer of `POST path`. Raises Mistake."""
+        with self._ask(path, within, json.dumps(body).encode()) as response:
+            try:
+                return json.loads(response.read())
+            except (ValueError, OSError, http.client.HTTPException) as exc:
+                raise self._strange() from exc
+
     def lines(self, path: str) -> Iterator[Any]:
         """Yield the lines of a stream that does not end by itself. Raises Mistake."""
         with self._ask(path, None) as response:
@@ -58,13 +66,18 @@ class Client:
                 raise self._strange() from exc
 
     @contextlib.contextmanager
-    def _ask(self, path: str, within: float | None) -> Iterator[http.client.HTTPResponse]:
+    def _ask(self, path: str, within: float | None, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=within)
         with contextlib.closing(connection):
             try:
-                connection.request("GET", parts.path + path, headers=self.headers)
+                if body is None:
+                    connection.request("GET", parts.path + path, headers=self.headers)
+                else:
+                    # Whoever asks for a change says that it is no web page (see `verbs.py`).
+                    more = {"Content-Type": "application/json", "X-Relais-By-Hand": "1"}
+                    connection.request("POST", parts.path + path, body, headers={**self.headers, **more})
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as exc:
                 raise Mistake(

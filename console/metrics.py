@@ -74,11 +74,25 @@ CATALOGUE = (
     Declared(
         "relais_deliveries_coalesced", "counter", "Deliveries that a newer one replaced.", ("destination",), "coalesced"
     ),
+    Declared(
+        "relais_by_hand",
+        "counter",
+        "What people decided: retry, drop, release, skip, pause, resume.",
+        ("verb", "room"),
+        "by_hand",
+    ),
     Declared("relais_books_refused", "counter", "Times a book with errors was saved.", (), "book_refused"),
     Declared("relais_room_boxes", "gauge", "Boxes in a room, by state.", ("room", "state")),
     Declared("relais_room_overdue_seconds", "gauge", "Seconds that the oldest box is past its due time.", ("room",)),
+    Declared(
+        "relais_room_held_seconds",
+        "gauge",
+        "Seconds that the first of a room's held boxes has waited for a person.",
+        ("room",),
+    ),
     Declared("relais_room_paused", "gauge", "1 while a room is paused.", ("room",)),
     Declared("relais_dead_letters", "gauge", "Dead letters that are kept."),
+    Declared("relais_dead_letters_seconds", "gauge", "Seconds since the oldest dead letter died."),
     Declared("relais_quarantined_events", "gauge", "Events in quarantine."),
     Declared("relais_drains_live", "gauge", "Drains that beat."),
     Declared("relais_undeclared_counters", "gauge", "Counters of the mailroom that this catalogue does not know."),
@@ -94,6 +108,8 @@ class Snapshot:
     counts: Mapping[str, int] = field(default_factory=dict)
     rooms: Iterable[RoomState] = ()
     dead: int = 0
+    #: Milliseconds since the oldest dead letter died.
+    dead_for: int = 0
     quarantined: int = 0
     drains: int = 0
 
@@ -152,10 +168,14 @@ class Families(Collector):
                     yield from (((room.name, state), getattr(room, state)) for state in STATES)
             case "relais_room_overdue_seconds":
                 yield from (((room.name,), room.overdue / 1000) for room in seen.rooms)
+            case "relais_room_held_seconds":
+                yield from (((room.name,), room.held_for / 1000) for room in seen.rooms)
             case "relais_room_paused":
                 yield from (((room.name,), float(bool(room.paused))) for room in seen.rooms)
             case "relais_dead_letters":
                 yield (), seen.dead
+            case "relais_dead_letters_seconds":
+                yield (), seen.dead_for / 1000
             case "relais_quarantined_events":
                 yield (), seen.quarantined
             case "relais_drains_live":

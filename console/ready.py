@@ -12,11 +12,12 @@ from typing import Any
 import redis.exceptions
 
 from console import spooled, store
+from console.screen import duration
 from console.store import Check, Strict
 from console.watch import Watch
 from rules import loader
 from rules.catalogue import Catalogue
-from workers.mailroom import Mailroom
+from workers.mailroom import Mailroom, Unavailable
 
 #: Seconds that a verdict on the book holds: health checks come often, compiling thousands of rules takes a second.
 BOOK_AGAIN = 2.0
@@ -67,7 +68,9 @@ class Readiness:
 
     async def look(self) -> Verdict:
         """Return the verdict of this moment."""
-        return Verdict((*await self._store(), await self._spool(), self._drains(), await self._book()))
+        return Verdict(
+            (*await self._store(), await self._spool(), self._drains(), await self._book(), *await self._stuck())
+        )
 
     async def _store(self) -> tuple[Check, ...]:
         try:
@@ -85,6 +88,26 @@ class Readiness:
 
     async def _spool(self) -> Check:
         return await asyncio.to_thread(spooled.check, self.spool)
+
+    async def _stuck(self) -> list[Check]:
+        """What waits for a person is a note: everything else goes on."""
+        try:
+            rooms = await self.mailroom.rooms()
+            dead = await self.mailroom.dead_count()
+        except Unavailable:
+            return []
+        found = []
+        if held := sum(room.held for room in rooms):
+            oldest = duration(max(room.held_for for room in rooms))
+            found.append(
+                Check("held", True, f"{held} boxes are held for a person, the first for {oldest}", "relais boxes list")
+            )
+        if dead:
+            found.append(Check("dead", True, f"{dead} dead letters are kept for a person", "relais dead list"))
+        for room in rooms:
+            if room.paused:
+                found.append(Check(f"paused {room.name}", True, f"nothing is sent to {room.name}", "relais rooms list"))
+        return found
 
     def _drains(self) -> Check:
         live = self.watch.drains

@@ -11,6 +11,14 @@ from rich.console import Console
 PIPE = 200
 
 
+def duration(ms: float) -> str:
+    """Return a time span in its largest unit: `3 h`."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if ms >= size:
+            return f"{int(ms // size)} {unit}"
+    return f"{int(ms // 1000)} s"
+
+
 def out(*, stderr: bool = False) -> Console:
     """Return where to print."""
     terminal = (sys.stderr if stderr else sys.stdout).isatty()

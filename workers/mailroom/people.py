@@ -38,6 +38,7 @@ class Chosen:
     event: str = ""
     #: Died or held at this time or later, ms.
     since: int = 0
+    ids: frozenset[str] = frozenset()
 
     def fits(self, one: "Letter | Held") -> bool:
         """Say whether it is meant."""
@@ -49,7 +50,9 @@ class Chosen:
             (self.source, one.source),
             (self.event, one.event),
         )
-        return one.at >= self.since and all(not want or want == has for want, has in wanted)
+        if one.at < self.since or (self.ids and one.id not in self.ids):
+            return False
+        return all(not want or want == has for want, has in wanted)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ class Held:
     #: How many wait in it, the first included, and the first of them.
     waiting: int
     items: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What people call it."""
+        return f"{self.destination}/{self.box}"
 
 
 class People:

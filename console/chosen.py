@@ -1,0 +1,194 @@
+"""What the commands about stuck things share: choosing, a look before anything happens, and doing it at a pace.
+
+Comes in: options of the command line. Goes out: a query for the console; then, once a person has agreed, one request
+after the other, and what came of it. Never does anything without a yes.
+"""
+
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from console import screen, stuck
+from console.client import Client
+from console.mistake import SAID_NO
+
+#: Items in one request; a chosen rate makes it fewer.
+BATCH = 100
+#: With a rate, requests a second: what goes at once is a tenth of a second's worth.
+BEATS = 10
+#: How often an item is asked for again that a drain has in hand just now, and the seconds between.
+BUSY_TRIES, BUSY_AGAIN = 10, 0.5
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Since(click.ParamType[int]):
+    """A time: `2h` ago, or `2026-11-21`, or `2026-11-21T10:00`; in UTC where nothing else is said. As ms."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return it in ms."""
+        if isinstance(value, int):
+            return value
+        if ago := re.fullmatch(r"(\d+)([smhd])", value):
+            return int((time.time() - int(ago[1]) * UNITS[ago[2]]) * 1000)
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: write 2h, 3d, 2026-11-21 or 2026-11-21T10:00", param, ctx)
+        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+class Pace(click.ParamType[float]):
+    """Items a second: `5`, `5/s`, `100/m`."""
+
+    name = "n/s"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return items a second."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/([smhd]))?", value)
+        if not found or float(found[1]) <= 0:
+            self.fail(f"{value!r} is no rate: write 5/s or 100/m", param, ctx)
+        return float(found[1]) / UNITS[found[2] or "s"]
+
+
+FILTERS = (
+    click.option("--destination", default="", help="Only of this destination; `in` is the inbox."),
+    click.option("--action", default="", help="Only of this action, `upsert_contact`."),
+    click.option("--rule", default="", help="Only of this rule."),
+    click.option("--code", default="", help="Only with this reason, `invalid`."),
+    click.option("--source", default="", help="Only of events from this source."),
+    click.option("--event", default="", help="Only of this event."),
+    click.option("--since", type=Since(), default=0, help="Only since then: 2h, 3d, 2026-11-21, 2026-11-21T10:00."),
+)
+
+
+def filters(command: F) -> F:
+    """Add the options that choose."""
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
+def query(given: Mapping[str, Any], **more: str) -> str:
+    """Return the query of what was chosen."""
+    return urlencode({name: value for name, value in {**given, **more}.items() if value})
+
+
+def name(box: Mapping[str, Any]) -> str:
+    """Return what a held box is called."""
+    return str(box["id"])
+
+
+def head(box: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the console wants to know of a held box that somebody saw."""
+    return {word: box[word] for word in ("destination", "box", "item")}
+
+
+@dataclass
+class Work:
+    """What is to be done, to whom, and what came of it."""
+
+    #: `would be retried as they were sent`.
+    would: str
+    #: What is asked of the console for some items.
+    ask: Callable[[Sequence[Any]], Any]
+    #: What each item is called.
+    name: Callable[[Any], str]
+    items: Sequence[Any]
+    groups: Sequence[Mapping[str, Any]]
+    noun: str = "dead letters"
+    rate: float = 0.0
+    results: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """The items that nothing was done about, and the word for why."""
+        return [(item, word) for item, word in self.results if word != "done"]
+
+
+def at_a_terminal() -> bool:
+    """Say whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
+def carry_out(work: Work, client: Client, *, yes: bool, as_json: bool) -> None:
+    """Show what would happen, ask, do it, tell. Status 1 where nothing was done, or not everything."""
+    if not work.items:
+        click.echo(json.dumps({"count": 0, "results": {}}) if as_json else f"No {work.noun} of this kind.")
+        return
+    if not yes and (as_json or not at_a_terminal()):
+        _dry(work, as_json)
+        raise SystemExit(SAID_NO)
+    if not as_json:
+        screen.out().print(stuck.groups(work.groups))
+    if not yes and not click.confirm(f"{len(work.items)} {work.noun} {work.would}. Go on?"):
+        raise SystemExit(SAID_NO)
+    _do(work, quiet=as_json)
+    _tell(work, as_json)
+    if work.refused:
+        raise SystemExit(SAID_NO)
+
+
+def _dry(work: Work, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"dry_run": True, "count": len(work.items), "groups": work.groups}, indent=2))
+        return
+    screen.out().print(stuck.groups(work.groups))
+    click.echo(f"{len(work.items)} {work.noun} {work.would}. Nothing was done: say --yes to do it.")
+
+
+def _do(work: Work, *, quiet: bool) -> None:
+    size = BATCH if not work.rate else max(1, min(BATCH, int(work.rate / BEATS)))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen.out(stderr=True), disable=quiet, transient=True) as progress:
+        bar = progress.add_task(work.noun, total=len(work.items))
+        begun = time.monotonic()
+        for start in range(0, len(work.items), size):
+            if work.rate:
+                time.sleep(max(0.0, begun + start / work.rate - time.monotonic()))
+            batch = work.items[start : start + size]
+            work.results += _insist(work, batch)
+            progress.advance(bar, len(batch))
+
+
+def _insist(work: Work, batch: Sequence[Any]) -> list[tuple[str, str]]:
+    """Ask for a batch, and again for what a drain had in hand."""
+    known: dict[str, str] = {}
+    left = list(batch)
+    for _ in range(BUSY_TRIES):
+        known |= dict(work.ask(left)["results"])
+        left = [item for item in left if known.get(work.name(item)) == "busy"]
+        if not left:
+            break
+        time.sleep(BUSY_AGAIN)
+    return list(known.items())
+
+
+def _tell(work: Work, as_json: bool) -> None:
+    words = Counter(word for _, word in work.results)
+    if as_json:
+        refused = [{"id": item, "why": word} for item, word in work.refused]
+        click.echo(json.dumps({"count": len(work.results), "results": words, "refused": refused}, indent=2))
+        return
+    for word, count in words.most_common():
+        click.echo(f"{count} {stuck.SAYS[word]}")
+    for item, word in work.refused[:10]:
+        click.echo(f"  {item}  {word}")
+    if len(work.refused) > 10:
+        click.echo(f"  and {len(work.refused) - 10} more; --json names all")

@@ -1,0 +1,29 @@
+"""`relais boxes list`."""
+
+import json
+from typing import Any
+
+import click
+
+from console import chosen, screen, settings, stuck
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@chosen.filters
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(as_json: bool, **given: Any) -> None:
+    """List the boxes that are held for a person, with reason and age.
+
+    \b
+    Examples:
+      relais boxes list
+      relais boxes list --destination crm --json
+    """
+    found = Client(settings.load(ClientSettings)).get(f"/boxes?{chosen.query(given)}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    elif not found["total"]:
+        click.echo("No box is held.")
+    else:
+        screen.out().print(stuck.boxes(found["boxes"]))

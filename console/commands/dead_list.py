@@ -1,0 +1,36 @@
+"""`relais dead list`."""
+
+import json
+from typing import Any
+
+import click
+
+from console import chosen, screen, settings, stuck
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@chosen.filters
+@click.option("--each", is_flag=True, help="Name each of them, not only their causes.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(each: bool, as_json: bool, **given: Any) -> None:
+    """Count what could not be delivered, by cause.
+
+    \b
+    Examples:
+      relais dead list
+      relais dead list --destination crm --since 2h
+      relais dead list --code invalid --each --json
+    """
+    more = {"items": "true"} if each else {}
+    found = Client(settings.load(ClientSettings)).get(f"/dead?{chosen.query(given, **more)}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    if not found["total"]:
+        click.echo("No dead letters.")
+        return
+    out = screen.out()
+    out.print(stuck.groups(found["groups"]))
+    for letter in found.get("items", ()):
+        out.print(f"{letter['id']}  {letter['destination']}.{letter['action']}  {letter['code']}", soft_wrap=True)

@@ -1,0 +1,27 @@
+"""`relais dead show`."""
+
+import json
+from urllib.parse import quote
+
+import click
+
+from console import screen, settings, stuck
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@click.argument("letter")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(letter: str, as_json: bool) -> None:
+    """Show one dead letter and the story of its event.
+
+    \b
+    Examples:
+      relais dead show 3kqv….0
+      relais dead show 3kqv….0 --json
+    """
+    found = Client(settings.load(ClientSettings)).get(f"/dead/{quote(letter, safe='')}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        screen.out().print(stuck.letter(found))

@@ -1,0 +1,26 @@
+"""`relais rooms`: the group."""
+
+import click
+
+from console.cli import Lazy
+
+COMMANDS = {
+    "list": "List the inbox and the destinations: what waits, what is held or paused, why and since when.",
+    "pause": "Stop sending to a destination; what comes for it waits.",
+    "resume": "Let a paused destination go on.",
+}
+
+
+@click.group(cls=Lazy, table=COMMANDS, prefix="rooms_")
+def command() -> None:
+    """See what waits where; pause and resume destinations.
+
+    A destination that refuses our key is paused by itself, and resumed when the book or the workers start anew. What a
+    person paused only a person resumes. Asks the console (RELAIS_CONSOLE_URL).
+
+    \b
+    Examples:
+      relais rooms list
+      relais rooms pause crm --why "migration until noon"
+      relais rooms resume crm
+    """

@@ -1,0 +1,29 @@
+"""`relais rooms list`."""
+
+import json
+
+import click
+
+from console import screen, settings, stuck
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(as_json: bool) -> None:
+    """List the inbox and the destinations: what waits, what is held or paused, why and since when.
+
+    Counts boxes, not what is in them; `in` is the inbox.
+
+    \b
+    Examples:
+      relais rooms list
+      relais rooms list --json
+    """
+    found = Client(settings.load(ClientSettings)).get("/rooms")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    elif not found["rooms"]:
+        click.echo("Nothing has ever waited anywhere.")
+    else:
+        screen.out().print(stuck.rooms(found["rooms"]))

@@ -1,0 +1,24 @@
+"""`relais rooms pause`."""
+
+from urllib.parse import quote
+
+import click
+
+from console import settings
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@click.argument("destination")
+@click.option("--why", default="", help="Why, for whoever sees it in `relais rooms list`.")
+def command(destination: str, why: str) -> None:
+    """Stop sending to a destination; what comes for it waits.
+
+    What is under way ends. `in` pauses the inbox: events are kept and wait to be routed.
+
+    \b
+    Examples:
+      relais rooms pause crm --why "migration until noon"
+    """
+    said = Client(settings.load(ClientSettings)).post(f"/rooms/{quote(destination, safe='')}/pause", {"why": why})
+    click.echo(f"{destination} is paused." if said["changed"] else f"{destination} was paused already.")

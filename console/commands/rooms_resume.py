@@ -1,0 +1,23 @@
+"""`relais rooms resume`."""
+
+from urllib.parse import quote
+
+import click
+
+from console import settings
+from console.client import Client, ClientSettings
+
+
+@click.command()
+@click.argument("destination")
+def command(destination: str) -> None:
+    """Let a paused destination go on.
+
+    Where it was paused because it refused our key, and still does, it is paused again at once.
+
+    \b
+    Examples:
+      relais rooms resume crm
+    """
+    said = Client(settings.load(ClientSettings)).post(f"/rooms/{quote(destination, safe='')}/resume", {})
+    click.echo(f"{destination} goes on." if said["changed"] else f"{destination} was not paused.")

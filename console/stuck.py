@@ -1,0 +1,110 @@
+"""Dead letters, held boxes and rooms as text a person reads.
+
+Comes in: the JSON of `/dead`, `/boxes` and `/rooms`. Goes out: tables for the terminal. Never asks anybody.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from console import story
+from console.screen import duration
+
+Json = Mapping[str, Any]
+
+#: What came of an item, by the word of the console.
+SAYS = {
+    "done": "done",
+    "gone": "left alone: somebody else was quicker",
+    "never_made": "left alone: there is nothing to send as it was, mend the rule and retry with --today",
+    "overtaken": "left alone: something newer was sent to the same object, or waits for it; --even-if-older insists",
+    "erased": "left alone: the payload is erased",
+    "follows_another": "left alone: it came of `next:`, so it can only be retried as it was sent",
+    "busy": "left alone: their events are being routed, try again",
+}
+
+
+def age(at: str) -> str:
+    """Return how long ago a time is."""
+    since = datetime.now(UTC) - datetime.fromisoformat(at)
+    return duration(max(0.0, since.total_seconds() * 1000))
+
+
+def groups(found: Sequence[Json]) -> Table:
+    """Return causes as a table."""
+    table = Table("destination", "reason", "rule", "count", "oldest", "newest", "one of them", box=None, pad_edge=False)
+    for one in found:
+        table.add_row(
+            one["destination"],
+            Text(one["code"], style="red"),
+            one["rule"],
+            str(one["count"]),
+            age(one["oldest"]),
+            age(one["newest"]),
+            one["sample"],
+        )
+    return table
+
+
+def boxes(found: Sequence[Json]) -> Table:
+    """Return held boxes as a table."""
+    table = Table("box", "reason", "held for", "waiting", "event", "rule", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for one in found:
+        table.add_row(
+            one["id"], Text(one["code"], style="red"), age(one["at"]), str(one["waiting"]), one["event"], one["rule"]
+        )
+    return table
+
+
+def letter(one: Json) -> Tree:
+    """Return a dead letter with the story of its event."""
+    told = Tree(Text.assemble((one["id"], "bold"), "  dead for ", age(one["at"])))
+    where = "the inbox" if one["destination"] == "in" else f"{one['destination']}.{one['action']}"
+    told.add(f"at {where}, by the rule {one['rule']}" if one["rule"] else f"at {where}")
+    status = f", HTTP {one['status']}" if one["status"] else ""
+    told.add(Text(f"because {one['code']}{status}{': ' + one['why'] if one['why'] else ''}", style="red"))
+    return _with_story(told, one)
+
+
+def box(one: Json) -> Tree:
+    """Return a held box with the story of the event at its head."""
+    told = Tree(Text.assemble((one["id"], "bold"), f"  held for {age(one['at'])}, {one['waiting']} wait in it"))
+    told.add(Text(f"because {one['code']}{': ' + one['why'] if one['why'] else ''}", style="red"))
+    waiting = told.add("in their order")
+    for item in one["items"]:
+        waiting.add(item)
+    if one["waiting"] > len(one["items"]):
+        waiting.add(f"and {one['waiting'] - len(one['items'])} more")
+    return _with_story(told, one)
+
+
+def _with_story(told: Tree, one: Json) -> Tree:
+    if one["story"] is not None:
+        told.add(story.tree(one["story"]))
+    return told
+
+
+def rooms(found: Sequence[Json]) -> Table:
+    """Return rooms as a table."""
+    columns = ("room", "ready", "under way", "waiting", "held", "paused")
+    table = Table(*columns, box=None, pad_edge=False)
+    for one in found:
+        paused = one["paused"]
+        why = ""
+        if paused is not None:
+            why = f"{paused['why'] or paused['code']}, for {age(paused['since'])}"
+        held = f"{one['held']}, for {duration(one['held_seconds'] * 1000)}" if one["held"] else "0"
+        table.add_row(
+            one["name"],
+            str(one["ready"] + one["suspect"]),
+            str(one["leased"]),
+            str(one["waiting"]),
+            Text(held, style="red" if one["held"] else ""),
+            Text(why, style="red"),
+        )
+    return table

@@ -1,0 +1,130 @@
+"""What the tests about stuck things need: dead letters and held boxes in a real store, and the command line.
+
+Comes in: a store's address. Goes out: what `relais …` said, against a real console.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from console import cli
+from rules.event import Event
+from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
+
+DAY = "2026-11-21"
+
+
+def event(name: str, minute: int, who: str = "eva") -> Event:
+    """Return an event of a person, received at a minute."""
+    return Event(
+        id=name,
+        source="shop",
+        kind="generic",
+        type="order.paid",
+        received_at=f"{DAY}T10:{minute:02}:00.000Z",
+        body=json.dumps({"email": f"{who}@example.org"}).encode(),
+        order_key=f"email:{who}@example.org",
+        sender_id=name,
+    )
+
+
+class Stuck:
+    """Makes things go wrong in a store."""
+
+    def __init__(self, mailroom: Mailroom) -> None:
+        self.mailroom = mailroom
+        self._calls = 0
+        self._minute = 0
+
+    async def take(self, room: str) -> list[Lease]:
+        """Take one item of each box of a room."""
+        self._calls += 1
+        await self.mailroom.beat("d1", register=True)
+        return (await self.mailroom.take("d1", f"r{self._calls}", [Want(room, 500, 1)])).leases
+
+    async def put(self, *names: str, who: str = "eva", rule: str = "keep a note") -> None:
+        """Put events of a person and route each to one delivery of her box at the CRM."""
+        for name in names:
+            self._minute += 1
+            await self.mailroom.put([event(name, self._minute, who)])
+            (lease,) = await self.take(INBOX)
+            made = [[f"{name}.0", "crm", "add_note", rule]]
+            line = {
+                "t": "routed",
+                "at": "",
+                "source": "shop",
+                "type": "order.paid",
+                "received": f"{DAY}T10:{self._minute:02}:00.000Z",
+                "book": "b1",
+                "fired": [rule],
+                "missed": [],
+                "made": made,
+            }
+            record = {"id": f"{name}.0", "action": "add_note", "rule": rule, "path": [0]}
+            new = [NewDelivery(f"{name}.0", "crm", f"box-{who}", json.dumps(record).encode())]
+            await self._settle(lease, "done", line, new=new)
+
+    async def end(self, then: str, code: str = "invalid") -> None:
+        """Let the first item of each box of the CRM end: done, dead, hold."""
+        for lease in await self.take("crm"):
+            item, text = lease.items[0]
+            record = json.loads(text)
+            now = (await self.mailroom.store.time())[0] * 1000
+            about = {"room": "crm", "box": lease.box, "event": item.split(".")[0], "delivery": item, "at": now}
+            about |= {"action": "add_note", "rule": record["rule"], "code": code, "why": "said no", "status": 422}
+            line = {"t": "attempt", "d": item, "at": "", "then": then, "code": code}
+            await self._settle(lease, then, line, argument=json.dumps(about), doubt=1 if then == "hold" else 0)
+
+    async def _settle(self, lease: Lease, then: str, line: dict[str, Any], **more: Any) -> None:
+        item = lease.items[0][0]
+        name = item.split(".")[0]
+        one = Settlement(lease, item, then, name, DAY, line=json.dumps(line), **more)
+        await self.mailroom.settle("d1", "s", [one])
+
+    async def die(self, *names: str, who: str = "eva", **more: str) -> None:
+        """Let the deliveries of events of a person die."""
+        code = more.pop("code", "invalid")
+        for name in names:
+            await self.put(name, who=who, **more)
+            await self.end("dead", code)
+
+    async def waiting(self) -> list[str]:
+        """Deliver what waits for the CRM; return it."""
+        sent = []
+        while leases := await self.take("crm"):
+            for lease in leases:
+                sent.append(lease.items[0][0])
+                await self._settle(lease, "done", {"t": "attempt", "d": sent[-1], "at": "", "then": "done"})
+        return sent
+
+
+def stuck(url: str, do: Callable[[Stuck], Coroutine[Any, Any, Any]]) -> Any:
+    """Do something with a store; return what it gave."""
+
+    async def run() -> Any:
+        async with await Mailroom.open(url) as mailroom:
+            return await do(Stuck(mailroom))
+
+    return asyncio.run(run())
+
+
+class Relais:
+    """The command line, against one console."""
+
+    def __init__(self, url: str, patch: pytest.MonkeyPatch) -> None:
+        self.url = url
+        patch.setenv("RELAIS_CONSOLE_URL", url)
+
+    def __call__(self, *words: str, status: int = 0) -> str:
+        """Return what a command said."""
+        outcome: Result = CliRunner().invoke(cli.relais, list(words))
+        assert outcome.exit_code == status, outcome.output
+        return outcome.output
+
+    def json(self, *words: str, status: int = 0) -> Any:
+        """Return what a command said as JSON."""
+        return json.loads(self(*words, "--json", status=status))

@@ -1,0 +1,224 @@
+"""`relais dead`, over HTTP: a real console on a real store."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from click.testing import CliRunner
+
+from console import chosen, cli
+from tests.conftest import Valkey
+from tests.console.conftest import Start
+from tests.console.stuck import Relais, Stuck, stuck
+from tests.console.test_app import begin, samples
+
+
+@pytest.fixture
+def relais(start: Start, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Relais:
+    """The command line against a console on a store of its own."""
+    return Relais(begin(start, valkey.url), monkeypatch)
+
+
+def some(url: str) -> None:
+    """Let three deliveries die for two reasons by two rules."""
+
+    async def do(it: Stuck) -> None:
+        await it.die("a1", "a2", who="ada")
+        await it.die("b1", who="bob", rule="keep a contact", code="forbidden")
+
+    stuck(url, do)
+
+
+def test_list(relais: Relais, valkey: Valkey) -> None:
+    """Dead letters are counted by cause; filters leave out the others."""
+    assert relais("dead", "list") == "No dead letters.\n"
+    some(valkey.url)
+    found = relais.json("dead", "list")
+    assert [(g["destination"], g["code"], g["rule"], g["count"], g["why"]) for g in found["groups"]] == [
+        ("crm", "invalid", "keep a note", 2, "said no"),
+        ("crm", "forbidden", "keep a contact", 1, "said no"),
+    ]
+    assert found["groups"][0]["sample"] in ("a1.0", "a2.0")
+    assert found["groups"][0]["oldest"] <= found["groups"][0]["newest"]
+    assert "invalid" in relais("dead", "list")
+    for option, value, count in [
+        ("--destination", "crm", 3),
+        ("--destination", "in", 0),
+        ("--action", "add_note", 3),
+        ("--rule", "keep a contact", 1),
+        ("--code", "invalid", 2),
+        ("--source", "shop", 3),
+        ("--source", "desk", 0),
+        ("--event", "a1", 1),
+        ("--since", "1h", 3),
+        ("--since", "2999-01-01", 0),
+    ]:
+        assert relais.json("dead", "list", option, value)["total"] == count, (option, value)
+    assert [x["id"] for x in relais.json("dead", "list", "--each")["items"]] == ["a1.0", "a2.0", "b1.0"]
+
+
+def test_show(relais: Relais, valkey: Valkey) -> None:
+    """One letter is shown with its reason and the story of its event, and no value of a person."""
+    some(valkey.url)
+    said = relais("dead", "show", "b1.0")
+    assert "because forbidden, HTTP 422: said no" in said
+    assert "keep a contact" in said
+    found = relais.json("dead", "show", "b1.0")
+    assert found["story"]["deliveries"][0]["state"] == "dead"
+    assert "bob" not in json.dumps(found)
+    assert "unknown_letter" in relais("dead", "show", "none", status=1)
+
+
+def test_dry_run(relais: Relais, valkey: Valkey) -> None:
+    """Without a terminal and without --yes nothing happens; it says what would."""
+    some(valkey.url)
+    said = relais("dead", "retry", "--code", "invalid", status=1)
+    assert "2 dead letters would be retried as they were sent. Nothing was done" in said
+    dry = relais.json("dead", "drop", status=1)
+    assert (dry["dry_run"], dry["count"]) == (True, 3)
+    assert relais.json("dead", "list")["total"] == 3
+    assert relais("dead", "retry", "--code", "unheard_of", "--yes") == "No dead letters of this kind.\n"
+
+
+def test_retry(relais: Relais, valkey: Valkey) -> None:
+    """Those chosen are retried in the order of their events; the story and the metrics say so."""
+    some(valkey.url)
+    assert "2 done" in relais("dead", "retry", "--code", "invalid", "--yes")
+    assert stuck(valkey.url, lambda it: it.waiting()) == ["a1.0", "a2.0"]
+    assert relais.json("dead", "list")["total"] == 1
+    assert relais.json("events", "show", "a1")["state"] == "delivered"
+    counted = samples(relais.url)
+    assert counted['relais_by_hand_total{room="crm",verb="retry"}'] == 2
+    assert counted["relais_dead_letters"] == 1
+    assert counted["relais_undeclared_counters"] == 0
+
+
+def test_retry_by_name(relais: Relais, valkey: Valkey) -> None:
+    """A letter is retried by its id, and the others stay."""
+    some(valkey.url)
+    assert relais.json("dead", "retry", "b1.0", "--yes") == {"count": 1, "results": {"done": 1}, "refused": []}
+    assert stuck(valkey.url, lambda it: it.waiting()) == ["b1.0"]
+
+
+def test_overtaken(relais: Relais, valkey: Valkey) -> None:
+    """A letter that something newer overtook is left alone with status 1, unless a person insists."""
+
+    async def overtake(it: Stuck) -> None:
+        await it.die("a1", who="ada")
+        await it.put("a2", who="ada")
+        await it.end("done")
+
+    stuck(valkey.url, overtake)
+    found = relais.json("dead", "retry", "--yes", status=1)
+    assert found["refused"] == [{"id": "a1.0", "why": "overtaken"}]
+    assert "--even-if-older insists" in relais("dead", "retry", "--yes", status=1)
+    assert "1 done" in relais("dead", "retry", "--yes", "--even-if-older")
+
+
+def test_today(relais: Relais, valkey: Valkey) -> None:
+    """By today's rules the events wait in the inbox again, and their stories say why."""
+    some(valkey.url)
+    assert "3 done" in relais("dead", "retry", "--today", "--yes")
+    assert relais.json("dead", "list")["total"] == 0
+    (inbox, _) = relais.json("rooms", "list")["rooms"]
+    assert (inbox["name"], inbox["ready"]) == ("in", 2)
+    found = relais.json("events", "show", "a1")
+    assert (found["state"], found["deliveries"][0]["state"]) == ("delivering", "retried")
+
+
+def test_rate(relais: Relais, valkey: Valkey) -> None:
+    """At a rate they go one after the other."""
+
+    async def many(it: Stuck) -> None:
+        await it.die(*(f"e{n}" for n in range(6)))
+
+    stuck(valkey.url, many)
+    begun = time.monotonic()
+    assert "6 done" in relais("dead", "retry", "--yes", "--rate", "10/s")
+    assert time.monotonic() - begun >= 0.5
+
+
+def test_drop(relais: Relais, valkey: Valkey) -> None:
+    """What is dropped is gone with its payload; its story says that a person did it."""
+    some(valkey.url)
+    assert "1 done" in relais("dead", "drop", "--event", "b1", "--yes")
+    found = relais.json("events", "show", "b1")
+    assert (found["state"], found["deliveries"][0]["why"]) == ("skipped", "by a person")
+    assert stuck(valkey.url, lambda it: it.mailroom.record("b1")) is None
+
+
+def test_agreed_at_a_terminal(relais: Relais, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal it asks, and does nothing where the answer is no."""
+    some(valkey.url)
+    # A click runner has no terminal: only the question whether there is one is answered otherwise.
+    monkeypatch.setattr(chosen, "at_a_terminal", lambda: True)
+    for word, status, left in (("n", 1, 3), ("y", 0, 2)):
+        outcome = CliRunner().invoke(cli.relais, ["dead", "drop", "--code", "forbidden"], input=f"{word}\n")
+        assert outcome.exit_code == status
+        assert "1 dead letters would be given up for good. Go on?" in outcome.output
+        assert relais.json("dead", "list")["total"] == left
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "code"),
+    [
+        ({"X-Relais-By-Hand": ""}, b"{}", 400, "bad_request"),
+        ({}, b"{}", 403, "not_by_hand"),
+        ({"X-Relais-By-Hand": "1", "Origin": "http://127.0.0.1:8081"}, b"{}", 403, "not_by_hand"),
+        ({"X-Relais-By-Hand": "1", "Content-Type": "text/plain"}, b"{}", 415, "not_json"),
+        ({"X-Relais-By-Hand": "1"}, b'{"items":["a"],"how":"somehow"}', 400, "bad_request"),
+        ({"X-Relais-By-Hand": "1"}, b'{"items":[],"more":1}', 400, "bad_request"),
+        ({"X-Relais-By-Hand": "1"}, b'{"items":' + json.dumps(["a"] * 501).encode() + b"}", 400, "bad_request"),
+        ({"X-Relais-By-Hand": "1"}, b" " * 300_000, 413, "too_large"),
+        ({"X-Relais-By-Hand": "1", "Host": "evil.example.org"}, b"{}", 400, ""),
+    ],
+)
+def test_no_web_page(relais: Relais, headers: dict[str, str], body: bytes, status: int, code: str) -> None:
+    """Nothing that a browser sends by itself changes anything, and nothing that is not understood does."""
+    request = urllib.request.Request(  # noqa: S310 - our own address
+        f"{relais.url}/dead/retry", body, {"Content-Type": "application/json", **headers}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)  # noqa: S310 - our own address
+    with refused.value as answer:
+        assert answer.status == status
+        assert code in answer.read().decode()
+
+
+def test_get_changes_nothing(relais: Relais, valkey: Valkey) -> None:
+    """The addresses of the verbs refuse GET."""
+    some(valkey.url)
+    for path in ("/boxes/release", "/boxes/skip", "/rooms/crm/pause"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(relais.url + path)  # noqa: S310 - our own address
+        with refused.value as answer:
+            assert answer.status == 405
+
+
+def test_verbs_want_the_token(start: Start, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a token nobody decides anything without it."""
+    relais = Relais(begin(start, valkey.url, RELAIS_CONSOLE_TOKEN="swordfish"), monkeypatch)
+    assert "wants a token" in relais("rooms", "pause", "in", status=3)
+    monkeypatch.setenv("RELAIS_CONSOLE_TOKEN", "swordfish")
+    assert "in is paused" in relais("rooms", "pause", "in")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dead", "list", "--since", "yesterday"], "is no time"),
+        (["dead", "retry", "--rate", "fast"], "is no rate"),
+        (["dead", "retry", "--rate", "0/s"], "is no rate"),
+    ],
+)
+def test_not_understood(relais: Relais, arguments: list[str], said: str) -> None:
+    """A time or a rate that is none ends with status 2 and what it may be."""
+    assert said in relais(*arguments, status=2)
+
+
+def test_pace() -> None:
+    """A rate is read with its unit."""
+    pace = chosen.Pace()
+    assert [pace.convert(x, None, None) for x in ("5", "5/s", "120/m", "36/h")] == [5, 5, 2, 0.01]
