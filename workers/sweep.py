@@ -18,8 +18,8 @@ from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.sweep")
 
-#: Seconds that the lock outlives its holder: another host takes over within this time.
-LOCK = 10
+#: Seconds that the lock outlives its holder: after a kill another parent, or the same one started again, takes over.
+LOCK = 4
 #: Seconds without a sign after which another host's `relais work` no longer counts as having workers.
 PARENT_GONE = 15.0
 #: Seconds between two looks for dead letters that are too old.

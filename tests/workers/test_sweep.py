@@ -93,6 +93,13 @@ async def test_one_sweeps(make: Any, connection: redis.Redis, clock: Clock) -> N
     assert queued(connection) == 2
 
 
+async def test_killed_sweeper(site: Site, make: Any) -> None:
+    """Who sweeps has to say so again and again; after its death another takes over within seconds."""
+    await make("one").sweep(1, ())
+    left = await site.mailroom.store.pttl(site.mailroom.key("sweeper:default"))
+    assert 0 < left <= 5000
+
+
 async def test_a_parent_that_vanished(make: Any, connection: redis.Redis, clock: Clock) -> None:
     """The workers of a parent that gave no sign for a while are not counted any more."""
     one, two = make("one"), make("two")

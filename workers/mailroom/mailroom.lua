@@ -38,7 +38,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   books                hash    version -> files of every book in force, JSON          python (books.py)     for ever
   book                 string  version of the book in force                           python (books.py)     for ever
   parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
-  sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     10 s
+  sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
 
 State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"
