@@ -116,8 +116,8 @@ class House:
         self.receivers: list[Receiver] = []
         self.senders: list[Sender] = []
 
-    def receiver(self, **environ: str) -> Receiver:
-        self.receivers.append(Receiver(self.folder, self.valkey.url, **environ))
+    def receiver(self, url: str = "", **environ: str) -> Receiver:
+        self.receivers.append(Receiver(self.folder, url or self.valkey.url, **environ))
         return self.receivers[-1]
 
     def send(self, *receivers: Receiver, people: int = 4) -> None:
@@ -274,6 +274,23 @@ def test_two_receivers(house: House) -> None:
     house.more(AFTER)
     with stopped(house):
         house.more(DURING)
+    house.more(AFTER)
+    house.quiet()
+    house.handed_over()
+    house.check()
+
+
+def test_one_cut_off(house: House) -> None:
+    """A receiver that the store answers to does not overtake what another one of its host, cut off from it, spooled."""
+    link = house.folder / "link"
+    link.symlink_to(house.valkey.socket)
+    house.send(house.receiver(f"unix://{link}"), house.receiver())
+    house.more(BEFORE)
+    link.unlink()
+    with house.store as store:
+        store.client_kill_filter(_type="normal", skipme=True)
+    house.more(DURING)
+    link.symlink_to(house.valkey.socket)
     house.more(AFTER)
     house.quiet()
     house.handed_over()
