@@ -242,9 +242,11 @@ class Mailroom:
         return cls(client(url, timeout=timeout), hash_key=hash_key, replicas=replicas)
 
     @classmethod
-    async def open(cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT) -> "Mailroom":
+    async def open(
+        cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT, replicas: int = 0
+    ) -> "Mailroom":
         """Connect, load the functions, agree on schema and hash key. Raises Unavailable, Damaged."""
-        room = cls.connect(url, hash_key=hash_key, timeout=timeout)
+        room = cls.connect(url, hash_key=hash_key, timeout=timeout, replicas=replicas)
         try:
             await room.prepare()
         except BaseException:
@@ -364,13 +366,14 @@ class Mailroom:
         """
         args: list[Any] = [DEDUPE_WINDOW, BODY_WINDOW, pool]
         for event in events:
-            box = self.hash(event.order_key or event.id)
+            key = event.order_key or event.id
+            box = self.hash(key)
             digest = (
                 ""
                 if event.sender_id or not compare_bodies
                 else cast(Hasher, self._hasher).body(f"{event.source}|{event.type}", event.body)
             )
-            hashes = tuple(self.hash(identity) for identity in event.identities)
+            hashes = tuple(box if identity == key else self.hash(identity) for identity in event.identities)
             args += (event.id, box, digest, f"{event.source}|{event.type}", event.encode(hashes))
         known = await self.call("put", *args)
         return [
