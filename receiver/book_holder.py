@@ -96,6 +96,16 @@ class BookHolder:
             book = self._load(self._folder, self._catalogue)
         finally:
             self._stamp = stamp
+        self._take(book)
+
+    def load_kept(self, files: Mapping[str, str]) -> None:
+        """Take a book that was in force, by its texts, until the files are right. Raises BookRefused."""
+        checked = loader.check_texts(files, self._catalogue)
+        if checked.book is None:
+            raise BookRefused(checked.problems)
+        self._take(checked.book)
+
+    def _take(self, book: Book) -> None:
         self._gates = {name: self._gate(source) for name, source in book.sources.items()}
         self.version = book.version
 

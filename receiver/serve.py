@@ -1,9 +1,10 @@
 """The receiver process: bind, serve until SIGTERM, finish what has been accepted.
 
 Comes in: settings and the catalogue of what exists. Goes out: a running server, and an exit when it is told to stop.
-Never listens with a bad book or without its spool, and never drops a request that it has taken.
+Never listens without a book or its spool, and never drops a request that it has taken.
 """
 
+import asyncio
 import gc
 import logging
 import math
@@ -11,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
@@ -22,7 +24,8 @@ from receiver.settings import ReceiverSettings
 from receiver.spool import Spool
 from receiver.switch import Switch
 from rules.catalogue import Catalogue
-from workers.mailroom import Mailroom
+from rules.errors import BookRefused
+from workers.mailroom import Mailroom, Unavailable
 
 logger = logging.getLogger("relais.receiver")
 
@@ -42,7 +45,7 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     """Serve until SIGTERM or SIGINT. Raises BookRefused, CannotListen, spool.Unusable."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     book = BookHolder(settings.book, catalogue, os.environ, settings.secrets)
-    book.load()
+    load(book, settings)
     keeping = mailroom(settings)
     listening = listen(settings.host, settings.port)
     logger.info(
@@ -59,6 +62,31 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     gc.freeze()
     gc.set_threshold(*RUBBISH)
     server(settings, book, keeping).run(sockets=[listening])
+
+
+def load(book: BookHolder, settings: ReceiverSettings) -> None:
+    """Load the book; while its files are bad, take the one in force, which the store keeps. Raises BookRefused.
+
+    A receiver that dies while somebody is editing must come back: no webhook waits for a typing error.
+    """
+    try:
+        book.load()
+    except BookRefused as exc:
+        files = asyncio.run(kept_book(settings))
+        if files is None:
+            raise
+        book.load_kept(files)
+        book.problem = str(exc)
+        logger.error("book_refused, the one in force stays: %s", exc)
+
+
+async def kept_book(settings: ReceiverSettings) -> Mapping[str, str] | None:
+    """Return the files of the book in force; None without one, or while the store is away."""
+    async with Mailroom.connect(settings.redis_url) as room:
+        try:
+            return await room.kept_book()
+        except Unavailable:
+            return None
 
 
 def mailroom(settings: ReceiverSettings) -> app.Mailroom:

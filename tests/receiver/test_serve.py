@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import http.client
 import json
@@ -12,9 +13,13 @@ from pathlib import Path
 import pytest
 
 from receiver import serve
+from receiver.book_holder import BookHolder
+from receiver.settings import ReceiverSettings
+from rules.errors import BookRefused
 from tests.conftest import Valkey, wait_until
 from tests.receiver import book
 from tests.receiver.port import AT, kept_in
+from workers.mailroom import Mailroom
 
 PROGRAM = """
 import sys
@@ -137,3 +142,28 @@ def test_port_taken() -> None:
         with pytest.raises(serve.CannotListen, match="RELAIS_PORT") as caught:
             serve.listen("127.0.0.1", number)
         assert str(number) in str(caught.value)
+
+
+def test_bad_book_at_the_start(valkey: Valkey, tmp_path: Path) -> None:
+    """A receiver that starts while the files are bad takes the book in force, and later the files when they are right;
+    without one, or without a store to ask, it does not start."""
+    settings = ReceiverSettings(redis_url=valkey.url, book=book.write(tmp_path, "sources: {"))
+    held = BookHolder(settings.book, book.CATALOGUE, book.ENVIRON)
+    with pytest.raises(BookRefused):
+        serve.load(held, settings)
+
+    async def keep() -> None:
+        async with await Mailroom.open(valkey.url) as mailroom:
+            await mailroom.keep_book("before", {"sources.yaml": book.TEXT})
+
+    asyncio.run(keep())
+    serve.load(held, settings)
+    assert held.gate("at").verified_by()
+    assert "sources.yaml" in held.problem
+    (settings.book / "sources.yaml").write_text(book.TEXT + "\n# mended\n")
+    assert asyncio.run(held.refresh())
+    assert held.problem == ""
+    valkey.stop(kill=True)
+    (settings.book / "sources.yaml").write_text("sources: {")
+    with pytest.raises(BookRefused):
+        serve.load(BookHolder(settings.book, book.CATALOGUE, book.ENVIRON), settings)
