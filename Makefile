@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test check bench chaos lock clean help
+.PHONY: demo up test model check bench chaos lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ up: $(VENV)/run ## Valkey, receiver, workers and console in the foreground
 
 test: $(VENV)/dev ## All tests
 	$(BIN)/pytest -n auto $(ARGS)
+
+model: $(VENV)/dev ## Search the models of mailroom and spool exhaustively (docs/model.md)
+	$(BIN)/python -m tests.model $(ARGS)
 
 check: $(VENV)/dev ## Lint, types and the import contract
 	$(BIN)/ruff check .

@@ -45,7 +45,7 @@ class Check:
 
     name: str
     setup: mailroom.Setup | handover.Setup
-    most: int = 1_500_000
+    most: int = 1_000_000
 
     def run(self) -> Verdict:
         """Search it."""
@@ -59,8 +59,8 @@ def _mailroom(name: str, what: Mapping[str, Any], *more: Mapping[str, Any], **fa
     return Check(f"mailroom, {name}", mailroom.Setup(faults=mailroom.Faults(**faults), **options))
 
 
-def _handover(name: str, events: str, *, batch: int = 2, most: int = 3, **faults: int) -> Check:
-    return Check(f"hand-over, {name}", handover.Setup(tuple(events), handover.Faults(**faults), most, batch))
+def _handover(name: str, events: str, options: Mapping[str, Any] | None = None, **faults: int) -> Check:
+    return Check(f"hand-over, {name}", handover.Setup(tuple(events), handover.Faults(**faults), **(options or {})))
 
 
 SMALL = (
@@ -77,7 +77,9 @@ SMALL = (
     _handover("an answer is lost", "12", lost=2, outages=1),
     _handover("a receiver dies", "12", outages=1, crashes=1),
     _handover("the power goes", "12", outages=1, power_cuts=1),
-    _handover("the spool is full", "12", outages=1, most=1, again=1),
+    _handover("the spool is full", "12", {"most": 1}, outages=1, again=1),
+    _handover("the store is believed to be away", "123", {"wary": True}),
+    _handover("both hand over at once", "12", {"wary": True, "both": True, "batch": 1}, lost=1),
 )
 
 LARGE = (
@@ -85,12 +87,14 @@ LARGE = (
     _mailroom("declared dead alive, asked to stop", THREE, EITHER, stalls=1, stops=1),
     _mailroom("a chain, answers are lost, a drain dies", CHAIN, EITHER, lost=1, crashes=1),
     _mailroom("a chain, a destination fails, a drain dies", CHAIN, CAREFUL, bad=1, crashes=1),
-    _mailroom("everything once", PAIR, CAREFUL, crashes=1, stalls=1, lost=1, bad=1, people=1),
+    _mailroom("all but stops, a drain dies", PAIR, CAREFUL, crashes=1, lost=1, bad=1, people=1, again=1),
+    _mailroom("all but stops, declared dead alive", PAIR, CAREFUL, stalls=1, lost=1, bad=1),
     _mailroom("nothing can be found, answers are lost", BLIND, CAREFUL, bad=1, crashes=1, lost=1, people=1),
     _mailroom("destinations fail twice", PAIR, EITHER, CAREFUL, {"tries": 2}, bad=2, crashes=1, stops=1),
     _mailroom("a box kills drains, answers are lost", KEYS, crashes=3, lost=1),
     _handover("away twice, an answer is lost", "123", outages=2, lost=1),
-    _handover("a receiver dies, an answer is lost", "123", outages=1, lost=1, crashes=1),
+    _handover("a receiver dies, an answer is lost", "12", outages=1, lost=1, crashes=1, again=1),
     _handover("the power goes", "123", outages=1, power_cuts=1),
-    _handover("everything once", "12", outages=1, lost=1, crashes=1, power_cuts=1, again=1),
+    _handover("both hand over at once", "123", {"wary": True, "both": True, "batch": 1}, lost=1),
+    _handover("all but resending", "12", outages=1, lost=1, crashes=1, power_cuts=1),
 )

@@ -71,6 +71,10 @@ class Setup:
     faults: Faults
     #: Rows that the spool holds before it is full.
     most: int = 3
+    #: A receiver may believe that the store is away although it is not, and spool without asking it.
+    wary: bool = False
+    #: Both receivers may hand over at once, as when one of them was stopped in the middle of it.
+    both: bool = False
     #: Rows in one call when they are handed over.
     batch: int = 2
     #: Faults planted in the model, which the search has to find.
@@ -156,6 +160,8 @@ class Handover:
                 # Asked at the last moment: what was acknowledged before this event came is then seen.
                 full = receiver.spooling if "belief is cached" in self.planted else bool(s.spool)
                 yield Step(("looks", r, event, full), _phase(s, r, "unknown" if full else "puts"), True)
+                if not full and self.setup.wary:
+                    yield Step(("believes", r, event), _phase(s, r, "unknown"), True)
             case "puts":
                 then = "unknown" if "answer is not awaited" not in self.planted else "kept"
                 if s.store_up:
@@ -221,12 +227,14 @@ class Handover:
                         yield Step(("hands over", r, *receiver.reads, "carried out later"), late, False)
             else:
                 yield Step(("hands over", r, *receiver.reads, "store is away"), _receiver(s, r, idle), True)
-        elif s.spool and (not _handing_over(s) or "two hand over" in self.planted):
+        elif s.spool and (not _handing_over(s) or self.setup.both or "each takes its own" in self.planted):
             yield from self._reads(s, r, receiver)
 
     def _reads(self, s: State, r: int, receiver: Receiver) -> Iterator[Step[State]]:
-        others = {row for other in s.receivers for row in other.reads}
-        rows = tuple(row for row in s.spool if row not in others)[: self.setup.batch]
+        rows = s.spool[: self.setup.batch]
+        if "each takes its own" in self.planted:
+            others = {row for other in s.receivers for row in other.reads}
+            rows = tuple(row for row in s.spool if row not in others)[: self.setup.batch]
         if "newest first" in self.planted:
             rows = s.spool[::-1][:1]
         if rows:
@@ -272,6 +280,8 @@ class Handover:
             case "looks", [int(r), event, full]:
                 where = "the spool, which holds something" if full else "the store, for the spool is empty"
                 return f"receiver {r + 1}: event {event} goes to {where}"
+            case ("believes", [int(r), event]):
+                return f"receiver {r + 1}: event {event} goes to the spool, for the store is believed to be away"
             case (("puts" | "hands over"), [int(r), *events, how]):
                 return f"receiver {r + 1}: {word} {' '.join(map(str, events))}: {how}"
             case str(), [int(r), *events]:

@@ -14,7 +14,7 @@ from tests.model.search import search
         ("deleted before it is put", Faults(outages=1), "event 1 was acknowledged and is lost"),
         ("belief is cached", Faults(outages=1), "2 overtakes 1, which was acknowledged before it came"),
         ("newest first", Faults(outages=1), "2 overtakes 1, which was acknowledged before it came"),
-        ("two hand over", Faults(outages=1), "2 overtakes 1, which was acknowledged before it came"),
+        ("each takes its own", Faults(outages=1), "2 overtakes 1, which was acknowledged before it came"),
         ("put without memory", Faults(lost=1), "an event is in the inbox twice"),
         ("handed over before it is deleted", Faults(outages=1), "stuck"),
     ],
