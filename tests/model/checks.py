@@ -74,7 +74,7 @@ SMALL = (
     _mailroom("a box kills drains", KEYS, crashes=3, people=1),
     _mailroom("the bell", PAIR, EITHER, {"bell": True}, crashes=1, stops=1),
     _handover("the store goes away", "123", outages=1),
-    _handover("an answer is lost", "12", lost=2, outages=1),
+    _handover("an answer is lost", "12", lost=1, outages=1),
     _handover("a receiver dies", "12", outages=1, crashes=1),
     _handover("the power goes", "12", outages=1, power_cuts=1),
     _handover("the spool is full", "12", {"most": 1}, outages=1, again=1),

@@ -13,7 +13,7 @@ CARRIED_OUT = {
     *("put", "put again", "start", "take", "take again", "take lands", "settle", "settle lands", "due", "hear"),
     *("strays", "bury", "bury alive", "leave", "unhold"),
 }
-WALKS, STEPS = 50, 60
+WALKS, STEPS = 40, 60
 
 
 @pytest.fixture
