@@ -852,16 +852,7 @@ class Drain:
                 delivery = self._fresh.pop(new.id, None)
                 if new.id in settled.leased:
                     self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), delivery)
-        if settled.once:
-            await self._note_once(settled.once)
         self._wake.set()
-
-    async def _note_once(self, deliveries: set[str]) -> None:
-        for delivery in deliveries:
-            try:
-                await self.mailroom.note_once(delivery, _json({"t": "once", "d": delivery, "at": _now()}))
-            except Unavailable:
-                return
 
     async def _wind_down(self) -> None:
         """Finish what is under way, give back the rest, within the stated time, and leave."""

@@ -503,6 +503,7 @@ local function append(P, c, event, day, args, k)
   if dead == '' and once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6])
     and not (again and event_of(redis.call('GET', P .. 'once:' .. once_key)) == event) then
     c.once[#c.once + 1] = delivery
+    note(P, day, event, '{"t":"once","d":"' .. delivery .. '"}')
     return 0
   end
   redis.call('SET', P .. 'd:' .. delivery, record)
@@ -1028,10 +1029,25 @@ local function expire(keys, args)
   return #old
 end
 
--- note: one more line in the ledger. ARGV: day, event, line.
-local function note_line(keys, args)
-  note(keys[1], args[1], args[2], args[3])
-  return 1
+-- story: what the ledger says of events. ARGV: how many days, the days, oldest first, then event ids.
+-- Returns per event its record or false, and its lines.
+local function story(keys, args)
+  local P = keys[1]
+  local pages, out = {}, {}
+  local days = tonumber(args[1])
+  for i = 2, days + 1 do
+    local page = P .. 'ledger:' .. args[i]
+    if redis.call('EXISTS', page) == 1 then pages[#pages + 1] = page end
+  end
+  for i = days + 2, #args do
+    local lines = {}
+    for _, page in ipairs(pages) do
+      lines[#lines + 1] = redis.call('HGET', page, args[i]) or nil
+    end
+    out[#out + 1] = redis.call('GET', P .. 'e:' .. args[i])
+    out[#out + 1] = table.concat(lines, '\n')
+  end
+  return out
 end
 
 local function register(name, callback, flags)
@@ -1055,4 +1071,4 @@ register('drop', drop, { 'allow-oom' })
 register('pace', pace, { 'allow-oom' })
 register('pause', pause, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
-register('note', note_line, { 'allow-oom' })
+register('story', story, { 'no-writes', 'allow-stale' })

@@ -227,7 +227,7 @@ class Mailroom:
             name: f"{self._library}_{name}"
             for name in (
                 *("put", "quarantine", "take", "settle", "beat", "leave", "bury", "strays"),
-                *("unhold", "skip", "revive", "again", "drop", "pace", "pause", "expire", "note"),
+                *("unhold", "skip", "revive", "again", "drop", "pace", "pause", "expire", "story"),
             )
         }
         self._given_key = bool(hash_key)
@@ -300,32 +300,35 @@ class Mailroom:
         return await self.store.execute_command(*words)  # type: ignore[no-untyped-call]
 
     async def _durably(self, *words: Any) -> Any:
-        """Return the answer when enough replicas have what it rests on. Raises Unavailable, redis' errors.
-
-        One connection, one trip. The message in between moves the connection's place in the replication stream: a
-        repetition that finds all done writes nothing, and would wait for nothing.
-        """
-        pipe = self.store.pipeline(transaction=False)
-        pipe.execute_command(*words)
-        pipe.publish(self.key("written"), "")
-        counts = (0, self.replicas) if self._wait == "WAITAOF" else (self.replicas,)
-        pipe.execute_command(self._wait, *counts, REPLICA_PATIENCE)
-        answer, published, kept = await pipe.execute(raise_on_error=False)
-        if isinstance(kept, redis.exceptions.ResponseError) and "unknown command" in str(kept) and counts[0] == 0:
-            log.warning("store.no_waitaof: the store is too old to tell of its replicas' disks, so their memory counts")
-            self._wait = "WAIT"
-            return await self._durably(*words)
-        for each in (answer, published, kept):
-            if isinstance(each, Exception):
-                raise each
-        reached = kept[1] if self._wait == "WAITAOF" else kept
-        if reached < self.replicas:
-            where = "on disk" if self._wait == "WAITAOF" else "in memory"
-            raise Unavailable(
-                f"{reached} of {self.replicas} replicas had it {where} within {REPLICA_PATIENCE / 1000:g} s "
-                "(RELAIS_REPLICAS): are they there, with `appendonly yes`?"
-            )
-        return answer
+        """Return the answer when enough replicas have what it rests on. Raises Unavailable, redis' errors."""
+        while True:
+            # One connection, one trip. The message in between moves the connection's place in the replication stream: a
+            # repetition that finds all done writes nothing, and would wait for nothing.
+            pipe = self.store.pipeline(transaction=False)
+            if words:
+                pipe.execute_command(*words)
+            pipe.publish(self.key("written"), "")
+            wait = self._wait
+            pipe.execute_command(wait, *((0,) if wait == "WAITAOF" else ()), self.replicas, REPLICA_PATIENCE)
+            *answers, kept = await pipe.execute(raise_on_error=False)
+            for each in answers:
+                if isinstance(each, Exception):
+                    raise each
+            if words:
+                answer, words = answers[0], ()
+            if wait == "WAITAOF" and isinstance(kept, redis.exceptions.ResponseError) and "unknown comm" in str(kept):
+                log.warning("store.no_waitaof: it is too old to tell of its replicas' disks, so their memory counts")
+                self._wait = "WAIT"
+                continue
+            if isinstance(kept, Exception):
+                raise kept
+            reached = kept[1] if wait == "WAITAOF" else kept
+            if reached < self.replicas:
+                raise Unavailable(
+                    f"{reached} of {self.replicas} replicas had it {'on disk' if wait == 'WAITAOF' else 'in memory'} "
+                    f"within {REPLICA_PATIENCE / 1000:g} s (RELAIS_REPLICAS): are they there, with `appendonly yes`?"
+                )
+            return answer
 
     async def _load(self) -> None:
         try:
@@ -357,20 +360,21 @@ class Mailroom:
     # -- what the receiver uses
 
     async def put(
-        self, events: Sequence[Event], *, pool: str = "default", compare_bodies: bool = True
+        self, events: Sequence[Event], *, pool: str = "default", body_window: int = BODY_WINDOW
     ) -> list[Receipt]:
         """Keep events; when this returns they are on disk as the store's settings promise.
 
         Safe to repeat with the same events. Raises Full (nothing stored, try the spool), Unavailable (fate unknown).
-        `compare_bodies`: False for what was received long ago, because the window of equal bodies counts from now.
+        `body_window`: ms from now within which an equal body repeats these; less for what was received a while ago,
+        0 for what was received long ago: then they repeat nothing, either.
         """
-        args: list[Any] = [DEDUPE_WINDOW, BODY_WINDOW, pool]
+        args: list[Any] = [DEDUPE_WINDOW, body_window, pool]
         for event in events:
             key = event.order_key or event.id
             box = self.hash(key)
             digest = (
                 ""
-                if event.sender_id or not compare_bodies
+                if event.sender_id or body_window <= 0
                 else cast(Hasher, self._hasher).body(f"{event.source}|{event.type}", event.body)
             )
             hashes = tuple(box if identity == key else self.hash(identity) for identity in event.identities)
@@ -539,12 +543,6 @@ class Mailroom:
 
     # -- what the sweep uses
 
-    async def note_once(self, delivery: str, line: str) -> None:
-        """Write into the ledger that `only_once` did not let a delivery come into being."""
-        event = delivery.partition(".")[0]
-        today = datetime.now(UTC).date().isoformat()
-        await self.call("note", today, event, line)
-
     async def beats(self) -> dict[str, tuple[str, int]]:
         """Return drain -> (pool, counter)."""
         found = await self.read(self.store.hgetall(self.key("beats")))
@@ -609,17 +607,10 @@ class Mailroom:
         today = datetime.now(UTC).date()
         # Oldest first: lines of a story stand on the page of the day it was received, or later.
         days = [(today + timedelta(days=ahead)).isoformat() for ahead in range(-31, 2)]
-        pipe = self.store.pipeline(transaction=False)
-        for event_id in event_ids:
-            pipe.get(self.key(f"e:{event_id}"))
-            for day in days:
-                pipe.hget(self.key(f"ledger:{day}"), event_id)
-        answers = await self.read(pipe.execute())
+        answers = await self.call("story", len(days), *days, *event_ids)
         out: list[ledger.Fate | None] = []
-        width = 1 + len(days)
         for n, event_id in enumerate(event_ids):
-            record, *pages = answers[n * width : (n + 1) * width]
-            lines = b"\n".join(page for page in pages if page)
+            record, lines = answers[2 * n], answers[2 * n + 1]
             if not lines and record is None:
                 out.append(None)
                 continue
