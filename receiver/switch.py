@@ -46,7 +46,7 @@ class Mailroom(Protocol):
         """Connect and agree on the schema. Raises Unavailable, Damaged."""
         ...
 
-    async def put(self, events: Sequence[Event], *, compare_bodies: bool = True) -> list[Receipt]:
+    async def put(self, events: Sequence[Event], *, body_window: int = BODY_WINDOW) -> list[Receipt]:
         """Keep events. Raises Unavailable."""
         ...
 
@@ -257,10 +257,12 @@ class Switch:
         known = await self._mailroom.known(old) if old else set()
         left = [row for row in rows if row.event.id not in known]
         inbox = [row for row in left if row.why is None]
-        # The mailroom measures the window of equal bodies from now. For what is older that would be wrong: what came
-        # twice within the window has been recognised in the spool, and what came later is a new event.
-        for young, some in itertools.groupby(inbox, lambda row: 0 <= now - row.at <= BODY_WINDOW):
-            await self._mailroom.put([row.event for row in some], compare_bodies=young)
+        # The mailroom measures the window of equal bodies from now, and these were received before: so much is left of
+        # it. What came twice within the window has been recognised in the spool; what came later is a new event.
+        for young, group in itertools.groupby(inbox, lambda row: 0 <= now - row.at < BODY_WINDOW):
+            some = list(group)
+            left_of_it = BODY_WINDOW - max(now - row.at for row in some) if young else 0
+            await self._mailroom.put([row.event for row in some], body_window=left_of_it)
         unfit = [(row.event, row.why) for row in left if row.why is not None]
         if unfit:
             await self._mailroom.quarantine(unfit)

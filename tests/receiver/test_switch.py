@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ class Room:
     def __init__(self) -> None:
         self.kept: list[str] = []
         self.unfit: list[str] = []
-        self.compared: dict[str, bool] = {}
+        self.windows: dict[str, int] = {}
         self.failure: Exception | None = None
         self.hangs = False
         self.loses_answers = False
@@ -47,11 +47,11 @@ class Room:
     async def prepare(self) -> None:
         await self._answer()
 
-    async def put(self, events: Sequence[Event], *, compare_bodies: bool = True) -> list[Receipt]:
+    async def put(self, events: Sequence[Event], *, body_window: int = 60_000) -> list[Receipt]:
         await self._answer()
         answers = [Receipt(each.id, each.id in self.kept) for each in events]
         self.kept += [each.id for each in events if each.id not in self.kept]
-        self.compared |= {each.id: compare_bodies for each in events}
+        self.windows |= {each.id: body_window for each in events}
         if events and self.loses_answers:
             self.loses_answers = False
             raise Unavailable("the answer was lost")
@@ -306,16 +306,18 @@ def now() -> str:
 
 
 def test_equal_bodies(tmp_path: Path) -> None:
-    """Two equal bodies with half an hour between them are two events, however quickly they are handed over."""
+    """Equal bodies are one event within a minute of their reception, however late or quickly they are handed over."""
 
     async def run() -> None:
         room = Room()
         room.failure = Unavailable("away")
         async with switched(tmp_path, room) as running:
             await running.put([event("old", sender_id=None, order_key="id:1")])
-            await running.put([event("new", sender_id=None, order_key="id:1", received_at=now())])
+            ago = rfc3339(datetime.now(UTC) - timedelta(seconds=20))
+            await running.put([event("new", sender_id=None, order_key="id:1", received_at=ago)])
             room.failure = None
             await handed_over(running)
-        assert room.compared == {"old": False, "new": True}
+        assert room.windows["old"] == 0
+        assert 30_000 < room.windows["new"] <= 40_000
 
     asyncio.run(run())

@@ -426,3 +426,17 @@ def test_hash_key(house: House) -> None:
     other = house.receiver(RELAIS_HASH_KEY=hashlib.sha256(b"of this test").hexdigest())
     assert other.post({"id": 1, "n": 2})[0] == 202
     assert [len(box) for box in house.boxes()] == [2]
+
+
+def test_equal_bodies(house: House) -> None:
+    """A body sent again while its first answer was lost is one event; what waited long is compared with nothing."""
+    receiver = house.receiver()
+    with stopped(house):
+        first = json.loads(receiver.post({"id": 1})[2])["events"][0]["id"]
+        assert json.loads(receiver.post({"id": 1})[2])["events"][0]["id"] == first
+    house.handed_over()
+    assert json.loads(receiver.post({"id": 1})[2])["events"][0]["id"] == first
+    assert house.boxes() == [[first]]
+    with house.store as store:
+        [last] = list(store.scan_iter(match=f"{PREFIX}last:*"))
+        assert 0 < store.pttl(last) <= 60_000
