@@ -15,6 +15,9 @@ from rules.document import Path
 from rules.place import Place, fields_of, not_a_boolean, sentence, words_for_booleans
 from rules.problem import did_you_mean, is_full
 
+#: Keys of an action's entry that are easily written among its arguments.
+BESIDE = ("only_if", "next")
+
 #: What may stand in for a template, tried in this order until the model takes it.
 STAND_INS: tuple[Any, ...] = (
     "x@example.org",
@@ -44,7 +47,9 @@ def check(place: Place, written: Mapping[str, Any], kind: ActionKind) -> None:
             break
         place.wrong(
             f'{place.name} takes no argument "{name}"',
-            did_you_mean(name, allowed),
+            f"{name} stands beside {place.name}, not under it: indent it less"
+            if name in BESIDE
+            else did_you_mean(name, allowed),
             "unknown_argument",
             inner=(name,),
             key=True,

@@ -45,8 +45,12 @@ _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None,
 _UNQUOTED_TEMPLATE = re.compile(r"(?:^\s*|[:\-,\[{]\s+)\{\{|\{%")
 _UNQUOTED_STAR = re.compile(r"(?:[:\-,]\s+|\[\s*)\*")
 _UNQUOTED_SIGN = re.compile(r"(?:[:\-,]\s+|\[\s*)([@`%&!|>])")
+_UNQUOTED_BRACE = re.compile(r"[\[,]\s*[^\s\[\],]*\$\{")
+_HARD_SPACE = re.compile(r"^[ -]*\u00a0")
 
 QUOTE_TEMPLATE = 'put the whole value in double quotes: "{{ data.email }}"'
+ORDINARY_SPACE = "put an ordinary space there: this one was copied from a web page or a text program"
+QUOTE_BRACE = 'put it in quotes: ["${NAME}"], or write one entry per line, each after a dash'
 QUOTE_STAR = 'put text that starts with * in quotes: "*@example.org"'
 
 
@@ -324,6 +328,9 @@ class _Reading:
                 column = text.index("\t")
                 self.note(at, column, "there is a tab here", "use spaces", "tab")
                 return
+            if found := _HARD_SPACE.search(text):
+                self.note(at, found.end() - 1, "there is a no-break space here", ORDINARY_SPACE, "hard_space")
+                return
             if found := _UNQUOTED_TEMPLATE.search(bare):
                 self.note(
                     at, _first_sign(bare, found), "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template"
@@ -331,6 +338,9 @@ class _Reading:
                 return
             if found := _UNQUOTED_STAR.search(bare):
                 self.note(at, found.end() - 1, "this text starts with * and is not quoted", QUOTE_STAR, "unquoted_star")
+                return
+            if found := _UNQUOTED_BRACE.search(bare):
+                self.note(at, found.end() - 2, "${ } in a [ ] list is not quoted", QUOTE_BRACE, "unquoted_sign")
                 return
             if found := _UNQUOTED_SIGN.search(bare):
                 self.note(
@@ -347,15 +357,19 @@ class _Reading:
         self.note(line, column, f"this is not YAML: {what}", mend, "not_yaml")
 
     def tabs(self) -> None:
-        """Refuse tabs wherever they are not part of a quoted text or a comment."""
-        if "\t" not in self.text:
+        """Refuse tabs wherever they are not part of a quoted text or a comment, and hard spaces that indent."""
+        if "\t" not in self.text and "\u00a0" not in self.text:
             return
         inside: set[int] = set()
         for first, last in self.quoted:
             inside.update(range(first, last + 1))
         for number, line in enumerate(self.text.splitlines()):
-            if "\t" in line and number not in inside and "\t" in line.split("#")[0]:
+            if number in inside:
+                continue
+            if "\t" in line.split("#")[0]:
                 self.note(number, line.index("\t"), "there is a tab here", "use spaces", "tab")
+            if found := _HARD_SPACE.search(line):
+                self.note(number, found.end() - 1, "there is a no-break space here", ORDINARY_SPACE, "hard_space")
 
     def line(self, number: int) -> str:
         """Return a line of the file, cut where no person would read on."""

@@ -61,10 +61,10 @@ def on_one_line(text: str) -> str:
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """Return the mend for a word that is not known: the nearest one, else what there is."""
     words = sorted(known)
-    near = get_close_matches(word[:LONGEST_WORD], words, n=1, cutoff=0.6)
+    lower = {each.lower(): each for each in words}
+    near = [lower[word.lower()]] if word.lower() in lower else []
     if not near:
-        lower = {each.lower(): each for each in words}
-        near = [lower[word.lower()]] if word.lower() in lower else []
+        near = get_close_matches(word[:LONGEST_WORD], words, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'
     if otherwise:

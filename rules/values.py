@@ -4,6 +4,7 @@ Comes in: YAML under an action, and what it may read. Goes out: a Value or Argum
 facts. Raises ValueFailed with the path, never with a value; reads no secrets, no files, no clock.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,9 @@ class Computed:
 
 
 COMPUTED: Final = Computed()
+
+#: Other languages' way to fill in a value: `${…}`, and `{data.email}`.
+_OTHER_BRACES: Final = re.compile(r"(\$\{|(?<!\{)\{(?=\s*data\.))\s*(data\.[\w.]+)?")
 
 _Run = Callable[[Facts], Any]
 
@@ -136,9 +140,10 @@ class _Compiling:
         self.problems.append(Finding(at, text, mend, code))
 
     def text(self, text: str, at: tuple[str | int, ...]) -> Value:
-        if "${" in text:
-            mend = "secrets belong under sources and destinations"
-            self.problems.append(Finding(at, "${…} stays as it is here", mend, "secret", "warning"))
+        if found := _OTHER_BRACES.search(text):
+            sign, path = found[1], found[2]
+            mend = f'write "{{{{ {path} }}}}"' if path else "secrets belong under sources and destinations"
+            self.problems.append(Finding(at, f"{sign}…}} stays as it is here", mend, "secret", "warning"))
         if not templates.is_template(text):
             return _literal(text)
         try:
