@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from rules import loader
 from rules.action import Action, Skipped
@@ -21,6 +22,7 @@ from rules.errors import ValueFailed
 from rules.event import Event
 from rules.nouns.noun import Noun
 from rules.pattern import Pattern
+from rules.place import sentence
 from rules.rule import Facts, Step
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
@@ -182,8 +184,10 @@ def _event(book: Book, source: Source, written: Mapping[str, Any], received_at: 
         try:
             record = model.model_validate(data)
             data = record.data() if isinstance(record, Noun) else record.model_dump(mode="json", exclude_unset=True)
-        except ValueError as exc:
-            raise TestBroken(f"data does not fit {written['type']}: {exc}") from exc
+        except ValidationError as exc:
+            found = exc.errors(include_url=False, include_input=False)
+            whys = [f"{'.'.join(['data', *map(str, each['loc'])])}: {sentence(each)[0]}" for each in found]
+            raise TestBroken(f"data does not fit {written['type']}: {'; '.join(whys)}") from exc
     body = written.get("raw", data)
     return Event(
         id=str(written.get("id", "test")),

@@ -43,7 +43,7 @@ def command(folder: Path | None, names: tuple[str, ...], watch: bool, as_json: b
     if as_json:
         click.echo(json.dumps(testing.as_json(results), indent=2, ensure_ascii=False))
     else:
-        show(results)
+        show(results, coverage=not names)
     if not results.passed:
         raise SystemExit(SAID_NO)
 
@@ -67,7 +67,7 @@ def follow(place: Path, names: tuple[str, ...]) -> None:
                 seen = now
                 click.clear()
                 try:
-                    show(run(place, names))
+                    show(run(place, names), coverage=not names)
                 except Mistake as exc:
                     exc.show()
             time.sleep(LOOK_EVERY)
@@ -84,8 +84,8 @@ def stamp(place: Path) -> tuple[object, ...]:
     return loader.changed(place), tuple(fixtures)
 
 
-def show(results: Results) -> None:
-    """Print one line per test, the differences, and what no test reaches."""
+def show(results: Results, *, coverage: bool) -> None:
+    """Print one line per test, the differences, and, of a whole book, what no test reaches."""
     for result in results.results:
         mark = click.style("passed", fg="green") if result.passed else click.style("FAILED", fg="red", bold=True)
         where = "" if result.passed else f"  ({result.test.file}:{result.test.line})"
@@ -93,9 +93,11 @@ def show(results: Results) -> None:
         for line in result.lines:
             colour = {"-": "red", "+": "green"}.get(line[:1])
             click.echo(f"        {click.style(line, fg=colour) if colour else line}")
-    for branch in results.unreached:
-        click.echo(f"{click.style('no test', fg='yellow')}  {branch.file}:{branch.line} {branch.rule}: {branch.what}")
     passed = sum(result.passed for result in results.results)
-    click.echo(
-        f"{passed} of {len(results.results)} tests passed; they go {results.coverage:.0%} of the ways.", err=True
-    )
+    told = f"{passed} of {len(results.results)} tests passed"
+    if coverage:
+        for branch in results.unreached:
+            where = f"{branch.file}:{branch.line} {branch.rule}"
+            click.echo(f"{click.style('no test', fg='yellow')}  {where}: {branch.what}")
+        told += f"; they go {results.coverage:.0%} of the ways"
+    click.echo(f"{told}.", err=True)

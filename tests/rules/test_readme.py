@@ -7,17 +7,24 @@ from typing import Any
 
 import pytest
 
-from rules import filters, operators
+from console import catalogue
+from receiver import raw
+from rules import clauses, filters, loader, operators, testing
+from rules.book import Book
 from rules.errors import ValueFailed
 from rules.values import OMIT
 from tests.rules.asking import rendered, truth, yaml
 
-PAGE = (Path(__file__).parents[2] / "rules" / "README.md").read_text(encoding="utf-8")
+RULES = Path(__file__).parents[2] / "rules"
+PAGE = (RULES / "README.md").read_text(encoding="utf-8")
+#: The part about rules as wholes, whose examples are files of one book; the part about patterns and values.
+WHOLES, PARTS = re.split(r"^## Patterns", PAGE, maxsplit=1, flags=re.MULTILINE)
+FILES = re.findall(r"```yaml\n(.*?)```", WHOLES, re.DOTALL)
 
 #: Heading, pattern, examples.
 PATTERNS = [
     (section.split("\n")[0], *re.findall(r"```yaml\n(.*?)```\n\n((?:- .*\n)+)", section, re.DOTALL)[0])
-    for section in re.split(r"^##+ ", PAGE, flags=re.MULTILINE)
+    for section in re.split(r"^##+ ", PARTS, flags=re.MULTILINE)
     if "```yaml" in section
 ]
 EXAMPLES = [
@@ -68,6 +75,29 @@ def test_all_filters() -> None:
     """Each filter is shown on the page."""
     shown = set(re.findall(r"\| (\w+)", " ".join(template for template, _, _ in VALUES)))
     assert shown == {*filters.FILTERS, "default", "omit"}
+
+
+@pytest.fixture(scope="module")
+def book() -> Book:
+    """The systems of the starter book, with all rules and tests of the page."""
+    files = {f"{n}0-page.yaml": text for n, text in enumerate(FILES, 1)}
+    systems = (RULES / "book" / "00-systems.yaml").read_text(encoding="utf-8")
+    checked = loader.check_texts({"00-systems.yaml": systems, **files}, catalogue.build())
+    assert checked.problems == ()
+    assert checked.book is not None
+    return checked.book
+
+
+def test_rules(book: Book) -> None:
+    """The rules of the page are right, and its tests pass."""
+    results = testing.run(book, RULES / "book", raw.read_raw)
+    assert [result.lines for result in results.failed] == []
+    assert (len(results.results), len(book.rules)) == (2, 5)
+
+
+def test_all_options() -> None:
+    """Each option of a rule is in the table."""
+    assert set(re.findall(r"^\| `(\w+): ", WHOLES, re.MULTILINE)) == set(clauses.OPTIONS)
 
 
 def test_nothing_overlooked() -> None:
