@@ -1,7 +1,7 @@
 """What the store guarantees, in words: examined from what it says of itself.
 
 Comes in: a client. Goes out: a Guarantee, whose sentence tells what an acknowledged event survives, and a Check for
-each thing that it rests on. Never changes the store's settings, and never promises what it could not see.
+each thing that it rests on. Never changes the store's settings or what waits, and never promises what it could not see.
 """
 
 import shutil
@@ -87,12 +87,13 @@ async def examine(store: redis.asyncio.Redis, replicas: int = 0) -> Guarantee:
 
 
 async def kept_by(store: redis.asyncio.Redis, replicas: int) -> int | None:
-    """Return how many replicas have on disk, within a second, what is sent to them now; None where nobody can tell."""
-    pipe = store.pipeline(transaction=False)
-    pipe.publish(f"{PREFIX}written", "")
-    pipe.execute_command("WAITAOF", 0, replicas, 1000)
+    """Return how many replicas have on disk, within a second, what is written now; None where nobody can tell."""
     try:
-        _, kept = await pipe.execute()
+        async with store.client() as one:
+            await one.set(f"{PREFIX}written", "1")
+            # The second question finds the replica synced where the first one came with the write.
+            for ms in (100, 1000):
+                kept = await one.execute_command("WAITAOF", 0, replicas, ms)  # type: ignore[no-untyped-call]
     except redis.exceptions.ResponseError:  # too old, or not allowed
         return None
     return int(kept[1])

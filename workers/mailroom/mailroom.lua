@@ -40,6 +40,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
+  written              string  nothing; setting it moves the place in the stream      touch                 for ever
 
 State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"
   s        r ready, l leased, w waiting, h held
@@ -1050,6 +1051,12 @@ local function story(keys, args)
   return out
 end
 
+-- Writes, whatever was written before: so that replicas can be waited for also behind a call that changed nothing.
+local function touch(keys)
+  redis.call('SET', keys[1] .. 'written', '1')
+  return redis.status_reply('OK')
+end
+
 local function register(name, callback, flags)
   redis.register_function { function_name = '@LIBRARY@_' .. name, callback = callback, flags = flags }
 end
@@ -1071,4 +1078,5 @@ register('drop', drop, { 'allow-oom' })
 register('pace', pace, { 'allow-oom' })
 register('pause', pause, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
+register('touch', touch, { 'allow-oom' })
 register('story', story, { 'no-writes', 'allow-stale' })
