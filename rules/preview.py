@@ -7,7 +7,7 @@ of a destination and are left out.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rules import document
@@ -296,4 +296,11 @@ def _effect(action: Action) -> tuple[Any, ...]:
 def _as_json(action: Action | None) -> dict[str, Any] | None:
     if action is None:
         return None
-    return {"action": _written(action), "rule": action.rule, "arguments": dict(action.arguments)}
+    return {
+        "action": _written(action),
+        "rule": action.rule,
+        "arguments": dict(action.arguments),
+        "writes": action.writes,
+        "once_by": action.once_by,
+        "options": asdict(action.options),
+    }

@@ -1,7 +1,10 @@
 """`relais rules preview`."""
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,10 +14,10 @@ from console.given import looked_up
 from console.mistake import SAID_NO, Mistake
 from console.recorded import Recorded
 from rules import options, preview
-from rules.action import Action
 from rules.book import Book
 from rules.event import Event
-from rules.preview import Preview
+from rules.path import ABSENT
+from rules.preview import Preview, Sample
 
 
 def span(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
@@ -99,11 +102,8 @@ def show(found: Preview) -> None:
         click.secho(f"{sign} {difference.count} {what}  ({difference.rule})", fg=colour)
         for sample in difference.samples:
             click.echo(f"    {sample.event_type} {sample.event_id}")
-            if difference.action and sample.before is sample.after is None:
-                click.echo("      filled once its look-ups are answered")
-            for word, action in (("now", sample.before), ("then", sample.after)):
-                if action is not None:
-                    click.echo(f"      {word:4} {_shown(action)}")
+            for line in told(sample):
+                click.echo(f"      {line}")
     for rule, reasons in found.undecided.items():
         for reason, count in reasons.items():
             click.echo(f"? {count} not decided  ({rule}): {reason}")
@@ -129,5 +129,26 @@ def show_missing(recorded: Recorded) -> None:
         click.echo(f"these are the first {len(recorded.events)}; there are more", err=True)
 
 
-def _shown(action: Action) -> str:
-    return json.dumps(dict(action.arguments), ensure_ascii=False, default=str)
+def told(sample: Sample) -> list[str]:
+    """Return the arguments of a delivery that comes or goes, or what is otherwise of one that changes."""
+    before, after = sample.before, sample.after
+    if before is None or after is None:
+        action = before or after
+        return [_shown(dict(action.arguments))] if action else []
+    one = {**before.arguments, "options": asdict(before.options), "writes": before.writes, "once by": before.once_by}
+    other = {**after.arguments, "options": asdict(after.options), "writes": after.writes, "once by": after.once_by}
+    return [f"{path}: {was} -> {is_now}" for path, was, is_now in differences(one, other)] or ["another next:"]
+
+
+def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield each place at which two JSON values differ, with both."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys((*before, *after)):
+            inner = f"{path}.{key}" if path else str(key)
+            yield from differences(before.get(key, ABSENT), after.get(key, ABSENT), inner)
+    elif before != after:
+        yield path, _shown(before), _shown(after)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)

@@ -11,6 +11,8 @@ from console.commands import rules_check
 from console.mistake import SAID_NO, Mistake
 from rules import loader
 
+NOT_YET = "not in force yet: workers that run and see this folder take it within two seconds"
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
@@ -38,7 +40,7 @@ def command(folder: Path | None, as_json: bool) -> None:
             click.echo(f"on disk:  {place} has errors, so the book in force stays")
             rules_check.show(checked, place)
         else:
-            click.echo(f"on disk:  {on_disk}{', the same' if on_disk == current else ', not in force yet'}")
+            click.echo(f"on disk:  {on_disk}, {'the same' if on_disk == current else NOT_YET}")
     if on_disk is None or on_disk != current:
         raise SystemExit(SAID_NO)
 

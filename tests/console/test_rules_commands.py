@@ -230,6 +230,21 @@ def test_preview_of_what_came_in(relais: Relais, tmp_path: Path) -> None:
     assert {sample["event"] for each in told["differences"] for sample in each["samples"]} == {"luc", "eva"}
 
 
+def test_preview_shows_what_changes(relais: Relais, tmp_path: Path) -> None:
+    """Of a changed delivery only what changes is shown; one that comes or goes is shown as a whole, if it is known."""
+    folder = tmp_path / "new"
+    init.copy(folder)
+    newsletter, bookings = folder / "10-newsletter.yaml", folder / "30-bookings.yaml"
+    text = newsletter.read_text().replace('FIRSTNAME: "{{ data.first_name | omit }}"', "FIRSTNAME: You")
+    newsletter.write_text(text.replace("    then:", "    delay: 5m\n    then:", 1))
+    bookings.write_text(bookings.read_text().split("\nrules:")[0])
+    told = relais("preview", folder, FIXTURES).output
+    assert 'fields.FIRSTNAME: "Eva" -> "You"' in told
+    assert "options.delay: 0 -> 300000" in told
+    assert "- 3 invoicing.create_invoice  (confirmed booking becomes a customer and a draft invoice)" in told
+    assert "eva@example.org" not in told
+
+
 def test_preview_misunderstood(relais: Relais, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files or a span, one of both; a span is a time; and there is nothing without a store."""
     monkeypatch.delenv("REDIS_URL", raising=False)
