@@ -285,6 +285,39 @@ def test_explain_what_is_erased(relais: Relais, start: Start, valkey: Valkey, mo
     assert json.loads(relais("explain", "ada", "--json").stdout)["recomputed"] is False
 
 
+def test_status_and_show(
+    relais: Relais, start: Start, valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status names the book in force, and says whether the files could take its place; show prints it."""
+    number = port.free("127.0.0.1")
+    monkeypatch.setenv("RELAIS_CONSOLE_URL", f"http://127.0.0.1:{number}")
+    start("console", "--port", str(number), REDIS_URL=valkey.url).wait_healthy(f"http://127.0.0.1:{number}")
+    none = relais("status")
+    assert (none.exit_code, "in force: none yet" in none.output) == (1, True)
+    version = json.loads(relais("check", "--json").stdout)["version"]
+    texts = {file.name: file.read_text() for file in init.starter().glob("*.yaml")}
+
+    async def keep() -> None:
+        async with await Mailroom.open(valkey.url) as mailroom:
+            await mailroom.keep_book(version, texts)
+
+    asyncio.run(keep())
+    same = relais("status")
+    assert (same.exit_code, f"on disk:  {version}, the same" in same.output) == (0, True)
+    folder = tmp_path / "book"
+    init.copy(folder)
+    (folder / "20-people.yaml").unlink()
+    other = relais("status", folder)
+    assert (other.exit_code, "not in force yet" in other.output) == (1, True)
+    (folder / "20-people.yaml").write_text("rules: {")
+    bad = json.loads(relais("status", folder, "--json").stdout)
+    assert (bad["in_force"], bad["on_disk"], bad["valid"]) == (version, None, False)
+    shown = relais("show", version)
+    assert (shown.exit_code, f"# 20-people.yaml, version {version}" in shown.output) == (0, True)
+    assert json.loads(relais("show", "--json").stdout)["files"] == texts
+    assert relais("show", "never").exit_code == 1
+
+
 def test_schema(relais: Relais, wrong: Path) -> None:
     """The schema is JSON that knows the book's own names; a book with errors still gets one."""
     text = relais("schema").output
