@@ -33,6 +33,10 @@ class Delivery:
     #: Look-up results by name, kept only where `next:` may want them; None: nothing follows.
     results: Mapping[str, Any] | None = None
     in_order: bool = False
+    #: Wall clock in ms before which it is not sent (`delay:` of the rule), and the delay itself, which is the longest
+    #: that it waits whatever the clock says; 0: at once.
+    due: int = 0
+    delay: int = 0
     #: It may have been sent before: a dead letter that a person retries. Written by `mailroom.lua`.
     doubtful: bool = False
 
@@ -58,6 +62,8 @@ class Delivery:
             record["results"] = self.results
         if self.in_order:
             record["in_order"] = True
+        if self.delay:
+            record["due"], record["delay"] = self.due, self.delay
         return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -79,5 +85,7 @@ def decode(record: bytes) -> Delivery:
         r.get("retain", 0),
         r.get("results"),
         r.get("in_order", False),
+        r.get("due", 0),
+        r.get("delay", 0),
         r.get("doubtful", False),
     )

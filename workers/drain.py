@@ -26,7 +26,7 @@ from workers import again, patience, retry
 from workers import delivery as deliveries
 from workers.delivery import Delivery
 from workers.destinations import adapter
-from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Unavailable, Want
+from workers.mailroom import CALL_TIMEOUT, INBOX, Lease, NewDelivery, Settlement, Unavailable, Want
 from workers.office import Office
 from workers.outcome import Done, Failed
 
@@ -36,14 +36,14 @@ log = logging.getLogger("relais.drain")
 BEAT = 1.0
 #: Boxes of the inbox in one take, and events of each: about what is routed in 10 ms.
 INBOX_BOXES, INBOX_ITEMS = 128, 16
-#: Deliveries of one box in one take; they leave one after the other.
-BOX_ITEMS = 16
 #: Boxes of one destination in one take.
 ROOM_BOXES = 500
 #: Boxes whose drain died once that are taken together: poison is then found among few.
 SUSPECTS = 32
 #: Seconds until suspects that may not be sent (their room is paused or at its rate) are asked for again; it doubles.
 SUSPECTS_AGAIN, SUSPECTS_AGAIN_MOST = 1.0, 30.0
+#: Seconds after which nothing is on its way to the store any more that was sent before an answer was lost.
+LATE = 2 * CALL_TIMEOUT
 #: Settlements in one call: some ms of the store's time.
 SETTLE_BATCH = 400
 #: Seconds that the bell is listened to in one go; shorter than the client's time-out.
@@ -120,6 +120,9 @@ class Drain:
         self._suspects_at = 0.0
         self._suspects_again = SUSPECTS_AGAIN
         self._unsure = False
+        #: When to look once more for what the store carried out long after its answer was given up; 0: no need.
+        self._look_again_at = 0.0
+        self._replid = ""
         self._turn = 0
         self._parent = os.getppid()
 
@@ -130,6 +133,7 @@ class Drain:
         await self.mailroom.prepare()
         await self.mailroom.beat(self.name, self.pool, register=True)
         self._beat_at = time.monotonic()
+        self._replid = await self.mailroom.replication_id()
         self.office.may_send = self._lease_is_good
         helpers = [
             asyncio.create_task(coroutine)
@@ -216,9 +220,13 @@ class Drain:
 
     async def _take(self) -> tuple[bool, float | None]:
         """Take and dispatch. Returns whether anything was taken, and the seconds after which something may be."""
-        if self._unsure and not self._outbox:
+        late = 0 < self._look_again_at <= time.monotonic()
+        if (self._unsure or late) and not self._outbox:
             async with self._tidying:  # What a settlement leases meanwhile would pass for a stray.
-                freed = await self.mailroom.strays(self.name, list(self._leases.values()))
+                replid = await self.mailroom.replication_id()
+                failed_over, self._replid = replid != self._replid, replid
+                freed = await self.mailroom.strays(self.name, list(self._leases.values()), failed_over=failed_over)
+                self._look_again_at = time.monotonic() + LATE if self._unsure else 0.0
                 self._unsure = False
             if freed:
                 log.info("drain.strays_returned n=%d", freed)
@@ -234,9 +242,7 @@ class Drain:
         self._turn += 1
         turn = self._turn % len(rooms)
         wants = [
-            Want(room, min(free, INBOX_BOXES), INBOX_ITEMS)
-            if room == INBOX
-            else Want(room, min(free, ROOM_BOXES), BOX_ITEMS)
+            Want(room, min(free, INBOX_BOXES), INBOX_ITEMS) if room == INBOX else Want(room, min(free, ROOM_BOXES), 1)
             for room in rooms[turn:] + rooms[:turn]
         ]
         request = secrets.token_hex(8)
@@ -529,6 +535,8 @@ class Drain:
                 event.retain,
                 results if action.has_next else None,
                 options.in_order,
+                int(time.time() * 1000) + options.delay if options.delay else 0,
+                options.delay,
             )
             kind = self.office.kind(action.destination, action.name)
             once = options.only_once
@@ -609,28 +617,38 @@ class Drain:
             failure = "ambiguous" if kind.creates else "transient"
             raise Failed(failure, "bug", hint=exc.__class__.__name__) from exc  # type: ignore[arg-type]
 
-    async def _deliver(self, hand: _Hand, first: Delivery | None) -> None:
-        """Deliver the items of one box, one after the other. `first`: what the first one says, if that is known."""
+    async def _deliver(self, hand: _Hand, known: Delivery | None) -> None:
+        """Deliver the one item that a destination's lease hands out. `known`: what it says, if that is known.
+
+        One: were the next one sent before the outcome of this is written, a crash in between would send this one again,
+        after the other.
+        """
         lease = hand.lease
-        for n, (_, record) in enumerate(lease.items):
-            hand.at, hand.sent = n, False
-            if self._over() or not self._lease_is_good():
-                self._give_back(hand)
-                return
-            delivery = first if n == 0 and first is not None else deliveries.decode(record)
-            attempt = (lease.attempt if n == 0 else 0) + 1
-            started = time.monotonic()
-            about = adapter.Delivery(delivery.id, delivery.once_by, n < lease.doubt or delivery.doubtful, attempt)
-            try:
-                if delivery.in_order and await self._dropped(delivery):
-                    raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
-                hand.sent = True
-                done = await self._carry_out(delivery.destination, delivery.action, delivery.arguments, about)
-            except Failed as failed:
-                if not await self._failed(lease, n, delivery, failed, attempt, started):
-                    return
-            else:
-                await self._done(lease, n, delivery, done, attempt, started)
+        if self._over() or not self._lease_is_good():
+            self._give_back(hand)
+            return
+        delivery = known if known is not None else deliveries.decode(lease.items[0][1])
+        if (early := _early(delivery)) > 0:
+            self._wait_until_due(lease, delivery, early)
+            return
+        attempt = lease.attempt + 1
+        started = time.monotonic()
+        about = adapter.Delivery(delivery.id, delivery.once_by, lease.doubt > 0 or delivery.doubtful, attempt)
+        try:
+            if delivery.in_order and await self._dropped(delivery):
+                raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
+            hand.sent = True
+            done = await self._carry_out(delivery.destination, delivery.action, delivery.arguments, about)
+        except Failed as failed:
+            await self._failed(lease, delivery, failed, attempt, started)
+        else:
+            await self._done(lease, delivery, done, attempt, started)
+
+    def _wait_until_due(self, lease: Lease, delivery: Delivery, early: int) -> None:
+        """Its rule asked for a delay and its box was not idle when it came: the box waits, no attempt is used."""
+        wait = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, argument=str(early))
+        wait.attempt, wait.doubt = lease.attempt, lease.doubt
+        self._settle_soon(wait)
 
     async def _dropped(self, delivery: Delivery) -> bool:
         return await patience.insist(lambda: self.mailroom.recall(self._drop_key(delivery))) is not None
@@ -638,7 +656,7 @@ class Drain:
     def _drop_key(self, delivery: Delivery) -> str:
         return self.mailroom.key(f"order:{delivery.event}:{delivery.destination}")
 
-    async def _done(self, lease: Lease, n: int, delivery: Delivery, done: Done, attempt: int, started: float) -> None:
+    async def _done(self, lease: Lease, delivery: Delivery, done: Done, attempt: int, started: float) -> None:
         line = self._attempt_line(delivery, attempt, "done", done.note, done.status, started, "done")
         new: list[NewDelivery] = []
         if delivery.results is not None:
@@ -653,7 +671,6 @@ class Drain:
                 delivery.day,
                 line=line,
                 counter=f"attempt|{delivery.destination}|{delivery.action}|done|done",
-                last=n == len(lease.items) - 1,
                 retain=delivery.retain,
                 new=new,
             )
@@ -704,18 +721,15 @@ class Drain:
         new.append(NewDelivery(name, parent.destination, "", record.encode(), dead=_json(about)))
         made.append((name, parent.destination, "next", parent.rule))
 
-    async def _failed(
-        self, lease: Lease, n: int, delivery: Delivery, failed: Failed, attempt: int, started: float
-    ) -> bool:
-        """Settle a failed attempt. Returns True when the box goes on with its next item."""
+    async def _failed(self, lease: Lease, delivery: Delivery, failed: Failed, attempt: int, started: float) -> None:
+        """Settle a failed attempt."""
         destination = (
             self.office.books.current.destinations.get(delivery.destination) if self.office.books.current else None
         )
         lag = float(getattr(destination.options, "find_lag", 0.0) or 0.0) if destination is not None else 0.0
         decision = retry.decide(failed, attempt, find_lag=lag)
-        doubt = max(0, lease.doubt - n, 1 if delivery.doubtful else 0)
+        doubt = max(lease.doubt, 1 if delivery.doubtful else 0)
         settlement = Settlement(lease, delivery.id, "", delivery.event, delivery.day, retain=delivery.retain)
-        goes_on = False
         match decision:
             case retry.Wait():
                 settlement.verdict = "wait"
@@ -743,8 +757,6 @@ class Drain:
             case retry.Dead():
                 settlement.verdict = "dead"
                 settlement.argument = _json(self._about(delivery, failed, decision.reason))
-                settlement.last = n == len(lease.items) - 1
-                goes_on = not settlement.last
                 self.summary.dead += 1
                 if delivery.in_order:
                     await patience.insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
@@ -768,7 +780,6 @@ class Drain:
             failed.hint,
         )
         self._settle_soon(settlement)
-        return goes_on
 
     def _about(self, delivery: Delivery, failed: Failed, reason: str) -> dict[str, Any]:
         return {
@@ -908,6 +919,11 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
 def _why(exc: Exception) -> str:
     """Return why, without a value of anybody: only our own errors are known to hold none."""
     return str(exc) if isinstance(exc, RulesError) else f"a bug ({exc.__class__.__name__})"
+
+
+def _early(delivery: Delivery) -> int:
+    """Return by how many ms a delivery is too early."""
+    return min(delivery.due - int(time.time() * 1000), delivery.delay) if delivery.delay else 0
 
 
 def _now() -> str:

@@ -85,8 +85,8 @@ class Sweep:
             while await self.mailroom.expire():
                 pass
 
-    async def _bury(self, drains: list[str], why: str, *, counted: bool = True) -> None:
-        freed, poison = await self.mailroom.bury(drains, counted=counted)
+    async def _bury(self, drains: list[str], why: str) -> None:
+        freed, poison = await self.mailroom.bury(drains)
         for drain in drains:
             self._drains.pop(drain, None)
         log.warning("drain.dead names=%s why=%s freed=%d poison=%d", ",".join(drains), why, freed, poison)
@@ -94,13 +94,11 @@ class Sweep:
     async def _failed_over(self) -> None:
         """After a failover the store may lack the last answers: all that is leased is doubtful."""
         store: Any = self.mailroom.store
-        info = await store.info("replication")
-        replid = str(info.get("master_replid", ""))
+        replid = await self.mailroom.replication_id()
         before = await store.getset(self.mailroom.key("replid"), replid)
         if before is not None and before.decode() != replid:
-            drains = list(await self.mailroom.beats())
-            if drains:
-                await self._bury(drains, "the store failed over or was restarted", counted=False)
+            # Its drains go on: freed now, a box would be taken by others while a request of its drain is on the wire.
+            log.warning("store.changed: restarted or failed over; doubtful=%d", await self.mailroom.doubt())
 
     async def _live_drains(self, beats: dict[str, tuple[str, int]], buried: set[str], now: float) -> int:
         alive, dead = 0, []

@@ -130,16 +130,15 @@ class Setup:
     resend: frozenset[str] = frozenset()
     #: Failed attempts after which a delivery is dead, or held if it is doubtful.
     tries: int = 1
-    #: Items of a box in one take.
+    #: Items of a box in one take: of an order key, and of an object at a destination.
     per_box: int = 2
+    in_a_row: int = 1
     #: What follows is leased to the same drain at once where its box was idle; both: sometimes.
     at_once: tuple[bool, ...] = (True,)
     #: Whether the bell is modelled.
     bell: bool = False
     #: A drain that was declared dead may go on sending until it notices. The promise holds only without this.
     sends_when_buried: bool = False
-    #: After a refusal a drain lets the box go, instead of sending the next item before the refusal is written.
-    refusal_ends_lease: bool = False
     #: Order is asked for what `next` makes, too, and not only for what events make.
     next_in_order: bool = False
     #: Faults planted in the model, which the search has to find.
@@ -251,7 +250,7 @@ class Mailroom:
                 if "payload kept for ever" in self.planted:
                     made = max(made, 1)
                 s = s._replace(done=s.done | {item}, refs=_at(s.refs, event, s.refs[event] + made - 1))
-        if len(hand.items) == 1 or self._over(verdict):
+        if len(hand.items) == 1 or verdict.ends:
             if not box.items or "last settle deletes the box" in self.planted:
                 s = _box(s, n, NO_BOX)
             else:
@@ -421,7 +420,7 @@ class Mailroom:
             if box.state != "r" or not self._may_take(drain, box):
                 continue
             token = self.fresh(s)
-            taken, hand = self.lease(s, d, n, token, self._per_box(box))
+            taken, hand = self.lease(s, d, n, token, self._per_box(n, box))
             told = _holds(drain._replace(asked=0), hand)
             yield Step(("take", d, n, "answered"), _drain(taken, d, told), True)
             if s.faults.lost:
@@ -435,8 +434,10 @@ class Mailroom:
             return not drain.hands
         return not any(hand.deaths for hand in drain.hands)
 
-    def _per_box(self, box: Box) -> int:
-        return 1 if box.deaths else self.setup.per_box
+    def _per_box(self, n: int, box: Box) -> int:
+        if box.deaths:
+            return 1
+        return self.setup.per_box if n in self.inboxes else self.setup.in_a_row
 
     def _tidies(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
         if drain.unsure and not any(hand.pending for hand in drain.hands):
@@ -450,7 +451,7 @@ class Mailroom:
         if hand.pending:
             yield from self._settles(s, d, k, hand)
         n = len(hand.pending)
-        if n == len(hand.items) or (n and self._over(hand.pending[-1])):
+        if n == len(hand.items) or (n and hand.pending[-1].ends):
             return
         if not s.drains[d].known and not self.setup.sends_when_buried:
             return  # Nothing is sent any more when the lease may be somebody else's.
@@ -462,10 +463,6 @@ class Mailroom:
             doubt = max(0, hand.doubt - n)
             back = hand._replace(pending=(*hand.pending, Verdict("back", hand.attempt if n == 0 else 0, doubt)))
             yield Step(("give back", d, hand.items[n]), _hand(_spend(s, "stops"), d, k, back), False)
-
-    def _over(self, verdict: Verdict) -> bool:
-        """Whether a drain is through with a box after a verdict, whatever lies behind."""
-        return verdict.ends or (verdict.word == "dead" and self.setup.refusal_ends_lease)
 
     def _routes(self, s: State, hand: Hand, n: int) -> Iterator[tuple[str, State, Verdict]]:
         yield "route", s, Verdict("done")
@@ -512,7 +509,7 @@ class Mailroom:
     def _settles(self, s: State, d: int, k: int, hand: Hand) -> Iterator[Step[State]]:
         drain = s.drains[d]
         verdict = hand.pending[0]
-        over = self._over(verdict) or len(hand.items) == 1
+        over = verdict.ends or len(hand.items) == 1
         rest: tuple[Hand, ...] = (
             () if over else (hand._replace(items=hand.items[1:], pending=hand.pending[1:], attempt=0),)
         )
@@ -541,7 +538,7 @@ class Mailroom:
         yield Step(("take lands", d), landed, True)
         for n, box in enumerate(s.boxes):
             if d != GONE and box.state == "r" and not box.deaths:
-                taken, _ = self.lease(landed, d, n, hand.token, self.setup.per_box)
+                taken, _ = self.lease(landed, d, n, hand.token, self._per_box(n, box))
                 # The store remembers the last take only.
                 yield Step(("take lands", d, n), _drain(taken, d, taken.drains[d]._replace(asked=0)), True)
 

@@ -148,7 +148,9 @@ class Replay:
     def _take(self, drain: str, n: int, call: str, choices: list[Step[State]]) -> int:
         """Take one box of the room of box `n`; return which one it was."""
         suspects = int(self.state.boxes[n].deaths > 0)
-        want = Want(self._where(n)[0], 1, 1 if suspects else self.model.setup.per_box)
+        setup = self.model.setup
+        per_box = setup.per_box if self._where(n)[0] == "in" else setup.in_a_row
+        want = Want(self._where(n)[0], 1, 1 if suspects else per_box)
         leases = self.loop(self.room.take(drain, call, [want], suspects=suspects)).leases
         assert len(leases) == 1, f"the store gives {leases}, the model knows of one"
         (lease,) = leases

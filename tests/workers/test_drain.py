@@ -243,6 +243,18 @@ async def test_delay(site: Site) -> None:
     assert [note["text"] for note in site.far.notes] == ["e1", "e2"]
 
 
+async def test_delay_behind_another(site: Site) -> None:
+    """`delay` counts from its own event, also where the box was busy when it came."""
+    site.write(NOTE + "    delay: 1s\n" + UPSERT.replace("rules:\n", ""))
+    site.far.fail(path="/contacts", method="GET", delay=0.3)
+    async with site.work():
+        await site.put(event("e1"))
+        begun = asyncio.get_running_loop().time()
+        await site.put(event("e2"))
+        await site.ended("e1", "e2")
+        assert asyncio.get_running_loop().time() - begun > 0.9
+
+
 async def test_next(site: Site) -> None:
     """`next:` runs after success and sees the result; where the action failed it does not run."""
     rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'

@@ -153,22 +153,31 @@ async def test_dead_by_its_process(site: Site, make: Any) -> None:
 
 
 async def test_another_store(site: Site, make: Any) -> None:
-    """After a failover all that is leased is doubtful, and no box comes under suspicion for it."""
+    """After a failover all that is leased is doubtful, its drains keep it, and no box comes under suspicion for it."""
     site.write(NOTE)
     one = make("one")
     await one.sweep(1, ())
     await site.mailroom.beat("a.1", register=True)
     await site.put(event("e1"))
-    assert (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
+    (kept,) = (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
     await site.mailroom.store.set(site.mailroom.key("replid"), "that of the store before")
     await one.sweep(1, ())
-    assert await site.mailroom.beats() == {}
-    assert await site.mailroom.beat("a.1") is False
-    await site.mailroom.beat("b.1", register=True)
-    (lease,) = (await site.mailroom.take("b.1", "r2", [Want(INBOX, 1)])).leases
+    assert await site.mailroom.beat("a.1") is True
+    assert await site.mailroom.strays("a.1", [kept]) == 0
+    assert await site.mailroom.strays("a.1", []) == 1
+    (lease,) = (await site.mailroom.take("a.1", "r2", [Want(INBOX, 1)])).leases
     assert (lease.doubt, lease.deaths) == (1, 0)
-    await one.sweep(1, ())
-    assert [room.leased for room in await site.mailroom.rooms()] == [1]
+
+
+async def test_strays_after_a_failover(site: Site) -> None:
+    """What a drain had settled at the store before, and finds leased at the new one, is doubtful."""
+    site.write(NOTE)
+    await site.mailroom.beat("a.1", register=True)
+    await site.put(event("e1"))
+    assert (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
+    assert await site.mailroom.strays("a.1", [], failed_over=True) == 1
+    (lease,) = (await site.mailroom.take("a.1", "r2", [Want(INBOX, 1)])).leases
+    assert lease.doubt == 1
 
 
 async def test_old_dead_letters(site: Site, make: Any, clock: Clock) -> None:

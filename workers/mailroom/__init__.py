@@ -5,6 +5,7 @@ Every key and every state stands at the top of `mailroom.lua`. The receiver impo
 
 from workers.mailroom.ledger import Fate
 from workers.mailroom.mailroom import (
+    CALL_TIMEOUT,
     INBOX,
     Damaged,
     Full,
@@ -21,6 +22,7 @@ from workers.mailroom.mailroom import (
 )
 
 __all__ = [
+    "CALL_TIMEOUT",
     "INBOX",
     "Damaged",
     "Fate",

@@ -769,12 +769,30 @@ local function bury(keys, args)
   return { freed, poison }
 end
 
+-- doubt: whatever is leased may have been sent, and its answer may be gone. The leases stay. Returns how many boxes.
+local function doubt_leases(keys, args)
+  local P = keys[1]
+  local doubted = 0
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    for _, box in ipairs(redis.call('HKEYS', P .. 'leased:' .. room)) do
+      local b = box_key(P, room, box)
+      local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+      if s == 'l' and handed > doubt then
+        redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. handed .. ' ' .. deaths .. ' ' .. token .. ' ' .. handed)
+        doubted = doubted + 1
+      end
+    end
+  end
+  return doubted
+end
+
 -- strays: give back what a live drain holds without knowing it, because an answer of take or settle was lost.
--- ARGV: drain, then `room box token` of every lease it knows. Returns how many were given back.
+-- ARGV: drain, 1 if the store has failed over meanwhile (then what it settled may be back), then `room box token` of
+-- every lease it knows. Returns how many were given back.
 local function strays(keys, args)
   local P = keys[1]
   local known = {}
-  for i = 2, #args do known[args[i]] = true end
+  for i = 3, #args do known[args[i]] = true end
   local freed, fresh = 0, {}
   for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
     local leases = redis.call('HGETALL', P .. 'leased:' .. room)
@@ -782,10 +800,11 @@ local function strays(keys, args)
       local box = leases[k]
       if leases[k + 1] == args[1] then
         local head = redis.call('LINDEX', box_key(P, room, box), 0)
-        local s, attempt, doubt, deaths, token = parse(head or 'r 0 0 0')
+        local s, attempt, doubt, deaths, token, handed = parse(head or 'r 0 0 0')
         if not (s == 'l' and known[room .. ' ' .. box .. ' ' .. token]) then
           redis.call('HDEL', P .. 'leased:' .. room, box)
           if s == 'l' then
+            if args[2] == '1' then doubt = math.max(doubt, handed) end
             make_ready(P, room, box, attempt, doubt, deaths, true)
             one_more(fresh, room)
             freed = freed + 1
@@ -1070,6 +1089,7 @@ register('beat', beat, { 'allow-oom' })
 register('leave', leave, { 'allow-oom' })
 register('bury', bury, { 'allow-oom' })
 register('strays', strays, { 'allow-oom' })
+register('doubt', doubt_leases, { 'allow-oom' })
 register('unhold', unhold, { 'allow-oom' })
 register('skip', skip, { 'allow-oom' })
 register('revive', revive, { 'allow-oom' })

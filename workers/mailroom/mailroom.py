@@ -44,7 +44,7 @@ REPLICA_PATIENCE = 2_500
 
 #: What must be on the replicas, too, before anybody acts on it: what is acknowledged; leases, lest another drain sends
 #: without a doubt what is on the wire; what became of items, lest one is sent again after its successor.
-DURABLE = frozenset({"put", "quarantine", "take", "settle"})
+DURABLE = frozenset({"put", "quarantine", "take", "settle", "skip", "revive", "again", "drop"})
 
 log = logging.getLogger("relais.mailroom")
 
@@ -226,7 +226,7 @@ class Mailroom:
         self._names = {
             name: f"{self._library}_{name}"
             for name in (
-                *("put", "quarantine", "take", "settle", "beat", "leave", "bury", "strays", "touch"),
+                *("put", "quarantine", "take", "settle", "beat", "leave", "bury", "strays", "touch", "doubt"),
                 *("unhold", "skip", "revive", "again", "drop", "pace", "pause", "expire", "story"),
             )
         }
@@ -498,9 +498,18 @@ class Mailroom:
         """A drain ends by itself and holds nothing that it knows of."""
         await self.call("leave", drain, pool)
 
-    async def strays(self, drain: str, leases: Sequence[Lease]) -> int:
-        """Give back what the store thinks this drain holds and the drain does not know of (a lost answer)."""
-        return int(await self.call("strays", drain, *(f"{x.room} {x.box} {x.token}" for x in leases)))
+    async def strays(self, drain: str, leases: Sequence[Lease], *, failed_over: bool = False) -> int:
+        """Give back what the store thinks this drain holds and the drain does not know of (a lost answer).
+
+        `failed_over`: what the drain settled may be back in the new store, so what is given back is doubtful.
+        """
+        known = (f"{x.room} {x.box} {x.token}" for x in leases)
+        return int(await self.call("strays", drain, 1 if failed_over else 0, *known))
+
+    async def replication_id(self) -> str:
+        """Return what the store's history is called: another one after a restart or a failover."""
+        info = await self.read(self.store.info("replication"))
+        return str(info.get("master_replid", ""))
 
     async def pace(self, room: str) -> float:
         """Account for one more request to a rate-limited destination. Returns seconds to wait before sending it."""
@@ -563,6 +572,10 @@ class Mailroom:
         """
         freed, poison = await self.call("bury", 1 if counted else 0, *drains)
         return freed, poison
+
+    async def doubt(self) -> int:
+        """Mark all that is leased as doubtful; its drains keep it. Returns how many boxes."""
+        return int(await self.call("doubt"))
 
     async def expire(self, age: int = 30 * 86_400_000) -> int:
         """Give up dead letters older than `age` ms. Returns how many."""
