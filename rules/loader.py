@@ -39,11 +39,11 @@ def check(folder: Path, catalogue: Catalogue) -> Checked:
     try:
         contents = read(folder)
     except OSError as exc:
-        problem = Problem(str(folder), 1, 1, f"cannot be read ({exc.strerror or 'error'})", _mend(exc), "unreadable")
+        problem = Problem(".", 1, 1, f"{folder} cannot be read ({exc.strerror or 'error'})", _mend(exc), "unreadable")
         return Checked(None, (problem,))
     if not contents:
         mend = "put a .yaml file there, or run: relais init"
-        return Checked(None, (Problem(str(folder), 1, 1, "there is no YAML file in this folder", mend, "empty_book"),))
+        return Checked(None, (Problem(".", 1, 1, f"there is no YAML file in {folder}", mend, "empty_book"),))
     return compiler.compile_book(contents, catalogue)
 
 
