@@ -70,6 +70,13 @@ def _contradiction(written: "Written", rule: Rule) -> None:
         _warn(written, f'the rule "{rule.name}" can never match: {why}', "change its when", "never_matches", "when")
     elif rule.unless is not None and (why := rule.unless.contradiction()):
         _warn(written, f'unless of "{rule.name}" can never hold: {why}', "change it", "never_matches", "unless")
+    elif rule.unless is not None and _implied(written.place.value["unless"], written.place.value["when"]):
+        text = f'the rule "{rule.name}" never fires: unless holds for everything that its when matches'
+        _warn(written, text, "change one of them", "never_matches", "unless")
+    for step, place in _steps(rule.then, written.place.at("then")):
+        if step.only_if is not None and (why := step.only_if.contradiction()):
+            text = f"only_if of {step.written} can never hold: {why}"
+            place.wrong(text, "change it", "never_matches", inner=("only_if",), key=True, severity="warning")
 
 
 def _warn(written: "Written", text: str, mend: str, code: str, part: str = "") -> None:
