@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test model check bench chaos lock clean help
+.PHONY: demo up test model check bench chaos hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ bench: $(VENV)/dev ## Speed, as ratios against baselines of the same run
 
 chaos: $(VENV)/dev ## Two minutes of killing, stopping and lying; prints seed and verdict
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+hosts: $(VENV)/dev ## Machines apart: links cut, primaries killed (needs root); prints the verdict
+	$(BIN)/python -m tests.hosts $(ARGS)
 
 lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.lock pyproject.toml

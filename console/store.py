@@ -223,7 +223,7 @@ def replicas(info: Mapping[str, Any], config: Mapping[Any, Any], demanded: int =
     if not count:
         return Check("replicas", True, "none: events are on one machine")
     if least:
-        says = f"{count}; a failover may lose up to {lag} s of acknowledged events"
+        says = f"{count}; a failover may lose up to {lag} s, and a little more, of acknowledged events"
         return Check("replicas", True, says, "set RELAIS_REPLICAS=1 to lose none")
     mend = "set RELAIS_REPLICAS=1 to lose none, and `min-replicas-to-write 1` in the store"
     return Check("replicas", True, f"{count}; a failover may lose acknowledged events, however many", mend)

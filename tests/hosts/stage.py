@@ -27,13 +27,14 @@ class Stage(House):
         stores: Sequence[Place] = (),
         sentinels: Sequence[Place] = (),
         places: Mapping[str, Place] | None = None,
+        settings: str = "",
         seed: int = 1,
         far: str = "127.0.0.1",
     ) -> None:
         super().__init__(environ={"RELAIS_REPLICAS": str(replicas)})
         stores = stores or [Place("127.0.0.1", free_port()) for _ in range(2)]
         sentinels = sentinels or [Place("127.0.0.1", free_port()) for _ in range(3)]
-        self.keepers = Keepers(self.folder, stores, sentinels)
+        self.keepers = Keepers(self.folder, stores, sentinels, settings)
         #: Where receiver and workers are.
         self.places = dict(places or {})
         self.far = far

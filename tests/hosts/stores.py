@@ -93,13 +93,21 @@ class Keeper:
 class Keepers:
     """Stores that replicate each other, and Sentinels that watch them. The first store begins as the primary."""
 
-    def __init__(self, folder: Path, stores: Sequence[Place], sentinels: Sequence[Place], more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stores: Sequence[Place],
+        sentinels: Sequence[Place],
+        settings: str = "",
+        watching: str = "",
+    ) -> None:
+        """`settings` and `watching`: more lines for the settings of stores and of Sentinels."""
         self.stores = [Keeper(place, folder / f"store{n}") for n, place in enumerate(stores)]
         self.sentinels = [Keeper(place, folder / f"sentinel{n}", sentinel=True) for n, place in enumerate(sentinels)]
         first = stores[0]
         for keeper in (*self.stores, *self.sentinels):
             keeper.folder.mkdir(parents=True)
-            text = (SENTINEL if keeper.sentinel else STORE + more).format(
+            text = (SENTINEL + watching if keeper.sentinel else STORE + settings).format(
                 host=keeper.place.host,
                 port=keeper.place.port,
                 folder=keeper.folder,

@@ -1,11 +1,19 @@
 """The store fails over under load: a primary killed with SIGKILL, a replica in its place, and nobody restarted."""
 
 import asyncio
+import contextlib
 import signal
+from pathlib import Path
+
+import pytest
 
 from tests.chaos.checker import check
+from tests.chaos.house import free_port
+from tests.conftest import wait_until_async
 from tests.hosts.stage import Stage
-from workers.mailroom import Mailroom
+from tests.hosts.stores import NAME, Keepers, Place
+from workers import worker
+from workers.mailroom import Mailroom, Unavailable
 
 
 def test_failover() -> None:
@@ -35,3 +43,37 @@ def test_failover() -> None:
         assert not broken, broken
         assert stage.report.unanswered == 0
         assert "spool_begins" in (stage.folder / "receive.log").read_text()
+
+
+@pytest.mark.anyio
+async def test_passwords(short_folder: Path) -> None:
+    """Store and Sentinel want a password each; one address holds both, for the mailroom and for RQ."""
+    stores, sentinels = ([Place("127.0.0.1", free_port())] for _ in range(2))
+    settings = "requirepass swordfish\nmasterauth swordfish\n"
+    keepers = Keepers(
+        short_folder, stores, sentinels, settings, f"requirepass tr/out\nsentinel auth-pass {NAME} swordfish\n"
+    )
+    for keeper in (*keepers.stores, *keepers.sentinels):
+        keeper.start()
+    url = keepers.url.replace("sentinel://", "sentinel://:swordfish@") + "?sentinel_password=tr%2Fout"
+
+    async def prepared() -> bool:
+        async with Mailroom.connect(url) as mailroom:
+            with contextlib.suppress(Unavailable):
+                await mailroom.prepare()
+                return True
+        return False
+
+    try:
+        await wait_until_async(prepared, "the store is found", 20)
+        connection = worker.connect(url)
+        assert await asyncio.to_thread(connection.ping)
+        connection.close()
+        async with Mailroom.connect(url.replace("swordfish", "wrong")) as mailroom:
+            with pytest.raises(Unavailable, match="refuses our password"):
+                await mailroom.prepare()
+        async with Mailroom.connect(keepers.url) as mailroom:
+            with pytest.raises(Unavailable, match="no Sentinel"):
+                await mailroom.prepare()
+    finally:
+        keepers.stop()
