@@ -35,6 +35,8 @@ logger = logging.getLogger("relais.receiver")
 PREFIX = "/in/"
 #: Of a body that is too large so much more is read, and thrown away, that the sender gets to see the answer.
 READ_ON = 8
+#: Bytes of bodies that come in parts and are not complete, of all requests together: anybody can begin one.
+MOST_UNDER_WAY = 256 * 1024 * 1024
 #: Seconds between two attempts to reach a store that was away when the receiver started.
 PREPARE_AGAIN = 1.0
 #: What a URL says is stored for inspection only to this length.
@@ -159,6 +161,7 @@ class Receiver:
         self._mailroom = mailroom
         self.commit = GroupCommit(mailroom, settings.waiting_events)
         self.inspection = Inspection(mailroom)
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -197,7 +200,7 @@ class Receiver:
         return gate.adapter.answer(batch, ids)
 
     async def _read(self, attempt: "Attempt", receive: Receive) -> bytes:
-        """Return the body. Raises TooLarge, TooSlow, NotParseable."""
+        """Return the body. Raises TooLarge, TooSlow, NotParseable, Unavailable."""
         task = asyncio.current_task()
         deadline = asyncio.get_running_loop().call_later(self._settings.body_seconds, attempt.give_up, task)
         try:
@@ -217,15 +220,24 @@ class Receiver:
         return body
 
     async def _read_on(self, attempt: "Attempt", message: Message, receive: Receive) -> tuple[bytes, Message]:
-        """Return a body that comes in parts, and the last message. Raises TooLarge."""
-        parts: list[bytes] = [message.get("body", b"")]
-        size, most = len(parts[0]), self._settings.max_body
-        while message.get("more_body") and size <= READ_ON * most:
-            message = await receive()
-            part: bytes = message.get("body", b"")
-            size += len(part)
-            if size <= most:
-                parts.append(part)
+        """Return a body that comes in parts, and the last message. Raises TooLarge, Unavailable."""
+        parts: list[bytes] = []
+        size, kept, most = 0, 0, self._settings.max_body
+        try:
+            while True:
+                part: bytes = message.get("body", b"")
+                size += len(part)
+                if size <= most:
+                    parts.append(part)
+                    kept += len(part)
+                    self._under_way += len(part)
+                    if self._under_way > MOST_UNDER_WAY:
+                        raise refusal.Unavailable("busy", "too many bodies are under way; try again")
+                if not message.get("more_body") or size > READ_ON * most:
+                    break
+                message = await receive()
+        finally:
+            self._under_way -= kept
         attempt.demand_size(most, size)
         return b"".join(parts), message
 

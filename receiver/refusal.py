@@ -11,6 +11,7 @@ Refused
                      no_notifications, cut_short
   TooSlow       408  too_slow
   TooLarge      413  too_large
+  HeadTooLarge  431  head_too_large
   Unsupported   415  unsupported_type, unsupported_encoding
   Invalid       422  invalid
   Unavailable   503  store_unavailable, store_full, spool_full, spool_failed, busy, secret_missing, internal
@@ -105,6 +106,12 @@ class TooLarge(TooSlow):
     """It is larger than anything a platform sends."""
 
     status = 413
+
+
+class HeadTooLarge(TooSlow):
+    """Its head, or what surrounds its body, is larger than anything a platform sends."""
+
+    status = 431
 
 
 class Unsupported(Refused):

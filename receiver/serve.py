@@ -5,6 +5,7 @@ Never listens without a book or its spool, and never drops a request that it has
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import math
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
-from receiver import app
+from receiver import app, wire
 from receiver.app import build_app
 from receiver.book_holder import BookHolder
 from receiver.settings import ReceiverSettings
@@ -37,6 +38,10 @@ BACKLOG = 2048
 RUBBISH = (20_000, 20, 20)
 
 
+#: Where systemd puts the first socket that it hands over (sd_listen_fds(3)).
+FIRST_OF_SYSTEMD = 3
+
+
 class CannotListen(OSError):
     """The address cannot be had; the text says which and why."""
 
@@ -47,7 +52,8 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     book = BookHolder(settings.book, catalogue, os.environ, settings.secrets)
     load(book, settings)
     keeping = mailroom(settings)
-    listening = listen(settings.host, settings.port)
+    wire.raise_limit()
+    listening = socket_of(settings)
     logger.info(
         "listening on http://%s:%d book=%s sources=%s",
         *listening.getsockname()[:2],
@@ -98,6 +104,30 @@ def mailroom(settings: ReceiverSettings) -> app.Mailroom:
     return Switch(room, Spool(Path(settings.spool), settings.spool_bytes))
 
 
+def inherited(settings: ReceiverSettings) -> int:
+    """Return the descriptor of the listening socket that whoever started us holds, -1 if there is none."""
+    if settings.listen_fd < 0 and os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return FIRST_OF_SYSTEMD
+    return settings.listen_fd
+
+
+def socket_of(settings: ReceiverSettings) -> socket.socket:
+    """Return the socket to listen on. Raises CannotListen."""
+    number = inherited(settings)
+    if number < 0:
+        return listen(settings.host, settings.port)
+    try:
+        found = socket.socket(fileno=number)
+        if found.type != socket.SOCK_STREAM or found.family not in (socket.AF_INET, socket.AF_INET6):
+            found.detach()
+            raise OSError(errno.ENOTSOCK, "it is no TCP socket")
+    except OSError as exc:
+        raise CannotListen(
+            f"descriptor {number} cannot be listened on ({exc.strerror}); pass an open one, or unset RELAIS_LISTEN_FD"
+        ) from exc
+    return found
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound socket. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -119,7 +149,7 @@ def server(settings: ReceiverSettings, book: BookHolder, mailroom: app.Mailroom)
         uvicorn.Config(
             build_app(settings, book, mailroom),
             loop="uvloop",
-            http="httptools",
+            http=wire.Protocol,
             ws="none",
             lifespan="on",
             log_config=None,

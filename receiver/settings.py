@@ -14,6 +14,13 @@ class ReceiverSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the receiver listens on.")
     port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on.")
+    listen_fd: int = Field(
+        -1,
+        ge=-1,
+        description="An open socket to listen on, by the number of its descriptor, instead of host and port: "
+        "receivers that share one replace each other without refusing anybody. "
+        "-1: none, or the one that systemd hands over.",
+    )
     redis_url: str = Field(
         "redis://localhost:6379",
         validation_alias="REDIS_URL",

@@ -30,7 +30,8 @@ def command(**options: object) -> None:
     """
     chosen = settings.load(ReceiverSettings, **options)
     settings.announce("receive", chosen)
-    port.demand(chosen.host, chosen.port, "--port")
+    if serve.inherited(chosen) < 0:
+        port.demand(chosen.host, chosen.port, "--port")
     found = doctor.ask(chosen.redis_url, chosen.replicas)
     doctor.demand(found, chosen.strict)
     click.echo(f"relais receive: {doctor.promise(found, chosen.spool)}", err=True)

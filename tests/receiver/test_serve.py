@@ -4,8 +4,8 @@ import http.client
 import json
 import os
 import signal
-import subprocess
-import sys
+import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,47 +19,8 @@ from rules.errors import BookRefused
 from tests.conftest import Valkey, wait_until
 from tests.receiver import book
 from tests.receiver.port import AT, kept_in
+from tests.receiver.process import Process
 from workers.mailroom import Mailroom
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from receiver import serve
-from receiver.settings import ReceiverSettings
-from tests.receiver.book import CATALOGUE
-serve.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
-"""
-
-
-class Process:
-    """A receiver process of its own."""
-
-    def __init__(self, folder: Path, redis_url: str) -> None:
-        spool = str(folder / "spool")
-        environ = {**os.environ, **book.ENVIRON, "REDIS_URL": redis_url, "RELAIS_SPOOL": spool}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(book.write(folder))], env=environ, stderr=subprocess.PIPE, text=True
-        )
-        assert self.process.stderr is not None
-        self.said: list[str] = []
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-        wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 20)
-        line = next(line for line in self.said if "listening on" in line)
-        self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-
-    def end(self) -> int:
-        """Wait for its end and return its exit status."""
-        status = self.process.wait(20)
-        self.reader.join(5)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status
 
 
 @pytest.fixture
@@ -167,3 +128,26 @@ def test_bad_book_at_the_start(valkey: Valkey, tmp_path: Path) -> None:
     (settings.book / "sources.yaml").write_text("sources: {")
     with pytest.raises(BookRefused):
         serve.load(BookHolder(settings.book, book.CATALOGUE, book.ENVIRON), settings)
+
+
+def test_inherited_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that is handed over is listened on: ours by its number, systemd's where it says that it is for us."""
+    monkeypatch.delenv("LISTEN_PID", raising=False)
+    assert serve.inherited(ReceiverSettings()) == -1
+    assert serve.inherited(ReceiverSettings(listen_fd=7)) == 7
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    assert serve.inherited(ReceiverSettings()) == serve.FIRST_OF_SYSTEMD
+    monkeypatch.setenv("LISTEN_PID", "1")
+    assert serve.inherited(ReceiverSettings()) == -1
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, None])
+def test_no_socket_inherited(kind: socket.SocketKind | None) -> None:
+    """A descriptor that is no TCP socket is said, with the mend."""
+    with contextlib.ExitStack() as stack:
+        if kind is None:
+            number = stack.enter_context(tempfile.TemporaryFile()).fileno()
+        else:
+            number = stack.enter_context(socket.socket(socket.AF_INET, kind)).fileno()
+        with pytest.raises(serve.CannotListen, match="RELAIS_LISTEN_FD"):
+            serve.socket_of(ReceiverSettings(listen_fd=number))

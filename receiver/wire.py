@@ -1,0 +1,149 @@
+"""The wire: what a connection may cost before it has become a request.
+
+Comes in: bytes of anybody. Goes out: requests, through uvicorn's own protocol, which knows no bound for a head, no
+deadline for it, and no end of requests sent ahead of their answers. Never lets one connection keep more than a head's
+worth of memory or stay open without a reason, and never more connections than there are file descriptors for.
+"""
+
+import asyncio
+import functools
+import resource
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from receiver import refusal
+
+#: Bytes of a request that are not its body: head, trailers, and what chunks cost beyond as much as they carry.
+MOST_HEAD = 32_768
+#: Seconds from the first to the last byte of a head, or until the rest of a body has come that nobody waits for.
+HEAD_SECONDS = 10.0
+#: Seconds that a connection without a request stays open when the server stops: one may be under way.
+LAST_WORD = 0.5
+#: Requests of one connection sent ahead of their answers.
+MOST_AHEAD = 32
+#: File descriptors that are wanted, and those left for the store, the spool and the book.
+DESCRIPTORS, SPARE = 65_536, 128
+
+
+class TooManyAhead(Exception):
+    """A connection sends more requests ahead than anybody needs; the parser ends it with a 400."""
+
+
+def raise_limit() -> None:
+    """Allow this process as many connections as its user may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    most_connections.cache_clear()
+
+
+@functools.cache
+def most_connections() -> int:
+    """Return how many connections may be open at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) - SPARE
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    #: Bytes of this request beside its body.
+    _beside = 0
+    #: Whether it is the other side's turn, and nothing but its own haste makes it hurry.
+    _owes = True
+    _deadline: asyncio.TimerHandle | None = None
+    #: Whether the server stops: what comes now is the last request.
+    _last = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Greet a connection, or turn it away."""
+        super().connection_made(transport)
+        if len(self.connections) > most_connections():
+            self._refuse(refusal.Unavailable("busy", "more connections are open than can be; try again"))
+        else:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._in_time()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take some bytes."""
+        super().data_received(data)
+        self._beside += len(data)
+        if self._beside > MOST_HEAD:
+            self._refuse(refusal.HeadTooLarge("head_too_large", f"a request may have {MOST_HEAD} bytes beside a body"))
+        elif not self._owes:
+            if self._deadline is not None:
+                self._in_time()
+        elif self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise TooManyAhead
+        self._owes = True
+        self._beside = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Hand the request over."""
+        self._owes = False
+        super().on_headers_complete()
+        if self._last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        # Once as what it is, once as what its chunks may cost.
+        self._beside -= 2 * len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._owes = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is written; what is left of the request has to end soon."""
+        super().on_response_complete()
+        if self.cycle is not None and self.cycle.more_body and not self.pipeline:
+            self._owes = True
+
+    def shutdown(self) -> None:
+        """The server stops: answer what is under way, and what may be on its way already."""
+        self._last = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not self.transport.is_closing():
+            self._in_time()
+            self._unset_keepalive_if_required()
+            self.loop.call_later(LAST_WORD, self._nothing_more)
+
+    def _nothing_more(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+    def _in_time(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self._refuse(refusal.TooSlow("too_slow", "the head did not arrive in time"))
+
+    def _refuse(self, why: refusal.Refused) -> None:
+        """Say why, where nobody is answering, and end the connection."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            answer = why.answer
+            self.transport.write(
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+                % (why.status, why.code.encode(), len(answer), answer)
+            )
+        self.transport.close()
