@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -64,7 +66,7 @@ class Delivery:
             record["in_order"] = True
         if self.delay:
             record["due"], record["delay"] = self.due, self.delay
-        return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+        return to_json(record)
 
 
 def decode(record: bytes) -> Delivery:

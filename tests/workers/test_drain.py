@@ -454,7 +454,7 @@ async def test_suspects_that_may_not_be_sent_yet(site: Site) -> None:
     async with site.work():
         for n in range(3):
             await site.put(event(f"f{n}", f"q{n}"))
-            await site.until(lambda n=n: len(site.far.others) > n, f"f{n} arrives", 2)
+            await site.until(lambda n=n: len(site.far.others) > n, f"f{n} arrives", 5)
 
 
 async def is_waiting(site: Site, room: str) -> bool:

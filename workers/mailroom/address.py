@@ -20,6 +20,7 @@ import redis.asyncio.sentinel
 import redis.backoff
 import redis.retry
 import redis.sentinel
+from redis.connection import HiredisRespSerializer
 
 #: Seconds to connect: beyond it a store counts as away, and events go to the spool.
 CONNECT_TIMEOUT = 2.0
@@ -69,13 +70,14 @@ class Address:
             "health_check_interval": 0,
         }
         if not self.sentinels:
-            kind = _kind(self, redis.asyncio)
+            kind = _packed(_kind(self, redis.asyncio))
             return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(connection_class=kind, **common))
         manager = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
             self.sentinels,
             sentinel_kwargs=self._sentinel(redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)),
         )
         pool = _Pool(self.name, manager, ssl=self.tls, **common)  # type: ignore[no-untyped-call]
+        pool.connection_class = _packed(pool.connection_class)
         return redis.asyncio.Redis.from_pool(pool)
 
     def plain_client(self, timeout: float, connect_timeout: float = CONNECT_TIMEOUT) -> redis.Redis:
@@ -106,6 +108,21 @@ def _kind(address: Address, module: Any) -> Any:
     if "path" in address.store:
         return module.UnixDomainSocketConnection
     return module.SSLConnection if address.tls else module.Connection
+
+
+class _InC:
+    """Packs commands with hiredis, as redis-py does but in asyncio; a settlement has hundreds of arguments."""
+
+    _serializer = HiredisRespSerializer()
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Return a command as bytes."""
+        packed: list[bytes] = self._serializer.pack(*args)
+        return packed
+
+
+def _packed(kind: type) -> Any:
+    return type(kind.__name__, (_InC, kind), {})
 
 
 class _Pool(redis.asyncio.sentinel.SentinelConnectionPool):
