@@ -14,7 +14,6 @@ from pathlib import Path
 import redis.exceptions
 import uvicorn
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -30,16 +29,15 @@ from console.verbs import refusal
 from console.watch import Watch
 from rules.catalogue import Catalogue
 from workers.mailroom import Mailroom, Unavailable
+from workers.mailroom.settings import StoreSettings
 
 #: An answer may be waited for this many seconds; whoever wants longer asks again.
 LONGEST_WAIT = 60.0
 PAGE, LARGEST_PAGE = 50, 500
 
 
-class ConsoleSettings(BaseSettings):
+class ConsoleSettings(StoreSettings):
     """What `relais console` reads."""
-
-    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
 
     console_host: str = Field(
         "127.0.0.1", description="Address the console listens on; beyond loopback it wants a token."
@@ -48,26 +46,10 @@ class ConsoleSettings(BaseSettings):
     console_token: SecretStr = Field(
         SecretStr(""), description="Bearer token of the console; must be set beyond loopback."
     )
-    redis_url: str = Field(
-        "redis://localhost:6379",
-        validation_alias="REDIS_URL",
-        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
-    )
-    hash_key: SecretStr = Field(
-        SecretStr(""),
-        description="Key of the hashes by which people appear in key names. Empty: one is made and kept in the store.",
-    )
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
     spool: str = Field(
         ".relais/spool",
         description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool.",
-    )
-    replicas: int = Field(
-        0,
-        ge=0,
-        le=10,
-        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
-        "an outcome before it counts. 0: a failover may lose the last of them.",
     )
     strict: Strict = Field(
         "",
@@ -101,7 +83,10 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Nothing is asked of the store here: the console must be there to say that the store is away.
         key = settings.hash_key.get_secret_value().encode()
-        async with Mailroom.connect(settings.redis_url, hash_key=key) as mailroom, Watch(mailroom) as watch:
+        async with (
+            Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas) as mailroom,
+            Watch(mailroom) as watch,
+        ):
             app.state.mailroom = mailroom
             app.state.watch = watch
             app.state.readiness = ready.Readiness(

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+
+from workers.mailroom.settings import StoreSettings
 
 
-class ReceiverSettings(BaseSettings):
+class ReceiverSettings(StoreSettings):
     """Settings of one receiver process."""
-
-    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
 
     host: str = Field("127.0.0.1", description="Address the receiver listens on.")
     port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on.")
@@ -21,29 +20,13 @@ class ReceiverSettings(BaseSettings):
         "receivers that share one replace each other without refusing anybody. "
         "-1: none, or the one that systemd hands over.",
     )
-    redis_url: str = Field(
-        "redis://localhost:6379",
-        validation_alias="REDIS_URL",
-        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
-    )
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
-    hash_key: SecretStr = Field(
-        SecretStr(""),
-        description="Key of the hashes by which people appear in key names. Empty: one is made and kept in the store.",
-    )
     spool: str = Field(
         ".relais/spool",
         description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool.",
     )
     spool_bytes: int = Field(
         1024**3, ge=65_536, description="Largest size of the spool, in bytes; beyond it the answer is 503."
-    )
-    replicas: int = Field(
-        0,
-        ge=0,
-        le=10,
-        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
-        "an outcome before it counts. 0: a failover may lose the last of them.",
     )
     strict: Literal["", "1s", "power-cut"] = Field(
         "",

@@ -2,35 +2,18 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+
+from workers.mailroom.settings import StoreSettings
 
 #: The longest time-out a destination may have, in seconds (`timeout:` in the book).
 LONGEST_REQUEST = 30.0
 
 
-class WorkSettings(BaseSettings):
+class WorkSettings(StoreSettings):
     """Settings of the workers; times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
-
-    redis_url: str = Field(
-        "redis://localhost:6379",
-        validation_alias="REDIS_URL",
-        description="The store: Redis >= 7 or Valkey, or its Sentinels. Empty: `relais up` starts its own.",
-    )
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
-    hash_key: SecretStr = Field(
-        SecretStr(""),
-        description="Key of the hashes by which people appear in key names. Empty: one is made and kept in the store.",
-    )
-    replicas: int = Field(
-        0,
-        ge=0,
-        le=10,
-        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
-        "an outcome before it counts. 0: a failover may lose the last of them.",
-    )
     secrets: Path = Field(
         Path("/run/secrets"),
         description="Folder with one file per secret, read where the environment has no such name.",
