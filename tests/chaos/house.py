@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -121,13 +121,14 @@ class House:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         #: Worker processes.
         self.count = 2
-        #: What the processes are started in: `faketime` and its words.
-        self.within: Sequence[str] = ()
         self._module = module
         self._more = dict(environ or {})
         self._numbers: Counter[str] = Counter()
-        self._acknowledged: dict[str, tuple[str, int]] = {}
+        #: Event id -> whose and which it is.
+        self.acknowledged: dict[str, tuple[str, int]] = {}
         self._invoices: dict[str, tuple[str, int]] = {}
+        self._bodies: dict[str, dict[str, object]] = {}
+        self._names: dict[str, str] = {}
         self._ids = 0
         self.sandbox: Running
 
@@ -158,8 +159,8 @@ class House:
     def url(self) -> str:
         return f"unix://{self.folder}/s"
 
-    def environ(self) -> dict[str, str]:
-        """What the processes find in their environment."""
+    def environ(self, name: str) -> dict[str, str]:
+        """What a process finds in its environment."""
         keys = self.sandbox.world.accounts
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RELAIS_", "REDIS_"))}
         return {
@@ -189,7 +190,7 @@ class House:
         }[name]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*self.within, *words], env=self.environ(), stdout=log, stderr=log, start_new_session=True
+                words, env=self.environ(name), stdout=log, stderr=log, start_new_session=True
             )
 
     def end(self, name: str, sign: signal.Signals) -> None:
@@ -259,6 +260,7 @@ class House:
             "invoice": invoice,
             "customer": {"email": key},
         }
+        self._bodies[name] = body
         self.report.sent += 1
         started = time.monotonic()
         for attempt in range(ATTEMPTS):
@@ -269,7 +271,8 @@ class House:
                     if answer.status < 300:
                         told = await answer.json()
                         event = told["events"][0]["id"]
-                        self._acknowledged[event] = (key, number)
+                        self.acknowledged[event] = (key, number)
+                        self._names[event] = name
                         if invoice:
                             self._invoices[f"R-{name}"] = (key, number)
                         self.report.acknowledged += 1
@@ -277,6 +280,12 @@ class House:
                         return
             await asyncio.sleep(min(1.0, 0.05 * 2**attempt))
         self.report.unanswered += 1
+
+    async def repeat(self, session: aiohttp.ClientSession, event: str) -> str:
+        """Send once more what was acknowledged; return the id that it gets."""
+        url, headers = f"http://127.0.0.1:{self.port}/in/shop", {"X-Token": TOKEN}
+        async with session.post(url, json=self._bodies[self._names[event]], headers=headers) as answer:
+            return str((await answer.json())["events"][0]["id"])
 
     # -- afterwards
 
@@ -323,7 +332,7 @@ class House:
         seen = await self._seen_by_a_person()
         wanted = {f"invoice {reference}" for reference, event in self._invoices.items() if event not in seen}
         return Facts(
-            frozenset(self._acknowledged.values()), dict(effects), frozenset(seen), things, frozenset(wanted), left
+            frozenset(self.acknowledged.values()), dict(effects), frozenset(seen), things, frozenset(wanted), left
         )
 
     async def _seen_by_a_person(self) -> set[tuple[str, int]]:
@@ -337,8 +346,8 @@ class House:
                     items = await mailroom.store.lrange(mailroom.key(f"b:{room.name}:{box}"), 1, -1)
                     names += [_text(item).partition(".")[0] for item in items] + [str(why.get("event", ""))]
         for name in names:
-            if name in self._acknowledged:
-                seen.add(self._acknowledged[name])
+            if name in self.acknowledged:
+                seen.add(self.acknowledged[name])
         return seen
 
 

@@ -254,12 +254,14 @@ local function put(keys, args)
   local now = now_ms()
   local window, body_window, pool = tonumber(args[1]), tonumber(args[2]), args[3]
   local bucket = math.floor(now / window)
-  local seen, before = P .. 'seen:' .. bucket, P .. 'seen:' .. (bucket - 1)
+  local seen, before, after = P .. 'seen:' .. bucket, P .. 'seen:' .. (bucket - 1), P .. 'seen:' .. (bucket + 1)
+  local set_back = redis.call('EXISTS', after) == 1 -- the store's clock was ahead once
   local answers, stored, counts, fresh = {}, {}, {}, 0
   for i = 4, #args, 5 do
     local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
     local known, last_key = '', P .. 'last:' .. box
-    local again = redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', seen, id) == 0
+    local again = redis.call('SISMEMBER', before, id) == 1 or (set_back and redis.call('SISMEMBER', after, id) == 1)
+      or redis.call('SADD', seen, id) == 0
     if again then known = id end
     if digest ~= '' then
       -- An id stays in `seen` also when its body was a repetition: put once more, it must not pass as something new.
@@ -1018,7 +1020,9 @@ local function quarantine(keys, args)
   redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[1]))
   for i = 3, #args, 5 do
     local id = args[i]
-    if redis.call('SISMEMBER', P .. 'seen:' .. (bucket - 1), id) == 1 or redis.call('SADD', P .. 'seen:' .. bucket, id) == 0 then
+    if redis.call('SISMEMBER', P .. 'seen:' .. (bucket - 1), id) == 1
+      or redis.call('SISMEMBER', P .. 'seen:' .. (bucket + 1), id) == 1 -- the store's clock was ahead once
+      or redis.call('SADD', P .. 'seen:' .. bucket, id) == 0 then
       answers[#answers + 1] = id
     else
       answers[#answers + 1] = ''
