@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from console import tie, valkey
+from console import valkey
 from console.mistake import Mistake
 from console.valkey import Valkey
 from tests.conftest import wait_until
+from workers import kin
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def started(server: Valkey) -> subprocess.Popen[str]:
     return subprocess.Popen(
         server.command(),
         pass_fds=(server.lock,),
-        preexec_fn=tie.to_parent(),
+        preexec_fn=kin.to_parent(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
