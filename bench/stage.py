@@ -130,9 +130,10 @@ class Stage:
 
     def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         """Start a Python process of ours."""
-        process = subprocess.Popen(
-            [sys.executable, *words], env=self.environ, stdout=subprocess.DEVNULL, stderr=self._log(name)
-        )
+        with self._log(name) as log:
+            process = subprocess.Popen(
+                [sys.executable, *words], env=self.environ, stdout=subprocess.DEVNULL, stderr=log
+            )
         self._processes.append(process)
         self.pids[name] = process.pid
         return process

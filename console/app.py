@@ -8,6 +8,7 @@ import contextlib
 import hmac
 import ipaddress
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -66,6 +67,9 @@ def run(settings: ConsoleSettings, catalogue: Catalogue) -> None:
             mend="set RELAIS_CONSOLE_TOKEN to a long random text, or listen on 127.0.0.1",
         )
     port.demand(settings.console_host, settings.console_port, "--port")
+    # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: None)
     uvicorn.run(
         build_app(settings, catalogue),
         host=settings.console_host,

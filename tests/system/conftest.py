@@ -1,5 +1,6 @@
 """A house for each test, with a Valkey of its own that keeps its data on disk."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,26 @@ import pytest
 from tests.conftest import Valkey
 from tests.system.house import House
 from tests.system.house import house as open_house
+from tests.workers.mailroom.store import Store, key_faults
+
+
+@pytest.fixture
+def valkey(short_folder: Path) -> Iterator[Valkey]:
+    """A private Valkey; whatever happened, every key of ours in it is in the schema table and lives as stated."""
+    server = Valkey(short_folder)
+    server.start()
+    yield server
+    faults = asyncio.run(_key_faults(server)) if server._answers() else []
+    server.stop(kill=True)
+    assert not faults
+
+
+async def _key_faults(server: Valkey) -> list[str]:
+    store = Store(server)
+    try:
+        return key_faults(await store.dump())
+    finally:
+        await store.close()
 
 
 @pytest.fixture
