@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test model check bench chaos hosts lock clean help
+.PHONY: demo up test model check bench chaos backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ chaos: $(VENV)/dev ## Two minutes of killing, stopping and lying; prints seed an
 
 hosts: $(VENV)/dev ## Machines apart: links cut, primaries killed (needs root); prints the verdict
 	$(BIN)/python -m tests.hosts $(ARGS) || test $$? = 3 # 3: said why it could not
+
+backlog: $(VENV)/dev ## A destination is down: memory, speed and restart with much waiting, and how it drains
+	$(BIN)/python -m tests.backlog $(ARGS)
 
 lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.lock pyproject.toml
