@@ -105,6 +105,9 @@ class Readiness:
         if dead:
             found.append(Check("dead", True, f"{dead} dead letters are kept for a person", "relais dead list"))
         for room in rooms:
+            if room.unusable:
+                says = f"nothing is sent to {room.name}: it cannot be served"
+                found.append(Check(f"unusable {room.name}", True, says, "relais rooms list"))
             if room.paused:
                 found.append(Check(f"paused {room.name}", True, f"nothing is sent to {room.name}", "relais rooms list"))
         return found

@@ -91,7 +91,7 @@ def _with_story(told: Tree, one: Json) -> Tree:
 
 def rooms(found: Sequence[Json]) -> Table:
     """Return rooms as a table."""
-    columns = ("room", "ready", "under way", "waiting", "held", "paused")
+    columns = ("room", "ready", "under way", "waiting", "held", "paused", "cannot be served")
     table = Table(*columns, box=None, pad_edge=False)
     for one in found:
         paused = one["paused"]
@@ -106,5 +106,6 @@ def rooms(found: Sequence[Json]) -> Table:
             str(one["waiting"]),
             Text(held, style="red" if one["held"] else ""),
             Text(why, style="red"),
+            Text(one["unusable"] or "", style="red"),
         )
     return table

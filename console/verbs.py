@@ -270,6 +270,7 @@ async def rooms(request: Request) -> Response:
         paused = parsed(fields.pop("paused"))
         held_for = fields.pop("held_for")
         overdue = fields.pop("overdue")
+        fields["unusable"] = fields["unusable"] or None
         fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000, "paused": None}
         if paused is not None:
             since = instant(int(paused.get("at", 0)))

@@ -117,8 +117,13 @@ class Office:
                 every=every,
                 burst=max(1, int(BURST * 1000 / every)) if every else 1,
             )
+            if destination.pool == self.settings.pool:
+                await self.mailroom.unusable(name, unusable.get(name, ""))
             # Paused because our key was refused: a new book or a new process may hold a better one.
             await self.mailroom.resume(name, destination.pool)
+        for room in await self.mailroom.rooms():
+            if room.unusable and room.name not in book.destinations:
+                await self.mailroom.unusable(room.name, "")
         self.carriers, self.unusable = carriers, unusable
         self._turns = {name: asyncio.Semaphore(it.concurrency) for name, it in book.destinations.items()}
 

@@ -119,3 +119,21 @@ def test_rooms(relais: Relais, valkey: Valkey) -> None:
     assert relais("rooms", "resume", "crm") == "crm goes on.\n"
     assert relais("rooms", "resume", "crm") == "crm was not paused.\n"
     assert "unknown_room" in relais("rooms", "pause", "nowhere", status=1)
+
+
+def test_unserved(relais: Relais, valkey: Valkey) -> None:
+    """A destination that workers cannot serve says why, also while nothing waits for it, and until they can."""
+    why = "the secret CRM_TOKEN is not set"
+
+    async def note(it: Stuck) -> None:
+        await it.mailroom.unusable("crm", why)
+
+    async def served(it: Stuck) -> None:
+        await it.mailroom.unusable("crm", "")
+
+    stuck(valkey.url, note)
+    assert why in relais("rooms", "list")
+    (check,) = (check for check in ready(relais.url)["checks"] if check["name"] == "unusable crm")
+    assert (check["ok"], check["mend"]) == (True, "relais rooms list")
+    stuck(valkey.url, served)
+    assert relais.json("rooms", "list")["rooms"][0]["unusable"] is None

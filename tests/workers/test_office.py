@@ -46,6 +46,12 @@ async def test_bad_book(site: Site) -> None:
     assert [note["text"] for note in site.far.notes] == ["e1"]
 
 
+async def noted(site: Site, room: str, why: str) -> bool:
+    """Whether it is noted why a room cannot be served; empty: that it can."""
+    found = {it.name: it.unusable for it in await site.mailroom.rooms()}.get(room, "")
+    return why in found if why else not found
+
+
 async def test_missing_secret(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A destination whose secret is missing keeps its queue and somebody is told; a mounted file brings it to life."""
     site.write(NOTE, more="auth:\n      bearer: ${CRM_TOKEN}")
@@ -58,10 +64,24 @@ async def test_missing_secret(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
         assert site.far.alerts[0]["alert"] == "unusable_destination"
         assert "CRM_TOKEN" in site.far.alerts[0]["text"]
         assert (await site.fate("e1")).state in ("waiting", "delivering")
+        await site.until_true(lambda: noted(site, "crm", "CRM_TOKEN"), "people see why")
     (secrets / "CRM_TOKEN").write_text("token\n")
     async with site.work(secrets=secrets):
         await site.ended("e1")
+        assert await noted(site, "crm", "")
     assert site.far.requests("POST", "*/notes")[0].headers["authorization"] == "Bearer token"
+
+
+async def test_missing_secret_of_nobody(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is noted of a destination that cannot be served is forgotten when it leaves the book."""
+    monkeypatch.delenv("OLD_TOKEN", raising=False)
+    site.write(
+        NOTE, more="\n  old:\n    kind: rest\n    base: https://crm.example.org\n    auth: {bearer: '${OLD_TOKEN}'}"
+    )
+    async with site.work():
+        await site.until_true(lambda: noted(site, "old", "OLD_TOKEN"), "people see why")
+        site.write(NOTE)
+        await site.until_true(lambda: noted(site, "old", ""), "it is forgotten")
 
 
 async def test_removed_destination(site: Site) -> None:

@@ -17,8 +17,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   leased:<room>        hash    box -> drain; its size is the room's concurrency       take, settle          while not empty
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
   d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
-  room:<room>          hash    pool, concurrency, every, burst, tat, paused           configure, pause      for ever (one a destination)
-  rooms                set     names of all rooms that ever held something            put, settle           for ever (one a destination)
+  room:<room>          hash    pool, concurrency, every, burst, tat, paused, unusable configure, pause      for ever (one a destination)
+  rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
   beats                hash    drain -> pool and counter                              beat                  until it leaves or is buried
   bell:<pool>          list    a ring for each drain that should look                 put, settle, …        while not empty

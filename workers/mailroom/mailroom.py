@@ -179,6 +179,8 @@ class RoomState:
     overdue: int = 0
     #: Milliseconds since the first of the held boxes was held; 0 where none is.
     held_for: int = 0
+    #: Why workers cannot serve it at all: a secret is missing, its options cannot work. Empty: they can.
+    unusable: str = ""
 
 
 @dataclass(frozen=True)
@@ -537,6 +539,17 @@ class Mailroom:
         except redis.exceptions.RedisError as exc:
             raise _unavailable(exc) from exc
 
+    async def unusable(self, room: str, why: str) -> None:
+        """Note for people why a room cannot be served; empty: it can. A note only: who can serve it does."""
+        try:
+            if why:
+                await self.store.hset(self.key(f"room:{room}"), "unusable", why)
+                await self.store.sadd(self.key("rooms"), room)
+            else:
+                await self.store.hdel(self.key(f"room:{room}"), "unusable")
+        except redis.exceptions.RedisError as exc:
+            raise _unavailable(exc) from exc
+
     async def recall(self, key: str) -> str | None:
         """Return what a destination remembered under a key (`m:…`), None if nothing."""
         value = await self.read(self.store.get(key))
@@ -683,18 +696,18 @@ class Mailroom:
             pipe.zcard(self.key(f"waiting:{name}"))
             pipe.hlen(self.key(f"held:{name}"))
             pipe.llen(self.key(f"suspect:{name}"))
-            pipe.hget(self.key(f"room:{name}"), "paused")
+            pipe.hmget(self.key(f"room:{name}"), "paused", "unusable")
             pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
             pipe.hvals(self.key(f"held:{name}"))
         answers = await self.read(pipe.execute())
         out = []
         for n, name in enumerate(names):
-            ready, leased, waiting, held, suspect, paused, first, whys = answers[n * 8 : n * 8 + 8]
+            ready, leased, waiting, held, suspect, said, first, whys = answers[n * 8 : n * 8 + 8]
             ms = int(now[0] * 1000 + now[1] // 1000)
             overdue = max(0, ms - int(first[0][1])) if first else 0
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
-            paused = (paused or b"").decode()
-            out.append(RoomState(name, ready, leased, waiting, held, suspect, paused, overdue, held_for))
+            paused, unusable = ((text or b"").decode() for text in said)
+            out.append(RoomState(name, ready, leased, waiting, held, suspect, paused, overdue, held_for, unusable))
         return out
 
     async def counts(self) -> dict[str, int]:
