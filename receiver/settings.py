@@ -34,7 +34,8 @@ class ReceiverSettings(StoreSettings):
         "power-cut (all), 1s (all but the last second before a power cut). Empty: anything goes.",
     )
     secrets: Path = Field(
-        Path("/run/secrets"), description="Folder of mounted files; ${NAME} is read from the file NAME where not set."
+        Path("/run/secrets"),
+        description="Folder with one file per secret, read where the environment has no such name.",
     )
     max_body: int = Field(
         1_048_576, ge=1_024, le=64 * 1_048_576, description="Largest request body that is taken, in bytes."
