@@ -125,7 +125,7 @@ class House:
         self._more = dict(environ or {})
         self._numbers: Counter[str] = Counter()
         #: Event id -> whose and which it is.
-        self.acknowledged: dict[str, tuple[str, int]] = {}
+        self.promised: dict[str, tuple[str, int]] = {}
         self._invoices: dict[str, tuple[str, int]] = {}
         self._bodies: dict[str, dict[str, object]] = {}
         self._names: dict[str, str] = {}
@@ -271,7 +271,7 @@ class House:
                     if answer.status < 300:
                         told = await answer.json()
                         event = told["events"][0]["id"]
-                        self.acknowledged[event] = (key, number)
+                        self.promised[event] = (key, number)
                         self._names[event] = name
                         if invoice:
                             self._invoices[f"R-{name}"] = (key, number)
@@ -331,9 +331,7 @@ class House:
         things += [f"invoice {invoice['reference']}" for invoice in _values(held["invoicing"], "invoices")]
         seen = await self._seen_by_a_person()
         wanted = {f"invoice {reference}" for reference, event in self._invoices.items() if event not in seen}
-        return Facts(
-            frozenset(self.acknowledged.values()), dict(effects), frozenset(seen), things, frozenset(wanted), left
-        )
+        return Facts(frozenset(self.promised.values()), dict(effects), frozenset(seen), things, frozenset(wanted), left)
 
     async def _seen_by_a_person(self) -> set[tuple[str, int]]:
         seen = set()
@@ -346,8 +344,8 @@ class House:
                     items = await mailroom.store.lrange(mailroom.key(f"b:{room.name}:{box}"), 1, -1)
                     names += [_text(item).partition(".")[0] for item in items] + [str(why.get("event", ""))]
         for name in names:
-            if name in self.acknowledged:
-                seen.add(self.acknowledged[name])
+            if name in self.promised:
+                seen.add(self.promised[name])
         return seen
 
 

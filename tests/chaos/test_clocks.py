@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import shutil
+import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
@@ -62,12 +62,11 @@ class Clocks(House):
 
 
 def demand_faketime() -> None:
-    """Skip where it is not installed; in CI that is a failure."""
+    """Skip where it is not installed; CI installs it, and fails where it cannot."""
+    if not LIBRARY.exists() and os.environ.get("CI") == "true":
+        subprocess.run([str(Path(__file__).with_name("install.sh"))], check=True, timeout=300)
     if not LIBRARY.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("libfaketime is missing: apt-get install faketime")
-        pytest.skip("libfaketime is missing, so no clock jumps here: apt-get install faketime")
-    assert shutil.which("faketime")
+        pytest.skip("no clock jumps here, libfaketime is missing: tests/chaos/install.sh")
 
 
 async def _run(house: Clocks, who: str, seconds: int) -> None:
@@ -90,10 +89,10 @@ async def _run(house: Clocks, who: str, seconds: int) -> None:
         if who == "store":
             assert abs(await house.store_time() - time.time() - seconds) < 60
         await some(2)
-        newest = list(house.acknowledged)[-1]
+        newest = list(house.promised)[-1]
         if who == "us":
             assert abs(await house.received(newest) - time.time() - seconds) < 60
-        first = next(iter(house.acknowledged))
+        first = next(iter(house.promised))
         assert await house.repeat(session, first) == first
         house.jump(0)
         await some(2)
