@@ -31,6 +31,8 @@ log = logging.getLogger("relais.pool")
 SWEEP_EVERY = 0.5
 #: Seconds between two attempts to start a worker that keeps dying.
 RESPAWN_AFTER = 1.0
+#: Seconds between two lines about a store that stays away.
+SAY_EVERY = 30.0
 #: Seconds added to the workers' own stop time before they are ended by force: handing back, and RQ's farewell.
 PATIENCE = 5.0
 
@@ -54,6 +56,8 @@ class Pool(WorkerPool):
         self._entry = entry
         self._gone: set[str] = set()
         self._respawn_at = 0.0
+        #: When it was last said that the store is away; None: it is there.
+        self._said: float | None = None
 
     def get_worker_process(self, name: str, burst: bool, _sleep: float = 0, logging_level: str = "INFO") -> BaseProcess:
         """Return a worker process that starts from scratch: no connection, loop or lock of ours is in it."""
@@ -120,7 +124,13 @@ class Pool(WorkerPool):
             runner.run(_sweep(sweep, len(self.worker_dict), gone, last=last))
             self._gone -= gone
         except (Unavailable, redis.RedisError) as exc:
-            log.warning("sweep.store_away why=%s", exc)
+            if self._said is None or time.monotonic() - self._said >= SAY_EVERY:
+                log.warning("sweep.store_away why=%s", exc)
+                self._said = time.monotonic()
+        else:
+            if self._said is not None:
+                log.info("sweep.store_back")
+            self._said = None
 
     def _wait_for_workers(self) -> None:
         """Wait for the workers' stated stop time, then end by force what does not end by itself."""

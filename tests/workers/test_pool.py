@@ -1,5 +1,7 @@
 """The pool's parent: what it does when workers end, are missing, or do not stop."""
 
+import asyncio
+import logging
 import multiprocessing
 import signal
 import time
@@ -11,8 +13,10 @@ import redis
 
 from tests.conftest import Valkey, wait_until
 from workers import pool, worker
+from workers.mailroom import Mailroom
 from workers.pool import Pool
 from workers.settings import WorkSettings
+from workers.sweep import Sweep
 
 
 def sleep_on(name: str, parent: int, settings: WorkSettings) -> None:
@@ -104,3 +108,19 @@ def test_a_worker_that_does_not_stop(
     one._wait_for_workers()
     assert data.process.exitcode == -signal.SIGKILL
     assert one.worker_dict == {}
+
+
+def test_a_store_that_stays_away(
+    make: Callable[..., Pool], site_valkey: Valkey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that stays away is one line, not one for each round, and its return is another."""
+    one = make(sleep_on)
+    caplog.set_level(logging.INFO, logger="relais.pool")
+    with asyncio.Runner() as runner:
+        for url, rounds in ((f"unix://{tmp_path}/nobody", 3), (site_valkey.url, 2)):
+            mailroom = Mailroom.connect(url)
+            sweep = Sweep(one._settings, mailroom, one.connection, "p1")
+            for _ in range(rounds):
+                one._round(runner, sweep)
+            runner.run(mailroom.close())
+    assert [record.message.split()[0] for record in caplog.records] == ["sweep.store_away", "sweep.store_back"]
