@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -124,6 +124,8 @@ class House:
         self._module = module
         self._more = dict(environ or {})
         self._numbers: Counter[str] = Counter()
+        #: What the processes are started in: the words that lead into a network namespace.
+        self.within: Sequence[str] = ()
         #: Event id -> whose and which it is.
         self.promised: dict[str, tuple[str, int]] = {}
         self._invoices: dict[str, tuple[str, int]] = {}
@@ -190,7 +192,7 @@ class House:
         }[name]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                words, env=self.environ(name), stdout=log, stderr=log, start_new_session=True
+                [*self.within, *words], env=self.environ(name), stdout=log, stderr=log, start_new_session=True
             )
 
     def end(self, name: str, sign: signal.Signals) -> None:
