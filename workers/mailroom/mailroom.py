@@ -403,7 +403,13 @@ class Mailroom:
                 "why": why,
             }
             hashes = tuple(self.hash(identity) for identity in event.identities)
-            args += (event.id, event.received_at[:10], _json(line), f"quarantined|{event.source}", event.encode(hashes))
+            args += (
+                event.id,
+                event.received_at[:10],
+                as_json(line),
+                f"quarantined|{event.source}",
+                event.encode(hashes),
+            )
         known = await self.call("quarantine", *args)
         return [
             Receipt(event.id if not old else old.decode(), bool(old))
@@ -418,7 +424,7 @@ class Mailroom:
             pipe.xtrim(self.key("refused"), minid=oldest, approximate=True)
             pipe.xadd(
                 self.key("refused"),
-                {"reason": reason, "source": source, "headers": _json(headers), "body": body},
+                {"reason": reason, "source": source, "headers": as_json(headers), "body": body},
                 maxlen=1000,
                 approximate=True,
             )
@@ -601,7 +607,7 @@ class Mailroom:
     async def keep_book(self, version: str, files: Mapping[str, str]) -> None:
         """Keep the files of a book under its version, and say that it is in force."""
         pipe = self.store.pipeline(transaction=False)
-        pipe.hsetnx(self.key("books"), version, _json(files))
+        pipe.hsetnx(self.key("books"), version, as_json(files))
         pipe.set(self.key("book"), version)
         await self.read(pipe.execute())
 
@@ -762,7 +768,8 @@ def _inbox_first(name: str) -> tuple[bool, str]:
     return (name != INBOX, name)
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Return JSON as it stands in the store: compact, and readable by people."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from workers import again
-from workers.mailroom.mailroom import INBOX, Mailroom
+from workers.mailroom.mailroom import INBOX, Mailroom, as_json
 
 #: Dead letters that are read in one go.
 PAGE = 500
@@ -280,7 +280,7 @@ class People:
             "at": held.at,
         }
         line = _line("skipped", item, code=held.code, then="dropped" if drop else "dead")
-        about = "" if drop else _json(info)
+        about = "" if drop else as_json(info)
         return bool(await self.mailroom.call("skip", room, box, item, about, "default", _today(), line))
 
     # -- rooms
@@ -289,7 +289,7 @@ class People:
         """Stop sending to a destination until a person resumes it. False: a person had paused it before."""
         now = await self.mailroom.read(self.store.time())
         at = int(now[0] * 1000 + now[1] // 1000)
-        text = _json({"code": "by_hand", "why": why, "at": at, "by": "person"})
+        text = as_json({"code": "by_hand", "why": why, "at": at, "by": "person"})
         return await self.mailroom.pause(room, text, by_person=True)
 
     async def resume(self, room: str) -> bool:
@@ -324,8 +324,4 @@ def _today() -> str:
 
 def _line(kind: str, item: str, **more: str) -> str:
     at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return _json({"t": kind, "d": item, "at": at, **more})
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return as_json({"t": kind, "d": item, "at": at, **more})
