@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test model check bench chaos backlog hosts lock clean help
+.PHONY: demo up test model check bench chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ bench: $(VENV)/dev ## Speed, as ratios against baselines of the same run
 
 chaos: $(VENV)/dev ## Two minutes of killing, stopping and lying; prints seed and verdict
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(VENV)/dev ## An hour of steady load: whether anything grows, and the verdict
+	$(BIN)/python -m tests.soak $(ARGS)
 
 hosts: $(VENV)/dev ## Machines apart: links cut, primaries killed (needs root); prints the verdict
 	$(BIN)/python -m tests.hosts $(ARGS) || test $$? = 3 # 3: said why it could not

@@ -85,8 +85,8 @@ class Journal:
         self._running[entry.vendor] -= 1
 
     def entries(self, vendor: str | None = None, touched: str | None = None, after: int = 0) -> Iterator[Entry]:
-        """Yield the entries of a vendor, of an object, after a number."""
-        for entry in self._entries:
+        """Yield the entries of a vendor, of an object, after a number. More may come meanwhile, from another thread."""
+        for entry in tuple(self._entries):
             if entry.number > after and vendor in (None, entry.vendor) and touched in (None, entry.object):
                 yield entry
 

@@ -132,6 +132,10 @@ class House:
         self._bodies: dict[str, dict[str, object]] = {}
         self._names: dict[str, str] = {}
         self._ids = 0
+        #: One of so many events makes an invoice.
+        self.invoice_every = 10
+        self._effects: dict[str, list[int]] = defaultdict(list)
+        self._harvested = 0
         self.sandbox: Running
 
     def __enter__(self) -> Self:
@@ -254,7 +258,7 @@ class House:
         self._ids += 1
         self._numbers[key] += 1
         number, name = self._numbers[key], f"m{self._ids}"
-        invoice = self._ids % 10 == 0
+        invoice = self._ids % self.invoice_every == 0
         body = {
             "id": name,
             "event": "customer.touched",
@@ -316,24 +320,33 @@ class House:
         with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
             return int(db.execute("SELECT count(*) FROM spool").fetchone()[0])
 
-    async def facts(self, left: int) -> Facts:
-        effects: dict[str, list[int]] = defaultdict(list)
-        contacts: dict[str, str] = {}
-        held = self.sandbox.world.holds()
-        for contact in _values(held["crm"], "contacts"):
-            contacts[str(contact["id"])] = contact["email"]
-        for entry in self.sandbox.world.journal.entries("crm"):
+    def harvest(self) -> None:
+        """Take down what the CRM has carried out since the last time: its log keeps the newest requests only."""
+        for entry in self.sandbox.world.journal.entries("crm", after=self._harvested):
+            if entry.ended is None:
+                return
+            self._harvested = entry.number
             happened = (entry.status or 0) // 100 == 2 or (entry.fault or "").startswith("after ")
             if entry.call.method in ("POST", "PATCH") and happened:
                 body = json.loads(entry.call.body)
                 if "last_name" in body:
-                    email = body.get("email") or contacts.get(entry.call.path.rpartition("/")[2], "?")
-                    effects[email].append(int(body["last_name"]))
+                    self._effects[(entry.object or "?").removeprefix("email:")].append(int(body["last_name"]))
+
+    def forget_bodies(self, keep: int = 100) -> None:
+        """Forget what was sent, but for the newest: nobody repeats the rest."""
+        for name in list(self._bodies)[:-keep]:
+            del self._bodies[name]
+
+    async def facts(self, left: int) -> Facts:
+        self.harvest()
+        held = self.sandbox.world.holds()
         things = [f"contact {contact['email']}" for contact in _values(held["crm"], "contacts")]
         things += [f"invoice {invoice['reference']}" for invoice in _values(held["invoicing"], "invoices")]
         seen = await self._seen_by_a_person()
         wanted = {f"invoice {reference}" for reference, event in self._invoices.items() if event not in seen}
-        return Facts(frozenset(self.promised.values()), dict(effects), frozenset(seen), things, frozenset(wanted), left)
+        return Facts(
+            frozenset(self.promised.values()), dict(self._effects), frozenset(seen), things, frozenset(wanted), left
+        )
 
     async def _seen_by_a_person(self) -> set[tuple[str, int]]:
         seen = set()

@@ -83,7 +83,7 @@ class Storm(House):
                 due = int((time.monotonic() - began) * self._rate)
                 while planned < due:
                     planned += 1
-                    key = f"p{self._whose.randrange(self._keys)}@example.org"
+                    key = self._key()
                     if key not in self._busy:
                         self._busy.add(key)
                         task = asyncio.create_task(self._send(session, key))
@@ -92,6 +92,9 @@ class Storm(House):
                 await asyncio.sleep(0.01)
             if sending:
                 await asyncio.wait(sending)
+
+    def _key(self) -> str:
+        return f"p{self._whose.randrange(self._keys)}@example.org"
 
     async def _send(self, session: aiohttp.ClientSession, key: str) -> None:
         try:
