@@ -50,6 +50,8 @@ class Office:
         self.unusable: dict[str, str] = {}
         #: Whether the drain that runs here may still send: the second request of a recipe asks again.
         self.may_send: Callable[[], bool] = lambda: True
+        #: Told when a new book is in force and its carriers are built.
+        self.equipped: Callable[[], None] = lambda: None
         #: Set when the worker shall stop: by a signal, or because its parent is gone.
         self.stopping = asyncio.Event()
         self._looked = 0.0
@@ -84,6 +86,7 @@ class Office:
             self.alerts.aim(self._alert_address(book))
             await self._equip(book)
             self._equipped = book
+            self.equipped()
         self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)

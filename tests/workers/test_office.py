@@ -19,8 +19,11 @@ async def test_reload(site: Site) -> None:
         await site.put(event("e1"))
         await site.ended("e1")
         before = site.office.books.version
+        told: list[str] = []
+        site.office.equipped = lambda: told.append(site.office.books.version)
         site.write(UPSERT)
         await site.until(lambda: site.office.books.version != before, "the new book is in force", 2)
+        await site.until(lambda: told == [site.office.books.version], "the worker is told of it")
         await site.put(event("e2"))
         (fate,) = await site.ended("e2")
         assert fate.book == site.office.books.version

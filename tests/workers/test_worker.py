@@ -1,10 +1,12 @@
 """One worker process' parts that can be tried without one: how it stops, what it enqueues, what ends it by force."""
 
 import asyncio
+import gc
 import json
 import signal
 import subprocess
 import sys
+import weakref
 import zlib
 from collections.abc import Iterator
 
@@ -121,3 +123,26 @@ async def test_stop_after_the_end(site: Site) -> None:
     closed.close()
     office._loop = closed
     office.stop()
+
+
+def test_long_lived() -> None:
+    """What lives long is taken out of the collector's sight; the next time, what is not needed any more is freed."""
+
+    class Knot:
+        """Something that only the collector frees."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    try:
+        knot = Knot()
+        gone = weakref.ref(knot)
+        worker.settle_down()
+        assert gc.get_freeze_count() > 1000
+        del knot
+        gc.collect()
+        assert gone() is not None
+        worker.settle_down()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
