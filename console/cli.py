@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "sandbox": "Run stand-ins for Maileon, SeminarDesk, a CRM and an invoicing system.",
     "replay": "Send recorded vendor webhooks, signed as their source would.",
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
+    "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",
     "events": "See what came in and what became of it.",
     "dead": "See what could not be delivered; retry or drop it.",
     "boxes": "See which boxes are held for a person; release or skip them.",

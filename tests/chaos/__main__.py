@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import json
 import secrets
 import sys
 from collections import Counter
+from dataclasses import asdict
 
 from tests.chaos.checker import check
 from tests.chaos.storm import Storm
@@ -19,28 +21,37 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=100, help="events per second")
     parser.add_argument("--patience", type=float, default=300, help="seconds until all must be settled afterwards")
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--json", action="store_true", help="the verdict as JSON, all else to stderr")
     words = parser.parse_args()
     seed = words.seed if words.seed is not None else secrets.randbelow(2**31)
-    print(f"seed {seed}", flush=True)
+    aside = sys.stderr if words.json else sys.stdout
+    print(f"seed {seed}", file=aside, flush=True)
 
     def say(text: str) -> None:
         if not words.quiet:
-            print(f"  {text}", flush=True)
+            print(f"  {text}", file=aside, flush=True)
 
     with Storm(seed, keys=words.keys, rate=words.rate, say=say) as storm:
         facts = asyncio.run(storm.run(words.seconds, patience=words.patience))
         verdict = check(facts)
         report = storm.report
-        for name, n in sorted(Counter(report.happenings).items()):
-            print(f"{n:4d} × {name}")
+        happened = dict(sorted(Counter(report.happenings).items()))
+        for name, n in happened.items():
+            print(f"{n:4d} × {name}", file=aside)
+        effects, seen = sum(map(len, facts.effects.values())), len(facts.seen_by_a_person)
         print(
             f"{report.sent} sent, {report.acknowledged} acknowledged (slowest after {report.longest_answer:.1f} s), "
-            f"{report.unanswered} never; {sum(map(len, facts.effects.values()))} effects on {len(facts.effects)} keys, "
-            f"{len(facts.seen_by_a_person)} seen by a person; settled {report.settled_after:.0f} s after the storm"
+            f"{report.unanswered} never; {effects} effects on {len(facts.effects)} keys, "
+            f"{seen} seen by a person; settled {report.settled_after:.0f} s after the storm",
+            file=aside,
         )
-        print(f"verdict for seed {seed}: {verdict}")
+        print(f"verdict for seed {seed}: {verdict}", file=aside)
         if not verdict.good:
-            print(storm.logs())
+            print(storm.logs(), file=aside)
+    if words.json:
+        counted = {"effects": effects, "keys": len(facts.effects), "seen_by_a_person": seen}
+        told = asdict(report) | {"happenings": happened} | counted | asdict(verdict)
+        print(json.dumps({"seed": seed, "good": verdict.good, **told}, indent=2))
     return 0 if verdict.good else 1
 
 
