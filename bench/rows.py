@@ -194,7 +194,7 @@ def memory(size: Size) -> Figures:
         stage.load(port, _requests(size.accepted), CONNECTIONS)
         at_once = int(stage.redis("INFO", "memory")["used_memory"])
         mark = "relais:{p0}:last:*"
-        stage.wait(lambda: not stage.redis("SCAN", "0", "MATCH", mark, "COUNT", "1000000")[1], "marks go", 90, 1)
+        stage.wait(lambda: not stage.redis("SCAN", "0", "MATCH", mark, "COUNT", "1000000")[1], "marks go", 130, 1)
         after = int(stage.redis("INFO", "memory")["used_memory"])
     payload = statistics.mean(len(body) for body in bodies(100))
     each = (after - before) / size.accepted

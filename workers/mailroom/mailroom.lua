@@ -9,7 +9,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   e:<event>            string  event record: a line of JSON, then the vendor's body   put, again, …         until its count is 0, + retain
   refs                 hash    event -> what still needs it; absent means 1           settle                with the event
   seen:<bucket>        set     ids of all events that were put                        put                   2 dedupe windows
-  last:<box>           string  digest and id of the newest event without a sender id  put                   60 s
+  last:<minute>        hash    box -> digest, id, end: its newest without a sender id put                   120 s
   b:<room>:<box>       list    [state, item, item, …]; the first element is the state put, take, settle, …  while it has items
   ready:<room>         list    boxes that may be taken, oldest first                  put, settle, …        while not empty
   suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
@@ -56,12 +56,39 @@ Times are the store's own clock in ms. Nothing is decided by them but when a wai
 local MAX_DEATHS = 3
 local LEDGER_DAYS = 31
 local LOG_LENGTH = 20000
+-- The longest that a body counts as a repetition, in ms, and what a page of `last` spans.
+local MARKED = 60000
+-- The state of a box that was idle.
+local NEW_BOX = 'r 0 0 0'
+-- So many words in one command: Lua's stack is bounded.
+local WORDS = 1000
 -- Somebody emptied the store while we ran: schema and hash key have to be written again before anything else.
 local EMPTIED = 'EMPTIED the store was emptied'
 
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- A command costs more than what it says, in time and in the append-only file: what belongs together is said at once.
+local function each_part(words, use, first)
+  for from = first or 1, #words, WORDS do use(from, math.min(from + WORDS - 1, #words)) end
+end
+
+local function write_all(command, key, words, first)
+  each_part(words, function(from, to)
+    if key then
+      redis.call(command, key, unpack(words, from, to))
+    else
+      redis.call(command, unpack(words, from, to))
+    end
+  end, first)
+end
+
+local function count_there(names)
+  local n = 0
+  each_part(names, function(from, to) n = n + redis.call('EXISTS', unpack(names, from, to)) end)
+  return n
 end
 
 local function parse(head)
@@ -244,6 +271,22 @@ local function lease(P, room, box, drain, token, per_box, out)
   end
 end
 
+-- What the newest events without a sender's id were, of these boxes: box -> `<digest> <id> <ms until it counts>`. A mark
+-- stands on the page of the minute in which it was made, and counts for a minute at the most.
+local function marks_of(P, boxes, pages)
+  local marks = {}
+  for _, page in ipairs(pages) do
+    if #boxes > 0 and redis.call('EXISTS', page) == 1 then
+      each_part(boxes, function(from, to)
+        for k, mark in ipairs(redis.call('HMGET', page, unpack(boxes, from, to))) do
+          if mark then marks[boxes[from + k - 1]] = mark end
+        end
+      end)
+    end
+  end
+  return marks
+end
+
 -- put: keep events and append them to the inbox.
 -- ARGV: dedupe window ms, body window ms, pool of the inbox, then per event: id, box, digest, count field, record.
 -- `digest` is empty where the sender named the message (its id says it all).
@@ -253,39 +296,71 @@ local function put(keys, args)
   if redis.call('EXISTS', P .. 'schema') == 0 then return redis.error_reply(EMPTIED) end
   local now = now_ms()
   local window, body_window, pool = tonumber(args[1]), tonumber(args[2]), args[3]
-  local bucket = math.floor(now / window)
+  local bucket, minute = math.floor(now / window), math.floor(now / MARKED)
   local seen, before, after = P .. 'seen:' .. bucket, P .. 'seen:' .. (bucket - 1), P .. 'seen:' .. (bucket + 1)
-  local set_back = redis.call('EXISTS', after) == 1 -- the store's clock was ahead once
-  local answers, stored, counts, fresh = {}, {}, {}, 0
+  local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
+
+  -- What the store knows of these events and boxes, asked for once for all of them.
+  local ids, boxes, places = {}, {}, {}
   for i = 4, #args, 5 do
-    local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
-    local known, last_key = '', P .. 'last:' .. box
-    local again = redis.call('SISMEMBER', before, id) == 1 or (set_back and redis.call('SISMEMBER', after, id) == 1)
-      or redis.call('SADD', seen, id) == 0
-    if again then known = id end
+    local n = #ids + 1
+    ids[n], boxes[n] = args[i], args[i + 1]
+  end
+  local known_ids = {}
+  for _, each in ipairs({ before, seen, after }) do -- after: the store's clock was ahead once
+    if redis.call('EXISTS', each) == 1 then
+      each_part(ids, function(from, to)
+        for k, there in ipairs(redis.call('SMISMEMBER', each, unpack(ids, from, to))) do
+          if there == 1 then known_ids[ids[from + k - 1]] = true end
+        end
+      end)
+    end
+  end
+  local new_ids, names = {}, {}
+  for _, id in ipairs(ids) do
+    if not known_ids[id] then
+      new_ids[#new_ids + 1] = id
+      names[#names + 1] = P .. 'e:' .. id
+    end
+  end
+  local records_there = count_there(names) > 0
+  local marks = marks_of(P, boxes, { page_before, page })
+
+  local answers, stored, records, counts, fresh = {}, {}, {}, {}, {}
+  local items, order, marked, unmarked = {}, {}, {}, {}
+  for i = 4, #args, 5 do
+    local id, box, digest, field = args[i], args[i + 1], args[i + 2], args[i + 3]
+    local known, name = '', P .. 'e:' .. id
+    if known_ids[id] then known = id end
+    known_ids[id] = true
     if digest ~= '' then
       -- An id stays in `seen` also when its body was a repetition: put once more, it must not pass as something new.
-      local last = redis.call('GET', last_key)
-      if last and string.sub(last, 1, #digest) == digest then known = string.sub(last, #digest + 2) end
+      local its, other, till = string.match(marks[box] or '', '^(%S+) (%S+) (%d+)$')
+      local left = its == digest and till - now or 0
+      if left > 0 and left <= MARKED then known = other end
     end
-    if known == '' and not redis.call('SET', P .. 'e:' .. id, record, 'NX') then
+    if known == '' and records_there and redis.call('EXISTS', name) == 1 then
       known = id -- it waits, or is kept, for longer than ids are remembered
     end
     answers[#answers + 1] = known
     if known == '' then
       if digest ~= '' then
-        redis.call('SET', last_key, digest .. ' ' .. id, 'PX', body_window)
-      else
-        redis.call('DEL', last_key)
+        marks[box] = digest .. ' ' .. id .. ' ' .. (now + body_window)
+        marked[box] = marks[box]
+      elseif marks[box] then
+        marks[box], marked[box] = nil, nil
+        unmarked[#unmarked + 1] = box
       end
-      local b = P .. 'b:in:' .. box
-      if redis.call('EXISTS', b) == 1 then
-        redis.call('RPUSH', b, id)
-      else
-        redis.call('RPUSH', b, 'r 0 0 0', id)
-        redis.call('RPUSH', P .. 'ready:in', box)
-        fresh = fresh + 1
+      local its = items[box]
+      if not its then
+        its = { NEW_BOX }
+        items[box] = its
+        order[#order + 1] = box
+        places[#places + 1] = P .. 'b:in:' .. box
       end
+      its[#its + 1] = id
+      local n = #records
+      records[n + 1], records[n + 2] = name, args[i + 4]
       stored[#stored + 1] = id
       count(counts, 'received|' .. field)
     elseif known == id and digest ~= '' then
@@ -294,13 +369,42 @@ local function put(keys, args)
       count(counts, 'duplicate|' .. field)
     end
   end
-  redis.call('EXPIRE', seen, math.ceil(window * 2 / 1000))
+
+  write_all('SADD', seen, new_ids)
+  if #new_ids > 0 and redis.call('SCARD', seen) <= #new_ids then
+    redis.call('EXPIRE', seen, math.ceil(window * 2 / 1000))
+  end
+  if #unmarked > 0 then
+    write_all('HDEL', page_before, unmarked)
+    write_all('HDEL', page, unmarked)
+  end
+  local pairs_of_marks = {}
+  for box, mark in pairs(marked) do
+    local n = #pairs_of_marks
+    pairs_of_marks[n + 1], pairs_of_marks[n + 2] = box, mark
+  end
+  if #pairs_of_marks > 0 then
+    write_all('HSET', page, pairs_of_marks)
+    if redis.call('HLEN', page) <= #pairs_of_marks / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
+  end
+  write_all('MSET', nil, records)
+  local some_wait = count_there(places) > 0
+  for k, box in ipairs(order) do
+    local its = items[box]
+    if some_wait and redis.call('EXISTS', places[k]) == 1 then
+      write_all('RPUSH', places[k], its, 2)
+    else
+      write_all('RPUSH', places[k], its)
+      fresh[#fresh + 1] = box
+    end
+  end
+  write_all('RPUSH', P .. 'ready:in', fresh)
   if #stored > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))
     redis.call('SADD', P .. 'rooms', 'in')
   end
   add_counts(P, counts)
-  if fresh > 0 then ring(P, pool, fresh) end
+  if #fresh > 0 then ring(P, pool, #fresh) end
   return answers
 end
 

@@ -478,6 +478,17 @@ def seen_in(dump: Mapping[str, Entry], now: int) -> dict[str, Any]:
     def by_room(kind: str) -> dict[tuple[str, str], Any]:
         return {(room, box): v for room, entry in named(kind).items() for box, v in entry.value.items()}
 
+    def marks() -> dict[str, str]:
+        """What counts as the newest of each box: of two pages the later one says it."""
+        found: dict[str, str] = {}
+        for _, entry in sorted(named("last:").items(), key=lambda page: int(page[0])):
+            for box, mark in entry.value.items():
+                digest, event, until = mark.split(" ")
+                found.pop(box, None)
+                if int(until) > now:
+                    found[box] = f"{digest} {event}"
+        return found
+
     quarantined = set(empty("quarantine"))
     rooms = named("room:")
     return {
@@ -491,7 +502,7 @@ def seen_in(dump: Mapping[str, Entry], now: int) -> dict[str, Any]:
         "refs": {event: int(n) for event, n in empty("refs").items()},
         "deliveries": set(named("d:")),
         "seen": {int(k): entry.value for k, entry in named("seen:").items() if now // DAY - int(k) < 2},
-        "last": {box: entry.value for box, entry in named("last:").items()},
+        "last": marks(),
         "once": {key: entry.value for key, entry in named("once:").items()},
         "newest": {key: entry.value for key, entry in named("co:").items()},
         "dead": empty("dead"),

@@ -35,3 +35,12 @@ async def test_repetition_after_the_clock_was_set_back(store: Store, mailroom: M
         assert await mailroom.quarantine([(event("e1"), "why")]) == [Receipt("e1", True)]
     assert await mailroom.put([event("e1")]) == [Receipt("e1", True)]
     assert [room.ready for room in await mailroom.rooms()] in ([], [0])
+
+
+async def test_equal_bodies_after_the_clock_was_set_back(store: Store, mailroom: Mailroom) -> None:
+    """A mark of a body that seems to come from the future counts for nothing: two events are never taken for one."""
+    await store.raw.incrby(CLOCK, 50_000)
+    for name, back in (("a", 10_000), ("b", 60_000), ("c", HOUR)):
+        assert await mailroom.put([event(name, sender=False)]) == [Receipt(name, False)]
+        await store.raw.decrby(CLOCK, back)
+    assert await mailroom.put([event("d", sender=False)]) == [Receipt("d", False)]

@@ -127,6 +127,25 @@ async def test_named_between(mailroom: Mailroom) -> None:
     assert not any(r.duplicate for r in receipts)
 
 
+async def test_same_body_over_a_page(mailroom: Mailroom, store: Store) -> None:
+    """A body counts for its minute also when the next page of marks has begun, and never beside a newer one."""
+
+    async def put(name: str, body: bytes = b"1", *, sender: bool = False) -> str:
+        return (await mailroom.put([event(name, sender=sender, body=body)]))[0].id
+
+    await store.advance(45_000)
+    assert await put("a") == "a"
+    await store.advance(30_000)
+    assert await put("b") == "a"
+    assert await put("c", b"2") == "c"
+    assert await put("d", b"2") == "c"
+    assert await put("e") == "e"
+    await store.advance(50_000)
+    assert await put("f") == "e"
+    assert await put("g", sender=True) == "g"
+    assert await put("h") == "h"
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -901,7 +920,7 @@ async def test_killed_while_putting(short_folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("unheard_of", "x"), ("e:a:b", "x"), ("last:box", "x")],
+    [("unheard_of", "x"), ("e:a:b", "x"), ("take:d1", "x")],
     ids=["not in the table", "of another form", "without its lifetime"],
 )
 async def test_key_faults(store: Store, key: str, value: str) -> None:

@@ -12,13 +12,14 @@ from tests.workers.mailroom.world import World
 #: What goes wrong: the passage of mailroom.lua, and what stands there instead.
 MUTANTS = {
     "the newest first": (
-        "      if redis.call('EXISTS', b) == 1 then\n        redis.call('RPUSH', b, id)",
-        "      if redis.call('EXISTS', b) == 1 then\n"
-        "        redis.call('LINSERT', b, 'AFTER', redis.call('LINDEX', b, 0), id)",
+        "      write_all('RPUSH', places[k], its, 2)\n",
+        "      for n = 2, #its do\n"
+        "        redis.call('LINSERT', places[k], 'AFTER', redis.call('LINDEX', places[k], 0), its[n])\n"
+        "      end\n",
     ),
     "the youngest box first": (
-        "redis.call('RPUSH', P .. 'ready:in', box)",
-        "redis.call('LPUSH', P .. 'ready:in', box)",
+        "write_all('RPUSH', P .. 'ready:in', fresh)",
+        "write_all('LPUSH', P .. 'ready:in', fresh)",
     ),
     "payloads never go": ("dereference(P, event, made - 1, retain)", "dereference(P, event, made, retain)"),
     "payloads go early": ("(tonumber(refs) or 1) + by", "1 + by"),
@@ -35,10 +36,11 @@ MUTANTS = {
     "the rate counts takes": ("rate.tat = rate.tat + rate.every * used", "rate.tat = rate.tat + rate.every"),
     "the burst is always full": ("local tat = tonumber(cfg[5]) or now\n", "local tat = now\n"),
     "paused rooms send": ("  if cfg[1] then return 0, 0, nil end\n", ""),
-    "ids are forgotten at the bucket's edge": ("redis.call('SISMEMBER', before, id) == 1 or ", ""),
-    "a body is known after other events": ("        redis.call('DEL', last_key)\n", ""),
-    "a body is never known": ("string.sub(last, 1, #digest) == digest then known", "false then known"),
-    "what waits for days is put twice": ("P .. 'e:' .. id, record, 'NX')", "P .. 'e:' .. id, record)"),
+    "ids are forgotten at the bucket's edge": ("ipairs({ before, seen, after })", "ipairs({ seen, after })"),
+    "a body is known after other events": ("        unmarked[#unmarked + 1] = box\n", ""),
+    "a body is known for too long": ("if left > 0 and left <= MARKED then known", "if its == digest then known"),
+    "a body is never known": ("its == digest and till - now or 0", "0"),
+    "what waits for days is put twice": ("local records_there = count_there(names) > 0", "local records_there = false"),
     "coalescing drops what a drain holds": ("place > math.max(doubt, handed)", "place > doubt"),
     "coalescing drops what may have been sent": ("place > math.max(doubt, handed)", "place > handed"),
     "the coalesced keep their payload": ("return dereference(P, event, -1, retain)", "return false"),
