@@ -163,6 +163,9 @@ def answers(server: str, info: Mapping[str, Any]) -> Check:
             f"{server} is a replica, which takes nothing",
             "point REDIS_URL at the primary, or the Sentinels",
         )
+    if info.get("redis_mode") == "cluster":
+        says = f"{server} is a node of a cluster: RQ needs keys of several nodes at once, which a cluster refuses"
+        return Check("store", False, says, "point REDIS_URL at a single primary, or at its Sentinels")
     major = version(info).partition(".")[0]
     if info.get("server_name") != "valkey" and major.isdigit() and int(major) < OLDEST:
         return Check("store", False, f"{server} is too old", "use Redis 7 or newer, or Valkey")

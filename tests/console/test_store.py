@@ -64,6 +64,7 @@ def test_real_store(valkey: Valkey) -> None:
         ({"loading": 1, "loading_eta_seconds": 7}, {}, "store", "7 s more"),
         ({"role": "slave"}, {}, "store", "replica"),
         ({"redis_version": "6.2.1"}, {}, "store", "too old"),
+        ({"redis_mode": "cluster"}, {}, "store", "node of a cluster"),
     ],
 )
 def test_amiss(info: dict[str, object], config: dict[str, str], name: str, says: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.model.mailroom import GONE, Faults, Hand, Mailroom, Setup, State
 from tests.model.search import Act, Step
-from tests.workers.mailroom.store import START, Entry, Loop, Store, event
+from tests.workers.mailroom.store import CLOCK, START, Entry, Loop, Store, event
 from workers import mailroom as real
 from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Want
 
@@ -50,7 +50,7 @@ class Replay:
         self._calls = 0
         self._now = START
         loop(store.raw.flushall())
-        loop(store.raw.set("test:clock", START))
+        loop(store.raw.set(CLOCK, START))
         loop(room.prepare())
 
     def walk(self, steps: int) -> None:

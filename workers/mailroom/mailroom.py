@@ -779,6 +779,8 @@ def _unavailable(exc: Exception) -> Unavailable:
         return Full("the store is full: raise its maxmemory, or let the workers catch up")
     if isinstance(exc, redis.exceptions.AuthenticationError):
         return Unavailable("the store refuses our password: check REDIS_URL")
+    if isinstance(exc, redis.exceptions.AskError | redis.exceptions.ClusterDownError):
+        return Unavailable("REDIS_URL names a node of a cluster: give Relais a single primary, or its Sentinels")
     if isinstance(exc, redis.exceptions.ResponseError):
         return Unavailable(f"the store refused: {text[:200]}")
     if isinstance(exc, MasterNotFoundError):

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.conftest import Valkey
 from tests.workers.mailroom.model import Made
 from tests.workers.mailroom.store import DAY, Loop, Store
 from tests.workers.mailroom.world import DRAINS, ROOMS, Verdict, World
@@ -87,8 +88,10 @@ class Machine(RuleBasedStateMachine):
             self.world.check()
 
     def _crash(self) -> None:
-        self.store.server.stop(kill=True)
-        self.store.server.start()
+        server = self.store.server
+        assert isinstance(server, Valkey)
+        server.stop(kill=True)
+        server.start()
         # A connection that the kill has cut says so only when it is used: `test_store_away` is about that.
         for client in (self.store.raw, self.room.store):
             self.loop(client.connection_pool.disconnect())

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import redis.asyncio
 
+from bench.nodes import Node
 from rules.event import Event
 from tests.conftest import Valkey
 from workers.mailroom import Mailroom
@@ -21,8 +22,9 @@ from workers.mailroom.mailroom import PREFIX, client
 LUA = resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
 #: One day, the dedupe window, in ms.
 DAY = 86_400_000
-#: Where the test's clock stands, and where it starts: an hour before a bucket of sender ids ends.
-CLOCK = "test:clock"
+#: Where the test's clock stands (in the slot of the mailroom's keys), and where it starts: an hour before a bucket of
+#: sender ids ends.
+CLOCK = "test:{p0}:clock"
 START = 20_000 * DAY - 3_600_000
 
 _STORE_CLOCK = """  local t = redis.call('TIME')
@@ -79,7 +81,7 @@ def _plain(value: Any) -> Any:
 class Store:
     """A Valkey with the mailroom's functions, on the test's clock unless told otherwise."""
 
-    def __init__(self, server: Valkey, lua: str = LUA, *, real_clock: bool = False) -> None:
+    def __init__(self, server: Valkey | Node, lua: str = LUA, *, real_clock: bool = False) -> None:
         self.server = server
         self.lua = (
             lua if real_clock else replaced(lua, _STORE_CLOCK, f"  return tonumber(redis.call('GET', '{CLOCK}'))")

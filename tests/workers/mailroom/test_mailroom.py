@@ -12,7 +12,7 @@ import pytest
 
 from rules.event import Event
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import DAY, LUA, Entry, Store, event, key_faults
+from tests.workers.mailroom.store import CLOCK, DAY, LUA, Entry, Store, event, key_faults
 from workers.mailroom import INBOX, Full, Lease, Mailroom, NewDelivery, Settled, Settlement, Unavailable, Want
 from workers.mailroom.mailroom import BODY_WINDOW, Damaged
 
@@ -819,7 +819,7 @@ async def test_emptied_store(mailroom: Mailroom, store: Store, how: str) -> None
         await store.raw.function_flush()
     else:
         await store.raw.flushall()
-        await store.raw.set("test:clock", 1)
+        await store.raw.set(CLOCK, 1)
     await mailroom.put([event("a")])
     assert "schema" in await store.dump()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.workers.mailroom.model import ONCE, Limits, Made, Model, seen_in
-from tests.workers.mailroom.store import START, Entry, Loop, Store, event, key_faults
+from tests.workers.mailroom.store import CLOCK, START, Entry, Loop, Store, event, key_faults
 from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
 
 DAY = "2026-11-21"
@@ -51,7 +51,7 @@ class World:
 
     async def _begin(self) -> None:
         await self.store.raw.flushall()
-        await self.store.raw.set("test:clock", START)
+        await self.store.raw.set(CLOCK, START)
         await self.room.prepare()
         for name, limits in ROOMS.items():
             await self.room.configure(

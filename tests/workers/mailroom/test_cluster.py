@@ -1,0 +1,211 @@
+"""No function of the mailroom leaves its partition: all run on a cluster of three nodes, which refuses just that."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from random import Random
+
+import pytest
+from redis.crc import key_slot
+
+from bench import cluster as bench
+from bench.nodes import Cluster, Node, slot_of
+from tests.conftest import Valkey
+from tests.workers.mailroom.store import LUA, Loop, Store, event, replaced
+from tests.workers.mailroom.test_mailroom import take
+from tests.workers.mailroom.test_people import BOX, deliver, die, end, put, route
+from tests.workers.mailroom.walk import Walk
+from tests.workers.mailroom.world import World
+from workers.mailroom import INBOX, Mailroom, Unavailable, Want
+from workers.mailroom.mailroom import PREFIX, client
+from workers.mailroom.people import Chosen, People
+
+#: Every function that there is.
+REGISTERED = frozenset(re.findall(r"^register\('(\w+)'", LUA, re.M))
+#: Walks, and steps of each: enough for every branch of the functions that drains call.
+WALKS, STEPS = 6, 60
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The mailroom runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes, a partition on each."""
+    with Cluster([[prefix] for prefix in bench.PREFIXES]) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> Node:
+    """The node that has the partition of the product, empty, and writing down what it is asked."""
+    node = cluster.owner(PREFIX)
+    node.ask("FLUSHALL")
+    node.ask("CONFIG", "SET", "slowlog-log-slower-than", 0, "slowlog-max-len", 1_000_000)
+    node.ask("SLOWLOG", "RESET")
+    return node
+
+
+@pytest.fixture
+async def room(node: Node) -> AsyncIterator[Mailroom]:
+    """The product's mailroom on its node."""
+    async with await Mailroom.open(node.url, hash_key=b"k" * 32) as room:
+        yield room
+
+
+def called(node: Node) -> set[str]:
+    """Return the functions that a node was asked for, by its own record."""
+    asked = [words for _, _, _, words, *_ in node.ask("SLOWLOG", "GET", -1)]
+    return {words[1].decode().rpartition("_")[2] for words in asked if words[0].upper() == b"FCALL"}
+
+
+def walk(server: Valkey | Node, lua: str = LUA) -> None:
+    """Make the calls of a busy day."""
+    loop = Loop()
+    store = Store(server, lua)
+    room = loop(store.open())
+    try:
+        for n in range(WALKS):
+            Walk(World(loop, store, room, twice=n % 2 == 1), Random(n)).go(STEPS)
+    finally:
+        loop(room.close())
+        loop(store.close())
+        loop.close()
+
+
+async def by_hand(room: Mailroom) -> None:
+    """Do what people do, and what walks leave out."""
+    people = People(room)
+    await room.beat("d1", register=True)
+    await room.quarantine([(event("q"), "data.email: missing")])
+    await die(room, "d1", "a", "b", "c")
+    first, second, third = [letter.id for letter in await people.dead(Chosen())]
+    assert await people.retry(first) == "done"
+    assert await deliver(room, "d1") == [first]
+    assert await people.retry_today(second) == "done"
+    assert await people.drop(third)
+    await route(room, "d1")
+    (lease,) = await take(room, "d1", "crm", per_box=1)
+    await end(room, "d1", lease, lease.items[0][0], "hold")
+    assert await people.release("crm", BOX, not_sent=True)
+    await put(room, "d")
+    await route(room, "d1")
+    for drop in (False, True):
+        (lease,) = await take(room, "d1", "crm", per_box=1)
+        await end(room, "d1", lease, lease.items[0][0], "hold")
+        assert await people.skip("crm", BOX, lease.items[0][0], drop=drop)
+    await put(room, "e")
+    assert await take(room, "d1")
+    assert await room.doubt() == 1
+    assert [fate is not None for fate in await room.fates(["a", "q"])] == [True, True]
+    await room.call("touch")
+
+
+def test_every_function_stays_in_its_slot(node: Node) -> None:
+    """Every function that there is works on a cluster, and every key that they leave is in the partition's slot."""
+    walk(node)
+    found = {key_slot(name.encode()) for name in node.names()}
+    node.ask("FLUSHALL")
+    loop = Loop()
+    try:
+        with_hands = loop(Mailroom.open(node.url, hash_key=b"k" * 32))
+        loop(by_hand(with_hands))
+        loop(with_hands.close())
+    finally:
+        loop.close()
+    found |= {key_slot(name.encode()) for name in node.names()}
+    assert found == {slot_of(PREFIX)}
+    assert called(node) == REGISTERED
+
+
+@pytest.mark.parametrize(
+    ("passage", "changed"),
+    [
+        ("local bell = P .. 'bell:' .. pool", "local bell = 'relais:bell:' .. pool"),
+        ("redis.call('HDEL', P .. 'refs', event)", "redis.call('HDEL', 'relais:{p1}:refs', event)"),
+        ("redis.call('SMEMBERS', P .. 'rooms')", "redis.call('SMEMBERS', 'relais:{p1}:rooms')"),
+    ],
+)
+def test_leaving_the_slot_is_refused(node: Node, passage: str, changed: str) -> None:
+    """The check can fail: a function that looks at a key of no partition, or of another one, is refused."""
+    with pytest.raises(Unavailable, match=r"the store refused: .*(same slot|non local key)"):
+        walk(node, replaced(LUA, passage, changed))
+
+
+def test_three_partitions(cluster: Cluster) -> None:
+    """Mailrooms on three nodes take events through: each once, in order per person, and nothing is left over."""
+    where = {prefix: cluster.owner(prefix) for prefix in bench.PREFIXES}
+    for node in cluster.nodes:
+        node.ask("FLUSHALL")
+    figures = bench.through(cluster.nodes, where.__getitem__, 300)
+    assert [node.calls() > 0 for node in cluster.nodes] == [True] * 3
+    assert sum(figures[f"events_node{n}"] for n in range(3)) == 300
+    assert min(figures[f"events_node{n}"] for n in range(3)) > 50
+
+
+@pytest.mark.anyio
+async def test_wrong_node(cluster: Cluster, room: Mailroom) -> None:
+    """A node that has other partitions says so, and nothing is done there."""
+    other = next(node for node in cluster.nodes if node is not cluster.owner(PREFIX))
+    async with Mailroom(client(other.url), hash_key=b"k" * 32) as astray:
+        with pytest.raises(Unavailable, match="REDIS_URL names a node of a cluster"):
+            await astray.put([event("a")])
+    assert [receipt.duplicate for receipt in await room.put([event("a")])] == [False]
+
+
+@pytest.mark.anyio
+async def test_partition_moves(cluster: Cluster, room: Mailroom) -> None:
+    """A partition that moves is at its new node with all that waits, and the old node refuses every call."""
+    source = cluster.owner(PREFIX)
+    target = next(node for node in cluster.nodes if node is not source)
+    await room.put([event("a"), event("b")])
+    cluster.move(PREFIX, target)
+    try:
+        with pytest.raises(Unavailable, match="REDIS_URL names a node of a cluster"):
+            await room.put([event("c")])
+        async with await Mailroom.open(target.url, hash_key=b"k" * 32) as there:
+            await there.beat("d", register=True)
+            (lease,) = (await there.take("d", "t", [Want(INBOX, 9, 9)])).leases
+            assert [item for item, _ in lease.items] == ["a", "b"]
+    finally:
+        cluster.move(PREFIX, source)
+
+
+@pytest.mark.anyio
+async def test_key_by_key(cluster: Cluster, room: Mailroom) -> None:
+    """While a slot moves key by key, as before Valkey 9, every call is refused: nobody works on half a partition."""
+    source = cluster.owner(PREFIX)
+    target = next(node for node in cluster.nodes if node is not source)
+    await room.put([event("a")])
+    source.ask("CLUSTER", "SETSLOT", slot_of(PREFIX), "MIGRATING", target.name)
+    try:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="REDIS_URL names a node of a cluster"):
+                await room.put([event("b")])
+    finally:
+        source.ask("CLUSTER", "SETSLOT", slot_of(PREFIX), "STABLE")
+    assert [receipt.duplicate for receipt in await room.put([event("a"), event("b")])] == [True, False]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("placed", "at_once"), [((0, 0), 1), ((0, 1), 2)], ids=["one partition", "two partitions"])
+async def test_one_object_written_from_two_partitions(cluster: Cluster, placed: tuple[int, int], at_once: int) -> None:
+    """Known: order keys of two partitions that write one object are sent at the same time; in one they take turns."""
+    sent = 0
+    rooms: dict[int, Mailroom] = {}
+    for node in cluster.nodes:
+        node.ask("FLUSHALL")
+    for n in sorted(set(placed)):
+        prefix = bench.PREFIXES[n]
+        rooms[n] = Mailroom(client(cluster.owner(prefix).url), hash_key=b"k" * 32, prefix=prefix)
+        await rooms[n].prepare()
+        await rooms[n].beat("d", register=True)
+    for name, n in zip("ab", placed, strict=True):
+        await rooms[n].put([event(name, f"email:{name}@example.org")])
+        await route(rooms[n], "d")
+    for room in rooms.values():
+        sent += len(await take(room, "d", "crm", per_box=1))
+        await room.close()
+    assert sent == at_once
