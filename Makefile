@@ -2,11 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Celery and Dramatiq, to be measured against, and matplotlib: never a dependency of ours.
+BENCH_VENV := .cache/bench-venv
+BENCH := $(BENCH_VENV)/done
 
-.PHONY: demo up test model check bench chaos soak backlog hosts lock clean help
+.PHONY: demo up test model check bench curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/run ## Watch webhooks travel to a CRM, an invoicing system and Maileon
 	$(BIN)/relais demo $(ARGS)
@@ -26,8 +29,15 @@ check: $(VENV)/dev ## Lint, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev ## Speed, as ratios against baselines of the same run
+bench: $(VENV)/dev $(BENCH) ## Speed, as ratios against baselines of the same run (ARGS=--save keeps the figures)
 	$(BIN)/python -m bench $(ARGS)
+
+curves: $(VENV)/dev ## How cost grows with workers, people, destinations, fan-out and size; keeps the figures
+	$(BIN)/python -m bench.curves $(ARGS)
+
+performance: $(VENV)/dev $(BENCH) ## Plots and docs/performance.md, from the figures kept in docs/figures
+	$(BENCH_VENV)/bin/python -m bench.plots
+	$(BIN)/python -m bench.page
 
 chaos: $(VENV)/dev ## Two minutes of killing, stopping and lying; prints seed and verdict
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -61,3 +71,8 @@ $(VENV)/run: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/p
 $(VENV)/dev: requirements-dev.lock $(VENV)/run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
+
+$(BENCH): bench/requirements.txt | $(BIN)/python
+	$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt && touch $@ \
+		|| echo "Celery, Dramatiq and matplotlib could not be installed: rows against them, and plots, are left out"

@@ -1,43 +1,54 @@
 """`python -m bench`: takes the rows in rounds, interleaved, and prints medians with their spread.
 
-`--rows accept,deliver` some only · `--rounds 3` · `--quick` small sizes · `--json` for machines
+`--rows accept@32,idle` some only (`accept`: at every number of connections) · `--rounds 3` · `--quick` small sizes ·
+`--json` for machines · `--save` keeps the figures for docs/performance.md. The exit status never depends on speed.
 """
 
 import argparse
 import json
-import statistics
 import sys
+import time
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import rows
+from bench import figures, machine, measure, rows
+from bench.measure import Bound, Figures
+
+PROGRESS = Console(stderr=True)
 
 
 def main() -> int:
     """Take the measurements and print them."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rows", default="", help="names, separated by commas; default: all")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is taken (default 3)")
+    parser.add_argument("--rounds", type=int, default=0, help="how often each is taken (default 3; quick: 1)")
     parser.add_argument("--quick", action="store_true", help="small sizes: a look, not a figure to publish")
     parser.add_argument("--json", action="store_true", help="JSON on standard output instead of a table")
+    parser.add_argument("--save", action="store_true", help="keep the figures in docs/figures/rows.json as well")
     words = parser.parse_args()
-    wanted = set(words.rows.split(",")) if words.rows else {row.name for row in rows.ROWS}
-    unknown = wanted - {row.name for row in rows.ROWS}
-    if unknown:
-        names = ", ".join(dict.fromkeys(r.name for r in rows.ROWS))
-        parser.error(f"no row is called {', '.join(sorted(unknown))}; there are: {names}")
-    rows.raise_limits()
-    size = rows.QUICK if words.quick else rows.Size()
-    progress = Console(stderr=True)
-    taken: dict[str, list[rows.Figures]] = {}
-    for turn in range(words.rounds):
-        for name in dict.fromkeys(row.name for row in rows.ROWS if row.name in wanted):
-            progress.print(f"round {turn + 1} of {words.rounds}: {name} …", style="dim")
-            take = next(row.take for row in rows.ROWS if row.name == name)
-            taken.setdefault(name, []).append(take(size))
-    report = {"machine": rows.machine(), "rounds": words.rounds, "quick": words.quick, "rows": _report(taken)}
+    every = rows.rows()
+    wanted = [row for row in every if not words.rows or _asked(row.name, words.rows.split(","))]
+    if not wanted:
+        parser.error(f"no row is called so; there are: {', '.join(dict.fromkeys(row.name for row in every))}")
+    rounds = words.rounds or (1 if words.quick else 3)
+    machine.raise_limits()
+    if not rows.has_venv():
+        PROGRESS.print("Celery and Dramatiq are left out: .cache/bench-venv is not there (`make bench` makes it)")
+    began = time.monotonic()
+    taken = _take(wanted, rows.QUICK if words.quick else rows.Size(), rounds)
+    report = {
+        "kind": "rows",
+        "command": "make bench ARGS='" + " ".join(sys.argv[1:]) + "'",
+        "machine": machine.describe(),
+        "rounds": rounds,
+        "quick": words.quick,
+        "seconds": round(time.monotonic() - began),
+        "rows": [_report(row, taken[row.measurement]) for row in wanted],
+    }
+    if words.save:
+        PROGRESS.print(f"kept in {figures.save('rows', report)}; `make performance` writes the page")
     if words.json:
         json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
@@ -46,41 +57,52 @@ def main() -> int:
     return 0
 
 
-def _report(taken: dict[str, list[rows.Figures]]) -> list[dict[str, Any]]:
-    out = []
-    for row in rows.ROWS:
-        if row.name not in taken:
-            continue
-        rounds = taken[row.name]
-        figures = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
-        ratios = [each[row.ratio] for each in rounds]
-        out.append(
-            {
-                "row": row.name,
-                "about": row.about,
-                "bound": row.bound,
-                "median": figures[row.ratio],
-                "least": min(ratios),
-                "most": max(ratios),
-                "figures": figures,
-            }
-        )
-    return out
+def _asked(name: str, asked: list[str]) -> bool:
+    return name in asked or name.partition("@")[0] in asked
+
+
+def _take(wanted: list[rows.Row], size: rows.Size, rounds: int) -> dict[str, list[Figures]]:
+    """Take every measurement once a round; the rounds follow one another, so that a slow minute hits all alike."""
+    taken: dict[str, list[Figures]] = {}
+    measurements = {row.measurement: row for row in wanted}
+    for turn in range(rounds):
+        for name, row in measurements.items():
+            if turn and row.once:
+                continue
+            began = time.monotonic()
+            taken.setdefault(name, []).append(row.take(size))
+            PROGRESS.print(f"round {turn + 1} of {rounds}: {name}, {time.monotonic() - began:.0f} s", style="dim")
+    return taken
+
+
+def _report(row: rows.Row, rounds: list[Figures]) -> dict[str, Any]:
+    spread = measure.spread([each[row.ratio] for each in rounds])
+    return {
+        "row": row.name,
+        "about": row.about,
+        "connections": row.connections,
+        "policy": row.policy,
+        "pinned": row.pinned,
+        "bound": row.bound,
+        "met": Bound(row.bound).met(spread.median),
+        "rounds": len(rounds),
+        "median": spread.median,
+        "least": spread.least,
+        "most": spread.most,
+        "figures": measure.medians(rounds),
+    }
 
 
 def _show(report: dict[str, Any]) -> None:
     console = Console()
-    machine = report["machine"]
-    console.print(
-        f"{machine['cores']} cores, Python {machine['python']}, {machine['versions']}, commit {machine['commit']}; "
-        f"{report['rounds']} rounds, {rows.CONNECTIONS} connections, appendfsync always",
-        style="dim",
-    )
-    table = Table("row", "what", "median", "least to most", "bound", "figures")
+    console.print(figures.origin(report["machine"]), f"; {report['rounds']} rounds", style="dim", sep="")
+    table = Table("row", "what", "median", "least to most", "bound", "", "connections; sync; pinned", "figures")
     for row in report["rows"]:
-        figures = ", ".join(f"{k} {v:,.4g}" for k, v in row["figures"].items() if not k.startswith("ratio"))
+        how = f"{row['connections']}; {row['policy']}; {row['pinned']}"
+        about = ", ".join(f"{k} {v:,.4g}" for k, v in row["figures"].items() if not k.startswith("ratio"))
+        mark = {True: "✓", False: "✗", None: ""}[row["met"]]
         spread = f"{row['least']:.3g} to {row['most']:.3g}"
-        table.add_row(row["row"], row["about"], f"{row['median']:.3g}", spread, row["bound"], figures)
+        table.add_row(row["row"], row["about"], f"{row['median']:.3g}", spread, row["bound"], mark, how, about)
     console.print(table)
 
 

@@ -27,8 +27,9 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from bench import machine
+from bench.measure import Figures
 from bench.nodes import Cluster, Node, slot_of
-from bench.rows import Figures, machine
 from bench.stage import bodies
 from rules.event import Event
 from workers.delivery import Delivery
@@ -444,7 +445,7 @@ def main() -> int:
         progress.print(f"round {turn + 1} of {rounds}: {take.__name__} …", style="dim")
         taken.setdefault(take, []).append(take(count))
     report = {
-        "machine": machine(),
+        "machine": machine.describe(),
         "server": _server(),
         "date": datetime.now(UTC).date().isoformat(),
         "rounds": rounds,

@@ -1,12 +1,15 @@
 """The load generator as a process: reads requests from a file, prints the result as JSON.
 
-`python -m bench.load PORT CONNECTIONS FILE`; FILE holds length-prefixed requests.
+`python -m bench.load PORT[,PORT] CONNECTIONS FILE [--rate PER_SECOND] [--keep]`; FILE holds length-prefixed requests.
+`--keep`: the result names for every request when it was due, when it was answered, and with which first event id.
 """
 
+import argparse
 import json
 import struct
-import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -31,18 +34,42 @@ def read(path: Path) -> list[bytes]:
     return out
 
 
+def as_json(result: wire.Result, busy: float) -> dict[str, Any]:
+    """Return a result as JSON; `busy`: the processor time that the load generator itself used."""
+    return {
+        "answered": result.answered,
+        "seconds": result.seconds,
+        "rate": result.rate,
+        "busy": busy / result.seconds if result.seconds else 0.0,
+        "statuses": {str(status): n for status, n in result.statuses.items()},
+        "p50_ms": result.quantile(0.5) * 1000,
+        "p99_ms": result.quantile(0.99) * 1000,
+        "exchanges": [(e.number, e.due, e.answered, _first_id(e.body)) for e in result.exchanges],
+    }
+
+
+def _first_id(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["events"][0]["id"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def main() -> None:
+    """Send what the file holds."""
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
+    parser.add_argument("ports")
+    parser.add_argument("connections", type=int)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--keep", action="store_true")
+    words = parser.parse_args()
+    requests = read(words.file)
+    ports = [int(port) for port in words.ports.split(",")]
+    before = time.process_time()
+    result = uvloop.run(wire.load(ports, requests, connections=words.connections, rate=words.rate, keep=words.keep))
+    print(json.dumps(as_json(result, time.process_time() - before)))
+
+
 if __name__ == "__main__":
-    port, connections, file = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    result = uvloop.run(wire.load("127.0.0.1", port, read(file), connections=connections))
-    print(
-        json.dumps(
-            {
-                "answered": result.answered,
-                "seconds": result.seconds,
-                "rate": result.rate,
-                "statuses": {str(status): n for status, n in result.statuses.items()},
-                "p50_ms": result.quantile(0.5) * 1000,
-                "p99_ms": result.quantile(0.99) * 1000,
-            }
-        )
-    )
+    main()

@@ -4,44 +4,33 @@ A row never judges: the bounds stand beside the medians in the table.
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
-import os
-import resource
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
-from bench import wire
-from bench.stage import TOKEN, Stage, bodies
+from bench import cost, processes, rule_rows, trace
+from bench.measure import Figures, quantile
+from bench.stage import ROOT, VENV, Stage, all_accepted, bodies, requests
+from receiver.sources import registry
+from rules.event import Event
+from workers.mailroom import Mailroom
 
-if TYPE_CHECKING:
-    from rules.book import Book
-    from rules.event import Event
+ALWAYS = "appendfsync always"
+#: Rounds of a burst that tell how fast a small backlog drains, and how many events are in one.
+BURSTS, BURST = 8, 1_000
+#: Events in one call of a row that puts them itself, and calls under way at once.
+PUT_BATCH, PUT_CALLS = 500, 2
 
-HEADERS = (("X-Relais-Token", TOKEN),)
-PATH = "/in/at/contact_updated"
-CONNECTIONS = 32
-
-Figures = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    about: str
-    #: The figure that is the ratio, and what it is held against, in words: `≥ 0.6`.
-    ratio: str
-    bound: str
-    take: Callable[["Size"], Figures]
+#: Each lot of requests is about other people than the one before it.
+_LOTS = itertools.count(1_000_000, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -50,88 +39,150 @@ class Size:
 
     accepted: int = 20_000
     delivered: int = 6_000
-    jobs: int = 600
-    forked: int = 120
-    idle: int = 200
-    backlog: int = 100_000
+    jobs: int = 500
+    forked: int = 100
+    tasks: int = 1_500
+    idle: int = 150
+    steady: int = 3_000
+    spooled: int = 8_000
+    memory: int = 10_000
+    backlog: int = 1_000_000
+    drained: int = 20_000
     in_flight: int = 4_000
 
 
-QUICK = Size(5_000, 2_000, 200, 40, 60, 10_000, 2_500)
+QUICK = Size(3_000, 1_500, 100, 30, 300, 40, 800, 1_500, 2_000, 10_000, 4_000, 2_500)
 
 
-def _requests(count: int, start: int = 0) -> list[bytes]:
-    return [wire.request(PATH, body, HEADERS) for body in bodies(count, start=start)]
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
 
-
-#: Each lot of requests is about other people than the one before it.
-_LOTS = itertools.count(1_000_000, 1_000_000)
+    name: str
+    about: str
+    #: The figure that is held against `bound`.
+    ratio: str
+    bound: str
+    take: Callable[[Size], Figures]
+    #: Name of the measurement, shared by rows that are two figures of one.
+    measurement: str
+    connections: str = "none"
+    policy: str = ALWAYS
+    pinned: str = "nothing"
+    #: What does not vary, or takes minutes, is taken in the first round only.
+    once: bool = False
 
 
 def harness(size: Size) -> Figures:
     """The load generator against the sink: what the harness itself can do."""
-    with Stage() as stage:
-        got = stage.load(stage.sink_port, _requests(size.accepted), CONNECTIONS)
-        bare = stage.load(stage.bare(), _requests(size.accepted), CONNECTIONS)
-    return {"ratio": got["rate"] / bare["rate"], "requests_per_s": got["rate"], "bare_per_s": bare["rate"]}
+    with Stage(cores=processes.apart()) as stage:
+        got = stage.load(stage.sink_port, requests(size.accepted), 32)
+        bare = stage.load(stage.bare(), requests(size.accepted), 32)
+    return {
+        "ratio": got["rate"] / bare["rate"],
+        "requests_per_s": got["rate"],
+        "bare_per_s": bare["rate"],
+        "load_busy_beside_bare": bare["busy"],
+    }
 
 
-def accept(size: Size) -> Figures:
+def accept(size: Size, connections: int) -> Figures:
     """Acknowledged webhooks per second, verified, validated, deduped and on disk, against a bare endpoint."""
-    with Stage() as stage:
-        bare = stage.load(stage.bare(), _requests(size.accepted), CONNECTIONS)
-    with Stage() as stage:
+    with Stage(cores=processes.apart()) as stage:
+        port = stage.bare()
+        stage.load(port, requests(cost.WARM), connections)
+        bare = stage.load(port, requests(size.accepted), connections)
+    with Stage(cores=processes.apart()) as stage:
         stage.valkey()
         port = stage.receiver()
-        stage.load(port, _requests(500, start=10_000_000), CONNECTIONS)  # warm
-        ours = stage.load(port, _requests(size.accepted), CONNECTIONS)
-        _all_accepted(ours)
+        stage.load(port, requests(500, start=10_000_000), connections)
+        before = stage.cpu()
+        ours = stage.load(port, requests(size.accepted), connections)
+        after = stage.cpu()
+        all_accepted(ours)
+    return {
+        "ratio": ours["rate"] / bare["rate"],
+        "ours_per_s": ours["rate"],
+        "bare_per_s": bare["rate"],
+        "ours_p50_ms": ours["p50_ms"],
+        "ours_p99_ms": ours["p99_ms"],
+        "bare_p99_ms": bare["p99_ms"],
+        "receiver_busy": (after["receive"] - before["receive"]) / ours["seconds"],
+        "store_busy": (after["valkey"] - before["valkey"]) / ours["seconds"],
+        "load_busy": ours["busy"],
+    }
+
+
+def spool(size: Size) -> Figures:
+    """Acknowledged webhooks per second while the store is down, out of the spool, against a bare endpoint."""
+    with Stage(cores=processes.apart()) as stage:
+        bare = stage.load(stage.bare(), requests(size.spooled), 32)
+        stage.valkey()
+        port = stage.receiver()
+        stage.load(port, requests(cost.WARM, start=10_000_000), 32)
+        stage.kill("valkey")
+        stage.load(port, requests(cost.WARM, start=20_000_000), 32)
+        ours = stage.load(port, requests(size.spooled), 32)
+        all_accepted(ours)
     return {
         "ratio": ours["rate"] / bare["rate"],
         "ours_per_s": ours["rate"],
         "bare_per_s": bare["rate"],
         "ours_p99_ms": ours["p99_ms"],
-        "bare_p99_ms": bare["p99_ms"],
     }
 
 
-def _all_accepted(got: Mapping[str, Any]) -> None:
-    odd = {status: n for status, n in got["statuses"].items() if not status.startswith("2")}
-    if odd:
-        raise RuntimeError(f"not everything was accepted: {odd}")
-
-
-def _delivered(stage: Stage, port: int, count: int) -> float:
-    """POST in to POST out: events per second from the first accepted to the last that the sink got."""
+def _delivered(stage: Stage, port: int, count: int, connections: int) -> float:
+    """POST in to POST out: events per second from the first sent to the last that the sink answered."""
     stage.reset_sink()
     started = time.time()
-    _all_accepted(stage.load(port, _requests(count, start=next(_LOTS)), CONNECTIONS))
+    got = stage.load(port, requests(count, start=next(_LOTS)), connections, keep=True)
+    all_accepted(got)
     stage.wait(lambda: stage.sink()["count"] >= count, f"the sink got {count}", seconds=300)
+    started = min((due for _, due, *_ in got["exchanges"]), default=started)
     return count / float(stage.sink()["last"] - started)
 
 
-def deliver(size: Size) -> Figures:
-    """Delivered events per second, POST in to POST out, against one RQ job per event."""
+def deliver(size: Size, connections: int) -> Figures:
+    """Delivered events per second, POST in to POST out, against one job per event of several queues."""
     figures: Figures = {}
     with Stage() as stage:
         stage.valkey()
         port = stage.receiver()
         stage.workers(2)
-        _delivered(stage, port, 300)
-        figures["ours_per_s"] = _delivered(stage, port, size.delivered)
-    for kind, count in (("simple", size.jobs), ("forking", size.forked)):
+        _delivered(stage, port, 500, connections)
+        figures["ours_per_s"] = _delivered(stage, port, size.delivered, connections)
+    for name, start, count in _baselines(size):
         with Stage() as stage:
             stage.valkey()
-            port = stage.rq(kind, 2)
-            _delivered(stage, port, 20)
-            figures[f"rq_{kind}_per_s"] = _delivered(stage, port, count)
-    figures["ratio"] = figures["ours_per_s"] / figures["rq_simple_per_s"]
-    figures["ratio_forking"] = figures["ours_per_s"] / figures["rq_forking_per_s"]
+            port = start(stage)
+            _delivered(stage, port, 20, connections)
+            figures[f"{name}_per_s"] = _delivered(stage, port, count, connections)
+            figures[f"ratio_{name}"] = figures["ours_per_s"] / figures[f"{name}_per_s"]
     return figures
 
 
+def _baselines(size: Size) -> list[tuple[str, Callable[[Stage], int], int]]:
+    """Return what can be started here: a name, what starts it with two workers, how many events it gets."""
+    every: list[tuple[str, Callable[[Stage], int], int]] = [
+        ("rq_simple", lambda stage: stage.rq("simple", 2), size.jobs),
+        ("rq_forking", lambda stage: stage.rq("forking", 2), size.forked),
+    ]
+    if has_venv():
+        every += [
+            ("celery", lambda stage: stage.celery(2), size.tasks),
+            ("dramatiq", lambda stage: stage.dramatiq(2), size.tasks),
+        ]
+    return every
+
+
+def has_venv() -> bool:
+    """Whether the environment of Celery and Dramatiq was made."""
+    return (VENV / "bin" / "celery").exists()
+
+
 def idle(size: Size) -> Figures:
-    """Time from sending one webhook to its delivery, idle, against LPUSH, BRPOP and the same POST by hand."""
+    """Time from the answer to one webhook to its delivery, idle, against LPUSH, BRPOP and the same POST by hand."""
     with Stage() as stage:
         stage.valkey()
         done = subprocess.run(
@@ -139,69 +190,101 @@ def idle(size: Size) -> Figures:
             env=stage.environ,
             capture_output=True,
             check=True,
+            cwd=ROOT,
         )
-        hand = sorted(json.loads(done.stdout))
+        hand = json.loads(done.stdout)
     with Stage() as stage:
         stage.valkey()
         port = stage.receiver()
         stage.workers(2)
-        took = asyncio.run(_one_by_one(stage, port, size.idle))
+        _delivered(stage, port, 100, 4)
+        took, _ = _paced(stage, port, size.idle, 25)
     return {
-        "ratio": _quantile(took, 0.99) / _quantile(hand, 0.99),
-        "ours_p50_ms": _quantile(took, 0.5) * 1000,
-        "ours_p99_ms": _quantile(took, 0.99) * 1000,
-        "hand_p50_ms": _quantile(hand, 0.5) * 1000,
-        "hand_p99_ms": _quantile(hand, 0.99) * 1000,
+        "ratio": quantile(took, 0.99) / quantile(hand, 0.99),
+        "ours_p50_ms": quantile(took, 0.5) * 1000,
+        "ours_p99_ms": quantile(took, 0.99) * 1000,
+        "hand_p50_ms": quantile(hand, 0.5) * 1000,
+        "hand_p99_ms": quantile(hand, 0.99) * 1000,
     }
 
 
-async def _one_by_one(stage: Stage, port: int, count: int) -> list[float]:
-    """From the answer of the receiver to the arrival at the sink, one event at a time."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    took = []
-    for n, request in enumerate(_requests(count + 10, start=77_000_000)):
-        before = (await asyncio.to_thread(stage.sink))["count"]
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        accepted = time.time()
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        while (seen := await asyncio.to_thread(stage.sink))["count"] <= before:  # noqa: ASYNC110 - another process counts
-            await asyncio.sleep(0.001)
-        if n >= 10:
-            took.append(max(0.0, seen["last"] - accepted))
-        await asyncio.sleep(0.02)
-    writer.close()
-    return took
+def _paced(stage: Stage, port: int, count: int, rate: float) -> tuple[list[float], list[float]]:
+    """Send webhooks at a rate; return the seconds from each answer to its delivery, and from due to the answer."""
+    stage.reset_sink()
+    start = next(_LOTS)
+    got = stage.load(port, requests(count, start=start), 32, rate=rate, keep=True)
+    all_accepted(got)
+    stage.wait(lambda: stage.sink()["count"] >= count, "all is delivered", seconds=120)
+    arrived = dict(reversed(stage.arrivals()))
+    exchanges = got["exchanges"]
+    return (
+        [max(0.0, arrived[start + number] - answered) for number, _, answered, _ in exchanges],
+        [answered - due for _, due, answered, _ in exchanges],
+    )
 
 
-def _quantile(values: list[float], q: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+def half_load(size: Size) -> Figures:
+    """Time from accepted to delivered at half of what the same stage delivered at most, against the same idle."""
+    with Stage() as stage:
+        stage.valkey()
+        port = stage.receiver()
+        stage.workers(2)
+        _delivered(stage, port, 500, 32)
+        most = _delivered(stage, port, size.delivered // 2, 32)
+        quiet, _ = _paced(stage, port, size.idle, 25)
+        took, answered = _paced(stage, port, size.steady, most / 2)
+    return {
+        "ratio": quantile(took, 0.5) / quantile(quiet, 0.5),
+        "rate_per_s": most / 2,
+        "p50_ms": quantile(took, 0.5) * 1000,
+        "p99_ms": quantile(took, 0.99) * 1000,
+        "accepted_p50_ms": quantile(answered, 0.5) * 1000,
+        "accepted_p99_ms": quantile(answered, 0.99) * 1000,
+        "idle_p50_ms": quantile(quiet, 0.5) * 1000,
+    }
+
+
+def stages(size: Size) -> Figures:
+    """Where the time goes from webhook to settled, idle and with 300 events/s."""
+    with Stage() as stage:
+        stage.valkey()
+        port = stage.receiver()
+        stage.workers(2)
+        _delivered(stage, port, 200, 4)
+        quiet = trace.take(stage, port, count=size.idle, rate=25, start=next(_LOTS))
+        busy = trace.take(stage, port, count=size.steady // 2, rate=300, start=next(_LOTS))
+    figures = {f"idle {name}": ms for name, ms in quiet.items()} | {f"busy {name}": ms for name, ms in busy.items()}
+    figures["whole"] = sum(ms for name, ms in quiet.items() if name != "on disk_ms")
+    return figures
+
+
+def each(size: Size) -> Figures:
+    """What one event costs in receiver, store and worker."""
+    return cost.measure(cost.Work(events=size.delivered))
 
 
 def memory(size: Size) -> Figures:
     """Bytes of the store per waiting event, against its payload.
 
     In its first minute an event without a sender's id also has a mark by which a repeated body is known; the ratio is
-    that of an event that waits longer.
+    that of an event that waits longer. The marks are removed here, as their end would do, instead of waited for.
     """
     with Stage() as stage:
         stage.valkey()
         port = stage.receiver()
-        stage.load(port, _requests(100, start=50_000_000), CONNECTIONS)
+        stage.load(port, requests(100, start=50_000_000), 32)
         before = int(stage.redis("INFO", "memory")["used_memory"])
-        stage.load(port, _requests(size.accepted), CONNECTIONS)
+        stage.load(port, requests(size.memory), 32)
         at_once = int(stage.redis("INFO", "memory")["used_memory"])
-        mark = "relais:{p0}:last:*"
-        stage.wait(lambda: not stage.redis("SCAN", "0", "MATCH", mark, "COUNT", "1000000")[1], "marks go", 130, 1)
+        marks = stage.redis("SCAN", "0", "MATCH", "relais:{p0}:last:*", "COUNT", "10000000")[1]
+        stage.redis("DEL", *marks)
         after = int(stage.redis("INFO", "memory")["used_memory"])
     payload = statistics.mean(len(body) for body in bodies(100))
-    each = (after - before) / size.accepted
+    one = (after - before) / size.memory
     return {
-        "ratio": each / (1.3 * payload + 400),
-        "bytes_each": each,
-        "bytes_in_the_first_minute": (at_once - before) / size.accepted,
+        "ratio": one / (1.3 * payload + 400),
+        "bytes_each": one,
+        "bytes_in_the_first_minute": (at_once - before) / size.memory,
         "payload_bytes": payload,
     }
 
@@ -211,7 +294,7 @@ def in_flight(size: Size) -> Figures:
     with Stage(sink_delay=0.3, concurrency=3000) as stage:
         stage.valkey()
         port = stage.receiver()
-        _all_accepted(stage.load(port, _requests(size.in_flight), CONNECTIONS))
+        all_accepted(stage.load(port, requests(size.in_flight), 32))
         stage.workers(1)
         stage.wait(lambda: stage.sink()["count"] >= size.in_flight, "all arrived", seconds=120)
         most = stage.sink()["open"]
@@ -219,239 +302,226 @@ def in_flight(size: Size) -> Figures:
 
 
 def backlog(size: Size) -> Figures:
-    """Delivered per second with a large backlog, against a small one."""
-    rates: dict[int, float] = {}
-    for waiting in (1_000, size.backlog):
-        with Stage() as stage:
-            stage.valkey()
-            port = stage.receiver()
-            _all_accepted(stage.load(port, _requests(waiting), CONNECTIONS))
-            started = time.time()
-            first = max(1_000, min(waiting, 10_000))
-            stage.workers(2)
-            stage.wait(lambda n=first: stage.sink()["count"] >= n, "the backlog drains", seconds=300)
-            seen = stage.sink()
-            rates[waiting] = seen["count"] / (seen["last"] - max(started, seen["first"]))
-    small, large = rates[1_000], rates[size.backlog]
-    return {"ratio": large / small, "large_per_s": large, "small_per_s": small, "waiting": float(size.backlog)}
-
-
-def routing(_: Size) -> Figures:
-    """Cost of routing one event that matches the same two of 10 to 10,000 rules, and of a plain loop over them."""
-    figures: Figures = {}
-    for count in (10, 100, 1_000, 10_000):
-        ours, loop = _route_cost(count)
-        figures |= {f"us_at_{count}": ours * 1e6, f"loop_us_at_{count}": loop * 1e6}
+    """How fast a large backlog drains, against bursts of 1,000 waiting: both as the time in which 1,000 arrive."""
+    with Stage() as stage:
+        stage.valkey()
+        port = stage.receiver()
+        stage.workers(2)
+        _delivered(stage, port, 2 * BURST, 32)
+        bursts = []
+        for _ in range(BURSTS):
+            stage.send("work", signal.SIGSTOP)
+            stage.reset_sink()
+            asyncio.run(_put(stage, BURST))
+            bursts += _drain(stage, BURST)
+        small = statistics.median(bursts)
+        stage.send("work", signal.SIGTERM)
+        stage.wait(lambda: not stage.redis("HLEN", "relais:{p0}:beats"), "the workers leave")
+        stage.reset_sink()
+        began = time.monotonic()
+        asyncio.run(_put(stage, size.backlog))
+        filled = time.monotonic() - began
+        stage.workers(2)
+        large = statistics.median(_drain(stage, size.drained))
     return {
-        "ratio": figures["us_at_10000"] / figures["us_at_10"],
-        "ratio_loop": figures["loop_us_at_10000"] / figures["us_at_10000"],
-        **figures,
+        "ratio": large / small,
+        "large_per_s": large,
+        "small_per_s": small,
+        "waiting": float(size.backlog),
+        "put_per_s": size.backlog / filled,
     }
 
 
-def compiling(_: Size) -> Figures:
-    """Time to compile a book of 10,000 rules, per rule against one of 1,000, beside parsing its YAML alone."""
-    import yaml
-
-    from console import catalogue
-    from rules import compiler
-
-    everything = catalogue.build()
-    took: dict[int, float] = {}
-    for count in (1_000, 10_000):
-        files = {"book.yaml": _book_of(count).encode()}
-        started = time.perf_counter()
-        if compiler.compile_book(files, everything).book is None:
-            raise RuntimeError("the book of the bench is refused")
-        took[count] = time.perf_counter() - started
-    started = time.perf_counter()
-    yaml.load(_book_of(10_000), yaml.CSafeLoader)
-    return {
-        "ratio": took[10_000] / took[1_000] / 10,
-        "s_at_1000": took[1_000],
-        "s_at_10000": took[10_000],
-        "yaml_alone_s": time.perf_counter() - started,
-    }
+def _drain(stage: Stage, count: int) -> list[float]:
+    """Let the workers go on until so many arrived; return the rate of each thousand."""
+    stage.send("work", signal.SIGCONT)
+    stage.wait(lambda: stage.sink()["count"] >= count, "the backlog drains", seconds=300)
+    at = [when for _, when in stage.arrivals()]
+    return [(BURST - 1) / (at[n + BURST - 1] - at[n]) for n in range(0, count - BURST + 1, BURST)]
 
 
-TEN_FIELDS = """\
-          email: "{{ data.email | email }}"
-          first_name: "{{ data.first_name | omit }}"
-          last_name: "{{ data.last_name | default('') }}"
-          phone: "{{ data.phone1 | phone | omit }}"
-          custom:
-            name: "{{ data.first_name | default('') }} {{ data.last_name | default('') }}"
-            city: "{{ data.city | omit }}"
-            zip: "{{ data.zip_code | omit }}"
-            status: "{{ data.status | default('unknown') | upper }}"
-            kind: customer
-            since: "{{ received_at | date('%d.%m.%Y', 'Europe/Berlin') }}"
-"""
+async def _put(stage: Stage, count: int) -> None:
+    """Put events as the receiver does, without HTTP: a million of them in minutes."""
+    lot = next(_LOTS)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    firsts = iter(range(0, count, PUT_BATCH))
+    async with await Mailroom.open(stage.url) as mailroom:
+
+        async def some() -> None:
+            for first in firsts:
+                lots = bodies(min(PUT_BATCH, count - first), start=lot * 100 + first)
+                await mailroom.put([_event(f"{lot}x{first + n}", body, now) for n, body in enumerate(lots)])
+
+        await asyncio.gather(*(some() for _ in range(PUT_CALLS)))
 
 
-def rendering(_: Size) -> Figures:
-    """Cost of filling an action with ten fields, checked by its model, against the same fields by hand in Python."""
-    import zoneinfo
-
-    head = _book_of(2).partition("    then:")[0]
-    (rule,) = _compiled(f"{head}    then:\n      - crm.upsert_contact:\n{TEN_FIELDS}").rules
-    event = _event()
-    zone = zoneinfo.ZoneInfo("Europe/Berlin")
-
-    def by_hand() -> dict[str, Any]:
-        data = event.data
-        first, last = data.get("first_name") or "", data.get("last_name") or ""
-        return {
-            "email": str(data["email"]).strip().lower(),
-            "first_name": first,
-            "last_name": last,
-            "phone": data.get("phone1"),
-            "custom": {
-                "name": f"{first} {last}",
-                "city": data.get("city"),
-                "zip": data.get("zip_code"),
-                "status": str(data.get("status") or "unknown").upper(),
-                "kind": "customer",
-                "since": datetime.fromisoformat(event.received_at).astimezone(zone).strftime("%d.%m.%Y"),
-            },
-        }
-
-    ours, hand = _least(lambda: rule.actions(event, {})), _least(by_hand)
-    return {"ratio": ours / hand, "us_each": ours * 1e6, "by_hand_us": hand * 1e6}
-
-
-def _least(work: Callable[[], object], times: int = 500) -> float:
-    """Return the seconds that one run takes in the best of seven turns."""
-    took = []
-    for _ in range(7):
-        started = time.perf_counter()
-        for _ in range(times):
-            work()
-        took.append((time.perf_counter() - started) / times)
-    return min(took)
-
-
-def _book_of(rules: int) -> str:
-    lines = [
-        "sources:",
-        "  at:",
-        "    kind: activetrail",
-        "    verify:",
-        "      none: nobody posts to a bench",
-        "destinations:",
-        "  crm:",
-        "    kind: rest",
-        "    base: http://127.0.0.1:9",
-        "    auth:",
-        "      bearer: ${BENCH_TOKEN}",
-        "    allow_private: true",
-        "rules:",
-    ]
-    then = ["    then:", "      - crm.add_note:", '          email: "{{ data.email }}"', "          text: Hello."]
-    types = ("contact.updated", "contact.changed", "contact.edited", "contact.unsubscribed", "contact.group_added")
-    for n in range(rules - 2):
-        lines += [f"  - name: rule {n}", "    when:", f"      type: {types[n % len(types)]}"]
-        # A realistic mix: half by city, a quarter by postcode, the rest by name and status.
-        match n % 4:
-            case 0 | 1:
-                lines += [f"      data.city: City {n}"]
-            case 2:
-                lines += [f'      data.zip_code: "{n:05d}"', "      data.status: subscribed"]
-            case _:
-                lines += [f"      data.last_name: Name {n}"]
-        lines += then
-    for n, extra in enumerate(("      data.city: Berlin", "      data.zip_code: '10115'")):
-        lines += [f"  - name: hit {n}", "    when:", "      type: contact.updated", extra, *then]
-    return "\n".join(lines) + "\n"
-
-
-def _compiled(text: str) -> "Book":
-    from console import catalogue
-    from rules import loader
-
-    checked = loader.check_texts({"book.yaml": text}, catalogue.build())
-    if checked.book is None:
-        raise RuntimeError(f"the book of the bench is refused: {checked.errors[0]}")
-    return checked.book
-
-
-def _event() -> "Event":
-    from receiver.sources import registry
-    from rules.event import Event
-
-    body = bodies(1)[0]
+def _event(name: str, body: bytes, now: str) -> Event:
     return Event(
-        id="e1",
+        id=name,
         source="at",
         kind="activetrail",
         type="contact.updated",
-        received_at=datetime.now(UTC).isoformat(),
+        order_key=name,
+        received_at=now,
         body=body,
         data=registry.read("activetrail", "contact.updated", body),
     )
 
 
-def _route_cost(rules: int) -> tuple[float, float]:
-    """Return the seconds that routing takes, by ours and by a loop that tests rule after rule."""
-    from rules.rule import Facts
-
-    book, event = _compiled(_book_of(rules)), _event()
-
-    def ours() -> int:
-        return sum(len(rule.actions(event, {})) for rule in book.match(event).fired)
-
-    def loop() -> int:
-        facts = Facts(event, {})
-        return sum(len(rule.actions(event, {})) for rule in book.rules if rule.when.fires(facts))
-
-    if (ours(), loop()) != (2, 2):
-        raise RuntimeError(f"at {rules} rules {ours()} and {loop()} fired instead of 2")
-    return _least(ours, 300), _least(loop, max(3, 3_000 // rules))
+def _apart() -> str:
+    return str(processes.apart())
 
 
-def machine() -> dict[str, str]:
-    """Return what the figures were taken on."""
-    import platform
-    from importlib import metadata
-
-    commit = ""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    versions = {name: metadata.version(name) for name in ("starlette", "uvicorn", "redis", "rq", "aiohttp", "pydantic")}
-    return {
-        "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "commit": commit,
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-    }
-
-
-def raise_limits() -> None:
-    """Thousands of connections need as many file descriptors."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 16_384), hard), hard))
-
-
-ROWS = (
-    Row(
-        "harness",
-        "the load generator against the sink: faster than the fastest that it measures",
-        "ratio",
-        "> 1",
-        harness,
-    ),
-    Row("accept", "acknowledged webhooks/s against a bare Starlette endpoint", "ratio", "≥ 0.6", accept),
-    Row("deliver", "delivered events/s against one RQ job per event, SimpleWorker", "ratio", "≥ 15", deliver),
-    Row("deliver", "the same against the forking worker", "ratio_forking", "≥ 40", deliver),
-    Row("idle", "accepted to delivered, idle, p99, against LPUSH, BRPOP and the POST by hand", "ratio", "≤ 4", idle),
-    Row("routing", "routing at 10,000 rules against 10", "ratio", "≤ 1.5", routing),
-    Row("routing", "a plain loop over 10,000 rules against ours", "ratio_loop", "> 1", routing),
-    Row("compile", "compiling 10,000 rules, per rule against 1,000", "ratio", "≤ 1.5", compiling),
-    Row("render", "filling an action with ten fields against plain Python", "ratio", "none", rendering),
-    Row("memory", "memory per waiting event against 1.3 × its payload + 400 B", "ratio", "≤ 1", memory),
-    Row("backlog", "drain rate with a large backlog against 1,000 waiting", "ratio", "≥ 0.9", backlog),
-    Row("in_flight", "thousands in flight at one worker, destination answering in 300 ms", "ratio", "≥ 1", in_flight),
-)
+def rows() -> tuple[Row, ...]:
+    """Return all rows."""
+    apart, plain = _apart(), "none, no store"
+    out = [
+        Row(
+            "harness",
+            "the load generator against the sink: faster than the fastest that it measures",
+            "ratio",
+            "> 1",
+            harness,
+            "harness",
+            "32",
+            plain,
+            apart,
+        )
+    ]
+    for many in (32, 128):
+        out += [
+            Row(
+                f"accept@{many}",
+                "acknowledged webhooks/s against a bare Starlette endpoint",
+                "ratio",
+                "≥ 0.6",
+                partial(accept, connections=many),
+                f"accept@{many}",
+                str(many),
+                pinned=apart,
+            )
+        ]
+    out.append(
+        Row(
+            "spool",
+            "the same while the store is down: all goes to the spool",
+            "ratio",
+            "",
+            spool,
+            "spool",
+            "32",
+            "SQLite synchronous=FULL",
+            apart,
+        )
+    )
+    against = [
+        ("rq_simple", "one RQ job per event, SimpleWorker", "≥ 15"),
+        ("rq_forking", "the forking worker", "≥ 40"),
+    ]
+    if has_venv():
+        against += [("celery", "one Celery task per event", ""), ("dramatiq", "one Dramatiq message per event", "")]
+    for many in (32, 128):
+        for name, words, bound in against:
+            out.append(
+                Row(
+                    f"deliver@{many}",
+                    f"delivered events/s, two workers each, against {words}",
+                    f"ratio_{name}",
+                    bound,
+                    partial(deliver, connections=many),
+                    f"deliver@{many}",
+                    str(many),
+                )
+            )
+    out += [
+        Row(
+            "idle",
+            "accepted to delivered, idle, p99, against LPUSH, BRPOP and the POST by hand",
+            "ratio",
+            "≤ 4",
+            idle,
+            "idle",
+            "32, 25 events/s",
+        ),
+        Row(
+            "half_load",
+            "accepted to delivered, p50, at half the rate that goes through at most, against idle",
+            "ratio",
+            "",
+            half_load,
+            "half_load",
+            "32",
+        ),
+        Row("trace", "webhook to settled outcome, idle, in ms (sum of the stages)", "whole", "", stages, "trace", "32"),
+        Row("cost", "processor time of one event in the worker, in µs", "worker_us", "", each, "cost", "32"),
+        Row(
+            "routing",
+            "routing at 10,000 rules against 10",
+            "ratio",
+            "≤ 1.5",
+            rule_rows.routing,
+            "routing",
+            "none",
+            plain,
+        ),
+        Row(
+            "routing",
+            "a plain loop over 10,000 rules against ours",
+            "ratio_loop",
+            "> 1",
+            rule_rows.routing,
+            "routing",
+            "none",
+            plain,
+        ),
+        Row(
+            "compile",
+            "compiling 10,000 rules, per rule against 1,000",
+            "ratio",
+            "≤ 1.5",
+            rule_rows.compiling,
+            "compile",
+            "none",
+            plain,
+        ),
+        Row(
+            "render",
+            "filling an action with ten fields against plain Python",
+            "ratio",
+            "",
+            rule_rows.rendering,
+            "render",
+            "none",
+            plain,
+        ),
+        Row(
+            "in_flight",
+            "deliveries under way at one worker, destination answering in 300 ms, in thousands",
+            "ratio",
+            "≥ 1",
+            in_flight,
+            "in_flight",
+            "32",
+        ),
+        Row(
+            "memory",
+            "memory per waiting event against 1.3 × its payload + 400 B",
+            "ratio",
+            "≤ 1",
+            memory,
+            "memory",
+            "32",
+            once=True,
+        ),
+        Row(
+            "backlog",
+            "drain rate with a large backlog against 1,000 waiting",
+            "ratio",
+            "≥ 0.9",
+            backlog,
+            "backlog",
+            "none",
+            once=True,
+        ),
+    ]
+    return tuple(out)

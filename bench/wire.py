@@ -6,22 +6,41 @@ HTTP/1.1 for our own answers: a Content-Length or no body, connections kept aliv
 
 import asyncio
 import json
+import re
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
+
+from bench.measure import quantile
+
+
+@dataclass
+class Exchange:
+    """One request and its answer, by the wall clock."""
+
+    number: int
+    due: float
+    answered: float
+    body: bytes
 
 
 @dataclass
 class Result:
     """What a load brought."""
 
-    answered: int = 0
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
-    #: Seconds from the first byte sent to the last received, one per request.
+    #: Seconds from the first byte sent (or the moment it was due) to the last received, one per request.
     latencies: list[float] = field(default_factory=list)
+    #: All of them, where they were asked for.
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    @property
+    def answered(self) -> int:
+        """Requests that got an answer."""
+        return len(self.latencies)
 
     @property
     def rate(self) -> float:
@@ -30,82 +49,135 @@ class Result:
 
     def quantile(self, q: float) -> float:
         """Return a quantile of the latencies, in seconds."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
+        return quantile(self.latencies, q)
+
+
+class _Course:
+    """The requests of one load: each connection takes the next one as soon as it is free, or when one is due."""
+
+    def __init__(self, requests: Sequence[bytes], connections: int, rate: float, keep: bool) -> None:
+        self.result = Result()
+        self.finished = asyncio.Event()
+        self.keep = keep
+        self._requests = requests
+        self._rate = rate
+        self._next = 0
+        self._left = connections
+        self._free: deque[_Caller] = deque()
+        self._started = 0.0
+
+    def start(self, callers: Sequence["_Caller"]) -> None:
+        self._started = time.time()
+        self._free.extend(callers)
+        self._go()
+
+    def free(self, caller: "_Caller") -> None:
+        """A connection has nothing to do."""
+        self._free.append(caller)
+        if not self._rate or self._next == len(self._requests) or self._due() <= time.time():
+            self._go(again=False)
+
+    def lost(self) -> None:
+        """A connection broke."""
+        self.result.statuses[0] += 1
+        self._closed()
+
+    def _due(self) -> float:
+        return self._started + self._next / self._rate
+
+    def _go(self, *, again: bool = True) -> None:
+        while self._free:
+            if self._next == len(self._requests):
+                self._free.popleft().close()
+                self._closed()
+                continue
+            now = time.time()
+            due = self._due() if self._rate else now
+            if due > now:
+                break
+            self._free.popleft().send(self._next, self._requests[self._next], due)
+            self._next += 1
+        if self._rate and again and self._next < len(self._requests):
+            asyncio.get_running_loop().call_later(max(0.001, self._due() - time.time()), self._go)
+
+    def _closed(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.finished.set()
 
 
 class _Caller(asyncio.Protocol):
-    """One connection: sends the next request when the answer to the last is complete."""
+    """One connection: one request at a time."""
 
-    def __init__(self, take: Callable[[], bytes | None], result: Result, done: Callable[[], None]) -> None:
-        self._take = take
-        self._result = result
-        self._done = done
+    def __init__(self, course: _Course) -> None:
+        self._course = course
         self._buffer = b""
-        self._sent = 0.0
+        self._number = 0
+        self._due = 0.0
+        self._closing = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._next()
 
-    def _next(self) -> None:
-        request = self._take()
-        if request is None:
-            self.transport.close()
-            self._done()
-            return
-        self._sent = time.perf_counter()
+    def send(self, number: int, request: bytes, due: float) -> None:
+        self._number, self._due = number, due
         self.transport.write(request)
+
+    def close(self) -> None:
+        self._closing = True
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
         end = buffer.find(b"\r\n\r\n")
-        if end < 0:
-            self._buffer = buffer
-            return
-        length = 0
-        at = buffer[:end].lower().find(b"content-length:")
-        if at >= 0:
-            length = int(buffer[at + 15 : buffer.find(b"\r\n", at) if buffer.find(b"\r\n", at) > 0 else end])
-        if len(buffer) < end + 4 + length:
+        length = _length(buffer[:end].lower()) if end >= 0 else 0
+        if end < 0 or len(buffer) < end + 4 + length:
             self._buffer = buffer
             return
         self._buffer = b""
-        self._result.answered += 1
-        self._result.statuses[int(buffer[9:12])] += 1
-        self._result.latencies.append(time.perf_counter() - self._sent)
-        self._next()
+        now = time.time()
+        result = self._course.result
+        result.statuses[int(buffer[9:12])] += 1
+        result.latencies.append(now - self._due)
+        if self._course.keep:
+            result.exchanges.append(Exchange(self._number, self._due, now, buffer[end + 4 :]))
+        self._course.free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
-            self._result.statuses[0] += 1
-            self._done()
+        if not self._closing:
+            self._closing = True
+            self._course.lost()
 
 
-async def load(host: str, port: int, requests: Sequence[bytes], *, connections: int) -> Result:
-    """Send all requests over so many connections, each waiting for its answer before the next."""
-    result = Result()
-    queue = iter(requests)
-    finished = asyncio.Event()
-    left = connections
+def _length(head: bytes) -> int:
+    """Return the length of the body that a head in lower case announces."""
+    at = head.find(b"content-length:")
+    if at < 0:
+        return 0
+    stop = head.find(b"\r\n", at)
+    return int(head[at + 15 : stop if stop > 0 else len(head)])
 
-    def take() -> bytes | None:
-        return next(queue, None)
 
-    def done() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            finished.set()
+async def load(
+    ports: Sequence[int], requests: Sequence[bytes], *, connections: int, rate: float = 0.0, keep: bool = False
+) -> Result:
+    """Send all requests over so many connections, shared out over the ports.
 
+    Each connection waits for its answer before its next request. With a `rate` requests leave when they are due, and
+    their latency counts from then, also where no connection was free. `keep`: every exchange is in the result.
+    """
+    course = _Course(requests, connections, rate, keep)
     loop = asyncio.get_running_loop()
+    callers = []
+    for n in range(connections):
+        _, caller = await loop.create_connection(lambda: _Caller(course), "127.0.0.1", ports[n % len(ports)])
+        callers.append(caller)
     started = time.perf_counter()
-    for _ in range(connections):
-        await loop.create_connection(lambda: _Caller(take, result, done), host, port)
-    await finished.wait()
-    result.seconds = time.perf_counter() - started
-    return result
+    course.start(callers)
+    await course.finished.wait()
+    course.result.seconds = time.perf_counter() - started
+    return course.result
 
 
 def request(path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> bytes:
@@ -115,13 +187,11 @@ def request(path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> 
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-class _Sink(asyncio.Protocol):
-    """Answers every request with 200 and `{"id": "1"}`, after a delay if told so; counts and remembers when."""
+class _Visitor(asyncio.Protocol):
+    """One connection to the sink."""
 
-    ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"id":"1"}'
-
-    def __init__(self, server: "Sink") -> None:
-        self._server = server
+    def __init__(self, sink: "Sink") -> None:
+        self._sink = sink
         self._buffer = b""
         self._transport: asyncio.Transport
 
@@ -135,50 +205,39 @@ class _Sink(asyncio.Protocol):
             if end < 0:
                 return
             head = self._buffer[:end].lower()
-            length = 0
-            at = head.find(b"content-length:")
-            if at >= 0:
-                stop = head.find(b"\r\n", at)
-                length = int(head[at + 15 : stop if stop > 0 else end])
+            length = _length(head)
             if len(self._buffer) < end + 4 + length:
                 return
-            body = self._buffer[end + 4 : end + 4 + length]
-            path = head.split(b" ", 2)[1]
+            path, body = head.split(b" ", 2)[1], self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
-            self._answer(path, body)
+            self._sink.bytes += end + 4 + length
+            self._receive(path, body)
 
-    def _answer(self, path: bytes, body: bytes) -> None:
-        server = self._server
-        if path == b"/_count":
-            text = json.dumps(
-                {"count": server.count, "open": server.most_open, "first": server.first, "last": server.last}
-            ).encode()
+    def _receive(self, path: bytes, body: bytes) -> None:
+        if path.startswith(b"/_"):
+            text = self._sink.about(path.decode()).encode()
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
             return
-        if path == b"/_reset":
-            server.reset()
-            self._transport.write(self.ANSWER)
-            return
-        now = time.time()
-        server.first = server.first or now
-        server.open += 1
-        server.most_open = max(server.most_open, server.open)
-        if server.delay:
-            asyncio.get_running_loop().call_later(server.delay, self._reply)
+        answer = self._sink.arrive(path, body)
+        if self._sink.delay:
+            asyncio.get_running_loop().call_later(self._sink.delay, self._reply, answer)
         else:
-            self._reply()
+            self._reply(answer)
 
-    def _reply(self) -> None:
-        server = self._server
-        server.open -= 1
-        server.count += 1
-        server.last = time.time()
+    def _reply(self, answer: bytes) -> None:
+        self._sink.leave()
         if not self._transport.is_closing():
-            self._transport.write(self.ANSWER)
+            self._transport.write(answer)
 
 
 class Sink:
-    """A destination that is never the bottleneck."""
+    """A destination that is never the bottleneck: 200 and `{"id":"1"}`, after a delay if told so.
+
+    Counts, and remembers when the delivery about which person (`person17@…` in path or body) came and was answered.
+    """
+
+    OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"id":"1"}'
+    PERSON = re.compile(rb"person(\d+)(?:@|%40)")
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
@@ -186,14 +245,45 @@ class Sink:
 
     def reset(self) -> None:
         """Forget what was counted."""
-        self.count = 0
-        self.open = 0
-        self.most_open = 0
-        self.first = 0.0
-        self.last = 0.0
+        self.count = self.open = self.most_open = self.bytes = 0
+        self.first = self.last = 0.0
+        #: Of each delivery in the order of arrival: number of the person (-1: none), when it came.
+        self.arrivals: list[tuple[int, float]] = []
+
+    def about(self, path: str) -> str:
+        """Answer a question of the bench: `/_count`, `/_arrivals`, or `/_reset`."""
+        if path == "/_reset":
+            self.reset()
+        if path == "/_arrivals":
+            return json.dumps(self.arrivals)
+        return json.dumps(
+            {
+                "count": self.count,
+                "open": self.most_open,
+                "first": self.first,
+                "last": self.last,
+                "bytes": self.bytes,
+            }
+        )
+
+    def arrive(self, path: bytes, body: bytes) -> bytes:
+        """Note a delivery; return the answer."""
+        now = time.time()
+        self.first = self.first or now
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        person = self.PERSON.search(path) or self.PERSON.search(body)
+        self.arrivals.append((int(person[1]) if person else -1, now))
+        return self.OK
+
+    def leave(self) -> None:
+        """Note that an answer goes out."""
+        self.open -= 1
+        self.count += 1
+        self.last = time.time()
 
     async def serve(self, host: str, port: int) -> None:
         """Serve for ever."""
-        server = await asyncio.get_running_loop().create_server(lambda: _Sink(self), host, port, backlog=4096)
+        server = await asyncio.get_running_loop().create_server(lambda: _Visitor(self), host, port, backlog=4096)
         async with server:
             await server.serve_forever()

@@ -14,8 +14,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bench.rows import _requests
-from bench.stage import Stage, bodies
+from bench.stage import Stage, bodies, requests
 from rules.event import Event
 from workers.mailroom import INBOX, Mailroom, RoomState
 
@@ -66,7 +65,7 @@ class Backlog:
 
     def _receive(self, port: int) -> float:
         self._lots += 1
-        got = self.stage.load(port, _requests(REQUESTS, start=self._lots * 10_000_000), CONNECTIONS)
+        got = self.stage.load(port, requests(REQUESTS, start=self._lots * 10_000_000), CONNECTIONS)
         assert set(got["statuses"]) == {"202"}, got
         return float(got["rate"])
 

@@ -1,0 +1,32 @@
+"""Runs that are kept: JSON files in docs/figures, from which docs/performance.md and its plots are made.
+
+Comes in: a report, or the name of a kept one. Goes out: a file, or the report. Never a figure of its own.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1] / "docs" / "figures"
+
+
+def save(name: str, report: Mapping[str, Any]) -> Path:
+    """Keep a report; return the file."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def load(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return all kept reports by name, without extension."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def origin(machine: Mapping[str, str]) -> str:
+    """Say in a line what figures were taken on."""
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}, "
+        f"Python {machine['python']}, {machine['versions']}, commit {machine['commit']}, {machine['date']}"
+    )
