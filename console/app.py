@@ -4,11 +4,13 @@ Comes in: GET requests, with a bearer token beyond loopback, and what people dec
 text for Prometheus. Never shows a value of a person: the ledger holds none.
 """
 
+import asyncio
 import contextlib
 import hmac
 import ipaddress
 import json
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console import metrics, port, ready, verbs
+from console import metrics, port, ready, spooled, verbs
 from console.mistake import Mistake
 from console.store import Strict
 from console.verbs import refusal
@@ -206,16 +208,23 @@ async def in_force(mailroom: Mailroom) -> str | None:
 
 
 async def metrics_text(request: Request) -> Response:
-    """Answer the metrics for Prometheus."""
+    """Answer the metrics for Prometheus; while the store is away, those of the spool."""
     mailroom: Mailroom = request.app.state.mailroom
-    snapshot = metrics.Snapshot(
-        counts=await mailroom.counts(),
-        rooms=await mailroom.rooms(),
-        dead=await mailroom.dead_count(),
-        dead_for=await mailroom.dead_for(),
-        quarantined=await mailroom.quarantined(),
-        drains=request.app.state.watch.drains,
-    )
+    spool = await asyncio.to_thread(spooled.state, request.app.state.readiness.spool)
+    now = time.time_ns() // 1_000_000
+    try:
+        snapshot = metrics.Snapshot(
+            spool=spool,
+            now=now,
+            counts=await mailroom.counts(),
+            rooms=await mailroom.rooms(),
+            dead=await mailroom.dead_count(),
+            dead_for=await mailroom.dead_for(),
+            quarantined=await mailroom.quarantined(),
+            drains=request.app.state.watch.drains,
+        )
+    except Unavailable:
+        snapshot = metrics.Snapshot(up=False, spool=spool, now=now)
     return Response(metrics.text(snapshot), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

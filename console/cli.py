@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "dead": "See what could not be delivered; retry or drop it.",
     "boxes": "See which boxes are held for a person; release or skip them.",
     "rooms": "See what waits where; pause and resume destinations.",
+    "spool": "See events that the store refuses again and again; hand them over once more.",
     "rules": "Check, test and explain the rules.",
     "settings": "Print every setting, its default and what it means.",
 }

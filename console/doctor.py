@@ -76,12 +76,14 @@ class Diagnosis:
 
 def look(settings: DoctorSettings) -> Diagnosis:
     """Return what is amiss."""
-    spool = spooled.check(settings.spool_folder)
+    spool = [spooled.check(settings.spool_folder)]
+    if aside := spooled.aside(settings.spool_folder):
+        spool.append(aside)
     found = ask(settings.url, settings.replicas)
     if found is None:
         away = Check("store", False, "the store does not answer", "start it, or mend REDIS_URL")
-        return Diagnosis(promise(found, settings.spool_folder), (away, spool))
-    checks = [*found.checks, spool]
+        return Diagnosis(promise(found, settings.spool_folder), (away, *spool))
+    checks = [*found.checks, *spool]
     if settings.strict:
         mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
         says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from receiver.spool import State as SpoolState
 from workers.mailroom import RoomState
 
 
@@ -82,6 +83,11 @@ CATALOGUE = (
         "by_hand",
     ),
     Declared("relais_books_refused", "counter", "Times a book with errors was saved.", (), "book_refused"),
+    Declared("relais_store_up", "gauge", "0 while the store does not answer: then only the spool is told."),
+    Declared("relais_spool_events", "gauge", "Events that wait in the spool of the console's host."),
+    Declared("relais_spool_bytes", "gauge", "Size of its files."),
+    Declared("relais_spool_seconds", "gauge", "Seconds since the oldest event that waits in it was received."),
+    Declared("relais_spool_aside_events", "gauge", "Events in it that the store refused again and again."),
     Declared("relais_room_boxes", "gauge", "Boxes in a room, by state.", ("room", "state")),
     Declared("relais_room_overdue_seconds", "gauge", "Seconds that the oldest box is past its due time.", ("room",)),
     Declared(
@@ -103,7 +109,7 @@ STATES = ("ready", "leased", "waiting", "held", "suspect")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the mailroom said at one moment."""
+    """What mailroom and spool said at one moment."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     rooms: Iterable[RoomState] = ()
@@ -112,6 +118,12 @@ class Snapshot:
     dead_for: int = 0
     quarantined: int = 0
     drains: int = 0
+    #: Whether the store answered; else all but the spool is unknown.
+    up: bool = True
+    #: None: there is none.
+    spool: SpoolState | None = None
+    #: When that was, ms since 1970.
+    now: int = 0
 
 
 def text(snapshot: Snapshot) -> bytes:
@@ -162,6 +174,16 @@ class Families(Collector):
 
     def _values(self, name: str) -> Iterator[tuple[tuple[str, ...], float]]:
         seen = self.snapshot
+        if name.startswith("relais_spool_"):
+            if seen.spool is not None:
+                yield (), _of_spool(seen.spool, name, seen.now)
+        elif name == "relais_store_up":
+            yield (), float(seen.up)
+        elif seen.up:
+            yield from self._stored(name)
+
+    def _stored(self, name: str) -> Iterator[tuple[tuple[str, ...], float]]:
+        seen = self.snapshot
         match name:
             case "relais_room_boxes":
                 for room in seen.rooms:
@@ -182,3 +204,14 @@ class Families(Collector):
                 yield (), seen.drains
             case "relais_undeclared_counters":
                 yield (), len(undeclared(seen.counts))
+
+
+def _of_spool(spool: SpoolState, name: str, now: int) -> float:
+    match name:
+        case "relais_spool_bytes":
+            return spool.size
+        case "relais_spool_seconds":
+            return max(0, now - spool.oldest) / 1000 if spool.events else 0.0
+        case "relais_spool_aside_events":
+            return spool.aside
+    return spool.events

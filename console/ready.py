@@ -5,7 +5,7 @@ anything.
 """
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Readiness:
     async def look(self) -> Verdict:
         """Return the verdict of this moment."""
         return Verdict(
-            (*await self._store(), await self._spool(), self._drains(), await self._book(), *await self._stuck())
+            (*await self._store(), *await self._spool(), self._drains(), await self._book(), *await self._stuck())
         )
 
     async def _store(self) -> tuple[Check, ...]:
@@ -86,8 +86,11 @@ class Readiness:
         says = f"{found.says}; RELAIS_STRICT={self.strict} asks for more"
         return tuple(Check("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
 
-    async def _spool(self) -> Check:
-        return await asyncio.to_thread(spooled.check, self.spool)
+    async def _spool(self) -> list[Check]:
+        found = [await asyncio.to_thread(spooled.check, self.spool)]
+        if aside := await asyncio.to_thread(spooled.aside, self.spool):
+            found.append(replace(aside, ok=True))  # it waits for a person, and everything else goes on
+        return found
 
     async def _stuck(self) -> list[Check]:
         """What waits for a person is a note: everything else goes on."""

@@ -1,8 +1,9 @@
 """What waits in the spool of this host, in words.
 
-Comes in: the folder of the spool. Goes out: a Check. Never opens it for writing events, and never moves one.
+Comes in: the folder of the spool. Goes out: a Check, or its State for the metrics. Never writes into it.
 """
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -15,12 +16,13 @@ LONG = 60.0
 MIB = 1024 * 1024
 #: Below this much free disk nothing can be promised for the next outage of the store.
 LEAST_DISK = 64 * MIB
+NONE = "there is none: while the store is away, the answer is 503"
 
 
 def check(folder: str) -> Check:
     """Return what waits there."""
     if not folder:
-        return Check("spool", True, "there is none: while the store is away, the answer is 503")
+        return Check("spool", True, NONE)
     try:
         found = spool.look(Path(folder))
     except spool.Failed as exc:
@@ -35,3 +37,18 @@ def check(folder: str) -> Check:
     if free < LEAST_DISK:
         return Check("spool", False, f"empty, and its disk has only {free // MIB} MiB left", "free some space")
     return Check("spool", True, f"empty, {free // MIB} MiB free")
+
+
+def aside(folder: str) -> Check | None:
+    """Return that events were set aside, None where none was."""
+    found = state(folder)
+    if found is None or not found.aside:
+        return None
+    return Check("aside", False, f"the store refused {found.aside} events again and again", "relais spool list")
+
+
+def state(folder: str) -> spool.State | None:
+    """Return what waits there; None where there is no spool, or nobody can tell."""
+    with contextlib.suppress(spool.Failed):
+        return spool.look(Path(folder)) if folder else None
+    return None

@@ -50,9 +50,28 @@ CREATE TABLE IF NOT EXISTS spool (
     body BLOB NOT NULL
 )
 """
+#: What the store refused again and again while it took others. `since` is when it was set aside, `said` what was said.
+ASIDE = """
+CREATE TABLE IF NOT EXISTS aside (
+    id TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    said TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    box BLOB,
+    digest BLOB,
+    why TEXT,
+    head TEXT NOT NULL,
+    body BLOB NOT NULL
+)
+"""
+#: Columns that both tables have, and those of a Row.
+SHARED = "id, at, box, digest, why, head, body"
+COLUMNS = "seq, at, box, why, head, body"
 INDEX = "CREATE INDEX IF NOT EXISTS spool_box ON spool (box) WHERE box IS NOT NULL"
 
-#: Rows are appended at one end and deleted at the other, so their numbers tell how many there are, without counting.
+#: Rows are appended at one end and deleted at the other, so their numbers tell how many there are, without counting. It
+#: is one or a few too many while a row that the store refuses is tried: others are put before it then.
 DEPTH = "(SELECT max(seq) FROM spool) - (SELECT min(seq) FROM spool) + 1"
 
 #: What of an event does not go into the head: the body has a column, the data is read from it again.
@@ -66,6 +85,14 @@ class Full(Unavailable):
 
 class Failed(Unavailable):
     """The spool cannot be read or written."""
+
+
+class Unreadable(Exception):
+    """A row cannot be made an event again; the text says why."""
+
+    def __init__(self, seq: int, why: Exception) -> None:
+        super().__init__(f"it cannot be read ({type(why).__name__})")
+        self.seq = seq
 
 
 class Unusable(Exception):
@@ -82,6 +109,22 @@ class Row:
     event: Event
     #: Why it goes to quarantine; None: it goes to the inbox.
     why: str | None
+    #: Hash of its order key; None: no order to keep.
+    box: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """An event that was set aside, as people see it: without its body."""
+
+    id: str
+    source: str
+    type: str
+    #: When it was received and when it was set aside, ms since 1970.
+    at: int
+    since: int
+    #: What the store said.
+    said: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +136,8 @@ class State:
     oldest: int
     #: Size of the files.
     size: int
+    #: How many were set aside.
+    aside: int
 
 
 class Spool:
@@ -138,6 +183,7 @@ class Spool:
                     "run the version that wrote it"
                 )
             db.execute(TABLE)
+            db.execute(ASIDE)  # a program that does not know it leaves it alone: no version of its own
             db.execute(INDEX)
             db.execute(f"PRAGMA user_version={VERSION}")
             db.execute("COMMIT")
@@ -211,21 +257,63 @@ class Spool:
         except sqlite3.Error:
             return 0
 
+    def first(self) -> int:
+        """Return the number of the oldest row, 0 where nothing waits. Raises Failed."""
+        try:
+            return int(self._db.execute("SELECT min(seq) FROM spool").fetchone()[0] or 0)
+        except sqlite3.Error as exc:
+            raise _failed(exc) from exc
+
     def head(self, most: int = BATCH) -> list[Row]:
-        """Return the oldest events, as many as go to the store in one call. Raises Failed."""
+        """Return the oldest events, as many as go to the store in one call. Raises Failed.
+
+        Ends before a row that cannot be read; raises Unreadable where that is the oldest.
+        """
         rows: list[Row] = []
         size = 0
         try:
-            cursor = self._db.execute("SELECT seq, at, why, head, body FROM spool ORDER BY seq LIMIT ?", (most,))
-            for seq, at, why, head, body in cursor:
-                size += len(head) + len(body)
+            cursor = self._db.execute(f"SELECT {COLUMNS} FROM spool ORDER BY seq LIMIT ?", (most,))  # noqa: S608
+            for found in cursor:
+                size += len(found[-1]) + len(found[-2])
                 if rows and size > BATCH_BYTES:
                     break
-                rows.append(Row(seq, at, decode(head, body), why))
+                try:
+                    rows.append(_row(found))
+                except Unreadable:
+                    if not rows:
+                        raise
+                    break
             cursor.close()
         except sqlite3.Error as exc:
             raise _failed(exc) from exc
         return rows
+
+    def others(self, than: Row, most: int) -> list[Row]:
+        """Return events behind one, the oldest of each other order key: they may go before it. Raises Failed."""
+        found: dict[bytes | int, Row] = {}
+        query = f"SELECT {COLUMNS} FROM spool WHERE seq > ? AND (? IS NULL OR box IS NOT ?) ORDER BY seq LIMIT ?"  # noqa: S608
+        try:
+            for raw in self._db.execute(query, (than.seq, than.box, than.box, BATCH)).fetchall():
+                with contextlib.suppress(Unreadable):
+                    row = _row(raw)
+                    found.setdefault(row.box or row.seq, row)
+        except sqlite3.Error as exc:
+            raise _failed(exc) from exc
+        return list(found.values())[:most]
+
+    def set_aside(self, seq: int, said: str, now: int) -> str:
+        """Move an event out of the way, synced; return its id. Raises Full, Failed.
+
+        It leaves its pages first and takes them again, so that a full file has room for it.
+        """
+        with self._writing():
+            [row] = self._db.execute(f"SELECT {SHARED} FROM spool WHERE seq = ?", (seq,)).fetchall()  # noqa: S608
+            self._db.execute("DELETE FROM spool WHERE seq = ?", (seq,))
+            self._db.execute(
+                f"INSERT OR REPLACE INTO aside (seq, since, said, {SHARED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                (seq, now, said, *row),
+            )
+        return str(row[0])
 
     def delete(self, rows: Sequence[Row]) -> None:
         """Delete events that the store has. Raises Full, Failed.
@@ -292,23 +380,80 @@ class Spool:
 
 def look(folder: Path) -> State | None:
     """Return the state of a spool from outside; None where there is none. Raises Failed."""
+    with _outside(folder) as db:
+        return None if db is None else _state(db, folder)
+
+
+def aside(folder: Path) -> list[Aside]:
+    """Return what was set aside in a spool, from outside, oldest first. Raises Failed."""
+    with _outside(folder) as db:
+        if db is None or not _has_aside(db):
+            return []
+        found = db.execute("SELECT id, at, since, said, head FROM aside ORDER BY seq").fetchall()
+    return [Aside(id, *_source_and_type(head), at, since, said) for id, at, since, said, head in found]
+
+
+def again(folder: Path, ids: Sequence[str]) -> int:
+    """Put events that were set aside behind those that wait, from outside; return how many. Raises Full, Failed."""
+    with _outside(folder) as db:
+        if db is None or not _has_aside(db):
+            return 0
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA secure_delete=ON")
+        db.execute("BEGIN IMMEDIATE")
+        moved = 0
+        for [id] in db.execute("SELECT id FROM aside ORDER BY seq").fetchall():
+            if id in ids:
+                db.execute(f"INSERT OR IGNORE INTO spool ({SHARED}) SELECT {SHARED} FROM aside WHERE id = ?", (id,))  # noqa: S608
+                moved += db.execute("DELETE FROM aside WHERE id = ?", (id,)).rowcount
+        db.execute("COMMIT")
+        return moved
+
+
+@contextlib.contextmanager
+def _outside(folder: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open a spool from outside; None where there is none. Raises Failed; then nothing of it happened."""
     file = folder / FILE
     if not file.exists():
-        return None
+        yield None
+        return
     try:
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY)) as db:
-            return _state(db, folder)
+        url = f"{file.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(url, uri=True, timeout=BUSY, isolation_level=None)) as db:
+            yield db
     except sqlite3.Error as exc:
         raise _failed(exc) from exc
 
 
+def _has_aside(db: sqlite3.Connection) -> bool:
+    """Say whether a receiver of this version has opened it yet."""
+    return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'aside'").fetchall())
+
+
+def _source_and_type(head: str) -> tuple[str, str]:
+    try:
+        told = json.loads(head)
+        return str(told["source"]), str(told["type"])
+    except (ValueError, KeyError, TypeError):
+        return "?", "?"
+
+
 def _state(db: sqlite3.Connection, folder: Path) -> State:
     [(events, oldest)] = db.execute(f"SELECT {DEPTH}, (SELECT at FROM spool ORDER BY seq LIMIT 1)").fetchall()  # noqa: S608
+    [(set_aside,)] = db.execute("SELECT count(*) FROM aside").fetchall() if _has_aside(db) else [(0,)]
     size = 0
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
             size += (folder / f"{FILE}{end}").stat().st_size
-    return State(events or 0, oldest or 0, size)
+    return State(events or 0, oldest or 0, size, set_aside)
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    seq, at, box, why, head, body = found
+    try:
+        return Row(seq, at, decode(head, body), why, box)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise Unreadable(seq, exc) from exc
 
 
 def encode(event: Event) -> str:

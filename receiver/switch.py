@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from receiver.spool import Row, Spool
+from receiver.spool import BATCH, Row, Spool, Unreadable
 from rules.event import Event
 from workers.mailroom import Damaged, Receipt, Unavailable
 from workers.mailroom.mailroom import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
@@ -32,6 +32,9 @@ STUCK = 10.0
 #: While the spool is being handed over, a new event is answered when fewer wait than before it came, or after so many
 #: seconds: else a host at its limit would fill the spool as fast as it is emptied, and new events would wait for ever.
 GIVE_WAY = 0.25
+#: So often the store must refuse an event alone, each time after it said that it would take some, before others are
+#: tried in its place; and so many of them are. Five times take some seconds: longer than a restart that we did not see.
+REFUSALS, WITNESSES = 5, 20
 #: Older than this, the mailroom may have forgotten an id, so its ledger is asked first. Half of what it remembers.
 ASK_LEDGER = DEDUPE_WINDOW // 2
 
@@ -88,6 +91,10 @@ class Switch:
         self._wake = asyncio.Event()
         self._spooling = False
         self._stuck = (0, 0.0)
+        #: How many events go to the store in the next call, how often it refused which row alone, whose it refuses.
+        self._most = BATCH
+        self._refused = (0, 0)
+        self._poison: set[bytes | None] = set()
 
     @property
     def spooling(self) -> bool:
@@ -236,16 +243,70 @@ class Switch:
             if not ours and not await self._is_stuck():
                 await asyncio.sleep(ASK_AGAIN[0])
                 return
-            while self._up and (rows := await self._blocking(self._spool.head)):
+            while self._up and (rows := await self._head()):
                 await self._demand_memory()
-                await self._put(rows)
+                try:
+                    await self._put(rows)
+                except Exception as exc:
+                    if not await self._is_its_own_fault(rows, exc):
+                        raise
+                    continue
                 # Only now: an answer that was lost costs a repetition, which the mailroom recognises.
-                await self._blocking(lambda rows=rows: self._spool.delete(rows))  # type: ignore[misc]
+                await self._done(rows)
+                self._most = min(BATCH, self._most * 2)
+
+    async def _head(self) -> list[Row]:
+        """Return what goes to the store next; what cannot even be read is set aside."""
+        while True:
+            try:
+                return await self._blocking(lambda: self._spool.head(self._most))
+            except Unreadable as exc:
+                await self._set_aside(exc.seq, str(exc))
+
+    async def _done(self, rows: Sequence[Row]) -> None:
+        await self._blocking(lambda: self._spool.delete(rows))
+
+    async def _is_its_own_fault(self, rows: Sequence[Row], why: Exception) -> bool:
+        """Set an event aside that the store refuses whenever it is alone, while it takes others; say whether it was.
+
+        Nobody must wait for ever for an event that the store cannot take, and a store in trouble must not cost one: so
+        events of other order keys are tried in its place, and it once more after one of them passed.
+        """
+        self._most = 1
+        if len(rows) > 1:
+            return False
+        [row] = rows
+        self._refused = (row.seq, self._refused[1] + 1 if self._refused[0] == row.seq else 1)
+        if self._refused[1] < REFUSALS and (row.box is None or row.box not in self._poison):
+            return False
+        for other in await self._blocking(lambda: self._spool.others(row, WITNESSES)):
+            with contextlib.suppress(Exception):
+                await self._put([other])
+                await self._done([other])
+                break
+        else:
+            return False
+        try:
+            await self._put(rows)
+        except Exception as exc:
+            await self._set_aside(row.seq, str(exc) or type(exc).__name__)
+            self._poison = {*list(self._poison)[-WITNESSES:], row.box}
+            return True
+        await self._done(rows)
+        return True
+
+    async def _set_aside(self, seq: int, said: str) -> None:
+        now = time.time_ns() // 1_000_000
+        name = await self._blocking(lambda: self._spool.set_aside(seq, said, now))
+        logger.error(
+            "spool_set_aside event_id=%s why=%s: it is kept in the spool and delivered no more; see relais spool list",
+            name,
+            said,
+        )
 
     async def _is_stuck(self) -> bool:
         """Say whether the process that hands over has stood still. Two at once double nothing, they only work twice."""
-        first = (await self._blocking(lambda: self._spool.head(1)))[:1]
-        seq = first[0].seq if first else 0
+        seq = await self._blocking(self._spool.first)
         if seq != self._stuck[0]:
             self._stuck = (seq, time.monotonic())
         return bool(seq) and time.monotonic() - self._stuck[1] > STUCK

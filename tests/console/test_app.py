@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from console import app, cli, metrics, port
 from console.client import Client, ClientSettings
 from console.mistake import Mistake
+from receiver.spool import Spool
 from rules.event import Event
 from tests.conftest import Valkey, wait_until_async
 from tests.console.conftest import Start
@@ -125,6 +127,17 @@ def test_metrics(console: str, valkey: Valkey) -> None:
     assert found['relais_requests_refused_total{reason="wrong_signature"}'] == 1
     assert found['relais_room_boxes{room="in",state="ready"}'] == 1
     assert found["relais_undeclared_counters"] == 0
+
+
+def test_metrics_of_the_spool(start: Start, tmp_path: Path) -> None:
+    """What waits in the spool is told while the store is away, and nothing that nobody knows."""
+    with contextlib.closing(Spool(tmp_path / "spool", 1 << 20)) as waiting:
+        waiting.append([(event("first"), None), (event("second"), None), (event("third"), None)])
+        waiting.set_aside(waiting.first(), "no", 5)
+    found = dict(samples(begin(start, "redis://127.0.0.1:9", RELAIS_SPOOL=str(tmp_path / "spool"))))
+    assert found.pop("relais_spool_bytes") > 4096
+    assert found.pop("relais_spool_seconds") > 3600
+    assert found == {"relais_store_up": 0, "relais_spool_events": 2, "relais_spool_aside_events": 1}
 
 
 def samples(console: str) -> Mapping[str, float]:

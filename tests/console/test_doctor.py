@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -53,6 +54,36 @@ def test_amiss(tmp_path: Path, valkey: Valkey) -> None:
     assert set(amiss) == {"noeviction", "spool", "strict"}
     assert all(check["mend"] for check in amiss.values())
     assert amiss["spool"]["says"].startswith("1 events wait")
+
+
+def test_set_aside(tmp_path: Path, valkey: Valkey) -> None:
+    """What the store refused again and again is amiss; a person sees it, and hands it over once more."""
+    with contextlib.closing(Spool(tmp_path / "spool", 1 << 20)) as spool:
+        spool.append([(EVENT, None)])
+        spool.set_aside(spool.first(), "the store refused: no", 5)
+    environ = {"REDIS_URL": valkey.url, "RELAIS_SPOOL": str(tmp_path / "spool")}
+    ran = relais(tmp_path, "doctor", **environ)
+    assert ran.returncode == 1
+    assert "the store refused 1 events again and again" in ran.stdout
+    listed = relais(tmp_path, "spool", "list", **environ).stdout
+    assert "the store refused: no" in listed
+    assert "contact.changed" in listed
+    told = json.loads(relais(tmp_path, "spool", "list", "--json", **environ).stdout)
+    assert told == [
+        {
+            "id": "x",
+            "source": "at",
+            "type": "contact.changed",
+            "at": 1767261600000,
+            "since": 5,
+            "said": "the store refused: no",
+        }
+    ]
+    assert relais(tmp_path, "spool", "retry", **environ).returncode == 2
+    assert relais(tmp_path, "spool", "retry", "y", **environ).returncode == 1
+    assert "1 events wait" in relais(tmp_path, "spool", "retry", "x", **environ).stdout
+    assert "Nothing is set aside" in relais(tmp_path, "spool", "list", **environ).stdout
+    assert "0 events wait" in relais(tmp_path, "spool", "retry", "--all", **environ).stdout
 
 
 def test_away(tmp_path: Path) -> None:

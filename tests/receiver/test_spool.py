@@ -197,6 +197,52 @@ def test_state(opened: Spool) -> None:
     assert found == opened.state()
 
 
+def test_set_aside(opened: Spool) -> None:
+    """What is set aside is out of the way, seen from outside, and comes back behind the others, whole."""
+    opened.append([(event("a", order_key="email:eva@example.org"), None), (event("b"), "email: missing")])
+    assert opened.set_aside(opened.first(), "no", 5) == "a"
+    assert names(opened) == ["b"]
+    found = opened.state()
+    assert (found.events, found.aside) == (1, 1)
+    (one,) = spool.aside(opened.folder)
+    assert (one.id, one.source, one.type, one.since, one.said) == ("a", "at", "contact.changed", 5, "no")
+    assert spool.again(opened.folder, ["a"]) == 1
+    assert spool.aside(opened.folder) == []
+    assert [(row.event.id, row.why) for row in opened.head()] == [("b", "email: missing"), ("a", None)]
+    assert opened.head()[1].event == event("a", order_key="email:eva@example.org")
+
+
+def test_set_aside_when_full(tmp_path: Path) -> None:
+    """A spool that has reached its size still has room to set its first event aside."""
+    with contextlib.closing(Spool(tmp_path, 40 * spool.PAGE)) as small:
+        with contextlib.suppress(Full):
+            for n in range(1_000):
+                small.append([(event(f"{n}", body=b"x" * 1_000), None)])
+        with pytest.raises(Full):
+            small.append([(event("more", body=b"x" * 1_000), None)])
+        assert small.set_aside(small.first(), "no", 5) == "0"
+        assert names(small)[0] == "1"
+
+
+def test_older_file(opened: Spool) -> None:
+    """A spool that no receiver of this version has opened has nothing aside."""
+    with contextlib.closing(sqlite3.connect(opened.file)) as db:
+        db.execute("DROP TABLE aside")
+    found = spool.look(opened.folder)
+    assert found is not None
+    assert found.aside == 0
+    assert spool.aside(opened.folder) == []
+    assert spool.again(opened.folder, ["a"]) == 0
+
+
+def test_others(opened: Spool) -> None:
+    """Behind an event that does not pass, the oldest of each other order key may go."""
+    keys = ["eva", "eva", "otto", "eva", "otto", None, None]
+    opened.append([(event(f"{n}", order_key=key), None) for n, key in enumerate(keys)])
+    assert [row.event.id for row in opened.others(opened.head(1)[0], 9)] == ["2", "5", "6"]
+    assert [row.event.id for row in opened.others(opened.head(1)[0], 2)] == ["2", "5"]
+
+
 def test_unusable(tmp_path: Path) -> None:
     """A folder that cannot be one, a file that is none, and one of a newer version are refused with the mend."""
     (tmp_path / "file").write_text("")

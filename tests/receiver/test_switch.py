@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,9 @@ class Room:
         self.loses_answers = False
         self.memory = 0.0
         self.remembered: set[str] = set()
+        #: Events that it never takes, and how often it was asked to.
+        self.poison: set[str] = set()
+        self.refused_times = 0
         self.asked: list[str] = []
 
     async def _answer(self) -> None:
@@ -49,6 +53,9 @@ class Room:
 
     async def put(self, events: Sequence[Event], *, body_window: int = 60_000) -> list[Receipt]:
         await self._answer()
+        if self.poison & {each.id for each in events}:
+            self.refused_times += 1
+            raise Unavailable("the store refused: a script error")
         answers = [Receipt(each.id, each.id in self.kept) for each in events]
         self.kept += [each.id for each in events if each.id not in self.kept]
         self.windows |= {each.id: body_window for each in events}
@@ -319,5 +326,126 @@ def test_equal_bodies(tmp_path: Path) -> None:
             await handed_over(running)
         assert room.windows["old"] == 0
         assert 30_000 < room.windows["new"] <= 40_000
+
+    asyncio.run(run())
+
+
+def poison_said(folder: Path) -> list[tuple[str, str]]:
+    return [(one.id, one.said) for one in spool.aside(folder)]
+
+
+def test_poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store never takes is set aside when it takes others; they keep their order, and nothing is lost."""
+    monkeypatch.setattr(switch, "ASK_AGAIN", (0.01,))
+
+    async def run() -> None:
+        room = Room()
+        room.poison = {"bad", "bad too"}
+        async with switched(tmp_path, room) as running:
+            room.failure = Unavailable("away")
+            eva, otto = "email:eva@example.org", "email:otto@example.org"
+            await running.put([event("a", order_key=eva), event("bad", order_key=otto)])
+            await running.put([event("b", order_key=otto), event("bad too", order_key=otto), event("c", order_key=eva)])
+            await running.put([event("d", order_key=eva)])
+            room.failure = None
+            await handed_over(running)
+        assert sorted(room.kept) == ["a", "b", "c", "d"]
+        assert [name for name in room.kept if name != "b"] == ["a", "c", "d"]
+        assert poison_said(tmp_path) == [(name, "the store refused: a script error") for name in ("bad", "bad too")]
+        # Whose first event was set aside need not fail so often again.
+        assert room.refused_times < 2 * (switch.REFUSALS + 3)
+
+    asyncio.run(run())
+
+
+def test_poison_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as nothing shows that the store takes others, an event that it refuses stays where it is."""
+    monkeypatch.setattr(switch, "ASK_AGAIN", (0.01,))
+
+    async def run() -> None:
+        room = Room()
+        room.poison = {"bad"}
+        eva = "email:eva@example.org"
+        async with switched(tmp_path, room) as running:
+            await running.put([event("bad", order_key=eva)])
+            await running.put([event("b", order_key=eva)])
+
+            async def often() -> bool:
+                return room.refused_times > 3 * switch.REFUSALS
+
+            await wait_until_async(often, "it is tried again and again")
+            assert running.spooling
+            assert (room.kept, poison_said(tmp_path)) == ([], [])
+            await running.put([event("c", order_key="email:otto@example.org")])
+            await handed_over(running)
+        assert room.kept == ["c", "b"]
+        assert [name for name, _ in poison_said(tmp_path)] == ["bad"]
+
+    asyncio.run(run())
+
+
+def test_poison_of_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that the store takes after all, when another one has passed, is not set aside."""
+    monkeypatch.setattr(switch, "ASK_AGAIN", (0.01,))
+
+    class Moody(Room):
+        async def put(self, events: Sequence[Event], *, body_window: int = 60_000) -> list[Receipt]:
+            answers = await super().put(events, body_window=body_window)
+            if [each.id for each in events] == ["b"]:
+                self.poison = set()
+            return answers
+
+    async def run() -> None:
+        room = Moody()
+        room.poison = {"bad"}
+        async with switched(tmp_path, room) as running:
+            await running.put([event("bad", order_key="email:eva@example.org")])
+            await running.put([event("b", order_key="email:otto@example.org")])
+            await handed_over(running)
+        assert room.kept == ["b", "bad"]
+        assert poison_said(tmp_path) == []
+
+    asyncio.run(run())
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    """A row that cannot be read is set aside as it is, at once."""
+
+    async def run() -> None:
+        room = Room()
+        room.failure = Unavailable("away")
+        async with switched(tmp_path, room) as running:
+            await running.put([event("a"), event("bad"), event("c")])
+            with contextlib.closing(sqlite3.connect(tmp_path / spool.FILE)) as db:
+                db.execute("UPDATE spool SET head = '{' WHERE id = 'bad'")
+                db.commit()
+            room.failure = None
+            await handed_over(running)
+        assert room.kept == ["a", "c"]
+        assert poison_said(tmp_path) == [("bad", "it cannot be read (JSONDecodeError)")]
+
+    asyncio.run(run())
+
+
+def test_retried(tmp_path: Path) -> None:
+    """What was set aside is handed over when a person says so, and the store takes it now."""
+
+    async def run() -> None:
+        room = Room()
+        room.failure = Unavailable("away")
+        async with switched(tmp_path, room) as running:
+            await running.put([event("a")])
+            with contextlib.closing(Spool(tmp_path, MIB)) as other:
+                other.set_aside(other.first(), "no", 1)
+            room.failure = None
+            await handed_over(running)
+            assert room.kept == []
+            assert spool.again(tmp_path, ["a", "unknown"]) == 1
+            assert spool.again(tmp_path, ["a"]) == 0
+
+            async def came() -> bool:
+                return room.kept == ["a"]
+
+            await wait_until_async(came, "it is handed over")
 
     asyncio.run(run())

@@ -388,6 +388,30 @@ def test_flushed(house: House) -> None:
     house.check()
 
 
+def test_poison(house: House) -> None:
+    """An event that the store refuses whenever it comes holds up nobody else, and comes in when the store is mended."""
+    receiver = house.receiver()
+    assert receiver.post({"id": 1})[0] == 202
+    with house.store as store:
+        [box] = store.keys(f"{PREFIX}b:in:*")
+        store.rename(box, "mended")
+        store.hset(box, "a box", "that is none")
+    status, _, told = receiver.post({"id": 1, "n": 2})
+    assert status == 202
+    assert [receiver.post({"id": 2, "n": n})[0] for n in range(3)] == [202] * 3
+    house.handed_over()
+    folder = house.folder / "spool"
+    [bad] = spool.aside(folder)
+    assert bad.id == json.loads(told)["events"][0]["id"]
+    assert bad.said.startswith("the store refused")
+    assert any("spool_set_aside" in line and bad.id in line for line in receiver.said)
+    with house.store as store:
+        assert [store.llen(other) for other in store.keys(f"{PREFIX}b:in:*") if other != box] == [4]
+        store.rename("mended", box)
+    assert spool.again(folder, [bad.id]) == 1
+    wait_until(lambda: sorted(len(some) for some in house.boxes()) == [2, 3], "it has come in", 10)
+
+
 def test_spool_full(house: House) -> None:
     """When the spool is full, too, the answer is 503 and when to come again; with room again it is 202."""
     receiver = house.receiver(RELAIS_SPOOL_BYTES="131072")
