@@ -370,6 +370,14 @@ local function put(keys, args)
     end
   end
 
+  -- What is no list where one must be ends the call here, before anything is written: half a put would pass for a whole
+  -- one when it is repeated.
+  redis.call('LLEN', P .. 'ready:in')
+  local waits = {}
+  if count_there(places) > 0 then
+    for k, place in ipairs(places) do waits[k] = redis.call('LLEN', place) > 0 end
+  end
+
   write_all('SADD', seen, new_ids)
   if #new_ids > 0 and redis.call('SCARD', seen) <= #new_ids then
     redis.call('EXPIRE', seen, math.ceil(window * 2 / 1000))
@@ -388,10 +396,9 @@ local function put(keys, args)
     if redis.call('HLEN', page) <= #pairs_of_marks / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
   end
   write_all('MSET', nil, records)
-  local some_wait = count_there(places) > 0
   for k, box in ipairs(order) do
     local its = items[box]
-    if some_wait and redis.call('EXISTS', places[k]) == 1 then
+    if waits[k] then
       write_all('RPUSH', places[k], its, 2)
     else
       write_all('RPUSH', places[k], its)

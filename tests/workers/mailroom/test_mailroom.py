@@ -189,6 +189,19 @@ async def test_memory(mailroom: Mailroom, store: Store) -> None:
 # -- take
 
 
+async def test_half_a_put(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A put that meets what is no box writes nothing of any event, so that its repetition is no duplicate."""
+    box = mailroom.hash("email:bad@example.org")
+    await store.raw.set(mailroom.key(f"b:in:{box}"), "no list")
+    before = await store.dump()
+    with pytest.raises(Unavailable, match="WRONGTYPE"):
+        await mailroom.put([event("a"), event("b", "email:bad@example.org"), event("c", "email:otto@example.org")])
+    assert await store.dump() == before
+    await store.raw.delete(mailroom.key(f"b:in:{box}"))
+    assert not any(known.duplicate for known in await mailroom.put([event("a"), event("b", "email:bad@example.org")]))
+    assert {item for lease in await take(mailroom, drain) for item, _ in lease.items} == {"a", "b"}
+
+
 async def test_same_request_same_lease(mailroom: Mailroom, drain: str) -> None:
     """A take whose answer was lost is asked again and gives the same items, whatever came in between."""
     await mailroom.put([event("a"), event("b")])
