@@ -69,6 +69,8 @@ class Destination:
     quota: Rate | None = None
     #: Deliveries at once, over all workers.
     concurrency: int = 10
+    #: Boxes that fail in a row before the room is paused and probed; 0: it never is.
+    breaker: int = 10
     #: Seconds for one request.
     timeout: float = 10.0
     #: RQ queue and workers of its own, where not `default`.

@@ -60,7 +60,7 @@ class DestinationKind:
     name: str
     about: str
     #: What ops may write under the destination beside what every destination has
-    #: (`kind limit quota concurrency timeout pool allow_private`).
+    #: (`kind limit quota concurrency breaker timeout pool allow_private`).
     options: type[BaseModel]
     actions: Mapping[str, ActionKind]
 

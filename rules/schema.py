@@ -98,6 +98,10 @@ def _destination_keys() -> Schema:
         "limit": {"type": "string", "pattern": RATE, "examples": ["5/s"]},
         "quota": {"type": "string", "pattern": RATE, "examples": ["5000/day"]},
         "concurrency": {"type": "integer", "minimum": 1, "maximum": 10_000},
+        "breaker": {
+            "anyOf": [{"type": "integer", "minimum": 1, "maximum": 100}, {"const": False}],
+            "description": "Objects that fail in a row before nothing is sent but a probe now and then; false: never.",
+        },
         "timeout": {"type": "number", "minimum": 0.1, "maximum": 30, "description": "Seconds."},
         "pool": {"type": "string"},
         "allow_private": {"type": "boolean"},

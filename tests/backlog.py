@@ -52,7 +52,7 @@ class Backlog:
             await self._put()
             figures["put, events/s"] = self.waiting / (time.monotonic() - began)
             figures["memory of a waiting event, bytes"] = (await self._memory() - before) / self.waiting
-            await self.mailroom.pause(ROOM, '{"code":"backlog","at":0}', by_person=True)
+            await self.mailroom.pause(ROOM, "backlog")
             began = time.monotonic()
             await self._until(lambda room: room.name != INBOX or room.ready + room.leased == 0)
             figures["routed, events/s"] = self.waiting / (time.monotonic() - began)
@@ -100,14 +100,14 @@ class Backlog:
         """The destination refuses connections and everything is due: what the attempts cost the others."""
         self._sink.kill()
         self._sink.wait()
-        await self.mailroom.resume(ROOM, by_person=True)
+        await self.mailroom.resume(ROOM)
         began, first = time.monotonic(), await self._attempts()
         rates = []
         while time.monotonic() - began < DOWN:
             rates.append(await asyncio.to_thread(self._receive, port))
         self.figures["receiver while all is tried in vain, requests/s"] = statistics.median(rates)
         self.figures["vain attempts/s"] = (await self._attempts() - first) / (time.monotonic() - began)
-        await self.mailroom.pause(ROOM, '{"code":"backlog","at":0}', by_person=True)
+        await self.mailroom.pause(ROOM, "backlog")
         await self._until(lambda room: room.leased == 0)
 
     async def _restart_workers(self) -> None:
@@ -132,7 +132,7 @@ class Backlog:
         while await store.eval(_DUE, 1, waiting):
             pass
         began = time.monotonic()
-        await self.mailroom.resume(ROOM, by_person=True)
+        await self.mailroom.resume(ROOM)
         many = min(DRAINED, self.waiting)
         await asyncio.to_thread(stage.wait, lambda: stage.sink()["count"] >= many, "it drains", 600.0)
         seen = stage.sink()

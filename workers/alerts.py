@@ -1,4 +1,4 @@
-"""Tells somebody: a held key, a paused destination, a bad book, a quarantined event.
+"""Tells somebody: a held key, a paused destination, one that is down or up again, a bad book, a quarantined event.
 
 Takes a short stable code and a sentence without values; posts JSON to the address of `alerts:`, at most once an hour
 for the same thing, and logs it always. Never blocks or fails a delivery.
@@ -33,22 +33,26 @@ class Alerts:
         """Set where alerts are posted to."""
         self._address = address
 
-    def tell(self, code: str, text: str, **about: str) -> None:
-        """Tell somebody, in the background. `about` names the source, destination or room concerned."""
+    def tell(self, code: str, text: str, *, ends: str = "", **about: str) -> None:
+        """Tell somebody, in the background. `about` names the source, destination or room concerned.
+
+        `ends`: the code of an alert that this one takes back, so that it is news again when it comes the next time.
+        """
         log.warning("alert code=%s %s text=%s", code, " ".join(f"{k}={v}" for k, v in about.items()), text)
         if self._address:
-            task = asyncio.get_running_loop().create_task(self._post(code, text, about))
+            task = asyncio.get_running_loop().create_task(self._post(code, text, ends, about))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _post(self, code: str, text: str, about: dict[str, str]) -> None:
+    async def _post(self, code: str, text: str, ends: str, about: dict[str, str]) -> None:
         what = "|".join((code, *about.values()))
         try:
             if not await self._mailroom.first(what, QUIET):
                 return
             if not await self._told(code, {"alert": code, "text": text, **about}):
-                # The next occasion tells it.
-                await self._mailroom.remember(self._mailroom.key(f"m:once:{self._mailroom.hash(what)}"), "", 0)
+                await self._mailroom.forget_first(what)  # The next occasion tells it.
+            elif ends:
+                await self._mailroom.forget_first("|".join((ends, *about.values())))
         except Unavailable as exc:
             log.warning("alert.not_told code=%s why=%s", code, exc)
 

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,7 @@ from workers import again, patience, retry
 from workers import delivery as deliveries
 from workers.delivery import Delivery
 from workers.destinations import adapter
-from workers.mailroom import CALL_TIMEOUT, INBOX, Lease, NewDelivery, Settlement, Unavailable, Want
+from workers.mailroom import CALL_TIMEOUT, INBOX, Lease, NewDelivery, News, Settlement, Unavailable, Want
 from workers.office import Office
 from workers.outcome import Done, Failed
 
@@ -405,7 +405,7 @@ class Drain:
             return False
         attempt = (lease.attempt if n == 0 else 0) + 1
         decision = retry.decide(Failed(*_as_transient(failed), wait=failed.wait), attempt)
-        if isinstance(decision, retry.Dead | retry.Hold):
+        if not isinstance(decision, retry.Wait):
             look.error = f"{failed.code}_too_often"
             look.failed = None
             return False
@@ -413,8 +413,6 @@ class Drain:
             self.office.alerts.tell(
                 "look_up_refused", f"{look.destination} refuses our key ({failed.code})", destination=look.destination
             )
-        seconds = decision.seconds
-        counted = isinstance(decision, retry.Wait) and decision.counted
         self.summary.retried += 1
         self._settle_soon(
             Settlement(
@@ -425,8 +423,8 @@ class Drain:
                 event.received_at[:10],
                 line="",
                 counter=f"look_up|{look.destination}|{look.name}|{failed.failure}",
-                argument=str(int(seconds * 1000)),
-                attempt=attempt if counted else attempt - 1,
+                argument=str(int(decision.seconds * 1000)),
+                attempt=attempt if decision.counted else attempt - 1,
                 last=True,
             )
         )
@@ -672,6 +670,7 @@ class Drain:
                 delivery.day,
                 line=line,
                 counter=f"attempt|{delivery.destination}|{delivery.action}|done|done",
+                says=retry.tells(done),
                 retain=delivery.retain,
                 new=new,
             )
@@ -731,34 +730,24 @@ class Drain:
         decision = retry.decide(failed, attempt, find_lag=lag)
         doubt = max(lease.doubt, 1 if delivery.doubtful else 0)
         settlement = Settlement(lease, delivery.id, "", delivery.event, delivery.day, retain=delivery.retain)
+        settlement.says = retry.tells(failed)
+        settlement.doubt = max(doubt, 1 if failed.failure == "ambiguous" else 0)
         match decision:
             case retry.Wait():
                 settlement.verdict = "wait"
                 settlement.argument = str(int(decision.seconds * 1000))
                 settlement.attempt = attempt if decision.counted else attempt - 1
-                settlement.doubt = max(doubt, 1 if decision.doubtful else 0)
-                self.summary.retried += 1
             case retry.Pause():
-                await self.office.pause(delivery.destination, decision.reason)
                 settlement.verdict = "wait"
-                settlement.argument = str(int(decision.seconds * 1000))
                 settlement.attempt = attempt - 1
-                settlement.doubt = doubt
             case retry.Hold():
                 settlement.verdict = "hold"
                 settlement.argument = _json(self._about(delivery, failed, decision.reason))
                 settlement.attempt = attempt
                 settlement.doubt = max(doubt, 1)
-                self.summary.held += 1
-                self.office.alerts.tell(
-                    "held_key",
-                    f"{delivery.destination}.{delivery.action}: {failed.code}",
-                    destination=delivery.destination,
-                )
             case retry.Dead():
                 settlement.verdict = "dead"
                 settlement.argument = _json(self._about(delivery, failed, decision.reason))
-                self.summary.dead += 1
                 if delivery.in_order:
                     await patience.insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
         settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{settlement.verdict}"
@@ -858,13 +847,39 @@ class Drain:
         for settlement, status in zip(batch, settled.statuses, strict=True):
             if status == 0 and not again:
                 log.warning("drain.stale_lease room=%s item=%s", settlement.lease.room, settlement.item)
+            if settlement.lease.room != INBOX:
+                self._note_end(settlement, "wait" if status == 3 else settlement.verdict)
             if settlement.last or settlement.verdict not in ("done", "dead"):
                 self._leases.pop(id(settlement.lease), None)
             for new in settlement.new:
                 delivery = self._fresh.pop(new.id, None)
                 if new.id in settled.leased:
                     self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), delivery)
+        for one in await self._news_missed(batch) if again else settled.news:
+            self.office.tell(one)
         self._wake.set()
+
+    async def _news_missed(self, batch: Sequence[Settlement]) -> list[News]:
+        """What a lost answer may have said: which rooms that the batch is about are paused now."""
+        told = {settlement.lease.room for settlement in batch if settlement.says}
+        try:
+            rooms = [room for room in await self.mailroom.rooms() if room.name in told and room.paused]
+        except Unavailable:
+            return []
+        whys = [(room.name, json.loads(room.paused)) for room in rooms]
+        return [News(why["by"], name, why["code"]) for name, why in whys if why.get("by") in ("breaker", "key")]
+
+    def _note_end(self, settlement: Settlement, verdict: str) -> None:
+        match verdict:
+            case "wait":
+                self.summary.retried += 1
+            case "dead":
+                self.summary.dead += 1
+            case "hold":
+                self.summary.held += 1
+                about = json.loads(settlement.argument)
+                room = about["room"]
+                self.office.alerts.tell("held_key", f"{room}.{about['action']}: {about['code']}", destination=room)
 
     async def _wind_down(self) -> None:
         """Finish what is under way, give back the rest, within the stated time, and leave."""

@@ -6,7 +6,6 @@ anything about an event.
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import time
@@ -25,7 +24,7 @@ from workers.books import LOOK_EVERY, Books
 from workers.destinations import registry
 from workers.destinations.adapter import Carrier
 from workers.http import Http
-from workers.mailroom import INBOX, Mailroom, Unavailable
+from workers.mailroom import INBOX, Mailroom, News
 from workers.memory import RedisMemory
 from workers.outcome import Failed
 from workers.settings import WorkSettings
@@ -119,11 +118,12 @@ class Office:
                 concurrency=destination.concurrency,
                 every=every,
                 burst=max(1, int(BURST * 1000 / every)) if every else 1,
+                breaker=destination.breaker,
             )
             if destination.pool == self.settings.pool:
                 await self.mailroom.unusable(name, unusable.get(name, ""))
-            # Paused because our key was refused: a new book or a new process may hold a better one.
-            await self.mailroom.resume(name, destination.pool)
+            # A new book or a new process may hold a better key or address: seen at once whether it does.
+            await self.mailroom.probe(name, destination.pool)
         for room in await self.mailroom.rooms():
             if room.unusable and room.name not in book.destinations:
                 await self.mailroom.unusable(room.name, "")
@@ -184,14 +184,21 @@ class Office:
         found = book.destinations.get(destination) if book is not None else None
         return found.pool if found is not None else "default"
 
-    async def pause(self, room: str, why: str) -> None:
-        """Pause a room whose destination refuses our key, and tell someone."""
-        try:
-            if await self.mailroom.pause(room, json.dumps({"code": why, "at": int(time.time() * 1000)})):
-                log.error("destination.paused name=%s why=%s", room, why)
-                self.alerts.tell("paused_destination", f"{room} refuses our key ({why})", destination=room)
-        except Unavailable:
-            log.warning("destination.not_paused name=%s why=the store is away", room)
+    def tell(self, news: News) -> None:
+        """Log and tell that a destination's room was paused, or goes on."""
+        name, code = news.room, news.code
+        match news.what:
+            case "key":
+                log.error("destination.paused name=%s why=%s", name, code)
+                self.alerts.tell("paused_destination", f"{name} refuses our key ({code})", destination=name)
+            case "breaker":
+                log.error("destination.down name=%s why=%s", name, code)
+                text = f"{name} is down ({code}): its deliveries wait, and go on when it answers"
+                self.alerts.tell("destination_down", text, destination=name, ends="destination_up")
+            case "there":
+                log.warning("destination.up name=%s", name)
+                text = f"{name} answers again, what waited is being delivered"
+                self.alerts.tell("destination_up", text, destination=name, ends="destination_down")
 
     def stop(self) -> None:
         """Ask the running drain to end. Safe to call from a signal handler: it wakes the loop, no more."""

@@ -1,4 +1,4 @@
-"""What follows a failed attempt.
+"""What follows a failed attempt, and what an attempt tells of its destination.
 
 Takes how it failed and which attempt it was; returns a decision, which the drain carries out. Never sends, sleeps or
 writes.
@@ -6,18 +6,19 @@ writes.
 
 import random
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from workers.destinations.adapter import UNRESOLVED
-from workers.outcome import Failed
+from workers.outcome import Done, Failed
 
 #: Seconds before the next attempt. The first ones outlive a restart of the other side, the last ones a bad weekend.
 RETRY_AFTER = (1, 5, 15, 60, 300, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200)
 #: Seconds, where the other side says "too much" and not how long.
 LIMITED = 5.0
-#: Seconds between two looks at a destination that refuses our key; the room is paused meanwhile.
-CREDENTIAL = 60.0
 #: Share of a wait by which it varies, so that what failed together does not come back together.
 JITTER = 0.2
+#: Transient or ambiguous, and yet no sign that the destination is away: it is our doing, or that of one object.
+NOT_AWAY = frozenset({"no_destination", "lease_lost", "bug", "stale_id", UNRESOLVED})
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,9 @@ class Hold:
 
 @dataclass(frozen=True)
 class Pause:
-    """The destination refuses our key: pause its room, keep its queue, tell someone."""
+    """The destination refuses our key: its room is paused and probed, its queue kept, somebody told."""
 
     reason: str
-    seconds: float = CREDENTIAL
 
 
 Decision = Wait | Dead | Hold | Pause
@@ -78,3 +78,23 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
         return Hold(failed.code) if doubtful else Dead(f"{failed.code}_too_often")
     wait = max(failed.wait, RETRY_AFTER[attempt - 1] * spread, find_lag if doubtful else 0.0)
     return Wait(wait, doubtful=doubtful)
+
+
+def tells(ended: Done | Failed) -> str:
+    """Return what an attempt tells of its destination, in the words of `settle`.
+
+    there: it answered with sense, be it a refusal. away: it did not. refused: it wants another key of us.
+    Empty: nothing, since nothing was asked, or what went wrong lies elsewhere.
+    """
+    if isinstance(ended, Done) or ended.failure == "permanent":
+        return "there" if ended.status else ""
+    match ended.failure:
+        case "limited":
+            return "there"
+        case "credential":
+            return f"refused:{ended.code}"
+    if ended.code in NOT_AWAY:
+        return ""
+    if 400 <= ended.status < 500 and ended.status != HTTPStatus.REQUEST_TIMEOUT:
+        return "there"
+    return f"away:{ended.code}"

@@ -13,11 +13,15 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   b:<room>:<box>       list    [state, item, item, …]; the first element is the state put, take, settle, …  while it has items
   ready:<room>         list    boxes that may be taken, oldest first                  put, settle, …        while not empty
   suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
-  waiting:<room>       zset    box -> ms when it is due                               settle                while not empty
+  waiting:<room>       zset    box -> ms when it is due; a rule or the vendor said so settle                while not empty
+  retry:<room>         zset    box -> ms when it is due; its destination was away     settle                while not empty
+  woken:<room>         zset    what was in `retry` when the breaker opened            settle                until take made it ready
   leased:<room>        hash    box -> drain; its size is the room's concurrency       take, settle          while not empty
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
   d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
   room:<room>          hash    pool, concurrency, every, burst, tat, paused, unusable configure, pause      for ever (one a destination)
+                               breaker, probe_at, probe_every                         configure, settle
+  failing              hash    room -> boxes that failed one after the other          settle                until one does not
   rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
   beats                hash    drain -> pool and counter                              beat                  until it leaves or is buried
@@ -50,6 +54,10 @@ State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <ha
   token    of the lease (l), or the ms when it is due (w)
   handed   how many items the drain got (l)
 
+A paused room says why, as JSON: by a person, by its breaker (several boxes in a row found nobody there), or by key (the
+destination refuses ours). The last two have `probe_at`: from then on one box may be leased to see whether that still
+holds, the next one `probe_every` ms later. What failed meanwhile is ready; so when the destination answers, all goes on.
+
 Times are the store's own clock in ms. Nothing is decided by them but when a wait ends and how fast a room may send.
 ]]
 
@@ -62,6 +70,11 @@ local MARKED = 60000
 local NEW_BOX = 'r 0 0 0'
 -- So many words in one command: Lua's stack is bounded.
 local WORDS = 1000
+-- ms until the first probe of a paused room and the longest time between two, by who paused it. A restart of the other
+-- side takes seconds; a key is mended by a person.
+local PROBES = { breaker = { 5000, 60000 }, key = { 60000, 900000 } }
+-- Boxes that are woken in one call.
+local WOKEN = 500
 -- Somebody emptied the store while we ran: schema and hash key have to be written again before anything else.
 local EMPTIED = 'EMPTIED the store was emptied'
 
@@ -205,30 +218,53 @@ local function dereference(P, event, by, retain)
   return true
 end
 
+-- Who paused a room: person, breaker, key; nil: it is not paused.
+local function paused_by(paused)
+  return paused and (string.match(paused, '"by":"(%a+)"') or 'key') or nil
+end
+
 -- What may be sent from a room now: not paused, within its concurrency and its rate.
--- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and the rate's state.
+-- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and what `spend` has to know.
 local function allowance(P, room, now, want)
-  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat')
-  if cfg[1] then return 0, 0, nil end
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat', 'probe_at')
+  local probe
+  if cfg[1] then
+    local at = tonumber(cfg[6])
+    -- One at a time, and not before what was sent earlier has come back.
+    if not at or want <= 0 or redis.call('EXISTS', P .. 'leased:' .. room) == 1 then return 0, 0, nil end
+    probe = PROBES[paused_by(cfg[1])]
+    if at > now and at <= now + probe[2] then return 0, at, nil end -- later still: the store's clock was set back
+    want = 1
+  end
   local n = want
   local concurrency = tonumber(cfg[2])
   if concurrency then n = math.min(n, concurrency - redis.call('HLEN', P .. 'leased:' .. room)) end
   local every = tonumber(cfg[3]) or 0
-  if n <= 0 or every <= 0 then return math.max(n, 0), 0, nil end
+  if n <= 0 or every <= 0 then return math.max(n, 0), 0, probe and { probe = probe } end
   local burst = tonumber(cfg[4]) or 1
   local tat = tonumber(cfg[5]) or now
   if tat > now + every * burst + 3600000 then tat = now end -- the store's clock was set back
   tat = math.max(tat, now)
   local free = math.floor((every * burst - (tat - now)) / every + 1e-9)
   if free < 1 then return 0, math.ceil(tat - every * (burst - 1)), nil end
-  return math.min(n, free), 0, { every = every, tat = tat, burst = burst }
+  return math.min(n, free), 0, { every = every, tat = tat, burst = burst, probe = probe }
 end
 
-local function spend(P, room, rate, used)
-  if rate and used > 0 then
-    rate.tat = rate.tat + rate.every * used
-    redis.call('HSET', P .. 'room:' .. room, 'tat', string.format('%.3f', rate.tat))
+-- So many boxes were leased: account for them. Returns the ms when the next one may go, where that is a matter of time.
+local function spend(P, room, now, limits, used)
+  if not limits or used == 0 then return 0 end
+  local key = P .. 'room:' .. room
+  if limits.every then
+    limits.tat = limits.tat + limits.every * used
+    redis.call('HSET', key, 'tat', string.format('%.3f', limits.tat))
   end
+  if limits.probe then
+    local every = tonumber(redis.call('HGET', key, 'probe_every')) or limits.probe[1]
+    every = math.min(2 * every, limits.probe[2])
+    redis.call('HSET', key, 'probe_at', now + every, 'probe_every', every)
+    return 0
+  end
+  return math.ceil(limits.tat - limits.every * (limits.burst - 1))
 end
 
 -- Lease a ready box. Appends to `out`: room, box, attempt, doubt, deaths, n, then id and record n times.
@@ -415,21 +451,37 @@ local function put(keys, args)
   return answers
 end
 
--- What is due in a room becomes ready. Returns the ms when the next one is due, 0 if none is.
-local function wake_due(P, room, now)
-  local key = P .. 'waiting:' .. room
-  local due = redis.call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, 500)
-  for _, box in ipairs(due) do
-    redis.call('ZREM', key, box)
+local function wake(P, room, boxes)
+  for _, box in ipairs(boxes) do
     local head = redis.call('LINDEX', box_key(P, room, box), 0)
     if head then
       local s, attempt, doubt, deaths = parse(head)
       if s == 'w' then make_ready(P, room, box, attempt, doubt, deaths, false) end
     end
   end
-  if #due == 500 then return now end
-  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  return first[2] and tonumber(first[2]) or 0
+end
+
+-- What is due in a room becomes ready, as far as one call should. Returns the ms when the next one is due, 0 if none is.
+local function wake_due(P, room, now)
+  local woken, retry, waiting = P .. 'woken:' .. room, P .. 'retry:' .. room, P .. 'waiting:' .. room
+  if redis.call('EXISTS', waiting, retry, woken) == 0 then return 0 end
+  local next_ms = 0
+  local boxes = redis.call('ZRANGE', woken, 0, WOKEN - 1)
+  if #boxes > 0 then
+    redis.call('ZREM', woken, unpack(boxes))
+    wake(P, room, boxes)
+    if #boxes == WOKEN then next_ms = now end
+  end
+  for _, key in ipairs({ retry, waiting }) do
+    boxes = redis.call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, WOKEN)
+    if #boxes > 0 then
+      redis.call('ZREM', key, unpack(boxes))
+      wake(P, room, boxes)
+    end
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    if first and (next_ms == 0 or tonumber(first) < next_ms) then next_ms = math.max(tonumber(first), now) end
+  end
+  return next_ms
 end
 
 -- take: lease boxes to a drain.
@@ -476,7 +528,7 @@ local function take(keys, args)
     end
     local used = 0
     if want > 0 and redis.call('EXISTS', list) == 1 then
-      local n, at, rate = allowance(P, room, now, want)
+      local n, at, limits = allowance(P, room, now, want)
       sooner(at)
       while n > 0 and not alone do
         local box = redis.call('LPOP', list)
@@ -493,17 +545,15 @@ local function take(keys, args)
             alone = true
           end
         end
-        local handed = lease(P, room, box, drain, request, rate and 1 or per_box, out)
+        local handed = lease(P, room, box, drain, request, limits and 1 or per_box, out)
         if handed > 0 then
           taken[#taken + 1] = ' ' .. room .. ' ' .. box
           n = n - 1
           used = used + 1
         end
       end
-      spend(P, room, rate, used)
-      if rate and n == 0 and redis.call('EXISTS', list) == 1 then
-        sooner(math.ceil(rate.tat - rate.every * (rate.burst - 1)))
-      end
+      at = spend(P, room, now, limits, used)
+      if n == 0 and redis.call('EXISTS', list) == 1 then sooner(at) end
     end
     waiting_suspects = waiting_suspects + redis.call('LLEN', P .. 'suspect:' .. room)
   end
@@ -659,14 +709,14 @@ local function append(P, c, event, day, args, k)
     redis.call('RPUSH', b, 'w 0 0 0 ' .. (c.now + delay), delivery)
     redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
   else
-    local free, rate, _ = 0, nil, nil
+    local free, limits, _ = 0, nil, nil
     if args[k + 4] == '1' then
-      free, _, rate = allowance(P, room, c.now, 1)
+      free, _, limits = allowance(P, room, c.now, 1)
     end
     if free > 0 then
       redis.call('RPUSH', b, 'l 0 0 0 ' .. c.token .. ' 1', delivery)
       redis.call('HSET', P .. 'leased:' .. room, box, c.drain)
-      spend(P, room, rate, 1)
+      spend(P, room, c.now, limits, 1)
       c.leased[#c.leased + 1] = delivery
     else
       redis.call('RPUSH', b, 'r 0 0 0', delivery)
@@ -677,33 +727,104 @@ local function append(P, c, event, day, args, k)
   return more
 end
 
+-- Whoever paused it, the room goes on, and what failed before counts no more. Returns 1 if it was paused.
+local function unpause(P, room)
+  redis.call('HDEL', P .. 'failing', room)
+  local key = P .. 'room:' .. room
+  redis.call('HDEL', key, 'probe_at', 'probe_every')
+  return redis.call('HDEL', key, 'paused')
+end
+
+-- The room is paused and probed from now on. What waits because of the destination is not to wait any longer than that.
+local function close_down(P, c, room, by, code)
+  local key = P .. 'room:' .. room
+  local every = PROBES[by][1]
+  local why = cjson.encode({ code = code, at = c.now, by = by })
+  redis.call('HSET', key, 'paused', why, 'probe_at', c.now + every, 'probe_every', every)
+  local retry, woken = P .. 'retry:' .. room, P .. 'woken:' .. room
+  if redis.call('EXISTS', woken) == 1 then
+    redis.call('ZUNIONSTORE', woken, 2, woken, retry, 'AGGREGATE', 'MIN') -- twice within the time that waking takes
+    redis.call('DEL', retry)
+  elseif redis.call('EXISTS', retry) == 1 then
+    redis.call('RENAME', retry, woken)
+  end
+  c.news[#c.news + 1] = { by, room, code }
+end
+
+-- An attempt told something about its destination. Returns true where that is known to be away, or to refuse our key:
+-- then no attempt is counted, and the box does not wait for a time of its own.
+local function heard(P, c, room, box, says)
+  local word, code = string.match(says, '^(%a+):?(.*)$')
+  if word == 'there' then
+    if c.failing and redis.call('HDEL', P .. 'failing', room) == 1 then
+      local by = paused_by(redis.call('HGET', P .. 'room:' .. room, 'paused'))
+      if by and by ~= 'person' then
+        unpause(P, room)
+        c.fresh[room] = (c.fresh[room] or 0) + 1000
+        c.news[#c.news + 1] = { 'there', room, '' }
+      end
+    end
+    return false
+  end
+  c.failing = true
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'breaker', 'probe_every')
+  local by = paused_by(cfg[1])
+  local failing = redis.call('HGET', P .. 'failing', room) or ''
+  if word == 'refused' then
+    if by ~= 'person' and by ~= 'key' then
+      redis.call('HSET', P .. 'failing', room, failing)
+      close_down(P, c, room, 'key', code)
+      return true
+    end
+  elseif not by or by == 'person' then
+    local most = tonumber(cfg[2]) or 0
+    if most <= 0 then return false end
+    local n = select(2, string.gsub(failing, '%S+', ''))
+    if n < most and not string.find(' ' .. failing .. ' ', ' ' .. box .. ' ', 1, true) then
+      failing, n = failing .. (n > 0 and ' ' or '') .. box, n + 1
+      redis.call('HSET', P .. 'failing', room, failing)
+    end
+    if n < most or by then return false end
+    close_down(P, c, room, 'breaker', code)
+    return true
+  end
+  if by ~= 'person' then redis.call('HSET', P .. 'room:' .. room, 'probe_at', c.now + tonumber(cfg[3] or 0)) end
+  return true
+end
+
 -- settle: what became of items, and what follows from them, in one step each.
 -- ARGV: drain, token for new leases, pool, then per item:
---   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, n,
+--   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
 --   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
 --   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
 -- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
+-- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
 -- last: 1 when the drain is through with the box.
--- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone)}, {deliveries leased to the drain},
---   {deliveries not made because of only_once}, 1 if something became takeable.
+-- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its
+--   destination is known to be away or to refuse us)}, {deliveries leased to the drain},
+--   {deliveries not made because of only_once}, 1 if something became takeable,
+--   {what is new about rooms: breaker | key | there, room, code}.
 local function settle(keys, args)
   local P = keys[1]
   local pool = args[3]
   local now = now_ms()
   local counts, ended, statuses = {}, {}, {}
+  -- Mostly nothing is dead and nothing fails: then one question is enough.
+  local unsettled = redis.call('EXISTS', P .. 'passed', P .. 'failing')
   -- What all items of this call share.
   local c = {
-    watched = redis.call('EXISTS', P .. 'passed') == 1,
+    watched = unsettled > 0 and redis.call('EXISTS', P .. 'passed') == 1,
+    failing = unsettled > 0 and redis.call('EXISTS', P .. 'failing') == 1,
     drain = args[1], token = args[2], now = now,
-    leased = {}, once = {}, counts = counts, ended = ended, touched = {}, fresh = {},
+    leased = {}, once = {}, counts = counts, ended = ended, touched = {}, fresh = {}, news = {},
   }
   local i = 4
   while i <= #args do
     local room, box, token, item, verdict, argument = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4], args[i + 5]
     local attempt, doubt, last = args[i + 6], args[i + 7], args[i + 8] == '1'
     local event, retain, day, line, field = args[i + 9], tonumber(args[i + 10]), args[i + 11], args[i + 12], args[i + 13]
-    local n = tonumber(args[i + 14])
-    local new = i + 15
+    local says, n = args[i + 14], tonumber(args[i + 15])
+    local new = i + 16
     i = new + n * 10
 
     c.room, c.box = room, box
@@ -713,6 +834,13 @@ local function settle(keys, args)
     if head then s, old_attempt, old_doubt, deaths, old_token, handed = parse(head) end
     if s ~= 'l' or old_token ~= token then
       statuses[#statuses + 1] = 0
+    elseif says ~= '' and heard(P, c, room, box, says) then
+      statuses[#statuses + 1] = 3
+      note(P, day, event, (string.gsub(line, '"then":"%a+"', '"then":"wait"', 1)))
+      count(counts, (string.gsub(field, '|%a+$', '|wait')))
+      if verdict == 'dead' then redis.call('DEL', P .. 'order:' .. event .. ':' .. room) end -- it is not, after all
+      redis.call('HDEL', P .. 'leased:' .. room, box)
+      make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false) -- last, so that each probe is another box
     elseif verdict == 'done' or verdict == 'dead' then
       -- The box moves on by one item, if that is still there: attempts were the first one's, doubt and what the drain
       -- was handed are counted from the head.
@@ -782,7 +910,7 @@ local function settle(keys, args)
       if verdict == 'wait' then
         local due = now + math.max(1, tonumber(argument))
         redis.call('LSET', b, 0, 'w ' .. attempt .. ' ' .. doubt .. ' 0 ' .. due)
-        redis.call('ZADD', P .. 'waiting:' .. room, due, box)
+        redis.call('ZADD', P .. (string.sub(says, 1, 4) == 'away' and 'retry:' or 'waiting:') .. room, due, box)
       elseif verdict == 'hold' then
         redis.call('LSET', b, 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
         redis.call('HSET', P .. 'held:' .. room, box, argument)
@@ -798,7 +926,7 @@ local function settle(keys, args)
   end
   add_counts(P, counts)
   announce(P, c.fresh, pool)
-  return { statuses, c.leased, c.once, next(c.fresh) and 1 or 0 }
+  return { statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news }
 end
 
 -- beat: a drain lives. ARGV: drain, pool, 1 to register. Returns its counter, 0 if it was buried meanwhile.
@@ -1100,24 +1228,43 @@ local function pace(keys, args)
   return math.max(0, math.ceil(tat - now - every * (burst - 1)))
 end
 
--- pause / resume a room. ARGV: room, why (empty: resume), pool, 1 if a person says so. Returns 1 if that changed anything.
--- What a person paused only a person resumes.
+-- pause: a person says so, and only a person resumes. ARGV: room, why. Returns 1 if no person had paused it before.
 local function pause(keys, args)
-  local P = keys[1]
-  local key = P .. 'room:' .. args[1]
-  local by_person = string.find(redis.call('HGET', key, 'paused') or '', '"by":"person"', 1, true)
-  if args[4] == '1' then by_hand(P, args[2] == '' and 'resume' or 'pause', args[1]) end
-  if args[2] == '' then
-    if by_person and args[4] ~= '1' then return 0 end
-    local changed = redis.call('HDEL', key, 'paused')
-    if changed == 1 then ring(P, pool_of(P, args[1], args[3]), 1000) end
-    return changed
+  local P, room = keys[1], args[1]
+  local key = P .. 'room:' .. room
+  local before = paused_by(redis.call('HGET', key, 'paused'))
+  local why = cjson.encode({ code = 'by_hand', why = args[2], at = now_ms(), by = 'person' })
+  redis.call('HSET', key, 'paused', why)
+  redis.call('HDEL', key, 'probe_at', 'probe_every')
+  by_hand(P, 'pause', room)
+  return before == 'person' and 0 or 1
+end
+
+-- resume: a person lets a paused room go on. ARGV: room, pool. Returns 1 if it was paused.
+local function resume(keys, args)
+  local P, room = keys[1], args[1]
+  local changed = unpause(P, room)
+  if changed == 1 then ring(P, pool_of(P, room, args[2]), 1000) end
+  by_hand(P, 'resume', room)
+  return changed
+end
+
+-- probe: a book or a process is new and may bring a better key or address, so a paused room is looked at now; if the
+-- book wants no breaker any more, what one has paused goes on. ARGV: room, pool. Returns 1 if the room is probed or goes on.
+local function probe(keys, args)
+  local P, room = keys[1], args[1]
+  local key = P .. 'room:' .. room
+  local cfg = redis.call('HMGET', key, 'paused', 'breaker')
+  local by = paused_by(cfg[1])
+  if not by or by == 'person' then return 0 end
+  if by == 'breaker' and (tonumber(cfg[2]) or 0) <= 0 then
+    unpause(P, room)
+  else
+    redis.call('HSET', key, 'probe_at', now_ms())
+    redis.call('HSETNX', P .. 'failing', room, '') -- or nobody would notice its success
   end
-  if args[4] == '1' then
-    redis.call('HSET', key, 'paused', args[2])
-    return by_person and 0 or 1
-  end
-  return redis.call('HSETNX', key, 'paused', args[2])
+  ring(P, pool_of(P, room, args[2]), 1000)
+  return 1
 end
 
 -- quarantine: keep an authentic event that its model refuses. ARGV: keep ms, dedupe window ms, then per event:
@@ -1212,6 +1359,8 @@ register('again', again, { 'allow-oom' })
 register('drop', drop, { 'allow-oom' })
 register('pace', pace, { 'allow-oom' })
 register('pause', pause, { 'allow-oom' })
+register('resume', resume, { 'allow-oom' })
+register('probe', probe, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
 register('touch', touch, { 'allow-oom' })
 register('story', story, { 'no-writes', 'allow-stale' })

@@ -144,17 +144,31 @@ class Settlement:
     argument: str = ""
     attempt: int = 0
     doubt: int = 0
+    #: What the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
+    says: str = ""
     #: True when the drain is through with the box.
     last: bool = True
     retain: int = 0
     new: Sequence[NewDelivery] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """A room was paused, or goes on."""
+
+    #: breaker: several boxes in a row found nobody there; key: it refuses ours; there: it answers again.
+    what: str
+    room: str
+    #: How the attempt failed.
+    code: str
+
+
 @dataclass(slots=True)
 class Settled:
     """The answer to `settle`."""
 
-    #: Per settlement: 1 applied, 0 the lease was no longer ours, 2 the item was gone.
+    #: Per settlement: 1 applied, 0 the lease was no longer ours, 2 the item was gone, 3 no attempt was counted, because
+    #: its destination is known to be away or to refuse us.
     statuses: list[int]
     #: New deliveries that are leased to the drain already.
     leased: set[str]
@@ -162,6 +176,7 @@ class Settled:
     once: set[str]
     #: True when something became takeable.
     more: bool
+    news: list[News]
 
 
 @dataclass(frozen=True)
@@ -174,6 +189,7 @@ class RoomState:
     waiting: int
     held: int
     suspect: int
+    #: JSON: `code` and `at`, `by` (person, breaker or key), `why`. Empty: it is not.
     paused: str
     #: Milliseconds since the oldest due time, for waiting boxes; 0 where nothing is due.
     overdue: int = 0
@@ -181,6 +197,8 @@ class RoomState:
     held_for: int = 0
     #: Why workers cannot serve it at all: a secret is missing, its options cannot work. Empty: they can.
     unusable: str = ""
+    #: When a paused room is looked at next, ms of the store's clock; 0: not by itself.
+    probe_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -229,7 +247,7 @@ class Mailroom:
             name: f"{self._library}_{name}"
             for name in (
                 *("put", "quarantine", "take", "settle", "beat", "leave", "bury", "strays", "touch", "doubt"),
-                *("unhold", "skip", "revive", "again", "drop", "pace", "pause", "expire", "story"),
+                *("unhold", "skip", "revive", "again", "drop", "pace", "pause", "resume", "probe", "expire", "story"),
             )
         }
         self._given_key = bool(hash_key)
@@ -491,12 +509,13 @@ class Mailroom:
         args: list[Any] = [drain, token, pool]
         for s in settlements:
             args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, s.argument, s.attempt, s.doubt)
-            args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, len(s.new))
+            args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, s.says, len(s.new))
             for d in s.new:
                 args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
                 args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead)
-        statuses, leased, once, more = await self.call("settle", *args)
-        return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more))
+        statuses, leased, once, more, told = await self.call("settle", *args)
+        news = [News(*(word.decode() for word in one)) for one in told]
+        return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), news)
 
     async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
         """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""
@@ -523,19 +542,33 @@ class Mailroom:
         """Account for one more request to a rate-limited destination. Returns seconds to wait before sending it."""
         return int(await self.call("pace", room)) / 1000
 
-    async def pause(self, room: str, why: str, *, by_person: bool = False) -> bool:
-        """Stop leasing from a room until `resume`. `why`: JSON with `at`; `by: person` where a person says so."""
-        return bool(await self.call("pause", room, why, "default", 1 if by_person else 0))
+    async def pause(self, room: str, why: str = "") -> bool:
+        """A person stops leasing from a room until a person resumes. False: a person had done so before."""
+        return bool(await self.call("pause", room, why))
 
-    async def resume(self, room: str, pool: str = "default", *, by_person: bool = False) -> bool:
-        """Let a paused room go on. What a person paused only a person resumes."""
-        return bool(await self.call("pause", room, "", pool, 1 if by_person else 0))
+    async def resume(self, room: str, pool: str = "default") -> bool:
+        """A person lets a room go on, whoever paused it. False: it was not paused."""
+        return bool(await self.call("resume", room, pool))
+
+    async def probe(self, room: str, pool: str = "default") -> bool:
+        """Look at a room that its breaker or a refused key paused now: something is new. False: there is no need."""
+        return bool(await self.call("probe", room, pool))
 
     async def configure(
-        self, room: str, *, pool: str = "default", concurrency: int = 0, every: float = 0.0, burst: int = 1
+        self,
+        room: str,
+        *,
+        pool: str = "default",
+        concurrency: int = 0,
+        every: float = 0.0,
+        burst: int = 1,
+        breaker: int = 0,
     ) -> None:
-        """Set a room's limits: boxes leased at once (0: any), ms per item (0: any), items that may go at once."""
-        fields: dict[Any, Any] = {"pool": pool, "every": every, "burst": burst}
+        """Set a room's limits: boxes leased at once (0: any), ms per item (0: any), items that may go at once.
+
+        `breaker`: boxes that fail one after the other before the room is paused and probed; 0: it never is.
+        """
+        fields: dict[Any, Any] = {"pool": pool, "every": every, "burst": burst, "breaker": breaker}
         try:
             await self.store.hset(self.key(f"room:{room}"), mapping=fields)
             if concurrency:
@@ -568,6 +601,10 @@ class Mailroom:
     async def first(self, what: str, seconds: int) -> bool:
         """Tell whether this is the first time in so many seconds that somebody asks about `what`."""
         return bool(await self.read(self.store.set(self.key(f"m:once:{self.hash(what)}"), "1", nx=True, ex=seconds)))
+
+    async def forget_first(self, what: str) -> None:
+        """Let the next time somebody asks about `what` be the first again."""
+        await self.remember(self.key(f"m:once:{self.hash(what)}"), "", 0)
 
     async def hear(self, pool: str, seconds: float) -> bool:
         """Wait for the bell of a pool, at most so many seconds, on a connection of its own. True: it rang."""
@@ -702,18 +739,37 @@ class Mailroom:
             pipe.zcard(self.key(f"waiting:{name}"))
             pipe.hlen(self.key(f"held:{name}"))
             pipe.llen(self.key(f"suspect:{name}"))
-            pipe.hmget(self.key(f"room:{name}"), "paused", "unusable")
+            pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at")
             pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
             pipe.hvals(self.key(f"held:{name}"))
+            pipe.zcard(self.key(f"retry:{name}"))
+            pipe.zrange(self.key(f"retry:{name}"), 0, 0, withscores=True)
+            pipe.zcard(self.key(f"woken:{name}"))
         answers = await self.read(pipe.execute())
         out = []
         for n, name in enumerate(names):
-            ready, leased, waiting, held, suspect, said, first, whys = answers[n * 8 : n * 8 + 8]
+            ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[
+                n * 11 : n * 11 + 11
+            ]
             ms = int(now[0] * 1000 + now[1] // 1000)
-            overdue = max(0, ms - int(first[0][1])) if first else 0
+            overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
-            paused, unusable = ((text or b"").decode() for text in said)
-            out.append(RoomState(name, ready, leased, waiting, held, suspect, paused, overdue, held_for, unusable))
+            paused, unusable, probe_at = ((text or b"").decode() for text in said)
+            out.append(
+                RoomState(
+                    name,
+                    ready,
+                    leased,
+                    waiting + retry + woken,
+                    held,
+                    suspect,
+                    paused,
+                    overdue,
+                    held_for,
+                    unusable,
+                    int(probe_at or 0),
+                )
+            )
         return out
 
     async def counts(self) -> dict[str, int]:

@@ -287,14 +287,11 @@ class People:
 
     async def pause(self, room: str, why: str) -> bool:
         """Stop sending to a destination until a person resumes it. False: a person had paused it before."""
-        now = await self.mailroom.read(self.store.time())
-        at = int(now[0] * 1000 + now[1] // 1000)
-        text = as_json({"code": "by_hand", "why": why, "at": at, "by": "person"})
-        return await self.mailroom.pause(room, text, by_person=True)
+        return await self.mailroom.pause(room, why)
 
     async def resume(self, room: str) -> bool:
-        """Let a paused destination go on. False: it was not paused."""
-        return await self.mailroom.resume(room, by_person=True)
+        """Let a paused destination go on, whoever paused it. False: it was not paused."""
+        return await self.mailroom.resume(room)
 
     async def knows(self, room: str) -> bool:
         """Say whether there is a room of this name: something waited in it, or the book has set its limits."""

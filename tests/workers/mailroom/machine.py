@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.conftest import Valkey
 from tests.workers.mailroom.model import Made
 from tests.workers.mailroom.store import DAY, Loop, Store
+from tests.workers.mailroom.walk import SAYS
 from tests.workers.mailroom.world import DRAINS, ROOMS, Verdict, World
 from workers.mailroom import INBOX, Mailroom
 
@@ -140,7 +141,8 @@ class Machine(RuleBasedStateMachine):
                 new = [Made(f"{prefix}{n}", *list(vars(one).values())[1:]) for n, one in enumerate(made)]
                 if len(prefix) > 12:
                     new = []
-            pairs.append((item, Verdict(word, 700, lease.attempt + 1, doubt, tuple(new))))
+            says = data.draw(st.sampled_from(SAYS[word]), label="says") if lease.room != INBOX else ""
+            pairs.append((item, Verdict(word, 700, lease.attempt + 1, doubt, says, tuple(new))))
             if word not in ("done", "dead"):
                 break
         ends = last or len(pairs) == len(lease.items)
@@ -209,6 +211,10 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:
         self.world.resume(data.draw(st.sampled_from(sorted(self.world.model.paused))))
+
+    @rule(room=others)
+    def probe(self, room: str) -> None:
+        self.world.probe(room)
 
     @rule(room=rooms)
     def pace(self, room: str) -> None:

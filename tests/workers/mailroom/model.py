@@ -4,6 +4,7 @@ Takes the same calls as the mailroom, at a time that it is told. Gives the same 
 store should then have. Keeps sets where the store counts, so that it cannot make the same mistake.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from tests.workers.mailroom.store import DAY, Entry
 
 BODY_WINDOW = 60_000
 MAX_DEATHS = 3
+#: Ms until the first probe of a paused room, and the longest time between two, by who paused it.
+PROBES = {"breaker": (5_000, 60_000), "key": (60_000, 900_000)}
 #: How long `only_once` lasts in these tests, in ms.
 ONCE = 100_000
 
@@ -29,6 +32,8 @@ class Box:
     handed: int = 0
     drain: str = ""
     due: int = 0
+    #: Where it stands while it waits: waiting, retry or woken.
+    queue: str = "waiting"
 
     def head(self) -> str:
         """Return its first element as the store writes it."""
@@ -52,7 +57,19 @@ class Limits:
     concurrency: int = 0
     every: int = 0
     burst: int = 1
+    #: Boxes that fail in a row before it is paused; 0: it never is.
+    breaker: int = 0
     tat: int = 0
+
+
+@dataclass
+class Paused:
+    """Why a room is paused, and when it is looked at again."""
+
+    #: person, breaker or key
+    by: str
+    probe_at: int = 0
+    probe_every: int = 0
 
 
 @dataclass
@@ -78,7 +95,9 @@ class Model:
     boxes: dict[tuple[str, str], Box] = field(default_factory=dict)
     ready: dict[str, list[str]] = field(default_factory=dict)
     suspect: dict[str, list[str]] = field(default_factory=dict)
-    paused: set[str] = field(default_factory=set)
+    paused: dict[str, Paused] = field(default_factory=dict)
+    #: Boxes that failed in a row, by room. An empty list: only its key was refused.
+    failing: dict[str, list[str]] = field(default_factory=dict)
     drains: dict[str, str] = field(default_factory=dict)
     memo: dict[str, tuple[str, list[tuple[str, str]], int]] = field(default_factory=dict)
     bells: dict[str, int] = field(default_factory=dict)
@@ -122,6 +141,9 @@ class Model:
         waiting = (self.suspect if box.deaths else self.ready).setdefault(room, [])
         waiting.insert(0 if front and not box.deaths else len(waiting), name)
 
+    def _waiting(self, room: str) -> list[tuple[str, Box]]:
+        return [(name, box) for (its, name), box in self.boxes.items() if its == room and box.state == "w"]
+
     def leased(self, room: str) -> int:
         """How many boxes of a room are leased."""
         return sum(box.state == "l" for (its, _), box in self.boxes.items() if its == room)
@@ -129,8 +151,12 @@ class Model:
     def allowance(self, room: str, want: int) -> tuple[int, int]:
         """Return how many may be sent now, and when the next may."""
         limits = self.limits[room]
-        if room in self.paused:
-            return 0, 0
+        if paused := self.paused.get(room):
+            if paused.by == "person" or want <= 0 or self.leased(room):
+                return 0, 0
+            if paused.probe_at > self.now:
+                return 0, paused.probe_at
+            want = 1
         n = min(want, limits.concurrency - self.leased(room)) if limits.concurrency else want
         if n <= 0 or not limits.every:
             return max(0, n), 0
@@ -145,6 +171,13 @@ class Model:
         limits = self.limits[room]
         if limits.every and n:
             limits.tat = max(limits.tat, self.now) + n * limits.every
+
+    def _sent(self, room: str, n: int) -> None:
+        """Account for so many boxes that a lease hands out."""
+        self.spend(room, n)
+        if n and (paused := self.paused.get(room)):
+            paused.probe_every = min(2 * paused.probe_every, PROBES[paused.by][1])
+            paused.probe_at = self.now + paused.probe_every
 
     # -- what the mailroom does
 
@@ -229,29 +262,29 @@ class Model:
             return leases, None, 0
         times, alone, waiting = [], False, 0
         for room, boxes, per_box in wants:
-            due = sorted((b.due, name) for (its, name), b in self.boxes.items() if its == room and b.state == "w")
-            for at, name in due:
-                if at <= self.now:
-                    self._ready(room, name)
-                else:
-                    times.append(at)
+            for queue in ("woken", "retry", "waiting"):
+                for at, name in sorted((b.due, name) for name, b in self._waiting(room) if b.queue == queue):
+                    if at <= self.now or queue == "woken":
+                        self._ready(room, name)
+                    else:
+                        times.append(at)
             names = (self.suspect if suspects else self.ready).setdefault(room, [])
             want = boxes if not suspects else 0 if alone else min(boxes, suspects - len(leases))
             if want > 0 and names:
                 n, at = self.allowance(room, want)
                 if at:
                     times.append(at)
-                used, rated = 0, bool(self.limits[room].every)
+                used, rated, probed = 0, bool(self.limits[room].every), room in self.paused
                 went = n > 0
                 while n > 0 and not alone and names:
                     if suspects and self.boxes[room, names[0]].deaths >= MAX_DEATHS - 1:
                         if leases:
                             break
                         alone = True
-                    if lease(room, names.pop(0), 1 if suspects or rated else per_box):
+                    if lease(room, names.pop(0), 1 if suspects or rated or probed else per_box):
                         n, used = n - 1, used + 1
-                self.spend(room, used)
-                if rated and went and n == 0 and names:
+                self._sent(room, used)
+                if rated and not probed and went and n == 0 and names:
                     times.append(self.limits[room].tat - self.limits[room].every * (self.limits[room].burst - 1))
             waiting += len(self.suspect.get(room, []))
         if leases:
@@ -291,12 +324,50 @@ class Model:
             box.state, box.due = "w", self.now + made.delay
         elif made.lease and self.allowance(made.room, 1)[0]:
             box.state, box.token, box.handed, box.drain = "l", token, 1, drain
-            self.spend(made.room, 1)
+            self._sent(made.room, 1)
             leased.add(made.id)
         else:
             self._ready(made.room, made.box)
             self._ring(made.room)
         return True
+
+    def _close_down(self, room: str, by: str) -> None:
+        every = PROBES[by][0]
+        self.paused[room] = Paused(by, self.now + every, every)
+        for _, box in self._waiting(room):
+            box.queue = "woken" if box.queue == "retry" else box.queue
+
+    def _heard(self, room: str, name: str, says: str) -> tuple[bool, list[tuple[str, str]]]:
+        """Take in what an attempt tells; return whether its box stays as it was, and what is new."""
+        paused = self.paused.get(room)
+        by = paused.by if paused else ""
+        if says == "there":
+            if self.failing.pop(room, None) is not None and by not in ("", "person"):
+                del self.paused[room]
+                self._ring(room, 1000)
+                return False, [("there", room)]
+            return False, []
+        opens = ""
+        if says == "refused":
+            if by in ("", "breaker"):
+                self.failing.setdefault(room, [])
+                opens = "key"
+        elif by in ("", "person"):
+            most = self.limits[room].breaker
+            if not most:
+                return False, []
+            names = self.failing.setdefault(room, [])
+            if name not in names and len(names) < most:
+                names.append(name)
+            if len(names) < most or by:
+                return False, []
+            opens = "breaker"
+        if opens:
+            self._close_down(room, opens)
+            return True, [(opens, room)]
+        if paused and by != "person":
+            paused.probe_at = self.now + paused.probe_every
+        return True, []
 
     def settle(
         self,
@@ -311,15 +382,21 @@ class Model:
         wait: int = 0,
         attempt: int = 0,
         doubt: int = 0,
+        says: str = "",
         last: bool = True,
         made: Iterable[Made] = (),
-    ) -> tuple[int, set[str], set[str]]:
-        """Settle one item; return its status, what was leased at once, what `only_once` refused."""
+    ) -> tuple[int, set[str], set[str], list[tuple[str, str]]]:
+        """Settle one item; return its status, what was leased at once, what `only_once` refused, news of its room."""
         box = self.boxes.get((room, name))
         leased: set[str] = set()
         once: set[str] = set()
         if box is None or box.state != "l" or box.token != lease:
-            return 0, leased, once
+            return 0, leased, once, []
+        aside, news = self._heard(room, name, says) if says else (False, [])
+        if aside:
+            box.doubt, box.deaths = doubt, 0
+            self._ready(room, name)
+            return 3, leased, once, news
         event = item.split(".")[0]
         if verdict in ("done", "dead"):
             there = item in box.items
@@ -342,16 +419,17 @@ class Model:
                     self._ring(room)
                 else:
                     del self.boxes[room, name]
-            return (1 if alive else 2), leased, once
+            return (1 if alive else 2), leased, once, news
         box.attempt, box.doubt, box.token, box.handed, box.drain = attempt, doubt, "", 0, ""
         if verdict == "wait":
             box.state, box.due, box.deaths = "w", self.now + wait, 0
+            box.queue = "retry" if says == "away" else "waiting"
         elif verdict == "hold":
             box.state, box.deaths = "h", 0
         else:
             self._ready(room, name, front=True)
             self._ring(room)
-        return 1, leased, once
+        return 1, leased, once, news
 
     def _forget_drain(self, drain: str) -> None:
         pool = self.drains.pop(drain, None)
@@ -406,6 +484,29 @@ class Model:
         self._ring(room)
         return True
 
+    def pause(self, room: str) -> bool:
+        """A person pauses a room."""
+        before = self.paused.get(room)
+        self.paused[room] = Paused("person")
+        return before is None or before.by != "person"
+
+    def resume(self, room: str) -> bool:
+        """A person lets a room go on."""
+        self.failing.pop(room, None)
+        changed = self.paused.pop(room, None) is not None
+        if changed:
+            self._ring(room, 1000)
+        return changed
+
+    def probe(self, room: str) -> bool:
+        """Something is new: a paused room is looked at now."""
+        paused = self.paused.get(room)
+        if paused is None or paused.by == "person":
+            return False
+        paused.probe_at = self.now
+        self._ring(room, 1000)
+        return True
+
     def expire(self, age: int) -> int:
         """Give up old dead letters."""
         old = [item for item, at in self.dead.items() if at <= self.now - age]
@@ -442,7 +543,10 @@ class Model:
             "boxes": {key: [box.head(), *box.items] for key, box in self.boxes.items()},
             "ready": {room: names for room, names in self.ready.items() if names},
             "suspect": {room: names for room, names in self.suspect.items() if names},
-            "waiting": {key: box.due for key, box in self.boxes.items() if box.state == "w"},
+            **{
+                queue: {key: b.due for key, b in self.boxes.items() if b.state == "w" and b.queue == queue}
+                for queue in ("waiting", "retry", "woken")
+            },
             "leased": {key: box.drain for key, box in self.boxes.items() if box.state == "l"},
             "held": {key for key, box in self.boxes.items() if box.state == "h"},
             "records": records,
@@ -456,7 +560,9 @@ class Model:
             "deadinfo": set(self.dead),
             "drains": self.drains,
             "bells": {pool: n for pool, n in self.bells.items() if n},
-            "paused": self.paused,
+            "paused": {room: paused.by for room, paused in self.paused.items()},
+            "probes": {room: (p.probe_at, p.probe_every) for room, p in self.paused.items() if p.by != "person"},
+            "failing": self.failing,
             "tat": {room: limits.tat for room, limits in self.limits.items() if limits.tat},
             "memo": {
                 drain: request + "".join(f" {room} {name}" for room, name in taken)
@@ -495,7 +601,7 @@ def seen_in(dump: Mapping[str, Entry], now: int) -> dict[str, Any]:
         "boxes": {tuple(name.split(":")): entry.value for name, entry in named("b:").items()},
         "ready": {room: entry.value for room, entry in named("ready:").items()},
         "suspect": {room: entry.value for room, entry in named("suspect:").items()},
-        "waiting": by_room("waiting:"),
+        **{queue: by_room(f"{queue}:") for queue in ("waiting", "retry", "woken")},
         "leased": by_room("leased:"),
         "held": set(by_room("held:")),
         "records": {event: entry.ttl for event, entry in named("e:").items() if event not in quarantined},
@@ -509,7 +615,15 @@ def seen_in(dump: Mapping[str, Entry], now: int) -> dict[str, Any]:
         "deadinfo": set(empty("deadinfo")),
         "drains": {drain: value.split()[0] for drain, value in empty("beats").items()},
         "bells": {pool: len(entry.value) for pool, entry in named("bell:").items()},
-        "paused": {room for room, entry in rooms.items() if "paused" in entry.value},
+        "paused": {
+            name: json.loads(room.value["paused"])["by"] for name, room in rooms.items() if "paused" in room.value
+        },
+        "probes": {
+            name: (int(room.value["probe_at"]), int(room.value["probe_every"]))
+            for name, room in rooms.items()
+            if "probe_at" in room.value
+        },
+        "failing": {room: boxes.split() for room, boxes in empty("failing").items()},
         "tat": {room: float(entry.value["tat"]) for room, entry in rooms.items() if "tat" in entry.value},
         "memo": {drain: entry.value for drain, entry in named("take:").items()},
         "rooms that nobody knows": {name.split(":")[0] for name in named("b:")} - set(empty("rooms")),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -282,13 +283,14 @@ async def test_pace(mailroom: Mailroom, store: Store) -> None:
 
 
 async def test_pause(mailroom: Mailroom, drain: str) -> None:
-    """A paused room leases nothing and keeps the reason of the first who paused it."""
+    """A paused room leases nothing, and says why."""
     await mailroom.put([event("a")])
     await route(mailroom, drain, {"a.0": ("crm", "box")})
-    assert await mailroom.pause("crm", "credential")
+    assert await mailroom.pause("crm", "migration")
     assert not await mailroom.pause("crm", "something else")
     assert await take(mailroom, drain, "crm") == []
-    assert [r.paused for r in await mailroom.rooms()] == ["", "credential"]
+    inbox, crm = await mailroom.rooms()
+    assert (inbox.paused, json.loads(crm.paused)["why"], crm.probe_at) == ("", "something else", 0)
     assert await mailroom.resume("crm")
     assert not await mailroom.resume("crm")
     assert items(await take(mailroom, drain, "crm")) == ["a.0"]

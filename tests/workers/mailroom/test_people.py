@@ -9,7 +9,7 @@ import pytest
 from tests.workers.mailroom.store import Entry, Store, event
 from tests.workers.mailroom.test_mailroom import contents, items, settlement, take
 from workers import again
-from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Want
+from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, News, Want
 from workers.mailroom.people import Chosen, People
 
 pytestmark = pytest.mark.anyio
@@ -515,7 +515,7 @@ async def test_pause(mailroom: Mailroom, people: People, store: Store, drain: st
     await route(mailroom, drain)
     assert await people.pause("crm", "migration until noon")
     assert not await people.pause("crm", "still")
-    assert not await mailroom.resume("crm")
+    assert not await mailroom.probe("crm")
     (room,) = [room for room in await mailroom.rooms() if room.name == "crm"]
     assert json.loads(room.paused) | {"at": 0} == {"code": "by_hand", "why": "still", "at": 0, "by": "person"}
     assert await take(mailroom, drain, "crm") == []
@@ -524,11 +524,16 @@ async def test_pause(mailroom: Mailroom, people: People, store: Store, drain: st
     assert await deliver(mailroom, drain) == ["a.0"]
 
 
-async def test_a_person_pauses_what_is_paused(mailroom: Mailroom, people: People) -> None:
+async def test_a_person_pauses_what_is_paused(mailroom: Mailroom, people: People, drain: str) -> None:
     """A pause for a refused key becomes a person's, and then outlives a new key."""
-    await mailroom.pause("crm", '{"code":"unauthorised","at":1}')
+    await put(mailroom, "a")
+    await route(mailroom, drain)
+    (lease,) = await take(mailroom, drain, "crm")
+    refused = settlement(lease, "a.0", "wait", says="refused:unauthorised")
+    assert (await mailroom.settle(drain, "s", [refused])).news == [News("key", "crm", "unauthorised")]
     assert await people.pause("crm", "the vendor is looking at it")
-    assert not await mailroom.resume("crm")
+    assert not await mailroom.probe("crm")
+    assert await take(mailroom, drain, "crm") == []
 
 
 async def test_ages(mailroom: Mailroom, store: Store, drain: str) -> None:

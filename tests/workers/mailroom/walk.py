@@ -12,6 +12,14 @@ from tests.workers.mailroom.store import DAY
 from tests.workers.mailroom.world import DRAINS, ROOMS, Verdict, World
 from workers.mailroom import INBOX, Lease
 
+#: What an attempt that ends so may tell of its destination.
+SAYS = {
+    "done": ["there", ""],
+    "dead": ["there", "", "away"],
+    "wait": ["", "away", "away", "refused", "there"],
+    "hold": ["", "away"],
+    "back": [""],
+}
 OTHERS = [name for name in ROOMS if name != INBOX]
 
 
@@ -34,6 +42,8 @@ class Walk:
             self.unhold: 2,
             self.pause: 1,
             self.resume: 2,
+            self.outage: 3,
+            self.probe: 1,
             self.pace: 1,
             self.hear: 1,
             self.expire: 2,
@@ -98,7 +108,8 @@ class Walk:
         for item, _ in lease.items[: chance.randint(1, 3)]:
             (word,) = chance.choices(["done", "dead", "wait", "hold", "back"], [8, 2, 3, 1, 1])
             made = self._made(item) if word in ("done", "dead") else ()
-            pairs.append((item, Verdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), made)))
+            says = chance.choice(SAYS[word]) if lease.room != INBOX else ""
+            pairs.append((item, Verdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), says, made)))
             if word not in ("done", "dead"):
                 break
         last = len(pairs) == len(lease.items) or chance.random() < 0.3
@@ -164,6 +175,17 @@ class Walk:
         """A room goes on."""
         if self.world.model.paused:
             self.world.resume(self.chance.choice(sorted(self.world.model.paused)))
+
+    def outage(self) -> None:
+        """What is under way at a destination fails, one after the other."""
+        for lease in self.world.in_force():
+            if lease.room != INBOX and lease.items and self.chance.random() < 0.8:
+                verdict = Verdict("wait", self.chance.choice([700, 3_600_000]), lease.attempt + 1, 0, "away")
+                self.world.settle("d1", lease, [(lease.items[0][0], verdict)], last=True)
+
+    def probe(self) -> None:
+        """A new book."""
+        self.world.probe(self.chance.choice(OTHERS))
 
     def pace(self) -> None:
         """One request more."""

@@ -16,8 +16,8 @@ DAY = "2026-11-21"
 #: Rooms of every kind: one that takes what comes, one within a concurrency, one within a rate, one of another pool.
 ROOMS = {
     INBOX: Limits(),
-    "crm": Limits(concurrency=2),
-    "mail": Limits(every=100, burst=2),
+    "crm": Limits(concurrency=2, breaker=2),
+    "mail": Limits(every=100, burst=2, breaker=1),
     "bill": Limits(pool="heavy", concurrency=1, every=1000, burst=3),
 }
 DRAINS = {"d1": "default", "d2": "default", "h1": "heavy"}
@@ -31,6 +31,8 @@ class Verdict:
     wait: int = 0
     attempt: int = 0
     doubt: int = 0
+    #: there, away, refused, or nothing.
+    says: str = ""
     made: tuple[Made, ...] = ()
 
 
@@ -55,7 +57,12 @@ class World:
         await self.room.prepare()
         for name, limits in ROOMS.items():
             await self.room.configure(
-                name, pool=limits.pool, concurrency=limits.concurrency, every=limits.every, burst=limits.burst
+                name,
+                pool=limits.pool,
+                concurrency=limits.concurrency,
+                every=limits.every,
+                burst=limits.burst,
+                breaker=limits.breaker,
             )
 
     # -- comparing
@@ -99,7 +106,7 @@ class World:
             places = {
                 "r": found["ready"].get(room, []).count(box) + found["suspect"].get(room, []).count(box),
                 "l": (room, box) in found["leased"],
-                "w": (room, box) in found["waiting"],
+                "w": sum((room, box) in found[queue] for queue in ("waiting", "retry", "woken")),
                 "h": (room, box) in found["held"],
             }
             assert places[head[0]] == 1, f"{room}/{box} is {head} and in {places}"
@@ -107,6 +114,9 @@ class World:
         assert len(items) == len(set(items)), f"an item twice in {items}"
         in_boxes = {item for room, item in items if room != INBOX}
         assert found["deliveries"] - in_boxes <= set(found["dead"]), "a delivery that is nowhere"
+        for name in set(found["paused"]) & set(found["failing"]):
+            late = [box for room, box in found["retry"] if room == name and found["paused"][name] != "person"]
+            assert not late, f"{name} is probed, and {late} wait for a time of their own"
         for name, drain in found["leased"].items():
             assert drain in found["drains"], f"{name} is leased to {drain}, whom nobody would miss"
         for name, limits in ROOMS.items():
@@ -162,6 +172,7 @@ class World:
         else:
             again, self._calls = False, self._calls + 1
             request = f"r{self._calls}"
+        paused = {room: self.model.leased(room) for room in self.model.paused}
         leases, wait, waiting = self.model.take(drain, request, wants, suspects)
         asked = [Want(*want) for want in wants]
         answers = self._call(lambda: self.room.take(drain, request, asked, suspects=suspects))
@@ -170,6 +181,9 @@ class World:
             assert got == leases, f"take gave {got}, not {leases}"
             assert all(x.token == request for x in taken.leases)
         assert (answers[0].wait, answers[0].suspects) == (wait, waiting), f"{answers[0]}, not {wait}, {waiting}"
+        for room, before in paused.items():
+            taken_there = sum(lease.room == room for lease in answers[0].leases)
+            assert again or taken_there <= (not before), f"{taken_there} probes of {room} beside {before}"
         if not again:
             for lease in answers[0].leases:
                 self._sent(lease.room, len(lease.items))
@@ -193,6 +207,7 @@ class World:
         statuses: list[int] = []
         leased: set[str] = set()
         once: set[str] = set()
+        news: list[tuple[str, str]] = []
         pairs = list(verdicts)
         for n, (item, v) in enumerate(pairs):
             ends = last and n == len(pairs) - 1
@@ -224,12 +239,13 @@ class World:
                     argument=str(v.wait) if v.word == "wait" else '{"code":"x"}',
                     attempt=v.attempt,
                     doubt=v.doubt,
+                    says={"away": "away:timeout", "refused": "refused:unauthorised"}.get(v.says, v.says),
                     last=ends,
                     retain=self.model.retain.get(name, 0),
                     new=new,
                 )
             )
-            status, now_leased, now_once = self.model.settle(
+            status, now_leased, now_once, now_new = self.model.settle(
                 drain,
                 token,
                 lease.room,
@@ -240,12 +256,14 @@ class World:
                 wait=v.wait,
                 attempt=v.attempt,
                 doubt=v.doubt,
+                says=v.says,
                 last=ends,
                 made=v.made,
             )
             statuses.append(status)
             leased |= now_leased
             once |= now_once
+            news += now_new
             for d in v.made:
                 if d.id in now_leased:
                     self._sent(d.room, 1)
@@ -256,9 +274,11 @@ class World:
         assert (got.statuses, got.leased, got.once) == (statuses, leased, once), (
             f"{got}, not {statuses} {leased} {once}"
         )
+        assert [(one.what, one.room) for one in got.news] == news, f"{got.news}, not {news}"
         for answer in answers[1:]:
-            assert 1 not in answer.statuses
+            assert not {1, 3} & set(answer.statuses)
             assert not answer.leased
+            assert not answer.news
 
     def _adopt_order(self) -> None:
         """Boxes that were freed together come in no stated order: take over theirs, if they are the same boxes."""
@@ -298,17 +318,19 @@ class World:
         assert self._call(lambda: self.room.unhold(room, box))[0] == want
 
     def pause(self, room: str) -> None:
-        """Pause a room."""
-        assert self._call(lambda: self.room.pause(room, "why"))[0] == (room not in self.model.paused)
-        self.model.paused.add(room)
+        """A person pauses a room."""
+        want = self.model.pause(room)
+        assert self._call(lambda: self.room.pause(room, "why"), may_change=["counts"])[0] == want
 
     def resume(self, room: str) -> None:
-        """Let a room go on."""
-        want = room in self.model.paused
-        assert self._call(lambda: self.room.resume(room))[0] == want
-        if want:
-            self.model.paused.discard(room)
-            self.model._ring(room, 1000)
+        """A person lets a room go on."""
+        want = self.model.resume(room)
+        assert self._call(lambda: self.room.resume(room), may_change=["counts"])[0] == want
+
+    def probe(self, room: str) -> None:
+        """A new book or process."""
+        want = self.model.probe(room)
+        assert self._call(lambda: self.room.probe(room))[0] == want
 
     def pace(self, room: str) -> None:
         """One more request."""
