@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.workers.mailroom.store import Store, event
+from tests.workers.mailroom.store import CLOCK, Store, event
 from tests.workers.mailroom.test_mailroom import items, route, settlement, take
 from workers.mailroom import Lease, Mailroom, News, RoomState, Settled, Want
 
@@ -346,7 +346,7 @@ async def test_drain_dies_with_the_probe(mailroom: Mailroom, store: Store, drain
 async def test_clock_set_back(mailroom: Mailroom, store: Store, drain: str) -> None:
     """A store's clock that is set back an hour does not put the probe off for an hour."""
     await fail(mailroom, drain, *await opened(mailroom, drain))
-    await store.raw.decrby("test:clock", HOUR)
+    await store.raw.decrby(CLOCK, HOUR)
     assert len(await take(mailroom, drain, "crm")) == 1
 
 
