@@ -49,7 +49,8 @@ def ours(value: Any) -> Any:
         for name, each in value.items():
             new = snake(name)
             if new == name or (new not in spelled and new not in value):
-                spelled[new] = each if new in LEFT_ALONE else ours(each)
+                nested = each.__class__ in (dict, list) and new not in LEFT_ALONE
+                spelled[new] = ours(each) if nested else each
         return spelled
     if isinstance(value, list):
         return [ours(each) for each in value]

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
+from rules.catalogue import ActionKind
+
 
 @dataclass(frozen=True)
 class OnlyOnce:
@@ -38,14 +42,20 @@ class Action:
     arguments: Mapping[str, Any]
     #: The object it writes, in clear (`email:eva@example.org`); the mailroom hashes it.
     writes: str
-    #: What makes two deliveries one effect, in clear; None: each is its own.
-    once_by: str | None
+    #: The same as the action's model, and what is known of the action.
+    model: BaseModel
+    kind: ActionKind
     #: The rule's name, and the action's place in it: (0,) the first, (0, 1) the second under the first one's `next:`.
     rule: str
     path: tuple[int, ...]
     #: True: `next:` follows, so event and look-ups are needed once more after success.
     has_next: bool = False
     options: Options = field(default_factory=Options)
+
+    @property
+    def once_by(self) -> str | None:
+        """What makes two deliveries one effect, in clear; None: each is its own."""
+        return self.kind.once_by(self.model) if self.kind.once_by else None
 
 
 @dataclass(frozen=True)

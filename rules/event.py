@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 #: Reads `data` out of a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
 Reader = Callable[[str, str, bytes], Mapping[str, Any]]
@@ -94,7 +94,7 @@ def decode(record: bytes, read: Reader) -> Event:
     """Return the event of a record; `read` derives `data` from the body. Raises EventDamaged."""
     try:
         line, body = record.split(b"\n", 1)
-        head = json.loads(line)
+        head = from_json(line)
         return Event(
             id=head["id"],
             source=head["source"],

@@ -86,7 +86,6 @@ class Target:
         model = validated(self.kind, rendered)
         try:
             writes = self.kind.writes(model)
-            once_by = self.kind.once_by(model) if self.kind.once_by else None
         except (ValueError, TypeError, AttributeError, LookupError) as exc:
             raise ValueFailed("", f"what it writes cannot be told ({exc.__class__.__name__})") from exc
         return Action(
@@ -94,7 +93,8 @@ class Target:
             name=self.action,
             arguments=model.model_dump(mode="json", exclude_unset=True),
             writes=writes,
-            once_by=once_by,
+            model=model,
+            kind=self.kind,
             rule=rule,
             path=path,
             has_next=has_next,

@@ -3,12 +3,11 @@
 Self-contained: carrying it out, also again after days, needs neither the book nor a look-up. Only `next:` does.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,6 @@ class Delivery:
     arguments: Mapping[str, Any]
     #: Hash of the object it writes: the name of its box.
     box: str
-    once_by: str | None = None
     #: Milliseconds that the event's payload outlives its settling.
     retain: int = 0
     #: Look-up results by name, kept only where `next:` may want them; None: nothing follows.
@@ -56,8 +54,6 @@ class Delivery:
             "box": self.box,
             "args": self.arguments,
         }
-        if self.once_by is not None:
-            record["once"] = self.once_by
         if self.retain:
             record["retain"] = self.retain
         if self.results is not None:
@@ -71,7 +67,7 @@ class Delivery:
 
 def decode(record: bytes) -> Delivery:
     """Return the delivery of a record."""
-    r = json.loads(record)
+    r = from_json(record)
     return Delivery(
         r["id"],
         r["event"],
@@ -83,7 +79,6 @@ def decode(record: bytes) -> Delivery:
         r["book"],
         r["args"],
         r["box"],
-        r.get("once"),
         r.get("retain", 0),
         r.get("results"),
         r.get("in_order", False),

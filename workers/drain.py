@@ -5,18 +5,17 @@ Holds no state that a crash could lose: what it leased, the store knows.
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
 
 from rules import event as events
 from rules.action import Action, Skipped
@@ -86,6 +85,10 @@ class _Look:
 _Asked = Mapping[str, Any] | Failed
 
 
+#: A delivery that needs no reading, and its arguments as the action's model.
+_Fresh = tuple[Delivery, BaseModel]
+
+
 @dataclass(slots=True)
 class _Hand:
     """A lease in work: its next item, and whether that may be on the wire already."""
@@ -107,7 +110,8 @@ class Drain:
         self._deadline = time.monotonic() + budget
         self._tasks: dict[asyncio.Task[None], _Hand] = {}
         self._leases: dict[int, Lease] = {}
-        self._fresh: dict[str, Delivery] = {}
+        #: What was routed here and may be leased to us in the same step, with its arguments as they were validated.
+        self._fresh: dict[str, _Fresh] = {}
         self._outbox: list[Settlement] = []
         self._wake = asyncio.Event()
         self._to_settle = asyncio.Event()
@@ -263,13 +267,13 @@ class Drain:
                 await asyncio.sleep(0)
         return bool(taken.leases), None if taken.wait is None else taken.wait / 1000
 
-    def _dispatch(self, lease: Lease, delivery: Delivery | None = None) -> None:
+    def _dispatch(self, lease: Lease, fresh: _Fresh | None = None) -> None:
         self._leases[id(lease)] = lease
         if lease.room == INBOX:
             self._route(lease)
         else:
             hand = _Hand(lease)
-            self._start(self._deliver(hand, delivery), hand)
+            self._start(self._deliver(hand, fresh), hand)
 
     def _start(self, coroutine: Coroutine[Any, Any, None], hand: _Hand) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -478,7 +482,7 @@ class Drain:
         text = _json(line)
         for delivery in new:
             if delivery.dead:
-                code = json.loads(delivery.dead)["code"]
+                code = from_json(delivery.dead)["code"]
                 text += "\n" + _json({"t": "attempt", "d": delivery.id, "at": _now(), "then": "dead", "code": code})
         ended = "matched" if matching.fired else "unmatched"
         self.summary.routed += 1
@@ -512,7 +516,7 @@ class Drain:
         served = self.office.carriers
         free = self.office.settings.in_flight - len(self._leases) - len(new) > 0
         free = free and not self._in_suspects and not self._over()
-        born: list[tuple[Delivery, NewDelivery]] = []
+        born: list[tuple[_Fresh, NewDelivery]] = []
         left_out: list[tuple[str, str, str, str, str]] = []
         for action in actions:
             if isinstance(action, Skipped):
@@ -530,7 +534,6 @@ class Drain:
                 book.version,
                 action.arguments,
                 self.mailroom.hash(action.writes),
-                action.once_by,
                 event.retain,
                 results if action.has_next else None,
                 options.in_order,
@@ -552,10 +555,11 @@ class Drain:
                 coalesce_key=self.mailroom.hash(f"{action.name}|{action.writes}") if coalesce else "",
                 delay=max(options.delay, options.coalesce if coalesce else 0),
             )
-            born.append((delivery, record))
-        for delivery, record in born:
+            born.append(((delivery, action.model), record))
+        for fresh, record in born:
+            delivery, _ = fresh
             if record.lease:
-                self._fresh[delivery.id] = delivery
+                self._fresh[delivery.id] = fresh
             new.append(record)
             made.append((delivery.id, delivery.destination, delivery.action, delivery.rule))
         skipped += left_out
@@ -592,16 +596,25 @@ class Drain:
     # -- delivering
 
     async def _carry_out(
-        self, destination: str, action: str, arguments: Mapping[str, Any], about: adapter.Delivery
+        self,
+        destination: str,
+        action: str,
+        arguments: Mapping[str, Any],
+        about: adapter.Delivery,
+        model: BaseModel | None = None,
     ) -> Done:
-        """Carry out an action or look-up. Raises Failed, whatever happens."""
+        """Carry out an action or look-up. Raises Failed, whatever happens.
+
+        `model`: its arguments as they were validated when they were made, if that was just now.
+        """
         carrier = self.office.carriers.get(destination)
         kind = self.office.kind(destination, action)
         if carrier is None or kind is None:
             why = self.office.unusable.get(destination, "the book has no such destination or action any more")
             raise Failed("transient", "no_destination", hint=why)
         try:
-            model = kind.arguments.model_validate(arguments)
+            if model.__class__ is not kind.arguments:  # A new book may mean another kind by the same name.
+                model = kind.arguments.model_validate(arguments)
         except ValidationError as exc:
             where = ".".join(str(part) for part in exc.errors()[0]["loc"])
             raise Failed(
@@ -616,8 +629,8 @@ class Drain:
             failure = "ambiguous" if kind.creates else "transient"
             raise Failed(failure, "bug", hint=exc.__class__.__name__) from exc  # type: ignore[arg-type]
 
-    async def _deliver(self, hand: _Hand, known: Delivery | None) -> None:
-        """Deliver the one item that a destination's lease hands out. `known`: what it says, if that is known.
+    async def _deliver(self, hand: _Hand, fresh: _Fresh | None) -> None:
+        """Deliver the one item that a destination's lease hands out. `fresh`: what it says, if that is known.
 
         One: were the next one sent before the outcome of this is written, a crash in between would send this one again,
         after the other.
@@ -626,18 +639,18 @@ class Drain:
         if self._over() or not self._lease_is_good():
             self._give_back(hand)
             return
-        delivery = known if known is not None else deliveries.decode(lease.items[0][1])
+        delivery, model = fresh if fresh is not None else (deliveries.decode(lease.items[0][1]), None)
         if (early := _early(delivery)) > 0:
             self._wait_until_due(lease, delivery, early)
             return
         attempt = lease.attempt + 1
         started = time.monotonic()
-        about = adapter.Delivery(delivery.id, delivery.once_by, lease.doubt > 0 or delivery.doubtful, attempt)
+        about = adapter.Delivery(delivery.id, lease.doubt > 0 or delivery.doubtful, attempt)
         try:
             if delivery.in_order and await self._dropped(delivery):
                 raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
             hand.sent = True
-            done = await self._carry_out(delivery.destination, delivery.action, delivery.arguments, about)
+            done = await self._carry_out(delivery.destination, delivery.action, delivery.arguments, about, model)
         except Failed as failed:
             await self._failed(lease, delivery, failed, attempt, started)
         else:
@@ -852,9 +865,9 @@ class Drain:
             if settlement.last or settlement.verdict not in ("done", "dead"):
                 self._leases.pop(id(settlement.lease), None)
             for new in settlement.new:
-                delivery = self._fresh.pop(new.id, None)
+                fresh = self._fresh.pop(new.id, None)
                 if new.id in settled.leased:
-                    self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), delivery)
+                    self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), fresh)
         for one in await self._news_missed(batch) if again else settled.news:
             self.office.tell(one)
         self._wake.set()
@@ -866,7 +879,7 @@ class Drain:
             rooms = [room for room in await self.mailroom.rooms() if room.name in told and room.paused]
         except Unavailable:
             return []
-        whys = [(room.name, json.loads(room.paused)) for room in rooms]
+        whys = [(room.name, from_json(room.paused)) for room in rooms]
         return [News(why["by"], name, why["code"]) for name, why in whys if why.get("by") in ("breaker", "key")]
 
     def _note_end(self, settlement: Settlement, verdict: str) -> None:
@@ -877,7 +890,7 @@ class Drain:
                 self.summary.dead += 1
             case "hold":
                 self.summary.held += 1
-                about = json.loads(settlement.argument)
+                about = from_json(settlement.argument)
                 room = about["room"]
                 self.office.alerts.tell("held_key", f"{room}.{about['action']}: {about['code']}", destination=room)
 
@@ -943,7 +956,14 @@ def _early(delivery: Delivery) -> int:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, ms = divmod(int(time.time() * 1000), 1000)
+    return f"{_second(second)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(since_1970: int) -> str:
+    """Return a second as RFC 3339 has it: thousands of lines of the ledger are written in one."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_1970))
 
 
 def _json(value: object) -> str:
@@ -952,7 +972,7 @@ def _json(value: object) -> str:
 
 def _head(record: bytes) -> dict[str, Any]:
     try:
-        head = json.loads(record.split(b"\n", 1)[0])
+        head = from_json(record.split(b"\n", 1)[0])
     except ValueError:
         return {}
     return head if isinstance(head, dict) else {}

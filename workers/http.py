@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
@@ -21,6 +22,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
+from pydantic_core import to_json
 from yarl import URL
 
 from workers.outcome import Failed, Failure
@@ -62,7 +64,7 @@ class Answer:
     """What came back. The body is a vendor's and may hold personal data: it has no place in a repr."""
 
     status: int
-    #: Lower-case names.
+    #: By name; capitals and small letters are the same.
     headers: Mapping[str, str] = field(repr=False)
     #: Without parameters, lower case: `application/json`; empty if the vendor named none.
     content_type: str
@@ -114,17 +116,24 @@ def address(
     A value is one path segment: what could climb out of it (``..``) or vanish (an empty text) is refused.
     """
 
-    def segment(match: re.Match[str]) -> str:
-        value = str(values[match[1]])
-        if value in ("", ".", ".."):
-            raise Failed("permanent", "bad_address", hint=f"the value of {match[1]} cannot stand in an address")
-        return quote(value, safe="")
-
-    path = re.sub(r"\{(\w+)\}", segment, template)
+    pieces = _texts_and_names(template)
+    path = "".join([_segment(each, str(values[each])) if at % 2 else each for at, each in enumerate(pieces)])
     found = base.rstrip("/") + "/" + path.lstrip("/") if path else base.rstrip("/")
     if query:
         found += ("&" if "?" in found else "?") + urlencode(query, quote_via=quote, safe="")
     return found
+
+
+@lru_cache(maxsize=256)
+def _texts_and_names(template: str) -> tuple[str, ...]:
+    """Return the texts of a template and the names between them, in turn."""
+    return tuple(re.split(r"\{(\w+)\}", template))
+
+
+def _segment(name: str, value: str) -> str:
+    if value in ("", ".", ".."):
+        raise Failed("permanent", "bad_address", hint=f"the value of {name} cannot stand in an address")
+    return quote(value, safe="")
 
 
 def is_private(host: str) -> bool:
@@ -261,8 +270,7 @@ class Exchange:
         all_headers = {"Accept": accept, **(headers or {})}
         body = None
         if json is not None:
-            text = jsonlib.dumps(json, ensure_ascii=False, separators=(",", ":"))
-            body = _Body(text.encode(), content_type=media_type)
+            body = _Body(to_json(json), content_type=media_type)
         try:
             async with session.request(
                 method,
@@ -295,7 +303,7 @@ async def _read(response: aiohttp.ClientResponse) -> Answer:
             break
     return Answer(
         status=response.status,
-        headers={name.lower(): value for name, value in response.headers.items()},
+        headers=response.headers,
         content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         body=bytes(body[:ANSWER_CAP]),
         cut=cut,

@@ -4,14 +4,13 @@ Comes in: verified requests. Goes out: items (what becomes an event each), and t
 stores, never verifies: the receiver does, the same for all.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from receiver import identity
 from receiver.signature import VerifiedRequest
@@ -132,7 +131,7 @@ def fit(type: str, fields: Any, spelling: Spelling) -> Noun:
 
 def parsed(body: bytes) -> dict[str, Any]:
     """Return the object that an item's body holds. Raises NotReadable."""
-    value = json.loads(body)
+    value = from_json(body)
     if not isinstance(value, dict):
         raise NotReadable("the body must be an object")
     return value

@@ -14,7 +14,6 @@ DELIVERY = Delivery(
     "abc",
     {"email": "eva@example.org", "last_name": "Müller"},
     "box",
-    "email:eva@example.org",
     1000,
     {"booker": {"id": 4711}},
     True,

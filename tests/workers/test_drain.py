@@ -493,7 +493,7 @@ async def test_an_unreadable_event(site: Site) -> None:
         await site.put(bad, event("e2"))
         first, second = await site.ended("e1", "e2")
     assert (first.state, second.state) == ("dead", "delivered")
-    assert first.why == "it cannot be read (RecursionError)"
+    assert first.why == "it cannot be read (EventDamaged)"
     assert await site.mailroom.record("e1") is not None
 
 

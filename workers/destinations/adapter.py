@@ -33,8 +33,6 @@ class Delivery:
 
     #: The same for every attempt; sent as the idempotency key where the other side takes one.
     id: str
-    #: What makes two deliveries one effect, in clear; None: each is its own.
-    once_by: str | None = None
     #: True: an earlier attempt may have happened. Find before any create.
     doubtful: bool = False
     #: Counted from 1.

@@ -1,10 +1,12 @@
 """What every destination keeps, whichever system it speaks to. A new kind is one line in EXAMPLES."""
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
 from rules.catalogue import ActionKind
 from tests.workers.destinations.conftest import Desk
@@ -103,6 +105,14 @@ def test_keys(kind: str, action: str) -> None:
 
 
 @every_action
+def test_arguments_survive_the_store(kind: str, action: str) -> None:
+    """What is delivered at once and what is read from the store again are one and the same."""
+    model = KINDS[kind].actions[action].arguments
+    made = model.model_validate(arguments(kind, action))
+    assert model.model_validate(json.loads(to_json(made.model_dump(mode="json", exclude_unset=True)))) == made
+
+
+@every_action
 @pytest.mark.parametrize(
     ("status", "failure", "wait"),
     [(401, "credential", 0), (429, "limited", 7), (400, "permanent", 0), (503, "transient", 7)],
@@ -175,4 +185,4 @@ def test_only_the_first_attempt_may_be_hasty(kind: str, action: str) -> None:
 
 def test_delivery_defaults() -> None:
     """A delivery is a first attempt without doubt unless said otherwise."""
-    assert Delivery("d1") == Delivery("d1", once_by=None, doubtful=False, attempt=1)
+    assert Delivery("d1") == Delivery("d1", doubtful=False, attempt=1)
