@@ -5,6 +5,7 @@ with short explicit time-outs; those of a Sentinel ask for the primary at each n
 restart of ours. Never connects by itself, and never repeats a part of the address in an error: it may be a password.
 """
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Mapping
@@ -111,9 +112,15 @@ def _kind(address: Address, module: Any) -> Any:
 
 
 class _InC:
-    """Packs commands with hiredis, as redis-py does but in asyncio; a settlement has hundreds of arguments."""
+    """Packs commands with hiredis, as redis-py does but in asyncio, and shows its transport."""
 
     _serializer = HiredisRespSerializer()
+    _writer: asyncio.StreamWriter
+
+    @property
+    def transport(self) -> asyncio.WriteTransport:
+        """Where the bytes go, once it is connected."""
+        return self._writer.transport
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Return a command as bytes."""

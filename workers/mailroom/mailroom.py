@@ -4,6 +4,7 @@ Comes in: Events, what a drain asks for and what became of it. Goes out: receipt
 retries by itself: an answer that was lost means "unknown" (Unavailable), and every function is safe to repeat.
 """
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -22,6 +23,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from rules.event import Event
 from workers.mailroom import address, ledger
 from workers.mailroom.hashing import Hasher
+from workers.mailroom.line import Line
 
 #: The room of events that wait to be routed.
 INBOX = "in"
@@ -252,6 +254,9 @@ class Mailroom:
         }
         self._given_key = bool(hash_key)
         self._stored_key = b""
+        #: The connection that carries all calls, once there is one.
+        self._line: Line | None = None
+        self._opening = asyncio.Lock()
         self._hasher = Hasher(hash_key) if hash_key else None
 
     @classmethod
@@ -298,6 +303,8 @@ class Mailroom:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._line is not None:
+            await self._line.close()
         await self.store.aclose()
 
     async def __aenter__(self) -> "Mailroom":
@@ -318,6 +325,23 @@ class Mailroom:
 
     async def _command(self, *words: Any) -> Any:
         return await self.store.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    async def _at_once(self, *words: Any) -> Any:
+        """Return the answer of the store. Raises redis' errors."""
+        line = self._line
+        if line is None or line.ended:
+            async with self._opening:
+                line = self._line
+                if line is None or line.ended:
+                    line = self._line = await Line.open(self.store.connection_pool)
+        try:
+            return await line.call(*words)
+        except asyncio.CancelledError:
+            # Who gave up may have done so because this connection leads nowhere.
+            line.retire()
+            if line is self._line:
+                self._line = None
+            raise
 
     async def _durably(self, *words: Any) -> Any:
         """Return the answer when enough replicas have what it rests on. Raises Unavailable, redis' errors."""
@@ -363,12 +387,15 @@ class Mailroom:
 
     async def call(self, name: str, *args: Any) -> Any:
         """Call a function of `mailroom.lua`. Raises Unavailable."""
-        command = self._durably if self.replicas and name in DURABLE else self._command
+        command = self._durably if self.replicas and name in DURABLE else self._at_once
         for attempt in (1, 2):
             try:
                 return await command("FCALL", self._names[name], 1, self.prefix, *args)
             except redis.exceptions.ReadOnlyError as exc:
                 # It was the primary when we connected. The next connection may find the one that is.
+                if self._line is not None:
+                    self._line.retire()
+                    self._line = None
                 await self.store.connection_pool.disconnect(inuse_connections=False)
                 raise _unavailable(exc) from exc
             except redis.exceptions.ResponseError as exc:
