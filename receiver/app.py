@@ -6,10 +6,10 @@ Never routes or delivers, and never answers 500 to anything that a stranger can 
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -26,6 +26,7 @@ from receiver.inspection import Inspection, shown
 from receiver.request import RawRequest
 from receiver.settings import ReceiverSettings
 from receiver.sources.adapter import Batch
+from receiver.wire import Answer, Headers
 from rules.event import Event
 from rules.nouns.noun import from_epoch
 from workers.mailroom import Receipt, Unavailable
@@ -42,7 +43,9 @@ PREPARE_AGAIN = 1.0
 #: What a URL says is stored for inspection only to this length.
 NAME_KEEPS = 64
 
-Headers = Sequence[tuple[bytes, bytes]]
+#: Items of a batch by their position: those that fit, and those that do not, each with the reason.
+Good = list[tuple[int, Event]]
+Bad = list[tuple[int, Event, str]]
 
 
 class Mailroom(Protocol):
@@ -84,7 +87,7 @@ def build_app(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) 
         try:
             yield
         finally:
-            await receiver.commit.drain()
+            await receiver.drain()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -111,6 +114,15 @@ class PublicPort(Starlette):
             await self._receiver(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def takes_whole(self, scope: Scope) -> bool:
+        """Say whether `take_whole` is for such a request."""
+        path: str = scope["path"]
+        return scope["method"] == "POST" and path.startswith(PREFIX)
+
+    def take_whole(self, scope: Scope, body: bytes, answer: Answer) -> None:
+        """See to it that a webhook is answered whose body is there. Never raises."""
+        self._receiver.take_whole(scope, body, answer)
 
 
 async def prepared(mailroom: Mailroom) -> bool:
@@ -162,42 +174,74 @@ class Receiver:
         self.commit = GroupCommit(mailroom, settings.waiting_events)
         self.inspection = Inspection(mailroom)
         self._under_way = 0
+        #: What is being kept in quarantine.
+        self._aside: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        attempt = Attempt(scope)
+        """Answer one request, whose body may still be on its way."""
+        answered: asyncio.Future[tuple[int, Headers, bytes]] = asyncio.get_running_loop().create_future()
+
+        def answer(status: int, headers: Headers, body: bytes) -> None:
+            if not answered.done():  # else the server stops, and waits no longer
+                answered.set_result((status, headers, body))
+
+        attempt = Attempt(scope, answer)
         try:
-            status, answer = await self._receive(attempt, receive)
-            headers: Headers = ()
+            self._admit(attempt)
+            attempt.body = await self._read(attempt, receive)
         except Exception as exc:
-            refused = exc if isinstance(exc, refusal.Refused) else refusal.unforeseen(exc)
-            self._inspect(attempt, refused)
-            status, answer = refused.status, refused.answer
-            headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
+            self._refuse(attempt, exc)
+        else:
+            self._take(attempt)
+        status, headers, body = await answered
         await send(
             {
                 "type": "http.response.start",
                 "status": status,
                 "headers": [
                     (b"content-type", b"application/json"),
-                    (b"content-length", str(len(answer)).encode()),
+                    (b"content-length", str(len(body)).encode()),
                     *headers,
                 ],
             }
         )
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": body})
 
-    async def _receive(self, attempt: "Attempt", receive: Receive) -> tuple[int, bytes]:
+    def take_whole(self, scope: Scope, body: bytes, answer: Answer) -> None:
+        """Take one request whose body is there; it is answered now, or when its events are on disk. Never raises."""
+        attempt = Attempt(scope, answer)
+        attempt.body = body
+        try:
+            self._admit(attempt)
+            attempt.demand_size(self._settings.max_body, len(body))
+        except Exception as exc:
+            self._refuse(attempt, exc)
+        else:
+            self._take(attempt)
+
+    async def drain(self) -> None:
+        """Wait until everything that was taken is answered."""
+        await self.commit.drain()
+        if self._aside:
+            await asyncio.wait(self._aside)
+
+    def _admit(self, attempt: "Attempt") -> None:
+        """Judge a request by its head. Raises Refused."""
         attempt.demand_post()
         attempt.demand_size(self._settings.max_body)
-        gate = attempt.gate = self._book.gate(attempt.source)
-        attempt.body = await self._read(attempt, receive)
-        request = RawRequest(attempt.body, attempt.headers, attempt.scope["query_string"], attempt.client)
-        now = time.time()
-        verified = signature.verify(request, gate.verified_by(), now)
-        batch = gate.adapter.unpack(verified, gate.source.options, attempt.event)
-        ids = await self._keep(gate, batch, written(int(now * 1000)), attempt.header(b"traceparent"))
-        return gate.adapter.answer(batch, ids)
+        attempt.gate = self._book.gate(attempt.source)
+
+    def _take(self, attempt: "Attempt") -> None:
+        """Verify, read, and keep."""
+        try:
+            gate = attempt.admitted
+            request = RawRequest(attempt.body, attempt.headers, attempt.scope["query_string"], attempt.client)
+            now = time.time()
+            verified = signature.verify(request, gate.verified_by(), now)
+            batch = gate.adapter.unpack(verified, gate.source.options, attempt.event)
+            self._keep(attempt, batch, written(int(now * 1000)))
+        except Exception as exc:
+            self._refuse(attempt, exc)
 
     async def _read(self, attempt: "Attempt", receive: Receive) -> bytes:
         """Return the body. Raises TooLarge, TooSlow, NotParseable, Unavailable."""
@@ -241,10 +285,12 @@ class Receiver:
         attempt.demand_size(most, size)
         return b"".join(parts), message
 
-    async def _keep(self, gate: Gate, batch: Batch, received_at: str, traceparent: bytes | None) -> list[str | None]:
-        """Keep the items of a batch and return the ids of their events, None for what we do not take."""
-        good: list[tuple[int, Event]] = []
-        bad: list[tuple[int, Event, str]] = []
+    def _keep(self, attempt: "Attempt", batch: Batch, received_at: str) -> None:
+        """Keep the items of a batch. Raises Invalid, Unavailable."""
+        gate = attempt.admitted
+        traceparent = attempt.header(b"traceparent")
+        good: Good = []
+        bad: Bad = []
         for at, item in enumerate(batch.items):
             if item.type is None:
                 continue
@@ -255,22 +301,56 @@ class Receiver:
                 raise refusal.Invalid(item.invalid.field, item.invalid.why)
             else:
                 bad.append((at, made, str(item.invalid)))
-        ids: list[str | None] = [None] * len(batch.items)
+        kept = functools.partial(self._kept, attempt, batch, good, bad)
         if good:
-            for (at, _), receipt in zip(good, await self.commit.put([each for _, each in good]), strict=True):
-                ids[at] = receipt.id
-        if bad:
-            for (at, _, _), receipt in zip(bad, await self._quarantine(bad), strict=True):
-                ids[at] = receipt.id
-        return ids
+            self.commit.put([made for _, made in good], kept)
+        else:
+            kept([])
 
-    async def _quarantine(self, bad: Sequence[tuple[int, Event, str]]) -> list[Receipt]:
+    def _kept(
+        self, attempt: "Attempt", batch: Batch, good: Good, bad: Bad, receipts: list[Receipt] | refusal.Unavailable
+    ) -> None:
+        """Answer a request whose good items are on disk, or could not be kept."""
+        try:
+            if isinstance(receipts, refusal.Unavailable):
+                raise receipts
+            #: The ids of the events, None for what we do not take.
+            ids: list[str | None] = [None] * len(batch.items)
+            for (at, _), receipt in zip(good, receipts, strict=True):
+                ids[at] = receipt.id
+            if bad:
+                task = asyncio.create_task(self._quarantine(attempt, batch, bad, ids))
+                self._aside.add(task)
+                task.add_done_callback(self._aside.discard)
+            else:
+                self._accept(attempt, batch, ids)
+        except Exception as exc:
+            self._refuse(attempt, exc)
+
+    async def _quarantine(self, attempt: "Attempt", batch: Batch, bad: Bad, ids: list[str | None]) -> None:
+        """Keep what does not fit its model, and answer."""
         for _, each, why in bad:
             logger.error("receiver.quarantined source=%s type=%s event=%s: %s", each.source, each.type, each.id, why)
         try:
-            return await self._mailroom.quarantine([(each, why) for _, each, why in bad])
-        except Unavailable as exc:
-            raise commit.unavailable(exc) from exc
+            try:
+                receipts = await self._mailroom.quarantine([(each, why) for _, each, why in bad])
+            except Unavailable as exc:
+                raise commit.unavailable(exc) from exc
+            for (at, _, _), receipt in zip(bad, receipts, strict=True):
+                ids[at] = receipt.id
+            self._accept(attempt, batch, ids)
+        except Exception as exc:
+            self._refuse(attempt, exc)
+
+    def _accept(self, attempt: "Attempt", batch: Batch, ids: Sequence[str | None]) -> None:
+        status, body = attempt.admitted.adapter.answer(batch, ids)
+        attempt.answer(status, (), body)
+
+    def _refuse(self, attempt: "Attempt", exc: Exception) -> None:
+        refused = exc if isinstance(exc, refusal.Refused) else refusal.unforeseen(exc)
+        self._inspect(attempt, refused)
+        headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
+        attempt.answer(refused.status, headers, refused.answer)
 
     def _inspect(self, attempt: "Attempt", refused: refusal.Refused) -> None:
         if isinstance(refused, refusal.Unavailable):
@@ -279,7 +359,7 @@ class Receiver:
         self.inspection.keep(refused.code, attempt.source[:NAME_KEEPS], shown(attempt.headers, secret), attempt.body)
 
 
-@lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=16)
 def written(milliseconds: int) -> str:
     """Return a time as events carry it; many requests share a millisecond."""
     return from_epoch(milliseconds)
@@ -288,10 +368,11 @@ def written(milliseconds: int) -> str:
 class Attempt:
     """What is known of a request while it is being answered."""
 
-    __slots__ = ("body", "event", "gate", "headers", "scope", "source", "too_slow")
+    __slots__ = ("answer", "body", "event", "gate", "headers", "scope", "source", "too_slow")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, answer: Answer) -> None:
         self.scope = scope
+        self.answer = answer
         self.headers: Headers = scope["headers"]
         path: str = scope["path"]
         source, _, rest = path.removeprefix(PREFIX).partition("/")
@@ -307,6 +388,13 @@ class Attempt:
         if task is not None:
             self.too_slow = True
             task.cancel()
+
+    @property
+    def admitted(self) -> Gate:
+        """The gate that it came through."""
+        if self.gate is None:
+            raise RuntimeError("not admitted yet")
+        return self.gate
 
     @property
     def client(self) -> str | None:

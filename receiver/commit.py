@@ -7,7 +7,7 @@ what arrives meanwhile goes with the next one. Never acknowledges early, and nev
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from receiver import refusal, spool
@@ -28,7 +28,9 @@ class Room(Protocol):
         ...
 
 
-Waiting = tuple[Sequence[Event], "asyncio.Future[list[Receipt]]"]
+#: Told of the receipts when the events are on disk, or why they could not be kept.
+Kept = Callable[[list[Receipt] | refusal.Unavailable], None]
+Waiting = tuple[Sequence[Event], Kept]
 
 
 class GroupCommit:
@@ -41,16 +43,15 @@ class GroupCommit:
         self._waiting = 0
         self._flusher: asyncio.Task[None] | None = None
 
-    async def put(self, events: Sequence[Event]) -> list[Receipt]:
-        """Return the receipts of events that are on disk. Raises refusal.Unavailable."""
+    def put(self, events: Sequence[Event], kept: Kept) -> None:
+        """Keep events with the next flush, and tell. Raises refusal.Unavailable."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
             raise refusal.Unavailable("busy", "more is arriving than can be kept; try again")
-        kept: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._queue.append((events, kept))
         self._waiting += len(events)
         if self._flusher is None:
+            # It begins when all that the sockets hold has been read: what arrived together goes together.
             self._flusher = asyncio.create_task(self._flush(), name="group commit")
-        return await kept
 
     async def _flush(self) -> None:
         try:
@@ -77,13 +78,11 @@ class GroupCommit:
             if not isinstance(exc, Unavailable):
                 logger.exception("put_failed")
             for _, kept in group:
-                if not kept.done():
-                    kept.set_exception(unavailable(exc))
+                kept(unavailable(exc))
         else:
             at = 0
             for each, kept in group:
-                if not kept.done():
-                    kept.set_result(receipts[at : at + len(each)])
+                kept(receipts[at : at + len(each)])
                 at += len(each)
         finally:
             self._waiting -= len(events)

@@ -149,7 +149,7 @@ def server(settings: ReceiverSettings, book: BookHolder, mailroom: app.Mailroom)
         uvicorn.Config(
             build_app(settings, book, mailroom),
             loop="uvloop",
-            http=wire.Protocol,
+            http=wire.Connection,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -1,17 +1,26 @@
-"""The wire: what a connection may cost before it has become a request.
+"""The wire: what a connection may cost before it has become a request, and the short way for one that is complete.
 
 Comes in: bytes of anybody. Goes out: requests, through uvicorn's own protocol, which knows no bound for a head, no
-deadline for it, and no end of requests sent ahead of their answers. Never lets one connection keep more than a head's
-worth of memory or stay open without a reason, and never more connections than there are file descriptors for.
+deadline for it, and no end of requests sent ahead of their answers. A request whose body has come with its head is
+handed over as a whole and answered in one write, without a task, an ASGI message or a timer; all others take uvicorn's
+way. Never lets one connection keep more than a head's worth of memory or stay open without a reason, and never more
+connections than there are file descriptors for.
 """
 
 import asyncio
 import functools
 import resource
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from receiver import refusal
+
+Headers = Sequence[tuple[bytes, bytes]]
+#: Takes status, further headers and body of an answer, JSON.
+Answer = Callable[[int, Headers, bytes], None]
 
 #: Bytes of a request that are not its body: head, trailers, and what chunks cost beyond as much as they carry.
 MOST_HEAD = 32_768
@@ -23,6 +32,18 @@ LAST_WORD = 0.5
 MOST_AHEAD = 32
 #: File descriptors that are wanted, and those left for the store, the spool and the book.
 DESCRIPTORS, SPARE = 65_536, 128
+
+
+class Application(Protocol):
+    """An ASGI application that also takes requests as a whole."""
+
+    def takes_whole(self, scope: Scope) -> bool:
+        """Say whether `take_whole` is for such a request."""
+        ...
+
+    def take_whole(self, scope: Scope, body: bytes, answer: Answer) -> None:
+        """See to it that the request is answered, now or later, once. Never raises."""
+        ...
 
 
 class TooManyAhead(Exception):
@@ -45,7 +66,7 @@ def most_connections() -> int:
     return (DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) - SPARE
 
 
-class Protocol(HttpToolsProtocol):
+class Connection(HttpToolsProtocol):
     """One connection."""
 
     #: Bytes of this request beside its body.
@@ -55,6 +76,13 @@ class Protocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     #: Whether the server stops: what comes now is the last request.
     _last = False
+    _parsing = False
+    #: The request that began with the bytes that are being parsed, until it is complete.
+    _begun: RequestResponseCycle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._application: Application | None = cast(Application, self.app) if hasattr(self.app, "take_whole") else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Greet a connection, or turn it away."""
@@ -71,7 +99,12 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take some bytes."""
+        self._parsing = True
         super().data_received(data)
+        self._parsing = False
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            super()._start_asgi_task(begun, self.app)
         self._beside += len(data)
         if self._beside > MOST_HEAD:
             self._refuse(refusal.HeadTooLarge("head_too_large", f"a request may have {MOST_HEAD} bytes beside a body"))
@@ -106,6 +139,39 @@ class Protocol(HttpToolsProtocol):
         """End a request."""
         self._owes = False
         super().on_message_complete()
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            self._start_asgi_task(begun, self.app)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin to answer a request."""
+        scope: Scope = cycle.scope  # type: ignore[assignment]
+        # Who waits for a `100 Continue`, or does not read the answers to earlier requests, has time for uvicorn's way.
+        slow = self._application is None or cycle.waiting_for_100_continue or self.flow.write_paused
+        if slow or not self._application.takes_whole(scope):  # type: ignore[union-attr]
+            super()._start_asgi_task(cycle, app)
+        elif not cycle.more_body:
+            self._application.take_whole(scope, bytes(cycle.body), functools.partial(self._write, cycle))  # type: ignore[union-attr]
+        elif self._parsing:
+            self._begun = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _write(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
+        """Answer a request that was taken as a whole."""
+        cycle.response_started = cycle.response_complete = True
+        if self.transport.is_closing():
+            return
+        lines = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += (b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body), body)
+        self.transport.write(b"".join(lines))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """The answer is written; what is left of the request has to end soon."""

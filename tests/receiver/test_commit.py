@@ -29,6 +29,16 @@ class Room:
         return [Receipt(each.id, False) for each in events]
 
 
+async def put(commit: GroupCommit, events: Sequence[Event]) -> list[Receipt]:
+    """Return what a request is told; raise what it is told instead."""
+    told: asyncio.Future[list[Receipt] | refusal.Unavailable] = asyncio.get_running_loop().create_future()
+    commit.put(events, told.set_result)
+    receipts = await told
+    if isinstance(receipts, refusal.Unavailable):
+        raise receipts
+    return receipts
+
+
 async def started(tasks: list[asyncio.Task[list[Receipt]]]) -> None:
     """Let every task run until it waits."""
     for _ in range(3):
@@ -42,9 +52,9 @@ def test_together() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 100)
-        tasks = [asyncio.create_task(commit.put([event("first")]))]
+        tasks = [asyncio.create_task(put(commit, [event("first")]))]
         await started(tasks)
-        tasks += [asyncio.create_task(commit.put([event(f"{n}a"), event(f"{n}b")])) for n in range(3)]
+        tasks += [asyncio.create_task(put(commit, [event(f"{n}a"), event(f"{n}b")])) for n in range(3)]
         await started(tasks)
         assert room.calls == [["first"]]
         room.open.set()
@@ -61,7 +71,7 @@ def test_not_before_it_is_kept() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 100)
-        tasks = [asyncio.create_task(commit.put([event("first")]))]
+        tasks = [asyncio.create_task(put(commit, [event("first")]))]
         await started(tasks)
         room.open.set()
         assert await tasks[0] == [Receipt("first", False)]
@@ -85,13 +95,13 @@ def test_failure(failure: Exception, code: str) -> None:
         room.failure = failure
         room.open.set()
         commit = GroupCommit(room, 100)
-        answers = await asyncio.gather(*(commit.put([event(f"{n}")]) for n in range(3)), return_exceptions=True)
+        answers = await asyncio.gather(*(put(commit, [event(f"{n}")]) for n in range(3)), return_exceptions=True)
         assert len(room.calls) == 1
         for answer in answers:
             assert isinstance(answer, refusal.Unavailable)
             assert (answer.status, answer.code) == (503, code)
         room.failure = None
-        assert await commit.put([event("later")]) == [Receipt("later", False)]
+        assert await put(commit, [event("later")]) == [Receipt("later", False)]
 
     asyncio.run(run())
 
@@ -102,13 +112,13 @@ def test_bounded() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 2)
-        tasks = [asyncio.create_task(commit.put([event(f"{n}") for n in range(5)]))]
+        tasks = [asyncio.create_task(put(commit, [event(f"{n}") for n in range(5)]))]
         await started(tasks)
         with pytest.raises(refusal.Unavailable, match="busy"):
-            await commit.put([event("one more")])
+            await put(commit, [event("one more")])
         room.open.set()
         assert len(await tasks[0]) == 5
-        assert len(await commit.put([event("later")])) == 1
+        assert len(await put(commit, [event("later")])) == 1
 
     asyncio.run(run())
 
@@ -119,7 +129,7 @@ def test_calls_are_bounded() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 10_000)
-        tasks = [asyncio.create_task(commit.put([event(f"{n}.{i}") for i in range(300)])) for n in range(3)]
+        tasks = [asyncio.create_task(put(commit, [event(f"{n}.{i}") for i in range(300)])) for n in range(3)]
         await started(tasks)
         room.open.set()
         assert [len(each) for each in await asyncio.gather(*tasks)] == [300, 300, 300]
@@ -134,7 +144,7 @@ def test_drain() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 100)
-        tasks = [asyncio.create_task(commit.put([event("first")]))]
+        tasks = [asyncio.create_task(put(commit, [event("first")]))]
         await started(tasks)
         draining = asyncio.create_task(commit.drain())
         await asyncio.sleep(0)
