@@ -1,4 +1,4 @@
-"""The line to the store: one connection over which all calls go, many under way at once, answered in their order.
+"""A line to the store: one connection for calls of one kind, several under way at once, answered in their order.
 
 Comes in: commands. Goes out: what the store says to each. redis-py connects (address, password, TLS, Sentinel) and from
 then on the line reads and writes by itself, since redis-py's own way costs more than what it carries. Never sends

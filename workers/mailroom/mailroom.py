@@ -48,6 +48,10 @@ REPLICA_PATIENCE = 2_500
 #: without a doubt what is on the wire; what became of items, lest one is sent again after its successor.
 DURABLE = frozenset({"put", "quarantine", "take", "settle", "skip", "revive", "again", "drop"})
 
+#: What is called all the time has a connection of its own each: when the store dies, a call that cannot be sent any
+#: more would take the answers with it that wait to be read on the same connection.
+LINES = frozenset({"put", "take", "settle"})
+
 log = logging.getLogger("relais.mailroom")
 
 
@@ -254,8 +258,8 @@ class Mailroom:
         }
         self._given_key = bool(hash_key)
         self._stored_key = b""
-        #: The connection that carries all calls, once there is one.
-        self._line: Line | None = None
+        #: The connection of each function that is called all the time, once there is one.
+        self._lines: dict[str, Line] = {}
         self._opening = asyncio.Lock()
         self._hasher = Hasher(hash_key) if hash_key else None
 
@@ -303,8 +307,8 @@ class Mailroom:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._line is not None:
-            await self._line.close()
+        for line in self._lines.values():
+            await line.close()
         await self.store.aclose()
 
     async def __aenter__(self) -> "Mailroom":
@@ -326,22 +330,26 @@ class Mailroom:
     async def _command(self, *words: Any) -> Any:
         return await self.store.execute_command(*words)  # type: ignore[no-untyped-call]
 
-    async def _at_once(self, *words: Any) -> Any:
-        """Return the answer of the store. Raises redis' errors."""
-        line = self._line
+    async def _over_line(self, name: str, *words: Any) -> Any:
+        """Return the answer of the store to a call of this function. Raises redis' errors."""
+        line = self._lines.get(name)
         if line is None or line.ended:
             async with self._opening:
-                line = self._line
+                line = self._lines.get(name)
                 if line is None or line.ended:
-                    line = self._line = await Line.open(self.store.connection_pool)
+                    line = self._lines[name] = await Line.open(self.store.connection_pool)
         try:
             return await line.call(*words)
         except asyncio.CancelledError:
             # Who gave up may have done so because this connection leads nowhere.
-            line.retire()
-            if line is self._line:
-                self._line = None
+            self._retire(name, line)
             raise
+
+    def _retire(self, name: str, line: Line | None) -> None:
+        if line is not None:
+            line.retire()
+            if self._lines.get(name) is line:
+                del self._lines[name]
 
     async def _durably(self, *words: Any) -> Any:
         """Return the answer when enough replicas have what it rests on. Raises Unavailable, redis' errors."""
@@ -387,15 +395,17 @@ class Mailroom:
 
     async def call(self, name: str, *args: Any) -> Any:
         """Call a function of `mailroom.lua`. Raises Unavailable."""
-        command = self._durably if self.replicas and name in DURABLE else self._at_once
+        words = ("FCALL", self._names[name], 1, self.prefix, *args)
         for attempt in (1, 2):
             try:
-                return await command("FCALL", self._names[name], 1, self.prefix, *args)
+                if self.replicas and name in DURABLE:
+                    return await self._durably(*words)
+                if name in LINES:
+                    return await self._over_line(name, *words)
+                return await self._command(*words)
             except redis.exceptions.ReadOnlyError as exc:
                 # It was the primary when we connected. The next connection may find the one that is.
-                if self._line is not None:
-                    self._line.retire()
-                    self._line = None
+                self._retire(name, self._lines.get(name))
                 await self.store.connection_pool.disconnect(inuse_connections=False)
                 raise _unavailable(exc) from exc
             except redis.exceptions.ResponseError as exc:

@@ -78,7 +78,7 @@ async def test_cut(store: redis.asyncio.Redis, valkey: Valkey) -> None:
 
 
 async def test_one_connection(valkey: Valkey) -> None:
-    """A mailroom makes all its calls over one connection, also those that begin at once."""
+    """What is put goes over one connection, also when much of it begins at once."""
     async with await Mailroom.open(valkey.url) as room:
         before = len(await room.store.client_list())
         await asyncio.gather(*(room.put([event(f"{n}")]) for n in range(20)))
