@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,8 +17,16 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from console import book, doctor, envfile, port, probe, supervise
+from console import settings as read
+from console.mistake import Mistake
 from console.supervise import Child, Say, Supervisor
 from console.valkey import Valkey
+from receiver import serve
+from receiver.settings import ReceiverSettings
+from workers.settings import WorkSettings
+
+#: Seconds that a child gets to stop beyond the time that it gives itself: whoever is killed first looks guilty.
+BEYOND = 10.0
 
 
 class UpSettings(BaseSettings):
@@ -50,8 +59,23 @@ def run(settings: UpSettings) -> None:
         click.echo(f"Wrote .env with fresh secrets for the sources: {', '.join(fresh)}", err=True)
     for name in envfile.missing(rules, os.environ):
         click.echo(f"{name} is not set, so the source that needs it answers 503 (secret_missing)", err=True)
-    supervise.run(_run(settings))
+    supervise.run(_run(where_it_listens(settings)))
     click.echo("Relais has stopped.")
+
+
+def where_it_listens(settings: UpSettings) -> UpSettings:
+    """Return the settings with the address of the socket that whoever started us holds, if there is one."""
+    number = serve.inherited(read.load(ReceiverSettings))
+    if number < 0:
+        return settings
+    try:
+        with socket.socket(fileno=os.dup(number)) as held:
+            host, port_of_it = held.getsockname()[:2]
+    except (OSError, ValueError) as exc:
+        raise Mistake(
+            f"descriptor {number} cannot be listened on", mend="pass an open one, or unset RELAIS_LISTEN_FD"
+        ) from exc
+    return settings.model_copy(update={"host": host, "port": port_of_it})
 
 
 async def _run(settings: UpSettings) -> None:
@@ -70,10 +94,20 @@ async def everything(
     more: Sequence[Child] = (),
     say: Say | None = None,
 ) -> AsyncIterator[Supervisor]:
-    """Run all processes inside the `async with`; `more` start before ours: the sandbox of the demo."""
-    port.demand(settings.host, settings.port, "--port")
+    """Run all processes inside the `async with`; `more` start before ours: the sandbox of the demo.
+
+    The receiver's socket is ours: while one that died is started again, connections wait in it.
+    """
+    receive = read.load(ReceiverSettings, host=settings.host, port=settings.port)
+    if serve.inherited(receive) < 0:
+        port.demand(settings.host, settings.port, "--port")
     port.demand(settings.console_host, settings.console_port, "--console-port")
     with contextlib.ExitStack() as stack:
+        try:
+            listening = stack.enter_context(serve.socket_of(receive))
+        except serve.CannotListen as exc:
+            raise Mistake(str(exc)) from exc
+        listening.listen(serve.BACKLOG)
         children: list[Child] = []
         url = settings.redis_url
         if not url:
@@ -88,9 +122,12 @@ async def everything(
             "RELAIS_BOOK": str(settings.book),
             "PYTHONUNBUFFERED": "1",
         }
-        children += [*more, *relais_children(settings, common)]
+        children += [*more, *relais_children(settings, common, receive, listening)]
         async with Supervisor(children, say) as supervisor:
-            yield supervisor
+            try:
+                yield supervisor
+            finally:
+                listening.close()  # else whoever comes while we stop would wait for nobody
 
 
 def valkey_child(valkey: Valkey) -> Child:
@@ -111,8 +148,11 @@ def valkey_child(valkey: Valkey) -> Child:
     )
 
 
-def relais_children(settings: UpSettings, common: Mapping[str, str]) -> list[Child]:
+def relais_children(
+    settings: UpSettings, common: Mapping[str, str], receive: ReceiverSettings, listening: socket.socket
+) -> list[Child]:
     """Return our own processes in the order of their start, which is the reverse of how they stop."""
+    work = read.load(WorkSettings)
     return [
         Child(
             name="console",
@@ -124,12 +164,14 @@ def relais_children(settings: UpSettings, common: Mapping[str, str]) -> list[Chi
             },
             ready=functools.partial(healthy, settings.console_host, settings.console_port),
         ),
-        Child(name="workers", command=supervise.relais("work"), environ=common, stop_within=30.0),
+        Child(name="workers", command=supervise.relais("work"), environ=common, stop_within=work.stop_seconds + BEYOND),
         Child(
             name="receiver",
             command=supervise.relais("receive"),
-            environ={**common, "RELAIS_HOST": settings.host, "RELAIS_PORT": str(settings.port)},
+            environ={**common, "RELAIS_LISTEN_FD": str(listening.fileno())},
+            descriptors=(listening.fileno(),),
             ready=functools.partial(healthy, settings.host, settings.port),
+            stop_within=receive.stop_seconds + BEYOND,
         ),
     ]
 

@@ -89,6 +89,11 @@ class Office:
         self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)
+        for room, code in dict.fromkeys(await self.mailroom.untold()):
+            about = {"room": room} if room == INBOX else {"destination": room}
+            self.alerts.tell("held_key", f"{room}: {code}", **about)
+            # Said first: an alert told twice is silenced for an hour, one that nobody tells is not.
+            await self.mailroom.told(room, code)
 
     def _alert_address(self, book: Book) -> str:
         if book.alerts.webhook is None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,9 @@ SECRETS = {"CMX_PASSWORD": "pass-cmx", "SHOP_SECRET": "secret-shop", "CRM_TOKEN"
 class Relais:
     """A `relais` process, and what it says."""
 
-    def __init__(self, *arguments: str, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, *arguments: str, folder: Path, environ: Mapping[str, str], descriptors: Sequence[int] = ()
+    ) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RELAIS_", "REDIS_"))}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "console.cli", *arguments],
@@ -64,6 +66,7 @@ class Relais:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=descriptors,
         )
         self.lines: list[str] = []
         self._reading = threading.Thread(target=self._read, daemon=True)
@@ -125,8 +128,9 @@ def start(short_folder: Path, book: Path) -> Iterator[Start]:
     """Start `relais` processes in a folder of their own; whatever still runs at the end is stopped."""
     started: list[Relais] = []
 
-    def begin(*arguments: str, **environ: str) -> Relais:
-        found = Relais(*arguments, folder=short_folder, environ={"RELAIS_BOOK": str(book), **environ})
+    def begin(*arguments: str, descriptors: Sequence[int] = (), **environ: str) -> Relais:
+        given = {"RELAIS_BOOK": str(book), **environ}
+        found = Relais(*arguments, folder=short_folder, environ=given, descriptors=descriptors)
         started.append(found)
         return found
 

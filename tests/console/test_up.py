@@ -1,7 +1,9 @@
+import http.client
 import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +84,53 @@ def test_starts_again_what_dies(up: Up, short_folder: Path) -> None:
     process.wait_for("ended with signal SIGKILL; starts again")
     wait_until(lambda: all_ready(console), "everything is ready again", 30)
     assert client.get("/healthz") == {"alive": True}
+
+
+def receivers(folder: Path) -> list[int]:
+    return [pid for pid in processes(folder) if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0receive\0")]
+
+
+def alive(number: int) -> int:
+    """Ask the receiver whether it lives, however long it takes; return the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", number, timeout=30)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_receiver_dies(up: Up, short_folder: Path) -> None:
+    """While a receiver that died is started again, nobody is refused: connections wait for the next one."""
+    process, _ = up()
+    number = int(process.said.partition("webhooks  http://127.0.0.1:")[2].split("/")[0])
+    [pid] = receivers(short_folder)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pid not in processes(short_folder), "it is dead")
+    assert [alive(number) for _ in range(3)] == [200] * 3
+    assert receivers(short_folder) != [pid]
+    assert process.stop() == 0
+    with pytest.raises(ConnectionRefusedError):
+        alive(number)
+
+
+def test_inherited_socket(start: Start, short_folder: Path) -> None:
+    """A socket that outlives `relais up`, as systemd hands it over, keeps whoever comes while another one starts."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        number = listening.getsockname()[1]
+        words = ("up", "--console-port", str(port.free("127.0.0.1")))
+        environ = {**SECRETS, "RELAIS_LISTEN_FD": str(listening.fileno())}
+        first = start(*words, descriptors=(listening.fileno(),), **environ)
+        first.wait_for(f"http://127.0.0.1:{number}/in/SOURCE", READY_WITHIN)
+        assert alive(number) == 200
+        assert first.stop() == 0
+        waiting = threading.Thread(target=lambda: statuses.append(alive(number)))
+        statuses: list[int] = []
+        waiting.start()
+        second = start(*words, descriptors=(listening.fileno(),), **environ)
+        waiting.join(60)
+        assert statuses == [200]
+        assert second.stop() == 0
 
 
 def test_killed(up: Up, short_folder: Path) -> None:

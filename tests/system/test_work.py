@@ -136,6 +136,8 @@ def test_poison(house: House) -> None:
     wait_until(lambda: bool(house.held()), "the poison is found", 60)
     house.idle(30)
     assert [why["code"] for why in house.held()] == ["poison"]
+    wait_until(lambda: bool(house.far.alerts), "somebody is told", 5)
+    assert house.far.alerts == [{"alert": "held_key", "text": "crm: poison", "destination": "crm"}]
     assert sorted(house.far.emails()) == sorted(f"{who}{n}@example.org" for n in range(20) for who in "pq")
     assert house.fate("bad").state == "delivering"
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Valkey
 from tests.workers.site import NOTE, UPSERT, Site, event
-from workers.mailroom import Mailroom
+from workers.mailroom import INBOX, Mailroom, Want
 from workers.outcome import Failed
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +47,22 @@ async def test_bad_book(site: Site) -> None:
     assert alert["alert"] == "bad_book"
     assert "did you mean" in alert["text"]
     assert [note["text"] for note in site.far.notes] == ["e1"]
+
+
+async def test_poison_is_told(site: Site) -> None:
+    """A box that killed three drains is held, and somebody is told; once, and with no word of whose it is."""
+    site.write(NOTE)
+    await site.put(event("e1"), event("e2", "somebody else"))
+    for n, boxes in enumerate((2, 2, 1, 1)):  # after two deaths each is taken alone
+        await site.mailroom.beat(f"d{n}", register=True)
+        took = await site.mailroom.take(f"d{n}", f"d{n}", [Want(INBOX, 9, 9)], suspects=9 if n else 0)
+        assert len(took.leases) == boxes
+        await site.mailroom.bury([f"d{n}"])
+    assert await site.mailroom.untold() == [(INBOX, "poison"), (INBOX, "poison")]
+    async with site.work():
+        await site.until(lambda: site.far.alerts, "an alert")
+    assert site.far.alerts == [{"alert": "held_key", "text": "in: poison", "room": "in"}]
+    assert await site.mailroom.untold() == []
 
 
 async def noted(site: Site, room: str, why: str) -> bool:

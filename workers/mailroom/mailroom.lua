@@ -43,6 +43,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   book                 string  version of the book in force                           python (books.py)     for ever
   parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
+  untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
   written              string  nothing; setting it moves the place in the stream      touch                 for ever
 
@@ -64,6 +65,7 @@ Times are the store's own clock in ms. Nothing is decided by them but when a wai
 local MAX_DEATHS = 3
 local LEDGER_DAYS = 31
 local LOG_LENGTH = 20000
+local UNTOLD = 100
 -- The longest that a body counts as a repetition, in ms, and what a page of `last` spans.
 local MARKED = 60000
 -- The state of a box that was idle.
@@ -991,6 +993,9 @@ local function bury(keys, args)
               poison = poison + 1
               redis.call('LSET', box_key(P, room, box), 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
               redis.call('HSET', P .. 'held:' .. room, box, '{"code":"poison","at":' .. now_ms() .. '}')
+              -- Whoever buries knows no address of alerts: a worker does.
+              redis.call('RPUSH', P .. 'untold', room .. ' poison')
+              redis.call('LTRIM', P .. 'untold', -UNTOLD, -1)
               local item = redis.call('LINDEX', box_key(P, room, box), 1) or ''
               local _, day = terms(P, event_of(item) or '')
               if day then note(P, day, event_of(item), '{"t":"held","d":"' .. item .. '","code":"poison"}') end

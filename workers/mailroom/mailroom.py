@@ -666,6 +666,15 @@ class Mailroom:
         freed, poison = await self.call("bury", 1 if counted else 0, *drains)
         return freed, poison
 
+    async def untold(self) -> list[tuple[str, str]]:
+        """Return (room, code) of boxes that were held and that nobody was told of. Raises Unavailable."""
+        found = await self.read(cast(Any, self.store.lrange(self.key("untold"), 0, -1)))
+        return [cast(tuple[str, str], tuple(entry.decode().split(" ", 1))) for entry in found]
+
+    async def told(self, room: str, code: str) -> None:
+        """Somebody was told of all boxes of a room that were held for this. Raises Unavailable."""
+        await self.read(cast(Any, self.store.lrem(self.key("untold"), 0, f"{room} {code}")))
+
     async def doubt(self) -> int:
         """Mark all that is leased as doubtful; its drains keep it. Returns how many boxes."""
         return int(await self.call("doubt"))
