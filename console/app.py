@@ -25,13 +25,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console import metrics, port, ready, spooled, verbs
+from console import metrics, port, ready, spooled, standstill, verbs
 from console.mistake import Mistake
 from console.store import Strict
 from console.verbs import refusal
 from console.watch import Watch
 from rules.catalogue import Catalogue
-from workers.mailroom import Mailroom, Unavailable
+from workers.mailroom import INBOX, Mailroom, Unavailable
 from workers.mailroom.settings import StoreSettings
 
 #: An answer may be waited for this many seconds; whoever wants longer asks again.
@@ -183,7 +183,16 @@ async def event(request: Request) -> Response:
     fate = await request.app.state.watch.fate(request.path_params["id"], wait)
     if fate is None:
         return refusal("unknown_event", "no event of this id in the last 31 days", 404)
-    return JSONResponse({**fate.as_json(), "settled": fate.settled})
+    told = fate.as_json()
+    waiting = [delivery for delivery in told["deliveries"] if delivery["state"] == "waiting"]
+    if waiting or fate.state == "waiting":
+        whys = {room.name: standstill.says(room) for room in await request.app.state.mailroom.rooms()}
+        for delivery in waiting:
+            if why := whys.get(delivery["destination"]):
+                delivery["why"] = why
+        if fate.state == "waiting" and (why := whys.get(INBOX)):
+            told["why"] = why
+    return JSONResponse({**told, "settled": fate.settled})
 
 
 async def book(request: Request) -> Response:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from console import standstill
 from receiver.spool import State as SpoolState
 from workers.mailroom import RoomState
 
@@ -96,7 +97,8 @@ CATALOGUE = (
         "Seconds that the first of a room's held boxes has waited for a person.",
         ("room",),
     ),
-    Declared("relais_room_paused", "gauge", "1 while a room is paused.", ("room",)),
+    Declared("relais_room_paused", "gauge", "1 while a room is paused, by whomever.", ("room",)),
+    Declared("relais_breaker_open", "gauge", "1 while a destination is taken to be down, and probed.", ("room",)),
     Declared("relais_dead_letters", "gauge", "Dead letters that are kept."),
     Declared("relais_dead_letters_seconds", "gauge", "Seconds since the oldest dead letter died."),
     Declared("relais_quarantined_events", "gauge", "Events in quarantine."),
@@ -194,6 +196,9 @@ class Families(Collector):
                 yield from (((room.name,), room.held_for / 1000) for room in seen.rooms)
             case "relais_room_paused":
                 yield from (((room.name,), float(bool(room.paused))) for room in seen.rooms)
+            case "relais_breaker_open":
+                pauses = ((room.name, standstill.pause(room)) for room in seen.rooms)
+                yield from (((name,), float(pause is not None and pause.by == "breaker")) for name, pause in pauses)
             case "relais_dead_letters":
                 yield (), seen.dead
             case "relais_dead_letters_seconds":

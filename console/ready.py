@@ -11,7 +11,7 @@ from typing import Any
 
 import redis.exceptions
 
-from console import spooled, store
+from console import spooled, standstill, store
 from console.screen import duration
 from console.store import Check, Strict
 from console.watch import Watch
@@ -111,8 +111,10 @@ class Readiness:
             if room.unusable:
                 says = f"nothing is sent to {room.name}: it cannot be served"
                 found.append(Check(f"unusable {room.name}", True, says, "relais rooms list"))
-            if room.paused:
-                found.append(Check(f"paused {room.name}", True, f"nothing is sent to {room.name}", "relais rooms list"))
+            if paused := standstill.pause(room):
+                word = "down" if paused.by == "breaker" else "paused"
+                says = f"nothing is sent to {room.name}: it {paused.says}"
+                found.append(Check(f"{word} {room.name}", True, says, "relais rooms list"))
         return found
 
     def _drains(self) -> Check:

@@ -34,6 +34,12 @@ def age(at: str) -> str:
     return duration(max(0.0, since.total_seconds() * 1000))
 
 
+def ahead(at: str) -> str:
+    """Return how far ahead a time is."""
+    left = datetime.fromisoformat(at) - datetime.now(UTC)
+    return duration(max(0.0, left.total_seconds() * 1000))
+
+
 def groups(found: Sequence[Json]) -> Table:
     """Return causes as a table."""
     table = Table("destination", "reason", "rule", "count", "oldest", "newest", "one of them", box=None, pad_edge=False)
@@ -97,7 +103,10 @@ def rooms(found: Sequence[Json]) -> Table:
         paused = one["paused"]
         why = ""
         if paused is not None:
-            why = f"{paused['why'] or paused['code']}, for {age(paused['since'])}"
+            word = "down: " if paused["by"] == "breaker" else ""
+            why = f"{word}{paused['why'] or paused['code']}, for {age(paused['since'])}"
+            if paused["next_probe"]:
+                why += f", next probe in {ahead(paused['next_probe'])}"
         held = f"{one['held']}, for {duration(one['held_seconds'] * 1000)}" if one["held"] else "0"
         table.add_row(
             one["name"],

@@ -5,11 +5,9 @@ Goes out: JSON, one word for each item. Never shows a value of a person, and dec
 """
 
 import functools
-import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from console import standstill
+from console.standstill import instant
 from workers.mailroom.people import Chosen, Held, Letter, People
 
 #: A browser sends a header of this name only where a page of another origin was allowed to, and we allow none.
@@ -131,11 +131,6 @@ def chosen(request: Request) -> Chosen | None:
         return Chosen(**{word: query.get(word, "") for word in WORDS}, since=int(query.get("since", "0")), ids=ids)
     except ValueError:
         return None
-
-
-def instant(ms: int) -> str:
-    """Return a time as people and machines read it."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # -- dead letters
@@ -267,27 +262,15 @@ async def rooms(request: Request) -> Response:
     found = []
     for room in await request.app.state.mailroom.rooms():
         fields = asdict(room)
-        paused = parsed(fields.pop("paused"))
+        paused = standstill.pause(room)
+        del fields["probe_at"]
         held_for = fields.pop("held_for")
         overdue = fields.pop("overdue")
         fields["unusable"] = fields["unusable"] or None
-        fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000, "paused": None}
-        if paused is not None:
-            since = instant(int(paused.get("at", 0)))
-            fields["paused"] = {"code": paused.get("code", ""), "why": paused.get("why", ""), "since": since}
+        fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000}
+        fields["paused"] = asdict(paused) if paused is not None else None
         found.append(fields)
     return JSONResponse({"rooms": found})
-
-
-def parsed(text: str) -> Json | None:
-    """Return why a room is paused, None where it is not."""
-    if not text:
-        return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {"code": text}
-    return found if isinstance(found, dict) else {"code": text}
 
 
 @by_hand(Pause)

@@ -9,14 +9,14 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from rules import cases, clauses, document, doubts
 from rules.book import Alerts, Book, Destination, Source, Verify
 from rules.catalogue import Catalogue, DestinationKind, SourceKind
-from rules.options import Duration, Rate
+from rules.options import Breaker, Duration, Rate
 from rules.place import Place, fields_of
 from rules.problem import MOST_PROBLEMS, Problem, did_you_mean, is_full
 from rules.rule import API
@@ -25,8 +25,6 @@ from rules.scope import FIELD_WORDS
 SECTIONS = ("sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
 #: More sources, destinations or constants than this are a data base, not a book.
 MOST_NAMES = 1_000
-#: Boxes that a breaker keeps in mind.
-MOST_FAILING = 100
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 #: A pool is an RQ queue, whose names RQ restricts.
 POOL = r"^[a-z][a-z0-9_-]{0,40}$"
@@ -54,7 +52,7 @@ class DestinationKeys(BaseModel):
     limit: Rate | None = None
     quota: Rate | None = None
     concurrency: int = 10
-    breaker: int | Literal[False] = 10
+    breaker: Breaker = 10
     timeout: float = 10.0
     pool: str = "default"
     allow_private: bool = False
@@ -227,10 +225,6 @@ def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
     doubts.secrets(place, options)
     if not 1 <= keys.concurrency <= 10_000:
         place.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
-    if keys.breaker is not False and not 1 <= keys.breaker <= MOST_FAILING:
-        place.at("breaker").wrong(
-            f"breaker must be between 1 and {MOST_FAILING}", "or false, for none", code="wrong_type"
-        )
     if not 0.1 <= keys.timeout <= 30:
         place.at("timeout").wrong("timeout must be between 0.1 and 30 seconds", code="wrong_type")
     if not re.match(POOL, keys.pool):
@@ -242,7 +236,7 @@ def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
         limit=keys.limit,
         quota=keys.quota,
         concurrency=keys.concurrency,
-        breaker=int(keys.breaker),
+        breaker=keys.breaker,
         timeout=keys.timeout,
         pool=keys.pool,
         allow_private=keys.allow_private,

@@ -34,6 +34,8 @@ PER = {
 LONGEST = 3_660 * DAY
 #: More a second than any of the vendors' APIs answers.
 FASTEST = 100_000
+#: Objects that a breaker keeps in mind: a destination that fails with more of them in a row is down for certain.
+MOST_FAILING = 100
 
 DURATION = r"^(0|[1-9][0-9]{0,8}(ms|s|m|h|d|w))$"
 RATE = r"^[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day)$"
@@ -99,3 +101,16 @@ Duration = Annotated[
     BeforeValidator(duration),
     WithJsonSchema({"oneOf": [{"type": "string", "pattern": DURATION}, {"const": 0}], "examples": ["10m", "30d"]}),
 ]
+
+
+def breaker(value: Any) -> int:
+    """Return after how many failures in a row a destination is taken to be down; 0: never. Raises ValueError."""
+    if value is False or value == "off":
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_FAILING:
+        return value
+    raise ValueError(f"must be a number from 1 to {MOST_FAILING}, or off")
+
+
+#: After how many objects that fail in a row a destination is taken to be down; 0: never.
+Breaker = Annotated[int, BeforeValidator(breaker)]

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from rules.book import Alerts, Book
 from rules.cases import EVENT_KEYS
 from rules.catalogue import ActionKind, Catalogue
-from rules.options import DURATION, RATE
+from rules.options import DURATION, MOST_FAILING, RATE
 from rules.rule import API
 from rules.scope import FIELD_WORDS, FieldType, fields_of
 from rules.verify import Verify
@@ -99,8 +99,8 @@ def _destination_keys() -> Schema:
         "quota": {"type": "string", "pattern": RATE, "examples": ["5000/day"]},
         "concurrency": {"type": "integer", "minimum": 1, "maximum": 10_000},
         "breaker": {
-            "anyOf": [{"type": "integer", "minimum": 1, "maximum": 100}, {"const": False}],
-            "description": "Objects that fail in a row before nothing is sent but a probe now and then; false: never.",
+            "anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_FAILING}, {"enum": [False, "off"]}],
+            "description": "Objects that fail in a row before nothing is sent but a probe now and then; off: never.",
         },
         "timeout": {"type": "number", "minimum": 0.1, "maximum": 30, "description": "Seconds."},
         "pool": {"type": "string"},

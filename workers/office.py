@@ -199,7 +199,7 @@ class Office:
             case "breaker":
                 log.error("destination.down name=%s why=%s", name, code)
                 text = f"{name} is down ({code}): its deliveries wait, and go on when it answers"
-                self.alerts.tell("destination_down", text, destination=name, ends="destination_up")
+                self.alerts.tell("destination_down", text, destination=name)
             case "there":
                 log.warning("destination.up name=%s", name)
                 text = f"{name} answers again, what waited is being delivered"

@@ -15,8 +15,8 @@ COMMANDS = {
 def command() -> None:
     """See what waits where; pause and resume destinations.
 
-    A destination that refuses our key is paused by itself, and resumed when the book or the workers start anew. What a
-    person paused only a person resumes. Asks the console (RELAIS_CONSOLE_URL).
+    A destination that is down, or that refuses our key, is paused by itself, probed with one delivery now and then, and
+    goes on when it answers. What a person paused only a person resumes. Asks the console (RELAIS_CONSOLE_URL).
 
     \b
     Examples:

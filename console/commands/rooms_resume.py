@@ -13,7 +13,7 @@ from console.client import Client, ClientSettings
 def command(destination: str) -> None:
     """Let a paused destination go on.
 
-    Where it was paused because it refused our key, and still does, it is paused again at once.
+    Where it was paused because it is down or refuses our key, and that is still so, it is paused again soon.
 
     \b
     Examples:

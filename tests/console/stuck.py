@@ -79,6 +79,12 @@ class Stuck:
             line = {"t": "attempt", "d": item, "at": "", "then": then, "code": code}
             await self._settle(lease, then, line, argument=json.dumps(about), doubt=1 if then == "hold" else 0)
 
+    async def fail(self, says: str) -> None:
+        """Let the first item of each box of the CRM fail for a reason that concerns the CRM."""
+        for lease in await self.take("crm"):
+            line = {"t": "attempt", "d": lease.items[0][0], "at": "", "then": "wait"}
+            await self._settle(lease, "wait", line, argument="1000", attempt=1, says=says)
+
     async def _settle(self, lease: Lease, then: str, line: dict[str, Any], **more: Any) -> None:
         item = lease.items[0][0]
         name = item.split(".")[0]

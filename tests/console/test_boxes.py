@@ -121,6 +121,54 @@ def test_rooms(relais: Relais, valkey: Valkey) -> None:
     assert "unknown_room" in relais("rooms", "pause", "nowhere", status=1)
 
 
+@pytest.mark.parametrize(
+    ("says", "word", "sentence", "is_open"),
+    [
+        ("away:timeout", "down: timeout", "crm is down (timeout) since ", 1),
+        ("refused:unauthorised", "unauthorised", "crm refuses our key (unauthorised) since ", 0),
+    ],
+)
+def test_down(relais: Relais, valkey: Valkey, says: str, word: str, sentence: str, is_open: int) -> None:
+    """A destination that is probed says so with the next probe: the room, the metrics, and each event that waits."""
+
+    async def go_down(it: Stuck) -> None:
+        await it.mailroom.configure("crm", breaker=1)
+        await it.put("a1")
+        await it.fail(says)
+
+    stuck(valkey.url, go_down)
+    crm = relais.json("rooms", "list")["rooms"][1]
+    assert (crm["ready"], crm["waiting"], crm["paused"]["code"]) == (1, 0, says.partition(":")[2])
+    assert crm["paused"]["next_probe"] > crm["paused"]["since"]
+    assert f"{word}, for 0 s, next probe in " in relais("rooms", "list")
+    assert samples(relais.url)['relais_room_paused{room="crm"}'] == 1
+    assert samples(relais.url)['relais_breaker_open{room="crm"}'] == is_open
+    (delivery,) = relais.json("events", "show", "a1")["deliveries"]
+    assert delivery["why"].startswith(sentence)
+    assert ", next probe at " in delivery["why"]
+    assert sentence in relais("events", "show", "a1")
+    assert relais("rooms", "resume", "crm") == "crm goes on.\n"
+    assert "why" not in relais.json("events", "show", "a1")["deliveries"][0]
+
+
+def test_why_an_event_waits(relais: Relais, valkey: Valkey) -> None:
+    """An event tells why its delivery waits where its destination cannot be served or a person paused it."""
+
+    async def put(it: Stuck) -> None:
+        await it.put("a1")
+        await it.mailroom.unusable("crm", "the secret CRM_TOKEN is not set")
+
+    stuck(valkey.url, put)
+    assert "crm cannot be served: the secret CRM_TOKEN is not set" in relais("events", "show", "a1")
+
+    async def pause(it: Stuck) -> None:
+        await it.mailroom.unusable("crm", "")
+        await it.mailroom.pause("crm", "migration")
+
+    stuck(valkey.url, pause)
+    assert "crm is paused by a person since " in relais("events", "show", "a1")
+
+
 def test_unserved(relais: Relais, valkey: Valkey) -> None:
     """A destination that workers cannot serve says why, also while nothing waits for it, and until they can."""
     why = "the secret CRM_TOKEN is not set"

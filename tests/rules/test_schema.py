@@ -49,6 +49,8 @@ def test_accepts(path: Path) -> None:
         "unknown-source-kind",
         "unknown-destination-option",
         "limit-is-no-rate",
+        "breaker-is-no-count",
+        "breaker-is-on",
         "unknown-action",
         "unknown-argument",
         "argument-missing",

@@ -175,7 +175,7 @@ class House:
         names = [
             f"{PREFIX}{kind}:{room}"
             for room in ("in", "crm", "other")
-            for kind in ("ready", "leased", "waiting", "suspect")
+            for kind in ("ready", "leased", "waiting", "retry", "woken", "suspect")
         ]
         return int(self.store.exists(*names)) == 0
 

@@ -43,6 +43,14 @@ async def test_nobody_listens(site: Site, alerts: Alerts) -> None:
     assert len(site.far.alerts) == 1
 
 
+async def test_taken_back(site: Site, alerts: Alerts) -> None:
+    """What was taken back is news again. Of two that take turns all day the listener hears a few, the bad news last."""
+    for code, ends in 9 * (("destination_down", ""), ("destination_up", "destination_down")):
+        alerts.tell(code, "as it is now", destination="crm", ends=ends)
+        await alerts.close()
+    assert [alert["alert"] for alert in site.far.alerts] == ["destination_down", "destination_up", "destination_down"]
+
+
 async def test_no_address(site: Site, alerts: Alerts, caplog: pytest.LogCaptureFixture) -> None:
     """Without an address an alert is a line in the log."""
     alerts.aim("")

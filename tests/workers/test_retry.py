@@ -1,7 +1,7 @@
 import pytest
 
 from workers import retry
-from workers.outcome import Failed, Failure
+from workers.outcome import Done, Failed, Failure
 from workers.retry import Dead, Hold, Pause, Wait
 
 
@@ -78,3 +78,26 @@ def test_jitter_is_bounded(failure: Failure) -> None:
         waits.add(decision.seconds)
     assert len(waits) > 10
     assert max(waits) <= 300 * 1.2
+
+
+@pytest.mark.parametrize(
+    ("ended", "tells"),
+    [
+        (Done(status=200), "there"),
+        (Done(note="nothing_to_change"), ""),
+        (Failed("permanent", "invalid", status=422), "there"),
+        (Failed("permanent", "bad_arguments"), ""),
+        (Failed("limited", "limited", status=429), "there"),
+        (Failed("transient", "locked", status=423), "there"),
+        (Failed("credential", "unauthorised", status=401), "refused:unauthorised"),
+        (Failed("transient", "request_timeout", status=408), "away:request_timeout"),
+        (Failed("transient", "unavailable", status=503), "away:unavailable"),
+        (Failed("transient", "connection_refused"), "away:connection_refused"),
+        (Failed("ambiguous", "timeout"), "away:timeout"),
+        *((Failed("transient", code), "") for code in retry.NOT_AWAY),
+    ],
+    ids=lambda it: it if isinstance(it, str) else getattr(it, "code", "done"),
+)
+def test_tells(ended: Done | Failed, tells: str) -> None:
+    """What an attempt tells of its destination: an answer with sense, none, a refused key, or nothing."""
+    assert retry.tells(ended) == tells
