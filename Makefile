@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 BENCH_VENV := .cache/bench-venv
 BENCH := $(BENCH_VENV)/done
 
-.PHONY: demo up test model check bench curves performance chaos soak backlog hosts lock clean help
+.PHONY: demo up test model check bench bench-peers curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ bench: $(VENV)/dev $(BENCH) ## Speed, as ratios against baselines of the same ru
 
 curves: $(VENV)/dev ## How cost grows with workers, people, destinations, fan-out and size; keeps the figures
 	$(BIN)/python -m bench.curves $(ARGS)
+
+bench-peers: $(VENV)/dev ## The same webhooks through other tools, from their registries; keeps the figures
+	$(BIN)/python -m bench.peers $(ARGS)
 
 performance: $(VENV)/dev $(BENCH) ## Plots and docs/performance.md, from the figures kept in docs/figures
 	$(BENCH_VENV)/bin/python -m bench.plots

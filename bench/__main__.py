@@ -45,7 +45,7 @@ def main() -> int:
         "rounds": rounds,
         "quick": words.quick,
         "seconds": round(time.monotonic() - began),
-        "rows": [_report(row, taken[row.measurement]) for row in wanted],
+        "rows": [_report(row, line, taken[row.name]) for row in wanted for line in row.lines],
     }
     if words.save:
         PROGRESS.print(f"kept in {figures.save('rows', report)}; `make performance` writes the page")
@@ -62,29 +62,28 @@ def _asked(name: str, asked: list[str]) -> bool:
 
 
 def _take(wanted: list[rows.Row], size: rows.Size, rounds: int) -> dict[str, list[Figures]]:
-    """Take every measurement once a round; the rounds follow one another, so that a slow minute hits all alike."""
+    """Take every row once a round; the rounds follow one another, so that a slow minute hits all alike."""
     taken: dict[str, list[Figures]] = {}
-    measurements = {row.measurement: row for row in wanted}
     for turn in range(rounds):
-        for name, row in measurements.items():
+        for row in wanted:
             if turn and row.once:
                 continue
             began = time.monotonic()
-            taken.setdefault(name, []).append(row.take(size))
-            PROGRESS.print(f"round {turn + 1} of {rounds}: {name}, {time.monotonic() - began:.0f} s", style="dim")
+            taken.setdefault(row.name, []).append(row.take(size))
+            PROGRESS.print(f"round {turn + 1} of {rounds}: {row.name}, {time.monotonic() - began:.0f} s", style="dim")
     return taken
 
 
-def _report(row: rows.Row, rounds: list[Figures]) -> dict[str, Any]:
-    spread = measure.spread([each[row.ratio] for each in rounds])
+def _report(row: rows.Row, line: rows.Line, rounds: list[Figures]) -> dict[str, Any]:
+    spread = measure.spread([each[line.figure] for each in rounds])
     return {
         "row": row.name,
-        "about": row.about,
+        "about": line.about,
         "connections": row.connections,
         "policy": row.policy,
         "pinned": row.pinned,
-        "bound": row.bound,
-        "met": Bound(row.bound).met(spread.median),
+        "bound": line.bound,
+        "met": Bound(line.bound).met(spread.median),
         "rounds": len(rounds),
         "median": spread.median,
         "least": spread.least,
@@ -96,14 +95,18 @@ def _report(row: rows.Row, rounds: list[Figures]) -> dict[str, Any]:
 def _show(report: dict[str, Any]) -> None:
     console = Console()
     console.print(figures.origin(report["machine"]), f"; {report['rounds']} rounds", style="dim", sep="")
-    table = Table("row", "what", "median", "least to most", "bound", "", "connections; sync; pinned", "figures")
+    table = Table("row", "what", "median", "least to most", "bound", "")
+    told: dict[str, str] = {}
     for row in report["rows"]:
-        how = f"{row['connections']}; {row['policy']}; {row['pinned']}"
-        about = ", ".join(f"{k} {v:,.4g}" for k, v in row["figures"].items() if not k.startswith("ratio"))
         mark = {True: "✓", False: "✗", None: ""}[row["met"]]
         spread = f"{row['least']:.3g} to {row['most']:.3g}"
-        table.add_row(row["row"], row["about"], f"{row['median']:.3g}", spread, row["bound"], mark, how, about)
+        table.add_row(row["row"], row["about"], f"{row['median']:.3g}", spread, row["bound"], mark)
+        how = f"connections: {row['connections']}; {row['policy']}; pinned: {row['pinned']}"
+        about = ", ".join(f"{k} {v:,.4g}" for k, v in row["figures"].items() if not k.startswith("ratio"))
+        told[row["row"]] = f"{how}\n    {about}"
     console.print(table)
+    for name, words in told.items():
+        console.print(f"{name}: {words}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -204,19 +204,21 @@ def peers(report: Report) -> str:
             peer["durability"],
             number(peer["acknowledged_per_s"]),
             number(peer["delivered_per_s"]),
-            f"{peer['lost']:,} of {peer['acknowledged']:,}",
-            f"{peer['order_breaks']:,}",
-            f"{peer['repeated']:,}",
+            f"{peer['quiet']['lost']:,}; {peer['quiet']['order_breaks']:,}; {peer['quiet']['repeated']:,}",
+            f"{peer['killed']['lost']:,} of {peer['killed']['acknowledged']:,}",
+            f"{peer['killed']['order_breaks']:,}",
+            f"{peer['killed']['repeated']:,}",
         )
         for peer in report["peers"]
     ]
     head = (
         "tool",
-        "what is kept when",
+        "what is kept when it acknowledges",
         "acknowledged/s",
         "delivered/s",
+        "undisturbed: lost; order breaks; twice",
         "lost after `kill -9`",
-        "order breaks per person",
+        "order breaks",
         "delivered twice",
     )
     out = _taken(report) + f"\n{report['scenario']}\n\n" + table(head, lines)

@@ -23,7 +23,9 @@ from receiver.sources import registry
 from rules.event import Event
 from workers.mailroom import Mailroom
 
-ALWAYS = "appendfsync always"
+ALWAYS, NO_STORE = "appendfsync always", "no store"
+#: Connections of the rows that are taken with few and with many.
+FEW, MANY = 32, 128
 #: Rounds of a burst that tell how fast a small backlog drains, and how many events are in one.
 BURSTS, BURST = 8, 1_000
 #: Events in one call of a row that puts them itself, and calls under way at once.
@@ -37,10 +39,10 @@ _LOTS = itertools.count(1_000_000, 1_000_000)
 class Size:
     """How much of everything: a quick look or the real thing."""
 
-    accepted: int = 20_000
+    accepted: int = 15_000
     delivered: int = 6_000
-    jobs: int = 500
-    forked: int = 100
+    jobs: int = 400
+    forked: int = 60
     tasks: int = 1_500
     idle: int = 150
     steady: int = 3_000
@@ -55,17 +57,21 @@ QUICK = Size(3_000, 1_500, 100, 30, 300, 40, 800, 1_500, 2_000, 10_000, 4_000, 2
 
 
 @dataclass(frozen=True)
+class Line:
+    """One line of the table: a figure of a row, and what it is held against."""
+
+    about: str
+    figure: str = "ratio"
+    bound: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One measurement with its baselines, and under which conditions it is taken."""
 
     name: str
-    about: str
-    #: The figure that is held against `bound`.
-    ratio: str
-    bound: str
     take: Callable[[Size], Figures]
-    #: Name of the measurement, shared by rows that are two figures of one.
-    measurement: str
+    lines: tuple[Line, ...]
     connections: str = "none"
     policy: str = ALWAYS
     pinned: str = "nothing"
@@ -152,7 +158,7 @@ def deliver(size: Size, connections: int) -> Figures:
         stage.workers(2)
         _delivered(stage, port, 500, connections)
         figures["ours_per_s"] = _delivered(stage, port, size.delivered, connections)
-    for name, start, count in _baselines(size):
+    for name, start, count in _baselines(size, connections):
         with Stage() as stage:
             stage.valkey()
             port = start(stage)
@@ -162,13 +168,13 @@ def deliver(size: Size, connections: int) -> Figures:
     return figures
 
 
-def _baselines(size: Size) -> list[tuple[str, Callable[[Stage], int], int]]:
+def _baselines(size: Size, connections: int) -> list[tuple[str, Callable[[Stage], int], int]]:
     """Return what can be started here: a name, what starts it with two workers, how many events it gets."""
     every: list[tuple[str, Callable[[Stage], int], int]] = [
         ("rq_simple", lambda stage: stage.rq("simple", 2), size.jobs),
         ("rq_forking", lambda stage: stage.rq("forking", 2), size.forked),
     ]
-    if has_venv():
+    if has_venv() and connections == FEW:
         every += [
             ("celery", lambda stage: stage.celery(2), size.tasks),
             ("dramatiq", lambda stage: stage.dramatiq(2), size.tasks),
@@ -315,8 +321,7 @@ def backlog(size: Size) -> Figures:
             asyncio.run(_put(stage, BURST))
             bursts += _drain(stage, BURST)
         small = statistics.median(bursts)
-        stage.send("work", signal.SIGTERM)
-        stage.wait(lambda: not stage.redis("HLEN", "relais:{p0}:beats"), "the workers leave")
+        stage.stop("work")
         stage.reset_sink()
         began = time.monotonic()
         asyncio.run(_put(stage, size.backlog))
@@ -368,160 +373,69 @@ def _event(name: str, body: bytes, now: str) -> Event:
     )
 
 
-def _apart() -> str:
-    return str(processes.apart())
-
-
 def rows() -> tuple[Row, ...]:
-    """Return all rows."""
-    apart, plain = _apart(), "none, no store"
-    out = [
-        Row(
-            "harness",
-            "the load generator against the sink: faster than the fastest that it measures",
-            "ratio",
-            "> 1",
-            harness,
-            "harness",
-            "32",
-            plain,
-            apart,
+    """Return all rows that can be taken here."""
+    return (*_receiving(), *_delivering(), *_waiting(), *_thinking())
+
+
+def _receiving() -> list[Row]:
+    apart = str(processes.apart())
+    fast = Line("the load generator against the sink: faster than the fastest that it measures", bound="> 1")
+    accepted = Line("acknowledged webhooks/s against a bare Starlette endpoint", bound="≥ 0.6")
+    spooled = Line("the same while the store is down: all goes to the spool")
+    return [
+        Row("harness", harness, (fast,), "32", NO_STORE, apart),
+        *(
+            Row(f"accept@{many}", partial(accept, connections=many), (accepted,), str(many), pinned=apart)
+            for many in (FEW, MANY)
+        ),
+        Row("spool", spool, (spooled,), "32", "SQLite synchronous=FULL", apart),
+    ]
+
+
+def _delivering() -> list[Row]:
+    against = {
+        "rq_simple": ("one RQ job per event, SimpleWorker", "≥ 15"),
+        "rq_forking": ("the forking worker", "≥ 40"),
+    }
+    others = {"celery": ("one Celery task per event", ""), "dramatiq": ("one Dramatiq message per event", "")}
+    out = []
+    for many in (FEW, MANY):
+        lines = tuple(
+            Line(f"delivered events/s, two workers each, against {words}", f"ratio_{name}", bound)
+            for name, (words, bound) in (against | (others if many == FEW and has_venv() else {})).items()
         )
+        out.append(Row(f"deliver@{many}", partial(deliver, connections=many), lines, str(many)))
+    quiet = Line("accepted to delivered, idle, p99, against LPUSH, BRPOP and the POST by hand", bound="≤ 4")
+    half = Line("accepted to delivered, p50, at half the rate that goes through at most, against idle")
+    way = Line("webhook to settled outcome, idle, in ms (sum of the stages)", "whole")
+    return [
+        *out,
+        Row("idle", idle, (quiet,), "32, 25 events/s"),
+        Row("half_load", half_load, (half,), "32"),
+        Row("trace", stages, (way,), "32", once=True),
+        Row("cost", each, (Line("processor time of one event in the worker, in µs", "worker_us"),), "32"),
     ]
-    for many in (32, 128):
-        out += [
-            Row(
-                f"accept@{many}",
-                "acknowledged webhooks/s against a bare Starlette endpoint",
-                "ratio",
-                "≥ 0.6",
-                partial(accept, connections=many),
-                f"accept@{many}",
-                str(many),
-                pinned=apart,
-            )
-        ]
-    out.append(
-        Row(
-            "spool",
-            "the same while the store is down: all goes to the spool",
-            "ratio",
-            "",
-            spool,
-            "spool",
-            "32",
-            "SQLite synchronous=FULL",
-            apart,
-        )
-    )
-    against = [
-        ("rq_simple", "one RQ job per event, SimpleWorker", "≥ 15"),
-        ("rq_forking", "the forking worker", "≥ 40"),
+
+
+def _waiting() -> list[Row]:
+    many = Line("deliveries under way at one worker, destination answering in 300 ms, in thousands", bound="≥ 1")
+    bytes_each = Line("memory per waiting event against 1.3 × its payload + 400 B", bound="≤ 1")
+    drained = Line("drain rate with a large backlog against 1,000 waiting", bound="≥ 0.9")
+    return [
+        Row("in_flight", in_flight, (many,), "32"),
+        Row("memory", memory, (bytes_each,), "32", once=True),
+        Row("backlog", backlog, (drained,), once=True),
     ]
-    if has_venv():
-        against += [("celery", "one Celery task per event", ""), ("dramatiq", "one Dramatiq message per event", "")]
-    for many in (32, 128):
-        for name, words, bound in against:
-            out.append(
-                Row(
-                    f"deliver@{many}",
-                    f"delivered events/s, two workers each, against {words}",
-                    f"ratio_{name}",
-                    bound,
-                    partial(deliver, connections=many),
-                    f"deliver@{many}",
-                    str(many),
-                )
-            )
-    out += [
-        Row(
-            "idle",
-            "accepted to delivered, idle, p99, against LPUSH, BRPOP and the POST by hand",
-            "ratio",
-            "≤ 4",
-            idle,
-            "idle",
-            "32, 25 events/s",
-        ),
-        Row(
-            "half_load",
-            "accepted to delivered, p50, at half the rate that goes through at most, against idle",
-            "ratio",
-            "",
-            half_load,
-            "half_load",
-            "32",
-        ),
-        Row("trace", "webhook to settled outcome, idle, in ms (sum of the stages)", "whole", "", stages, "trace", "32"),
-        Row("cost", "processor time of one event in the worker, in µs", "worker_us", "", each, "cost", "32"),
-        Row(
-            "routing",
-            "routing at 10,000 rules against 10",
-            "ratio",
-            "≤ 1.5",
-            rule_rows.routing,
-            "routing",
-            "none",
-            plain,
-        ),
-        Row(
-            "routing",
-            "a plain loop over 10,000 rules against ours",
-            "ratio_loop",
-            "> 1",
-            rule_rows.routing,
-            "routing",
-            "none",
-            plain,
-        ),
-        Row(
-            "compile",
-            "compiling 10,000 rules, per rule against 1,000",
-            "ratio",
-            "≤ 1.5",
-            rule_rows.compiling,
-            "compile",
-            "none",
-            plain,
-        ),
-        Row(
-            "render",
-            "filling an action with ten fields against plain Python",
-            "ratio",
-            "",
-            rule_rows.rendering,
-            "render",
-            "none",
-            plain,
-        ),
-        Row(
-            "in_flight",
-            "deliveries under way at one worker, destination answering in 300 ms, in thousands",
-            "ratio",
-            "≥ 1",
-            in_flight,
-            "in_flight",
-            "32",
-        ),
-        Row(
-            "memory",
-            "memory per waiting event against 1.3 × its payload + 400 B",
-            "ratio",
-            "≤ 1",
-            memory,
-            "memory",
-            "32",
-            once=True,
-        ),
-        Row(
-            "backlog",
-            "drain rate with a large backlog against 1,000 waiting",
-            "ratio",
-            "≥ 0.9",
-            backlog,
-            "backlog",
-            "none",
-            once=True,
-        ),
+
+
+def _thinking() -> list[Row]:
+    routed = Line("routing at 10,000 rules against 10", bound="≤ 1.5")
+    loop = Line("a plain loop over 10,000 rules against ours", "ratio_loop", "> 1")
+    compiled = Line("compiling 10,000 rules, per rule against 1,000", bound="≤ 1.5")
+    filled = Line("filling an action with ten fields against plain Python")
+    return [
+        Row("routing", rule_rows.routing, (routed, loop), policy=NO_STORE, once=True),
+        Row("compile", rule_rows.compiling, (compiled,), policy=NO_STORE, once=True),
+        Row("render", rule_rows.rendering, (filled,), policy=NO_STORE, once=True),
     ]
-    return tuple(out)

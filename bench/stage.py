@@ -126,12 +126,18 @@ class Stage:
     """Everything that one measurement starts. Use it as a `with` block."""
 
     def __init__(
-        self, *, sink_delay: float = 0.0, concurrency: int = 500, cores: Cores | None = None, **of_book: Any
+        self,
+        *,
+        sink: str = "bench.sink",
+        sink_delay: float = 0.0,
+        concurrency: int = 500,
+        cores: Cores | None = None,
+        **of_book: Any,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rb", dir="/tmp"))
         self.url = f"unix://{self.folder}/s"
         self.sink_port = free_port()
-        self._sink_delay = sink_delay
+        self._sink_words = (sink, str(self.sink_port), str(sink_delay))
         self._cores = cores or Cores()
         self._book = book(self.sink_port, concurrency=concurrency, **of_book)
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -140,7 +146,7 @@ class Stage:
     def __enter__(self) -> "Stage":
         (self.folder / "book").mkdir()
         (self.folder / "book" / "bench.yaml").write_text(self._book)
-        self.start("sink", "-m", "bench.sink", str(self.sink_port), str(self._sink_delay))
+        self.start("sink", "-m", *self._sink_words)
         self.wait_for_port(self.sink_port)
         return self
 
@@ -186,6 +192,22 @@ class Stage:
         process.kill()
         process.wait()
 
+    def kill_all_but(self, spared: str) -> None:
+        """Kill every process and its descendants at once, as a machine does that loses its power; one is spared."""
+        doomed = [pid for name, pid in self.pids.items() if name != spared]
+        for pid in {member for each in doomed for member in processes.family(each)}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self._processes:
+            if process.pid in doomed:
+                process.wait()
+
+    def stop(self, name: str) -> None:
+        """Ask a process to end and wait until it has."""
+        process = next(p for p in self._processes if p.pid == self.pids[name])
+        process.terminate()
+        process.wait(60)
+
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process and all its descendants."""
         for pid in processes.family(self.pids[name]):
@@ -215,9 +237,9 @@ class Stage:
         except redis.RedisError:
             return False
 
-    def receiver(self, name: str = "receive") -> int:
+    def receiver(self, name: str = "receive", port: int = 0) -> int:
         """Start `relais receive`; return its port."""
-        port = free_port()
+        port = port or free_port()
         self.start(name, "-m", "console.cli", "receive", "--port", str(port), measured=True)
         self.wait_for_port(port)
         return port
@@ -231,18 +253,18 @@ class Stage:
         """Start the bare endpoint; return its port."""
         return self._listening("bare", [sys.executable, "-m", "bench.baselines.bare"], measured=True)
 
-    def _listening(self, name: str, command: Sequence[str], *, measured: bool = False) -> int:
-        port = free_port()
+    def _listening(self, name: str, command: Sequence[str], port: int = 0, *, measured: bool = False) -> int:
+        port = port or free_port()
         self.run(name, [*command, str(port)], measured=measured)
         self.wait_for_port(port)
         return port
 
-    def rq(self, kind: str, workers: int) -> int:
+    def rq(self, kind: str, workers: int, *words: str, port: int = 0) -> int:
         """Start one RQ job per event; return its port."""
         module = [sys.executable, "-m", "bench.baselines.rq_jobs"]
         for n in range(workers):
-            self.run(f"rq work {n}", [*module, "work", kind])
-        port = self._listening("rq receive", [*module, "receive"])
+            self.run(f"rq work {n}", [*module, "work", kind, *words])
+        port = self._listening("rq receive", [*module, "receive", *words], port)
         self.wait(lambda: self.redis("SCARD", "rq:workers") >= workers, "RQ's workers listen")
         return port
 
@@ -275,6 +297,10 @@ class Stage:
     def arrivals(self) -> list[tuple[int, float]]:
         """Return what came to the sink: number of the person, and when."""
         return [(int(person), float(at)) for person, at in json.loads(self._ask_sink("/_arrivals"))]
+
+    def taken(self) -> list[int]:
+        """Return the numbers of the webhooks that a destination of `bench.peers` took, in order."""
+        return list(json.loads(self._ask_sink("/_taken")))
 
     def reset_sink(self) -> None:
         """Let the sink forget."""
