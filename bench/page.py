@@ -206,6 +206,7 @@ def peers(report: Report) -> str:
             number(peer["delivered_per_s"]),
             f"{peer['quiet']['lost']:,}; {peer['quiet']['order_breaks']:,}; {peer['quiet']['repeated']:,}",
             f"{peer['killed']['lost']:,} of {peer['killed']['acknowledged']:,}",
+            f"{peer['killed']['kept']:,}",
             f"{peer['killed']['order_breaks']:,}",
             f"{peer['killed']['repeated']:,}",
         )
@@ -218,6 +219,7 @@ def peers(report: Report) -> str:
         "delivered/s",
         "undisturbed: lost; order breaks; twice",
         "lost after `kill -9`",
+        "kept",
         "order breaks",
         "delivered twice",
     )

@@ -37,6 +37,8 @@ class Run:
     acknowledged_per_s: float
     delivered_per_s: float
     verdict: Verdict
+    #: Webhooks that the tool still had on disk at the end.
+    kept: int
 
 
 def main() -> int:
@@ -89,9 +91,15 @@ def _measure(peer: Peer, count: int) -> dict[str, Any]:
         "durability": peer.durability,
         "acknowledged_per_s": quiet.acknowledged_per_s,
         "delivered_per_s": quiet.delivered_per_s,
-        "quiet": asdict(quiet.verdict),
-        "killed": asdict(killed.verdict),
+        "quiet": _told(quiet),
+        "killed": _told(killed),
     }
+
+
+def _told(run: Run) -> dict[str, int]:
+    """Return a run's verdict; what is missing and not kept is lost."""
+    missing, kept = run.verdict.missing, min(run.kept, run.verdict.missing)
+    return {**asdict(run.verdict), "kept": kept, "lost": missing - kept}
 
 
 def run(peer: Peer, count: int, *, kill: bool) -> Run:
@@ -104,8 +112,9 @@ def run(peer: Peer, count: int, *, kill: bool) -> Run:
         sent = asyncio.run(_send(stage, peer, port, requests, kill=kill))
         taken = _wait(stage, peer, sent.acknowledged)
         last = stage.sink()["last"]
+        kept = peer.kept(stage)
     verdict = scenario.judge(sent.acknowledged, taken)
-    return Run(len(sent.acknowledged) / sent.seconds, len(set(taken)) / (last - began), verdict)
+    return Run(len(sent.acknowledged) / sent.seconds, len(set(taken)) / (last - began), verdict, kept)
 
 
 async def _send(stage: Stage, peer: Peer, port: int, requests: list[bytes], *, kill: bool) -> sender.Sent:

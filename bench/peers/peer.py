@@ -32,6 +32,10 @@ class Peer(ABC):
     def start(self, stage: Stage, port: int) -> None:
         """Start everything, or start it anew on what is on disk, and wait until it listens."""
 
+    def kept(self, stage: Stage) -> int:
+        """Return how many webhooks it still has on disk."""
+        return 0
+
 
 def folder(stage: Stage, name: str) -> Path:
     """Return a folder of the tool's own on a stage."""

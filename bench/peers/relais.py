@@ -20,3 +20,6 @@ class Relais(Peer):
         stage.valkey()
         stage.receiver(port=port)
         stage.workers(2)
+
+    def kept(self, stage: Stage) -> int:
+        return len(stage.redis("KEYS", "relais:{p0}:e:*"))

@@ -2,10 +2,11 @@
 
 As RQ's guide on exceptions and retries advises: `Retry(max=4, interval=[1, 5, 15, 60])`, carried out by a worker's
 scheduler. SimpleWorker, for it is three times as fast here as the forking one. RQ waits for intervals of its own, not
-for `Retry-After`. A job whose worker was killed lies in the registry of started jobs until RQ's maintenance, which a
-worker does when it starts and every ten minutes; what is still there after `patience` counts as lost.
+for `Retry-After`. What was under way or waited for a retry when all was killed lies in RQ's registries until its
+maintenance, ten minutes later; what is there after `patience` counts as kept.
 """
 
+from bench.baselines.rq_jobs import QUEUE
 from bench.peers.peer import Peer
 from bench.stage import Stage
 
@@ -21,3 +22,8 @@ class Rq(Peer):
     def start(self, stage: Stage, port: int) -> None:
         stage.valkey()
         stage.rq("simple", 2, "retrying", port=port)
+
+    def kept(self, stage: Stage) -> int:
+        registries = (f"rq:{name}:{QUEUE}" for name in ("wip", "scheduled", "failed"))
+        waiting = int(stage.redis("LLEN", f"rq:queue:{QUEUE}"))
+        return waiting + sum(int(stage.redis("ZCARD", registry)) for registry in registries)

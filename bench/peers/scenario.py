@@ -23,7 +23,8 @@ WORDS = (
     "0.8 kB contact updates over 32 connections, {count} in a run, five of each person in a row; 80 % match, "
     "four fields are mapped, the destination answers after 20 ms, refuses 1 % with 503 and 1 % with 429 at first, with "
     "`Retry-After: 1`. Once undisturbed; once with `kill -9` for all of the tool's processes, its store included, when "
-    "half was acknowledged, and a restart on what is on disk. `Lost`: acknowledged, matching, and never delivered."
+    "half was acknowledged, and a restart on what is on disk. Missing: acknowledged, matching, and not delivered in "
+    "the time that the tool's own rules need; kept: still in its store then; the rest is lost."
 )
 
 
@@ -64,7 +65,7 @@ class Verdict:
     """What became of the acknowledged webhooks."""
 
     acknowledged: int
-    lost: int
+    missing: int
     order_breaks: int
     repeated: int
 
@@ -72,9 +73,9 @@ class Verdict:
 def judge(acknowledged: Collection[int], delivered: Sequence[int]) -> Verdict:
     """Compare what was acknowledged with what the destination took, in this order."""
     times = Counter(delivered)
-    lost = sum(matches(number) and number not in times for number in acknowledged)
+    missing = sum(matches(number) and number not in times for number in acknowledged)
     repeated = sum(n - 1 for n in times.values())
-    return Verdict(len(acknowledged), lost, _breaks(dict.fromkeys(delivered)), repeated)
+    return Verdict(len(acknowledged), missing, _breaks(dict.fromkeys(delivered)), repeated)
 
 
 def _breaks(delivered: Iterable[int]) -> int:

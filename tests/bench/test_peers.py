@@ -58,10 +58,10 @@ def test_nothing_lost() -> None:
     assert judge([one, other, dull], [one, other]) == Verdict(3, 0, 0, 0)
 
 
-def test_a_loss() -> None:
-    """Acknowledged, matching and never delivered is lost; what was never acknowledged is not."""
+def test_what_is_missing() -> None:
+    """Acknowledged, matching and never delivered is missing; what was never acknowledged is not."""
     one, other = first_matching(3)
-    assert judge([one], [other]).lost == 1
+    assert judge([one], [other]).missing == 1
 
 
 def test_an_order_break() -> None:
