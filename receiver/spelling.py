@@ -42,21 +42,6 @@ def squash(name: str) -> str:
     return _squash(name) if len(name) <= LONGEST_NAME else name
 
 
-def ours(value: Any) -> Any:
-    """Return a JSON value with all names in snake_case. Where two become one, the one that was ours already stays."""
-    if isinstance(value, dict):
-        spelled: dict[str, Any] = {}
-        for name, each in value.items():
-            new = snake(name)
-            if new == name or (new not in spelled and new not in value):
-                nested = each.__class__ in (dict, list) and new not in LEFT_ALONE
-                spelled[new] = ours(each) if nested else each
-        return spelled
-    if isinstance(value, list):
-        return [ours(each) for each in value]
-    return value
-
-
 class Names(dict[str, str]):
     """Our name for each that was seen: by a table of squashed names, else in snake_case."""
 
@@ -70,6 +55,25 @@ class Names(dict[str, str]):
         if len(name) <= LONGEST_NAME and len(self) < MOST_NAMES:
             self[name] = ours
         return ours
+
+
+#: What every nested name becomes, for those that were seen.
+_spelled = Names({})
+
+
+def ours(value: Any) -> Any:
+    """Return a JSON value with all names in snake_case. Where two become one, the one that was ours already stays."""
+    if isinstance(value, dict):
+        spelled: dict[str, Any] = {}
+        for name, each in value.items():
+            new = _spelled[name]
+            if new == name or (new not in spelled and new not in value):
+                nested = each.__class__ in (dict, list) and new not in LEFT_ALONE
+                spelled[new] = ours(each) if nested else each
+        return spelled
+    if isinstance(value, list):
+        return [ours(each) for each in value]
+    return value
 
 
 def looked_up(fields: Mapping[str, Any], names: Names) -> dict[str, Any]:

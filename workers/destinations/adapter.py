@@ -97,8 +97,11 @@ def open_base(base: str, reveal: Reveal) -> str:
     return _read_base(reveal(Secret(base)).strip())
 
 
+_ADDRESS = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
+
+
 def _read_email(text: str) -> str:
-    if not re.fullmatch(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+", text):
+    if not _ADDRESS.fullmatch(text):
         raise ValueError("must be an e-mail address")
     return text
 

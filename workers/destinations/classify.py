@@ -4,7 +4,7 @@ Takes an Answer and the exceptions that a destination knows of its own; returns 
 Never sends and never quotes a body: bodies hold people.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -93,13 +93,13 @@ class SuccessTest(BaseModel):
 
 
 def classify(
-    answer: Answer, *, creates: bool = False, rules: Iterable[ErrorRule] = (), success: SuccessTest | None = None
+    answer: Answer, *, creates: bool = False, rules: Sequence[ErrorRule] = (), success: SuccessTest | None = None
 ) -> Failed | None:
     """Return what the answer means: None for done, else the failure to raise.
 
     `creates`: a server error after which something may have been created is ambiguous.
     """
-    parsed = answer.json()
+    parsed = answer.json() if rules or success is not None else None
     for rule in rules:
         if rule.holds(answer, parsed):
             return None if rule.means == "done" else _failed(rule.means, rule.code, answer)

@@ -66,7 +66,8 @@ UNSUBSCRIBED_DAYS = 2
 
 
 def _read_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    if strange := sorted(set(fields) - STANDARD_FIELDS):
+    if not STANDARD_FIELDS.issuperset(fields):
+        strange = sorted(set(fields) - STANDARD_FIELDS)
         raise ValueError(
             f"{', '.join(strange)}: no standard field of Maileon; there are {', '.join(sorted(STANDARD_FIELDS))}. "
             "Others go under custom_fields"
