@@ -34,6 +34,8 @@ class Curve:
     lines: Mapping[str, Sequence[tuple[float, Work]]]
     #: Whether the axis is logarithmic.
     logarithmic: bool = True
+    #: The rates that what is varied can change.
+    rates: tuple[str, ...] = ("accepted_per_s", "delivered_per_s")
 
 
 def curves(size: int) -> tuple[Curve, ...]:
@@ -42,13 +44,11 @@ def curves(size: int) -> tuple[Curve, ...]:
     return (
         Curve(
             "workers",
-            "One worker process or two, by how long a destination takes",
+            "One worker process or two, by how long a destination takes to answer",
             "worker processes",
-            {
-                f"destination answers after {ms} ms": [(n, Work(size, workers=n, delay=ms / 1000)) for n in (1, 2)]
-                for ms in (50, 300)
-            },
+            {f"{ms} ms": [(n, Work(size, workers=n, delay=ms / 1000)) for n in (1, 2)] for ms in (50, 300)},
             logarithmic=False,
+            rates=("delivered_per_s",),
         ),
         Curve(
             "receivers",
@@ -56,6 +56,7 @@ def curves(size: int) -> tuple[Curve, ...]:
             "receiver processes",
             {"receivers": [(n, Work(size, connections=128, receivers=n, workers=1)) for n in (1, 2)]},
             logarithmic=False,
+            rates=("accepted_per_s",),
         ),
         Curve(
             "keys",
@@ -80,7 +81,7 @@ def curves(size: int) -> tuple[Curve, ...]:
             "bodies",
             "Size of the body",
             "body, kB",
-            {"events": [(kb, Work(n, filler=kb * 200 - 60)) for kb, n in ((1, some), (20, few), (200, few // 4))]},
+            {"events": [(kb, Work(n, filler=kb * 200 - 60)) for kb, n in ((1, some), (20, few), (200, few // 2))]},
         ),
     )
 
@@ -137,6 +138,7 @@ def _report(curve: Curve, taken: Mapping[Work, list[Figures]]) -> dict[str, Any]
         "title": curve.title,
         "axis": curve.axis,
         "logarithmic": curve.logarithmic,
+        "rates": curve.rates,
         "lines": {
             line: [
                 {

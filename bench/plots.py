@@ -30,9 +30,9 @@ LOOKS = (("o", "-", "black"), ("s", "--", "0.35"), ("^", ":", "0.2"), ("D", "-."
 
 def draw(curve: Mapping[str, Any], origin: str, folder: Path) -> Path:
     """Draw one curve; return the file."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
     _panel(left, curve, COSTS, "processor time per event, µs")
-    _panel(right, curve, RATES, "events per second")
+    _panel(right, curve, {name: RATES[name] for name in curve["rates"]}, "events per second")
     figure.suptitle(curve["title"])
     figure.supxlabel(origin, fontsize=6, color="0.3")
     path = folder / f"{curve['name']}.png"
@@ -43,10 +43,10 @@ def draw(curve: Mapping[str, Any], origin: str, folder: Path) -> Path:
 
 def _panel(axes: Any, curve: Mapping[str, Any], named: Mapping[str, str], label: str) -> None:
     looks = iter(LOOKS)
+    several = len(curve["lines"]) > 1
     for name, words in named.items():
         marker, dash, shade = next(looks)
         for line, points in curve["lines"].items():
-            several = len(curve["lines"]) > 1
             dimmed = several and line != next(iter(curve["lines"]))
             axes.plot(
                 [point["at"] for point in points],
@@ -68,7 +68,7 @@ def _panel(axes: Any, curve: Mapping[str, Any], named: Mapping[str, str], label:
     axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     axes.set_ylim(bottom=0)
     axes.grid(color="0.85", linewidth=0.6)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
 
 
 def _value(point: Mapping[str, float], name: str) -> float:
