@@ -14,6 +14,7 @@ import redis.asyncio
 import redis.exceptions
 
 from receiver.switch import HIGH_WATER
+from workers import rewrite
 from workers.mailroom.mailroom import PREFIX
 
 #: What was acknowledged survives, by the settings of the append-only file.
@@ -41,7 +42,10 @@ MIB = 1024 * 1024
 ALONE = "set `min-replicas-to-write 1` in the store: a primary that is cut off then stops handing out work"
 
 #: What is asked of CONFIG GET.
-ASKED = ("append*", "no-appendfsync-on-rewrite", "min-replicas*", "stop-writes-on-bgsave-error", "save", "dir")
+ASKED = (
+    *("append*", "no-appendfsync-on-rewrite", "auto-aof-rewrite-percentage"),
+    *("min-replicas*", "stop-writes-on-bgsave-error", "save", "dir"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ async def examine(store: redis.asyncio.Redis, replicas: int = 0) -> Guarantee:
     except redis.exceptions.ResponseError:  # managed stores forbid CONFIG
         config = {}
     kept = await kept_by(store, replicas) if replicas else None
-    return judge(info, config, free_disk(config), replicas, kept)
+    refuses = await store.get(f"{PREFIX}rewritten") == rewrite.REFUSED.encode()
+    return judge(info, config, free_disk(config), replicas, kept, refuses)
 
 
 async def kept_by(store: redis.asyncio.Redis, replicas: int) -> int | None:
@@ -114,8 +119,12 @@ def judge(
     free: int | None = None,
     demanded: int = 0,
     kept: int | None = None,
+    refuses: bool = False,
 ) -> Guarantee:
-    """Return what settings mean. `demanded`: replicas that must have each event; `kept`: those that just had one."""
+    """Return what settings mean.
+
+    `demanded`: replicas that must have each event; `kept`: those that just had one; `refuses`: to rewrite its file.
+    """
     evicts = str(info.get("maxmemory_policy", "noeviction")) != "noeviction"
     server = f"{'Valkey' if info.get('server_name') == 'valkey' else 'Redis'} {version(info)}"
     says, mend = promise(info, config)
@@ -128,6 +137,7 @@ def judge(
         memory(info),
         replicas(info, config, demanded, kept),
         *([] if free is None else [disk(info, free)]),
+        *erased(info, config, refuses),
     )
     return Guarantee(says, keeps, evicts, server, mend or (evicted(evicts).mend if keeps else ""), checks)
 
@@ -230,6 +240,20 @@ def replicas(info: Mapping[str, Any], config: Mapping[Any, Any], demanded: int =
         return Check("replicas", True, says, "set RELAIS_REPLICAS=1 to lose none")
     mend = "set RELAIS_REPLICAS=1 to lose none, and `min-replicas-to-write 1` in the store"
     return Check("replicas", True, f"{count}; a failover may lose acknowledged events, however many", mend)
+
+
+def erased(info: Mapping[str, Any], config: Mapping[Any, Any], refuses: bool) -> list[Check]:
+    """Say where what was erased stays on the store's disk for longer than a day; a note, since all goes on."""
+    stays = "what was erased stays in its append-only file"
+    if info.get("aof_enabled") != 1:
+        return []
+    if str(config.get("auto-aof-rewrite-percentage", "")) == "0":
+        mend = "set `auto-aof-rewrite-percentage 100` in the store when the backup is done"
+        return [Check("erased", True, f"rewriting is switched off, so {stays}", mend)]
+    if refuses:
+        mend = "allow BGREWRITEAOF to the workers, or rewrite it daily some other way"
+        return [Check("erased", True, f"it refuses BGREWRITEAOF: {stays} until it rewrites it by itself", mend)]
+    return []
 
 
 def disk(info: Mapping[str, Any], free: int) -> Check:

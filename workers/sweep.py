@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from workers import worker
+from workers import rewrite, worker
 from workers.mailroom import Mailroom
 from workers.settings import WorkSettings
 
@@ -22,7 +22,7 @@ log = logging.getLogger("relais.sweep")
 LOCK = 4
 #: Seconds without a sign after which another host's `relais work` no longer counts as having workers.
 PARENT_GONE = 15.0
-#: Seconds between two looks for dead letters that are too old.
+#: Seconds between two looks for dead letters that are too old, and for an append-only file that is.
 EXPIRE_EVERY = 600.0
 
 
@@ -84,6 +84,7 @@ class Sweep:
             self._expired = now
             while await self.mailroom.expire():
                 pass
+            await rewrite.look(self.mailroom)
 
     async def _bury(self, drains: list[str], why: str) -> None:
         freed, poison = await self.mailroom.bury(drains)

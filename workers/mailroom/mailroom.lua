@@ -45,6 +45,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
+  rewritten            string  that the append-only file is to be written anew, once  python (rewrite.py)   a day
   written              string  nothing; setting it moves the place in the stream      touch                 for ever
 
 State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"
