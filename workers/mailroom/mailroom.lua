@@ -202,19 +202,107 @@ local function count(counts, name, n)
   if name ~= '' then counts[name] = (counts[name] or 0) + (n or 1) end
 end
 
--- One user of the event less (or `by` more). Returns true when nobody needs it any longer.
-local function dereference(P, event, by, retain)
+-- What `settle` writes once for all its items; until then the store does not know of it. `flush` before anything reads
+-- there what may have been left for later.
+local function delete_later(c, name)
+  c.gone[#c.gone + 1] = name
+  c.is_gone[name] = true
+end
+
+local function record_later(c, name, record)
+  local n = #c.records
+  c.records[n + 1], c.records[n + 2] = name, record
+  c.is_new[name] = true
+end
+
+local function note_later(c, day, event, line)
+  if line == '' then return end
+  local page = c.lines[day]
+  if not page then
+    page = {}
+    c.lines[day] = page
+  end
+  page[event] = page[event] and (page[event] .. '\n' .. line) or line
+end
+
+-- `drain`: who leases the box; false: nobody does any longer.
+local function lease_later(c, room, box, drain)
+  local boxes = c.leases[room]
+  if not boxes then
+    boxes = {}
+    c.leases[room] = boxes
+  end
+  boxes[box] = drain
+end
+
+local function ready_later(c, room, box)
+  local boxes = c.ready[room]
+  if not boxes then
+    boxes = {}
+    c.ready[room] = boxes
+  end
+  boxes[#boxes + 1] = box
+end
+
+local function flush_leases(P, c, room)
+  local leased, free = {}, {}
+  for box, drain in pairs(c.leases[room] or {}) do
+    if drain then
+      leased[#leased + 1] = box
+      leased[#leased + 1] = drain
+    else
+      free[#free + 1] = box
+    end
+  end
+  write_all('HDEL', P .. 'leased:' .. room, free)
+  write_all('HSET', P .. 'leased:' .. room, leased)
+  c.leases[room] = nil
+end
+
+local function flush_ready(P, c, room)
+  write_all('RPUSH', P .. 'ready:' .. room, c.ready[room] or {})
+  c.ready[room] = nil
+end
+
+local function flush_notes(P, day, lines)
+  local key, events, words, fresh = P .. 'ledger:' .. day, {}, {}, true
+  for event in pairs(lines) do events[#events + 1] = event end
+  each_part(events, function(from, to)
+    for k, old in ipairs(redis.call('HMGET', key, unpack(events, from, to))) do
+      local event, n = events[from + k - 1], #words
+      fresh = fresh and not old
+      words[n + 1], words[n + 2] = event, old and (old .. '\n' .. lines[event]) or lines[event]
+    end
+  end)
+  write_all('HSET', key, words)
+  if fresh and redis.call('HLEN', key) == #events then redis.call('EXPIRE', key, LEDGER_DAYS * 86400) end
+end
+
+local function flush(P, c)
+  write_all('DEL', nil, c.gone)
+  write_all('MSET', nil, c.records)
+  for room in pairs(c.leases) do flush_leases(P, c, room) end
+  for room in pairs(c.ready) do flush_ready(P, c, room) end
+  for day, lines in pairs(c.lines) do flush_notes(P, day, lines) end
+  c.gone, c.is_gone, c.records, c.is_new, c.lines = {}, {}, {}, {}, {}
+end
+
+-- One user of the event less (or `by` more). Returns true when nobody needs it any longer. `c`: what `settle` writes later.
+local function dereference(P, event, by, retain, c)
   if by == 0 then return false end
-  local refs = redis.call('HGET', P .. 'refs', event)
+  local refs = (not c or c.refs) and redis.call('HGET', P .. 'refs', event)
   local left = (tonumber(refs) or 1) + by
   if left > 1 then
     redis.call('HSET', P .. 'refs', event, left)
+    if c then c.refs = true end
   elseif refs then
     redis.call('HDEL', P .. 'refs', event)
   end
   if left > 0 then return false end
   if retain > 0 then
     redis.call('PEXPIRE', P .. 'e:' .. event, retain)
+  elseif c then
+    delete_later(c, P .. 'e:' .. event)
   else
     redis.call('DEL', P .. 'e:' .. event)
   end
@@ -308,6 +396,57 @@ local function lease(P, room, box, drain, token, per_box, out)
     end
     redis.call('LSET', b, 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
   end
+end
+
+-- Lease ready boxes, asking once for all their records; where one has tombstones, `lease` clears them away. Appends to
+-- `out` as that does, and to `taken` what was leased. Returns how many boxes were.
+local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
+  local found, names, leased, met, n, broken = {}, {}, {}, {}, 0, nil
+  for k, box in ipairs(boxes) do
+    local b = box_key(P, room, box)
+    local elements = redis.pcall('LRANGE', b, 0, per_box)
+    if elements.err then broken = elements end -- others are not to suffer from it
+    local s, attempt, doubt, deaths = parse(elements[1] or 'n 0 0 0')
+    if s == 'r' and #elements > 1 and not met[box] then
+      met[box] = true
+      found[k] = { b, attempt, doubt, deaths, #names, elements }
+      for i = 2, #elements do names[#names + 1] = record_key(P, room, elements[i]) end
+    elseif s == 'r' and not met[box] then
+      redis.call('DEL', b)
+    end
+  end
+  local records = {}
+  each_part(names, function(from, to)
+    for k, record in ipairs(redis.call('MGET', unpack(names, from, to))) do records[from + k - 1] = record end
+  end)
+  for k, box in ipairs(boxes) do
+    local its = found[k]
+    if its then
+      local b, attempt, doubt, deaths, before, elements = unpack(its)
+      local all, items = true, #elements - 1
+      for i = 1, items do all = all and records[before + i] end
+      if all then
+        redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. items)
+        local l = #leased
+        leased[l + 1], leased[l + 2] = box, drain
+        local o = #out
+        out[o + 1], out[o + 2], out[o + 3], out[o + 4], out[o + 5], out[o + 6] = room, box, attempt, doubt, deaths, items
+        o = o + 5
+        for i = 1, items do out[o + 2 * i], out[o + 2 * i + 1] = elements[i + 1], records[before + i] end
+      else
+        local done, handed = pcall(lease, P, room, box, drain, token, per_box, out)
+        if not done then broken = handed end
+        if not done or handed == 0 then its = nil end
+      end
+      if its then
+        taken[#taken + 1] = ' ' .. room .. ' ' .. box
+        n = n + 1
+      end
+    end
+  end
+  write_all('HSET', P .. 'leased:' .. room, leased)
+  if broken then error(broken, 0) end
+  return n
 end
 
 -- What the newest events without a sender's id were, of these boxes: box -> `<digest> <id> <ms until it counts>`. A mark
@@ -533,23 +672,26 @@ local function take(keys, args)
     if want > 0 and redis.call('EXISTS', list) == 1 then
       local n, at, limits = allowance(P, room, now, want)
       sooner(at)
-      while n > 0 and not alone do
+      while n > 0 and suspects == 0 do
+        local boxes = redis.call('LPOP', list, n)
+        if not boxes then break end
+        local leased = lease_all(P, room, boxes, drain, request, limits and 1 or per_box, out, taken)
+        n = n - leased
+        used = used + leased
+      end
+      while n > 0 and suspects > 0 and not alone do
         local box = redis.call('LPOP', list)
         if not box then break end
-        if suspects > 0 then
-          local head = redis.call('LINDEX', box_key(P, room, box), 0)
-          local _, _, _, deaths = parse(head or 'r 0 0 0')
-          if deaths >= 2 then
-            -- Killed two drains: nobody else's key may be in the same boat.
-            if #taken > 0 then
-              redis.call('LPUSH', list, box)
-              break
-            end
-            alone = true
+        local _, _, _, deaths = parse(redis.call('LINDEX', box_key(P, room, box), 0) or 'r 0 0 0')
+        if deaths >= 2 then
+          -- Killed two drains: nobody else's key may be in the same boat.
+          if #taken > 0 then
+            redis.call('LPUSH', list, box)
+            break
           end
+          alone = true
         end
-        local handed = lease(P, room, box, drain, request, limits and 1 or per_box, out)
-        if handed > 0 then
+        if lease(P, room, box, drain, request, 1, out) > 0 then
           taken[#taken + 1] = ' ' .. room .. ' ' .. box
           n = n - 1
           used = used + 1
@@ -660,21 +802,42 @@ local function bury_delivery(P, delivery, day, line, within)
   return dereference(P, event, -1, retain)
 end
 
+-- Whether a box of the room may be leased in this step, and accounted for if so. Where only the number of leased boxes
+-- counts, it is counted on from what the store said first.
+local function may_lease(P, c, room)
+  local free = c.free[room]
+  if not free then
+    flush_leases(P, c, room)
+    local n, _, limits = allowance(P, room, c.now, 1e9)
+    if limits then
+      if n > 0 then spend(P, room, c.now, limits, 1) end
+      return n > 0
+    end
+    free = n
+  end
+  c.free[room] = math.max(0, free - 1)
+  return free > 0
+end
+
 -- Append a new delivery (ten arguments from `k` on) to its box, within `settle`. Returns how many more deliveries need
 -- the event now: 1, 0 when it did not come into being or took the place of another of the same event.
 local function append(P, c, event, day, args, k)
   local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
   local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
-  if redis.call('EXISTS', P .. 'd:' .. delivery) == 1 then return 0 end
-  local again = string.find(delivery, '^[^.]+%.a%d') -- its like died, and may have left its mark
-  if dead == '' and once_key ~= '' and not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6])
-    and not (again and event_of(redis.call('GET', P .. 'once:' .. once_key)) == event) then
-    c.once[#c.once + 1] = delivery
-    note(P, day, event, '{"t":"once","d":"' .. delivery .. '"}')
-    return 0
+  local name, b = c.names[k], c.names[k + 1]
+  if c.is_gone[name] or c.is_gone[b] then flush(P, c) end
+  if c.is_new[name] or (c.some_made and redis.call('EXISTS', name) == 1) then return 0 end
+  if once_key ~= '' and dead == '' then
+    local again = string.find(delivery, '^[^.]+%.a%d') -- its like died, and may have left its mark
+    if not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6])
+      and not (again and event_of(redis.call('GET', P .. 'once:' .. once_key)) == event) then
+      c.once[#c.once + 1] = delivery
+      note_later(c, day, event, '{"t":"once","d":"' .. delivery .. '"}')
+      return 0
+    end
   end
-  redis.call('SET', P .. 'd:' .. delivery, record)
   if dead ~= '' then
+    record_later(c, name, record)
     redis.call('ZADD', P .. 'dead', c.now, delivery)
     redis.call('HSET', P .. 'deadinfo', delivery, dead)
     watch_box(P, delivery, c.room, c.box, true)
@@ -683,11 +846,12 @@ local function append(P, c, event, day, args, k)
   end
   local more = 1
   c.touched[room] = true
-  local b = box_key(P, room, box)
   if coalesce ~= '' then
     local co = P .. 'co:' .. room .. ':' .. coalesce
     local older = redis.call('GET', co)
     if older then
+      flush(P, c)
+      c.some_gone, c.some_made, c.refs = true, true, true
       local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
       local place = redis.call('LPOS', b, older)
       -- What a drain holds, what may have been sent and what a person is asked about stays.
@@ -706,27 +870,22 @@ local function append(P, c, event, day, args, k)
     end
     redis.call('SET', co, delivery, 'PX', delay + 86400000)
   end
-  if redis.call('EXISTS', b) == 1 then
+  if c.box_made[b] or (c.some_boxes and redis.call('EXISTS', b) == 1) then
     redis.call('RPUSH', b, delivery)
   elseif delay > 0 then
     redis.call('RPUSH', b, 'w 0 0 0 ' .. (c.now + delay), delivery)
     redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
+  elseif args[k + 4] == '1' and may_lease(P, c, room) then
+    redis.call('RPUSH', b, 'l 0 0 0 ' .. c.token .. ' 1', delivery)
+    lease_later(c, room, box, c.drain)
+    c.leased[#c.leased + 1] = delivery
   else
-    local free, limits, _ = 0, nil, nil
-    if args[k + 4] == '1' then
-      free, _, limits = allowance(P, room, c.now, 1)
-    end
-    if free > 0 then
-      redis.call('RPUSH', b, 'l 0 0 0 ' .. c.token .. ' 1', delivery)
-      redis.call('HSET', P .. 'leased:' .. room, box, c.drain)
-      spend(P, room, c.now, limits, 1)
-      c.leased[#c.leased + 1] = delivery
-    else
-      redis.call('RPUSH', b, 'r 0 0 0', delivery)
-      redis.call('RPUSH', P .. 'ready:' .. room, box)
-      one_more(c.fresh, room)
-    end
+    redis.call('RPUSH', b, NEW_BOX, delivery)
+    ready_later(c, room, box)
+    one_more(c.fresh, room)
   end
+  c.box_made[b] = true
+  record_later(c, name, record)
   return more
 end
 
@@ -795,34 +954,12 @@ local function heard(P, c, room, box, says)
   return true
 end
 
--- settle: what became of items, and what follows from them, in one step each.
--- ARGV: drain, token for new leases, pool, then per item:
---   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
---   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
---   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
--- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
--- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
--- last: 1 when the drain is through with the box.
--- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its
---   destination is known to be away or to refuse us)}, {deliveries leased to the drain},
---   {deliveries not made because of only_once}, 1 if something became takeable,
---   {what is new about rooms: breaker | key | there, room, code}.
-local function settle(keys, args)
-  local P = keys[1]
-  local pool = args[3]
-  local now = now_ms()
-  local counts, ended, statuses = {}, {}, {}
-  -- Mostly nothing is dead and nothing fails: then one question is enough.
-  local unsettled = redis.call('EXISTS', P .. 'passed', P .. 'failing')
-  -- What all items of this call share.
-  local c = {
-    watched = unsettled > 0 and redis.call('EXISTS', P .. 'passed') == 1,
-    failing = unsettled > 0 and redis.call('EXISTS', P .. 'failing') == 1,
-    drain = args[1], token = args[2], now = now,
-    leased = {}, once = {}, counts = counts, ended = ended, touched = {}, fresh = {}, news = {},
-  }
-  local i = 4
-  while i <= #args do
+-- The items of a call of `settle`, one after the other.
+local function settle_items(P, c, args)
+  local now, counts, ended, statuses, names = c.now, c.counts, c.ended, c.statuses, c.names
+  local i, all = 4, #args
+  while i <= all do
+    local start = i
     local room, box, token, item, verdict, argument = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4], args[i + 5]
     local attempt, doubt, last = args[i + 6], args[i + 7], args[i + 8] == '1'
     local event, retain, day, line, field = args[i + 9], tonumber(args[i + 10]), args[i + 11], args[i + 12], args[i + 13]
@@ -830,8 +967,10 @@ local function settle(keys, args)
     local new = i + 16
     i = new + n * 10
 
-    c.room, c.box = room, box
+    c.room, c.box, c.before = room, box, #c.gone
+    if c.failing then c.free = {} end -- what the items say pauses and resumes rooms
     local b = box_key(P, room, box)
+    if c.is_gone[b] then flush(P, c) end
     local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
     local s, old_attempt, old_doubt, deaths, old_token, handed
     if head then s, old_attempt, old_doubt, deaths, old_token, handed = parse(head) end
@@ -839,10 +978,11 @@ local function settle(keys, args)
       statuses[#statuses + 1] = 0
     elseif says ~= '' and heard(P, c, room, box, says) then
       statuses[#statuses + 1] = 3
-      note(P, day, event, (string.gsub(line, '"then":"%a+"', '"then":"wait"', 1)))
+      note_later(c, day, event, (string.gsub(line, '"then":"%a+"', '"then":"wait"', 1)))
       count(counts, (string.gsub(field, '|%a+$', '|wait')))
       if verdict == 'dead' then redis.call('DEL', P .. 'order:' .. event .. ':' .. room) end -- it is not, after all
-      redis.call('HDEL', P .. 'leased:' .. room, box)
+      lease_later(c, room, box, false)
+      flush_ready(P, c, room)
       make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false) -- last, so that each probe is another box
     elseif verdict == 'done' or verdict == 'dead' then
       -- The box moves on by one item, if that is still there: attempts were the first one's, doubt and what the drain
@@ -853,7 +993,7 @@ local function settle(keys, args)
       -- Mostly it is the only one, and nothing of its box has to be kept (what it makes never goes into the inbox).
       local only = last and place == 1 and not second and (n == 0 or room == 'in')
       if only then
-        redis.call('DEL', b)
+        delete_later(c, b)
       elseif there then
         if place == 1 then
           old_attempt = 0
@@ -867,11 +1007,12 @@ local function settle(keys, args)
         deaths = 0
         redis.call('LPUSH', b, 'l ' .. old_attempt .. ' ' .. old_doubt .. ' 0 ' .. token .. ' ' .. handed)
       end
-      local alive = there and redis.call('EXISTS', record_key(P, room, item)) == 1
+      local name = names[start]
+      local alive = there and not c.is_gone[name] and (not c.some_gone or redis.call('EXISTS', name) == 1)
       statuses[#statuses + 1] = alive and 1 or 2
       if alive then
         local made = 0
-        note(P, day, event, line) -- before the lines about what it made
+        note_later(c, day, event, line) -- before the lines about what it made
         if c.watched and verdict == 'done' then
           -- An event that no rule wanted overtakes nobody.
           if room ~= 'in' or n > 0 then passed_by(P, room .. ' ' .. box, newness(P, item)) end
@@ -888,17 +1029,17 @@ local function settle(keys, args)
           c.watched = true
           if doubted and room ~= 'in' then take_doubt_along(P, item) end
           ended[#ended + 1] = event
-          dereference(P, event, made, 0)
+          dereference(P, event, made, 0, c)
         else
-          if room ~= 'in' then
-            redis.call('DEL', P .. 'd:' .. item)
-          end
-          if dereference(P, event, made - 1, retain) then ended[#ended + 1] = event end
+          if room ~= 'in' then delete_later(c, name) end
+          if dereference(P, event, made - 1, retain, c) then ended[#ended + 1] = event end
         end
       end
       if last then
-        redis.call('HDEL', P .. 'leased:' .. room, box)
+        lease_later(c, room, box, false)
+        if (c.free[room] or 0) > 0 then c.free[room] = c.free[room] + 1 else c.free[room] = nil end
         if not only and redis.call('LLEN', b) > 1 then
+          flush_ready(P, c, room)
           make_ready(P, room, box, old_attempt, old_doubt, deaths, false)
           one_more(c.fresh, room)
         elseif not only then
@@ -907,9 +1048,10 @@ local function settle(keys, args)
       end
     else
       statuses[#statuses + 1] = 1
-      note(P, day, event, line)
+      note_later(c, day, event, line)
       count(counts, field)
-      redis.call('HDEL', P .. 'leased:' .. room, box)
+      lease_later(c, room, box, false)
+      c.free[room] = nil
       if verdict == 'wait' then
         local due = now + math.max(1, tonumber(argument))
         redis.call('LSET', b, 0, 'w ' .. attempt .. ' ' .. doubt .. ' 0 ' .. due)
@@ -918,18 +1060,77 @@ local function settle(keys, args)
         redis.call('LSET', b, 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
         redis.call('HSET', P .. 'held:' .. room, box, argument)
       else
+        flush_ready(P, c, room)
         make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true)
         one_more(c.fresh, room)
       end
     end
   end
+end
+
+-- settle: what became of items, and what follows from them, in one step each.
+-- ARGV: drain, token for new leases, pool, then per item:
+--   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
+--   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
+--   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
+-- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
+-- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
+-- last: 1 when the drain is through with the box.
+-- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its
+--   destination is known to be away or to refuse us)}, {deliveries leased to the drain},
+--   {deliveries not made because of only_once}, 1 if something became takeable,
+--   {what is new about rooms: breaker | key | there, room, code}.
+local function settle(keys, args)
+  local P = keys[1]
+  local pool = args[3]
+  local now = now_ms()
+  local counts, ended = {}, {}
+  -- Mostly nothing is dead and nothing fails: then one question is enough.
+  local unsettled = redis.call('EXISTS', P .. 'passed', P .. 'failing')
+  -- What all items of this call share: what the store said, what it is told later, and what goes out.
+  local c = {
+    watched = unsettled > 0 and redis.call('EXISTS', P .. 'passed') == 1,
+    failing = unsettled > 0 and redis.call('EXISTS', P .. 'failing') == 1,
+    refs = redis.call('EXISTS', P .. 'refs') == 1,
+    drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
+    gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
+    leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
+  }
+  local names, all = c.names, #args
+  local settled, made, places = {}, {}, {}
+  local i = 4
+  while i <= all do
+    local verdict, new = args[i + 4], i + 16
+    if verdict == 'done' or verdict == 'dead' then
+      names[i] = record_key(P, args[i], args[i + 3])
+      settled[#settled + 1] = names[i]
+    end
+    i = new + tonumber(args[i + 15]) * 10
+    for k = new, i - 1, 10 do
+      names[k], names[k + 1] = P .. 'd:' .. args[k + 2], box_key(P, args[k], args[k + 1])
+      made[#made + 1], places[#places + 1] = names[k], names[k + 1]
+    end
+  end
+  -- Mostly all that is settled has a record and nothing that is made is there yet: then nothing is asked for again.
+  c.some_gone = count_there(settled) < #settled
+  c.some_made = count_there(made) > 0
+  c.some_boxes = count_there(places) > 0
+
+  -- Whatever ends it half-way, what was left for later belongs to what is written already; but the item that met a
+  -- defect is not gone.
+  local done, why = pcall(settle_items, P, c, args)
+  if not done then
+    for k = #c.gone, c.before + 1, -1 do c.gone[k] = nil end
+  end
+  flush(P, c)
+  if not done then error(why, 0) end
   for room in pairs(c.touched) do redis.call('SADD', P .. 'rooms', room) end
   if #ended > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(ended, ' '))
   end
   add_counts(P, counts)
   announce(P, c.fresh, pool)
-  return { statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news }
+  return { c.statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news }
 end
 
 -- beat: a drain lives. ARGV: drain, pool, 1 to register. Returns its counter, 0 if it was buried meanwhile.

@@ -187,6 +187,36 @@ async def test_memory(mailroom: Mailroom, store: Store) -> None:
     assert (after - before) / n <= 1.3 * len(payload) + 400
 
 
+async def test_half_a_settle(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What a defect in the store ends half-way has happened once for what came before it, also when it is repeated."""
+    await mailroom.put([event("a"), event("b", "email:b@example.org")])
+    one, other = await take(mailroom, drain)
+    await store.raw.set(mailroom.key("b:crm:there"), "no list")
+    both = [
+        settlement(one, "a", new=[NewDelivery("a.0", "crm", "here", b"{}", lease=True)]),
+        settlement(other, "b", new=[NewDelivery("b.0", "crm", "there", b"{}", lease=True)]),
+    ]
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="WRONGTYPE"):
+            await mailroom.settle(drain, "t1", both)
+        dump = await store.dump()
+        assert dump["b:crm:here"].value == ["l 0 0 0 t1 1", "a.0"]
+        assert dump["leased:crm"].value == {"here": drain}
+        assert "b:in:" + one.box not in dump
+    await store.raw.delete(mailroom.key("b:crm:there"))
+
+
+async def test_half_a_take(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What a defect in the store ends half-way loses no other box."""
+    await mailroom.put([event("a"), event("b", "email:b@example.org")])
+    await store.raw.set(mailroom.key("b:in:" + mailroom.hash("email:b@example.org")), "no list")
+    with pytest.raises(Unavailable, match="WRONGTYPE"):
+        await take(mailroom, drain)
+    assert await mailroom.strays(drain, []) == 1
+    assert items(await take(mailroom, drain)) == ["a"]
+    await store.raw.delete(mailroom.key("b:in:" + mailroom.hash("email:b@example.org")))
+
+
 # -- take
 
 

@@ -21,7 +21,7 @@ MUTANTS = {
         "write_all('RPUSH', P .. 'ready:in', fresh)",
         "write_all('LPUSH', P .. 'ready:in', fresh)",
     ),
-    "payloads never go": ("dereference(P, event, made - 1, retain)", "dereference(P, event, made, retain)"),
+    "payloads never go": ("dereference(P, event, made - 1, retain, c)", "dereference(P, event, made, retain, c)"),
     "payloads go early": ("(tonumber(refs) or 1) + by", "1 + by"),
     "any token settles": ("if s ~= 'l' or old_token ~= token then", "if s ~= 'l' then"),
     "a repeated take takes again": ("string.sub(last, 1, #request + 1) == request .. ' '", "false"),
@@ -104,7 +104,7 @@ MUTANTS = {
         "make_ready(P, room, box, 0, 0, 0, false)",
     ),
     "a lease outlives its box": (
-        "      if last then\n        redis.call('HDEL', P .. 'leased:' .. room, box)\n",
+        "      if last then\n        lease_later(c, room, box, false)\n",
         "      if last then\n",
     ),
     "dead letters are forgotten": ("          redis.call('ZADD', P .. 'dead', now, item)\n", ""),
