@@ -14,6 +14,8 @@ ID_LENGTH = 26
 SENDER_ID_MAX = 255
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+#: A letter for each byte; of a random byte the last five bits are as random as all.
+_ANY_BYTE = _BASE32.encode() * 8
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
 NO_DIGIT = re.compile(r"[^0-9]")
@@ -22,7 +24,7 @@ NO_DIGIT = re.compile(r"[^0-9]")
 def event_id(source: str, sender_id: str | None, position: int) -> str:
     """Return the id of an event: the same for the same message of a sender, random where messages have no id."""
     if sender_id is None:
-        return _text(os.urandom(17))
+        return os.urandom(ID_LENGTH).translate(_ANY_BYTE).decode("ascii")
     told = f"{source}\0{sender_id}\0{position}".encode("utf-8", "surrogatepass")
     return _text(hashlib.blake2b(told, digest_size=17).digest())
 
@@ -41,6 +43,8 @@ def email(address: str) -> str:
 def phone(number: str) -> str | None:
     """Return the identity of a telephone number, None where there are no digits. `0049 30/123` is `+49 30 123`."""
     trimmed = number.strip()
+    if trimmed[:1] == "+" and trimmed[1:].isdigit() and trimmed.isascii():  # as most platforms write it
+        return f"phone:{trimmed}"
     digits = NO_DIGIT.sub("", trimmed.replace("(0)", "") if trimmed.startswith(("+", "00")) else trimmed)
     if not digits:
         return None

@@ -81,7 +81,10 @@ def looked_up(fields: Mapping[str, Any], names: Names) -> dict[str, Any]:
 
     For platforms that post forms: an empty text is how a form says that there is nothing.
     """
-    spelled: dict[str, Any] = {}
+    spelled: dict[str, Any] = {names[name]: None if value == "" else value for name, value in fields.items()}
+    if len(spelled) == len(fields):
+        return spelled
+    spelled = {}  # two names are one: the first that says something counts
     for name, value in fields.items():
         new = names[name]
         if spelled.get(new) is None:

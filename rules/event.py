@@ -75,18 +75,22 @@ class Event:
             "type": self.type,
             "at": self.received_at,
         }
-        for name, value in (
-            ("key", self.order_key),
-            ("subject", self.subject),
-            ("time", self.time),
-            ("sender", self.sender_id),
-            ("pos", self.position),
-            ("trace", self.traceparent),
-            ("who", identity_hashes),
-            ("retain", self.retain),
-        ):
-            if value:
-                head[name] = value
+        if self.order_key:
+            head["key"] = self.order_key
+        if self.subject:
+            head["subject"] = self.subject
+        if self.time:
+            head["time"] = self.time
+        if self.sender_id:
+            head["sender"] = self.sender_id
+        if self.position:
+            head["pos"] = self.position
+        if self.traceparent:
+            head["trace"] = self.traceparent
+        if identity_hashes:
+            head["who"] = identity_hashes
+        if self.retain:
+            head["retain"] = self.retain
         return to_json(head) + b"\n" + self.body
 
 

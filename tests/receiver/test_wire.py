@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -85,6 +86,22 @@ def test_head_only(shared: Port) -> None:
     answer = shared.send(sent)
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert answer.endswith(b"\r\n\r\n")
+
+
+def test_idle(shared: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that says nothing more is closed when its time is over; one that goes on stays much longer."""
+    monkeypatch.setattr(shared.server.config, "timeout_keep_alive", 0.3)
+    with shared.connect() as idle, shared.connect() as busy:
+        idle.sendall(request(1))
+        assert Reader(idle).answer()[0] == 202
+        began = time.monotonic()
+        reader = Reader(busy)
+        while time.monotonic() < began + 1:
+            busy.sendall(request(2))
+            assert reader.answer()[0] == 202
+        assert idle.recv(1) == b""
+        assert reader.end() == b""
+    assert time.monotonic() - began < 5
 
 
 def test_invalid_and_valid(port: Port) -> None:

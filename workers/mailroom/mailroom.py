@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis.asyncio
 import redis.exceptions
@@ -67,8 +67,7 @@ class Damaged(Exception):
     """The store holds something that is not ours or of another version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The answer to `put`, one per event."""
 
     #: The id under which the event is kept: its own, or that of the one it repeats.
@@ -323,9 +322,13 @@ class Mailroom:
 
     def hash(self, identity: str) -> str:
         """Return the keyed hash of an identity in clear (`email:eva@example.org`)."""
+        return self._hashed(identity)
+
+    @property
+    def _hashed(self) -> Hasher:
         if self._hasher is None:
             raise Unavailable("the mailroom was never prepared")
-        return self._hasher(identity)
+        return self._hasher
 
     async def _command(self, *words: Any) -> Any:
         return await self.store.execute_command(*words)  # type: ignore[no-untyped-call]
@@ -430,16 +433,14 @@ class Mailroom:
         0 for what was received long ago: then they repeat nothing, either.
         """
         args: list[Any] = [DEDUPE_WINDOW, body_window, pool]
+        hashed = self._hashed
         for event in events:
+            origin = f"{event.source}|{event.type}"
             key = event.order_key or event.id
-            box = self.hash(key)
-            digest = (
-                ""
-                if event.sender_id or body_window <= 0
-                else cast(Hasher, self._hasher).body(f"{event.source}|{event.type}", event.body)
-            )
-            hashes = tuple(box if identity == key else self.hash(identity) for identity in event.identities)
-            args += (event.id, box, digest, f"{event.source}|{event.type}", event.encode(hashes))
+            box = hashed(key)
+            digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
+            hashes = tuple([box if identity == key else hashed(identity) for identity in event.identities])
+            args += (event.id, box, digest, origin, event.encode(hashes))
         known = await self.call("put", *args)
         return [
             Receipt(event.id if not old else old.decode(), bool(old)) for event, old in zip(events, known, strict=True)
