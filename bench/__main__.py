@@ -1,11 +1,13 @@
 """`python -m bench`: takes the rows in rounds, interleaved, and prints medians with their spread.
 
 `--rows accept@32,idle` some only (`accept`: at every number of connections) · `--rounds 3` · `--quick` small sizes ·
-`--json` for machines · `--save` keeps the figures for docs/performance.md. The exit status never depends on speed.
+`--json` for machines · `--save` keeps the figures for docs/performance.md. The exit status tells whether all rows
+could be taken, never how fast anything was.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from typing import Any
@@ -37,7 +39,7 @@ def main() -> int:
     if not rows.has_venv():
         PROGRESS.print("Celery and Dramatiq are left out: .cache/bench-venv is not there (`make bench` makes it)")
     began = time.monotonic()
-    taken = _take(wanted, rows.QUICK if words.quick else rows.Size(), rounds)
+    taken, failed = _take(wanted, rows.QUICK if words.quick else rows.Size(), rounds)
     report = {
         "kind": "rows",
         "command": "make bench ARGS='" + " ".join(sys.argv[1:]) + "'",
@@ -45,7 +47,8 @@ def main() -> int:
         "rounds": rounds,
         "quick": words.quick,
         "seconds": round(time.monotonic() - began),
-        "rows": [_report(row, line, taken[row.name]) for row in wanted for line in row.lines],
+        "rows": [_report(row, line, taken[row.name]) for row in wanted if row.name in taken for line in row.lines],
+        "failed": failed,
     }
     if words.save:
         PROGRESS.print(f"kept in {figures.save('rows', report)}; `make performance` writes the page")
@@ -54,24 +57,32 @@ def main() -> int:
         sys.stdout.write("\n")
     else:
         _show(report)
-    return 0
+    return 1 if failed else 0
 
 
 def _asked(name: str, asked: list[str]) -> bool:
     return name in asked or name.partition("@")[0] in asked
 
 
-def _take(wanted: list[rows.Row], size: rows.Size, rounds: int) -> dict[str, list[Figures]]:
-    """Take every row once a round; the rounds follow one another, so that a slow minute hits all alike."""
+def _take(wanted: list[rows.Row], size: rows.Size, rounds: int) -> tuple[dict[str, list[Figures]], dict[str, str]]:
+    """Take every row once a round; the rounds follow one another, so that a slow minute hits all alike.
+
+    Returns figures by row, and why a row failed: the others are taken nevertheless.
+    """
     taken: dict[str, list[Figures]] = {}
+    failed: dict[str, str] = {}
     for turn in range(rounds):
         for row in wanted:
             if turn and row.once:
                 continue
             began = time.monotonic()
-            taken.setdefault(row.name, []).append(row.take(size))
+            try:
+                taken.setdefault(row.name, []).append(row.take(size))
+            except (RuntimeError, OSError, subprocess.SubprocessError) as exc:
+                failed[row.name] = f"round {turn + 1}: {str(exc).splitlines()[0]}"
+                PROGRESS.print(f"{row.name} failed: {exc}", style="bold", markup=False)
             PROGRESS.print(f"round {turn + 1} of {rounds}: {row.name}, {time.monotonic() - began:.0f} s", style="dim")
-    return taken
+    return {name: rounds for name, rounds in taken.items() if rounds}, failed
 
 
 def _report(row: rows.Row, line: rows.Line, rounds: list[Figures]) -> dict[str, Any]:

@@ -93,7 +93,10 @@ def rows(report: Report) -> str:
             seen.append(row["figures"])
             text = ", ".join(f"{k} {number(v)}" for k, v in row["figures"].items() if not k.startswith("ratio"))
             told.append((row["row"], text))
-    return out + table(("row", "figures"), told)
+    out += table(("row", "figures"), told)
+    for name, why in report["failed"].items():
+        out += f"\n**{name} could not be taken in every round**: {why}\n"
+    return out
 
 
 def _row(report: Report, name: str) -> Report | None:

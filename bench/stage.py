@@ -31,7 +31,7 @@ TOKEN = "bench-token"
 HEADERS = (("X-Relais-Token", TOKEN),)
 PATH = "/in/at/contact_updated"
 #: Seconds that a process gets to listen.
-START = 20.0
+START = 60.0
 #: Folder with the repository's files, and the environment of the baselines that are no dependency of ours.
 ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".cache" / "bench-venv"

@@ -66,6 +66,7 @@ def test_the_whole_page(kept: dict[str, dict[str, Any]]) -> None:
         "**Third is missing here**: it could not be installed",
         "| busiest | CPU of the busiest node | 0.35 |",
         "| received | from",
+        "**spool could not be taken in every round**: round 2",
     ):
         assert words in text
     assert "Not taken yet" not in text
