@@ -23,6 +23,8 @@ class Again:
     round: int
     #: Rule -> the places in it that failed; an empty place is the whole rule.
     only: Mapping[str, tuple[tuple[int, ...], ...]]
+    #: Places, as the mailroom keeps them, whose delivery may have been sent before it died.
+    doubt: frozenset[str] = frozenset()
 
     def narrow(self, matching: Matching) -> Matching:
         """Return what matters of a matching."""
@@ -36,6 +38,10 @@ class Again:
         """Return what a rule asks for now at the places that had failed."""
         places = self.only[rule]
         return [one for one in asked if () in places or one.path in places]
+
+    def doubtful(self, rule: str, path: Sequence[int]) -> bool:
+        """Say whether what is done at a place may have been done already."""
+        return written(rule, path) in self.doubt
 
     def lost(self, book: Book) -> dict[str, str]:
         """Return rule -> why nothing can be done for it: the book of today has no such rule, or no such place."""
@@ -66,4 +72,4 @@ def read(record: bytes) -> Again | None:
     for place in mark["only"]:
         path, _, rule = place.partition(" ")
         only[rule] = (*only.get(rule, ()), tuple(int(at) for at in path.split(".") if at))
-    return Again(mark["n"], only)
+    return Again(mark["n"], only, frozenset(mark.get("doubt", ())))

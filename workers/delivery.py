@@ -37,7 +37,7 @@ class Delivery:
     #: that it waits whatever the clock says; 0: at once.
     due: int = 0
     delay: int = 0
-    #: It may have been sent before: a dead letter that a person retries. Written by `mailroom.lua`.
+    #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom.lua`.
     doubtful: bool = False
 
     def encode(self) -> bytes:
@@ -62,7 +62,8 @@ class Delivery:
             record["in_order"] = True
         if self.delay:
             record["due"], record["delay"] = self.due, self.delay
-        return to_json(record)
+        # At the head, where the mailroom looks for it.
+        return to_json({"doubtful": True, **record} if self.doubtful else record)
 
 
 def decode(record: bytes) -> Delivery:

@@ -459,7 +459,7 @@ class Drain:
                 actions = rule.actions(event, results)
                 if redo is not None:
                     actions = tuple(redo.wanted(rule.name, actions))
-                self._add(actions, parent, event, book, results, new, made, skipped)
+                self._add(actions, parent, event, book, results, new, made, skipped, redo)
             except Exception as exc:
                 target = next(iter(rule.steps()), None)
                 at = target.written if target is not None else ""
@@ -511,6 +511,7 @@ class Drain:
         new: list[NewDelivery],
         made: list[tuple[str, str, str, str]],
         skipped: list[tuple[str, str, str, str, str]],
+        redo: again.Again | None = None,
     ) -> None:
         """Append what a rule asks for: deliveries, and what it did not ask for and why. All of it, or it raises."""
         served = self.office.carriers
@@ -539,6 +540,7 @@ class Drain:
                 options.in_order,
                 int(time.time() * 1000) + options.delay if options.delay else 0,
                 options.delay,
+                redo is not None and redo.doubtful(action.rule, action.path),
             )
             kind = self.office.kind(action.destination, action.name)
             once = options.only_once

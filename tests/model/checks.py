@@ -36,6 +36,10 @@ BLIND: Mapping[str, Any] = {**PAIR, "no_find": frozenset({"1.0", "2.0"}), "resen
 #: What follows is leased at once, or not.
 EITHER: Mapping[str, Any] = {"at_once": (True, False)}
 
+#: What people do about dead letters and held boxes: they send them as they were, or have them routed once more.
+AS_SENT: Mapping[str, Any] = {"verbs": frozenset({"not sent", "skip", "drop", "revive"})}
+TODAY: Mapping[str, Any] = {"verbs": frozenset({"not sent", "skip", "drop", "again"})}
+
 
 @dataclass(frozen=True)
 class Check:
@@ -70,6 +74,10 @@ SMALL = (
     _mailroom("a destination fails, a drain dies", PAIR, EITHER, bad=1, crashes=1, stops=1),
     _mailroom("nothing can be found", BLIND, EITHER, bad=1, crashes=1, people=1),
     _mailroom("a box kills drains", KEYS, crashes=3, people=1),
+    _mailroom("people send what died", BLIND, AS_SENT, bad=2, people=2),
+    _mailroom("people have routed once more what died", BLIND, TODAY, bad=2, people=2),
+    _mailroom("people send what died, and next", CHAIN, AS_SENT, bad=1, people=2),
+    _mailroom("people and poison", KEYS, TODAY, crashes=3, people=1),
     _mailroom("the bell", PAIR, EITHER, {"bell": True}, crashes=1, stops=1),
     _handover("the store goes away", "123", outages=1),
     _handover("an answer is lost", "12", lost=1, outages=1),
@@ -90,6 +98,11 @@ LARGE = (
     _mailroom("nothing can be found, answers are lost", BLIND, bad=1, crashes=1, lost=1, people=1),
     _mailroom("destinations fail twice", PAIR, EITHER, {"tries": 2}, bad=2, crashes=1, stops=1),
     _mailroom("a box kills drains, answers are lost", KEYS, crashes=3, lost=1),
+    _mailroom("people send what died, a drain dies", BLIND, AS_SENT, bad=2, crashes=1, people=2),
+    _mailroom("people have routed what died, a drain dies", BLIND, TODAY, bad=2, crashes=1, people=2),
+    _mailroom("people have routed what died, answers are lost", PAIR, TODAY, bad=1, lost=1, people=2),
+    _mailroom("people have routed what died, a chain", CHAIN, TODAY, EITHER, bad=2, people=2),
+    _mailroom("people send what died, three events", THREE, AS_SENT, bad=2, people=2),
     _handover("away twice, an answer is lost", "123", outages=2, lost=1),
     _handover("a receiver dies, an answer is lost", "12", outages=1, lost=1, crashes=1, again=1),
     _handover("the power goes", "123", outages=1, power_cuts=1),

@@ -90,7 +90,7 @@ class Faults(NamedTuple):
     bad: int = 0
     #: A drain is asked to stop: gives back what it has not begun, and leaves.
     stops: int = 0
-    #: A person lets a held box go on.
+    #: A person lets a held box go on, or uses another verb.
     people: int = 0
     #: The platform sends an event again, or the receiver puts it again.
     again: int = 0
@@ -114,6 +114,25 @@ class State(NamedTuple):
     late: tuple[str, int, Hand] | None = None
     #: What a step did that it must not do.
     wrong: str = ""
+    # The rest is known only where people use more verbs than `unhold`.
+    #: Deliveries whose record says that they may have been sent.
+    marked: frozenset[str] = frozenset()
+    #: Items that a person gave up, or had replaced by what the rules of today make.
+    over: frozenset[str] = frozenset()
+    #: Items that died and of which nothing is decided for good, and per box the newest event sent from it meanwhile.
+    watched: frozenset[str] = frozenset()
+    passed: tuple[int, ...] = ()
+    #: Per event how often it was routed once more, and the deliveries that this is to make.
+    rounds: tuple[int, ...] = ()
+    asked: frozenset[str] = frozenset()
+    #: Events and deliveries that a person sends although they are older than what was sent.
+    insisted: frozenset[str] = frozenset()
+
+
+#: The verbs of people beyond `unhold`. not sent: a person has looked, and says so of the first item of a held box.
+VERBS = frozenset({"not sent", "skip", "revive", "again", "drop"})
+#: How often an event is routed once more, at the most.
+ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -141,6 +160,8 @@ class Setup:
     sends_when_buried: bool = False
     #: Order is asked for what `next` makes, too, and not only for what events make.
     next_in_order: bool = False
+    #: What people do beside letting a held box go on.
+    verbs: frozenset[str] = frozenset()
     #: Faults planted in the model, which the search has to find.
     planted: frozenset[str] = frozenset()
     names: tuple[str, ...] = field(init=False)
@@ -166,6 +187,18 @@ class Mailroom:
         }
         self.box_of = {event: self.number[box] for event, box in setup.events.items()}
         self.box_of |= {d: n for made in self.makes.values() for d, n in made}
+        #: Delivery -> the one whose effect it has: what is made once more is to do what the first could not.
+        self.origin = {item: item for item in self.box_of}
+        if "again" in setup.verbs:
+            for n in range(1, ROUNDS + 1):
+                named = {item: _renamed(item, n) for item in self.box_of if "." in item and item == self.origin[item]}
+                self.origin |= {new: item for item, new in named.items()}
+                self.makes |= {
+                    named[item]: tuple((named[d], at) for d, at in made)
+                    for item, made in list(self.makes.items())
+                    if item in named
+                }
+            self.box_of |= {item: self.box_of[origin] for item, origin in self.origin.items()}
         #: Delivery -> those of later events of the same order key that write the same object.
         self.later: dict[str, frozenset[str]] = {}
         #: Event -> its deliveries.
@@ -174,7 +207,8 @@ class Mailroom:
             event = item.partition(".")[0]
             if item != event:
                 self.children[event] += (item,)
-                self.later[item] = frozenset(other for other in self.box_of if self._after(other, item))
+            if item != event and item == self.origin[item]:
+                self.later[item] = frozenset(other for other in self.box_of if self._after(self.origin[other], item))
 
     def _after(self, one: str, other: str) -> bool:
         """Whether one delivery has to leave after the other: same order key, same object, later event."""
@@ -186,7 +220,16 @@ class Mailroom:
 
     def first(self) -> State:
         """Return an empty store, and nobody who works."""
-        return State((NO_BOX,) * len(self.number), (NO_DRAIN, NO_DRAIN), (0,) * len(self.events), self.setup.faults)
+        s = State((NO_BOX,) * len(self.number), (NO_DRAIN, NO_DRAIN), (0,) * len(self.events), self.setup.faults)
+        if not self.setup.verbs:
+            return s
+        return s._replace(passed=(-1,) * len(self.number), rounds=(0,) * len(self.events))
+
+    def follows(self, s: State, item: str) -> tuple[tuple[str, int], ...]:
+        """Return what follows from an item: of an event that is routed once more, only what a person asked for."""
+        if s.rounds and "." not in item and s.rounds[self.events.index(item)]:
+            return tuple((d, self.box_of[d]) for d in sorted(s.asked) if _event(d) == item)
+        return self.makes.get(item, ())
 
     # -- the store's functions
 
@@ -232,16 +275,22 @@ class Mailroom:
         if "settle by count" in self.planted and box.items:
             item = box.items[0]
         if item in box.items:
+            doubted = box.items.index(item) < box.doubt
             box = _without(box, item)
             s = _box(s, n, box)
-            event = self.events.index(item.partition(".")[0])
+            event = self.events.index(_event(item))
             if verdict.word == "dead":
-                s = s._replace(dead=s.dead | {item})
+                s = self._dies(s, n, item, doubted=doubted)
                 if "dead letter without payload" in self.planted:
                     s = s._replace(refs=_at(s.refs, event, s.refs[event] - 1))
             else:
                 token, made = self.fresh(s), 0
-                for delivery, target in self.makes.get(item, ()):
+                follows = self.follows(s, item)
+                if self.setup.verbs:
+                    if n not in self.inboxes or follows:
+                        s = self._pass(s, n, event)
+                    s = self._unwatch(s, item)._replace(marked=s.marked - {item})
+                for delivery, target in follows:
                     s, hand_of_it = self._append(s, d, delivery, target, token, at_once)
                     leased += hand_of_it
                     made += 1
@@ -284,12 +333,115 @@ class Mailroom:
         """A box has waited long enough."""
         return _box(s, n, _ready(s.boxes[n]))
 
-    def unhold(self, s: State, n: int) -> State:
+    def unhold(self, s: State, n: int, *, not_sent: bool = False) -> State:
         """A person lets a held box go on."""
         box = s.boxes[n]._replace(attempt=0, deaths=0)
+        if not_sent:
+            others = frozenset(item for item in box.items[1 : box.doubt] if "." in item)
+            if "a person's word is for all" in self.planted:
+                others = frozenset()
+            s = s._replace(marked=(s.marked | others) - {box.items[0]})
+            box = box._replace(doubt=0)
         if "unhold forgets doubt" in self.planted:
             box = box._replace(doubt=0)
         return self.ring(_box(s, n, _ready(box)))
+
+    def skip(self, s: State, n: int, *, drop: bool) -> State:
+        """The first item of a held box leaves it: it dies, or is given up."""
+        box = s.boxes[n]
+        item = box.items[0]
+        doubted = box.doubt > 0
+        s = self._give_up(s, item) if drop else self._dies(s, n, item, doubted=doubted)
+        box = _without(box, item)._replace(attempt=0)
+        if not box.items or "skip deletes the box" in self.planted:
+            return _box(s, n, NO_BOX)
+        return self.ring(_box(s, n, _ready(box)))
+
+    def revive(self, s: State, item: str) -> State:
+        """A dead letter goes to the tail of its box, to be sent as it was."""
+        n = self.box_of[item]
+        if self.overtaken(s, item, n):
+            s = s._replace(insisted=s.insisted | {self.origin[item]})
+        return self._tail(s._replace(dead=s.dead - {item}), item, n)
+
+    def again(self, s: State, item: str) -> State:
+        """The event of a dead letter goes back into the inbox, for what died of it."""
+        event = _event(item)
+        k, inbox = self.events.index(event), self.box_of[event]
+        waits = event in s.boxes[inbox].items
+        insisted = self.too_old(s, item)
+        made: tuple[str, ...] = tuple(d for d, _ in self.follows(s, event))
+        if item != event:
+            if not waits:
+                s = s._replace(
+                    rounds=_at(s.rounds, k, s.rounds[k] + 1),
+                    asked=frozenset(d for d in s.asked if _event(d) != event),
+                )
+            if s.rounds[k]:
+                made = (_renamed(self.origin[item], s.rounds[k]),)
+                s = s._replace(asked=s.asked | {made[0]})
+            s = s._replace(over=s.over | {item})
+            if item in s.marked and "doubt ends with a delivery" not in self.planted:
+                s = s._replace(marked=s.marked | set(made))
+        s = self._unwatch(s._replace(dead=s.dead - {item}, marked=s.marked - {item}), item)
+        if insisted:
+            s = s._replace(insisted=s.insisted | {self.origin[item]})
+        if not waits:
+            return self._tail(s._replace(done=s.done - {event}), event, inbox)
+        if item != event and "again counts nothing" not in self.planted:
+            s = s._replace(refs=_at(s.refs, k, s.refs[k] - 1))
+        return s
+
+    def drop(self, s: State, item: str) -> State:
+        """A dead letter is given up for good."""
+        return self._give_up(s._replace(dead=s.dead - {item}), item)
+
+    def overtaken(self, s: State, item: str, n: int) -> bool:
+        """Whether something newer than an item was sent from a box, or stands in it."""
+        if "nothing is too old" in self.planted:
+            return False
+        its, items = self.events.index(_event(item)), s.boxes[n].items
+        if "only the last is looked at" in self.planted:
+            items = items[-1:]
+        return s.passed[n] > its or any(self.events.index(_event(other)) > its for other in items)
+
+    def too_old(self, s: State, item: str) -> bool:
+        """Whether an event cannot be routed once more for a dead letter, unless a person insists."""
+        return self.overtaken(s, item, self.box_of[_event(item)]) or self.overtaken(s, item, self.box_of[item])
+
+    def _tail(self, s: State, item: str, n: int) -> State:
+        box = s.boxes[n]
+        if box.state == "-":
+            return self.ring(_box(s, n, Box((item,), "r")))
+        return _box(s, n, box._replace(items=(*box.items, item)))
+
+    def _dies(self, s: State, n: int, item: str, *, doubted: bool) -> State:
+        s = s._replace(dead=s.dead | {item})
+        if not self.setup.verbs:
+            return s
+        if doubted and n not in self.inboxes and "the dead forget doubt" not in self.planted:
+            s = s._replace(marked=s.marked | {item})
+        return s._replace(watched=s.watched | {item})
+
+    def _give_up(self, s: State, item: str) -> State:
+        k = self.events.index(_event(item))
+        if "given up for ever" not in self.planted:
+            s = s._replace(refs=_at(s.refs, k, s.refs[k] - 1))
+        return self._unwatch(s._replace(over=s.over | {item}, marked=s.marked - {item}), item)
+
+    def _unwatch(self, s: State, item: str) -> State:
+        if item not in s.watched:
+            return s
+        n, left = self.box_of[item], s.watched - {item}
+        if not any(self.box_of[other] == n for other in left):
+            s = s._replace(passed=_at(s.passed, n, -1))
+        return s._replace(watched=left)
+
+    def _pass(self, s: State, n: int, event: int) -> State:
+        """An event was sent from a box; that is kept as long as something that died there may come back."""
+        if event <= s.passed[n] or not any(self.box_of[item] == n for item in s.watched):
+            return s
+        return s._replace(passed=_at(s.passed, n, event))
 
     def _forget(self, s: State, d: int) -> State:
         s = _drain(s, d, s.drains[d]._replace(known=False, asked=0))
@@ -391,6 +543,39 @@ class Mailroom:
             for n, box in enumerate(s.boxes):
                 if box.state == "h":
                     yield Step(("unhold", n), self.unhold(_spend(s, "people"), n), False)
+            if self.setup.verbs:
+                yield from self._verbs(s, _spend(s, "people"))
+
+    def _verbs(self, s: State, spent: State) -> Iterator[Step[State]]:
+        verbs = self.setup.verbs
+        for n, box in enumerate(s.boxes):
+            if box.state != "h":
+                continue
+            if "not sent" in verbs and self.origin[box.items[0]] not in s.effects:
+                yield Step(("not sent", n), self.unhold(spent, n, not_sent=True), False)
+            if "skip" in verbs:
+                yield Step(("skip", n, "dead"), self.skip(spent, n, drop=False), False)
+                yield Step(("skip", n, "dropped"), self.skip(spent, n, drop=True), False)
+        for item in sorted(s.dead):
+            event = _event(item)
+            if "drop" in verbs:
+                yield Step(("drop", item), self.drop(spent, item), False)
+            if "revive" in verbs and item != event:
+                insists = self.overtaken(s, item, self.box_of[item])
+                if insists:
+                    yield Step(("revive", item, "overtaken"), s, False)
+                yield Step(("revive", item, "insists" if insists else "done"), self.revive(spent, item), False)
+            # What `next` made comes of another delivery: an event alone does not bring it about.
+            if "again" not in verbs or self.origin[item].count(".") > 1:
+                continue
+            inbox = s.boxes[self.box_of[event]]
+            insists = self.too_old(s, item)
+            if insists:
+                yield Step(("again", item, "overtaken"), s, False)
+            if event in inbox.items and inbox.state == "l" and inbox.items.index(event) < inbox.handed:
+                yield Step(("again", item, "insists on busy" if insists else "busy"), s, False)
+            elif s.rounds[self.events.index(event)] < ROUNDS:
+                yield Step(("again", item, "insists" if insists else "done"), self.again(spent, item), False)
 
     def _fails(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
         if s.faults.crashes:
@@ -474,21 +659,22 @@ class Mailroom:
 
     def _sends(self, s: State, hand: Hand, n: int) -> Iterator[tuple[str, State, Verdict]]:
         """What a destination does with a delivery, and what the drain makes of it."""
-        item, doubtful = hand.items[n], n < hand.doubt
+        item = hand.items[n]
+        doubtful, origin = n < hand.doubt or item in s.marked, self.origin[item]
         attempt = (hand.attempt if n == 0 else 0) + 1
         box = s.boxes[hand.box]
         if (box.state != "l" or box.token != hand.token) and not self.setup.sends_when_buried:
             s = s._replace(wrong=f"{item} is sent without a lease on {self.setup.names[hand.box]}")
-        if doubtful and item in self.setup.no_find and item not in self.setup.resend:
+        if doubtful and origin in self.setup.no_find and origin not in self.setup.resend:
             yield "hold in doubt", s, Verdict("hold", attempt, max(hand.doubt - n, 1))
             return
-        if doubtful and item in s.effects and item not in self.setup.no_find:
+        if doubtful and origin in s.effects and origin not in self.setup.no_find:
             yield "find the effect of", s, Verdict("done")
             return
         effect = self._effect(s, item, doubtful)
         yield "deliver", effect, Verdict("done")
         if s.faults.bad:
-            rest = max(0, hand.doubt - n)
+            rest = max(0, hand.doubt - n, int(item in s.marked))
             again = attempt <= self.setup.tries
             spent = _spend(s, "bad")
             busy = Verdict("wait", attempt, rest) if again else Verdict("dead")
@@ -499,12 +685,13 @@ class Mailroom:
             yield "get no answer, but an effect for", _spend(effect, "bad"), silent
 
     def _effect(self, s: State, item: str, doubtful: bool) -> State:
-        if item in s.effects and not (doubtful and item in self.setup.resend):
+        origin = self.origin[item]
+        if origin in s.effects and not (doubtful and origin in self.setup.resend):
             wrong = f"the effect of {item} happens twice" + ("" if doubtful else ", and no doubt was recorded")
             return s._replace(wrong=s.wrong or wrong)
-        if not self.later[item].isdisjoint(s.effects):
-            return s._replace(wrong=s.wrong or f"{item} is delivered after {min(self.later[item] & s.effects)}")
-        return s._replace(effects=s.effects | {item})
+        if s.insisted.isdisjoint({origin, _event(item)}) and not self.later[origin].isdisjoint(s.effects):
+            return s._replace(wrong=s.wrong or f"{item} is delivered after {min(self.later[origin] & s.effects)}")
+        return s._replace(effects=s.effects | {origin})
 
     def _settles(self, s: State, d: int, k: int, hand: Hand) -> Iterator[Step[State]]:
         drain = s.drains[d]
@@ -516,7 +703,7 @@ class Mailroom:
         rest = tuple(one._replace(doubt=max(0, one.doubt - 1)) for one in rest)
         hands = (*drain.hands[:k], *rest, *drain.hands[k + 1 :])
         act = ("settle", d, hand.box, hand.items[0], verdict.word, k)
-        makes = verdict.word == "done" and hand.items[0] in self.makes
+        makes = verdict.word == "done" and self.follows(s, hand.items[0])
         for at_once in self.setup.at_once if makes and not hand.deaths else (False,):
             settled, leased = self.settle(s, d, hand, at_once)
             told = drain._replace(hands=tuple(sorted((*hands, *leased))))
@@ -550,7 +737,7 @@ class Mailroom:
 
     def _lost(self, s: State) -> str:
         there = [item for box in s.boxes for item in box.items]
-        accounted = s.done | s.dead
+        accounted = s.done | s.dead | s.over
         if len(set(there)) < len(there) or not accounted.isdisjoint(there):
             return "an item is there twice"
         accounted = accounted.union(there)
@@ -558,10 +745,10 @@ class Mailroom:
             if event not in accounted:
                 return f"event {event} was acknowledged and is lost"
         for item in s.done:
-            for delivery, _ in self.makes.get(item, ()):
+            for delivery, _ in (*self.follows(s, item), *self.makes.get(item, ())):
                 if delivery not in accounted:
                     return f"delivery {delivery} is lost"
-            if "." in item and item not in s.effects:
+            if "." in item and self.origin[item] not in s.effects:
                 return f"delivery {item} counts as delivered and never was"
         return ""
 
@@ -588,11 +775,14 @@ class Mailroom:
         return ""
 
     def _unmarked(self, s: State) -> str:
-        """What had its effect and lies in a box that anybody may take has to be marked as doubtful."""
+        """What had its effect and may be sent again has to be marked as doubtful."""
+        for item in s.dead if self.setup.verbs else ():
+            if self.origin[item] in s.effects and item not in s.marked:
+                return f"{item} had its effect, died, and is not marked as doubtful"
         for box in s.boxes:
             if box.state in "rwh":
                 for item in box.items[box.doubt :]:
-                    if item in s.effects:
+                    if self.origin.get(item) in s.effects and item not in s.marked:
                         return f"{item} had its effect and is not marked as doubtful"
         return ""
 
@@ -627,6 +817,15 @@ class Mailroom:
                 return f"receiver: {word} event {event}"
             case (("due" | "unhold"), [int(n)]):
                 return f"{self.setup.names[n]}: " + ("its wait is over" if word == "due" else "a person lets it go on")
+            case "not sent", [int(n)]:
+                return f"{self.setup.names[n]}: a person says that its first item was not sent, and lets it go on"
+            case "skip", [int(n), how]:
+                return f"{self.setup.names[n]}: a person lets it go on without its first item: {how}"
+            case "drop", [item]:
+                return f"a person gives up {item}"
+            case (("revive" | "again"), [item, how]):
+                what = "sends" if word == "revive" else "has routed, once more,"
+                return f"a person {what} {item}: {how}"
             case (("settle lands" | "take lands"), [int(d), *at]):
                 what = "nothing" if not at else self.setup.names[int(str(at[0]))]
                 whose = "a drain that is gone" if d == GONE else f"drain {d + 1}"
@@ -645,6 +844,16 @@ class Mailroom:
 
 def _by_itself(how: str) -> bool:
     return how in ("route", "deliver", "find the effect of", "hold in doubt")
+
+
+def _event(item: str) -> str:
+    return item.partition(".")[0]
+
+
+def _renamed(item: str, n: int) -> str:
+    """Return the name of a delivery in a round of routing once more."""
+    event, _, rest = item.partition(".")
+    return f"{event}.a{n}.{rest}"
 
 
 def _swapped(d: int) -> int:

@@ -4,16 +4,24 @@ Takes a walk's seed. Raises AssertionError where the real store did what the mod
 model does not. What a drain or a destination does by itself has no counterpart in the store and is only walked.
 """
 
+import json
 import random
+from dataclasses import replace
 from typing import Any
 
-from tests.model.mailroom import GONE, Faults, Hand, Mailroom, Setup, State
+from tests.model.mailroom import GONE, VERBS, Faults, Hand, Mailroom, Setup, State
 from tests.model.search import Act, Step
 from tests.workers.mailroom.store import CLOCK, START, Entry, Loop, Store, event
 from workers import mailroom as real
 from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Want
 
 DAY = "2026-11-21"
+#: When each event was received: in the order of their numbers.
+RECEIVED = "2026-11-21T10:00:0{}.000Z"
+#: Steps that seldom can be made: then they are so many times as likely as others.
+RARE = {"not sent": 3}
+#: How the record of a delivery begins that may have been sent.
+DOUBTFUL = b'{"doubtful":true,"x":'
 #: Everything that the model knows, often enough.
 SETUP = Setup(
     events={"1": "in/a", "2": "in/a", "3": "in/b", "4": "in/b"},
@@ -29,6 +37,15 @@ SETUP = Setup(
     tries=1,
     at_once=(True, False),
     bell=True,
+)
+#: People who have a lot to do.
+PEOPLE = Setup(
+    events={"1": "in/a", "2": "in/a", "3": "in/a"},
+    makes={"1": {"1.0": "crm/O", "1.1": "crm/P"}, "2": {"2.0": "crm/O"}, "3": {"3.0": "crm/O"}},
+    faults=Faults(crashes=1, bad=12, people=12),
+    no_find=frozenset({"1.0", "2.0", "3.0"}),
+    bell=True,
+    verbs=VERBS,
 )
 
 
@@ -59,7 +76,8 @@ class Replay:
             choices = [step for step in self.model.steps(self.state) if self._can(step.act)]
             if not choices:
                 return
-            word = self.random.choice(sorted({str(step.act[0]) for step in choices}))
+            words = sorted({str(step.act[0]) for step in choices})
+            (word,) = self.random.choices(words, [RARE.get(word, 1) for word in words])
             self.go(self.random.choice([step for step in choices if step.act[0] == word]), choices)
 
     def _can(self, act: Act) -> bool:
@@ -105,6 +123,8 @@ class Replay:
                 assert self.loop(self.store.raw.lpop(self.room.key("bell:default"))), "the bell does not ring"
             case ("unhold", int(n)):
                 assert self.loop(self.room.unhold(*self._where(n)))
+            case (("not sent" | "skip" | "revive" | "again" | "drop"), *_):
+                self._by_hand(act)
             case ("due", int(n)):
                 self._wait_for(n, call)
             case ("take", int(d), "carried out later"):
@@ -132,6 +152,30 @@ class Replay:
                 self._settle(self._late_name, self.state.late[2], call, False)
         return act
 
+    def _by_hand(self, act: Act) -> None:
+        line = '{"t":"x"}'
+        expected: object = 1
+        match act:
+            case ("not sent", int(n)):
+                args: tuple[Any, ...] = ("unhold", *self._where(n), "default", 1, DAY, line)
+            case ("skip", int(n), how):
+                info = '{"code":"x"}' if how == "dead" else ""
+                args = ("skip", *self._where(n), self.state.boxes[n].items[0], info, "default", DAY, line)
+            case ("drop", item):
+                args = ("drop", item, DAY, line)
+            case ("revive", item, how):
+                expected = b"overtaken" if how == "overtaken" else b"done"
+                args = ("revive", item, int(how == "insists"), "default", DAY, line)
+            case ("again", str(item), str(how)):
+                expected = {"overtaken": b"overtaken"}.get(how, b"busy" if how.endswith("busy") else b"done")
+                event = item.partition(".")[0]
+                _, inbox = self._where(self.model.box_of[event])
+                what = "" if item == event else self.model.origin[item]
+                args = ("again", item, int(how.startswith("insists")), "default", DAY, line, inbox, what)
+            case _:
+                raise AssertionError(act)
+        assert self.loop(self.room.call(*args)) == expected, f"the model says {expected!r}: {self.model.tell(act)}"
+
     def _where(self, n: int) -> tuple[str, str]:
         room, _, box = self.model.setup.names[n].partition("/")
         return room, self.room.hash(f"email:{box}@example.org") if room == INBOX else box
@@ -142,7 +186,10 @@ class Replay:
 
     def _put(self, name: str, *, again: bool) -> None:
         box = self.model.setup.events[name].partition("/")[2]
-        (receipt,) = self.loop(self.room.put([event(name, f"email:{box}@example.org")]))
+        order = list(self.model.setup.events)
+        received = RECEIVED.format(order.index(name))
+        one = replace(event(name, f"email:{box}@example.org"), received_at=received)
+        (receipt,) = self.loop(self.room.put([one]))
         assert receipt.duplicate == again
 
     def _take(self, drain: str, n: int, call: str, choices: list[Step[State]]) -> int:
@@ -186,9 +233,10 @@ class Replay:
                 self._due[hand.box] = due
         new = []
         if verdict.word == "done":
-            for delivery, target in self.model.makes.get(item, ()):
+            for delivery, target in self.model.follows(self.state, item):
                 room, name = self._where(target)
-                new.append(NewDelivery(delivery, room, name, b"{}", lease=at_once))
+                record = DOUBTFUL + b"1}" if delivery in self.state.marked else b'{"x":1}'
+                new.append(NewDelivery(delivery, room, name, record, lease=at_once))
         settlement = Settlement(
             self._lease(hand),
             item,
@@ -233,7 +281,30 @@ class Replay:
             "dead": set(s.dead),
             "drains": {name for name, drain in zip(self._names, s.drains, strict=True) if drain.known},
             "bell": s.bell,
+            **(self._expected_of_people(s, inside) if self.model.setup.verbs else {}),
         }
+
+    def _expected_of_people(self, s: State, inside: set[str]) -> dict[str, Any]:
+        boxes = self.model.box_of
+        return {
+            "marked": {item for item in s.marked & inside if "." in item},
+            "watched": {item: " ".join(self._where(boxes[item])) for item in s.watched},
+            "passed": self._passed(s),
+            "again": {name: self._again(s, k) for k, name in enumerate(self.model.events) if s.refs[k] and s.rounds[k]},
+        }
+
+    def _passed(self, s: State) -> dict[str, str]:
+        out = {}
+        for n, newest in enumerate(s.passed):
+            if count := sum(self.model.box_of[item] == n for item in s.watched):
+                out[" ".join(self._where(n))] = (
+                    f"{count} {RECEIVED.format(newest)} 000000" if newest >= 0 else f"{count} "
+                )
+        return out
+
+    def _again(self, s: State, k: int) -> tuple[int, set[str]]:
+        name = self.model.events[k]
+        return s.rounds[k], {self.model.origin[d] for d in s.asked if d.partition(".")[0] == name}
 
     def _found(self, dump: dict[str, Entry]) -> dict[str, Any]:
         def named(kind: str) -> dict[str, Any]:
@@ -242,6 +313,14 @@ class Replay:
         def inside(kind: str) -> set[tuple[str, str]]:
             return {(room, str(box)) for room, boxes in named(kind).items() for box in boxes}
 
+        heads = {name: json.loads(record.partition("\n")[0]) for name, record in named("e:").items()}
+        asked = {name: head["again"] for name, head in heads.items() if "again" in head}
+        for name, again in asked.items():
+            waiting = self.state.boxes[self.model.box_of[name]].items
+            doubt = {self.model.origin[d] for d in self.state.marked & self.state.asked if d.partition(".")[0] == name}
+            assert name not in waiting or set(again.get("doubt", ())) == doubt, (
+                f"doubt of {again}, the model says {doubt}"
+            )
         lists = [box for kind in ("ready:", "suspect:") for boxes in named(kind).values() for box in boxes]
         assert len(lists) == len(inside("ready:")) + len(inside("suspect:")), f"a box twice among {lists}"
         return {
@@ -257,4 +336,8 @@ class Replay:
             "dead": set(dump["dead"].value) if "dead" in dump else set(),
             "drains": set(dump["beats"].value) if "beats" in dump else set(),
             "bell": len(named("bell:").get("default", [])),
+            "marked": {name for name, record in named("d:").items() if record.startswith('{"doubtful":true,')},
+            "watched": named("deadbox").get("", {}),
+            "passed": named("passed").get("", {}),
+            "again": {name: (again["n"], set(again["only"])) for name, again in asked.items()},
         }

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.model import checks
-from tests.model.checks import BLIND, CHAIN, EITHER, KEYS, PAIR, SMALL, Check
-from tests.model.mailroom import Faults, Mailroom, Setup
+from tests.model.checks import AS_SENT, BLIND, CHAIN, EITHER, KEYS, PAIR, SMALL, TODAY, Check
+from tests.model.mailroom import VERBS, Faults, Mailroom, Setup
 from tests.model.search import Verdict, search
 
 BELL: Mapping[str, Any] = {**PAIR, "bell": True}
@@ -52,6 +52,39 @@ def test_holds(check: Check) -> None:
         ("ring without bound", BELL, Faults(), "the bell holds 1 rings, more than there are drains"),
         ("bell outlives drains", BELL, Faults(crashes=1), "the bell holds 1 rings, more than there are drains"),
         ("retry goes to the end", PAIR, Faults(bad=1), "1.0 had its effect and is not marked as doubtful"),
+        (
+            "the dead forget doubt",
+            {**BLIND, **AS_SENT},
+            Faults(bad=1, people=2),
+            "1.0 had its effect, died, and is not marked",
+        ),
+        ("skip deletes the box", {**BLIND, **AS_SENT}, Faults(bad=1, people=1), "delivery 2.0 is lost"),
+        ("nothing is too old", {**PAIR, **AS_SENT}, Faults(bad=1, people=1), "1.0 is delivered after 2.0"),
+        ("only the last is looked at", {**CHAIN, **AS_SENT}, Faults(bad=1, people=1), "1.0 is delivered after 2.0"),
+        (
+            "given up for ever",
+            {**PAIR, **AS_SENT},
+            Faults(bad=1, people=1),
+            "0 need the payload of event 1, and its count is 1",
+        ),
+        (
+            "doubt ends with a delivery",
+            {**BLIND, **TODAY},
+            Faults(bad=1, people=2),
+            "1.a1.0 had its effect and is not marked",
+        ),
+        (
+            "again counts nothing",
+            {**CHAIN, **TODAY},
+            Faults(bad=2, people=2),
+            "1 need the payload of event 1, and its count is 2",
+        ),
+        (
+            "a person's word is for all",
+            {**BLIND, **AS_SENT, "in_a_row": 2},
+            Faults(bad=1, people=1, crashes=1),
+            "2.0 had",
+        ),
     ],
 )
 def test_planted(planted: str, what: Mapping[str, Any], faults: Faults, wrong: str) -> None:
@@ -76,6 +109,11 @@ def test_several_in_a_row() -> None:
 def test_next_comes_when_it_is_made() -> None:
     """Known: what `next` makes takes its place when it is made, behind what later events made meanwhile."""
     assert found(CHAIN, Faults(), next_in_order=True).wrong == "1.1.0 is delivered after 2.0"
+
+
+def test_both_ways_at_once() -> None:
+    """Known: what is to be routed once more waits in the inbox; a newer letter that is sent as it was overtakes it."""
+    assert found(PAIR, Faults(bad=2, people=2), verbs=VERBS).wrong == "1.a1.0 is delivered after 2.0"
 
 
 def test_a_trace_can_be_read() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from rules.event import Event
 from tests.workers.site import NOTE, UPSERT, Site, event
-from workers import again
+from workers import again, delivery
 from workers.mailroom.people import Chosen, People
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +154,28 @@ async def test_as_it_was_sent(site: Site) -> None:
         assert await People(site.mailroom).retry(letter.id) == "done"
         (fate,) = await site.ended("e1")
     assert (fate.state, written(site)) == ("delivered", ["e1"])
+
+
+async def test_doubt(site: Site) -> None:
+    """What is made anew in place of a letter that may have been sent is doubtful itself, and what is not is not."""
+    site.write(NOTE)
+    site.far.fail(method="POST", path="*/notes", times=2, status=422)
+    key, recall = site.mailroom.key, site.mailroom.recall
+    async with site.work():
+        await site.put(event("e1"), event("f1", "ada"))
+        await site.ended("e1", "f1")
+        # As the mailroom marks what dies in doubt.
+        record = await recall(key("d:e1.0"))
+        await site.mailroom.remember(key("d:e1.0"), '{"doubtful":true,' + (record or "")[1:], 60)
+        await People(site.mailroom).pause("crm", "to look at what waits")
+        assert await retry_all(site) == ["done", "done"]
+        for name, doubtful in (("d:e1.a1.0", True), ("d:f1.a1.0", False)):
+
+            async def made(name: str = name) -> bool:
+                return await recall(key(name)) is not None
+
+            await site.until_true(made, "it was routed once more")
+            assert delivery.decode((await recall(key(name)) or "").encode()).doubtful == doubtful
 
 
 async def test_in_order(site: Site) -> None:

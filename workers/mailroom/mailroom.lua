@@ -758,12 +758,17 @@ local function unwatch_box(P, item)
   end
 end
 
--- Whether something newer than an item was sent from a box or stands at its end.
+-- Whether something newer than an item was sent from a box or stands in it: mostly at its end, but not where `next` or
+-- a retry put something older behind it.
 local function overtaken(P, item, room, box)
   local its = newness(P, item)
   local _, newest = passed(P, room .. ' ' .. box)
-  local b = box_key(P, room, box)
-  return newest > its or (redis.call('LLEN', b) > 1 and newness(P, redis.call('LINDEX', b, -1)) > its)
+  if newest > its then return true end
+  local waiting = redis.call('LRANGE', box_key(P, room, box), 1, -1)
+  for k = #waiting, 1, -1 do
+    if newness(P, waiting[k]) > its then return true end
+  end
+  return false
 end
 
 -- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
@@ -1352,11 +1357,7 @@ local function revive(keys, args)
   if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
   local room, box = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (%S+)$')
   if not room or room == 'in' or redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'never_made' end
-  if overtaken(P, item, room, box) then
-    if args[2] ~= '1' then return 'overtaken' end
-    -- It stands at the end now: what was there before still is newer than others that died.
-    passed_by(P, room .. ' ' .. box, newness(P, redis.call('LINDEX', box_key(P, room, box), -1) or item))
-  end
+  if args[2] ~= '1' and overtaken(P, item, room, box) then return 'overtaken' end
   undead(P, item)
   story(P, event_of(item), args[4], args[5])
   append_item(P, room, box, item, args[3])
@@ -1389,6 +1390,10 @@ local function again(keys, args)
     if not place then head.again = { n = (head.again and head.again.n or 0) + 1, only = {} } end
     if head.again then
       head.again.only[#head.again.only + 1] = what
+      if string.find(redis.call('GET', P .. 'd:' .. item) or '', '^{"doubtful":true,') then
+        head.again.doubt = head.again.doubt or {} -- what takes its place may have been sent, too
+        head.again.doubt[#head.again.doubt + 1] = what
+      end
       redis.call('SET', P .. 'e:' .. event, cjson.encode(head) .. string.sub(record, eol), 'KEEPTTL')
     end
   end

@@ -169,6 +169,31 @@ async def test_overtaken_by_what_waits(mailroom: Mailroom, people: People, drain
     assert await people.retry("b.0") == "overtaken"
 
 
+async def test_overtaken_by_what_stands_before_another(mailroom: Mailroom, people: People, drain: str) -> None:
+    """What is newer overtakes also where something older was put behind it, as `next` and retries do."""
+    await die(mailroom, drain, "a", "b")
+    await put(mailroom, "c")
+    await route(mailroom, drain)
+    assert await people.retry("a.0", even_if_older=True) == "done"
+    assert await people.retry("b.0") == "overtaken"
+    assert await deliver(mailroom, drain) == ["c.0", "a.0"]
+
+
+async def test_doubt_outlives_its_delivery(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+    """What takes the place of a letter that may have been sent may have been sent, too: the event's record says so."""
+    await put(mailroom, "a")
+    await route(mailroom, drain)
+    (lease,) = await take(mailroom, drain, "crm")
+    await end(mailroom, drain, lease, "a.0", "hold", doubt=1)
+    assert await people.skip("crm", BOX, "a.0")
+    assert await people.retry_today("a.0") == "done"
+    head = json.loads((await mailroom.record("a") or b"").split(b"\n")[0])
+    assert head["again"] == {"n": 1, "only": ["0 keep a note"], "doubt": ["0 keep a note"]}
+    assert again.read(json.dumps(head, separators=(",", ":")).encode() + b"\n") == again.Again(
+        1, {"keep a note": ((0,),)}, frozenset({"0 keep a note"})
+    )
+
+
 async def test_later_in_the_batch(mailroom: Mailroom, people: People, drain: str) -> None:
     """Of events that came in one batch the later one overtakes the earlier one, not the other way."""
     await mailroom.put([event("a"), replace(event("b"), position=1)])
