@@ -351,6 +351,8 @@ class Mailroom:
         box = s.boxes[n]
         item = box.items[0]
         doubted = box.doubt > 0
+        if drop and doubted and n not in self.inboxes:
+            s = self._pass(s, n, self.events.index(_event(item)))
         s = self._give_up(s, item) if drop else self._dies(s, n, item, doubted=doubted)
         box = _without(box, item)._replace(attempt=0)
         if not box.items or "skip deletes the box" in self.planted:
@@ -419,9 +421,12 @@ class Mailroom:
         s = s._replace(dead=s.dead | {item})
         if not self.setup.verbs:
             return s
+        s = s._replace(watched=s.watched | {item})
         if doubted and n not in self.inboxes and "the dead forget doubt" not in self.planted:
             s = s._replace(marked=s.marked | {item})
-        return s._replace(watched=s.watched | {item})
+            if "the dead overtake nobody" not in self.planted:
+                s = self._pass(s, n, self.events.index(_event(item)))
+        return s
 
     def _give_up(self, s: State, item: str) -> State:
         k = self.events.index(_event(item))

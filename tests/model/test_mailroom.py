@@ -58,6 +58,12 @@ def test_holds(check: Check) -> None:
             Faults(bad=1, people=2),
             "1.0 had its effect, died, and is not marked",
         ),
+        (
+            "the dead overtake nobody",
+            {**BLIND, **AS_SENT},
+            Faults(bad=2, crashes=1, people=1),
+            "1.0 is delivered after",
+        ),
         ("skip deletes the box", {**BLIND, **AS_SENT}, Faults(bad=1, people=1), "delivery 2.0 is lost"),
         ("nothing is too old", {**PAIR, **AS_SENT}, Faults(bad=1, people=1), "1.0 is delivered after 2.0"),
         ("only the last is looked at", {**CHAIN, **AS_SENT}, Faults(bad=1, people=1), "1.0 is delivered after 2.0"),

@@ -71,7 +71,7 @@ def test_changed_code_is_noticed(loop: Loop, valkey: Valkey, passage: str, chang
     [
         ("if newness(P, waiting[k]) > its then return true end", ""),
         ("if newest > its then return true end", ""),
-        ("if doubt > 0 and room ~= 'in' then take_doubt_along(P, item) end", ""),
+        ("if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, box) end", ""),
         ("head.again.doubt[#head.again.doubt + 1] = what", ""),
         ("(string.gsub(record, '^{\"doubtful\":true,', '{'))", "record"),
         ("  dereference(P, event, -1, (terms(P, event)))\n  redis.call('XADD'", "  redis.call('XADD'"),

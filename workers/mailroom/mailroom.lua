@@ -779,6 +779,12 @@ local function take_doubt_along(P, delivery)
   end
 end
 
+-- A delivery that became a dead letter may have been sent all the same: it overtook what is older.
+local function died_in_doubt(P, delivery, room, box)
+  take_doubt_along(P, delivery)
+  passed_by(P, room .. ' ' .. box, newness(P, delivery))
+end
+
 -- Append an item to a box that no drain needs to know.
 local function append_item(P, room, box, item, pool)
   local b = box_key(P, room, box)
@@ -1032,7 +1038,7 @@ local function settle_items(P, c, args)
           redis.call('HSET', P .. 'deadinfo', item, argument)
           watch_box(P, item, room, box)
           c.watched = true
-          if doubted and room ~= 'in' then take_doubt_along(P, item) end
+          if doubted and room ~= 'in' then died_in_doubt(P, item, room, box) end
           ended[#ended + 1] = event
           dereference(P, event, made, 0, c)
         else
@@ -1319,8 +1325,9 @@ local function skip(keys, args)
       redis.call('ZADD', P .. 'dead', now_ms(), item)
       redis.call('HSET', P .. 'deadinfo', item, info)
       watch_box(P, item, room, box)
-      if doubt > 0 and room ~= 'in' then take_doubt_along(P, item) end
+      if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, box) end
     else
+      if doubt > 0 and room ~= 'in' then passed_by(P, room .. ' ' .. box, newness(P, item)) end
       unwatch_box(P, item)
       redis.call('DEL', P .. 'd:' .. item)
       local retain = terms(P, event)

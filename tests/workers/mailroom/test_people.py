@@ -212,6 +212,19 @@ async def test_a_later_one_died_too(mailroom: Mailroom, people: People, drain: s
     assert await people.retry("a.0") == "done"
 
 
+async def test_a_later_one_died_in_doubt(mailroom: Mailroom, people: People, drain: str) -> None:
+    """What died and may have been sent all the same overtakes what is older, skipped or refused."""
+    await die(mailroom, drain, "a")
+    await put(mailroom, "b", "c")
+    await route(mailroom, drain)
+    (lease,) = await take(mailroom, drain, "crm", per_box=1)
+    await end(mailroom, drain, lease, "b.0", "hold", doubt=1)
+    assert await people.skip("crm", BOX, "b.0")
+    (lease,) = await take(mailroom, drain, "crm", per_box=1)
+    await end(mailroom, drain, lease, "c.0", "dead")
+    assert [await people.retry(x) for x in ("a.0", "b.0")] == ["overtaken", "done"]
+
+
 async def test_dies_again(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
     """A retried letter may die again, and what was sent meanwhile is not forgotten."""
     await die(mailroom, drain, "a")
