@@ -299,9 +299,9 @@ class Stage:
         """Return what came to the sink: number of the person, and when."""
         return [(int(person), float(at)) for person, at in json.loads(self._ask_sink("/_arrivals"))]
 
-    def taken(self) -> list[int]:
-        """Return the numbers of the webhooks that a destination of `bench.peers` took, in order."""
-        return list(json.loads(self._ask_sink("/_taken")))
+    def taken(self) -> list[tuple[int, float]]:
+        """Return the numbers of the webhooks that a destination of `bench.peers` took, in order, and when."""
+        return [(int(number), float(at)) for number, at in json.loads(self._ask_sink("/_taken"))]
 
     def reset_sink(self) -> None:
         """Let the sink forget."""

@@ -111,10 +111,9 @@ def run(peer: Peer, count: int, *, kill: bool) -> Run:
         began = time.time()
         sent = asyncio.run(_send(stage, peer, port, requests, kill=kill))
         taken = _wait(stage, peer, sent.acknowledged)
-        last = stage.sink()["last"]
         kept = peer.kept(stage)
-    verdict = scenario.judge(sent.acknowledged, taken)
-    return Run(len(sent.acknowledged) / sent.seconds, len(set(taken)) / (last - began), verdict, kept)
+    verdict = scenario.judge(sent.acknowledged, [number for number, _ in taken])
+    return Run(len(sent.acknowledged) / sent.seconds, scenario.speed([at - began for _, at in taken]), verdict, kept)
 
 
 async def _send(stage: Stage, peer: Peer, port: int, requests: list[bytes], *, kill: bool) -> sender.Sent:
@@ -132,12 +131,12 @@ async def _send(stage: Stage, peer: Peer, port: int, requests: list[bytes], *, k
     return await sending
 
 
-def _wait(stage: Stage, peer: Peer, acknowledged: list[int]) -> list[int]:
+def _wait(stage: Stage, peer: Peer, acknowledged: list[int]) -> list[tuple[int, float]]:
     """Wait until everything was delivered, or nothing more came for as long as the tool may take; return what came."""
     due = {number for number in acknowledged if scenario.matches(number)}
     taken = stage.taken()
     changed = time.monotonic()
-    while not due <= set(taken) and time.monotonic() - changed < peer.patience:
+    while not due <= {number for number, _ in taken} and time.monotonic() - changed < peer.patience:
         time.sleep(0.2)
         now = stage.taken()
         if len(now) != len(taken):

@@ -5,6 +5,7 @@ A sink that refuses some deliveries when they come for the first time, and remem
 
 import json
 import sys
+import time
 
 import uvloop
 
@@ -17,11 +18,11 @@ class Destination(Sink):
 
     def __init__(self, delay: float) -> None:
         self._refused: set[int] = set()
-        self._taken: list[int] = []
+        self._taken: list[tuple[int, float]] = []
         super().__init__(delay)
 
     def about(self, path: str) -> str:
-        """Also answer `/_taken`: the numbers of the webhooks that were delivered, in order."""
+        """Also answer `/_taken`: the numbers of the webhooks that were delivered, in order, and when."""
         return json.dumps(self._taken) if path == "/_taken" else super().about(path)
 
     def arrive(self, path: bytes, body: bytes) -> bytes:
@@ -35,7 +36,7 @@ class Destination(Sink):
         if status and number not in self._refused:
             self._refused.add(number)
             return b"HTTP/1.1 %d Busy\r\nRetry-After: %d\r\nContent-Length: 0\r\n\r\n" % (status, AGAIN)
-        self._taken.append(number)
+        self._taken.append((number, time.time()))
         return answer
 
 

@@ -1,6 +1,7 @@
 """The scenario of the peers: what counts as lost, out of order, repeated, and that its numbers are what it says."""
 
 import asyncio
+import json
 import re
 
 from bench import wire
@@ -86,7 +87,13 @@ def test_the_destination_refuses_once() -> None:
     assert destination.arrive(b"/contacts", body).startswith(b"HTTP/1.1 429")
     assert destination.about("/_taken") == "[]"
     assert destination.arrive(b"/contacts", body).startswith(b"HTTP/1.1 200")
-    assert destination.about("/_taken") == f"[{number}]"
+    assert [taken for taken, _ in json.loads(destination.about("/_taken"))] == [number]
+
+
+def test_speed_leaves_out_those_that_wait_for_a_retry() -> None:
+    """Ninety in ninety seconds and ten stragglers are one a second."""
+    assert scenario.speed([float(n) for n in range(1, 91)] + [1_000.0] * 10) == 1.0
+    assert scenario.speed([]) == 0.0
 
 
 def test_the_sender_goes_on_after_a_kill() -> None:
