@@ -26,7 +26,7 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 IDENTITIES = ("email", "external_id", "phone")
 
 
-class Crm:
+class Crm(rest.Api):
     """One CRM."""
 
     name = "crm"
@@ -38,25 +38,9 @@ class Crm:
 
     def reset(self) -> None:
         """Start over empty."""
+        super().__init__()
         self.contacts = rest.Table("c")
         self.notes = rest.Table("n")
-        self.answers: rest.Answers | None = rest.Answers()
-        #: Seconds for which a new contact is not found by a search, as with a CRM whose index lags (Pipedrive's may).
-        self.find_lag = 0.0
-
-    def tell(self, settings: Mapping[str, Any]) -> None:
-        """Take `find_lag` (seconds) and `idempotency` (false: the header is ignored)."""
-        for name, value in settings.items():
-            if name == "find_lag":
-                self.find_lag = rest.lag(name, value)
-            elif name == "idempotency":
-                self.answers = rest.Answers() if value else None
-            else:
-                raise ValueError(f"crm has no setting {name}; there are find_lag, idempotency")
-
-    def error(self, status: int, text: str) -> Response:
-        """Return an error in the API's shape."""
-        return rest.error(status, text)
 
     def object_of(self, call: Call) -> str | None:
         """Return the contact's strongest identity: of the search, of the body, or of the contact in the path."""

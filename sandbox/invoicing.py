@@ -27,7 +27,7 @@ CENT = Decimal("0.01")
 CURRENCY = re.compile(r"[A-Z]{3}")
 
 
-class Invoicing:
+class Invoicing(rest.Api):
     """One invoicing system."""
 
     name = "invoicing"
@@ -39,26 +39,10 @@ class Invoicing:
 
     def reset(self) -> None:
         """Start over empty."""
+        super().__init__()
         self.customers = rest.Table("k")
         self.invoices = rest.Table("i")
         self._numbered = 0
-        self.answers: rest.Answers | None = rest.Answers()
-        #: Seconds for which a new customer or invoice is not found by a search.
-        self.find_lag = 0.0
-
-    def tell(self, settings: Mapping[str, Any]) -> None:
-        """Take `find_lag` (seconds) and `idempotency` (false: the header is ignored)."""
-        for name, value in settings.items():
-            if name == "find_lag":
-                self.find_lag = rest.lag(name, value)
-            elif name == "idempotency":
-                self.answers = rest.Answers() if value else None
-            else:
-                raise ValueError(f"invoicing has no setting {name}; there are find_lag, idempotency")
-
-    def error(self, status: int, text: str) -> Response:
-        """Return an error in the API's shape."""
-        return rest.error(status, text)
 
     def object_of(self, call: Call) -> str | None:
         """Return the customer's e-mail, also for an invoice; of a search for an invoice its reference."""

@@ -109,6 +109,31 @@ class Answers:
             self._kept[key] = (fingerprint, messages)
 
 
+class Api:
+    """What both APIs can be told, and how they say no."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.answers: Answers | None = Answers()
+        #: Seconds for which a new record is not found by a search, as with a system whose index lags (Pipedrive's may).
+        self.find_lag = 0.0
+
+    def tell(self, settings: Mapping[str, Any]) -> None:
+        """Take `find_lag` (seconds) and `idempotency` (false: the header is ignored)."""
+        for name, value in settings.items():
+            if name == "find_lag":
+                self.find_lag = lag(name, value)
+            elif name == "idempotency":
+                self.answers = Answers() if value else None
+            else:
+                raise ValueError(f"{self.name} has no setting {name}; there are find_lag, idempotency")
+
+    def error(self, status: int, text: str) -> Response:
+        """Return an error in the API's shape."""
+        return error(status, text)
+
+
 class Door:
     """Before the routes: the token, then JSON only, then the idempotency key of a POST where it is honoured."""
 

@@ -40,6 +40,8 @@ RQ_TIMEOUT = 30.0
 WORKER_TTL = 35
 #: Seconds that a job's result and a failed job stay visible in RQ.
 RESULT_TTL, FAILURE_TTL = 60, 86_400
+#: Seconds between two questions to a store that is away, and between two lines about it.
+ASK_EVERY, SAY_EVERY = 0.5, 30.0
 #: Seconds added to a drain's own deadline before its process is ended by force.
 GRACE = 60
 #: Objects after which Python looks for cycles among the youngest, and rounds after which among older ones. What an
@@ -140,6 +142,24 @@ def run_drain() -> dict[str, int]:
     return drain.as_result(summary)
 
 
+def wait_for_store(connection: redis.Redis) -> None:
+    """Return when the store answers. RQ gives up at once, and a process that only dies costs a second of work each.
+
+    A signal ends it: nothing has begun yet.
+    """
+    said: float | None = None
+    while True:
+        try:
+            connection.ping()
+        except redis.RedisError as exc:
+            if said is None or time.monotonic() - said >= SAY_EVERY:
+                said = time.monotonic()
+                log.warning("worker.store_away why=%s", exc)
+            time.sleep(ASK_EVERY)
+        else:
+            return
+
+
 def settle_down() -> None:
     """Take what lives long, code and the book in force, out of the sight of Python's garbage collector."""
     gc.unfreeze()  # The book before this one goes.
@@ -166,6 +186,7 @@ def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, re
         _Here.office, _Here.runner, _Here.worker = office, runner, name
         connection = connect(settings.redis_url)
         try:
+            wait_for_store(connection)
             worker = Worker(
                 [queue_of(settings.pool, connection)],
                 name=name,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from tests.chaos import jumping
 from tests.chaos.checker import Facts
 from tests.chaos.house import House
 
@@ -33,6 +34,7 @@ HAPPENINGS = {
     "the destination breaks off": 3,
     "the destination does it and breaks off": 4,
     "the destination is slow": 2,
+    "the clock of receiver and workers jumps": 2,
 }
 
 
@@ -47,7 +49,13 @@ class Storm(House):
     """One run. Use it as a `with` block."""
 
     def __init__(self, seed: int, *, keys: int, rate: float, say: Callable[[str], None]) -> None:
-        super().__init__()
+        #: Connections of the senders at once; 0: as many as there are requests under way.
+        self.connections = 0
+        #: Without libfaketime there is nothing that could jump; then it is said, and skipped.
+        self._jumps = jumping.LIBRARY.exists()
+        super().__init__(module="tests.chaos.jumping" if self._jumps else "console.cli")
+        if self._jumps:
+            jumping.jump(self.folder / "clock", 0)
         self._seed = seed
         self._whose = random.Random(seed)
         self._random: random.Random
@@ -56,6 +64,10 @@ class Storm(House):
         self._say = say
         self._busy: set[str] = set()
         self._later: set[asyncio.Task[None]] = set()
+
+    def environ(self, name: str) -> dict[str, str]:
+        more = jumping.environ(self.folder / "clock") if self._jumps and name != "store" else {}
+        return super().environ(name) | more
 
     async def run(self, seconds: float, *, patience: float) -> Facts:
         """Blow for some seconds, then wait until all is settled; return what came of it."""
@@ -74,7 +86,7 @@ class Storm(House):
 
     async def _load(self, ends: float) -> None:
         """Send at the given rate, whatever the answers; of one key only after its last event was answered."""
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=self.connections)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=15)) as session:
             sending: set[asyncio.Task[None]] = set()
             began = time.monotonic()
@@ -137,6 +149,13 @@ class Storm(House):
                 os.kill(pid, signal.SIGSTOP)
                 await asyncio.sleep(self._random.uniform(0.5, 3))
                 os.kill(pid, signal.SIGCONT)
+            case "the clock of receiver and workers jumps":
+                hours = self._random.choice([-1, 0, 1])
+                if self._jumps:
+                    jumping.jump(self.folder / "clock", 3600 * hours)
+                else:
+                    self.report.happenings[-1] += ": skipped, there is no libfaketime (tests/chaos/install.sh)"
+                    self._say(self.report.happenings[-1])
             case _:
                 await self._fault(name)
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.chaos import jumping
 from tests.chaos.checker import Facts, check
 from tests.chaos.house import House
 from workers.mailroom import Mailroom
 
-#: Debian's faketime: changes what a process takes for the time, while it runs.
-LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 KEYS = 6
 
 
@@ -30,20 +29,12 @@ class Clocks(House):
     def environ(self, name: str) -> dict[str, str]:
         environ = super().environ(name)
         if (name == "store") == (self._who == "store"):
-            environ |= {
-                "LD_PRELOAD": str(LIBRARY),
-                "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
-                "FAKETIME_NO_CACHE": "1",
-                # What measures a duration does not jump, here as in life.
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
+            environ |= jumping.environ(self.folder / "clock")
         return environ
 
     def jump(self, seconds: int) -> None:
         """Set the clock so many seconds off, from now on."""
-        fresh = self.folder / "clock.new"
-        fresh.write_text(f"{seconds:+d}\n")
-        fresh.replace(self.folder / "clock")
+        jumping.jump(self.folder / "clock", seconds)
 
     async def store_time(self) -> float:
         """Return what the store takes for the time."""
@@ -63,9 +54,9 @@ class Clocks(House):
 
 def demand_faketime() -> None:
     """Skip where it is not installed; CI installs it, and fails where it cannot."""
-    if not LIBRARY.exists() and os.environ.get("CI") == "true":
+    if not jumping.LIBRARY.exists() and os.environ.get("CI") == "true":
         subprocess.run([str(Path(__file__).with_name("install.sh"))], check=True, timeout=300)
-    if not LIBRARY.exists():
+    if not jumping.LIBRARY.exists():
         pytest.skip("no clock jumps here, libfaketime is missing: tests/chaos/install.sh")
 
 

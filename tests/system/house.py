@@ -110,7 +110,7 @@ class House:
             "DESK_KEY": "desk-key",
             "ALERT_URL": f"{self.far.url}/alerts",
         }
-        before = len(self.drains())
+        before = len(self.drains()) if wait else 0
         arguments = ["work"] if module == "console.cli" else []
         work = Work([sys.executable, "-m", module, *arguments], {**clean, **settings, **environ})
         self.works.append(work)

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from tests.conftest import wait_until
+from tests.conftest import Valkey, wait_until
 from tests.system.house import House, event, is_alive
 from tests.workers.site import NOTE, UPSERT
 
@@ -124,6 +124,20 @@ def test_two_parents(house: House) -> None:
     house.idle()
     assert sorted(house.texts()) == sorted([f"e{n}" for n in range(100)] + [f"f{n}" for n in range(20)])
     assert len(second.workers) == 2
+
+
+def test_store_away_at_the_start(house: House, valkey: Valkey) -> None:
+    """Workers that find no store wait for it: none dies, each says so once, and they begin when it is there."""
+    house.write()
+    valkey.stop()
+    work = house.work(workers=2, wait=False)
+    wait_until(lambda: work.said.count("worker.store_away") == 2, "both wait", 30)
+    waiting = work.workers
+    valkey.start()
+    wait_until(lambda: len(house.drains()) == 2, "both work", 30)
+    assert work.workers == waiting
+    assert work.said.count("worker.store_away") == 2
+    assert "worker.died" not in work.said
 
 
 def test_poison(house: House) -> None:

@@ -869,15 +869,15 @@ async def test_emptied_store(mailroom: Mailroom, store: Store, how: str) -> None
     assert "schema" in await store.dump()
 
 
-async def test_hash_key_survives_an_emptied_store(shared_valkey: Valkey) -> None:
+async def test_hash_key_survives_an_emptied_store(site_valkey: Valkey) -> None:
     """Processes that agreed on a hash key still agree when the store was emptied: a person never has two boxes."""
-    store = Store(shared_valkey)
+    store = Store(site_valkey)
     await store.raw.flushall()
     try:
-        async with await Mailroom.open(shared_valkey.url) as old:
+        async with await Mailroom.open(site_valkey.url) as old:
             await store.raw.flushall()
             await old.put([event("a")])
-            async with await Mailroom.open(shared_valkey.url) as young:
+            async with await Mailroom.open(site_valkey.url) as young:
                 assert young.hash("x") == old.hash("x")
     finally:
         await store.close()

@@ -23,9 +23,9 @@ def run(server: Valkey, chosen: settings, *, lua: str = LUA, crashes: bool = Fal
         loop.close()
 
 
-def test_any_calls(shared_valkey: Valkey) -> None:
+def test_any_calls(site_valkey: Valkey) -> None:
     """Any calls, each made once or twice, leave the mailroom as the model says."""
-    run(shared_valkey, profile(40, 40))
+    run(site_valkey, profile(40, 40))
 
 
 def test_killed_at_any_time(valkey: Valkey) -> None:

@@ -136,11 +136,11 @@ def walk(server: Valkey, lua: str = LUA, walks: int = WALKS) -> int:
 
 
 @pytest.mark.parametrize("fault", MUTANTS)
-def test_planted_fault(shared_valkey: Valkey, fault: str) -> None:
+def test_planted_fault(site_valkey: Valkey, fault: str) -> None:
     """A planted fault is found within the given steps."""
-    assert walk(shared_valkey, replaced(LUA, *MUTANTS[fault])) < WALKS
+    assert walk(site_valkey, replaced(LUA, *MUTANTS[fault])) < WALKS
 
 
-def test_no_fault(shared_valkey: Valkey) -> None:
+def test_no_fault(site_valkey: Valkey) -> None:
     """Where no fault was planted none is found."""
-    assert walk(shared_valkey, walks=5) == 5
+    assert walk(site_valkey, walks=5) == 5
