@@ -38,7 +38,7 @@ one partition only, so partitions can lie on the nodes of a cluster, each with a
 one partition today; what several bring and need is measured below.
 """
 
-SYNC = "in bursts, when events share calls; each travelling alone it would be the second figure"
+SYNC = "when events share calls, as under load; if each travelled alone, it would be the second"
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -48,12 +48,12 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a figure with three digits that count, thousands apart."""
+    """Return a figure with three digits that count, four near a bound such as 1, thousands apart."""
     if value == 0:
         return "0"
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:.4g}" if 0.1 <= abs(value) < 10 else f"{value:.3g}"
 
 
 def amount(value: float) -> str:
