@@ -284,6 +284,7 @@ def memory(size: Size) -> Figures:
         at_once = int(stage.redis("INFO", "memory")["used_memory"])
         marks = stage.redis("SCAN", "0", "MATCH", "relais:{p0}:last:*", "COUNT", "10000000")[1]
         stage.redis("DEL", *marks)
+        stage.wait(lambda: not int(stage.redis("INFO", "memory")["lazyfree_pending_objects"]), "the marks are freed")
         after = int(stage.redis("INFO", "memory")["used_memory"])
     payload = statistics.mean(len(body) for body in bodies(100))
     one = (after - before) / size.memory
