@@ -346,3 +346,107 @@ def test_dead_connection_is_not_an_unknown() -> None:
     with RawServer(OK + CLOSE, OK) as server:
         assert asyncio.run(main(server)) == 200
     assert server.connections == 2
+
+
+@pytest.mark.parametrize(("method", "creates", "sent"), [("PUT", False, 2), ("PUT", True, 1), ("POST", False, 1)])
+def test_repeated_where_it_is_safe(method: str, creates: bool, sent: int) -> None:
+    """A connection that breaks before an answer: what is safe to repeat is sent once more, a create or a POST never."""
+    with RawServer(CLOSE, OK) as server:
+        try:
+            status = send(server.url, method=method, json={}, creates=creates).status
+        except Failed as failed:
+            status, code = 0, failed.code
+            assert code == "reset"
+    assert (status, len(server.requests)) == (200 if sent == 2 else 0, sent)
+
+
+def test_repeated_once_only() -> None:
+    """A server that always breaks off is asked twice, not for ever."""
+    with RawServer(CLOSE) as server:
+        assert fail(server.url).code == "reset"
+    assert len(server.requests) == 2
+
+
+def test_own_headers_win() -> None:
+    """A header of the destination replaces ours of the same name, however it is spelled, and is not sent twice."""
+    with RawServer(OK) as server:
+        send(
+            server.url,
+            headers={"ACCEPT": "text/x", "user-agent": "mine", "content-length": "7"},
+            method="POST",
+            json={},
+        )
+    headers = server.requests[0].headers
+    assert (headers["accept"], headers["user-agent"], headers["content-length"]) == ("text/x", "mine", "2")
+
+
+def test_header_is_one_line() -> None:
+    """A value that would begin another header, or another request, is refused before anything is sent."""
+    with RawServer(OK) as server:
+        failed = fail(server.url, headers={"X-Name": "Eva\r\nX-Admin: yes"}, method="POST", json={}, creates=True)
+    assert (failed.failure, failed.code) == ("transient", "broken")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nX-Admin: yes", "/ü", "/a\tb", "/a\x00"])
+def test_address_is_one_word(path: str) -> None:
+    """An address that was not encoded is refused before anything is sent."""
+    with RawServer(OK) as server:
+        assert fail(server.url + path).code == "bad_address"
+    assert server.connections == 0
+
+
+def test_target() -> None:
+    """The fragment stays here, the root is asked for as /, and a query needs no path."""
+    with RawServer(OK) as server:
+        for rest in ("", "#there", "?a=b#c", "/x?y"):
+            send(server.url + rest)
+    assert [request.target for request in server.requests] == ["/", "/", "/?a=b", "/x?y"]
+
+
+def test_name_and_password_in_the_address() -> None:
+    """They are sent as HTTP Basic, not as part of the address."""
+    with RawServer(OK) as server:
+        send(server.url.replace("http://", "http://relais:pass@") + "/x")
+    (request,) = server.requests
+    assert (request.target, request.headers["authorization"]) == ("/x", "Basic cmVsYWlzOnBhc3M=")
+    assert "pass" not in request.headers["host"]
+
+
+def test_interim_answers() -> None:
+    """What a server says before its answer is not the answer, and the connection stays usable."""
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+    async def main(url: str) -> list[int]:
+        async with Http() as way_out:
+            bound = way_out.bound(timeout=2, allow_private=True)
+            return [(await bound.exchange().request("POST", url, json={})).status for _ in range(2)]
+
+    with RawServer(b"HTTP/1.1 100 Continue\r\n\r\n" + early + reply(201), reply(202)) as server:
+        assert asyncio.run(main(server.url)) == [201, 202]
+    assert server.connections == 1
+
+
+def test_head_has_no_body() -> None:
+    """The answer to HEAD ends with its head, whatever length it names."""
+    with RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n") as server:
+        assert send(server.url, method="HEAD").body == b""
+
+
+def test_answer_that_ends_with_its_connection() -> None:
+    """An answer without a length is read to its end."""
+    with RawServer(b"HTTP/1.1 200 OK\r\n\r\n{}" + CLOSE) as server:
+        assert send(server.url).json() == {}
+
+
+def test_cut_answer_does_not_spoil_the_next() -> None:
+    """After an answer that was cut, the next request gets a connection of its own."""
+
+    async def main(url: str) -> list[int]:
+        async with Http() as way_out:
+            bound = way_out.bound(timeout=2, allow_private=True)
+            return [(await bound.exchange().request("GET", url)).status for _ in range(2)]
+
+    with RawServer(reply(200, b"x" * (4 * ANSWER_CAP)), reply(202)) as server:
+        assert asyncio.run(main(server.url)) == [200, 202]
+    assert server.connections == 2
