@@ -1,17 +1,19 @@
-"""`python -m tests.backlog [--waiting 50000]`: a destination is down, much waits for it, then it is back.
+"""`python -m tests.backlog [--waiting 100000]`: a destination is down, much waits for it, then it is back by itself.
 
 Comes in: how much waits. Goes out: a table of what that costs in memory, what receiver and workers still do, and how
-fast it drains, against the same with next to nothing waiting. Real processes, a store that syncs every write.
+fast it drains, against the same with next to nothing waiting. Real processes, a store that syncs every write. Nobody
+pauses or resumes the destination: its breaker does.
 """
 
 import argparse
 import asyncio
+import json
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from bench.stage import Stage, bodies, requests
@@ -24,8 +26,10 @@ BATCH = 500
 #: Requests with which the receiver is measured, deliveries with which draining is, and the small backlog.
 REQUESTS, DRAINED, SMALL = 4_000, 10_000, 5_000
 CONNECTIONS = 32
-#: Seconds that the destination stays down while everything is due.
+#: Seconds that the receiver is measured while the destination is down.
 DOWN = 10
+#: Seconds between two lines of progress.
+TELL = 10.0
 
 
 class Backlog:
@@ -35,8 +39,9 @@ class Backlog:
         self.stage = stage
         self.waiting = waiting
         self.figures: dict[str, float] = {}
-        self._sink = stage._processes[0]
         self._lots = 0
+        self._began = time.monotonic()
+        self._told = 0.0
 
     async def run(self) -> dict[str, float]:
         """Let it pile up, measure, drain it; return the figures."""
@@ -45,23 +50,26 @@ class Backlog:
         port = stage.receiver()
         async with await Mailroom.open(stage.url) as self.mailroom:
             self._receive(port)  # warm
-            figures["receiver before, requests/s"] = self._receive(port)
-            await self._route_the_rest(2)
-            before = await self._memory()
-            began = time.monotonic()
-            await self._put()
-            figures["put, events/s"] = self.waiting / (time.monotonic() - began)
-            figures["memory of a waiting event, bytes"] = (await self._memory() - before) / self.waiting
-            await self.mailroom.pause(ROOM, "backlog")
-            began = time.monotonic()
-            await self._until(lambda room: room.name != INBOX or room.ready + room.leased == 0)
-            figures["routed, events/s"] = self.waiting / (time.monotonic() - began)
-            figures["memory of a waiting delivery, bytes"] = (await self._memory() - before) / self.waiting
-            figures["receiver beside the workers, requests/s"] = self._receive(port)
+            figures["receiver alone, requests/s"] = self._receive(port)
+            stage.workers(2)
+            await self._until(_nothing_waits, "the workers are warm")
+            figures["receiver beside workers that deliver, requests/s"] = self._receive(port)
+            await self._until(_nothing_waits, "all of that is delivered")
+            stage.kill("sink")
+            tried = await self._attempts()
+            await self._fill()
             await self._while_down(port)
             await self._restart_workers()
+            figures["attempts in vain, in all"] = await self._attempts() - tried
             await self._drain()
         return figures
+
+    def tell(self, text: str, *, now: bool = True) -> None:
+        """Say how far it is; of what goes on for long a line every few seconds."""
+        since = time.monotonic() - self._began
+        if now or since - self._told > TELL:
+            self._told = since
+            print(f"{since:7.0f} s  {text}", file=sys.stderr, flush=True)
 
     def _receive(self, port: int) -> float:
         self._lots += 1
@@ -69,16 +77,24 @@ class Backlog:
         assert set(got["statuses"]) == {"202"}, got
         return float(got["rate"])
 
-    async def _route_the_rest(self, workers: int) -> None:
-        """What the measurements brought is out of the way, and the workers are warm."""
-        self.stage.workers(workers)
-        await self._until(lambda room: room.ready + room.leased + room.waiting == 0)
-
-    async def _put(self) -> None:
+    async def _fill(self) -> None:
+        """Events first, then deliveries of them; the inbox is paused until then: each has a price of its own."""
+        figures = self.figures
+        await self.mailroom.pause(INBOX, "backlog")
+        before, began = await self._memory(), time.monotonic()
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         for first in range(0, self.waiting, BATCH):
             some = bodies(min(BATCH, self.waiting - first), start=500_000_000 + first)
             await self.mailroom.put([_event(first + n, body, now) for n, body in enumerate(some)])
+            self.tell(f"put {first:,} of {self.waiting:,}", now=False)
+        figures["put, events/s"] = self.waiting / (time.monotonic() - began)
+        figures["memory of a waiting event, bytes"] = (await self._memory() - before) / self.waiting
+        self.tell(f"put {self.waiting:,}, {figures['put, events/s']:,.0f}/s")
+        await self.mailroom.resume(INBOX)
+        began = time.monotonic()
+        await self._until(lambda room: room.name != INBOX or room.ready + room.leased == 0, "all is routed")
+        figures["routed, events/s"] = self.waiting / (time.monotonic() - began)
+        figures["memory of a waiting delivery, bytes"] = (await self._memory() - before) / self.waiting
 
     async def _memory(self) -> int:
         return int((await self.mailroom.store.info("memory"))["used_memory"])
@@ -86,29 +102,35 @@ class Backlog:
     async def _rooms(self) -> list[RoomState]:
         return await self.mailroom.rooms()
 
-    async def _until(self, fact, seconds: float = 3600) -> None:  # type: ignore[no-untyped-def]
+    async def _until(self, fact: Callable[[RoomState], bool], what: str, seconds: float = 7200) -> None:
         deadline = time.monotonic() + seconds
-        while not all(fact(room) for room in await self._rooms()):
+        while not all(map(fact, rooms := await self._rooms())):
+            waiting = ", ".join(f"{room.name} {room.ready + room.leased + room.waiting:,}" for room in rooms)
             if time.monotonic() > deadline:
-                raise RuntimeError(f"not within {seconds} s: {await self._rooms()}; {self.stage.tails()}")
-            await asyncio.sleep(0.05)
+                raise RuntimeError(f"{what}: not within {seconds} s: {rooms}; {self.stage.tails()}")
+            self.tell(f"until {what}: {waiting}", now=False)
+            await asyncio.sleep(0.1)
+        self.tell(what)
 
     async def _attempts(self) -> int:
         return sum(n for name, n in (await self.mailroom.counts()).items() if name.startswith(f"attempt|{ROOM}|"))
 
     async def _while_down(self, port: int) -> None:
-        """The destination refuses connections and everything is due: what the attempts cost the others."""
-        self._sink.kill()
-        self._sink.wait()
-        await self.mailroom.resume(ROOM)
+        """The breaker is open and everything waits: what that costs the others."""
         began, first = time.monotonic(), await self._attempts()
         rates = []
         while time.monotonic() - began < DOWN:
             rates.append(await asyncio.to_thread(self._receive, port))
-        self.figures["receiver while all is tried in vain, requests/s"] = statistics.median(rates)
-        self.figures["vain attempts/s"] = (await self._attempts() - first) / (time.monotonic() - began)
-        await self.mailroom.pause(ROOM, "backlog")
-        await self._until(lambda room: room.leased == 0)
+        self.figures["receiver while it is down, requests/s"] = statistics.median(rates)
+        self.figures["attempts in vain meanwhile, per minute"] = (
+            60 * (await self._attempts() - first) / (time.monotonic() - began)
+        )
+        await self._until(lambda room: room.name != INBOX or room.ready + room.leased == 0, "the rest is routed")
+        (room,) = [room for room in await self._rooms() if room.name == ROOM]
+        assert json.loads(room.paused)["by"] == "breaker", room
+        assert room.waiting == 0, room
+        assert room.ready + room.leased >= self.waiting, room
+        self.tell(f"down: {room.ready:,} are ready, none waits for a time of its own")
 
     async def _restart_workers(self) -> None:
         stage = self.stage
@@ -121,36 +143,28 @@ class Backlog:
         began = time.monotonic()
         stage.workers(2)
         self.figures["workers are back after, s"] = time.monotonic() - began
+        self.tell("the workers were stopped and started")
 
     async def _drain(self) -> None:
-        """The destination is back, and everything is due at once."""
+        """The destination is back; a probe finds that out, and all goes on."""
         stage = self.stage
-        self._sink = stage.start("sink", "-m", "bench.sink", str(stage.sink_port), "0")
+        stage.start("sink", "-m", "bench.sink", str(stage.sink_port), "0")
         stage.wait_for_port(stage.sink_port)
-        store = self.mailroom.store
-        waiting = self.mailroom.key(f"waiting:{ROOM}")
-        while await store.eval(_DUE, 1, waiting):
-            pass
         began = time.monotonic()
-        await self.mailroom.resume(ROOM)
+        await asyncio.to_thread(stage.wait, lambda: stage.sink()["count"] > 1, "it goes on by itself", 90.0)
+        self.figures["noticed that it is back after, s"] = time.monotonic() - began
+        self.tell("a probe has found that it is back")
         many = min(DRAINED, self.waiting)
         await asyncio.to_thread(stage.wait, lambda: stage.sink()["count"] >= many, "it drains", 600.0)
         seen = stage.sink()
         self.figures["drained at first, deliveries/s"] = seen["count"] / (seen["last"] - seen["first"])
-        await self._until(lambda room: room.ready + room.leased + room.waiting == 0)
-        self.figures["all drained, deliveries/s"] = stage.sink()["count"] / (time.monotonic() - began)
+        await self._until(_nothing_waits, "all is drained")
+        seen = stage.sink()
+        self.figures["all drained, deliveries/s"] = seen["count"] / (seen["last"] - seen["first"])
 
 
-#: Everything that waits is due: as after a long time, without the time.
-_DUE = """
-local some = redis.call('ZRANGE', KEYS[1], '(1', '+inf', 'BYSCORE', 'LIMIT', 0, 5000)
-for _, box in ipairs(some) do
-  redis.call('ZADD', KEYS[1], 1, box)
-  local b = string.gsub(KEYS[1], 'waiting:', 'b:') .. ':' .. box
-  redis.call('LSET', b, 0, (string.gsub(redis.call('LINDEX', b, 0), '%d+$', '1')))
-end
-return #some
-"""
+def _nothing_waits(room: RoomState) -> bool:
+    return room.ready + room.leased + room.waiting == 0
 
 
 def _event(n: int, body: bytes, now: str) -> Event:
@@ -175,7 +189,7 @@ def take(waiting: int) -> dict[str, float]:
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.backlog", description=__doc__)
-    parser.add_argument("--waiting", type=int, default=50_000)
+    parser.add_argument("--waiting", type=int, default=100_000)
     chosen = parser.parse_args(words)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     print(f"commit {commit}, bodies of about 800 bytes, 2 workers", flush=True)

@@ -106,6 +106,51 @@ async def test_credential(site: Site) -> None:
         await site.until(lambda: len(site.far.requests("POST", "/contacts")) >= 30, "the queue goes on")
 
 
+async def probe_now(site: Site) -> None:
+    """As if the time until the next probe were over."""
+
+    async def nothing_under_way() -> bool:
+        return not await site.mailroom.store.exists(site.mailroom.key("leased:crm"))
+
+    await site.until_true(nothing_under_way, "nothing is under way")
+    await site.mailroom.probe("crm")
+
+
+async def test_key_is_mended_at_the_vendor(site: Site) -> None:
+    """A refused key that works again, without anything new here, is found by the next probe."""
+    site.write()
+    refused = site.far.fail(path="/contacts*", times=None, status=401)
+    async with site.work():
+        await site.put(*(event(f"e{n}", f"p{n}") for n in range(9)))
+        await site.until(lambda: site.far.alerts, "an alert")
+        refused.times = 0
+        await probe_now(site)
+        for fate in await site.ended(*(f"e{n}" for n in range(9))):
+            assert {attempt["n"] for attempt in fate.deliveries[0].attempts} == {1}
+    assert [alert["alert"] for alert in site.far.alerts][:1] == ["paused_destination"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_down(site: Site) -> None:
+    """A destination that is down uses up nobody's tries, though they would last a second; somebody is told of both."""
+    site.write(more="breaker: 2")
+    down = site.far.fail(path="/contacts*", times=None, status=503)
+    async with site.work():
+        await site.put(*(event(f"e{n}", f"p{n}") for n in range(9)))
+        await site.until(lambda: site.far.alerts, "an alert")
+        sent = len(site.far.requests(path="/contacts*"))
+        for n in range(6):
+            await probe_now(site)
+            await site.until(lambda n=n: len(site.far.requests(path="/contacts*")) > sent + n, "a probe")
+        down.times = 0
+        await probe_now(site)
+        for fate in await site.ended(*(f"e{n}" for n in range(9))):
+            assert fate.state == "delivered"
+            assert max(attempt["n"] for attempt in fate.deliveries[0].attempts) <= 2
+        await site.until(lambda: len(site.far.alerts) == 2, "a second alert")
+    assert [alert["alert"] for alert in site.far.alerts] == ["destination_down", "destination_up"]
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_transient(site: Site) -> None:
     """What could not be answered is tried again, each attempt counted, until the waits are used up."""
