@@ -113,7 +113,10 @@ def stuck(url: str, do: Callable[[Stuck], Coroutine[Any, Any, Any]]) -> Any:
 
     async def run() -> Any:
         async with await Mailroom.open(url) as mailroom:
-            return await do(Stuck(mailroom))
+            try:
+                return await do(Stuck(mailroom))
+            finally:
+                await mailroom.leave("d1")  # or the console may take it for a drain that lives
 
     return asyncio.run(run())
 
