@@ -45,11 +45,11 @@ def since(milliseconds: int) -> Recorded:
     async def read(mailroom: Mailroom) -> None:
         start = datetime.now(UTC) - timedelta(milliseconds=milliseconds)
         async with contextlib.aclosing(records.since(mailroom, start)) as reading:
-            async for _, record in reading:
+            async for name, record in reading:
                 if len(found.events) == MOST_EVENTS:
                     found.cut = True
                     break
-                _add(found, record)
+                _add(found, name, record)
 
     asyncio.run(_with_store(read))
     return found
@@ -65,7 +65,7 @@ def one(name: str) -> Event:
     found = Recorded()
 
     async def read(mailroom: Mailroom) -> None:
-        _add(found, await mailroom.record(name))
+        _add(found, name, await mailroom.record(name))
 
     asyncio.run(_with_store(read))
     if found.gone:
@@ -75,12 +75,12 @@ def one(name: str) -> Event:
     return found.events[0]
 
 
-def _add(found: Recorded, record: bytes | None) -> None:
+def _add(found: Recorded, name: str, record: bytes | None) -> None:
     if record is None:
         found.gone += 1
         return
     try:
-        found.events.append(events.decode(record, registry.read))
+        found.events.append(events.decode(name, record, registry.read))
     except Exception:  # whatever an adapter says of a body that it does not understand any more
         found.unreadable += 1
 

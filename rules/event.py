@@ -66,10 +66,10 @@ class Event:
     def encode(self, identity_hashes: tuple[str, ...] = ()) -> bytes:
         """Return the record that the mailroom keeps: one line of JSON, then the vendor's body as it came.
 
-        `data` is not in it: it is read from the body again when the event is routed, so that nothing is stored twice.
+        `data` is not in it: it is read from the body again when the event is routed, and the id is the record's name in
+        the store, so that nothing is stored twice.
         """
         head: dict[str, Any] = {
-            "id": self.id,
             "source": self.source,
             "kind": self.kind,
             "type": self.type,
@@ -94,13 +94,13 @@ class Event:
         return to_json(head) + b"\n" + self.body
 
 
-def decode(record: bytes, read: Reader) -> Event:
-    """Return the event of a record; `read` derives `data` from the body. Raises EventDamaged."""
+def decode(event_id: str, record: bytes, read: Reader) -> Event:
+    """Return the event of a record and its name; `read` derives `data` from the body. Raises EventDamaged."""
     try:
         line, body = record.split(b"\n", 1)
         head = from_json(line)
         return Event(
-            id=head["id"],
+            id=event_id,
             source=head["source"],
             kind=head["kind"],
             type=head["type"],

@@ -340,7 +340,7 @@ class Drain:
         item, record = lease.items[n]
         last = n == len(lease.items) - 1
         try:
-            event = events.decode(record, self.office.read)
+            event = events.decode(item, record, self.office.read)
             matching = book.match(event)
             redo = again.read(record)
             return event, matching if redo is None else redo.narrow(matching)
@@ -703,7 +703,7 @@ class Drain:
         if rule is not None:
             results = delivery.results or {}
             try:
-                event = events.decode(record, self.office.read)
+                event = events.decode(delivery.event, record, self.office.read)
                 actions = rule.next_actions(event, results, delivery.path, done.result)
                 self._add(actions, delivery.id, event, book, results, new, made, skipped)
             except Exception as exc:

@@ -109,7 +109,7 @@ class Port:
 
         found = self._ask(record)
         assert found is not None, f"{event_id} is not kept"
-        return event.decode(found, registry.read)
+        return event.decode(event_id, found, registry.read)
 
     def fate(self, event_id: str) -> Fate:
         """Return what became of an event."""
