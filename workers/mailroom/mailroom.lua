@@ -965,6 +965,14 @@ local function heard(P, c, room, box, says)
   return true
 end
 
+-- Whoever was leased as a probe and asked the destination nothing (it came too early, it had to be dropped, it was given
+-- back) was none: the next one is due at once.
+local function probed_nothing(P, c, room)
+  local key = P .. 'room:' .. room
+  local at = tonumber(redis.call('HGET', key, 'probe_at'))
+  if at and at > c.now then redis.call('HSET', key, 'probe_at', c.now) end
+end
+
 -- The items of a call of `settle`, one after the other.
 local function settle_items(P, c, args)
   local now, counts, ended, statuses, names = c.now, c.counts, c.ended, c.statuses, c.names
@@ -985,7 +993,12 @@ local function settle_items(P, c, args)
     local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
     local s, old_attempt, old_doubt, deaths, old_token, handed
     if head then s, old_attempt, old_doubt, deaths, old_token, handed = parse(head) end
-    if s ~= 'l' or old_token ~= token then
+    local ours = s == 'l' and old_token == token
+    if ours and c.failing and says == '' and last and room ~= 'in' then probed_nothing(P, c, room) end
+    -- What is no list where one must be ends the call here, before anything of this item is written: an event of which
+    -- half is made could end before the other half is.
+    for k = new, ours and c.some_boxes and i - 1 or 0, 10 do redis.call('LLEN', names[k + 1]) end
+    if not ours then
       statuses[#statuses + 1] = 0
     elseif says ~= '' and heard(P, c, room, box, says) then
       statuses[#statuses + 1] = 3

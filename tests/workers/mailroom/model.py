@@ -392,6 +392,9 @@ class Model:
         once: set[str] = set()
         if box is None or box.state != "l" or box.token != lease:
             return 0, leased, once, []
+        paused = self.paused.get(room)
+        if not says and last and paused and paused.by != "person":
+            paused.probe_at = min(paused.probe_at, self.now)
         aside, news = self._heard(room, name, says) if says else (False, [])
         if aside:
             box.doubt, box.deaths = doubt, 0

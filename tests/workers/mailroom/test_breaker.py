@@ -343,6 +343,33 @@ async def test_drain_dies_with_the_probe(mailroom: Mailroom, store: Store, drain
     assert len(await take(mailroom, "d2", "crm")) == 1
 
 
+@pytest.mark.parametrize("verdict", ["dead", "done", "wait", "hold", "back"])
+@pytest.mark.parametrize(("says", "waits"), [(AWAY, 5_000), ("refused:unauthorised", 60_000)])
+async def test_probe_that_asked_nothing(
+    mailroom: Mailroom, store: Store, drain: str, verdict: str, says: str, waits: int
+) -> None:
+    """What is leased as a probe and never sent delays the next one by nothing."""
+    await deliveries(mailroom, drain, 6)
+    await fail(mailroom, drain, *await take(mailroom, drain, "crm"), says=says)
+    await store.advance(waits)
+    for n in range(3):
+        (probe,) = await take(mailroom, drain, "crm")
+        argument = str(HOUR) if verdict == "wait" else "{}"
+        await mailroom.settle(drain, f"n{n}", [settlement(probe, probe.items[0][0], verdict, argument=argument)])
+    (probe,) = await take(mailroom, drain, "crm")
+    assert (await answer(mailroom, drain, probe)).news == [News("there", "crm", "")]
+
+
+async def test_probe_that_asked_nothing_of_a_person(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What was never sent is no reason to probe a room that a person paused."""
+    late = await opened(mailroom, drain)
+    await mailroom.pause("crm")
+    await mailroom.settle(drain, "n", [settlement(late[0], late[0].items[0][0], "dead", argument="{}")])
+    assert (await crm(mailroom)).probe_at == 0
+    await store.advance(HOUR)
+    assert await take(mailroom, drain, "crm") == []
+
+
 async def test_clock_set_back(mailroom: Mailroom, store: Store, drain: str) -> None:
     """A store's clock that is set back an hour does not put the probe off for an hour."""
     await fail(mailroom, drain, *await opened(mailroom, drain))

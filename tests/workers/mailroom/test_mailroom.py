@@ -206,6 +206,24 @@ async def test_half_a_settle(mailroom: Mailroom, store: Store, drain: str) -> No
     await store.raw.delete(mailroom.key("b:crm:there"))
 
 
+async def test_half_an_event(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """An event of which a defect lets only one part be made is not made at all: else it ended with that part."""
+    await mailroom.put([event("a")])
+    (lease,) = await take(mailroom, drain)
+    await store.raw.set(mailroom.key("b:crm:there"), "no list")
+    new = [NewDelivery(f"a.{n}", "crm", box, b"{}", once_key=box, once_ms=9) for n, box in enumerate(("here", "there"))]
+    before = contents(await store.dump())
+    with pytest.raises(Unavailable, match="WRONGTYPE"):
+        await mailroom.settle(drain, "t1", [settlement(lease, "a", new=new)])
+    assert contents(await store.dump()) == before
+    await store.raw.delete(mailroom.key("b:crm:there"))
+    assert (await mailroom.settle(drain, "t1", [settlement(lease, "a", new=new)])).statuses == [1]
+    for one in await take(mailroom, drain, "crm"):
+        assert "e:a" in await store.dump()
+        await mailroom.settle(drain, "t2", [settlement(one, one.items[0][0])])
+    assert "e:a" not in await store.dump()
+
+
 async def test_half_a_take(mailroom: Mailroom, store: Store, drain: str) -> None:
     """What a defect in the store ends half-way loses no other box."""
     await mailroom.put([event("a"), event("b", "email:b@example.org")])

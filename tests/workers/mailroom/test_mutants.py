@@ -48,6 +48,7 @@ MUTANTS = {
         "    if false then end",
     ),
     "a probe is a full take": ("    want = 1\n  end\n", "  end\n"),
+    "a probe that asked nothing counts": ("  if at and at > c.now then", "  if false then"),
     "probes at the same pace for ever": ("    every = math.min(2 * every, limits.probe[2])\n", ""),
     "one box opens the breaker": ("string.find(' ' .. failing .. ' ', ' ' .. box .. ' ', 1, true)", "false"),
     "a success changes nothing": ("    if c.failing and redis.call('HDEL'", "    if false and redis.call('HDEL'"),
