@@ -6,6 +6,7 @@ for the same thing, and logs it always. Never blocks or fails a delivery.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from workers.http import Http
 from workers.mailroom import Mailroom, Unavailable
@@ -33,10 +34,10 @@ class Alerts:
         """Set where alerts are posted to."""
         self._address = address
 
-    def tell(self, code: str, text: str, *, ends: str = "", **about: str) -> None:
+    def tell(self, code: str, text: str, *, ends: Sequence[str] = (), **about: str) -> None:
         """Tell somebody, in the background. `about` names the source, destination or room concerned.
 
-        `ends`: the code of an alert that this one takes back, so that it is news again when it comes the next time.
+        `ends`: the codes of alerts that this one takes back, so that they are news again when they come the next time.
         """
         log.warning("alert code=%s %s text=%s", code, " ".join(f"{k}={v}" for k, v in about.items()), text)
         if self._address:
@@ -44,15 +45,16 @@ class Alerts:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _post(self, code: str, text: str, ends: str, about: dict[str, str]) -> None:
+    async def _post(self, code: str, text: str, ends: Sequence[str], about: dict[str, str]) -> None:
         what = "|".join((code, *about.values()))
         try:
             if not await self._mailroom.first(what, QUIET):
                 return
             if not await self._told(code, {"alert": code, "text": text, **about}):
                 await self._mailroom.forget_first(what)  # The next occasion tells it.
-            elif ends:
-                await self._mailroom.forget_first("|".join((ends, *about.values())))
+                return
+            for end in ends:
+                await self._mailroom.forget_first("|".join((end, *about.values())))
         except Unavailable as exc:
             log.warning("alert.not_told code=%s why=%s", code, exc)
 

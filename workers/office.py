@@ -203,7 +203,8 @@ class Office:
             case "there":
                 log.warning("destination.up name=%s", name)
                 text = f"{name} answers again, what waited is being delivered"
-                self.alerts.tell("destination_up", text, destination=name, ends="destination_down")
+                ends = ("destination_down", "paused_destination")
+                self.alerts.tell("destination_up", text, destination=name, ends=ends)
 
     def stop(self) -> None:
         """Ask the running drain to end. Safe to call from a signal handler: it wakes the loop, no more."""

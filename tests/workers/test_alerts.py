@@ -45,7 +45,7 @@ async def test_nobody_listens(site: Site, alerts: Alerts) -> None:
 
 async def test_taken_back(site: Site, alerts: Alerts) -> None:
     """What was taken back is news again. Of two that take turns all day the listener hears a few, the bad news last."""
-    for code, ends in 9 * (("destination_down", ""), ("destination_up", "destination_down")):
+    for code, ends in 9 * (("destination_down", ()), ("destination_up", ("destination_down",))):
         alerts.tell(code, "as it is now", destination="crm", ends=ends)
         await alerts.close()
     assert [alert["alert"] for alert in site.far.alerts] == ["destination_down", "destination_up", "destination_down"]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Valkey
 from tests.workers.site import NOTE, UPSERT, Site, event
-from workers.mailroom import INBOX, Mailroom, Want
+from workers.mailroom import INBOX, Mailroom, News, Want
 from workers.outcome import Failed
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +47,21 @@ async def test_bad_book(site: Site) -> None:
     assert alert["alert"] == "bad_book"
     assert "did you mean" in alert["text"]
     assert [note["text"] for note in site.far.notes] == ["e1"]
+
+
+async def test_refused_again(site: Site) -> None:
+    """A key that is refused again after it was good is told again: the last that is heard is no good news."""
+    site.write(NOTE)
+    async with site.work():
+        await site.until(lambda: site.office.carriers, "the office is equipped")
+        for what in ("key", "there", "key"):
+            site.office.tell(News(what, "crm", "unauthorised"))
+            await site.office.alerts.close()
+    assert [alert["alert"] for alert in site.far.alerts] == [
+        "paused_destination",
+        "destination_up",
+        "paused_destination",
+    ]
 
 
 async def test_poison_is_told(site: Site) -> None:
