@@ -78,11 +78,11 @@ class GroupCommit:
             if not isinstance(exc, Unavailable):
                 logger.exception("put_failed")
             for _, kept in group:
-                kept(unavailable(exc))
+                tell(kept, unavailable(exc))
         else:
             at = 0
             for each, kept in group:
-                kept(receipts[at : at + len(each)])
+                tell(kept, receipts[at : at + len(each)])
                 at += len(each)
         finally:
             self._waiting -= len(events)
@@ -91,6 +91,14 @@ class GroupCommit:
         """Wait until everything that was taken is answered."""
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
+
+
+def tell(kept: Kept, what: list[Receipt] | refusal.Unavailable) -> None:
+    """Tell one of them; a defect of his leaves the others alone."""
+    try:
+        kept(what)
+    except Exception:
+        logger.exception("answer_failed")
 
 
 def unavailable(cause: Exception) -> refusal.Unavailable:

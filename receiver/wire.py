@@ -13,6 +13,7 @@ import resource
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
+import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -50,6 +51,10 @@ class TooManyAhead(Exception):
     """A connection sends more requests ahead than anybody needs; the parser ends it with a 400."""
 
 
+class Tunnel(Exception):
+    """Somebody takes us for a proxy; the parser ends it with a 400."""
+
+
 def raise_limit() -> None:
     """Allow this process as many connections as its user may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -71,6 +76,11 @@ class Connection(HttpToolsProtocol):
 
     #: Bytes of this request beside its body.
     _beside = 0
+    #: Whether a request is being read, and of how many requests the bytes at hand hold something.
+    _reading = False
+    _here = 0
+    #: Whether this request asks for another protocol. Nobody has to give it one, so it begins anew without that wish.
+    _wishes = False
     #: Whether it is the other side's turn, and nothing but its own haste makes it hurry.
     _owes = True
     _deadline: asyncio.TimerHandle | None = None
@@ -103,13 +113,18 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take some bytes."""
+        self._idle_since = None
+        self._here = 1 if self._reading else 0
         self._parsing = True
-        super().data_received(data)
+        self._parse(data)
         self._parsing = False
         if self._begun is not None:
             begun, self._begun = self._begun, None
             super()._start_asgi_task(begun, self.app)
         self._beside += len(data)
+        if self._beside > MOST_HEAD and self._here > 1:
+            # Most of it belongs to others.
+            self._beside = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if self._beside > MOST_HEAD:
             self._refuse(refusal.HeadTooLarge("head_too_large", f"a request may have {MOST_HEAD} bytes beside a body"))
         elif not self._owes:
@@ -118,16 +133,60 @@ class Connection(HttpToolsProtocol):
         elif self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Nothing more will come; what has come is answered first."""
+        if self.cycle is None or self.cycle.response_complete or self._reading:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        left, again = memoryview(data), b""
+        while True:
+            try:
+                if again:
+                    self.parser.feed_data(again)
+                return self.parser.feed_data(left)
+            except httptools.HttpParserUpgrade as exc:
+                left = left[exc.args[0] :]
+                again = self._without_wish()
+            except httptools.HttpParserError:
+                return self._no_request()
+
+    def _no_request(self) -> None:
+        """What came is no request; those before it are answered, and nothing else is."""
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+            self.send_400_response("Invalid HTTP request received.")
+        else:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+
+    def _without_wish(self) -> bytes:
+        """Return the head of this request without the wish, for a parser that does not know of it yet."""
+        self._wishes = False
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % each for each in self.headers if each[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"\r\n".join((*lines, b"\r\n"))
+
     def on_message_begin(self) -> None:
         """Begin a request."""
         if len(self.pipeline) >= MOST_AHEAD:
             raise TooManyAhead
+        self._reading = True
+        self._here += 1
         self._owes = True
         self._beside = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Hand the request over."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise Tunnel
+            self._wishes = True
+            return
         self._owes = False
         super().on_headers_complete()
         if self._last and self.cycle is not None:
@@ -141,7 +200,9 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
-        self._owes = False
+        if self._wishes:
+            return
+        self._owes = self._reading = False
         super().on_message_complete()
         if self._begun is not None:
             begun, self._begun = self._begun, None
@@ -181,14 +242,15 @@ class Connection(HttpToolsProtocol):
         """The answer is written; what is left of the request has to end soon."""
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
-            self._idle_since = self.loop.time()
             self.flow.resume_reading()
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
-            elif self.timeout_keep_alive_task is None:
-                self.timeout_keep_alive_task = self.loop.call_later(
-                    self.timeout_keep_alive, self.timeout_keep_alive_handler
-                )
+            else:
+                self._idle_since = self.loop.time()
+                if self.timeout_keep_alive_task is None:
+                    self.timeout_keep_alive_task = self.loop.call_later(
+                        self.timeout_keep_alive, self.timeout_keep_alive_handler
+                    )
         if self.cycle is not None and self.cycle.more_body and not self.pipeline:
             self._owes = True
 

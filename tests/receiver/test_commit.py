@@ -154,3 +154,27 @@ def test_drain() -> None:
         assert tasks[0].done() or await tasks[0]
 
     asyncio.run(run())
+
+
+def test_one_who_cannot_be_told() -> None:
+    """A request whose answer fails does not cost the others of its group, or of the next, theirs."""
+
+    def fail(_: object) -> None:
+        raise RuntimeError("a defect")
+
+    async def run(failure: Exception | None) -> None:
+        room = Room()
+        room.failure = failure
+        commit = GroupCommit(room, 100)
+        told: list[object] = []
+        for name in ("a", "b"):
+            commit.put([event(name)], fail)
+            commit.put([event(name + name)], told.append)
+            await started([])  # `b` goes with the next flush
+        room.open.set()
+        await commit.drain()
+        assert room.calls == [["a", "aa"], ["b", "bb"]]
+        assert len(told) == 2
+
+    for failure in (None, Unavailable("away")):
+        asyncio.run(run(failure))

@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+import re
+import signal
 import socket
 import time
 from typing import Any
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import Valkey, wait_until
 from tests.receiver.port import Port
 
 HEAD = b"POST /in/at/contact_changed HTTP/1.1\r\nHost: x\r\nX-Relais-Token: %b\r\nContent-Type: application/json\r\n"
@@ -123,3 +125,101 @@ def test_answers_that_nobody_reads(shared: Port) -> None:
                 connection.sendall(many)
             pytest.fail("everything was taken")
     assert shared.post("/in/at/contact_changed", {"id": 5, "email": "eva@example.org"}).status == 202
+
+
+@pytest.mark.parametrize("size", [3_000, 20_000])
+def test_ahead_with_bodies(shared: Port, size: int) -> None:
+    """Bodies of others in the same segment are not taken for the head of the last request."""
+    with shared.connect() as connection:
+        connection.sendall(b"".join(request(n, email=f"{'x' * size}@example.org") for n in range(12)))
+        reader = Reader(connection)
+        assert [reader.answer()[0] for _ in range(12)] == [202] * 12
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_wish_for_another_protocol(shared: Port, protocol: bytes, apart: bool) -> None:
+    """Whoever would like another protocol (Java's client does) is answered in this one, and its body is its body."""
+    wish = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABk\r\n" % protocol
+    sent = [request(1, more=wish), request(2), request(3, b"wrong", more=wish), request(4, more=wish)]
+    with shared.connect() as connection:
+        reader = Reader(connection)
+        if apart:
+            answers = []
+            for each in sent:
+                at = each.index(b"\r\n\r\n") + 4
+                connection.sendall(each[:at])
+                wait_until(lambda: bool(shared.server.server_state.tasks), "the head has been read")
+                connection.sendall(each[at:])
+                answers.append(reader.answer())
+        else:
+            connection.sendall(b"".join(sent))
+            answers = [reader.answer() for _ in sent]
+    assert [status for status, _, _ in answers] == [202, 202, 401, 202]
+    kept = [body["events"][0]["id"] for status, _, body in answers if status == 202]
+    assert [shared.kept(each).data["id"] for each in kept] == [1, 2, 4]
+
+
+def test_tunnel(shared: Port) -> None:
+    """Nobody gets a tunnel."""
+    answer = shared.send(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n" + request(1))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_nonsense_behind_a_request(shared: Port) -> None:
+    """What is no request takes nobody's answer: those before it get theirs, and the connection ends."""
+    for nonsense in (b"xxxxx", b"\x00\x01\r\n\r\n", b"POST /in/at HTTP/1.1\r\nContent-Length: -1\r\n\r\n"):
+        answer = shared.send(request(1) + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + request(2) + nonsense)
+        assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"202", b"200", b"202"]
+
+
+def test_says_no_more(shared: Port) -> None:
+    """Whoever ends its side of the connection behind its requests still gets the answers."""
+    for many in (1, 3):
+        with shared.connect() as connection:
+            connection.sendall(request(1) * many)
+            connection.shutdown(socket.SHUT_WR)
+            reader = Reader(connection)
+            assert [reader.answer()[0] for _ in range(many)] == [202] * many
+            assert reader.end() == b""
+
+
+def test_not_idle(port: Port, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that was sent ahead may take longer than an idle connection stays open."""
+    monkeypatch.setattr(port.server.config, "timeout_keep_alive", 0.2)
+    assert valkey.process is not None
+    with port.connect() as connection:
+        connection.sendall(request(1))
+        assert Reader(connection).answer()[0] == 202
+        valkey.process.send_signal(signal.SIGSTOP)
+        try:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + request(2))
+            assert Reader(connection).answer()[0] == 200
+            connection.settimeout(1)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+        finally:
+            valkey.process.send_signal(signal.SIGCONT)
+        connection.settimeout(10)
+        assert Reader(connection).answer()[0] == 202
+
+
+def test_stops_while_a_request_waits(port: Port, valkey: Valkey) -> None:
+    """A server that is told to stop answers the requests that wait for the store, and closes behind the last one."""
+    assert valkey.process is not None
+    with port.connect() as connection:
+        connection.sendall(request(1))
+        reader = Reader(connection)
+        assert reader.answer()[0] == 202
+        valkey.process.send_signal(signal.SIGSTOP)
+        try:
+            connection.sendall(request(2) + request(3))
+            connections: set[Any] = port.server.server_state.connections
+            wait_until(lambda: any(each.pipeline for each in connections), "the requests are there")
+            port.server.should_exit = True
+            wait_until(lambda: not port.server.servers[0].is_serving(), "the server stops")
+        finally:
+            valkey.process.send_signal(signal.SIGCONT)
+        assert [reader.answer()[0] for _ in range(2)] == [202, 202]
+        assert reader.end() == b""
