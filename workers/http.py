@@ -253,7 +253,12 @@ class _Sending:
             return await self._once(timeout)
 
     async def _once(self, timeout: aiohttp.ClientTimeout) -> Answer:
-        connection = await self._origin.connector.connect(self._origin.template, [], timeout)
+        connector, template = self._origin.connector, self._origin.template
+        connection = await connector.connect(template, [], timeout)
+        # Something lies there that nobody asked for, such as a 408 before an idle connection is closed.
+        while connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await connector.connect(template, [], timeout)
         try:
             protocol, transport = connection.protocol, connection.transport
             if protocol is None or transport is None:

@@ -450,3 +450,21 @@ def test_cut_answer_does_not_spoil_the_next() -> None:
     with RawServer(reply(200, b"x" * (4 * ANSWER_CAP)), reply(202)) as server:
         assert asyncio.run(main(server.url)) == [200, 202]
     assert server.connections == 2
+
+
+def test_unasked_answer() -> None:
+    """What a server says on an idle connection, unasked, is not the answer to the next request."""
+    unasked = reply(408, Connection="close")
+
+    async def main(server: RawServer) -> int:
+        async with Http() as way_out:
+            bound = way_out.bound(timeout=2, allow_private=True)
+            assert (await bound.exchange().request("GET", server.url)).status == 200
+            server.say(unasked)
+            [[(idle, _)]] = way_out._connectors._open[True]._conns.values()
+            await wait_until_async(lambda: _is(idle.should_close), "it has arrived")
+            return (await bound.exchange().request("POST", server.url, json={}, creates=True)).status
+
+    with RawServer(OK, reply(201)) as server:
+        assert asyncio.run(main(server)) == 201
+    assert (server.connections, len(server.requests)) == (2, 2)

@@ -55,6 +55,7 @@ class RawServer:
         self.connections = 0
         self.ended = 0
         self._over = threading.Event()
+        self._latest: socket.socket | None = None
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
 
@@ -75,6 +76,11 @@ class RawServer:
         for thread in self._threads:
             thread.join(5)
 
+    def say(self, unasked: bytes) -> None:
+        """Say something on the latest connection."""
+        assert self._latest is not None
+        self._latest.sendall(unasked)
+
     def _start(self, target: Any, *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
         self._threads.append(thread)
@@ -87,6 +93,7 @@ class RawServer:
             except OSError:
                 return
             self.connections += 1
+            self._latest = connection
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
