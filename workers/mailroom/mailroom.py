@@ -260,6 +260,9 @@ class Mailroom:
         #: The connection of each function that is called all the time, once there is one.
         self._lines: dict[str, Line] = {}
         self._opening = asyncio.Lock()
+        #: How many connections could not be made, and why the last one could not.
+        self._failed = 0
+        self._why: redis.exceptions.RedisError | None = None
         self._hasher = Hasher(hash_key) if hash_key else None
 
     @classmethod
@@ -337,16 +340,31 @@ class Mailroom:
         """Return the answer of the store to a call of this function. Raises redis' errors."""
         line = self._lines.get(name)
         if line is None or line.ended:
-            async with self._opening:
-                line = self._lines.get(name)
-                if line is None or line.ended:
-                    line = self._lines[name] = await Line.open(self.store.connection_pool)
+            line = await self._opened(name)
         try:
             return await line.call(*words)
         except asyncio.CancelledError:
             # Who gave up may have done so because this connection leads nowhere.
             self._retire(name, line)
             raise
+
+    async def _opened(self, name: str) -> Line:
+        """Return a connection of this function. Raises redis' errors."""
+        failed = self._failed
+        async with self._opening:
+            line = self._lines.get(name)
+            if line is not None and not line.ended:
+                return line
+            if self._why is not None and self._failed > failed:
+                # Somebody has tried while we waited: were each to try by himself, the last would wait for all.
+                raise type(self._why)(*self._why.args)
+            try:
+                line = self._lines[name] = await Line.open(self.store.connection_pool)
+            except redis.exceptions.RedisError as exc:
+                self._failed += 1
+                self._why = exc
+                raise
+            return line
 
     def _retire(self, name: str, line: Line | None) -> None:
         if line is not None:

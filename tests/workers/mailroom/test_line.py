@@ -1,5 +1,6 @@
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -123,3 +124,21 @@ async def test_hung_and_replaced(short_folder: Path) -> None:
             assert (await room.put([event("a")]))[0].duplicate
     finally:
         server.stop(kill=True)
+
+
+async def test_many_wait_for_one_connection(valkey: Valkey) -> None:
+    """While the store hangs, those who need a new connection fail together, none after the others' time-outs."""
+    async with await Mailroom.open(valkey.url, timeout=0.3) as room:
+        assert valkey.process is not None
+        valkey.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable):  # it still had a connection
+                await room.put([event("first")])
+            began = time.monotonic()
+            told = await asyncio.gather(*(room.put([event(f"{n}")]) for n in range(20)), return_exceptions=True)
+            took = time.monotonic() - began
+        finally:
+            valkey.process.send_signal(signal.SIGCONT)
+        assert all(isinstance(each, Unavailable) for each in told)
+        assert took < 2
+        assert len(await room.put([event("a")])) == 1
