@@ -772,9 +772,13 @@ local function overtaken(P, item, room, box)
 end
 
 -- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
+local function is_doubtful(P, delivery)
+  return string.find(redis.call('GET', P .. 'd:' .. delivery) or '', '^{"doubtful":true,') ~= nil
+end
+
 local function take_doubt_along(P, delivery)
   local record = redis.call('GET', P .. 'd:' .. delivery)
-  if record and #record > 2 and not string.find(record, '^{"doubtful":') then
+  if record and #record > 2 and not is_doubtful(P, delivery) then
     redis.call('SET', P .. 'd:' .. delivery, '{"doubtful":true,' .. string.sub(record, 2))
   end
 end
@@ -866,7 +870,7 @@ local function append(P, c, event, day, args, k)
       local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
       local place = redis.call('LPOS', b, older)
       -- What a drain holds, what may have been sent and what a person is asked about stays.
-      if place and place > math.max(doubt, handed) and not (s == 'h' and place == 1) then
+      if place and place > math.max(doubt, handed) and not (s == 'h' and place == 1) and not is_doubtful(P, older) then
         redis.call('LREM', b, 1, older)
         if place == 1 and attempt > 0 then
           redis.call('LSET', b, 0, s .. ' 0 0 ' .. deaths .. (token ~= '' and ' ' .. token or ''))
@@ -1410,7 +1414,7 @@ local function again(keys, args)
     if not place then head.again = { n = (head.again and head.again.n or 0) + 1, only = {} } end
     if head.again then
       head.again.only[#head.again.only + 1] = what
-      if string.find(redis.call('GET', P .. 'd:' .. item) or '', '^{"doubtful":true,') then
+      if is_doubtful(P, item) then
         head.again.doubt = head.again.doubt or {} -- what takes its place may have been sent, too
         head.again.doubt[#head.again.doubt + 1] = what
       end

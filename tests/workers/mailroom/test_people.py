@@ -239,6 +239,27 @@ async def test_dies_again(mailroom: Mailroom, people: People, store: Store, drai
     assert values(await store.dump(), "deadbox", "passed", "e:a") == [None] * 3
 
 
+async def test_doubt_is_not_coalesced_away(mailroom: Mailroom, people: People, drain: str) -> None:
+    """A dead letter in doubt that waits again stays where a newer one coalesces: that would not be looked for first."""
+
+    async def made(name: str) -> None:
+        await put(mailroom, name)
+        (lease,) = await take(mailroom, drain)
+        new = [NewDelivery(f"{name}.0", "crm", BOX, record(f"{name}.0"), coalesce_key="k")]
+        await mailroom.settle(drain, name, [settlement(lease, name, new=new)])
+
+    await made("a")
+    (lease,) = await take(mailroom, drain, "crm")
+    await end(mailroom, drain, lease, "a.0", "hold", doubt=1)
+    assert await people.skip("crm", BOX, "a.0")
+    assert await people.retry("a.0") == "done"
+    for name in ("b", "c"):
+        await made(name)
+    (lease,) = await take(mailroom, drain, "crm")
+    assert items([lease]) == ["a.0", "c.0"]
+    assert "doubtful" in json.loads(lease.items[0][1])
+
+
 async def test_doubt_goes_along(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
     """What may have been sent before it died says so when it is retried; what was certainly refused does not."""
     await put(mailroom, "a", "b")
