@@ -243,17 +243,23 @@ async def test_many_are_woken_in_steps(mailroom: Mailroom, drain: str) -> None:
     assert ready == [1, 501, 1_001, 1_013]
 
 
-async def test_twice_while_waking(mailroom: Mailroom, store: Store, drain: str) -> None:
-    """What the outage before has not woken yet is woken with the rest."""
-    await many_wait(mailroom, drain, 600)
+@pytest.mark.parametrize(("n", "left"), [(600, 102), (499, 1)])
+async def test_twice_while_waking(mailroom: Mailroom, store: Store, drain: str, n: int, left: int) -> None:
+    """What the outage before has not woken yet is woken with the rest, whichever of them are more."""
+    await many_wait(mailroom, drain, n)
     assert await take(mailroom, drain, "crm") == []
     await mailroom.resume("crm")
-    assert (await crm(mailroom)).waiting == 102
+    assert (await crm(mailroom)).waiting == left
     await store.raw.rename(mailroom.key("woken:crm"), "aside")
     leases = await take(mailroom, drain, "crm")
     await store.raw.rename("aside", mailroom.key("woken:crm"))
     await fail(mailroom, drain, *leases[:3])
-    assert len((await store.dump())["woken:crm"].value) == 104
+    dump = await store.dump()
+    assert "retry:crm" not in dump
+    assert len(dump["woken:crm"].value) == left + 2
+    for _ in range(2):
+        await take(mailroom, drain, "crm")
+    assert (await crm(mailroom)).waiting == 0
 
 
 async def test_person_resumes(mailroom: Mailroom, drain: str) -> None:

@@ -65,12 +65,12 @@ MUTANTS = {
         "make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false)",
         "make_ready(P, room, box, old_attempt, tonumber(doubt), 0, true)",
     ),
-    "what waited for the destination waits on": ("    redis.call('RENAME', retry, woken)\n", ""),
+    "what waited for the destination waits on": (" then redis.call('RENAME', retry, woken) end", " then end"),
     "what waits for another reason is woken": (
         "(string.sub(says, 1, 4) == 'away' and 'retry:' or 'waiting:')",
         "'retry:'",
     ),
-    "twice an outage forgets": ("redis.call('ZUNIONSTORE', woken, 2, woken, retry, 'AGGREGATE', 'MIN')", ""),
+    "twice an outage forgets": ("  write_all('ZADD', many, words)\n", ""),
     "a refused key is no reason to pause": ("    if by ~= 'person' and by ~= 'key' then\n", "    if false then\n"),
     "a person's resume leaves the probe": (
         "  redis.call('HDEL', key, 'probe_at', 'probe_every')\n  return",
