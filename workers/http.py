@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
@@ -256,7 +257,7 @@ class _Sending:
         connector, template = self._origin.connector, self._origin.template
         connection = await connector.connect(template, [], timeout)
         # Something lies there that nobody asked for, such as a 408 before an idle connection is closed.
-        while connection.protocol is not None and connection.protocol.should_close:
+        while _is_stale(connection.protocol):
             connection.close()
             connection = await connector.connect(template, [], timeout)
         try:
@@ -377,6 +378,11 @@ def _message(way: _Origin, method: str, target: str, said: Mapping[str, str], bo
         raise ValueError("a header holds a control character")
     head = "\r\n".join((f"{method} {target} HTTP/1.1", *lines, "\r\n"))
     return head.encode() + (body or b"")
+
+
+def _is_stale(protocol: ResponseHandler | None) -> bool:
+    """Tell whether a connection was used before and is not fit to be used again."""
+    return protocol is not None and protocol._parser is not None and protocol.should_close
 
 
 async def _read(head: RawResponseMessage, content: aiohttp.StreamReader) -> Answer:

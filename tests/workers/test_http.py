@@ -1,8 +1,11 @@
 import asyncio
 import logging
 import socket
+import ssl
+import subprocess
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -468,3 +471,34 @@ def test_unasked_answer() -> None:
     with RawServer(OK, reply(201)) as server:
         assert asyncio.run(main(server)) == 201
     assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_certificate_that_nobody_signed(tmp_path: Path) -> None:
+    """A server with a certificate of its own making gets no request, at whatever address it may be."""
+    key = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    subprocess.run(
+        [*key, *names, "-keyout", tmp_path / "key", "-out", tmp_path / "crt"], capture_output=True, check=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(100))
+        writer.close()
+
+    async def main() -> list[Failed]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        failures = []
+        async with server, Http() as way_out:
+            bound = way_out.bound(timeout=2, allow_private=True)
+            for host in ("localhost", "127.0.0.1"):
+                url = f"https://{host}:{server.sockets[0].getsockname()[1]}/"
+                with pytest.raises(Failed) as caught:
+                    await bound.exchange().request("POST", url, json={}, creates=True)
+                failures.append(caught.value)
+        return failures
+
+    assert [(each.failure, each.code) for each in asyncio.run(main())] == [("transient", "bad_certificate")] * 2
+    assert heard == []
