@@ -62,7 +62,8 @@ class Step:
     store: Literal["there", "away", "away until sent"] = "there"
 
 
-_ACCEPT = "receiver.app:Receiver._receive"
+_ACCEPT = "receiver.app:Receiver._take"
+_ANSWER = "receiver.app:Receiver._accept"
 _PUT = "workers.mailroom.mailroom:Mailroom.put"
 _APPEND = "receiver.spool:Spool.append"
 _HAND_OVER = "receiver.switch:Switch._put"
@@ -79,7 +80,7 @@ STEPS: Mapping[str, Step] = {
     "before put": Step("receive", "before", _PUT, counts=_something),
     "while putting": Step("receive", "during", _PUT, counts=_something),
     "after put, its answer lost": Step("receive", "after", _PUT, counts=_something),
-    "after accept, before the answer": Step("receive", "after", _ACCEPT),
+    "after accept, before the answer": Step("receive", "before", _ANSWER),
     "before the spool is written": Step("receive", "before", _APPEND, store="away"),
     "after the spool was written": Step("receive", "after", _APPEND, store="away"),
     "before the spool is handed over": Step("receive", "before", _HAND_OVER, n=1, store="away until sent"),

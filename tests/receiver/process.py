@@ -1,6 +1,8 @@
 """A receiver process of its own, as its command runs it, without the console around it."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -22,12 +24,12 @@ serve.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
 class Process:
     """A receiver process of its own."""
 
-    def __init__(self, folder: Path, redis_url: str, socket: int = -1, **more: str) -> None:
+    def __init__(self, folder: Path, redis_url: str, listening: int = -1, **more: str) -> None:
         spool = str(folder / "spool")
         environ = {**os.environ, **book.ENVIRON, "REDIS_URL": redis_url, "RELAIS_SPOOL": spool, **more}
         passed: tuple[int, ...] = ()
-        if socket >= 0:
-            passed, environ["RELAIS_LISTEN_FD"] = (socket,), str(socket)
+        if listening >= 0:
+            passed, environ["RELAIS_LISTEN_FD"] = (listening,), str(listening)
         command = [sys.executable, "-c", PROGRAM, str(book.write(folder))]
         self.process = subprocess.Popen(command, env=environ, pass_fds=passed, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
@@ -37,6 +39,12 @@ class Process:
         wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 20)
         line = next(line for line in self.said if "listening on" in line)
         self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
+        wait_until(self._listens, "the receiver listens", 20)  # A moment after it has said so.
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.number), 5):
+            return True
+        return False
 
     def _read(self) -> None:
         assert self.process.stderr is not None

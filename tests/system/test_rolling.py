@@ -67,12 +67,12 @@ def test_rolling_receivers(tmp_path: Path, valkey: Valkey, callers: list[Caller]
 
 
 def _replace(folder: Path, valkey: Valkey, callers: list[Caller], socket: int) -> None:
-    old = Process(folder, valkey.url, socket=socket)
+    old = Process(folder, valkey.url, listening=socket)
     for each in callers:
         each.start()
     wait_until(lambda: all(len(each.acknowledged) > 10 for each in callers), "everybody sends", 20)
     for _ in range(3):
-        new = Process(folder, valkey.url, socket=socket)
+        new = Process(folder, valkey.url, listening=socket)
         old.process.terminate()
         assert old.end() == 0
         old = new
