@@ -6,6 +6,7 @@ Comes in: a store's address. Goes out: what `relais …` said, against a real co
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from console import cli
 from rules.event import Event
 from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
 
-DAY = "2026-11-21"
+#: The ledger's page of what is received now; a month later it is gone.
+DAY = datetime.now(UTC).date().isoformat()
 
 
 def event(name: str, minute: int, who: str = "eva") -> Event:

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ from workers.mailroom.mailroom import PREFIX, client
 LUA = resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
 #: One day, the dedupe window, in ms.
 DAY = 86_400_000
+#: The ledger's page of what is received now; a month later it is gone.
+TODAY = datetime.now(UTC).date().isoformat()
 #: Where the test's clock stands (in the slot of the mailroom's keys), and where it starts: an hour before a bucket of
 #: sender ids ends.
 CLOCK = "test:{p0}:clock"
@@ -146,7 +149,7 @@ def event(
         source=source,
         kind="generic",
         type=type,
-        received_at="2026-11-21T10:00:00.000Z",
+        received_at=f"{TODAY}T10:00:00.000Z",
         body=body,
         order_key=key,
         sender_id=name if sender else None,

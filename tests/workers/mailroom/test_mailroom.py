@@ -13,13 +13,11 @@ import pytest
 
 from rules.event import Event
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import CLOCK, DAY, LUA, Entry, Store, event, key_faults
+from tests.workers.mailroom.store import CLOCK, DAY, LUA, TODAY, Entry, Store, event, key_faults
 from workers.mailroom import INBOX, Full, Lease, Mailroom, NewDelivery, Settled, Settlement, Unavailable, Want
 from workers.mailroom.mailroom import BODY_WINDOW, Damaged
 
 pytestmark = pytest.mark.anyio
-
-TODAY = datetime.now(UTC).date().isoformat()
 
 
 def settlement(lease: Lease, item: str, verdict: str = "done", **more: object) -> Settlement:
@@ -803,7 +801,7 @@ async def test_fate(mailroom: Mailroom, drain: str) -> None:
         '{"t":"routed","at":"","source":"shop","type":"booking.created","received":"","book":"b1",'
         '"fired":[],"missed":[["vip","data.total","absent"]],"made":[],"skipped":[]}'
     )
-    await mailroom.settle(drain, "s", [settlement(lease, "a", line=line, day=datetime.now(UTC).date().isoformat())])
+    await mailroom.settle(drain, "s", [settlement(lease, "a", line=line, day=TODAY)])
     told = await mailroom.fate("a")
     assert told is not None
     assert (told.state, told.rules[0]["at"]) == ("unmatched", "data.total")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.workers.mailroom.store import Entry, Store, event
+from tests.workers.mailroom.store import TODAY, Entry, Store, event
 from tests.workers.mailroom.test_mailroom import contents, items, settlement, take
 from workers import again
 from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, News, Want
@@ -47,7 +47,7 @@ async def route(room: Mailroom, drain: str, *, path: list[int] | None = None, de
                 "at": "",
                 "source": "shop",
                 "type": "booking.created",
-                "received": "2026-11-21T10:00:00.000Z",
+                "received": f"{TODAY}T10:00:00.000Z",
                 "book": "b1",
                 "fired": ["keep a note"],
                 "missed": [],
@@ -61,7 +61,7 @@ async def route(room: Mailroom, drain: str, *, path: list[int] | None = None, de
 
 async def put(room: Mailroom, *names: str) -> None:
     """Put events of one person; the name's order in the alphabet is the order of their reception."""
-    await room.put([replace(event(x), received_at=f"2026-11-21T10:{ord(x) - 97:02}:00.000Z") for x in names])
+    await room.put([replace(event(x), received_at=f"{TODAY}T10:{ord(x) - 97:02}:00.000Z") for x in names])
 
 
 async def end(room: Mailroom, drain: str, lease: Lease, item: str, then: str, **more: object) -> None:
@@ -457,7 +457,7 @@ async def test_chosen(mailroom: Mailroom, people: People, store: Store, drain: s
     assert await found(since=await store.now()) == ["b.0", "c.0"]
     letter = await people.letter("c.0")
     assert letter is not None
-    assert (letter.event, letter.type, letter.received) == ("c", "booking.created", "2026-11-21T10:02:00.000Z")
+    assert (letter.event, letter.type, letter.received) == ("c", "booking.created", f"{TODAY}T10:02:00.000Z")
     assert await people.letter("z.0") is None
 
 
