@@ -370,7 +370,10 @@ class Stage:
             said, _ = process.communicate(timeout=300)
             if process.returncode:
                 raise RuntimeError("the load generator failed")
-            return dict(json.loads(said))
+            try:
+                return dict(json.loads(said))
+            except ValueError as exc:
+                raise RuntimeError(f"what the load generator said was cut off after {len(said)} bytes") from exc
 
         return end
 
