@@ -107,7 +107,6 @@ async def everything(
             listening = stack.enter_context(serve.socket_of(receive))
         except serve.CannotListen as exc:
             raise Mistake(str(exc)) from exc
-        listening.listen(serve.BACKLOG)
         children: list[Child] = []
         url = settings.redis_url
         if not url:

@@ -129,12 +129,13 @@ def socket_of(settings: ReceiverSettings) -> socket.socket:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket. Raises CannotListen."""
+    """Return a socket that listens: who connects from now on waits until it is served. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(BACKLOG)
     except OSError as exc:
         bound.close()
         raise CannotListen(

@@ -1,8 +1,6 @@
 """A receiver process of its own, as its command runs it, without the console around it."""
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -39,12 +37,6 @@ class Process:
         wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 20)
         line = next(line for line in self.said if "listening on" in line)
         self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
-        wait_until(self._listens, "the receiver listens", 20)  # A moment after it has said so.
-
-    def _listens(self) -> bool:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.number), 5):
-            return True
-        return False
 
     def _read(self) -> None:
         assert self.process.stderr is not None

@@ -98,7 +98,6 @@ def test_stop_finishes_what_was_accepted(process: Process, valkey: Valkey) -> No
 def test_port_taken() -> None:
     """A port that somebody else has is said, with the mend."""
     with serve.listen("127.0.0.1", 0) as taken:
-        taken.listen()
         number = taken.getsockname()[1]
         with pytest.raises(serve.CannotListen, match="RELAIS_PORT") as caught:
             serve.listen("127.0.0.1", number)
