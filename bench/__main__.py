@@ -6,7 +6,6 @@ could be taken, never how fast anything was.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import time
@@ -53,8 +52,7 @@ def main() -> int:
     if words.save:
         PROGRESS.print(f"kept in {figures.save('rows', report)}; `make performance` writes the page")
     if words.json:
-        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        figures.show(report)
     else:
         _show(report)
     return 1 if failed else 0

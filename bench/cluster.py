@@ -27,11 +27,12 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from bench import machine
+from bench import figures, machine
 from bench.measure import Figures
 from bench.nodes import Cluster, Node, slot_of
 from bench.stage import bodies
 from rules.event import Event
+from rules.nouns.noun import rfc3339
 from workers.delivery import Delivery
 from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Unavailable, Want
 from workers.mailroom.mailroom import client
@@ -213,7 +214,7 @@ def _routed(lease: Lease, item: str, record: bytes, room: Mailroom, *, last: boo
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC))
 
 
 def events(count: int) -> list[Event]:
@@ -454,8 +455,7 @@ def main() -> int:
         "rows": [_row(row, taken[row.take]) for row in ROWS],
     }
     if words.json:
-        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        figures.show(report)
     else:
         _show(report)
     return 1 if any(each["wrong"] for row in ("moved", "failover") for each in _figures(row, taken)) else 0

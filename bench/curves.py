@@ -6,7 +6,6 @@ store and worker is told apart, and rates are those of one side at a time. `make
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -111,8 +110,7 @@ def main() -> int:
         "curves": [_report(curve, taken) for curve in wanted],
     }
     if words.json:
-        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        figures.show(report)
     else:
         PROGRESS.print(f"kept in {figures.save('curves', report)}; `make performance` writes plots and page")
     return 0

@@ -4,6 +4,7 @@ Comes in: a report, or the name of a kept one. Goes out: a file, or the report. 
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ def save(name: str, report: Mapping[str, Any]) -> Path:
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def show(report: Mapping[str, Any]) -> None:
+    """Write a report to standard output, for machines."""
+    json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ A row never judges: the bounds stand beside the medians in the table.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import signal
@@ -11,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +22,7 @@ from bench.measure import Figures, quantile
 from bench.stage import ROOT, VENV, Stage, all_accepted, bodies, requests
 from receiver.sources import registry
 from rules.event import Event
+from rules.nouns.noun import rfc3339
 from workers.mailroom import Mailroom
 
 ALWAYS, NO_STORE = "appendfsync always", "no store"
@@ -149,14 +151,21 @@ def _delivered(stage: Stage, port: int, count: int, connections: int) -> float:
     return count / float(stage.sink()["last"] - started)
 
 
-def deliver(size: Size, connections: int) -> Figures:
-    """Delivered events per second, POST in to POST out, against one job per event of several queues."""
-    figures: Figures = {}
+@contextlib.contextmanager
+def _working(warm: int, connections: int) -> Iterator[tuple[Stage, int]]:
+    """A stage with receiver and two workers that have delivered some events, and the receiver's port."""
     with Stage() as stage:
         stage.valkey()
         port = stage.receiver()
         stage.workers(2)
-        _delivered(stage, port, 500, connections)
+        _delivered(stage, port, warm, connections)
+        yield stage, port
+
+
+def deliver(size: Size, connections: int) -> Figures:
+    """Delivered events per second, POST in to POST out, against one job per event of several queues."""
+    figures: Figures = {}
+    with _working(500, connections) as (stage, port):
         figures["ours_per_s"] = _delivered(stage, port, size.delivered, connections)
     for name, start, count in _baselines(size, connections):
         with Stage() as stage:
@@ -199,11 +208,7 @@ def idle(size: Size) -> Figures:
             cwd=ROOT,
         )
         hand = json.loads(done.stdout)
-    with Stage() as stage:
-        stage.valkey()
-        port = stage.receiver()
-        stage.workers(2)
-        _delivered(stage, port, 100, 4)
+    with _working(100, 4) as (stage, port):
         took, _ = _paced(stage, port, size.idle, 25)
     return {
         "ratio": quantile(took, 0.99) / quantile(hand, 0.99),
@@ -231,11 +236,7 @@ def _paced(stage: Stage, port: int, count: int, rate: float) -> tuple[list[float
 
 def half_load(size: Size) -> Figures:
     """Time from accepted to delivered at half of what the same stage delivered at most, against the same idle."""
-    with Stage() as stage:
-        stage.valkey()
-        port = stage.receiver()
-        stage.workers(2)
-        _delivered(stage, port, 500, 32)
+    with _working(500, 32) as (stage, port):
         most = _delivered(stage, port, size.delivered // 2, 32)
         quiet, _ = _paced(stage, port, size.idle, 25)
         took, answered = _paced(stage, port, size.steady, most / 2)
@@ -252,11 +253,7 @@ def half_load(size: Size) -> Figures:
 
 def stages(size: Size) -> Figures:
     """Where the time goes from webhook to settled, idle and with 300 events/s."""
-    with Stage() as stage:
-        stage.valkey()
-        port = stage.receiver()
-        stage.workers(2)
-        _delivered(stage, port, 200, 4)
+    with _working(200, 4) as (stage, port):
         quiet = trace.take(stage, port, count=size.idle, rate=25, start=next(_LOTS))
         busy = trace.take(stage, port, count=size.steady // 2, rate=300, start=next(_LOTS))
     figures = {f"idle {name}": ms for name, ms in quiet.items()} | {f"busy {name}": ms for name, ms in busy.items()}
@@ -310,11 +307,7 @@ def in_flight(size: Size) -> Figures:
 
 def backlog(size: Size) -> Figures:
     """How fast a large backlog drains, against bursts of 1,000 waiting: both as the time in which 1,000 arrive."""
-    with Stage() as stage:
-        stage.valkey()
-        port = stage.receiver()
-        stage.workers(2)
-        _delivered(stage, port, 2 * BURST, 32)
+    with _working(2 * BURST, 32) as (stage, _):
         bursts = []
         for _ in range(BURSTS):
             stage.send("work", signal.SIGSTOP)
@@ -349,7 +342,7 @@ def _drain(stage: Stage, count: int) -> list[float]:
 async def _put(stage: Stage, count: int) -> None:
     """Put events as the receiver does, without HTTP: a million of them in minutes."""
     lot = next(_LOTS)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = rfc3339(datetime.now(UTC))
     firsts = iter(range(0, count, PUT_BATCH))
     async with await Mailroom.open(stage.url) as mailroom:
 

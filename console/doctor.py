@@ -10,21 +10,19 @@ from typing import Any
 
 import redis.exceptions
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from console import spooled, store, valkey
 from console.mistake import Mistake
 from console.store import Check, Guarantee, Strict
 from workers.mailroom.mailroom import client
+from workers.mailroom.settings import StoreSettings
 
 #: Seconds that the store gets to answer.
 PATIENCE = 2.0
 
 
-class DoctorSettings(BaseSettings):
+class DoctorSettings(StoreSettings):
     """What `relais doctor` reads; the settings are those of the receiver."""
-
-    model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
 
     redis_url: str = Field(
         "",
@@ -34,13 +32,6 @@ class DoctorSettings(BaseSettings):
     data: Path = Field(Path(".relais"), description="Folder in which `relais up` keeps the embedded Valkey's data.")
     spool: str | None = Field(
         None, description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool."
-    )
-    replicas: int = Field(
-        0,
-        ge=0,
-        le=10,
-        description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
-        "an outcome before it counts. 0: a failover may lose the last of them.",
     )
     strict: Strict = Field("", description="What the store must keep of acknowledged events.")
 

@@ -5,14 +5,14 @@ Comes in: the state of its room. Goes out: that as fields and as a sentence. Nev
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from rules.nouns.noun import from_epoch
 from workers.mailroom import INBOX, RoomState
 
 
 def instant(ms: int) -> str:
     """Return a time as people and machines read it."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return from_epoch(ms)
 
 
 @dataclass(frozen=True)

@@ -332,13 +332,12 @@ class Receiver:
         for _, each, why in bad:
             logger.error("receiver.quarantined source=%s type=%s event=%s: %s", each.source, each.type, each.id, why)
         try:
-            try:
-                receipts = await self._mailroom.quarantine([(each, why) for _, each, why in bad])
-            except Unavailable as exc:
-                raise commit.unavailable(exc) from exc
+            receipts = await self._mailroom.quarantine([(each, why) for _, each, why in bad])
             for (at, _, _), receipt in zip(bad, receipts, strict=True):
                 ids[at] = receipt.id
             self._accept(attempt, batch, ids)
+        except Unavailable as exc:
+            self._refuse(attempt, commit.unavailable(exc))
         except Exception as exc:
             self._refuse(attempt, exc)
 

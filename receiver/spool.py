@@ -36,33 +36,14 @@ BALLAST_BYTES = 16 * 1024 * 1024
 #: A file that once was large gives its pages back when it is empty.
 LARGE = 64  # pages
 
-#: Columns: `at` is received_at in ms; `box` and `digest` tell a body that was sent twice, as the mailroom tells it;
-#: `why` is the reason of a quarantined event; `head` is the event without its body, JSON.
-TABLE = """
-CREATE TABLE IF NOT EXISTS spool (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    at INTEGER NOT NULL,
-    box BLOB,
-    digest BLOB,
-    why TEXT,
-    head TEXT NOT NULL,
-    body BLOB NOT NULL
-)
-"""
+#: What is kept of an event: `at` is received_at in ms; `box` and `digest` tell a body that was sent twice, as the
+#: mailroom tells it; `why` is the reason of a quarantined event; `head` is the event without its body, JSON.
+CONTENT = "at INTEGER NOT NULL, box BLOB, digest BLOB, why TEXT, head TEXT NOT NULL, body BLOB NOT NULL"
+TABLE = f"CREATE TABLE IF NOT EXISTS spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, {CONTENT})"
 #: What the store refused again and again while it took others. `since` is when it was set aside, `said` what was said.
-ASIDE = """
+ASIDE = f"""
 CREATE TABLE IF NOT EXISTS aside (
-    id TEXT PRIMARY KEY,
-    seq INTEGER NOT NULL,
-    since INTEGER NOT NULL,
-    said TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    box BLOB,
-    digest BLOB,
-    why TEXT,
-    head TEXT NOT NULL,
-    body BLOB NOT NULL
+    id TEXT PRIMARY KEY, seq INTEGER NOT NULL, since INTEGER NOT NULL, said TEXT NOT NULL, {CONTENT}
 )
 """
 #: Columns that both tables have, and those of a Row.

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from bench.stage import Stage, bodies, requests
 from rules.event import Event
+from rules.nouns.noun import rfc3339
 from workers.mailroom import INBOX, Mailroom, RoomState
 
 ROOM = "mail"
@@ -82,7 +83,7 @@ class Backlog:
         figures = self.figures
         await self.mailroom.pause(INBOX, "backlog")
         before, began = await self._memory(), time.monotonic()
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = rfc3339(datetime.now(UTC))
         for first in range(0, self.waiting, BATCH):
             some = bodies(min(BATCH, self.waiting - first), start=500_000_000 + first)
             await self.mailroom.put([_event(first + n, body, now) for n, body in enumerate(some)])

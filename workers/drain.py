@@ -11,22 +11,23 @@ import secrets
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from rules import event as events
 from rules.action import Action, Skipped
 from rules.book import Book, Matching, Rule
 from rules.errors import RulesError, ValueFailed
 from rules.event import Event
+from rules.nouns.noun import from_epoch
 from workers import again, patience, retry
 from workers import delivery as deliveries
 from workers.delivery import Delivery
 from workers.destinations import adapter
 from workers.mailroom import CALL_TIMEOUT, INBOX, Lease, NewDelivery, News, Settlement, Unavailable, Want
+from workers.mailroom.mailroom import as_json
 from workers.office import Office
 from workers.outcome import Done, Failed
 
@@ -366,9 +367,9 @@ class Drain:
                     "dead",
                     item,
                     head.get("at", _now())[:10],
-                    line=_json(line),
+                    line=as_json(line),
                     counter=f"routed|{head.get('source', '')}|{head.get('type', '')}|unreadable",
-                    argument=_json(
+                    argument=as_json(
                         {"room": INBOX, "box": lease.box, "event": item, "code": "unreadable_event", "why": why}
                     ),
                     last=last,
@@ -384,7 +385,7 @@ class Drain:
                 asked = look_up.request(event, results)
             except Exception as exc:
                 return _Look(results, None, look_up.target.written, look_up.name, _why(exc))
-            key = _json([asked.destination, asked.name, asked.arguments])
+            key = as_json([asked.destination, asked.name, asked.arguments])
             if key not in known:
                 known[key] = await self._ask(asked, event)
             answer = known[key]
@@ -479,11 +480,11 @@ class Drain:
             line["skipped"] = skipped
         if redo is not None:
             line["again"] = redo.round
-        text = _json(line)
+        text = as_json(line)
         for delivery in new:
             if delivery.dead:
                 code = from_json(delivery.dead)["code"]
-                text += "\n" + _json({"t": "attempt", "d": delivery.id, "at": _now(), "then": "dead", "code": code})
+                text += "\n" + as_json({"t": "attempt", "d": delivery.id, "at": _now(), "then": "dead", "code": code})
         ended = "matched" if matching.fired else "unmatched"
         self.summary.routed += 1
         self._settle_soon(
@@ -591,7 +592,7 @@ class Drain:
             day = event.received_at[:10]
             delivery = Delivery(name, event.id, day, destination, action, rule, path, book.version, {}, "")
             about = {"room": destination, "action": action, "event": event.id, "rule": rule, "code": code, "why": why}
-            new.append(NewDelivery(name, destination, "", delivery.encode(), dead=_json(about)))
+            new.append(NewDelivery(name, destination, "", delivery.encode(), dead=as_json(about)))
             made.append((name, destination, action, rule))
             self.summary.dead += 1
 
@@ -698,7 +699,7 @@ class Drain:
         record = await patience.insist(lambda: self.mailroom.record(delivery.event))
         book = await patience.insist(lambda: self.office.books.by_version(delivery.book))
         if record is None or book is None:
-            return "\n" + _json({"t": "next", "d": delivery.id, "at": _now(), "why": "event or book are gone"})
+            return "\n" + as_json({"t": "next", "d": delivery.id, "at": _now(), "why": "event or book are gone"})
         rule = next((rule for rule in book.rules if rule.name == delivery.rule), None)
         if rule is not None:
             results = delivery.results or {}
@@ -709,10 +710,10 @@ class Drain:
             except Exception as exc:
                 self._born_dead_next(delivery, exc, new, made)
         line = {"t": "next", "d": delivery.id, "at": _now(), "made": made, "skipped": skipped}
-        text = "\n" + _json(line)
+        text = "\n" + as_json(line)
         for born in new:
             if born.dead:
-                text += "\n" + _json(
+                text += "\n" + as_json(
                     {"t": "attempt", "d": born.id, "at": _now(), "then": "dead", "code": "value_failed"}
                 )
         return text
@@ -733,7 +734,7 @@ class Drain:
         record = Delivery(
             name, parent.event, parent.day, parent.destination, "next", parent.rule, parent.path, parent.book, {}, ""
         )
-        new.append(NewDelivery(name, parent.destination, "", record.encode(), dead=_json(about)))
+        new.append(NewDelivery(name, parent.destination, "", record.encode(), dead=as_json(about)))
         made.append((name, parent.destination, "next", parent.rule))
 
     async def _failed(self, lease: Lease, delivery: Delivery, failed: Failed, attempt: int, started: float) -> None:
@@ -757,12 +758,12 @@ class Drain:
                 settlement.attempt = attempt - 1
             case retry.Hold():
                 settlement.verdict = "hold"
-                settlement.argument = _json(self._about(delivery, failed, decision.reason))
+                settlement.argument = as_json(self._about(delivery, failed, decision.reason))
                 settlement.attempt = attempt
                 settlement.doubt = max(doubt, 1)
             case retry.Dead():
                 settlement.verdict = "dead"
-                settlement.argument = _json(self._about(delivery, failed, decision.reason))
+                settlement.argument = as_json(self._about(delivery, failed, decision.reason))
                 if delivery.in_order:
                     await patience.insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
         settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{settlement.verdict}"
@@ -815,7 +816,7 @@ class Drain:
             "ms": ms,
             "then": then,
         }
-        return _json(line)
+        return as_json(line)
 
     # -- settling
 
@@ -958,18 +959,7 @@ def _early(delivery: Delivery) -> int:
 
 
 def _now() -> str:
-    second, ms = divmod(int(time.time() * 1000), 1000)
-    return f"{_second(second)}.{ms:03d}Z"
-
-
-@lru_cache(maxsize=1)
-def _second(since_1970: int) -> str:
-    """Return a second as RFC 3339 has it: thousands of lines of the ledger are written in one."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_1970))
-
-
-def _json(value: object) -> str:
-    return to_json(value).decode()
+    return from_epoch(int(time.time() * 1000))
 
 
 def _head(record: bytes) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from workers.mailroom import Unavailable
 
 #: Seconds before the store is asked again after it was away.
 AWAY = 0.5
+#: Seconds between two lines about a store that stays away.
+SAY_EVERY = 30.0
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ import uvloop
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool
 
-from workers import worker
+from workers import patience, worker
 from workers.mailroom import Mailroom, Unavailable
 from workers.settings import WorkSettings
 from workers.sweep import Sweep
@@ -31,8 +31,6 @@ log = logging.getLogger("relais.pool")
 SWEEP_EVERY = 0.5
 #: Seconds between two attempts to start a worker that keeps dying.
 RESPAWN_AFTER = 1.0
-#: Seconds between two lines about a store that stays away.
-SAY_EVERY = 30.0
 #: Seconds added to the workers' own stop time before they are ended by force: handing back, and RQ's farewell.
 PATIENCE = 5.0
 
@@ -124,7 +122,7 @@ class Pool(WorkerPool):
             runner.run(_sweep(sweep, len(self.worker_dict), gone, last=last))
             self._gone -= gone
         except (Unavailable, redis.RedisError) as exc:
-            if self._said is None or time.monotonic() - self._said >= SAY_EVERY:
+            if self._said is None or time.monotonic() - self._said >= patience.SAY_EVERY:
                 log.warning("sweep.store_away why=%s", exc)
                 self._said = time.monotonic()
         else:

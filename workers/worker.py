@@ -24,7 +24,7 @@ from rq.worker.base import WorkerStatus
 
 from rules.catalogue import Catalogue
 from rules.event import Reader
-from workers import drain, kin
+from workers import drain, kin, patience
 from workers.mailroom import Unavailable, address
 from workers.office import Office
 from workers.settings import WorkSettings
@@ -40,8 +40,6 @@ RQ_TIMEOUT = 30.0
 WORKER_TTL = 35
 #: Seconds that a job's result and a failed job stay visible in RQ.
 RESULT_TTL, FAILURE_TTL = 60, 86_400
-#: Seconds between two questions to a store that is away, and between two lines about it.
-ASK_EVERY, SAY_EVERY = 0.5, 30.0
 #: Seconds added to a drain's own deadline before its process is ended by force.
 GRACE = 60
 #: Objects after which Python looks for cycles among the youngest, and rounds after which among older ones. What an
@@ -152,10 +150,10 @@ def wait_for_store(connection: redis.Redis) -> None:
         try:
             connection.ping()
         except redis.RedisError as exc:
-            if said is None or time.monotonic() - said >= SAY_EVERY:
+            if said is None or time.monotonic() - said >= patience.SAY_EVERY:
                 said = time.monotonic()
                 log.warning("worker.store_away why=%s", exc)
-            time.sleep(ASK_EVERY)
+            time.sleep(patience.AWAY)
         else:
             return
 

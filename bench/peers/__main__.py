@@ -6,7 +6,6 @@ and npm's registries into .cache/peers; one that cannot be is named and left out
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -74,8 +73,7 @@ def main() -> int:
         "left_out": left_out,
     }
     if words.json:
-        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        figures.show(report)
     else:
         PROGRESS.print(f"kept in {figures.save('peers', report)}; `make performance` writes the page")
     return 0

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -71,7 +72,13 @@ def from_epoch(milliseconds: int) -> str:
     if not 0 <= milliseconds <= LATEST:
         raise ValueError("is no time between 1970 and 9999")
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}Z"
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(since_1970: int) -> str:
+    """Return a second as RFC 3339 has it: thousands of lines of the ledger are written in one."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_1970))
 
 
 def cents(amount: Decimal) -> Decimal:

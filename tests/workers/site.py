@@ -15,6 +15,7 @@ from typing import Any
 from console import catalogue
 from receiver.sources import registry
 from rules.event import Event
+from rules.nouns.noun import rfc3339
 from tests.conftest import wait_until_async
 from tests.far_side import FarSide
 from workers.drain import Drain, Summary
@@ -92,7 +93,7 @@ def event(id: str, who: str = "eva", *, type: str = "person.changed", source: st
         source=source,
         kind="generic",
         type=type,
-        received_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        received_at=rfc3339(datetime.now(UTC)),
         body=json.dumps(body).encode(),
         order_key=f"email:{email}",
         sender_id=id,

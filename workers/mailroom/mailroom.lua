@@ -1297,7 +1297,7 @@ end
 
 -- A person's verbs. Each writes its line into the ledger, and does nothing the second time.
 
-local function story(P, event, day, line)
+local function write_down(P, event, day, line)
   local _, page = terms(P, event, day)
   note(P, page, event, line)
 end
@@ -1325,7 +1325,7 @@ local function unhold(keys, args)
   end
   make_ready(P, room, box, 0, doubt, 0, false)
   ring(P, pool_of(P, room, args[3]), 1)
-  if args[6] and first then story(P, event_of(first), args[5], args[6]) end
+  if args[6] and first then write_down(P, event_of(first), args[5], args[6]) end
   by_hand(P, 'release', room)
   return 1
 end
@@ -1339,7 +1339,7 @@ local function skip(keys, args)
   if s ~= 'h' or redis.call('LINDEX', b, 1) ~= item then return 0 end
   local event = event_of(item)
   if redis.call('EXISTS', record_key(P, room, item)) == 1 then
-    story(P, event, args[6], args[7])
+    write_down(P, event, args[6], args[7])
     if info ~= '' then
       redis.call('ZADD', P .. 'dead', now_ms(), item)
       redis.call('HSET', P .. 'deadinfo', item, info)
@@ -1385,7 +1385,7 @@ local function revive(keys, args)
   if not room or room == 'in' or redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'never_made' end
   if args[2] ~= '1' and overtaken(P, item, room, box) then return 'overtaken' end
   undead(P, item)
-  story(P, event_of(item), args[4], args[5])
+  write_down(P, event_of(item), args[4], args[5])
   append_item(P, room, box, item, args[3])
   by_hand(P, 'retry', room)
   return 'done'
@@ -1425,7 +1425,7 @@ local function again(keys, args)
   end
   room = undead(P, item)
   unwatch_box(P, item)
-  story(P, event, args[4], args[5])
+  write_down(P, event, args[4], args[5])
   if item ~= event then redis.call('DEL', P .. 'd:' .. item) end
   if not place then
     append_item(P, 'in', inbox, event, args[3]) -- and the event's need of the dead letter is the inbox's now
@@ -1443,7 +1443,7 @@ local function drop(keys, args)
   if not room then return 0 end
   local event = event_of(item)
   unwatch_box(P, item)
-  story(P, event, args[2], args[3])
+  write_down(P, event, args[2], args[3])
   redis.call('DEL', P .. 'd:' .. item)
   dereference(P, event, -1, (terms(P, event)))
   redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', event)

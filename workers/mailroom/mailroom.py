@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, cast
 
 import redis.asyncio
 import redis.exceptions
+from pydantic_core import to_json
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from rules.event import Event
@@ -891,7 +892,7 @@ def _inbox_first(name: str) -> tuple[bool, str]:
 
 def as_json(value: object) -> str:
     """Return JSON as it stands in the store: compact, and readable by people."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return to_json(value).decode()
 
 
 def _unavailable(exc: Exception) -> Unavailable:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
+from rules.nouns.noun import rfc3339
 from workers import again
 from workers.mailroom.mailroom import INBOX, Mailroom, as_json
 
@@ -320,5 +321,4 @@ def _today() -> str:
 
 
 def _line(kind: str, item: str, **more: str) -> str:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return as_json({"t": kind, "d": item, "at": at, **more})
+    return as_json({"t": kind, "d": item, "at": rfc3339(datetime.now(UTC)), **more})
