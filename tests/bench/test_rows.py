@@ -1,14 +1,19 @@
 """The rows of the bench, and the command that takes them."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from bench import rows
 from bench.measure import Bound
+from bench.stage import Stage
 
 FIXTURE = json.loads((Path(__file__).parent / "figures" / "rows.json").read_text())
 
@@ -67,3 +72,55 @@ def test_a_row_that_is_none() -> None:
     done = bench("--rows", "accpet")
     assert done.returncode == 2
     assert "accept@32" in done.stderr
+
+
+class _Workers:
+    """A stage whose workers are busy for a while before anything arrives, and with its outcome after all has."""
+
+    def __init__(self) -> None:
+        self.went = self.stopped = 0.0
+        self.unsettled = 2
+
+    def reset_sink(self) -> None:
+        pass
+
+    def cpu(self) -> dict[str, float]:
+        return {"valkey": 3.0, "work": 5.0, "sink": 9.0} if self.stopped else {"valkey": 1.0, "work": 1.0, "sink": 1.0}
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        assert name == "work"
+        if number == signal.SIGCONT:
+            self.went = time.time()
+        else:
+            self.stopped = time.time()
+
+    def wait(self, fact: Callable[[], bool], what: str, seconds: float = 0) -> None:
+        while not fact():
+            pass
+
+    def sink(self) -> dict[str, int]:
+        return {"count": 10}
+
+    def redis(self, *words: str) -> int:
+        self.unsettled -= 1
+        return self.unsettled
+
+    def arrivals(self) -> list[tuple[int, float]]:
+        return [(n, self.went + 40 + n) for n in range(12)]
+
+
+@pytest.mark.parametrize("to_the_end", [True, False])
+def test_a_drain_is_timed_from_its_beginning(to_the_end: bool) -> None:
+    """What was routed before the first arrival took time, too; what arrived beyond the count is not in that time."""
+    workers = _Workers()
+    drained = rows._drain(cast(Stage, workers), 10, to_the_end=to_the_end)
+    assert drained.per_s == pytest.approx(10 / 49, rel=1e-3)
+    assert drained.cpu_us == 6e6 / 12
+    assert workers.stopped > workers.went
+    assert workers.unsettled == (0 if to_the_end else 2)
+
+
+def test_drains_are_added() -> None:
+    """Several bursts are one with all their events and all their time."""
+    both = rows._Drained.sum([rows._Drained(10, 1.0, 10, 2.0), rows._Drained(10, 4.0, 30, 6.0)])
+    assert (both.per_s, both.cpu_us) == (4.0, 200_000.0)
