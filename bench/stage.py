@@ -154,6 +154,8 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
             process.send_signal(signal.SIGTERM)
+            if process.poll() is None:  # what a measurement let stand still cannot end otherwise
+                _send(process.pid, signal.SIGCONT)
         for process in reversed(self._processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(8)
@@ -211,9 +213,7 @@ class Stage:
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process and all its descendants."""
-        for pid in processes.family(self.pids[name]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        _send(self.pids[name], number)
 
     def cpu(self) -> dict[str, float]:
         """Return the seconds of processor time that each process with its descendants used so far."""
@@ -376,6 +376,12 @@ class Stage:
                 raise RuntimeError(f"what the load generator said was cut off after {len(said)} bytes") from exc
 
         return end
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    for each in processes.family(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, number)
 
 
 def all_accepted(got: Mapping[str, Any]) -> None:
