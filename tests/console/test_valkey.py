@@ -65,6 +65,19 @@ def test_allocator(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     assert up.valkey_child(opened).environ == {}
 
 
+def test_the_allocator_understands() -> None:
+    """glibc knows each word that the server is told, and takes its value: what it does not know it passes over."""
+    loader = next(Path("/").glob("lib*/ld-linux-*.so.*"), None)
+    if loader is None:
+        pytest.skip("no glibc here")
+    done = subprocess.run([loader, "--list-tunables"], env=valkey.ALLOCATOR, capture_output=True, text=True)
+    if "glibc.malloc" not in done.stdout:
+        pytest.skip("glibc before 2.33")
+    for word in valkey.ALLOCATOR["GLIBC_TUNABLES"].split(":"):
+        name, _, value = word.partition("=")
+        assert f"\n{name}: {int(value):#x} " in f"\n{done.stdout}"
+
+
 def test_one_folder_one_server(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in use is refused with the pid of its holder and the mend."""
     monkeypatch.setattr(valkey, "LOCK_WAIT", 0.0)
