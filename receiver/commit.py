@@ -1,7 +1,9 @@
 """Group commit: requests that arrive together are put together, synced once, and acknowledged together.
 
-Comes in: the events of one request. Goes out: their receipts, when they are on disk. One flush is under way at a time;
-what arrives meanwhile goes with the next one. Never acknowledges early, and never lets more wait than it was told.
+Comes in: the events of one request. Goes out: their receipts, when they are on disk. While the store syncs one flush,
+the next is sent; what arrives meanwhile goes with the one after. No order key is in two flushes at once: the earlier
+event could end in the spool, and the later one in the store before it. Never acknowledges early, and never lets more
+wait than it was told.
 """
 
 import asyncio
@@ -18,6 +20,10 @@ logger = logging.getLogger("relais.receiver")
 
 #: Events in one call: beyond some hundred a call costs the store in proportion, and everybody waits for the last one.
 MOST_AT_ONCE = 500
+#: Flushes under way at once: one that the store syncs, and one that it finds when it has.
+MOST_UNDER_WAY = 2
+#: Events that are worth a flush of their own while another one is under way.
+WORTH_IT = 8
 
 
 class Room(Protocol):
@@ -30,7 +36,8 @@ class Room(Protocol):
 
 #: Told of the receipts when the events are on disk, or why they could not be kept.
 Kept = Callable[[list[Receipt] | refusal.Unavailable], None]
-Waiting = tuple[Sequence[Event], Kept]
+#: The events of a request, their order keys, and who waits for them.
+Waiting = tuple[Sequence[Event], list[str], Kept]
 
 
 class GroupCommit:
@@ -40,57 +47,80 @@ class GroupCommit:
         self._room = room
         self._most_waiting = most_waiting
         self._queue: deque[Waiting] = deque()
-        self._waiting = 0
-        self._flusher: asyncio.Task[None] | None = None
+        #: Events in the queue, and those that have no answer yet.
+        self._gathered = self._waiting = 0
+        self._under_way = 0
+        #: Order keys of what is under way.
+        self._keys: set[str] = set()
+        self._flushers: set[asyncio.Task[None]] = set()
+        self._called = False
 
     def put(self, events: Sequence[Event], kept: Kept) -> None:
         """Keep events with the next flush, and tell. Raises refusal.Unavailable."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
             raise refusal.Unavailable("busy", "more is arriving than can be kept; try again")
-        self._queue.append((events, kept))
+        self._queue.append((events, [event.order_key or event.id for event in events], kept))
+        self._gathered += len(events)
         self._waiting += len(events)
-        if self._flusher is None:
+        if not self._called and self._is_due():
             # It begins when all that the sockets hold has been read: what arrived together goes together.
-            self._flusher = asyncio.create_task(self._flush(), name="group commit")
+            self._called = True
+            self._flushers.add(asyncio.create_task(self._flush(), name="group commit"))
+
+    def _is_due(self) -> bool:
+        if not self._under_way:
+            return bool(self._queue)
+        if self._under_way == MOST_UNDER_WAY or self._gathered < WORTH_IT:
+            return False
+        return self._keys.isdisjoint(self._queue[0][1])
 
     async def _flush(self) -> None:
+        self._called = False
         try:
-            while self._queue:
+            while self._is_due():
                 await self._flush_once(self._next())
         finally:
-            self._flusher = None
+            self._flushers.discard(asyncio.current_task())
 
     def _next(self) -> list[Waiting]:
         """Take what goes together: whole requests, at least one."""
         group: list[Waiting] = []
         size = 0
-        while self._queue and (not group or size + len(self._queue[0][0]) <= MOST_AT_ONCE):
-            waiting = self._queue.popleft()
-            group.append(waiting)
-            size += len(waiting[0])
+        while self._queue:
+            events, keys, _ = self._queue[0]
+            if group and (size + len(events) > MOST_AT_ONCE or not self._keys.isdisjoint(keys)):
+                break
+            group.append(self._queue.popleft())
+            size += len(events)
+        self._gathered -= size
         return group
 
     async def _flush_once(self, group: list[Waiting]) -> None:
-        events = [event for each, _ in group for event in each]
+        events = [event for each, _, _ in group for event in each]
+        keys = [key for _, its, _ in group for key in its]
+        self._under_way += 1
+        self._keys.update(keys)
         try:
             receipts = await self._room.put(events)
         except Exception as exc:  # whatever it is, nobody may wait for an answer for ever
             if not isinstance(exc, Unavailable):
                 logger.exception("put_failed")
-            for _, kept in group:
+            for _, _, kept in group:
                 tell(kept, unavailable(exc))
         else:
             at = 0
-            for each, kept in group:
+            for each, _, kept in group:
                 tell(kept, receipts[at : at + len(each)])
                 at += len(each)
         finally:
+            self._under_way -= 1
+            self._keys.difference_update(keys)
             self._waiting -= len(events)
 
     async def drain(self) -> None:
         """Wait until everything that was taken is answered."""
-        while self._flusher is not None:
-            await asyncio.wait([self._flusher])
+        while self._flushers:
+            await asyncio.wait(self._flushers)
 
 
 def tell(kept: Kept, what: list[Receipt] | refusal.Unavailable) -> None:

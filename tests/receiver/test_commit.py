@@ -4,13 +4,13 @@ from collections.abc import Sequence
 import pytest
 
 from receiver import refusal
-from receiver.commit import MOST_AT_ONCE, GroupCommit
+from receiver.commit import MOST_AT_ONCE, MOST_UNDER_WAY, WORTH_IT, GroupCommit
 from rules.event import Event
 from workers.mailroom import Full, Receipt, Unavailable
 
 
-def event(name: str) -> Event:
-    return Event(name, "at", "activetrail", "contact.changed", "2026-11-21T10:00:00.000Z", b"{}")
+def event(name: str, order_key: str | None = None) -> Event:
+    return Event(name, "at", "activetrail", "contact.changed", "2026-11-21T10:00:00.000Z", b"{}", order_key=order_key)
 
 
 class Room:
@@ -61,6 +61,85 @@ def test_together() -> None:
         receipts = await asyncio.gather(*tasks)
         assert room.calls == [["first"], ["0a", "0b", "1a", "1b", "2a", "2b"]]
         assert [[each.id for each in of] for of in receipts] == [["first"], ["0a", "0b"], ["1a", "1b"], ["2a", "2b"]]
+
+    asyncio.run(run())
+
+
+def some(letter: str, count: int) -> list[Event]:
+    return [event(f"{letter}{n}") for n in range(count)]
+
+
+def names(events: Sequence[Event]) -> list[str]:
+    return [each.id for each in events]
+
+
+def test_next_while_the_store_syncs() -> None:
+    """Events enough for a flush of their own do not wait for the one under way; what comes then waits for either."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 1000)
+        tasks = [asyncio.create_task(put(commit, [event("first")]))]
+        await started(tasks)
+        many, few = some("a", WORTH_IT), some("b", WORTH_IT - 1)
+        tasks += [asyncio.create_task(put(commit, [each])) for each in few]
+        await started(tasks)
+        assert room.calls == [["first"]]
+        tasks += [asyncio.create_task(put(commit, [each])) for each in many]
+        await started(tasks)
+        assert room.calls == [["first"], names(few + many)]
+        later = some("c", 5 * WORTH_IT)
+        tasks += [asyncio.create_task(put(commit, [each])) for each in later]
+        await started(tasks)
+        assert len(room.calls) == MOST_UNDER_WAY
+        room.open.set()
+        receipts = await asyncio.gather(*tasks)
+        assert room.calls == [["first"], names(few + many), names(later)]
+        assert [each.id for [each] in receipts] == ["first", *names(few + many + later)]
+
+    asyncio.run(run())
+
+
+def test_no_order_key_is_under_way_twice() -> None:
+    """A later event of the same person waits for the answer to the earlier one, which may have to go to the spool; and
+    nobody overtakes who has waited longer."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 1000)
+        tasks = [asyncio.create_task(put(commit, [event("eva1", "eva")]))]
+        await started(tasks)
+        before, after = some("a", WORTH_IT), some("b", WORTH_IT)
+        tasks += [asyncio.create_task(put(commit, [each])) for each in before]
+        tasks += [asyncio.create_task(put(commit, [event("adam1", "adam"), event("eva2", "eva")]))]
+        tasks += [asyncio.create_task(put(commit, [each])) for each in after]
+        await started(tasks)
+        assert room.calls == [["eva1"], names(before)]
+        room.open.set()
+        await asyncio.gather(*tasks)
+        assert room.calls == [["eva1"], names(before), ["adam1", "eva2", *names(after)]]
+
+    asyncio.run(run())
+
+
+def test_a_person_first_in_the_queue() -> None:
+    """Where the oldest event that waits must wait for its person's earlier one, all that came later wait with it."""
+
+    async def run() -> None:
+        room = Room()
+        commit = GroupCommit(room, 1000)
+        tasks = [asyncio.create_task(put(commit, [event("eva1", "eva")]))]
+        await started(tasks)
+        later = some("a", 3 * WORTH_IT)
+        tasks += [asyncio.create_task(put(commit, [event("eva2", "eva")]))]
+        tasks += [asyncio.create_task(put(commit, [each])) for each in later]
+        await started(tasks)
+        assert room.calls == [["eva1"]]
+        room.failure = Unavailable("away")
+        room.open.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, refusal.Unavailable) for each in answers)
+        assert room.calls == [["eva1"], ["eva2", *names(later)]]
 
     asyncio.run(run())
 
