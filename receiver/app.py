@@ -187,7 +187,9 @@ class Receiver:
 
         attempt = Attempt(scope, answer)
         try:
-            self._admit(attempt)
+            attempt.demand_post()
+            attempt.demand_size(self._settings.max_body)
+            attempt.gate = self._book.gate(attempt.source)
             attempt.body = await self._read(attempt, receive)
         except Exception as exc:
             self._refuse(attempt, exc)
@@ -212,8 +214,9 @@ class Receiver:
         attempt = Attempt(scope, answer)
         attempt.body = body
         try:
-            self._admit(attempt)
+            attempt.demand_post()
             attempt.demand_size(self._settings.max_body, len(body))
+            attempt.gate = self._book.gate(attempt.source)
         except Exception as exc:
             self._refuse(attempt, exc)
         else:
@@ -224,12 +227,6 @@ class Receiver:
         await self.commit.drain()
         if self._aside:
             await asyncio.wait(self._aside)
-
-    def _admit(self, attempt: "Attempt") -> None:
-        """Judge a request by its head. Raises Refused."""
-        attempt.demand_post()
-        attempt.demand_size(self._settings.max_body)
-        attempt.gate = self._book.gate(attempt.source)
 
     def _take(self, attempt: "Attempt") -> None:
         """Verify, read, and keep."""

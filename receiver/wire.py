@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from receiver import refusal
 
@@ -45,6 +45,34 @@ class Application(Protocol):
     def take_whole(self, scope: Scope, body: bytes, answer: Answer) -> None:
         """See to it that the request is answered, now or later, once. Never raises."""
         ...
+
+
+class Whole:
+    """A request that may come as a whole, in the place of uvicorn's cycle."""
+
+    __slots__ = ("body", "disconnected", "keep_alive", "response_complete", "scope")
+    #: What uvicorn asks of a cycle: there is no more to come, and nobody waits for it.
+    more_body = False
+    message_event = asyncio.Event()
+
+    def __init__(self, scope: Scope, *, keep_alive: bool) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        #: The parts of its body.
+        self.body: list[bytes] = []
+        self.response_complete = self.disconnected = False
+
+
+#: The first lines of answers by their status, and the headers of every answer that they were made of.
+_beginnings: dict[int, tuple[Headers, bytes]] = {}
+
+
+def _beginning(status: int, every: Headers) -> bytes:
+    known = _beginnings.get(status)
+    if known is None or known[0] is not every:  # uvicorn makes them anew when the date changes
+        lines = b"".join([b"%b: %b\r\n" % each for each in every])
+        known = _beginnings[status] = (every, STATUS_LINE[status] + lines + b"content-type: application/json\r\n")
+    return known[1]
 
 
 class TooManyAhead(Exception):
@@ -88,9 +116,8 @@ class Connection(HttpToolsProtocol):
     _last = False
     #: When its last answer was written; None: a request is under way.
     _idle_since: float | None = None
-    _parsing = False
-    #: The request that began with the bytes that are being parsed, until it is complete.
-    _begun: RequestResponseCycle | None = None
+    #: The request that began with the bytes that are being parsed, until it is complete or they end.
+    _begun: Whole | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,12 +142,11 @@ class Connection(HttpToolsProtocol):
         """Take some bytes."""
         self._idle_since = None
         self._here = 1 if self._reading else 0
-        self._parsing = True
         self._parse(data)
-        self._parsing = False
         if self._begun is not None:
             begun, self._begun = self._begun, None
-            super()._start_asgi_task(begun, self.app)
+            if not self.transport.is_closing():
+                self._go_on(begun)
         self._beside += len(data)
         if self._beside > MOST_HEAD and self._here > 1:
             # Most of it belongs to others.
@@ -178,63 +204,98 @@ class Connection(HttpToolsProtocol):
         self._here += 1
         self._owes = True
         self._beside = 0
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """Hand the request over."""
+        """Hand the request over, or wait a moment for its body."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise Tunnel
             self._wishes = True
             return
         self._owes = False
+        self._begun = self._whole()
+        if self._begun is None:
+            self._as_uvicorn_does()
+
+    def _whole(self) -> Whole | None:
+        """Return the request, if it is one that is answered at once when its body is there."""
+        if self._application is None or self.flow.write_paused or self.expect_100_continue:
+            return None  # who waits for a `100 Continue`, or does not read the answers to earlier requests, has time
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        url = httptools.parse_url(self.url)
+        if b"%" in url.path:
+            return None
+        scope = {
+            "type": "http",
+            "method": self.parser.get_method().decode("ascii"),
+            "path": url.path.decode("ascii"),
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "client": self.client,
+        }
+        if not self._application.takes_whole(scope):
+            return None
+        return Whole(scope, keep_alive=not self._last and self._stays())
+
+    def _stays(self) -> bool:
+        return self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+
+    def _as_uvicorn_does(self) -> None:
+        """Begin a request with a task and ASGI messages."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url = url
+        self.headers += headers
+        self.expect_100_continue = expects
         super().on_headers_complete()
-        if self._last and self.cycle is not None:
+        if self._last:
             self.cycle.keep_alive = False
+
+    def _go_on(self, begun: Whole) -> None:
+        """Begin a request of whose body a part has come."""
+        self._as_uvicorn_does()
+        for part in begun.body:
+            super().on_body(part)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
         # Once as what it is, once as what its chunks may cost.
         self._beside -= 2 * len(body)
-        super().on_body(body)
+        if self._begun is not None:
+            self._begun.body.append(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
         if self._wishes:
             return
         self._owes = self._reading = False
-        super().on_message_complete()
-        if self._begun is not None:
-            begun, self._begun = self._begun, None
-            self._start_asgi_task(begun, self.app)
+        if self._begun is None:
+            super().on_message_complete()
+            return
+        whole, self._begun = self._begun, None
+        self.cycle = whole  # type: ignore[assignment]
+        body = whole.body[0] if len(whole.body) == 1 else b"".join(whole.body)
+        self._application.take_whole(whole.scope, body, functools.partial(self._write, whole))  # type: ignore[union-attr]
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begin to answer a request."""
-        scope: Scope = cycle.scope  # type: ignore[assignment]
-        # Who waits for a `100 Continue`, or does not read the answers to earlier requests, has time for uvicorn's way.
-        slow = self._application is None or cycle.waiting_for_100_continue or self.flow.write_paused
-        if slow or not self._application.takes_whole(scope):  # type: ignore[union-attr]
-            super()._start_asgi_task(cycle, app)
-        elif not cycle.more_body:
-            self._application.take_whole(scope, bytes(cycle.body), functools.partial(self._write, cycle))  # type: ignore[union-attr]
-        elif self._parsing:
-            self._begun = cycle
-        else:
-            super()._start_asgi_task(cycle, app)
-
-    def _write(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
+    def _write(self, whole: Whole, status: int, headers: Headers, body: bytes) -> None:
         """Answer a request that was taken as a whole."""
-        cycle.response_started = cycle.response_complete = True
+        whole.response_complete = True
         if self.transport.is_closing():
             return
-        lines = [STATUS_LINE[status]]
-        for name, value in (*cycle.default_headers, *headers):
+        lines = [_beginning(status, self.server_state.default_headers)]
+        for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
-        if not cycle.keep_alive:
+        if not whole.keep_alive:
             lines.append(b"connection: close\r\n")
-        lines += (b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body), body)
+        lines += (b"content-length: %d\r\n\r\n" % len(body), body)
         self.transport.write(b"".join(lines))
-        if not cycle.keep_alive:
+        if not whole.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
