@@ -36,7 +36,7 @@ STANDARD_TIMESTAMP = "webhook-timestamp"
 STANDARD_SIGNATURE = "webhook-signature"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class VerifiedRequest:
     """A request whose sender proved to be the source. Made by `verify` only (`trusted`: what lies on our own disk)."""
 
@@ -95,7 +95,8 @@ def verify(request: RawRequest, checks: Sequence[Check], now: float) -> Verified
     hidden: frozenset[str] = frozenset()
     for each in checks:
         sender_id = each.check(request, now) or sender_id
-        hidden |= each.secret_parameters
+        if each.secret_parameters:
+            hidden |= each.secret_parameters
     return VerifiedRequest(request, sender_id, hidden)
 
 

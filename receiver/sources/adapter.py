@@ -126,7 +126,10 @@ def unfit(error: ValidationError) -> Unfit:
 
 def fit(type: str, fields: Any, spelling: Spelling) -> Noun:
     """Return the model of a type's data. Raises ValidationError. Only one spelling of names is looked for."""
-    return nouns.TYPES[type].model_validate(fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case")
+    # What `model_validate` calls, which costs a sixth more.
+    validator = nouns.TYPES[type].__pydantic_validator__
+    model: Noun = validator.validate_python(fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case")
+    return model
 
 
 def parsed(body: bytes) -> dict[str, Any]:

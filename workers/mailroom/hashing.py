@@ -6,6 +6,7 @@ name stands for, nor try addresses until one fits. Never stores anything.
 
 import binascii
 import hashlib
+from functools import lru_cache
 
 #: 96 bits: among a billion identities two share a hash with a chance below 1 in 10 billion; a box shared by mistake
 #: would only make two people wait for each other.
@@ -19,6 +20,7 @@ class Hasher:
         # Copying a prepared hash costs less than preparing one each time, and every event has three.
         self._identity = hashlib.blake2b(digest_size=DIGEST_BYTES, key=key[:64])
         self._body = hashlib.blake2b(digest_size=DIGEST_BYTES, key=key[:64], person=b"body")
+        self._body_of = lru_cache(maxsize=256)(self._begun)
 
     def __repr__(self) -> str:
         return "Hasher(…)"
@@ -31,11 +33,15 @@ class Hasher:
 
     def body(self, origin: str, body: bytes) -> str:
         """Return the keyed digest by which a repeated body of an origin (source and type) is known."""
+        state = self._body_of(origin).copy()
+        state.update(body)
+        return _letters(state.digest())
+
+    def _begun(self, origin: str) -> "hashlib.blake2b":
         # Two vendors may send the same bytes, and one of them may name the type in the URL only.
         state = self._body.copy()
         state.update(len(origin).to_bytes(4) + origin.encode())
-        state.update(body)
-        return _letters(state.digest())
+        return state
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
