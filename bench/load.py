@@ -1,6 +1,7 @@
-"""The load generator as a process: reads requests from a file, prints the result as JSON.
+"""The load generator as a process: reads requests from a file, writes the result as JSON into another.
 
-`python -m bench.load PORT[,PORT] CONNECTIONS FILE [--rate PER_SECOND] [--keep]`; FILE holds length-prefixed requests.
+`python -m bench.load PORT[,PORT] CONNECTIONS FILE RESULT [--rate PER_SECOND] [--keep]`; FILE holds length-prefixed
+requests. Not through a pipe: of some results only the first 64 KiB came out of it, nobody knows why.
 `--keep`: the result names for every request when it was due, when it was answered, and with which first event id.
 """
 
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("ports")
     parser.add_argument("connections", type=int)
     parser.add_argument("file", type=Path)
+    parser.add_argument("result", type=Path)
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--keep", action="store_true")
     words = parser.parse_args()
@@ -68,7 +70,7 @@ def main() -> None:
     ports = [int(port) for port in words.ports.split(",")]
     before = time.process_time()
     result = uvloop.run(wire.load(ports, requests, connections=words.connections, rate=words.rate, keep=words.keep))
-    print(json.dumps(as_json(result, time.process_time() - before)))
+    words.result.write_text(json.dumps(as_json(result, time.process_time() - before)))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ the shipped durability: append-only, always synced.
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -142,6 +143,7 @@ class Stage:
         self._cores = cores or Cores()
         self._book = book(self.sink_port, concurrency=concurrency, **of_book)
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._loads = itertools.count()
         self.pids: dict[str, int] = {}
 
     def __enter__(self) -> "Stage":
@@ -362,18 +364,15 @@ class Stage:
         file = self.folder / "requests"
         load.write(file, requests)
         numbers = str(ports) if isinstance(ports, int) else ",".join(map(str, ports))
-        command = [sys.executable, "-m", "bench.load", numbers, str(connections), str(file), "--rate", str(rate)]
-        process = subprocess.Popen([*command, *(["--keep"] if keep else [])], stdout=subprocess.PIPE, cwd=ROOT)
+        result = self.folder / f"result{next(self._loads)}"
+        command = [sys.executable, "-m", "bench.load", numbers, str(connections), str(file), str(result)]
+        process = subprocess.Popen([*command, "--rate", str(rate), *(["--keep"] if keep else [])], cwd=ROOT)
         processes.pin(process.pid, self._cores.of(measured=False))
 
         def end() -> dict[str, Any]:
-            said, _ = process.communicate(timeout=300)
-            if process.returncode:
+            if process.wait(300):
                 raise RuntimeError("the load generator failed")
-            try:
-                return dict(json.loads(said))
-            except ValueError as exc:
-                raise RuntimeError(f"what the load generator said was cut off after {len(said)} bytes") from exc
+            return dict(json.loads(result.read_text()))
 
         return end
 
