@@ -58,6 +58,13 @@ class Event:
     #: Milliseconds that the payload outlives its settling (`retain:` of the source).
     retain: int = 0
 
+    @classmethod
+    def of(cls, **fields: Any) -> "Event":
+        """Return an event of all its fields at once: frozen ones, set one by one, take ten times as long."""
+        event = object.__new__(cls)
+        event.__dict__.update(fields)
+        return event
+
     @cached_property
     def raw(self) -> Any:
         """The vendor's body, parsed."""
@@ -99,7 +106,7 @@ def decode(event_id: str, record: bytes, read: Reader) -> Event:
     try:
         line, body = record.split(b"\n", 1)
         head = from_json(line)
-        return Event(
+        return Event.of(
             id=event_id,
             source=head["source"],
             kind=head["kind"],
@@ -113,6 +120,7 @@ def decode(event_id: str, record: bytes, read: Reader) -> Event:
             sender_id=head.get("sender"),
             position=head.get("pos", 0),
             traceparent=head.get("trace"),
+            identities=(),
             retain=head.get("retain", 0),
         )
     except (ValueError, KeyError, TypeError) as exc:

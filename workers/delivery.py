@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """One thing to do at one destination. Its arguments are personal data."""
 

@@ -72,7 +72,7 @@ class Hidden(dict[str, str]):
     __str__ = __repr__
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """What came back. The body is a vendor's and may hold personal data: it has no place in a repr."""
 
