@@ -2,7 +2,8 @@
 
 The wheel knows values, lists, `anything-but` texts, `exists`, one star in a text, and the same element of a list. Where
 the two languages differ on purpose, the events leave it out: numbers written in two ways (`1.0` is not 1 there), empty
-lists and objects (which have no leaves there), and `not` over lists (any element there, no element here).
+lists and objects (which have no leaves there), and `not` over lists (any element there, no element here). Its one defect
+that was met is left out, too: `{"x": 1}` does not match `{"x": [{"exists": true}], "y": [{"exists": false}]}`.
 """
 
 import importlib
@@ -84,6 +85,7 @@ def test_event_ruler(asked: Mapping[str, Any], event: dict[str, Any]) -> None:
     wheel = theirs()
     assume(not any(isinstance(event.get(path), dict) for path in asked))
     ours, others = _both(asked)
+    assume(not ({"exists": True} in ours.values() and {"exists": False} in ours.values()))
     expected = wheel.test_event_pattern(json.dumps(event), json.dumps(others))
     assert compiled(ours).fires(facts(event)) is expected
 
