@@ -2,8 +2,8 @@
 
 The wheel knows values, lists, `anything-but` texts, `exists`, one star in a text, and the same element of a list. Where
 the two languages differ on purpose, the events leave it out: numbers written in two ways (`1.0` is not 1 there), empty
-lists and objects (which have no leaves there), and `not` over lists (any element there, no element here). Its one defect
-that was met is left out, too: `{"x": 1}` does not match `{"x": [{"exists": true}], "y": [{"exists": false}]}`.
+lists and objects (which have no leaves there), and `not` over lists (any element there, no element here). One defect
+of the wheel is left out, too: `{"x": 1}` does not match `{"x": [{"exists": true}], "y": [{"exists": false}]}`.
 """
 
 import importlib
