@@ -95,8 +95,7 @@ def verify(request: RawRequest, checks: Sequence[Check], now: float) -> Verified
     hidden: frozenset[str] = frozenset()
     for each in checks:
         sender_id = each.check(request, now) or sender_id
-        if each.secret_parameters:
-            hidden |= each.secret_parameters
+        hidden |= each.secret_parameters
     return VerifiedRequest(request, sender_id, hidden)
 
 

@@ -239,10 +239,8 @@ class Connection(HttpToolsProtocol):
         }
         if not self._application.takes_whole(scope):
             return None
-        return Whole(scope, keep_alive=not self._last and self._stays())
-
-    def _stays(self) -> bool:
-        return self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        stays = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        return Whole(scope, keep_alive=stays and not self._last)
 
     def _as_uvicorn_does(self) -> None:
         """Begin a request with a task and ASGI messages."""

@@ -39,11 +39,20 @@ async def put(commit: GroupCommit, events: Sequence[Event]) -> list[Receipt]:
     return receipts
 
 
-async def started(tasks: list[asyncio.Task[list[Receipt]]]) -> None:
+Tasks = list[asyncio.Task[list[Receipt]]]
+
+
+async def started(tasks: Tasks) -> None:
     """Let every task run until it waits."""
     for _ in range(3):
         await asyncio.sleep(0)
     assert not any(task.done() for task in tasks)
+
+
+async def arrive(commit: GroupCommit, tasks: Tasks, *requests: Sequence[Event]) -> None:
+    """Let requests arrive, and run until all wait."""
+    tasks += [asyncio.create_task(put(commit, each)) for each in requests]
+    await started(tasks)
 
 
 def test_together() -> None:
@@ -52,10 +61,9 @@ def test_together() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 100)
-        tasks = [asyncio.create_task(put(commit, [event("first")]))]
-        await started(tasks)
-        tasks += [asyncio.create_task(put(commit, [event(f"{n}a"), event(f"{n}b")])) for n in range(3)]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event("first")])
+        await arrive(commit, tasks, *([event(f"{n}a"), event(f"{n}b")] for n in range(3)))
         assert room.calls == [["first"]]
         room.open.set()
         receipts = await asyncio.gather(*tasks)
@@ -79,18 +87,15 @@ def test_next_while_the_store_syncs() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 1000)
-        tasks = [asyncio.create_task(put(commit, [event("first")]))]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event("first")])
         many, few = some("a", WORTH_IT), some("b", WORTH_IT - 1)
-        tasks += [asyncio.create_task(put(commit, [each])) for each in few]
-        await started(tasks)
+        await arrive(commit, tasks, *([each] for each in few))
         assert room.calls == [["first"]]
-        tasks += [asyncio.create_task(put(commit, [each])) for each in many]
-        await started(tasks)
+        await arrive(commit, tasks, *([each] for each in many))
         assert room.calls == [["first"], names(few + many)]
         later = some("c", 5 * WORTH_IT)
-        tasks += [asyncio.create_task(put(commit, [each])) for each in later]
-        await started(tasks)
+        await arrive(commit, tasks, *([each] for each in later))
         assert len(room.calls) == MOST_UNDER_WAY
         room.open.set()
         receipts = await asyncio.gather(*tasks)
@@ -107,13 +112,11 @@ def test_no_order_key_is_under_way_twice() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 1000)
-        tasks = [asyncio.create_task(put(commit, [event("eva1", "eva")]))]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event("eva1", "eva")])
         before, after = some("a", WORTH_IT), some("b", WORTH_IT)
-        tasks += [asyncio.create_task(put(commit, [each])) for each in before]
-        tasks += [asyncio.create_task(put(commit, [event("adam1", "adam"), event("eva2", "eva")]))]
-        tasks += [asyncio.create_task(put(commit, [each])) for each in after]
-        await started(tasks)
+        both = [event("adam1", "adam"), event("eva2", "eva")]
+        await arrive(commit, tasks, *([each] for each in before), both, *([each] for each in after))
         assert room.calls == [["eva1"], names(before)]
         room.open.set()
         await asyncio.gather(*tasks)
@@ -128,12 +131,11 @@ def test_a_person_first_in_the_queue() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 1000)
-        tasks = [asyncio.create_task(put(commit, [event("eva1", "eva")]))]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event("eva1", "eva")])
         later = some("a", 3 * WORTH_IT)
         tasks += [asyncio.create_task(put(commit, [event("eva2", "eva")]))]
-        tasks += [asyncio.create_task(put(commit, [each])) for each in later]
-        await started(tasks)
+        await arrive(commit, tasks, *([each] for each in later))
         assert room.calls == [["eva1"]]
         room.failure = Unavailable("away")
         room.open.set()
@@ -150,8 +152,8 @@ def test_not_before_it_is_kept() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 100)
-        tasks = [asyncio.create_task(put(commit, [event("first")]))]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event("first")])
         room.open.set()
         assert await tasks[0] == [Receipt("first", False)]
 
@@ -191,8 +193,8 @@ def test_bounded() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 2)
-        tasks = [asyncio.create_task(put(commit, [event(f"{n}") for n in range(5)]))]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event(f"{n}") for n in range(5)])
         with pytest.raises(refusal.Unavailable, match="busy"):
             await put(commit, [event("one more")])
         room.open.set()
@@ -208,8 +210,8 @@ def test_calls_are_bounded() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 10_000)
-        tasks = [asyncio.create_task(put(commit, [event(f"{n}.{i}") for i in range(300)])) for n in range(3)]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, *([event(f"{n}.{i}") for i in range(300)] for n in range(3)))
         room.open.set()
         assert [len(each) for each in await asyncio.gather(*tasks)] == [300, 300, 300]
         assert all(len(call) <= MOST_AT_ONCE for call in room.calls)
@@ -223,8 +225,8 @@ def test_drain() -> None:
     async def run() -> None:
         room = Room()
         commit = GroupCommit(room, 100)
-        tasks = [asyncio.create_task(put(commit, [event("first")]))]
-        await started(tasks)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event("first")])
         draining = asyncio.create_task(commit.drain())
         await asyncio.sleep(0)
         assert not draining.done()
