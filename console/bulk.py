@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console import screen, stuck
 from console.client import Client
-from console.mistake import SAID_NO
+from console.errors import SAID_NO
+from console.render import rooms, tables
 
 #: Items in one request; a chosen rate makes it fewer.
 BATCH = 100
@@ -136,7 +136,7 @@ def carry_out(work: Work, client: Client, *, yes: bool, as_json: bool) -> None:
         _dry(work, as_json)
         raise SystemExit(SAID_NO)
     if not as_json:
-        screen.out().print(stuck.groups(work.groups))
+        tables.out().print(rooms.groups(work.groups))
     if not yes and not click.confirm(f"{len(work.items)} {work.noun} {work.would}. Go on?"):
         raise SystemExit(SAID_NO)
     _do(work, quiet=as_json)
@@ -149,14 +149,14 @@ def _dry(work: Work, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"dry_run": True, "count": len(work.items), "groups": work.groups}, indent=2))
         return
-    screen.out().print(stuck.groups(work.groups))
+    tables.out().print(rooms.groups(work.groups))
     click.echo(f"{len(work.items)} {work.noun} {work.would}. Nothing was done: say --yes to do it.")
 
 
 def _do(work: Work, *, quiet: bool) -> None:
     size = BATCH if not work.rate else max(1, min(BATCH, int(work.rate / BEATS)))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen.out(stderr=True), disable=quiet, transient=True) as progress:
+    with Progress(*columns, console=tables.out(stderr=True), disable=quiet, transient=True) as progress:
         bar = progress.add_task(work.noun, total=len(work.items))
         begun = time.monotonic()
         for start in range(0, len(work.items), size):
@@ -187,7 +187,7 @@ def _tell(work: Work, as_json: bool) -> None:
         click.echo(json.dumps({"count": len(work.results), "results": words, "refused": refused}, indent=2))
         return
     for word, count in words.most_common():
-        click.echo(f"{count} {stuck.SAYS[word]}")
+        click.echo(f"{count} {rooms.SAYS[word]}")
     for item, word in work.refused[:10]:
         click.echo(f"  {item}  {word}")
     if len(work.refused) > 10:

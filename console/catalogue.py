@@ -4,11 +4,11 @@ Comes in: the registries of the adapters and the nouns. Goes out: rules.catalogu
 """
 
 from receiver.sources import registry as sources
-from rules import nouns
+from rules import event_types
 from rules.catalogue import Catalogue
 from workers.destinations import registry as destinations
 
 
 def build() -> Catalogue:
     """Return what exists."""
-    return Catalogue(sources=sources.KINDS, destinations=destinations.KINDS, types=nouns.TYPES)
+    return Catalogue(sources=sources.KINDS, destinations=destinations.KINDS, types=event_types.TYPES)

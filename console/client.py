@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from console.mistake import SAID_NO, Mistake
+from console.errors import SAID_NO, Mistake
 
 
 class ClientSettings(BaseSettings):

@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from console import replay
-from console.mistake import SAID_NO, Mistake
-from receiver import raw, refusal
-from rules.book import Book, Given, TestCase
+from console.errors import SAID_NO, Mistake
+from receiver import errors, payload
 from rules.event import Event
-from rules.testing import TestBroken, events_of
+from rules.rulebook import Book, Given, TestCase
+from rules.tools.testing import TestBroken, events_of
 
 
 def events(file: Path, book: Book, *, source: str | None = None, name: str | None = None) -> Sequence[Event]:
@@ -30,8 +30,8 @@ def events(file: Path, book: Book, *, source: str | None = None, name: str | Non
         return _event(file, written, book, source)
     chosen = replay.source_of(file, book, source)
     try:
-        return raw.read_raw(chosen, content, name or replay.event_name(chosen, file))
-    except refusal.Refused as exc:
+        return payload.read_raw(chosen, content, name or replay.event_name(chosen, file))
+    except errors.Refused as exc:
         raise Mistake(
             f"{file} is no body that {chosen.name} ({chosen.kind}) sends: {exc.code}: {exc.hint}",
             mend="say who sends it and what happened: --source NAME --event NAME",
@@ -55,7 +55,7 @@ def _event(file: Path, written: dict[str, Any], book: Book, source: str | None) 
         raise Mistake(f"{file} does not say which source of the book it is from", mend="say it: --source NAME")
     test = TestCase("given", str(file), 1, Given(str(name), event=written), ())
     try:
-        return events_of(book, file.parent, raw.read_raw, test)
+        return events_of(book, file.parent, payload.read_raw, test)
     except TestBroken as exc:
         raise Mistake(f"{file}: {exc}", status=SAID_NO) from exc
 

@@ -17,13 +17,13 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from console.mistake import Mistake
-from receiver import signature
+from console.errors import Mistake
+from receiver import verification
 from receiver.sources import activetrail, generic
-from rules.book import Book, Source
 from rules.errors import SecretMissing
-from rules.problem import did_you_mean
+from rules.rulebook import Book, Source
 from rules.secret import ReadFile, no_file
+from rules.source.problem import did_you_mean
 
 #: Suffix -> content type; files of other suffixes are not bodies.
 CONTENT_TYPES = {".json": "application/json", ".form": "application/x-www-form-urlencoded"}
@@ -47,7 +47,7 @@ class Shot:
     path: str
     content_type: str
     body: bytes
-    checks: tuple[signature.Check, ...]
+    checks: tuple[verification.Check, ...]
 
 
 @dataclass
@@ -158,7 +158,7 @@ def plan(
     read_file: ReadFile = no_file,
 ) -> list[Shot]:
     """Return what to send. Raises Mistake for a file that belongs to no source, and for a secret that is missing."""
-    checks: dict[str, tuple[signature.Check, ...]] = {}
+    checks: dict[str, tuple[verification.Check, ...]] = {}
     shots = []
     for file in bodies(paths):
         chosen = source_of(file, book, source)
@@ -197,10 +197,10 @@ def source_of(file: Path, book: Book, name: str | None) -> Source:
     )
 
 
-def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> tuple[signature.Check, ...]:
+def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> tuple[verification.Check, ...]:
     """Return how the source proves itself. Raises Mistake."""
     try:
-        return signature.checks(source.verify, environ, read_file)
+        return verification.checks(source.verify, environ, read_file)
     except SecretMissing as exc:
         raise Mistake(
             f"{exc.name} is not set, so nothing can be sent as {source.name}",
@@ -243,7 +243,7 @@ async def fire(
 
 async def send(session: aiohttp.ClientSession, shot: Shot, due: float, told: Callable[[Sent], None]) -> Sent:
     """Send one request and read its answer."""
-    signed = signature.sign(shot.checks, shot.body, time.time(), f"msg_{secrets.token_hex(12)}")
+    signed = verification.sign(shot.checks, shot.body, time.time(), f"msg_{secrets.token_hex(12)}")
     path = shot.path + (f"?{urlencode(signed.query)}" if signed.query else "")
     sent = Sent(shot.file, shot.source)
     try:

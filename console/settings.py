@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from console import log
-from console.mistake import Mistake
-from workers.mailroom import address
+from console.errors import Mistake
+from mailroom import address
 
 PREFIX = "RELAIS_"
 
@@ -26,8 +26,8 @@ PREFIX = "RELAIS_"
 DECLARED: Mapping[str, str] = {
     "receive": "receiver.settings:ReceiverSettings",
     "work": "workers.settings:WorkSettings",
-    "console": "console.app:ConsoleSettings",
-    "up": "console.up:UpSettings",
+    "console": "console.api.app:ConsoleSettings",
+    "up": "console.processes.up:UpSettings",
     "events": "console.client:ClientSettings",
     "all": "console.log:LogSettings",
 }

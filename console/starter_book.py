@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 
 from console import catalogue
-from console.mistake import Mistake
-from rules import loader, schema
+from console.errors import Mistake
+from rules.compiler import json_schema, loader
 
 
 def starter() -> Path:
@@ -35,7 +35,7 @@ def copy(folder: Path) -> list[Path]:
             copy_function=_copy,
         )
         everything = catalogue.build()
-        found = schema.schema(everything, loader.load(folder, everything))
+        found = json_schema.schema(everything, loader.load(folder, everything))
         (folder / "schema.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as exc:
         raise Mistake(f"{folder} cannot be written: {exc.strerror}", mend="name another folder") from exc

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from console import catalogue, doctor, settings
-from console.mistake import SAID_NO, Mistake
+from console import catalogue, settings
+from console.checks import doctor
+from console.errors import SAID_NO, Mistake
+from mailroom import Mailroom, Unavailable, history
 from receiver.sources import registry
 from rules import event as events
-from rules import loader
-from rules.book import Book
+from rules.compiler import loader
 from rules.event import Event
-from workers.mailroom import Mailroom, Unavailable, records
+from rules.rulebook import Book
 
 Answer = TypeVar("Answer")
 
@@ -44,7 +45,7 @@ def since(milliseconds: int) -> Recorded:
 
     async def read(mailroom: Mailroom) -> None:
         start = datetime.now(UTC) - timedelta(milliseconds=milliseconds)
-        async with contextlib.aclosing(records.since(mailroom, start)) as reading:
+        async with contextlib.aclosing(history.since(mailroom, start)) as reading:
             async for name, record in reading:
                 if len(found.events) == MOST_EVENTS:
                     found.cut = True

@@ -3,8 +3,7 @@
 Every key and every state stands at the top of `mailroom.lua`. The receiver imports only this package from `workers`.
 """
 
-from workers.mailroom.ledger import Fate
-from workers.mailroom.mailroom import (
+from mailroom.client import (
     CALL_TIMEOUT,
     INBOX,
     Damaged,
@@ -21,6 +20,7 @@ from workers.mailroom.mailroom import (
     Unavailable,
     Want,
 )
+from mailroom.ledger import Fate
 
 __all__ = [
     "CALL_TIMEOUT",

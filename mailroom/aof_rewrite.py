@@ -9,7 +9,7 @@ from typing import Any
 
 import redis.exceptions
 
-from workers.mailroom import Mailroom
+from mailroom import Mailroom
 
 log = logging.getLogger("relais.sweep")
 

@@ -21,10 +21,10 @@ import redis.exceptions
 from pydantic_core import to_json
 from redis.asyncio.sentinel import MasterNotFoundError
 
+from mailroom import address, ledger
+from mailroom.connection import Line
+from mailroom.hashing import Hasher
 from rules.event import Event
-from workers.mailroom import address, ledger
-from workers.mailroom.hashing import Hasher
-from workers.mailroom.line import Line
 
 #: The room of events that wait to be routed.
 INBOX = "in"
@@ -222,7 +222,7 @@ def client(url: str, *, timeout: float | None = CALL_TIMEOUT) -> redis.asyncio.R
 
 
 def _library(text: str = "") -> tuple[str, str]:
-    text = text or resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
+    text = text or resources.files("mailroom").joinpath("lua", "mailroom.lua").read_text(encoding="utf-8")
     # The name carries the text: two versions live side by side during a rolling upgrade.
     name = "relais_" + hashlib.sha256(text.encode()).hexdigest()[:12]
     return name, text.replace("@LIBRARY@", name)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from rules.nouns.noun import rfc3339
-from workers import again
-from workers.mailroom.mailroom import INBOX, Mailroom, as_json
+from mailroom import reroute
+from mailroom.client import INBOX, Mailroom, as_json
+from rules.event_types.base import rfc3339
 
 #: Dead letters that are read in one go.
 PAGE = 500
@@ -184,7 +184,7 @@ class People:
             delivery = json.loads(kept)
             if len(delivery["path"]) > 1 or delivery["action"] == "next":
                 return "follows_another"
-            what = again.written(delivery["rule"], delivery["path"])
+            what = reroute.written(delivery["rule"], delivery["path"])
         await self.mailroom.prepare()  # The hash key, where the store keeps it.
         box = self.mailroom.hash(_head(record).get("key") or event)
         line = _line("again", item)

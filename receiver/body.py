@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl
 
 import pydantic_core
 
-from receiver import refusal
+from receiver import errors
 from receiver.request import MOST_PARAMETERS
-from receiver.signature import VerifiedRequest
+from receiver.verification import VerifiedRequest
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -49,9 +49,9 @@ def _refuse_constant(_: str) -> NoReturn:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def bad_json() -> refusal.NotParseable:
+def bad_json() -> errors.NotParseable:
     """Return the refusal of a body that is no JSON."""
-    return refusal.NotParseable("bad_json", "the body is not valid JSON in UTF-8 (or is nested more than 200 deep)")
+    return errors.NotParseable("bad_json", "the body is not valid JSON in UTF-8 (or is nested more than 200 deep)")
 
 
 def text_of(body: bytes) -> str:
@@ -59,9 +59,9 @@ def text_of(body: bytes) -> str:
     try:
         text = body.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as exc:
-        raise refusal.NotParseable("bad_encoding", "the body is not UTF-8") from exc
+        raise errors.NotParseable("bad_encoding", "the body is not UTF-8") from exc
     if not text or text.isspace():
-        raise refusal.NotParseable("empty_body", "the body is empty")
+        raise errors.NotParseable("empty_body", "the body is empty")
     # Python reads halves of surrogate pairs and any depth; neither can be written out again.
     if text.count("{") + text.count("[") > MANY_BRACKETS or "\\ud" in text or "\\uD" in text:
         try:
@@ -139,7 +139,7 @@ def _nothing_after(text: str, at: int) -> None:
 def media_type(request: VerifiedRequest) -> tuple[str, str]:
     """Return the type of the body, in lower case, and its charset (empty: not said)."""
     if request.raw.header("content-encoding") not in (None, b"", b"identity"):
-        raise refusal.Unsupported("unsupported_encoding", "send the body as it is, without Content-Encoding")
+        raise errors.Unsupported("unsupported_encoding", "send the body as it is, without Content-Encoding")
     return _media_type(request.raw.header("content-type") or b"")
 
 
@@ -165,9 +165,9 @@ def json_text(request: VerifiedRequest) -> str:
     """Return the text of a body that must be JSON."""
     kind, charset = media_type(request)
     if not is_json(kind, request.body) and (kind or request.body.strip()):
-        raise refusal.Unsupported("unsupported_type", "this source reads application/json")
+        raise errors.Unsupported("unsupported_type", "this source reads application/json")
     if charset not in UTF8:
-        raise refusal.Unsupported("unsupported_type", "JSON is UTF-8; send it so, or leave the charset away")
+        raise errors.Unsupported("unsupported_type", "JSON is UTF-8; send it so, or leave the charset away")
     return text_of(request.body)
 
 
@@ -180,7 +180,7 @@ def records(request: VerifiedRequest) -> list[Record]:
     if kind == FORM:
         return [_made({**dict(query), **_form(request.body, charset)})]
     if kind and not is_json(kind, request.body):
-        raise refusal.Unsupported("unsupported_type", f"this source reads {JSON} and {FORM}")
+        raise errors.Unsupported("unsupported_type", f"this source reads {JSON} and {FORM}")
     found = _one_object(request.body, charset) or json_records(json_text(request))
     return [_made({**dict(query), **each.fields}) for each in found] if query else found
 
@@ -207,19 +207,19 @@ def json_records(text: str) -> list[Record]:
         values, end = elements(text, at)
         _nothing_after(text, end)
         if not values:
-            raise refusal.NotParseable("empty_body", "the array holds nothing")
+            raise errors.NotParseable("empty_body", "the array holds nothing")
     else:
         value, end = value_at(text, at)
         _nothing_after(text, end)
         values = [(value, text[at:end])]
     if not all(isinstance(value, dict) for value, _ in values):
-        raise refusal.NotParseable("not_an_object", "the body must be a JSON object, or an array of objects")
+        raise errors.NotParseable("not_an_object", "the body must be a JSON object, or an array of objects")
     return [Record(each.encode(), value) for value, each in values]
 
 
 def _form(body: bytes, charset: str) -> dict[str, str]:
     if charset and charset not in FORM_CHARSETS:
-        raise refusal.Unsupported("unsupported_type", f"forms may be in {', '.join(sorted(FORM_CHARSETS))}")
+        raise errors.Unsupported("unsupported_type", f"forms may be in {', '.join(sorted(FORM_CHARSETS))}")
     encoding = charset or "utf-8"
     try:
         pairs = parse_qsl(
@@ -230,9 +230,9 @@ def _form(body: bytes, charset: str) -> dict[str, str]:
             max_num_fields=MOST_PARAMETERS,
         )
     except ValueError as exc:
-        raise refusal.NotParseable("bad_form", f"the body is not a form in {encoding}") from exc
+        raise errors.NotParseable("bad_form", f"the body is not a form in {encoding}") from exc
     if not pairs:
-        raise refusal.NotParseable("empty_body", "the form holds nothing")
+        raise errors.NotParseable("empty_body", "the form holds nothing")
     return dict(pairs)
 
 

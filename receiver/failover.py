@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from mailroom import Damaged, Receipt, Unavailable
+from mailroom.client import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
 from receiver.spool import BATCH, Row, Spool, Unreadable
 from rules.event import Event
-from workers.mailroom import Damaged, Receipt, Unavailable
-from workers.mailroom.mailroom import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
 
 logger = logging.getLogger("relais.receiver")
 

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from receiver import refusal, spool
+from mailroom import Full, Receipt, Unavailable
+from receiver import errors, spool
 from rules.event import Event
-from workers.mailroom import Full, Receipt, Unavailable
 
 logger = logging.getLogger("relais.receiver")
 
@@ -35,7 +35,7 @@ class Room(Protocol):
 
 
 #: Told of the receipts when the events are on disk, or why they could not be kept.
-Kept = Callable[[list[Receipt] | refusal.Unavailable], None]
+Kept = Callable[[list[Receipt] | errors.Unavailable], None]
 #: The events of a request, their order keys, and who waits for them.
 Waiting = tuple[Sequence[Event], list[str], Kept]
 
@@ -58,7 +58,7 @@ class GroupCommit:
     def put(self, events: Sequence[Event], kept: Kept) -> None:
         """Keep events with the next flush, and tell. Raises refusal.Unavailable."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
-            raise refusal.Unavailable("busy", "more is arriving than can be kept; try again")
+            raise errors.Unavailable("busy", "more is arriving than can be kept; try again")
         self._queue.append((events, [event.order_key or event.id for event in events], kept))
         self._gathered += len(events)
         self._waiting += len(events)
@@ -123,7 +123,7 @@ class GroupCommit:
             await asyncio.wait(self._flushers)
 
 
-def tell(kept: Kept, what: list[Receipt] | refusal.Unavailable) -> None:
+def tell(kept: Kept, what: list[Receipt] | errors.Unavailable) -> None:
     """Tell one of them; a defect of his leaves the others alone."""
     try:
         kept(what)
@@ -131,15 +131,15 @@ def tell(kept: Kept, what: list[Receipt] | refusal.Unavailable) -> None:
         logger.exception("answer_failed")
 
 
-def unavailable(cause: Exception) -> refusal.Unavailable:
+def unavailable(cause: Exception) -> errors.Unavailable:
     """Return the refusal of events that could not be kept, or of which nobody knows whether they are."""
     if isinstance(cause, spool.Full):
-        refused = refusal.Unavailable("spool_full", "neither the store nor the spool has room; try again")
+        refused = errors.Unavailable("spool_full", "neither the store nor the spool has room; try again")
     elif isinstance(cause, spool.Failed):
-        refused = refusal.Unavailable("spool_failed", "neither the store nor the spool could keep it; try again")
+        refused = errors.Unavailable("spool_failed", "neither the store nor the spool could keep it; try again")
     elif isinstance(cause, Full):
-        refused = refusal.Unavailable("store_full", "there is no room for new events; try again")
+        refused = errors.Unavailable("store_full", "there is no room for new events; try again")
     else:
-        refused = refusal.Unavailable("store_unavailable", "the event could not be kept; try again")
+        refused = errors.Unavailable("store_unavailable", "the event could not be kept; try again")
     refused.__cause__ = cause
     return refused

@@ -17,7 +17,7 @@ import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from receiver import refusal
+from receiver import errors
 
 Headers = Sequence[tuple[bytes, bytes]]
 #: Takes status, further headers and body of an answer, JSON.
@@ -127,7 +127,7 @@ class Connection(HttpToolsProtocol):
         """Greet a connection, or turn it away."""
         super().connection_made(transport)
         if len(self.connections) > most_connections():
-            self._refuse(refusal.Unavailable("busy", "more connections are open than can be; try again"))
+            self._refuse(errors.Unavailable("busy", "more connections are open than can be; try again"))
         else:
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
@@ -152,7 +152,7 @@ class Connection(HttpToolsProtocol):
             # Most of it belongs to others.
             self._beside = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if self._beside > MOST_HEAD:
-            self._refuse(refusal.HeadTooLarge("head_too_large", f"a request may have {MOST_HEAD} bytes beside a body"))
+            self._refuse(errors.HeadTooLarge("head_too_large", f"a request may have {MOST_HEAD} bytes beside a body"))
         elif not self._owes:
             if self._deadline is not None:
                 self._in_time()
@@ -349,9 +349,9 @@ class Connection(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        self._refuse(refusal.TooSlow("too_slow", "the head did not arrive in time"))
+        self._refuse(errors.TooSlow("too_slow", "the head did not arrive in time"))
 
-    def _refuse(self, why: refusal.Refused) -> None:
+    def _refuse(self, why: errors.Refused) -> None:
         """Say why, where nobody is answering, and end the connection."""
         if self.transport.is_closing():
             return

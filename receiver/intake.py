@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from receiver import identity
-from receiver.sources.adapter import Item
-from rules.book import Source
+from receiver.sources.base import Item
 from rules.event import Event
+from rules.rulebook import Source
 
 #: W3C trace context, version 00.
 TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")

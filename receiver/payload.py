@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from receiver import event, refusal, signature
+from receiver import errors, intake, verification
 from receiver.request import RawRequest
 from receiver.sources import registry
-from receiver.sources.adapter import Item
-from rules.book import Source
+from receiver.sources.base import Item
 from rules.event import Event
-from rules.nouns.noun import from_epoch
+from rules.event_types.base import from_epoch
+from rules.rulebook import Source
 
 
 def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Event]:
@@ -27,7 +27,7 @@ def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Eve
         kind = b"application/json" if body.lstrip()[:1] in (b"{", b"[") else b"application/x-www-form-urlencoded"
     else:
         kind, body = b"application/json", json.dumps(body, ensure_ascii=False, default=str).encode()
-    request = signature.trusted(RawRequest(body, headers=((b"content-type", kind),)))
+    request = verification.trusted(RawRequest(body, headers=((b"content-type", kind),)))
     batch = registry.ADAPTERS[source.kind].unpack(request, source.options, name)
     received_at = from_epoch(time.time_ns() // 1_000_000)
     return [_event(item, source, received_at) for item in batch.items]
@@ -35,7 +35,7 @@ def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Eve
 
 def _event(item: Item, source: Source, received_at: str) -> Event:
     if item.type is None:
-        raise refusal.Invalid("action", f"{source.kind} knows no {item.name or 'notification without an action'}")
+        raise errors.Invalid("action", f"{source.kind} knows no {item.name or 'notification without an action'}")
     if item.invalid is not None:
-        raise refusal.Invalid(item.invalid.field, item.invalid.why)
-    return event.made(item, source, received_at, data=registry.read(source.kind, item.type, item.body))
+        raise errors.Invalid(item.invalid.field, item.invalid.why)
+    return intake.made(item, source, received_at, data=registry.read(source.kind, item.type, item.body))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from workers.mailroom import Unavailable
+from mailroom import Unavailable
 
 logger = logging.getLogger("relais.receiver")
 

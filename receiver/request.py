@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from receiver import refusal
+from receiver import errors
 
 #: More parameters than this no platform sends; parsing them would only cost time.
 MOST_PARAMETERS = 1_000
@@ -44,7 +44,7 @@ class RawRequest:
         wanted = _on_the_wire(name)
         found = self._by_name.get(wanted)
         if found is not None and len(self._by_name) < len(self.headers) and self._times(wanted) > 1:
-            raise refusal.Unverified("ambiguous_header", f"the header {name} stands twice; send it once")
+            raise errors.Unverified("ambiguous_header", f"the header {name} stands twice; send it once")
         return found
 
     def _times(self, wanted: bytes) -> int:
@@ -63,11 +63,11 @@ class RawRequest:
                 max_num_fields=MOST_PARAMETERS,
             )
         except ValueError as exc:
-            raise refusal.NotParseable("bad_query", "the query of the URL is not percent-encoded UTF-8") from exc
+            raise errors.NotParseable("bad_query", "the query of the URL is not percent-encoded UTF-8") from exc
 
     def parameter(self, name: str) -> str | None:
         """Return the value of a parameter of the URL, None without it. Raises Unverified where it stands twice."""
         values = [value for key, value in self.query if key == name]
         if len(values) > 1:
-            raise refusal.Unverified("ambiguous_parameter", f"the parameter {name} stands twice; send it once")
+            raise errors.Unverified("ambiguous_parameter", f"the parameter {name} stands twice; send it once")
         return values[0] if values else None

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from receiver import refusal, signature
-from receiver.signature import Check
+from receiver import errors, verification
 from receiver.sources import registry
-from receiver.sources.adapter import Adapter
-from rules import loader
-from rules.book import Book, Source
+from receiver.sources.base import Adapter
+from receiver.verification import Check
 from rules.catalogue import Catalogue
+from rules.compiler import loader
 from rules.errors import BookRefused, SecretMissing
+from rules.rulebook import Book, Source
 
 logger = logging.getLogger("relais.receiver")
 
@@ -48,7 +48,7 @@ class Gate:
     def verified_by(self) -> tuple[Check, ...]:
         """Return the checks. Raises Unavailable while a secret is missing."""
         if self.checks is None:
-            raise refusal.Unavailable("secret_missing", "this source is not set up completely; try again later")
+            raise errors.Unavailable("secret_missing", "this source is not set up completely; try again later")
         return self.checks
 
 
@@ -80,7 +80,7 @@ class BookHolder:
         """Return the gate of a source. Raises NotFound."""
         found = self._gates.get(name)
         if found is None:
-            raise refusal.NotFound("unknown_source", "the book has no source of this name; is the URL right?")
+            raise errors.NotFound("unknown_source", "the book has no source of this name; is the URL right?")
         return found
 
     @property
@@ -116,7 +116,7 @@ class BookHolder:
             logger.warning("secret_missing source=%s name=%s: the others of this source are valid", source.name, name)
 
         try:
-            checks = signature.checks(source.verify, self._environ, self._read_file, missing)
+            checks = verification.checks(source.verify, self._environ, self._read_file, missing)
         except (SecretMissing, ValueError) as exc:
             logger.error("source_without_secret source=%s: %s", source.name, exc)
             return Gate(source, adapter, None)

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import uvicorn
 
-from receiver import app, wire
-from receiver.app import build_app
-from receiver.book_holder import BookHolder
+from mailroom import Mailroom, Unavailable
+from receiver import http_protocol, webhook
+from receiver.failover import Switch
+from receiver.rulebook import BookHolder
 from receiver.settings import ReceiverSettings
 from receiver.spool import Spool
-from receiver.switch import Switch
+from receiver.webhook import build_app
 from rules.catalogue import Catalogue
 from rules.errors import BookRefused
-from workers.mailroom import Mailroom, Unavailable
 
 logger = logging.getLogger("relais.receiver")
 
@@ -52,7 +52,7 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     book = BookHolder(settings.book, catalogue, os.environ, settings.secrets)
     load(book, settings)
     keeping = mailroom(settings)
-    wire.raise_limit()
+    http_protocol.raise_limit()
     listening = socket_of(settings)
     logger.info(
         "listening on http://%s:%d book=%s sources=%s",
@@ -95,7 +95,7 @@ async def kept_book(settings: ReceiverSettings) -> Mapping[str, str] | None:
             return None
 
 
-def mailroom(settings: ReceiverSettings) -> app.Mailroom:
+def mailroom(settings: ReceiverSettings) -> webhook.Mailroom:
     """Return what keeps the events: the mailroom, with a spool before it unless told otherwise. Raises Unusable."""
     key = settings.hash_key.get_secret_value().encode()
     room = Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas)
@@ -144,13 +144,13 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def server(settings: ReceiverSettings, book: BookHolder, mailroom: app.Mailroom) -> uvicorn.Server:
+def server(settings: ReceiverSettings, book: BookHolder, mailroom: webhook.Mailroom) -> uvicorn.Server:
     """Return the server of an application, not started."""
     return uvicorn.Server(
         uvicorn.Config(
             build_app(settings, book, mailroom),
             loop="uvloop",
-            http=wire.Connection,
+            http=http_protocol.Connection,
             ws="none",
             lifespan="on",
             log_config=None,

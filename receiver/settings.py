@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from workers.mailroom.settings import StoreSettings
+from mailroom.settings import StoreSettings
 
 
 class ReceiverSettings(StoreSettings):

@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mailroom import Receipt, Unavailable
+from mailroom.client import BODY_WINDOW
 from rules.event import Event
-from workers.mailroom import Receipt, Unavailable
-from workers.mailroom.mailroom import BODY_WINDOW
 
 FILE = "spool.sqlite"
 #: Version of the file. A file of a newer one is refused: half understood events would be lost.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from receiver import refusal
+from receiver import errors
 from receiver.request import RawRequest
 from rules import secret
 from rules.errors import SecretMissing
@@ -133,9 +133,9 @@ class Header(Check):
         """Compare the header."""
         given = request.header(self.name)
         if given is None:
-            raise refusal.Unverified("missing_credentials", f"the header {self.name} is missing")
+            raise errors.Unverified("missing_credentials", f"the header {self.name} is missing")
         if not _matches(given, self.values):
-            raise refusal.Unverified("wrong_credentials", f"the header {self.name} has another value than agreed")
+            raise errors.Unverified("wrong_credentials", f"the header {self.name} has another value than agreed")
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the header."""
@@ -158,9 +158,9 @@ class Query(Check):
         """Compare the parameter."""
         given = request.parameter(self.name)
         if given is None:
-            raise refusal.Unverified("missing_credentials", f"the parameter {self.name} of the URL is missing")
+            raise errors.Unverified("missing_credentials", f"the parameter {self.name} of the URL is missing")
         if not _matches(given.encode("utf-8", "surrogatepass"), self.values):
-            raise refusal.Unverified("wrong_credentials", f"the parameter {self.name} has another value than agreed")
+            raise errors.Unverified("wrong_credentials", f"the parameter {self.name} has another value than agreed")
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the parameter."""
@@ -183,21 +183,21 @@ class Basic(Check):
         """Compare user and password."""
         given = request.header("authorization")
         if given is None:
-            raise refusal.Unverified("missing_credentials", "user and password (HTTP Basic) are missing")
+            raise errors.Unverified("missing_credentials", "user and password (HTTP Basic) are missing")
         scheme, _, encoded = given.strip().partition(b" ")
         if scheme.lower() != b"basic":
-            raise refusal.Unverified("malformed_credentials", "the header Authorization must be: Basic …")
+            raise errors.Unverified("malformed_credentials", "the header Authorization must be: Basic …")
         try:
             pair = base64.b64decode(encoded.strip(), validate=True)
         except binascii.Error as exc:
-            raise refusal.Unverified("malformed_credentials", "what follows Basic must be base64") from exc
+            raise errors.Unverified("malformed_credentials", "what follows Basic must be base64") from exc
         user, colon, password = pair.partition(b":")
         if not colon:
-            raise refusal.Unverified("malformed_credentials", "user and password must be parted by a colon")
+            raise errors.Unverified("malformed_credentials", "user and password must be parted by a colon")
         right_user = hmac.compare_digest(user, self.user)
         right_password = _matches(password, self.passwords)
         if not (right_user and right_password):
-            raise refusal.Unverified("wrong_credentials", "user or password is not the one agreed")
+            raise errors.Unverified("wrong_credentials", "user or password is not the one agreed")
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the header."""
@@ -213,14 +213,14 @@ class Basic(Check):
 def read_timestamp(given: bytes | None, name: str, tolerance: float, now: float) -> None:
     """Check that the sender's clock and ours agree well enough. Raises Unverified."""
     if given is None:
-        raise refusal.Unverified("missing_timestamp", f"the header {name} is missing")
+        raise errors.Unverified("missing_timestamp", f"the header {name} is missing")
     # int() would also take `1_000`, `+5` and digits of other scripts.
     if not given.isdigit() or len(given) > 16:
-        raise refusal.Unverified("malformed_timestamp", f"the header {name} must be seconds since 1970")
+        raise errors.Unverified("malformed_timestamp", f"the header {name} must be seconds since 1970")
     sent = int(given)
     seconds = sent / 1000 if sent >= MILLISECONDS_FROM else float(sent)
     if abs(now - seconds) > tolerance:
-        raise refusal.Unverified(
+        raise errors.Unverified(
             "stale_timestamp", f"the header {name} is more than {tolerance:g} s away from our clock; is yours right?"
         )
 
@@ -258,18 +258,18 @@ class Hmac(Check):
         """Compute the hash with each secret and compare."""
         given = request.header(self.header)
         if given is None:
-            raise refusal.Unverified("missing_signature", f"the header {self.header} is missing")
+            raise errors.Unverified("missing_signature", f"the header {self.header} is missing")
         given = given.strip()
         prefix = self.prefix.encode()
         if not given.startswith(prefix):
-            raise refusal.Unverified("malformed_signature", f"the header {self.header} must begin with {self.prefix!r}")
+            raise errors.Unverified("malformed_signature", f"the header {self.header} must begin with {self.prefix!r}")
         digest = _decode(given[len(prefix) :].strip(), self.encoding)
         if digest is None:
-            raise refusal.Unverified("malformed_signature", f"the signature must be written in {self.encoding}")
+            raise errors.Unverified("malformed_signature", f"the signature must be written in {self.encoding}")
         timestamp = request.header(self.timestamp_header) if self.timestamp_header else None
         content = self._content(request.body, timestamp)
         if not _matches(digest, [hmac.digest(key, content, self.algorithm) for key in self.secrets]):
-            raise refusal.Unverified(
+            raise errors.Unverified(
                 "wrong_signature", "the signature is not the one of this body; are secret and signed content as agreed?"
             )
         if self.timestamp_header:
@@ -305,18 +305,18 @@ class StandardWebhooks(Check):
         """Compare each signature given with each secret; return the message id."""
         message_id = request.header(STANDARD_ID)
         if not message_id:
-            raise refusal.Unverified("missing_signature", f"the header {STANDARD_ID} is missing")
+            raise errors.Unverified("missing_signature", f"the header {STANDARD_ID} is missing")
         timestamp = request.header(STANDARD_TIMESTAMP)
         given = request.header(STANDARD_SIGNATURE)
         if given is None:
-            raise refusal.Unverified("missing_signature", f"the header {STANDARD_SIGNATURE} is missing")
+            raise errors.Unverified("missing_signature", f"the header {STANDARD_SIGNATURE} is missing")
         signatures = [
             digest
             for version, comma, text in (each.partition(b",") for each in given.split()[:MOST_SIGNATURES])
             if version == b"v1" and comma and (digest := _decode(text, "base64")) is not None
         ]
         if not signatures:
-            raise refusal.Unverified(
+            raise errors.Unverified(
                 "malformed_signature",
                 f"the header {STANDARD_SIGNATURE} must be: v1,<base64>; several are parted by blanks",
             )
@@ -326,7 +326,7 @@ class StandardWebhooks(Check):
         for signature in signatures:
             found |= _matches(signature, expected)
         if not found:
-            raise refusal.Unverified("wrong_signature", "no signature is the one of this id, timestamp and body")
+            raise errors.Unverified("wrong_signature", "no signature is the one of this id, timestamp and body")
         read_timestamp(timestamp, STANDARD_TIMESTAMP, self.tolerance, now)
         return message_id.decode("utf-8", "replace")
 
@@ -366,12 +366,12 @@ class Ip(Check):
     def check(self, request: RawRequest, now: float) -> None:
         """Find the sender's address and look it up."""
         if not _within(self._sender(request), self.allow):
-            raise refusal.NotAdmitted("address_not_allowed", "your address is not on the list of this source")
+            raise errors.NotAdmitted("address_not_allowed", "your address is not on the list of this source")
 
     def _sender(self, request: RawRequest) -> Address:
         address = _address(request.client or "")
         if address is None:
-            raise refusal.NotAdmitted("address_not_allowed", "the address at the other end is not known")
+            raise errors.NotAdmitted("address_not_allowed", "the address at the other end is not known")
         if not self.trusted_proxies:
             return address
         chain = b",".join(value for name, value in request.headers if name == b"x-forwarded-for").split(b",")
@@ -380,7 +380,7 @@ class Ip(Check):
                 break
             before = _address(hop.strip().decode("ascii", "replace"))
             if before is None:
-                raise refusal.NotAdmitted("malformed_forwarded", "the header X-Forwarded-For holds no address")
+                raise errors.NotAdmitted("malformed_forwarded", "the header X-Forwarded-For holds no address")
             address = before
         return address
 

@@ -19,17 +19,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from receiver import commit, event, refusal, signature
-from receiver.book_holder import BookHolder, Gate
-from receiver.commit import GroupCommit
-from receiver.inspection import Inspection, shown
+from mailroom import Receipt, Unavailable
+from receiver import errors, group_commit, intake, verification
+from receiver.group_commit import GroupCommit
+from receiver.http_protocol import Answer, Headers
+from receiver.refused_requests import Inspection, shown
 from receiver.request import RawRequest
+from receiver.rulebook import BookHolder, Gate
 from receiver.settings import ReceiverSettings
-from receiver.sources.adapter import Batch
-from receiver.wire import Answer, Headers
+from receiver.sources.base import Batch
 from rules.event import Event
-from rules.nouns.noun import from_epoch
-from workers.mailroom import Receipt, Unavailable
+from rules.event_types.base import from_epoch
 
 logger = logging.getLogger("relais.receiver")
 
@@ -153,9 +153,9 @@ async def healthz(request: Request) -> Response:
 async def not_ours(request: Request, exc: Exception) -> Response:
     """Answer to what is no route of ours, in the words of our refusals."""
     status = exc.status_code if isinstance(exc, HTTPException) else 404
-    refused: refusal.Refused = refusal.NotFound("not_found", "webhooks go to /in/ and the name of the source")
+    refused: errors.Refused = errors.NotFound("not_found", "webhooks go to /in/ and the name of the source")
     if status == 405:
-        refused = refusal.Refused("method_not_allowed", "this address is read with GET")
+        refused = errors.Refused("method_not_allowed", "this address is read with GET")
     return Response(
         refused.answer,
         status_code=status,
@@ -234,7 +234,7 @@ class Receiver:
             gate = attempt.admitted
             request = RawRequest(attempt.body, attempt.headers, attempt.scope["query_string"], attempt.client)
             now = time.time()
-            verified = signature.verify(request, gate.verified_by(), now)
+            verified = verification.verify(request, gate.verified_by(), now)
             batch = gate.adapter.unpack(verified, gate.source.options, attempt.event)
             self._keep(attempt, batch, written(int(now * 1000)))
         except Exception as exc:
@@ -252,12 +252,12 @@ class Receiver:
         except asyncio.CancelledError:
             if task is None or not attempt.too_slow or task.uncancel():
                 raise
-            raise refusal.TooSlow("too_slow", "the body did not arrive in time") from None
+            raise errors.TooSlow("too_slow", "the body did not arrive in time") from None
         finally:
             deadline.cancel()
         attempt.demand_size(self._settings.max_body, len(body))
         if message["type"] != "http.request":
-            raise refusal.NotParseable("cut_short", "the connection ended before the body did")
+            raise errors.NotParseable("cut_short", "the connection ended before the body did")
         return body
 
     async def _read_on(self, attempt: "Attempt", message: Message, receive: Receive) -> tuple[bytes, Message]:
@@ -273,7 +273,7 @@ class Receiver:
                     kept += len(part)
                     self._under_way += len(part)
                     if self._under_way > MOST_UNDER_WAY:
-                        raise refusal.Unavailable("busy", "too many bodies are under way; try again")
+                        raise errors.Unavailable("busy", "too many bodies are under way; try again")
                 if not message.get("more_body") or size > READ_ON * most:
                     break
                 message = await receive()
@@ -291,11 +291,11 @@ class Receiver:
         for at, item in enumerate(batch.items):
             if item.type is None:
                 continue
-            made = event.made(item, gate.source, received_at, traceparent=traceparent)
+            made = intake.made(item, gate.source, received_at, traceparent=traceparent)
             if item.invalid is None:
                 good.append((at, made))
             elif gate.source.on_invalid == "refuse":
-                raise refusal.Invalid(item.invalid.field, item.invalid.why)
+                raise errors.Invalid(item.invalid.field, item.invalid.why)
             else:
                 bad.append((at, made, str(item.invalid)))
         kept = functools.partial(self._kept, attempt, batch, good, bad)
@@ -305,11 +305,11 @@ class Receiver:
             kept([])
 
     def _kept(
-        self, attempt: "Attempt", batch: Batch, good: Good, bad: Bad, receipts: list[Receipt] | refusal.Unavailable
+        self, attempt: "Attempt", batch: Batch, good: Good, bad: Bad, receipts: list[Receipt] | errors.Unavailable
     ) -> None:
         """Answer a request whose good items are on disk, or could not be kept."""
         try:
-            if isinstance(receipts, refusal.Unavailable):
+            if isinstance(receipts, errors.Unavailable):
                 raise receipts
             #: The ids of the events, None for what we do not take.
             ids: list[str | None] = [None] * len(batch.items)
@@ -334,7 +334,7 @@ class Receiver:
                 ids[at] = receipt.id
             self._accept(attempt, batch, ids)
         except Unavailable as exc:
-            self._refuse(attempt, commit.unavailable(exc))
+            self._refuse(attempt, group_commit.unavailable(exc))
         except Exception as exc:
             self._refuse(attempt, exc)
 
@@ -343,13 +343,13 @@ class Receiver:
         attempt.answer(status, (), body)
 
     def _refuse(self, attempt: "Attempt", exc: Exception) -> None:
-        refused = exc if isinstance(exc, refusal.Refused) else refusal.unforeseen(exc)
+        refused = exc if isinstance(exc, errors.Refused) else errors.unforeseen(exc)
         self._inspect(attempt, refused)
         headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
         attempt.answer(refused.status, headers, refused.answer)
 
-    def _inspect(self, attempt: "Attempt", refused: refusal.Refused) -> None:
-        if isinstance(refused, refusal.Unavailable):
+    def _inspect(self, attempt: "Attempt", refused: errors.Refused) -> None:
+        if isinstance(refused, errors.Unavailable):
             return  # the sender comes again, and the store has other worries
         secret = attempt.gate.secret_headers if attempt.gate else frozenset()
         self.inspection.keep(refused.code, attempt.source[:NAME_KEEPS], shown(attempt.headers, secret), attempt.body)
@@ -408,7 +408,7 @@ class Attempt:
     def demand_post(self) -> None:
         """Raise NotAllowed for other methods."""
         if self.scope["method"] != "POST":
-            raise refusal.NotAllowed("method_not_allowed", "webhooks are sent with POST")
+            raise errors.NotAllowed("method_not_allowed", "webhooks are sent with POST")
 
     def demand_size(self, most: int, size: int | None = None) -> None:
         """Raise TooLarge for a body larger than the cap, by what its head announces or by what has come."""
@@ -417,7 +417,7 @@ class Attempt:
             if told is None:
                 return
             if not told.isdigit():
-                raise refusal.NotParseable("bad_length", "the header Content-Length must be a number")
+                raise errors.NotParseable("bad_length", "the header Content-Length must be a number")
             size = int(told[:20])
         if size > most:
-            raise refusal.TooLarge("too_large", f"a body may have {most} bytes")
+            raise errors.TooLarge("too_large", f"a body may have {most} bytes")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rules.problem import Problem
+    from rules.source.problem import Problem
 
 
 class RulesError(Exception):

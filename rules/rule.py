@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rules import truth
 from rules.action import Action, OnlyOnce, Options, Skipped
 from rules.catalogue import ActionKind
 from rules.errors import ValueFailed
 from rules.event import Event
-from rules.path import ABSENT
-from rules.pattern import Pattern
-from rules.values import Arguments, Value
+from rules.matching import truth
+from rules.matching.path import ABSENT
+from rules.matching.pattern import Pattern
+from rules.values.arguments import Arguments, Value
 
 #: The name that stands for "the API of the platform that sent the event".
 API = "api"

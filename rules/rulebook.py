@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from rules.catalogue import ActionKind, Catalogue
 from rules.event import Event
 from rules.index import Index
-from rules.options import Rate
 from rules.rule import Facts, LookUp, Rule, Step
 from rules.secret import Secret
+from rules.source.units import Rate
 from rules.verify import Verify
 
 __all__ = [
@@ -102,7 +102,7 @@ class Matching:
 
     fired: tuple[Rule, ...]
     #: Of the rules that came into question. In a large book the index rules most out without testing them;
-    #: `rules.explain` tests all.
+    #: `rules.tools.explanation` tests all.
     missed: tuple[Miss, ...]
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rules.options import MINUTE, Duration
 from rules.secret import Secret
+from rules.source.units import MINUTE, Duration
 
 
 def _several(value: Any) -> Any:

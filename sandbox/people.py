@@ -1,8 +1,8 @@
 """Invented people and what they booked: what a SeminarDesk tenant holds before anybody calls it.
 
-Comes in: an id. Goes out: a record in the shape of the Private API. The ids are those of the recorded
-webhook bodies under console/fixtures; any other id below UNKNOWN_FROM gets a person made up from its number, so that
-rule authors can use their own. Nobody here exists.
+Comes in: an id. Goes out: a record in the shape of the Private API. The ids are those of the recorded webhook bodies
+under console/demo/fixtures; any other id below UNKNOWN_FROM gets a person made up from its number, so that rule authors
+can use their own. Nobody here exists.
 """
 
 from typing import Any

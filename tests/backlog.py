@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from bench.stage import Stage, bodies, requests
+from mailroom import INBOX, Mailroom, RoomState
 from rules.event import Event
-from rules.nouns.noun import rfc3339
-from workers.mailroom import INBOX, Mailroom, RoomState
+from rules.event_types.base import rfc3339
 
 ROOM = "mail"
 #: Events in one call.

@@ -89,4 +89,21 @@ def valkey(short_folder: Path) -> Iterator[Valkey]:
     server.stop(kill=True)
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """Everything of ours runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def site_valkey() -> Iterator[Valkey]:
+    """A Valkey that keeps nothing on disk: what is tested with it has nothing to do with crashes."""
+    folder = Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("RELAIS_TEST_TMP", "/tmp")))  # noqa: S108 - 107 bytes
+    server = Valkey(folder)
+    server.start("--appendonly", "no")
+    yield server
+    server.stop(kill=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 __all__ = ["AsyncIterator", "Valkey", "wait_until", "wait_until_async"]

@@ -20,14 +20,14 @@ from pathlib import Path
 
 import aiohttp
 
+from mailroom import Mailroom, Unavailable
+from mailroom.client import PREFIX
 from sandbox.faults import Fault
 from tests.chaos.checker import Facts, check
-from tests.chaos.house import TOKEN
+from tests.chaos.processes import TOKEN
 from tests.chaos.storm import Storm
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import Store, key_faults
-from workers.mailroom import Mailroom, Unavailable
-from workers.mailroom.mailroom import PREFIX
+from tests.mailroom.store import Store, key_faults
 
 #: Seconds between two samples.
 EVERY = 10.0

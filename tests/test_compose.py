@@ -18,8 +18,8 @@ import yaml
 from dotenv import dotenv_values
 
 from console import cli, settings
+from mailroom import Mailroom
 from tests.conftest import Valkey
-from workers.mailroom import Mailroom
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -217,7 +217,7 @@ def test_health_of_the_workers(valkey: Valkey) -> None:
 #: A drain that does nothing but beat.
 BEATING = """
 import asyncio, os
-from workers.mailroom import Mailroom
+from mailroom import Mailroom
 
 async def main():
     async with await Mailroom.open(os.environ["REDIS_URL"]) as mailroom:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from console import metrics, settings
+from console import settings
+from console.api import metrics
 from tests.test_compose import parse
 
 ROOT = Path(__file__).parents[1]

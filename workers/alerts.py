@@ -8,8 +8,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from mailroom import Mailroom, Unavailable
 from workers.http import Http
-from workers.mailroom import Mailroom, Unavailable
 from workers.outcome import Failed
 
 log = logging.getLogger("relais.alerts")

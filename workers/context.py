@@ -13,20 +13,20 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Self
 
-from rules.book import Book, Destination
+from mailroom import INBOX, Mailroom, News
 from rules.catalogue import ActionKind, Catalogue
 from rules.errors import RulesError
 from rules.event import Reader
+from rules.rulebook import Book, Destination
 from rules.secret import Secret
-from workers import patience
+from workers import store_outage
 from workers.alerts import Alerts
-from workers.books import LOOK_EVERY, Books
 from workers.destinations import registry
-from workers.destinations.adapter import Carrier
+from workers.destinations.base import Carrier
+from workers.destinations.id_map import RedisMemory
 from workers.http import Http
-from workers.mailroom import INBOX, Mailroom, News
-from workers.memory import RedisMemory
 from workers.outcome import Failed
+from workers.rulebook import LOOK_EVERY, Books
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.office")
@@ -223,6 +223,6 @@ class RoomPace:
     async def wait(self) -> None:
         """Return when one more request may be sent. Raises Failed when it must not be sent any more."""
         if self._limited:
-            await asyncio.sleep(await patience.insist(lambda: self._office.mailroom.pace(self._room)))
+            await asyncio.sleep(await store_outage.insist(lambda: self._office.mailroom.pace(self._room)))
         if not self._office.may_send():
             raise Failed("transient", "lease_lost", hint="somebody else may be at it already")

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from workers.destinations.adapter import UNRESOLVED
+from workers.destinations.base import UNRESOLVED
 from workers.outcome import Done, Failed
 
 #: Seconds before the next attempt. The first ones outlive a restart of the other side, the last ones a bad weekend.

@@ -10,11 +10,11 @@ import contextlib
 import logging
 from pathlib import Path
 
-from rules import loader
-from rules.book import Book
+from mailroom import Mailroom, Unavailable
 from rules.catalogue import Catalogue
+from rules.compiler import loader
 from rules.errors import BookRefused
-from workers.mailroom import Mailroom, Unavailable
+from rules.rulebook import Book
 
 log = logging.getLogger("relais.books")
 

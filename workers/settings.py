@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from workers.mailroom.settings import StoreSettings
+from mailroom.settings import StoreSettings
 
 #: The longest time-out a destination may have, in seconds (`timeout:` in the book).
 LONGEST_REQUEST = 30.0

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from workers.mailroom import Unavailable
+from mailroom import Unavailable
 
 #: Seconds before the store is asked again after it was away.
 AWAY = 0.5

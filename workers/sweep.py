@@ -12,8 +12,8 @@ from typing import Any
 
 import redis
 
-from workers import rewrite, worker
-from workers.mailroom import Mailroom
+from mailroom import Mailroom, aof_rewrite
+from workers import worker
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.sweep")
@@ -84,7 +84,7 @@ class Sweep:
             self._expired = now
             while await self.mailroom.expire():
                 pass
-            await rewrite.look(self.mailroom)
+            await aof_rewrite.look(self.mailroom)
 
     async def _bury(self, drains: list[str], why: str) -> None:
         freed, poison = await self.mailroom.bury(drains)

@@ -22,11 +22,12 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import WorkerStatus
 
+from mailroom import Unavailable, address
 from rules.catalogue import Catalogue
 from rules.event import Reader
-from workers import drain, kin, patience
-from workers.mailroom import Unavailable, address
-from workers.office import Office
+from workers import parent_death, store_outage
+from workers.context import Office
+from workers.drain import loop
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.worker")
@@ -121,7 +122,7 @@ def run_drain() -> dict[str, int]:
     name = f"{_Here.worker}.{next(_Here.turns)}"
     settings = office.settings
     try:
-        summary = _Here.runner.run(drain.Drain(office, name, budget=settings.drain_budget).run())
+        summary = _Here.runner.run(loop.Drain(office, name, budget=settings.drain_budget).run())
     except Unavailable as exc:
         # The store went away before the drain began. RQ cannot do without it either; do not spin.
         log.warning("drain.not_begun why=%s", exc)
@@ -137,7 +138,7 @@ def run_drain() -> dict[str, int]:
             log.warning("drain.no_successor why=%s", exc.__class__.__name__)
         finally:
             connection.close()
-    return drain.as_result(summary)
+    return loop.as_result(summary)
 
 
 def wait_for_store(connection: redis.Redis) -> None:
@@ -150,10 +151,10 @@ def wait_for_store(connection: redis.Redis) -> None:
         try:
             connection.ping()
         except redis.RedisError as exc:
-            if said is None or time.monotonic() - said >= patience.SAY_EVERY:
+            if said is None or time.monotonic() - said >= store_outage.SAY_EVERY:
                 said = time.monotonic()
                 log.warning("worker.store_away why=%s", exc)
-            time.sleep(patience.AWAY)
+            time.sleep(store_outage.AWAY)
         else:
             return
 
@@ -167,7 +168,7 @@ def settle_down() -> None:
 
 def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, read: Reader) -> None:
     """Be a worker until told to stop, or until the parent is gone."""
-    kin.tie(parent)
+    parent_death.tie(parent)
     logging.getLogger("rq").setLevel(logging.WARNING)
     gc.set_threshold(*GARBAGE)
 

@@ -25,14 +25,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console import metrics, port, ready, spooled, standstill, verbs
-from console.mistake import Mistake
-from console.store import Strict
-from console.verbs import refusal
-from console.watch import Watch
+from console.api import health, metrics, operations, standstill
+from console.api.operations import refusal
+from console.api.watcher import Watch
+from console.checks import spool
+from console.checks.store import Strict
+from console.errors import Mistake
+from console.processes import port
+from mailroom import INBOX, Mailroom, Unavailable
+from mailroom.settings import StoreSettings
 from rules.catalogue import Catalogue
-from workers.mailroom import INBOX, Mailroom, Unavailable
-from workers.mailroom.settings import StoreSettings
 
 #: An answer may be waited for this many seconds; whoever wants longer asks again.
 LONGEST_WAIT = 60.0
@@ -95,7 +97,7 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
         ):
             app.state.mailroom = mailroom
             app.state.watch = watch
-            app.state.readiness = ready.Readiness(
+            app.state.readiness = health.Readiness(
                 mailroom,
                 watch,
                 settings.book,
@@ -117,7 +119,7 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
             Route("/events", events),
             Route("/events/{id}", event),
             Route("/books/{version}", book),
-            *verbs.ROUTES,
+            *operations.ROUTES,
             Route("/metrics", metrics_text),
             Route("/readyz", readyz),
             Route("/healthz", healthz),
@@ -219,11 +221,11 @@ async def in_force(mailroom: Mailroom) -> str | None:
 async def metrics_text(request: Request) -> Response:
     """Answer the metrics for Prometheus; while the store is away, those of the spool."""
     mailroom: Mailroom = request.app.state.mailroom
-    spool = await asyncio.to_thread(spooled.state, request.app.state.readiness.spool)
+    waiting = await asyncio.to_thread(spool.state, request.app.state.readiness.spool)
     now = time.time_ns() // 1_000_000
     try:
         snapshot = metrics.Snapshot(
-            spool=spool,
+            spool=waiting,
             now=now,
             counts=await mailroom.counts(),
             rooms=await mailroom.rooms(),
@@ -233,7 +235,7 @@ async def metrics_text(request: Request) -> Response:
             drains=request.app.state.watch.drains,
         )
     except Unavailable:
-        snapshot = metrics.Snapshot(up=False, spool=spool, now=now)
+        snapshot = metrics.Snapshot(up=False, spool=waiting, now=now)
     return Response(metrics.text(snapshot), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import redis.exceptions
 
-from console import spooled, standstill, store
-from console.screen import duration
-from console.store import Check, Strict
-from console.watch import Watch
-from rules import loader
+from console.api import standstill
+from console.api.watcher import Watch
+from console.checks import spool, store
+from console.checks.store import Check, Strict
+from console.render.tables import duration
+from mailroom import Mailroom, Unavailable
 from rules.catalogue import Catalogue
-from workers.mailroom import Mailroom, Unavailable
+from rules.compiler import loader
 
 #: Seconds that a verdict on the book holds: health checks come often, compiling thousands of rules takes a second.
 BOOK_AGAIN = 2.0
@@ -87,8 +88,8 @@ class Readiness:
         return tuple(Check("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
 
     async def _spool(self) -> list[Check]:
-        found = [await asyncio.to_thread(spooled.check, self.spool)]
-        if aside := await asyncio.to_thread(spooled.aside, self.spool):
+        found = [await asyncio.to_thread(spool.check, self.spool)]
+        if aside := await asyncio.to_thread(spool.aside, self.spool):
             found.append(replace(aside, ok=True))  # it waits for a person, and everything else goes on
         return found
 

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from console import standstill
+from console.api import standstill
+from mailroom import RoomState
 from receiver.spool import State as SpoolState
-from workers.mailroom import RoomState
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console import standstill
-from console.standstill import instant
-from workers.mailroom.people import Chosen, Held, Letter, People
+from console.api import standstill
+from console.api.standstill import instant
+from mailroom.operator import Chosen, Held, Letter, People
 
 #: A browser sends a header of this name only where a page of another origin was allowed to, and we allow none.
 BY_HAND = "X-Relais-By-Hand"

@@ -6,8 +6,8 @@ Comes in: the state of its room. Goes out: that as fields and as a sentence. Nev
 import json
 from dataclasses import dataclass
 
-from rules.nouns.noun import from_epoch
-from workers.mailroom import INBOX, RoomState
+from mailroom import INBOX, RoomState
+from rules.event_types.base import from_epoch
 
 
 def instant(ms: int) -> str:

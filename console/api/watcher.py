@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from typing import Self
 
-from workers.mailroom import Fate, Mailroom, Unavailable
+from mailroom import Fate, Mailroom, Unavailable
 
 #: A drain whose counter stood still this many seconds is not counted as alive; it beats once a second.
 STILL = 5.0

@@ -11,11 +11,12 @@ from typing import Any
 import redis.exceptions
 from pydantic import Field
 
-from console import spooled, store, valkey
-from console.mistake import Mistake
-from console.store import Check, Guarantee, Strict
-from workers.mailroom.mailroom import client
-from workers.mailroom.settings import StoreSettings
+from console.checks import spool, store
+from console.checks.store import Check, Guarantee, Strict
+from console.errors import Mistake
+from console.processes import valkey
+from mailroom.client import client
+from mailroom.settings import StoreSettings
 
 #: Seconds that the store gets to answer.
 PATIENCE = 2.0
@@ -67,14 +68,14 @@ class Diagnosis:
 
 def look(settings: DoctorSettings) -> Diagnosis:
     """Return what is amiss."""
-    spool = [spooled.check(settings.spool_folder)]
-    if aside := spooled.aside(settings.spool_folder):
-        spool.append(aside)
+    found_spool = [spool.check(settings.spool_folder)]
+    if aside := spool.aside(settings.spool_folder):
+        found_spool.append(aside)
     found = ask(settings.url, settings.replicas)
     if found is None:
         away = Check("store", False, "the store does not answer", "start it, or mend REDIS_URL")
-        return Diagnosis(promise(found, settings.spool_folder), (away, *spool))
-    checks = [*found.checks, *spool]
+        return Diagnosis(promise(found, settings.spool_folder), (away, *found_spool))
+    checks = [*found.checks, *found_spool]
     if settings.strict:
         mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
         says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"

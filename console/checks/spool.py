@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from console.store import Check
+from console.checks.store import Check
 from receiver import spool
 
 #: Seconds that an event may wait there until somebody should look: a restart of the store takes less.

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import redis.asyncio
 import redis.exceptions
 
-from receiver.switch import HIGH_WATER
-from workers import rewrite
-from workers.mailroom.mailroom import PREFIX
+from mailroom import aof_rewrite
+from mailroom.client import PREFIX
+from receiver.failover import HIGH_WATER
 
 #: What was acknowledged survives, by the settings of the append-only file.
 POWER_CUT = "acknowledged events survive a power cut"
@@ -87,7 +87,7 @@ async def examine(store: redis.asyncio.Redis, replicas: int = 0) -> Guarantee:
     except redis.exceptions.ResponseError:  # managed stores forbid CONFIG
         config = {}
     kept = await kept_by(store, replicas) if replicas else None
-    refuses = await store.get(f"{PREFIX}rewritten") == rewrite.REFUSED.encode()
+    refuses = await store.get(f"{PREFIX}rewritten") == aof_rewrite.REFUSED.encode()
     return judge(info, config, free_disk(config), replicas, kept, refuses)
 
 

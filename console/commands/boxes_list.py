@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from console import chosen, screen, settings, stuck
+from console import bulk, settings
 from console.client import Client, ClientSettings
+from console.render import rooms, tables
 
 
 @click.command()
-@chosen.filters
+@bulk.filters
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(as_json: bool, **given: Any) -> None:
     """List the boxes that are held for a person, with reason and age.
@@ -20,10 +21,10 @@ def command(as_json: bool, **given: Any) -> None:
       relais boxes list
       relais boxes list --destination crm --json
     """
-    found = Client(settings.load(ClientSettings)).get(f"/boxes?{chosen.query(given)}")
+    found = Client(settings.load(ClientSettings)).get(f"/boxes?{bulk.query(given)}")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif not found["total"]:
         click.echo("No box is held.")
     else:
-        screen.out().print(stuck.boxes(found["boxes"]))
+        tables.out().print(rooms.boxes(found["boxes"]))

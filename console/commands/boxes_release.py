@@ -4,15 +4,15 @@ from typing import Any
 
 import click
 
-from console import chosen, settings
+from console import bulk, settings
 from console.client import Client, ClientSettings
 
 
 @click.command()
 @click.argument("boxes", nargs=-1)
-@chosen.filters
+@bulk.filters
 @click.option("--not-sent", is_flag=True, help="Somebody has looked: their first items did not arrive, send them.")
-@click.option("--rate", type=chosen.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@click.option("--rate", type=bulk.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(boxes: tuple[str, ...], not_sent: bool, rate: float, yes: bool, as_json: bool, **given: Any) -> None:
@@ -27,11 +27,11 @@ def command(boxes: tuple[str, ...], not_sent: bool, rate: float, yes: bool, as_j
       relais boxes release --code poison --rate 1/s
     """
     client = Client(settings.load(ClientSettings))
-    found = client.get(f"/boxes?{chosen.query(given, ids=','.join(boxes))}")
+    found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
 
     def ask(those: Any) -> Any:
-        return client.post("/boxes/release", {"boxes": [chosen.head(one) for one in those], "not_sent": not_sent})
+        return client.post("/boxes/release", {"boxes": [bulk.head(one) for one in those], "not_sent": not_sent})
 
     would = "would go on" if not not_sent else "would go on, and their first items be sent without a look"
-    work = chosen.Work(would, ask, chosen.name, found["boxes"], found["groups"], "held boxes", rate)
-    chosen.carry_out(work, client, yes=yes, as_json=as_json)
+    work = bulk.Work(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
+    bulk.carry_out(work, client, yes=yes, as_json=as_json)

@@ -4,15 +4,15 @@ from typing import Any
 
 import click
 
-from console import chosen, settings
+from console import bulk, settings
 from console.client import Client, ClientSettings
 
 
 @click.command()
 @click.argument("boxes", nargs=-1)
-@chosen.filters
+@bulk.filters
 @click.option("--drop", is_flag=True, help="Give the first items up for good; otherwise they become dead letters.")
-@click.option("--rate", type=chosen.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@click.option("--rate", type=bulk.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json: bool, **given: Any) -> None:
@@ -26,13 +26,13 @@ def command(boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json:
       relais boxes skip --code unresolved --drop --yes
     """
     client = Client(settings.load(ClientSettings))
-    found = client.get(f"/boxes?{chosen.query(given, ids=','.join(boxes))}")
+    found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
 
     def ask(those: Any) -> Any:
-        return client.post("/boxes/skip", {"boxes": [chosen.head(one) for one in those], "drop": drop})
+        return client.post("/boxes/skip", {"boxes": [bulk.head(one) for one in those], "drop": drop})
 
     would = "would go on without their first item" + (
         ", which is given up" if drop else ", which becomes a dead letter"
     )
-    work = chosen.Work(would, ask, chosen.name, found["boxes"], found["groups"], "held boxes", rate)
-    chosen.carry_out(work, client, yes=yes, as_json=as_json)
+    work = bulk.Work(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
+    bulk.carry_out(work, client, yes=yes, as_json=as_json)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from console.mistake import Mistake
+from console.errors import Mistake
 
 #: Where this program lies: with its tests beside it, or among installed packages.
 HOME = Path(__file__).resolve().parents[2]

@@ -2,7 +2,8 @@
 
 import click
 
-from console import app, catalogue, settings
+from console import catalogue, settings
+from console.api import app
 
 
 @click.command()

@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from console import chosen, settings
+from console import bulk, settings
 from console.client import Client, ClientSettings
 
 
 @click.command()
 @click.argument("letters", nargs=-1)
-@chosen.filters
+@bulk.filters
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(letters: tuple[str, ...], yes: bool, as_json: bool, **given: Any) -> None:
@@ -24,13 +24,13 @@ def command(letters: tuple[str, ...], yes: bool, as_json: bool, **given: Any) ->
       relais dead drop --rule "old rule" --yes
     """
     client = Client(settings.load(ClientSettings))
-    found = client.get(f"/dead?{chosen.query(given, ids=','.join(letters), items='true')}")
+    found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true')}")
     items = [letter["id"] for letter in found["items"]]
-    work = chosen.Work(
+    work = bulk.Work(
         "would be given up for good",
         lambda those: client.post("/dead/drop", {"items": list(those)}),
         str,
         items,
         found["groups"],
     )
-    chosen.carry_out(work, client, yes=yes, as_json=as_json)
+    bulk.carry_out(work, client, yes=yes, as_json=as_json)

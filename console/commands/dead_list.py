@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from console import chosen, screen, settings, stuck
+from console import bulk, settings
 from console.client import Client, ClientSettings
+from console.render import rooms, tables
 
 
 @click.command()
-@chosen.filters
+@bulk.filters
 @click.option("--each", is_flag=True, help="Name each of them, not only their causes.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(each: bool, as_json: bool, **given: Any) -> None:
@@ -23,14 +24,14 @@ def command(each: bool, as_json: bool, **given: Any) -> None:
       relais dead list --code invalid --each --json
     """
     more = {"items": "true"} if each else {}
-    found = Client(settings.load(ClientSettings)).get(f"/dead?{chosen.query(given, **more)}")
+    found = Client(settings.load(ClientSettings)).get(f"/dead?{bulk.query(given, **more)}")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     if not found["total"]:
         click.echo("No dead letters.")
         return
-    out = screen.out()
-    out.print(stuck.groups(found["groups"]))
+    out = tables.out()
+    out.print(rooms.groups(found["groups"]))
     for letter in found.get("items", ()):
         out.print(f"{letter['id']}  {letter['destination']}.{letter['action']}  {letter['code']}", soft_wrap=True)

@@ -4,16 +4,16 @@ from typing import Any
 
 import click
 
-from console import chosen, settings
+from console import bulk, settings
 from console.client import Client, ClientSettings
 
 
 @click.command()
 @click.argument("letters", nargs=-1)
-@chosen.filters
+@bulk.filters
 @click.option("--as-sent/--today", "as_sent", default=True, help="As it was sent [default], or by the rules of today.")
 @click.option("--even-if-older", is_flag=True, help="Also where something newer was sent to the same object.")
-@click.option("--rate", type=chosen.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@click.option("--rate", type=bulk.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(
@@ -31,7 +31,7 @@ def command(
       relais dead retry --rule "paid orders" --today --yes
     """
     client = Client(settings.load(ClientSettings))
-    found = client.get(f"/dead?{chosen.query(given, ids=','.join(letters), items='true')}")
+    found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true')}")
 
     def ask(items: Any) -> Any:
         body = {"items": items, "how": "as_sent" if as_sent else "today", "even_if_older": even_if_older}
@@ -39,5 +39,5 @@ def command(
 
     would = "would be retried as they were sent" if as_sent else "would be retried by the rules of today"
     items = [letter["id"] for letter in found["items"]]
-    work = chosen.Work(would, ask, str, items, found["groups"], rate=rate)
-    chosen.carry_out(work, client, yes=yes, as_json=as_json)
+    work = bulk.Work(would, ask, str, items, found["groups"], rate=rate)
+    bulk.carry_out(work, client, yes=yes, as_json=as_json)

@@ -5,8 +5,9 @@ from urllib.parse import quote
 
 import click
 
-from console import screen, settings, stuck
+from console import settings
 from console.client import Client, ClientSettings
+from console.render import rooms, tables
 
 
 @click.command()
@@ -24,4 +25,4 @@ def command(letter: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        screen.out().print(stuck.letter(found))
+        tables.out().print(rooms.letter(found))

@@ -2,7 +2,7 @@
 
 import click
 
-from console import demo
+from console.demo import scenario
 
 
 @click.command()
@@ -24,4 +24,4 @@ def command(port: int, leave: bool, verbose: bool) -> None:
       relais demo
       relais demo --exit
     """
-    demo.run(port, stay=not leave, verbose=verbose)
+    scenario.run(port, stay=not leave, verbose=verbose)

@@ -4,8 +4,9 @@ import json
 
 import click
 
-from console import doctor, settings
-from console.mistake import SAID_NO
+from console import settings
+from console.checks import doctor
+from console.errors import SAID_NO
 
 
 @click.command()

@@ -5,8 +5,9 @@ from urllib.parse import urlencode
 
 import click
 
-from console import screen, settings, story
+from console import settings
 from console.client import Client, ClientSettings
+from console.render import events, tables
 
 
 @click.command()
@@ -29,6 +30,6 @@ def command(limit: int, before: str, as_json: bool) -> None:
     if not page["events"]:
         click.echo("No events yet.")
         return
-    screen.out().print(story.table(page["events"]))
+    tables.out().print(events.table(page["events"]))
     if page["next"]:
         click.echo(f"More: relais events list --before {page['next']}", err=True)

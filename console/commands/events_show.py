@@ -5,8 +5,9 @@ from urllib.parse import quote
 
 import click
 
-from console import screen, settings, story
+from console import settings
 from console.client import Client, ClientSettings
+from console.render import events, tables
 
 
 @click.command()
@@ -27,4 +28,4 @@ def command(event: str, wait: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        screen.out().print(story.tree(found))
+        tables.out().print(events.tree(found))

@@ -5,8 +5,9 @@ import json
 
 import click
 
-from console import screen, settings, story
+from console import settings
 from console.client import Client, ClientSettings
+from console.render import events, tables
 
 
 @click.command()
@@ -21,10 +22,10 @@ def command(as_json: bool) -> None:
       relais events tail
       relais events tail --json | jq .state
     """
-    out = screen.out()
+    out = tables.out()
     with contextlib.suppress(KeyboardInterrupt):
         for event in Client(settings.load(ClientSettings)).lines("/events?follow=true"):
             if as_json:
                 click.echo(json.dumps(event, ensure_ascii=False))
             else:
-                out.print(story.line(event), soft_wrap=True)
+                out.print(events.line(event), soft_wrap=True)

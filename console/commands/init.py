@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from console import init
+from console import starter_book
 
 
 @click.command()
@@ -20,7 +20,7 @@ def command(folder: Path) -> None:
       relais init
       relais init /etc/relais/book
     """
-    for file in init.copy(folder):
+    for file in starter_book.copy(folder):
         click.echo(f"  {file}")
     elsewhere = "" if folder == Path("rules/book") else f" (and RELAIS_BOOK={folder} for the other commands)"
     click.echo(f"The starter book is in {folder}. Next: relais rules check {folder}{elsewhere}")

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
-from console import book, catalogue, doctor, port, settings
-from console.mistake import Mistake
-from receiver import serve
+from console import book, catalogue, settings
+from console.checks import doctor
+from console.errors import Mistake
+from console.processes import port
+from receiver import server
 from receiver.settings import ReceiverSettings
 from receiver.spool import Unusable
 from rules.errors import BookRefused
@@ -30,14 +32,14 @@ def command(**options: object) -> None:
     """
     chosen = settings.load(ReceiverSettings, **options)
     settings.announce("receive", chosen)
-    if serve.inherited(chosen) < 0:
+    if server.inherited(chosen) < 0:
         port.demand(chosen.host, chosen.port, "--port")
     found = doctor.ask(chosen.redis_url, chosen.replicas)
     doctor.demand(found, chosen.strict)
     click.echo(f"relais receive: {doctor.promise(found, chosen.spool)}", err=True)
     try:
-        serve.run(chosen, catalogue.build())
-    except serve.CannotListen as exc:
+        server.run(chosen, catalogue.build())
+    except server.CannotListen as exc:
         raise Mistake(str(exc), mend="relais receive --port N") from exc
     except Unusable as exc:
         raise Mistake(str(exc), mend="RELAIS_SPOOL=FOLDER relais receive") from exc

@@ -9,9 +9,10 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from console import book, replay, screen, settings, story
+from console import book, replay, settings
 from console.client import ClientSettings
-from console.mistake import SAID_NO
+from console.errors import SAID_NO
+from console.render import events, tables
 from console.replay import Report
 
 
@@ -51,7 +52,7 @@ def command(
     asked = settings.load(ClientSettings)
     shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=screen.out(stderr=True), disable=as_json, transient=True) as progress:
+    with Progress(*columns, console=tables.out(stderr=True), disable=as_json, transient=True) as progress:
         sending = progress.add_task("sending", total=len(shots))
         report = asyncio.run(replay.fire(shots, to, rate=rate, told=lambda _: progress.advance(sending)))
         if wait:
@@ -75,18 +76,18 @@ def command(
 
 def show(report: Report, repeat: int) -> None:
     """Print what happened."""
-    out = screen.out()
+    out = tables.out()
     if repeat == 1 and len(report.sent) <= 200:
         table = Table("file", "source", "answer", "ms", "events", box=None, pad_edge=False)
         for one in report.sent:
-            ended = [story.state(str(fate["state"])) for fate in one.fates]
+            ended = [events.state(str(fate["state"])) for fate in one.fates]
             answer = str(one.status or "none") + (f" {one.code}" if one.code else "")
             table.add_row(
                 str(Path(one.file).relative_to(Path(one.file).parent.parent)),
                 one.source,
                 answer,
                 f"{one.ms:.1f}",
-                story.joined(ended) if ended else str(len(one.events)),
+                events.joined(ended) if ended else str(len(one.events)),
             )
         out.print(table)
     out.print(
@@ -96,6 +97,6 @@ def show(report: Report, repeat: int) -> None:
     for code, count in report.refused.items():
         out.print(f"  [red]refused[/red] {code}: {count}")
     for state, count in report.states.items():
-        out.print(story.joined([story.state(state)]).append(f": {count}", style=""))
+        out.print(events.joined([events.state(state)]).append(f": {count}", style=""))
     if report.unsettled:
         out.print(f"  [red]not settled in time[/red]: {report.unsettled}")

@@ -4,8 +4,9 @@ import json
 
 import click
 
-from console import screen, settings, stuck
+from console import settings
 from console.client import Client, ClientSettings
+from console.render import rooms, tables
 
 
 @click.command()
@@ -26,4 +27,4 @@ def command(as_json: bool) -> None:
     elif not found["rooms"]:
         click.echo("Nothing has ever waited anywhere.")
     else:
-        screen.out().print(stuck.rooms(found["rooms"]))
+        tables.out().print(rooms.rooms(found["rooms"]))

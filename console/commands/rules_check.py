@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from console import book, catalogue
-from console.mistake import SAID_NO, USAGE, Mistake
-from rules import loader
-from rules.compiler import Checked
-from rules.problem import as_annotations, as_sarif
+from console.errors import SAID_NO, USAGE, Mistake
+from rules.compiler import loader
+from rules.compiler.compilation import Checked
+from rules.source.problem import as_annotations, as_sarif
 
 
 @click.command()

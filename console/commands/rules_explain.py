@@ -7,13 +7,15 @@ from urllib.parse import quote
 
 import click
 
-from console import book, given, recorded, screen, settings, story
+from console import book, event_files, settings, stored_events
 from console.client import Client, ClientSettings
-from console.mistake import Mistake
-from rules import explain
+from console.errors import Mistake
+from console.render import events as event_text
+from console.render import tables
 from rules.action import Action, Skipped
-from rules.explain import Explanation, RuleExplained
-from rules.path import ABSENT
+from rules.matching.path import ABSENT
+from rules.tools import explanation
+from rules.tools.explanation import Explanation, RuleExplained
 
 
 @click.command()
@@ -43,24 +45,24 @@ def command(
         of_the_past(event, folder, answers, as_json)
         return
     loaded = book.load(folder)
-    events = given.events(Path(event), loaded, source=source, name=name)
-    told([explain.explain(loaded, each, given.looked_up(answers)) for each in events], as_json)
+    events = event_files.events(Path(event), loaded, source=source, name=name)
+    told([explanation.explain(loaded, each, event_files.looked_up(answers)) for each in events], as_json)
 
 
 def of_the_past(event: str, folder: Path | None, answers: tuple[str, ...], as_json: bool) -> None:
     """Print what the rules say of an event that came in; where its payload is gone, what they said when it came."""
     try:
-        payload = recorded.one(event)
+        payload = stored_events.one(event)
     except Mistake as exc:
         why = exc.message
     else:
-        told([explain.explain(book.load(folder), payload, given.looked_up(answers))], as_json)
+        told([explanation.explain(book.load(folder), payload, event_files.looked_up(answers))], as_json)
         return
     found = Client(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
     if as_json:
         click.echo(json.dumps({**found, "recomputed": False, "because": why}, indent=2, ensure_ascii=False))
         return
-    screen.out().print(story.tree(found))
+    tables.out().print(event_text.tree(found))
     click.echo(f"This is the verdict of the time: {why}.", err=True)
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import click
 
-from console import book, given, replay
-from console import recorded as recorded_events
-from console.given import looked_up
-from console.mistake import SAID_NO, Mistake
-from console.recorded import Recorded
-from rules import options, preview
-from rules.book import Book
+from console import book, event_files, replay
+from console import stored_events as recorded_events
+from console.errors import SAID_NO, Mistake
+from console.event_files import looked_up
+from console.stored_events import Recorded
 from rules.event import Event
-from rules.path import ABSENT
-from rules.preview import Preview, Sample
+from rules.matching.path import ABSENT
+from rules.rulebook import Book
+from rules.source import units
+from rules.tools import preview
+from rules.tools.preview import Preview, Sample
 
 
 def span(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
@@ -25,7 +26,7 @@ def span(_context: click.Context, _option: click.Parameter, text: str | None) ->
     if text is None:
         return None
     try:
-        return options.duration(text)
+        return units.duration(text)
     except ValueError as exc:
         raise click.BadParameter(str(exc)) from exc
 
@@ -87,7 +88,7 @@ def of_files(files: tuple[Path, ...], of: Book) -> list[Event]:
     events: list[Event] = []
     for file in replay.bodies(files):
         try:
-            events += given.events(file, of)
+            events += event_files.events(file, of)
         except Mistake as exc:
             click.echo(f"left out: {exc.message}", err=True)
     return events

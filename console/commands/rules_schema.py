@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from console import book, catalogue
-from console.mistake import Mistake
-from rules import schema
+from console.errors import Mistake
+from rules.compiler import json_schema
 
 
 @click.command()
@@ -27,4 +27,4 @@ def command(folder: Path | None) -> None:
         loaded = book.load(folder)
     except Mistake:
         loaded = None  # a book that is being written may have errors, and its author needs completion most
-    click.echo(json.dumps(schema.schema(catalogue.build(), loaded), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(json_schema.schema(catalogue.build(), loaded), indent=2, ensure_ascii=False))

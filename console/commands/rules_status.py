@@ -8,8 +8,8 @@ import click
 from console import book, catalogue, settings
 from console.client import Client, ClientSettings
 from console.commands import rules_check
-from console.mistake import SAID_NO, Mistake
-from rules import loader
+from console.errors import SAID_NO, Mistake
+from rules.compiler import loader
 
 NOT_YET = "not in force yet: workers that run and see this folder take it within two seconds"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from console import book
-from console.mistake import SAID_NO, Mistake
-from receiver import raw
-from rules import loader, testing
-from rules.testing import Results
+from console.errors import SAID_NO, Mistake
+from receiver import payload
+from rules.compiler import loader
+from rules.tools import testing
+from rules.tools.testing import Results
 
 #: Seconds between two looks at the files with `--watch`.
 LOOK_EVERY = 0.5
@@ -54,7 +55,7 @@ def run(place: Path, names: tuple[str, ...]) -> Results:
     known = {test.name for test in loaded.tests}
     if strange := sorted(set(names) - known):
         raise Mistake(f"the book has no test named {strange[0]!r}", status=SAID_NO)
-    return testing.run(loaded, place, raw.read_raw, names=names)
+    return testing.run(loaded, place, payload.read_raw, names=names)
 
 
 def follow(place: Path, names: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from console import port
+from console.processes import port
 from sandbox import accounts, server
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict
 import click
 from rich.table import Table
 
-from console import screen, settings
+from console import settings
+from console.render import tables
 
 
 @click.command()
@@ -28,4 +29,4 @@ def command(as_json: bool) -> None:
     table = Table("variable", "default", "read by", "meaning")
     for setting in found:
         table.add_row(setting.variable, setting.default, ", ".join(setting.processes), setting.about)
-    screen.out().print(table)
+    tables.out().print(table)

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from console import doctor, screen, settings
-from console.mistake import Mistake
+from console import settings
+from console.checks import doctor
+from console.errors import Mistake
+from console.render import tables
 from receiver import spool
 
 
@@ -36,6 +38,6 @@ def command(as_json: bool) -> None:
         table = Table("event", "source", "type", "received", "set aside", "the store said", box=None)
         now = time.time() * 1000
         for one in found:
-            ages = (f"{screen.duration(max(0.0, now - then))} ago" for then in (one.at, one.since))
+            ages = (f"{tables.duration(max(0.0, now - then))} ago" for then in (one.at, one.since))
             table.add_row(one.id, one.source, one.type, *ages, one.said)
-        screen.out().print(table)
+        tables.out().print(table)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from console import doctor, settings
-from console.mistake import Mistake
+from console import settings
+from console.checks import doctor
+from console.errors import Mistake
 from receiver import spool
 
 

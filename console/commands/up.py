@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from console import settings, up
+from console import settings
+from console.processes import up
 
 
 @click.command()

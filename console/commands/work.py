@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from console import book, settings, worker_process
+from console import book, settings
+from console.processes import worker_process
 from workers import pool
 from workers.settings import WorkSettings
 

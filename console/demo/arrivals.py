@@ -16,8 +16,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from console import probe
-from console.mistake import Mistake
+from console.errors import Mistake
+from console.processes import probe
 from console.replay import Report
 
 Json = Mapping[str, Any]

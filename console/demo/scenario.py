@@ -21,10 +21,13 @@ from typing import Any
 import click
 import yaml
 
-from console import arrived, book, init, port, probe, replay, screen, supervise, up
-from console.mistake import SAID_NO, Mistake
-from console.supervise import Child, Printer, Supervisor
-from console.up import UpSettings
+from console import book, replay, starter_book
+from console.demo import arrivals
+from console.errors import SAID_NO, Mistake
+from console.processes import port, probe, supervisor, up
+from console.processes.supervisor import Child, Printer, Supervisor
+from console.processes.up import UpSettings
+from console.render import tables
 from rules import secret
 from sandbox.accounts import Accounts
 
@@ -77,7 +80,7 @@ def run(wanted_port: int, *, stay: bool, verbose: bool) -> None:
     forget_settings()
     with stage(wanted_port) as where, contextlib.chdir(where.settings.book.parent):
         try:
-            supervise.run(_play(where, outcome, say, stay=stay))
+            supervisor.run(_play(where, outcome, say, stay=stay))
         except Mistake:
             for line in say.kept:
                 click.echo(line, err=True)
@@ -94,19 +97,19 @@ def forget_settings() -> None:
 
 
 async def _play(where: Stage, outcome: list[bool], say: "Quiet", *, stay: bool) -> None:
-    out = screen.out()
+    out = tables.out()
     with out.status("Starting Valkey, the sandbox, receiver, workers and console …"):
         stack = contextlib.AsyncExitStack()
-        supervisor = await stack.enter_async_context(performers(where, say))
+        running = await stack.enter_async_context(performers(where, say))
     async with stack:
         with out.status("Sending webhooks as SeminarDesk, ActiveTrail, cmxOrganize and a shop would …"):
             report = await send(where)
-        held = await arrived.fetch(where.sandbox)
+        held = await arrivals.fetch(where.sandbox)
         if where.settings.port != where.wanted_port:
             out.print(f"Port {where.wanted_port} is taken, so the receiver has {where.settings.port}.", highlight=False)
-        out.print(arrived.tables(held, STAND_INS))
-        out.print(arrived.summary(report))
-        wrong = arrived.compare(expected(), held, report, STAND_INS)
+        out.print(arrivals.tables(held, STAND_INS))
+        out.print(arrivals.summary(report))
+        wrong = arrivals.compare(expected(), held, report, STAND_INS)
         outcome.append(not wrong)
         for line in wrong:
             out.print(f"[red]not as expected:[/red] {line}", highlight=False)
@@ -117,7 +120,7 @@ async def _play(where: Stage, outcome: list[bool], say: "Quiet", *, stay: bool) 
         if stay:
             out.print(farewell(where), highlight=False)
             say.show = True
-            await supervisor.forever()
+            await running.forever()
 
 
 @contextlib.asynccontextmanager
@@ -125,12 +128,12 @@ async def performers(where: Stage, say: "Quiet") -> AsyncIterator[Supervisor]:
     """Run everything and the sandbox inside the `async with`."""
     sandbox = Child(
         name="sandbox",
-        command=supervise.relais("sandbox", "--host", HOST, "--port", str(where.sandbox_port)),
+        command=supervisor.relais("sandbox", "--host", HOST, "--port", str(where.sandbox_port)),
         base=True,
         ready=functools.partial(_answers, where.sandbox_port),
     )
-    async with up.everything(where.settings, environ=where.environ, more=(sandbox,), say=say) as supervisor:
-        yield supervisor
+    async with up.everything(where.settings, environ=where.environ, more=(sandbox,), say=say) as running:
+        yield running
 
 
 async def _answers(number: int) -> bool:
@@ -155,7 +158,7 @@ def stage(wanted_port: int) -> Iterator[Stage]:
     try:
         number = port.choose(HOST, SANDBOX_PORT)
         copy = folder / "book"
-        init.copy(copy)
+        starter_book.copy(copy)
         for file in sorted(copy.glob("*.y*ml")):
             file.write_text(redirected(file.read_text(encoding="utf-8"), f"http://{HOST}:{number}"), encoding="utf-8")
         settings = UpSettings(
@@ -214,12 +217,12 @@ def invented(folder: Path) -> dict[str, str]:
 
 def fixtures() -> Path:
     """Return the folder of the packaged bodies."""
-    return Path(str(resources.files("console"))) / "fixtures"
+    return Path(str(resources.files("console.demo"))) / "fixtures"
 
 
 def expected() -> Mapping[str, Any]:
     """Return what must have arrived after the packaged bodies were sent."""
-    text = resources.files("console").joinpath("expected.json").read_text(encoding="utf-8")
+    text = resources.files("console.demo").joinpath("expected.json").read_text(encoding="utf-8")
     found: Mapping[str, Any] = json.loads(text)
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from console import book as books
-from rules.book import Book
+from rules.rulebook import Book
 
 HEAD = """\
 # Written by the first `relais up` in this folder. These are the secrets that senders have to show: enter them at the

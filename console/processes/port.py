@@ -9,7 +9,7 @@ import os
 import socket
 from pathlib import Path
 
-from console.mistake import Mistake
+from console.errors import Mistake
 
 
 def demand(host: str, port: int, option: str) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from console.mistake import CANNOT_RUN, Mistake
-from workers import kin
+from console.errors import CANNOT_RUN, Mistake
+from workers import parent_death
 
 #: Seconds before a dead child is started again: at once after a first accident, half a minute when it keeps dying.
 BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -181,7 +181,7 @@ class Watched:
             pass_fds=self.child.descriptors,
             # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
             process_group=0,
-            preexec_fn=kin.to_parent(),
+            preexec_fn=parent_death.to_parent(),
         )
         self._reading = asyncio.create_task(self._read(self.process))
 

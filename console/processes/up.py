@@ -16,12 +16,14 @@ import click
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from console import book, doctor, envfile, port, probe, supervise
+from console import book
 from console import settings as read
-from console.mistake import Mistake
-from console.supervise import Child, Say, Supervisor
-from console.valkey import ALLOCATOR, Valkey
-from receiver import serve
+from console.checks import doctor
+from console.errors import Mistake
+from console.processes import env_file, port, probe, supervisor
+from console.processes.supervisor import Child, Say, Supervisor
+from console.processes.valkey import ALLOCATOR, Valkey
+from receiver import server
 from receiver.settings import ReceiverSettings
 from workers.settings import WorkSettings
 
@@ -54,18 +56,18 @@ class UpSettings(BaseSettings):
 def run(settings: UpSettings) -> None:
     """Run everything until Ctrl-C or SIGTERM. Raises Mistake."""
     rules = book.load(settings.book)
-    fresh = envfile.provide(rules, os.environ, Path(".env"))
+    fresh = env_file.provide(rules, os.environ, Path(".env"))
     if fresh:
         click.echo(f"Wrote .env with fresh secrets for the sources: {', '.join(fresh)}", err=True)
-    for name in envfile.missing(rules, os.environ):
+    for name in env_file.missing(rules, os.environ):
         click.echo(f"{name} is not set, so the source that needs it answers 503 (secret_missing)", err=True)
-    supervise.run(_run(where_it_listens(settings)))
+    supervisor.run(_run(where_it_listens(settings)))
     click.echo("Relais has stopped.")
 
 
 def where_it_listens(settings: UpSettings) -> UpSettings:
     """Return the settings with the address of the socket that whoever started us holds, if there is one."""
-    number = serve.inherited(read.load(ReceiverSettings))
+    number = server.inherited(read.load(ReceiverSettings))
     if number < 0:
         return settings
     try:
@@ -79,11 +81,11 @@ def where_it_listens(settings: UpSettings) -> UpSettings:
 
 
 async def _run(settings: UpSettings) -> None:
-    async with everything(settings) as supervisor:
+    async with everything(settings) as running:
         url = settings.redis_url or Valkey(settings.data).url
         found = await asyncio.to_thread(doctor.ask, url)
         click.echo("\n".join(banner(settings, doctor.promise(found, str(settings.data / "spool")))))
-        await supervisor.forever()
+        await running.forever()
 
 
 @contextlib.asynccontextmanager
@@ -99,13 +101,13 @@ async def everything(
     The receiver's socket is ours: while one that died is started again, connections wait in it.
     """
     receive = read.load(ReceiverSettings, host=settings.host, port=settings.port)
-    if serve.inherited(receive) < 0:
+    if server.inherited(receive) < 0:
         port.demand(settings.host, settings.port, "--port")
     port.demand(settings.console_host, settings.console_port, "--console-port")
     with contextlib.ExitStack() as stack:
         try:
-            listening = stack.enter_context(serve.socket_of(receive))
-        except serve.CannotListen as exc:
+            listening = stack.enter_context(server.socket_of(receive))
+        except server.CannotListen as exc:
             raise Mistake(str(exc)) from exc
         children: list[Child] = []
         url = settings.redis_url
@@ -122,9 +124,9 @@ async def everything(
             "PYTHONUNBUFFERED": "1",
         }
         children += [*more, *relais_children(settings, common, receive, listening)]
-        async with Supervisor(children, say) as supervisor:
+        async with Supervisor(children, say) as running:
             try:
-                yield supervisor
+                yield running
             finally:
                 listening.close()  # else whoever comes while we stop would wait for nobody
 
@@ -156,7 +158,7 @@ def relais_children(
     return [
         Child(
             name="console",
-            command=supervise.relais("console"),
+            command=supervisor.relais("console"),
             environ={
                 **common,
                 "RELAIS_CONSOLE_HOST": settings.console_host,
@@ -164,10 +166,12 @@ def relais_children(
             },
             ready=functools.partial(healthy, settings.console_host, settings.console_port),
         ),
-        Child(name="workers", command=supervise.relais("work"), environ=common, stop_within=work.stop_seconds + BEYOND),
+        Child(
+            name="workers", command=supervisor.relais("work"), environ=common, stop_within=work.stop_seconds + BEYOND
+        ),
         Child(
             name="receiver",
-            command=supervise.relais("receive"),
+            command=supervisor.relais("receive"),
             environ={**common, "RELAIS_LISTEN_FD": str(listening.fileno())},
             descriptors=(listening.fileno(),),
             ready=functools.partial(healthy, settings.host, settings.port),

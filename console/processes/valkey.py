@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from console.mistake import Mistake
+from console.errors import Mistake
 
 #: `struct sockaddr_un` holds 108 bytes on Linux (104 on macOS), the last one is NUL.
 LONGEST_SOCKET_PATH = 103

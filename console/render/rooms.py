@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from console import story
-from console.screen import duration
+from console.render import events
+from console.render.tables import duration
 
 Json = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ def box(one: Json) -> Tree:
 
 def _with_story(told: Tree, one: Json) -> Tree:
     if one["story"] is not None:
-        told.add(story.tree(one["story"]))
+        told.add(events.tree(one["story"]))
     return told
 
 

@@ -37,15 +37,15 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
   log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries
   counts               hash    metric counters                                        all                   for ever
-  m:<name>:<hash>      string  id map and marks of a destination                      python (memory.py)    as the destination says
-  order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain.py)     a day
-  books                hash    version -> files of every book in force, JSON          python (books.py)     for ever
-  book                 string  version of the book in force                           python (books.py)     for ever
+  m:<name>:<hash>      string  id map and marks of a destination                      python (id_map.py)    as the destination says
+  order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day
+  books                hash    version -> files of every book in force, JSON          python (rulebook)     for ever
+  book                 string  version of the book in force                           python (rulebook)     for ever
   parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
-  rewritten            string  that the append-only file is to be written anew, once  python (rewrite.py)   a day
+  rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day
   written              string  nothing; setting it moves the place in the stream      touch                 for ever
 
 State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"

@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from receiver import body as bodies
-from receiver import identity, refusal, spelling
-from receiver.signature import VerifiedRequest
-from receiver.sources import adapter
-from receiver.sources.adapter import Batch, Item
+from receiver import errors, field_names, identity
+from receiver.sources import base
+from receiver.sources.base import Batch, Item
+from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
-from rules.nouns.contact import AutomationStep, Contact, ContactInGroup
+from rules.event_types.contact import AutomationStep, Contact, ContactInGroup
 
 NAME = "activetrail"
 
@@ -54,11 +54,11 @@ OTHER_NAMES: Mapping[str, str] = {
     "automation": "automation_step",
 }
 
-_NAMES = {**{spelling.squash(name): name for name in EVENTS}, **OTHER_NAMES}
+_NAMES = {**{field_names.squash(name): name for name in EVENTS}, **OTHER_NAMES}
 
 #: Squashed name of a field -> ours; other fields are kept in snake_case.
 FIELDS: Mapping[str, str] = {
-    **{spelling.squash(name): name for name in (ContactInGroup.model_fields | AutomationStep.model_fields)},
+    **{field_names.squash(name): name for name in (ContactInGroup.model_fields | AutomationStep.model_fields)},
     "contactid": "id",
     "emailaddress": "email",
     "mobile": "sms",
@@ -70,12 +70,12 @@ FIELDS: Mapping[str, str] = {
     "unsubscribereason": "reason",
 }
 
-_names = spelling.Names(FIELDS)
+_names = field_names.Names(FIELDS)
 
 KIND = SourceKind(
     name=NAME,
     about="ActiveTrail: contacts changed, edited, unsubscribed, in groups; one address per event, a header token.",
-    options=adapter.NoOptions,
+    options=base.NoOptions,
     types=frozenset(EVENTS.values()),
 )
 
@@ -84,10 +84,10 @@ def type_of(event: str | None) -> str:
     """Return our type for what stands in the URL. Raises NotFound."""
     known = ", ".join(EVENTS)
     if not event:
-        raise refusal.NotFound("missing_event", f"the URL must end with what happened: {known}")
-    name = _NAMES.get(spelling.squash(event))
+        raise errors.NotFound("missing_event", f"the URL must end with what happened: {known}")
+    name = _NAMES.get(field_names.squash(event))
     if name is None:
-        raise refusal.NotFound("unknown_event", f"the URL must end with one of {known}")
+        raise errors.NotFound("unknown_event", f"the URL must end with one of {known}")
     return EVENTS[name]
 
 
@@ -96,7 +96,7 @@ def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
     inner = body.get("contact", body.get("Contact"))
     if isinstance(inner, dict):
         body = {**{name: value for name, value in body.items() if value is not inner}, **inner}
-    return spelling.looked_up(body, _names)
+    return field_names.looked_up(body, _names)
 
 
 class ActiveTrail:
@@ -111,30 +111,30 @@ class ActiveTrail:
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
-        return adapter.data_of(type, fields_of(adapter.parsed(body)), "snake_case")
+        return base.data_of(type, fields_of(base.parsed(body)), "snake_case")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Nothing special is documented."""
-        return adapter.accepted(ids)
+        return base.accepted(ids)
 
 
 def _item(position: int, record: bodies.Record, type: str) -> Item:
     item = Item(position, record.body, type)
     try:
-        contact = adapter.fit(type, fields_of(record.fields), "snake_case")
+        contact = base.fit(type, fields_of(record.fields), "snake_case")
     except ValidationError as exc:
-        item.invalid = adapter.unfit(exc)
+        item.invalid = base.unfit(exc)
         return item
     if isinstance(contact, Contact):
         told = [identity.email(contact.email)] if contact.email else []
         if contact.id is not None:
             told.append(identity.thing(NAME, "contact", contact.id))
         if contact.sms or contact.phone1 or contact.phone2:
-            told += adapter.contacts(phones=(contact.sms, contact.phone1, contact.phone2))
-        item.identities = adapter.distinct(told)
+            told += base.contacts(phones=(contact.sms, contact.phone1, contact.phone2))
+        item.identities = base.distinct(told)
         item.order_key = item.identities[0] if item.identities else None
         item.subject = f"contact/{contact.id}" if contact.id is not None else None
     return item
 
 
-ADAPTER: adapter.Adapter = ActiveTrail()
+ADAPTER: base.Adapter = ActiveTrail()

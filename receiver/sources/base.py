@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
 
 from receiver import identity
-from receiver.signature import VerifiedRequest
-from receiver.spelling import ours
-from rules import nouns
+from receiver.field_names import ours
+from receiver.verification import VerifiedRequest
+from rules import event_types
 from rules.catalogue import SourceKind
-from rules.nouns.noun import Noun
+from rules.event_types.base import Noun
 
 #: Parts of a pydantic location that name a type, not a field.
 TYPE_NAME = re.compile(r"(?:int|str|float|bool|none|list|dict)\Z|.*[^A-Za-z0-9_]")
@@ -127,7 +127,7 @@ def unfit(error: ValidationError) -> Unfit:
 def fit(type: str, fields: Any, spelling: Spelling) -> Noun:
     """Return the model of a type's data. Raises ValidationError. Only one spelling of names is looked for."""
     # What `model_validate` calls, which costs a sixth more.
-    validator = nouns.TYPES[type].__pydantic_validator__
+    validator = event_types.TYPES[type].__pydantic_validator__
     model: Noun = validator.validate_python(fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case")
     return model
 

@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from receiver import body as bodies
-from receiver import refusal, spelling
-from receiver.signature import VerifiedRequest
-from receiver.sources import adapter
-from receiver.sources.adapter import Batch, Item
+from receiver import errors, field_names
+from receiver.sources import base
+from receiver.sources.base import Batch, Item
+from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
-from rules.nouns.newsletter import Signup
+from rules.event_types.newsletter import Signup
 
 NAME = "cmxorganize"
 TYPE = "newsletter.signup"
@@ -24,7 +24,7 @@ EVENTS = frozenset({"newsletter", "newslettersignup", "signup"})
 
 #: Squashed label -> our field; other fields are kept in snake_case.
 LABELS: Mapping[str, str] = {
-    **{spelling.squash(name): name for name in Signup.model_fields},
+    **{field_names.squash(name): name for name in Signup.model_fields},
     "emailadresse": "email",
     "anrede": "salutation",
     "namenspraefix": "title",
@@ -41,12 +41,12 @@ LABELS: Mapping[str, str] = {
     "einzelnutzertrackingjanein": "single_user_tracking",
 }
 
-_names = spelling.Names(LABELS)
+_names = field_names.Names(LABELS)
 
 KIND = SourceKind(
     name=NAME,
     about="cmxOrganize: newsletter sign-ups from course registrations, with or without single-user tracking.",
-    options=adapter.NoOptions,
+    options=base.NoOptions,
     types=frozenset({TYPE}),
 )
 
@@ -58,31 +58,31 @@ class CmxOrganize:
 
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Return an item per sign-up."""
-        if event and spelling.squash(event) not in EVENTS:
-            raise refusal.NotFound("unknown_event", "cmxOrganize sends newsletter sign-ups only; end the URL before")
+        if event and field_names.squash(event) not in EVENTS:
+            raise errors.NotFound("unknown_event", "cmxOrganize sends newsletter sign-ups only; end the URL before")
         return Batch([_item(position, each) for position, each in enumerate(bodies.records(request))])
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one sign-up."""
-        return adapter.data_of(type, spelling.looked_up(adapter.parsed(body), _names), "snake_case")
+        return base.data_of(type, field_names.looked_up(base.parsed(body), _names), "snake_case")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Nothing special is documented."""
-        return adapter.accepted(ids)
+        return base.accepted(ids)
 
 
 def _item(position: int, record: bodies.Record) -> Item:
     item = Item(position, record.body, TYPE)
     try:
-        signup = adapter.fit(TYPE, spelling.looked_up(record.fields, _names), "snake_case")
+        signup = base.fit(TYPE, field_names.looked_up(record.fields, _names), "snake_case")
     except ValidationError as exc:
-        item.invalid = adapter.unfit(exc)
+        item.invalid = base.unfit(exc)
         return item
     if isinstance(signup, Signup):
-        item.identities = adapter.distinct(adapter.contacts(emails=[signup.email]))
+        item.identities = base.distinct(base.contacts(emails=[signup.email]))
         item.order_key = item.identities[0]
         item.subject = f"purchase/{signup.purchase_id}" if signup.purchase_id else None
     return item
 
 
-ADAPTER: adapter.Adapter = CmxOrganize()
+ADAPTER: base.Adapter = CmxOrganize()

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from receiver import body as bodies
-from receiver import identity, spelling
-from receiver.signature import VerifiedRequest
-from receiver.sources import adapter
-from receiver.sources.adapter import Batch, Item, Unfit
-from rules import nouns
+from receiver import field_names, identity
+from receiver.sources import base
+from receiver.sources.base import Batch, Item, Unfit
+from receiver.verification import VerifiedRequest
+from rules import event_types
 from rules.catalogue import SourceKind
-from rules.nouns.noun import Instant, rfc3339
+from rules.event_types.base import Instant, rfc3339
 
 NAME = "generic"
 #: What an item is called whose body names no type; it is quarantined, since no rule could match it.
@@ -108,7 +108,7 @@ def _type(read: Read, request: VerifiedRequest, fields: Any, event: str | None) 
     told = _found(read.type, request, fields) or event
     if not told:
         return None
-    parts = [spelling.snake(part.strip()) for part in re.split(r"[./:]", told)]
+    parts = [field_names.snake(part.strip()) for part in re.split(r"[./:]", told)]
     type = ".".join(re.sub(r"[\s-]+", "_", part).lower() for part in parts)
     return type if TYPE.match(type) and len(type) <= LONGEST_TYPE else None
 
@@ -126,12 +126,12 @@ class Generic:
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one object."""
-        fields: dict[str, Any] = spelling.ours(adapter.parsed(body))
-        return adapter.data_of(type, fields, "snake_case") if type in nouns.TYPES else fields
+        fields: dict[str, Any] = field_names.ours(base.parsed(body))
+        return base.data_of(type, fields, "snake_case") if type in event_types.TYPES else fields
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Nothing special."""
-        return adapter.accepted(ids)
+        return base.accepted(ids)
 
 
 def _item(position: int, record: bodies.Record, request: VerifiedRequest, read: Read, event: str | None) -> Item:
@@ -144,11 +144,11 @@ def _item(position: int, record: bodies.Record, request: VerifiedRequest, read: 
     key = _found(read.order_key, request, fields)
     if key and len(key) <= LONGEST_KEY:
         item.order_key = identity.email(key) if "@" in key else f"id:{key}"
-    texts = list(adapter.searched(fields))
-    item.identities = adapter.distinct(
+    texts = list(base.searched(fields))
+    item.identities = base.distinct(
         (
             *([item.order_key] if item.order_key else []),
-            *adapter.contacts(
+            *base.contacts(
                 emails=[text for name, text in texts if "mail" in name],
                 phones=[text for name, text in texts if "phone" in name or name in ("mobile", "sms")],
             ),
@@ -158,11 +158,11 @@ def _item(position: int, record: bodies.Record, request: VerifiedRequest, read: 
         item.order_key = item.identities[0]
     if type is None:
         item.invalid = Unfit("type", "neither the body nor the URL names a type such as order.paid")
-    elif type in nouns.TYPES:
+    elif type in event_types.TYPES:
         try:
-            adapter.fit(type, spelling.ours(fields), "snake_case")
+            base.fit(type, field_names.ours(fields), "snake_case")
         except ValidationError as exc:
-            item.invalid = adapter.unfit(exc)
+            item.invalid = base.unfit(exc)
     return item
 
 
@@ -175,4 +175,4 @@ def _time(told: str | None) -> str | None:
         return None
 
 
-ADAPTER: adapter.Adapter = Generic()
+ADAPTER: base.Adapter = Generic()

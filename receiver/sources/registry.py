@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from receiver.sources import activetrail, cmxorganize, generic, seminardesk
-from receiver.sources.adapter import Adapter
+from receiver.sources.base import Adapter
 from rules.catalogue import SourceKind
 
 ADAPTERS: Mapping[str, Adapter] = MappingProxyType(

@@ -14,15 +14,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from receiver import body as bodies
-from receiver import identity, refusal
-from receiver.signature import VerifiedRequest
-from receiver.sources import adapter
-from receiver.sources.adapter import Batch, Item, NotReadable, Unfit
+from receiver import errors, identity
+from receiver.sources import base
+from receiver.sources.base import Batch, Item, NotReadable, Unfit
+from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
-from rules.nouns.booking import BookingDeleted
-from rules.nouns.invoice import Invoice
-from rules.nouns.noun import Noun, from_epoch
-from rules.nouns.profile import ProfileGone
+from rules.event_types.base import Noun, from_epoch
+from rules.event_types.booking import BookingDeleted
+from rules.event_types.invoice import Invoice
+from rules.event_types.profile import ProfileGone
 
 NAME = "seminardesk"
 
@@ -61,7 +61,7 @@ LONGEST_ACTION = 100
 KIND = SourceKind(
     name=NAME,
     about="SeminarDesk: bookings, invoices, profiles, seminars and their dates, in batches, with HTTP Basic.",
-    options=adapter.NoOptions,
+    options=base.NoOptions,
     types=frozenset(ACTIONS.values()),
 )
 
@@ -102,19 +102,19 @@ def _identities(type: str, model: Noun) -> tuple[str, ...]:
     if isinstance(model, BookingDeleted):
         people = [model.booker] if model.booker else []
         people += [guest.guest.profile for guest in model.guests or () if guest.guest and guest.guest.profile]
-        return adapter.distinct(_profile(each.id) for each in people) or (identity.thing(NAME, "booking", model.id),)
+        return base.distinct(_profile(each.id) for each in people) or (identity.thing(NAME, "booking", model.id),)
     if isinstance(model, Invoice):
         if model.recipient is None:
             return (identity.thing(NAME, "invoice", model.id),)
         address = model.billing_address.email if model.billing_address else None
-        return adapter.distinct((_profile(model.recipient.id), *adapter.contacts(emails=[address])))
+        return base.distinct((_profile(model.recipient.id), *base.contacts(emails=[address])))
     if isinstance(model, ProfileGone):
         billing = model.billing_address.email if model.billing_address else None
         numbers = (model.private_phone_number, model.alternative_phone_number, model.work_phone_number)
-        return adapter.distinct(
+        return base.distinct(
             (
                 _profile(model.id),
-                *adapter.contacts(emails=(model.email, model.alternative_email, billing), phones=numbers),
+                *base.contacts(emails=(model.email, model.alternative_email, billing), phones=numbers),
             )
         )
     key: int | str = model.id  # type: ignore[attr-defined]
@@ -149,10 +149,10 @@ class SeminarDesk:
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one notification."""
-        payload = adapter.parsed(body).get("payload")
+        payload = base.parsed(body).get("payload")
         if not isinstance(payload, dict):
             raise NotReadable(str(NO_PAYLOAD))
-        return adapter.data_of(type, _renamed(type, payload), "camelCase")
+        return base.data_of(type, _renamed(type, payload), "camelCase")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return one status per notification, in their order, as the official receiver does."""
@@ -160,7 +160,7 @@ class SeminarDesk:
             "message": "webhook response",
             **batch.context,
             "notifications": [_status(item, each) for item, each in zip(batch.items, ids, strict=True)],
-            "events": adapter.events_kept(ids),
+            "events": base.events_kept(ids),
         }
         return 200, to_json(told)
 
@@ -169,7 +169,7 @@ def _envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
     envelope: dict[str, Any] = {}
     notifications: list[tuple[Any, str]] | None = None
     if text.lstrip()[:1] != "{":
-        raise refusal.NotParseable("not_an_object", "the body must be the object that holds the notifications")
+        raise errors.NotParseable("not_an_object", "the body must be the object that holds the notifications")
     walk = bodies.members(text)
     try:
         name, at = next(walk)
@@ -185,7 +185,7 @@ def _envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
         # The vendor's document of invoices shows them without an envelope.
         notifications = [(envelope, text)]
     if not notifications:
-        raise refusal.NotParseable("no_notifications", "the body holds no notifications: no SeminarDesk webhook")
+        raise errors.NotParseable("no_notifications", "the body holds no notifications: no SeminarDesk webhook")
     return envelope, notifications
 
 
@@ -201,9 +201,9 @@ def _item(position: int, notification: Any, text: str, sender_id: str | None, ti
         item.invalid = NO_PAYLOAD
         return item
     try:
-        model = adapter.fit(type, _renamed(type, payload), "camelCase")
+        model = base.fit(type, _renamed(type, payload), "camelCase")
     except ValidationError as exc:
-        item.invalid = adapter.unfit(exc)
+        item.invalid = base.unfit(exc)
         return item
     item.key = model.id  # type: ignore[attr-defined]
     noun = type.partition(".")[0]
@@ -224,4 +224,4 @@ def _status(item: Item, event_id: str | None) -> dict[str, Any]:
     return {"status": 200, "message": message, "action": item.name, key: item.key}
 
 
-ADAPTER: adapter.Adapter = SeminarDesk()
+ADAPTER: base.Adapter = SeminarDesk()

@@ -13,14 +13,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from rules import cases, clauses, document, doubts
-from rules.book import Alerts, Book, Destination, Source, Verify
 from rules.catalogue import Catalogue, DestinationKind, SourceKind
-from rules.options import Breaker, Duration, Rate
-from rules.place import Place, fields_of
-from rules.problem import MOST_PROBLEMS, Problem, did_you_mean, is_full
+from rules.compiler import lint, rules_section, tests_section
+from rules.matching.field_types import FIELD_WORDS
 from rules.rule import API
-from rules.scope import FIELD_WORDS
+from rules.rulebook import Alerts, Book, Destination, Source, Verify
+from rules.source import yaml_document
+from rules.source.node import Place, fields_of
+from rules.source.problem import MOST_PROBLEMS, Problem, did_you_mean, is_full
+from rules.source.units import Breaker, Duration, Rate
 
 SECTIONS = ("sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
 #: More sources, destinations or constants than this are a data base, not a book.
@@ -94,7 +95,7 @@ class Draft:
     rule_names: dict[str, str] = field(default_factory=dict)
     test_names: dict[str, str] = field(default_factory=dict)
     #: Each rule with its place, for the checks that look at several rules.
-    written: list["clauses.Written"] = field(default_factory=list)
+    written: list["rules_section.Written"] = field(default_factory=list)
     tests: list[Any] = field(default_factory=list)
 
     def source_kind(self, source: Source) -> SourceKind:
@@ -132,7 +133,7 @@ def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     draft = Draft(catalogue)
     tops: list[dict[str, Place]] = []
     for name in sorted(files):
-        doc = document.read(files[name], name, draft.problems)
+        doc = yaml_document.read(files[name], name, draft.problems)
         if doc is not None and doc.value is not None:
             top = Place(doc, (), doc.value, draft.problems)
             tops.append(top.mapping(SECTIONS, "a book file"))
@@ -146,10 +147,10 @@ def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         _sources(draft, parts.get("sources"))
         _alerts(draft, parts.get("alerts"))
     for parts in tops:
-        clauses.read_rules(draft, parts.get("rules"), parts.get("defaults"))
+        rules_section.read_rules(draft, parts.get("rules"), parts.get("defaults"))
     for parts in tops:
-        cases.read_tests(draft, parts.get("tests"))
-    doubts.look(draft)
+        tests_section.read_tests(draft, parts.get("tests"))
+    lint.look(draft)
     if is_full(draft.problems):
         text = f"there are more problems than these {MOST_PROBLEMS}"
         draft.problems.append(Problem(draft.problems[0].file, 1, 1, text, "mend these first", "too_many_problems"))
@@ -222,7 +223,7 @@ def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
     keys = place.model(DestinationKeys, {k: v for k, v in place.value.items() if k in common})
     if keys is None or options is None:
         return None
-    doubts.secrets(place, options)
+    lint.secrets(place, options)
     if not 1 <= keys.concurrency <= 10_000:
         place.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
     if not 0.1 <= keys.timeout <= 30:
@@ -284,8 +285,8 @@ def _source(draft: Draft, name: str, place: Place) -> Source | None:
     fields = _fields(place.at("fields")) if place.value.get("fields") is not None else {}
     if keys is None or options is None or verify is None or len(draft.problems) > before:
         return None
-    doubts.secrets(place, options)
-    doubts.secrets(place.at("verify"), verify)
+    lint.secrets(place, options)
+    lint.secrets(place.at("verify"), verify)
     return Source(
         name=name,
         kind=keys.kind,
@@ -337,4 +338,4 @@ def _alerts(draft: Draft, section: Place | None) -> None:
     parts = section.mapping(None, "alerts")
     draft.alerts = section.model(Alerts, {name: part.value for name, part in parts.items()})
     if draft.alerts is not None:
-        doubts.secrets(section, draft.alerts)
+        lint.secrets(section, draft.alerts)

@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from rules.book import Alerts, Book
-from rules.cases import EVENT_KEYS
 from rules.catalogue import ActionKind, Catalogue
-from rules.options import DURATION, MOST_FAILING, RATE
+from rules.compiler.tests_section import EVENT_KEYS
+from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.rule import API
-from rules.scope import FIELD_WORDS, FieldType, fields_of
+from rules.rulebook import Alerts, Book
+from rules.source.units import DURATION, MOST_FAILING, RATE
 from rules.verify import Verify
 
 Schema = dict[str, Any]

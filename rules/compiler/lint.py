@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from rules import pattern as patterns
-from rules.place import Place
+from rules.matching import pattern as patterns
+from rules.matching.field_types import FieldScope
 from rules.rule import Rule, Step
-from rules.scope import FieldScope
 from rules.secret import Secret
+from rules.source.node import Place
 
 if TYPE_CHECKING:
-    from rules.clauses import Written
-    from rules.compiler import Draft
+    from rules.compiler.compilation import Draft
+    from rules.compiler.rules_section import Written
 
 #: So many rules with one action on one object are compared with each other; beyond it the first warning says enough.
 MOST_COMPARED = 30

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rules import compiler
-from rules.book import Book
 from rules.catalogue import Catalogue
-from rules.compiler import Checked
-from rules.document import MAX_BYTES
+from rules.compiler import compilation
+from rules.compiler.compilation import Checked
 from rules.errors import BookRefused
-from rules.problem import Problem
+from rules.rulebook import Book
+from rules.source.problem import Problem
+from rules.source.yaml_document import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml")
 #: Fixtures are single webhook bodies; the receiver takes no larger ones.
@@ -44,12 +44,12 @@ def check(folder: Path, catalogue: Catalogue) -> Checked:
     if not contents:
         mend = "put a .yaml file there, or run: relais init"
         return Checked(None, (Problem(".", 1, 1, f"there is no YAML file in {folder}", mend, "empty_book"),))
-    return compiler.compile_book(contents, catalogue)
+    return compilation.compile_book(contents, catalogue)
 
 
 def check_texts(files: Mapping[str, str], catalogue: Catalogue) -> Checked:
     """Return the same for a book that is at hand as texts: one that was in force earlier."""
-    return compiler.compile_book(
+    return compilation.compile_book(
         {name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}, catalogue
     )
 

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from rules import arguments as argument_checks
-from rules import options as times
-from rules import pattern as patterns
-from rules import truth, values
 from rules.action import Options
 from rules.catalogue import ActionKind
-from rules.document import Path
-from rules.finding import Finding
-from rules.pattern import Pattern
-from rules.place import Place
-from rules.problem import did_you_mean, is_full
+from rules.matching import pattern as patterns
+from rules.matching import truth
+from rules.matching.field_types import EVENT_FIELDS, FieldScope
+from rules.matching.pattern import Pattern
 from rules.rule import API, ConsentFrom, LookUp, Rule, Step, Target
-from rules.scope import EVENT_FIELDS, FieldScope
+from rules.source import units as times
+from rules.source.finding import Finding
+from rules.source.node import Place
+from rules.source.problem import did_you_mean, is_full
+from rules.source.yaml_document import Path
+from rules.values import arguments as action_values
+from rules.values import checks as argument_checks
 
 if TYPE_CHECKING:
-    from rules.compiler import Draft
+    from rules.compiler.compilation import Draft
 
 OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order", "on_echo")
 KEYS = ("name", "when", "unless", "look_up", "then", *OPTIONS)
@@ -388,7 +389,7 @@ class _Reading:
         )
         return None
 
-    def arguments(self, place: Place, kind: ActionKind | None, scope: FieldScope) -> values.Arguments | None:
+    def arguments(self, place: Place, kind: ActionKind | None, scope: FieldScope) -> action_values.Arguments | None:
         """Return the arguments of an action or look-up, compiled."""
         value = {} if place.value is None else place.value
         if not isinstance(value, dict):
@@ -399,7 +400,7 @@ class _Reading:
             if kind.consent:
                 value = {name: inner for name, inner in value.items() if name != "consent"}
         findings: list[Finding] = []
-        compiled = values.compile_arguments(value, scope, findings)
+        compiled = action_values.compile_arguments(value, scope, findings)
         place.note(findings)
         return compiled
 
@@ -463,7 +464,7 @@ class _Reading:
 
     # --- options
 
-    def options(self, parts: dict[str, Place], scope: FieldScope) -> tuple[Options, values.Value | None, int]:
+    def options(self, parts: dict[str, Place], scope: FieldScope) -> tuple[Options, action_values.Value | None, int]:
         on_echo = parts["on_echo"].value if "on_echo" in parts else "record"
         if on_echo not in ("route", "record"):
             parts["on_echo"].wrong("on_echo must be route or record", code="wrong_type")
@@ -487,7 +488,7 @@ class _Reading:
             inner["within"].wrong("within 0 lets everything through", "write a time such as 30d", "wrong_type")
         return chosen, self.per(inner["per"], scope) if "per" in inner else None, within
 
-    def per(self, place: Place, scope: FieldScope) -> values.Value | None:
+    def per(self, place: Place, scope: FieldScope) -> action_values.Value | None:
         written = place.text("per")
         if written is None:
             return None
@@ -498,7 +499,7 @@ class _Reading:
                 return None
             written = "{{ " + written + " }}"
         findings: list[Finding] = []
-        value = values.compile_value(written, scope, findings)
+        value = action_values.compile_value(written, scope, findings)
         place.note(findings)
         return value
 

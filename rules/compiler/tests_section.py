@@ -1,18 +1,18 @@
 """The `tests:` of a file, checked.
 
 Comes in: the tests as written and a draft that knows sources and destinations. Goes out: test cases for
-`rules.testing`, and every problem there is. Never runs a test.
+`rules.tools.testing`, and every problem there is. Never runs a test.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from rules.book import RECEIVED_AT, Expected, Given, TestCase
-from rules.place import Place, fields_of
-from rules.problem import did_you_mean, is_full
 from rules.rule import API
+from rules.rulebook import RECEIVED_AT, Expected, Given, TestCase
+from rules.source.node import Place, fields_of
+from rules.source.problem import did_you_mean, is_full
 
 if TYPE_CHECKING:
-    from rules.compiler import Draft
+    from rules.compiler.compilation import Draft
 
 KEYS = ("name", "given", "expect")
 GIVEN_KEYS = ("source", "body", "fixture", "event", "received_at", "look_up")

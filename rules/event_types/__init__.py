@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rules.nouns import booking, call, contact, invoice, newsletter, profile, seminar
-from rules.nouns.noun import Noun
+from rules.event_types import booking, call, contact, invoice, newsletter, profile, seminar
+from rules.event_types.base import Noun
 
 #: Event type -> the model of its `data`.
 TYPES: Mapping[str, type[Noun]] = MappingProxyType(

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rules.nouns.noun import (
+from rules.event_types.base import (
     ExternalReference,
     Instant,
     Key,

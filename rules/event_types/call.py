@@ -1,6 +1,6 @@
 """A telephone call, as a telephone system tells of it."""
 
-from rules.nouns.noun import Instant, Key, Noun
+from rules.event_types.base import Instant, Key, Noun
 
 
 class Call(Noun):

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from rules.nouns.noun import Day, Instant, Key, Noun, OptionalEmail, Word, YesNo
+from rules.event_types.base import Day, Instant, Key, Noun, OptionalEmail, Word, YesNo
 
 
 class Contact(Noun):

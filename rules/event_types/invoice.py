@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from rules.nouns.booking import TaxRate
-from rules.nouns.noun import (
+from rules.event_types.base import (
     Address,
     Day,
     ExternalReference,
@@ -18,6 +17,7 @@ from rules.nouns.noun import (
     Word,
     lower,
 )
+from rules.event_types.booking import TaxRate
 
 
 class Organization(Noun):

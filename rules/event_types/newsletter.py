@@ -1,6 +1,6 @@
 """Somebody ticked the newsletter box while registering for a course."""
 
-from rules.nouns.noun import Noun, RequiredEmail, YesNo
+from rules.event_types.base import Noun, RequiredEmail, YesNo
 
 
 class Signup(Noun):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from rules.nouns.noun import (
+from rules.event_types.base import (
     Address,
     Day,
     ExternalReference,

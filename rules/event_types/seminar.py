@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from rules.nouns.noun import ExternalReference, Instant, Key, Label, Localized, Noun, NumericId, Texts, Word
+from rules.event_types.base import ExternalReference, Instant, Key, Label, Localized, Noun, NumericId, Texts, Word
 
 
 class FacilitatorReference(Noun):

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rules import operators, scope
-from rules.finding import Finding
-from rules.operators import ArgumentWrong, Condition
-from rules.path import ABSENT
-from rules.problem import did_you_mean
-from rules.scope import OPEN, FieldType, Kind
-from rules.truth import FALSE, TRUE, UNKNOWN
+from rules.matching import field_types, operators
+from rules.matching.field_types import OPEN, FieldType, Kind
+from rules.matching.operators import ArgumentWrong, Condition
+from rules.matching.path import ABSENT
+from rules.matching.truth import FALSE, TRUE, UNKNOWN
+from rules.source.finding import Finding
+from rules.source.problem import did_you_mean
 
 
 class Nothing:
@@ -50,11 +50,11 @@ class Leaf:
             return f"{path} {self.condition.denies}"
         if value is None:
             return f"null at {path}"
-        wanted = " or ".join(scope.WORDS[kind] for kind in sorted(self.condition.wants))
-        kind = scope.kind_of(value)
+        wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(self.condition.wants))
+        kind = field_types.kind_of(value)
         if kind == "text" and self.condition.wants == {"text"}:
             return f"{path} is no address"
-        return f"{path} is {scope.WORDS[kind]}, {self.operator} needs {wanted}"
+        return f"{path} is {field_types.WORDS[kind]}, {self.operator} needs {wanted}"
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ class _Reading:
         kind = self.kind
         if kind.is_open:
             return True
-        if not scope.admits(kind, literal):
+        if not field_types.admits(kind, literal):
             if literal is None:
                 text = f"{self.field} is never null"
                 self.findings.append(
@@ -290,10 +290,11 @@ class _Reading:
                 )
                 return True
             mend = f"write {self.field}[] for any element" if "list" in kind.kinds else ""
+            is_kind = field_types.WORDS[field_types.kind_of(literal)]
             self._wrong(
                 at,
-                f"{self.field} is {kind.words}, {scope.shown(literal)} is {scope.WORDS[scope.kind_of(literal)]}",
-                mend or scope.mend_of_literal(kind, literal),
+                f"{self.field} is {kind.words}, {field_types.shown(literal)} is {is_kind}",
+                mend or field_types.mend_of_literal(kind, literal),
                 "wrong_type",
             )
             return False
@@ -304,7 +305,7 @@ class _Reading:
         if isinstance(literal, str) and "instant" in kind.kinds and "text" not in kind.kinds and not _exact(literal):
             self._wrong(
                 at,
-                f"{self.field} is an instant, and no instant is written {scope.shown(literal)}",
+                f"{self.field} is an instant, and no instant is written {field_types.shown(literal)}",
                 "ask with days, between and zone, or write it as 2026-11-21T09:30:00.000Z",
                 "wrong_type",
             )
@@ -351,7 +352,7 @@ class _Reading:
         """Check that the operator can judge what the field holds."""
         wants: Iterable[Kind] = condition.wants
         if not self.kind.may_be(*wants) and not ("text" in condition.wants and self.kind.may_be("instant")):
-            wanted = " or ".join(scope.WORDS[kind] for kind in sorted(condition.wants))
+            wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(condition.wants))
             mend = f"write {self.field}[] for any element" if "list" in self.kind.kinds else ""
             self._wrong(at, f"{self.field} is {self.kind.words}, {name} needs {wanted}", mend, "wrong_type")
             return None
@@ -416,7 +417,7 @@ def contradiction(tree: Tree, kind: FieldType = OPEN) -> str | None:
         return reasons[0] if all(reasons) else None
     candidates = literals(tree)
     if candidates is None and kind.choices is not None and not kind.is_open and "null" not in kind.kinds:
-        candidates = frozenset((scope.kind_of(choice), choice) for choice in kind.choices)
+        candidates = frozenset((field_types.kind_of(choice), choice) for choice in kind.choices)
     if candidates is not None and not any(tree.test(value) == TRUE for _, value in candidates):
         return f"nothing {tree.says}"
     if isinstance(tree, Every):

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Final, Literal, NewType, TypeVar, Union, get_
 
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
-from rules import path as paths
-from rules.path import AnyElement, Path, PathWrong, Step, Where
-from rules.problem import did_you_mean
+from rules.matching import path as paths
+from rules.matching.path import AnyElement, Path, PathWrong, Step, Where
+from rules.source.problem import did_you_mean
 
 Kind = Literal["text", "number", "boolean", "instant", "list", "object", "null", "any"]
 

@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from rules.problem import did_you_mean
-from rules.scope import Kind
-from rules.truth import FALSE, TRUE, UNKNOWN
+from rules.matching.field_types import Kind
+from rules.matching.truth import FALSE, TRUE, UNKNOWN
+from rules.source.problem import did_you_mean
 
 Test = Callable[[Any], int]
 

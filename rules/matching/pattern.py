@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from rules import path as paths
-from rules import tree as trees
-from rules.finding import Finding
-from rules.path import ABSENT, AnyElement, Facts, Path, PathWrong
-from rules.problem import MOST_PROBLEMS
-from rules.scope import FieldScope, FieldType
-from rules.tree import NOTHING, Tree
-from rules.truth import FALSE, TRUE, UNKNOWN, Truth
+from rules.matching import condition as trees
+from rules.matching import path as paths
+from rules.matching.condition import NOTHING, Tree
+from rules.matching.field_types import FieldScope, FieldType
+from rules.matching.path import ABSENT, AnyElement, Facts, Path, PathWrong
+from rules.matching.truth import FALSE, TRUE, UNKNOWN, Truth
+from rules.source.finding import Finding
+from rules.source.problem import MOST_PROBLEMS
 
 #: Groups inside groups, and everything in one pattern: bounds that no honest rule meets.
 DEEPEST: Final = 10

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rules.document import Document, Path, Where
-from rules.finding import Finding
-from rules.problem import Problem, Severity, did_you_mean, is_full
+from rules.source.finding import Finding
+from rules.source.problem import Problem, Severity, did_you_mean, is_full
+from rules.source.yaml_document import Document, Path, Where
 
 Model = TypeVar("Model", bound=BaseModel)
 

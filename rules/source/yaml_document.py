@@ -21,7 +21,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from rules.problem import Problem, is_full
+from rules.source.problem import Problem, is_full
 
 #: The parser in C is ten times as fast and in every wheel; the other one is for PyYAML built without it.
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

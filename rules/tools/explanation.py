@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rules.action import Action, Skipped
-from rules.book import Book, Rule
 from rules.errors import ValueFailed
 from rules.event import Event
-from rules.path import ABSENT
+from rules.matching.path import ABSENT
 from rules.rule import Facts
+from rules.rulebook import Book, Rule
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from rules import document
 from rules.action import Action
-from rules.book import Book, LookUp, Rule
 from rules.errors import ValueFailed
 from rules.event import Event
 from rules.rule import Step
+from rules.rulebook import Book, LookUp, Rule
+from rules.source import yaml_document
 
 #: `failing`: the rule could be carried out before, and not any more; its event would be a dead letter.
 Change = Literal["added", "gone", "changed", "failing"]
@@ -172,7 +172,7 @@ def _definitions(book: Book) -> Mapping[str, str]:
     wanted = {rule.name for rule in book.rules if rule.look_ups}
     found: dict[str, str] = {}
     for name, text in book.files.items() if wanted else ():
-        read = document.read(text.encode("utf-8", "surrogatepass"), name, [])
+        read = yaml_document.read(text.encode("utf-8", "surrogatepass"), name, [])
         top = read.value if read is not None and isinstance(read.value, Mapping) else {}
         for rule in top.get("rules") or ():
             if rule.get("name") in wanted:

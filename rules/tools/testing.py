@@ -15,15 +15,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from rules import loader
 from rules.action import Action, Skipped
-from rules.book import Book, Expected, Rule, Source, TestCase
+from rules.compiler import loader
 from rules.errors import ValueFailed
 from rules.event import Event
-from rules.nouns.noun import Noun
-from rules.pattern import Pattern
-from rules.place import sentence
+from rules.event_types.base import Noun
+from rules.matching.pattern import Pattern
 from rules.rule import Facts, Step
+from rules.rulebook import Book, Expected, Rule, Source, TestCase
+from rules.source.node import sentence
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
 ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]

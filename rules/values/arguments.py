@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rules import template as templates
 from rules.errors import ValueFailed
-from rules.expression import TemplateWrong
-from rules.finding import Finding
-from rules.path import Facts
-from rules.scope import OPEN, FieldScope, FieldType
-from rules.template import OMIT
+from rules.matching.field_types import OPEN, FieldScope, FieldType
+from rules.matching.path import Facts
+from rules.source.finding import Finding
+from rules.values import template as templates
+from rules.values.expression import TemplateWrong
+from rules.values.template import OMIT
 
 __all__ = ["COMPUTED", "OMIT", "Arguments", "Value", "compile_arguments", "compile_value"]
 

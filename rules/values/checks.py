@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from rules.catalogue import ActionKind
 from rules.consent import Consent
-from rules.document import Path
-from rules.place import Place, fields_of, not_a_boolean, sentence, words_for_booleans
-from rules.problem import did_you_mean, is_full
+from rules.source.node import Place, fields_of, not_a_boolean, sentence, words_for_booleans
+from rules.source.problem import did_you_mean, is_full
+from rules.source.yaml_document import Path
 
 #: Keys of an action's entry that are easily written among its arguments.
 BESIDE = ("only_if", "next")

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from rules import bounds, filters
-from rules import path as paths
 from rules.errors import ValueFailed
-from rules.filters import FilterFailed
-from rules.path import ABSENT, At, Facts, Path, Step
-from rules.problem import did_you_mean
-from rules.scope import OPEN, FieldScope, FieldType
+from rules.matching import path as paths
+from rules.matching.field_types import OPEN, FieldScope, FieldType
+from rules.matching.path import ABSENT, At, Facts, Path, Step
+from rules.source.problem import did_you_mean
+from rules.values import filters, limits
+from rules.values.filters import FilterFailed
 
 #: What finds or makes a value. Strict ones raise ValueFailed where there is none, lenient ones return ABSENT.
 Run = Callable[[Facts], Any]
@@ -281,7 +281,7 @@ class Expressions:
         pieces = [(part.strict, part.label) for part in parts]
 
         def join(facts: Facts) -> str:
-            writer = bounds.Writer()
+            writer = limits.Writer()
             for run, label in pieces:
                 try:
                     writer.write(filters.text_of(run(facts)))
@@ -307,7 +307,7 @@ class Expressions:
             first, second = one(facts), two(facts)
             if sign == "+" and first.__class__ is str and second.__class__ is str:
                 if len(first) + len(second) > filters.LONGEST:
-                    bounds.too_long()
+                    limits.too_long()
                 return first + second
             for value in (first, second):
                 if isinstance(value, bool) or not isinstance(value, int | float):
@@ -511,7 +511,7 @@ def _filtered(name: str, target: Part, arguments: Sequence[Part], named: Mapping
         except FilterFailed as exc:
             raise ValueFailed(label, f"{name}: {exc}") from None
         if made.__class__ is str and len(made) > filters.LONGEST:
-            bounds.too_long()
+            limits.too_long()
         return made
 
     strict_target, lenient_target = target.strict, target.lenient

@@ -16,8 +16,8 @@ from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from rules import operators
-from rules.path import ABSENT, Where
+from rules.matching import operators
+from rules.matching.path import ABSENT, Where
 
 Filter = Callable[..., Any]
 

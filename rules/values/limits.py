@@ -7,8 +7,8 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-from rules import filters
 from rules.errors import ValueFailed
+from rules.values import filters
 
 
 class Writer:

@@ -13,14 +13,14 @@ from typing import Any, Final
 from jinja2 import TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from rules import filters
-from rules import path as paths
-from rules.bounds import Writer, sound
 from rules.errors import ValueFailed
-from rules.expression import TEXT, Expressions, Run, TemplateWrong, Variable, target_of, truthy
-from rules.filters import FilterFailed
-from rules.path import ABSENT, Facts, Path
-from rules.scope import OPEN, FieldScope, FieldType
+from rules.matching import path as paths
+from rules.matching.field_types import OPEN, FieldScope, FieldType
+from rules.matching.path import ABSENT, Facts, Path
+from rules.values import filters
+from rules.values.expression import TEXT, Expressions, Run, TemplateWrong, Variable, target_of, truthy
+from rules.values.filters import FilterFailed
+from rules.values.limits import Writer, sound
 
 #: Longer templates are programs, and programs do not belong into a book.
 LONGEST_TEMPLATE: Final = 20_000  # characters

@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from console import cli, worker_process
+from console import cli
+from console.processes import worker_process
 from tests.chaos.steps import STEPS, Step
 from workers import pool
 from workers.settings import WorkSettings

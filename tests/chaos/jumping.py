@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import SupportsIndex
 
-from console import cli, worker_process
+from console import cli
+from console.processes import worker_process
 from workers import pool
 from workers.settings import WorkSettings
 

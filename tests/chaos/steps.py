@@ -18,7 +18,7 @@ import aiohttp
 
 from sandbox.faults import Fault
 from tests.chaos.checker import Facts
-from tests.chaos.house import House
+from tests.chaos.processes import House
 
 #: What is sent: so many events about so many people.
 EVENTS, KEYS = 32, 8
@@ -62,17 +62,17 @@ class Step:
     store: Literal["there", "away", "away until sent"] = "there"
 
 
-_ACCEPT = "receiver.app:Receiver._take"
-_ANSWER = "receiver.app:Receiver._accept"
-_PUT = "workers.mailroom.mailroom:Mailroom.put"
+_ACCEPT = "receiver.webhook:Receiver._take"
+_ANSWER = "receiver.webhook:Receiver._accept"
+_PUT = "mailroom.client:Mailroom.put"
 _APPEND = "receiver.spool:Spool.append"
-_HAND_OVER = "receiver.switch:Switch._put"
+_HAND_OVER = "receiver.failover:Switch._put"
 _FORGET = "receiver.spool:Spool.delete"
-_TAKE = "workers.mailroom.mailroom:Mailroom.take"
-_SETTLE = "workers.mailroom.mailroom:Mailroom.settle"
+_TAKE = "mailroom.client:Mailroom.take"
+_SETTLE = "mailroom.client:Mailroom.settle"
 _REQUEST = "workers.http:Exchange.request"
 _DELIVER = "workers.destinations.rest:RestCarrier.deliver"
-_BURY = "workers.mailroom.mailroom:Mailroom.bury"
+_BURY = "mailroom.client:Mailroom.bury"
 
 #: In the order of an event's journey.
 STEPS: Mapping[str, Step] = {

@@ -17,7 +17,7 @@ import aiohttp
 
 from tests.chaos import jumping
 from tests.chaos.checker import Facts
-from tests.chaos.house import House
+from tests.chaos.processes import House
 
 #: What happens, and how likely it is against the others.
 HAPPENINGS = {

@@ -10,10 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from mailroom import Mailroom
 from tests.chaos import jumping
 from tests.chaos.checker import Facts, check
-from tests.chaos.house import House
-from workers.mailroom import Mailroom
+from tests.chaos.processes import House
 
 KEYS = 6
 

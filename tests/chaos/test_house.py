@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.chaos.house import House
+from tests.chaos.processes import House
 from tests.conftest import wait_until
 
 

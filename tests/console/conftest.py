@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from console import port
 from console.client import Client, ClientSettings
-from console.mistake import Mistake
+from console.errors import Mistake
+from console.processes import port
 from tests.conftest import Valkey, wait_until
 
 BOOK = """\

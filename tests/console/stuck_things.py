@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from console import cli
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
 from rules.event import Event
-from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
 
 #: The ledger's page of what is received now; a month later it is gone.
 DAY = datetime.now(UTC).date().isoformat()

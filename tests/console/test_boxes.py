@@ -7,9 +7,9 @@ import urllib.request
 import pytest
 
 from tests.conftest import Valkey
+from tests.console.api.test_app import begin, ready, samples
 from tests.console.conftest import Start
-from tests.console.stuck import Relais, Stuck, stuck
-from tests.console.test_app import begin, ready, samples
+from tests.console.stuck_things import Relais, Stuck, stuck
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import urllib.request
 import pytest
 from click.testing import CliRunner
 
-from console import chosen, cli
+from console import bulk, cli
 from tests.conftest import Valkey
+from tests.console.api.test_app import begin, samples
 from tests.console.conftest import Start
-from tests.console.stuck import Relais, Stuck, stuck
-from tests.console.test_app import begin, samples
+from tests.console.stuck_things import Relais, Stuck, stuck
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_agreed_at_a_terminal(relais: Relais, valkey: Valkey, monkeypatch: pytes
     """At a terminal it asks, and does nothing where the answer is no."""
     some(valkey.url)
     # A click runner has no terminal: only the question whether there is one is answered otherwise.
-    monkeypatch.setattr(chosen, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(bulk, "at_a_terminal", lambda: True)
     for word, status, left in (("n", 1, 3), ("y", 0, 2)):
         outcome = CliRunner().invoke(cli.relais, ["dead", "drop", "--code", "forbidden"], input=f"{word}\n")
         assert outcome.exit_code == status
@@ -220,5 +220,5 @@ def test_not_understood(relais: Relais, arguments: list[str], said: str) -> None
 
 def test_pace() -> None:
     """A rate is read with its unit."""
-    pace = chosen.Pace()
+    pace = bulk.Pace()
     assert [pace.convert(x, None, None) for x in ("5", "5/s", "120/m", "36/h")] == [5, 5, 2, 0.01]

@@ -8,11 +8,12 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner
 
-from console import cli, init, port
+from console import cli, starter_book
+from console.processes import port
 from tests.conftest import wait_until
+from tests.console.api.test_app import samples
 from tests.console.conftest import Start
-from tests.console.test_app import samples
-from tests.console.test_up import READY_WITHIN, all_ready
+from tests.console.processes.test_up import READY_WITHIN, all_ready
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -28,7 +29,9 @@ def test_the_curl(start: Start, short_folder: Path) -> None:
     """The README's `curl` is accepted by a fresh `relais up` on the starter book, and the list shows its event."""
     numbers = port.free("127.0.0.1"), port.free("127.0.0.1")
     console = f"http://127.0.0.1:{numbers[1]}"
-    up = start("up", "--port", str(numbers[0]), "--console-port", str(numbers[1]), RELAIS_BOOK=str(init.starter()))
+    up = start(
+        "up", "--port", str(numbers[0]), "--console-port", str(numbers[1]), RELAIS_BOOK=str(starter_book.starter())
+    )
     up.wait_for("Relais is up.", READY_WITHIN)
     wait_until(lambda: all_ready(console), "everything is ready", 30)
     commands = block("sh", "curl").replace(":8080", f":{numbers[0]}")
@@ -53,7 +56,7 @@ def test_the_curl(start: Start, short_folder: Path) -> None:
 def test_the_first_rule(tmp_path: Path) -> None:
     """The README's first rule is right, and is the starter book's."""
     rule = block("yaml", "newsletter sign-up")
-    init.copy(tmp_path / "book")
+    starter_book.copy(tmp_path / "book")
     systems = (tmp_path / "book" / "00-systems.yaml").read_text()
     only = tmp_path / "only"
     only.mkdir()

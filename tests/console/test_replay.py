@@ -6,9 +6,9 @@ import pytest
 
 from console import book as books
 from console import replay
-from console.mistake import Mistake
+from console.errors import Mistake
 from console.replay import Report, Sent
-from rules.book import Book
+from rules.rulebook import Book
 from tests.console.conftest import SECRETS
 
 SIGNUP = {"E-Mailadresse": "eva@example.org", "Name": "Muster", "Vorname": "Eva", "Einzelnutzertracking": "ja"}

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from console import cli, init, port
+from console import cli, starter_book
+from console.processes import port
+from mailroom import Mailroom
 from rules.event import Event
 from tests.conftest import Valkey
 from tests.console.conftest import Start
-from workers.mailroom import Mailroom
 
 ROOT = Path(__file__).parents[2]
-FIXTURES = ROOT / "console" / "fixtures"
+FIXTURES = ROOT / "console" / "demo" / "fixtures"
 
 Relais = Callable[..., Result]
 
@@ -23,7 +24,7 @@ Relais = Callable[..., Result]
 @pytest.fixture
 def relais(monkeypatch: pytest.MonkeyPatch) -> Relais:
     """Run a command on the starter book."""
-    monkeypatch.setenv("RELAIS_BOOK", str(init.starter()))
+    monkeypatch.setenv("RELAIS_BOOK", str(starter_book.starter()))
 
     def run(*arguments: str | Path) -> Result:
         return CliRunner().invoke(cli.relais, ["rules", *(str(each) for each in arguments)], catch_exceptions=False)
@@ -35,7 +36,7 @@ def relais(monkeypatch: pytest.MonkeyPatch) -> Relais:
 def wrong(tmp_path: Path) -> Path:
     """A book with an error and what goes with it."""
     folder = tmp_path / "wrong"
-    init.copy(folder)
+    starter_book.copy(folder)
     (folder / "wrong.yaml").write_text(
         "rules:\n"
         "  - name: wrong\n"
@@ -73,7 +74,7 @@ def test_check_one_file(relais: Relais, wrong: Path) -> None:
     bad, other = relais("check", wrong / "wrong.yaml"), relais("check", wrong / "20-people.yaml")
     assert (bad.exit_code, f"{wrong}/wrong.yaml:6:9: error: " in bad.output) == (1, True)
     assert (other.exit_code, f"{wrong} has 1 error in other files" in other.output) == (1, True)
-    assert relais("check", init.starter() / "20-people.yaml").exit_code == 0
+    assert relais("check", starter_book.starter() / "20-people.yaml").exit_code == 0
     assert relais("check", ROOT / "README.md").exit_code == 2
     defect = relais("check", ROOT / "tests" / "rules" / "defects" / "tab.yaml")
     message = (ROOT / "tests" / "rules" / "defects" / "tab.txt").read_text().partition(" ")[2].partition(";")[0]
@@ -85,7 +86,7 @@ def test_test(relais: Relais, tmp_path: Path) -> None:
     passed = relais("test")
     assert (passed.exit_code, "FAILED" in passed.output) == (0, False)
     folder = tmp_path / "book"
-    init.copy(folder)
+    starter_book.copy(folder)
     file = folder / "10-newsletter.yaml"
     file.write_text(file.read_text().replace("TITLE: Dr.", "TITLE: Prof."))
     failed = relais("test", folder)
@@ -110,7 +111,7 @@ def test_test_by_name(relais: Relais) -> None:
 def test_test_and_watch(start: Start, tmp_path: Path) -> None:
     """With --watch the tests run again whenever the book changes, also when it cannot be read in between."""
     folder = tmp_path / "book"
-    init.copy(folder)
+    starter_book.copy(folder)
     file = folder / "10-newsletter.yaml"
     right = file.read_text()
     process = start("rules", "test", str(folder), "--watch")
@@ -176,7 +177,7 @@ def test_explain_nonsense(relais: Relais, tmp_path: Path) -> None:
 def test_preview(relais: Relais, tmp_path: Path) -> None:
     """A new book that asks for something else shows what, by rule; the same book shows nothing."""
     folder = tmp_path / "new"
-    init.copy(folder)
+    starter_book.copy(folder)
     same = relais("preview", folder, FIXTURES)
     (folder / "20-people.yaml").unlink()
     other = relais("preview", folder, FIXTURES)
@@ -190,7 +191,7 @@ def came_in(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store with the starter book in force; three contacts left at ActiveTrail, and one payload is erased by now."""
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.delenv("RELAIS_CONSOLE_URL", raising=False)
-    texts = {file.name: file.read_text() for file in init.starter().glob("*.yaml")}
+    texts = {file.name: file.read_text() for file in starter_book.starter().glob("*.yaml")}
 
     async def fill() -> None:
         async with await Mailroom.open(valkey.url) as mailroom:
@@ -218,7 +219,7 @@ def left(name: str) -> Event:
 def test_preview_of_what_came_in(relais: Relais, tmp_path: Path) -> None:
     """A new book meets the events of the last days, beside the book in force; so many payloads are gone."""
     folder = tmp_path / "new"
-    init.copy(folder)
+    starter_book.copy(folder)
     same = relais("preview", folder, "--since", "7d")
     assert (same.exit_code, "2 events: 4 deliveries the same, 0 added" in same.output) == (0, True)
     assert "of 1 more events the payload is erased" in same.output
@@ -233,7 +234,7 @@ def test_preview_of_what_came_in(relais: Relais, tmp_path: Path) -> None:
 def test_preview_shows_what_changes(relais: Relais, tmp_path: Path) -> None:
     """Of a changed delivery only what changes is shown; one that comes or goes is shown as a whole, if it is known."""
     folder = tmp_path / "new"
-    init.copy(folder)
+    starter_book.copy(folder)
     newsletter, bookings = folder / "10-newsletter.yaml", folder / "30-bookings.yaml"
     text = newsletter.read_text().replace('FIRSTNAME: "{{ data.first_name | omit }}"', "FIRSTNAME: You")
     newsletter.write_text(text.replace("    then:", "    delay: 5m\n    then:", 1))
@@ -249,7 +250,7 @@ def test_preview_misunderstood(relais: Relais, tmp_path: Path, monkeypatch: pyte
     """Files or a span, one of both; a span is a time; and there is nothing without a store."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setenv("RELAIS_DATA", str(tmp_path))
-    new = init.starter()
+    new = starter_book.starter()
     for words in ((), (FIXTURES, "--since", "7d"), ("--since", "long ago")):
         assert relais("preview", new, *words).exit_code == 2
     assert relais("preview", new, "--since", "7d").exit_code == 3
@@ -295,7 +296,7 @@ def test_status_and_show(
     none = relais("status")
     assert (none.exit_code, "in force: none yet" in none.output) == (1, True)
     version = json.loads(relais("check", "--json").stdout)["version"]
-    texts = {file.name: file.read_text() for file in init.starter().glob("*.yaml")}
+    texts = {file.name: file.read_text() for file in starter_book.starter().glob("*.yaml")}
 
     async def keep() -> None:
         async with await Mailroom.open(valkey.url) as mailroom:
@@ -305,7 +306,7 @@ def test_status_and_show(
     same = relais("status")
     assert (same.exit_code, f"on disk:  {version}, the same" in same.output) == (0, True)
     folder = tmp_path / "book"
-    init.copy(folder)
+    starter_book.copy(folder)
     (folder / "20-people.yaml").unlink()
     other = relais("status", folder)
     assert (other.exit_code, "not in force yet" in other.output) == (1, True)

@@ -5,7 +5,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from console import settings
-from console.mistake import Mistake
+from console.errors import Mistake
 from console.settings import Setting
 
 ROOT = Path(__file__).parents[2]

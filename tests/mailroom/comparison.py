@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.workers.mailroom.model import ONCE, Limits, Made, Model, seen_in
-from tests.workers.mailroom.store import CLOCK, START, Entry, Loop, Store, event, key_faults
-from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
+from tests.mailroom.model import ONCE, Limits, Made, Model, seen_in
+from tests.mailroom.store import CLOCK, START, Entry, Loop, Store, event, key_faults
 
 DAY = "2026-11-21"
 #: Rooms of every kind: one that takes what comes, one within a concurrency, one within a rate, one of another pool.

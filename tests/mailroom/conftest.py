@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mailroom import Mailroom
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import Store, key_faults
-from workers.mailroom import Mailroom
+from tests.mailroom.store import Store, key_faults
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.workers.mailroom.store import DAY, Entry
+from tests.mailroom.store import DAY, Entry
 
 BODY_WINDOW = 60_000
 MAX_DEATHS = 3

@@ -7,10 +7,10 @@ shrink what it finds.
 from collections.abc import Callable
 from random import Random
 
-from tests.workers.mailroom.model import Made
-from tests.workers.mailroom.store import DAY
-from tests.workers.mailroom.world import DRAINS, ROOMS, Verdict, World
-from workers.mailroom import INBOX, Lease
+from mailroom import INBOX, Lease
+from tests.mailroom.comparison import DRAINS, ROOMS, Verdict, World
+from tests.mailroom.model import Made
+from tests.mailroom.store import DAY
 
 #: What an attempt that ends so may tell of its destination.
 SAYS = {

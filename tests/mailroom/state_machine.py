@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mailroom import INBOX, Mailroom
 from tests.conftest import Valkey
-from tests.workers.mailroom.model import Made
-from tests.workers.mailroom.store import DAY, Loop, Store
-from tests.workers.mailroom.walk import SAYS
-from tests.workers.mailroom.world import DRAINS, ROOMS, Verdict, World
-from workers.mailroom import INBOX, Mailroom
+from tests.mailroom.comparison import DRAINS, ROOMS, Verdict, World
+from tests.mailroom.model import Made
+from tests.mailroom.random_walk import SAYS
+from tests.mailroom.store import DAY, Loop, Store
 
 
 def profile(examples: int, steps: int, **more: Any) -> settings:

@@ -15,12 +15,12 @@ from typing import Any, cast
 import redis.asyncio
 
 from bench.nodes import Node
+from mailroom import Mailroom
+from mailroom.client import PREFIX, client
 from rules.event import Event
 from tests.conftest import Valkey
-from workers.mailroom import Mailroom
-from workers.mailroom.mailroom import PREFIX, client
 
-LUA = resources.files("workers.mailroom").joinpath("mailroom.lua").read_text(encoding="utf-8")
+LUA = resources.files("mailroom").joinpath("lua", "mailroom.lua").read_text(encoding="utf-8")
 #: One day, the dedupe window, in ms.
 DAY = 86_400_000
 #: The ledger's page of what is received now; a month later it is gone.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from workers.mailroom import address
+from mailroom import address
 
 HOST = {"host": "store", "port": 6379}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from console import store as examined
+from console.checks import store as examined
+from mailroom import Mailroom, aof_rewrite
 from tests.conftest import Valkey, wait_until_async
-from workers import rewrite, worker
-from workers.mailroom import Mailroom
+from workers import worker
 from workers.settings import WorkSettings
 from workers.sweep import Sweep
 
@@ -52,17 +52,17 @@ async def test_erased(valkey: Valkey, mailroom: Mailroom) -> None:
     await store.set("payload", "eva@example.org")
     await store.delete("payload")
     assert on_disk(valkey, b"eva@example.org")
-    await rewrite.look(mailroom)
+    await aof_rewrite.look(mailroom)
 
     async def gone() -> bool:
         return not await asyncio.to_thread(on_disk, valkey, b"eva@example.org")
 
     await wait_until_async(gone, "the file is written anew", 20)
     assert await asked(mailroom) == b"asked"
-    assert 86_000 < await store.ttl(mailroom.key("rewritten")) <= rewrite.EVERY
+    assert 86_000 < await store.ttl(mailroom.key("rewritten")) <= aof_rewrite.EVERY
     await store.set("payload", "otto@example.org")
     await store.delete("payload")
-    await rewrite.look(mailroom)
+    await aof_rewrite.look(mailroom)
     info = await store.info("persistence")
     assert not info["aof_rewrite_in_progress"]
     assert not info["aof_rewrite_scheduled"]
@@ -75,8 +75,8 @@ async def test_refused(mailroom: Mailroom, caplog: pytest.LogCaptureFixture) -> 
     store: Any = mailroom.store
     await store.execute_command("ACL", "SETUSER", "default", "-bgrewriteaof")
     with caplog.at_level(logging.WARNING):
-        await rewrite.look(mailroom)
-        await rewrite.look(mailroom)
+        await aof_rewrite.look(mailroom)
+        await aof_rewrite.look(mailroom)
     assert [record.message.split()[0] for record in caplog.records] == ["store.no_rewrite"]
     assert await asked(mailroom) == b"refused"
     assert (await notes(mailroom))["erased"].startswith("it refuses BGREWRITEAOF")
@@ -86,11 +86,11 @@ async def test_switched_off(mailroom: Mailroom) -> None:
     """During a backup nothing is rewritten; afterwards it is."""
     store: Any = mailroom.store
     await store.config_set("auto-aof-rewrite-percentage", 0)
-    await rewrite.look(mailroom)
+    await aof_rewrite.look(mailroom)
     assert await asked(mailroom) is None
     assert (await notes(mailroom))["erased"].startswith("rewriting is switched off")
     await store.config_set("auto-aof-rewrite-percentage", 100)
-    await rewrite.look(mailroom)
+    await aof_rewrite.look(mailroom)
     assert await asked(mailroom) == b"asked"
 
 
@@ -98,7 +98,7 @@ async def test_nothing_to_rewrite(mailroom: Mailroom) -> None:
     """A store without an append-only file is left alone."""
     store: Any = mailroom.store
     await store.config_set("appendonly", "no")
-    await rewrite.look(mailroom)
+    await aof_rewrite.look(mailroom)
     assert await asked(mailroom) is None
 
 

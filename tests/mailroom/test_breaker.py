@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.workers.mailroom.store import CLOCK, Store, event
-from tests.workers.mailroom.test_mailroom import items, route, settlement, take
-from workers.mailroom import Lease, Mailroom, News, RoomState, Settled, Want
+from mailroom import Lease, Mailroom, News, RoomState, Settled, Want
+from tests.mailroom.store import CLOCK, Store, event
+from tests.mailroom.test_client import items, route, settlement, take
 
 pytestmark = pytest.mark.anyio
 

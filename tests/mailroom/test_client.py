@@ -11,11 +11,11 @@ from typing import cast
 
 import pytest
 
+from mailroom import INBOX, Full, Lease, Mailroom, NewDelivery, Settled, Settlement, Unavailable, Want
+from mailroom.client import BODY_WINDOW, Damaged
 from rules.event import Event
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import CLOCK, DAY, LUA, TODAY, Entry, Store, event, key_faults
-from workers.mailroom import INBOX, Full, Lease, Mailroom, NewDelivery, Settled, Settlement, Unavailable, Want
-from workers.mailroom.mailroom import BODY_WINDOW, Damaged
+from tests.mailroom.store import CLOCK, DAY, LUA, TODAY, Entry, Store, event, key_faults
 
 pytestmark = pytest.mark.anyio
 

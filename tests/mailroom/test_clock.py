@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.workers.mailroom.store import CLOCK, Store, event
-from workers.mailroom import INBOX, Lease, Mailroom, Receipt, Settlement, Want
+from mailroom import INBOX, Lease, Mailroom, Receipt, Settlement, Want
+from tests.mailroom.store import CLOCK, Store, event
 
 pytestmark = pytest.mark.anyio
 HOUR = 3_600_000

@@ -9,15 +9,15 @@ from redis.crc import key_slot
 
 from bench import cluster as bench
 from bench.nodes import Cluster, Node, slot_of
+from mailroom import INBOX, Mailroom, Unavailable, Want
+from mailroom.client import PREFIX, client
+from mailroom.operator import Chosen, People
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import LUA, Loop, Store, event, replaced
-from tests.workers.mailroom.test_mailroom import take
-from tests.workers.mailroom.test_people import BOX, deliver, die, end, put, route
-from tests.workers.mailroom.walk import Walk
-from tests.workers.mailroom.world import World
-from workers.mailroom import INBOX, Mailroom, Unavailable, Want
-from workers.mailroom.mailroom import PREFIX, client
-from workers.mailroom.people import Chosen, People
+from tests.mailroom.comparison import World
+from tests.mailroom.random_walk import Walk
+from tests.mailroom.store import LUA, Loop, Store, event, replaced
+from tests.mailroom.test_client import take
+from tests.mailroom.test_operator import BOX, deliver, die, end, put, route
 
 #: Every function that there is.
 REGISTERED = frozenset(re.findall(r"^register\('(\w+)'", LUA, re.M))

@@ -8,11 +8,11 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
+from mailroom import Mailroom, Unavailable
+from mailroom.client import client
+from mailroom.connection import Line
 from rules.event import Event
 from tests.conftest import Valkey, wait_until_async
-from workers.mailroom import Mailroom, Unavailable
-from workers.mailroom.line import Line
-from workers.mailroom.mailroom import client
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.mailroom.hashing import Hasher
+from mailroom.hashing import Hasher
 
 HASHER = Hasher(b"k" * 32)
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.workers.mailroom.store import DAY, Store, event
-from tests.workers.mailroom.test_mailroom import drain, settlement, take
-from workers.mailroom import Mailroom, Receipt
+from mailroom import Mailroom, Receipt
+from tests.mailroom.store import DAY, Store, event
+from tests.mailroom.test_client import drain, settlement, take
 
 pytestmark = pytest.mark.anyio
 __all__ = ["drain"]

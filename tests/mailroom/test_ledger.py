@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from workers.mailroom import ledger
+from mailroom import ledger
 
 HEAD = {
     "at": "2026-11-21T10:00:00.000Z",

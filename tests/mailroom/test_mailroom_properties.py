@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import Valkey
-from tests.workers.mailroom.machine import Machine, profile
-from tests.workers.mailroom.store import LUA, Loop, Store
+from tests.mailroom.state_machine import Machine, profile
+from tests.mailroom.store import LUA, Loop, Store
 
 
 def run(server: Valkey, chosen: settings, *, lua: str = LUA, crashes: bool = False) -> None:

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import LUA, Loop, Store, replaced
-from tests.workers.mailroom.walk import Walk
-from tests.workers.mailroom.world import World
+from tests.mailroom.comparison import World
+from tests.mailroom.random_walk import Walk
+from tests.mailroom.store import LUA, Loop, Store, replaced
 
 #: What goes wrong: the passage of mailroom.lua, and what stands there instead.
 MUTANTS = {

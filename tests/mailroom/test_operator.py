@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.workers.mailroom.store import TODAY, Entry, Store, event
-from tests.workers.mailroom.test_mailroom import contents, items, settlement, take
-from workers import again
-from workers.mailroom import INBOX, Lease, Mailroom, NewDelivery, News, Want
-from workers.mailroom.people import Chosen, People
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, News, Want, reroute
+from mailroom.operator import Chosen, People
+from tests.mailroom.store import TODAY, Entry, Store, event
+from tests.mailroom.test_client import contents, items, settlement, take
 
 pytestmark = pytest.mark.anyio
 
@@ -189,7 +188,7 @@ async def test_doubt_outlives_its_delivery(mailroom: Mailroom, people: People, s
     assert await people.retry_today("a.0") == "done"
     head = json.loads((await mailroom.record("a") or b"").split(b"\n")[0])
     assert head["again"] == {"n": 1, "only": ["0 keep a note"], "doubt": ["0 keep a note"]}
-    assert again.read(json.dumps(head, separators=(",", ":")).encode() + b"\n") == again.Again(
+    assert reroute.read(json.dumps(head, separators=(",", ":")).encode() + b"\n") == reroute.Again(
         1, {"keep a note": ((0,),)}, frozenset({"0 keep a note"})
     )
 
@@ -304,8 +303,8 @@ async def test_retry_today(mailroom: Mailroom, people: People, store: Store, dra
     assert values(dump, "dead", "deadbox", "passed", "d:a.0", "refs") == [None] * 5
     (lease,) = await take(mailroom, drain)
     assert lease.box == mailroom.hash("email:eva@example.org")
-    asked = again.read(lease.items[0][1])
-    assert asked == again.Again(1, {"keep a note": ((0,),)})
+    asked = reroute.read(lease.items[0][1])
+    assert asked == reroute.Again(1, {"keep a note": ((0,),)})
     assert lease.items[0][1].endswith(b'\n{"email":"eva@example.org"}')
     await mailroom.settle(drain, "s", [settlement(lease, "a")])
     assert await mailroom.record("a") is None
@@ -323,14 +322,14 @@ async def test_retry_today_twice(mailroom: Mailroom, people: People, drain: str)
     assert [await people.retry_today(f"a.{n}") for n in range(2)] == ["done", "done"]
     (lease,) = await take(mailroom, drain)
     assert items([lease]) == ["a"]
-    assert again.read(lease.items[0][1]) == again.Again(1, {"keep a note": ((0,), (1,))})
+    assert reroute.read(lease.items[0][1]) == reroute.Again(1, {"keep a note": ((0,), (1,))})
     new = [NewDelivery("a.a1.0", "crm", BOX, record("a.a1.0"))]
     await mailroom.settle(drain, "s", [settlement(lease, "a", new=new)])
     (lease,) = await take(mailroom, drain, "crm")
     await end(mailroom, drain, lease, "a.a1.0", "dead")
     assert await people.retry_today("a.a1.0") == "done"
     (lease,) = await take(mailroom, drain)
-    assert again.read(lease.items[0][1]) == again.Again(2, {"keep a note": ((0,),)})
+    assert reroute.read(lease.items[0][1]) == reroute.Again(2, {"keep a note": ((0,),)})
     await mailroom.settle(drain, "s", [settlement(lease, "a")])
     assert await mailroom.record("a") is None
 
@@ -386,7 +385,7 @@ async def test_unreadable_event(mailroom: Mailroom, people: People, store: Store
     assert await twice(store, lambda: people.retry_today("a")) == ("done", "gone")
     assert (await state(mailroom, "a"))[0] == "waiting"
     (lease,) = await take(mailroom, drain)
-    assert again.read(lease.items[0][1]) is None
+    assert reroute.read(lease.items[0][1]) is None
     await mailroom.settle(drain, "s", [settlement(lease, "a")])
     assert values(await store.dump(), "e:a", "deadbox", "passed") == [None] * 3
 

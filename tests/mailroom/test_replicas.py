@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from console import store as guarantee
-from tests.chaos.house import free_port
+from console.checks import store as guarantee
+from mailroom import INBOX, Mailroom, Unavailable, Want, address
+from mailroom import client as mailroom_client
+from tests.chaos.processes import free_port
 from tests.conftest import wait_until
 from tests.hosts.stores import Keepers, Place
-from tests.workers.mailroom.store import event
-from workers.mailroom import INBOX, Mailroom, Unavailable, Want, address, mailroom
+from tests.mailroom.store import event
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +37,7 @@ async def room(keepers: Keepers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """A mailroom that wants one replica, and soon."""
     async with await Mailroom.open(url(keepers), hash_key=b"k" * 32, replicas=1) as one:
         await one.put([event("first", "email:first@example.org")])
-        monkeypatch.setattr(mailroom, "REPLICA_PATIENCE", 200)
+        monkeypatch.setattr(mailroom_client, "REPLICA_PATIENCE", 200)
         yield one
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mailroom import Mailroom, Unavailable
 from tests.conftest import Valkey
-from tests.workers.mailroom.store import event
+from tests.mailroom.store import event
 from workers import worker
-from workers.mailroom import Mailroom, Unavailable
 
 pytestmark = pytest.mark.anyio
 

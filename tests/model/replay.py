@@ -9,11 +9,11 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import mailroom as real
+from mailroom import INBOX, Lease, NewDelivery, Settlement, Want
+from tests.mailroom.store import CLOCK, START, Entry, Loop, Store, event
 from tests.model.mailroom import GONE, VERBS, Faults, Hand, Mailroom, Setup, State
 from tests.model.search import Act, Step
-from tests.workers.mailroom.store import CLOCK, START, Entry, Loop, Store, event
-from workers import mailroom as real
-from workers.mailroom import INBOX, Lease, NewDelivery, Settlement, Want
 
 DAY = "2026-11-21"
 #: When each event was received: in the order of their numbers.

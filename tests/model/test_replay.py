@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Valkey
+from tests.mailroom.store import LUA, Loop, Store, replaced
 from tests.model.mailroom import Mailroom, Setup
 from tests.model.replay import PEOPLE, SETUP, Replay
-from tests.workers.mailroom.store import LUA, Loop, Store, replaced
 
 #: What the store does in the model; a walk that left one out would say nothing about it.
 CARRIED_OUT = {

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from receiver import signature
+from receiver import verification
 from receiver.request import RawRequest
-from receiver.signature import VerifiedRequest
 from receiver.sources import registry
-from receiver.sources.adapter import Batch, NoOptions
+from receiver.sources.base import Batch, NoOptions
 from receiver.sources.generic import Options, Read
+from receiver.verification import VerifiedRequest
 
 FOLDER = Path(__file__).parents[1] / "fixtures"
 TYPES = {".json": b"application/json", ".form": b"application/x-www-form-urlencoded"}
@@ -24,7 +24,7 @@ UNFIT = [name for name in NAMES if ".invalid_" in name or name.endswith(("no_typ
 
 def verified(body: bytes, content_type: bytes = b"application/json", query: bytes = b"") -> VerifiedRequest:
     """Return a request as if its sender had proved itself."""
-    return signature.trusted(RawRequest(body, ((b"content-type", content_type),), query))
+    return verification.trusted(RawRequest(body, ((b"content-type", content_type),), query))
 
 
 def options(kind: str) -> BaseModel:

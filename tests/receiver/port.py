@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-from receiver import serve
+from mailroom import Fate, Mailroom
+from mailroom.client import client
+from receiver import server
 from receiver.settings import ReceiverSettings
 from receiver.sources import registry
 from rules import event
 from rules.event import Event
 from tests.conftest import wait_until
 from tests.receiver import book
-from workers.mailroom import Fate, Mailroom
-from workers.mailroom.mailroom import client
 
 T = TypeVar("T")
 
@@ -54,9 +54,9 @@ class Port:
         self.redis_url = redis_url
         chosen = ReceiverSettings(book=folder / "book", REDIS_URL=redis_url, **settings)
         self.book = book.holder(folder)
-        listening = serve.listen("127.0.0.1", 0)
+        listening = server.listen("127.0.0.1", 0)
         self.number: int = listening.getsockname()[1]
-        self.server: uvicorn.Server = serve.server(chosen, self.book, Mailroom(client(redis_url)))
+        self.server: uvicorn.Server = server.server(chosen, self.book, Mailroom(client(redis_url)))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listening]}, daemon=True)
 
     def __enter__(self) -> "Port":

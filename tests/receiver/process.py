@@ -12,10 +12,10 @@ from tests.receiver import book
 PROGRAM = """
 import sys
 from pathlib import Path
-from receiver import serve
+from receiver import server
 from receiver.settings import ReceiverSettings
 from tests.receiver.book import CATALOGUE
-serve.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
+server.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
 """
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver import body, refusal
+from receiver import body, errors
 from receiver.body import Record
 from tests.receiver import fixtures
 
@@ -26,7 +26,7 @@ def records(raw: bytes, kind: bytes = b"application/json") -> list[Record]:
 
 
 def code(raw: bytes, kind: bytes = b"application/json") -> str:
-    with pytest.raises(refusal.Refused) as caught:
+    with pytest.raises(errors.Refused) as caught:
         records(raw, kind)
     assert 400 <= caught.value.status < 500
     return caught.value.code
@@ -113,14 +113,14 @@ def test_compressed() -> None:
     """Compressed bodies are refused: a few bytes could become gigabytes."""
     request = fixtures.verified(b"{}")
     packed = type(request)(type(request.raw)(b"{}", ((b"content-encoding", b"gzip"),)))
-    with pytest.raises(refusal.Unsupported, match="unsupported_encoding"):
+    with pytest.raises(errors.Unsupported, match="unsupported_encoding"):
         body.records(packed)
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"application/json", b"application/x-www-form-urlencoded"]))
 def test_any_bytes(raw: bytes, kind: bytes) -> None:
     """Any bytes are records that can be written out, or refused with one of our codes."""
-    with contextlib.suppress(refusal.NotParseable, refusal.Unsupported):
+    with contextlib.suppress(errors.NotParseable, errors.Unsupported):
         found = records(raw, kind)
         assert [json.loads(each.body) for each in found] == [each.fields for each in found]
 

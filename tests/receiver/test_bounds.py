@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver import wire
+from receiver import http_protocol
 from tests.conftest import Valkey, wait_until
 from tests.receiver.port import AT, Port
 from tests.receiver.process import Process
@@ -97,7 +97,7 @@ def test_slow_connections(process: Process) -> None:
         print(f"{many} connections: {grown:.0f} MB, slowest answer {longest:.3f} s")
         assert grown < many * 0.016
         assert longest < 2
-        wait_until(lambda: all(map(is_closed, slow[-3:])), "the slow ones are gone", wire.HEAD_SECONDS + 15)
+        wait_until(lambda: all(map(is_closed, slow[-3:])), "the slow ones are gone", http_protocol.HEAD_SECONDS + 15)
         assert ask(process.number) < 2
     finally:
         for each in slow:
@@ -178,7 +178,7 @@ def test_head_too_large(shared: Port) -> None:
 
 def test_slow_head(shared: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that does not arrive in time is refused, a second one on the same connection, too; a whole one is not."""
-    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
     assert shared.send(HEAD).startswith(b"HTTP/1.1 408 ")
     whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(CONTACT) + CONTACT
     answer = shared.send(whole + HEAD)
@@ -188,7 +188,7 @@ def test_slow_head(shared: Port, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_body_nobody_waits_for(shared: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever goes on sending after the answer is cut off in time."""
-    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
     with shared.connect() as connection:
         connection.sendall(b"POST /in/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n{")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
@@ -223,7 +223,7 @@ def test_slow_bodies(shared: Port) -> None:
 
 def test_too_many_connections(shared: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond what there are descriptors for, a connection is turned away with a word, and the others stay."""
-    monkeypatch.setattr(wire, "most_connections", lambda: 3)
+    monkeypatch.setattr(http_protocol, "most_connections", lambda: 3)
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(shared.connect()).sendall(HEAD)

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import receiver
-from receiver import refusal
+from receiver import errors
 
 FOLDER = Path(receiver.__file__).parent
 
@@ -18,19 +18,19 @@ def test_every_code_is_listed() -> None:
             name = ast.unparse(node.func).rpartition(".")[2]
             if name in {each.__name__ for each in classes()} - {"Invalid"}:
                 raised.add(node.args[0].value)
-    head = (refusal.__doc__ or "").partition("The code is")[0]
+    head = (errors.__doc__ or "").partition("The code is")[0]
     listed = {word.strip(" ,\n") for word in head.split() if "_" in word or word.strip(",") in ("busy", "internal")}
     assert raised == {word.strip(",") for word in listed}
 
 
-def classes() -> list[type[refusal.Refused]]:
-    return [refusal.Refused, *refusal.Refused.__subclasses__(), *refusal.TooSlow.__subclasses__()]
+def classes() -> list[type[errors.Refused]]:
+    return [errors.Refused, *errors.Refused.__subclasses__(), *errors.TooSlow.__subclasses__()]
 
 
 def test_answers() -> None:
     """A refusal's answer is its code and a hint; an invalid one names the field of its own."""
-    assert json.loads(refusal.NotFound("unknown_source", "why").answer) == {"error": "unknown_source", "hint": "why"}
-    assert json.loads(refusal.Invalid("booker.id", "is missing").answer) == {
+    assert json.loads(errors.NotFound("unknown_source", "why").answer) == {"error": "unknown_source", "hint": "why"}
+    assert json.loads(errors.Invalid("booker.id", "is missing").answer) == {
         "error": "invalid",
         "field": "booker.id",
         "hint": "booker.id: is missing",
@@ -39,7 +39,7 @@ def test_answers() -> None:
 
 def test_heads() -> None:
     """The head of an answer says what the sender needs: when to come again, how to prove itself, what is allowed."""
-    assert int(refusal.Unavailable("busy", "").headers["retry-after"]) > 0
-    assert refusal.Unverified("wrong_signature", "").headers["www-authenticate"].startswith("Basic")
-    assert refusal.NotAllowed("method_not_allowed", "").headers["allow"] == "POST"
-    assert refusal.TooLarge("too_large", "").headers["connection"] == "close"
+    assert int(errors.Unavailable("busy", "").headers["retry-after"]) > 0
+    assert errors.Unverified("wrong_signature", "").headers["www-authenticate"].startswith("Basic")
+    assert errors.NotAllowed("method_not_allowed", "").headers["allow"] == "POST"
+    assert errors.TooLarge("too_large", "").headers["connection"] == "close"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from receiver import spool, switch
+from mailroom import Damaged, Full, Receipt, Unavailable
+from receiver import failover, spool
+from receiver.failover import Switch
 from receiver.spool import Spool
-from receiver.switch import Switch
 from rules.event import Event
-from rules.nouns.noun import rfc3339
+from rules.event_types.base import rfc3339
 from tests.conftest import wait_until_async
-from workers.mailroom import Damaged, Full, Receipt, Unavailable
 
 MIB = 1024 * 1024
 LONG_AGO = "2026-01-01T10:00:00.000Z"
@@ -232,7 +232,7 @@ def test_adopted(tmp_path: Path) -> None:
 
 def test_a_stopped_process_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the process that hands over stands still, another one goes on."""
-    monkeypatch.setattr(switch, "STUCK", 0.2)
+    monkeypatch.setattr(failover, "STUCK", 0.2)
 
     async def run() -> None:
         stopped = Spool(tmp_path, MIB)
@@ -249,7 +249,7 @@ def test_a_stopped_process_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.M
 
 def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New events wait here before the store is full, so that the workers have room to settle."""
-    monkeypatch.setattr(switch, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(failover, "LOOK_EVERY", 0.02)
 
     async def run() -> None:
         room = Room()
@@ -336,7 +336,7 @@ def poison_said(folder: Path) -> list[tuple[str, str]]:
 
 def test_poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the store never takes is set aside when it takes others; they keep their order, and nothing is lost."""
-    monkeypatch.setattr(switch, "ASK_AGAIN", (0.01,))
+    monkeypatch.setattr(failover, "ASK_AGAIN", (0.01,))
 
     async def run() -> None:
         room = Room()
@@ -353,14 +353,14 @@ def test_poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [name for name in room.kept if name != "b"] == ["a", "c", "d"]
         assert poison_said(tmp_path) == [(name, "the store refused: a script error") for name in ("bad", "bad too")]
         # Whose first event was set aside need not fail so often again.
-        assert room.refused_times < 2 * (switch.REFUSALS + 3)
+        assert room.refused_times < 2 * (failover.REFUSALS + 3)
 
     asyncio.run(run())
 
 
 def test_poison_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as nothing shows that the store takes others, an event that it refuses stays where it is."""
-    monkeypatch.setattr(switch, "ASK_AGAIN", (0.01,))
+    monkeypatch.setattr(failover, "ASK_AGAIN", (0.01,))
 
     async def run() -> None:
         room = Room()
@@ -371,7 +371,7 @@ def test_poison_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             await running.put([event("b", order_key=eva)])
 
             async def often() -> bool:
-                return room.refused_times > 3 * switch.REFUSALS
+                return room.refused_times > 3 * failover.REFUSALS
 
             await wait_until_async(often, "it is tried again and again")
             assert running.spooling
@@ -386,7 +386,7 @@ def test_poison_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_poison_of_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that the store takes after all, when another one has passed, is not set aside."""
-    monkeypatch.setattr(switch, "ASK_AGAIN", (0.01,))
+    monkeypatch.setattr(failover, "ASK_AGAIN", (0.01,))
 
     class Moody(Room):
         async def put(self, events: Sequence[Event], *, body_window: int = 60_000) -> list[Receipt]:

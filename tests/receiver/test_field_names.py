@@ -1,6 +1,6 @@
 import pytest
 
-from receiver import spelling
+from receiver import field_names
 
 
 @pytest.mark.parametrize(
@@ -20,19 +20,19 @@ from receiver import spelling
 )
 def test_snake(name: str, expected: str) -> None:
     """Identifiers become snake_case; other names stay as people gave them."""
-    assert spelling.snake(name) == expected
+    assert field_names.snake(name) == expected
 
 
 def test_squash() -> None:
     """A label is found whatever its case, umlauts and punctuation."""
-    assert spelling.squash("Berufs- und Amtsbezeichnung") == "berufsundamtsbezeichnung"
-    assert spelling.squash("Namenspräfix") == spelling.squash("NAMENSPRAEFIX")
-    assert spelling.squash("e_mail") == spelling.squash("E-Mail")
+    assert field_names.squash("Berufs- und Amtsbezeichnung") == "berufsundamtsbezeichnung"
+    assert field_names.squash("Namenspräfix") == field_names.squash("NAMENSPRAEFIX")
+    assert field_names.squash("e_mail") == field_names.squash("E-Mail")
 
 
 def test_ours() -> None:
     """All names of a value are spelled anew, except below names that people gave."""
-    assert spelling.ours({"aB": [{"cD": 1}], "additionalFields": {"xY": {"zZ": 1}}}) == {
+    assert field_names.ours({"aB": [{"cD": 1}], "additionalFields": {"xY": {"zZ": 1}}}) == {
         "a_b": [{"c_d": 1}],
         "additional_fields": {"xY": {"zZ": 1}},
     }
@@ -40,14 +40,14 @@ def test_ours() -> None:
 
 def test_two_spellings_of_one_name() -> None:
     """Where two names become one, the one that was ours already stays."""
-    assert spelling.ours({"firstName": 1, "first_name": 2}) == {"first_name": 2}
-    assert spelling.ours({"first_name": 2, "FirstName": 1}) == {"first_name": 2}
+    assert field_names.ours({"firstName": 1, "first_name": 2}) == {"first_name": 2}
+    assert field_names.ours({"first_name": 2, "FirstName": 1}) == {"first_name": 2}
 
 
 def test_looked_up() -> None:
     """A table gives the names; empty texts are null, and a later spelling does not overwrite a value."""
-    names = spelling.Names({"vorname": "first_name"})
-    assert spelling.looked_up({"Vorname": "", "VORNAME": "Eva", "vorname": "Ada", "someThing": "x"}, names) == {
+    names = field_names.Names({"vorname": "first_name"})
+    assert field_names.looked_up({"Vorname": "", "VORNAME": "Eva", "vorname": "Ada", "someThing": "x"}, names) == {
         "first_name": "Eva",
         "some_thing": "x",
     }
@@ -55,7 +55,7 @@ def test_looked_up() -> None:
 
 def test_long_names_are_not_remembered() -> None:
     """A stranger's long names do not fill the memory."""
-    before = spelling._snake.cache_info().currsize
+    before = field_names._snake.cache_info().currsize
     for n in range(100):
-        spelling.snake(f"{n}" + "aB" * 100)
-    assert spelling._snake.cache_info().currsize == before
+        field_names.snake(f"{n}" + "aB" * 100)
+    assert field_names._snake.cache_info().currsize == before

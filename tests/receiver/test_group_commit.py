@@ -3,10 +3,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from receiver import refusal
-from receiver.commit import MOST_AT_ONCE, MOST_UNDER_WAY, WORTH_IT, GroupCommit
+from mailroom import Full, Receipt, Unavailable
+from receiver import errors
+from receiver.group_commit import MOST_AT_ONCE, MOST_UNDER_WAY, WORTH_IT, GroupCommit
 from rules.event import Event
-from workers.mailroom import Full, Receipt, Unavailable
 
 
 def event(name: str, order_key: str | None = None) -> Event:
@@ -31,10 +31,10 @@ class Room:
 
 async def put(commit: GroupCommit, events: Sequence[Event]) -> list[Receipt]:
     """Return what a request is told; raise what it is told instead."""
-    told: asyncio.Future[list[Receipt] | refusal.Unavailable] = asyncio.get_running_loop().create_future()
+    told: asyncio.Future[list[Receipt] | errors.Unavailable] = asyncio.get_running_loop().create_future()
     commit.put(events, told.set_result)
     receipts = await told
-    if isinstance(receipts, refusal.Unavailable):
+    if isinstance(receipts, errors.Unavailable):
         raise receipts
     return receipts
 
@@ -140,7 +140,7 @@ def test_a_person_first_in_the_queue() -> None:
         room.failure = Unavailable("away")
         room.open.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(each, refusal.Unavailable) for each in answers)
+        assert all(isinstance(each, errors.Unavailable) for each in answers)
         assert room.calls == [["eva1"], ["eva2", *names(later)]]
 
     asyncio.run(run())
@@ -179,7 +179,7 @@ def test_failure(failure: Exception, code: str) -> None:
         answers = await asyncio.gather(*(put(commit, [event(f"{n}")]) for n in range(3)), return_exceptions=True)
         assert len(room.calls) == 1
         for answer in answers:
-            assert isinstance(answer, refusal.Unavailable)
+            assert isinstance(answer, errors.Unavailable)
             assert (answer.status, answer.code) == (503, code)
         room.failure = None
         assert await put(commit, [event("later")]) == [Receipt("later", False)]
@@ -195,7 +195,7 @@ def test_bounded() -> None:
         commit = GroupCommit(room, 2)
         tasks: Tasks = []
         await arrive(commit, tasks, [event(f"{n}") for n in range(5)])
-        with pytest.raises(refusal.Unavailable, match="busy"):
+        with pytest.raises(errors.Unavailable, match="busy"):
             await put(commit, [event("one more")])
         room.open.set()
         assert len(await tasks[0]) == 5

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from receiver import refusal
-from receiver.raw import read_raw
+from receiver import errors
+from receiver.payload import read_raw
 from tests.receiver import book, fixtures
 
 
@@ -22,7 +22,7 @@ def test_event_of_the_url(tmp_path: Path) -> None:
     """Where the URL tells the event, its name is given along."""
     at = book.holder(tmp_path).gate("at").source
     assert read_raw(at, {"email": "eva@example.org"}, "unsubscribed")[0].type == "contact.unsubscribed"
-    with pytest.raises(refusal.NotFound, match="missing_event"):
+    with pytest.raises(errors.NotFound, match="missing_event"):
         read_raw(at, {"email": "eva@example.org"})
 
 
@@ -35,9 +35,9 @@ def test_retain(tmp_path: Path) -> None:
 def test_what_would_be_quarantined(tmp_path: Path) -> None:
     """A payload that does not fit, or that no webhook would bring, fails a test instead of passing it."""
     gates = book.holder(tmp_path)
-    with pytest.raises(refusal.Invalid) as caught:
+    with pytest.raises(errors.Invalid) as caught:
         read_raw(gates.gate("cmx").source, {"Name": "Muster"})
     assert caught.value.field == "email"
     notification = {"id": "1", "notifications": [{"action": "all.delete", "payload": {}}]}
-    with pytest.raises(refusal.Invalid, match="invalid"):
+    with pytest.raises(errors.Invalid, match="invalid"):
         read_raw(gates.gate("sd_nord").source, notification)

@@ -1,9 +1,9 @@
 import asyncio
 from collections.abc import Mapping
 
-from receiver.inspection import BODY_KEEPS, MOST_WAITING, Inspection, shown
+from mailroom import Unavailable
+from receiver.refused_requests import BODY_KEEPS, MOST_WAITING, Inspection, shown
 from tests.conftest import wait_until_async
-from workers.mailroom import Unavailable
 
 
 class Room:

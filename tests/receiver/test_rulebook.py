@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from receiver import refusal
-from receiver.book_holder import BookHolder
+from receiver import errors
+from receiver.rulebook import BookHolder
 from rules.errors import BookRefused
 from tests.receiver import book
 
@@ -26,7 +26,7 @@ def test_gates(tmp_path: Path) -> None:
     held = book.holder(tmp_path)
     assert held.names == ["at", "cmx", "half", "sd_nord", "sd_streng", "shop"]
     assert held.gate("at").secret_headers == {"x-relais-token"}
-    with pytest.raises(refusal.NotFound, match="unknown_source"):
+    with pytest.raises(errors.NotFound, match="unknown_source"):
         held.gate("nobody")
 
 
@@ -73,7 +73,7 @@ def test_missing_secret(tmp_path: Path) -> None:
     secrets.mkdir()
     held = BookHolder(book.write(tmp_path), book.CATALOGUE, book.ENVIRON, secrets)
     held.load()
-    with pytest.raises(refusal.Unavailable, match="secret_missing"):
+    with pytest.raises(errors.Unavailable, match="secret_missing"):
         held.gate("half").verified_by()
     assert held.gate("at").verified_by()
     (secrets / "NOT_SET").write_text("from a file\n")

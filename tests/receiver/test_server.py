@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from receiver import serve
-from receiver.book_holder import BookHolder
+from mailroom import Mailroom
+from receiver import server
+from receiver.rulebook import BookHolder
 from receiver.settings import ReceiverSettings
 from rules.errors import BookRefused
 from tests.conftest import Valkey, wait_until
 from tests.receiver import book
 from tests.receiver.port import AT, kept_in
 from tests.receiver.process import Process
-from workers.mailroom import Mailroom
 
 
 @pytest.fixture
@@ -97,10 +97,10 @@ def test_stop_finishes_what_was_accepted(process: Process, valkey: Valkey) -> No
 
 def test_port_taken() -> None:
     """A port that somebody else has is said, with the mend."""
-    with serve.listen("127.0.0.1", 0) as taken:
+    with server.listen("127.0.0.1", 0) as taken:
         number = taken.getsockname()[1]
-        with pytest.raises(serve.CannotListen, match="RELAIS_PORT") as caught:
-            serve.listen("127.0.0.1", number)
+        with pytest.raises(server.CannotListen, match="RELAIS_PORT") as caught:
+            server.listen("127.0.0.1", number)
         assert str(number) in str(caught.value)
 
 
@@ -110,14 +110,14 @@ def test_bad_book_at_the_start(valkey: Valkey, tmp_path: Path) -> None:
     settings = ReceiverSettings(redis_url=valkey.url, book=book.write(tmp_path, "sources: {"))
     held = BookHolder(settings.book, book.CATALOGUE, book.ENVIRON)
     with pytest.raises(BookRefused):
-        serve.load(held, settings)
+        server.load(held, settings)
 
     async def keep() -> None:
         async with await Mailroom.open(valkey.url) as mailroom:
             await mailroom.keep_book("before", {"sources.yaml": book.TEXT})
 
     asyncio.run(keep())
-    serve.load(held, settings)
+    server.load(held, settings)
     assert held.gate("at").verified_by()
     assert "sources.yaml" in held.problem
     (settings.book / "sources.yaml").write_text(book.TEXT + "\n# mended\n")
@@ -126,18 +126,18 @@ def test_bad_book_at_the_start(valkey: Valkey, tmp_path: Path) -> None:
     valkey.stop(kill=True)
     (settings.book / "sources.yaml").write_text("sources: {")
     with pytest.raises(BookRefused):
-        serve.load(BookHolder(settings.book, book.CATALOGUE, book.ENVIRON), settings)
+        server.load(BookHolder(settings.book, book.CATALOGUE, book.ENVIRON), settings)
 
 
 def test_inherited_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that is handed over is listened on: ours by its number, systemd's where it says that it is for us."""
     monkeypatch.delenv("LISTEN_PID", raising=False)
-    assert serve.inherited(ReceiverSettings()) == -1
-    assert serve.inherited(ReceiverSettings(listen_fd=7)) == 7
+    assert server.inherited(ReceiverSettings()) == -1
+    assert server.inherited(ReceiverSettings(listen_fd=7)) == 7
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-    assert serve.inherited(ReceiverSettings()) == serve.FIRST_OF_SYSTEMD
+    assert server.inherited(ReceiverSettings()) == server.FIRST_OF_SYSTEMD
     monkeypatch.setenv("LISTEN_PID", "1")
-    assert serve.inherited(ReceiverSettings()) == -1
+    assert server.inherited(ReceiverSettings()) == -1
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, None])
@@ -148,5 +148,5 @@ def test_no_socket_inherited(kind: socket.SocketKind | None) -> None:
             number = stack.enter_context(tempfile.TemporaryFile()).fileno()
         else:
             number = stack.enter_context(socket.socket(socket.AF_INET, kind)).fileno()
-        with pytest.raises(serve.CannotListen, match="RELAIS_LISTEN_FD"):
-            serve.socket_of(ReceiverSettings(listen_fd=number))
+        with pytest.raises(server.CannotListen, match="RELAIS_LISTEN_FD"):
+            server.socket_of(ReceiverSettings(listen_fd=number))

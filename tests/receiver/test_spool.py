@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mailroom import Receipt
 from receiver import spool
 from receiver.spool import Failed, Full, Spool, Unusable
 from rules.event import Event
-from workers.mailroom import Receipt
 
 MIB = 1024 * 1024
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver import refusal, signature
+from receiver import errors, verification
 from receiver.request import RawRequest
-from receiver.signature import Basic, Check, Header, Hmac, Ip, Query, StandardWebhooks
+from receiver.verification import Basic, Check, Header, Hmac, Ip, Query, StandardWebhooks
 from rules.errors import SecretMissing
 from rules.verify import Verify
 
@@ -48,8 +48,8 @@ def request(
 
 
 def refused(check: Check, given: RawRequest, now: float = NOW) -> str:
-    with pytest.raises(refusal.Refused) as caught:
-        signature.verify(given, [check], now)
+    with pytest.raises(errors.Refused) as caught:
+        verification.verify(given, [check], now)
     assert caught.value.status in (401, 403)
     return caught.value.code
 
@@ -58,9 +58,9 @@ def refused(check: Check, given: RawRequest, now: float = NOW) -> str:
 def test_what_the_sender_signs_is_verified(name: str) -> None:
     """A request signed with the first secret is the source's; a body changed on the way is not, where it is signed."""
     check = ALL[name]
-    signed = signature.sign([check], BODY, NOW, "msg_1")
+    signed = verification.sign([check], BODY, NOW, "msg_1")
     query = "&".join(f"{k}={v}" for k, v in signed.query.items())
-    verified = signature.verify(request(signed.headers, query), [check], NOW)
+    verified = verification.verify(request(signed.headers, query), [check], NOW)
     assert verified.sender_id == ("msg_1" if name == "standard" else None)
     if name in ("hmac", "timed", "standard"):
         assert refused(check, request(signed.headers, query, BODY + b" ")) == "wrong_signature"
@@ -74,18 +74,18 @@ def test_nothing_given(name: str) -> None:
 
 def test_second_secret() -> None:
     """While a secret rotates both are valid."""
-    signature.verify(request({"X-Relais-Token": "new"}), [HEADER], NOW)
-    signature.verify(request(query="token=n%C3%A4w"), [QUERY], NOW)
-    signature.verify(request({"Authorization": "Basic " + base64.b64encode(b"relais:next").decode()}), [BASIC], NOW)
+    verification.verify(request({"X-Relais-Token": "new"}), [HEADER], NOW)
+    verification.verify(request(query="token=n%C3%A4w"), [QUERY], NOW)
+    verification.verify(request({"Authorization": "Basic " + base64.b64encode(b"relais:next").decode()}), [BASIC], NOW)
     digest = stdlib.new(KEY, BODY, hashlib.sha256).hexdigest()
-    signature.verify(request({"X-Signature": f"sha256={digest.upper()}"}), [HMAC], NOW)
+    verification.verify(request({"X-Signature": f"sha256={digest.upper()}"}), [HMAC], NOW)
 
 
 def test_published_vector() -> None:
     """HMAC-SHA256 is the one of RFC 4231, test case 2."""
     digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     body = b"what do ya want for nothing?"
-    signature.verify(request({"X-S": digest}, body=body), [Hmac("X-S", (b"Jefe",))], NOW)
+    verification.verify(request({"X-S": digest}, body=body), [Hmac("X-S", (b"Jefe",))], NOW)
 
 
 def test_standard_webhooks_by_hand() -> None:
@@ -97,7 +97,7 @@ def test_standard_webhooks_by_hand() -> None:
         "webhook-timestamp": str(int(NOW)),
         "webhook-signature": f"v1a,xx v1,{base64.b64encode(b'wrong').decode()} v1,{right}",
     }
-    assert signature.verify(request(headers), [STANDARD], NOW).sender_id == "msg_1"
+    assert verification.verify(request(headers), [STANDARD], NOW).sender_id == "msg_1"
 
 
 HOSTILE: list[tuple[str, dict[str, str | bytes], str]] = [
@@ -171,7 +171,7 @@ def test_in_time(timestamp: str) -> None:
     """Clocks may differ by the tolerance; milliseconds are read too."""
     digest = stdlib.digest(KEY, timestamp.encode() + b"." + BODY, "sha512")
     headers = {"X-Signature": base64.b64encode(digest).decode(), "X-Timestamp": timestamp}
-    signature.verify(request(headers), [TIMED], NOW)
+    verification.verify(request(headers), [TIMED], NOW)
 
 
 def test_missing_timestamp() -> None:
@@ -211,7 +211,7 @@ def test_addresses(client: str, forwarded: str | None, ok: bool) -> None:
     headers: dict[str, str | bytes] = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     given = request(headers, client=client)
     if ok:
-        signature.verify(given, [PROXIED], NOW)
+        verification.verify(given, [PROXIED], NOW)
     else:
         assert refused(PROXIED, given) in ("address_not_allowed", "malformed_forwarded")
 
@@ -219,14 +219,14 @@ def test_addresses(client: str, forwarded: str | None, ok: bool) -> None:
 def test_all_must_hold() -> None:
     """Of several checks each one must hold."""
     right = request({"X-Relais-Token": "new"}, client="198.51.100.1")
-    signature.verify(right, [HEADER], NOW)
-    with pytest.raises(refusal.NotAdmitted):
-        signature.verify(right, [HEADER, IP], NOW)
+    verification.verify(right, [HEADER], NOW)
+    with pytest.raises(errors.NotAdmitted):
+        verification.verify(right, [HEADER, IP], NOW)
 
 
 def test_secret_parameters_are_hidden() -> None:
     """The token in the URL never becomes part of an event."""
-    verified = signature.verify(request(query="token=old&email=eva%40example.org"), [QUERY], NOW)
+    verified = verification.verify(request(query="token=old&email=eva%40example.org"), [QUERY], NOW)
     assert verified.query == [("email", "eva@example.org")]
 
 
@@ -240,9 +240,9 @@ def test_secrets_are_not_shown() -> None:
 
 def test_comparison_takes_constant_time() -> None:
     """Secrets are compared in one place only, by the standard library's constant-time comparison, without stopping."""
-    assert "compare_digest" in inspect.getsource(signature._matches)
-    assert "break" not in inspect.getsource(signature._matches)
-    assert "==" not in inspect.getsource(signature.Basic.check)
+    assert "compare_digest" in inspect.getsource(verification._matches)
+    assert "break" not in inspect.getsource(verification._matches)
+    assert "==" not in inspect.getsource(verification.Basic.check)
 
 
 def test_checks_of_a_book() -> None:
@@ -258,7 +258,7 @@ def test_checks_of_a_book() -> None:
         }
     )
     environ = {"A": "a", "B": "b", "W": "whsec_" + base64.b64encode(KEY).decode()}
-    made = {type(check): check for check in signature.checks(verify, environ)}
+    made = {type(check): check for check in verification.checks(verify, environ)}
     assert made[Header] == Header("X-Relais-Token", (b"a", b"b"))
     assert made[Hmac] == Hmac("X-S", (b"a",), timestamp_header="X-T", tolerance=300)
     assert made[StandardWebhooks] == StandardWebhooks((KEY,), 60)
@@ -266,14 +266,14 @@ def test_checks_of_a_book() -> None:
     assert made[Ip] == Ip((ip_network("192.0.2.0/24"),))
     assert len(made) == 6
     with pytest.raises(SecretMissing, match="W"):
-        signature.checks(verify, {"A": "a", "B": "b"})
+        verification.checks(verify, {"A": "a", "B": "b"})
     with pytest.raises(ValueError, match="whsec_"):
-        signature.checks(verify, {**environ, "W": "no base64!"})
+        verification.checks(verify, {**environ, "W": "no base64!"})
 
 
 def test_none() -> None:
     """A source that says in words why it needs no verification has no checks."""
-    assert signature.checks(Verify.model_validate({"none": "only reachable inside the house"}), {}) == ()
+    assert verification.checks(Verify.model_validate({"none": "only reachable inside the house"}), {}) == ()
 
 
 NAMES = st.sampled_from(
@@ -293,5 +293,5 @@ NAMES = st.sampled_from(
 def test_hostile_requests(headers: list[tuple[str, bytes]], query: bytes, body: bytes, check: Any) -> None:
     """Whatever a request holds, it is verified or refused with one of our codes."""
     given = RawRequest(body, [(name.encode(), value) for name, value in headers], query, "10.1.1.1")
-    with contextlib.suppress(refusal.Unverified, refusal.NotAdmitted, refusal.NotParseable):
-        signature.verify(given, [check], NOW)
+    with contextlib.suppress(errors.Unverified, errors.NotAdmitted, errors.NotParseable):
+        verification.verify(given, [check], NOW)

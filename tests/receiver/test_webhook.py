@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from receiver import signature
+from receiver import verification
 from tests.conftest import Valkey, wait_until
 from tests.receiver import fixtures
 from tests.receiver.book import SOURCES
@@ -21,7 +21,7 @@ def post_recorded(port: Port, name: str, source: str | None = None) -> Answer:
     kind, _, file = name.partition("/")
     body = (fixtures.FOLDER / name).read_bytes()
     gate = port.book.gate(source or SOURCES[kind])
-    signed = signature.sign(gate.verified_by(), body, time.time(), "msg_1")
+    signed = verification.sign(gate.verified_by(), body, time.time(), "msg_1")
     event = fixtures.event_of(name)
     path = f"/in/{gate.source.name}" + (f"/{event}" if event else "")
     return port.post(path, body, {"Content-Type": fixtures.TYPES[Path(file).suffix].decode(), **signed.headers})

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rules import pattern, values
-from rules.document import read
-from rules.finding import Finding
-from rules.pattern import Pattern, Verdict
-from rules.problem import Problem
-from rules.scope import FieldScope
+from rules.matching import pattern
+from rules.matching.field_types import FieldScope
+from rules.matching.pattern import Pattern, Verdict
+from rules.source.finding import Finding
+from rules.source.problem import Problem
+from rules.source.yaml_document import read
+from rules.values import arguments
 
 #: Open data: anything goes.
 OPEN = FieldScope()
@@ -66,7 +67,7 @@ def wrong(node: Any, scope: FieldScope = OPEN) -> list[tuple[tuple[str | int, ..
 def rendered(node: Any, data: Any = None, *, scope: FieldScope = OPEN, **beside: Any) -> Any:
     """Return a value as it is filled from an event."""
     findings: list[Finding] = []
-    made = values.compile_value(node, scope, findings)
+    made = arguments.compile_value(node, scope, findings)
     assert [finding for finding in findings if finding.severity == "error"] == []
     return made.render(facts(data, **beside))
 
@@ -74,5 +75,5 @@ def rendered(node: Any, data: Any = None, *, scope: FieldScope = OPEN, **beside:
 def wrong_value(node: Any, scope: FieldScope = OPEN) -> list[tuple[tuple[str | int, ...], str, str]]:
     """Return what is wrong with a value: where, what, and the mend."""
     findings: list[Finding] = []
-    values.compile_value(node, scope, findings)
+    arguments.compile_value(node, scope, findings)
     return [(finding.at, finding.text, finding.mend) for finding in findings]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rules.catalogue import ActionKind, Catalogue, DestinationKind, SourceKind
 from rules.consent import Consent
-from rules.nouns import TYPES
+from rules.event_types import TYPES
 from rules.secret import Secret
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from console import catalogue
-from rules import compiler
+from rules.compiler import compilation
 
 CATALOGUE = catalogue.build()
 DEFECTS = Path(__file__).parent / "defects"
@@ -16,19 +16,19 @@ FILES = sorted(path for path in DEFECTS.glob("*.yaml") if path != BASE)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_defect(path: Path) -> None:
     """A defect gives its message, with file, line, column and mend, and no other."""
-    checked = compiler.compile_book({BASE.name: BASE.read_bytes(), path.name: path.read_bytes()}, CATALOGUE)
+    checked = compilation.compile_book({BASE.name: BASE.read_bytes(), path.name: path.read_bytes()}, CATALOGUE)
     assert "\n".join(str(problem) for problem in checked.problems) == path.with_suffix(".txt").read_text().strip()
 
 
 def test_no_defect() -> None:
     """The file that the defects share has none."""
-    assert compiler.compile_book({BASE.name: BASE.read_bytes()}, CATALOGUE).problems == ()
+    assert compilation.compile_book({BASE.name: BASE.read_bytes()}, CATALOGUE).problems == ()
 
 
 def test_all_at_once() -> None:
     """A folder with all defects gives all messages at once, each file its own: none hides or alters another."""
     files = {path.name: path.read_bytes() for path in (BASE, *FILES)}
-    found = [str(problem) for problem in compiler.compile_book(files, CATALOGUE).problems]
+    found = [str(problem) for problem in compilation.compile_book(files, CATALOGUE).problems]
     for path in FILES:
         expected = path.with_suffix(".txt").read_text().splitlines()
         assert [line for line in found if line.startswith(f"{path.name}:")] == expected, path.name
@@ -37,14 +37,14 @@ def test_all_at_once() -> None:
 def test_errors_and_warnings() -> None:
     """A book with warnings counts, a book with an error does not."""
     for path in FILES:
-        checked = compiler.compile_book({BASE.name: BASE.read_bytes(), path.name: path.read_bytes()}, CATALOGUE)
+        checked = compilation.compile_book({BASE.name: BASE.read_bytes(), path.name: path.read_bytes()}, CATALOGUE)
         assert (checked.book is None) == bool(checked.errors), path.name
 
 
 def test_codes() -> None:
     """Every problem has a code of its own that is a word."""
     files = {path.name: path.read_bytes() for path in (BASE, *FILES)}
-    problems = compiler.compile_book(files, CATALOGUE).problems
+    problems = compilation.compile_book(files, CATALOGUE).problems
     assert all(problem.code.replace("_", "").isalnum() and problem.code != "wrong" for problem in problems), [
         str(problem) for problem in problems if problem.code == "wrong"
     ]

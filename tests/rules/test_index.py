@@ -3,8 +3,8 @@ import time
 import pytest
 
 from rules import index
-from rules.book import Book
 from rules.event import Event
+from rules.rulebook import Book
 from tests.rules import writing
 from tests.rules.writing import event
 

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 
 from console import catalogue
-from receiver import raw
-from rules import loader, testing
+from receiver import payload
 from rules.action import Action
-from rules.book import Book
+from rules.compiler import loader
 from rules.event import Event
+from rules.rulebook import Book
+from rules.tools import testing
 from tests.rules.writing import event
 
 FOLDER = Path(__file__).parent / "books" / "language"
-STARTER = Path(loader.__file__).parent / "book"
+STARTER = Path(loader.__file__).parents[1] / "book"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_check() -> None:
 
 def test_tests(language: Book) -> None:
     """The example's own tests pass."""
-    results = testing.run(language, FOLDER, raw.read_raw)
+    results = testing.run(language, FOLDER, payload.read_raw)
     assert [result.lines for result in results.failed] == []
     assert len(results.results) == 2
 
@@ -93,6 +94,6 @@ def test_starter_book() -> None:
     checked = loader.check(STARTER, catalogue.build())
     assert checked.problems == ()
     assert checked.book is not None
-    results = testing.run(checked.book, STARTER, raw.read_raw)
+    results = testing.run(checked.book, STARTER, payload.read_raw)
     assert [(result.test.name, result.lines) for result in results.failed] == []
     assert results.unreached == ()

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from console import catalogue
-from receiver import raw
-from rules import clauses, filters, loader, operators, testing
-from rules.book import Book
+from receiver import payload
+from rules.compiler import loader, rules_section
 from rules.errors import ValueFailed
-from rules.values import OMIT
+from rules.matching import operators
+from rules.rulebook import Book
+from rules.tools import testing
+from rules.values import filters
+from rules.values.arguments import OMIT
 from tests.rules.asking import rendered, truth, yaml
 
 RULES = Path(__file__).parents[2] / "rules"
@@ -90,14 +93,14 @@ def book() -> Book:
 
 def test_rules(book: Book) -> None:
     """The rules of the page are right, and its tests pass."""
-    results = testing.run(book, RULES / "book", raw.read_raw)
+    results = testing.run(book, RULES / "book", payload.read_raw)
     assert [result.lines for result in results.failed] == []
     assert (len(results.results), len(book.rules)) == (2, 5)
 
 
 def test_all_options() -> None:
     """Each option of a rule is in the table."""
-    assert set(re.findall(r"^\| `(\w+): ", WHOLES, re.MULTILINE)) == set(clauses.OPTIONS)
+    assert set(re.findall(r"^\| `(\w+): ", WHOLES, re.MULTILINE)) == set(rules_section.OPTIONS)
 
 
 def test_nothing_overlooked() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from rules.book import Book
+from rules.rulebook import Book
 from tests.rules import writing
 from tests.rules.writing import event
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rules import operators
-from rules.path import ABSENT
+from rules.matching import operators
+from rules.matching.path import ABSENT
 from tests.rules.asking import truth, yaml
 
 TABLES = (Path(__file__).parents[2] / "docs" / "truth-table.md").read_text(encoding="utf-8")

@@ -3,10 +3,10 @@
 import textwrap
 from typing import Any
 
-from rules import compiler
-from rules.book import Book
-from rules.compiler import Checked
+from rules.compiler import compilation
+from rules.compiler.compilation import Checked
 from rules.event import Event
+from rules.rulebook import Book
 from tests.rules.catalogue import CATALOGUE
 
 SYSTEMS = """
@@ -64,7 +64,7 @@ def checked(*texts: str) -> Checked:
     """Return what the check says of rules beside the systems above."""
     files = {"00-systems.yaml": SYSTEMS.encode()}
     files |= {f"{number:02}-rules.yaml": textwrap.dedent(text).encode() for number, text in enumerate(texts, 1)}
-    return compiler.compile_book(files, CATALOGUE)
+    return compilation.compile_book(files, CATALOGUE)
 
 
 def book(*texts: str) -> Book:

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox import people
 
-RECORDED = Path(__file__).parents[2] / "console" / "fixtures" / "seminardesk"
+RECORDED = Path(__file__).parents[2] / "console" / "demo" / "fixtures" / "seminardesk"
 
 
 def bookings() -> Iterator[Mapping[str, Any]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Valkey
-from tests.system.house import House
-from tests.system.house import house as open_house
-from tests.workers.mailroom.store import Store, key_faults
+from tests.mailroom.store import Store, key_faults
+from tests.system.processes import House
+from tests.system.processes import house as open_house
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import os
 from types import MappingProxyType
 from typing import Any
 
-from console import worker_process
+from console.processes import worker_process
 from workers import pool
 from workers.destinations import registry, rest
-from workers.destinations.adapter import Delivery
+from workers.destinations.base import Delivery
 from workers.outcome import Done
 from workers.settings import WorkSettings
 

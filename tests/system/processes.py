@@ -18,11 +18,11 @@ from typing import Any, cast
 
 import redis
 
+from mailroom import Fate, Mailroom
 from rules.event import Event
 from tests.conftest import Valkey, wait_until
-from tests.far_side import FarSide
-from tests.workers.site import event, write_book
-from workers.mailroom import Fate, Mailroom
+from tests.fake_destination import FarSide
+from tests.workers.worker_fixture import event, write_book
 
 PREFIX = "relais:{p0}:"
 QUEUE = "rq:queue:relais-default"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from mailroom import Mailroom, Unavailable
 from tests.chaos.checker import check
-from tests.chaos.house import free_port
+from tests.chaos.processes import free_port
 from tests.conftest import wait_until_async
 from tests.hosts.stage import Stage
 from tests.hosts.stores import NAME, Keepers, Place
 from workers import worker
-from workers.mailroom import Mailroom, Unavailable
 
 
 def test_failover() -> None:

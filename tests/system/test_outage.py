@@ -3,8 +3,8 @@
 import itertools
 
 from tests.conftest import wait_until
-from tests.system.house import House, event
-from tests.workers.site import UPSERT
+from tests.system.processes import House, event
+from tests.workers.worker_fixture import UPSERT
 
 PEOPLE, EACH = 40, 4
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver import serve
+from receiver import server
 from tests.conftest import Valkey, wait_until
 from tests.receiver.port import AT, kept_in
 from tests.receiver.process import Process
@@ -57,7 +57,7 @@ def callers() -> Iterator[list[Caller]]:
 
 def test_rolling_receivers(tmp_path: Path, valkey: Valkey, callers: list[Caller]) -> None:
     """Receivers that share a socket replace each other under load: no request is refused, none is lost."""
-    with serve.listen("127.0.0.1", 0) as listening:
+    with server.listen("127.0.0.1", 0) as listening:
         callers += [Caller(listening.getsockname()[1], who) for who in range(1, 9)]
         _replace(tmp_path, valkey, callers, listening.fileno())
     assert [wrong for each in callers for wrong in each.wrong] == []

@@ -16,20 +16,20 @@ from pathlib import Path
 import pytest
 import redis
 
+from mailroom.client import CALL_TIMEOUT, PREFIX
 from receiver import spool
 from rules.event import Event
 from tests.conftest import Valkey, wait_until
 from tests.receiver import book
 from tests.receiver.port import AT
-from workers.mailroom.mailroom import CALL_TIMEOUT, PREFIX
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from receiver import serve
+from receiver import server
 from receiver.settings import ReceiverSettings
 from tests.receiver.book import CATALOGUE
-serve.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
+server.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
 """
 
 #: Acknowledgements of each sender before, during and after the trouble.

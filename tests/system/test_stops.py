@@ -16,13 +16,13 @@ import aiohttp
 import pytest
 
 from bench.stage import Stage, bodies
+from mailroom import Mailroom
 from tests.backlog import _event
-from tests.chaos.house import House as Whole
-from tests.chaos.house import free_port
+from tests.chaos.processes import House as Whole
+from tests.chaos.processes import free_port
 from tests.conftest import wait_until
-from tests.system.house import House, event
-from tests.workers.site import NOTE
-from workers.mailroom import Mailroom
+from tests.system.processes import House, event
+from tests.workers.worker_fixture import NOTE
 
 
 class Up(Whole):

@@ -5,8 +5,8 @@ import signal
 import time
 
 from tests.conftest import Valkey, wait_until
-from tests.system.house import House, event, is_alive
-from tests.workers.site import NOTE, UPSERT
+from tests.system.processes import House, event, is_alive
+from tests.workers.worker_fixture import NOTE, UPSERT
 
 
 def test_stop_under_load(house: House) -> None:

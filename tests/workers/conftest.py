@@ -1,35 +1,15 @@
 """What the tests of the workers need: a store that is emptied before each, a far side, and a place to work."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from mailroom import Mailroom
 from tests.conftest import Valkey
-from tests.far_side import FarSide
-from tests.workers.site import Site
+from tests.fake_destination import FarSide
+from tests.workers.worker_fixture import Site
 from workers import retry
-from workers.mailroom import Mailroom
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """Everything of ours runs on asyncio."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def site_valkey() -> Iterator[Valkey]:
-    """A Valkey that keeps nothing on disk: what is tested with it has nothing to do with crashes."""
-    folder = Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("RELAIS_TEST_TMP", "/tmp")))  # noqa: S108 - 107 bytes
-    server = Valkey(folder)
-    server.start("--appendonly", "no")
-    yield server
-    server.stop(kill=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.workers.site import Site
+from tests.workers.worker_fixture import Site
 from workers.alerts import Alerts
 from workers.http import Http
 

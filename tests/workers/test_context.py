@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from mailroom import INBOX, Mailroom, News, Want
 from tests.conftest import Valkey
-from tests.workers.site import NOTE, UPSERT, Site, event
-from workers.mailroom import INBOX, Mailroom, News, Want
+from tests.workers.worker_fixture import NOTE, UPSERT, Site, event
 from workers.outcome import Failed
 
 pytestmark = pytest.mark.anyio

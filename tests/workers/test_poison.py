@@ -5,11 +5,11 @@ import json
 
 import pytest
 
+from mailroom import INBOX
+from mailroom.operator import Chosen, Letter, People
 from rules.event import Event
 from tests.conftest import wait_until_async
-from tests.workers.site import NOTE, UPSERT, Site, event
-from workers.mailroom import INBOX
-from workers.mailroom.people import Chosen, Letter, People
+from tests.workers.worker_fixture import NOTE, UPSERT, Site, event
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from mailroom import Mailroom
 from tests.conftest import Valkey, wait_until
 from workers import pool, worker
-from workers.mailroom import Mailroom
 from workers.pool import Pool
 from workers.settings import WorkSettings
 from workers.sweep import Sweep

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from console import catalogue
-from rules.book import Book
-from tests.workers.site import NOTE, UPSERT, Site
-from workers.books import MOST_OLD, Books
+from rules.rulebook import Book
+from tests.workers.worker_fixture import NOTE, UPSERT, Site
+from workers.rulebook import MOST_OLD, Books
 
 pytestmark = pytest.mark.anyio
 

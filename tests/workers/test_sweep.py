@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import redis
 
+from mailroom import INBOX, Want
 from tests.conftest import Valkey
-from tests.workers.site import NOTE, Site, event
+from tests.workers.worker_fixture import NOTE, Site, event
 from workers import sweep as sweeps
 from workers import worker
-from workers.mailroom import INBOX, Want
 from workers.sweep import Sweep
 
 pytestmark = pytest.mark.anyio

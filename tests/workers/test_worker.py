@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from rq.worker.base import WorkerStatus
 
 from tests.conftest import Valkey
-from tests.workers.site import Site
+from tests.workers.worker_fixture import Site
 from workers import worker
 from workers.worker import Worker
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from console import catalogue
+from mailroom import Fate, Mailroom
 from receiver.sources import registry
 from rules.event import Event
-from rules.nouns.noun import rfc3339
+from rules.event_types.base import rfc3339
 from tests.conftest import wait_until_async
-from tests.far_side import FarSide
-from workers.drain import Drain, Summary
-from workers.mailroom import Fate, Mailroom
-from workers.office import Office
+from tests.fake_destination import FarSide
+from workers.context import Office
+from workers.drain.loop import Drain, Summary
 from workers.settings import WorkSettings
 
 HEAD = """\

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.destinations.adapter import dig
+from workers.destinations.base import dig
 from workers.http import Answer
 from workers.outcome import Failed, Failure
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from rules.catalogue import ActionKind
-from workers.destinations.adapter import Arguments, Email, Id, Result, Scalar, given
+from workers.destinations.base import Arguments, Email, Id, Result, Scalar, given
 
 
 class Address(Arguments):

@@ -4,8 +4,8 @@ Keys come in clear and are hashed; values are the vendor's ids, never a person's
 store is away a delivery waits here: what it did at the vendor must be written down before it counts as done.
 """
 
-from workers import patience
-from workers.mailroom import Mailroom
+from mailroom import Mailroom
+from workers import store_outage
 
 DAY = 86_400  # seconds
 
@@ -22,8 +22,8 @@ class RedisMemory:
 
     async def get(self, key: str) -> str | None:
         """Return what was remembered, None if nothing was or it is too old."""
-        return await patience.insist(lambda: self._mailroom.recall(self._key(key)))
+        return await store_outage.insist(lambda: self._mailroom.recall(self._key(key)))
 
     async def set(self, key: str, value: str, days: int) -> None:
         """Remember a value for some days. An empty value forgets."""
-        await patience.insist(lambda: self._mailroom.remember(self._key(key), value, days * DAY))
+        await store_outage.insist(lambda: self._mailroom.remember(self._key(key), value, days * DAY))

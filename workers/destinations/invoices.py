@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, PlainSerializer
 
 from rules.catalogue import ActionKind
-from workers.destinations.adapter import Arguments, Email, Id, Result
+from workers.destinations.base import Arguments, Email, Id, Result
 from workers.destinations.contacts import Address
 
 #: An amount, in JSON a number.

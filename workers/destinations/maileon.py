@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 from rules.catalogue import ActionKind, DestinationKind
 from rules.consent import Consent
 from rules.secret import Secret
-from workers.destinations.adapter import (
+from workers.destinations.base import (
     Arguments,
     Base,
     Delivery,

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from rules.catalogue import DestinationKind
 from workers.destinations import maileon, rest, seminardesk, tryton
-from workers.destinations.adapter import Carrier
+from workers.destinations.base import Carrier
 
 #: Kind -> what carries its actions out.
 CARRIERS: Mapping[str, type[Carrier]] = MappingProxyType(

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
-from workers.destinations.adapter import (
+from workers.destinations.base import (
     ID_DAYS,
     Base,
     Delivery,

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rules.catalogue import ActionKind, DestinationKind
 from rules.secret import Secret
-from workers.destinations.adapter import (
+from workers.destinations.base import (
     ID_DAYS,
     Arguments,
     Base,

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
-from workers.destinations.adapter import ID_DAYS, Base, Delivery, Memory, Options, Reveal, dig, given, open_base
+from workers.destinations.base import ID_DAYS, Base, Delivery, Memory, Options, Reveal, dig, given, open_base
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, Address, UpsertContact
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer

@@ -16,19 +16,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from mailroom import CALL_TIMEOUT, INBOX, Lease, NewDelivery, News, Settlement, Unavailable, Want, reroute
+from mailroom.client import as_json
 from rules import event as events
 from rules.action import Action, Skipped
-from rules.book import Book, Matching, Rule
 from rules.errors import RulesError, ValueFailed
 from rules.event import Event
-from rules.nouns.noun import from_epoch
-from workers import again, patience, retry
+from rules.event_types.base import from_epoch
+from rules.rulebook import Book, Matching, Rule
 from workers import delivery as deliveries
+from workers import retry, store_outage
+from workers.context import Office
 from workers.delivery import Delivery
-from workers.destinations import adapter
-from workers.mailroom import CALL_TIMEOUT, INBOX, Lease, NewDelivery, News, Settlement, Unavailable, Want
-from workers.mailroom.mailroom import as_json
-from workers.office import Office
+from workers.destinations import base
 from workers.outcome import Done, Failed
 
 log = logging.getLogger("relais.drain")
@@ -167,7 +167,7 @@ class Drain:
         except Exception:
             log.critical("drain.bug", exc_info=True)
             self._broken = True
-        return False, patience.AWAY
+        return False, store_outage.AWAY
 
     def _over(self) -> bool:
         return self.office.stopping.is_set() or self._buried or self._broken or time.monotonic() >= self._deadline
@@ -196,7 +196,7 @@ class Drain:
                 if await self.mailroom.hear(self.pool, LISTEN):
                     self._wake.set()
             except Unavailable:
-                await asyncio.sleep(patience.AWAY)
+                await asyncio.sleep(store_outage.AWAY)
 
     async def _beat(self) -> None:
         """Say once a second that this drain lives; notice when it was declared dead, or its parent died."""
@@ -343,7 +343,7 @@ class Drain:
         try:
             event = events.decode(item, record, self.office.read)
             matching = book.match(event)
-            redo = again.read(record)
+            redo = reroute.read(record)
             return event, matching if redo is None else redo.narrow(matching)
         except Exception as exc:
             # A body that its reader does not understand any more: kept as a dead letter, the key goes on.
@@ -396,7 +396,7 @@ class Drain:
 
     async def _ask(self, asked: Action, event: Event) -> _Asked:
         """Look something up, within the limits of its destination: `take` accounts for deliveries only."""
-        about = adapter.Delivery(f"{event.id}.look_up")
+        about = base.Delivery(f"{event.id}.look_up")
         try:
             async with self.office.turn(asked.destination):
                 return (await self._carry_out(asked.destination, asked.name, asked.arguments, about)).result
@@ -442,7 +442,7 @@ class Drain:
         new: list[NewDelivery] = []
         made: list[tuple[str, str, str, str]] = []
         skipped: list[tuple[str, str, str, str, str]] = []
-        redo = again.read(lease.items[n][1])
+        redo = reroute.read(lease.items[n][1])
         parent = event.id if redo is None else f"{event.id}.a{redo.round}"
         lost = {} if redo is None else redo.lost(book)
         for name, why in lost.items():
@@ -512,7 +512,7 @@ class Drain:
         new: list[NewDelivery],
         made: list[tuple[str, str, str, str]],
         skipped: list[tuple[str, str, str, str, str]],
-        redo: again.Again | None = None,
+        redo: reroute.Again | None = None,
     ) -> None:
         """Append what a rule asks for: deliveries, and what it did not ask for and why. All of it, or it raises."""
         served = self.office.carriers
@@ -577,7 +577,7 @@ class Drain:
         book: Book,
         new: list[NewDelivery],
         made: list[tuple[str, str, str, str]],
-        redo: again.Again | None,
+        redo: reroute.Again | None,
     ) -> None:
         """A rule that cannot be carried out for this event: a dead letter of its own, the other rules go on.
 
@@ -603,7 +603,7 @@ class Drain:
         destination: str,
         action: str,
         arguments: Mapping[str, Any],
-        about: adapter.Delivery,
+        about: base.Delivery,
         model: BaseModel | None = None,
     ) -> Done:
         """Carry out an action or look-up. Raises Failed, whatever happens.
@@ -648,7 +648,7 @@ class Drain:
             return
         attempt = lease.attempt + 1
         started = time.monotonic()
-        about = adapter.Delivery(delivery.id, lease.doubt > 0 or delivery.doubtful, attempt)
+        about = base.Delivery(delivery.id, lease.doubt > 0 or delivery.doubtful, attempt)
         try:
             if delivery.in_order and await self._dropped(delivery):
                 raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
@@ -666,7 +666,7 @@ class Drain:
         self._settle_soon(wait)
 
     async def _dropped(self, delivery: Delivery) -> bool:
-        return await patience.insist(lambda: self.mailroom.recall(self._drop_key(delivery))) is not None
+        return await store_outage.insist(lambda: self.mailroom.recall(self._drop_key(delivery))) is not None
 
     def _drop_key(self, delivery: Delivery) -> str:
         return self.mailroom.key(f"order:{delivery.event}:{delivery.destination}")
@@ -696,8 +696,8 @@ class Drain:
         """Append what `next:` asks for after success, by the book that made the delivery. Returns its ledger lines."""
         made: list[tuple[str, str, str, str]] = []
         skipped: list[tuple[str, str, str, str, str]] = []
-        record = await patience.insist(lambda: self.mailroom.record(delivery.event))
-        book = await patience.insist(lambda: self.office.books.by_version(delivery.book))
+        record = await store_outage.insist(lambda: self.mailroom.record(delivery.event))
+        book = await store_outage.insist(lambda: self.office.books.by_version(delivery.book))
         if record is None or book is None:
             return "\n" + as_json({"t": "next", "d": delivery.id, "at": _now(), "why": "event or book are gone"})
         rule = next((rule for rule in book.rules if rule.name == delivery.rule), None)
@@ -765,7 +765,7 @@ class Drain:
                 settlement.verdict = "dead"
                 settlement.argument = as_json(self._about(delivery, failed, decision.reason))
                 if delivery.in_order:
-                    await patience.insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
+                    await store_outage.insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
         settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{settlement.verdict}"
         code = getattr(decision, "reason", failed.code)
         settlement.line = self._attempt_line(
@@ -856,7 +856,7 @@ class Drain:
                 # Unknown whether it was written: the same call again is safe; what it may have leased is given back.
                 log.warning("drain.settle_unknown n=%d why=%s", len(batch), exc)
                 self._unsure = again = True
-                await asyncio.sleep(patience.AWAY)
+                await asyncio.sleep(store_outage.AWAY)
                 if self._buried:
                     return
         del self._outbox[: len(batch)]

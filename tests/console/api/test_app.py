@@ -11,14 +11,16 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
-from console import app, cli, metrics, port
+from console import cli
+from console.api import app, metrics
 from console.client import Client, ClientSettings
-from console.mistake import Mistake
+from console.errors import Mistake
+from console.processes import port
+from mailroom import Mailroom
 from receiver.spool import Spool
 from rules.event import Event
 from tests.conftest import Valkey, wait_until_async
 from tests.console.conftest import Start
-from workers.mailroom import Mailroom
 
 
 def event(name: str, type: str = "order.paid") -> Event:

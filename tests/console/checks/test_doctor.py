@@ -17,7 +17,7 @@ EVENT = Event("x", "at", "activetrail", "contact.changed", "2026-01-01T10:00:00.
 
 def relais(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     """Run `relais` in a folder."""
-    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environ}
+    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **environ}
     command = [sys.executable, "-m", "console.cli", *words]
     return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=60)
 

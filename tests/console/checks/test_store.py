@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from console import store
+from console.checks import store
 from tests.conftest import Valkey
 
 ALWAYS = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from console import arrived, book, catalogue, demo, init, replay
-from console.mistake import Mistake
+from console import book, catalogue, replay, starter_book
+from console.demo import arrivals, scenario
+from console.errors import Mistake
 from console.replay import Report, Sent
-from rules import loader
+from rules.compiler import loader
 from tests.console.conftest import Start
 
 SANDBOX = "http://127.0.0.1:8030"
@@ -30,16 +31,16 @@ def test_everything_arrives(start: Start, short_folder: Path) -> None:
 def test_stand_ins(tmp_path: Path) -> None:
     """Every destination of the starter book leads to the sandbox in the demo, and the book stays right."""
     copy = tmp_path / "book"
-    init.copy(copy)
+    starter_book.copy(copy)
     for file in copy.glob("*.yaml"):
-        file.write_text(demo.redirected(file.read_text(), SANDBOX))
+        file.write_text(scenario.redirected(file.read_text(), SANDBOX))
     found = book.load(copy)
-    assert found.destinations.keys() == demo.STAND_INS.keys()
+    assert found.destinations.keys() == scenario.STAND_INS.keys()
     for name, destination in found.destinations.items():
-        assert destination.options.model_dump()["base"] == SANDBOX + demo.STAND_INS[name][1]
+        assert destination.options.model_dump()["base"] == SANDBOX + scenario.STAND_INS[name][1]
         assert destination.allow_private
     # What is not an address is as the starter book has it.
-    assert found.rules == () or len(found.rules) == len(loader.load(init.starter(), catalogue.build()).rules)
+    assert found.rules == () or len(found.rules) == len(loader.load(starter_book.starter(), catalogue.build()).rules)
 
 
 def test_redirected() -> None:
@@ -57,7 +58,7 @@ def test_redirected() -> None:
         "  maileon_main:\n"
         "    kind: maileon\n"
     )
-    assert demo.redirected(text, SANDBOX).splitlines() == [
+    assert scenario.redirected(text, SANDBOX).splitlines() == [
         "destinations:",
         "  # ours",
         "  crm:",
@@ -71,17 +72,17 @@ def test_redirected() -> None:
         f"    base: {SANDBOX}/maileon/1.0",
         "    allow_private: true",
     ]
-    assert demo.redirected("rules: []\n", SANDBOX) == "rules: []\n"
+    assert scenario.redirected("rules: []\n", SANDBOX) == "rules: []\n"
     with pytest.raises(Mistake, match="no stand-in for the destination 'other'"):
-        demo.redirected("destinations:\n  other:\n    kind: rest\n", SANDBOX)
+        scenario.redirected("destinations:\n  other:\n    kind: rest\n", SANDBOX)
 
 
 def test_all_secrets_are_invented(tmp_path: Path) -> None:
     """Every reference of the starter book has a value in the demo, and the sandbox's keys are the sandbox's."""
     copy = tmp_path / "book"
-    init.copy(copy)
-    values = demo.invented(copy)
-    found = loader.load(init.starter(), catalogue.build())
+    starter_book.copy(copy)
+    values = scenario.invented(copy)
+    found = loader.load(starter_book.starter(), catalogue.build())
     assert {
         name for source in found.sources.values() for secret in source.verify.secrets for name in secret.names
     } <= set(values)
@@ -91,8 +92,8 @@ def test_all_secrets_are_invented(tmp_path: Path) -> None:
 
 def test_all_kinds_of_sources() -> None:
     """The demo has webhooks of every kind of source, and sends all that it has."""
-    folders = {path.name for path in demo.fixtures().iterdir() if path.is_dir()}
-    assert folders == set(demo.STORY) == set(catalogue.build().sources)
+    folders = {path.name for path in scenario.fixtures().iterdir() if path.is_dir()}
+    assert folders == set(scenario.STORY) == set(catalogue.build().sources)
 
 
 def test_differences() -> None:
@@ -122,7 +123,7 @@ def test_differences() -> None:
         ],
         1.0,
     )
-    assert arrived.compare(wanted, held, report, demo.STAND_INS) == [
+    assert arrivals.compare(wanted, held, report, scenario.STAND_INS) == [
         "1 webhooks were refused: wrong_credentials",
         "events ended as {'delivered': 1, 'duplicate': 0}, expected {'delivered': 2, 'duplicate': 0}",
         "crm lacks kim@example.org | contact | ",
@@ -132,8 +133,8 @@ def test_differences() -> None:
 
 def test_one_word_per_file() -> None:
     """Packaged bodies are valid: JSON parses, and each folder is a kind of source that the starter book has."""
-    found = loader.load(init.starter(), catalogue.build())
-    for file in replay.bodies([demo.fixtures()]):
+    found = loader.load(starter_book.starter(), catalogue.build())
+    for file in replay.bodies([scenario.fixtures()]):
         assert replay.source_of(file, found, None).kind == file.parent.name
         if file.suffix == ".json":
             json.loads(file.read_bytes())
@@ -141,5 +142,5 @@ def test_one_word_per_file() -> None:
 
 def test_expected_is_about_the_stand_ins() -> None:
     """What is expected names every destination of the demo and no other."""
-    assert demo.expected()["arrived"].keys() == demo.STAND_INS.keys()
-    assert yaml.safe_dump(demo.expected())
+    assert scenario.expected()["arrived"].keys() == scenario.STAND_INS.keys()
+    assert yaml.safe_dump(scenario.expected())

@@ -3,8 +3,8 @@ import socket
 
 import pytest
 
-from console import port
-from console.mistake import Mistake
+from console.errors import Mistake
+from console.processes import port
 
 
 def test_taken() -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from console import probe
+from console.processes import probe
 
 
 @asynccontextmanager

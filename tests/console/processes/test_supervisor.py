@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from console import supervise
-from console.mistake import CANNOT_RUN, Mistake
-from console.supervise import Child, Supervisor
+from console.errors import CANNOT_RUN, Mistake
+from console.processes import supervisor
+from console.processes.supervisor import Child, Supervisor
 from tests.conftest import wait_until, wait_until_async
 
 
@@ -53,9 +53,9 @@ def test_stops_in_order() -> None:
     )
 
     async def run() -> dict[str, int]:
-        async with Supervisor([python("first", code), python("second", code)], lines) as supervisor:
+        async with Supervisor([python("first", code), python("second", code)], lines) as running:
             await wait_until_async(_both_here(lines), "both run")
-            return supervisor.pids()
+            return running.pids()
 
     pids = asyncio.run(run())
     assert [line for line in lines.said if line[1] != "here"] == [
@@ -79,12 +79,12 @@ def test_restarts() -> None:
     lines = Lines()
 
     async def run() -> None:
-        async with Supervisor([python("one", SLEEPS)], lines) as supervisor:
-            before = supervisor.pids()["one"]
+        async with Supervisor([python("one", SLEEPS)], lines) as running:
+            before = running.pids()["one"]
             os.kill(before, signal.SIGKILL)
 
             async def again() -> bool:
-                return supervisor.pids().get("one", before) != before
+                return running.pids().get("one", before) != before
 
             await wait_until_async(again, "it runs again")
 
@@ -97,8 +97,8 @@ def test_cannot_run() -> None:
 
     async def run() -> None:
         code = f"import sys; print('port 80 is taken'); sys.exit({CANNOT_RUN})"
-        async with Supervisor([python("one", SLEEPS), python("two", code)], Lines()) as supervisor:
-            await supervisor.forever()
+        async with Supervisor([python("one", SLEEPS), python("two", code)], Lines()) as running:
+            await running.forever()
 
     with pytest.raises(Mistake, match="two ended with status 3"):
         asyncio.run(run())
@@ -151,11 +151,11 @@ def test_tied_to_the_supervisor(tmp_path: Path) -> None:
         pytest.skip("only Linux has the tie")
     code = """
 import asyncio, sys
-from console.supervise import Child, Supervisor
+from console.processes.supervisor import Child, Supervisor
 
 async def run():
-    async with Supervisor([Child("one", [sys.executable, "-c", "import time; time.sleep(60)"])]) as supervisor:
-        print(supervisor.pids()["one"], flush=True)
+    async with Supervisor([Child("one", [sys.executable, "-c", "import time; time.sleep(60)"])]) as running:
+        print(running.pids()["one"], flush=True)
         await asyncio.sleep(60)
 
 asyncio.run(run())
@@ -171,4 +171,4 @@ asyncio.run(run())
 
 def test_relais_ignores_the_folder() -> None:
     """Our own processes never import what lies in the current folder: a user's may hold a folder `rules`."""
-    assert supervise.relais("work")[1:] == ["-P", "-m", "console.cli", "work"]
+    assert supervisor.relais("work")[1:] == ["-P", "-m", "console.cli", "work"]

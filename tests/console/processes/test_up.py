@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from console import port
 from console.client import Client, ClientSettings
+from console.processes import port
 from tests.conftest import Valkey, wait_until
 from tests.console.conftest import SECRETS, Relais, Start
 

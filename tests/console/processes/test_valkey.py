@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from console import up, valkey
-from console.mistake import Mistake
-from console.valkey import Valkey
+from console.errors import Mistake
+from console.processes import up, valkey
+from console.processes.valkey import Valkey
 from tests.conftest import wait_until
-from workers import kin
+from workers import parent_death
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def started(server: Valkey) -> subprocess.Popen[str]:
     return subprocess.Popen(
         server.command(),
         pass_fds=(server.lock,),
-        preexec_fn=kin.to_parent(),
+        preexec_fn=parent_death.to_parent(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from receiver import refusal
+from receiver import errors
 from receiver.sources.activetrail import ADAPTER, EVENTS, OTHER_NAMES, type_of
-from receiver.sources.adapter import Batch, NoOptions
+from receiver.sources.base import Batch, NoOptions
 from tests.receiver import fixtures
 
 
@@ -49,7 +49,7 @@ def test_event_from_the_url(event: str, type: str) -> None:
 )
 def test_no_event_in_the_url(event: str | None, code: str) -> None:
     """A URL that does not say what happened is refused, and the hint lists what it may say."""
-    with pytest.raises(refusal.NotFound, match=code) as caught:
+    with pytest.raises(errors.NotFound, match=code) as caught:
         type_of(event)
     assert "group_removed" in caught.value.hint
 

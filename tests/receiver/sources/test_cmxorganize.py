@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from receiver import refusal
-from receiver.sources.adapter import NoOptions
+from receiver import errors
+from receiver.sources.base import NoOptions
 from receiver.sources.cmxorganize import ADAPTER, TYPE
-from rules.nouns.newsletter import Signup
+from rules.event_types.newsletter import Signup
 from tests.receiver import fixtures
 
 EVA = {
@@ -73,5 +73,5 @@ def test_event_in_the_url() -> None:
     """The URL may say `newsletter`; it may not say something else."""
     body = (fixtures.FOLDER / "cmxorganize/signup.german.json").read_bytes()
     assert ADAPTER.unpack(fixtures.verified(body), NoOptions(), "newsletter").items[0].type == TYPE
-    with pytest.raises(refusal.NotFound, match="unknown_event"):
+    with pytest.raises(errors.NotFound, match="unknown_event"):
         ADAPTER.unpack(fixtures.verified(body), NoOptions(), "booking")

@@ -4,16 +4,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from receiver import signature
+from receiver import verification
 from receiver.request import RawRequest
-from receiver.sources.adapter import Item
+from receiver.sources.base import Item
 from receiver.sources.generic import ADAPTER, Options, Read
 from tests.receiver import fixtures
 
 
 def item(body: Any, read: Read, event: str | None = None, *headers: tuple[bytes, bytes]) -> Item:
     request = RawRequest(json.dumps(body).encode(), ((b"content-type", b"application/json"), *headers), b"kind=x")
-    return ADAPTER.unpack(signature.trusted(request), Options(read=read), event).items[0]
+    return ADAPTER.unpack(verification.trusted(request), Options(read=read), event).items[0]
 
 
 def test_places() -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from receiver.sources import registry
-from rules import nouns
+from rules import event_types
 from tests.receiver import fixtures
 
 
@@ -44,7 +44,7 @@ def test_all_types_have_recorded_bodies() -> None:
 def test_types_have_models() -> None:
     """Each type that a kind names has a model, so that rules can be checked against it."""
     for kind in registry.KINDS.values():
-        assert kind.types <= nouns.TYPES.keys()
+        assert kind.types <= event_types.TYPES.keys()
 
 
 @pytest.mark.parametrize("name", fixtures.UNFIT)
@@ -52,7 +52,7 @@ def test_unfit_is_said_by_read(name: str) -> None:
     """What was quarantined is refused by `read` too, with the field and without its value."""
     kind = name.partition("/")[0]
     for item in fixtures.unpacked(name).items:
-        if item.invalid is not None and item.type is not None and item.type in nouns.TYPES:
+        if item.invalid is not None and item.type is not None and item.type in event_types.TYPES:
             with pytest.raises(ValueError, match=r".") as caught:
                 registry.read(kind, item.type, item.body)
             assert str(caught.value) == str(item.invalid)

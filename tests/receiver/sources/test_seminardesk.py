@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from receiver import refusal
-from receiver.sources.adapter import Batch, NoOptions
+from receiver import errors
+from receiver.sources.base import Batch, NoOptions
 from receiver.sources.seminardesk import ADAPTER
 from tests.receiver import fixtures
 
@@ -160,7 +160,7 @@ def test_odd_timestamps(stamp: Any) -> None:
 )
 def test_no_notifications(body: Any, code: str) -> None:
     """What holds no notifications is refused with 400."""
-    with pytest.raises(refusal.NotParseable) as caught:
+    with pytest.raises(errors.NotParseable) as caught:
         unpack(body)
     assert caught.value.code == code
 

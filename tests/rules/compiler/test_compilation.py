@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules import compiler, loader
-from rules.book import Book
+from rules.compiler import compilation, loader
 from rules.errors import ValueFailed
-from rules.problem import MOST_PROBLEMS
+from rules.rulebook import Book
+from rules.source.problem import MOST_PROBLEMS
 from tests.rules import writing
 from tests.rules.catalogue import CATALOGUE
 from tests.rules.writing import SYSTEMS, event
 
-STARTER = sorted((Path(loader.__file__).parent / "book").glob("*.yaml"))
+STARTER = sorted((Path(loader.__file__).parents[1] / "book").glob("*.yaml"))
 #: A person waits for the check, and a worker for the new book. Of the processor's time: machines of tests are busy.
 PATIENCE = 5.0  # seconds
 
@@ -69,16 +69,16 @@ RULES = st.lists(
 )
 BOOKS = st.one_of(
     VALUES,
-    st.dictionaries(st.sampled_from(compiler.SECTIONS), VALUES),
+    st.dictionaries(st.sampled_from(compilation.SECTIONS), VALUES),
     st.fixed_dictionaries({"rules": RULES}),
 )
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def check(content: bytes) -> compiler.Checked:
+def check(content: bytes) -> compilation.Checked:
     started = time.process_time()
-    checked = compiler.compile_book({"00.yaml": SYSTEMS.encode(), "10.yaml": content}, CATALOGUE)
+    checked = compilation.compile_book({"00.yaml": SYSTEMS.encode(), "10.yaml": content}, CATALOGUE)
     assert time.process_time() - started < PATIENCE
     assert (checked.book is None) == bool(checked.errors)
     for problem in checked.problems:

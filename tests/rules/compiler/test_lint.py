@@ -1,6 +1,6 @@
 import pytest
 
-from rules.problem import Problem
+from rules.source.problem import Problem
 from tests.rules import writing
 
 

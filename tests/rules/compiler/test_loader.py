@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rules import loader
+from rules.compiler import loader
 from rules.errors import BookRefused
 from tests.rules.catalogue import CATALOGUE
 from tests.rules.writing import SYSTEMS

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import ValidationError
 
-from rules.nouns.noun import (
+from rules.event_types.base import (
     Instant,
     Key,
     Localized,

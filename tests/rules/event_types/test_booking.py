@@ -1,6 +1,6 @@
 from typing import Any
 
-from rules.nouns.booking import Booking, BookingDeleted
+from rules.event_types.booking import Booking, BookingDeleted
 
 
 def guest(*items: dict[str, Any], **fields: Any) -> dict[str, Any]:

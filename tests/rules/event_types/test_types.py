@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from rules import nouns
-from rules.nouns.noun import Noun
+from rules import event_types
+from rules.event_types.base import Noun
 
-FOLDER = Path(nouns.__file__).parent
+FOLDER = Path(event_types.__file__).parent
 
 
-@pytest.mark.parametrize("type", nouns.TYPES)
+@pytest.mark.parametrize("type", event_types.TYPES)
 def test_every_type(type: str) -> None:
     """Each type is a dotted name in lower case, and its model keeps unknown fields and hides values in errors."""
     assert type == type.lower()
     assert type.count(".") == 1
-    model = nouns.TYPES[type]
+    model = event_types.TYPES[type]
     assert issubclass(model, Noun)
     assert model.model_config["extra"] == "allow"
     assert model.model_config["hide_input_in_errors"]
@@ -31,4 +31,4 @@ def test_imports() -> None:
             for name in names:
                 root = name.partition(".")[0]
                 known = root in sys.stdlib_module_names or root in ("pydantic", "pydantic_core")
-                assert known or name.startswith("rules.nouns"), (path.name, name)
+                assert known or name.startswith("rules.event_types"), (path.name, name)

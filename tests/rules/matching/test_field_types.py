@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from pydantic import AwareDatetime, BaseModel, ConfigDict, HttpUrl, computed_field
 
-from rules import scope
-from rules.scope import FieldScope
+from rules.matching import field_types
+from rules.matching.field_types import FieldScope
 
 
 class Status(Enum):
@@ -144,7 +144,7 @@ def test_result() -> None:
     assert FieldScope(names=FieldScope().names | {"result"}).check("result.number") is None
 
 
-@pytest.mark.parametrize("word", sorted(scope.FIELD_WORDS))
+@pytest.mark.parametrize("word", sorted(field_types.FIELD_WORDS))
 def test_extra_fields(word: str) -> None:
     """A source may declare fields of each kind, also with the path from the root."""
     for name in ("extra", "data.extra"):
@@ -161,7 +161,7 @@ def test_other_types() -> None:
         link: HttpUrl
         uid: UUID
 
-    fields = scope.fields_of(Model)
+    fields = field_types.fields_of(Model)
     assert fields["at"].kinds == {"instant"}
     assert fields["link"].kinds == fields["uid"].kinds == {"text"}
-    assert scope.merged([scope.OPEN, fields["at"]]).is_open
+    assert field_types.merged([field_types.OPEN, fields["at"]]).is_open

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules import operators
-from rules.operators import ArgumentWrong
-from rules.truth import FALSE, TRUE, UNKNOWN
+from rules.matching import operators
+from rules.matching.operators import ArgumentWrong
+from rules.matching.truth import FALSE, TRUE, UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules import path
-from rules.path import ABSENT, ANY, Path, PathWrong, Where
+from rules.matching import path
+from rules.matching.path import ABSENT, ANY, Path, PathWrong, Where
 
 FACTS = {
     "data": {

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
-from rules import pattern
-from rules.finding import Finding
-from rules.path import ABSENT
-from rules.scope import FieldScope
-from rules.truth import Truth
+from rules.matching import pattern
+from rules.matching.field_types import FieldScope
+from rules.matching.path import ABSENT
+from rules.matching.truth import Truth
+from rules.source.finding import Finding
 from tests.rules.asking import compiled, facts, truth, verdict, wrong
 
 

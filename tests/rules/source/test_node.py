@@ -3,11 +3,11 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from rules import document
-from rules.finding import Finding
-from rules.options import Duration, Rate
-from rules.place import Place
-from rules.problem import Problem
+from rules.source import yaml_document
+from rules.source.finding import Finding
+from rules.source.node import Place
+from rules.source.problem import Problem
+from rules.source.units import Duration, Rate
 
 
 class Inner(BaseModel):
@@ -29,7 +29,7 @@ class Record(BaseModel):
 
 def place(text: str) -> tuple[Place, list[Problem]]:
     problems: list[Problem] = []
-    doc = document.read(text.encode(), "a.yaml", problems)
+    doc = yaml_document.read(text.encode(), "a.yaml", problems)
     assert doc is not None
     return Place(doc, (), doc.value, problems), problems
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from rules import problem
-from rules.problem import Problem
+from rules.source import problem
+from rules.source.problem import Problem
 
 WRONG = Problem(
     "shop.yaml", 5, 9, '"crm.upsert_contct" is no action', 'did you mean "crm.upsert_contact"?', "unknown_action"

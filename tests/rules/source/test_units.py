@@ -1,7 +1,7 @@
 import pytest
 
-from rules import options
-from rules.options import Rate
+from rules.source import units
+from rules.source.units import Rate
 
 
 @pytest.mark.parametrize(
@@ -18,14 +18,14 @@ from rules.options import Rate
 )
 def test_duration(written: str | int, milliseconds: int) -> None:
     """A time is a number and a unit; 0 needs none."""
-    assert options.duration(written) == milliseconds
+    assert units.duration(written) == milliseconds
 
 
 @pytest.mark.parametrize("written", [5, "5", "m", "-5m", "1.5h", "10 m", "10M", "99999d", None, False, [], "05m"])
 def test_no_duration(written: object) -> None:
     """A unit is never guessed."""
     with pytest.raises(ValueError, match=r"must be a time|longer than"):
-        options.duration(written)
+        units.duration(written)
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_no_duration(written: object) -> None:
 )
 def test_rate(written: str, rate: Rate) -> None:
     """A rate is so many per time."""
-    assert options.rate(written) == rate
+    assert units.rate(written) == rate
 
 
 @pytest.mark.parametrize("written", ["5", "5/", "/s", "5 / s", "0/s", "5/week", 5, None, "999999999/s"])
 def test_no_rate(written: object) -> None:
     """Anything else is refused."""
     with pytest.raises(ValueError, match=r"must be a rate|more than"):
-        options.rate(written)
+        units.rate(written)

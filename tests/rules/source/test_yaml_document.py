@@ -1,12 +1,12 @@
 import pytest
 
-from rules import document
-from rules.problem import Problem
+from rules.source import yaml_document
+from rules.source.problem import Problem
 
 
-def read(text: str) -> tuple[document.Document | None, list[Problem]]:
+def read(text: str) -> tuple[yaml_document.Document | None, list[Problem]]:
     problems: list[Problem] = []
-    return document.read(text.encode("utf-8", "surrogatepass"), "book.yaml", problems), problems
+    return yaml_document.read(text.encode("utf-8", "surrogatepass"), "book.yaml", problems), problems
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_where() -> None:
     """Each key and each value has its line and column, counted from 1."""
     doc, _ = read("rules:\n  - name: one\n    when:\n      type: [a, b]\n")
     assert doc is not None
-    assert doc.where(("rules", 0, "when", "type")) == document.Where("book.yaml", 4, 13)
-    assert doc.where(("rules", 0, "when", "type"), key=True) == document.Where("book.yaml", 4, 7)
-    assert doc.where(("rules", 0, "when", "type", 1)) == document.Where("book.yaml", 4, 17)
-    assert doc.where(("rules", 0, "missing", "x")) == document.Where("book.yaml", 2, 5)
+    assert doc.where(("rules", 0, "when", "type")) == yaml_document.Where("book.yaml", 4, 13)
+    assert doc.where(("rules", 0, "when", "type"), key=True) == yaml_document.Where("book.yaml", 4, 7)
+    assert doc.where(("rules", 0, "when", "type", 1)) == yaml_document.Where("book.yaml", 4, 17)
+    assert doc.where(("rules", 0, "missing", "x")) == yaml_document.Where("book.yaml", 2, 5)
 
 
 def test_anchor_and_merge() -> None:
@@ -140,12 +140,12 @@ def test_billion_laughs() -> None:
 def test_not_utf8() -> None:
     """A file in another encoding is refused at the first byte that does not fit."""
     problems: list[Problem] = []
-    assert document.read("a: 1\nb: Müller\n".encode("latin-1"), "book.yaml", problems) is None
+    assert yaml_document.read("a: 1\nb: Müller\n".encode("latin-1"), "book.yaml", problems) is None
     assert [(problem.code, problem.line, problem.column) for problem in problems] == [("not_utf8", 2, 5)]
 
 
 def test_too_large() -> None:
     """A file beyond the bound is refused unread."""
     problems: list[Problem] = []
-    assert document.read(b"#" * (document.MAX_BYTES + 1), "book.yaml", problems) is None
+    assert yaml_document.read(b"#" * (yaml_document.MAX_BYTES + 1), "book.yaml", problems) is None
     assert [problem.code for problem in problems] == ["too_large"]

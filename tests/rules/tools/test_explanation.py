@@ -1,6 +1,6 @@
 import json
 
-from rules import explain
+from rules.tools import explanation
 from tests.rules import writing
 from tests.rules.writing import event
 
@@ -46,7 +46,7 @@ rules:
 
 def test_every_rule() -> None:
     """Each rule of the book has its verdict, in the book's order."""
-    found = explain.explain(writing.book(RULES), event(email="eva@example.org", reason="bored"))
+    found = explanation.explain(writing.book(RULES), event(email="eva@example.org", reason="bored"))
     assert [(rule.name, rule.fires) for rule in found.rules] == [
         ("moved", False),
         ("left", True),
@@ -57,7 +57,7 @@ def test_every_rule() -> None:
 
 def test_reasons() -> None:
     """A rule that does not fire says at which condition, with the value that was there; the deciding one first."""
-    rule = explain.explain(writing.book(RULES), event(email="eva@example.org", reason="bored")).rules[0]
+    rule = explanation.explain(writing.book(RULES), event(email="eva@example.org", reason="bored")).rules[0]
     first, second = rule.reasons
     assert (first.at, first.actual) == ("data.reason", "bored")
     assert "bored" not in first.why
@@ -66,7 +66,7 @@ def test_reasons() -> None:
 
 def test_actions() -> None:
     """A rule that fires shows its filled actions."""
-    rule = explain.explain(writing.book(RULES), event(email="eva@example.org", reason="bored")).rules[1]
+    rule = explanation.explain(writing.book(RULES), event(email="eva@example.org", reason="bored")).rules[1]
     assert rule.as_json()["actions"] == [
         {
             "action": "crm.set_consent",
@@ -80,9 +80,9 @@ def test_actions() -> None:
 def test_unless() -> None:
     """`unless` says whether it holds back, and where it is unknown."""
     book = writing.book(RULES)
-    held = explain.explain(book, event(email="eva@example.org", reason="test")).rules[1]
+    held = explanation.explain(book, event(email="eva@example.org", reason="test")).rules[1]
     assert (held.fires, held.reasons[0].at) == (False, "unless")
-    unknown = explain.explain(book, event(email="eva@example.org")).rules[1]
+    unknown = explanation.explain(book, event(email="eva@example.org")).rules[1]
     assert unknown.note == "unless is unknown, so it does not hold back: absent at data.reason"
 
 
@@ -90,21 +90,21 @@ def test_look_up() -> None:
     """Without the answer of a look-up the question is shown, with it the actions."""
     book = writing.book(RULES)
     about = event("booking.created", "sd_nord", booker={"id": 4711})
-    asking = explain.explain(book, about).rules[3]
+    asking = explanation.explain(book, about).rules[3]
     assert (asking.look_ups[0].arguments, asking.actions) == ({"id": 4711}, ())
     assert "booker" in asking.failed
-    answered = explain.explain(book, about, {"booker": {"email": "ada@example.org"}}).rules[3]
+    answered = explanation.explain(book, about, {"booker": {"email": "ada@example.org"}}).rules[3]
     assert answered.failed == ""
     assert answered.actions[0].destination == "crm"
 
 
 def test_failed_value() -> None:
     """A value that cannot be made is part of the explanation."""
-    rule = explain.explain(writing.book(RULES), event()).rules[1]
+    rule = explanation.explain(writing.book(RULES), event()).rules[1]
     assert "data.email" in rule.failed
 
 
 def test_as_json() -> None:
     """The whole explanation is plain JSON."""
-    found = explain.explain(writing.book(RULES), event(email="eva@example.org"))
+    found = explanation.explain(writing.book(RULES), event(email="eva@example.org"))
     assert json.loads(json.dumps(found.as_json()))["rules"][0]["rule"] == "moved"

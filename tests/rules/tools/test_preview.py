@@ -1,7 +1,7 @@
 import json
 
-from rules import preview
 from rules.event import Event
+from rules.tools import preview
 from tests.rules import writing
 from tests.rules.writing import event
 

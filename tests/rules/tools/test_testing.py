@@ -2,10 +2,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rules import testing
-from rules.book import Source
 from rules.event import Event
-from rules.testing import Results
+from rules.rulebook import Source
+from rules.tools import testing
+from rules.tools.testing import Results
 from tests.rules import writing
 
 RULES = """
@@ -146,7 +146,7 @@ tests:
     given: {source: sd_nord, event: {type: booking.created, data: {id: x}}}
     expect: nothing
 """
-    results = testing.run(writing.book(tests), Path(__file__).parent / "books" / "language", read_raw).results
+    results = testing.run(writing.book(tests), Path(__file__).parents[1] / "books" / "language", read_raw).results
     assert [result.passed for result in results] == [False] * 4
     assert [result.lines[0].split(":")[0] for result in results] == [
         "the body cannot be read as activetrail sends it",

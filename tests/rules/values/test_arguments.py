@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
-from rules import values
 from rules.errors import ValueFailed
-from rules.filters import FILTERS, signature
-from rules.finding import Finding
-from rules.scope import FieldScope
-from rules.values import COMPUTED, OMIT
+from rules.matching.field_types import FieldScope
+from rules.source.finding import Finding
+from rules.values import arguments
+from rules.values.arguments import COMPUTED, OMIT
+from rules.values.filters import FILTERS, signature
 from tests.rules.asking import OPEN, facts, rendered, wrong_value
 
 
@@ -54,7 +54,7 @@ ORDER = FieldScope((Order,), look_ups={"booker": None}, result=None)
 def test_literal(literal: Any) -> None:
     """A literal stays what it is, and is known before any event comes."""
     assert rendered(literal) == literal
-    assert values.compile_value(literal, OPEN, []).literal == literal
+    assert arguments.compile_value(literal, OPEN, []).literal == literal
 
 
 @pytest.mark.parametrize("value", [5, 5.5, True, False, None, "text", "", [1, "a"], {"a": None}])
@@ -343,21 +343,24 @@ def test_places() -> None:
 def test_warnings(node: str, code: str) -> None:
     """What is doubtful compiles with a warning; a secret is never read."""
     findings: list[Finding] = []
-    made = values.compile_value(node, OPEN, findings)
+    made = arguments.compile_value(node, OPEN, findings)
     assert [(finding.code, finding.severity) for finding in findings] == [(code, "warning")]
     assert made.render(facts(raw={"Name": "Eva"})) in ("Eva", "${CRM_TOKEN}", {"Name": "Eva"})
 
 
 def test_value() -> None:
     """A value tells which fields it reads, whether it may be left out and what it becomes."""
-    made = values.compile_value("{{ data.email | lower | omit }}", ORDER, [])
+    made = arguments.compile_value("{{ data.email | lower | omit }}", ORDER, [])
     assert made.paths == {"data.email"}
     assert made.may_omit
     assert made.literal is COMPUTED
-    assert values.compile_value("{{ data.id }}", ORDER, []).kind.kinds == {"number"}
-    assert values.compile_value("SD-{{ data.id }}", ORDER, []).kind.kinds == {"text"}
-    assert values.compile_value({"a": ["{{ data.id }}", "{{ booker.x }}"]}, ORDER, []).paths == {"data.id", "booker.x"}
-    assert values.compile_value("{% for l in data.lines %}{{ l.text }}{% endfor %}", ORDER, []).paths == {
+    assert arguments.compile_value("{{ data.id }}", ORDER, []).kind.kinds == {"number"}
+    assert arguments.compile_value("SD-{{ data.id }}", ORDER, []).kind.kinds == {"text"}
+    assert arguments.compile_value({"a": ["{{ data.id }}", "{{ booker.x }}"]}, ORDER, []).paths == {
+        "data.id",
+        "booker.x",
+    }
+    assert arguments.compile_value("{% for l in data.lines %}{{ l.text }}{% endfor %}", ORDER, []).paths == {
         "data.lines",
         "data.lines[]",
         "data.lines[].text",
@@ -373,7 +376,7 @@ def test_arguments() -> None:
         "list": 5,
         "nested": {"id": "{{ data.id }}"},
     }
-    made = values.compile_arguments(node, ORDER, findings)
+    made = arguments.compile_arguments(node, ORDER, findings)
     assert not findings
     assert made.paths == {"data.email", "data.first_name", "data.id"}
     assert made.values["name"].may_omit
@@ -385,14 +388,14 @@ def test_arguments() -> None:
 def test_arguments_wrong() -> None:
     """Arguments are a mapping, and what is wrong in them has its place."""
     findings: list[Finding] = []
-    values.compile_arguments(["a"], ORDER, findings)
-    values.compile_arguments({"email": "{{ data.emial }}"}, ORDER, findings)
+    arguments.compile_arguments(["a"], ORDER, findings)
+    arguments.compile_arguments({"email": "{{ data.emial }}"}, ORDER, findings)
     assert [finding.at for finding in findings] == [(), ("email",)]
 
 
 def test_literals_are_nobodys() -> None:
     """What one delivery does to its arguments is not seen by the next."""
-    made = values.compile_arguments({"a": {"b": [1]}}, OPEN, [])
+    made = arguments.compile_arguments({"a": {"b": [1]}}, OPEN, [])
     made.render(facts())["a"]["b"].append(2)
     assert made.render(facts()) == {"a": {"b": [1]}}
 
@@ -487,7 +490,7 @@ TEMPLATES = st.lists(WORDS, max_size=10).map(lambda words: "{{ " + " ".join(word
 def test_anything(template: str, data: Any) -> None:
     """Whatever a book and an event hold, there are findings, a value or a ValueFailed, and never anything else."""
     findings: list[Finding] = []
-    made = values.compile_value(template, OPEN, findings)
+    made = arguments.compile_value(template, OPEN, findings)
     if [finding for finding in findings if finding.severity == "error"]:
         return
     try:
@@ -543,7 +546,7 @@ def test_fast() -> None:
         "a": "SD-{{ data.id }}",
         "b": "{{ data.x | omit }}",
     }
-    made = values.compile_arguments(node, OPEN, [])
+    made = arguments.compile_arguments(node, OPEN, [])
     event = facts({"email": "eva@example.org", "id": 1})
     started = time.process_time()
     for _ in range(1_000):

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rules import filters
-from rules.filters import FILTERS, FilterFailed
+from rules.values import filters
+from rules.values.filters import FILTERS, FilterFailed
 
 
 def filtered(name: str, value: Any, *arguments: Any) -> Any:

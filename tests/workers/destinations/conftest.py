@@ -9,7 +9,7 @@ import pytest
 from rules.secret import Secret
 from sandbox import faults, server
 from sandbox.server import Running
-from workers.destinations.adapter import Delivery
+from workers.destinations.base import Delivery
 from workers.destinations.registry import CARRIERS, KINDS
 from workers.http import Http
 from workers.outcome import Done, Failed

@@ -4,8 +4,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from rules.secret import Secret
-from workers.destinations import adapter
-from workers.destinations.adapter import Base, Email, Id
+from workers.destinations import base
+from workers.destinations.base import Base, Email, Id
 
 
 @pytest.mark.parametrize(
@@ -22,12 +22,12 @@ from workers.destinations.adapter import Base, Email, Id
 )
 def test_snake(theirs: str, ours: str) -> None:
     """Names of vendors become ours."""
-    assert adapter.snake(theirs) == ours
+    assert base.snake(theirs) == ours
 
 
 def test_snake_keys() -> None:
     """Names change at every depth, values at none."""
-    assert adapter.snake_keys({"aB": [{"cD": "eF"}, None, 1]}) == {"a_b": [{"c_d": "eF"}, None, 1]}
+    assert base.snake_keys({"aB": [{"cD": "eF"}, None, 1]}) == {"a_b": [{"c_d": "eF"}, None, 1]}
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_snake_keys() -> None:
 )
 def test_dig(path: str, found: Any) -> None:
     """A dotted path leads into JSON, or nowhere."""
-    assert adapter.dig({"a": {"b": 1}}, path) == found
+    assert base.dig({"a": {"b": 1}}, path) == found
 
 
 def test_given() -> None:
     """Null is left out; false, zero and the empty text are values."""
-    assert adapter.given({"a": None, "b": False, "c": 0, "d": ""}) == {"b": False, "c": 0, "d": ""}
+    assert base.given({"a": None, "b": False, "c": 0, "d": ""}) == {"b": False, "c": 0, "d": ""}
 
 
 def test_email() -> None:
@@ -70,7 +70,7 @@ def test_open_base() -> None:
     def reveal(secret: Secret) -> str:
         return secret.resolve(environ)
 
-    assert adapter.open_base("${CRM_URL}", reveal) == "https://crm.example.org"
+    assert base.open_base("${CRM_URL}", reveal) == "https://crm.example.org"
     with pytest.raises(ValueError, match="must be an address") as caught:
-        adapter.open_base("${WRONG}", reveal)
+        base.open_base("${WRONG}", reveal)
     assert "s3cret" not in str(caught.value)

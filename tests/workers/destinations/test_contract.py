@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from rules.catalogue import ActionKind
 from tests.workers.destinations.conftest import Desk
 from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
-from workers.destinations.adapter import Delivery
+from workers.destinations.base import Delivery
 from workers.destinations.registry import CARRIERS, KINDS
 from workers.outcome import Done, Failed
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rules.nouns.booking import Booking
+from rules.event_types.booking import Booking
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice
 
 INVOICE: dict[str, Any] = {

@@ -8,7 +8,7 @@ from sandbox.server import Running
 from tests.workers.destinations.conftest import Desk, order
 from tests.workers.wire import RESET, RawServer, reply
 from workers.destinations import maileon
-from workers.destinations.adapter import UNRESOLVED
+from workers.destinations.base import UNRESOLVED
 from workers.destinations.maileon import Subscribe, Update
 from workers.http import Answer
 

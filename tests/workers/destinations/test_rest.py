@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from sandbox.server import Running
 from tests.workers.destinations.conftest import Desk, order
 from tests.workers.wire import RawServer, reply
-from workers.destinations.adapter import UNRESOLVED
+from workers.destinations.base import UNRESOLVED
 from workers.destinations.rest import RestOptions
 
 EVA = {"email": "eva@example.org"}

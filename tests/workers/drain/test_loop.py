@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mailroom import Mailroom, Settlement, Want
 from rules.event import Event
 from tests.conftest import Valkey, wait_until_async
-from tests.lossy import Lossy
-from tests.workers.site import NOTE, UPSERT, Site, event, names
-from workers.mailroom import Mailroom, Settlement, Want
+from tests.flaky_proxy import Lossy
+from tests.workers.worker_fixture import NOTE, UPSERT, Site, event, names
 
 pytestmark = pytest.mark.anyio
 

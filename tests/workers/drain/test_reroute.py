@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from mailroom import reroute
+from mailroom.operator import Chosen, People
 from rules.event import Event
-from tests.workers.site import NOTE, UPSERT, Site, event
-from workers import again, delivery
-from workers.mailroom.people import Chosen, People
+from tests.workers.worker_fixture import NOTE, UPSERT, Site, event
+from workers import delivery
 
 pytestmark = pytest.mark.anyio
 
@@ -216,7 +217,11 @@ async def test_an_unreadable_event(site: Site) -> None:
 
 def test_places() -> None:
     """A place of a rule is kept as text and read back; an event without a mark is routed as a whole."""
-    places = [again.written("paid: a . b", (0, 1)), again.written("paid: a . b", ()), again.written("other", (2,))]
+    places = [
+        reroute.written("paid: a . b", (0, 1)),
+        reroute.written("paid: a . b", ()),
+        reroute.written("other", (2,)),
+    ]
     head = json.dumps({"id": "e", "again": {"n": 3, "only": places}}, separators=(",", ":")).encode()
-    assert again.read(head + b"\n{}") == again.Again(3, {"paid: a . b": ((0, 1), ()), "other": ((2,),)})
-    assert again.read(event("e1", again={"n": 1}).encode()) is None
+    assert reroute.read(head + b"\n{}") == reroute.Again(3, {"paid: a . b": ((0, 1), ()), "other": ((2,),)})
+    assert reroute.read(event("e1", again={"n": 1}).encode()) is None

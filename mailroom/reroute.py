@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rules.action import Action, Skipped
-from rules.book import Book, Matching
+from rules.rulebook import Book, Matching
 
 Asked = TypeVar("Asked", bound=Action | Skipped)
 

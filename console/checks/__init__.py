@@ -1,0 +1,1 @@
+"""What is amiss with the store, the spool and this host, in words."""

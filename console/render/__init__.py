@@ -1,0 +1,1 @@
+"""What the commands print: tables and trees, as wide as the terminal."""

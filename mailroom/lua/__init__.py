@@ -1,0 +1,1 @@
+"""The mailroom's functions inside the store, in Lua."""

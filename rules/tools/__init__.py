@@ -1,0 +1,1 @@
+"""What people run over a compiled book: tests, explain, preview."""

@@ -1,0 +1,1 @@
+"""The values of an action: literals, `{{ … }}` templates and filters, checked and filled in."""
