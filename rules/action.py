@@ -21,7 +21,7 @@ class OnlyOnce:
 
 
 @dataclass(frozen=True)
-class Options:
+class ActionOptions:
     """The options of the rule that the mailroom enforces; times in milliseconds, 0 where not asked for."""
 
     delay: int = 0
@@ -50,7 +50,7 @@ class Action:
     path: tuple[int, ...]
     #: True: `next:` follows, so event and look-ups are needed once more after success.
     has_next: bool = False
-    options: Options = field(default_factory=Options)
+    options: ActionOptions = field(default_factory=ActionOptions)
 
     @property
     def once_by(self) -> str | None:

@@ -9,10 +9,8 @@ Never puts a value into a text: values are personal data or secrets, and texts e
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rules.source.problem import Problem
+from rules.source.problem import Problem
 
 
 class RulesError(Exception):
@@ -22,7 +20,7 @@ class RulesError(Exception):
 class BookRefused(RulesError):
     """A book has errors, so it does not count; the one in force stays."""
 
-    def __init__(self, problems: "Sequence[Problem]") -> None:
+    def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
         errors = [problem for problem in self.problems if problem.severity == "error"]
         first = str(errors[0]) if errors else "no reason given"

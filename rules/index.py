@@ -6,10 +6,9 @@ that a rule fires: it only leaves out rules that cannot, because a field of thei
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rules.rule import Rule
+from rules.rule import Rule
 
 #: Below this many rules for one source and type, testing each is as fast as looking up, and explains more.
 WORTH_IT = 16
@@ -20,7 +19,7 @@ _ABSENT = object()
 class Index:
     """Rules by source and type, and within those by the field that tells most of them apart."""
 
-    def __init__(self, rules: "Iterable[Rule]") -> None:
+    def __init__(self, rules: Iterable[Rule]) -> None:
         buckets: dict[tuple[str | None, str | None], list[Rule]] = {}
         for rule in rules:
             for source in rule.sources if rule.sources is not None else (None,):

@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rules.action import Action, OnlyOnce, Options, Skipped
+from rules.action import Action, ActionOptions, OnlyOnce, Skipped
 from rules.catalogue import ActionKind
 from rules.errors import ValueFailed
 from rules.event import Event
 from rules.matching import truth
 from rules.matching.path import ABSENT
 from rules.matching.pattern import Pattern
-from rules.values.arguments import Arguments, Value
+from rules.values.arguments import CompiledArguments, Value
 
 #: The name that stands for "the API of the platform that sent the event".
 API = "api"
@@ -80,7 +80,7 @@ class Target:
         path: tuple[int, ...],
         *,
         has_next: bool = False,
-        options: Options | None = None,
+        options: ActionOptions | None = None,
     ) -> Action:
         """Return the Action with validated arguments. Raises ValueFailed."""
         model = validated(self.kind, rendered)
@@ -98,7 +98,7 @@ class Target:
             rule=rule,
             path=path,
             has_next=has_next,
-            options=options or Options(),
+            options=options or ActionOptions(),
         )
 
 
@@ -131,14 +131,14 @@ class ConsentFrom:
 
 
 @dataclass(frozen=True)
-class Step:
+class ActionStep:
     """One action under `then:` or `next:`, compiled."""
 
     target: Target
-    arguments: Arguments
+    arguments: CompiledArguments
     consent: Mapping[str, ConsentFrom]
     only_if: Pattern | None
-    next: tuple["Step", ...]
+    next: tuple["ActionStep", ...]
     #: Its place in the rule: (0,) the first, (0, 1) the second under the first one's `next:`.
     path: tuple[int, ...]
     #: Line in the file, for explain.
@@ -149,14 +149,14 @@ class Step:
         """The action as the book names it: `crm.add_note`."""
         return f"{self.target.written}.{self.target.action}"
 
-    def ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: Options) -> Action | Skipped:
+    def ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: ActionOptions) -> Action | Skipped:
         """Return the Action it asks for, or why it asks for none. Raises ValueFailed."""
         try:
             return self._ask(event, facts, rule, options)
         except ValueFailed as exc:
             raise exc.inside(rule, self.written) from exc.__cause__
 
-    def _ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: Options) -> Action | Skipped:
+    def _ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: ActionOptions) -> Action | Skipped:
         if self.only_if is not None:
             verdict = self.only_if.test(facts)
             if verdict.truth != truth.TRUE:
@@ -171,7 +171,7 @@ class Step:
         if consents:
             rendered = {**rendered, "consent": consents}
         if options.coalesce and self.target.kind.keep_always:
-            options = Options(options.delay, 0, options.in_order, options.only_once, options.on_echo)
+            options = ActionOptions(options.delay, 0, options.in_order, options.only_once, options.on_echo)
         return self.target.action_for(event, rendered, rule, self.path, has_next=bool(self.next), options=options)
 
     def _skipped(self, event: Event, rule: str, code: str, why: str) -> Skipped:
@@ -185,7 +185,7 @@ class LookUp:
     #: The name under which the rule sees the result.
     name: str
     target: Target
-    arguments: Arguments
+    arguments: CompiledArguments
     rule: str
     constants: Mapping[str, Any]
 
@@ -208,7 +208,7 @@ class LookUp:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuleVerdict:
     """Whether a rule fires for an event, else at which condition it did not."""
 
     fires: bool
@@ -232,8 +232,8 @@ class Rule:
     when: Pattern
     unless: Pattern | None
     look_ups: tuple[LookUp, ...]
-    then: tuple[Step, ...]
-    options: Options
+    then: tuple[ActionStep, ...]
+    options: ActionOptions
     #: `only_once`: the value that may come once, within so many milliseconds.
     per: Value | None = None
     within: int = 0
@@ -244,19 +244,19 @@ class Rule:
     types: frozenset[str] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
 
-    def test(self, facts: Mapping[str, Any]) -> Verdict:
+    def test(self, facts: Mapping[str, Any]) -> RuleVerdict:
         """Return whether it fires for an event with these facts."""
         verdict = self.when.test(facts)
         if verdict.truth != truth.TRUE:
-            return Verdict(False, verdict.at, verdict.why, actual=verdict.actual)
+            return RuleVerdict(False, verdict.at, verdict.why, actual=verdict.actual)
         if self.unless is None:
-            return Verdict(True)
+            return RuleVerdict(True)
         held = self.unless.test(facts)
         if held.truth == truth.TRUE:
-            return Verdict(False, "unless", "everything under unless holds")
+            return RuleVerdict(False, "unless", "everything under unless holds")
         if held.truth == truth.UNKNOWN:
-            return Verdict(True, note=f"unless is unknown, so it does not hold back: {held.why}")
-        return Verdict(True)
+            return RuleVerdict(True, note=f"unless is unknown, so it does not hold back: {held.why}")
+        return RuleVerdict(True)
 
     def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
         """Return what it asks for; `results` are those of its look-ups by name. Raises ValueFailed."""
@@ -271,7 +271,7 @@ class Rule:
             return ()
         return self._ask(step.next, event, Facts(event, self.constants, {**results, "result": result}))
 
-    def step(self, path: tuple[int, ...]) -> Step | None:
+    def step(self, path: tuple[int, ...]) -> ActionStep | None:
         """Return the step at a place; None where this version of the book has none."""
         steps = self.then
         found = None
@@ -282,7 +282,7 @@ class Rule:
             steps = found.next
         return found
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[ActionStep]:
         """Yield all steps, those under `next:` too."""
         waiting = list(reversed(self.then))
         while waiting:
@@ -290,10 +290,12 @@ class Rule:
             yield step
             waiting.extend(reversed(step.next))
 
-    def _ask(self, steps: tuple[Step, ...], event: Event, facts: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
+    def _ask(
+        self, steps: tuple[ActionStep, ...], event: Event, facts: Mapping[str, Any]
+    ) -> tuple[Action | Skipped, ...]:
         return tuple(step.ask(event, facts, self.name, self._options(step, facts)) for step in steps)
 
-    def _options(self, step: Step, facts: Mapping[str, Any]) -> Options:
+    def _options(self, step: ActionStep, facts: Mapping[str, Any]) -> ActionOptions:
         if self.per is None:
             return self.options
         try:
@@ -303,4 +305,4 @@ class Rule:
         place = ".".join(str(at) for at in step.path)
         plain = self.options
         once = OnlyOnce(f"{self.name}/{place}/{value}", self.within)
-        return Options(plain.delay, plain.coalesce, plain.in_order, once, plain.on_echo)
+        return ActionOptions(plain.delay, plain.coalesce, plain.in_order, once, plain.on_echo)

@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict
 from rules.catalogue import ActionKind, Catalogue
 from rules.event import Event
 from rules.index import Index
-from rules.rule import Facts, LookUp, Rule, Step
+from rules.rule import ActionStep, Facts, LookUp, Rule
 from rules.secret import Secret
 from rules.source.units import Rate
 from rules.verify import Verify
 
 __all__ = [
-    "Alerts",
-    "Book",
+    "ActionStep",
+    "AlertSettings",
     "Destination",
     "Expected",
     "Given",
@@ -29,8 +29,8 @@ __all__ = [
     "Matching",
     "Miss",
     "Rule",
+    "Rulebook",
     "Source",
-    "Step",
     "TestCase",
     "Verify",
 ]
@@ -79,7 +79,7 @@ class Destination:
     allow_private: bool = False
 
 
-class Alerts(BaseModel):
+class AlertSettings(BaseModel):
     """Who is told: a held key, a paused destination, a quiet source, a bad book."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -149,7 +149,7 @@ class TestCase:
 
 
 @dataclass(frozen=True)
-class Book:
+class Rulebook:
     """All that ops have written."""
 
     #: Short hash of the contents: every delivery carries it.
@@ -160,7 +160,7 @@ class Book:
     destinations: Mapping[str, Destination]
     rules: tuple[Rule, ...]
     tests: tuple[TestCase, ...] = ()
-    alerts: Alerts = field(default_factory=Alerts)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     constants: Mapping[str, Any] = field(default_factory=dict)
     #: What existed when it was compiled.
     catalogue: Catalogue = field(default_factory=lambda: Catalogue({}, {}))

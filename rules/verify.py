@@ -36,35 +36,35 @@ Header = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
 
 
-class Part(BaseModel):
+class VerifyMethod(BaseModel):
     """One way to verify."""
 
     # A rejected secret must not show up in the error about it.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class HeaderToken(Part):
+class HeaderToken(VerifyMethod):
     """A static token in a header."""
 
     name: Header
     value: Secrets
 
 
-class QueryToken(Part):
+class QueryToken(VerifyMethod):
     """A static token in the address (`?token=…`), for platforms that can do no better."""
 
     name: str = Field(min_length=1, max_length=100)
     value: Secrets
 
 
-class Basic(Part):
+class Basic(VerifyMethod):
     """HTTP Basic."""
 
     user: Annotated[str, Field(min_length=1)]
     password: Secrets
 
 
-class Hmac(Part):
+class Hmac(VerifyMethod):
     """A signature over the body with a shared secret."""
 
     header: Header
@@ -86,21 +86,21 @@ class Hmac(Part):
         return self
 
 
-class StandardWebhooks(Part):
+class StandardWebhooks(VerifyMethod):
     """The scheme of standardwebhooks.com (`webhook-id`, `webhook-timestamp`, `webhook-signature`)."""
 
     secret: Secrets
     tolerance: Duration = 5 * MINUTE
 
 
-class Ip(Part):
+class Ip(VerifyMethod):
     """Only these addresses; behind a proxy only if the proxy is one we trust."""
 
     allow: Annotated[Networks, Field(min_length=1)]
     trusted_proxies: Networks = ()
 
 
-class Verify(Part):
+class Verify(VerifyMethod):
     """All the ways that must hold for a request of this source."""
 
     header: HeaderToken | None = None

@@ -8,18 +8,19 @@ import gc
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from rules.catalogue import Catalogue, DestinationKind, SourceKind
+from rules.catalogue import Catalogue
 from rules.compiler import lint, rules_section, tests_section
+from rules.compiler.draft import Draft
 from rules.matching.field_types import FIELD_WORDS
 from rules.rule import API
-from rules.rulebook import Alerts, Book, Destination, Source, Verify
+from rules.rulebook import AlertSettings, Destination, Rulebook, Source, Verify
 from rules.source import yaml_document
-from rules.source.node import Place, fields_of
+from rules.source.node import Node, fields_of
 from rules.source.problem import MOST_PROBLEMS, Problem, did_you_mean, is_full
 from rules.source.units import Breaker, Duration, Rate
 
@@ -63,7 +64,7 @@ class DestinationKeys(BaseModel):
 class Checked:
     """What a check found, and the book where nothing is in its way."""
 
-    book: Book | None
+    book: Rulebook | None
     problems: tuple[Problem, ...]
 
     @property
@@ -75,36 +76,6 @@ class Checked:
     def warnings(self) -> tuple[Problem, ...]:
         """The problems that somebody should look at."""
         return tuple(problem for problem in self.problems if problem.severity == "warning")
-
-
-@dataclass
-class Draft:
-    """A book while it is being read: what the sections have given so far."""
-
-    catalogue: Catalogue
-    problems: list[Problem] = field(default_factory=list)
-    sources: dict[str, Source] = field(default_factory=dict)
-    destinations: dict[str, Destination] = field(default_factory=dict)
-    #: Names written, whether they could be read or not: no second complaint about who uses a broken one.
-    source_names: set[str] = field(default_factory=set)
-    destination_names: set[str] = field(default_factory=set)
-    constants: dict[str, Any] = field(default_factory=dict)
-    constants_model: type[BaseModel] | None = None
-    alerts: Alerts | None = None
-    #: Name of each rule and test -> where it stands.
-    rule_names: dict[str, str] = field(default_factory=dict)
-    test_names: dict[str, str] = field(default_factory=dict)
-    #: Each rule with its place, for the checks that look at several rules.
-    written: list["rules_section.Written"] = field(default_factory=list)
-    tests: list[Any] = field(default_factory=list)
-
-    def source_kind(self, source: Source) -> SourceKind:
-        """Return the kind of a source."""
-        return self.catalogue.sources[source.kind]
-
-    def destination_kind(self, destination: Destination) -> DestinationKind:
-        """Return the kind of a destination."""
-        return self.catalogue.destinations[destination.kind]
 
 
 def version_of(files: Mapping[str, str]) -> str:
@@ -131,11 +102,11 @@ def compile_book(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
 
 def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     draft = Draft(catalogue)
-    tops: list[dict[str, Place]] = []
+    tops: list[dict[str, Node]] = []
     for name in sorted(files):
         doc = yaml_document.read(files[name], name, draft.problems)
         if doc is not None and doc.value is not None:
-            top = Place(doc, (), doc.value, draft.problems)
+            top = Node(doc, (), doc.value, draft.problems)
             tops.append(top.mapping(SECTIONS, "a book file"))
     for parts in tops:
         _constants(draft, parts.get("vars"))
@@ -158,21 +129,21 @@ def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     if any(problem.severity == "error" for problem in problems):
         return Checked(None, problems)
     texts = {name: files[name].decode("utf-8-sig") for name in sorted(files)}
-    book = Book(
+    book = Rulebook(
         version=version_of(texts),
         files=texts,
         sources=draft.sources,
         destinations=draft.destinations,
         rules=tuple(written.rule for written in draft.written if written.rule is not None),
         tests=tuple(draft.tests),
-        alerts=draft.alerts or Alerts(),
+        alerts=draft.alerts or AlertSettings(),
         constants=draft.constants,
         catalogue=catalogue,
     )
     return Checked(book, problems)
 
 
-def _entries(section: Place | None, what: str) -> Sequence[tuple[str, Place]]:
+def _entries(section: Node | None, what: str) -> Sequence[tuple[str, Node]]:
     """Return the names of a section, as many as are sensible."""
     entries = list(section.mapping(None, what).items()) if section is not None else []
     if section is not None and len(entries) > MOST_NAMES:
@@ -180,7 +151,7 @@ def _entries(section: Place | None, what: str) -> Sequence[tuple[str, Place]]:
     return entries[:MOST_NAMES]
 
 
-def _constants(draft: Draft, section: Place | None) -> None:
+def _constants(draft: Draft, section: Node | None) -> None:
     """Read `vars:`, constants for values by name."""
     for name, place in _entries(section, "vars"):
         if _named(place, name) and name in draft.constants:
@@ -188,14 +159,14 @@ def _constants(draft: Draft, section: Place | None) -> None:
         draft.constants.setdefault(name, place.value)
 
 
-def _named(place: Place, name: str) -> bool:
+def _named(place: Node, name: str) -> bool:
     if NAME.match(name) and len(name) <= 64:
         return True
     place.wrong(f'"{name}" is no name', "use letters, digits and _", "bad_name", key=True)
     return False
 
 
-def _destinations(draft: Draft, section: Place | None) -> None:
+def _destinations(draft: Draft, section: Node | None) -> None:
     for name, place in _entries(section, "destinations"):
         if name in draft.destination_names:
             place.wrong(
@@ -214,7 +185,7 @@ def _destinations(draft: Draft, section: Place | None) -> None:
             draft.destinations[name] = destination
 
 
-def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
+def _destination(draft: Draft, name: str, place: Node) -> Destination | None:
     found = _kind(place, draft.catalogue.destinations, f'destination "{name}"')
     if found is None:
         return None
@@ -244,7 +215,7 @@ def _destination(draft: Draft, name: str, place: Place) -> Destination | None:
     )
 
 
-def _sources(draft: Draft, section: Place | None) -> None:
+def _sources(draft: Draft, section: Node | None) -> None:
     for name, place in _entries(section, "sources"):
         if name in draft.source_names:
             place.wrong(f'the source "{name}" is there already', "give it another name", "duplicate_name", key=True)
@@ -254,7 +225,7 @@ def _sources(draft: Draft, section: Place | None) -> None:
             draft.sources[name] = source
 
 
-def _source(draft: Draft, name: str, place: Place) -> Source | None:
+def _source(draft: Draft, name: str, place: Node) -> Source | None:
     found = _kind(place, draft.catalogue.sources, f'source "{name}"')
     if found is None:
         return None
@@ -299,7 +270,7 @@ def _source(draft: Draft, name: str, place: Place) -> Source | None:
     )
 
 
-def _fields(place: Place) -> dict[str, str]:
+def _fields(place: Node) -> dict[str, str]:
     """Read the extra fields that a platform sends."""
     found = {}
     for name, inner in place.mapping(None, "fields").items():
@@ -314,7 +285,7 @@ def _fields(place: Place) -> dict[str, str]:
     return found
 
 
-def _kind(place: Place, kinds: Mapping[str, Any], what: str) -> Any:
+def _kind(place: Node, kinds: Mapping[str, Any], what: str) -> Any:
     """Return the kind that `kind:` names."""
     if not isinstance(place.value, dict):
         place.mapping(None, what)
@@ -329,13 +300,13 @@ def _kind(place: Place, kinds: Mapping[str, Any], what: str) -> Any:
     return kinds.get(name) if name else None
 
 
-def _alerts(draft: Draft, section: Place | None) -> None:
+def _alerts(draft: Draft, section: Node | None) -> None:
     if section is None:
         return
     if draft.alerts is not None:
         section.wrong("alerts are there already in another file", "keep one alerts:", "duplicate_name", key=True)
         return
     parts = section.mapping(None, "alerts")
-    draft.alerts = section.model(Alerts, {name: part.value for name, part in parts.items()})
+    draft.alerts = section.model(AlertSettings, {name: part.value for name, part in parts.items()})
     if draft.alerts is not None:
         lint.secrets(section, draft.alerts)

@@ -15,7 +15,7 @@ from rules.catalogue import ActionKind, Catalogue
 from rules.compiler.tests_section import EVENT_KEYS
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.rule import API
-from rules.rulebook import Alerts, Book
+from rules.rulebook import AlertSettings, Rulebook
 from rules.source.units import DURATION, MOST_FAILING, RATE
 from rules.verify import Verify
 
@@ -46,7 +46,7 @@ _OPERATORS: Mapping[str, Any] = {
 }
 
 
-def schema(catalogue: Catalogue, book: Book | None = None) -> Schema:
+def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
     """Return the schema; with a book the names of its sources and destinations are completed too."""
     definitions: Schema = {}
     _patterns(definitions, catalogue, book)
@@ -56,7 +56,7 @@ def schema(catalogue: Catalogue, book: Book | None = None) -> Schema:
     sections = {
         "sources": _named(_kinds(definitions, "source", catalogue.sources, _source_keys(definitions, book))),
         "destinations": _named(_kinds(definitions, "destination", catalogue.destinations, _destination_keys())),
-        "alerts": _model(definitions, "alerts", Alerts),
+        "alerts": _model(definitions, "alerts", AlertSettings),
         "vars": {"type": "object", "propertyNames": NAME, "description": "Constants for values: {{ vars.name }}"},
         "defaults": {"type": "object", "properties": _options(), "additionalProperties": False},
         "rules": {"type": "array", "items": {"$ref": "#/definitions/rule"}},
@@ -79,7 +79,7 @@ def _named(entry: Schema) -> Schema:
     return {"type": "object", "propertyNames": NAME, "additionalProperties": entry}
 
 
-def _source_keys(definitions: Schema, book: Book | None) -> Schema:
+def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
     return {
         "verify": _model(definitions, "verify", Verify),
         "api": _word(book.destinations if book else (), "The destination that look-ups named `api.` go to."),
@@ -162,7 +162,7 @@ def _tidied(node: Any) -> Any:
 # Patterns. -----------------------------------------------------------------------------------------------------------
 
 
-def _patterns(definitions: Schema, catalogue: Catalogue, book: Book | None) -> None:
+def _patterns(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -> None:
     definitions["operators"] = {
         "type": "object",
         "properties": copy.deepcopy(dict(_OPERATORS)),
@@ -215,7 +215,7 @@ def _paths_of(path: str, kind: FieldType, depth: int) -> Iterable[str]:
 # Actions. ------------------------------------------------------------------------------------------------------------
 
 
-def _actions(definitions: Schema, catalogue: Catalogue, book: Book | None) -> None:
+def _actions(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -> None:
     by_name: dict[bool, dict[str, dict[str, list[Schema]]]] = {False: {}, True: {}}
     for kind in catalogue.destinations.values():
         for action in kind.actions.values():
@@ -338,7 +338,7 @@ def _options() -> Schema:
     }
 
 
-def _tests(definitions: Schema, catalogue: Catalogue, book: Book | None) -> None:
+def _tests(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -> None:
     types = sorted(frozenset(catalogue.types).union(*(kind.types for kind in catalogue.sources.values())))
     event: Schema = {
         "type": "object",

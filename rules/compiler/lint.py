@@ -8,25 +8,22 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
+from rules.compiler.draft import Draft, WrittenRule
 from rules.matching import pattern as patterns
 from rules.matching.field_types import FieldScope
-from rules.rule import Rule, Step
+from rules.rule import ActionStep, Rule
 from rules.secret import Secret
-from rules.source.node import Place
-
-if TYPE_CHECKING:
-    from rules.compiler.compilation import Draft
-    from rules.compiler.rules_section import Written
+from rules.source.node import Node
 
 #: So many rules with one action on one object are compared with each other; beyond it the first warning says enough.
 MOST_COMPARED = 30
 
 
-def look(draft: "Draft") -> None:
+def look(draft: Draft) -> None:
     """Note what is doubtful about the rules."""
     compiled = [(written, written.rule) for written in draft.written if written.rule is not None]
     enabled = [(written, rule) for written, rule in compiled if rule.enabled]
@@ -36,7 +33,7 @@ def look(draft: "Draft") -> None:
     _sent_twice(enabled)
 
 
-def secrets(place: Place, record: BaseModel) -> None:
+def secrets(place: Node, record: BaseModel) -> None:
     """Note every secret of a record that stands in the book itself."""
     for loc, secret in _secrets(record, ()):
         if secret.literal:
@@ -64,7 +61,7 @@ def _secrets(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
             yield from _secrets(inner, (*loc, at))
 
 
-def _contradiction(written: "Written", rule: Rule) -> None:
+def _contradiction(written: WrittenRule, rule: Rule) -> None:
     why = rule.when.contradiction()
     if why:
         _warn(written, f'the rule "{rule.name}" can never match: {why}', "change its when", "never_matches", "when")
@@ -79,7 +76,7 @@ def _contradiction(written: "Written", rule: Rule) -> None:
             place.wrong(text, "change it", "never_matches", inner=("only_if",), key=True, severity="warning")
 
 
-def _warn(written: "Written", text: str, mend: str, code: str, part: str = "") -> None:
+def _warn(written: WrittenRule, text: str, mend: str, code: str, part: str = "") -> None:
     inner = (part,) if part and part in written.place.value else ()
     written.place.wrong(text, mend, code, inner=inner, key=bool(inner), severity="warning")
 
@@ -87,8 +84,8 @@ def _warn(written: "Written", text: str, mend: str, code: str, part: str = "") -
 # Shadowed by an earlier `stop`. --------------------------------------------------------------------------------------
 
 
-def _shadowed(rules: "list[tuple[Written, Rule]]") -> None:
-    stops: dict[str, list[tuple[Written, Rule]]] = defaultdict(list)
+def _shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
+    stops: dict[str, list[tuple[WrittenRule, Rule]]] = defaultdict(list)
     for written, rule in rules:
         when = written.place.value["when"]
         for other, stop in stops[rule.file]:
@@ -134,13 +131,13 @@ def _canonical(value: Any) -> str:
 class _Sent:
     """One action of one rule, as it is written."""
 
-    written: "Written"
+    written: WrittenRule
     rule: Rule
-    step: Step
-    place: Place
+    step: ActionStep
+    place: Node
 
 
-def _sent_twice(rules: "list[tuple[Written, Rule]]") -> None:
+def _sent_twice(rules: "list[tuple[WrittenRule, Rule]]") -> None:
     identities: dict[int, Callable[[Mapping[str, Any]], str]] = {}
     alike: dict[tuple[str, str], list[_Sent]] = defaultdict(list)
     for written, rule in rules:
@@ -170,7 +167,7 @@ def _sent_twice(rules: "list[tuple[Written, Rule]]") -> None:
             )
 
 
-def _steps(steps: tuple[Step, ...], section: Place) -> Iterator[tuple[Step, Place]]:
+def _steps(steps: tuple[ActionStep, ...], section: Node) -> Iterator[tuple[ActionStep, Node]]:
     for step in steps:
         place = section.at(step.path[-1])
         yield step, place
@@ -197,27 +194,27 @@ def _both_fire(earlier: _Sent, later: _Sent) -> bool:
     return both.contradiction() is None
 
 
-class _Asked:
+class _ArgumentProbe:
     """Stands in for arguments and writes down which of them are asked for."""
 
     def __init__(self, seen: set[str] | None = None) -> None:
         self._seen: set[str] = set() if seen is None else seen
         self._top = seen is None
 
-    def __getattr__(self, name: str) -> "_Asked":
+    def __getattr__(self, name: str) -> "_ArgumentProbe":
         if name.startswith("__"):
             raise AttributeError(name)
         if self._top:
             self._seen.add(name)
-        return _Asked(self._seen)
+        return _ArgumentProbe(self._seen)
 
-    def __call__(self, *_arguments: Any, **_named: Any) -> "_Asked":
-        return _Asked(self._seen)
+    def __call__(self, *_arguments: Any, **_named: Any) -> "_ArgumentProbe":
+        return _ArgumentProbe(self._seen)
 
 
 def _identity(once_by: Callable[[Any], str]) -> Callable[[Mapping[str, Any]], str]:
     """Return what reads, of written arguments, those that make two deliveries one effect."""
-    asked = _Asked()
+    asked = _ArgumentProbe()
     try:
         once_by(asked)
     except Exception:  # not a function of single arguments: then all of them count

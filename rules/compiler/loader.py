@@ -13,7 +13,7 @@ from rules.catalogue import Catalogue
 from rules.compiler import compilation
 from rules.compiler.compilation import Checked
 from rules.errors import BookRefused
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from rules.source.problem import Problem
 from rules.source.yaml_document import MAX_BYTES
 
@@ -26,7 +26,7 @@ class FixtureMissing(Exception):
     """A test names a fixture that is not there, or not inside the book."""
 
 
-def load(folder: Path, catalogue: Catalogue) -> Book:
+def load(folder: Path, catalogue: Catalogue) -> Rulebook:
     """Return the book in a folder. Raises BookRefused."""
     checked = check(folder, catalogue)
     if checked.book is None:

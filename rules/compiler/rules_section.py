@@ -7,27 +7,25 @@ place, and every problem there is. Never decides whether a rule fires.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
-from rules.action import Options
+from rules.action import ActionOptions
 from rules.catalogue import ActionKind
+from rules.compiler.draft import Draft, WrittenRule
 from rules.matching import pattern as patterns
 from rules.matching import truth
 from rules.matching.field_types import EVENT_FIELDS, FieldScope
 from rules.matching.pattern import Pattern
-from rules.rule import API, ConsentFrom, LookUp, Rule, Step, Target
+from rules.rule import API, ActionStep, ConsentFrom, LookUp, Rule, Target
 from rules.source import units as times
 from rules.source.finding import Finding
-from rules.source.node import Place
+from rules.source.node import Node
 from rules.source.problem import did_you_mean, is_full
 from rules.source.yaml_document import Path
 from rules.values import arguments as action_values
 from rules.values import checks as argument_checks
-
-if TYPE_CHECKING:
-    from rules.compiler.compilation import Draft
 
 OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order", "on_echo")
 KEYS = ("name", "when", "unless", "look_up", "then", *OPTIONS)
@@ -43,16 +41,6 @@ MOST_NAME = 200  # characters
 
 
 @dataclass(frozen=True)
-class Written:
-    """A rule as it stands in the file, for the checks that look at several."""
-
-    name: str
-    place: Place
-    #: None where it has errors.
-    rule: Rule | None
-
-
-@dataclass(frozen=True)
 class Reach:
     """The events that a rule can fire for."""
 
@@ -63,7 +51,7 @@ class Reach:
     senders: tuple[str, ...]
 
 
-def read_rules(draft: "Draft", section: Place | None, defaults: Place | None) -> None:
+def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> None:
     """Read the rules of one file into the draft."""
     standard = defaults.mapping(OPTIONS, "defaults") if defaults is not None else {}
     for place in section.items("rules") if section is not None else ():
@@ -74,19 +62,19 @@ def read_rules(draft: "Draft", section: Place | None, defaults: Place | None) ->
             _read_rule(draft, place, parts, standard)
 
 
-def _read_rule(draft: "Draft", place: Place, parts: dict[str, Place], standard: dict[str, Place]) -> None:
+def _read_rule(draft: Draft, place: Node, parts: dict[str, Node], standard: dict[str, Node]) -> None:
     before = len(draft.problems)
     name = _name(draft, place, parts)
-    reading = _Reading(draft, place, name)
+    reading = _RuleReader(draft, place, name)
     rule = reading.rule(parts, {**standard, **{key: parts[key] for key in OPTIONS if key in parts}})
-    draft.written.append(Written(name, place, None if _wrong(draft, before) else rule))
+    draft.written.append(WrittenRule(name, place, None if _wrong(draft, before) else rule))
 
 
-def _wrong(draft: "Draft", since: int) -> bool:
+def _wrong(draft: Draft, since: int) -> bool:
     return any(problem.severity == "error" for problem in draft.problems[since:])
 
 
-def _name(draft: "Draft", place: Place, parts: dict[str, Place]) -> str:
+def _name(draft: Draft, place: Node, parts: dict[str, Node]) -> str:
     if "name" not in parts:
         place.wrong("this rule has no name", "give it one: - name: what it does", "missing_key")
         return f"rule on line {place.line}"
@@ -102,16 +90,16 @@ def _name(draft: "Draft", place: Place, parts: dict[str, Place]) -> str:
     return name
 
 
-class _Reading:
+class _RuleReader:
     """One rule being read."""
 
-    def __init__(self, draft: "Draft", place: Place, name: str) -> None:
+    def __init__(self, draft: Draft, place: Node, name: str) -> None:
         self.draft = draft
         self.place = place
         self.name = name
         self.reach = Reach(None, None, tuple(draft.sources))
 
-    def rule(self, parts: dict[str, Place], options: dict[str, Place]) -> Rule | None:
+    def rule(self, parts: dict[str, Node], options: dict[str, Node]) -> Rule | None:
         when = parts.get("when")
         if when is None:
             self.place.wrong(
@@ -152,7 +140,7 @@ class _Reading:
 
     # --- what the rule can see
 
-    def reached(self, when: Place | None) -> Reach:
+    def reached(self, when: Node | None) -> Reach:
         """Return which events it can fire for, and note unknown sources and types."""
         draft = self.draft
         if when is None:
@@ -217,7 +205,7 @@ class _Reading:
 
     # --- patterns, look-ups
 
-    def pattern(self, place: Place, scope: FieldScope) -> Pattern | None:
+    def pattern(self, place: Node, scope: FieldScope) -> Pattern | None:
         if not isinstance(place.value, dict):
             place.mapping(None, place.name)
             return None
@@ -226,7 +214,7 @@ class _Reading:
         place.note(findings, keys=("unknown_field", "bad_path", "raw"))
         return pattern
 
-    def look_ups(self, section: Place | None, scope: FieldScope) -> tuple[tuple[LookUp, ...], FieldScope]:
+    def look_ups(self, section: Node | None, scope: FieldScope) -> tuple[tuple[LookUp, ...], FieldScope]:
         found: list[LookUp] = []
         for name, place in section.mapping(None, "look_up").items() if section is not None else ():
             if not NAME.match(name) or name in TAKEN:
@@ -252,7 +240,7 @@ class _Reading:
 
     # --- actions
 
-    def then(self, section: Place | None, scope: FieldScope) -> tuple[Step, ...]:
+    def then(self, section: Node | None, scope: FieldScope) -> tuple[ActionStep, ...]:
         if section is None:
             self.place.wrong("this rule has no then", "write then: with at least one action", "missing_key", key=True)
             return ()
@@ -261,14 +249,14 @@ class _Reading:
             section.wrong("then is empty", "write at least one action", "wrong_shape")
         return steps
 
-    def steps(self, section: Place, scope: FieldScope, path: tuple[int, ...], depth: int) -> tuple[Step, ...]:
+    def steps(self, section: Node, scope: FieldScope, path: tuple[int, ...], depth: int) -> tuple[ActionStep, ...]:
         if depth > DEEPEST_NEXT:
             section.wrong(f"next is nested more than {DEEPEST_NEXT} deep", "split the rule", "too_deep", key=True)
             return ()
         found = [self.step(place, scope, (*path, at), depth) for at, place in enumerate(section.items(section.name))]
         return tuple(step for step in found if step is not None)
 
-    def step(self, place: Place, scope: FieldScope, path: tuple[int, ...], depth: int) -> Step | None:
+    def step(self, place: Node, scope: FieldScope, path: tuple[int, ...], depth: int) -> ActionStep | None:
         entry = place.mapping(None, "an action")
         named = [key for key in entry if key not in STEP_KEYS]
         actions = [key for key in named if "." in key]
@@ -300,9 +288,9 @@ class _Reading:
         following = self.steps(entry["next"], inner, path, depth + 1) if "next" in entry else ()
         if target is None or arguments is None:
             return None
-        return Step(target, arguments, consent, only_if, following, path, place.line)
+        return ActionStep(target, arguments, consent, only_if, following, path, place.line)
 
-    def target(self, place: Place, written: str, *, look_up: bool) -> Target | None:
+    def target(self, place: Node, written: str, *, look_up: bool) -> Target | None:
         """Return what `destination.action` names."""
         draft = self.draft
         name, _, action = written.partition(".")
@@ -316,7 +304,7 @@ class _Reading:
         kind = self.action(place, written, name, action, look_up=look_up)
         return Target(name, action, kind) if kind else None
 
-    def target_at_api(self, place: Place, written: str, action: str, *, look_up: bool) -> Target | None:
+    def target_at_api(self, place: Node, written: str, action: str, *, look_up: bool) -> Target | None:
         draft = self.draft
         by_source: dict[str, str] = {}
         kinds: dict[str, ActionKind] = {}
@@ -363,7 +351,7 @@ class _Reading:
             return None
         return Target(API, action, next(iter(kinds.values())), by_source)
 
-    def action(self, place: Place, written: str, name: str, action: str, *, look_up: bool) -> ActionKind | None:
+    def action(self, place: Node, written: str, name: str, action: str, *, look_up: bool) -> ActionKind | None:
         destination = self.draft.destinations[name]
         kinds = self.draft.destination_kind(destination).actions
         fitting = {each: kind for each, kind in kinds.items() if kind.look_up is look_up}
@@ -389,7 +377,9 @@ class _Reading:
         )
         return None
 
-    def arguments(self, place: Place, kind: ActionKind | None, scope: FieldScope) -> action_values.Arguments | None:
+    def arguments(
+        self, place: Node, kind: ActionKind | None, scope: FieldScope
+    ) -> action_values.CompiledArguments | None:
         """Return the arguments of an action or look-up, compiled."""
         value = {} if place.value is None else place.value
         if not isinstance(value, dict):
@@ -404,7 +394,7 @@ class _Reading:
         place.note(findings)
         return compiled
 
-    def consent(self, place: Place, target: Target | None, scope: FieldScope) -> dict[str, ConsentFrom]:
+    def consent(self, place: Node, target: Target | None, scope: FieldScope) -> dict[str, ConsentFrom]:
         """Return where each consent comes from that the action needs."""
         if target is None or not target.kind.consent or not isinstance(place.value, dict | None):
             return {}
@@ -430,7 +420,7 @@ class _Reading:
         found = {word: self.consent_from(part, scope) for word, part in parts.items()}
         return {word: found.get(word, ConsentFrom()) for word in sorted(needed)}
 
-    def consent_from(self, place: Place, scope: FieldScope) -> ConsentFrom:
+    def consent_from(self, place: Node, scope: FieldScope) -> ConsentFrom:
         value = place.value
         if isinstance(value, dict):
             parts = place.mapping(("given",), f"consent for {place.name}")
@@ -464,12 +454,14 @@ class _Reading:
 
     # --- options
 
-    def options(self, parts: dict[str, Place], scope: FieldScope) -> tuple[Options, action_values.Value | None, int]:
+    def options(
+        self, parts: dict[str, Node], scope: FieldScope
+    ) -> tuple[ActionOptions, action_values.Value | None, int]:
         on_echo = parts["on_echo"].value if "on_echo" in parts else "record"
         if on_echo not in ("route", "record"):
             parts["on_echo"].wrong("on_echo must be route or record", code="wrong_type")
             on_echo = "record"
-        chosen = Options(
+        chosen = ActionOptions(
             delay=_duration(parts.get("delay")),
             coalesce=_duration(parts.get("coalesce")),
             in_order=parts["in_order"].flag() if "in_order" in parts else False,
@@ -488,7 +480,7 @@ class _Reading:
             inner["within"].wrong("within 0 lets everything through", "write a time such as 30d", "wrong_type")
         return chosen, self.per(inner["per"], scope) if "per" in inner else None, within
 
-    def per(self, place: Place, scope: FieldScope) -> action_values.Value | None:
+    def per(self, place: Node, scope: FieldScope) -> action_values.Value | None:
         written = place.text("per")
         if written is None:
             return None
@@ -504,7 +496,7 @@ class _Reading:
         return value
 
 
-def _duration(place: Place | None) -> int:
+def _duration(place: Node | None) -> int:
     if place is None:
         return 0
     try:
@@ -524,7 +516,7 @@ def _with_result(scope: FieldScope, target: Target | None) -> FieldScope:
     return replace(scope, names=scope.names - {"result"}, result=target.kind.result)
 
 
-def _known_types(draft: "Draft") -> frozenset[str]:
+def _known_types(draft: Draft) -> frozenset[str]:
     kinds = [kind.types for kind in draft.catalogue.sources.values()]
     return frozenset(draft.catalogue.types).union(*kinds)
 

@@ -4,15 +4,13 @@ Comes in: the tests as written and a draft that knows sources and destinations. 
 `rules.tools.testing`, and every problem there is. Never runs a test.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rules.compiler.draft import Draft
 from rules.rule import API
 from rules.rulebook import RECEIVED_AT, Expected, Given, TestCase
-from rules.source.node import Place, fields_of
+from rules.source.node import Node, fields_of
 from rules.source.problem import did_you_mean, is_full
-
-if TYPE_CHECKING:
-    from rules.compiler.compilation import Draft
 
 KEYS = ("name", "given", "expect")
 GIVEN_KEYS = ("source", "body", "fixture", "event", "received_at", "look_up")
@@ -22,7 +20,7 @@ NOTHING = "nothing"
 CONTAINS = "contains"
 
 
-def read_tests(draft: "Draft", section: Place | None) -> None:
+def read_tests(draft: Draft, section: Node | None) -> None:
     """Read the tests of one file into the draft."""
     for place in section.items("tests") if section is not None else ():
         if is_full(draft.problems):
@@ -37,7 +35,7 @@ def read_tests(draft: "Draft", section: Place | None) -> None:
             draft.tests.append(TestCase(name, place.doc.file, place.line, given, expect, partly))
 
 
-def _name(draft: "Draft", place: Place, parts: dict[str, Place]) -> str:
+def _name(draft: Draft, place: Node, parts: dict[str, Node]) -> str:
     if "name" not in parts:
         place.wrong("this test has no name", "give it one: - name: what it shows", "missing_key")
         return f"test on line {place.line}"
@@ -50,7 +48,7 @@ def _name(draft: "Draft", place: Place, parts: dict[str, Place]) -> str:
     return name
 
 
-def _given(draft: "Draft", test: Place, place: Place | None) -> Given | None:
+def _given(draft: Draft, test: Node, place: Node | None) -> Given | None:
     if place is None:
         test.wrong(
             "this test has no given", "write given: with source: and a body, fixture or event", "missing_key", key=True
@@ -91,7 +89,7 @@ def _given(draft: "Draft", test: Place, place: Place | None) -> Given | None:
     )
 
 
-def _type(draft: "Draft", place: Place) -> None:
+def _type(draft: Draft, place: Node) -> None:
     word = place.text("type")
     known = frozenset(draft.catalogue.types).union(*(kind.types for kind in draft.catalogue.sources.values()))
     generic = any(not draft.source_kind(source).types for source in draft.sources.values())
@@ -99,7 +97,7 @@ def _type(draft: "Draft", place: Place) -> None:
         place.wrong(f'"{word}" is no event type', did_you_mean(word, known), "unknown_type")
 
 
-def _source(draft: "Draft", given: Place, place: Place | None) -> str | None:
+def _source(draft: Draft, given: Node, place: Node | None) -> str | None:
     if place is None:
         given.wrong("given has no source", did_you_mean("", draft.source_names), "missing_key", key=True)
         return None
@@ -109,7 +107,7 @@ def _source(draft: "Draft", given: Place, place: Place | None) -> str | None:
     return name
 
 
-def _expect(draft: "Draft", test: Place, place: Place | None) -> tuple[tuple[Expected, ...], bool]:
+def _expect(draft: Draft, test: Node, place: Node | None) -> tuple[tuple[Expected, ...], bool]:
     if place is None:
         test.wrong(
             "this test expects nothing at all",
@@ -131,12 +129,12 @@ def _expect(draft: "Draft", test: Place, place: Place | None) -> tuple[tuple[Exp
     return _actions(draft, place), False
 
 
-def _actions(draft: "Draft", section: Place) -> tuple[Expected, ...]:
+def _actions(draft: Draft, section: Node) -> tuple[Expected, ...]:
     found = [_action(draft, place) for place in section.items(section.name)]
     return tuple(expected for expected in found if expected is not None)
 
 
-def _action(draft: "Draft", place: Place) -> Expected | None:
+def _action(draft: Draft, place: Node) -> Expected | None:
     parts = place.mapping(None, "an expected action")
     written = [name for name in parts if name not in EXPECT_KEYS]
     if len(written) != 1 or "." not in written[0]:

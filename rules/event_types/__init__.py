@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rules.event_types import booking, call, contact, invoice, newsletter, profile, seminar
-from rules.event_types.base import Noun
+from rules.event_types.base import EventData
 
 #: Event type -> the model of its `data`.
-TYPES: Mapping[str, type[Noun]] = MappingProxyType(
+TYPES: Mapping[str, type[EventData]] = MappingProxyType(
     {
         **contact.TYPES,
         **newsletter.TYPES,

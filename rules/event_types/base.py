@@ -36,7 +36,7 @@ LATEST = 253_402_300_799_999
 CENT = Decimal("0.01")
 
 
-class Noun(BaseModel):
+class EventData(BaseModel):
     """A record of our vocabulary. Fields that the vendor did not send stay unset; unknown ones are kept."""
 
     model_config = ConfigDict(
@@ -216,14 +216,14 @@ Texts = Annotated[list[str], BeforeValidator(_texts)]
 lower = _Schema(lambda choice: core_schema.chain_schema([_WORD, choice]))
 
 
-class Reference(Noun):
+class Reference(EventData):
     """A pointer to something else on the platform."""
 
     id: Key
     name: str | None = None
 
 
-class ExternalReference(Noun):
+class ExternalReference(EventData):
     """The id that another system has for the same thing."""
 
     id: Key | None = None
@@ -232,21 +232,21 @@ class ExternalReference(Noun):
     url: str | None = None
 
 
-class ObjectInfo(Noun):
+class ObjectInfo(EventData):
     """When a record was made and changed."""
 
     created_at: Instant | None = None
     changed_at: Instant | None = None
 
 
-class LabelGroupReference(Noun):
+class LabelGroupReference(EventData):
     """The group that a label belongs to."""
 
     id: Key | None = None
     name: str | None = None
 
 
-class Label(Noun):
+class Label(EventData):
     """A tag that people put on a seminar, a profile or a booking."""
 
     id: Key | None = None
@@ -257,7 +257,7 @@ class Label(Noun):
     label_group: LabelGroupReference | None = None
 
 
-class Country(Noun):
+class Country(EventData):
     """A country in an address."""
 
     #: ISO 3166, two letters.
@@ -266,7 +266,7 @@ class Country(Noun):
     localized_name: str | None = None
 
 
-class Address(Noun):
+class PostalAddress(EventData):
     """Where somebody lives or wants the bill."""
 
     #: Set in billing addresses only.

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rules.event_types.base import (
+    EventData,
     ExternalReference,
     Instant,
     Key,
     Label,
     Money,
-    Noun,
     NumericId,
     ObjectInfo,
     Ratio,
@@ -32,7 +32,7 @@ Status = Annotated[Literal["pending", "confirmed", "wait_list", "canceled", "wai
 CANCELED = frozenset({"canceled", "wait_list_canceled"})
 
 
-class TaxRate(Noun):
+class TaxRate(EventData):
     """A tax rate as a share of 1."""
 
     #: 0.19 is 19 %.
@@ -40,7 +40,7 @@ class TaxRate(Noun):
     name: str | None = None
 
 
-class ItemType(Noun):
+class ItemType(EventData):
     """What kind of thing is paid for."""
 
     #: event, accommodation, meals, misc, rent, credit, payment_fee
@@ -48,7 +48,7 @@ class ItemType(Noun):
     logical_type: Word | None = None
 
 
-class Item(Noun):
+class BookingItem(EventData):
     """One thing that a guest pays for."""
 
     id: Key | None = None
@@ -73,7 +73,7 @@ class Item(Noun):
         return self.calculated_price if self.calculated_price is not None else Decimal("0.00")
 
 
-class Person(Noun):
+class BookingPerson(EventData):
     """The one who comes: a known profile or just a name."""
 
     profile: Reference | None = None
@@ -82,7 +82,7 @@ class Person(Noun):
     gender: Word | None = None
 
 
-class GuestType(Noun):
+class GuestType(EventData):
     """In which role a guest comes."""
 
     id: Key | None = None
@@ -91,13 +91,13 @@ class GuestType(Noun):
     type: Word | None = None
 
 
-class Guest(Noun):
+class Guest(EventData):
     """One guest at one seminar date."""
 
     id: NumericId | None = None
     seminar_date: Reference | None = None
     seminar: Reference | None = None
-    guest: Person | None = None
+    guest: BookingPerson | None = None
     status: Status | None = None
     guest_type: GuestType | None = None
     price_level: Reference | None = None
@@ -105,13 +105,13 @@ class Guest(Noun):
     special_requests: list[Reference] | None = None
     #: online, on_site
     attendance_type: Word | None = None
-    items: list[Item] | None = None
+    items: list[BookingItem] | None = None
     begin: Instant | None = None
     end: Instant | None = None
     voucher_code: str | None = None
 
 
-class Line(Noun):
+class BookingLine(EventData):
     """A line for an invoice."""
 
     text: str
@@ -121,7 +121,7 @@ class Line(Noun):
     tax_rate: Ratio | None = None
 
 
-class PaymentMethod(Noun):
+class PaymentMethod(EventData):
     """How a payment is made."""
 
     id: Key | None = None
@@ -129,7 +129,7 @@ class PaymentMethod(Noun):
     name: str | None = None
 
 
-class Payment(Noun):
+class Payment(EventData):
     """Money that came in or went back."""
 
     id: Key | None = None
@@ -139,10 +139,10 @@ class Payment(Noun):
     remarks: str | None = None
 
 
-def lines(guests: list[Guest]) -> list[Line]:
+def lines(guests: list[Guest]) -> list[BookingLine]:
     """Return what is to be paid, in the order of guests and items."""
     return [
-        Line(
+        BookingLine(
             text=item.text or _name(guest.seminar_date) or _name(guest.seminar) or "Booking",
             quantity=Decimal(1) if item.quantity is None else item.quantity,
             unit_price=item.price,
@@ -159,12 +159,12 @@ def _name(reference: Reference | None) -> str | None:
     return reference.name if reference else None
 
 
-def total(of: list[Line]) -> Decimal:
+def total(of: list[BookingLine]) -> Decimal:
     """Return the sum of lines."""
     return cents(sum((line.quantity * line.unit_price for line in of), Decimal(0)))
 
 
-class BookingDeleted(Noun):
+class BookingDeleted(EventData):
     """A booking that is gone; often only its id is told."""
 
     id: NumericId
@@ -175,7 +175,7 @@ class BookingDeleted(Noun):
     #: Derived: the sum of `lines`.
     total: Money | None = None
     #: Derived from guests and items.
-    lines: list[Line] | None = None
+    lines: list[BookingLine] | None = None
     reference_numbers: Texts | None = None
     external_references: list[ExternalReference] | None = None
     external_identifier: str | None = None
@@ -209,7 +209,7 @@ class Booking(BookingDeleted):
     guests: Annotated[list[Guest], Field(min_length=1)]
 
 
-TYPES: dict[str, type[Noun]] = {
+TYPES: dict[str, type[EventData]] = {
     "booking.created": Booking,
     "booking.status_changed": Booking,
     "booking.deleted": BookingDeleted,

@@ -1,9 +1,9 @@
 """A telephone call, as a telephone system tells of it."""
 
-from rules.event_types.base import Instant, Key, Noun
+from rules.event_types.base import EventData, Instant, Key
 
 
-class Call(Noun):
+class PhoneCall(EventData):
     """Who called whom, and how it went."""
 
     #: The telephone system's own id of the call.
@@ -18,4 +18,4 @@ class Call(Noun):
     duration: float | None = None
 
 
-TYPES: dict[str, type[Noun]] = {"call.completed": Call, "call.missed": Call, "call.ringing": Call}
+TYPES: dict[str, type[EventData]] = {"call.completed": PhoneCall, "call.missed": PhoneCall, "call.ringing": PhoneCall}

@@ -7,10 +7,10 @@ from typing import Self
 
 from pydantic import model_validator
 
-from rules.event_types.base import Day, Instant, Key, Noun, OptionalEmail, Word, YesNo
+from rules.event_types.base import Day, EventData, Instant, Key, OptionalEmail, Word, YesNo
 
 
-class Contact(Noun):
+class Contact(EventData):
     """Who it is about. One of `email`, `id`, `sms` is always there."""
 
     #: The platform's own number of the contact.
@@ -96,7 +96,7 @@ class AutomationStep(Contact):
     step_name: str | None = None
 
 
-TYPES: dict[str, type[Noun]] = {
+TYPES: dict[str, type[EventData]] = {
     "contact.changed": Contact,
     "contact.edited": Contact,
     "contact.updated": Contact,

@@ -3,15 +3,15 @@
 from typing import Annotated, Literal
 
 from rules.event_types.base import (
-    Address,
     Day,
+    EventData,
     ExternalReference,
     Instant,
     Key,
     Money,
-    Noun,
     NumericId,
     ObjectInfo,
+    PostalAddress,
     Reference,
     Texts,
     Word,
@@ -20,14 +20,14 @@ from rules.event_types.base import (
 from rules.event_types.booking import TaxRate
 
 
-class Organization(Noun):
+class Organization(EventData):
     """Who bills."""
 
     code: str | None = None
     name: str | None = None
 
 
-class Recipient(Noun):
+class Recipient(EventData):
     """Who is billed."""
 
     id: NumericId
@@ -37,14 +37,14 @@ class Recipient(Noun):
     type: Word | None = None
 
 
-class Period(Noun):
+class Period(EventData):
     """From when to when the service was given."""
 
     begin: Instant | None = None
     end: Instant | None = None
 
 
-class OriginalInvoice(Noun):
+class OriginalInvoice(EventData):
     """The invoice that this one corrects or cancels."""
 
     id: Key | None = None
@@ -52,7 +52,7 @@ class OriginalInvoice(Noun):
     date: Day | None = None
 
 
-class InvoiceItem(Noun):
+class InvoiceItem(EventData):
     """One line of it."""
 
     number: int | None = None
@@ -67,7 +67,7 @@ class InvoiceItem(Noun):
     sources: list[Reference] | None = None
 
 
-class Invoice(Noun):
+class Invoice(EventData):
     """An invoice as it stands now."""
 
     id: NumericId
@@ -82,7 +82,7 @@ class Invoice(Noun):
     original_invoice: OriginalInvoice | None = None
     recipient: Recipient | None = None
     recipient_name: str | None = None
-    billing_address: Address | None = None
+    billing_address: PostalAddress | None = None
     billing_address_formatted: str | None = None
     template: str | None = None
     introduction_text: str | None = None
@@ -101,4 +101,4 @@ class Invoice(Noun):
     object_info: ObjectInfo | None = None
 
 
-TYPES: dict[str, type[Noun]] = {"invoice.posted": Invoice, "invoice.canceled": Invoice}
+TYPES: dict[str, type[EventData]] = {"invoice.posted": Invoice, "invoice.canceled": Invoice}

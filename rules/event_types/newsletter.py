@@ -1,9 +1,9 @@
 """Somebody ticked the newsletter box while registering for a course."""
 
-from rules.event_types.base import Noun, RequiredEmail, YesNo
+from rules.event_types.base import EventData, RequiredEmail, YesNo
 
 
-class Signup(Noun):
+class Signup(EventData):
     """Who wants the newsletter. It exists only where the box was ticked."""
 
     email: RequiredEmail
@@ -20,4 +20,4 @@ class Signup(Noun):
     single_user_tracking: YesNo = None
 
 
-TYPES: dict[str, type[Noun]] = {"newsletter.signup": Signup}
+TYPES: dict[str, type[EventData]] = {"newsletter.signup": Signup}

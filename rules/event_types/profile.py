@@ -3,20 +3,20 @@
 from typing import Annotated, Any, Literal
 
 from rules.event_types.base import (
-    Address,
     Day,
+    EventData,
     ExternalReference,
     Label,
     Localized,
-    Noun,
     NumericId,
     OptionalEmail,
+    PostalAddress,
     Word,
     lower,
 )
 
 
-class BankAccount(Noun):
+class BankAccount(EventData):
     """Where money is drawn from. Personal data of the sharpest kind."""
 
     bank_name: str | None = None
@@ -25,7 +25,7 @@ class BankAccount(Noun):
     account_holder: str | None = None
 
 
-class ProfileGone(Noun):
+class ProfileGone(EventData):
     """A profile that was deleted or merged into another one; often only its id is told."""
 
     id: NumericId
@@ -54,9 +54,9 @@ class ProfileGone(Noun):
     preferred_address: Word | None = None
     preferred_email: Word | None = None
     preferred_phone_number: Word | None = None
-    primary_address: Address | None = None
+    primary_address: PostalAddress | None = None
     billing_address_active: bool | None = None
-    billing_address: Address | None = None
+    billing_address: PostalAddress | None = None
     is_subscribed_to_newsletter: bool | None = None
     is_facilitator: bool | None = None
     is_blocked: bool | None = None
@@ -92,7 +92,7 @@ class Facilitator(FacilitatorGone):
     name: str
 
 
-TYPES: dict[str, type[Noun]] = {
+TYPES: dict[str, type[EventData]] = {
     "profile.created": Profile,
     "profile.updated": Profile,
     "profile.deleted": ProfileGone,

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from rules.event_types.base import ExternalReference, Instant, Key, Label, Localized, Noun, NumericId, Texts, Word
+from rules.event_types.base import EventData, ExternalReference, Instant, Key, Label, Localized, NumericId, Texts, Word
 
 
-class FacilitatorReference(Noun):
+class FacilitatorReference(EventData):
     """Who leads it."""
 
     id: NumericId
@@ -16,7 +16,7 @@ class FacilitatorReference(Noun):
     order: int | None = None
 
 
-class ContactPerson(Noun):
+class ContactPerson(EventData):
     """Who answers questions about it."""
 
     first_name: str | None = None
@@ -25,7 +25,7 @@ class ContactPerson(Noun):
     email: str | None = None
 
 
-class AdditionalField(Noun):
+class AdditionalField(EventData):
     """A field that the house added."""
 
     id: Key | None = None
@@ -39,7 +39,7 @@ class AdditionalField(Noun):
 SeminarId = Annotated[str, Field(min_length=1, max_length=255)]
 
 
-class SeminarGone(Noun):
+class SeminarGone(EventData):
     """A seminar that is published no more; often only its id is told."""
 
     id: SeminarId
@@ -75,7 +75,7 @@ def _status(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-class DateStatus(Noun):
+class DateStatus(EventData):
     """How a date stands, in the words of the house."""
 
     name: str | None = None
@@ -83,7 +83,7 @@ class DateStatus(Noun):
     is_canceled: bool | None = None
 
 
-class Venue(Noun):
+class Venue(EventData):
     """Where it takes place."""
 
     id: Key | None = None
@@ -100,7 +100,7 @@ class Venue(Noun):
     remarks: str | None = None
 
 
-class SeminarDateGone(Noun):
+class SeminarDateGone(EventData):
     """A date that is published no more; often only its id is told."""
 
     id: NumericId
@@ -145,7 +145,7 @@ class SeminarDate(SeminarDateGone):
     title: Localized
 
 
-class LabelGroupGone(Noun):
+class LabelGroupGone(EventData):
     """A group of labels that was deleted."""
 
     id: NumericId
@@ -162,7 +162,7 @@ class LabelGroup(LabelGroupGone):
     name: str
 
 
-TYPES: dict[str, type[Noun]] = {
+TYPES: dict[str, type[EventData]] = {
     "seminar.created": Seminar,
     "seminar.updated": Seminar,
     "seminar.deleted": SeminarGone,

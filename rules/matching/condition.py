@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rules.matching import field_types, operators
 from rules.matching.field_types import OPEN, FieldType, Kind
-from rules.matching.operators import ArgumentWrong, Condition
+from rules.matching.operators import ArgumentWrong, OperatorTest
 from rules.matching.path import ABSENT
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
 from rules.source.finding import Finding
@@ -32,7 +32,7 @@ Test = Callable[[Any, Sequence[int]], int]
 class Leaf:
     """One condition."""
 
-    condition: Condition
+    condition: OperatorTest
     operator: str
 
     def test(self, value: Any) -> int:
@@ -82,7 +82,7 @@ class Exists:
 class Not:
     """`not:`, which needs the field to be there."""
 
-    inner: "Tree"
+    inner: "Condition"
 
     def test(self, value: Any) -> int:
         """Judge a value."""
@@ -104,7 +104,7 @@ class Not:
 class Every:
     """Several operators in one field: AND."""
 
-    parts: "tuple[Tree, ...]"
+    parts: "tuple[Condition, ...]"
 
     def test(self, value: Any) -> int:
         """Judge a value."""
@@ -125,7 +125,7 @@ class Every:
 class OneOf:
     """A list: OR."""
 
-    parts: "tuple[Tree, ...]"
+    parts: "tuple[Condition, ...]"
 
     def test(self, value: Any) -> int:
         """Judge a value."""
@@ -144,13 +144,13 @@ class OneOf:
         return "; ".join(dict.fromkeys(part.explain(path, value) for part in self.parts))
 
 
-Tree = Leaf | Exists | Not | Every | OneOf
+Condition = Leaf | Exists | Not | Every | OneOf
 
 
 # Making tests. -------------------------------------------------------------------------------------------------------
 
 
-def tester(tree: Tree) -> Callable[[Any], int]:
+def tester(tree: Condition) -> Callable[[Any], int]:
     """Return the test of a value that is there, as one function."""
     match tree:
         case Leaf(condition):
@@ -199,12 +199,12 @@ def _one_of(tests: Sequence[Callable[[Any], int]]) -> Callable[[Any], int]:
     return test
 
 
-def is_closed(tree: Tree) -> bool:
+def is_closed(tree: Condition) -> bool:
     """Say whether a tree is about all elements of a list at once: `not` and `exists: false` mean no element."""
     return isinstance(tree, Not) or (isinstance(tree, Exists) and not tree.wanted)
 
 
-def element_tester(tree: Tree, closed: list[Tree]) -> Test:
+def element_tester(tree: Condition, closed: list[Condition]) -> Test:
     """Return the test of one element; the closed parts are put aside, and their answers are asked for by place."""
     if is_closed(tree):
         place = len(closed)
@@ -226,12 +226,14 @@ def element_tester(tree: Tree, closed: list[Tree]) -> Test:
 # Reading the YAML. ---------------------------------------------------------------------------------------------------
 
 
-def read(node: Any, kind: FieldType, field: str, at: tuple[str | int, ...], findings: list[Finding]) -> Tree | None:
+def read(
+    node: Any, kind: FieldType, field: str, at: tuple[str | int, ...], findings: list[Finding]
+) -> Condition | None:
     """Return what is asked of a field, or None after noting what is wrong."""
-    return _Reading(kind, field, findings).read(node, at)
+    return _ConditionReader(kind, field, findings).read(node, at)
 
 
-class _Reading:
+class _ConditionReader:
     """Reads the value of one field; keeps what it found."""
 
     def __init__(self, kind: FieldType, field: str, findings: list[Finding]) -> None:
@@ -239,7 +241,7 @@ class _Reading:
         self.field = field
         self.findings = findings
 
-    def read(self, node: Any, at: tuple[str | int, ...], *, denied: bool = False) -> Tree | None:
+    def read(self, node: Any, at: tuple[str | int, ...], *, denied: bool = False) -> Condition | None:
         if isinstance(node, Mapping):
             return self._operators(node, at, denied=denied)
         if isinstance(node, list):
@@ -249,11 +251,11 @@ class _Reading:
     def _wrong(self, at: tuple[str | int, ...], text: str, mend: str = "", code: str = "bad_operator") -> None:
         self.findings.append(Finding(at, text, mend, code))
 
-    def _list(self, node: list[Any], at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+    def _list(self, node: list[Any], at: tuple[str | int, ...], *, denied: bool) -> Condition | None:
         if not node:
             self._wrong(at, f"{self.field}: an empty list matches nothing", "write at least one value", "empty")
             return None
-        parts: list[Tree | None] = []
+        parts: list[Condition | None] = []
         plain = [place for place, each in enumerate(node) if not isinstance(each, Mapping | list)]
         if plain:
             parts.append(self._literals([node[place] for place in plain], [(*at, place) for place in plain]))
@@ -268,7 +270,7 @@ class _Reading:
             return None
         return good[0] if len(good) == 1 else OneOf(tuple(good))
 
-    def _literals(self, literals: list[Any], places: list[tuple[str | int, ...]]) -> Tree | None:
+    def _literals(self, literals: list[Any], places: list[tuple[str | int, ...]]) -> Condition | None:
         fit = [self._literal(literal, at) for literal, at in zip(literals, places, strict=True)]
         try:
             condition = operators.equal_to(literals)
@@ -312,12 +314,12 @@ class _Reading:
             return False
         return True
 
-    def _operators(self, node: Mapping[Any, Any], at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+    def _operators(self, node: Mapping[Any, Any], at: tuple[str | int, ...], *, denied: bool) -> Condition | None:
         if not node:
             self._wrong(at, f"{self.field}: {{}} asks nothing", "write a value or an operator", "empty")
             return None
         in_time = not {"days", "zone"}.isdisjoint(node)
-        parts: list[Tree | None] = []
+        parts: list[Condition | None] = []
         if in_time:
             parts.append(self._time(node, at))
         for name, argument in node.items():
@@ -329,7 +331,7 @@ class _Reading:
             return None
         return good[0] if len(good) == 1 else Every(tuple(good))
 
-    def _operator(self, name: Any, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+    def _operator(self, name: Any, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Condition | None:
         if name == "not":
             return self._not(argument, at, denied=denied)
         if name == "exists":
@@ -348,7 +350,7 @@ class _Reading:
             return None
         return self._judged(condition, name, at)
 
-    def _judged(self, condition: Condition, name: str, at: tuple[str | int, ...]) -> Tree | None:
+    def _judged(self, condition: OperatorTest, name: str, at: tuple[str | int, ...]) -> Condition | None:
         """Check that the operator can judge what the field holds."""
         wants: Iterable[Kind] = condition.wants
         if not self.kind.may_be(*wants) and not ("text" in condition.wants and self.kind.may_be("instant")):
@@ -358,7 +360,7 @@ class _Reading:
             return None
         return Leaf(condition, name)
 
-    def _time(self, node: Mapping[Any, Any], at: tuple[str | int, ...]) -> Tree | None:
+    def _time(self, node: Mapping[Any, Any], at: tuple[str | int, ...]) -> Condition | None:
         given = {name: node[name] for name in ("days", "between", "zone") if name in node}
         try:
             condition = operators.when(given)
@@ -367,14 +369,14 @@ class _Reading:
             return None
         return self._judged(condition, "zone", at)
 
-    def _not(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+    def _not(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Condition | None:
         if denied:
             self._wrong(at, "not inside not", "say it without not")
             return None
         inner = self.read(argument, at, denied=True)
         return Not(inner) if inner is not None else None
 
-    def _exists(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Tree | None:
+    def _exists(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Condition | None:
         if not isinstance(argument, bool):
             self._wrong(at, "exists is true or false", "write exists: true")
             return None
@@ -392,7 +394,7 @@ def _exact(text: str) -> bool:
 # Contradictions. -----------------------------------------------------------------------------------------------------
 
 
-def literals(tree: Tree) -> frozenset[tuple[Kind, Any]] | None:
+def literals(tree: Condition) -> frozenset[tuple[Kind, Any]] | None:
     """Return the only values with which a tree can be true; None: there is no such list."""
     match tree:
         case Leaf(condition):
@@ -408,7 +410,7 @@ def literals(tree: Tree) -> frozenset[tuple[Kind, Any]] | None:
     return None
 
 
-def contradiction(tree: Tree, kind: FieldType = OPEN) -> str | None:
+def contradiction(tree: Condition, kind: FieldType = OPEN) -> str | None:
     """Say why no value can make a tree true, or None. What it finds is so; it does not find everything."""
     if tester_of_absent(tree) == TRUE:
         return None
@@ -444,6 +446,6 @@ def _begin_alike(some: Sequence[str], others: Sequence[str]) -> bool:
     return any(one.startswith(two) or two.startswith(one) for one in some for two in others)
 
 
-def tester_of_absent(tree: Tree) -> int:
+def tester_of_absent(tree: Condition) -> int:
     """Return what a tree says of an absent field."""
     return tree.test(ABSENT)

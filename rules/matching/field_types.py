@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal, NewType, TypeVar, Union, get_
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
 from rules.matching import path as paths
-from rules.matching.path import AnyElement, Path, PathWrong, Step, Where
+from rules.matching.path import AnyElement, Path, PathWrong, Step, WhereStep
 from rules.source.problem import did_you_mean
 
 Kind = Literal["text", "number", "boolean", "instant", "list", "object", "null", "any"]
@@ -194,7 +194,7 @@ def _into(kind: FieldType, step: Step, before: Path, after: Sequence[Step]) -> F
             f"{before} is {kind.words}, not a list", f"leave out {what}: {Path(before.root, (*before.steps, *after))}"
         )
     element = kind.element or OPEN
-    if isinstance(step, Where):
+    if isinstance(step, WhereStep):
         key = _into(element, step.key, Path(before.root, (*before.steps, paths.ANY)), ())
         if not admits(key, step.literal):
             raise PathWrong(

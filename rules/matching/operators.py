@@ -44,7 +44,7 @@ class ArgumentWrong(Exception):
 
 
 @dataclass(frozen=True)
-class Condition:
+class OperatorTest:
     """One question to one value."""
 
     test: Test
@@ -72,7 +72,7 @@ def _quoted(texts: Sequence[Any]) -> str:
 # Equality: false, never unknown, of a value of another kind. -------------------------------------------------------
 
 
-def equal_to(literals: Sequence[Any]) -> Condition:
+def equal_to(literals: Sequence[Any]) -> OperatorTest:
     """Return the condition that a value is one of these: text, numbers, true, false, null."""
     if len(literals) > MOST_LITERALS:
         raise ArgumentWrong(f"a list of {len(literals)} values", f"a list has at most {MOST_LITERALS}")
@@ -82,7 +82,7 @@ def equal_to(literals: Sequence[Any]) -> Condition:
     booleans = frozenset(value for kind, value in known if kind == "boolean")
     shown = _quoted(list(literals))
     denies = f"is not {shown}" if len(known) == 1 else f"is none of {shown.replace(' or ', ', ')}"
-    return Condition(
+    return OperatorTest(
         _equality(texts, numbers, booleans, null=("null", None) in known),
         says=f"is {shown}",
         denies=denies,
@@ -128,7 +128,7 @@ def _equality(texts: frozenset[str], numbers: frozenset[Any], booleans: frozense
     return test
 
 
-def ignore_case(argument: Any) -> Condition:
+def ignore_case(argument: Any) -> OperatorTest:
     """`ignore_case: berlin` is the same as Berlin and BERLIN."""
     texts = _texts(argument, "ignore_case", may_be_empty=True)
     folded = frozenset(text.casefold() for text in texts)
@@ -137,13 +137,13 @@ def ignore_case(argument: Any) -> Condition:
         return TRUE if value.__class__ is str and value.casefold() in folded else FALSE
 
     shown = _quoted(texts)
-    return Condition(test, f"is {shown} in any case", f"is not {shown} in any case", TEXT)
+    return OperatorTest(test, f"is {shown} in any case", f"is not {shown} in any case", TEXT)
 
 
 # Texts. --------------------------------------------------------------------------------------------------------------
 
 
-def prefix(argument: Any) -> Condition:
+def prefix(argument: Any) -> OperatorTest:
     """`prefix: SD-` begins with it."""
     texts = tuple(_texts(argument, "prefix"))
 
@@ -153,10 +153,10 @@ def prefix(argument: Any) -> Condition:
         return TRUE if value.startswith(texts) else FALSE
 
     shown = _quoted(texts)
-    return Condition(test, f"begins with {shown}", f"does not begin with {shown}", TEXT, prefixes=texts)
+    return OperatorTest(test, f"begins with {shown}", f"does not begin with {shown}", TEXT, prefixes=texts)
 
 
-def suffix(argument: Any) -> Condition:
+def suffix(argument: Any) -> OperatorTest:
     """`suffix: '@example.org'` ends with it."""
     texts = tuple(_texts(argument, "suffix"))
 
@@ -166,10 +166,10 @@ def suffix(argument: Any) -> Condition:
         return TRUE if value.endswith(texts) else FALSE
 
     shown = _quoted(texts)
-    return Condition(test, f"ends with {shown}", f"does not end with {shown}", TEXT)
+    return OperatorTest(test, f"ends with {shown}", f"does not end with {shown}", TEXT)
 
 
-def wildcard(argument: Any) -> Condition:
+def wildcard(argument: Any) -> OperatorTest:
     r"""`wildcard: 'yoga*2026'`: a star is any text, also none; `\*` is a star."""
     texts = _texts(argument, "wildcard")
     known = [_pieces(text) for text in texts]
@@ -183,7 +183,7 @@ def wildcard(argument: Any) -> Condition:
         return FALSE
 
     shown = _quoted(texts)
-    return Condition(test, f"fits {shown}", f"does not fit {shown}", TEXT)
+    return OperatorTest(test, f"fits {shown}", f"does not fit {shown}", TEXT)
 
 
 def _pieces(pattern: str) -> tuple[str, ...]:
@@ -278,7 +278,7 @@ def _is_number(value: Any) -> bool:
     return value.__class__ is int or (value.__class__ is float and value == value)
 
 
-def gt(argument: Any) -> Condition:
+def gt(argument: Any) -> OperatorTest:
     """`gt: 0` is greater."""
     bound = _number(argument, "gt")
 
@@ -288,10 +288,10 @@ def gt(argument: Any) -> Condition:
         return TRUE if value > bound else FALSE
 
     words = f"greater than {bound}"
-    return Condition(test, f"is {words}", f"is not {words}", NUMBER, low=(bound, False))
+    return OperatorTest(test, f"is {words}", f"is not {words}", NUMBER, low=(bound, False))
 
 
-def gte(argument: Any) -> Condition:
+def gte(argument: Any) -> OperatorTest:
     """`gte: 18` is greater or equal."""
     bound = _number(argument, "gte")
 
@@ -300,10 +300,10 @@ def gte(argument: Any) -> Condition:
             return UNKNOWN
         return TRUE if value >= bound else FALSE
 
-    return Condition(test, f"is at least {bound}", f"is not at least {bound}", NUMBER, low=(bound, True))
+    return OperatorTest(test, f"is at least {bound}", f"is not at least {bound}", NUMBER, low=(bound, True))
 
 
-def lt(argument: Any) -> Condition:
+def lt(argument: Any) -> OperatorTest:
     """`lt: 100` is less."""
     bound = _number(argument, "lt")
 
@@ -313,10 +313,10 @@ def lt(argument: Any) -> Condition:
         return TRUE if value < bound else FALSE
 
     words = f"less than {bound}"
-    return Condition(test, f"is {words}", f"is not {words}", NUMBER, high=(bound, False))
+    return OperatorTest(test, f"is {words}", f"is not {words}", NUMBER, high=(bound, False))
 
 
-def lte(argument: Any) -> Condition:
+def lte(argument: Any) -> OperatorTest:
     """`lte: 100` is less or equal."""
     bound = _number(argument, "lte")
 
@@ -325,10 +325,10 @@ def lte(argument: Any) -> Condition:
             return UNKNOWN
         return TRUE if value <= bound else FALSE
 
-    return Condition(test, f"is at most {bound}", f"is not at most {bound}", NUMBER, high=(bound, True))
+    return OperatorTest(test, f"is at most {bound}", f"is not at most {bound}", NUMBER, high=(bound, True))
 
 
-def between(argument: Any) -> Condition:
+def between(argument: Any) -> OperatorTest:
     """`between: [10, 20]`, both included. Times of the day need a `zone` and are read by `when`."""
     low, high = _pair(argument)
     if isinstance(low, str) and _TIME.match(low):
@@ -343,7 +343,7 @@ def between(argument: Any) -> Condition:
         return TRUE if low <= value <= high else FALSE
 
     words = f"between {low} and {high}"
-    return Condition(test, f"is {words}", f"is not {words}", NUMBER, low=(low, True), high=(high, True))
+    return OperatorTest(test, f"is {words}", f"is not {words}", NUMBER, low=(low, True), high=(high, True))
 
 
 def _pair(argument: Any) -> tuple[Any, Any]:
@@ -355,7 +355,7 @@ def _pair(argument: Any) -> tuple[Any, Any]:
 # Addresses. ----------------------------------------------------------------------------------------------------------
 
 
-def cidr(argument: Any) -> Condition:
+def cidr(argument: Any) -> OperatorTest:
     """`cidr: 192.0.2.0/24`: an address of that network."""
     texts = _texts(argument, "cidr")
     networks = [_network(text) for text in texts]
@@ -369,7 +369,7 @@ def cidr(argument: Any) -> Condition:
         return TRUE if any(address in network for network in networks) else FALSE
 
     shown = _quoted(texts)
-    return Condition(test, f"is in {shown}", f"is not in {shown}", TEXT)
+    return OperatorTest(test, f"is in {shown}", f"is not in {shown}", TEXT)
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -403,7 +403,7 @@ _TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d\Z|24:00\Z", re.ASCII)
 _ALL_DAY: Final = (0, 24 * 60)
 
 
-def when(arguments: Mapping[str, Any]) -> Condition:
+def when(arguments: Mapping[str, Any]) -> OperatorTest:
     """`days: mon-fri`, `between: [09:00, 18:00]`, `zone: Europe/Berlin`, of an instant.
 
     The beginning belongs to a range of times, its end does not. A range over midnight belongs to the day on which it
@@ -441,7 +441,7 @@ def when(arguments: Mapping[str, Any]) -> Condition:
         )
         if part
     )
-    return Condition(test, f"is {words}", f"is not {words}", INSTANT)
+    return OperatorTest(test, f"is {words}", f"is not {words}", INSTANT)
 
 
 def instant_of(value: Any) -> datetime | None:
@@ -511,7 +511,7 @@ def _minutes(time: str) -> int:
 
 
 #: The operators that take one argument and judge one value. `exists`, `not`, `days` and `zone` are the pattern's.
-SIMPLE: Final[Mapping[str, Callable[[Any], Condition]]] = {
+SIMPLE: Final[Mapping[str, Callable[[Any], OperatorTest]]] = {
     "prefix": prefix,
     "suffix": suffix,
     "wildcard": wildcard,

@@ -39,7 +39,7 @@ class AnyElement:
 
 
 @dataclass(frozen=True)
-class Where:
+class WhereStep:
     """`[id=12]`: the first element whose `id` is 12."""
 
     key: str
@@ -64,7 +64,7 @@ class At:
     place: int
 
 
-Step = str | AnyElement | Where | At
+Step = str | AnyElement | WhereStep | At
 
 ANY: Final = AnyElement()
 
@@ -106,7 +106,7 @@ def _written(step: Step) -> str:
     match step:
         case AnyElement():
             return "[]"
-        case Where():
+        case WhereStep():
             return f"[{step.key}={_literal_text(step.literal)}]"
         case At():
             return f"[{step.place}]"
@@ -186,15 +186,15 @@ def _step(text: str, place: int) -> tuple[Step, int]:
         raise PathWrong(f'"{text}" is no path: what is between [ and ]?', 'there is [], [id=12] and ["Odd key"]')
     if text.startswith('"', end + 1):
         literal, end = _quoted(text, end + 1)
-        return Where(key, literal), _closed(text, end)
+        return WhereStep(key, literal), _closed(text, end)
     close = text.find("]", end)
     word = text[end + 1 : close] if close >= 0 else ""
     if _NUMBER.match(word):
-        return Where(key, float(word) if "." in word else int(word)), close + 1
+        return WhereStep(key, float(word) if "." in word else int(word)), close + 1
     if word in ("true", "false"):
-        return Where(key, word == "true"), close + 1
+        return WhereStep(key, word == "true"), close + 1
     if _PLAIN.match(word):
-        return Where(key, word), close + 1
+        return WhereStep(key, word), close + 1
     raise PathWrong(f'"{text}" is no path: what is after "{key}="?', f'write a number, a word or [{key}="any text"]')
 
 
@@ -224,7 +224,7 @@ def step_into(node: Any, step: Step) -> Any:
         if node.__class__ is dict or isinstance(node, Mapping):
             return node.get(step, ABSENT)
         return ABSENT
-    if isinstance(step, Where):
+    if isinstance(step, WhereStep):
         return step.finds(node)
     if isinstance(step, At):
         return node[step.place] if isinstance(node, list) and step.place < len(node) else ABSENT

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from rules.matching import condition as trees
 from rules.matching import path as paths
-from rules.matching.condition import NOTHING, Tree
+from rules.matching.condition import NOTHING, Condition
 from rules.matching.field_types import FieldScope, FieldType
 from rules.matching.path import ABSENT, AnyElement, Facts, Path, PathWrong
 from rules.matching.truth import FALSE, TRUE, UNKNOWN, Truth
@@ -22,7 +22,7 @@ DEEPEST: Final = 10
 MOST_CONDITIONS: Final = 10_000
 
 
-class Verdict(NamedTuple):
+class PatternVerdict(NamedTuple):
     """What a pattern says of an event."""
 
     truth: Truth
@@ -34,10 +34,10 @@ class Verdict(NamedTuple):
     actual: Any = ABSENT
 
 
-_HOLDS: Final = Verdict(Truth.TRUE)
+_HOLDS: Final = PatternVerdict(Truth.TRUE)
 
 
-class Reason(NamedTuple):
+class CheckFailure(NamedTuple):
     """Why a check did not hold."""
 
     at: str
@@ -46,11 +46,11 @@ class Reason(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Check:
+class PatternCheck:
     """A part of a pattern that is judged on its own: a field, the fields under one `[]`, or an `any_of`."""
 
     test: Callable[[Facts], int]
-    explain: Callable[[Facts], Reason]
+    explain: Callable[[Facts], CheckFailure]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Field:
     """One line of a `when:`."""
 
     path: Path
-    tree: Tree
+    tree: Condition
     kind: FieldType
 
 
@@ -87,23 +87,23 @@ class Pattern:
                 return False
         return True
 
-    def test(self, facts: Facts) -> Verdict:
+    def test(self, facts: Facts) -> PatternVerdict:
         """Judge an event; where it does not match, the first condition that is false, else the first unknown."""
-        unknown: Check | None = None
+        unknown: PatternCheck | None = None
         for place, test in enumerate(self._tests):
             truth = test(facts)
             if truth == FALSE:
-                return Verdict(Truth.FALSE, *self._checks[place].explain(facts))
+                return PatternVerdict(Truth.FALSE, *self._checks[place].explain(facts))
             if truth == UNKNOWN and unknown is None:
                 unknown = self._checks[place]
         if unknown is not None:
-            return Verdict(Truth.UNKNOWN, *unknown.explain(facts))
+            return PatternVerdict(Truth.UNKNOWN, *unknown.explain(facts))
         return _HOLDS
 
-    def every_reason(self, facts: Facts) -> tuple[Verdict, ...]:
+    def every_reason(self, facts: Facts) -> tuple[PatternVerdict, ...]:
         """Return all that does not hold, in the order of the rule, for `explain`."""
         return tuple(
-            Verdict(Truth(truth), *check.explain(facts))
+            PatternVerdict(Truth(truth), *check.explain(facts))
             for check in self._checks
             if (truth := check.test(facts)) != TRUE
         )
@@ -135,11 +135,11 @@ class Pattern:
 
 def compile_pattern(node: Mapping[str, Any], scope: FieldScope, problems: list[Finding]) -> Pattern:
     """Return the pattern of a `when:`. All that is wrong goes to `problems`; with an error it is no good."""
-    group = _Compiling(scope, problems).group(node, (), 0)
+    group = _PatternCompiler(scope, problems).group(node, (), 0)
     return Pattern(group)
 
 
-class _Compiling:
+class _PatternCompiler:
     def __init__(self, scope: FieldScope, problems: list[Finding]) -> None:
         self.scope = scope
         self.problems = problems
@@ -209,8 +209,8 @@ class _Compiling:
 # Checks. -------------------------------------------------------------------------------------------------------------
 
 
-def _checks_of(group: Group) -> tuple[Check, ...]:
-    checks: list[Check] = []
+def _checks_of(group: Group) -> tuple[PatternCheck, ...]:
+    checks: list[PatternCheck] = []
     of_elements: dict[Path, int] = {}
     members: dict[int, list[Field]] = {}
     for field in group.fields:
@@ -225,7 +225,7 @@ def _checks_of(group: Group) -> tuple[Check, ...]:
             if prefix not in of_elements:
                 of_elements[prefix] = len(checks)
                 members[of_elements[prefix]] = []
-                checks.append(Check(_never, _never))  # its place; made below, when all members are known
+                checks.append(PatternCheck(_never, _never))  # its place; made below, when all members are known
             members[of_elements[prefix]].append(part)
     for place, fields in members.items():
         checks[place] = _elements_check(fields)
@@ -244,12 +244,12 @@ def _parts(field: Field) -> Sequence[Field]:
         closed = [part for part in field.tree.parts if trees.is_closed(part)]
         if closed:
             others = tuple(part for part in field.tree.parts if not trees.is_closed(part))
-            split: list[Tree] = [*closed, *([trees.Every(others)] if others else [])]
+            split: list[Condition] = [*closed, *([trees.Every(others)] if others else [])]
             return [Field(field.path, part, field.kind) for part in split]
     return [field]
 
 
-def _field_check(field: Field) -> Check:
+def _field_check(field: Field) -> PatternCheck:
     tree, text = field.tree, field.path.text
     read, test = paths.reader_of(field.path), trees.tester(field.tree)
     when_absent = trees.tester_of_absent(tree)
@@ -258,13 +258,13 @@ def _field_check(field: Field) -> Check:
         value = read(facts)
         return when_absent if value is ABSENT else test(value)
 
-    def explain(facts: Facts) -> Reason:
+    def explain(facts: Facts) -> CheckFailure:
         value = read(facts)
         if value is ABSENT:
-            return Reason(text, f"absent at {_where_absent(field.path, facts)}")
-        return Reason(text, tree.explain(text, value), value)
+            return CheckFailure(text, f"absent at {_where_absent(field.path, facts)}")
+        return CheckFailure(text, tree.explain(text, value), value)
 
-    return Check(check, explain)
+    return PatternCheck(check, explain)
 
 
 def _where_absent(path: Path, facts: Facts) -> str:
@@ -272,7 +272,7 @@ def _where_absent(path: Path, facts: Facts) -> str:
     return f"{shortest}, because what is before it is null" if before is None else shortest
 
 
-def _any_of_check(groups: Sequence[Pattern]) -> Check:
+def _any_of_check(groups: Sequence[Pattern]) -> PatternCheck:
     known = tuple(groups)
 
     def check(facts: Facts) -> int:
@@ -285,18 +285,18 @@ def _any_of_check(groups: Sequence[Pattern]) -> Check:
                 best = truth
         return best
 
-    def explain(facts: Facts) -> Reason:
+    def explain(facts: Facts) -> CheckFailure:
         verdicts = [group.test(facts) for group in known]
         reasons = "; ".join(dict.fromkeys(verdict.why for verdict in verdicts))
-        return Reason("any_of", f"no group of any_of holds: {reasons}")
+        return CheckFailure("any_of", f"no group of any_of holds: {reasons}")
 
-    return Check(check, explain)
+    return PatternCheck(check, explain)
 
 
 # Lists: `[]`. --------------------------------------------------------------------------------------------------------
 
 
-def _no_element_check(field: Field) -> Check:
+def _no_element_check(field: Field) -> PatternCheck:
     """`not` and `exists: false` over `[]`: no element."""
     text = field.path.text
     any_element = _any_element(field)
@@ -304,19 +304,19 @@ def _no_element_check(field: Field) -> Check:
     def check(facts: Facts) -> int:
         return TRUE - any_element(facts)
 
-    def explain(facts: Facts) -> Reason:
+    def explain(facts: Facts) -> CheckFailure:
         actual = _spread(field.path, facts)
         if check(facts) == FALSE:
             says = field.tree.inner.says if isinstance(field.tree, trees.Not) else "exists"
-            return Reason(text, f"an element of {text} {says}", actual)
+            return CheckFailure(text, f"an element of {text} {says}", actual)
         return _unknown_elements([field], facts)
 
-    return Check(check, explain)
+    return PatternCheck(check, explain)
 
 
 def _any_element(field: Field) -> Callable[[Facts], int]:
     """Return the test whether any element is what a closed tree denies."""
-    inner: Tree
+    inner: Condition
     if isinstance(field.tree, trees.Not):
         inner, when_no_list = field.tree.inner, UNKNOWN
     else:
@@ -363,7 +363,7 @@ def _legs(path: Path) -> list[tuple[paths.Step, ...]]:
 Judge = Callable[[Any, Sequence[int]], int]
 
 
-def _elements_check(fields: Sequence[Field]) -> Check:
+def _elements_check(fields: Sequence[Field]) -> PatternCheck:
     """All conditions under one `[]` must hold for the same element."""
     closed: list[Callable[[Facts], int]] = []
     judge = _judge_list([(_legs(field.path)[1:], field) for field in fields], closed)
@@ -379,17 +379,17 @@ def _elements_check(fields: Sequence[Field]) -> Check:
     where = "where " if any(field.path.steps[place + 1 :] for field in fields) else ""
     asked = " and ".join(f"{_inside(field.path, place)}{field.tree.says}" for field in fields)
 
-    def explain(facts: Facts) -> Reason:
+    def explain(facts: Facts) -> CheckFailure:
         elements = read(facts)
         if elements is ABSENT:
-            return Reason(at, f"absent at {_where_absent(prefix, facts)}")
+            return CheckFailure(at, f"absent at {_where_absent(prefix, facts)}")
         if check(facts) == FALSE:
             if elements == []:
-                return Reason(at, f"{prefix} is empty", elements)
-            return Reason(at, f"no element of {prefix} {where}{asked}", _spread(fields[0].path, facts))
+                return CheckFailure(at, f"{prefix} is empty", elements)
+            return CheckFailure(at, f"no element of {prefix} {where}{asked}", _spread(fields[0].path, facts))
         return _unknown_elements(fields, facts)
 
-    return Check(check, explain)
+    return PatternCheck(check, explain)
 
 
 def _inside(path: Path, place: int) -> str:
@@ -452,7 +452,7 @@ def _followed(leg: tuple[paths.Step, ...], judge: Judge) -> Judge:
 
 
 def _judge_field(field: Field, closed: list[Any]) -> Judge:
-    apart: list[Tree] = []
+    apart: list[Condition] = []
     first = len(closed)
     test = trees.element_tester(field.tree, apart)
     if not apart:
@@ -472,7 +472,7 @@ def _spread(path: Path, facts: Facts) -> list[Any]:
     return [node for node in nodes if node is not ABSENT]
 
 
-def _unknown_elements(fields: Sequence[Field], facts: Facts) -> Reason:
+def _unknown_elements(fields: Sequence[Field], facts: Facts) -> CheckFailure:
     """Say which field of the elements left it open."""
     for field in fields:
         first = _legs(field.path)[0]
@@ -480,11 +480,13 @@ def _unknown_elements(fields: Sequence[Field], facts: Facts) -> Reason:
         if not isinstance(node, list):
             here = Path(field.path.root, first)
             if node is ABSENT:
-                return Reason(field.path.text, f"absent at {_where_absent(here, facts)}")
+                return CheckFailure(field.path.text, f"absent at {_where_absent(here, facts)}")
             why = f"null at {here}" if node is None else f"{here} is not a list"
-            return Reason(field.path.text, why, node)
+            return CheckFailure(field.path.text, why, node)
     texts = ", ".join(field.path.text for field in fields)
-    return Reason(fields[0].path.text, f"absent, null or of another kind at {texts}", _spread(fields[0].path, facts))
+    return CheckFailure(
+        fields[0].path.text, f"absent, null or of another kind at {texts}", _spread(fields[0].path, facts)
+    )
 
 
 # What is known before any event comes. -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from rules.source.finding import Finding
 from rules.source.problem import Problem, Severity, did_you_mean, is_full
-from rules.source.yaml_document import Document, Path, Where
+from rules.source.yaml_document import Document, Path, Position
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,7 +26,7 @@ def shape_of(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class Node:
     """A value somewhere in a file."""
 
     doc: Document
@@ -40,7 +40,7 @@ class Place:
         return str(self.path[-1]) if self.path else ""
 
     @property
-    def where(self) -> Where:
+    def where(self) -> Position:
         """Where it stands."""
         return self.doc.where(self.path)
 
@@ -49,9 +49,9 @@ class Place:
         """The line on which it begins."""
         return self.where.line
 
-    def at(self, step: str | int) -> "Place":
+    def at(self, step: str | int) -> "Node":
         """Return the place one step further in."""
-        return Place(self.doc, (*self.path, step), self.value[step], self.problems)
+        return Node(self.doc, (*self.path, step), self.value[step], self.problems)
 
     def wrong(
         self,
@@ -81,7 +81,7 @@ class Place:
                 severity=finding.severity,
             )
 
-    def mapping(self, known: Collection[str] | None = None, what: str = "") -> "dict[str, Place]":
+    def mapping(self, known: Collection[str] | None = None, what: str = "") -> "dict[str, Node]":
         """Return the parts of a mapping; keys beside `known` are problems. Empty where it is none."""
         if not isinstance(self.value, dict):
             what = what or self.name
@@ -93,7 +93,7 @@ class Place:
                 self.wrong(f'"{key}" is unknown here', did_you_mean(key, known), "unknown_key", inner=(key,), key=True)
         return {key: self.at(key) for key in self.value if known is None or key in known}
 
-    def items(self, what: str = "") -> "list[Place]":
+    def items(self, what: str = "") -> "list[Node]":
         """Return the parts of a list. Empty where it is none."""
         if not isinstance(self.value, list):
             self.wrong(

@@ -55,7 +55,7 @@ QUOTE_STAR = 'put text that starts with * in quotes: "*@example.org"'
 
 
 @dataclass(frozen=True)
-class Where:
+class Position:
     """A place in a file, counted from 1."""
 
     file: str
@@ -73,7 +73,7 @@ class Document:
     _marks: dict[int, dict[str | int, tuple[int, int, int, int]]] = field(default_factory=dict)
     _start: tuple[int, int] = (0, 0)
 
-    def where(self, path: Path = (), *, key: bool = False) -> Where:
+    def where(self, path: Path = (), *, key: bool = False) -> Position:
         """Return the place of the value at `path` (or of its key); of the nearest one above where there is none."""
         value = self.value
         line, column = self._start
@@ -84,7 +84,7 @@ class Document:
             last = at == len(path) - 1
             line, column = mark[:2] if last and key else mark[2:]
             value = value[step]
-        return Where(self.file, line + 1, column + 1)
+        return Position(self.file, line + 1, column + 1)
 
 
 class _Stop(Exception):
@@ -96,7 +96,7 @@ def read(content: bytes, file: str, problems: list[Problem]) -> Document | None:
     text = _decoded(content, file, problems)
     if text is None:
         return None
-    reading = _Reading(file, text, problems)
+    reading = _DocumentReader(file, text, problems)
     try:
         return reading.document()
     except _Stop:
@@ -131,7 +131,7 @@ def _decoded(content: bytes, file: str, problems: list[Problem]) -> str | None:
         return None
 
 
-class _Reading:
+class _DocumentReader:
     """One pass over the events of one file."""
 
     def __init__(self, file: str, text: str, problems: list[Problem]) -> None:

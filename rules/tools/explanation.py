@@ -14,11 +14,11 @@ from rules.errors import ValueFailed
 from rules.event import Event
 from rules.matching.path import ABSENT
 from rules.rule import Facts
-from rules.rulebook import Book, Rule
+from rules.rulebook import Rule, Rulebook
 
 
 @dataclass(frozen=True)
-class Reason:
+class FailedCondition:
     """One condition that does not hold."""
 
     at: str
@@ -41,7 +41,7 @@ class RuleExplained:
     line: int
     fires: bool
     #: Why it does not fire: every condition that does not hold, the deciding one first.
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[FailedCondition, ...] = ()
     #: A remark where it fires all the same.
     note: str = ""
     #: What it must look up first, as it would ask.
@@ -89,7 +89,7 @@ class Explanation:
         }
 
 
-def explain(book: Book, event: Event, results: Mapping[str, Any] | None = None) -> Explanation:
+def explain(book: Rulebook, event: Event, results: Mapping[str, Any] | None = None) -> Explanation:
     """Return what the book says to the event; `results` are the answers to look-ups by name, where they are known."""
     fired = {rule.name for rule in book.match(event).fired}
     missed = {miss.rule.name: miss for miss in book.match_all(event).missed}
@@ -101,16 +101,16 @@ def explain(book: Book, event: Event, results: Mapping[str, Any] | None = None) 
             continue
         miss = missed[rule.name]
         reasons = _reasons(rule, facts) if miss.at not in ("enabled", "stop", "unless") else ()
-        first = Reason(miss.at, miss.why)
+        first = FailedCondition(miss.at, miss.why)
         explained.append(RuleExplained(rule.name, rule.file, rule.line, False, reasons or (first,)))
     return Explanation(event, book.version, tuple(explained))
 
 
-def _reasons(rule: Rule, facts: Facts) -> tuple[Reason, ...]:
+def _reasons(rule: Rule, facts: Facts) -> tuple[FailedCondition, ...]:
     """Return all conditions that do not hold, the deciding one first."""
     deciding = rule.when.test(facts)
     others = [verdict for verdict in rule.when.every_reason(facts) if verdict != deciding]
-    return tuple(Reason(verdict.at, verdict.why, verdict.actual) for verdict in (deciding, *others))
+    return tuple(FailedCondition(verdict.at, verdict.why, verdict.actual) for verdict in (deciding, *others))
 
 
 def _fired(rule: Rule, event: Event, facts: Facts, results: Mapping[str, Any]) -> RuleExplained:

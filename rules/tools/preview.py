@@ -13,8 +13,8 @@ from typing import Any, Literal
 from rules.action import Action
 from rules.errors import ValueFailed
 from rules.event import Event
-from rules.rule import Step
-from rules.rulebook import Book, LookUp, Rule
+from rules.rule import ActionStep
+from rules.rulebook import LookUp, Rule, Rulebook
 from rules.source import yaml_document
 
 #: `failing`: the rule could be carried out before, and not any more; its event would be a dead letter.
@@ -115,7 +115,7 @@ class Preview:
         }
 
 
-def preview(old: Book, new: Book, events: Iterable[Event], answer: Answer | None = None) -> Preview:
+def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answer | None = None) -> Preview:
     """Return what the new book would do otherwise for these events."""
     comparing = _Comparing(Preview(old.version, new.version), _definitions(old), _definitions(new))
     for event in events:
@@ -129,7 +129,7 @@ def preview(old: Book, new: Book, events: Iterable[Event], answer: Answer | None
 
 
 @dataclass
-class _Asked:
+class _Outcome:
     """What one book asks for because of one event."""
 
     actions: list[Action] = field(default_factory=list)
@@ -141,9 +141,9 @@ class _Asked:
     matched: bool = False
 
 
-def _asked(book: Book, event: Event, answer: Answer | None) -> _Asked:
+def _asked(book: Rulebook, event: Event, answer: Answer | None) -> _Outcome:
     fired = book.match(event).fired
-    found = _Asked(matched=bool(fired))
+    found = _Outcome(matched=bool(fired))
     for rule in fired:
         try:
             results = _results(rule, event, answer)
@@ -167,7 +167,7 @@ def _results(rule: Rule, event: Event, answer: Answer | None) -> Mapping[str, An
     return results
 
 
-def _definitions(book: Book) -> Mapping[str, str]:
+def _definitions(book: Rulebook) -> Mapping[str, str]:
     """Return the name of each rule with look-ups -> all that decides what it asks for, in one text."""
     wanted = {rule.name for rule in book.rules if rule.look_ups}
     found: dict[str, str] = {}
@@ -194,7 +194,7 @@ class _Comparing:
     new: Mapping[str, str]
     by_key: dict[tuple[str, Change, str], Difference] = field(default_factory=dict)
 
-    def compare(self, event: Event, before: _Asked, after: _Asked) -> None:
+    def compare(self, event: Event, before: _Outcome, after: _Outcome) -> None:
         """Note what is otherwise for one event."""
         self.found.events += 1
         self.found.unmatched_before += not before.matched
@@ -270,7 +270,7 @@ class _Comparing:
             difference.samples.append(Sample(event.id, event.type, old, new))
 
 
-def _destination(step: Step, event: Event) -> str:
+def _destination(step: ActionStep, event: Event) -> str:
     try:
         return f"{step.target.destination_for(event)}.{step.target.action}"
     except ValueFailed:

@@ -19,10 +19,10 @@ from rules.action import Action, Skipped
 from rules.compiler import loader
 from rules.errors import ValueFailed
 from rules.event import Event
-from rules.event_types.base import Noun
+from rules.event_types.base import EventData
 from rules.matching.pattern import Pattern
-from rules.rule import Facts, Step
-from rules.rulebook import Book, Expected, Rule, Source, TestCase
+from rules.rule import ActionStep, Facts
+from rules.rulebook import Expected, Rule, Rulebook, Source, TestCase
 from rules.source.node import sentence
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
@@ -36,7 +36,7 @@ class TestBroken(Exception):
 
 
 @dataclass(frozen=True)
-class Result:
+class TestResult:
     """How one test ended."""
 
     test: TestCase
@@ -62,13 +62,13 @@ class Branch:
 class Results:
     """How the tests of a book ended."""
 
-    results: tuple[Result, ...]
+    results: tuple[TestResult, ...]
     #: All ways through the rules that are enabled, and those that tests went.
     branches: tuple[Branch, ...] = ()
     reached: frozenset[Branch] = frozenset()
 
     @property
-    def failed(self) -> tuple[Result, ...]:
+    def failed(self) -> tuple[TestResult, ...]:
         """The tests that failed."""
         return tuple(result for result in self.results if not result.passed)
 
@@ -100,7 +100,7 @@ class _Groups:
 
     rule: Rule
     #: The action whose only_if it is; None: when or unless.
-    step: Step | None
+    step: ActionStep | None
     groups: tuple[tuple[str, Pattern], ...]
 
     def branches(self) -> Iterable[Branch]:
@@ -120,7 +120,7 @@ class _Groups:
 class _Run:
     """One test on its way."""
 
-    book: Book
+    book: Rulebook
     test: TestCase
     reached: set[Branch]
     #: Name of each rule -> what it has of any_of.
@@ -131,7 +131,7 @@ class _Run:
     asked: list[tuple[Rule, Event, Mapping[str, Any]]] = field(default_factory=list)
 
 
-def run(book: Book, folder: Path, read_raw: ReadRaw, *, names: Iterable[str] = ()) -> Results:
+def run(book: Rulebook, folder: Path, read_raw: ReadRaw, *, names: Iterable[str] = ()) -> Results:
     """Run the book's tests, or those with these names."""
     wanted = frozenset(names)
     enabled = [rule for rule in book.rules if rule.enabled]
@@ -143,7 +143,7 @@ def run(book: Book, folder: Path, read_raw: ReadRaw, *, names: Iterable[str] = (
     return Results(tuple(results), branches, frozenset(reached))
 
 
-def _run(doing: _Run, folder: Path, read_raw: ReadRaw) -> Result:
+def _run(doing: _Run, folder: Path, read_raw: ReadRaw) -> TestResult:
     test = doing.test
     try:
         for event in events_of(doing.book, folder, read_raw, test):
@@ -151,10 +151,10 @@ def _run(doing: _Run, folder: Path, read_raw: ReadRaw) -> Result:
         lines = _compare(doing)
     except (TestBroken, ValueFailed) as exc:
         lines = [str(exc)]
-    return Result(test, not lines, tuple(lines), tuple(doing.actions), tuple(doing.skipped))
+    return TestResult(test, not lines, tuple(lines), tuple(doing.actions), tuple(doing.skipped))
 
 
-def events_of(book: Book, folder: Path, read_raw: ReadRaw, test: TestCase) -> Sequence[Event]:
+def events_of(book: Rulebook, folder: Path, read_raw: ReadRaw, test: TestCase) -> Sequence[Event]:
     """Return the events that a test starts from. Raises TestBroken."""
     given = test.given
     source = book.sources.get(given.source)
@@ -177,13 +177,15 @@ def events_of(book: Book, folder: Path, read_raw: ReadRaw, test: TestCase) -> Se
     return [replace(event, received_at=given.received_at) for event in events]
 
 
-def _event(book: Book, source: Source, written: Mapping[str, Any], received_at: str) -> Event:
+def _event(book: Rulebook, source: Source, written: Mapping[str, Any], received_at: str) -> Event:
     data = written.get("data") or {}
     model = book.catalogue.types.get(str(written["type"]))
     if model is not None:
         try:
             record = model.model_validate(data)
-            data = record.data() if isinstance(record, Noun) else record.model_dump(mode="json", exclude_unset=True)
+            data = (
+                record.data() if isinstance(record, EventData) else record.model_dump(mode="json", exclude_unset=True)
+            )
         except ValidationError as exc:
             found = exc.errors(include_url=False, include_input=False)
             whys = [f"{'.'.join(['data', *map(str, each['loc'])])}: {sentence(each)[0]}" for each in found]
@@ -258,12 +260,15 @@ def _note(
             doing.reached.add(_branch(rule, f"takes {step.written}", step))
 
 
-def _branch(rule: Rule, what: str, step: Step | None = None) -> Branch:
+def _branch(rule: Rule, what: str, step: ActionStep | None = None) -> Branch:
     return Branch(rule.name, what, rule.file, step.line if step and step.line else rule.line)
 
 
 def _groups(rule: Rule) -> Iterable[_Groups]:
-    patterns: list[tuple[str, Step | None, Pattern | None]] = [("when", None, rule.when), ("unless", None, rule.unless)]
+    patterns: list[tuple[str, ActionStep | None, Pattern | None]] = [
+        ("when", None, rule.when),
+        ("unless", None, rule.unless),
+    ]
     patterns += [(f"{step.written} only_if", step, step.only_if) for step in rule.steps()]
     for name, step, pattern in patterns:
         groups = pattern.groups() if pattern is not None else ()
@@ -319,7 +324,7 @@ def _compare_next(doing: _Run, wanted: Expected, at: int) -> list[str]:
 
 
 def _paired(
-    book: Book, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool
+    book: Rulebook, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool
 ) -> list[tuple[Expected, int]] | None:
     """Return each expected action with the place of the one it is; None where they differ."""
     if not partly:
@@ -341,7 +346,7 @@ def _paired(
     return pairs
 
 
-def _same(book: Book, wanted: Expected, found: Action, *, partly: bool) -> bool:
+def _same(book: Rulebook, wanted: Expected, found: Action, *, partly: bool) -> bool:
     """Compare the arguments that the test names; null stands for an argument that was left out too."""
     if (wanted.destination, wanted.action) != (found.destination, found.name):
         return False
@@ -350,7 +355,7 @@ def _same(book: Book, wanted: Expected, found: Action, *, partly: bool) -> bool:
     return all(compare(value, found.arguments.get(name)) for name, value in arguments.items())
 
 
-def _normal(book: Book, wanted: Expected) -> Mapping[str, Any]:
+def _normal(book: Rulebook, wanted: Expected) -> Mapping[str, Any]:
     """Return expected arguments as the action's model writes them, where it takes them."""
     kind = book.action_kind(wanted.destination, wanted.action)
     try:
@@ -376,7 +381,7 @@ def _within(part: Any, whole: Any) -> bool:
     return _equal(part, whole)
 
 
-def _difference(book: Book, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool) -> list[str]:
+def _difference(book: Rulebook, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool) -> list[str]:
     """Return what was expected (-) and what came (+), as the book would write it."""
     wanted = _written((each.destination, each.action, _normal(book, each)) for each in expected)
     found = _written(

@@ -17,7 +17,7 @@ from rules.values import template as templates
 from rules.values.expression import TemplateWrong
 from rules.values.template import OMIT
 
-__all__ = ["COMPUTED", "OMIT", "Arguments", "Value", "compile_arguments", "compile_value"]
+__all__ = ["COMPUTED", "OMIT", "CompiledArguments", "Value", "compile_arguments", "compile_value"]
 
 #: Everything under one action: bounds that no honest rule meets.
 DEEPEST: Final = 10
@@ -64,7 +64,7 @@ class Value:
             raise _unforeseen(exc) from None
 
 
-class Arguments:
+class CompiledArguments:
     """The compiled arguments of one action, filled by one function."""
 
     __slots__ = ("_runs", "paths", "values")
@@ -96,19 +96,19 @@ def _unforeseen(exc: Exception) -> ValueFailed:
 
 def compile_value(node: Any, scope: FieldScope, problems: list[Finding]) -> Value:
     """Return the function of one value. What is wrong is added to `problems`."""
-    return _Compiling(scope, problems).value(node, (), 0)
+    return _ArgumentCompiler(scope, problems).value(node, (), 0)
 
 
-def compile_arguments(node: Any, scope: FieldScope, problems: list[Finding]) -> Arguments:
+def compile_arguments(node: Any, scope: FieldScope, problems: list[Finding]) -> CompiledArguments:
     """Return the function of an action's arguments. What is wrong is added to `problems`."""
     if not isinstance(node, Mapping):
         problems.append(Finding((), "arguments are names with values", "write email: …", "bad_arguments"))
-        return Arguments({})
-    compiling = _Compiling(scope, problems)
-    return Arguments({str(name): compiling.member(name, each, (), 0) for name, each in node.items()})
+        return CompiledArguments({})
+    compiling = _ArgumentCompiler(scope, problems)
+    return CompiledArguments({str(name): compiling.member(name, each, (), 0) for name, each in node.items()})
 
 
-class _Compiling:
+class _ArgumentCompiler:
     def __init__(self, scope: FieldScope, problems: list[Finding]) -> None:
         self.scope = scope
         self.problems = problems

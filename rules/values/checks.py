@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from rules.catalogue import ActionKind
 from rules.consent import Consent
-from rules.source.node import Place, fields_of, not_a_boolean, sentence, words_for_booleans
+from rules.source.node import Node, fields_of, not_a_boolean, sentence, words_for_booleans
 from rules.source.problem import did_you_mean, is_full
 from rules.source.yaml_document import Path
 
@@ -34,7 +34,7 @@ STAND_INS: tuple[Any, ...] = (
 )
 
 
-def check(place: Place, written: Mapping[str, Any], kind: ActionKind) -> None:
+def check(place: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
     """Note what is wrong with the arguments that a rule writes for an action."""
     model = kind.arguments
     known = [name for name in fields_of(model) if not (kind.consent and name == "consent")]
@@ -67,7 +67,7 @@ def is_templated(value: Any) -> bool:
     return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
-def _validate(place: Place, written: dict[str, Any], model: type[BaseModel]) -> None:
+def _validate(place: Node, written: dict[str, Any], model: type[BaseModel]) -> None:
     chosen: dict[Path, int] = dict.fromkeys(_templates(written, ()), 0)
     errors: list[Any] = []
     for _ in STAND_INS:
@@ -93,7 +93,7 @@ def _validate(place: Place, written: dict[str, Any], model: type[BaseModel]) -> 
         _say(place, error, inner)
 
 
-def _say(place: Place, error: Any, inner: Path) -> None:
+def _say(place: Node, error: Any, inner: Path) -> None:
     loc = error["loc"]
     if error["type"] == "missing":
         missing = str(loc[-1])

@@ -34,7 +34,7 @@ class TemplateWrong(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class ExpressionNode:
     """One compiled node."""
 
     strict: Run
@@ -48,11 +48,11 @@ class Part:
     literal: Any = ABSENT
 
 
-def _constant(value: Any) -> Part:
+def _constant(value: Any) -> ExpressionNode:
     def run(facts: Facts) -> Any:
         return value
 
-    return Part(run, run, "", literal=value)
+    return ExpressionNode(run, run, "", literal=value)
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class Expressions:
         #: The fields it reads.
         self.read: set[str] = set()
 
-    def part(self, node: nodes.Node) -> Part:
+    def part(self, node: nodes.Node) -> ExpressionNode:
         """Return the functions of an expression. Raises TemplateWrong."""
         return self._expression(node, 0)
 
-    def _expression(self, node: nodes.Node, depth: int) -> Part:
+    def _expression(self, node: nodes.Node, depth: int) -> ExpressionNode:
         if depth > DEEPEST:
             raise TemplateWrong("an expression nested too deeply", "say it in simpler parts")
         match node:
@@ -111,7 +111,7 @@ class Expressions:
                 raise TemplateWrong("nothing can be called", "use a filter: {{ data.email | lower }}")
         raise TemplateWrong(f"{node.__class__.__name__.lower()} is not available", "use fields and filters")
 
-    def _constant(self, value: Any) -> Part:
+    def _constant(self, value: Any) -> ExpressionNode:
         if isinstance(value, int | float) and not isinstance(value, bool):
             try:
                 filters.bounded(value)
@@ -121,7 +121,7 @@ class Expressions:
 
     # Fields: a dot is a key.
 
-    def _field(self, node: nodes.Node, depth: int) -> Part:
+    def _field(self, node: nodes.Node, depth: int) -> ExpressionNode:
         base, steps = _chain(node)
         if not isinstance(base, nodes.Name):
             return self._field_of(self._expression(base, depth + 1), steps)
@@ -145,10 +145,10 @@ class Expressions:
                 except KeyError:
                     raise ValueFailed(label, "absent") from None
 
-            return Part(whole, lenient, label, kind, known)
-        return Part(_strict(path, label), paths.reader_of(path), label, kind, known)
+            return ExpressionNode(whole, lenient, label, kind, known)
+        return ExpressionNode(_strict(path, label), paths.reader_of(path), label, kind, known)
 
-    def _field_of(self, part: Part, steps: tuple[Step, ...]) -> Part:
+    def _field_of(self, part: ExpressionNode, steps: tuple[Step, ...]) -> ExpressionNode:
         """Read fields of what an expression made: `(data.fields | element('id', 1)).value`."""
         follow, strict, lenient = paths.follower(steps), part.strict, part.lenient
         label = part.label
@@ -159,7 +159,7 @@ class Expressions:
                 raise ValueFailed(label, f"absent at {Path('_', steps).text[1:].lstrip('.')} of it")
             return value
 
-        return Part(read, lambda facts: follow(lenient(facts)), label)
+        return ExpressionNode(read, lambda facts: follow(lenient(facts)), label)
 
     def check(self, path: Path) -> FieldType:
         """Ask the scope for a path and note that it is read. Raises TemplateWrong."""
@@ -171,7 +171,7 @@ class Expressions:
 
     # Filters.
 
-    def _filter(self, node: nodes.Filter, depth: int) -> Part:
+    def _filter(self, node: nodes.Filter, depth: int) -> ExpressionNode:
         name = node.name
         if node.dyn_args is not None or node.dyn_kwargs is not None:
             raise TemplateWrong(f"{name}: * and ** are not available", "name the arguments")
@@ -187,14 +187,14 @@ class Expressions:
         _check_arguments(name, arguments, named)
         return _filtered(name, target, arguments, named)
 
-    def _arguments(self, node: nodes.Filter, depth: int) -> tuple[list[Part], dict[str, Part]]:
+    def _arguments(self, node: nodes.Filter, depth: int) -> tuple[list[ExpressionNode], dict[str, ExpressionNode]]:
         """Return the arguments of a filter, in order and by name."""
         # Jinja's stubs call them expressions; they are pairs of a name and an expression.
         pairs: Sequence[Any] = node.kwargs
         named = {str(each.key): self._expression(each.value, depth + 1) for each in pairs}
         return [self._expression(each, depth + 1) for each in node.args], named
 
-    def _default(self, node: nodes.Filter, depth: int) -> Part:
+    def _default(self, node: nodes.Filter, depth: int) -> ExpressionNode:
         arguments, named = self._arguments(node, depth)
         if "default_value" in named:
             arguments.insert(0, named.pop("default_value"))
@@ -219,9 +219,9 @@ class Expressions:
 
             return default
 
-        return Part(choose(instead.strict), choose(instead.lenient), target.label)
+        return ExpressionNode(choose(instead.strict), choose(instead.lenient), target.label)
 
-    def _test(self, node: nodes.Test, depth: int) -> Part:
+    def _test(self, node: nodes.Test, depth: int) -> ExpressionNode:
         target = self._expression(node.node, depth + 1)
         if node.args or node.kwargs or node.name not in _TESTS:
             raise TemplateWrong(f'there is no test "{node.name}"', did_you_mean(node.name, _TESTS))
@@ -231,7 +231,7 @@ class Expressions:
 
     # Operators.
 
-    def _condition(self, node: nodes.CondExpr, depth: int) -> Part:
+    def _condition(self, node: nodes.CondExpr, depth: int) -> ExpressionNode:
         asked = self._expression(node.test, depth + 1)
         yes = self._expression(node.expr1, depth + 1)
         no = self._expression(node.expr2, depth + 1) if node.expr2 is not None else None
@@ -243,20 +243,20 @@ class Expressions:
         def nothing(facts: Facts) -> Any:
             raise ValueFailed(asked.label, "the if has no else")
 
-        return Part(
+        return ExpressionNode(
             choose(yes.strict, no.strict if no else nothing),
             choose(yes.lenient, no.lenient if no else lambda facts: ABSENT),
             yes.label or asked.label,
         )
 
-    def _logic(self, node: nodes.And | nodes.Or, depth: int) -> Part:
+    def _logic(self, node: nodes.And | nodes.Or, depth: int) -> ExpressionNode:
         left, right = self._expression(node.left, depth + 1), self._expression(node.right, depth + 1)
         one, two = left.strict, right.strict
         if isinstance(node, nodes.And):
             return _computed(lambda facts: one(facts) and two(facts), left.label)
         return _computed(lambda facts: one(facts) or two(facts), left.label)
 
-    def _comparison(self, node: nodes.Compare, depth: int) -> Part:
+    def _comparison(self, node: nodes.Compare, depth: int) -> ExpressionNode:
         first = self._expression(node.expr, depth + 1)
         others = [(each.op, self._expression(each.expr, depth + 1)) for each in node.ops]
         steps = tuple((_COMPARISONS[op], part.strict) for op, part in others)
@@ -276,7 +276,7 @@ class Expressions:
 
         return _computed(compare, label, _BOOLEAN)
 
-    def _concatenation(self, node: nodes.Concat, depth: int) -> Part:
+    def _concatenation(self, node: nodes.Concat, depth: int) -> ExpressionNode:
         parts = [self._expression(each, depth + 1) for each in node.nodes]
         pieces = [(part.strict, part.label) for part in parts]
 
@@ -291,7 +291,7 @@ class Expressions:
 
         return _computed(join, next((part.label for part in parts if part.label), ""), TEXT)
 
-    def _arithmetic(self, node: nodes.Node, depth: int) -> Part:
+    def _arithmetic(self, node: nodes.Node, depth: int) -> ExpressionNode:
         if isinstance(node, nodes.Neg | nodes.Pos):
             left, right = _constant(0), self._expression(node.node, depth + 1)
             sign = node.operator
@@ -321,15 +321,15 @@ class Expressions:
 
         return _computed(compute, label)
 
-    def _list(self, items: Sequence[nodes.Node], depth: int) -> Part:
+    def _list(self, items: Sequence[nodes.Node], depth: int) -> ExpressionNode:
         parts = [self._expression(each, depth + 1) for each in items]
         runs = [part.strict for part in parts]
         literal = ABSENT if any(part.literal is ABSENT for part in parts) else [part.literal for part in parts]
         label = next((part.label for part in parts if part.label), "")
         return replace(_computed(lambda facts: [run(facts) for run in runs], label), literal=literal)
 
-    def _mapping(self, node: nodes.Dict, depth: int) -> Part:
-        parts: dict[str, Part] = {}
+    def _mapping(self, node: nodes.Dict, depth: int) -> ExpressionNode:
+        parts: dict[str, ExpressionNode] = {}
         for pair in node.items:
             if not isinstance(pair.key, nodes.Const) or not isinstance(pair.key.value, str):
                 raise TemplateWrong("the keys of { } are texts", "write {'Frau': 'female'}")
@@ -395,8 +395,8 @@ def _strict_two(root: str, key: Any, inner: Any, label: str) -> Run:
     return read
 
 
-def _computed(run: Run, label: str, kind: FieldType = OPEN) -> Part:
-    return Part(run, run, label, kind)
+def _computed(run: Run, label: str, kind: FieldType = OPEN) -> ExpressionNode:
+    return ExpressionNode(run, run, label, kind)
 
 
 TEXT: Final = FieldType(frozenset({"text"}))
@@ -478,7 +478,7 @@ def target_of(node: nodes.Filter) -> nodes.Node:
     return node.node
 
 
-def _check_arguments(name: str, arguments: Sequence[Part], named: Mapping[str, Part]) -> None:
+def _check_arguments(name: str, arguments: Sequence[ExpressionNode], named: Mapping[str, ExpressionNode]) -> None:
     """Look at the arguments of a filter as far as they are literals. Raises TemplateWrong."""
     try:
         filters.signature(name).bind(*arguments, **named)
@@ -493,7 +493,9 @@ def _check_arguments(name: str, arguments: Sequence[Part], named: Mapping[str, P
         raise TemplateWrong(f"{name} {exc}", f"write {filters.usage(name)}") from None
 
 
-def _filtered(name: str, target: Part, arguments: Sequence[Part], named: Mapping[str, Part]) -> Part:
+def _filtered(
+    name: str, target: ExpressionNode, arguments: Sequence[ExpressionNode], named: Mapping[str, ExpressionNode]
+) -> ExpressionNode:
     work, label = filters.FILTERS[name], target.label or name
     literals = all(part.literal is not ABSENT for part in (*arguments, *named.values()))
     fixed = tuple(part.literal for part in arguments)
@@ -526,4 +528,4 @@ def _filtered(name: str, target: Part, arguments: Sequence[Part], named: Mapping
         value = lenient_target(facts)
         return value if value is ABSENT or value is None else apply(value, facts)
 
-    return Part(strict, lenient, label)
+    return ExpressionNode(strict, lenient, label)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from rules.matching import operators
-from rules.matching.path import ABSENT, Where
+from rules.matching.path import ABSENT, WhereStep
 
 Filter = Callable[..., Any]
 
@@ -361,7 +361,7 @@ def element(value: Any, key: Any, wanted: Any) -> Any:
     """Return the first element of a list whose field is this: `element('id', 12)`; null where there is none."""
     if not isinstance(key, str) or not isinstance(wanted, str | int | float):
         raise FilterFailed("needs a field and a value: element('id', 12)")
-    found = Where(key, wanted).finds(_list(value))
+    found = WhereStep(key, wanted).finds(_list(value))
     return None if found is ABSENT else found
 
 

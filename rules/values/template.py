@@ -77,7 +77,7 @@ def compile_template(text: str, scope: FieldScope) -> Template:
         raise TemplateWrong(f"a template of {len(text)} characters", f"write at most {LONGEST_TEMPLATE}")
     try:
         tree = _parse(text)
-        return _Compiling(scope).template(tree)
+        return _TemplateCompiler(scope).template(tree)
     except TemplateError as exc:
         raise TemplateWrong(f"this is no template: {exc.message}", "write {{ data.field }}") from None
     except RecursionError:
@@ -106,7 +106,7 @@ class Layer(dict[str, Any]):
 # Compiling. ----------------------------------------------------------------------------------------------------------
 
 
-class _Compiling:
+class _TemplateCompiler:
     """Makes the functions of one template."""
 
     def __init__(self, scope: FieldScope) -> None:
