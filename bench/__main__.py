@@ -62,7 +62,7 @@ def _asked(name: str, asked: list[str]) -> bool:
     return name in asked or name.partition("@")[0] in asked
 
 
-def _take(wanted: list[rows.Row], size: rows.Size, rounds: int) -> tuple[dict[str, list[Figures]], dict[str, str]]:
+def _take(wanted: list[rows.BenchRow], size: rows.Size, rounds: int) -> tuple[dict[str, list[Figures]], dict[str, str]]:
     """Take every row once a round; the rounds follow one another, so that a slow minute hits all alike.
 
     Returns figures by row, and why a row failed: the others are taken nevertheless.
@@ -83,7 +83,7 @@ def _take(wanted: list[rows.Row], size: rows.Size, rounds: int) -> tuple[dict[st
     return {name: rounds for name, rounds in taken.items() if rounds}, failed
 
 
-def _report(row: rows.Row, line: rows.Line, rounds: list[Figures]) -> dict[str, Any]:
+def _report(row: rows.BenchRow, line: rows.TableLine, rounds: list[Figures]) -> dict[str, Any]:
     spread = measure.spread([each[line.figure] for each in rounds])
     return {
         "row": row.name,

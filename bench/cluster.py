@@ -29,9 +29,9 @@ from rich.table import Table
 
 from bench import figures, machine
 from bench.measure import Figures
-from bench.nodes import Cluster, Node, slot_of
+from bench.nodes import Cluster, StoreNode, slot_of
 from bench.stage import bodies
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Unavailable, Want
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settlement, StoreUnavailable
 from mailroom.client import client
 from rules.event import Event
 from rules.event_types.base import rfc3339
@@ -52,7 +52,7 @@ PATIENCE = 30.0
 
 
 @dataclass
-class Seen:
+class PartitionSeen:
     """What the destination of a partition saw, and how long nobody could reach the partition."""
 
     acknowledged: list[str] = field(default_factory=list)
@@ -71,13 +71,13 @@ def partition_of(box: str, count: int) -> int:
 class Partition:
     """A mailroom that finds the node which has its partition, and finds it again when it has moved."""
 
-    def __init__(self, prefix: str, find: Callable[[], Node], replicas: int = 0) -> None:
+    def __init__(self, prefix: str, find: Callable[[], StoreNode], replicas: int = 0) -> None:
         self.prefix, self.replicas = prefix, replicas
         #: Set when a third was acknowledged: the moment for something to happen.
         self.reached = asyncio.Event()
-        self.seen = Seen()
+        self.seen = PartitionSeen()
         self._find = find
-        self._node: Node | None = None
+        self._node: StoreNode | None = None
         self._unsure = False
         self._rooms: list[Mailroom] = []
         self._calls = itertools.count()
@@ -92,7 +92,7 @@ class Partition:
         while True:
             try:
                 answer = await call(self._room())
-            except Unavailable:
+            except StoreUnavailable:
                 self._unsure = True
                 if time.monotonic() - began > PATIENCE:
                     raise
@@ -128,7 +128,7 @@ class Partition:
         """Route and deliver until so many were delivered."""
         drain = f"d{next(self._calls)}"
         await self.insist(lambda room: room.beat(drain, register=True))
-        wants = [Want(INBOX, BOXES, PER_BOX), Want("mail", BOXES)]
+        wants = [RoomRequest(INBOX, BOXES, PER_BOX), RoomRequest("mail", BOXES)]
         while self.seen.settled < count:
             if self._unsure:
                 # An answer was lost: the store may think that the drain holds what it never heard of.
@@ -263,7 +263,7 @@ def faults(partitions: Sequence[Partition], lots: Sequence[Sequence[Event]]) -> 
 STAYS = ("schema", "seen:", "ledger:", "log", "counts", "rooms", "take:", "room:", "written")
 
 
-def left_over(nodes: Sequence[Node], prefixes: Sequence[str]) -> list[str]:
+def left_over(nodes: Sequence[StoreNode], prefixes: Sequence[str]) -> list[str]:
     """Return the keys that nobody needs any more, or that no partition knows; replicas hold the same as others."""
     out = []
     for node in nodes:
@@ -286,7 +286,7 @@ async def _drive(partitions: Sequence[Partition], lots: Sequence[Sequence[Event]
     return time.perf_counter() - began
 
 
-def through(nodes: Sequence[Node], find: Callable[[str], Node], count: int) -> Figures:
+def through(nodes: Sequence[StoreNode], find: Callable[[str], StoreNode], count: int) -> Figures:
     """Take events through three partitions that lie on these nodes; return what each node did."""
     lots = split(events(count), len(PREFIXES))
 
@@ -324,7 +324,7 @@ def divide(count: int) -> Figures:
     """One Valkey, a cluster of one node, and one of three, with the same partitions and events."""
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="rc") as folder:
-        node = Node(Path(folder) / "n", alone=True)
+        node = StoreNode(Path(folder) / "n", alone=True)
         try:
             node.start()
             figures |= _named("alone", through([node], lambda _: node, count))
@@ -412,7 +412,7 @@ def _disturbed(count: int, replicas: int, disturb: Callable[[Cluster], float]) -
 
 
 @dataclass(frozen=True)
-class Row:
+class ClusterRow:
     """One line of the table: the figure that it shows, and what that says."""
 
     name: str
@@ -422,13 +422,17 @@ class Row:
 
 
 ROWS = (
-    Row("busiest", "CPU of the busiest of 3 nodes per event of all, against one Valkey", "ratio_busiest", divide),
-    Row("even", "CPU per event of its own: the dearest of 3 nodes against the cheapest", "ratio_even", divide),
-    Row("mode", "CPU per event of a cluster of one node, against one Valkey", "ratio_mode", divide),
-    Row("sum", "CPU per event of all 3 nodes, against one Valkey", "ratio_three", divide),
-    Row("rate", "events/s of 3 nodes against one Valkey, one process driving, on the same cores", "ratio_rate", divide),
-    Row("moved", "a partition moves under load: lost, swapped, doubled or left over", "wrong", moved),
-    Row("failover", "a node is killed under load: lost, swapped, doubled or left over", "wrong", failed_over),
+    ClusterRow(
+        "busiest", "CPU of the busiest of 3 nodes per event of all, against one Valkey", "ratio_busiest", divide
+    ),
+    ClusterRow("even", "CPU per event of its own: the dearest of 3 nodes against the cheapest", "ratio_even", divide),
+    ClusterRow("mode", "CPU per event of a cluster of one node, against one Valkey", "ratio_mode", divide),
+    ClusterRow("sum", "CPU per event of all 3 nodes, against one Valkey", "ratio_three", divide),
+    ClusterRow(
+        "rate", "events/s of 3 nodes against one Valkey, one process driving, on the same cores", "ratio_rate", divide
+    ),
+    ClusterRow("moved", "a partition moves under load: lost, swapped, doubled or left over", "wrong", moved),
+    ClusterRow("failover", "a node is killed under load: lost, swapped, doubled or left over", "wrong", failed_over),
 )
 
 
@@ -465,7 +469,7 @@ def _figures(name: str, taken: dict[Callable[[int], Figures], list[Figures]]) ->
     return next(taken[row.take] for row in ROWS if row.name == name)
 
 
-def _row(row: Row, rounds: list[Figures]) -> dict[str, Any]:
+def _row(row: ClusterRow, rounds: list[Figures]) -> dict[str, Any]:
     values = [each[row.ratio] for each in rounds]
     return {
         "row": row.name,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Figures
-from bench.stage import Stage, all_accepted, requests
+from bench.stage import BenchStage, all_accepted, requests
 
 #: Events that warm everybody up.
 WARM = 200
@@ -22,7 +22,7 @@ SYNCS, SYNCED = 100, 4096
 
 
 @dataclass(frozen=True)
-class Work:
+class CostWork:
     """Events to be received and delivered, and by how many."""
 
     events: int
@@ -46,7 +46,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _CostReading:
     """What was used so far."""
 
     receive: float
@@ -57,9 +57,11 @@ class _Reading:
     network: int
 
 
-def measure(work: Work) -> Figures:
+def measure(work: CostWork) -> Figures:
     """Let the events in, then let them out; return what each cost."""
-    with Stage(sink_delay=work.delay, concurrency=3000, destinations=work.destinations, fan_out=work.fan_out) as stage:
+    with BenchStage(
+        sink_delay=work.delay, concurrency=3000, destinations=work.destinations, fan_out=work.fan_out
+    ) as stage:
         stage.valkey()
         ports = [stage.receiver(f"receive {n}") for n in range(work.receivers)]
         stage.workers(work.workers)
@@ -108,22 +110,22 @@ def sync_seconds(folder: Path) -> float:
     return statistics.median(took)
 
 
-def _requests(work: Work, count: int, start: int = 0) -> list[bytes]:
+def _requests(work: CostWork, count: int, start: int = 0) -> list[bytes]:
     zips = 1 if work.fan_out else work.destinations
     return requests(count, start, people=work.people, zips=zips, filler=work.filler)
 
 
-def _wait_for(stage: Stage, deliveries: int) -> None:
+def _wait_for(stage: BenchStage, deliveries: int) -> None:
     """Wait until so much was delivered and all of it is settled."""
     stage.wait(lambda: stage.sink()["count"] >= deliveries, f"{deliveries} deliveries", 300)
     stage.wait(lambda: not stage.redis("HLEN", "relais:{p0}:leased:mail"), "all is settled")
 
 
-def _read(stage: Stage) -> _Reading:
+def _read(stage: BenchStage) -> _CostReading:
     cpu = stage.cpu()
     stats = stage.redis("INFO", "commandstats")
     net = stage.redis("INFO", "stats")
-    return _Reading(
+    return _CostReading(
         receive=sum(seconds for name, seconds in cpu.items() if name.startswith("receive")),
         work=cpu["work"],
         store=cpu["valkey"],

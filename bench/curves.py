@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import cost, figures, machine, measure
-from bench.cost import Work
+from bench.cost import CostWork
 from bench.measure import Figures
 
 PROGRESS = Console(stderr=True)
@@ -30,7 +30,7 @@ class Curve:
     #: What the horizontal axis says.
     axis: str
     #: Name of the line -> (place on the axis, what is measured there).
-    lines: Mapping[str, Sequence[tuple[float, Work]]]
+    lines: Mapping[str, Sequence[tuple[float, CostWork]]]
     #: Whether the axis is logarithmic.
     logarithmic: bool = True
     #: The rates that what is varied can change.
@@ -45,7 +45,7 @@ def curves(size: int) -> tuple[Curve, ...]:
             "workers",
             "One worker process or two, by how long a destination takes to answer",
             "worker processes",
-            {f"{ms} ms": [(n, Work(size, workers=n, delay=ms / 1000)) for n in (1, 2)] for ms in (50, 300)},
+            {f"{ms} ms": [(n, CostWork(size, workers=n, delay=ms / 1000)) for n in (1, 2)] for ms in (50, 300)},
             logarithmic=False,
             rates=("delivered_per_s",),
         ),
@@ -53,7 +53,7 @@ def curves(size: int) -> tuple[Curve, ...]:
             "receivers",
             "One receiver process or two, 128 connections",
             "receiver processes",
-            {"receivers": [(n, Work(size, connections=128, receivers=n, workers=1)) for n in (1, 2)]},
+            {"receivers": [(n, CostWork(size, connections=128, receivers=n, workers=1)) for n in (1, 2)]},
             logarithmic=False,
             rates=("accepted_per_s",),
         ),
@@ -61,26 +61,26 @@ def curves(size: int) -> tuple[Curve, ...]:
             "keys",
             "Many people and one hot key",
             "people that the events are about (order keys)",
-            {"events": [(n, Work(max(few, min(size, n * 20)), people=n)) for n in (1, 10, 100, 1_000)]},
+            {"events": [(n, CostWork(max(few, min(size, n * 20)), people=n)) for n in (1, 10, 100, 1_000)]},
         ),
         Curve(
             "destinations",
             "One destination and two hundred, each event to one of them",
             "destinations",
-            {"events": [(n, Work(some, destinations=n)) for n in (1, 10, 50, 200)]},
+            {"events": [(n, CostWork(some, destinations=n)) for n in (1, 10, 50, 200)]},
         ),
         Curve(
             "fan_out",
             "Fan-out: one event, several deliveries",
             "deliveries of one event",
-            {"events": [(n, Work(some, destinations=n, fan_out=True)) for n in (1, 2, 5, 10)]},
+            {"events": [(n, CostWork(some, destinations=n, fan_out=True)) for n in (1, 2, 5, 10)]},
             logarithmic=False,
         ),
         Curve(
             "bodies",
             "Size of the body",
             "body, kB",
-            {"events": [(kb, Work(n, filler=kb * 200 - 60)) for kb, n in ((1, some), (20, few), (200, few // 2))]},
+            {"events": [(kb, CostWork(n, filler=kb * 200 - 60)) for kb, n in ((1, some), (20, few), (200, few // 2))]},
         ),
     )
 
@@ -116,10 +116,10 @@ def main() -> int:
     return 0
 
 
-def _take(wanted: Sequence[Curve], rounds: int) -> dict[Work, list[Figures]]:
+def _take(wanted: Sequence[Curve], rounds: int) -> dict[CostWork, list[Figures]]:
     """Measure every point once a round; a point that two curves share only once."""
     points = dict.fromkeys((curve.name, work) for curve in wanted for line in curve.lines.values() for _, work in line)
-    taken: dict[Work, list[Figures]] = {}
+    taken: dict[CostWork, list[Figures]] = {}
     for turn in range(rounds):
         for name, work in points:
             if len(taken.get(work, [])) > turn:
@@ -130,7 +130,7 @@ def _take(wanted: Sequence[Curve], rounds: int) -> dict[Work, list[Figures]]:
     return taken
 
 
-def _report(curve: Curve, taken: Mapping[Work, list[Figures]]) -> dict[str, Any]:
+def _report(curve: Curve, taken: Mapping[CostWork, list[Figures]]) -> dict[str, Any]:
     return {
         "name": curve.name,
         "title": curve.title,

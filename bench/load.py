@@ -35,7 +35,7 @@ def read(path: Path) -> list[bytes]:
     return out
 
 
-def as_json(result: wire.Result, busy: float) -> dict[str, Any]:
+def as_json(result: wire.LoadResult, busy: float) -> dict[str, Any]:
     """Return a result as JSON; `busy`: the processor time that the load generator itself used."""
     return {
         "answered": result.answered,

@@ -46,7 +46,7 @@ def until(fact: Callable[[], bool], what: str, seconds: float = START) -> float:
     return time.monotonic() - began
 
 
-class Node:
+class StoreNode:
     """One Valkey, durable as it is shipped; in a cluster unless `alone`."""
 
     def __init__(self, folder: Path, *, alone: bool = False) -> None:
@@ -128,7 +128,7 @@ class Cluster:
         """`placed`: for each primary the prefixes of the partitions that it gets, in the order of their slots."""
         self.folder = Path(tempfile.mkdtemp(prefix="rc", dir=os.environ.get("RELAIS_TEST_TMP", "/tmp")))  # noqa: S108
         self.placed = placed
-        self.nodes = [Node(self.folder / f"n{n}") for n in range(len(placed))]
+        self.nodes = [StoreNode(self.folder / f"n{n}") for n in range(len(placed))]
         #: Where the first slots of each primary begin: between those of its partitions and of the one before.
         last = [max(slot_of(prefix) for prefix in prefixes) for prefixes in placed]
         if last != sorted(last):
@@ -159,7 +159,7 @@ class Cluster:
             node.end(signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _meet(self, node: Node) -> None:
+    def _meet(self, node: StoreNode) -> None:
         first = self.nodes[0]
         node.ask("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus)
 
@@ -171,7 +171,7 @@ class Cluster:
                 return False
         return True
 
-    def owner(self, prefix: str, *, asked: Node | None = None) -> Node:
+    def owner(self, prefix: str, *, asked: StoreNode | None = None) -> StoreNode:
         """Return the node that answers for a partition, by the word of a node that is up."""
         for node in [asked] if asked is not None else self.nodes:
             try:
@@ -182,9 +182,9 @@ class Cluster:
                 continue
         raise LookupError(f"nobody knows who has {prefix}")
 
-    def add_replica(self, of: Node) -> Node:
+    def add_replica(self, of: StoreNode) -> StoreNode:
         """Start a replica of a primary, and wait until it is up to date."""
-        node = Node(self.folder / f"n{len(self.nodes)}")
+        node = StoreNode(self.folder / f"n{len(self.nodes)}")
         self.nodes.append(node)
         node.start()
         self._meet(node)
@@ -193,7 +193,7 @@ class Cluster:
         until(lambda: node.ask("INFO", "replication").get("master_link_status") == "up", "the replica follows")
         return node
 
-    def move(self, prefix: str, to: Node) -> float:
+    def move(self, prefix: str, to: StoreNode) -> float:
         """Move a partition to another node, whole; return how many seconds it took.
 
         Atomic (Valkey 9): the slot changes hands at one moment with all of its keys. Key by key, as it was done before,
@@ -204,14 +204,14 @@ class Cluster:
         return until(lambda: self.owner(prefix, asked=source) is to, f"the slot has moved; {source.tail()}")
 
 
-def _info(node: Node) -> dict[str, str]:
+def _info(node: StoreNode) -> dict[str, str]:
     found = node.ask("CLUSTER", "INFO")
     if isinstance(found, dict):
         return {_text(k): _text(v) for k, v in found.items()}
     return dict(re.findall(r"(\w+):(\S*)", _text(found)))
 
 
-def _nodes(node: Node) -> str:
+def _nodes(node: StoreNode) -> str:
     return str(node.ask("CLUSTER", "NODES"))
 
 

@@ -19,7 +19,7 @@ from functools import partial
 
 from bench import cost, processes, rule_rows, trace
 from bench.measure import Figures, quantile
-from bench.stage import ROOT, VENV, Stage, all_accepted, bodies, requests
+from bench.stage import ROOT, VENV, BenchStage, all_accepted, bodies, requests
 from mailroom import Mailroom
 from receiver.sources import registry
 from rules.event import Event
@@ -62,7 +62,7 @@ QUICK = Size(3_000, 1_000, 60, 15, 150, 40, 800, 1_500, 2_000, 40_000, 1_000, 2_
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """One line of the table: a figure of a row, and what it is held against."""
 
     about: str
@@ -71,12 +71,12 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One measurement with its baselines, and under which conditions it is taken."""
 
     name: str
     take: Callable[[Size], Figures]
-    lines: tuple[Line, ...]
+    lines: tuple[TableLine, ...]
     connections: str = "none"
     policy: str = ALWAYS
     pinned: str = "nothing"
@@ -86,7 +86,7 @@ class Row:
 
 def harness(size: Size) -> Figures:
     """The load generator against the sink: what the harness itself can do."""
-    with Stage(cores=processes.apart()) as stage:
+    with BenchStage(cores=processes.apart()) as stage:
         got = stage.load(stage.sink_port, requests(size.accepted), 32)
         bare = stage.load(stage.bare(), requests(size.accepted), 32)
     return {
@@ -99,11 +99,11 @@ def harness(size: Size) -> Figures:
 
 def accept(size: Size, connections: int) -> Figures:
     """Acknowledged webhooks per second, verified, validated, deduped and on disk, against a bare endpoint."""
-    with Stage(cores=processes.apart()) as stage:
+    with BenchStage(cores=processes.apart()) as stage:
         port = stage.bare()
         stage.load(port, requests(cost.WARM), connections)
         bare = stage.load(port, requests(size.accepted), connections)
-    with Stage(cores=processes.apart()) as stage:
+    with BenchStage(cores=processes.apart()) as stage:
         stage.valkey()
         port = stage.receiver()
         stage.load(port, requests(500, start=10_000_000), connections)
@@ -126,7 +126,7 @@ def accept(size: Size, connections: int) -> Figures:
 
 def spool(size: Size) -> Figures:
     """Acknowledged webhooks per second while the store is down, out of the spool, against a bare endpoint."""
-    with Stage(cores=processes.apart()) as stage:
+    with BenchStage(cores=processes.apart()) as stage:
         bare = stage.load(stage.bare(), requests(size.spooled), 32)
         stage.valkey()
         port = stage.receiver()
@@ -143,7 +143,7 @@ def spool(size: Size) -> Figures:
     }
 
 
-def _delivered(stage: Stage, port: int, count: int, connections: int) -> float:
+def _delivered(stage: BenchStage, port: int, count: int, connections: int) -> float:
     """POST in to POST out: events per second from the first sent to the last that the sink answered."""
     stage.reset_sink()
     started = time.time()
@@ -155,9 +155,9 @@ def _delivered(stage: Stage, port: int, count: int, connections: int) -> float:
 
 
 @contextlib.contextmanager
-def _working(warm: int, connections: int) -> Iterator[tuple[Stage, int]]:
+def _working(warm: int, connections: int) -> Iterator[tuple[BenchStage, int]]:
     """A stage with receiver and two workers that have delivered some events, and the receiver's port."""
-    with Stage() as stage:
+    with BenchStage() as stage:
         stage.valkey()
         port = stage.receiver()
         stage.workers(2)
@@ -174,7 +174,7 @@ def deliver(size: Size, connections: int) -> Figures:
     rates: list[float] = []
     with _working(500, connections) as (ours, port):
         for name, start, count in _baselines(size, connections):
-            with Stage() as stage:
+            with BenchStage() as stage:
                 stage.valkey()
                 other = start(stage)
                 _delivered(stage, other, 20, connections)
@@ -188,9 +188,9 @@ def deliver(size: Size, connections: int) -> Figures:
     return {"ours_per_s": statistics.median(rates), **figures}
 
 
-def _baselines(size: Size, connections: int) -> list[tuple[str, Callable[[Stage], int], int]]:
+def _baselines(size: Size, connections: int) -> list[tuple[str, Callable[[BenchStage], int], int]]:
     """Return what can be started here: a name, what starts it with two workers, how many events it gets."""
-    every: list[tuple[str, Callable[[Stage], int], int]] = [
+    every: list[tuple[str, Callable[[BenchStage], int], int]] = [
         ("rq_simple", lambda stage: stage.rq("simple", 2), size.jobs),
         ("rq_forking", lambda stage: stage.rq("forking", 2), size.forked),
     ]
@@ -209,7 +209,7 @@ def has_venv() -> bool:
 
 def idle(size: Size) -> Figures:
     """Time from the answer to one webhook to its delivery, idle, against LPUSH, BRPOP and the same POST by hand."""
-    with Stage() as stage:
+    with BenchStage() as stage:
         stage.valkey()
         done = subprocess.run(
             [sys.executable, "-m", "bench.baselines.by_hand", str(stage.sink_port)],
@@ -230,7 +230,7 @@ def idle(size: Size) -> Figures:
     }
 
 
-def _paced(stage: Stage, port: int, count: int, rate: float) -> tuple[list[float], list[float]]:
+def _paced(stage: BenchStage, port: int, count: int, rate: float) -> tuple[list[float], list[float]]:
     """Send webhooks at a rate; return the seconds from each answer to its delivery, and from due to the answer."""
     stage.reset_sink()
     start = next(_LOTS)
@@ -274,7 +274,7 @@ def stages(size: Size) -> Figures:
 
 def each(size: Size) -> Figures:
     """What one event costs in receiver, store and worker."""
-    return cost.measure(cost.Work(events=size.delivered))
+    return cost.measure(cost.CostWork(events=size.delivered))
 
 
 def memory(size: Size) -> Figures:
@@ -283,7 +283,7 @@ def memory(size: Size) -> Figures:
     In its first minute an event without a sender's id also has a mark by which a repeated body is known; the ratio is
     that of an event that waits longer. The marks are removed here, as their end would do, instead of waited for.
     """
-    with Stage() as stage:
+    with BenchStage() as stage:
         stage.valkey()
         port = stage.receiver()
         stage.load(port, requests(100, start=50_000_000), 32)
@@ -306,7 +306,7 @@ def memory(size: Size) -> Figures:
 
 def in_flight(size: Size) -> Figures:
     """Deliveries under way at once from one worker process, when the destination answers after 300 ms."""
-    with Stage(sink_delay=0.3, concurrency=3000) as stage:
+    with BenchStage(sink_delay=0.3, concurrency=3000) as stage:
         stage.valkey()
         port = stage.receiver()
         all_accepted(stage.load(port, requests(size.in_flight), 32))
@@ -377,19 +377,19 @@ def backlog(size: Size) -> Figures:
     }
 
 
-def _turn(large: Stage, small: Stage, count: int) -> tuple[_Drained, _Drained]:
+def _turn(large: BenchStage, small: BenchStage, count: int) -> tuple[_Drained, _Drained]:
     """Drain a slice of the large backlog, and bursts between whose halves it lies."""
     before = [_burst(small) for _ in range(BURSTS // 2)]
     piece = _drain(large, count)
     return piece, _Drained.sum([*before, *(_burst(small) for _ in range(BURSTS // 2))])
 
 
-def _burst(stage: Stage) -> _Drained:
+def _burst(stage: BenchStage) -> _Drained:
     asyncio.run(_put(stage, BURST))
     return _drain(stage, BURST, to_the_end=True)
 
 
-def _drain(stage: Stage, count: int, *, to_the_end: bool = False) -> _Drained:
+def _drain(stage: BenchStage, count: int, *, to_the_end: bool = False) -> _Drained:
     """Let workers that stand still go on until so many arrived; `to_the_end`: and until all that is settled."""
     stage.reset_sink()
     before = stage.cpu()
@@ -404,7 +404,7 @@ def _drain(stage: Stage, count: int, *, to_the_end: bool = False) -> _Drained:
     return _Drained(count, at[count - 1] - began, len(at), cpu)
 
 
-async def _put(stage: Stage, count: int) -> None:
+async def _put(stage: BenchStage, count: int) -> None:
     """Put events as the receiver does, without HTTP: a million of them in minutes."""
     lot = next(_LOTS)
     now = rfc3339(datetime.now(UTC))
@@ -432,27 +432,27 @@ def _event(name: str, body: bytes, now: str) -> Event:
     )
 
 
-def rows() -> tuple[Row, ...]:
+def rows() -> tuple[BenchRow, ...]:
     """Return all rows that can be taken here."""
     return (*_receiving(), *_delivering(), *_waiting(), *_thinking())
 
 
-def _receiving() -> list[Row]:
+def _receiving() -> list[BenchRow]:
     apart = str(processes.apart())
-    fast = Line("the load generator against the sink: faster than the fastest that it measures", bound="> 1")
-    accepted = Line("acknowledged webhooks/s against a bare Starlette endpoint", bound="≥ 0.6")
-    spooled = Line("the same while the store is down: all goes to the spool")
+    fast = TableLine("the load generator against the sink: faster than the fastest that it measures", bound="> 1")
+    accepted = TableLine("acknowledged webhooks/s against a bare Starlette endpoint", bound="≥ 0.6")
+    spooled = TableLine("the same while the store is down: all goes to the spool")
     return [
-        Row("harness", harness, (fast,), "32", NO_STORE, apart),
+        BenchRow("harness", harness, (fast,), "32", NO_STORE, apart),
         *(
-            Row(f"accept@{many}", partial(accept, connections=many), (accepted,), str(many), pinned=apart)
+            BenchRow(f"accept@{many}", partial(accept, connections=many), (accepted,), str(many), pinned=apart)
             for many in (FEW, MANY)
         ),
-        Row("spool", spool, (spooled,), "32", "SQLite synchronous=FULL", apart),
+        BenchRow("spool", spool, (spooled,), "32", "SQLite synchronous=FULL", apart),
     ]
 
 
-def _delivering() -> list[Row]:
+def _delivering() -> list[BenchRow]:
     against = {
         "rq_simple": ("one RQ job per event, SimpleWorker", "≥ 15"),
         "rq_forking": ("the forking worker", "≥ 40"),
@@ -461,41 +461,41 @@ def _delivering() -> list[Row]:
     out = []
     for many in (FEW, MANY):
         lines = tuple(
-            Line(f"delivered events/s, two workers each, against {words}", f"ratio_{name}", bound)
+            TableLine(f"delivered events/s, two workers each, against {words}", f"ratio_{name}", bound)
             for name, (words, bound) in (against | (others if many == FEW and has_venv() else {})).items()
         )
-        out.append(Row(f"deliver@{many}", partial(deliver, connections=many), lines, str(many)))
-    quiet = Line("accepted to delivered, idle, p99, against LPUSH, BRPOP and the POST by hand", bound="≤ 4")
-    half = Line("accepted to delivered, p50, at half the rate that goes through at most, against idle")
-    way = Line("webhook to settled outcome, idle, in ms (sum of the stages)", "whole")
+        out.append(BenchRow(f"deliver@{many}", partial(deliver, connections=many), lines, str(many)))
+    quiet = TableLine("accepted to delivered, idle, p99, against LPUSH, BRPOP and the POST by hand", bound="≤ 4")
+    half = TableLine("accepted to delivered, p50, at half the rate that goes through at most, against idle")
+    way = TableLine("webhook to settled outcome, idle, in ms (sum of the stages)", "whole")
     return [
         *out,
-        Row("idle", idle, (quiet,), "32, 25 events/s"),
-        Row("half_load", half_load, (half,), "32"),
-        Row("trace", stages, (way,), "32", once=True),
-        Row("cost", each, (Line("processor time of one event in the worker, in µs", "worker_us"),), "32"),
+        BenchRow("idle", idle, (quiet,), "32, 25 events/s"),
+        BenchRow("half_load", half_load, (half,), "32"),
+        BenchRow("trace", stages, (way,), "32", once=True),
+        BenchRow("cost", each, (TableLine("processor time of one event in the worker, in µs", "worker_us"),), "32"),
     ]
 
 
-def _waiting() -> list[Row]:
-    many = Line("deliveries under way at one worker, destination answering in 300 ms, in thousands", bound="≥ 1")
-    bytes_each = Line("memory per waiting event against 1.3 × its payload + 400 B", bound="≤ 1")
-    drained = Line("drain rate with a large backlog against 1,000 waiting", bound="≥ 0.9")
-    spent = Line("processor time of store and workers for one of these deliveries, the same way", "ratio_cpu")
+def _waiting() -> list[BenchRow]:
+    many = TableLine("deliveries under way at one worker, destination answering in 300 ms, in thousands", bound="≥ 1")
+    bytes_each = TableLine("memory per waiting event against 1.3 × its payload + 400 B", bound="≤ 1")
+    drained = TableLine("drain rate with a large backlog against 1,000 waiting", bound="≥ 0.9")
+    spent = TableLine("processor time of store and workers for one of these deliveries, the same way", "ratio_cpu")
     return [
-        Row("in_flight", in_flight, (many,), "32"),
-        Row("memory", memory, (bytes_each,), "32", once=True),
-        Row("backlog", backlog, (drained, spent), once=True),
+        BenchRow("in_flight", in_flight, (many,), "32"),
+        BenchRow("memory", memory, (bytes_each,), "32", once=True),
+        BenchRow("backlog", backlog, (drained, spent), once=True),
     ]
 
 
-def _thinking() -> list[Row]:
-    routed = Line("routing at 10,000 rules against 10", bound="≤ 1.5")
-    loop = Line("a plain loop over 10,000 rules against ours", "ratio_loop", "> 1")
-    compiled = Line("compiling 10,000 rules, per rule against 1,000", bound="≤ 1.5")
-    filled = Line("filling an action with ten fields against plain Python")
+def _thinking() -> list[BenchRow]:
+    routed = TableLine("routing at 10,000 rules against 10", bound="≤ 1.5")
+    loop = TableLine("a plain loop over 10,000 rules against ours", "ratio_loop", "> 1")
+    compiled = TableLine("compiling 10,000 rules, per rule against 1,000", bound="≤ 1.5")
+    filled = TableLine("filling an action with ten fields against plain Python")
     return [
-        Row("routing", rule_rows.routing, (routed, loop), policy=NO_STORE, once=True),
-        Row("compile", rule_rows.compiling, (compiled,), policy=NO_STORE, once=True),
-        Row("render", rule_rows.rendering, (filled,), policy=NO_STORE, once=True),
+        BenchRow("routing", rule_rows.routing, (routed, loop), policy=NO_STORE, once=True),
+        BenchRow("compile", rule_rows.compiling, (compiled,), policy=NO_STORE, once=True),
+        BenchRow("render", rule_rows.rendering, (filled,), policy=NO_STORE, once=True),
     ]

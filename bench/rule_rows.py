@@ -18,7 +18,7 @@ from receiver.sources import registry
 from rules.compiler import compilation, loader
 from rules.event import Event
 from rules.rule import Facts
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 
 
 def routing(_: object) -> Figures:
@@ -143,7 +143,7 @@ def _book_of(rules: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _compiled(text: str) -> Book:
+def _compiled(text: str) -> Rulebook:
     checked = loader.check_texts({"book.yaml": text}, catalogue.build())
     if checked.book is None:
         raise RuntimeError(f"the book of the bench is refused: {checked.errors[0]}")

@@ -124,7 +124,7 @@ def requests(count: int, start: int = 0, **about: int) -> list[bytes]:
     return [wire.request(PATH, body, HEADERS) for body in bodies(count, start=start, **about)]
 
 
-class Stage:
+class BenchStage:
     """Everything that one measurement starts. Use it as a `with` block."""
 
     def __init__(
@@ -146,7 +146,7 @@ class Stage:
         self._loads = itertools.count()
         self.pids: dict[str, int] = {}
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "BenchStage":
         (self.folder / "book").mkdir()
         (self.folder / "book" / "bench.yaml").write_text(self._book)
         self.start("sink", "-m", *self._sink_words)

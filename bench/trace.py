@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.measure import quantile
-from bench.stage import Stage, all_accepted, requests
+from bench.stage import BenchStage, all_accepted, requests
 
 #: `1763764000.123456 [0 unix:/tmp/x/s] "FCALL" "relais_put" …`; the name ends in the mailroom's own word.
 CALL = re.compile(rb'^\+?(\d+\.\d+) \[\d+ (?!lua)[^\]]*\] "(?:FCALL|fcall)" "[^"]*_([a-z]+)"')
@@ -85,7 +85,7 @@ def steps(due: float, answered: float, moments: Moments, arrived: float) -> tupl
     return (moments.put - due, answered - moments.put, routed - moments.put, arrived - routed, settled - arrived)
 
 
-def take(stage: Stage, port: int, *, count: int, rate: float, start: int) -> dict[str, float]:
+def take(stage: BenchStage, port: int, *, count: int, rate: float, start: int) -> dict[str, float]:
     """Send so many webhooks at a rate; return the median of each step in milliseconds."""
     stage.reset_sink()
     with Monitor(f"{stage.folder}/s") as monitor:

@@ -17,7 +17,7 @@ from bench.measure import quantile
 
 
 @dataclass
-class Exchange:
+class TimedRequest:
     """One request and its answer, by the wall clock."""
 
     number: int
@@ -27,7 +27,7 @@ class Exchange:
 
 
 @dataclass
-class Result:
+class LoadResult:
     """What a load brought."""
 
     seconds: float = 0.0
@@ -35,7 +35,7 @@ class Result:
     #: Seconds from the first byte sent (or the moment it was due) to the last received, one per request.
     latencies: list[float] = field(default_factory=list)
     #: All of them, where they were asked for.
-    exchanges: list[Exchange] = field(default_factory=list)
+    exchanges: list[TimedRequest] = field(default_factory=list)
 
     @property
     def answered(self) -> int:
@@ -56,7 +56,7 @@ class _Course:
     """The requests of one load: each connection takes the next one as soon as it is free, or when one is due."""
 
     def __init__(self, requests: Sequence[bytes], connections: int, rate: float, keep: bool) -> None:
-        self.result = Result()
+        self.result = LoadResult()
         self.finished = asyncio.Event()
         self.keep = keep
         self._requests = requests
@@ -141,7 +141,7 @@ class _Caller(asyncio.Protocol):
         result.statuses[int(buffer[9:12])] += 1
         result.latencies.append(now - self._due)
         if self._course.keep:
-            result.exchanges.append(Exchange(self._number, self._due, now, buffer[end + 4 :]))
+            result.exchanges.append(TimedRequest(self._number, self._due, now, buffer[end + 4 :]))
         self._course.free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,7 +161,7 @@ def _length(head: bytes) -> int:
 
 async def load(
     ports: Sequence[int], requests: Sequence[bytes], *, connections: int, rate: float = 0.0, keep: bool = False
-) -> Result:
+) -> LoadResult:
     """Send all requests over so many connections, shared out over the ports.
 
     Each connection waits for its answer before its next request. With a `rate` requests leave when they are due, and

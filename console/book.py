@@ -1,6 +1,6 @@
 """Finds and loads the book for a command.
 
-Comes in: a folder, or nothing (RELAIS_BOOK). Goes out: the compiled book, or a Mistake with every problem in it.
+Comes in: a folder, or nothing (RELAIS_BOOK). Goes out: the compiled book, or a UserError with every problem in it.
 Never keeps a book that has errors.
 """
 
@@ -8,25 +8,25 @@ import os
 from pathlib import Path
 
 from console import catalogue
-from console.errors import Mistake
+from console.errors import UserError
 from rules.compiler import loader
 from rules.errors import BookRefused
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 
 
 def folder(given: Path | None) -> Path:
-    """Return the folder of the book. Raises Mistake."""
+    """Return the folder of the book. Raises UserError."""
     found = given or Path(os.environ.get("RELAIS_BOOK") or "rules/book")
     if not found.is_dir():
-        raise Mistake(
+        raise UserError(
             f"there is no book at {found}",
             mend="copy the starter book: relais init\nor say where yours is: RELAIS_BOOK=FOLDER",
         )
     return found
 
 
-def load(given: Path | None) -> Book:
-    """Return the compiled book. Raises Mistake."""
+def load(given: Path | None) -> Rulebook:
+    """Return the compiled book. Raises UserError."""
     place = folder(given)
     try:
         return loader.load(place, catalogue.build())
@@ -34,10 +34,10 @@ def load(given: Path | None) -> Book:
         raise refused(place, exc) from exc
 
 
-def refused(place: Path, why: BookRefused) -> Mistake:
-    """Return the errors of a book as one Mistake."""
+def refused(place: Path, why: BookRefused) -> UserError:
+    """Return the errors of a book as one UserError."""
     errors = [problem for problem in why.problems if problem.severity == "error"]
-    return Mistake(
+    return UserError(
         f"the book at {place} has {len(errors)} error{'s' * (len(errors) != 1)}:\n"
         + "\n".join(f"  {place / problem.file}{str(problem).removeprefix(problem.file)}" for problem in errors),
         mend=f"relais rules check {place}" if place.is_dir() else "copy the starter book: relais init",

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console.client import Client
+from console.client import ConsoleClient
 from console.errors import SAID_NO
 from console.render import rooms, tables
 
@@ -52,7 +52,7 @@ class Since(click.ParamType[int]):
         return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-class Pace(click.ParamType[float]):
+class ItemsPerSecond(click.ParamType[float]):
     """Items a second: `5`, `5/s`, `100/m`."""
 
     name = "n/s"
@@ -101,7 +101,7 @@ def head(box: Mapping[str, Any]) -> dict[str, str]:
 
 
 @dataclass
-class Work:
+class BulkWork:
     """What is to be done, to whom, and what came of it."""
 
     #: `would be retried as they were sent`.
@@ -127,7 +127,7 @@ def at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def carry_out(work: Work, client: Client, *, yes: bool, as_json: bool) -> None:
+def carry_out(work: BulkWork, client: ConsoleClient, *, yes: bool, as_json: bool) -> None:
     """Show what would happen, ask, do it, tell. Status 1 where nothing was done, or not everything."""
     if not work.items:
         click.echo(json.dumps({"count": 0, "results": {}}) if as_json else f"No {work.noun} of this kind.")
@@ -145,7 +145,7 @@ def carry_out(work: Work, client: Client, *, yes: bool, as_json: bool) -> None:
         raise SystemExit(SAID_NO)
 
 
-def _dry(work: Work, as_json: bool) -> None:
+def _dry(work: BulkWork, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"dry_run": True, "count": len(work.items), "groups": work.groups}, indent=2))
         return
@@ -153,7 +153,7 @@ def _dry(work: Work, as_json: bool) -> None:
     click.echo(f"{len(work.items)} {work.noun} {work.would}. Nothing was done: say --yes to do it.")
 
 
-def _do(work: Work, *, quiet: bool) -> None:
+def _do(work: BulkWork, *, quiet: bool) -> None:
     size = BATCH if not work.rate else max(1, min(BATCH, int(work.rate / BEATS)))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=tables.out(stderr=True), disable=quiet, transient=True) as progress:
@@ -167,7 +167,7 @@ def _do(work: Work, *, quiet: bool) -> None:
             progress.advance(bar, len(batch))
 
 
-def _insist(work: Work, batch: Sequence[Any]) -> list[tuple[str, str]]:
+def _insist(work: BulkWork, batch: Sequence[Any]) -> list[tuple[str, str]]:
     """Ask for a batch, and again for what a drain had in hand."""
     known: dict[str, str] = {}
     left = list(batch)
@@ -180,7 +180,7 @@ def _insist(work: Work, batch: Sequence[Any]) -> list[tuple[str, str]]:
     return list(known.items())
 
 
-def _tell(work: Work, as_json: bool) -> None:
+def _tell(work: BulkWork, as_json: bool) -> None:
     words = Counter(word for _, word in work.results)
     if as_json:
         refused = [{"id": item, "why": word} for item, word in work.refused]

@@ -1,6 +1,6 @@
 """Asks the console's private port, for the commands that show what happened and decide about what is stuck.
 
-Comes in: a path, and what was decided. Goes out: parsed JSON, one answer or a stream of lines, or a Mistake that
+Comes in: a path, and what was decided. Goes out: parsed JSON, one answer or a stream of lines, or a UserError that
 says how to reach the console. Never talks to the store: the console is the one door for people.
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from console.errors import SAID_NO, Mistake
+from console.errors import SAID_NO, UserError
 
 
 class ClientSettings(BaseSettings):
@@ -30,7 +30,7 @@ class ClientSettings(BaseSettings):
     )
 
 
-class Client:
+class ConsoleClient:
     """One console."""
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -40,7 +40,7 @@ class Client:
             self.headers["Authorization"] = f"Bearer {token}"
 
     def get(self, path: str, within: float = 70.0) -> Any:
-        """Return the answer of `GET path`. Raises Mistake."""
+        """Return the answer of `GET path`. Raises UserError."""
         with self._ask(path, within) as response:
             try:
                 return json.loads(response.read())
@@ -48,7 +48,7 @@ class Client:
                 raise self._strange() from exc
 
     def post(self, path: str, body: Mapping[str, Any], within: float = 70.0) -> Any:
-        """Return the answer of `POST path`. Raises Mistake."""
+        """Return the answer of `POST path`. Raises UserError."""
         with self._ask(path, within, json.dumps(body).encode()) as response:
             try:
                 return json.loads(response.read())
@@ -56,7 +56,7 @@ class Client:
                 raise self._strange() from exc
 
     def lines(self, path: str) -> Iterator[Any]:
-        """Yield the lines of a stream that does not end by itself. Raises Mistake."""
+        """Yield the lines of a stream that does not end by itself. Raises UserError."""
         with self._ask(path, None) as response:
             try:
                 for line in response:
@@ -80,7 +80,7 @@ class Client:
                     connection.request("POST", parts.path + path, body, headers={**self.headers, **more})
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as exc:
-                raise Mistake(
+                raise UserError(
                     f"no console answers at {self.url}",
                     mend="start it: relais up\nor say where it is: RELAIS_CONSOLE_URL=http://HOST:PORT",
                 ) from exc
@@ -90,13 +90,13 @@ class Client:
                     return
                 said = _parsed(response.read())
         if response.status == 401:
-            raise Mistake(f"the console at {self.url} wants a token", mend="set RELAIS_CONSOLE_TOKEN")
+            raise UserError(f"the console at {self.url} wants a token", mend="set RELAIS_CONSOLE_TOKEN")
         if "error" in said:
-            raise Mistake(f"{said['error']}: {said.get('hint', '')}", status=SAID_NO)
+            raise UserError(f"{said['error']}: {said.get('hint', '')}", status=SAID_NO)
         raise self._strange()
 
-    def _strange(self) -> Mistake:
-        return Mistake(f"what answers at {self.url} is no console of Relais", mend="check RELAIS_CONSOLE_URL")
+    def _strange(self) -> UserError:
+        return UserError(f"what answers at {self.url} is no console of Relais", mend="check RELAIS_CONSOLE_URL")
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

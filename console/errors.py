@@ -16,7 +16,7 @@ USAGE = 2  # click's own: no such option, no such command
 CANNOT_RUN = 3  # it could not start: a port taken, no store, a setting that cannot be
 
 
-class Mistake(click.ClickException):
+class UserError(click.ClickException):
     """Something outside of Relais is not as it must be."""
 
     exit_code: int  # type: ignore[misc]  # click declares it for the class, each of ours knows its own

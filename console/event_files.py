@@ -1,7 +1,7 @@
 """Reads the events that a rule author names: a vendor's body, or an event written down.
 
-Comes in: a path, and who would send it. Goes out: Events as the receiver would make them, or a Mistake. Never verifies:
-the file lies on our own disk.
+Comes in: a path, and who would send it. Goes out: Events as the receiver would make them, or a UserError. Never
+verifies: the file lies on our own disk.
 """
 
 import json
@@ -12,27 +12,27 @@ from typing import Any
 import click
 
 from console import replay
-from console.errors import SAID_NO, Mistake
+from console.errors import SAID_NO, UserError
 from receiver import errors, payload
 from rules.event import Event
-from rules.rulebook import Book, Given, TestCase
+from rules.rulebook import Given, Rulebook, TestCase
 from rules.tools.testing import TestBroken, events_of
 
 
-def events(file: Path, book: Book, *, source: str | None = None, name: str | None = None) -> Sequence[Event]:
-    """Return the events of a file. Raises Mistake."""
+def events(file: Path, book: Rulebook, *, source: str | None = None, name: str | None = None) -> Sequence[Event]:
+    """Return the events of a file. Raises UserError."""
     try:
         content = file.read_bytes()
     except OSError as exc:
-        raise Mistake(f"{file} cannot be read: {exc.strerror}") from exc
+        raise UserError(f"{file} cannot be read: {exc.strerror}") from exc
     written = _written(content)
     if written is not None:
         return _event(file, written, book, source)
     chosen = replay.source_of(file, book, source)
     try:
         return payload.read_raw(chosen, content, name or replay.event_name(chosen, file))
-    except errors.Refused as exc:
-        raise Mistake(
+    except errors.RequestRefused as exc:
+        raise UserError(
             f"{file} is no body that {chosen.name} ({chosen.kind}) sends: {exc.code}: {exc.hint}",
             mend="say who sends it and what happened: --source NAME --event NAME",
             status=SAID_NO,
@@ -49,15 +49,15 @@ def _written(content: bytes) -> dict[str, Any] | None:
     return found if is_event else None
 
 
-def _event(file: Path, written: dict[str, Any], book: Book, source: str | None) -> Sequence[Event]:
+def _event(file: Path, written: dict[str, Any], book: Rulebook, source: str | None) -> Sequence[Event]:
     name = source or written.get("source")
     if name not in book.sources:
-        raise Mistake(f"{file} does not say which source of the book it is from", mend="say it: --source NAME")
+        raise UserError(f"{file} does not say which source of the book it is from", mend="say it: --source NAME")
     test = TestCase("given", str(file), 1, Given(str(name), event=written), ())
     try:
         return events_of(book, file.parent, payload.read_raw, test)
     except TestBroken as exc:
-        raise Mistake(f"{file}: {exc}", status=SAID_NO) from exc
+        raise UserError(f"{file}: {exc}", status=SAID_NO) from exc
 
 
 def looked_up(answers: tuple[str, ...]) -> Mapping[str, Any]:

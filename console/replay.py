@@ -17,11 +17,11 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from console.errors import Mistake
+from console.errors import UserError
 from receiver import verification
 from receiver.sources import activetrail, generic
 from rules.errors import SecretMissing
-from rules.rulebook import Book, Source
+from rules.rulebook import Rulebook, Source
 from rules.secret import ReadFile, no_file
 from rules.source.problem import did_you_mean
 
@@ -71,7 +71,7 @@ class Sent:
 
 
 @dataclass
-class Report:
+class ReplayReport:
     """All that was sent."""
 
     sent: list[Sent]
@@ -136,28 +136,28 @@ class Report:
 
 
 def bodies(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files that hold a body, folders in name order. Raises Mistake."""
+    """Yield the files that hold a body, folders in name order. Raises UserError."""
     for path in paths:
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix in CONTENT_TYPES and file.is_file())
             if not found:
-                raise Mistake(f"there is no body in {path}", mend="bodies end in .json or .form")
+                raise UserError(f"there is no body in {path}", mend="bodies end in .json or .form")
             yield from found
         elif path.suffix in CONTENT_TYPES:
             yield path
         else:
-            raise Mistake(f"{path} is no body that can be sent", mend="bodies end in .json or .form")
+            raise UserError(f"{path} is no body that can be sent", mend="bodies end in .json or .form")
 
 
 def plan(
     paths: Sequence[Path],
-    book: Book,
+    book: Rulebook,
     environ: Mapping[str, str],
     *,
     source: str | None = None,
     read_file: ReadFile = no_file,
 ) -> list[Shot]:
-    """Return what to send. Raises Mistake for a file that belongs to no source, and for a secret that is missing."""
+    """Return what to send. Raises UserError for a file that belongs to no source, and for a secret that is missing."""
     checks: dict[str, tuple[verification.Check, ...]] = {}
     shots = []
     for file in bodies(paths):
@@ -178,11 +178,11 @@ def plan(
     return shots
 
 
-def source_of(file: Path, book: Book, name: str | None) -> Source:
+def source_of(file: Path, book: Rulebook, name: str | None) -> Source:
     """Return the source that sends such a file: the named one, or the book's first of the kind its folder names."""
     if name is not None:
         if name not in book.sources:
-            raise Mistake(f"the book has no source {name!r}", mend=did_you_mean(name, book.sources))
+            raise UserError(f"the book has no source {name!r}", mend=did_you_mean(name, book.sources))
         return book.sources[name]
     for folder in file.absolute().parts[-2::-1]:
         if folder in book.sources:
@@ -190,7 +190,7 @@ def source_of(file: Path, book: Book, name: str | None) -> Source:
         for source in book.sources.values():
             if source.kind == folder:
                 return source
-    raise Mistake(
+    raise UserError(
         f"no source of the book sends {file}",
         mend="put it into a folder named after a kind of source, or say which: --source NAME; the book has "
         + ", ".join(book.sources),
@@ -198,11 +198,11 @@ def source_of(file: Path, book: Book, name: str | None) -> Source:
 
 
 def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> tuple[verification.Check, ...]:
-    """Return how the source proves itself. Raises Mistake."""
+    """Return how the source proves itself. Raises UserError."""
     try:
         return verification.checks(source.verify, environ, read_file)
     except SecretMissing as exc:
-        raise Mistake(
+        raise UserError(
             f"{exc.name} is not set, so nothing can be sent as {source.name}",
             mend=f"set it as the receiver has it: export {exc.name}=…, or in .env",
         ) from exc
@@ -211,7 +211,7 @@ def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> t
 def event_name(source: Source, file: Path) -> str | None:
     """Return the event of a source that tells it only in the address: the file's name up to the first dot."""
     by_address = source.kind == activetrail.NAME or (
-        isinstance(source.options, generic.Options) and source.options.read.type is None
+        isinstance(source.options, generic.GenericOptions) and source.options.read.type is None
     )
     return file.name.split(".")[0] if by_address else None
 
@@ -222,7 +222,7 @@ async def fire(
     *,
     rate: float = 0.0,
     told: Callable[[Sent], None] = lambda sent: None,
-) -> Report:
+) -> ReplayReport:
     """Send all: one after the other, or at a rate, in which case a slow answer delays nobody."""
     started = time.monotonic()
     timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
@@ -238,7 +238,7 @@ async def fire(
             sent = [task.result() for task in tasks]
         else:
             sent = [await send(session, shot, time.monotonic(), told) for shot in shots]
-    return Report(sent, time.monotonic() - started)
+    return ReplayReport(sent, time.monotonic() - started)
 
 
 async def send(session: aiohttp.ClientSession, shot: Shot, due: float, told: Callable[[Sent], None]) -> Sent:
@@ -268,14 +268,14 @@ def understand(answer: Any, sent: Sent) -> None:
 
 
 async def await_fates(
-    report: Report,
+    report: ReplayReport,
     console: str,
     *,
     token: str = "",
     within: float = SETTLE_WITHIN,
     told: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fill in what became of each event. Raises Mistake where no console answers."""
+    """Fill in what became of each event. Raises UserError where no console answers."""
     deadline = time.monotonic() + within
     gate = asyncio.Semaphore(ASKING)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -290,7 +290,7 @@ async def await_fates(
                 if answer.status == 404:
                     found = {"id": event, "state": "unknown", "settled": False, "deliveries": []}
                 elif answer.status != 200:
-                    raise Mistake(
+                    raise UserError(
                         f"the console at {console} answers {answer.status}: {found.get('hint', '')}",
                         mend="look at GET /readyz there",
                     )
@@ -303,7 +303,7 @@ async def await_fates(
             try:
                 one.fates = list(await asyncio.gather(*(ask(session, event) for event in one.events)))
             except (aiohttp.ClientError, ValueError) as exc:
-                raise Mistake(
+                raise UserError(
                     f"no console answers at {console}",
                     mend="start it: relais up\nor say where it is: RELAIS_CONSOLE_URL=http://HOST:PORT",
                 ) from exc

@@ -1,7 +1,7 @@
 """Settings: read from the environment into one frozen model per process, printed at start with stars for secrets.
 
 Comes in: a settings class that another module declares beside its code, and what the command line overrides. Goes
-out: an instance, or a Mistake that names the variable. Never prints or keeps the value of a rejected setting.
+out: an instance, or a UserError that names the variable. Never prints or keeps the value of a rejected setting.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from console import log
-from console.errors import Mistake
+from console.errors import UserError
 from mailroom import address
 
 PREFIX = "RELAIS_"
@@ -47,7 +47,7 @@ class Setting:
 
 
 def load(model: type[S], **overrides: Any) -> S:
-    """Return the settings of a process. An override that is None says nothing. Raises Mistake."""
+    """Return the settings of a process. An override that is None says nothing. Raises UserError."""
     try:
         found = model(**{name: value for name, value in overrides.items() if value is not None})
         if url := getattr(found, "redis_url", ""):
@@ -59,18 +59,18 @@ def load(model: type[S], **overrides: Any) -> S:
         field = model.model_fields.get(name)
         where = variable(name, field) if field else name
         more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
-        raise Mistake(
+        raise UserError(
             f"the setting {where} cannot be: {first['msg']}{more}",
             mend=f"{field.description}" if field and field.description else "",
         ) from exc
 
 
 def check_store(url: str) -> None:
-    """Raise a Mistake for a REDIS_URL that leads nowhere by its form alone."""
+    """Raise a UserError for a REDIS_URL that leads nowhere by its form alone."""
     try:
         address.parse(url)
     except address.BadAddress as exc:
-        raise Mistake(f"the setting REDIS_URL cannot be: {exc}", mend=address.SHAPES) from exc
+        raise UserError(f"the setting REDIS_URL cannot be: {exc}", mend=address.SHAPES) from exc
 
 
 def variable(name: str, field: FieldInfo) -> str:

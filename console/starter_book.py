@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from console import catalogue
-from console.errors import Mistake
+from console.errors import UserError
 from rules.compiler import json_schema, loader
 
 
@@ -20,9 +20,9 @@ def starter() -> Path:
 
 
 def copy(folder: Path) -> list[Path]:
-    """Copy the starter book; return its files. Raises Mistake."""
+    """Copy the starter book; return its files. Raises UserError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Mistake(
+        raise UserError(
             f"{folder} is there already" + ("" if folder.is_dir() else " and is no folder"),
             mend="name another folder: relais init FOLDER",
         )
@@ -38,7 +38,7 @@ def copy(folder: Path) -> list[Path]:
         found = json_schema.schema(everything, loader.load(folder, everything))
         (folder / "schema.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as exc:
-        raise Mistake(f"{folder} cannot be written: {exc.strerror}", mend="name another folder") from exc
+        raise UserError(f"{folder} cannot be written: {exc.strerror}", mend="name another folder") from exc
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 

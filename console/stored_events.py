@@ -13,13 +13,13 @@ from typing import TypeVar
 
 from console import catalogue, settings
 from console.checks import doctor
-from console.errors import SAID_NO, Mistake
-from mailroom import Mailroom, Unavailable, history
+from console.errors import SAID_NO, UserError
+from mailroom import Mailroom, StoreUnavailable, history
 from receiver.sources import registry
 from rules import event as events
 from rules.compiler import loader
 from rules.event import Event
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 
 Answer = TypeVar("Answer")
 
@@ -40,7 +40,7 @@ class Recorded:
 
 
 def since(milliseconds: int) -> Recorded:
-    """Return the events of the last so many milliseconds. Raises Mistake."""
+    """Return the events of the last so many milliseconds. Raises UserError."""
     found = Recorded()
 
     async def read(mailroom: Mailroom) -> None:
@@ -56,13 +56,13 @@ def since(milliseconds: int) -> Recorded:
     return found
 
 
-def book_in_force() -> Book:
-    """Return the book that the workers act by. Raises Mistake."""
+def book_in_force() -> Rulebook:
+    """Return the book that the workers act by. Raises UserError."""
     return asyncio.run(_with_store(_in_force))
 
 
 def one(name: str) -> Event:
-    """Return an event. Raises Mistake where its payload is gone or the store away."""
+    """Return an event. Raises UserError where its payload is gone or the store away."""
     found = Recorded()
 
     async def read(mailroom: Mailroom) -> None:
@@ -70,9 +70,9 @@ def one(name: str) -> Event:
 
     asyncio.run(_with_store(read))
     if found.gone:
-        raise Mistake("its payload is erased, as it is once an event is settled", status=SAID_NO)
+        raise UserError("its payload is erased, as it is once an event is settled", status=SAID_NO)
     if found.unreadable:
-        raise Mistake("its payload cannot be read: it is in quarantine, or its source has changed", status=SAID_NO)
+        raise UserError("its payload cannot be read: it is in quarantine, or its source has changed", status=SAID_NO)
     return found.events[0]
 
 
@@ -86,13 +86,13 @@ def _add(found: Recorded, name: str, record: bytes | None) -> None:
         found.unreadable += 1
 
 
-async def _in_force(mailroom: Mailroom) -> Book:
+async def _in_force(mailroom: Mailroom) -> Rulebook:
     files = await mailroom.kept_book()
     if files is None:
-        raise Mistake("no book is in force yet", mend="say which to compare with: --book FOLDER", status=SAID_NO)
+        raise UserError("no book is in force yet", mend="say which to compare with: --book FOLDER", status=SAID_NO)
     checked = await asyncio.to_thread(loader.check_texts, files, catalogue.build())
     if checked.book is None:
-        raise Mistake(
+        raise UserError(
             f"this program cannot read the book in force: {checked.errors[0]}",
             mend="say which to compare with: --book FOLDER",
         )
@@ -104,8 +104,8 @@ async def _with_store(read: Callable[[Mailroom], Awaitable[Answer]]) -> Answer:
     async with Mailroom.connect(found.url) as mailroom:
         try:
             return await read(mailroom)
-        except Unavailable as exc:
-            raise Mistake(
+        except StoreUnavailable as exc:
+            raise UserError(
                 f"{exc}, so no recorded events can be read",
                 mend="run this where `relais up` runs, or set REDIS_URL as the workers have it",
             ) from exc

@@ -47,7 +47,7 @@ class BadAddress(ValueError):
 
 
 @dataclass(frozen=True)
-class Address:
+class StoreAddress:
     """A REDIS_URL that was understood."""
 
     #: Keywords of a connection to the store: host and port or path, db, user, password, TLS.
@@ -104,7 +104,7 @@ class Address:
         return {**self.sentinel, **tls, **times, "ssl": self.tls, "retry": retry}
 
 
-def _kind(address: Address, module: Any) -> Any:
+def _kind(address: StoreAddress, module: Any) -> Any:
     """Return the class of a direct connection."""
     if "path" in address.store:
         return module.UnixDomainSocketConnection
@@ -150,7 +150,7 @@ class _PlainPool(redis.sentinel.SentinelConnectionPool):
         self.sentinel_manager.close()
 
 
-def parse(url: str) -> Address:
+def parse(url: str) -> StoreAddress:
     """Return what a REDIS_URL says. Raises BadAddress."""
     try:
         parts = urlsplit(url.strip())
@@ -166,24 +166,24 @@ def parse(url: str) -> Address:
     raise BadAddress("it is no address of a store")
 
 
-def _direct(parts: SplitResult) -> Address:
+def _direct(parts: SplitResult) -> StoreAddress:
     tls = parts.scheme == "rediss"
     options = _options(parts, tls, OPTIONS)
     user, hosts = _apart(parts.netloc)
     host, port = _host(hosts, STORE_PORT)
     database = _database(parts.path.strip("/"))
-    return Address({"host": host, "port": port, **database, **options, **user}, tls)
+    return StoreAddress({"host": host, "port": port, **database, **options, **user}, tls)
 
 
-def _socket(parts: SplitResult) -> Address:
+def _socket(parts: SplitResult) -> StoreAddress:
     user, host = _apart(parts.netloc)
     path = unquote(parts.path)
     if host or not path.strip("/"):
         raise BadAddress("the path of the socket is missing: three slashes and then the path")
-    return Address({"path": path, **_options(parts, False, OPTIONS), **user})
+    return StoreAddress({"path": path, **_options(parts, False, OPTIONS), **user})
 
 
-def _sentinels(parts: SplitResult) -> Address:
+def _sentinels(parts: SplitResult) -> StoreAddress:
     tls = parts.scheme.endswith("+tls")
     options = _options(parts, tls, SENTINEL_OPTIONS)
     user, hosts = _apart(parts.netloc)
@@ -193,7 +193,7 @@ def _sentinels(parts: SplitResult) -> Address:
     prefix = "sentinel_"
     own = {key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)}
     rest = {key: value for key, value in options.items() if not key.startswith(prefix)}
-    return Address(
+    return StoreAddress(
         {**_database(database), **rest, **user},
         tls,
         tuple(_host(each, SENTINEL_PORT) for each in hosts.split(",")),

@@ -22,7 +22,7 @@ from pydantic_core import to_json
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from mailroom import address, ledger
-from mailroom.connection import Line
+from mailroom.connection import StoreConnection
 from mailroom.hashing import Hasher
 from rules.event import Event
 
@@ -56,15 +56,15 @@ LINES = frozenset({"put", "take", "settle"})
 log = logging.getLogger("relais.mailroom")
 
 
-class Unavailable(Exception):
+class StoreUnavailable(Exception):
     """The store is away or its answer was lost; what was asked for may or may not have happened."""
 
 
-class Full(Unavailable):
+class StoreFull(StoreUnavailable):
     """The store has no memory left for new events; what waits can still be worked on."""
 
 
-class Damaged(Exception):
+class StoreDamaged(Exception):
     """The store holds something that is not ours or of another version."""
 
 
@@ -77,7 +77,7 @@ class Receipt(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class RoomRequest:
     """What a drain asks a room for: so many boxes, so many items of each."""
 
     room: str
@@ -159,7 +159,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class RoomChange:
     """A room was paused, or goes on."""
 
     #: breaker: several boxes in a row found nobody there; key: it refuses ours; there: it answers again.
@@ -182,7 +182,7 @@ class Settled:
     once: set[str]
     #: True when something became takeable.
     more: bool
-    news: list[News]
+    news: list[RoomChange]
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Mailroom:
         self._given_key = bool(hash_key)
         self._stored_key = b""
         #: The connection of each function that is called all the time, once there is one.
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, StoreConnection] = {}
         self._opening = asyncio.Lock()
         #: How many connections could not be made, and why the last one could not.
         self._failed = 0
@@ -277,7 +277,7 @@ class Mailroom:
     async def open(
         cls, url: str, *, hash_key: bytes = b"", timeout: float = CALL_TIMEOUT, replicas: int = 0
     ) -> "Mailroom":
-        """Connect, load the functions, agree on schema and hash key. Raises Unavailable, Damaged."""
+        """Connect, load the functions, agree on schema and hash key. Raises StoreUnavailable, StoreDamaged."""
         room = cls.connect(url, hash_key=hash_key, timeout=timeout, replicas=replicas)
         try:
             await room.prepare()
@@ -287,14 +287,17 @@ class Mailroom:
         return room
 
     async def prepare(self) -> None:
-        """Load the functions, agree on schema and hash key; harmless when done before. Raises Unavailable, Damaged."""
+        """Load the functions, agree on schema and hash key; harmless when done before.
+
+        Raises StoreUnavailable, StoreDamaged.
+        """
         try:
             await self._load()
             schema = self.key("schema")
             await self.store.set(schema, SCHEMA, nx=True)
             found = await self.store.get(schema)
             if found != SCHEMA.encode():
-                raise Damaged(
+                raise StoreDamaged(
                     f"the store's schema is version {found!r}, this program writes {SCHEMA}: "
                     "run the version that wrote it, or give Relais an empty store"
                 )
@@ -331,7 +334,7 @@ class Mailroom:
     @property
     def _hashed(self) -> Hasher:
         if self._hasher is None:
-            raise Unavailable("the mailroom was never prepared")
+            raise StoreUnavailable("the mailroom was never prepared")
         return self._hasher
 
     async def _command(self, *words: Any) -> Any:
@@ -349,7 +352,7 @@ class Mailroom:
             self._retire(name, line)
             raise
 
-    async def _opened(self, name: str) -> Line:
+    async def _opened(self, name: str) -> StoreConnection:
         """Return a connection of this function. Raises redis' errors."""
         failed = self._failed
         async with self._opening:
@@ -360,21 +363,21 @@ class Mailroom:
                 # Somebody has tried while we waited: were each to try by himself, the last would wait for all.
                 raise type(self._why)(*self._why.args)
             try:
-                line = self._lines[name] = await Line.open(self.store.connection_pool)
+                line = self._lines[name] = await StoreConnection.open(self.store.connection_pool)
             except redis.exceptions.RedisError as exc:
                 self._failed += 1
                 self._why = exc
                 raise
             return line
 
-    def _retire(self, name: str, line: Line | None) -> None:
+    def _retire(self, name: str, line: StoreConnection | None) -> None:
         if line is not None:
             line.retire()
             if self._lines.get(name) is line:
                 del self._lines[name]
 
     async def _durably(self, *words: Any) -> Any:
-        """Return the answer when enough replicas have what it rests on. Raises Unavailable, redis' errors."""
+        """Return the answer when enough replicas have what it rests on. Raises StoreUnavailable, redis' errors."""
         # The write behind it moves the connection's place in the stream: a repetition that finds all done changes
         # nothing, and nothing would be waited for.
         touch = ("FCALL", self._names["touch"], 1, self.prefix)
@@ -395,7 +398,7 @@ class Mailroom:
                 raise each
         reached = kept[1] if self._wait == "WAITAOF" else kept
         if reached < self.replicas:
-            raise Unavailable(
+            raise StoreUnavailable(
                 f"{reached} of {self.replicas} replicas had it {'on disk' if self._wait == 'WAITAOF' else 'in memory'} "
                 f"within {REPLICA_PATIENCE / 1000:g} s (RELAIS_REPLICAS): are they there, with `appendonly yes`?"
             )
@@ -416,7 +419,7 @@ class Mailroom:
                 raise
 
     async def call(self, name: str, *args: Any) -> Any:
-        """Call a function of `mailroom.lua`. Raises Unavailable."""
+        """Call a function of `mailroom.lua`. Raises StoreUnavailable."""
         words = ("FCALL", self._names[name], 1, self.prefix, *args)
         for attempt in (1, 2):
             try:
@@ -447,7 +450,8 @@ class Mailroom:
     ) -> list[Receipt]:
         """Keep events; when this returns they are on disk as the store's settings promise.
 
-        Safe to repeat with the same events. Raises Full (nothing stored, try the spool), Unavailable (fate unknown).
+        Safe to repeat with the same events.
+        Raises StoreFull (nothing stored, try the spool), StoreUnavailable (fate unknown).
         `body_window`: ms from now within which an equal body repeats these; less for what was received a while ago,
         0 for what was received long ago: then they repeat nothing, either.
         """
@@ -528,7 +532,7 @@ class Mailroom:
 
     # -- what a drain uses
 
-    async def take(self, drain: str, request: str, wants: Sequence[Want], *, suspects: int = 0) -> Taken:
+    async def take(self, drain: str, request: str, wants: Sequence[RoomRequest], *, suspects: int = 0) -> Taken:
         """Lease boxes. The same request gives the same leases again. With `suspects`, only boxes whose drain died.
 
         Poison takes nobody with it: after one death a box is taken with at most `suspects` of its like,
@@ -571,7 +575,7 @@ class Mailroom:
                 args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
                 args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead)
         statuses, leased, once, more, told = await self.call("settle", *args)
-        news = [News(*(word.decode() for word in one)) for one in told]
+        news = [RoomChange(*(word.decode() for word in one)) for one in told]
         return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), news)
 
     async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
@@ -687,12 +691,12 @@ class Mailroom:
         return freed, poison
 
     async def untold(self) -> list[tuple[str, str]]:
-        """Return (room, code) of boxes that were held and that nobody was told of. Raises Unavailable."""
+        """Return (room, code) of boxes that were held and that nobody was told of. Raises StoreUnavailable."""
         found = await self.read(cast(Any, self.store.lrange(self.key("untold"), 0, -1)))
         return [cast(tuple[str, str], tuple(entry.decode().split(" ", 1))) for entry in found]
 
     async def told(self, room: str, code: str) -> None:
-        """Somebody was told of all boxes of a room that were held for this. Raises Unavailable."""
+        """Somebody was told of all boxes of a room that were held for this. Raises StoreUnavailable."""
         await self.read(cast(Any, self.store.lrem(self.key("untold"), 0, f"{room} {code}")))
 
     async def doubt(self) -> int:
@@ -727,7 +731,7 @@ class Mailroom:
     # -- what people ask
 
     async def read(self, awaitable: Any) -> Any:
-        """Await a command of the store. Raises Unavailable."""
+        """Await a command of the store. Raises StoreUnavailable."""
         try:
             return await awaitable
         except redis.exceptions.RedisError as exc:
@@ -895,18 +899,18 @@ def as_json(value: object) -> str:
     return to_json(value).decode()
 
 
-def _unavailable(exc: Exception) -> Unavailable:
+def _unavailable(exc: Exception) -> StoreUnavailable:
     text = str(exc)
     if isinstance(exc, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
-        return Full("the store is full: raise its maxmemory, or let the workers catch up")
+        return StoreFull("the store is full: raise its maxmemory, or let the workers catch up")
     if isinstance(exc, redis.exceptions.AuthenticationError):
-        return Unavailable("the store refuses our password: check REDIS_URL")
+        return StoreUnavailable("the store refuses our password: check REDIS_URL")
     if isinstance(exc, redis.exceptions.AskError | redis.exceptions.ClusterDownError):
-        return Unavailable("REDIS_URL names a node of a cluster: give Relais a single primary, or its Sentinels")
+        return StoreUnavailable("REDIS_URL names a node of a cluster: give Relais a single primary, or its Sentinels")
     if isinstance(exc, redis.exceptions.ResponseError):
-        return Unavailable(f"the store refused: {text[:200]}")
+        return StoreUnavailable(f"the store refused: {text[:200]}")
     if isinstance(exc, MasterNotFoundError):
-        return Unavailable("no Sentinel of REDIS_URL can name a primary that is up")
+        return StoreUnavailable("no Sentinel of REDIS_URL can name a primary that is up")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return Unavailable("the store's certificate is not trusted: name its CA with ssl_ca_certs in REDIS_URL")
-    return Unavailable(f"the store did not answer: {exc.__class__.__name__}")
+        return StoreUnavailable("the store's certificate is not trusted: name its CA with ssl_ca_certs in REDIS_URL")
+    return StoreUnavailable(f"the store did not answer: {exc.__class__.__name__}")

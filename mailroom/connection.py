@@ -22,7 +22,7 @@ NOT_YET = object()
 Waiting = tuple["asyncio.Future[Any]", float]
 
 
-class Line(asyncio.Protocol):
+class StoreConnection(asyncio.Protocol):
     """One connection. Make it with `open`; once it has `ended`, make another."""
 
     def __init__(self, pool: redis.asyncio.ConnectionPool, connection: Any) -> None:
@@ -48,7 +48,7 @@ class Line(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     @classmethod
-    async def open(cls, pool: redis.asyncio.ConnectionPool) -> "Line":
+    async def open(cls, pool: redis.asyncio.ConnectionPool) -> "StoreConnection":
         """Connect. Raises RedisError."""
         return cls(pool, await pool.get_connection())  # type: ignore[no-untyped-call]
 

@@ -15,7 +15,9 @@ RECORDS = 50
 
 
 async def since(mailroom: Mailroom, when: datetime) -> AsyncGenerator[tuple[str, bytes | None], None]:
-    """Yield each event that was put since then, and its record, None where its payload is gone. Raises Unavailable.
+    """Yield each event that was put since then, and its record, None where its payload is gone.
+
+    Raises StoreUnavailable.
 
     The log holds about 20,000 entries; what came before them is not known.
     """

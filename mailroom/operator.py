@@ -28,7 +28,7 @@ Retried = Literal["done", "gone", "never_made", "overtaken", "erased", "follows_
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selection:
     """Which dead letters or held boxes are meant; what is empty leaves nothing out."""
 
     destination: str = ""
@@ -41,7 +41,7 @@ class Chosen:
     since: int = 0
     ids: frozenset[str] = frozenset()
 
-    def fits(self, one: "Letter | Held") -> bool:
+    def fits(self, one: "DeadLetterView | HeldBox") -> bool:
         """Say whether it is meant."""
         wanted = (
             (self.destination, one.destination),
@@ -57,7 +57,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetterView:
     """A dead letter: an item that nobody will try again by itself."""
 
     id: str
@@ -80,7 +80,7 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldBox:
     """A box that waits for a person."""
 
     destination: str
@@ -106,7 +106,7 @@ class Held:
         return f"{self.destination}/{self.box}"
 
 
-class People:
+class Operator:
     """The verbs of people at one mailroom."""
 
     def __init__(self, mailroom: Mailroom) -> None:
@@ -116,17 +116,17 @@ class People:
 
     # -- dead letters
 
-    async def dead(self, chosen: Chosen) -> list[Letter]:
+    async def dead(self, chosen: Selection) -> list[DeadLetterView]:
         """Return dead letters in the order in which they are to be retried: as their events were received."""
         found = [letter async for letter in self._letters() if chosen.fits(letter)]
         return sorted(found, key=lambda letter: (letter.received, letter.position, letter.id))
 
-    async def letter(self, item: str) -> Letter | None:
+    async def letter(self, item: str) -> DeadLetterView | None:
         """Return one dead letter."""
         at = await self.mailroom.read(self.store.zscore(self.key("dead"), item))
         return None if at is None else (await self._described([(item, int(at))]))[0]
 
-    async def _letters(self) -> AsyncIterator[Letter]:
+    async def _letters(self) -> AsyncIterator[DeadLetterView]:
         cursor = 0
         while True:
             cursor, page = await self.mailroom.read(self.store.zscan(self.key("dead"), cursor, count=PAGE))
@@ -135,7 +135,7 @@ class People:
             if cursor == 0:
                 return
 
-    async def _described(self, page: Sequence[tuple[str, int]]) -> list[Letter]:
+    async def _described(self, page: Sequence[tuple[str, int]]) -> list[DeadLetterView]:
         pipe = self.store.pipeline(transaction=False)
         for item, _ in page:
             pipe.hget(self.key("deadinfo"), item)
@@ -146,7 +146,7 @@ class People:
             info = json.loads(answers[2 * n] or b"{}")
             head = _head(answers[2 * n + 1])
             out.append(
-                Letter(
+                DeadLetterView(
                     item,
                     at,
                     info.get("room", ""),
@@ -199,21 +199,21 @@ class People:
 
     # -- held boxes
 
-    async def held(self, chosen: Chosen) -> list[Held]:
+    async def held(self, chosen: Selection) -> list[HeldBox]:
         """Return the held boxes, the oldest first."""
         rooms = await self.mailroom.read(self.store.smembers(self.key("rooms")))
-        found: list[Held] = []
+        found: list[HeldBox] = []
         for room in sorted(name.decode() for name in rooms):
             whys = await self.mailroom.held(room)
             found += [held for held in await self._boxes(room, whys) if chosen.fits(held)]
         return sorted(found, key=lambda held: (held.at, held.destination, held.box))
 
-    async def box(self, room: str, box: str) -> Held | None:
+    async def box(self, room: str, box: str) -> HeldBox | None:
         """Return one held box with its first items."""
         why = await self.mailroom.read(self.store.hget(self.key(f"held:{room}"), box))
         return None if why is None else (await self._boxes(room, {box: json.loads(why)}))[0]
 
-    async def _boxes(self, room: str, whys: dict[str, dict[str, Any]]) -> list[Held]:
+    async def _boxes(self, room: str, whys: dict[str, dict[str, Any]]) -> list[HeldBox]:
         pipe = self.store.pipeline(transaction=False)
         for box in whys:
             pipe.lrange(self.key(f"b:{room}:{box}"), 1, SHOWN)
@@ -233,7 +233,7 @@ class People:
             head = _head(records[2 * n + 1])
             first = items[n][0] if items[n] else ""
             out.append(
-                Held(
+                HeldBox(
                     room,
                     box,
                     why.get("at", 0),

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rules.action import Action, Skipped
-from rules.rulebook import Book, Matching
+from rules.rulebook import Matching, Rulebook
 
 Asked = TypeVar("Asked", bound=Action | Skipped)
 
 
 @dataclass(frozen=True)
-class Again:
+class Reroute:
     """One round of it."""
 
     #: Counted from 1; the deliveries of each round have ids of their own.
@@ -43,7 +43,7 @@ class Again:
         """Say whether what is done at a place may have been done already."""
         return written(rule, path) in self.doubt
 
-    def lost(self, book: Book) -> dict[str, str]:
+    def lost(self, book: Rulebook) -> dict[str, str]:
         """Return rule -> why nothing can be done for it: the book of today has no such rule, or no such place."""
         rules = {rule.name: rule for rule in book.rules}
         out = {}
@@ -60,7 +60,7 @@ def written(rule: str, path: Sequence[int]) -> str:
     return f"{'.'.join(str(at) for at in path)} {rule}"
 
 
-def read(record: bytes) -> Again | None:
+def read(record: bytes) -> Reroute | None:
     """Return what is to be done again; None for an event that is routed for the first time."""
     end = record.find(b"\n")
     if end < 0 or record.find(b'"again":', 0, end) < 0:
@@ -72,4 +72,4 @@ def read(record: bytes) -> Again | None:
     for place in mark["only"]:
         path, _, rule = place.partition(" ")
         only[rule] = (*only.get(rule, ()), tuple(int(at) for at in path.split(".") if at))
-    return Again(mark["n"], only, frozenset(mark.get("doubt", ())))
+    return Reroute(mark["n"], only, frozenset(mark.get("doubt", ())))

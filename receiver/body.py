@@ -33,7 +33,7 @@ COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 SIGN = re.compile(r"[ \t\n\r]*([,}\]])[ \t\n\r]*")
 
 
-class Record(NamedTuple):
+class BodyRecord(NamedTuple):
     """One object of the body."""
 
     #: As it stood in the body; of a form: the same as JSON.
@@ -171,7 +171,7 @@ def json_text(request: VerifiedRequest) -> str:
     return text_of(request.body)
 
 
-def records(request: VerifiedRequest) -> list[Record]:
+def records(request: VerifiedRequest) -> list[BodyRecord]:
     """Return the records of a body that may be a JSON object, an array of them, a form, or parameters of the URL."""
     query = request.query
     if not request.body.strip() and query:
@@ -185,7 +185,7 @@ def records(request: VerifiedRequest) -> list[Record]:
     return [_made({**dict(query), **each.fields}) for each in found] if query else found
 
 
-def _one_object(body: bytes, charset: str) -> list[Record] | None:
+def _one_object(body: bytes, charset: str) -> list[BodyRecord] | None:
     """Return the record of a body that is one JSON object; None: it has to be looked at more closely.
 
     It is what nearly every body is, and pydantic reads it in an eighth of the time; it refuses whatever Python does.
@@ -197,10 +197,10 @@ def _one_object(body: bytes, charset: str) -> list[Record] | None:
         fields = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         return None
-    return [Record(body.rstrip(), fields)]
+    return [BodyRecord(body.rstrip(), fields)]
 
 
-def json_records(text: str) -> list[Record]:
+def json_records(text: str) -> list[BodyRecord]:
     """Return the records of a JSON text: an object or an array of objects."""
     at = _blank(text, 0)
     if text[at : at + 1] == "[":
@@ -214,7 +214,7 @@ def json_records(text: str) -> list[Record]:
         values = [(value, text[at:end])]
     if not all(isinstance(value, dict) for value, _ in values):
         raise errors.NotParseable("not_an_object", "the body must be a JSON object, or an array of objects")
-    return [Record(each.encode(), value) for value, each in values]
+    return [BodyRecord(each.encode(), value) for value, each in values]
 
 
 def _form(body: bytes, charset: str) -> dict[str, str]:
@@ -236,5 +236,5 @@ def _form(body: bytes, charset: str) -> dict[str, str]:
     return dict(pairs)
 
 
-def _made(fields: dict[str, Any]) -> Record:
-    return Record(json.dumps(fields, ensure_ascii=False).encode(), fields)
+def _made(fields: dict[str, Any]) -> BodyRecord:
+    return BodyRecord(json.dumps(fields, ensure_ascii=False).encode(), fields)

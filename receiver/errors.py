@@ -30,7 +30,7 @@ logger = logging.getLogger("relais.receiver")
 RETRY_AFTER = 5
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not taken."""
 
     status = 400
@@ -51,13 +51,13 @@ class Refused(Exception):
         return json.dumps({"error": self.code, "hint": self.hint}, ensure_ascii=False).encode()
 
 
-class NotFound(Refused):
+class NotFound(RequestRefused):
     """The URL leads nowhere."""
 
     status = 404
 
 
-class NotAllowed(Refused):
+class NotAllowed(RequestRefused):
     """Only POST brings events."""
 
     status = 405
@@ -68,7 +68,7 @@ class NotAllowed(Refused):
         return {"allow": "POST"}
 
 
-class Unverified(Refused):
+class Unverified(RequestRefused):
     """Nobody we know sent it, or nobody can tell."""
 
     status = 401
@@ -79,19 +79,19 @@ class Unverified(Refused):
         return {"www-authenticate": 'Basic realm="relais"'}
 
 
-class NotAdmitted(Refused):
+class NotAdmitted(RequestRefused):
     """It comes from an address that may not send."""
 
     status = 403
 
 
-class NotParseable(Refused):
+class NotParseable(RequestRefused):
     """It cannot be read."""
 
     status = 400
 
 
-class TooSlow(Refused):
+class TooSlow(RequestRefused):
     """The body did not arrive in time."""
 
     status = 408
@@ -114,13 +114,13 @@ class HeadTooLarge(TooSlow):
     status = 431
 
 
-class Unsupported(Refused):
+class Unsupported(RequestRefused):
     """It is written in a form that this source does not read."""
 
     status = 415
 
 
-class Invalid(Refused):
+class Invalid(RequestRefused):
     """Authentic, but not as its event type must be; only for sources with `on_invalid: refuse`."""
 
     status = 422
@@ -136,7 +136,7 @@ class Invalid(Refused):
         return json.dumps({"error": self.code, "field": self.field, "hint": self.hint}, ensure_ascii=False).encode()
 
 
-class Unavailable(Refused):
+class NotKept(RequestRefused):
     """It could not be kept; the same request may be taken later."""
 
     status = 503
@@ -147,8 +147,8 @@ class Unavailable(Refused):
         return {"retry-after": str(RETRY_AFTER)}
 
 
-def unforeseen(defect: Exception) -> Unavailable:
+def unforeseen(defect: Exception) -> NotKept:
     """Return the refusal for a defect of ours: nothing is kept, so the sender has to come again."""
     # The traceback holds no values of the request: Python prints lines of code, not variables.
     logger.error("receiver.defect", exc_info=defect)
-    return Unavailable("internal", "a defect of ours, and nothing is kept; try again later")
+    return NotKept("internal", "a defect of ours, and nothing is kept; try again later")

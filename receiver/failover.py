@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from mailroom import Damaged, Receipt, Unavailable
+from mailroom import Receipt, StoreDamaged, StoreUnavailable
 from mailroom.client import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
-from receiver.spool import BATCH, Row, Spool, Unreadable
+from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
 
 logger = logging.getLogger("relais.receiver")
@@ -39,10 +39,10 @@ REFUSALS, WITNESSES = 5, 20
 ASK_LEDGER = DEDUPE_WINDOW // 2
 
 T = TypeVar("T")
-Wrong = (Unavailable, Damaged, TimeoutError)
+Wrong = (StoreUnavailable, StoreDamaged, TimeoutError)
 
 
-class Mailroom(Protocol):
+class StoreClient(Protocol):
     """What is needed of the mailroom."""
 
     async def prepare(self) -> None:
@@ -74,10 +74,10 @@ class Mailroom(Protocol):
         ...
 
 
-class Switch:
+class SpoolingMailroom:
     """A mailroom that takes events also while the store does not. `prepare` starts it, `close` ends it."""
 
-    def __init__(self, mailroom: Mailroom, spool: Spool, *, patience: float = CALL_TIMEOUT) -> None:
+    def __init__(self, mailroom: StoreClient, spool: Spool, *, patience: float = CALL_TIMEOUT) -> None:
         self._mailroom = mailroom
         self._spool = spool
         #: Seconds that one call to the store may take before its events go to the spool.
@@ -103,7 +103,7 @@ class Switch:
 
     async def prepare(self) -> None:
         """Ask the store, and begin to hand over what waits. A store that is away stops nobody. Raises Damaged."""
-        with contextlib.suppress(Unavailable, TimeoutError):
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
             await self._ask()
         if not self._tasks:
             self._tasks = [
@@ -146,7 +146,7 @@ class Switch:
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
         """Keep a refused request for inspection, while the store has time for it. Raises Unavailable."""
         if not self._up:
-            raise Unavailable(self._why)
+            raise StoreUnavailable(self._why)
         await self._mailroom.refused(reason=reason, source=source, headers=headers, body=body)
 
     async def _append(self, events: Sequence[tuple[Event, str | None]]) -> list[Receipt]:
@@ -193,7 +193,7 @@ class Switch:
         """Raise Unavailable for a store that is nearly full."""
         used = await self._mailroom.memory_used()
         if used >= HIGH_WATER:
-            raise Unavailable(f"the store's memory is used to {used:.0%}")
+            raise StoreUnavailable(f"the store's memory is used to {used:.0%}")
 
     async def _ask(self) -> None:
         """Ask the store whether it would take events. Raises Unavailable, Damaged, TimeoutError."""
@@ -255,7 +255,7 @@ class Switch:
                 await self._done(rows)
                 self._most = min(BATCH, self._most * 2)
 
-    async def _head(self) -> list[Row]:
+    async def _head(self) -> list[SpooledEvent]:
         """Return what goes to the store next; what cannot even be read is set aside."""
         while True:
             try:
@@ -263,10 +263,10 @@ class Switch:
             except Unreadable as exc:
                 await self._set_aside(exc.seq, str(exc))
 
-    async def _done(self, rows: Sequence[Row]) -> None:
+    async def _done(self, rows: Sequence[SpooledEvent]) -> None:
         await self._blocking(lambda: self._spool.delete(rows))
 
-    async def _is_its_own_fault(self, rows: Sequence[Row], why: Exception) -> bool:
+    async def _is_its_own_fault(self, rows: Sequence[SpooledEvent], why: Exception) -> bool:
         """Set an event aside that the store refuses whenever it is alone, while it takes others; say whether it was.
 
         Nobody must wait for ever for an event that the store cannot take, and a store in trouble must not cost one: so
@@ -311,7 +311,7 @@ class Switch:
             self._stuck = (seq, time.monotonic())
         return bool(seq) and time.monotonic() - self._stuck[1] > STUCK
 
-    async def _put(self, rows: Sequence[Row]) -> None:
+    async def _put(self, rows: Sequence[SpooledEvent]) -> None:
         """Put what waits. Raises Unavailable; then any of it may have been put."""
         now = time.time_ns() // 1_000_000
         old = [row.event.id for row in rows if not 0 <= now - row.at <= ASK_LEDGER]

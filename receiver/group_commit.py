@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from mailroom import Full, Receipt, Unavailable
+from mailroom import Receipt, StoreFull, StoreUnavailable
 from receiver import errors, spool
 from rules.event import Event
 
@@ -26,7 +26,7 @@ MOST_UNDER_WAY = 2
 WORTH_IT = 8
 
 
-class Room(Protocol):
+class EventSink(Protocol):
     """The part of the mailroom that keeps events."""
 
     async def put(self, events: Sequence[Event]) -> list[Receipt]:
@@ -35,7 +35,7 @@ class Room(Protocol):
 
 
 #: Told of the receipts when the events are on disk, or why they could not be kept.
-Kept = Callable[[list[Receipt] | errors.Unavailable], None]
+Kept = Callable[[list[Receipt] | errors.NotKept], None]
 #: The events of a request, their order keys, and who waits for them.
 Waiting = tuple[Sequence[Event], list[str], Kept]
 
@@ -43,7 +43,7 @@ Waiting = tuple[Sequence[Event], list[str], Kept]
 class GroupCommit:
     """The queue before the mailroom, and the one who carries it there."""
 
-    def __init__(self, room: Room, most_waiting: int) -> None:
+    def __init__(self, room: EventSink, most_waiting: int) -> None:
         self._room = room
         self._most_waiting = most_waiting
         self._queue: deque[Waiting] = deque()
@@ -58,7 +58,7 @@ class GroupCommit:
     def put(self, events: Sequence[Event], kept: Kept) -> None:
         """Keep events with the next flush, and tell. Raises refusal.Unavailable."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
-            raise errors.Unavailable("busy", "more is arriving than can be kept; try again")
+            raise errors.NotKept("busy", "more is arriving than can be kept; try again")
         self._queue.append((events, [event.order_key or event.id for event in events], kept))
         self._gathered += len(events)
         self._waiting += len(events)
@@ -103,7 +103,7 @@ class GroupCommit:
         try:
             receipts = await self._room.put(events)
         except Exception as exc:  # whatever it is, nobody may wait for an answer for ever
-            if not isinstance(exc, Unavailable):
+            if not isinstance(exc, StoreUnavailable):
                 logger.exception("put_failed")
             for _, _, kept in group:
                 tell(kept, unavailable(exc))
@@ -123,7 +123,7 @@ class GroupCommit:
             await asyncio.wait(self._flushers)
 
 
-def tell(kept: Kept, what: list[Receipt] | errors.Unavailable) -> None:
+def tell(kept: Kept, what: list[Receipt] | errors.NotKept) -> None:
     """Tell one of them; a defect of his leaves the others alone."""
     try:
         kept(what)
@@ -131,15 +131,15 @@ def tell(kept: Kept, what: list[Receipt] | errors.Unavailable) -> None:
         logger.exception("answer_failed")
 
 
-def unavailable(cause: Exception) -> errors.Unavailable:
+def unavailable(cause: Exception) -> errors.NotKept:
     """Return the refusal of events that could not be kept, or of which nobody knows whether they are."""
-    if isinstance(cause, spool.Full):
-        refused = errors.Unavailable("spool_full", "neither the store nor the spool has room; try again")
-    elif isinstance(cause, spool.Failed):
-        refused = errors.Unavailable("spool_failed", "neither the store nor the spool could keep it; try again")
-    elif isinstance(cause, Full):
-        refused = errors.Unavailable("store_full", "there is no room for new events; try again")
+    if isinstance(cause, spool.SpoolFull):
+        refused = errors.NotKept("spool_full", "neither the store nor the spool has room; try again")
+    elif isinstance(cause, spool.SpoolFailed):
+        refused = errors.NotKept("spool_failed", "neither the store nor the spool could keep it; try again")
+    elif isinstance(cause, StoreFull):
+        refused = errors.NotKept("store_full", "there is no room for new events; try again")
     else:
-        refused = errors.Unavailable("store_unavailable", "the event could not be kept; try again")
+        refused = errors.NotKept("store_unavailable", "the event could not be kept; try again")
     refused.__cause__ = cause
     return refused

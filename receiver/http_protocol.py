@@ -127,7 +127,7 @@ class Connection(HttpToolsProtocol):
         """Greet a connection, or turn it away."""
         super().connection_made(transport)
         if len(self.connections) > most_connections():
-            self._refuse(errors.Unavailable("busy", "more connections are open than can be; try again"))
+            self._refuse(errors.NotKept("busy", "more connections are open than can be; try again"))
         else:
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
@@ -351,7 +351,7 @@ class Connection(HttpToolsProtocol):
         self._deadline = None
         self._refuse(errors.TooSlow("too_slow", "the head did not arrive in time"))
 
-    def _refuse(self, why: errors.Refused) -> None:
+    def _refuse(self, why: errors.RequestRefused) -> None:
         """Say why, where nobody is answering, and end the connection."""
         if self.transport.is_closing():
             return

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from receiver import identity
-from receiver.sources.base import Item
+from receiver.sources.base import SourceItem
 from rules.event import Event
 from rules.rulebook import Source
 
@@ -18,7 +18,7 @@ TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
 def made(
-    item: Item,
+    item: SourceItem,
     source: Source,
     received_at: str,
     *,

@@ -12,7 +12,7 @@ from typing import Any
 from receiver import errors, intake, verification
 from receiver.request import RawRequest
 from receiver.sources import registry
-from receiver.sources.base import Item
+from receiver.sources.base import SourceItem
 from rules.event import Event
 from rules.event_types.base import from_epoch
 from rules.rulebook import Source
@@ -33,7 +33,7 @@ def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Eve
     return [_event(item, source, received_at) for item in batch.items]
 
 
-def _event(item: Item, source: Source, received_at: str) -> Event:
+def _event(item: SourceItem, source: Source, received_at: str) -> Event:
     if item.type is None:
         raise errors.Invalid("action", f"{source.kind} knows no {item.name or 'notification without an action'}")
     if item.invalid is not None:

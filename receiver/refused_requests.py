@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from mailroom import Unavailable
+from mailroom import StoreUnavailable
 
 logger = logging.getLogger("relais.receiver")
 
@@ -24,7 +24,7 @@ HEADER_KEEPS = 500
 SECRET = re.compile(r"auth|cookie|token|secret|signature|password|key|session")
 
 
-class Room(Protocol):
+class RefusedRequestStore(Protocol):
     """The part of the mailroom that keeps refused requests."""
 
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
@@ -32,10 +32,10 @@ class Room(Protocol):
         ...
 
 
-class Inspection:
+class RefusedRequests:
     """Carries refused requests to the mailroom, one after the other."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: RefusedRequestStore) -> None:
         self._room = room
         self._waiting: asyncio.Queue[tuple[str, str, Mapping[str, str], bytes]] = asyncio.Queue(MOST_WAITING)
         #: Refused requests that were not kept.
@@ -55,7 +55,7 @@ class Inspection:
             logger.warning("receiver.refused reason=%s source=%s dropped_so_far=%d", reason, source, self.dropped)
             try:
                 await self._room.refused(reason=reason, source=source, headers=headers, body=body)
-            except Unavailable:
+            except StoreUnavailable:
                 self.dropped += 1
             await asyncio.sleep(SECONDS_BETWEEN)
 

@@ -19,7 +19,7 @@ from receiver.verification import Check
 from rules.catalogue import Catalogue
 from rules.compiler import loader
 from rules.errors import BookRefused, SecretMissing
-from rules.rulebook import Book, Source
+from rules.rulebook import Rulebook, Source
 
 logger = logging.getLogger("relais.receiver")
 
@@ -34,7 +34,7 @@ Stamp = tuple[Files, Files]
 
 
 @dataclass(frozen=True)
-class Gate:
+class SourceEntry:
     """The entrance of one source."""
 
     source: Source
@@ -48,11 +48,11 @@ class Gate:
     def verified_by(self) -> tuple[Check, ...]:
         """Return the checks. Raises Unavailable while a secret is missing."""
         if self.checks is None:
-            raise errors.Unavailable("secret_missing", "this source is not set up completely; try again later")
+            raise errors.NotKept("secret_missing", "this source is not set up completely; try again later")
         return self.checks
 
 
-class BookHolder:
+class RulebookWatcher:
     """Holds the book in force. Load it with `load`, keep it fresh with `watch`."""
 
     def __init__(
@@ -62,21 +62,21 @@ class BookHolder:
         environ: Mapping[str, str],
         secrets: Path | None = None,
         *,
-        load: Callable[[Path, Catalogue], Book] = loader.load,
+        load: Callable[[Path, Catalogue], Rulebook] = loader.load,
     ) -> None:
         self._folder = folder
         self._catalogue = catalogue
         self._environ = environ
         self._secrets = secrets
         self._load = load
-        self._gates: Mapping[str, Gate] = {}
+        self._gates: Mapping[str, SourceEntry] = {}
         self._stamp: Stamp = ((), ())
         #: Version of the book in force.
         self.version = ""
         #: What is wrong with the files as they are now; empty: nothing.
         self.problem = ""
 
-    def gate(self, name: str) -> Gate:
+    def gate(self, name: str) -> SourceEntry:
         """Return the gate of a source. Raises NotFound."""
         found = self._gates.get(name)
         if found is None:
@@ -105,11 +105,11 @@ class BookHolder:
             raise BookRefused(checked.problems)
         self._take(checked.book)
 
-    def _take(self, book: Book) -> None:
+    def _take(self, book: Rulebook) -> None:
         self._gates = {name: self._gate(source) for name, source in book.sources.items()}
         self.version = book.version
 
-    def _gate(self, source: Source) -> Gate:
+    def _gate(self, source: Source) -> SourceEntry:
         adapter = registry.ADAPTERS[source.kind]
 
         def missing(name: str) -> None:
@@ -119,8 +119,8 @@ class BookHolder:
             checks = verification.checks(source.verify, self._environ, self._read_file, missing)
         except (SecretMissing, ValueError) as exc:
             logger.error("source_without_secret source=%s: %s", source.name, exc)
-            return Gate(source, adapter, None)
-        return Gate(
+            return SourceEntry(source, adapter, None)
+        return SourceEntry(
             source,
             adapter,
             checks,

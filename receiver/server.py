@@ -18,10 +18,10 @@ from pathlib import Path
 
 import uvicorn
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from receiver import http_protocol, webhook
-from receiver.failover import Switch
-from receiver.rulebook import BookHolder
+from receiver.failover import SpoolingMailroom
+from receiver.rulebook import RulebookWatcher
 from receiver.settings import ReceiverSettings
 from receiver.spool import Spool
 from receiver.webhook import build_app
@@ -49,7 +49,7 @@ class CannotListen(OSError):
 def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     """Serve until SIGTERM or SIGINT. Raises BookRefused, CannotListen, spool.Unusable."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    book = BookHolder(settings.book, catalogue, os.environ, settings.secrets)
+    book = RulebookWatcher(settings.book, catalogue, os.environ, settings.secrets)
     load(book, settings)
     keeping = mailroom(settings)
     http_protocol.raise_limit()
@@ -70,7 +70,7 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     server(settings, book, keeping).run(sockets=[listening])
 
 
-def load(book: BookHolder, settings: ReceiverSettings) -> None:
+def load(book: RulebookWatcher, settings: ReceiverSettings) -> None:
     """Load the book; while its files are bad, take the one in force, which the store keeps. Raises BookRefused.
 
     A receiver that dies while somebody is editing must come back: no webhook waits for a typing error.
@@ -91,17 +91,17 @@ async def kept_book(settings: ReceiverSettings) -> Mapping[str, str] | None:
     async with Mailroom.connect(settings.redis_url) as room:
         try:
             return await room.kept_book()
-        except Unavailable:
+        except StoreUnavailable:
             return None
 
 
-def mailroom(settings: ReceiverSettings) -> webhook.Mailroom:
+def mailroom(settings: ReceiverSettings) -> webhook.EventStore:
     """Return what keeps the events: the mailroom, with a spool before it unless told otherwise. Raises Unusable."""
     key = settings.hash_key.get_secret_value().encode()
     room = Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas)
     if not settings.spool:
         return room
-    return Switch(room, Spool(Path(settings.spool), settings.spool_bytes))
+    return SpoolingMailroom(room, Spool(Path(settings.spool), settings.spool_bytes))
 
 
 def inherited(settings: ReceiverSettings) -> int:
@@ -144,7 +144,7 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def server(settings: ReceiverSettings, book: BookHolder, mailroom: webhook.Mailroom) -> uvicorn.Server:
+def server(settings: ReceiverSettings, book: RulebookWatcher, mailroom: webhook.EventStore) -> uvicorn.Server:
     """Return the server of an application, not started."""
     return uvicorn.Server(
         uvicorn.Config(

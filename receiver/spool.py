@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailroom import Receipt, Unavailable
+from mailroom import Receipt, StoreUnavailable
 from mailroom.client import BODY_WINDOW
 from rules.event import Event
 
@@ -60,11 +60,11 @@ APART = {"body", "data"}
 NAMES = [field.name for field in fields(Event) if field.name not in APART]
 
 
-class Full(Unavailable):
+class SpoolFull(StoreUnavailable):
     """The spool has reached its size, or its disk is full."""
 
 
-class Failed(Unavailable):
+class SpoolFailed(StoreUnavailable):
     """The spool cannot be read or written."""
 
 
@@ -81,7 +81,7 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SpooledEvent:
     """An event that waits here."""
 
     seq: int
@@ -109,7 +109,7 @@ class Aside:
 
 
 @dataclass(frozen=True)
-class State:
+class SpoolState:
     """A spool at a glance."""
 
     events: int
@@ -245,12 +245,12 @@ class Spool:
         except sqlite3.Error as exc:
             raise _failed(exc) from exc
 
-    def head(self, most: int = BATCH) -> list[Row]:
+    def head(self, most: int = BATCH) -> list[SpooledEvent]:
         """Return the oldest events, as many as go to the store in one call. Raises Failed.
 
         Ends before a row that cannot be read; raises Unreadable where that is the oldest.
         """
-        rows: list[Row] = []
+        rows: list[SpooledEvent] = []
         size = 0
         try:
             cursor = self._db.execute(f"SELECT {COLUMNS} FROM spool ORDER BY seq LIMIT ?", (most,))  # noqa: S608
@@ -269,9 +269,9 @@ class Spool:
             raise _failed(exc) from exc
         return rows
 
-    def others(self, than: Row, most: int) -> list[Row]:
+    def others(self, than: SpooledEvent, most: int) -> list[SpooledEvent]:
         """Return events behind one, the oldest of each other order key: they may go before it. Raises Failed."""
-        found: dict[bytes | int, Row] = {}
+        found: dict[bytes | int, SpooledEvent] = {}
         query = f"SELECT {COLUMNS} FROM spool WHERE seq > ? AND (? IS NULL OR box IS NOT ?) ORDER BY seq LIMIT ?"  # noqa: S608
         try:
             for raw in self._db.execute(query, (than.seq, than.box, than.box, BATCH)).fetchall():
@@ -296,19 +296,19 @@ class Spool:
             )
         return str(row[0])
 
-    def delete(self, rows: Sequence[Row]) -> None:
+    def delete(self, rows: Sequence[SpooledEvent]) -> None:
         """Delete events that the store has. Raises Full, Failed.
 
         Not synced: an event that comes back after a power cut is put again, and the mailroom knows it.
         """
         try:
             self._delete(rows)
-        except Unavailable:
+        except StoreUnavailable:
             with contextlib.suppress(FileNotFoundError):
                 (self.folder / BALLAST).unlink()
             self._delete(rows)
 
-    def _delete(self, rows: Sequence[Row]) -> None:
+    def _delete(self, rows: Sequence[SpooledEvent]) -> None:
         with self._writing(synced=False):
             self._db.executemany("DELETE FROM spool WHERE seq = ?", [(row.seq,) for row in rows])
 
@@ -337,7 +337,7 @@ class Spool:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
-    def state(self) -> State:
+    def state(self) -> SpoolState:
         """Return what waits. Raises Failed."""
         try:
             return _state(self._db, self.folder)
@@ -359,7 +359,7 @@ class Spool:
                 os.close(held)
 
 
-def look(folder: Path) -> State | None:
+def look(folder: Path) -> SpoolState | None:
     """Return the state of a spool from outside; None where there is none. Raises Failed."""
     with _outside(folder) as db:
         return None if db is None else _state(db, folder)
@@ -419,20 +419,20 @@ def _source_and_type(head: str) -> tuple[str, str]:
         return "?", "?"
 
 
-def _state(db: sqlite3.Connection, folder: Path) -> State:
+def _state(db: sqlite3.Connection, folder: Path) -> SpoolState:
     [(events, oldest)] = db.execute(f"SELECT {DEPTH}, (SELECT at FROM spool ORDER BY seq LIMIT 1)").fetchall()  # noqa: S608
     [(set_aside,)] = db.execute("SELECT count(*) FROM aside").fetchall() if _has_aside(db) else [(0,)]
     size = 0
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
             size += (folder / f"{FILE}{end}").stat().st_size
-    return State(events or 0, oldest or 0, size, set_aside)
+    return SpoolState(events or 0, oldest or 0, size, set_aside)
 
 
-def _row(found: tuple[Any, ...]) -> Row:
+def _row(found: tuple[Any, ...]) -> SpooledEvent:
     seq, at, box, why, head, body = found
     try:
-        return Row(seq, at, decode(head, body), why, box)
+        return SpooledEvent(seq, at, decode(head, body), why, box)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise Unreadable(seq, exc) from exc
 
@@ -470,7 +470,7 @@ def _make(folder: Path, file: Path) -> None:
             os.close(held)
 
 
-def _failed(exc: sqlite3.Error) -> Unavailable:
+def _failed(exc: sqlite3.Error) -> StoreUnavailable:
     if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return Full("the spool is full: mend the store, or raise RELAIS_SPOOL_BYTES")
-    return Failed(f"the spool failed: {exc}")
+        return SpoolFull("the spool is full: mend the store, or raise RELAIS_SPOOL_BYTES")
+    return SpoolFailed(f"the spool failed: {exc}")

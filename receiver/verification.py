@@ -123,7 +123,7 @@ def _matches(given: bytes, secrets: Sequence[bytes]) -> bool:
 
 
 @dataclass(frozen=True)
-class Header(Check):
+class HeaderCheck(Check):
     """A fixed text in a header."""
 
     name: str
@@ -173,7 +173,7 @@ class Query(Check):
 
 
 @dataclass(frozen=True)
-class Basic(Check):
+class BasicCheck(Check):
     """User and password (RFC 7617), UTF-8."""
 
     user: bytes
@@ -240,7 +240,7 @@ def _encode(digest: bytes, encoding: Encoding) -> str:
 
 
 @dataclass(frozen=True)
-class Hmac(Check):
+class HmacCheck(Check):
     """A keyed hash over the body, or over a timestamp, a dot and the body."""
 
     header: str
@@ -294,7 +294,7 @@ class Hmac(Check):
 
 
 @dataclass(frozen=True)
-class StandardWebhooks(Check):
+class StandardWebhooksCheck(Check):
     """The scheme of standardwebhooks.com: id, timestamp and body, signed with HMAC-SHA256."""
 
     secrets: tuple[bytes, ...] = field(repr=False)
@@ -357,7 +357,7 @@ def standard_key(text: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Ip(Check):
+class IpCheck(Check):
     """An address that may send. Headers of proxies count only where the proxy itself is trusted."""
 
     allow: tuple[Network, ...]
@@ -433,17 +433,17 @@ def checks(
 
     found: list[Check] = []
     if of.ip:
-        found.append(Ip(_networks(of.ip.allow), _networks(of.ip.trusted_proxies)))
+        found.append(IpCheck(_networks(of.ip.allow), _networks(of.ip.trusted_proxies)))
     if of.header:
-        found.append(Header(of.header.name, texts(of.header.value)))
+        found.append(HeaderCheck(of.header.name, texts(of.header.value)))
     if of.query:
         found.append(Query(of.query.name, texts(of.query.value)))
     if of.basic:
         user = secret.resolve(of.basic.user, environ, read_file)
-        found.append(Basic(user.encode(), texts(of.basic.password)))
+        found.append(BasicCheck(user.encode(), texts(of.basic.password)))
     if of.hmac:
         found.append(
-            Hmac(
+            HmacCheck(
                 of.hmac.header,
                 texts(of.hmac.secret),
                 of.hmac.algorithm,
@@ -455,7 +455,7 @@ def checks(
         )
     if of.standard_webhooks:
         keys = tuple(standard_key(each) for each in resolved(of.standard_webhooks.secret))
-        found.append(StandardWebhooks(keys, of.standard_webhooks.tolerance / 1000))
+        found.append(StandardWebhooksCheck(keys, of.standard_webhooks.tolerance / 1000))
     return tuple(found)
 
 

@@ -19,13 +19,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from mailroom import Receipt, Unavailable
+from mailroom import Receipt, StoreUnavailable
 from receiver import errors, group_commit, intake, verification
 from receiver.group_commit import GroupCommit
 from receiver.http_protocol import Answer, Headers
-from receiver.refused_requests import Inspection, shown
+from receiver.refused_requests import RefusedRequests, shown
 from receiver.request import RawRequest
-from receiver.rulebook import BookHolder, Gate
+from receiver.rulebook import RulebookWatcher, SourceEntry
 from receiver.settings import ReceiverSettings
 from receiver.sources.base import Batch
 from rules.event import Event
@@ -48,7 +48,7 @@ Good = list[tuple[int, Event]]
 Bad = list[tuple[int, Event, str]]
 
 
-class Mailroom(Protocol):
+class EventStore(Protocol):
     """What the receiver needs of the mailroom."""
 
     async def prepare(self) -> None:
@@ -72,7 +72,7 @@ class Mailroom(Protocol):
         ...
 
 
-def build_app(settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> Starlette:
+def build_app(settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore) -> Starlette:
     """Return the application. It connects when it starts; without a spool it answers 503 until the store is there."""
     receiver = Receiver(settings, book, mailroom)
 
@@ -125,21 +125,21 @@ class PublicPort(Starlette):
         self._receiver.take_whole(scope, body, answer)
 
 
-async def prepared(mailroom: Mailroom) -> bool:
+async def prepared(mailroom: EventStore) -> bool:
     """Prepare the mailroom; return whether the store is there. Raises Damaged."""
     try:
         await mailroom.prepare()
-    except Unavailable as exc:
+    except StoreUnavailable as exc:
         logger.warning("store_unavailable, answering 503 until it is there: %s", exc)
         return False
     return True
 
 
-async def prepare_until_there(mailroom: Mailroom) -> None:
+async def prepare_until_there(mailroom: EventStore) -> None:
     """Prepare the mailroom as soon as the store is there."""
     while True:
         await asyncio.sleep(PREPARE_AGAIN)
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(StoreUnavailable):
             await mailroom.prepare()
             logger.info("store_there")
             return
@@ -153,9 +153,9 @@ async def healthz(request: Request) -> Response:
 async def not_ours(request: Request, exc: Exception) -> Response:
     """Answer to what is no route of ours, in the words of our refusals."""
     status = exc.status_code if isinstance(exc, HTTPException) else 404
-    refused: errors.Refused = errors.NotFound("not_found", "webhooks go to /in/ and the name of the source")
+    refused: errors.RequestRefused = errors.NotFound("not_found", "webhooks go to /in/ and the name of the source")
     if status == 405:
-        refused = errors.Refused("method_not_allowed", "this address is read with GET")
+        refused = errors.RequestRefused("method_not_allowed", "this address is read with GET")
     return Response(
         refused.answer,
         status_code=status,
@@ -167,12 +167,12 @@ async def not_ours(request: Request, exc: Exception) -> Response:
 class Receiver:
     """Takes webhooks. An ASGI application of its own: this is the path that has to be fast."""
 
-    def __init__(self, settings: ReceiverSettings, book: BookHolder, mailroom: Mailroom) -> None:
+    def __init__(self, settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore) -> None:
         self._settings = settings
         self._book = book
         self._mailroom = mailroom
         self.commit = GroupCommit(mailroom, settings.waiting_events)
-        self.inspection = Inspection(mailroom)
+        self.inspection = RefusedRequests(mailroom)
         self._under_way = 0
         #: What is being kept in quarantine.
         self._aside: set[asyncio.Task[None]] = set()
@@ -185,7 +185,7 @@ class Receiver:
             if not answered.done():  # else the server stops, and waits no longer
                 answered.set_result((status, headers, body))
 
-        attempt = Attempt(scope, answer)
+        attempt = WebhookRequest(scope, answer)
         try:
             attempt.demand_post()
             attempt.demand_size(self._settings.max_body)
@@ -211,7 +211,7 @@ class Receiver:
 
     def take_whole(self, scope: Scope, body: bytes, answer: Answer) -> None:
         """Take one request whose body is there; it is answered now, or when its events are on disk. Never raises."""
-        attempt = Attempt(scope, answer)
+        attempt = WebhookRequest(scope, answer)
         attempt.body = body
         try:
             attempt.demand_post()
@@ -228,7 +228,7 @@ class Receiver:
         if self._aside:
             await asyncio.wait(self._aside)
 
-    def _take(self, attempt: "Attempt") -> None:
+    def _take(self, attempt: "WebhookRequest") -> None:
         """Verify, read, and keep."""
         try:
             gate = attempt.admitted
@@ -240,7 +240,7 @@ class Receiver:
         except Exception as exc:
             self._refuse(attempt, exc)
 
-    async def _read(self, attempt: "Attempt", receive: Receive) -> bytes:
+    async def _read(self, attempt: "WebhookRequest", receive: Receive) -> bytes:
         """Return the body. Raises TooLarge, TooSlow, NotParseable, Unavailable."""
         task = asyncio.current_task()
         deadline = asyncio.get_running_loop().call_later(self._settings.body_seconds, attempt.give_up, task)
@@ -260,7 +260,7 @@ class Receiver:
             raise errors.NotParseable("cut_short", "the connection ended before the body did")
         return body
 
-    async def _read_on(self, attempt: "Attempt", message: Message, receive: Receive) -> tuple[bytes, Message]:
+    async def _read_on(self, attempt: "WebhookRequest", message: Message, receive: Receive) -> tuple[bytes, Message]:
         """Return a body that comes in parts, and the last message. Raises TooLarge, Unavailable."""
         parts: list[bytes] = []
         size, kept, most = 0, 0, self._settings.max_body
@@ -273,7 +273,7 @@ class Receiver:
                     kept += len(part)
                     self._under_way += len(part)
                     if self._under_way > MOST_UNDER_WAY:
-                        raise errors.Unavailable("busy", "too many bodies are under way; try again")
+                        raise errors.NotKept("busy", "too many bodies are under way; try again")
                 if not message.get("more_body") or size > READ_ON * most:
                     break
                 message = await receive()
@@ -282,7 +282,7 @@ class Receiver:
         attempt.demand_size(most, size)
         return b"".join(parts), message
 
-    def _keep(self, attempt: "Attempt", batch: Batch, received_at: str) -> None:
+    def _keep(self, attempt: "WebhookRequest", batch: Batch, received_at: str) -> None:
         """Keep the items of a batch. Raises Invalid, Unavailable."""
         gate = attempt.admitted
         traceparent = attempt.header(b"traceparent")
@@ -305,11 +305,11 @@ class Receiver:
             kept([])
 
     def _kept(
-        self, attempt: "Attempt", batch: Batch, good: Good, bad: Bad, receipts: list[Receipt] | errors.Unavailable
+        self, attempt: "WebhookRequest", batch: Batch, good: Good, bad: Bad, receipts: list[Receipt] | errors.NotKept
     ) -> None:
         """Answer a request whose good items are on disk, or could not be kept."""
         try:
-            if isinstance(receipts, errors.Unavailable):
+            if isinstance(receipts, errors.NotKept):
                 raise receipts
             #: The ids of the events, None for what we do not take.
             ids: list[str | None] = [None] * len(batch.items)
@@ -324,7 +324,7 @@ class Receiver:
         except Exception as exc:
             self._refuse(attempt, exc)
 
-    async def _quarantine(self, attempt: "Attempt", batch: Batch, bad: Bad, ids: list[str | None]) -> None:
+    async def _quarantine(self, attempt: "WebhookRequest", batch: Batch, bad: Bad, ids: list[str | None]) -> None:
         """Keep what does not fit its model, and answer."""
         for _, each, why in bad:
             logger.error("receiver.quarantined source=%s type=%s event=%s: %s", each.source, each.type, each.id, why)
@@ -333,23 +333,23 @@ class Receiver:
             for (at, _, _), receipt in zip(bad, receipts, strict=True):
                 ids[at] = receipt.id
             self._accept(attempt, batch, ids)
-        except Unavailable as exc:
+        except StoreUnavailable as exc:
             self._refuse(attempt, group_commit.unavailable(exc))
         except Exception as exc:
             self._refuse(attempt, exc)
 
-    def _accept(self, attempt: "Attempt", batch: Batch, ids: Sequence[str | None]) -> None:
+    def _accept(self, attempt: "WebhookRequest", batch: Batch, ids: Sequence[str | None]) -> None:
         status, body = attempt.admitted.adapter.answer(batch, ids)
         attempt.answer(status, (), body)
 
-    def _refuse(self, attempt: "Attempt", exc: Exception) -> None:
-        refused = exc if isinstance(exc, errors.Refused) else errors.unforeseen(exc)
+    def _refuse(self, attempt: "WebhookRequest", exc: Exception) -> None:
+        refused = exc if isinstance(exc, errors.RequestRefused) else errors.unforeseen(exc)
         self._inspect(attempt, refused)
         headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
         attempt.answer(refused.status, headers, refused.answer)
 
-    def _inspect(self, attempt: "Attempt", refused: errors.Refused) -> None:
-        if isinstance(refused, errors.Unavailable):
+    def _inspect(self, attempt: "WebhookRequest", refused: errors.RequestRefused) -> None:
+        if isinstance(refused, errors.NotKept):
             return  # the sender comes again, and the store has other worries
         secret = attempt.gate.secret_headers if attempt.gate else frozenset()
         self.inspection.keep(refused.code, attempt.source[:NAME_KEEPS], shown(attempt.headers, secret), attempt.body)
@@ -361,7 +361,7 @@ def written(milliseconds: int) -> str:
     return from_epoch(milliseconds)
 
 
-class Attempt:
+class WebhookRequest:
     """What is known of a request while it is being answered."""
 
     __slots__ = ("answer", "body", "event", "gate", "headers", "scope", "source", "too_slow")
@@ -375,7 +375,7 @@ class Attempt:
         self.source = source
         #: What follows the source's name in the URL.
         self.event = rest.rstrip("/") or None
-        self.gate: Gate | None = None
+        self.gate: SourceEntry | None = None
         self.body = b""
         self.too_slow = False
 
@@ -386,7 +386,7 @@ class Attempt:
             task.cancel()
 
     @property
-    def admitted(self) -> Gate:
+    def admitted(self) -> SourceEntry:
         """The gate that it came through."""
         if self.gate is None:
             raise RuntimeError("not admitted yet")

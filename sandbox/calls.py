@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 
 @dataclass(frozen=True)
-class Call:
+class VendorCall:
     """A request to a vendor, its body read to the end."""
 
     method: str
@@ -47,7 +47,7 @@ class Vendor(Protocol):
         """Return the API itself."""
         ...
 
-    def object_of(self, call: Call) -> str | None:
+    def object_of(self, call: VendorCall) -> str | None:
         """Return the object that a call touches, `email:eva@example.org`, so that order can be checked per object."""
         ...
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from sandbox import rest
 from sandbox.accounts import Accounts
-from sandbox.calls import Call
+from sandbox.calls import VendorCall
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
@@ -42,7 +42,7 @@ class Crm(rest.Api):
         self.contacts = rest.Table("c")
         self.notes = rest.Table("n")
 
-    def object_of(self, call: Call) -> str | None:
+    def object_of(self, call: VendorCall) -> str | None:
         """Return the contact's strongest identity: of the search, of the body, or of the contact in the path."""
         parts = call.path.strip("/").split("/")
         if parts[0] != "contacts":
@@ -68,7 +68,7 @@ class Crm(rest.Api):
                 Route("/contacts/{id}/notes", self._add_note, methods=["POST"]),
             ],
             middleware=[Middleware(rest.Door, token=self._token, answers=lambda: self.answers)],
-            exception_handlers={rest.Refused: rest.refuse, HTTPException: rest.refuse},
+            exception_handlers={rest.RestRefusal: rest.refuse, HTTPException: rest.refuse},
         )
 
     async def _find(self, request: Request) -> Response:
@@ -77,7 +77,7 @@ class Crm(rest.Api):
     async def _create(self, request: Request) -> Response:
         body = await rest.read_object(request)
         if identity(body) is None:
-            raise rest.Refused(422, "A contact needs an email, an external_id or a phone", "email")
+            raise rest.RestRefusal(422, "A contact needs an email, an external_id or a phone", "email")
         _check(body)
         return JSONResponse(self.contacts.add(body), 201)
 
@@ -105,7 +105,7 @@ class Crm(rest.Api):
         contact = self.contacts.get(request.path_params["id"])
         body = await rest.read_object(request)
         if not isinstance(body.get("text"), str) or not body["text"].strip():
-            raise rest.Refused(422, "A note needs a text", "text")
+            raise rest.RestRefusal(422, "A note needs a text", "text")
         return JSONResponse(self.notes.add({**body, "contact_id": contact["id"]}), 201)
 
 
@@ -116,11 +116,11 @@ def identity(values: Mapping[str, Any]) -> str | None:
 
 def _check(body: rest.Record) -> None:
     if "id" in body:
-        raise rest.Refused(422, "The id is the CRM's own", "id")
+        raise rest.RestRefusal(422, "The id is the CRM's own", "id")
     email = body.get("email")
     if email is not None and (not isinstance(email, str) or EMAIL.fullmatch(email) is None):
-        raise rest.Refused(422, "The email is not an address", "email")
+        raise rest.RestRefusal(422, "The email is not an address", "email")
     for name in ("external_id", "first_name", "last_name", "phone"):
         value = body.get(name)
         if value is not None and (not isinstance(value, str) or len(value) > 255):
-            raise rest.Refused(422, f"{name} must be a text of at most 255 characters", name)
+            raise rest.RestRefusal(422, f"{name} must be a text of at most 255 characters", name)

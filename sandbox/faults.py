@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sandbox.calls import Call
+from sandbox.calls import VendorCall
 
 
 class FaultUnknown(Exception):
@@ -17,7 +17,7 @@ class FaultUnknown(Exception):
 
 
 @dataclass
-class Fault:
+class SandboxFault:
     """One order: which calls it meets, how often, and what happens to them."""
 
     vendor: str
@@ -41,7 +41,7 @@ class Fault:
     #: How many calls it has met.
     met: int = 0
 
-    def meets(self, vendor: str, prefix: str, call: Call, touched: str | None) -> bool:
+    def meets(self, vendor: str, prefix: str, call: VendorCall, touched: str | None) -> bool:
         """Say whether this call is one of its own."""
         return (
             self.vendor in (vendor, "*")
@@ -57,9 +57,9 @@ class Fault:
         return self.reset or self.status is not None
 
 
-def read(order: Mapping[str, Any], vendors: frozenset[str]) -> Fault:
+def read(order: Mapping[str, Any], vendors: frozenset[str]) -> SandboxFault:
     """Return the fault that an order describes. Raises FaultUnknown."""
-    names = {name for name in Fault.__dataclass_fields__ if name != "met"}
+    names = {name for name in SandboxFault.__dataclass_fields__ if name != "met"}
     if strange := sorted(set(order) - names):
         raise FaultUnknown(f"no fault has {', '.join(strange)}; there are {', '.join(sorted(names))}")
     if order.get("vendor") not in vendors | {"*"}:
@@ -75,7 +75,7 @@ def read(order: Mapping[str, Any], vendors: frozenset[str]) -> Fault:
         kind = kinds.get(name, (str, int))
         if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
             raise FaultUnknown(f"{name} cannot be {value!r}")
-    fault = Fault(**{name: value for name, value in order.items() if value is not None or name == "times"})
+    fault = SandboxFault(**{name: value for name, value in order.items() if value is not None or name == "times"})
     if fault.method is not None:
         fault.method = fault.method.upper()
     if fault.retry_after is not None:
@@ -87,17 +87,17 @@ def read(order: Mapping[str, Any], vendors: frozenset[str]) -> Fault:
     return fault
 
 
-class Faults:
+class SandboxFaults:
     """The orders in force, first come first served."""
 
     def __init__(self) -> None:
-        self._orders: list[Fault] = []
+        self._orders: list[SandboxFault] = []
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: SandboxFault) -> None:
         """Put a fault at the end of the list."""
         self._orders.append(fault)
 
-    def take(self, vendor: str, prefix: str, call: Call, touched: str | None) -> Fault | None:
+    def take(self, vendor: str, prefix: str, call: VendorCall, touched: str | None) -> SandboxFault | None:
         """Return the first fault that meets the call, and count it."""
         for fault in self._orders:
             if fault.meets(vendor, prefix, call, touched):

@@ -14,16 +14,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox import wire
-from sandbox.calls import Call, Vendor
-from sandbox.faults import Fault, Faults
-from sandbox.journal import Entry, Journal
+from sandbox.calls import Vendor, VendorCall
+from sandbox.faults import SandboxFault, SandboxFaults
+from sandbox.journal import Journal, JournalEntry
 
 #: Bytes; Maileon's own bound for a list of transactions is the largest of all vendors (support.maileon.com, "Create
 #: transactions").
 LARGEST_BODY = 9_000_000
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """The body does not end within LARGEST_BODY."""
 
 
@@ -31,7 +31,7 @@ class ClientGone(Exception):
     """The client hung up before its request was complete."""
 
 
-class Rate:
+class CallLimit:
     """A limit that callers can run into: so many requests in so many seconds."""
 
     def __init__(self, requests: int, per: float) -> None:
@@ -50,26 +50,26 @@ class Rate:
         return self._taken[0] + self.per - now
 
 
-class Gate:
+class VendorGate:
     """An ASGI app around a vendor's."""
 
-    def __init__(self, vendor: Vendor, faults: Faults, journal: Journal) -> None:
+    def __init__(self, vendor: Vendor, faults: SandboxFaults, journal: Journal) -> None:
         self._vendor = vendor
         self._app: ASGIApp = vendor.app()
         self._faults = faults
         self._journal = journal
-        self.rate: Rate | None = None
+        self.rate: CallLimit | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Log, fail if told so, else let the vendor answer."""
         try:
             body = await _read(receive)
-        except TooLarge:
+        except BodyTooLarge:
             await self._vendor.error(413, "The body is too large")(scope, receive, send)
             return
         except ClientGone:
             return
-        call = Call(scope["method"], _below(scope), _query(scope), body)
+        call = VendorCall(scope["method"], _below(scope), _query(scope), body)
         touched = self._vendor.object_of(call)
         entry = self._journal.open(self._vendor.name, call, touched)
         status = 0
@@ -89,7 +89,7 @@ class Gate:
             await send(message)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, body: bytes, call: Call, entry: Entry
+        self, scope: Scope, receive: Receive, body: bytes, call: VendorCall, entry: JournalEntry
     ) -> list[Message] | None:
         """Return the ASGI messages of the answer; None: tear the connection down."""
         fault = self._faults.take(self._vendor.name, self._vendor.prefix, call, entry.object)
@@ -110,7 +110,7 @@ class Gate:
                 return await self._ordered(scope, fault)
         return messages
 
-    async def _ordered(self, scope: Scope, fault: Fault) -> list[Message] | None:
+    async def _ordered(self, scope: Scope, fault: SandboxFault) -> list[Message] | None:
         if fault.status is None:
             return None
         if fault.body is None:
@@ -122,7 +122,7 @@ class Gate:
         return await _capture(response, scope, b"")
 
 
-def _word(fault: Fault) -> str:
+def _word(fault: SandboxFault) -> str:
     return "reset" if fault.status is None and fault.reset else "status" if fault.status is not None else "delay"
 
 
@@ -146,7 +146,7 @@ async def _read(receive: Receive) -> bytes:
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > LARGEST_BODY:
-            raise TooLarge
+            raise BodyTooLarge
         if not message.get("more_body"):
             return b"".join(chunks)
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from sandbox import crm, rest
 from sandbox.accounts import Accounts
-from sandbox.calls import Call
+from sandbox.calls import VendorCall
 
 CENT = Decimal("0.01")
 CURRENCY = re.compile(r"[A-Z]{3}")
@@ -44,7 +44,7 @@ class Invoicing(rest.Api):
         self.invoices = rest.Table("i")
         self._numbered = 0
 
-    def object_of(self, call: Call) -> str | None:
+    def object_of(self, call: VendorCall) -> str | None:
         """Return the customer's e-mail, also for an invoice; of a search for an invoice its reference."""
         parts = call.path.strip("/").split("/")
         values: Mapping[str, Any] = call.query if call.method == "GET" else call.json_object()
@@ -78,7 +78,7 @@ class Invoicing(rest.Api):
                 Route("/invoices/{id}/cancel", self._cancel, methods=["POST"]),
             ],
             middleware=[Middleware(rest.Door, token=self._token, answers=lambda: self.answers)],
-            exception_handlers={rest.Refused: rest.refuse, HTTPException: rest.refuse},
+            exception_handlers={rest.RestRefusal: rest.refuse, HTTPException: rest.refuse},
         )
 
     # -- customers
@@ -90,7 +90,7 @@ class Invoicing(rest.Api):
         body = await rest.read_object(request)
         _check_customer(body)
         if crm.identity(body) is None:
-            raise rest.Refused(422, "A customer needs an email, an external_id or a phone", "email")
+            raise rest.RestRefusal(422, "A customer needs an email, an external_id or a phone", "email")
         return JSONResponse(self.customers.add(body), 201)
 
     async def _show_customer(self, request: Request) -> Response:
@@ -114,12 +114,12 @@ class Invoicing(rest.Api):
         body = await rest.read_object(request)
         reference, customer_id = body.get("reference"), body.get("customer_id")
         if not isinstance(reference, str) or not 0 < len(reference) <= 255:
-            raise rest.Refused(422, "An invoice needs a reference of at most 255 characters", "reference")
+            raise rest.RestRefusal(422, "An invoice needs a reference of at most 255 characters", "reference")
         if not isinstance(customer_id, str) or customer_id not in self.customers.records:
-            raise rest.Refused(422, "customer_id is no customer", "customer_id")
+            raise rest.RestRefusal(422, "customer_id is no customer", "customer_id")
         currency = body.get("currency", "EUR")
         if not isinstance(currency, str) or CURRENCY.fullmatch(currency) is None:
-            raise rest.Refused(422, "currency must be three capital letters", "currency")
+            raise rest.RestRefusal(422, "currency must be three capital letters", "currency")
         net, gross = _totals(body.get("lines"))
         invoice = self.invoices.add(
             {
@@ -143,14 +143,14 @@ class Invoicing(rest.Api):
     async def _delete_invoice(self, request: Request) -> Response:
         invoice = self.invoices.get(request.path_params["id"])
         if invoice["status"] != "draft":
-            raise rest.Refused(409, "Only a draft can be deleted", "status")
+            raise rest.RestRefusal(409, "Only a draft can be deleted", "status")
         del self.invoices.records[invoice["id"]]
         return Response(status_code=204)
 
     async def _finalise(self, request: Request) -> Response:
         invoice = self.invoices.get(request.path_params["id"])
         if invoice["status"] != "draft":
-            raise rest.Refused(409, "Only a draft can be finalised", "status")
+            raise rest.RestRefusal(409, "Only a draft can be finalised", "status")
         invoice["status"] = "final"
         invoice["number"] = self._number()
         return JSONResponse(invoice)
@@ -159,7 +159,7 @@ class Invoicing(rest.Api):
         """Cancel a final invoice: 201 with the cancellation document, a numbered one of its own."""
         invoice = self.invoices.get(request.path_params["id"])
         if invoice["type"] != "invoice" or invoice["status"] != "final":
-            raise rest.Refused(409, "Only a final invoice can be canceled; a draft is deleted", "status")
+            raise rest.RestRefusal(409, "Only a final invoice can be canceled; a draft is deleted", "status")
         body = await rest.read_object(request) if await request.body() else {}
         invoice["status"] = "canceled"
         document = self.invoices.add(
@@ -185,10 +185,10 @@ class Invoicing(rest.Api):
 
 def _check_customer(body: rest.Record) -> None:
     if "id" in body:
-        raise rest.Refused(422, "The id is the system's own", "id")
+        raise rest.RestRefusal(422, "The id is the system's own", "id")
     email = body.get("email")
     if email is not None and (not isinstance(email, str) or crm.EMAIL.fullmatch(email) is None):
-        raise rest.Refused(422, "The email is not an address", "email")
+        raise rest.RestRefusal(422, "The email is not an address", "email")
 
 
 def _due(value: object) -> str | None:
@@ -197,22 +197,22 @@ def _due(value: object) -> str | None:
     try:
         return date.fromisoformat(str(value)).isoformat()
     except ValueError:
-        raise rest.Refused(422, "due must be a date: 2026-12-01", "due") from None
+        raise rest.RestRefusal(422, "due must be a date: 2026-12-01", "due") from None
 
 
 def _totals(lines: object) -> tuple[float, float]:
     """Return net and gross; `unit_price` is net, `tax_rate` a fraction from 0 to 1."""
     if not isinstance(lines, list) or not lines:
-        raise rest.Refused(422, "An invoice needs at least one line", "lines")
+        raise rest.RestRefusal(422, "An invoice needs at least one line", "lines")
     net = gross = Decimal(0)
     for position, line in enumerate(lines):
         if not isinstance(line, dict) or not isinstance(line.get("text"), str) or not line["text"]:
-            raise rest.Refused(422, "A line needs a text", f"lines[{position}].text")
+            raise rest.RestRefusal(422, "A line needs a text", f"lines[{position}].text")
         price = _decimal(line.get("unit_price"), f"lines[{position}].unit_price")
         quantity = _decimal(line.get("quantity", 1), f"lines[{position}].quantity")
         rate = _decimal(line.get("tax_rate", 0), f"lines[{position}].tax_rate")
         if not 0 <= rate <= 1:
-            raise rest.Refused(422, "tax_rate is a fraction: 0.19", f"lines[{position}].tax_rate")
+            raise rest.RestRefusal(422, "tax_rate is a fraction: 0.19", f"lines[{position}].tax_rate")
         amount = (price * quantity).quantize(CENT, ROUND_HALF_UP)
         net += amount
         gross += (amount * (1 + rate)).quantize(CENT, ROUND_HALF_UP)
@@ -221,5 +221,5 @@ def _totals(lines: object) -> tuple[float, float]:
 
 def _decimal(value: object, field: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise rest.Refused(422, f"{field} must be a number", field)
+        raise rest.RestRefusal(422, f"{field} must be a number", field)
     return Decimal(str(value))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.calls import Call
+from sandbox.calls import VendorCall
 
 #: More would only fill memory in a bench; the counters go on counting.
 KEPT = 100_000
@@ -21,12 +21,12 @@ BODY_KEPT = 8_192
 
 
 @dataclass
-class Entry:
+class JournalEntry:
     """One request. `started` and `ended` are seconds of one monotonic clock, so overlaps can be seen."""
 
     number: int
     vendor: str
-    call: Call
+    call: VendorCall
     object: str | None
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))
     started: float = field(default_factory=time.monotonic)
@@ -65,26 +65,26 @@ class Journal:
     """Entries in the order in which the requests had arrived in full."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._entries: deque[JournalEntry] = deque(maxlen=KEPT)
         self._numbers = itertools.count(1)
         self._running: Counter[str] = Counter()
         self._most: Counter[str] = Counter()
 
-    def open(self, vendor: str, call: Call, touched: str | None) -> Entry:
+    def open(self, vendor: str, call: VendorCall, touched: str | None) -> JournalEntry:
         """Write down that a request has come."""
-        entry = Entry(next(self._numbers), vendor, call, touched)
+        entry = JournalEntry(next(self._numbers), vendor, call, touched)
         self._entries.append(entry)
         self._running[vendor] += 1
         self._most[vendor] = max(self._most[vendor], self._running[vendor])
         return entry
 
-    def close(self, entry: Entry, status: int) -> None:
+    def close(self, entry: JournalEntry, status: int) -> None:
         """Write down how it ended."""
         entry.ended = time.monotonic()
         entry.status = status
         self._running[entry.vendor] -= 1
 
-    def entries(self, vendor: str | None = None, touched: str | None = None, after: int = 0) -> Iterator[Entry]:
+    def entries(self, vendor: str | None = None, touched: str | None = None, after: int = 0) -> Iterator[JournalEntry]:
         """Yield the entries of a vendor, of an object, after a number. More may come meanwhile, from another thread."""
         for entry in tuple(self._entries):
             if entry.number > after and vendor in (None, entry.vendor) and touched in (None, entry.object):

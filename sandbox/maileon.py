@@ -29,7 +29,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.accounts import Accounts
-from sandbox.calls import Call
+from sandbox.calls import VendorCall
 
 XML = "application/vnd.maileon.api+xml"
 JSON = "application/vnd.maileon.api+json"
@@ -88,7 +88,7 @@ DOI_MAILINGS = ("doi-standard", "doi-kurse")
 TRANSACTION_TYPES = ("booking_confirmed",)
 
 
-class Refused(Exception):
+class MaileonRefusal(Exception):
     """An answer other than success."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -98,7 +98,7 @@ class Refused(Exception):
 
 
 @dataclass
-class Contact:
+class StoredContact:
     """One contact of the one pool: Maileon has no lists."""
 
     id: int
@@ -152,7 +152,7 @@ class Maileon:
     def reset(self) -> None:
         """Start over with an empty account."""
         self._next_id = 1
-        self.contacts: dict[int, Contact] = {}
+        self.contacts: dict[int, StoredContact] = {}
         self.mailbox: list[dict[str, Any]] = []
         self.unsubscriptions: list[Unsubscription] = []
         self.markers: dict[str, str] = {}
@@ -178,7 +178,7 @@ class Maileon:
         """Return `<error><message>`, as "HTTP status codes" shows it, whatever was asked for."""
         return _xml(f"<error><message>{escape(text)}</message></error>", status)
 
-    def object_of(self, call: Call) -> str | None:
+    def object_of(self, call: VendorCall) -> str | None:
         """Return `email:…` of the path, or the external id."""
         parts = call.path.strip("/").split("/")
         if parts[:2] == ["contacts", "email"] and len(parts) > 2:
@@ -216,7 +216,7 @@ class Maileon:
             "transactions": self.transactions,
         }
 
-    def confirm(self, email: str) -> Contact | None:
+    def confirm(self, email: str) -> StoredContact | None:
         """Click the link in the newest DOI mail: pending becomes 4, with doiplus 5. None: no mail is out."""
         contact = self._by_email(email)
         if contact is None or contact.pending_doiplus is None:
@@ -250,8 +250,8 @@ class Maileon:
         ]
         return Starlette(
             routes=routes,
-            middleware=[Middleware(_Door, maileon=self)],
-            exception_handlers={Refused: self._refuse, HTTPException: self._refuse_route},
+            middleware=[Middleware(_MaileonAuth, maileon=self)],
+            exception_handlers={MaileonRefusal: self._refuse, HTTPException: self._refuse_route},
         )
 
     def rights(self, authorization: str) -> frozenset[str]:
@@ -267,7 +267,7 @@ class Maileon:
             key = ""
         rights = self._keys.get(key)
         if scheme.lower() != "basic" or rights is None:
-            raise Refused(401, "The API key is missing, invalid or expired")
+            raise MaileonRefusal(401, "The API key is missing, invalid or expired")
         return rights
 
     # -- contacts
@@ -283,23 +283,23 @@ class Maileon:
         self._unsubscribe_due()
         known = self._by_external_id(request.path_params["external_id"])
         if len(known) > 1:
-            raise Refused(409, "There is more than one contact with this external id")
+            raise MaileonRefusal(409, "There is more than one contact with this external id")
         fields = await self._fields(request)
         if not known and fields.email is None:
-            raise Refused(400, "The email address is required when the contact is new")
+            raise MaileonRefusal(400, "The email address is required when the contact is new")
         email = _email(fields.email if fields.email is not None else known[0].email)
         contact = self._upsert(request, known[0] if known else self._by_email(email), email, fields)
         contact.external_id = request.path_params["external_id"]
         return _created(contact.id)
 
-    def _upsert(self, request: Request, contact: Contact | None, email: str, fields: Fields) -> Contact:
+    def _upsert(self, request: Request, contact: StoredContact | None, email: str, fields: Fields) -> StoredContact:
         permission = _number(request, "permission", 1, PERMISSIONS)
         sync_mode = _number(request, "sync_mode", 2, frozenset({1, 2}))
         doi, doiplus = _flag(request, "doi"), _flag(request, "doiplus")
         if contact is not None and sync_mode == 2:
             return contact
         if contact is None:
-            contact = Contact(self._next_id, email, permission=permission, created=_now())
+            contact = StoredContact(self._next_id, email, permission=permission, created=_now())
             self._next_id += 1
             self.contacts[contact.id] = contact
         elif not (contact.permission in CONFIRMED and permission not in CONFIRMED):
@@ -311,7 +311,7 @@ class Maileon:
             self._start_doi(contact, doiplus, request.query_params.get("doimailing"))
         return contact
 
-    def _start_doi(self, contact: Contact, doiplus: bool, mailing: str | None) -> None:
+    def _start_doi(self, contact: StoredContact, doiplus: bool, mailing: str | None) -> None:
         """Mail, unless the contact holds 4 or 5 already; a pending one is mailed again (not documented, assumed).
 
         Without a default mailing, or with a wrong key, nothing is mailed and the answer is the same: the first two of
@@ -330,7 +330,7 @@ class Maileon:
         fields = await self._fields(request)
         if fields.email is not None and _email(fields.email) != contact.email:
             if self._by_email(fields.email) is not None:
-                raise Refused(400, "The value of the email address already exists for another contact")
+                raise MaileonRefusal(400, "The value of the email address already exists for another contact")
             contact.email = _email(fields.email)
         if "permission" in request.query_params or fields.permission is not None:
             contact.permission = _number(request, "permission", fields.permission or 1, PERMISSIONS)
@@ -365,18 +365,18 @@ class Maileon:
         """
         self._unsubscribe_due()
         if "mailingId" in request.query_params:
-            raise Refused(400, "The mailing is unknown or was not sent")
+            raise MaileonRefusal(400, "The mailing is unknown or was not sent")
         reasons = request.query_params.getlist("reason")
         for reason in reasons:
             if reason.partition("|")[0] not in REASONS:
-                raise Refused(400, f"The reason type is not one of {', '.join(sorted(REASONS))}")
+                raise MaileonRefusal(400, f"The reason type is not one of {', '.join(sorted(REASONS))}")
         contacts = (
             self._by_external_id(request.path_params["external_id"])
             if "external_id" in request.path_params
             else [self._one(request)]
         )
         if not contacts:
-            raise Refused(404, "The contact does not exist")
+            raise MaileonRefusal(404, "The contact does not exist")
         due = time.monotonic() + self.unsubscribe_lag
         self.unsubscriptions += [Unsubscription(contact.email, reasons, _now(), due) for contact in contacts]
         return Response(status_code=204)
@@ -389,7 +389,7 @@ class Maileon:
             self.markers.setdefault(email, _now())
             return Response(status_code=200 if known else 201)
         if not known:
-            raise Refused(404, "There is no unsubscription marker for this address")
+            raise MaileonRefusal(404, "There is no unsubscription marker for this address")
         if request.method == "DELETE":
             del self.markers[email]
             return Response(status_code=204)
@@ -406,26 +406,26 @@ class Maileon:
                 if contact is not None:
                     del self.contacts[contact.id]
 
-    def _by_email(self, email: str) -> Contact | None:
+    def _by_email(self, email: str) -> StoredContact | None:
         wanted = email.strip().lower()
         return next((contact for contact in self.contacts.values() if contact.email.lower() == wanted), None)
 
-    def _by_external_id(self, external_id: str) -> list[Contact]:
+    def _by_external_id(self, external_id: str) -> list[StoredContact]:
         return [contact for contact in self.contacts.values() if contact.external_id == external_id]
 
-    def _one(self, request: Request) -> Contact:
+    def _one(self, request: Request) -> StoredContact:
         if "external_id" in request.path_params:
             found = self._by_external_id(request.path_params["external_id"])
             if len(found) > 1:
-                raise Refused(409, "There is more than one contact with this external id")
+                raise MaileonRefusal(409, "There is more than one contact with this external id")
             contact = found[0] if found else None
         else:
             contact = self._by_email(_email(request.path_params["email"]))
         if contact is None:
-            raise Refused(404, "The contact does not exist")
+            raise MaileonRefusal(404, "The contact does not exist")
         return contact
 
-    def _write(self, contact: Contact, fields: Fields) -> None:
+    def _write(self, contact: StoredContact, fields: Fields) -> None:
         """Write the fields that were sent; an empty text clears one ("Create contact by external ID")."""
         for into, values in ((contact.standard_fields, fields.standard), (contact.custom_fields, fields.custom)):
             for name, value in values.items():
@@ -450,12 +450,12 @@ class Maileon:
         elif media == XML:
             fields = _from_xml(body)
         else:
-            raise Refused(415, f"The content type must be {XML} or {JSON}")
+            raise MaileonRefusal(415, f"The content type must be {XML} or {JSON}")
         for name, value in fields.standard.items():
             _check_standard(name, value)
         for name, value in fields.custom.items():
             if name not in self.custom_fields:
-                raise Refused(400, f"The custom field '{name}' does not exist")
+                raise MaileonRefusal(400, f"The custom field '{name}' does not exist")
             _check_custom(name, self.custom_fields[name], value)
         return fields
 
@@ -480,11 +480,11 @@ class Maileon:
         name = request.path_params["name"]
         kind = request.query_params.get("type", "string")
         if not 3 <= len(name) <= 64 or name.upper() in STANDARD_FIELDS or name.lower() in TAKEN_NAMES:
-            raise Refused(400, "The name of the custom field is not allowed")
+            raise MaileonRefusal(400, "The name of the custom field is not allowed")
         if kind not in CUSTOM_TYPES:
-            raise Refused(400, f"The type must be one of {', '.join(sorted(CUSTOM_TYPES))}")
+            raise MaileonRefusal(400, f"The type must be one of {', '.join(sorted(CUSTOM_TYPES))}")
         if name in self.custom_fields:
-            raise Refused(400, f"The custom field '{name}' exists already")
+            raise MaileonRefusal(400, f"The custom field '{name}' exists already")
         self.custom_fields[name] = kind
         return Response(status_code=201)
 
@@ -492,7 +492,7 @@ class Maileon:
         if request.method == "POST":
             name = _tree(await request.body()).findtext("name", "").strip()
             if not name:
-                raise Refused(400, "The transaction type has no name")
+                raise MaileonRefusal(400, "The transaction type has no name")
             return _created(self.transaction_types.setdefault(name, 100 + len(self.transaction_types)))
         listed = "".join(
             f"<transaction_type><id>{number}</id><name>{escape(name)}</name></transaction_type>"
@@ -509,17 +509,17 @@ class Maileon:
         self._unsubscribe_due()
         sent = _json(await request.body())
         if not isinstance(sent, list) or not all(isinstance(one, dict) for one in sent):
-            raise Refused(400, "A list of transactions is expected")
+            raise MaileonRefusal(400, "A list of transactions is expected")
         faults = [self._transaction_fault(one) for one in sent]
         if any(faults) and not _flag(request, "ignore_invalid_transactions", default=True):
-            raise Refused(400, next(fault for fault in faults if fault))
+            raise MaileonRefusal(400, next(fault for fault in faults if fault))
         reports = []
         for one, fault in zip(sent, faults, strict=True):
             contact = _transaction_contact(one)
             number = None
             if not fault:
                 if self._by_email(str(contact.get("email", ""))) is None:
-                    self.contacts[self._next_id] = Contact(
+                    self.contacts[self._next_id] = StoredContact(
                         self._next_id,
                         _email(str(contact["email"])),
                         contact.get("external_id"),
@@ -543,7 +543,7 @@ class Maileon:
         return None
 
     async def _refuse(self, request: Request, exc: Exception) -> Response:
-        refused = exc if isinstance(exc, Refused) else Refused(500, "Internal server error")
+        refused = exc if isinstance(exc, MaileonRefusal) else MaileonRefusal(500, "Internal server error")
         return self.error(refused.status, refused.text)
 
     async def _refuse_route(self, request: Request, exc: Exception) -> Response:
@@ -551,7 +551,7 @@ class Maileon:
         return self.error(status, "Method not allowed" if status == 405 else "The resource does not exist")
 
 
-class _Door:
+class _MaileonAuth:
     """The key first: 401 without a valid one, 403 when it lacks the right for the method ("HTTP status codes")."""
 
     def __init__(self, app: ASGIApp, maileon: Maileon) -> None:
@@ -563,8 +563,8 @@ class _Door:
             try:
                 rights = self._maileon.rights(Request(scope).headers.get("authorization", ""))
                 if scope["method"] not in rights:
-                    raise Refused(403, f"The API key has no right to {scope['method']}")
-            except Refused as refused:
+                    raise MaileonRefusal(403, f"The API key has no right to {scope['method']}")
+            except MaileonRefusal as refused:
                 response = self._maileon.error(refused.status, refused.text)
                 await response(scope, receive, send)
                 return
@@ -587,7 +587,7 @@ def _created(number: int) -> Response:
 def _email(text: str) -> str:
     email = text.strip()
     if EMAIL.fullmatch(email) is None or len(email) > 255:
-        raise Refused(400, "The syntax of the email address is not correct")
+        raise MaileonRefusal(400, "The syntax of the email address is not correct")
     return email
 
 
@@ -595,7 +595,7 @@ def _number(request: Request, name: str, default: int, allowed: frozenset[int]) 
     text = request.query_params.get(name)
     value = default if text is None else int(text) if text.isascii() and text.isdigit() else -1
     if value not in allowed:
-        raise Refused(400, f"The parameter {name} must be one of {', '.join(map(str, sorted(allowed)))}")
+        raise MaileonRefusal(400, f"The parameter {name} must be one of {', '.join(map(str, sorted(allowed)))}")
     return value
 
 
@@ -604,7 +604,7 @@ def _flag(request: Request, name: str, *, default: bool = False) -> bool:
     if text is None:
         return default
     if text not in ("true", "false"):
-        raise Refused(400, f"The parameter {name} must be true or false")
+        raise MaileonRefusal(400, f"The parameter {name} must be true or false")
     return text == "true"
 
 
@@ -624,32 +624,32 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError as exc:
-        raise Refused(400, "The body is not valid JSON") from exc
+        raise MaileonRefusal(400, "The body is not valid JSON") from exc
 
 
 def _tree(body: bytes) -> ElementTree.Element:
     if b"<!DOCTYPE" in body:
-        raise Refused(400, "The body must not carry a document type")
+        raise MaileonRefusal(400, "The body must not carry a document type")
     try:
         return ElementTree.fromstring(body)  # noqa: S314 (no document type, so no entities)
     except ElementTree.ParseError as exc:
-        raise Refused(400, "The body is not valid XML") from exc
+        raise MaileonRefusal(400, "The body is not valid XML") from exc
 
 
 def _from_json(body: bytes) -> Fields:
     """Read the JSON form: at least `{}`, with `standard_fields` and `custom_fields`, no null in the latter."""
     contact = _json(body)
     if not isinstance(contact, dict):
-        raise Refused(400, "The body must be a JSON object, at least {}")
+        raise MaileonRefusal(400, "The body must be a JSON object, at least {}")
     standard, custom = contact.get("standard_fields") or {}, contact.get("custom_fields") or {}
     if not isinstance(standard, dict) or not isinstance(custom, dict):
-        raise Refused(400, "standard_fields and custom_fields must be objects")
+        raise MaileonRefusal(400, "standard_fields and custom_fields must be objects")
     for name, value in custom.items():
         if value is None:
-            raise Refused(400, f"The custom field '{name}' must not be null")
+            raise MaileonRefusal(400, f"The custom field '{name}' must not be null")
     permission = contact.get("permission")
     if permission is not None and permission not in PERMISSIONS:
-        raise Refused(400, "The permission is not one of 1 to 6")
+        raise MaileonRefusal(400, "The permission is not one of 1 to 6")
     return Fields(
         contact.get("email"),
         None if contact.get("external_id") is None else str(contact["external_id"]),
@@ -662,7 +662,7 @@ def _from_json(body: bytes) -> Fields:
 def _from_xml(body: bytes) -> Fields:
     contact = _tree(body)
     if contact.tag != "contact":
-        raise Refused(400, "The body must be a <contact>")
+        raise MaileonRefusal(400, "The body must be a <contact>")
 
     def fields(block: str) -> dict[str, str]:
         return {
@@ -672,7 +672,7 @@ def _from_xml(body: bytes) -> Fields:
 
     permission = contact.findtext("permission", "").strip()
     if permission and (not permission.isdigit() or int(permission) not in PERMISSIONS):
-        raise Refused(400, "The permission is not one of 1 to 6")
+        raise MaileonRefusal(400, "The permission is not one of 1 to 6")
     return Fields(
         contact.findtext("email"),
         contact.findtext("external_id"),
@@ -684,13 +684,13 @@ def _from_xml(body: bytes) -> Fields:
 
 def _check_standard(name: str, value: object) -> None:
     if name not in STANDARD_FIELDS:
-        raise Refused(400, f"The standard field '{name}' does not exist")
+        raise MaileonRefusal(400, f"The standard field '{name}' does not exist")
     if not isinstance(value, str) or len(value) > 255:
-        raise Refused(400, f"illegal standard field value: {name.lower()}")
+        raise MaileonRefusal(400, f"illegal standard field value: {name.lower()}")
     if value and name in ("BIRTHDAY", "NAMEDAY") and DATE.fullmatch(value) is None:
-        raise Refused(400, f"illegal standard field value: {name.lower()}")
+        raise MaileonRefusal(400, f"illegal standard field value: {name.lower()}")
     if value and name == "GENDER" and value not in ("m", "f", "d"):
-        raise Refused(400, "illegal standard field value: gender")
+        raise MaileonRefusal(400, "illegal standard field value: gender")
 
 
 def _check_custom(name: str, kind: str, value: object) -> None:
@@ -706,7 +706,7 @@ def _check_custom(name: str, kind: str, value: object) -> None:
         "date": DATE.fullmatch(text) is not None,
     }
     if not fits[kind]:
-        raise Refused(400, f"The value of the custom field '{name}' is not of type {kind}")
+        raise MaileonRefusal(400, f"The value of the custom field '{name}' is not of type {kind}")
 
 
 def _transaction_contact(one: Mapping[str, Any]) -> Mapping[str, Any]:

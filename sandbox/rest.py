@@ -37,7 +37,7 @@ CODES = {
 }
 
 
-class Refused(Exception):
+class RestRefusal(Exception):
     """An answer other than success; `field` is the one that is wrong."""
 
     def __init__(self, status: int, message: str, field: str | None = None) -> None:
@@ -67,7 +67,7 @@ class Table:
         try:
             return self.records[number]
         except KeyError:
-            raise Refused(404, "There is no such record") from None
+            raise RestRefusal(404, "There is no such record") from None
 
     def find(self, matches: Callable[[Record], bool], lag: float) -> list[Record]:
         """Return the records that match and are older than the lag."""
@@ -176,9 +176,9 @@ async def read_object(request: Request) -> Record:
     try:
         body = json.loads(await request.body())
     except ValueError as exc:
-        raise Refused(400, "The body is not valid JSON") from exc
+        raise RestRefusal(400, "The body is not valid JSON") from exc
     if not isinstance(body, dict):
-        raise Refused(400, "The body must be a JSON object")
+        raise RestRefusal(400, "The body must be a JSON object")
     return body
 
 
@@ -199,7 +199,7 @@ def page(request: Request, records: list[Record]) -> Response:
     """Return the first records, or those of `?page=2`."""
     text = request.query_params.get("page", "1")
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise Refused(400, "page must be a number from 1", "page")
+        raise RestRefusal(400, "page must be a number from 1", "page")
     start = (int(text) - 1) * PAGE_SIZE
     return JSONResponse({"data": records[start : start + PAGE_SIZE], "total": len(records)})
 
@@ -229,7 +229,7 @@ def error(status: int, message: str, field: str | None = None) -> Response:
 
 async def refuse(request: Request, exc: Exception) -> Response:
     """Turn a refusal, or a route that is not there, into an answer."""
-    if isinstance(exc, Refused):
+    if isinstance(exc, RestRefusal):
         return error(exc.status, exc.message, exc.field)
     return error(exc.status_code if isinstance(exc, HTTPException) else 500, "There is no such route")
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox import people
 from sandbox.accounts import Accounts
-from sandbox.calls import Call
+from sandbox.calls import VendorCall
 
 Record = dict[str, Any]
 
@@ -52,7 +52,7 @@ PAGE_SIZE, PAGE_SIZE_MAX = 20, 100
 NOT_ENABLED = ("/certificates", "/certificate-types", "/facilitators", "/events", "/dates")
 
 
-class Refused(Exception):
+class SeminarDeskRefusal(Exception):
     """An answer other than success."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -75,7 +75,7 @@ class Shelf:
         number = int(text) if str(text).isascii() and str(text).isdigit() else -1
         record = None if number in self._gone else self._records.get(number) or self._seed(number)
         if record is None:
-            raise Refused(404, "The object does not exist")
+            raise SeminarDeskRefusal(404, "The object does not exist")
         return self._records.setdefault(number, record)
 
     def put(self, record: Record) -> None:
@@ -125,7 +125,7 @@ class SeminarDesk:
         code = CODES.get(status, "ERROR")
         return JSONResponse({"status": status, "message": text, "code": code}, status, headers)
 
-    def object_of(self, call: Call) -> str | None:
+    def object_of(self, call: VendorCall) -> str | None:
         """Return `invoice:5001`, `booking:9001`, `profile:4711` (persons are profiles)."""
         parts = call.path.strip("/").split("/")
         kinds = {"invoices": "invoice", "bookings": "booking", "persons": "profile", "profiles": "profile"}
@@ -162,8 +162,8 @@ class SeminarDesk:
         ]
         return Starlette(
             routes=routes,
-            middleware=[Middleware(_Door, desk=self)],
-            exception_handlers={Refused: self._refuse, HTTPException: self._refuse_route},
+            middleware=[Middleware(_SeminarDeskAuth, desk=self)],
+            exception_handlers={SeminarDeskRefusal: self._refuse, HTTPException: self._refuse_route},
         )
 
     def check(self, key: str, method: str) -> None:
@@ -171,9 +171,9 @@ class SeminarDesk:
         if hmac.compare_digest(key.encode(), self._accounts.seminardesk_api_key.encode()):
             return
         if not hmac.compare_digest(key.encode(), self._accounts.seminardesk_api_key_read_only.encode()):
-            raise Refused(401, "The API key is missing or invalid")
+            raise SeminarDeskRefusal(401, "The API key is missing or invalid")
         if method != "GET":
-            raise Refused(403, "The API key lacks the permission to write")
+            raise SeminarDeskRefusal(403, "The API key lacks the permission to write")
 
     # -- persons and profiles
 
@@ -196,7 +196,7 @@ class SeminarDesk:
     async def _create_person(self, request: Request) -> Response:
         body = await _object(request)
         if not isinstance(body.get("lastName"), str) or not body["lastName"]:
-            raise Refused(400, "lastName is required")
+            raise SeminarDeskRefusal(400, "lastName is required")
         person = {"objectType": "PersonProfile", "isSubscribedToNewsletter": False, "customerNumber": None, **body}
         person["id"] = self._next_id
         person["name"] = f"{body.get('firstName') or ''} {body['lastName']}".strip()
@@ -239,7 +239,7 @@ class SeminarDesk:
         """Delete a draft; anything else is 409."""
         invoice = self.invoices.get(request.path_params["id"])
         if invoice["status"] != "DRAFT":
-            raise Refused(409, "Only a draft can be deleted")
+            raise SeminarDeskRefusal(409, "Only a draft can be deleted")
         self.invoices.drop(invoice)
         return Response(status_code=204)
 
@@ -247,7 +247,7 @@ class SeminarDesk:
         """Cancel a posted invoice: 200 with `{originalInvoice, cancelationInvoice}`; a wrong state is 400."""
         invoice = self.invoices.get(request.path_params["id"])
         if invoice["status"] != "POSTED":
-            raise Refused(400, "Only a posted invoice can be canceled")
+            raise SeminarDeskRefusal(400, "Only a posted invoice can be canceled")
         invoice["status"] = "CANCELED"
         cancelation = {
             **invoice,
@@ -274,9 +274,9 @@ class SeminarDesk:
         number = system.get("id") if isinstance(system, dict) else None
         external_id = body.get("externalId")
         if number not in SYSTEMS:
-            raise Refused(400, "system.id is not the id of an external system")
+            raise SeminarDeskRefusal(400, "system.id is not the id of an external system")
         if not isinstance(external_id, str) or not 0 < len(external_id) <= EXTERNAL_ID_MAX:
-            raise Refused(400, f"externalId is required and has at most {EXTERNAL_ID_MAX} characters")
+            raise SeminarDeskRefusal(400, f"externalId is required and has at most {EXTERNAL_ID_MAX} characters")
         reference = {
             "id": len(self.references) + 1,
             "system": {"id": number, "name": SYSTEMS[number]},
@@ -288,17 +288,17 @@ class SeminarDesk:
         return JSONResponse(reference, 201)
 
     async def _not_enabled(self, request: Request) -> Response:
-        raise Refused(501, "The module is not enabled")
+        raise SeminarDeskRefusal(501, "The module is not enabled")
 
     async def _refuse(self, request: Request, exc: Exception) -> Response:
-        refused = exc if isinstance(exc, Refused) else Refused(500, "Internal server error")
+        refused = exc if isinstance(exc, SeminarDeskRefusal) else SeminarDeskRefusal(500, "Internal server error")
         return self.error(refused.status, refused.message)
 
     async def _refuse_route(self, request: Request, exc: Exception) -> Response:
         return self.error(exc.status_code if isinstance(exc, HTTPException) else 500, "There is no such route")
 
 
-class _Door:
+class _SeminarDeskAuth:
     """The key first."""
 
     def __init__(self, app: ASGIApp, desk: SeminarDesk) -> None:
@@ -309,7 +309,7 @@ class _Door:
         if scope["type"] == "http":
             try:
                 self._desk.check(Request(scope).headers.get("x-api-key", ""), scope["method"])
-            except Refused as refused:
+            except SeminarDeskRefusal as refused:
                 await self._desk.error(refused.status, refused.message)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -319,9 +319,9 @@ async def _object(request: Request) -> Record:
     try:
         body = json.loads(await request.body())
     except ValueError as exc:
-        raise Refused(400, "The body is not valid JSON") from exc
+        raise SeminarDeskRefusal(400, "The body is not valid JSON") from exc
     if not isinstance(body, dict):
-        raise Refused(400, "The body must be a JSON object")
+        raise SeminarDeskRefusal(400, "The body must be a JSON object")
     return body
 
 
@@ -371,5 +371,7 @@ def _bounded(request: Request, name: str, default: int, most: int | None) -> int
     text = request.query_params.get(name)
     value = default if text is None else int(text) if text.isascii() and text.isdigit() else 0
     if value < 1 or (most is not None and value > most):
-        raise Refused(400, f"{name} must be a number from 1 to {most}" if most else f"{name} must be at least 1")
+        raise SeminarDeskRefusal(
+            400, f"{name} must be a number from 1 to {most}" if most else f"{name} must be at least 1"
+        )
     return value

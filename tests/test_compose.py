@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 
 from console import cli, settings
 from mailroom import Mailroom
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -176,7 +176,7 @@ def test_no_secret_in_the_file() -> None:
                 assert value.startswith("${")
 
 
-def test_store_keeps_what_it_acknowledged(valkey: Valkey) -> None:
+def test_store_keeps_what_it_acknowledged(valkey: PrivateValkey) -> None:
     """A real Valkey started with the file's options syncs every write, evicts nothing and knows its limit."""
     command = SERVICES["valkey"]["command"]
     assert command[0] == "valkey-server"
@@ -194,7 +194,7 @@ def test_store_keeps_what_it_acknowledged(valkey: Valkey) -> None:
     assert "valkey" in COMPOSE["volumes"]
 
 
-def test_health_of_the_workers(valkey: Valkey) -> None:
+def test_health_of_the_workers(valkey: PrivateValkey) -> None:
     """The workers' health check is red while no drain beats, and green while one does."""
     test = SERVICES["workers"]["healthcheck"]["test"]
     assert test[:3] == ["CMD", "python", "-c"]

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from workers.http import Http
 from workers.outcome import Failed
 
@@ -20,7 +20,7 @@ QUIET = 3600
 TIMEOUT = 5.0
 
 
-class Alerts:
+class AlertSender:
     """Where alerts go; silent (but for the log) without an address."""
 
     def __init__(self, http: Http, mailroom: Mailroom) -> None:
@@ -55,7 +55,7 @@ class Alerts:
                 return
             for end in ends:
                 await self._mailroom.forget_first("|".join((end, *about.values())))
-        except Unavailable as exc:
+        except StoreUnavailable as exc:
             log.warning("alert.not_told code=%s why=%s", code, exc)
 
     async def _told(self, code: str, body: dict[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""What a worker process keeps between drains: the store, the book, the carriers, the way out.
+"""What a worker process keeps between drains: the store, the book, the clients, the way out.
 
 Opened once per process in its event loop; a drain finds its connections warm and the rules compiled. Never decides
 anything about an event.
@@ -13,29 +13,29 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Self
 
-from mailroom import INBOX, Mailroom, News
+from mailroom import INBOX, Mailroom, RoomChange
 from rules.catalogue import ActionKind, Catalogue
 from rules.errors import RulesError
 from rules.event import Reader
-from rules.rulebook import Book, Destination
+from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret
 from workers import store_outage
-from workers.alerts import Alerts
+from workers.alerts import AlertSender
 from workers.destinations import registry
-from workers.destinations.base import Carrier
+from workers.destinations.base import Client
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http
 from workers.outcome import Failed
-from workers.rulebook import LOOK_EVERY, Books
+from workers.rulebook import LOOK_EVERY, RulebookStore
 from workers.settings import WorkSettings
 
-log = logging.getLogger("relais.office")
+log = logging.getLogger("relais.context")
 
 #: Of a rate, the share of a second that may go at once: 5/s goes one by one, 100/s in tens.
 BURST = 0.1
 
 
-class Office:
+class WorkerContext:
     """One per worker process. Use it as `async with`."""
 
     def __init__(self, settings: WorkSettings, catalogue: Catalogue, read: Reader) -> None:
@@ -44,28 +44,28 @@ class Office:
         #: Derives `data` from a vendor's body; injected, since `workers` knows no source.
         self.read = read
         self.http = Http()
-        self.carriers: dict[str, Carrier] = {}
-        #: Why a destination has no carrier: a secret is missing, its options cannot work.
+        self.clients: dict[str, Client] = {}
+        #: Why a destination has no client: a secret is missing, its options cannot work.
         self.unusable: dict[str, str] = {}
         #: Whether the drain that runs here may still send: the second request of a recipe asks again.
         self.may_send: Callable[[], bool] = lambda: True
-        #: Told when a new book is in force and its carriers are built.
+        #: Told when a new book is in force and its clients are built.
         self.equipped: Callable[[], None] = lambda: None
         #: Set when the worker shall stop: by a signal, or because its parent is gone.
         self.stopping = asyncio.Event()
         self._looked = 0.0
-        self._equipped: Book | None = None
+        self._equipped: Rulebook | None = None
         self._turns: dict[str, asyncio.Semaphore] = {}
         self.mailroom: Mailroom
-        self.books: Books
-        self.alerts: Alerts
+        self.books: RulebookStore
+        self.alerts: AlertSender
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         key = self.settings.hash_key.get_secret_value().encode()
         self.mailroom = Mailroom.connect(self.settings.redis_url, hash_key=key, replicas=self.settings.replicas)
-        self.books = Books(self.settings.book, self.catalogue, self.mailroom)
-        self.alerts = Alerts(self.http, self.mailroom)
+        self.books = RulebookStore(self.settings.book, self.catalogue, self.mailroom)
+        self.alerts = AlertSender(self.http, self.mailroom)
         await self.http.__aenter__()
         return self
 
@@ -75,7 +75,7 @@ class Office:
         await self.mailroom.close()
 
     async def look(self) -> None:
-        """Look at the book's files once a second and swap the book when they changed. Raises Unavailable."""
+        """Look at the book's files once a second and swap the book when they changed. Raises StoreUnavailable."""
         if time.monotonic() - self._looked < LOOK_EVERY:
             return
         problems = self.books.problems
@@ -95,7 +95,7 @@ class Office:
             # Said first: an alert told twice is silenced for an hour, one that nobody tells is not.
             await self.mailroom.told(room, code)
 
-    def _alert_address(self, book: Book) -> str:
+    def _alert_address(self, book: Rulebook) -> str:
         if book.alerts.webhook is None:
             return ""
         try:
@@ -104,13 +104,13 @@ class Office:
             log.warning("alerts.unusable why=%s", exc)
             return ""
 
-    async def _equip(self, book: Book) -> None:
-        """Build the carriers of a book and set the limits of its rooms."""
-        carriers: dict[str, Carrier] = {}
+    async def _equip(self, book: Rulebook) -> None:
+        """Build the clients of a book and set the limits of its rooms."""
+        clients: dict[str, Client] = {}
         unusable: dict[str, str] = {}
         for name, destination in book.destinations.items():
             try:
-                carriers[name] = self._carrier(name, destination)
+                clients[name] = self._client(name, destination)
             except (RulesError, ValueError, Failed) as exc:
                 unusable[name] = str(exc)
                 log.error("destination.unusable name=%s why=%s", name, exc)
@@ -132,16 +132,16 @@ class Office:
         for room in await self.mailroom.rooms():
             if room.unusable and room.name not in book.destinations:
                 await self.mailroom.unusable(room.name, "")
-        self.carriers, self.unusable = carriers, unusable
+        self.clients, self.unusable = clients, unusable
         self._turns = {name: asyncio.Semaphore(it.concurrency) for name, it in book.destinations.items()}
 
-    def _carrier(self, name: str, destination: Destination) -> Carrier:
+    def _client(self, name: str, destination: Destination) -> Client:
         http = self.http.bound(
             timeout=min(destination.timeout, self.settings.longest_request),
             allow_private=destination.allow_private,
-            pace=RoomPace(self, name, limited=destination.limit is not None),
+            pace=SharedPace(self, name, limited=destination.limit is not None),
         )
-        kind = registry.CARRIERS[destination.kind]
+        kind = registry.CLIENTS[destination.kind]
         return kind(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
 
     def reveal(self, secret: Secret) -> str:
@@ -160,7 +160,7 @@ class Office:
         if book is None:
             return []
         rooms = [INBOX] if self.settings.pool == "default" else []
-        rooms += [name for name in self.carriers if self.pool_of(name) == self.settings.pool]
+        rooms += [name for name in self.clients if self.pool_of(name) == self.settings.pool]
         return rooms
 
     @contextlib.asynccontextmanager
@@ -173,7 +173,7 @@ class Office:
             yield
             return
         async with turns:
-            await RoomPace(self, destination, limited=found.limit is not None).wait()
+            await SharedPace(self, destination, limited=found.limit is not None).wait()
             yield
 
     def kind(self, destination: str, action: str) -> ActionKind | None:
@@ -189,7 +189,7 @@ class Office:
         found = book.destinations.get(destination) if book is not None else None
         return found.pool if found is not None else "default"
 
-    def tell(self, news: News) -> None:
+    def tell(self, news: RoomChange) -> None:
         """Log and tell that a destination's room was paused, or goes on."""
         name, code = news.room, news.code
         match news.what:
@@ -212,11 +212,11 @@ class Office:
             self._loop.call_soon_threadsafe(self.stopping.set)
 
 
-class RoomPace:
+class SharedPace:
     """Whether one more request may be sent than `take` accounted for, and when: lease, and shared rate if any."""
 
-    def __init__(self, office: Office, room: str, *, limited: bool) -> None:
-        self._office = office
+    def __init__(self, context: WorkerContext, room: str, *, limited: bool) -> None:
+        self._office = context
         self._room = room
         self._limited = limited
 

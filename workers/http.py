@@ -56,7 +56,7 @@ _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
-class Pace(Protocol):
+class RoomPace(Protocol):
     """The rate limit of a destination, shared by all workers. The first request of a delivery was counted by `take`."""
 
     async def wait(self) -> None:
@@ -73,7 +73,7 @@ class Hidden(dict[str, str]):
 
 
 @dataclass(slots=True)
-class Answer:
+class HttpAnswer:
     """What came back. The body is a vendor's and may hold personal data: it has no place in a repr."""
 
     status: int
@@ -243,7 +243,7 @@ class _Sending:
         #: Whether anything may have left us: an exception alone does not tell.
         self.sent = False
 
-    async def answer(self, timeout: aiohttp.ClientTimeout, *, again: bool) -> Answer:
+    async def answer(self, timeout: aiohttp.ClientTimeout, *, again: bool) -> HttpAnswer:
         """Send it and return what came back. `again`: once more if the connection was just being closed."""
         async with asyncio.timeout(timeout.total):
             try:
@@ -253,7 +253,7 @@ class _Sending:
                     raise
             return await self._once(timeout)
 
-    async def _once(self, timeout: aiohttp.ClientTimeout) -> Answer:
+    async def _once(self, timeout: aiohttp.ClientTimeout) -> HttpAnswer:
         connector, template = self._origin.connector, self._origin.template
         connection = await connector.connect(template, [], timeout)
         # Something lies there that nobody asked for, such as a 408 before an idle connection is closed.
@@ -288,7 +288,7 @@ class Http:
         self._connectors = _Connectors()
         self._timeout = _timeout(10.0)
         self._allow_private = False
-        self._pace: Pace | None = None
+        self._pace: RoomPace | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -298,7 +298,7 @@ class Http:
     ) -> None:
         await self._connectors.close()
 
-    def bound(self, *, timeout: float, allow_private: bool = False, pace: Pace | None = None) -> "Http":
+    def bound(self, *, timeout: float, allow_private: bool = False, pace: RoomPace | None = None) -> "Http":
         """Return the same way out with the settings of one destination. Only the first one needs closing."""
         other = Http.__new__(Http)
         other._connectors = self._connectors
@@ -307,12 +307,12 @@ class Http:
         other._pace = pace
         return other
 
-    def exchange(self) -> "Exchange":
+    def exchange(self) -> "HttpExchange":
         """Return what counts the requests of one delivery."""
-        return Exchange(self)
+        return HttpExchange(self)
 
 
-class Exchange:
+class HttpExchange:
     """The requests of one delivery: all but the first wait for the pace of the destination."""
 
     def __init__(self, http: Http) -> None:
@@ -330,7 +330,7 @@ class Exchange:
         media_type: str = "application/json",
         accept: str = "application/json",
         creates: bool = False,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send one request and return its answer, whatever its status.
 
         `creates`: what was sent and never answered may have created something, so it is ambiguous, else transient.
@@ -385,7 +385,7 @@ def _is_stale(protocol: ResponseHandler | None) -> bool:
     return protocol is not None and protocol._parser is not None and protocol.should_close
 
 
-async def _read(head: RawResponseMessage, content: aiohttp.StreamReader) -> Answer:
+async def _read(head: RawResponseMessage, content: aiohttp.StreamReader) -> HttpAnswer:
     body = bytearray()
     cut = False
     async for chunk in content.iter_any():
@@ -393,7 +393,7 @@ async def _read(head: RawResponseMessage, content: aiohttp.StreamReader) -> Answ
         if len(body) > ANSWER_CAP:
             cut = True
             break
-    return Answer(
+    return HttpAnswer(
         status=head.code,
         headers=head.headers,
         content_type=head.headers.get("Content-Type", "").partition(";")[0].strip().lower(),

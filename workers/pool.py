@@ -20,7 +20,7 @@ import uvloop
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from workers import store_outage, worker
 from workers.settings import WorkSettings
 from workers.sweep import Sweep
@@ -121,7 +121,7 @@ class Pool(WorkerPool):
         try:
             runner.run(_sweep(sweep, len(self.worker_dict), gone, last=last))
             self._gone -= gone
-        except (Unavailable, redis.RedisError) as exc:
+        except (StoreUnavailable, redis.RedisError) as exc:
             if self._said is None or time.monotonic() - self._said >= store_outage.SAY_EVERY:
                 log.warning("sweep.store_away why=%s", exc)
                 self._said = time.monotonic()

@@ -22,7 +22,7 @@ NOT_AWAY = frozenset({"no_destination", "lease_lost", "bug", "stale_id", UNRESOL
 
 
 @dataclass(frozen=True)
-class Wait:
+class WaitAndRetry:
     """Try again after `seconds`; `counted`: it used up an attempt; `doubtful`: find before any second create."""
 
     seconds: float
@@ -31,27 +31,27 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class Dead:
+class GiveUp:
     """Dead letter; the key goes on."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Hold:
+class HoldBox:
     """The key waits for a person."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Pause:
+class PauseRoom:
     """The destination refuses our key: its room is paused and probed, its queue kept, somebody told."""
 
     reason: str
 
 
-Decision = Wait | Dead | Hold | Pause
+Decision = WaitAndRetry | GiveUp | HoldBox | PauseRoom
 
 
 def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float | None = None) -> Decision:
@@ -63,21 +63,21 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
     spread = 1 + JITTER * drawn
     match failed.failure:
         case "permanent":
-            return Dead(failed.code)
+            return GiveUp(failed.code)
         case "credential":
-            return Pause(failed.code)
+            return PauseRoom(failed.code)
         case "limited":
             # As told and never sooner: who asks again too early is told to wait longer.
-            return Wait(
+            return WaitAndRetry(
                 max(failed.wait, LIMITED if not failed.wait else 0.0) * (1 + JITTER * abs(drawn)), counted=False
             )
     doubtful = failed.failure == "ambiguous"
     if failed.code == UNRESOLVED:
-        return Hold(failed.code)
+        return HoldBox(failed.code)
     if attempt > len(RETRY_AFTER):
-        return Hold(failed.code) if doubtful else Dead(f"{failed.code}_too_often")
+        return HoldBox(failed.code) if doubtful else GiveUp(f"{failed.code}_too_often")
     wait = max(failed.wait, RETRY_AFTER[attempt - 1] * spread, find_lag if doubtful else 0.0)
-    return Wait(wait, doubtful=doubtful)
+    return WaitAndRetry(wait, doubtful=doubtful)
 
 
 def tells(ended: Done | Failed) -> str:

@@ -10,11 +10,11 @@ import contextlib
 import logging
 from pathlib import Path
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from rules.catalogue import Catalogue
 from rules.compiler import loader
 from rules.errors import BookRefused
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 
 log = logging.getLogger("relais.books")
 
@@ -26,7 +26,7 @@ COUNT_ONCE = 86_400
 MOST_OLD = 3
 
 
-class Books:
+class RulebookStore:
     """The book in force and its predecessors."""
 
     def __init__(self, folder: Path, catalogue: Catalogue, mailroom: Mailroom) -> None:
@@ -35,8 +35,8 @@ class Books:
         self._mailroom = mailroom
         #: The files at the last look; None: there was none.
         self._seen: tuple[tuple[str, int, int], ...] | None = None
-        self._old: dict[str, Book] = {}
-        self.current: Book | None = None
+        self._old: dict[str, Rulebook] = {}
+        self.current: Rulebook | None = None
         #: What is wrong with the files on disk, while an older book stays in force.
         self.problems: tuple[str, ...] = ()
 
@@ -67,7 +67,7 @@ class Books:
         return True
 
     async def _take_over(self) -> bool:
-        """Take the book in force from the store. Returns whether there was one. Raises Unavailable."""
+        """Take the book in force from the store. Returns whether there was one. Raises StoreUnavailable."""
         files = await self._mailroom.kept_book()
         checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
         if checked is not None:
@@ -75,7 +75,7 @@ class Books:
         return self.current is not None
 
     async def _count(self, seen: tuple[tuple[str, int, int], ...]) -> None:
-        with contextlib.suppress(Unavailable):  # The log has it, and the alert.
+        with contextlib.suppress(StoreUnavailable):  # The log has it, and the alert.
             if await self._mailroom.first(f"book_refused|{self._folder}|{seen}", COUNT_ONCE):
                 counts = self._mailroom.key("counts")
                 await self._mailroom.read(self._mailroom.store.hincrby(counts, "book_refused", 1))
@@ -85,10 +85,10 @@ class Books:
         """The version in force, `none` before the first."""
         return self.current.version if self.current is not None else "none"
 
-    async def _keep(self, book: Book) -> None:
+    async def _keep(self, book: Rulebook) -> None:
         await self._mailroom.keep_book(book.version, dict(book.files))
 
-    async def by_version(self, version: str) -> Book | None:
+    async def by_version(self, version: str) -> Rulebook | None:
         """Return a book that was in force once; None if nobody kept it or this program cannot read it any more."""
         if self.current is not None and self.current.version == version:
             return self.current
@@ -103,7 +103,7 @@ class Books:
             return checked.book
         return self._old[version]
 
-    def _remember(self, book: Book) -> None:
+    def _remember(self, book: Rulebook) -> None:
         self._old[book.version] = book
         while len(self._old) > MOST_OLD:
             del self._old[next(iter(self._old))]

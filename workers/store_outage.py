@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from mailroom import Unavailable
+from mailroom import StoreUnavailable
 
 #: Seconds before the store is asked again after it was away.
 AWAY = 0.5
@@ -23,5 +23,5 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await call()
-        except Unavailable:
+        except StoreUnavailable:
             await asyncio.sleep(AWAY)

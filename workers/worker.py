@@ -1,4 +1,4 @@
-"""One worker process: RQ's SimpleWorker, long-lived, with an office that outlasts its jobs.
+"""One worker process: RQ's SimpleWorker, long-lived, with an context that outlasts its jobs.
 
 Comes in: settings, the catalogue, a reader of bodies. Goes out: nothing but effects. The job carries no data: it is a
 licence to work, so a job that gets lost loses nothing.
@@ -22,11 +22,11 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import WorkerStatus
 
-from mailroom import Unavailable, address
+from mailroom import StoreUnavailable, address
 from rules.catalogue import Catalogue
 from rules.event import Reader
 from workers import parent_death, store_outage
-from workers.context import Office
+from workers.context import WorkerContext
 from workers.drain import loop
 from workers.settings import WorkSettings
 
@@ -71,7 +71,7 @@ class Worker(SimpleWorker):
     death_penalty_class = Ended
     #: Seconds: a store that was away is asked again soon, as everywhere here; RQ would wait up to a minute.
     max_connection_wait_time = 2.0
-    office: Office
+    context: WorkerContext
 
     def request_stop(self, signum: int | None, frame: FrameType | None) -> None:
         """Stop warmly: the drain finishes or returns what it holds. RQ's own handler would talk to Redis here.
@@ -81,7 +81,7 @@ class Worker(SimpleWorker):
         if self._stop_requested:
             return
         self._stop_requested = True
-        self.office.stop()
+        self.context.stop()
         if self._state != WorkerStatus.BUSY:
             raise StopRequested
 
@@ -92,7 +92,7 @@ class Worker(SimpleWorker):
 class _Here:
     """What the job finds in its process: set by `run`, before the first job."""
 
-    office: Office
+    context: WorkerContext
     runner: asyncio.Runner
     worker: str
     turns: "itertools.count[int]" = itertools.count(1)
@@ -117,18 +117,18 @@ def enqueue(queue: Queue, settings: WorkSettings) -> Job:
 
 
 def run_drain() -> dict[str, int]:
-    """The job: one drain in this process' office. Returns what it did."""
-    office = _Here.office
+    """The job: one drain in this process' context. Returns what it did."""
+    context = _Here.context
     name = f"{_Here.worker}.{next(_Here.turns)}"
-    settings = office.settings
+    settings = context.settings
     try:
-        summary = _Here.runner.run(loop.Drain(office, name, budget=settings.drain_budget).run())
-    except Unavailable as exc:
+        summary = _Here.runner.run(loop.Drain(context, name, budget=settings.drain_budget).run())
+    except StoreUnavailable as exc:
         # The store went away before the drain began. RQ cannot do without it either; do not spin.
         log.warning("drain.not_begun why=%s", exc)
         time.sleep(1)
         return {}
-    if not office.stopping.is_set():
+    if not context.stopping.is_set():
         connection = connect(settings.redis_url)
         try:
             queue = queue_of(settings.pool, connection)
@@ -172,17 +172,17 @@ def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, re
     logging.getLogger("rq").setLevel(logging.WARNING)
     gc.set_threshold(*GARBAGE)
 
-    async def open_office() -> Office:
-        office = Office(settings, catalogue, read)
-        office.equipped = settle_down
-        return await office.__aenter__()
+    async def open_office() -> WorkerContext:
+        context = WorkerContext(settings, catalogue, read)
+        context.equipped = settle_down
+        return await context.__aenter__()
 
-    async def close_office(office: Office) -> None:
-        await office.__aexit__(None, None, None)
+    async def close_office(context: WorkerContext) -> None:
+        await context.__aexit__(None, None, None)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        office = runner.run(open_office())
-        _Here.office, _Here.runner, _Here.worker = office, runner, name
+        context = runner.run(open_office())
+        _Here.context, _Here.runner, _Here.worker = context, runner, name
         connection = connect(settings.redis_url)
         try:
             wait_for_store(connection)
@@ -193,9 +193,9 @@ def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, re
                 serializer=JSONSerializer,
                 worker_ttl=WORKER_TTL,
             )
-            worker.office = office
+            worker.context = context
             worker.work(with_scheduler=False, logging_level="WARNING")
         finally:
-            runner.run(close_office(office))
+            runner.run(close_office(context))
             connection.close()
     log.info("worker.ended pid=%d", os.getpid())

@@ -18,14 +18,14 @@ from bench import figures, machine, wire
 from bench.peers import scenario, sender
 from bench.peers.node_red import NodeRed
 from bench.peers.peer import CannotInstall, Peer
-from bench.peers.relais import Relais
+from bench.peers.relais import RelaisPeer
 from bench.peers.rq import Rq
-from bench.peers.scenario import Verdict
+from bench.peers.scenario import PeerVerdict
 from bench.peers.webhook import Webhook
-from bench.stage import HEADERS, Stage, free_port
+from bench.stage import HEADERS, BenchStage, free_port
 
 PROGRESS = Console(stderr=True)
-PEERS: Sequence[Peer] = (Relais(), Rq(), NodeRed(), Webhook())
+PEERS: Sequence[Peer] = (RelaisPeer(), Rq(), NodeRed(), Webhook())
 CONNECTIONS = 32
 
 
@@ -35,7 +35,7 @@ class Run:
 
     acknowledged_per_s: float
     delivered_per_s: float
-    verdict: Verdict
+    verdict: PeerVerdict
     #: Webhooks that the tool still had on disk at the end.
     kept: int
 
@@ -102,7 +102,7 @@ def _told(run: Run) -> dict[str, int]:
 
 def run(peer: Peer, count: int, *, kill: bool) -> Run:
     """Send everything through one tool; with `kill` it is killed when half was acknowledged, and started again."""
-    with Stage(sink="bench.peers.destination", sink_delay=scenario.DELAY) as stage:
+    with BenchStage(sink="bench.peers.destination", sink_delay=scenario.DELAY) as stage:
         port = free_port()
         peer.start(stage, port)
         requests = [wire.request(peer.path, body, HEADERS) for body in scenario.webhooks(count)]
@@ -114,10 +114,10 @@ def run(peer: Peer, count: int, *, kill: bool) -> Run:
     return Run(len(sent.acknowledged) / sent.seconds, scenario.speed([at - began for _, at in taken]), verdict, kept)
 
 
-async def _send(stage: Stage, peer: Peer, port: int, requests: list[bytes], *, kill: bool) -> sender.Sent:
+async def _send(stage: BenchStage, peer: Peer, port: int, requests: list[bytes], *, kill: bool) -> sender.Acknowledged:
     half = asyncio.Event()
 
-    def each(sent: sender.Sent) -> None:
+    def each(sent: sender.Acknowledged) -> None:
         if len(sent.acknowledged) == len(requests) // 2:
             half.set()
 
@@ -129,7 +129,7 @@ async def _send(stage: Stage, peer: Peer, port: int, requests: list[bytes], *, k
     return await sending
 
 
-def _wait(stage: Stage, peer: Peer, acknowledged: list[int]) -> list[tuple[int, float]]:
+def _wait(stage: BenchStage, peer: Peer, acknowledged: list[int]) -> list[tuple[int, float]]:
     """Wait until everything was delivered, or nothing more came for as long as the tool may take; return what came."""
     due = {number for number in acknowledged if scenario.matches(number)}
     taken = stage.taken()

@@ -13,7 +13,7 @@ from bench.peers.scenario import AGAIN, NUMBER, fault
 from bench.wire import Sink
 
 
-class Destination(Sink):
+class BusySink(Sink):
     """A sink that is sometimes busy."""
 
     def __init__(self, delay: float) -> None:
@@ -41,4 +41,4 @@ class Destination(Sink):
 
 
 if __name__ == "__main__":
-    uvloop.run(Destination(float(sys.argv[2])).serve("127.0.0.1", int(sys.argv[1])))
+    uvloop.run(BusySink(float(sys.argv[2])).serve("127.0.0.1", int(sys.argv[1])))

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 from bench.peers.peer import CACHE, CannotInstall, Peer, folder
-from bench.stage import TOKEN, Stage
+from bench.stage import TOKEN, BenchStage
 
 VERSION = "4.1.15"
 HOME = CACHE / "node-red"
@@ -61,7 +61,7 @@ class NodeRed(Peer):
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
             raise CannotInstall("npm could not fetch it") from exc
 
-    def start(self, stage: Stage, port: int) -> None:
+    def start(self, stage: BenchStage, port: int) -> None:
         home = folder(stage, "node-red")
         (home / "settings.js").write_text(SETTINGS)
         (home / "flows.json").write_text(json.dumps(_flow(stage.sink_port)))

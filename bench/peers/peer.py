@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from bench.stage import PATH, ROOT, Stage
+from bench.stage import PATH, ROOT, BenchStage
 
 #: Where tools are unpacked.
 CACHE = ROOT / ".cache" / "peers"
@@ -29,15 +29,15 @@ class Peer(ABC):
         """Have the tool at hand. Raises CannotInstall."""
 
     @abstractmethod
-    def start(self, stage: Stage, port: int) -> None:
+    def start(self, stage: BenchStage, port: int) -> None:
         """Start everything, or start it anew on what is on disk, and wait until it listens."""
 
-    def kept(self, stage: Stage) -> int:
+    def kept(self, stage: BenchStage) -> int:
         """Return how many webhooks it still has on disk."""
         return 0
 
 
-def folder(stage: Stage, name: str) -> Path:
+def folder(stage: BenchStage, name: str) -> Path:
     """Return a folder of the tool's own on a stage."""
     path = stage.folder / name
     path.mkdir(exist_ok=True)

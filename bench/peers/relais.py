@@ -5,10 +5,10 @@ A killed machine that is back finds leases of drains that nobody saw end; they a
 """
 
 from bench.peers.peer import Peer
-from bench.stage import Stage
+from bench.stage import BenchStage
 
 
-class Relais(Peer):
+class RelaisPeer(Peer):
     name = "Relais"
     durability = "appendfsync always"
     patience = 75.0
@@ -16,10 +16,10 @@ class Relais(Peer):
     def install(self) -> None:
         """It is this repository."""
 
-    def start(self, stage: Stage, port: int) -> None:
+    def start(self, stage: BenchStage, port: int) -> None:
         stage.valkey()
         stage.receiver(port=port)
         stage.workers(2)
 
-    def kept(self, stage: Stage) -> int:
+    def kept(self, stage: BenchStage) -> int:
         return len(stage.redis("KEYS", "relais:{p0}:e:*"))

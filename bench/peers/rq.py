@@ -8,7 +8,7 @@ maintenance, ten minutes later; what is there after `patience` counts as kept.
 
 from bench.baselines.rq_jobs import QUEUE
 from bench.peers.peer import Peer
-from bench.stage import Stage
+from bench.stage import BenchStage
 
 
 class Rq(Peer):
@@ -19,11 +19,11 @@ class Rq(Peer):
     def install(self) -> None:
         """Relais needs it, so it is here."""
 
-    def start(self, stage: Stage, port: int) -> None:
+    def start(self, stage: BenchStage, port: int) -> None:
         stage.valkey()
         stage.rq("simple", 2, "retrying", port=port)
 
-    def kept(self, stage: Stage) -> int:
+    def kept(self, stage: BenchStage) -> int:
         registries = (f"rq:{name}:{QUEUE}" for name in ("wip", "scheduled", "failed"))
         waiting = int(stage.redis("LLEN", f"rq:queue:{QUEUE}"))
         return waiting + sum(int(stage.redis("ZCARD", registry)) for registry in registries)

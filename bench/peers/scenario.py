@@ -62,7 +62,7 @@ def lanes(count: int, connections: int) -> list[list[int]]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PeerVerdict:
     """What became of the acknowledged webhooks."""
 
     acknowledged: int
@@ -77,12 +77,12 @@ def speed(times: Sequence[float]) -> float:
     return most / times[most - 1] if most else 0.0
 
 
-def judge(acknowledged: Collection[int], delivered: Sequence[int]) -> Verdict:
+def judge(acknowledged: Collection[int], delivered: Sequence[int]) -> PeerVerdict:
     """Compare what was acknowledged with what the destination took, in this order."""
     times = Counter(delivered)
     missing = sum(matches(number) and number not in times for number in acknowledged)
     repeated = sum(n - 1 for n in times.values())
-    return Verdict(len(acknowledged), missing, _breaks(dict.fromkeys(delivered)), repeated)
+    return PeerVerdict(len(acknowledged), missing, _breaks(dict.fromkeys(delivered)), repeated)
 
 
 def _breaks(delivered: Iterable[int]) -> int:

@@ -16,7 +16,7 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 
 
 @dataclass
-class Sent:
+class Acknowledged:
     """What was acknowledged so far."""
 
     acknowledged: list[int] = field(default_factory=list)
@@ -25,10 +25,10 @@ class Sent:
 
 
 async def send(
-    port: int, requests: Sequence[bytes], lanes: Sequence[Sequence[int]], each: Callable[[Sent], None]
-) -> Sent:
+    port: int, requests: Sequence[bytes], lanes: Sequence[Sequence[int]], each: Callable[[Acknowledged], None]
+) -> Acknowledged:
     """Send every lane over a connection of its own; `each` hears of every acknowledgement."""
-    sent = Sent()
+    sent = Acknowledged()
     began = time.monotonic()
     await asyncio.gather(*(_lane(port, requests, lane, sent, each) for lane in lanes))
     sent.seconds = time.monotonic() - began
@@ -36,7 +36,7 @@ async def send(
 
 
 async def _lane(
-    port: int, requests: Sequence[bytes], lane: Sequence[int], sent: Sent, each: Callable[[Sent], None]
+    port: int, requests: Sequence[bytes], lane: Sequence[int], sent: Acknowledged, each: Callable[[Acknowledged], None]
 ) -> None:
     reader, writer = await _connect(port)
     for number in lane:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 from bench.peers.peer import CACHE, CannotInstall, Peer, folder
-from bench.stage import TOKEN, Stage
+from bench.stage import TOKEN, BenchStage
 
 HOME = CACHE / "webhook"
 PROGRAM = HOME / "usr" / "bin" / "webhook"
@@ -42,7 +42,7 @@ class Webhook(Peer):
         except (subprocess.CalledProcessError, ValueError) as exc:
             raise CannotInstall("apt-get does not have it; `apt-get update` may help") from exc
 
-    def start(self, stage: Stage, port: int) -> None:
+    def start(self, stage: BenchStage, port: int) -> None:
         home = folder(stage, "webhook")
         script = home / "deliver"
         script.write_text(SCRIPT)

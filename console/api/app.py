@@ -30,9 +30,9 @@ from console.api.operations import refusal
 from console.api.watcher import Watch
 from console.checks import spool
 from console.checks.store import Strict
-from console.errors import Mistake
+from console.errors import UserError
 from console.processes import port
-from mailroom import INBOX, Mailroom, Unavailable
+from mailroom import INBOX, Mailroom, StoreUnavailable
 from mailroom.settings import StoreSettings
 from rules.catalogue import Catalogue
 
@@ -64,9 +64,9 @@ class ConsoleSettings(StoreSettings):
 
 
 def run(settings: ConsoleSettings, catalogue: Catalogue) -> None:
-    """Serve until SIGTERM. Raises Mistake."""
+    """Serve until SIGTERM. Raises UserError."""
     if not loopback(settings.console_host) and not settings.console_token.get_secret_value():
-        raise Mistake(
+        raise UserError(
             f"the console would listen on {settings.console_host} without a token",
             mend="set RELAIS_CONSOLE_TOKEN to a long random text, or listen on 127.0.0.1",
         )
@@ -125,7 +125,7 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
             Route("/healthz", healthz),
         ],
         middleware=guards,
-        exception_handlers={Unavailable: store_away},
+        exception_handlers={StoreUnavailable: store_away},
         lifespan=lifespan,
     )
 
@@ -210,11 +210,11 @@ async def book(request: Request) -> Response:
 
 
 async def in_force(mailroom: Mailroom) -> str | None:
-    """Return the version of the book that the workers act by. Raises Unavailable."""
+    """Return the version of the book that the workers act by. Raises StoreUnavailable."""
     try:
         version: bytes | None = await mailroom.store.get(mailroom.key("book"))  # type: ignore[assignment]
     except redis.exceptions.RedisError as exc:
-        raise Unavailable(f"the store did not answer: {type(exc).__name__}") from exc
+        raise StoreUnavailable(f"the store did not answer: {type(exc).__name__}") from exc
     return version.decode() if version else None
 
 
@@ -234,7 +234,7 @@ async def metrics_text(request: Request) -> Response:
             quarantined=await mailroom.quarantined(),
             drains=request.app.state.watch.drains,
         )
-    except Unavailable:
+    except StoreUnavailable:
         snapshot = metrics.Snapshot(up=False, spool=waiting, now=now)
     return Response(metrics.text(snapshot), media_type="text/plain; version=0.0.4; charset=utf-8")
 

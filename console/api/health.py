@@ -14,9 +14,9 @@ import redis.exceptions
 from console.api import standstill
 from console.api.watcher import Watch
 from console.checks import spool, store
-from console.checks.store import Check, Strict
+from console.checks.store import StoreCheck, Strict
 from console.render.tables import duration
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from rules.catalogue import Catalogue
 from rules.compiler import loader
 
@@ -25,10 +25,10 @@ BOOK_AGAIN = 2.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReadinessReport:
     """All needs at one moment."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[StoreCheck, ...]
 
     @property
     def ready(self) -> bool:
@@ -64,79 +64,81 @@ class Readiness:
         self.watch = watch
         self.book = book
         self.catalogue = catalogue
-        self._book_check: Check | None = None
+        self._book_check: StoreCheck | None = None
         self._book_at = 0.0
 
-    async def look(self) -> Verdict:
+    async def look(self) -> ReadinessReport:
         """Return the verdict of this moment."""
-        return Verdict(
+        return ReadinessReport(
             (*await self._store(), *await self._spool(), self._drains(), await self._book(), *await self._stuck())
         )
 
-    async def _store(self) -> tuple[Check, ...]:
+    async def _store(self) -> tuple[StoreCheck, ...]:
         try:
             found = await store.examine(self.mailroom.store, self.replicas)
         except redis.exceptions.RedisError as exc:
             return (
-                Check(
+                StoreCheck(
                     "store", False, f"the store does not answer: {type(exc).__name__}", "start it, or mend REDIS_URL"
                 ),
             )
         if found.meets(self.strict):
             return found.checks
         says = f"{found.says}; RELAIS_STRICT={self.strict} asks for more"
-        return tuple(Check("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
+        return tuple(StoreCheck("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
 
-    async def _spool(self) -> list[Check]:
+    async def _spool(self) -> list[StoreCheck]:
         found = [await asyncio.to_thread(spool.check, self.spool)]
         if aside := await asyncio.to_thread(spool.aside, self.spool):
             found.append(replace(aside, ok=True))  # it waits for a person, and everything else goes on
         return found
 
-    async def _stuck(self) -> list[Check]:
+    async def _stuck(self) -> list[StoreCheck]:
         """What waits for a person is a note: everything else goes on."""
         try:
             rooms = await self.mailroom.rooms()
             dead = await self.mailroom.dead_count()
-        except Unavailable:
+        except StoreUnavailable:
             return []
         found = []
         if held := sum(room.held for room in rooms):
             oldest = duration(max(room.held_for for room in rooms))
             found.append(
-                Check("held", True, f"{held} boxes are held for a person, the first for {oldest}", "relais boxes list")
+                StoreCheck(
+                    "held", True, f"{held} boxes are held for a person, the first for {oldest}", "relais boxes list"
+                )
             )
         if dead:
-            found.append(Check("dead", True, f"{dead} dead letters are kept for a person", "relais dead list"))
+            found.append(StoreCheck("dead", True, f"{dead} dead letters are kept for a person", "relais dead list"))
         for room in rooms:
             if room.unusable:
                 says = f"nothing is sent to {room.name}: it cannot be served"
-                found.append(Check(f"unusable {room.name}", True, says, "relais rooms list"))
+                found.append(StoreCheck(f"unusable {room.name}", True, says, "relais rooms list"))
             if paused := standstill.pause(room):
                 word = "down" if paused.by == "breaker" else "paused"
                 says = f"nothing is sent to {room.name}: it {paused.says}"
-                found.append(Check(f"{word} {room.name}", True, says, "relais rooms list"))
+                found.append(StoreCheck(f"{word} {room.name}", True, says, "relais rooms list"))
         return found
 
-    def _drains(self) -> Check:
+    def _drains(self) -> StoreCheck:
         live = self.watch.drains
         if live:
-            return Check("drains", True, f"{live} alive")
-        return Check("drains", False, "no drain is alive, so events wait", "start workers: relais work")
+            return StoreCheck("drains", True, f"{live} alive")
+        return StoreCheck("drains", False, "no drain is alive, so events wait", "start workers: relais work")
 
-    async def _book(self) -> Check:
+    async def _book(self) -> StoreCheck:
         now = asyncio.get_running_loop().time()
         if self._book_check is None or now - self._book_at > BOOK_AGAIN:
             self._book_check = await asyncio.to_thread(self._read_book)
             self._book_at = now
         return self._book_check
 
-    def _read_book(self) -> Check:
+    def _read_book(self) -> StoreCheck:
         checked = loader.check(self.book, self.catalogue)
         errors = [problem for problem in checked.problems if problem.severity == "error"]
         if errors or checked.book is None:
             first = str(errors[0]) if errors else f"there is no book at {self.book}"
-            return Check(
+            return StoreCheck(
                 "book", False, f"{len(errors)} errors, the book before stays in force; {first}", "relais rules check"
             )
-        return Check("book", True, f"version {checked.book.version}, {len(checked.book.rules)} rules")
+        return StoreCheck("book", True, f"version {checked.book.version}, {len(checked.book.rules)} rules")

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from console.api import standstill
 from mailroom import RoomState
-from receiver.spool import State as SpoolState
+from receiver.spool import SpoolState as SpoolState
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from console.api import standstill
 from console.api.standstill import instant
-from mailroom.operator import Chosen, Held, Letter, People
+from mailroom.operator import DeadLetterView, HeldBox, Operator, Selection
 
 #: A browser sends a header of this name only where a page of another origin was allowed to, and we allow none.
 BY_HAND = "X-Relais-By-Hand"
@@ -73,7 +73,7 @@ class Skip(_Body):
     drop: bool = False
 
 
-class Pause(_Body):
+class PauseRequest(_Body):
     """Why a destination is paused, for whoever sees it."""
 
     why: str = Field("", max_length=500)
@@ -118,17 +118,17 @@ def refusal(code: str, hint: str, status: int = 400) -> Response:
     return JSONResponse({"error": code, "hint": hint}, status)
 
 
-def people(request: Request) -> People:
+def people(request: Request) -> Operator:
     """Return the verbs of the mailroom."""
-    return People(request.app.state.mailroom)
+    return Operator(request.app.state.mailroom)
 
 
-def chosen(request: Request) -> Chosen | None:
+def chosen(request: Request) -> Selection | None:
     """Return what a query chooses, None where it is not understood."""
     query = request.query_params
     try:
         ids = frozenset(name for name in query.get("ids", "").split(",") if name)
-        return Chosen(**{word: query.get(word, "") for word in WORDS}, since=int(query.get("since", "0")), ids=ids)
+        return Selection(**{word: query.get(word, "") for word in WORDS}, since=int(query.get("since", "0")), ids=ids)
     except ValueError:
         return None
 
@@ -148,9 +148,9 @@ async def dead(request: Request) -> Response:
     return JSONResponse(answer)
 
 
-def groups(letters: Sequence[Letter | Held]) -> list[Json]:
+def groups(letters: Sequence[DeadLetterView | HeldBox]) -> list[Json]:
     """Return the causes, the most frequent first."""
-    by_cause: dict[tuple[str, str, str], list[Letter | Held]] = defaultdict(list)
+    by_cause: dict[tuple[str, str, str], list[DeadLetterView | HeldBox]] = defaultdict(list)
     for letter in letters:
         by_cause[letter.destination, letter.code, letter.rule].append(letter)
     out = []
@@ -171,7 +171,7 @@ def groups(letters: Sequence[Letter | Held]) -> list[Json]:
     return out
 
 
-def letter_json(letter: Letter) -> Json:
+def letter_json(letter: DeadLetterView) -> Json:
     """Return a dead letter as JSON."""
     fields = asdict(letter)
     del fields["info"]
@@ -225,7 +225,7 @@ async def box(request: Request) -> Response:
     return JSONResponse({**held_json(held), "story": fate.as_json() if fate is not None else None})
 
 
-def held_json(held: Held) -> Json:
+def held_json(held: HeldBox) -> Json:
     """Return a held box as JSON."""
     return {"id": held.id, **asdict(held), "at": instant(held.at)}
 
@@ -273,8 +273,8 @@ async def rooms(request: Request) -> Response:
     return JSONResponse({"rooms": found})
 
 
-@by_hand(Pause)
-async def pause(request: Request, asked: Pause) -> Response:
+@by_hand(PauseRequest)
+async def pause(request: Request, asked: PauseRequest) -> Response:
     """Stop sending to a destination."""
     name = request.path_params["name"]
     desk = people(request)

@@ -16,7 +16,7 @@ def instant(ms: int) -> str:
 
 
 @dataclass(frozen=True)
-class Pause:
+class Standstill:
     """A pause, as people see it."""
 
     code: str
@@ -37,13 +37,13 @@ class Pause:
         return f"{what} ({self.code}) since {self.since}{probe}"
 
 
-def pause(room: RoomState) -> Pause | None:
+def pause(room: RoomState) -> Standstill | None:
     """Return why and since when a room is paused, None where it is not."""
     if not room.paused:
         return None
     found = json.loads(room.paused)
     probe = instant(room.probe_at) if room.probe_at else None
-    return Pause(
+    return Standstill(
         found.get("code", ""), found.get("why", ""), instant(found.get("at", 0)), found.get("by", "key"), probe
     )
 

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from typing import Self
 
-from mailroom import Fate, Mailroom, Unavailable
+from mailroom import Fate, Mailroom, StoreUnavailable
 
 #: A drain whose counter stood still this many seconds is not counted as alive; it beats once a second.
 STILL = 5.0
@@ -41,7 +41,10 @@ class Watch:
                 await task
 
     async def fate(self, event: str, within: float) -> Fate | None:
-        """Return what became of an event, as soon as that is settled or after `within` seconds. Raises Unavailable."""
+        """Return what became of an event, as soon as that is settled or after `within` seconds.
+
+        Raises StoreUnavailable.
+        """
         deadline = time.monotonic() + within
         bell = asyncio.Event()
         self._waiting[event].add(bell)
@@ -67,7 +70,7 @@ class Watch:
 
     async def _follow_log(self) -> None:
         while True:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(StoreUnavailable):
                 async for what, event in self.mailroom.tail():
                     if what == "ended":
                         for bell in self._waiting.get(event, ()):
@@ -76,7 +79,7 @@ class Watch:
 
     async def _follow_beats(self) -> None:
         while True:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(StoreUnavailable):
                 beats = await self.mailroom.beats()
                 now = time.monotonic()
                 self._beats = {

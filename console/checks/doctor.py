@@ -12,8 +12,8 @@ import redis.exceptions
 from pydantic import Field
 
 from console.checks import spool, store
-from console.checks.store import Check, Guarantee, Strict
-from console.errors import Mistake
+from console.checks.store import Guarantee, StoreCheck, Strict
+from console.errors import UserError
 from console.processes import valkey
 from mailroom.client import client
 from mailroom.settings import StoreSettings
@@ -39,7 +39,7 @@ class DoctorSettings(StoreSettings):
     @property
     def url(self) -> str:
         """Where the store is: as told, else the embedded one."""
-        return self.redis_url or valkey.Valkey(self.data).url
+        return self.redis_url or valkey.EmbeddedValkey(self.data).url
 
     @property
     def spool_folder(self) -> str:
@@ -53,7 +53,7 @@ class Diagnosis:
 
     #: What an acknowledged event survives.
     says: str
-    checks: tuple[Check, ...]
+    checks: tuple[StoreCheck, ...]
 
     @property
     def well(self) -> bool:
@@ -73,13 +73,13 @@ def look(settings: DoctorSettings) -> Diagnosis:
         found_spool.append(aside)
     found = ask(settings.url, settings.replicas)
     if found is None:
-        away = Check("store", False, "the store does not answer", "start it, or mend REDIS_URL")
+        away = StoreCheck("store", False, "the store does not answer", "start it, or mend REDIS_URL")
         return Diagnosis(promise(found, settings.spool_folder), (away, *found_spool))
     checks = [*found.checks, *found_spool]
     if settings.strict:
         mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
         says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"
-        checks.append(Check("strict", not mend, says, mend))
+        checks.append(StoreCheck("strict", not mend, says, mend))
     return Diagnosis(promise(found, settings.spool_folder), tuple(checks))
 
 
@@ -109,10 +109,10 @@ def promise(found: Guarantee | None, spool: str) -> str:
 
 
 def demand(found: Guarantee | None, strict: Strict) -> None:
-    """Raise Mistake for a store that keeps less than was asked for; one that is away cannot be judged yet."""
+    """Raise UserError for a store that keeps less than was asked for; one that is away cannot be judged yet."""
     if found is not None and not found.meets(strict):
         evicts = ", and it may throw away what waits" if found.evicts else ""
-        raise Mistake(
+        raise UserError(
             f"RELAIS_STRICT={strict} asks for more than this store keeps: {found.says}{evicts}",
             mend=found.mend or "relais doctor",
         )

@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from console.checks.store import Check
+from console.checks.store import StoreCheck
 from receiver import spool
 
 #: Seconds that an event may wait there until somebody should look: a restart of the store takes less.
@@ -19,36 +19,36 @@ LEAST_DISK = 64 * MIB
 NONE = "there is none: while the store is away, the answer is 503"
 
 
-def check(folder: str) -> Check:
+def check(folder: str) -> StoreCheck:
     """Return what waits there."""
     if not folder:
-        return Check("spool", True, NONE)
+        return StoreCheck("spool", True, NONE)
     try:
         found = spool.look(Path(folder))
-    except spool.Failed as exc:
-        return Check("spool", False, str(exc), "ask as the user that runs the receiver; is the disk well?")
+    except spool.SpoolFailed as exc:
+        return StoreCheck("spool", False, str(exc), "ask as the user that runs the receiver; is the disk well?")
     if found is None:
-        return Check("spool", True, f"no receiver has made one in {folder} yet")
+        return StoreCheck("spool", True, f"no receiver has made one in {folder} yet")
     free = shutil.disk_usage(folder).free
     if found.events:
         age = max(0.0, time.time() - found.oldest / 1000)
         says = f"{found.events} events wait in {folder}, the oldest for {age:.0f} s, {found.size // MIB} MiB"
-        return Check("spool", age < LONG, says, "mend the store: they go there by themselves, oldest first")
+        return StoreCheck("spool", age < LONG, says, "mend the store: they go there by themselves, oldest first")
     if free < LEAST_DISK:
-        return Check("spool", False, f"empty, and its disk has only {free // MIB} MiB left", "free some space")
-    return Check("spool", True, f"empty, {free // MIB} MiB free")
+        return StoreCheck("spool", False, f"empty, and its disk has only {free // MIB} MiB left", "free some space")
+    return StoreCheck("spool", True, f"empty, {free // MIB} MiB free")
 
 
-def aside(folder: str) -> Check | None:
+def aside(folder: str) -> StoreCheck | None:
     """Return that events were set aside, None where none was."""
     found = state(folder)
     if found is None or not found.aside:
         return None
-    return Check("aside", False, f"the store refused {found.aside} events again and again", "relais spool list")
+    return StoreCheck("aside", False, f"the store refused {found.aside} events again and again", "relais spool list")
 
 
-def state(folder: str) -> spool.State | None:
+def state(folder: str) -> spool.SpoolState | None:
     """Return what waits there; None where there is no spool, or nobody can tell."""
-    with contextlib.suppress(spool.Failed):
+    with contextlib.suppress(spool.SpoolFailed):
         return spool.look(Path(folder)) if folder else None
     return None

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from console import bulk, settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 
 
@@ -21,7 +21,7 @@ def command(as_json: bool, **given: Any) -> None:
       relais boxes list
       relais boxes list --destination crm --json
     """
-    found = Client(settings.load(ClientSettings)).get(f"/boxes?{bulk.query(given)}")
+    found = ConsoleClient(settings.load(ClientSettings)).get(f"/boxes?{bulk.query(given)}")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif not found["total"]:

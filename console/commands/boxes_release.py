@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from console import bulk, settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
 @click.argument("boxes", nargs=-1)
 @bulk.filters
 @click.option("--not-sent", is_flag=True, help="Somebody has looked: their first items did not arrive, send them.")
-@click.option("--rate", type=bulk.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(boxes: tuple[str, ...], not_sent: bool, rate: float, yes: bool, as_json: bool, **given: Any) -> None:
@@ -26,12 +26,12 @@ def command(boxes: tuple[str, ...], not_sent: bool, rate: float, yes: bool, as_j
       relais boxes release crm/4xw… --not-sent
       relais boxes release --code poison --rate 1/s
     """
-    client = Client(settings.load(ClientSettings))
+    client = ConsoleClient(settings.load(ClientSettings))
     found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
 
     def ask(those: Any) -> Any:
         return client.post("/boxes/release", {"boxes": [bulk.head(one) for one in those], "not_sent": not_sent})
 
     would = "would go on" if not not_sent else "would go on, and their first items be sent without a look"
-    work = bulk.Work(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
+    work = bulk.BulkWork(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
     bulk.carry_out(work, client, yes=yes, as_json=as_json)

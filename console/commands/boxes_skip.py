@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from console import bulk, settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
 @click.argument("boxes", nargs=-1)
 @bulk.filters
 @click.option("--drop", is_flag=True, help="Give the first items up for good; otherwise they become dead letters.")
-@click.option("--rate", type=bulk.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json: bool, **given: Any) -> None:
@@ -25,7 +25,7 @@ def command(boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json:
       relais boxes skip crm/4xw…
       relais boxes skip --code unresolved --drop --yes
     """
-    client = Client(settings.load(ClientSettings))
+    client = ConsoleClient(settings.load(ClientSettings))
     found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
 
     def ask(those: Any) -> Any:
@@ -34,5 +34,5 @@ def command(boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json:
     would = "would go on without their first item" + (
         ", which is given up" if drop else ", which becomes a dead letter"
     )
-    work = bulk.Work(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
+    work = bulk.BulkWork(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
     bulk.carry_out(work, client, yes=yes, as_json=as_json)

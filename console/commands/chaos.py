@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from console.errors import Mistake
+from console.errors import UserError
 
 #: Where this program lies: with its tests beside it, or among installed packages.
 HOME = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def command(seconds: float, seed: int | None, as_json: bool) -> None:
       relais chaos --json
     """
     if not (HOME / "tests" / "chaos" / "__main__.py").is_file():
-        raise Mistake(
+        raise UserError(
             f"this Relais lies in {HOME} without its tests, and the storm is one of them",
             mend="run it in a checkout of the repository: make chaos",
         )

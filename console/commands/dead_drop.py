@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from console import bulk, settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
@@ -23,10 +23,10 @@ def command(letters: tuple[str, ...], yes: bool, as_json: bool, **given: Any) ->
       relais dead drop 3kqv….0
       relais dead drop --rule "old rule" --yes
     """
-    client = Client(settings.load(ClientSettings))
+    client = ConsoleClient(settings.load(ClientSettings))
     found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true')}")
     items = [letter["id"] for letter in found["items"]]
-    work = bulk.Work(
+    work = bulk.BulkWork(
         "would be given up for good",
         lambda those: client.post("/dead/drop", {"items": list(those)}),
         str,

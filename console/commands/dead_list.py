@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from console import bulk, settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 
 
@@ -24,7 +24,7 @@ def command(each: bool, as_json: bool, **given: Any) -> None:
       relais dead list --code invalid --each --json
     """
     more = {"items": "true"} if each else {}
-    found = Client(settings.load(ClientSettings)).get(f"/dead?{bulk.query(given, **more)}")
+    found = ConsoleClient(settings.load(ClientSettings)).get(f"/dead?{bulk.query(given, **more)}")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

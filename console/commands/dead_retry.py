@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from console import bulk, settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
@@ -13,7 +13,7 @@ from console.client import Client, ClientSettings
 @bulk.filters
 @click.option("--as-sent/--today", "as_sent", default=True, help="As it was sent [default], or by the rules of today.")
 @click.option("--even-if-older", is_flag=True, help="Also where something newer was sent to the same object.")
-@click.option("--rate", type=bulk.Pace(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(
@@ -30,7 +30,7 @@ def command(
       relais dead retry --destination crm --since 2h --rate 5/s
       relais dead retry --rule "paid orders" --today --yes
     """
-    client = Client(settings.load(ClientSettings))
+    client = ConsoleClient(settings.load(ClientSettings))
     found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true')}")
 
     def ask(items: Any) -> Any:
@@ -39,5 +39,5 @@ def command(
 
     would = "would be retried as they were sent" if as_sent else "would be retried by the rules of today"
     items = [letter["id"] for letter in found["items"]]
-    work = bulk.Work(would, ask, str, items, found["groups"], rate=rate)
+    work = bulk.BulkWork(would, ask, str, items, found["groups"], rate=rate)
     bulk.carry_out(work, client, yes=yes, as_json=as_json)

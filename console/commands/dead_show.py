@@ -6,7 +6,7 @@ from urllib.parse import quote
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 
 
@@ -21,7 +21,7 @@ def command(letter: str, as_json: bool) -> None:
       relais dead show 3kqv….0
       relais dead show 3kqv….0 --json
     """
-    found = Client(settings.load(ClientSettings)).get(f"/dead/{quote(letter, safe='')}")
+    found = ConsoleClient(settings.load(ClientSettings)).get(f"/dead/{quote(letter, safe='')}")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.render import events, tables
 
 
@@ -23,7 +23,7 @@ def command(limit: int, before: str, as_json: bool) -> None:
       relais events list --limit 100 --json
     """
     query = urlencode({"limit": limit, **({"before": before} if before else {})})
-    page = Client(settings.load(ClientSettings)).get(f"/events?{query}")
+    page = ConsoleClient(settings.load(ClientSettings)).get(f"/events?{query}")
     if as_json:
         click.echo(json.dumps(page, indent=2, ensure_ascii=False))
         return

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.render import events, tables
 
 
@@ -24,7 +24,7 @@ def command(event: str, wait: float, as_json: bool) -> None:
       relais events show 3kqv…
       relais events show 3kqv… --wait 10 --json
     """
-    found = Client(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}?wait={wait:g}")
+    found = ConsoleClient(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}?wait={wait:g}")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:

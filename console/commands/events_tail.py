@@ -6,7 +6,7 @@ import json
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.render import events, tables
 
 
@@ -24,7 +24,7 @@ def command(as_json: bool) -> None:
     """
     out = tables.out()
     with contextlib.suppress(KeyboardInterrupt):
-        for event in Client(settings.load(ClientSettings)).lines("/events?follow=true"):
+        for event in ConsoleClient(settings.load(ClientSettings)).lines("/events?follow=true"):
             if as_json:
                 click.echo(json.dumps(event, ensure_ascii=False))
             else:

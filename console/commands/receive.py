@@ -6,7 +6,7 @@ import click
 
 from console import book, catalogue, settings
 from console.checks import doctor
-from console.errors import Mistake
+from console.errors import UserError
 from console.processes import port
 from receiver import server
 from receiver.settings import ReceiverSettings
@@ -40,8 +40,8 @@ def command(**options: object) -> None:
     try:
         server.run(chosen, catalogue.build())
     except server.CannotListen as exc:
-        raise Mistake(str(exc), mend="relais receive --port N") from exc
+        raise UserError(str(exc), mend="relais receive --port N") from exc
     except Unusable as exc:
-        raise Mistake(str(exc), mend="RELAIS_SPOOL=FOLDER relais receive") from exc
+        raise UserError(str(exc), mend="RELAIS_SPOOL=FOLDER relais receive") from exc
     except BookRefused as exc:
         raise book.refused(chosen.book, exc) from exc

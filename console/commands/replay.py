@@ -13,7 +13,7 @@ from console import book, replay, settings
 from console.client import ClientSettings
 from console.errors import SAID_NO
 from console.render import events, tables
-from console.replay import Report
+from console.replay import ReplayReport
 
 
 @click.command()
@@ -74,7 +74,7 @@ def command(
         raise SystemExit(SAID_NO)
 
 
-def show(report: Report, repeat: int) -> None:
+def show(report: ReplayReport, repeat: int) -> None:
     """Print what happened."""
     out = tables.out()
     if repeat == 1 and len(report.sent) <= 200:

@@ -5,7 +5,7 @@ import json
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 
 
@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
       relais rooms list
       relais rooms list --json
     """
-    found = Client(settings.load(ClientSettings)).get("/rooms")
+    found = ConsoleClient(settings.load(ClientSettings)).get("/rooms")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif not found["rooms"]:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
@@ -20,5 +20,7 @@ def command(destination: str, why: str) -> None:
     Examples:
       relais rooms pause crm --why "migration until noon"
     """
-    said = Client(settings.load(ClientSettings)).post(f"/rooms/{quote(destination, safe='')}/pause", {"why": why})
+    said = ConsoleClient(settings.load(ClientSettings)).post(
+        f"/rooms/{quote(destination, safe='')}/pause", {"why": why}
+    )
     click.echo(f"{destination} is paused." if said["changed"] else f"{destination} was paused already.")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
@@ -19,5 +19,5 @@ def command(destination: str) -> None:
     Examples:
       relais rooms resume crm
     """
-    said = Client(settings.load(ClientSettings)).post(f"/rooms/{quote(destination, safe='')}/resume", {})
+    said = ConsoleClient(settings.load(ClientSettings)).post(f"/rooms/{quote(destination, safe='')}/resume", {})
     click.echo(f"{destination} goes on." if said["changed"] else f"{destination} was not paused.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from console import book, catalogue
-from console.errors import SAID_NO, USAGE, Mistake
+from console.errors import SAID_NO, USAGE, UserError
 from rules.compiler import loader
 from rules.compiler.compilation import Checked
 from rules.source.problem import as_annotations, as_sarif
@@ -51,9 +51,12 @@ def command(folder: Path | None, as_json: bool, form: str, strict: bool) -> None
 
 
 def of_file(checked: Checked, file: Path) -> Checked:
-    """Return what is wrong in one file of the book; the book is there where nothing is wrong in any. Raises Mistake."""
+    """Return what is wrong in one file of the book; the book is there where nothing is wrong in any.
+
+    Raises UserError.
+    """
     if file.suffix not in loader.SUFFIXES:
-        raise Mistake(f"{file} is no file of a book", mend="name a file that ends in .yaml", status=USAGE)
+        raise UserError(f"{file} is no file of a book", mend="name a file that ends in .yaml", status=USAGE)
     here = Checked(checked.book, tuple(problem for problem in checked.problems if problem.file == file.name))
     if elsewhere := len(checked.errors) - len(here.errors):
         click.echo(f"{file.parent} has {_count(elsewhere, 'error')} in other files", err=True)

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import click
 
 from console import book, event_files, settings, stored_events
-from console.client import Client, ClientSettings
-from console.errors import Mistake
+from console.client import ClientSettings, ConsoleClient
+from console.errors import UserError
 from console.render import events as event_text
 from console.render import tables
 from rules.action import Action, Skipped
@@ -53,12 +53,12 @@ def of_the_past(event: str, folder: Path | None, answers: tuple[str, ...], as_js
     """Print what the rules say of an event that came in; where its payload is gone, what they said when it came."""
     try:
         payload = stored_events.one(event)
-    except Mistake as exc:
+    except UserError as exc:
         why = exc.message
     else:
         told([explanation.explain(book.load(folder), payload, event_files.looked_up(answers))], as_json)
         return
-    found = Client(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
+    found = ConsoleClient(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
     if as_json:
         click.echo(json.dumps({**found, "recomputed": False, "because": why}, indent=2, ensure_ascii=False))
         return

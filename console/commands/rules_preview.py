@@ -10,12 +10,12 @@ import click
 
 from console import book, event_files, replay
 from console import stored_events as recorded_events
-from console.errors import SAID_NO, Mistake
+from console.errors import SAID_NO, UserError
 from console.event_files import looked_up
 from console.stored_events import Recorded
 from rules.event import Event
 from rules.matching.path import ABSENT
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from rules.source import units
 from rules.tools import preview
 from rules.tools.preview import Preview, Sample
@@ -83,13 +83,13 @@ def command(
         raise SystemExit(SAID_NO)
 
 
-def of_files(files: tuple[Path, ...], of: Book) -> list[Event]:
+def of_files(files: tuple[Path, ...], of: Rulebook) -> list[Event]:
     """Return the events of files; those that no source of the book sends are left out, and said."""
     events: list[Event] = []
     for file in replay.bodies(files):
         try:
             events += event_files.events(file, of)
-        except Mistake as exc:
+        except UserError as exc:
             click.echo(f"left out: {exc.message}", err=True)
     return events
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from console import book, catalogue
-from console.errors import Mistake
+from console.errors import UserError
 from rules.compiler import json_schema
 
 
@@ -25,6 +25,6 @@ def command(folder: Path | None) -> None:
     """
     try:
         loaded = book.load(folder)
-    except Mistake:
+    except UserError:
         loaded = None  # a book that is being written may have errors, and its author needs completion most
     click.echo(json.dumps(json_schema.schema(catalogue.build(), loaded), indent=2, ensure_ascii=False))

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import click
 
 from console import settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
@@ -22,7 +22,7 @@ def command(version: str, as_json: bool) -> None:
       relais rules show
       relais rules show 3f2a91c0
     """
-    found = Client(settings.load(ClientSettings)).get(f"/books/{quote(version, safe='')}")
+    found = ConsoleClient(settings.load(ClientSettings)).get(f"/books/{quote(version, safe='')}")
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from console import book, catalogue, settings
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.commands import rules_check
-from console.errors import SAID_NO, Mistake
+from console.errors import SAID_NO, UserError
 from rules.compiler import loader
 
 NOT_YET = "not in force yet: workers that run and see this folder take it within two seconds"
@@ -46,10 +46,10 @@ def command(folder: Path | None, as_json: bool) -> None:
 
 
 def in_force() -> str | None:
-    """Return the version in force, None before the first. Raises Mistake."""
+    """Return the version in force, None before the first. Raises UserError."""
     try:
-        return str(Client(settings.load(ClientSettings)).get("/books/current")["version"])
-    except Mistake as exc:
+        return str(ConsoleClient(settings.load(ClientSettings)).get("/books/current")["version"])
+    except UserError as exc:
         if exc.exit_code == SAID_NO:
             return None
         raise

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from console import book
-from console.errors import SAID_NO, Mistake
+from console.errors import SAID_NO, UserError
 from receiver import payload
 from rules.compiler import loader
 from rules.tools import testing
@@ -50,11 +50,11 @@ def command(folder: Path | None, names: tuple[str, ...], watch: bool, as_json: b
 
 
 def run(place: Path, names: tuple[str, ...]) -> Results:
-    """Run the tests. Raises Mistake for a book with errors, and for a name that no test has."""
+    """Run the tests. Raises UserError for a book with errors, and for a name that no test has."""
     loaded = book.load(place)
     known = {test.name for test in loaded.tests}
     if strange := sorted(set(names) - known):
-        raise Mistake(f"the book has no test named {strange[0]!r}", status=SAID_NO)
+        raise UserError(f"the book has no test named {strange[0]!r}", status=SAID_NO)
     return testing.run(loaded, place, payload.read_raw, names=names)
 
 
@@ -69,7 +69,7 @@ def follow(place: Path, names: tuple[str, ...]) -> None:
                 click.clear()
                 try:
                     show(run(place, names), coverage=not names)
-                except Mistake as exc:
+                except UserError as exc:
                     exc.show()
             time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from console import settings
 from console.checks import doctor
-from console.errors import Mistake
+from console.errors import UserError
 from console.render import tables
 from receiver import spool
 
@@ -28,8 +28,8 @@ def command(as_json: bool) -> None:
     folder = Path(settings.load(doctor.DoctorSettings).spool_folder)
     try:
         found = spool.aside(folder)
-    except spool.Failed as exc:
-        raise Mistake(str(exc), mend="run it as the user of the receiver") from exc
+    except spool.SpoolFailed as exc:
+        raise UserError(str(exc), mend="run it as the user of the receiver") from exc
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
     elif not found:

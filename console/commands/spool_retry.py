@@ -6,7 +6,7 @@ import click
 
 from console import settings
 from console.checks import doctor
-from console.errors import Mistake
+from console.errors import UserError
 from receiver import spool
 
 
@@ -28,10 +28,10 @@ def command(events: tuple[str, ...], everything: bool) -> None:
     try:
         known = [one.id for one in spool.aside(folder)]
         if unknown := sorted(set(events) - set(known)):
-            raise Mistake(f"{unknown[0]} is not set aside in {folder}", mend="relais spool list", status=1)
+            raise UserError(f"{unknown[0]} is not set aside in {folder}", mend="relais spool list", status=1)
         if not events and not everything:
             raise click.UsageError("name events, or say --all")
         moved = spool.again(folder, known if everything else events)
-    except (spool.Full, spool.Failed) as exc:
-        raise Mistake(str(exc), mend="run it as the user of the receiver; is the disk well?") from exc
+    except (spool.SpoolFull, spool.SpoolFailed) as exc:
+        raise UserError(str(exc), mend="run it as the user of the receiver; is the disk well?") from exc
     click.echo(f"{moved} events wait in the spool again.")

@@ -16,9 +16,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from console.errors import Mistake
+from console.errors import UserError
 from console.processes import probe
-from console.replay import Report
+from console.replay import ReplayReport
 
 Json = Mapping[str, Any]
 Row = tuple[str, str, str]
@@ -31,7 +31,7 @@ PERMISSIONS = {1: "none", 2: "single opt-in", 3: "confirmed opt-in", 4: "DOI", 5
 
 
 async def fetch(sandbox: str) -> Json:
-    """Return what the sandbox holds, once it has done what vendors do later. Raises Mistake."""
+    """Return what the sandbox holds, once it has done what vendors do later. Raises UserError."""
     deadline = time.monotonic() + LATER
     while True:
         held = await _ask(sandbox, "/_sandbox/state")
@@ -45,7 +45,7 @@ async def _ask(sandbox: str, path: str) -> Any:
     address = urlsplit(sandbox)
     answer = await probe.get(address.hostname or "", address.port or 80, path)
     if answer is None or answer[0] != 200:
-        raise Mistake(f"the sandbox at {sandbox} does not answer")
+        raise UserError(f"the sandbox at {sandbox} does not answer")
     return answer[1]
 
 
@@ -123,7 +123,7 @@ def tables(held: Json, stand_ins: Mapping[str, tuple[str, str]]) -> Group:
     return Group(*found)
 
 
-def summary(report: Report) -> Text:
+def summary(report: ReplayReport) -> Text:
     """Return one sentence on the webhooks and their events."""
     states = ", ".join(f"{count} {state}" for state, count in report.states.items())
     return Text(
@@ -133,7 +133,7 @@ def summary(report: Report) -> Text:
     )
 
 
-def compare(expected: Json, held: Json, report: Report, stand_ins: Mapping[str, tuple[str, str]]) -> list[str]:
+def compare(expected: Json, held: Json, report: ReplayReport, stand_ins: Mapping[str, tuple[str, str]]) -> list[str]:
     """Return every difference between what was expected and what is; nothing may be missing, nothing too much."""
     wrong = []
     for code, count in report.refused.items():

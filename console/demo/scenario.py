@@ -23,7 +23,7 @@ import yaml
 
 from console import book, replay, starter_book
 from console.demo import arrivals
-from console.errors import SAID_NO, Mistake
+from console.errors import SAID_NO, UserError
 from console.processes import port, probe, supervisor, up
 from console.processes.supervisor import Child, Printer, Supervisor
 from console.processes.up import UpSettings
@@ -48,7 +48,7 @@ STORY = ("cmxorganize", "activetrail", "seminardesk", "generic")
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoStage:
     """Where the demo plays."""
 
     settings: UpSettings
@@ -81,7 +81,7 @@ def run(wanted_port: int, *, stay: bool, verbose: bool) -> None:
     with stage(wanted_port) as where, contextlib.chdir(where.settings.book.parent):
         try:
             supervisor.run(_play(where, outcome, say, stay=stay))
-        except Mistake:
+        except UserError:
             for line in say.kept:
                 click.echo(line, err=True)
             raise
@@ -96,7 +96,7 @@ def forget_settings() -> None:
             del os.environ[name]
 
 
-async def _play(where: Stage, outcome: list[bool], say: "Quiet", *, stay: bool) -> None:
+async def _play(where: DemoStage, outcome: list[bool], say: "Quiet", *, stay: bool) -> None:
     out = tables.out()
     with out.status("Starting Valkey, the sandbox, receiver, workers and console …"):
         stack = contextlib.AsyncExitStack()
@@ -124,7 +124,7 @@ async def _play(where: Stage, outcome: list[bool], say: "Quiet", *, stay: bool) 
 
 
 @contextlib.asynccontextmanager
-async def performers(where: Stage, say: "Quiet") -> AsyncIterator[Supervisor]:
+async def performers(where: DemoStage, say: "Quiet") -> AsyncIterator[Supervisor]:
     """Run everything and the sandbox inside the `async with`."""
     sandbox = Child(
         name="sandbox",
@@ -141,7 +141,7 @@ async def _answers(number: int) -> bool:
     return answer is not None and answer[0] == 200
 
 
-async def send(where: Stage) -> replay.Report:
+async def send(where: DemoStage) -> replay.ReplayReport:
     """Send the packaged bodies of all sources and wait until every event is settled."""
     environ = {**os.environ, **where.environ}
     paths = [fixtures() / kind for kind in STORY]
@@ -152,7 +152,7 @@ async def send(where: Stage) -> replay.Report:
 
 
 @contextlib.contextmanager
-def stage(wanted_port: int) -> Iterator[Stage]:
+def stage(wanted_port: int) -> Iterator[DemoStage]:
     """Give a folder of its own, free ports, and a copy of the starter book that leads to the sandbox."""
     folder = Path(tempfile.mkdtemp(prefix="relais-demo-"))
     try:
@@ -170,7 +170,7 @@ def stage(wanted_port: int) -> Iterator[Stage]:
             data=folder / "data",
             REDIS_URL="",
         )
-        yield Stage(settings, wanted_port, number, invented(copy))
+        yield DemoStage(settings, wanted_port, number, invented(copy))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -182,7 +182,7 @@ def redirected(text: str, sandbox: str) -> str:
     edits: list[tuple[int, int, str]] = []
     for name, node in _mapping(destinations[1] if destinations else None).items():
         if name not in STAND_INS:
-            raise Mistake(f"the demo knows no stand-in for the destination {name!r} of the starter book")
+            raise UserError(f"the demo knows no stand-in for the destination {name!r} of the starter book")
         fields = _mapping(node[1])
         indent = " " * fields["kind"][0].start_mark.column
         for key in ("base", "allow_private"):
@@ -227,7 +227,7 @@ def expected() -> Mapping[str, Any]:
     return found
 
 
-def farewell(where: Stage) -> str:
+def farewell(where: DemoStage) -> str:
     """Return how to go on."""
     password = where.environ.get("CMX_PASSWORD", "")
     return "\n".join(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from console import book as books
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 
 HEAD = """\
 # Written by the first `relais up` in this folder. These are the secrets that senders have to show: enter them at the
@@ -18,7 +18,7 @@ HEAD = """\
 """
 
 
-def provide(book: Book, environ: MutableMapping[str, str], file: Path) -> tuple[str, ...]:
+def provide(book: Rulebook, environ: MutableMapping[str, str], file: Path) -> tuple[str, ...]:
     """Write `file` with fresh secrets where there is none, and put them into `environ`; return their names."""
     names = missing(book, environ)
     if not names or file.exists():
@@ -34,7 +34,7 @@ def provide(book: Book, environ: MutableMapping[str, str], file: Path) -> tuple[
     return tuple(fresh)
 
 
-def missing(book: Book, environ: Mapping[str, str]) -> list[str]:
+def missing(book: Rulebook, environ: Mapping[str, str]) -> list[str]:
     """Return the secrets of sources that are set nowhere, in the order of the book."""
     names = [name for source in book.sources.values() for secret in source.verify.secrets for name in secret.names]
     return [name for name in dict.fromkeys(names) if not set_somewhere(name, environ)]

@@ -1,6 +1,6 @@
 """Whether a TCP port can be had, and if not, who has it.
 
-Comes in: host and port. Goes out: nothing, another port, or a Mistake that names the process in the way.
+Comes in: host and port. Goes out: nothing, another port, or a UserError that names the process in the way.
 Never keeps the port: between the question and the server's own bind somebody else may take it.
 """
 
@@ -9,25 +9,25 @@ import os
 import socket
 from pathlib import Path
 
-from console.errors import Mistake
+from console.errors import UserError
 
 
 def demand(host: str, port: int, option: str) -> None:
-    """Raise a Mistake if the port cannot be bound. `option` is how the user chooses another: `--port`."""
+    """Raise a UserError if the port cannot be bound. `option` is how the user chooses another: `--port`."""
     problem = refused(host, port)
     if problem is None:
         return
     if problem.errno == errno.EADDRINUSE:
         who = holder(port)
-        raise Mistake(
+        raise UserError(
             f"port {port} on {host} is taken{f' by {who}' if who else ''}",
             mend=f"stop that, or take another port: {option} {free(host)}",
         )
     if problem.errno == errno.EACCES:
-        raise Mistake(
+        raise UserError(
             f"port {port} needs more rights than this user has", mend=f"use one above 1023: {option} {free(host)}"
         )
-    raise Mistake(f"{host}:{port} cannot be listened on: {problem.strerror}", mend="listen on 127.0.0.1 or 0.0.0.0")
+    raise UserError(f"{host}:{port} cannot be listened on: {problem.strerror}", mend="listen on 127.0.0.1 or 0.0.0.0")
 
 
 def choose(host: str, wanted: int) -> int:

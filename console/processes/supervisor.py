@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from console.errors import CANNOT_RUN, Mistake
+from console.errors import CANNOT_RUN, UserError
 from workers import parent_death
 
 #: Seconds before a dead child is started again: at once after a first accident, half a minute when it keeps dying.
@@ -50,8 +50,8 @@ class Child:
     #: Seconds it gets to become ready, and to stop after SIGTERM, before it is killed.
     start_within: float = 60.0
     stop_within: float = 15.0
-    #: Turns what it wrote last and its status into the Mistake that ends everything, if it never became ready.
-    refusal: Callable[[str, int], Mistake] | None = None
+    #: Turns what it wrote last and its status into the UserError that ends everything, if it never became ready.
+    refusal: Callable[[str, int], UserError] | None = None
 
 
 class Supervisor:
@@ -82,7 +82,7 @@ class Supervisor:
         await self.stop()
 
     async def forever(self) -> None:
-        """Keep them alive until cancelled. Raises the Mistake of a child that can never run."""
+        """Keep them alive until cancelled. Raises the UserError of a child that can never run."""
         if self._failed is None:
             raise RuntimeError("enter the supervisor first")
         await asyncio.shield(self._failed)
@@ -112,7 +112,7 @@ class Watched:
         self._started = 0.0
 
     async def until_ready(self) -> None:
-        """Wait until it is ready. Raises Mistake where it never will be."""
+        """Wait until it is ready. Raises UserError where it never will be."""
         if self.child.ready is None:
             return
         deadline = time.monotonic() + self.child.start_within
@@ -121,7 +121,7 @@ class Watched:
                 await self._read_rest()
                 raise self._refusal(self._process.returncode)
             if time.monotonic() > deadline:
-                raise Mistake(
+                raise UserError(
                     f"{self.child.name} was not ready within {self.child.start_within:.0f} s",
                     mend="see its lines above; `relais doctor` says what is amiss on this machine",
                 )
@@ -211,15 +211,15 @@ class Watched:
             raise RuntimeError(f"{self.child.name} was not started")
         return self.process
 
-    def _refusal(self, status: int) -> Mistake:
+    def _refusal(self, status: int) -> UserError:
         said = "\n".join(self._lines)
         if self.child.refusal:
             return self.child.refusal(said, status)
         if status == CANNOT_RUN and "error: " in said:
             # It has said what and how to mend it: that is the reason, in its own words.
             what, _, mend = said.rpartition("error: ")[2].partition("\n mend: ")
-            return Mistake(f"{self.child.name}: {what}", mend=mend)
-        return Mistake(f"{self.child.name} ended with {worded(status)}", mend="see its lines above")
+            return UserError(f"{self.child.name}: {what}", mend=mend)
+        return UserError(f"{self.child.name} ended with {worded(status)}", mend="see its lines above")
 
 
 class Printer:

@@ -19,10 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from console import book
 from console import settings as read
 from console.checks import doctor
-from console.errors import Mistake
+from console.errors import UserError
 from console.processes import env_file, port, probe, supervisor
 from console.processes.supervisor import Child, Say, Supervisor
-from console.processes.valkey import ALLOCATOR, Valkey
+from console.processes.valkey import ALLOCATOR, EmbeddedValkey
 from receiver import server
 from receiver.settings import ReceiverSettings
 from workers.settings import WorkSettings
@@ -54,7 +54,7 @@ class UpSettings(BaseSettings):
 
 
 def run(settings: UpSettings) -> None:
-    """Run everything until Ctrl-C or SIGTERM. Raises Mistake."""
+    """Run everything until Ctrl-C or SIGTERM. Raises UserError."""
     rules = book.load(settings.book)
     fresh = env_file.provide(rules, os.environ, Path(".env"))
     if fresh:
@@ -74,7 +74,7 @@ def where_it_listens(settings: UpSettings) -> UpSettings:
         with socket.socket(fileno=os.dup(number)) as held:
             host, port_of_it = held.getsockname()[:2]
     except (OSError, ValueError) as exc:
-        raise Mistake(
+        raise UserError(
             f"descriptor {number} cannot be listened on", mend="pass an open one, or unset RELAIS_LISTEN_FD"
         ) from exc
     return settings.model_copy(update={"host": host, "port": port_of_it})
@@ -82,7 +82,7 @@ def where_it_listens(settings: UpSettings) -> UpSettings:
 
 async def _run(settings: UpSettings) -> None:
     async with everything(settings) as running:
-        url = settings.redis_url or Valkey(settings.data).url
+        url = settings.redis_url or EmbeddedValkey(settings.data).url
         found = await asyncio.to_thread(doctor.ask, url)
         click.echo("\n".join(banner(settings, doctor.promise(found, str(settings.data / "spool")))))
         await running.forever()
@@ -108,11 +108,11 @@ async def everything(
         try:
             listening = stack.enter_context(server.socket_of(receive))
         except server.CannotListen as exc:
-            raise Mistake(str(exc)) from exc
+            raise UserError(str(exc)) from exc
         children: list[Child] = []
         url = settings.redis_url
         if not url:
-            valkey = stack.enter_context(Valkey(settings.data))
+            valkey = stack.enter_context(EmbeddedValkey(settings.data))
             children.append(valkey_child(valkey))
             url = valkey.url
         common = {
@@ -131,7 +131,7 @@ async def everything(
                 listening.close()  # else whoever comes while we stop would wait for nobody
 
 
-def valkey_child(valkey: Valkey) -> Child:
+def valkey_child(valkey: EmbeddedValkey) -> Child:
     """Return Valkey as a child."""
 
     async def ready() -> bool:

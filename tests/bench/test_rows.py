@@ -13,7 +13,7 @@ import pytest
 
 from bench import rows
 from bench.measure import Bound
-from bench.stage import Stage
+from bench.stage import BenchStage
 
 FIXTURE = json.loads((Path(__file__).parent / "figures" / "rows.json").read_text())
 
@@ -113,7 +113,7 @@ class _Workers:
 def test_a_drain_is_timed_from_its_beginning(to_the_end: bool) -> None:
     """What was routed before the first arrival took time, too; what arrived beyond the count is not in that time."""
     workers = _Workers()
-    drained = rows._drain(cast(Stage, workers), 10, to_the_end=to_the_end)
+    drained = rows._drain(cast(BenchStage, workers), 10, to_the_end=to_the_end)
     assert drained.per_s == pytest.approx(10 / 49, rel=1e-3)
     assert drained.cpu_us == 6e6 / 12
     assert workers.stopped > workers.went

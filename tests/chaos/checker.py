@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """What is known after a run. An event is (key, number); numbers of a key rise in the order of their sending."""
 
     #: Events that were answered 2xx.
@@ -28,7 +28,7 @@ class Facts:
 
 
 @dataclass
-class Verdict:
+class StormVerdict:
     """What broke. Empty lists: nothing did."""
 
     lost: list[str] = field(default_factory=list)
@@ -54,9 +54,9 @@ class Verdict:
         return "\n".join([", ".join(parts), *shown])
 
 
-def check(facts: Facts) -> Verdict:
+def check(facts: RunFacts) -> StormVerdict:
     """Return what broke."""
-    verdict = Verdict(stuck=facts.left)
+    verdict = StormVerdict(stuck=facts.left)
     done = {(key, number) for key, numbers in facts.effects.items() for number in numbers}
     for key, number in sorted(facts.acknowledged - done - facts.seen_by_a_person):
         verdict.lost.append(f"{key} #{number} was acknowledged and never arrived")

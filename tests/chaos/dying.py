@@ -19,7 +19,7 @@ from typing import Any
 
 from console import cli
 from console.processes import worker_process
-from tests.chaos.steps import STEPS, Step
+from tests.chaos.steps import STEPS, DeathStep
 from workers import pool
 from workers.settings import WorkSettings
 
@@ -27,7 +27,7 @@ from workers.settings import WorkSettings
 STEP, MARK = "CHAOS_STEP", "CHAOS_MARK"
 
 
-def arm(step: Step, mark: Path) -> None:
+def arm(step: DeathStep, mark: Path) -> None:
     """Wrap the step's function in this process."""
     module, _, path = step.function.partition(":")
     owner: Any = importlib.import_module(module)

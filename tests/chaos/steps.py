@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import aiohttp
 
-from sandbox.faults import Fault
-from tests.chaos.checker import Facts
-from tests.chaos.processes import House
+from sandbox.faults import SandboxFault
+from tests.chaos.checker import RunFacts
+from tests.chaos.processes import StormProcesses
 
 #: What is sent: so many events about so many people.
 EVENTS, KEYS = 32, 8
@@ -46,7 +46,7 @@ def _creates(args: tuple[Any, ...], answer: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Step:
+class DeathStep:
     """One place to die."""
 
     process: Literal["receive", "work", "parent"]
@@ -66,46 +66,46 @@ _ACCEPT = "receiver.webhook:Receiver._take"
 _ANSWER = "receiver.webhook:Receiver._accept"
 _PUT = "mailroom.client:Mailroom.put"
 _APPEND = "receiver.spool:Spool.append"
-_HAND_OVER = "receiver.failover:Switch._put"
+_HAND_OVER = "receiver.failover:SpoolingMailroom._put"
 _FORGET = "receiver.spool:Spool.delete"
 _TAKE = "mailroom.client:Mailroom.take"
 _SETTLE = "mailroom.client:Mailroom.settle"
 _REQUEST = "workers.http:Exchange.request"
-_DELIVER = "workers.destinations.rest:RestCarrier.deliver"
+_DELIVER = "workers.destinations.rest:RestClient.deliver"
 _BURY = "mailroom.client:Mailroom.bury"
 
 #: In the order of an event's journey.
-STEPS: Mapping[str, Step] = {
-    "before accept": Step("receive", "before", _ACCEPT),
-    "before put": Step("receive", "before", _PUT, counts=_something),
-    "while putting": Step("receive", "during", _PUT, counts=_something),
-    "after put, its answer lost": Step("receive", "after", _PUT, counts=_something),
-    "after accept, before the answer": Step("receive", "before", _ANSWER),
-    "before the spool is written": Step("receive", "before", _APPEND, store="away"),
-    "after the spool was written": Step("receive", "after", _APPEND, store="away"),
-    "before the spool is handed over": Step("receive", "before", _HAND_OVER, n=1, store="away until sent"),
-    "after the spool was handed over": Step("receive", "after", _HAND_OVER, n=1, store="away until sent"),
-    "before the spool forgets": Step("receive", "before", _FORGET, n=1, store="away until sent"),
-    "after the spool forgot": Step("receive", "after", _FORGET, n=1, store="away until sent"),
-    "before take": Step("work", "before", _TAKE),
-    "after take of events": Step("work", "after", _TAKE, n=1, counts=_leased("in")),
-    "before routing is settled": Step("work", "before", _SETTLE, n=1, counts=_settles("in")),
-    "while routing is settled": Step("work", "during", _SETTLE, n=1, counts=_settles("in")),
-    "after routing is settled": Step("work", "after", _SETTLE, n=1, counts=_settles("in")),
-    "after take of deliveries": Step("work", "after", _TAKE, n=1, counts=_leased("crm")),
-    "before send": Step("work", "before", _REQUEST, n=5),
-    "while sending what creates": Step("work", "during", _REQUEST, counts=_creates, middle=0.05),
-    "after send, before settle": Step("work", "after", _REQUEST, counts=_creates),
-    "after deliver, before settle": Step("work", "after", _DELIVER, n=5),
-    "before settle": Step("work", "before", _SETTLE, counts=_settles("crm")),
-    "while settling": Step("work", "during", _SETTLE, counts=_settles("crm")),
-    "after settle": Step("work", "after", _SETTLE, counts=_settles("crm")),
+STEPS: Mapping[str, DeathStep] = {
+    "before accept": DeathStep("receive", "before", _ACCEPT),
+    "before put": DeathStep("receive", "before", _PUT, counts=_something),
+    "while putting": DeathStep("receive", "during", _PUT, counts=_something),
+    "after put, its answer lost": DeathStep("receive", "after", _PUT, counts=_something),
+    "after accept, before the answer": DeathStep("receive", "before", _ANSWER),
+    "before the spool is written": DeathStep("receive", "before", _APPEND, store="away"),
+    "after the spool was written": DeathStep("receive", "after", _APPEND, store="away"),
+    "before the spool is handed over": DeathStep("receive", "before", _HAND_OVER, n=1, store="away until sent"),
+    "after the spool was handed over": DeathStep("receive", "after", _HAND_OVER, n=1, store="away until sent"),
+    "before the spool forgets": DeathStep("receive", "before", _FORGET, n=1, store="away until sent"),
+    "after the spool forgot": DeathStep("receive", "after", _FORGET, n=1, store="away until sent"),
+    "before take": DeathStep("work", "before", _TAKE),
+    "after take of events": DeathStep("work", "after", _TAKE, n=1, counts=_leased("in")),
+    "before routing is settled": DeathStep("work", "before", _SETTLE, n=1, counts=_settles("in")),
+    "while routing is settled": DeathStep("work", "during", _SETTLE, n=1, counts=_settles("in")),
+    "after routing is settled": DeathStep("work", "after", _SETTLE, n=1, counts=_settles("in")),
+    "after take of deliveries": DeathStep("work", "after", _TAKE, n=1, counts=_leased("crm")),
+    "before send": DeathStep("work", "before", _REQUEST, n=5),
+    "while sending what creates": DeathStep("work", "during", _REQUEST, counts=_creates, middle=0.05),
+    "after send, before settle": DeathStep("work", "after", _REQUEST, counts=_creates),
+    "after deliver, before settle": DeathStep("work", "after", _DELIVER, n=5),
+    "before settle": DeathStep("work", "before", _SETTLE, counts=_settles("crm")),
+    "while settling": DeathStep("work", "during", _SETTLE, counts=_settles("crm")),
+    "after settle": DeathStep("work", "after", _SETTLE, counts=_settles("crm")),
     # Takes 20 s: another parent takes over when the lock of the dead one has run out.
-    "the parent before it buries": Step("parent", "before", _BURY, n=1),
+    "the parent before it buries": DeathStep("parent", "before", _BURY, n=1),
 }
 
 
-class Steps(House):
+class Steps(StormProcesses):
     """One run of one step. Use it as a `with` block."""
 
     def __init__(self, name: str) -> None:
@@ -116,13 +116,13 @@ class Steps(House):
         self.mark: Path = self.folder / "died"
         self._more |= {"CHAOS_STEP": name, "CHAOS_MARK": str(self.mark), "RELAIS_DEAD_AFTER": "5"}
 
-    async def run(self, patience: float = 20) -> Facts:
+    async def run(self, patience: float = 20) -> RunFacts:
         """Send, let the process die, start it again, wait until all is settled; return what came of it."""
         for name in ("store", "receive", "work"):
             self.start(name)
         await self.until_up()
         # A destination takes some time, so that something is always under way.
-        self.sandbox.world.faults.add(Fault("*", delay=0.1, after_effect=True, times=None))
+        self.sandbox.world.faults.add(SandboxFault("*", delay=0.1, after_effect=True, times=None))
         if self.step.store != "there":
             await asyncio.to_thread(self.end, "store", signal.SIGKILL)
         sending = asyncio.create_task(self._send_all())

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import aiohttp
 
 from tests.chaos import jumping
-from tests.chaos.checker import Facts
-from tests.chaos.processes import House
+from tests.chaos.checker import RunFacts
+from tests.chaos.processes import StormProcesses
 
 #: What happens, and how likely it is against the others.
 HAPPENINGS = {
@@ -45,7 +45,7 @@ def drawn(seed: int, n: int) -> tuple[random.Random, str, float]:
     return source, name, source.uniform(0.5, 2.5)
 
 
-class Storm(House):
+class Storm(StormProcesses):
     """One run. Use it as a `with` block."""
 
     def __init__(self, seed: int, *, keys: int, rate: float, say: Callable[[str], None]) -> None:
@@ -69,7 +69,7 @@ class Storm(House):
         more = jumping.environ(self.folder / "clock") if self._jumps and name != "store" else {}
         return super().environ(name) | more
 
-    async def run(self, seconds: float, *, patience: float) -> Facts:
+    async def run(self, seconds: float, *, patience: float) -> RunFacts:
         """Blow for some seconds, then wait until all is settled; return what came of it."""
         for name in ("store", "receive", "work"):
             self.start(name)

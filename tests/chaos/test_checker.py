@@ -1,8 +1,8 @@
 from dataclasses import replace
 
-from tests.chaos.checker import Facts, check
+from tests.chaos.checker import RunFacts, check
 
-GOOD = Facts(
+GOOD = RunFacts(
     acknowledged=frozenset({("eva", 1), ("eva", 2), ("kim", 1)}),
     effects={"eva": [1, 1, 2], "kim": [1]},
     seen_by_a_person=frozenset(),

@@ -12,13 +12,13 @@ import pytest
 
 from mailroom import Mailroom
 from tests.chaos import jumping
-from tests.chaos.checker import Facts, check
-from tests.chaos.processes import House
+from tests.chaos.checker import RunFacts, check
+from tests.chaos.processes import StormProcesses
 
 KEYS = 6
 
 
-class Clocks(House):
+class Clocks(StormProcesses):
     """A house in which the clock of the store, or that of everybody else, can jump."""
 
     def __init__(self, who: str) -> None:
@@ -105,5 +105,5 @@ def test_jump(who: str, seconds: int) -> None:
         assert sent == house.report.sent, "something was done twice"
 
 
-async def _settled(house: House) -> Facts:
+async def _settled(house: StormProcesses) -> RunFacts:
     return await house.facts(await house.settle(20))

@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from tests.chaos.processes import House
+from tests.chaos.processes import StormProcesses
 from tests.conftest import wait_until
 
 
 def test_within() -> None:
     """Processes are started inside what they are told to be in: a network namespace, or here an environment."""
-    with House() as house:
+    with StormProcesses() as house:
         house.within = ["env", "HOUSE_WITHIN=here"]
         house.start("store")
         environ = Path(f"/proc/{house.processes['store'].pid}/environ")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from console.client import Client, ClientSettings
-from console.errors import Mistake
+from console.client import ClientSettings, ConsoleClient
+from console.errors import UserError
 from console.processes import port
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 
 BOOK = """\
 sources:
@@ -52,7 +52,7 @@ rules:
 SECRETS = {"CMX_PASSWORD": "pass-cmx", "SHOP_SECRET": "secret-shop", "CRM_TOKEN": "token-crm"}
 
 
-class Relais:
+class RelaisProcess:
     """A `relais` process, and what it says."""
 
     def __init__(
@@ -88,13 +88,13 @@ class Relais:
 
     def wait_healthy(self, url: str) -> None:
         """Wait until it answers."""
-        client = Client(ClientSettings(console_url=url))
+        client = ConsoleClient(ClientSettings(console_url=url))
 
         def healthy() -> bool:
             assert self.process.poll() is None, self.said
             try:
                 client.get("/healthz")
-            except Mistake:
+            except UserError:
                 return False
             return True
 
@@ -111,7 +111,7 @@ class Relais:
         return status
 
 
-Start = Callable[..., Relais]
+Start = Callable[..., RelaisProcess]
 
 
 @pytest.fixture
@@ -126,11 +126,11 @@ def book(short_folder: Path) -> Path:
 @pytest.fixture
 def start(short_folder: Path, book: Path) -> Iterator[Start]:
     """Start `relais` processes in a folder of their own; whatever still runs at the end is stopped."""
-    started: list[Relais] = []
+    started: list[RelaisProcess] = []
 
-    def begin(*arguments: str, descriptors: Sequence[int] = (), **environ: str) -> Relais:
+    def begin(*arguments: str, descriptors: Sequence[int] = (), **environ: str) -> RelaisProcess:
         given = {"RELAIS_BOOK": str(book), **environ}
-        found = Relais(*arguments, folder=short_folder, environ=given, descriptors=descriptors)
+        found = RelaisProcess(*arguments, folder=short_folder, environ=given, descriptors=descriptors)
         started.append(found)
         return found
 
@@ -140,7 +140,7 @@ def start(short_folder: Path, book: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def receiver(start: Start, valkey: Valkey) -> str:
+def receiver(start: Start, valkey: PrivateValkey) -> str:
     """A running receiver on a store of its own; its address."""
     number = port.free("127.0.0.1")
     process = start("receive", "--port", str(number), REDIS_URL=valkey.url, **SECRETS)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from console import cli
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
 from rules.event import Event
 
 #: The ledger's page of what is received now; a month later it is gone.
@@ -46,7 +46,7 @@ class Stuck:
         """Take one item of each box of a room."""
         self._calls += 1
         await self.mailroom.beat("d1", register=True)
-        return (await self.mailroom.take("d1", f"r{self._calls}", [Want(room, 500, 1)])).leases
+        return (await self.mailroom.take("d1", f"r{self._calls}", [RoomRequest(room, 500, 1)])).leases
 
     async def put(self, *names: str, who: str = "eva", rule: str = "keep a note") -> None:
         """Put events of a person and route each to one delivery of her box at the CRM."""
@@ -123,7 +123,7 @@ def stuck(url: str, do: Callable[[Stuck], Coroutine[Any, Any, Any]]) -> Any:
     return asyncio.run(run())
 
 
-class Relais:
+class StuckConsole:
     """The command line, against one console."""
 
     def __init__(self, url: str, patch: pytest.MonkeyPatch) -> None:

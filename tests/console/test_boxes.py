@@ -6,16 +6,16 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 from tests.console.api.test_app import begin, ready, samples
 from tests.console.conftest import Start
-from tests.console.stuck_things import Relais, Stuck, stuck
+from tests.console.stuck_things import Stuck, StuckConsole, stuck
 
 
 @pytest.fixture
-def relais(start: Start, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Relais:
+def relais(start: Start, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> StuckConsole:
     """The command line against a console on a store of its own."""
-    return Relais(begin(start, valkey.url), monkeypatch)
+    return StuckConsole(begin(start, valkey.url), monkeypatch)
 
 
 def hold(url: str) -> None:
@@ -29,7 +29,7 @@ def hold(url: str) -> None:
     stuck(url, do)
 
 
-def test_list(relais: Relais, valkey: Valkey) -> None:
+def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A held box is listed with reason and age, in the metrics and in /readyz, which stays as it was."""
     assert relais("boxes", "list") == "No box is held.\n"
     before = [check["ok"] for check in ready(relais.url)["checks"]]
@@ -49,7 +49,7 @@ def test_list(relais: Relais, valkey: Valkey) -> None:
     assert [check["ok"] for check in checks if check != note] == before
 
 
-def test_show(relais: Relais, valkey: Valkey) -> None:
+def test_show(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """One box is shown with what waits in it and the story of its first event, and no value of a person."""
     hold(valkey.url)
     said = relais("boxes", "show", "crm/box-ada")
@@ -60,7 +60,7 @@ def test_show(relais: Relais, valkey: Valkey) -> None:
     assert "unknown_box" in relais("boxes", "show", "crm/nobody", status=1)
 
 
-def test_release(relais: Relais, valkey: Valkey) -> None:
+def test_release(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """Without --yes nothing happens; with it the box goes on in order, and the others stay held."""
     hold(valkey.url)
     assert "1 held boxes would go on. Nothing was done" in relais("boxes", "release", "crm/box-ada", status=1)
@@ -70,7 +70,7 @@ def test_release(relais: Relais, valkey: Valkey) -> None:
     assert relais("boxes", "release", "crm/box-ada", "--yes") == "No held boxes of this kind.\n"
 
 
-def test_skip(relais: Relais, valkey: Valkey) -> None:
+def test_skip(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """The first item becomes a dead letter, which a person may retry; the rest goes on."""
     hold(valkey.url)
     assert "2 done" in relais("boxes", "skip", "--code", "unresolved", "--yes")
@@ -81,7 +81,7 @@ def test_skip(relais: Relais, valkey: Valkey) -> None:
     assert relais.json("dead", "retry", "b1.0", "--yes")["results"] == {"done": 1}
 
 
-def test_skip_and_drop(relais: Relais, valkey: Valkey) -> None:
+def test_skip_and_drop(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """With --drop the first item is given up for good."""
     hold(valkey.url)
     assert relais.json("boxes", "skip", "crm/box-bob", "--drop", "--yes")["results"] == {"done": 1}
@@ -89,7 +89,7 @@ def test_skip_and_drop(relais: Relais, valkey: Valkey) -> None:
     assert relais.json("events", "show", "b1")["state"] == "skipped"
 
 
-def test_somebody_was_quicker(relais: Relais, valkey: Valkey) -> None:
+def test_somebody_was_quicker(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A box whose first item is another one by now is left alone."""
     hold(valkey.url)
     body = {"boxes": [{"destination": "crm", "box": "box-ada", "item": "a0.0"}]}
@@ -104,7 +104,7 @@ def test_somebody_was_quicker(relais: Relais, valkey: Valkey) -> None:
     assert relais.json("boxes", "list")["total"] == 2
 
 
-def test_rooms(relais: Relais, valkey: Valkey) -> None:
+def test_rooms(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A destination is paused with a reason, which is shown with its age, and resumed."""
     assert relais("rooms", "list") == "Nothing has ever waited anywhere.\n"
     hold(valkey.url)
@@ -128,7 +128,7 @@ def test_rooms(relais: Relais, valkey: Valkey) -> None:
         ("refused:unauthorised", "unauthorised", "crm refuses our key (unauthorised) since ", 0),
     ],
 )
-def test_down(relais: Relais, valkey: Valkey, says: str, word: str, sentence: str, is_open: int) -> None:
+def test_down(relais: StuckConsole, valkey: PrivateValkey, says: str, word: str, sentence: str, is_open: int) -> None:
     """A destination that is probed says so with the next probe: the room, the metrics, and each event that waits."""
 
     async def go_down(it: Stuck) -> None:
@@ -151,7 +151,7 @@ def test_down(relais: Relais, valkey: Valkey, says: str, word: str, sentence: st
     assert "why" not in relais.json("events", "show", "a1")["deliveries"][0]
 
 
-def test_why_an_event_waits(relais: Relais, valkey: Valkey) -> None:
+def test_why_an_event_waits(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """An event tells why its delivery waits where its destination cannot be served or a person paused it."""
 
     async def put(it: Stuck) -> None:
@@ -169,7 +169,7 @@ def test_why_an_event_waits(relais: Relais, valkey: Valkey) -> None:
     assert "crm is paused by a person since " in relais("events", "show", "a1")
 
 
-def test_unserved(relais: Relais, valkey: Valkey) -> None:
+def test_unserved(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A destination that workers cannot serve says why, also while nothing waits for it, and until they can."""
     why = "the secret CRM_TOKEN is not set"
 

@@ -9,16 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from console import bulk, cli
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 from tests.console.api.test_app import begin, samples
 from tests.console.conftest import Start
-from tests.console.stuck_things import Relais, Stuck, stuck
+from tests.console.stuck_things import Stuck, StuckConsole, stuck
 
 
 @pytest.fixture
-def relais(start: Start, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Relais:
+def relais(start: Start, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> StuckConsole:
     """The command line against a console on a store of its own."""
-    return Relais(begin(start, valkey.url), monkeypatch)
+    return StuckConsole(begin(start, valkey.url), monkeypatch)
 
 
 def some(url: str) -> None:
@@ -31,7 +31,7 @@ def some(url: str) -> None:
     stuck(url, do)
 
 
-def test_list(relais: Relais, valkey: Valkey) -> None:
+def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """Dead letters are counted by cause; filters leave out the others."""
     assert relais("dead", "list") == "No dead letters.\n"
     some(valkey.url)
@@ -59,7 +59,7 @@ def test_list(relais: Relais, valkey: Valkey) -> None:
     assert [x["id"] for x in relais.json("dead", "list", "--each")["items"]] == ["a1.0", "a2.0", "b1.0"]
 
 
-def test_show(relais: Relais, valkey: Valkey) -> None:
+def test_show(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """One letter is shown with its reason and the story of its event, and no value of a person."""
     some(valkey.url)
     said = relais("dead", "show", "b1.0")
@@ -71,7 +71,7 @@ def test_show(relais: Relais, valkey: Valkey) -> None:
     assert "unknown_letter" in relais("dead", "show", "none", status=1)
 
 
-def test_dry_run(relais: Relais, valkey: Valkey) -> None:
+def test_dry_run(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """Without a terminal and without --yes nothing happens; it says what would."""
     some(valkey.url)
     said = relais("dead", "retry", "--code", "invalid", status=1)
@@ -82,7 +82,7 @@ def test_dry_run(relais: Relais, valkey: Valkey) -> None:
     assert relais("dead", "retry", "--code", "unheard_of", "--yes") == "No dead letters of this kind.\n"
 
 
-def test_retry(relais: Relais, valkey: Valkey) -> None:
+def test_retry(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """Those chosen are retried in the order of their events; the story and the metrics say so."""
     some(valkey.url)
     assert "2 done" in relais("dead", "retry", "--code", "invalid", "--yes")
@@ -95,14 +95,14 @@ def test_retry(relais: Relais, valkey: Valkey) -> None:
     assert counted["relais_undeclared_counters"] == 0
 
 
-def test_retry_by_name(relais: Relais, valkey: Valkey) -> None:
+def test_retry_by_name(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A letter is retried by its id, and the others stay."""
     some(valkey.url)
     assert relais.json("dead", "retry", "b1.0", "--yes") == {"count": 1, "results": {"done": 1}, "refused": []}
     assert stuck(valkey.url, lambda it: it.waiting()) == ["b1.0"]
 
 
-def test_overtaken(relais: Relais, valkey: Valkey) -> None:
+def test_overtaken(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A letter that something newer overtook is left alone with status 1, unless a person insists."""
 
     async def overtake(it: Stuck) -> None:
@@ -117,7 +117,7 @@ def test_overtaken(relais: Relais, valkey: Valkey) -> None:
     assert "1 done" in relais("dead", "retry", "--yes", "--even-if-older")
 
 
-def test_today(relais: Relais, valkey: Valkey) -> None:
+def test_today(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """By today's rules the events wait in the inbox again, and their stories say why."""
     some(valkey.url)
     assert "3 done" in relais("dead", "retry", "--today", "--yes")
@@ -128,7 +128,7 @@ def test_today(relais: Relais, valkey: Valkey) -> None:
     assert (found["state"], found["deliveries"][0]["state"]) == ("delivering", "retried")
 
 
-def test_rate(relais: Relais, valkey: Valkey) -> None:
+def test_rate(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """At a rate they go one after the other."""
 
     async def many(it: Stuck) -> None:
@@ -140,7 +140,7 @@ def test_rate(relais: Relais, valkey: Valkey) -> None:
     assert time.monotonic() - begun >= 0.5
 
 
-def test_drop(relais: Relais, valkey: Valkey) -> None:
+def test_drop(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """What is dropped is gone with its payload; its story says that a person did it."""
     some(valkey.url)
     assert "1 done" in relais("dead", "drop", "--event", "b1", "--yes")
@@ -149,7 +149,7 @@ def test_drop(relais: Relais, valkey: Valkey) -> None:
     assert stuck(valkey.url, lambda it: it.mailroom.record("b1")) is None
 
 
-def test_agreed_at_a_terminal(relais: Relais, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agreed_at_a_terminal(relais: StuckConsole, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a terminal it asks, and does nothing where the answer is no."""
     some(valkey.url)
     # A click runner has no terminal: only the question whether there is one is answered otherwise.
@@ -175,7 +175,7 @@ def test_agreed_at_a_terminal(relais: Relais, valkey: Valkey, monkeypatch: pytes
         ({"X-Relais-By-Hand": "1", "Host": "evil.example.org"}, b"{}", 400, ""),
     ],
 )
-def test_no_web_page(relais: Relais, headers: dict[str, str], body: bytes, status: int, code: str) -> None:
+def test_no_web_page(relais: StuckConsole, headers: dict[str, str], body: bytes, status: int, code: str) -> None:
     """Nothing that a browser sends by itself changes anything, and nothing that is not understood does."""
     request = urllib.request.Request(  # noqa: S310 - our own address
         f"{relais.url}/dead/retry", body, {"Content-Type": "application/json", **headers}
@@ -187,7 +187,7 @@ def test_no_web_page(relais: Relais, headers: dict[str, str], body: bytes, statu
         assert code in answer.read().decode()
 
 
-def test_get_changes_nothing(relais: Relais, valkey: Valkey) -> None:
+def test_get_changes_nothing(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """The addresses of the verbs refuse GET."""
     some(valkey.url)
     for path in ("/boxes/release", "/boxes/skip", "/rooms/crm/pause"):
@@ -197,9 +197,9 @@ def test_get_changes_nothing(relais: Relais, valkey: Valkey) -> None:
             assert answer.status == 405
 
 
-def test_verbs_want_the_token(start: Start, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verbs_want_the_token(start: Start, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a token nobody decides anything without it."""
-    relais = Relais(begin(start, valkey.url, RELAIS_CONSOLE_TOKEN="swordfish"), monkeypatch)
+    relais = StuckConsole(begin(start, valkey.url, RELAIS_CONSOLE_TOKEN="swordfish"), monkeypatch)
     assert "wants a token" in relais("rooms", "pause", "in", status=3)
     monkeypatch.setenv("RELAIS_CONSOLE_TOKEN", "swordfish")
     assert "in is paused" in relais("rooms", "pause", "in")
@@ -213,12 +213,12 @@ def test_verbs_want_the_token(start: Start, valkey: Valkey, monkeypatch: pytest.
         (["dead", "retry", "--rate", "0/s"], "is no rate"),
     ],
 )
-def test_not_understood(relais: Relais, arguments: list[str], said: str) -> None:
+def test_not_understood(relais: StuckConsole, arguments: list[str], said: str) -> None:
     """A time or a rate that is none ends with status 2 and what it may be."""
     assert said in relais(*arguments, status=2)
 
 
 def test_pace() -> None:
     """A rate is read with its unit."""
-    pace = bulk.Pace()
+    pace = bulk.ItemsPerSecond()
     assert [pace.convert(x, None, None) for x in ("5", "5/s", "120/m", "36/h")] == [5, 5, 2, 0.01]

@@ -6,9 +6,9 @@ import pytest
 
 from console import book as books
 from console import replay
-from console.errors import Mistake
-from console.replay import Report, Sent
-from rules.rulebook import Book
+from console.errors import UserError
+from console.replay import ReplayReport, Sent
+from rules.rulebook import Rulebook
 from tests.console.conftest import SECRETS
 
 SIGNUP = {"E-Mailadresse": "eva@example.org", "Name": "Muster", "Vorname": "Eva", "Einzelnutzertracking": "ja"}
@@ -27,11 +27,11 @@ def bodies(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def loaded(book: Path) -> Book:
+def loaded(book: Path) -> Rulebook:
     return books.load(book)
 
 
-def test_all_accepted(receiver: str, bodies: Path, loaded: Book) -> None:
+def test_all_accepted(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     """Bodies are sent to the source of their folder, signed as it signs, with the content type of their name."""
     report = asyncio.run(replay.fire(replay.plan([bodies], loaded, SECRETS), receiver))
     assert [(Path(one.file).name, one.source, one.status) for one in report.sent] == [
@@ -44,7 +44,7 @@ def test_all_accepted(receiver: str, bodies: Path, loaded: Book) -> None:
     assert 0 < report.latency(0.5) <= report.latency(0.99)
 
 
-def test_refused(receiver: str, bodies: Path, loaded: Book) -> None:
+def test_refused(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     """A refusal is counted by its code."""
     wrong = replay.plan([bodies / "generic"], loaded, SECRETS | {"SHOP_SECRET": "another"})
     (bodies / "cmxorganize" / "signup.json").write_text("{")
@@ -54,7 +54,7 @@ def test_refused(receiver: str, bodies: Path, loaded: Book) -> None:
     assert not report.good
 
 
-def test_rate(receiver: str, bodies: Path, loaded: Book) -> None:
+def test_rate(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     """At a rate the requests leave when they are due, and all are answered."""
     shots = replay.plan([bodies / "cmxorganize" / "signup.json"], loaded, SECRETS) * 20
     report = asyncio.run(replay.fire(shots, receiver, rate=200))
@@ -62,7 +62,7 @@ def test_rate(receiver: str, bodies: Path, loaded: Book) -> None:
     assert report.seconds >= 19 / 200
 
 
-def test_nobody_answers(bodies: Path, loaded: Book) -> None:
+def test_nobody_answers(bodies: Path, loaded: Rulebook) -> None:
     """Without a receiver nothing is accepted, and it is said so."""
     report = asyncio.run(replay.fire(replay.plan([bodies], loaded, SECRETS), "http://127.0.0.1:9"))
     assert report.refused == {"unanswered": 3}
@@ -70,8 +70,8 @@ def test_nobody_answers(bodies: Path, loaded: Book) -> None:
 
 def test_no_console(bodies: Path) -> None:
     """Waiting for fates without a console says where one was looked for."""
-    report = Report([Sent("a.json", "cmx", 202, events=["e1"])], 0.1)
-    with pytest.raises(Mistake, match="no console answers at http://127"):
+    report = ReplayReport([Sent("a.json", "cmx", 202, events=["e1"])], 0.1)
+    with pytest.raises(UserError, match="no console answers at http://127"):
         asyncio.run(replay.await_fates(report, "http://127.0.0.1:9"))
 
 
@@ -82,16 +82,18 @@ def test_no_console(bodies: Path) -> None:
         ("cnx", SECRETS, "the book has no source 'cnx'"),
     ],
 )
-def test_cannot_be_planned(source: str | None, environ: dict[str, str], said: str, bodies: Path, loaded: Book) -> None:
+def test_cannot_be_planned(
+    source: str | None, environ: dict[str, str], said: str, bodies: Path, loaded: Rulebook
+) -> None:
     """What is missing is named before anything is sent."""
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         replay.plan([bodies / "cmxorganize"], loaded, environ, source=source)
 
 
-def test_unknown_folder(tmp_path: Path, loaded: Book) -> None:
+def test_unknown_folder(tmp_path: Path, loaded: Rulebook) -> None:
     """A file that belongs to no source is refused with the sources there are."""
     (tmp_path / "order.json").write_text("{}")
-    with pytest.raises(Mistake, match="no source of the book sends") as refused:
+    with pytest.raises(UserError, match="no source of the book sends") as refused:
         replay.plan([tmp_path / "order.json"], loaded, SECRETS)
     assert "cmx, shop" in refused.value.mend
     assert replay.plan([tmp_path / "order.json"], loaded, SECRETS, source="shop")[0].path == "/in/shop"
@@ -99,6 +101,9 @@ def test_unknown_folder(tmp_path: Path, loaded: Book) -> None:
 
 def test_percentiles() -> None:
     """A percentile is a time that was measured; requests that nobody answered have none."""
-    report = Report([Sent("f", "s", 202, ms=float(ms)) for ms in range(1, 101)] + [Sent("f", "s", 0, ms=9e9)], 1.0)
+    report = ReplayReport(
+        [Sent("f", "s", 202, ms=float(ms)) for ms in range(1, 101)] + [Sent("f", "s", 0, ms=9e9)],
+        1.0,
+    )
     assert (report.latency(0.5), report.latency(0.99), report.latency(1.0)) == (50, 99, 100)
-    assert Report([], 0.0).latency(0.5) == 0
+    assert ReplayReport([], 0.0).latency(0.5) == 0

@@ -12,7 +12,7 @@ from console import cli, starter_book
 from console.processes import port
 from mailroom import Mailroom
 from rules.event import Event
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 from tests.console.conftest import Start
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ def test_preview(relais: Relais, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def came_in(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def came_in(valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store with the starter book in force; three contacts left at ActiveTrail, and one payload is erased by now."""
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.delenv("RELAIS_CONSOLE_URL", raising=False)
@@ -265,7 +265,9 @@ def test_explain_what_came_in(relais: Relais) -> None:
 
 
 @pytest.mark.usefixtures("came_in")
-def test_explain_what_is_erased(relais: Relais, start: Start, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_what_is_erased(
+    relais: Relais, start: Start, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once its payload is gone, the verdict of the time is shown, and that it is one."""
 
     async def route() -> None:
@@ -287,7 +289,7 @@ def test_explain_what_is_erased(relais: Relais, start: Start, valkey: Valkey, mo
 
 
 def test_status_and_show(
-    relais: Relais, start: Start, valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    relais: Relais, start: Start, valkey: PrivateValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Status names the book in force, and says whether the files could take its place; show prints it."""
     number = port.free("127.0.0.1")

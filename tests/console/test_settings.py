@@ -5,7 +5,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from console import settings
-from console.errors import Mistake
+from console.errors import UserError
 from console.settings import Setting
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def test_secrets_are_covered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that cannot be is refused by the name of its variable, without its value."""
     monkeypatch.setenv("RELAIS_PORT", "swordfish")
-    with pytest.raises(Mistake, match="the setting RELAIS_PORT cannot be") as refused:
+    with pytest.raises(UserError, match="the setting RELAIS_PORT cannot be") as refused:
         settings.load(Example)
     assert "swordfish" not in refused.value.message + refused.value.mend
     assert refused.value.mend == "Port to listen on."
@@ -68,7 +68,7 @@ def test_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_store(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that can be no store is refused before anything starts, without a part of its password."""
     monkeypatch.setenv("REDIS_URL", url)
-    with pytest.raises(Mistake, match="the setting REDIS_URL cannot be") as refused:
+    with pytest.raises(UserError, match="the setting REDIS_URL cannot be") as refused:
         settings.load(Example)
     assert "sword" not in refused.value.message
     assert "%2F" in refused.value.mend

@@ -14,15 +14,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 
-from tests.chaos.checker import Verdict, check
+from tests.chaos.checker import StormVerdict, check
 from tests.hosts.network import Impossible, Network
-from tests.hosts.stage import Stage
-from tests.hosts.stores import Keeper, Place
+from tests.hosts.stage import HostsStage
+from tests.hosts.stores import HostPlace, Keeper
 
 MACHINES = ("receive", "work", "one", "two")
 INSIDE = "RELAIS_HOSTS_INSIDE"
 SKIPPED = 3
-Happenings = Callable[[Stage, Network], Coroutine[None, None, None]]
+Happenings = Callable[[HostsStage, Network], Coroutine[None, None, None]]
 
 
 def main() -> int:
@@ -62,13 +62,13 @@ def act(network: Network, words: argparse.Namespace) -> int:
     return 0 if good else 1
 
 
-def set_up(network: Network, replicas: int, settings: str, seed: int) -> Stage:
+def set_up(network: Network, replicas: int, settings: str, seed: int) -> HostsStage:
     """Return a stage with everybody on a machine of his own."""
 
-    def place(machine: str, port: int) -> Place:
-        return Place(network.address(machine), port, network.within(machine))
+    def place(machine: str, port: int) -> HostPlace:
+        return HostPlace(network.address(machine), port, network.within(machine))
 
-    return Stage(
+    return HostsStage(
         replicas,
         stores=[place("one", 6379), place("two", 6379)],
         sentinels=[place(machine, 26379) for machine in ("receive", "work", "two")],
@@ -79,7 +79,7 @@ def set_up(network: Network, replicas: int, settings: str, seed: int) -> Stage:
     )
 
 
-async def run(stage: Stage, network: Network, happenings: Happenings, words: argparse.Namespace) -> Verdict:
+async def run(stage: HostsStage, network: Network, happenings: Happenings, words: argparse.Namespace) -> StormVerdict:
     """Let it happen under load, and return the verdict."""
     await stage.open()
     async with stage.load(keys=words.keys, rate=words.rate):
@@ -89,7 +89,7 @@ async def run(stage: Stage, network: Network, happenings: Happenings, words: arg
     return check(await stage.outcome(120))
 
 
-def judge(stage: Stage, verdict: Verdict, lost: float | None) -> bool:
+def judge(stage: HostsStage, verdict: StormVerdict, lost: float | None) -> bool:
     """Print the verdict; return whether what is promised was kept. `lost`: events that may be, None: any number."""
     report = stage.report
     print(
@@ -112,7 +112,7 @@ def say(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
-def primary(stage: Stage) -> Keeper:
+def primary(stage: HostsStage) -> Keeper:
     """Return the primary. Raises RuntimeError."""
     found = stage.keepers.primary()
     if found is None:
@@ -120,13 +120,13 @@ def primary(stage: Stage) -> Keeper:
     return found
 
 
-async def back(stage: Stage) -> None:
+async def back(stage: HostsStage) -> None:
     """Wait until the primary has its replica again."""
     took = await asyncio.to_thread(stage.keepers.until, lambda: stage.keepers.replicas() == 1, "a replica", 60)
     say(f"the old primary is a replica {took:.1f} s later")
 
 
-async def durable(stage: Stage, network: Network) -> None:
+async def durable(stage: HostsStage, network: Network) -> None:
     """Cut every link in turn, make one slow, and fail over twice: by a cut and by SIGKILL."""
     for machine in ("receive", "work"):
         say(f"the link of {machine} is cut for 4 s")
@@ -155,7 +155,7 @@ async def durable(stage: Stage, network: Network) -> None:
     await back(stage)
 
 
-async def slow(stage: Stage, network: Network) -> None:
+async def slow(stage: HostsStage, network: Network) -> None:
     """Make the way to the stores long for some seconds, or narrow where the kernel cannot delay."""
     try:
         network.delay("one", 100)
@@ -168,7 +168,7 @@ async def slow(stage: Stage, network: Network) -> None:
     network.even("one")
 
 
-async def split(stage: Stage, network: Network) -> None:
+async def split(stage: HostsStage, network: Network) -> None:
     """The receiver is left alone with the primary, and the others choose another one."""
     ours, theirs = ["receive", "one"], ["work", "two"]
     say("receiver and primary are parted from workers, replica and two Sentinels")

@@ -12,28 +12,28 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import aiohttp
 
-from tests.chaos.checker import Facts
-from tests.chaos.processes import House, free_port
-from tests.hosts.stores import Keepers, Place
+from tests.chaos.checker import RunFacts
+from tests.chaos.processes import StormProcesses, free_port
+from tests.hosts.stores import HostPlace, Keepers
 
 
-class Stage(House):
+class HostsStage(StormProcesses):
     """One run. Use it as a `with` block."""
 
     def __init__(
         self,
         replicas: int,
         *,
-        stores: Sequence[Place] = (),
-        sentinels: Sequence[Place] = (),
-        places: Mapping[str, Place] | None = None,
+        stores: Sequence[HostPlace] = (),
+        sentinels: Sequence[HostPlace] = (),
+        places: Mapping[str, HostPlace] | None = None,
         settings: str = "",
         seed: int = 1,
         far: str = "127.0.0.1",
     ) -> None:
         super().__init__(environ={"RELAIS_REPLICAS": str(replicas)})
-        stores = stores or [Place("127.0.0.1", free_port()) for _ in range(2)]
-        sentinels = sentinels or [Place("127.0.0.1", free_port()) for _ in range(3)]
+        stores = stores or [HostPlace("127.0.0.1", free_port()) for _ in range(2)]
+        sentinels = sentinels or [HostPlace("127.0.0.1", free_port()) for _ in range(3)]
         self.keepers = Keepers(self.folder, stores, sentinels, settings)
         #: Where receiver and workers are.
         self.places = dict(places or {})
@@ -108,6 +108,6 @@ class Stage(House):
             await asyncio.sleep(0.02)
         return time.monotonic() - began
 
-    async def outcome(self, patience: float = 60) -> Facts:
+    async def outcome(self, patience: float = 60) -> RunFacts:
         """Wait until nothing waits anywhere, and gather what came of it."""
         return await self.facts(await self.settle(patience))

@@ -47,7 +47,7 @@ sentinel failover-timeout {name} {failover_timeout}
 
 
 @dataclass
-class Place:
+class HostPlace:
     """Where a process is: an address, and the words that start something there."""
 
     host: str
@@ -59,7 +59,7 @@ class Place:
 class Keeper:
     """One Valkey or Sentinel."""
 
-    place: Place
+    place: HostPlace
     folder: Path
     sentinel: bool = False
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -96,8 +96,8 @@ class Keepers:
     def __init__(
         self,
         folder: Path,
-        stores: Sequence[Place],
-        sentinels: Sequence[Place],
+        stores: Sequence[HostPlace],
+        sentinels: Sequence[HostPlace],
         settings: str = "",
         watching: str = "",
     ) -> None:

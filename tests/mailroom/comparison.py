@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, Settlement, Want
-from tests.mailroom.model import ONCE, Limits, Made, Model, seen_in
-from tests.mailroom.store import CLOCK, START, Entry, Loop, Store, event, key_faults
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
+from tests.mailroom.model import ONCE, Limits, Made, MailroomOracle, seen_in
+from tests.mailroom.store import CLOCK, START, Loop, Store, StoredKey, event, key_faults
 
 DAY = "2026-11-21"
 #: Rooms of every kind: one that takes what comes, one within a concurrency, one within a rate, one of another pool.
@@ -24,7 +24,7 @@ DRAINS = {"d1": "default", "d2": "default", "h1": "heavy"}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class OracleVerdict:
     """What becomes of one item, as the model sees it."""
 
     word: str
@@ -36,14 +36,14 @@ class Verdict:
     made: tuple[Made, ...] = ()
 
 
-class World:
+class Comparison:
     """A store and a model, empty at first."""
 
     def __init__(self, loop: Loop, store: Store, room: Mailroom, *, twice: bool = False) -> None:
         self.loop, self.store, self.room = loop, store, room
         #: Every call is made twice, as if the first answer had been lost.
         self.twice = twice
-        self.model = Model(START, {name: Limits(**vars(limits)) for name, limits in ROOMS.items()})
+        self.model = MailroomOracle(START, {name: Limits(**vars(limits)) for name, limits in ROOMS.items()})
         self.leases: list[Lease] = []
         self.put_ever: list[tuple[str, int, bool, bytes, int]] = []
         self.vanished: set[str] = set()
@@ -96,7 +96,7 @@ class World:
             else:
                 assert theirs == mine, f"{word}: {theirs}, not {mine}"
 
-    def _check_by_itself(self, dump: dict[str, Entry]) -> None:
+    def _check_by_itself(self, dump: dict[str, StoredKey]) -> None:
         """Rules that hold whatever was called."""
         found = seen_in(dump, self.model.now)
         items: list[tuple[str, str]] = []
@@ -174,7 +174,7 @@ class World:
             request = f"r{self._calls}"
         paused = {room: self.model.leased(room) for room in self.model.paused}
         leases, wait, waiting = self.model.take(drain, request, wants, suspects)
-        asked = [Want(*want) for want in wants]
+        asked = [RoomRequest(*want) for want in wants]
         answers = self._call(lambda: self.room.take(drain, request, asked, suspects=suspects))
         for taken in answers:
             got = [(x.room, x.box, x.attempt, x.doubt, x.deaths, [item for item, _ in x.items]) for x in taken.leases]
@@ -199,7 +199,7 @@ class World:
                 out.append(Lease(lease.room, lease.box, lease.token, box.attempt, box.doubt, box.deaths, left))
         return out
 
-    def settle(self, drain: str, lease: Lease, verdicts: Iterable[tuple[str, Verdict]], *, last: bool) -> None:
+    def settle(self, drain: str, lease: Lease, verdicts: Iterable[tuple[str, OracleVerdict]], *, last: bool) -> None:
         """Settle items of a lease in one call."""
         self._calls += 1
         token = f"s{self._calls}"

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mailroom import Mailroom
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 from tests.mailroom.store import Store, key_faults
 
 
 @pytest.fixture
-async def store(site_valkey: Valkey) -> AsyncIterator[Store]:
+async def store(site_valkey: PrivateValkey) -> AsyncIterator[Store]:
     """An empty store on the test's own clock; no test leaves a key that the schema table does not know."""
     store = Store(site_valkey)
     await store.raw.flushall()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.mailroom.store import DAY, Entry
+from tests.mailroom.store import DAY, StoredKey
 
 BODY_WINDOW = 60_000
 MAX_DEATHS = 3
@@ -20,7 +20,7 @@ ONCE = 100_000
 
 
 @dataclass
-class Box:
+class OracleBox:
     """One box of a room."""
 
     items: list[str]
@@ -87,12 +87,12 @@ class Made:
 
 
 @dataclass
-class Model:
+class MailroomOracle:
     """The mailroom as it should be."""
 
     now: int
     limits: dict[str, Limits]
-    boxes: dict[tuple[str, str], Box] = field(default_factory=dict)
+    boxes: dict[tuple[str, str], OracleBox] = field(default_factory=dict)
     ready: dict[str, list[str]] = field(default_factory=dict)
     suspect: dict[str, list[str]] = field(default_factory=dict)
     paused: dict[str, Paused] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Model:
         waiting = (self.suspect if box.deaths else self.ready).setdefault(room, [])
         waiting.insert(0 if front and not box.deaths else len(waiting), name)
 
-    def _waiting(self, room: str) -> list[tuple[str, Box]]:
+    def _waiting(self, room: str) -> list[tuple[str, OracleBox]]:
         return [(name, box) for (its, name), box in self.boxes.items() if its == room and box.state == "w"]
 
     def leased(self, room: str) -> int:
@@ -214,7 +214,7 @@ class Model:
             if ("in", name) in self.boxes:
                 self.boxes["in", name].items.append(event)
             else:
-                self.boxes["in", name] = Box([event])
+                self.boxes["in", name] = OracleBox([event])
                 self._ready("in", name)
                 fresh += 1
         self._ring("in", fresh)
@@ -319,7 +319,7 @@ class Model:
         if box:
             box.items.append(made.id)
             return True
-        box = self.boxes[made.room, made.box] = Box([made.id])
+        box = self.boxes[made.room, made.box] = OracleBox([made.id])
         if made.delay:
             box.state, box.due = "w", self.now + made.delay
         elif made.lease and self.allowance(made.room, 1)[0]:
@@ -575,10 +575,10 @@ class Model:
         }
 
 
-def seen_in(dump: Mapping[str, Entry], now: int) -> dict[str, Any]:
+def seen_in(dump: Mapping[str, StoredKey], now: int) -> dict[str, Any]:
     """Return what a store holds, in the words of `Model.contents`. Quarantined records are checked by examples."""
 
-    def named(kind: str) -> dict[str, Entry]:
+    def named(kind: str) -> dict[str, StoredKey]:
         return {name.removeprefix(kind): entry for name, entry in dump.items() if name.startswith(kind)}
 
     def empty(kind: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from mailroom import INBOX, Lease
-from tests.mailroom.comparison import DRAINS, ROOMS, Verdict, World
+from tests.mailroom.comparison import DRAINS, ROOMS, Comparison, OracleVerdict
 from tests.mailroom.model import Made
 from tests.mailroom.store import DAY
 
@@ -26,7 +26,7 @@ OTHERS = [name for name in ROOMS if name != INBOX]
 class Walk:
     """One walk."""
 
-    def __init__(self, world: World, chance: Random) -> None:
+    def __init__(self, world: Comparison, chance: Random) -> None:
         self.world, self.chance = world, chance
         self._events = 0
         self._steps: dict[Callable[[], None], int] = {
@@ -109,7 +109,7 @@ class Walk:
             (word,) = chance.choices(["done", "dead", "wait", "hold", "back"], [8, 2, 3, 1, 1])
             made = self._made(item) if word in ("done", "dead") else ()
             says = chance.choice(SAYS[word]) if lease.room != INBOX else ""
-            pairs.append((item, Verdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), says, made)))
+            pairs.append((item, OracleVerdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), says, made)))
             if word not in ("done", "dead"):
                 break
         last = len(pairs) == len(lease.items) or chance.random() < 0.3
@@ -180,7 +180,7 @@ class Walk:
         """What is under way at a destination fails, one after the other."""
         for lease in self.world.in_force():
             if lease.room != INBOX and lease.items and self.chance.random() < 0.8:
-                verdict = Verdict("wait", self.chance.choice([700, 3_600_000]), lease.attempt + 1, 0, "away")
+                verdict = OracleVerdict("wait", self.chance.choice([700, 3_600_000]), lease.attempt + 1, 0, "away")
                 self.world.settle("d1", lease, [(lease.items[0][0], verdict)], last=True)
 
     def probe(self) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mailroom import INBOX, Mailroom
-from tests.conftest import Valkey
-from tests.mailroom.comparison import DRAINS, ROOMS, Verdict, World
+from tests.conftest import PrivateValkey
+from tests.mailroom.comparison import DRAINS, ROOMS, Comparison, OracleVerdict
 from tests.mailroom.model import Made
 from tests.mailroom.random_walk import SAYS
 from tests.mailroom.store import DAY, Loop, Store
@@ -71,12 +71,12 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, loop: Loop, store: Store, room: Mailroom, *, crashes: bool = False) -> None:
         super().__init__()
         self.loop, self.store, self.room, self.crashes = loop, store, room, crashes
-        self.world: World
+        self.world: Comparison
         self._events = self._steps = 0
 
     @initialize(twice=st.booleans())
     def begin(self, twice: bool) -> None:
-        self.world = World(self.loop, self.store, self.room, twice=twice)
+        self.world = Comparison(self.loop, self.store, self.room, twice=twice)
         for drain in DRAINS:
             self.world.beat(drain)
 
@@ -90,7 +90,7 @@ class Machine(RuleBasedStateMachine):
 
     def _crash(self) -> None:
         server = self.store.server
-        assert isinstance(server, Valkey)
+        assert isinstance(server, PrivateValkey)
         server.stop(kill=True)
         server.start()
         # A connection that the kill has cut says so only when it is used: `test_store_away` is about that.
@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
     def _settle(
         self, data: st.DataObject, lease: Any, made: list[Made], words: list[str], doubt: int, last: bool, skip: int
     ) -> None:
-        pairs: list[tuple[str, Verdict]] = []
+        pairs: list[tuple[str, OracleVerdict]] = []
         for item, _ in lease.items[skip if skip < len(lease.items) else 0 :][: len(words)]:
             word = words[len(pairs)]
             new = []
@@ -142,7 +142,7 @@ class Machine(RuleBasedStateMachine):
                 if len(prefix) > 12:
                     new = []
             says = data.draw(st.sampled_from(SAYS[word]), label="says") if lease.room != INBOX else ""
-            pairs.append((item, Verdict(word, 700, lease.attempt + 1, doubt, says, tuple(new))))
+            pairs.append((item, OracleVerdict(word, 700, lease.attempt + 1, doubt, says, tuple(new))))
             if word not in ("done", "dead"):
                 break
         ends = last or len(pairs) == len(lease.items)

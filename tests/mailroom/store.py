@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import redis.asyncio
 
-from bench.nodes import Node
+from bench.nodes import StoreNode
 from mailroom import Mailroom
 from mailroom.client import PREFIX, client
 from rules.event import Event
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 
 LUA = resources.files("mailroom").joinpath("lua", "mailroom.lua").read_text(encoding="utf-8")
 #: One day, the dedupe window, in ms.
@@ -66,7 +66,7 @@ def replaced(text: str, old: str, new: str) -> str:
 
 
 @dataclass
-class Entry:
+class StoredKey:
     """A key of the store."""
 
     type: str
@@ -84,7 +84,7 @@ def _plain(value: Any) -> Any:
 class Store:
     """A Valkey with the mailroom's functions, on the test's clock unless told otherwise."""
 
-    def __init__(self, server: Valkey | Node, lua: str = LUA, *, real_clock: bool = False) -> None:
+    def __init__(self, server: PrivateValkey | StoreNode, lua: str = LUA, *, real_clock: bool = False) -> None:
         self.server = server
         self.lua = (
             lua if real_clock else replaced(lua, _STORE_CLOCK, f"  return tonumber(redis.call('GET', '{CLOCK}'))")
@@ -117,7 +117,7 @@ class Store:
         """Move the clock on; what lives shorter than that is gone."""
         return int(await self._eval(_ADVANCE, 1, CLOCK, ms))
 
-    async def dump(self) -> dict[str, Entry]:
+    async def dump(self) -> dict[str, StoredKey]:
         """Return everything under our prefix: name without prefix -> entry."""
         out = {}
         for key, kind, ttl, value in await self._eval(_DUMP, 0):
@@ -129,7 +129,7 @@ class Store:
                 value = {k: float(v) for k, v in zip(value[::2], value[1::2], strict=True)}
             elif kind == b"set":
                 value = set(value)
-            out[name] = Entry(kind.decode(), None if ttl < 0 else ttl, value)
+            out[name] = StoredKey(kind.decode(), None if ttl < 0 else ttl, value)
         return out
 
 
@@ -167,7 +167,7 @@ _BY_ENTRY = {"dead", "deadinfo", "quarantine"}
 
 
 @dataclass(frozen=True)
-class Row:
+class SchemaRow:
     """A line of the schema table."""
 
     pattern: re.Pattern[str]
@@ -176,7 +176,7 @@ class Row:
     lives: str
 
 
-def schema(lua: str = LUA) -> list[Row]:
+def schema(lua: str = LUA) -> list[SchemaRow]:
     """Return the schema table at the top of mailroom.lua."""
     head = lua.split("State of a box")[0].splitlines()
     (title,) = (line for line in head if line.strip().startswith("key "))
@@ -187,11 +187,11 @@ def schema(lua: str = LUA) -> list[Row]:
             continue
         name, kind, _, _, lives = (line[a:b].strip() for a, b in zip(columns, [*columns[1:], None], strict=True))
         pattern = re.sub(r"<[a-z]+>", "[^:]+", re.escape(name).replace(r"\<", "<").replace(r"\>", ">"))
-        rows.append(Row(re.compile(f"{pattern}$"), name, kind, lives))
+        rows.append(SchemaRow(re.compile(f"{pattern}$"), name, kind, lives))
     return rows
 
 
-def key_faults(found: Mapping[str, Entry], rows: list[Row] | None = None) -> list[str]:
+def key_faults(found: Mapping[str, StoredKey], rows: list[SchemaRow] | None = None) -> list[str]:
     """Return what is wrong with the keys of a store: not in the table, of another type, living longer than stated."""
     faults = []
     for name, entry in found.items():

@@ -10,7 +10,7 @@ import pytest
 
 from console.checks import store as examined
 from mailroom import Mailroom, aof_rewrite
-from tests.conftest import Valkey, wait_until_async
+from tests.conftest import PrivateValkey, wait_until_async
 from workers import worker
 from workers.settings import WorkSettings
 from workers.sweep import Sweep
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def mailroom(valkey: Valkey) -> AsyncIterator[Mailroom]:
+async def mailroom(valkey: PrivateValkey) -> AsyncIterator[Mailroom]:
     """A mailroom on a store that writes an append-only file."""
     async with await Mailroom.open(valkey.url) as room:
         yield room
 
 
-def on_disk(valkey: Valkey, what: bytes) -> bool:
+def on_disk(valkey: PrivateValkey, what: bytes) -> bool:
     """Whether the store's append-only folder holds some bytes."""
     found = []
     for file in (valkey.folder / "appendonlydir").iterdir():
@@ -46,7 +46,7 @@ async def notes(mailroom: Mailroom) -> Mapping[str, str]:
     return {check.name: check.says for check in (await examined.examine(mailroom.store)).checks}
 
 
-async def test_erased(valkey: Valkey, mailroom: Mailroom) -> None:
+async def test_erased(valkey: PrivateValkey, mailroom: Mailroom) -> None:
     """What was erased is gone from the disk; it is asked for once a day, and by whoever looks first."""
     store: Any = mailroom.store
     await store.set("payload", "eva@example.org")
@@ -102,7 +102,7 @@ async def test_nothing_to_rewrite(mailroom: Mailroom) -> None:
     assert await asked(mailroom) is None
 
 
-async def test_sweep(valkey: Valkey, mailroom: Mailroom, tmp_path: Path) -> None:
+async def test_sweep(valkey: PrivateValkey, mailroom: Mailroom, tmp_path: Path) -> None:
     """The one that sweeps looks after it, from its first round on."""
     connection = worker.connect(valkey.url)
     try:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mailroom import Lease, Mailroom, News, RoomState, Settled, Want
+from mailroom import Lease, Mailroom, RoomChange, RoomRequest, RoomState, Settled
 from tests.mailroom.store import CLOCK, Store, event
 from tests.mailroom.test_client import items, route, settlement, take
 
@@ -65,7 +65,7 @@ async def opened(mailroom: Mailroom, drain: str, n: int = 6) -> list[Lease]:
     """Let the breaker open with n boxes; return the leases whose box did not fail yet."""
     await deliveries(mailroom, drain, n)
     leases = await take(mailroom, drain, "crm")
-    assert (await fail(mailroom, drain, *leases[:3])).news == [News("breaker", "crm", "connection_refused")]
+    assert (await fail(mailroom, drain, *leases[:3])).news == [RoomChange("breaker", "crm", "connection_refused")]
     return leases[3:]
 
 
@@ -117,7 +117,7 @@ async def test_one_probe(mailroom: Mailroom, store: Store, drain: str) -> None:
     """While it is open one box at a time may be leased, after 5 s, then after 10 and so on to a minute."""
     await fail(mailroom, drain, *await opened(mailroom, drain))
     for wait in (5, 10, 20, 40, 60, 60):
-        taken = await mailroom.take(drain, f"early{await store.now()}", [Want("crm", 9, 9)])
+        taken = await mailroom.take(drain, f"early{await store.now()}", [RoomRequest("crm", 9, 9)])
         assert (taken.leases, taken.wait) == ([], wait * 1000)
         await store.advance(wait * 1000)
         (probe,) = await take(mailroom, drain, "crm")
@@ -199,7 +199,7 @@ async def test_closes(mailroom: Mailroom, store: Store, drain: str) -> None:
     await route(mailroom, drain, {"x.0": ("crm", "x")}, delay=HOUR)
     await store.advance(5_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [News("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
     room = await crm(mailroom)
     assert (room.paused, room.probe_at, room.ready, room.waiting) == ("", 0, 5, 2)
     assert len(await take(mailroom, drain, "crm")) == 5
@@ -212,14 +212,14 @@ async def test_closes_at_a_refusal(mailroom: Mailroom, store: Store, drain: str)
     await fail(mailroom, drain, *await opened(mailroom, drain))
     await store.advance(5_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe, "dead")).news == [News("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe, "dead")).news == [RoomChange("there", "crm", "")]
     assert await mailroom.dead_count() == 1
 
 
 async def test_closes_for_what_was_under_way(mailroom: Mailroom, drain: str) -> None:
     """A success of what was sent before it opened closes it, too, and rings."""
     late = await opened(mailroom, drain)
-    assert (await answer(mailroom, drain, late[0])).news == [News("there", "crm", "")]
+    assert (await answer(mailroom, drain, late[0])).news == [RoomChange("there", "crm", "")]
     assert await mailroom.hear("default", 1)
 
 
@@ -288,11 +288,11 @@ async def test_key_refused(mailroom: Mailroom, store: Store, drain: str) -> None
     await deliveries(mailroom, drain, 4)
     leases = await take(mailroom, drain, "crm")
     assert (await fail(mailroom, drain, leases[0], says="refused:unauthorised")).news == [
-        News("key", "crm", "unauthorised")
+        RoomChange("key", "crm", "unauthorised")
     ]
     assert (await fail(mailroom, drain, *leases[1:], says="refused:unauthorised")).news == []
     for minutes in (1, 2, 4, 8, 15, 15):
-        taken = await mailroom.take(drain, f"early{await store.now()}", [Want("crm", 9, 9)])
+        taken = await mailroom.take(drain, f"early{await store.now()}", [RoomRequest("crm", 9, 9)])
         assert (taken.leases, taken.wait) == ([], minutes * 60_000)
         await store.advance(minutes * 60_000)
         (probe,) = await take(mailroom, drain, "crm")
@@ -300,7 +300,7 @@ async def test_key_refused(mailroom: Mailroom, store: Store, drain: str) -> None
         await fail(mailroom, drain, probe, says="refused:unauthorised")
     await store.advance(15 * 60_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [News("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
     assert len(await take(mailroom, drain, "crm")) == 3
 
 
@@ -309,7 +309,9 @@ async def test_key_refused_by_a_probe(mailroom: Mailroom, store: Store, drain: s
     await fail(mailroom, drain, *await opened(mailroom, drain))
     await store.advance(5_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await fail(mailroom, drain, probe, says="refused:forbidden")).news == [News("key", "crm", "forbidden")]
+    assert (await fail(mailroom, drain, probe, says="refused:forbidden")).news == [
+        RoomChange("key", "crm", "forbidden")
+    ]
     assert (await crm(mailroom)).probe_at == await store.now() + 60_000
 
 
@@ -333,7 +335,7 @@ async def test_paused_by_an_older_version(mailroom: Mailroom, store: Store, drai
     assert await take(mailroom, drain, "crm") == []
     assert await mailroom.probe("crm")
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [News("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
     assert len(await take(mailroom, drain, "crm")) == 1
 
 
@@ -363,7 +365,7 @@ async def test_probe_that_asked_nothing(
         argument = str(HOUR) if verdict == "wait" else "{}"
         await mailroom.settle(drain, f"n{n}", [settlement(probe, probe.items[0][0], verdict, argument=argument)])
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [News("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
 
 
 async def test_probe_that_asked_nothing_of_a_person(mailroom: Mailroom, store: Store, drain: str) -> None:

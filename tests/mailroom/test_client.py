@@ -11,11 +11,11 @@ from typing import cast
 
 import pytest
 
-from mailroom import INBOX, Full, Lease, Mailroom, NewDelivery, Settled, Settlement, Unavailable, Want
-from mailroom.client import BODY_WINDOW, Damaged
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settled, Settlement, StoreFull, StoreUnavailable
+from mailroom.client import BODY_WINDOW, StoreDamaged
 from rules.event import Event
-from tests.conftest import Valkey
-from tests.mailroom.store import CLOCK, DAY, LUA, TODAY, Entry, Store, event, key_faults
+from tests.conftest import PrivateValkey
+from tests.mailroom.store import CLOCK, DAY, LUA, TODAY, Store, StoredKey, event, key_faults
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def take(room: Mailroom, drain: str, name: str = INBOX, boxes: int = 9, pe
     """Take from one room; the request names the drain and how often it asked."""
     take.calls += 1  # type: ignore[attr-defined]
     request = f"{drain}-{take.calls}"  # type: ignore[attr-defined]
-    return (await room.take(drain, request, [Want(name, boxes, per_box)])).leases
+    return (await room.take(drain, request, [RoomRequest(name, boxes, per_box)])).leases
 
 
 take.calls = 0  # type: ignore[attr-defined]
@@ -63,7 +63,7 @@ def items(leases: list[Lease]) -> list[str]:
     return [item for lease in leases for item, _ in lease.items]
 
 
-def contents(dump: Mapping[str, Entry]) -> dict[str, object]:
+def contents(dump: Mapping[str, StoredKey]) -> dict[str, object]:
     """Return what is in the store, without the time that keys still live."""
     return {name: (entry.type, entry.value, entry.ttl is None) for name, entry in dump.items()}
 
@@ -195,7 +195,7 @@ async def test_half_a_settle(mailroom: Mailroom, store: Store, drain: str) -> No
         settlement(other, "b", new=[NewDelivery("b.0", "crm", "there", b"{}", lease=True)]),
     ]
     for _ in range(2):
-        with pytest.raises(Unavailable, match="WRONGTYPE"):
+        with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
             await mailroom.settle(drain, "t1", both)
         dump = await store.dump()
         assert dump["b:crm:here"].value == ["l 0 0 0 t1 1", "a.0"]
@@ -211,7 +211,7 @@ async def test_half_an_event(mailroom: Mailroom, store: Store, drain: str) -> No
     await store.raw.set(mailroom.key("b:crm:there"), "no list")
     new = [NewDelivery(f"a.{n}", "crm", box, b"{}", once_key=box, once_ms=9) for n, box in enumerate(("here", "there"))]
     before = contents(await store.dump())
-    with pytest.raises(Unavailable, match="WRONGTYPE"):
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
         await mailroom.settle(drain, "t1", [settlement(lease, "a", new=new)])
     assert contents(await store.dump()) == before
     await store.raw.delete(mailroom.key("b:crm:there"))
@@ -226,7 +226,7 @@ async def test_half_a_take(mailroom: Mailroom, store: Store, drain: str) -> None
     """What a defect in the store ends half-way loses no other box."""
     await mailroom.put([event("a"), event("b", "email:b@example.org")])
     await store.raw.set(mailroom.key("b:in:" + mailroom.hash("email:b@example.org")), "no list")
-    with pytest.raises(Unavailable, match="WRONGTYPE"):
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
         await take(mailroom, drain)
     assert await mailroom.strays(drain, []) == 1
     assert items(await take(mailroom, drain)) == ["a"]
@@ -241,7 +241,7 @@ async def test_half_a_put(mailroom: Mailroom, store: Store, drain: str) -> None:
     box = mailroom.hash("email:bad@example.org")
     await store.raw.set(mailroom.key(f"b:in:{box}"), "no list")
     before = await store.dump()
-    with pytest.raises(Unavailable, match="WRONGTYPE"):
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
         await mailroom.put([event("a"), event("b", "email:bad@example.org"), event("c", "email:otto@example.org")])
     assert await store.dump() == before
     await store.raw.delete(mailroom.key(f"b:in:{box}"))
@@ -252,7 +252,7 @@ async def test_half_a_put(mailroom: Mailroom, store: Store, drain: str) -> None:
 async def test_same_request_same_lease(mailroom: Mailroom, drain: str) -> None:
     """A take whose answer was lost is asked again and gives the same items, whatever came in between."""
     await mailroom.put([event("a"), event("b")])
-    wants = [Want(INBOX, 1, 1)]
+    wants = [RoomRequest(INBOX, 1, 1)]
     first = await mailroom.take(drain, "r1", wants)
     await mailroom.put([event("c"), event("x", "email:x@example.org")])
     again = await mailroom.take(drain, "r1", wants)
@@ -263,8 +263,8 @@ async def test_same_request_same_lease(mailroom: Mailroom, drain: str) -> None:
 async def test_request_that_begins_like_another(mailroom: Mailroom, drain: str) -> None:
     """A request is the same only if all of it is."""
     await mailroom.put([event("a"), event("b", "email:b@example.org")])
-    await mailroom.take(drain, "r12", [Want(INBOX, 1)])
-    assert items((await mailroom.take(drain, "r1", [Want(INBOX, 1)])).leases) == ["b"]
+    await mailroom.take(drain, "r12", [RoomRequest(INBOX, 1)])
+    assert items((await mailroom.take(drain, "r1", [RoomRequest(INBOX, 1)])).leases) == ["b"]
 
 
 async def test_leased_once(mailroom: Mailroom, drain: str) -> None:
@@ -301,13 +301,13 @@ async def test_rate(mailroom: Mailroom, store: Store, drain: str) -> None:
     await mailroom.configure("mail", every=100, burst=2)
     await mailroom.put([event(x, None) for x in "abcd"])
     await route(mailroom, drain, {f"{x}.0": ("mail", f"box-{x}") for x in "abcd"})
-    taken = await mailroom.take(drain, "r1", [Want("mail", 9, 9)])
+    taken = await mailroom.take(drain, "r1", [RoomRequest("mail", 9, 9)])
     assert items(taken.leases) == ["a.0", "b.0"]
     assert taken.wait == 100
     await store.advance(99)
-    assert (await mailroom.take(drain, "r2", [Want("mail", 9, 9)])).wait == 1
+    assert (await mailroom.take(drain, "r2", [RoomRequest("mail", 9, 9)])).wait == 1
     await store.advance(1)
-    assert items((await mailroom.take(drain, "r3", [Want("mail", 9, 9)])).leases) == ["c.0"]
+    assert items((await mailroom.take(drain, "r3", [RoomRequest("mail", 9, 9)])).leases) == ["c.0"]
 
 
 async def test_rate_of_a_repeated_take(mailroom: Mailroom, drain: str) -> None:
@@ -316,7 +316,7 @@ async def test_rate_of_a_repeated_take(mailroom: Mailroom, drain: str) -> None:
     await mailroom.put([event("a")])
     await route(mailroom, drain, {f"a.{n}": ("mail", "box") for n in range(3)})
     for _ in range(2):
-        assert items((await mailroom.take(drain, "r1", [Want("mail", 9, 9)])).leases) == ["a.0"]
+        assert items((await mailroom.take(drain, "r1", [RoomRequest("mail", 9, 9)])).leases) == ["a.0"]
 
 
 async def test_pace(mailroom: Mailroom, store: Store) -> None:
@@ -347,7 +347,7 @@ async def test_wait(mailroom: Mailroom, store: Store, drain: str) -> None:
     await mailroom.put([event("a"), event("b")])
     (lease,) = await take(mailroom, drain, per_box=1)
     await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", argument="1000", attempt=1, doubt=1)])
-    taken = await mailroom.take(drain, "r1", [Want(INBOX, 9, 9)])
+    taken = await mailroom.take(drain, "r1", [RoomRequest(INBOX, 9, 9)])
     assert (taken.leases, taken.wait) == ([], 1000)
     await store.advance(1000)
     (lease,) = await take(mailroom, drain)
@@ -430,7 +430,7 @@ async def test_stale_token(mailroom: Mailroom, store: Store, drain: str) -> None
     (lease,) = await take(mailroom, drain)
     await mailroom.bury([drain])
     await mailroom.beat("d2", register=True)
-    (taken,) = (await mailroom.take("d2", "r2", [Want(INBOX, 1)], suspects=4)).leases
+    (taken,) = (await mailroom.take("d2", "r2", [RoomRequest(INBOX, 1)], suspects=4)).leases
     before = contents(await store.dump())
     for verdict in ("done", "dead", "wait", "hold", "back"):
         new = [NewDelivery("a.0", "crm", "box", b"{}")]
@@ -446,7 +446,7 @@ async def test_settle_in_parts(mailroom: Mailroom, drain: str) -> None:
     (lease,) = await take(mailroom, drain)
     await mailroom.bury([drain])
     await mailroom.beat(drain, register=True)
-    (lease,) = (await mailroom.take(drain, "r", [Want(INBOX, 1)], suspects=4)).leases
+    (lease,) = (await mailroom.take(drain, "r", [RoomRequest(INBOX, 1)], suspects=4)).leases
     assert (lease.doubt, items([lease])) == (3, ["a"])
     await mailroom.settle(drain, "s", [settlement(lease, "a")])
     (lease,) = await take(mailroom, drain)
@@ -457,7 +457,7 @@ async def test_settle_in_parts(mailroom: Mailroom, drain: str) -> None:
     await mailroom.bury([drain])
     await mailroom.put([event("d")])
     await mailroom.beat(drain, register=True)
-    (lease,) = (await mailroom.take(drain, "r", [Want(INBOX, 1)], suspects=4)).leases
+    (lease,) = (await mailroom.take(drain, "r", [RoomRequest(INBOX, 1)], suspects=4)).leases
     assert (lease.doubt, items([lease])) == (1, ["c"])
 
 
@@ -468,7 +468,7 @@ async def test_doubt_counts_what_was_handed_out(mailroom: Mailroom, drain: str) 
     await mailroom.settle(drain, "s", [settlement(lease, "a", last=False)])
     await mailroom.bury([drain])
     await mailroom.beat(drain, register=True)
-    (lease,) = (await mailroom.take(drain, "r", [Want(INBOX, 1)], suspects=4)).leases
+    (lease,) = (await mailroom.take(drain, "r", [RoomRequest(INBOX, 1)], suspects=4)).leases
     assert (lease.doubt, lease.deaths) == (1, 1)
 
 
@@ -647,9 +647,9 @@ async def test_death(mailroom: Mailroom, drain: str) -> None:
     assert await mailroom.bury([drain]) == (1, 0)
     assert not await mailroom.beat(drain)
     await mailroom.beat("d2", register=True)
-    taken = await mailroom.take("d2", "r1", [Want(INBOX, 9, 9)])
+    taken = await mailroom.take("d2", "r1", [RoomRequest(INBOX, 9, 9)])
     assert (taken.leases, taken.suspects) == ([], 1)
-    (lease,) = (await mailroom.take("d2", "r2", [Want(INBOX, 9, 9)], suspects=4)).leases
+    (lease,) = (await mailroom.take("d2", "r2", [RoomRequest(INBOX, 9, 9)], suspects=4)).leases
     assert (items([lease]), lease.doubt, lease.deaths) == (["a"], 2, 1)
 
 
@@ -659,14 +659,14 @@ async def test_poison(mailroom: Mailroom) -> None:
     groups = []
     for n in range(3):
         await mailroom.beat(f"d{n}", register=True)
-        taken = await mailroom.take(f"d{n}", f"r{n}", [Want(INBOX, 3)], suspects=0 if n == 0 else 2)
+        taken = await mailroom.take(f"d{n}", f"r{n}", [RoomRequest(INBOX, 3)], suspects=0 if n == 0 else 2)
         groups.append(items(taken.leases))
         freed = await mailroom.bury([f"d{n}"])
     assert groups == [["a", "b", "c"], ["a", "b"], ["c"]]
     await mailroom.beat("x", register=True)
     seen = []
     for n in range(3):
-        taken = await mailroom.take("x", f"x{n}", [Want(INBOX, 3)], suspects=3)
+        taken = await mailroom.take("x", f"x{n}", [RoomRequest(INBOX, 3)], suspects=3)
         seen.append((items(taken.leases), [lease.deaths for lease in taken.leases]))
         for lease in taken.leases:
             await mailroom.settle("x", "s", [settlement(lease, lease.items[0][0])])
@@ -679,7 +679,7 @@ async def test_three_deaths(mailroom: Mailroom) -> None:
     await mailroom.put([event("a"), event("b")])
     for n in range(3):
         await mailroom.beat("d", register=True)
-        await mailroom.take("d", f"r{n}", [Want(INBOX, 1, 2)], suspects=min(n, 1))
+        await mailroom.take("d", f"r{n}", [RoomRequest(INBOX, 1, 2)], suspects=min(n, 1))
         freed = await mailroom.bury(["d"])
     assert freed == (1, 1)
     ((box, why),) = (await mailroom.held(INBOX)).items()
@@ -841,7 +841,7 @@ async def fill(room: Mailroom) -> None:
 
 async def test_full_store(short_folder: Path) -> None:
     """A full store refuses new events in words, and lets what waits drain."""
-    server = Valkey(short_folder)
+    server = PrivateValkey(short_folder)
     server.start("--appendonly", "no")
     store = Store(server, real_clock=True)
     try:
@@ -850,11 +850,11 @@ async def test_full_store(short_folder: Path) -> None:
             await room.put([event("a", body=b"x" * 100_000)])
             used = (await store.raw.info("memory"))["used_memory"]
             await store.raw.config_set("maxmemory", used + 3_000_000)
-            with pytest.raises(Full):
+            with pytest.raises(StoreFull):
                 await fill(room)
             before = len(await store.dump())
             for n in range(50):
-                taken = await room.take("d", f"r{n}", [Want(INBOX, 9, 9)])
+                taken = await room.take("d", f"r{n}", [RoomRequest(INBOX, 9, 9)])
                 if not taken.leases:
                     break
                 made = [
@@ -862,7 +862,7 @@ async def test_full_store(short_folder: Path) -> None:
                     for lease in taken.leases
                 ]
                 assert set((await room.settle("d", f"s{n}", made)).statuses) == {1}
-            (lease,) = (await room.take("d", "c", [Want("crm", 1, 99)])).leases
+            (lease,) = (await room.take("d", "c", [RoomRequest("crm", 1, 99)])).leases
             done = [settlement(lease, item, last=False) for item, _ in lease.items]
             done[-1].last = True
             await room.settle("d", "sc", done)
@@ -885,7 +885,7 @@ async def test_emptied_store(mailroom: Mailroom, store: Store, how: str) -> None
     assert "schema" in await store.dump()
 
 
-async def test_hash_key_survives_an_emptied_store(site_valkey: Valkey) -> None:
+async def test_hash_key_survives_an_emptied_store(site_valkey: PrivateValkey) -> None:
     """Processes that agreed on a hash key still agree when the store was emptied: a person never has two boxes."""
     store = Store(site_valkey)
     await store.raw.flushall()
@@ -917,21 +917,21 @@ async def test_two_versions_side_by_side(mailroom: Mailroom, store: Store, drain
 async def test_other_schema(store: Store) -> None:
     """A store of another schema version is refused in words that say what to do."""
     await store.raw.set("relais:{p0}:schema", "99")
-    with pytest.raises(Damaged, match="version b'99'"):
+    with pytest.raises(StoreDamaged, match="version b'99'"):
         await store.open()
     await store.raw.flushall()  # others open the same server without emptying it first
 
 
 async def test_store_away(short_folder: Path) -> None:
     """A store that is away is Unavailable at once, and used again as soon as it is back."""
-    server = Valkey(short_folder)
+    server = PrivateValkey(short_folder)
     server.start()
     store = Store(server)
     try:
         async with await store.open() as room:
             await room.put([event("a")])
             server.stop(kill=True)
-            with pytest.raises(Unavailable):
+            with pytest.raises(StoreUnavailable):
                 await room.put([event("b")])
             server.start()
             assert (await room.put([event("a"), event("b")]))[0].duplicate
@@ -943,14 +943,14 @@ async def test_store_away(short_folder: Path) -> None:
 
 async def test_killed_while_putting(short_folder: Path) -> None:
     """Kill the store under load: every acknowledged event is there, and every call happened wholly or not at all."""
-    server = Valkey(short_folder)
+    server = PrivateValkey(short_folder)
     server.start()
     store = Store(server)
     acknowledged: list[str] = []
     enough = asyncio.Event()
 
     async def sender(room: Mailroom, name: str) -> None:
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(StoreUnavailable):
             for n in range(100_000):
                 ids = [f"{name}-{n}-{k}" for k in range(3)]
                 await room.put([event(i, f"email:{name}@example.org") for i in ids])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroom import INBOX, Lease, Mailroom, Receipt, Settlement, Want
+from mailroom import INBOX, Lease, Mailroom, Receipt, RoomRequest, Settlement
 from tests.mailroom.store import CLOCK, Store, event
 
 pytestmark = pytest.mark.anyio
@@ -11,7 +11,7 @@ HOUR = 3_600_000
 
 async def _settle_all(room: Mailroom) -> None:
     await room.beat("d", register=True)
-    leases: list[Lease] = (await room.take("d", "r1", [Want(INBOX, 9, 9)])).leases
+    leases: list[Lease] = (await room.take("d", "r1", [RoomRequest(INBOX, 9, 9)])).leases
     for lease in leases:
         done = [
             Settlement(lease, item, "done", item, "2026-11-21", last=item == lease.items[-1][0])

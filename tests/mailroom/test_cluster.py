@@ -8,12 +8,12 @@ import pytest
 from redis.crc import key_slot
 
 from bench import cluster as bench
-from bench.nodes import Cluster, Node, slot_of
-from mailroom import INBOX, Mailroom, Unavailable, Want
+from bench.nodes import Cluster, StoreNode, slot_of
+from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable
 from mailroom.client import PREFIX, client
-from mailroom.operator import Chosen, People
-from tests.conftest import Valkey
-from tests.mailroom.comparison import World
+from mailroom.operator import Operator, Selection
+from tests.conftest import PrivateValkey
+from tests.mailroom.comparison import Comparison
 from tests.mailroom.random_walk import Walk
 from tests.mailroom.store import LUA, Loop, Store, event, replaced
 from tests.mailroom.test_client import take
@@ -39,7 +39,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def node(cluster: Cluster) -> Node:
+def node(cluster: Cluster) -> StoreNode:
     """The node that has the partition of the product, empty, and writing down what it is asked."""
     node = cluster.owner(PREFIX)
     node.ask("FLUSHALL")
@@ -49,26 +49,26 @@ def node(cluster: Cluster) -> Node:
 
 
 @pytest.fixture
-async def room(node: Node) -> AsyncIterator[Mailroom]:
+async def room(node: StoreNode) -> AsyncIterator[Mailroom]:
     """The product's mailroom on its node."""
     async with await Mailroom.open(node.url, hash_key=b"k" * 32) as room:
         yield room
 
 
-def called(node: Node) -> set[str]:
+def called(node: StoreNode) -> set[str]:
     """Return the functions that a node was asked for, by its own record."""
     asked = [words for _, _, _, words, *_ in node.ask("SLOWLOG", "GET", -1)]
     return {words[1].decode().rpartition("_")[2] for words in asked if words[0].upper() == b"FCALL"}
 
 
-def walk(server: Valkey | Node, lua: str = LUA) -> None:
+def walk(server: PrivateValkey | StoreNode, lua: str = LUA) -> None:
     """Make the calls of a busy day."""
     loop = Loop()
     store = Store(server, lua)
     room = loop(store.open())
     try:
         for n in range(WALKS):
-            Walk(World(loop, store, room, twice=n % 2 == 1), Random(n)).go(STEPS)
+            Walk(Comparison(loop, store, room, twice=n % 2 == 1), Random(n)).go(STEPS)
     finally:
         loop(room.close())
         loop(store.close())
@@ -77,11 +77,11 @@ def walk(server: Valkey | Node, lua: str = LUA) -> None:
 
 async def by_hand(room: Mailroom) -> None:
     """Do what people do, and what walks leave out."""
-    people = People(room)
+    people = Operator(room)
     await room.beat("d1", register=True)
     await room.quarantine([(event("q"), "data.email: missing")])
     await die(room, "d1", "a", "b", "c")
-    first, second, third = [letter.id for letter in await people.dead(Chosen())]
+    first, second, third = [letter.id for letter in await people.dead(Selection())]
     assert await people.retry(first) == "done"
     assert await deliver(room, "d1") == [first]
     assert await people.retry_today(second) == "done"
@@ -103,7 +103,7 @@ async def by_hand(room: Mailroom) -> None:
     await room.call("touch")
 
 
-def test_every_function_stays_in_its_slot(node: Node) -> None:
+def test_every_function_stays_in_its_slot(node: StoreNode) -> None:
     """Every function that there is works on a cluster, and every key that they leave is in the partition's slot."""
     walk(node)
     found = {key_slot(name.encode()) for name in node.names()}
@@ -128,9 +128,9 @@ def test_every_function_stays_in_its_slot(node: Node) -> None:
         ("redis.call('SMEMBERS', P .. 'rooms')", "redis.call('SMEMBERS', 'relais:{p1}:rooms')"),
     ],
 )
-def test_leaving_the_slot_is_refused(node: Node, passage: str, changed: str) -> None:
+def test_leaving_the_slot_is_refused(node: StoreNode, passage: str, changed: str) -> None:
     """The check can fail: a function that looks at a key of no partition, or of another one, is refused."""
-    with pytest.raises(Unavailable, match=r"the store refused: .*(same slot|non local key)"):
+    with pytest.raises(StoreUnavailable, match=r"the store refused: .*(same slot|non local key)"):
         walk(node, replaced(LUA, passage, changed))
 
 
@@ -150,7 +150,7 @@ async def test_wrong_node(cluster: Cluster, room: Mailroom) -> None:
     """A node that has other partitions says so, and nothing is done there."""
     other = next(node for node in cluster.nodes if node is not cluster.owner(PREFIX))
     async with Mailroom(client(other.url), hash_key=b"k" * 32) as astray:
-        with pytest.raises(Unavailable, match="REDIS_URL names a node of a cluster"):
+        with pytest.raises(StoreUnavailable, match="REDIS_URL names a node of a cluster"):
             await astray.put([event("a")])
     assert [receipt.duplicate for receipt in await room.put([event("a")])] == [False]
 
@@ -163,11 +163,11 @@ async def test_partition_moves(cluster: Cluster, room: Mailroom) -> None:
     await room.put([event("a"), event("b")])
     cluster.move(PREFIX, target)
     try:
-        with pytest.raises(Unavailable, match="REDIS_URL names a node of a cluster"):
+        with pytest.raises(StoreUnavailable, match="REDIS_URL names a node of a cluster"):
             await room.put([event("c")])
         async with await Mailroom.open(target.url, hash_key=b"k" * 32) as there:
             await there.beat("d", register=True)
-            (lease,) = (await there.take("d", "t", [Want(INBOX, 9, 9)])).leases
+            (lease,) = (await there.take("d", "t", [RoomRequest(INBOX, 9, 9)])).leases
             assert [item for item, _ in lease.items] == ["a", "b"]
     finally:
         cluster.move(PREFIX, source)
@@ -182,7 +182,7 @@ async def test_key_by_key(cluster: Cluster, room: Mailroom) -> None:
     source.ask("CLUSTER", "SETSLOT", slot_of(PREFIX), "MIGRATING", target.name)
     try:
         for _ in range(2):
-            with pytest.raises(Unavailable, match="REDIS_URL names a node of a cluster"):
+            with pytest.raises(StoreUnavailable, match="REDIS_URL names a node of a cluster"):
                 await room.put([event("b")])
     finally:
         source.ask("CLUSTER", "SETSLOT", slot_of(PREFIX), "STABLE")

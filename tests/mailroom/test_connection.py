@@ -8,11 +8,11 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from mailroom.client import client
-from mailroom.connection import Line
+from mailroom.connection import StoreConnection
 from rules.event import Event
-from tests.conftest import Valkey, wait_until_async
+from tests.conftest import PrivateValkey, wait_until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ def event(name: str) -> Event:
 
 
 @pytest.fixture
-async def store(valkey: Valkey) -> AsyncIterator[redis.asyncio.Redis]:
+async def store(valkey: PrivateValkey) -> AsyncIterator[redis.asyncio.Redis]:
     """A client whose answers may take a second."""
     store = client(valkey.url, timeout=1)
     yield store
@@ -31,7 +31,7 @@ async def store(valkey: Valkey) -> AsyncIterator[redis.asyncio.Redis]:
 
 async def test_each_its_own(store: redis.asyncio.Redis) -> None:
     """Many calls under way at once get each their own answer; one that the store refuses fails alone."""
-    line = await Line.open(store.connection_pool)
+    line = await StoreConnection.open(store.connection_pool)
     calls = [line.call("ECHO", f"{n}" * 5_000) for n in range(10)]
     wrong = line.call("NO_SUCH_COMMAND")
     after = line.call("ECHO", "after")
@@ -43,9 +43,9 @@ async def test_each_its_own(store: redis.asyncio.Redis) -> None:
     await line.close()
 
 
-async def test_no_answer_in_time(store: redis.asyncio.Redis, valkey: Valkey) -> None:
+async def test_no_answer_in_time(store: redis.asyncio.Redis, valkey: PrivateValkey) -> None:
     """An answer that is late fails everybody who waits, and nothing more is sent over this line."""
-    line = await Line.open(store.connection_pool)
+    line = await StoreConnection.open(store.connection_pool)
     assert await line.call("ECHO", "hello") == b"hello"
     assert valkey.process is not None
     valkey.process.send_signal(signal.SIGSTOP)
@@ -61,9 +61,9 @@ async def test_no_answer_in_time(store: redis.asyncio.Redis, valkey: Valkey) -> 
     await line.close()
 
 
-async def test_cut(store: redis.asyncio.Redis, valkey: Valkey) -> None:
+async def test_cut(store: redis.asyncio.Redis, valkey: PrivateValkey) -> None:
     """A connection that breaks fails everybody who waits, and goes back to where it came from."""
-    line = await Line.open(store.connection_pool)
+    line = await StoreConnection.open(store.connection_pool)
     assert valkey.process is not None
     valkey.process.send_signal(signal.SIGSTOP)
     calls = [line.call("ECHO", f"{n}") for n in range(3)]
@@ -73,12 +73,12 @@ async def test_cut(store: redis.asyncio.Redis, valkey: Valkey) -> None:
     assert line.ended
     await line.close()
     valkey.start()
-    again = await Line.open(store.connection_pool)
+    again = await StoreConnection.open(store.connection_pool)
     assert await again.call("ECHO", "back") == b"back"
     await again.close()
 
 
-async def test_one_connection(valkey: Valkey) -> None:
+async def test_one_connection(valkey: PrivateValkey) -> None:
     """What is put goes over one connection, also when much of it begins at once."""
     async with await Mailroom.open(valkey.url) as room:
         before = len(await room.store.client_list())
@@ -86,7 +86,7 @@ async def test_one_connection(valkey: Valkey) -> None:
         assert len(await room.store.client_list()) == before + 1
 
 
-async def test_given_up(valkey: Valkey) -> None:
+async def test_given_up(valkey: PrivateValkey) -> None:
     """After somebody gave up waiting, new calls go over a new connection; those under way still get their answer."""
     async with await Mailroom.open(valkey.url) as room:
         await room.put([event("first")])
@@ -111,14 +111,14 @@ async def test_given_up(valkey: Valkey) -> None:
 
 async def test_hung_and_replaced(short_folder: Path) -> None:
     """A store that hangs is Unavailable when its time is over, and used again as soon as it goes on."""
-    server = Valkey(short_folder)
+    server = PrivateValkey(short_folder)
     server.start()
     try:
         async with await Mailroom.open(server.url, timeout=0.3) as room:
             await room.put([event("a")])
             assert server.process is not None
             server.process.send_signal(signal.SIGSTOP)
-            with pytest.raises(Unavailable, match="TimeoutError"):
+            with pytest.raises(StoreUnavailable, match="TimeoutError"):
                 await room.put([event("b")])
             server.process.send_signal(signal.SIGCONT)
             assert (await room.put([event("a")]))[0].duplicate
@@ -126,19 +126,19 @@ async def test_hung_and_replaced(short_folder: Path) -> None:
         server.stop(kill=True)
 
 
-async def test_many_wait_for_one_connection(valkey: Valkey) -> None:
+async def test_many_wait_for_one_connection(valkey: PrivateValkey) -> None:
     """While the store hangs, those who need a new connection fail together, none after the others' time-outs."""
     async with await Mailroom.open(valkey.url, timeout=0.3) as room:
         assert valkey.process is not None
         valkey.process.send_signal(signal.SIGSTOP)
         try:
-            with pytest.raises(Unavailable):  # it still had a connection
+            with pytest.raises(StoreUnavailable):  # it still had a connection
                 await room.put([event("first")])
             began = time.monotonic()
             told = await asyncio.gather(*(room.put([event(f"{n}")]) for n in range(20)), return_exceptions=True)
             took = time.monotonic() - began
         finally:
             valkey.process.send_signal(signal.SIGCONT)
-        assert all(isinstance(each, Unavailable) for each in told)
+        assert all(isinstance(each, StoreUnavailable) for each in told)
         assert took < 2
         assert len(await room.put([event("a")])) == 1

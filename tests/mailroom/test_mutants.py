@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from tests.conftest import Valkey
-from tests.mailroom.comparison import World
+from tests.conftest import PrivateValkey
+from tests.mailroom.comparison import Comparison
 from tests.mailroom.random_walk import Walk
 from tests.mailroom.store import LUA, Loop, Store, replaced
 
@@ -118,7 +118,7 @@ MUTANTS = {
 WALKS, STEPS = 40, 60
 
 
-def walk(server: Valkey, lua: str = LUA, walks: int = WALKS) -> int:
+def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS) -> int:
     """Walk until something is wrong; return in which walk it was."""
     loop = Loop()
     store = Store(server, lua)
@@ -126,7 +126,7 @@ def walk(server: Valkey, lua: str = LUA, walks: int = WALKS) -> int:
     try:
         for n in range(walks):
             try:
-                Walk(World(loop, store, room, twice=n % 4 == 3), Random(n)).go(STEPS)
+                Walk(Comparison(loop, store, room, twice=n % 4 == 3), Random(n)).go(STEPS)
             except AssertionError:
                 return n
         return walks
@@ -137,11 +137,11 @@ def walk(server: Valkey, lua: str = LUA, walks: int = WALKS) -> int:
 
 
 @pytest.mark.parametrize("fault", MUTANTS)
-def test_planted_fault(site_valkey: Valkey, fault: str) -> None:
+def test_planted_fault(site_valkey: PrivateValkey, fault: str) -> None:
     """A planted fault is found within the given steps."""
     assert walk(site_valkey, replaced(LUA, *MUTANTS[fault])) < WALKS
 
 
-def test_no_fault(site_valkey: Valkey) -> None:
+def test_no_fault(site_valkey: PrivateValkey) -> None:
     """Where no fault was planted none is found."""
     assert walk(site_valkey, walks=5) == 5

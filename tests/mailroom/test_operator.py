@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, News, Want, reroute
-from mailroom.operator import Chosen, People
-from tests.mailroom.store import TODAY, Entry, Store, event
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomChange, RoomRequest, reroute
+from mailroom.operator import Operator, Selection
+from tests.mailroom.store import TODAY, Store, StoredKey, event
 from tests.mailroom.test_client import contents, items, settlement, take
 
 pytestmark = pytest.mark.anyio
@@ -17,9 +17,9 @@ BOX = "box"
 
 
 @pytest.fixture
-def people(mailroom: Mailroom) -> People:
+def people(mailroom: Mailroom) -> Operator:
     """The verbs."""
-    return People(mailroom)
+    return Operator(mailroom)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def twice(store: Store, call: Callable[[], Awaitable[object]]) -> tuple[ob
     return first, second
 
 
-def values(dump: dict[str, Entry], *names: str) -> list[object]:
+def values(dump: dict[str, StoredKey], *names: str) -> list[object]:
     return [dump[name].value if name in dump else None for name in names]
 
 
@@ -121,7 +121,7 @@ async def state(room: Mailroom, name: str) -> tuple[str, list[tuple[str, str]]]:
 # -- as it was sent
 
 
-async def test_retry(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_retry(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """A dead letter that is retried is sent once more; then nothing is left of it."""
     await die(mailroom, drain, "a")
     assert await state(mailroom, "a") == ("dead", [("dead", "invalid")])
@@ -134,17 +134,17 @@ async def test_retry(mailroom: Mailroom, people: People, store: Store, drain: st
     assert (await mailroom.counts())["by_hand|retry|crm"] == 1
 
 
-async def test_retry_many_in_order(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_retry_many_in_order(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """Dead letters of one box are retried in the order of their events, also when some are sent meanwhile."""
     await die(mailroom, drain, "a", "b", "c")
-    first, second, third = await people.dead(Chosen())
+    first, second, third = await people.dead(Selection())
     assert await people.retry(first.id) == "done"
     assert await deliver(mailroom, drain) == ["a.0"]
     assert [await people.retry(x.id) for x in (second, third)] == ["done", "done"]
     assert await deliver(mailroom, drain) == ["b.0", "c.0"]
 
 
-async def test_overtaken_by_what_was_sent(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_overtaken_by_what_was_sent(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What is older than something that was sent to its object is not retried, unless a person insists."""
     await die(mailroom, drain, "a")
     await put(mailroom, "b")
@@ -155,7 +155,7 @@ async def test_overtaken_by_what_was_sent(mailroom: Mailroom, people: People, dr
     assert await deliver(mailroom, drain) == ["a.0"]
 
 
-async def test_overtaken_by_what_waits(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_overtaken_by_what_waits(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What is older than something that waits for its object is not retried, unless a person insists."""
     await die(mailroom, drain, "a", "b")
     await put(mailroom, "c")
@@ -168,7 +168,7 @@ async def test_overtaken_by_what_waits(mailroom: Mailroom, people: People, drain
     assert await people.retry("b.0") == "overtaken"
 
 
-async def test_overtaken_by_what_stands_before_another(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_overtaken_by_what_stands_before_another(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What is newer overtakes also where something older was put behind it, as `next` and retries do."""
     await die(mailroom, drain, "a", "b")
     await put(mailroom, "c")
@@ -178,7 +178,7 @@ async def test_overtaken_by_what_stands_before_another(mailroom: Mailroom, peopl
     assert await deliver(mailroom, drain) == ["c.0", "a.0"]
 
 
-async def test_doubt_outlives_its_delivery(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_doubt_outlives_its_delivery(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """What takes the place of a letter that may have been sent may have been sent, too: the event's record says so."""
     await put(mailroom, "a")
     await route(mailroom, drain)
@@ -188,12 +188,12 @@ async def test_doubt_outlives_its_delivery(mailroom: Mailroom, people: People, s
     assert await people.retry_today("a.0") == "done"
     head = json.loads((await mailroom.record("a") or b"").split(b"\n")[0])
     assert head["again"] == {"n": 1, "only": ["0 keep a note"], "doubt": ["0 keep a note"]}
-    assert reroute.read(json.dumps(head, separators=(",", ":")).encode() + b"\n") == reroute.Again(
+    assert reroute.read(json.dumps(head, separators=(",", ":")).encode() + b"\n") == reroute.Reroute(
         1, {"keep a note": ((0,),)}, frozenset({"0 keep a note"})
     )
 
 
-async def test_later_in_the_batch(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_later_in_the_batch(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """Of events that came in one batch the later one overtakes the earlier one, not the other way."""
     await mailroom.put([event("a"), replace(event("b"), position=1)])
     await route(mailroom, drain)
@@ -205,13 +205,13 @@ async def test_later_in_the_batch(mailroom: Mailroom, people: People, drain: str
     assert await deliver(mailroom, drain) == ["b.0"]
 
 
-async def test_a_later_one_died_too(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_a_later_one_died_too(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What died itself overtakes nobody: it was never sent."""
     await die(mailroom, drain, "a", "b")
     assert await people.retry("a.0") == "done"
 
 
-async def test_a_later_one_died_in_doubt(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_a_later_one_died_in_doubt(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What died and may have been sent all the same overtakes what is older, skipped or refused."""
     await die(mailroom, drain, "a")
     await put(mailroom, "b", "c")
@@ -224,7 +224,7 @@ async def test_a_later_one_died_in_doubt(mailroom: Mailroom, people: People, dra
     assert [await people.retry(x) for x in ("a.0", "b.0")] == ["overtaken", "done"]
 
 
-async def test_dies_again(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_dies_again(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """A retried letter may die again, and what was sent meanwhile is not forgotten."""
     await die(mailroom, drain, "a")
     await put(mailroom, "b")
@@ -238,7 +238,7 @@ async def test_dies_again(mailroom: Mailroom, people: People, store: Store, drai
     assert values(await store.dump(), "deadbox", "passed", "e:a") == [None] * 3
 
 
-async def test_doubt_is_not_coalesced_away(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_doubt_is_not_coalesced_away(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """A dead letter in doubt that waits again stays where a newer one coalesces: that would not be looked for first."""
 
     async def made(name: str) -> None:
@@ -259,7 +259,7 @@ async def test_doubt_is_not_coalesced_away(mailroom: Mailroom, people: People, d
     assert "doubtful" in json.loads(lease.items[0][1])
 
 
-async def test_doubt_goes_along(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_doubt_goes_along(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """What may have been sent before it died says so when it is retried; what was certainly refused does not."""
     await put(mailroom, "a", "b")
     await route(mailroom, drain)
@@ -274,7 +274,7 @@ async def test_doubt_goes_along(mailroom: Mailroom, people: People, store: Store
     assert [json.loads(text).get("doubtful", False) for _, text in lease.items] == [True, False]
 
 
-async def test_later_actions_of_the_rule(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_later_actions_of_the_rule(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """A retry lets the later actions of its rule go again, which `in_order` had stopped."""
     await die(mailroom, drain, "a")
     mark = mailroom.key("order:a:crm")
@@ -283,7 +283,7 @@ async def test_later_actions_of_the_rule(mailroom: Mailroom, people: People, sto
     assert await mailroom.recall(mark) is None
 
 
-async def test_never_made(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_never_made(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What its rule could not make cannot be sent as it was."""
     await put(mailroom, "a")
     await route(mailroom, drain, dead='{"room":"crm","code":"value_failed"}', path=[])
@@ -294,7 +294,7 @@ async def test_never_made(mailroom: Mailroom, people: People, drain: str) -> Non
 # -- by the rules of today
 
 
-async def test_retry_today(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_retry_today(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """The event goes back into its box of the inbox, and its record says what of it had failed."""
     await die(mailroom, drain, "a")
     assert await twice(store, lambda: people.retry_today("a.0")) == ("done", "gone")
@@ -304,13 +304,13 @@ async def test_retry_today(mailroom: Mailroom, people: People, store: Store, dra
     (lease,) = await take(mailroom, drain)
     assert lease.box == mailroom.hash("email:eva@example.org")
     asked = reroute.read(lease.items[0][1])
-    assert asked == reroute.Again(1, {"keep a note": ((0,),)})
+    assert asked == reroute.Reroute(1, {"keep a note": ((0,),)})
     assert lease.items[0][1].endswith(b'\n{"email":"eva@example.org"}')
     await mailroom.settle(drain, "s", [settlement(lease, "a")])
     assert await mailroom.record("a") is None
 
 
-async def test_retry_today_twice(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_retry_today_twice(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """Two dead letters of one event are one event in the inbox, which is asked about both; a second round counts on."""
     await put(mailroom, "a")
     (lease,) = await take(mailroom, drain)
@@ -322,19 +322,19 @@ async def test_retry_today_twice(mailroom: Mailroom, people: People, drain: str)
     assert [await people.retry_today(f"a.{n}") for n in range(2)] == ["done", "done"]
     (lease,) = await take(mailroom, drain)
     assert items([lease]) == ["a"]
-    assert reroute.read(lease.items[0][1]) == reroute.Again(1, {"keep a note": ((0,), (1,))})
+    assert reroute.read(lease.items[0][1]) == reroute.Reroute(1, {"keep a note": ((0,), (1,))})
     new = [NewDelivery("a.a1.0", "crm", BOX, record("a.a1.0"))]
     await mailroom.settle(drain, "s", [settlement(lease, "a", new=new)])
     (lease,) = await take(mailroom, drain, "crm")
     await end(mailroom, drain, lease, "a.a1.0", "dead")
     assert await people.retry_today("a.a1.0") == "done"
     (lease,) = await take(mailroom, drain)
-    assert reroute.read(lease.items[0][1]) == reroute.Again(2, {"keep a note": ((0,),)})
+    assert reroute.read(lease.items[0][1]) == reroute.Reroute(2, {"keep a note": ((0,),)})
     await mailroom.settle(drain, "s", [settlement(lease, "a")])
     assert await mailroom.record("a") is None
 
 
-async def test_busy(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_busy(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """While a drain routes the event nothing can be added to what it was asked."""
     await put(mailroom, "a")
     (lease,) = await take(mailroom, drain)
@@ -348,7 +348,7 @@ async def test_busy(mailroom: Mailroom, people: People, drain: str) -> None:
     assert await people.retry_today("a.1") == "busy"
 
 
-async def test_retry_today_is_overtaken(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_retry_today_is_overtaken(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """A newer event that was sent to the same object, or that waits to be routed, comes first."""
     await die(mailroom, drain, "a")
     await put(mailroom, "b")
@@ -360,7 +360,7 @@ async def test_retry_today_is_overtaken(mailroom: Mailroom, people: People, drai
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-async def test_a_rule_that_failed(mailroom: Mailroom, people: People, drain: str, wanted: bool) -> None:
+async def test_a_rule_that_failed(mailroom: Mailroom, people: Operator, drain: str, wanted: bool) -> None:
     """An event whose rule failed is overtaken by a newer one of its person that led to something, by no other."""
     await put(mailroom, "a")
     await route(mailroom, drain, dead='{"room":"crm","code":"value_failed"}', path=[])
@@ -373,7 +373,7 @@ async def test_a_rule_that_failed(mailroom: Mailroom, people: People, drain: str
     assert await people.retry_today("a.0") == ("overtaken" if wanted else "done")
 
 
-async def test_unreadable_event(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_unreadable_event(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """An event that is a dead letter itself is routed once more as a whole."""
     await put(mailroom, "a")
     (lease,) = await take(mailroom, drain)
@@ -390,7 +390,7 @@ async def test_unreadable_event(mailroom: Mailroom, people: People, store: Store
     assert values(await store.dump(), "e:a", "deadbox", "passed") == [None] * 3
 
 
-async def test_what_follows_another(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_what_follows_another(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What came of `next:` needs the answer it followed, so the event alone does not bring it about."""
     await put(mailroom, "a")
     await route(mailroom, drain, path=[0, 1])
@@ -400,7 +400,7 @@ async def test_what_follows_another(mailroom: Mailroom, people: People, drain: s
     assert await people.retry("a.0") == "done"
 
 
-async def test_once_is_left_to_the_retry(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_once_is_left_to_the_retry(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """`only_once` does not stop the delivery that takes the place of the one that died; it stops everybody else's."""
     await put(mailroom, "a", "b")
     for lease in await take(mailroom, drain, per_box=1):
@@ -420,14 +420,14 @@ async def test_once_is_left_to_the_retry(mailroom: Mailroom, people: People, dra
 # -- given up
 
 
-async def test_drop(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_drop(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """A dropped letter and its payload are gone, and the story says who did it."""
     await die(mailroom, drain, "a", "b")
     assert await twice(store, lambda: people.drop("a.0")) == (True, False)
     assert await mailroom.record("a") is None
     assert await mailroom.record("b") is not None
     assert await state(mailroom, "a") == ("skipped", [("skipped", "by a person")])
-    assert [letter.id for letter in await people.dead(Chosen())] == ["b.0"]
+    assert [letter.id for letter in await people.dead(Selection())] == ["b.0"]
 
 
 async def test_expired(mailroom: Mailroom, store: Store, drain: str) -> None:
@@ -438,14 +438,14 @@ async def test_expired(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert values(await store.dump(), "dead", "deadinfo", "deadbox", "passed", "e:a") == [None] * 5
 
 
-async def test_chosen(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_chosen(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """Dead letters are found by each of their marks, in the order of their events."""
     await die(mailroom, drain, "a")
     await store.advance(1000)
     await die(mailroom, drain, "b", "c")
 
     async def found(**chosen: object) -> list[str]:
-        return [letter.id for letter in await people.dead(Chosen(**chosen))]  # type: ignore[arg-type]
+        return [letter.id for letter in await people.dead(Selection(**chosen))]  # type: ignore[arg-type]
 
     everything = ["a.0", "b.0", "c.0"]
     given = {"destination": "crm", "action": "add_note", "rule": "keep a note", "code": "invalid", "source": "shop"}
@@ -471,10 +471,10 @@ async def hold(room: Mailroom, drain: str, *names: str, doubt: int = 1) -> None:
     await end(room, drain, lease, f"{names[0]}.0", "hold", doubt=doubt, attempt=1)
 
 
-async def test_held(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_held(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """A held box is listed with its reason and what waits in it."""
     await hold(mailroom, drain, "a", "b")
-    (held,) = await people.held(Chosen())
+    (held,) = await people.held(Selection())
     assert (held.destination, held.box, held.code, held.at) == ("crm", BOX, "invalid", 1)
     assert (held.item, held.rule, held.source, held.waiting, held.items) == (
         "a.0",
@@ -484,13 +484,13 @@ async def test_held(mailroom: Mailroom, people: People, drain: str) -> None:
         ("a.0", "b.0"),
     )
     assert await people.box("crm", BOX) == held
-    assert await people.held(Chosen(destination="other")) == []
+    assert await people.held(Selection(destination="other")) == []
     assert await people.box("crm", "another") is None
 
 
 @pytest.mark.parametrize(("not_sent", "doubtful"), [(False, [True, True]), (True, [False, True])])
 async def test_release(
-    mailroom: Mailroom, people: People, store: Store, drain: str, not_sent: bool, doubtful: list[bool]
+    mailroom: Mailroom, people: Operator, store: Store, drain: str, not_sent: bool, doubtful: list[bool]
 ) -> None:
     """A released box goes on in order; who knows that the first item was not sent ends the doubt about it alone."""
     await hold(mailroom, drain, "a", "b", doubt=2)
@@ -502,7 +502,7 @@ async def test_release(
     assert told == doubtful
 
 
-async def test_release_of_a_doubtful_letter(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_release_of_a_doubtful_letter(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """A letter that was retried in doubt and held again is sent once a person knows that it did not arrive."""
     await hold(mailroom, drain, "a")
     await people.skip("crm", BOX, "a.0")
@@ -515,13 +515,13 @@ async def test_release_of_a_doubtful_letter(mailroom: Mailroom, people: People, 
     assert (lease.doubt, "doubtful" in json.loads(lease.items[0][1])) == (0, False)
 
 
-async def test_skip(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_skip(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """The first item of a held box becomes a dead letter in doubt, and the rest goes on without its doubt."""
     await hold(mailroom, drain, "a", "b")
     assert await people.skip("crm", BOX, "b.0") is False
     assert await twice(store, lambda: people.skip("crm", BOX, "a.0")) == (True, False)
     assert await state(mailroom, "a") == ("dead", [("dead", "invalid, skipped by a person")])
-    (letter,) = await people.dead(Chosen())
+    (letter,) = await people.dead(Selection())
     assert (letter.id, letter.destination, letter.rule, letter.code) == ("a.0", "crm", "keep a note", "invalid")
     (lease,) = await take(mailroom, drain, "crm")
     assert (items([lease]), lease.doubt) == (["b.0"], 0)
@@ -529,7 +529,7 @@ async def test_skip(mailroom: Mailroom, people: People, store: Store, drain: str
     assert await people.retry("a.0") == "overtaken"
 
 
-async def test_skip_and_drop(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_skip_and_drop(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """A dropped item leaves nothing behind, nor does its box when it was the last."""
     await hold(mailroom, drain, "a")
     assert await twice(store, lambda: people.skip("crm", BOX, "a.0", drop=True)) == (True, False)
@@ -538,7 +538,7 @@ async def test_skip_and_drop(mailroom: Mailroom, people: People, store: Store, d
     assert values(dump, "e:a", "d:a.0", f"b:crm:{BOX}", "held:crm", "ready:crm", "dead") == [None] * 6
 
 
-async def test_skip_poison(mailroom: Mailroom, people: People) -> None:
+async def test_skip_poison(mailroom: Mailroom, people: Operator) -> None:
     """An event that killed three drains shows as held in its story, and can be skipped and retried."""
     await put(mailroom, "a", "b")
     for n in range(3):
@@ -548,7 +548,7 @@ async def test_skip_poison(mailroom: Mailroom, people: People) -> None:
     fate = await mailroom.fate("a")
     assert fate is not None
     assert (fate.state, fate.why) == ("waiting", "poison")
-    (held,) = await people.held(Chosen())
+    (held,) = await people.held(Selection())
     assert (held.destination, held.code, held.item, held.event, held.source) == (INBOX, "poison", "a", "a", "shop")
     assert await people.skip(INBOX, held.box, "a")
     assert (await state(mailroom, "a"))[0] == "dead"
@@ -561,13 +561,13 @@ async def test_skip_poison(mailroom: Mailroom, people: People) -> None:
 
 async def suspects(room: Mailroom, drain: str) -> list[Lease]:
     """Take what is under suspicion."""
-    return (await room.take(drain, f"r-{drain}", [Want(INBOX, 9, 9)], suspects=9)).leases
+    return (await room.take(drain, f"r-{drain}", [RoomRequest(INBOX, 9, 9)], suspects=9)).leases
 
 
 # -- rooms
 
 
-async def test_pause(mailroom: Mailroom, people: People, store: Store, drain: str) -> None:
+async def test_pause(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
     """What a person paused, with a reason and the time, only a person resumes."""
     await put(mailroom, "a")
     await route(mailroom, drain)
@@ -582,13 +582,13 @@ async def test_pause(mailroom: Mailroom, people: People, store: Store, drain: st
     assert await deliver(mailroom, drain) == ["a.0"]
 
 
-async def test_a_person_pauses_what_is_paused(mailroom: Mailroom, people: People, drain: str) -> None:
+async def test_a_person_pauses_what_is_paused(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """A pause for a refused key becomes a person's, and then outlives a new key."""
     await put(mailroom, "a")
     await route(mailroom, drain)
     (lease,) = await take(mailroom, drain, "crm")
     refused = settlement(lease, "a.0", "wait", says="refused:unauthorised")
-    assert (await mailroom.settle(drain, "s", [refused])).news == [News("key", "crm", "unauthorised")]
+    assert (await mailroom.settle(drain, "s", [refused])).news == [RoomChange("key", "crm", "unauthorised")]
     assert await people.pause("crm", "the vendor is looking at it")
     assert not await mailroom.probe("crm")
     assert await take(mailroom, drain, "crm") == []
@@ -603,7 +603,7 @@ async def test_ages(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert await mailroom.dead_for() == 0
 
 
-async def test_knows(mailroom: Mailroom, people: People) -> None:
+async def test_knows(mailroom: Mailroom, people: Operator) -> None:
     """A room is known when the book set its limits or something waited in it."""
     assert not await people.knows("crm")
     await mailroom.configure("crm", concurrency=2)

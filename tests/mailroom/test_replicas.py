@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from console.checks import store as guarantee
-from mailroom import INBOX, Mailroom, Unavailable, Want, address
+from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable, address
 from mailroom import client as mailroom_client
 from tests.chaos.processes import free_port
 from tests.conftest import wait_until
-from tests.hosts.stores import Keepers, Place
+from tests.hosts.stores import HostPlace, Keepers
 from tests.mailroom.store import event
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def keepers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keepers]:
     """A primary and a replica that syncs each write."""
-    pair = Keepers(tmp_path_factory.mktemp("k"), [Place("127.0.0.1", free_port()) for _ in range(2)], [])
+    pair = Keepers(tmp_path_factory.mktemp("k"), [HostPlace("127.0.0.1", free_port()) for _ in range(2)], [])
     for keeper in pair.stores:
         keeper.start()
     wait_until(lambda: "online" in str(pair.stores[0].ask("INFO", "replication")), "the replica is there", 20)
@@ -60,28 +60,28 @@ async def test_kept_by_both(room: Mailroom, keepers: Keepers) -> None:
 @pytest.mark.usefixtures("still")
 async def test_replica_stands_still(room: Mailroom) -> None:
     """Events, leases and outcomes count only when the replica has them; the sentence names the setting."""
-    with pytest.raises(Unavailable, match=r"0 of 1 replicas had it on disk within 0.2 s \(RELAIS_REPLICAS\)"):
+    with pytest.raises(StoreUnavailable, match=r"0 of 1 replicas had it on disk within 0.2 s \(RELAIS_REPLICAS\)"):
         await room.put([event("a")])
-    with pytest.raises(Unavailable, match="0 of 1"):
+    with pytest.raises(StoreUnavailable, match="0 of 1"):
         await room.quarantine([(event("q"), "data.email: missing")])
     await room.beat("d", register=True)
-    with pytest.raises(Unavailable, match="0 of 1"):
-        await room.take("d", "r", [Want(INBOX, 9)])
+    with pytest.raises(StoreUnavailable, match="0 of 1"):
+        await room.take("d", "r", [RoomRequest(INBOX, 9)])
 
 
 @pytest.mark.usefixtures("still")
 async def test_repeated_while_replica_stands_still(room: Mailroom) -> None:
     """A repetition that finds all done writes nothing, on a connection that wrote nothing, and is no proof either."""
     await room.beat("d", register=True)
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailable):
         await room.put([event("again")])
     for _ in range(2):
         await room.store.connection_pool.disconnect()
-        with pytest.raises(Unavailable, match="0 of 1"):
+        with pytest.raises(StoreUnavailable, match="0 of 1"):
             await room.put([event("again")])
         await room.store.connection_pool.disconnect()
-        with pytest.raises(Unavailable, match="0 of 1"):
-            await room.take("d", "r", [Want(INBOX, 9)])
+        with pytest.raises(StoreUnavailable, match="0 of 1"):
+            await room.take("d", "r", [RoomRequest(INBOX, 9)])
 
 
 async def test_memory_counts_where_disks_are_unknown(room: Mailroom, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,14 +95,14 @@ async def test_memory_counts_where_disks_are_unknown(room: Mailroom, monkeypatch
 async def test_demoted(keepers: Keepers) -> None:
     """A primary that became a replica answers READONLY: unavailable, and the connections are given up."""
     async with Mailroom.connect(url(keepers, 1)) as room:
-        with pytest.raises(Unavailable, match="store refused: "):
+        with pytest.raises(StoreUnavailable, match="store refused: "):
             await room.put([])
 
 
 async def test_no_sentinel() -> None:
     """Without a Sentinel that answers, or with one that knows no such primary, the sentence says so."""
     async with Mailroom.connect(f"sentinel://127.0.0.1:{free_port()}/mymaster") as room:
-        with pytest.raises(Unavailable, match="no Sentinel of REDIS_URL can name a primary that is up"):
+        with pytest.raises(StoreUnavailable, match="no Sentinel of REDIS_URL can name a primary that is up"):
             await room.prepare()
 
 

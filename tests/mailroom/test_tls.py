@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Mailroom, Unavailable
-from tests.conftest import Valkey
+from mailroom import Mailroom, StoreUnavailable
+from tests.conftest import PrivateValkey
 from tests.mailroom.store import event
 from workers import worker
 
@@ -32,7 +32,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def door(valkey: Valkey, certificate: Path) -> AsyncIterator[int]:
+async def door(valkey: PrivateValkey, certificate: Path) -> AsyncIterator[int]:
     """The port of a door that speaks TLS outside and to Valkey inside."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -81,5 +81,5 @@ async def test_not_trusted(door: int, certificate: Path, host: str) -> None:
     """Without the CA, or under a name that the certificate does not have, nothing is sent; the sentence says why."""
     ca = certificate.parent / "ca.pem" if host != "localhost" else None
     async with Mailroom.connect(url(door, ca, host)) as room:
-        with pytest.raises(Unavailable, match="certificate is not trusted"):
+        with pytest.raises(StoreUnavailable, match="certificate is not trusted"):
             await room.prepare()

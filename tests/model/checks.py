@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.model import handover, mailroom
-from tests.model.search import Verdict, search
+from tests.model.search import SearchVerdict, search
 
 #: Two events of one order key that write one object.
 PAIR: Mapping[str, Any] = {
@@ -42,27 +42,30 @@ TODAY: Mapping[str, Any] = {"verbs": frozenset({"not sent", "skip", "drop", "aga
 
 
 @dataclass(frozen=True)
-class Check:
+class ModelCheck:
     """One search."""
 
     name: str
-    setup: mailroom.Setup | handover.Setup
+    setup: mailroom.MailroomSetup | handover.HandoverSetup
     most: int = 1_000_000
 
-    def run(self) -> Verdict:
+    def run(self) -> SearchVerdict:
         """Search it."""
-        if isinstance(self.setup, mailroom.Setup):
-            return search(mailroom.Mailroom(self.setup), most=self.most)
+        if isinstance(self.setup, mailroom.MailroomSetup):
+            return search(mailroom.MailroomModel(self.setup), most=self.most)
         return search(handover.Handover(self.setup), most=self.most)
 
 
-def _mailroom(name: str, what: Mapping[str, Any], *more: Mapping[str, Any], **faults: int) -> Check:
+def _mailroom(name: str, what: Mapping[str, Any], *more: Mapping[str, Any], **faults: int) -> ModelCheck:
     options = {key: value for one in (what, *more) for key, value in one.items()}
-    return Check(f"mailroom, {name}", mailroom.Setup(faults=mailroom.Faults(**faults), **options))
+    return ModelCheck(f"mailroom, {name}", mailroom.MailroomSetup(faults=mailroom.Faults(**faults), **options))
 
 
-def _handover(name: str, events: str, options: Mapping[str, Any] | None = None, **faults: int) -> Check:
-    return Check(f"hand-over, {name}", handover.Setup(tuple(events), handover.Faults(**faults), **(options or {})))
+def _handover(name: str, events: str, options: Mapping[str, Any] | None = None, **faults: int) -> ModelCheck:
+    return ModelCheck(
+        f"hand-over, {name}",
+        handover.HandoverSetup(tuple(events), handover.HandoverFaults(**faults), **(options or {})),
+    )
 
 
 SMALL = (

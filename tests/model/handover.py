@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.model.search import Act, Step
 
 
-class Receiver(NamedTuple):
+class ModelReceiver(NamedTuple):
     """A receiver process: the event that it answers for, and what it hands over from the spool."""
 
     up: bool = True
@@ -27,7 +27,7 @@ class Receiver(NamedTuple):
     handed: bool = False
 
 
-class Faults(NamedTuple):
+class HandoverFaults(NamedTuple):
     """How often each kind of fault may still happen."""
 
     #: The store goes away (and comes back).
@@ -42,11 +42,11 @@ class Faults(NamedTuple):
     again: int = 0
 
 
-class State(NamedTuple):
+class HandoverState(NamedTuple):
     """Everything there is."""
 
-    receivers: tuple[Receiver, Receiver]
-    faults: Faults
+    receivers: tuple[ModelReceiver, ModelReceiver]
+    faults: HandoverFaults
     store_up: bool = True
     #: The inbox in order; what was put once is remembered.
     stored: tuple[str, ...] = ()
@@ -64,11 +64,11 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Setup:
+class HandoverSetup:
     """What happens in a model, and how much of it."""
 
     events: tuple[str, ...]
-    faults: Faults
+    faults: HandoverFaults
     #: Rows that the spool holds before it is full.
     most: int = 3
     #: A receiver may believe that the store is away although it is not, and spool without asking it.
@@ -84,17 +84,17 @@ class Setup:
 class Handover:
     """The model of one setup."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: HandoverSetup) -> None:
         self.setup = setup
         self.planted = setup.planted
 
-    def first(self) -> State:
+    def first(self) -> HandoverState:
         """Return a store that answers, an empty spool, two idle receivers."""
-        return State((Receiver(), Receiver()), self.setup.faults)
+        return HandoverState((ModelReceiver(), ModelReceiver()), self.setup.faults)
 
     # -- store and spool
 
-    def put(self, s: State, events: tuple[str, ...]) -> State:
+    def put(self, s: HandoverState, events: tuple[str, ...]) -> HandoverState:
         """Append events to the inbox, each once."""
         for event in events:
             if event in s.stored and "put without memory" not in self.planted:
@@ -105,15 +105,15 @@ class Handover:
             s = s._replace(stored=(*s.stored, event))
         return s
 
-    def append(self, s: State, event: str) -> State:
+    def append(self, s: HandoverState, event: str) -> HandoverState:
         """Write a row behind those that wait; not synced yet. An event that waits already is not written again."""
         return s if event in s.spool else s._replace(spool=(*s.spool, event))
 
-    def sync(self, s: State) -> State:
+    def sync(self, s: HandoverState) -> HandoverState:
         """Everything written so far is on disk."""
         return s._replace(synced=len(s.spool), ghosts=())
 
-    def delete(self, s: State, rows: tuple[str, ...]) -> State:
+    def delete(self, s: HandoverState, rows: tuple[str, ...]) -> HandoverState:
         """Delete rows that the store has; not synced."""
         there = tuple(row for row in rows if row in s.spool[: s.synced])
         left = tuple(row for row in s.spool if row not in rows)
@@ -121,19 +121,19 @@ class Handover:
 
     # -- what may happen
 
-    def steps(self, s: State) -> Iterator[Step[State]]:
+    def steps(self, s: HandoverState) -> Iterator[Step[HandoverState]]:
         """Return everything that may happen next."""
         yield from self._fails(s)
         if s.late and s.store_up:
             yield Step(("lands", *s.late), self.put(s._replace(late=()), s.late), True)
         for r, receiver in enumerate(s.receivers):
             if not receiver.up:
-                yield Step(("start", r), _receiver(s, r, Receiver()), True)
+                yield Step(("start", r), _receiver(s, r, ModelReceiver()), True)
                 continue
             yield from self._receives(s, r, receiver)
             yield from self._hands_over(s, r, receiver)
 
-    def _fails(self, s: State) -> Iterator[Step[State]]:
+    def _fails(self, s: HandoverState) -> Iterator[Step[HandoverState]]:
         if not s.store_up:
             yield Step(("store comes back",), s._replace(store_up=True), True)
         elif s.faults.outages:
@@ -141,9 +141,9 @@ class Handover:
         if s.faults.crashes:
             for r, receiver in enumerate(s.receivers):
                 if receiver.up:
-                    yield Step(("crash", r), _receiver(_spend(s, "crashes"), r, Receiver(up=False)), False)
+                    yield Step(("crash", r), _receiver(_spend(s, "crashes"), r, ModelReceiver(up=False)), False)
         if s.faults.power_cuts:
-            down = _spend(s, "power_cuts")._replace(receivers=(Receiver(up=False), Receiver(up=False)))
+            down = _spend(s, "power_cuts")._replace(receivers=(ModelReceiver(up=False), ModelReceiver(up=False)))
             kept = s.spool[: s.synced]
             yield Step(("power cut",), down._replace(spool=kept, ghosts=()), False)
             if s.ghosts:
@@ -151,7 +151,7 @@ class Handover:
                 cut = down._replace(spool=back, synced=len(back), ghosts=())
                 yield Step(("power cut, deleted rows are back",), cut, False)
 
-    def _receives(self, s: State, r: int, receiver: Receiver) -> Iterator[Step[State]]:
+    def _receives(self, s: HandoverState, r: int, receiver: ModelReceiver) -> Iterator[Step[HandoverState]]:
         event = receiver.event
         match receiver.phase:
             case "idle":
@@ -190,7 +190,7 @@ class Handover:
                 after = _phase(s._replace(acknowledged=s.acknowledged | {event}), r, "idle", "")
                 yield Step(("acknowledges", r, event), after, True)
 
-    def _arrives(self, s: State, r: int, receiver: Receiver) -> Iterator[Step[State]]:
+    def _arrives(self, s: HandoverState, r: int, receiver: ModelReceiver) -> Iterator[Step[HandoverState]]:
         known = {event for event, _ in s.before}.union(s.stored)
         for event in self.setup.events:
             if event in s.acknowledged or any(other.event == event for other in s.receivers):
@@ -205,7 +205,7 @@ class Handover:
             if event not in known:
                 break  # Events differ by their names only: they come first in this order.
 
-    def _hands_over(self, s: State, r: int, receiver: Receiver) -> Iterator[Step[State]]:
+    def _hands_over(self, s: HandoverState, r: int, receiver: ModelReceiver) -> Iterator[Step[HandoverState]]:
         if receiver.handed:
             done = receiver._replace(reads=(), handed=False, spooling=len(s.spool) > len(receiver.reads))
             after = _receiver(s, r, done)
@@ -230,7 +230,7 @@ class Handover:
         elif s.spool and (not _handing_over(s) or self.setup.both or "each takes its own" in self.planted):
             yield from self._reads(s, r, receiver)
 
-    def _reads(self, s: State, r: int, receiver: Receiver) -> Iterator[Step[State]]:
+    def _reads(self, s: HandoverState, r: int, receiver: ModelReceiver) -> Iterator[Step[HandoverState]]:
         rows = s.spool[: self.setup.batch]
         if "each takes its own" in self.planted:
             others = {row for other in s.receivers for row in other.reads}
@@ -245,7 +245,7 @@ class Handover:
 
     # -- what must never be
 
-    def wrong(self, s: State) -> str:
+    def wrong(self, s: HandoverState) -> str:
         """Return what must not be and is."""
         if s.wrong:
             return s.wrong
@@ -256,11 +256,11 @@ class Handover:
                 return f"event {event} was acknowledged and is lost"
         return ""
 
-    def at_rest(self, s: State) -> bool:
+    def at_rest(self, s: HandoverState) -> bool:
         """Whether the store has all that was acknowledged, the spool is empty and nobody is being answered."""
         return not s.spool and not s.late and all(one.up and one.phase == "idle" for one in s.receivers)
 
-    def same(self, s: State) -> State:
+    def same(self, s: HandoverState) -> HandoverState:
         """Receivers differ by their names only; what came before an event no longer matters once it is stored."""
         if any(event in s.stored for event, _ in s.before):
             s = s._replace(before=tuple(each for each in s.before if each[0] not in s.stored))
@@ -289,19 +289,19 @@ class Handover:
         raise AssertionError(f"a step without words: {act}")
 
 
-def _handing_over(s: State) -> bool:
+def _handing_over(s: HandoverState) -> bool:
     """Whether somebody holds the lock; a process that dies loses it."""
     return any(receiver.reads for receiver in s.receivers)
 
 
-def _receiver(s: State, r: int, receiver: Receiver) -> State:
+def _receiver(s: HandoverState, r: int, receiver: ModelReceiver) -> HandoverState:
     return s._replace(receivers=(receiver, s.receivers[1]) if r == 0 else (s.receivers[0], receiver))
 
 
-def _phase(s: State, r: int, phase: str, event: str | None = None) -> State:
+def _phase(s: HandoverState, r: int, phase: str, event: str | None = None) -> HandoverState:
     receiver = s.receivers[r]
     return _receiver(s, r, receiver._replace(phase=phase, event=receiver.event if event is None else event))
 
 
-def _spend(s: State, kind: str) -> State:
+def _spend(s: HandoverState, kind: str) -> HandoverState:
     return s._replace(faults=s.faults._replace(**{kind: getattr(s.faults, kind) - 1}))

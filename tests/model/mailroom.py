@@ -17,7 +17,7 @@ MAX_DEATHS = 3
 GONE = -1
 
 
-class Box(NamedTuple):
+class ModelBox(NamedTuple):
     """A box of a room; its room and name are its place in `State.boxes`."""
 
     items: tuple[str, ...] = ()
@@ -31,10 +31,10 @@ class Box(NamedTuple):
     handed: int = 0
 
 
-NO_BOX = Box()
+NO_BOX = ModelBox()
 
 
-class Verdict(NamedTuple):
+class ItemVerdict(NamedTuple):
     """What became of an item, before the store knows it."""
 
     #: done | dead | wait | hold | back
@@ -58,10 +58,10 @@ class Hand(NamedTuple):
     doubt: int
     deaths: int
     #: Verdicts of the first items, not yet written.
-    pending: tuple[Verdict, ...] = ()
+    pending: tuple[ItemVerdict, ...] = ()
 
 
-class Drain(NamedTuple):
+class ModelDrain(NamedTuple):
     """A drain, and whether the store knows of it."""
 
     up: bool = False
@@ -74,7 +74,7 @@ class Drain(NamedTuple):
     asked: int = 0
 
 
-NO_DRAIN = Drain()
+NO_DRAIN = ModelDrain()
 
 
 class Faults(NamedTuple):
@@ -96,11 +96,11 @@ class Faults(NamedTuple):
     again: int = 0
 
 
-class State(NamedTuple):
+class MailroomState(NamedTuple):
     """Everything there is."""
 
-    boxes: tuple[Box, ...]
-    drains: tuple[Drain, Drain]
+    boxes: tuple[ModelBox, ...]
+    drains: tuple[ModelDrain, ModelDrain]
     #: Per event what still needs it; 0: its payload is not there.
     refs: tuple[int, ...]
     faults: Faults
@@ -136,7 +136,7 @@ ROUNDS = 2
 
 
 @dataclass(frozen=True)
-class Setup:
+class MailroomSetup:
     """What happens in a model, and how much of it."""
 
     #: Event -> the box of its order key. Events of one key are put in the order of this mapping.
@@ -173,10 +173,10 @@ class Setup:
         object.__setattr__(self, "names", tuple(boxes))
 
 
-class Mailroom:
+class MailroomModel:
     """The model of one setup. Boxes, events and drains are numbers in states; `Setup.names` and `tell` name them."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: MailroomSetup) -> None:
         self.setup = setup
         self.planted = setup.planted
         self.number = {name: n for n, name in enumerate(setup.names)}
@@ -218,14 +218,16 @@ class Mailroom:
         same_key, same_object = self.box_of[mine] == self.box_of[its], self.box_of[one] == self.box_of[other]
         return same_key and same_object and one != mine and self.events.index(mine) > self.events.index(its)
 
-    def first(self) -> State:
+    def first(self) -> MailroomState:
         """Return an empty store, and nobody who works."""
-        s = State((NO_BOX,) * len(self.number), (NO_DRAIN, NO_DRAIN), (0,) * len(self.events), self.setup.faults)
+        s = MailroomState(
+            (NO_BOX,) * len(self.number), (NO_DRAIN, NO_DRAIN), (0,) * len(self.events), self.setup.faults
+        )
         if not self.setup.verbs:
             return s
         return s._replace(passed=(-1,) * len(self.number), rounds=(0,) * len(self.events))
 
-    def follows(self, s: State, item: str) -> tuple[tuple[str, int], ...]:
+    def follows(self, s: MailroomState, item: str) -> tuple[tuple[str, int], ...]:
         """Return what follows from an item: of an event that is routed once more, only what a person asked for."""
         if s.rounds and "." not in item and s.rounds[self.events.index(item)]:
             return tuple((d, self.box_of[d]) for d in sorted(s.asked) if _event(d) == item)
@@ -233,7 +235,7 @@ class Mailroom:
 
     # -- the store's functions
 
-    def ring(self, s: State, n: int = 1) -> State:
+    def ring(self, s: MailroomState, n: int = 1) -> MailroomState:
         """Ring for what became takeable; never more rings than drains."""
         if not self.setup.bell:
             return s
@@ -242,7 +244,7 @@ class Mailroom:
             drains += 1
         return s._replace(bell=max(s.bell, min(s.bell + n, drains)))
 
-    def put(self, s: State, event: str) -> State:
+    def put(self, s: MailroomState, event: str) -> MailroomState:
         """Keep an event and append it to the box of its order key. Put again, it changes nothing."""
         if event in s.put and "put without memory" not in self.planted:
             return s
@@ -251,17 +253,17 @@ class Mailroom:
         refs = _at(s.refs, self.events.index(event), 1)
         s = s._replace(put=s.put | {event}, refs=refs)
         if box.state == "-":
-            return self.ring(_box(s, n, Box((event,), "r")))
+            return self.ring(_box(s, n, ModelBox((event,), "r")))
         return _box(s, n, box._replace(items=(*box.items, event)))
 
-    def lease(self, s: State, d: int, n: int, token: int, per_box: int) -> tuple[State, Hand]:
+    def lease(self, s: MailroomState, d: int, n: int, token: int, per_box: int) -> tuple[MailroomState, Hand]:
         """Lease a ready box to a drain. Returns what the drain is told."""
         box = s.boxes[n]
         handed = box.items[:per_box]
         leased = box._replace(state="l", drain=d, token=token, handed=len(handed))
         return _box(s, n, leased), Hand(n, token, handed, box.attempt, box.doubt, box.deaths)
 
-    def settle(self, s: State, d: int, hand: Hand, at_once: bool) -> tuple[State, tuple[Hand, ...]]:
+    def settle(self, s: MailroomState, d: int, hand: Hand, at_once: bool) -> tuple[MailroomState, tuple[Hand, ...]]:
         """Write what became of the first item of a hand, and what follows from it. Returns what is leased for that."""
         n, item, verdict = hand.box, hand.items[0], hand.pending[0]
         box = s.boxes[n]
@@ -306,7 +308,7 @@ class Mailroom:
                 s = self.ring(_box(s, n, _ready(box)))
         return s, leased
 
-    def _put_off(self, s: State, n: int, box: Box, verdict: Verdict) -> State:
+    def _put_off(self, s: MailroomState, n: int, box: ModelBox, verdict: ItemVerdict) -> MailroomState:
         doubt = 0 if "wait forgets doubt" in self.planted and verdict.word == "wait" else verdict.doubt
         box = box._replace(attempt=verdict.attempt, doubt=doubt, drain=GONE, token=0, handed=0)
         if verdict.word == "back":
@@ -316,24 +318,24 @@ class Mailroom:
         return _box(s, n, box._replace(state="h" if verdict.word == "hold" else "w", deaths=0))
 
     def _append(
-        self, s: State, d: int, delivery: str, n: int, token: int, at_once: bool
-    ) -> tuple[State, tuple[Hand, ...]]:
+        self, s: MailroomState, d: int, delivery: str, n: int, token: int, at_once: bool
+    ) -> tuple[MailroomState, tuple[Hand, ...]]:
         box = s.boxes[n]
         if box.state != "-":
             items = (delivery, *box.items) if "append in front" in self.planted else (*box.items, delivery)
             box = box._replace(items=items)
             return _box(s, n, _ready(box) if "append makes ready" in self.planted else box), ()
-        s = _box(s, n, Box((delivery,), "r"))
+        s = _box(s, n, ModelBox((delivery,), "r"))
         if not at_once:
             return self.ring(s), ()
         s, hand = self.lease(s, d, n, token, 1)
         return s, (hand,)
 
-    def due(self, s: State, n: int) -> State:
+    def due(self, s: MailroomState, n: int) -> MailroomState:
         """A box has waited long enough."""
         return _box(s, n, _ready(s.boxes[n]))
 
-    def unhold(self, s: State, n: int, *, not_sent: bool = False) -> State:
+    def unhold(self, s: MailroomState, n: int, *, not_sent: bool = False) -> MailroomState:
         """A person lets a held box go on."""
         box = s.boxes[n]._replace(attempt=0, deaths=0)
         if not_sent:
@@ -346,7 +348,7 @@ class Mailroom:
             box = box._replace(doubt=0)
         return self.ring(_box(s, n, _ready(box)))
 
-    def skip(self, s: State, n: int, *, drop: bool) -> State:
+    def skip(self, s: MailroomState, n: int, *, drop: bool) -> MailroomState:
         """The first item of a held box leaves it: it dies, or is given up."""
         box = s.boxes[n]
         item = box.items[0]
@@ -359,14 +361,14 @@ class Mailroom:
             return _box(s, n, NO_BOX)
         return self.ring(_box(s, n, _ready(box)))
 
-    def revive(self, s: State, item: str) -> State:
+    def revive(self, s: MailroomState, item: str) -> MailroomState:
         """A dead letter goes to the tail of its box, to be sent as it was."""
         n = self.box_of[item]
         if self.overtaken(s, item, n):
             s = s._replace(insisted=s.insisted | {self.origin[item]})
         return self._tail(s._replace(dead=s.dead - {item}), item, n)
 
-    def again(self, s: State, item: str) -> State:
+    def again(self, s: MailroomState, item: str) -> MailroomState:
         """The event of a dead letter goes back into the inbox, for what died of it."""
         event = _event(item)
         k, inbox = self.events.index(event), self.box_of[event]
@@ -394,11 +396,11 @@ class Mailroom:
             s = s._replace(refs=_at(s.refs, k, s.refs[k] - 1))
         return s
 
-    def drop(self, s: State, item: str) -> State:
+    def drop(self, s: MailroomState, item: str) -> MailroomState:
         """A dead letter is given up for good."""
         return self._give_up(s._replace(dead=s.dead - {item}), item)
 
-    def overtaken(self, s: State, item: str, n: int) -> bool:
+    def overtaken(self, s: MailroomState, item: str, n: int) -> bool:
         """Whether something newer than an item was sent from a box, or stands in it."""
         if "nothing is too old" in self.planted:
             return False
@@ -407,17 +409,17 @@ class Mailroom:
             items = items[-1:]
         return s.passed[n] > its or any(self.events.index(_event(other)) > its for other in items)
 
-    def too_old(self, s: State, item: str) -> bool:
+    def too_old(self, s: MailroomState, item: str) -> bool:
         """Whether an event cannot be routed once more for a dead letter, unless a person insists."""
         return self.overtaken(s, item, self.box_of[_event(item)]) or self.overtaken(s, item, self.box_of[item])
 
-    def _tail(self, s: State, item: str, n: int) -> State:
+    def _tail(self, s: MailroomState, item: str, n: int) -> MailroomState:
         box = s.boxes[n]
         if box.state == "-":
-            return self.ring(_box(s, n, Box((item,), "r")))
+            return self.ring(_box(s, n, ModelBox((item,), "r")))
         return _box(s, n, box._replace(items=(*box.items, item)))
 
-    def _dies(self, s: State, n: int, item: str, *, doubted: bool) -> State:
+    def _dies(self, s: MailroomState, n: int, item: str, *, doubted: bool) -> MailroomState:
         s = s._replace(dead=s.dead | {item})
         if not self.setup.verbs:
             return s
@@ -428,13 +430,13 @@ class Mailroom:
                 s = self._pass(s, n, self.events.index(_event(item)))
         return s
 
-    def _give_up(self, s: State, item: str) -> State:
+    def _give_up(self, s: MailroomState, item: str) -> MailroomState:
         k = self.events.index(_event(item))
         if "given up for ever" not in self.planted:
             s = s._replace(refs=_at(s.refs, k, s.refs[k] - 1))
         return self._unwatch(s._replace(over=s.over | {item}, marked=s.marked - {item}), item)
 
-    def _unwatch(self, s: State, item: str) -> State:
+    def _unwatch(self, s: MailroomState, item: str) -> MailroomState:
         if item not in s.watched:
             return s
         n, left = self.box_of[item], s.watched - {item}
@@ -442,13 +444,13 @@ class Mailroom:
             s = s._replace(passed=_at(s.passed, n, -1))
         return s._replace(watched=left)
 
-    def _pass(self, s: State, n: int, event: int) -> State:
+    def _pass(self, s: MailroomState, n: int, event: int) -> MailroomState:
         """An event was sent from a box; that is kept as long as something that died there may come back."""
         if event <= s.passed[n] or not any(self.box_of[item] == n for item in s.watched):
             return s
         return s._replace(passed=_at(s.passed, n, event))
 
-    def _forget(self, s: State, d: int) -> State:
+    def _forget(self, s: MailroomState, d: int) -> MailroomState:
         s = _drain(s, d, s.drains[d]._replace(known=False, asked=0))
         if s.late and s.late[1] == d and "take without beat" not in self.planted:
             s = s._replace(late=(s.late[0], GONE, s.late[2]))
@@ -456,7 +458,7 @@ class Mailroom:
             return s
         return s._replace(bell=min(s.bell, sum(drain.known for drain in s.drains)))
 
-    def _free(self, s: State, d: int, n: int, *, doubtful: bool, deaths: int) -> State:
+    def _free(self, s: MailroomState, d: int, n: int, *, doubtful: bool, deaths: int) -> MailroomState:
         box = s.boxes[n]
         doubt = max(box.doubt, box.handed) if doubtful else box.doubt
         box = box._replace(doubt=doubt, deaths=box.deaths + deaths)
@@ -464,7 +466,7 @@ class Mailroom:
             return _box(s, n, _ready(box)._replace(state="h", deaths=0))
         return self.ring(_box(s, n, _ready(box)))
 
-    def bury(self, s: State, d: int, *, counted: bool) -> State:
+    def bury(self, s: MailroomState, d: int, *, counted: bool) -> MailroomState:
         """Declare a drain dead: what it holds is doubtful and becomes takeable again."""
         s = self._forget(s, d)
         if "bury frees nothing" in self.planted:
@@ -474,7 +476,7 @@ class Mailroom:
                 s = self._free(s, d, n, doubtful="bury forgets doubt" not in self.planted, deaths=int(counted))
         return s
 
-    def leave(self, s: State, d: int) -> State:
+    def leave(self, s: MailroomState, d: int) -> MailroomState:
         """A drain ends by itself; what the store thinks that it still holds is takeable again, and doubtful."""
         s = self._forget(s, d)
         for n, box in enumerate(s.boxes):
@@ -482,7 +484,7 @@ class Mailroom:
                 s = self._free(s, d, n, doubtful=True, deaths=0)
         return s
 
-    def strays(self, s: State, d: int) -> State:
+    def strays(self, s: MailroomState, d: int) -> MailroomState:
         """Give back what the store thinks that a drain holds and the drain does not know of."""
         tokens = {(hand.box, hand.token) for hand in s.drains[d].hands}
         if "strays frees all" in self.planted:
@@ -492,7 +494,7 @@ class Mailroom:
                 s = self._free(s, d, n, doubtful=False, deaths=0)
         return s
 
-    def fresh(self, s: State) -> int:
+    def fresh(self, s: MailroomState) -> int:
         """Return a token that nobody knows: the smallest that is nowhere, which is as good as a random one."""
         if "tokens repeat" in self.planted:
             return 1
@@ -509,7 +511,7 @@ class Mailroom:
 
     # -- what may happen
 
-    def steps(self, s: State) -> Iterator[Step[State]]:
+    def steps(self, s: MailroomState) -> Iterator[Step[MailroomState]]:
         """Return everything that may happen next."""
         yield from self._people(s)
         for d, drain in enumerate(s.drains):
@@ -517,7 +519,7 @@ class Mailroom:
                 if drain.known:
                     yield Step(("bury", d), _drain(self.bury(s, d, counted=True), d, NO_DRAIN), True)
                 else:
-                    yield Step(("start", d), _drain(s, d, Drain(up=True, known=True)), True)
+                    yield Step(("start", d), _drain(s, d, ModelDrain(up=True, known=True)), True)
                 continue
             if drain.known:
                 yield from self._fails(s, d, drain)
@@ -536,7 +538,7 @@ class Mailroom:
         if s.late:
             yield from self._lands(s, *s.late)
 
-    def _people(self, s: State) -> Iterator[Step[State]]:
+    def _people(self, s: MailroomState) -> Iterator[Step[MailroomState]]:
         for k, event in enumerate(self.events):
             if event not in s.put:
                 before = self.events[:k]
@@ -551,7 +553,7 @@ class Mailroom:
             if self.setup.verbs:
                 yield from self._verbs(s, _spend(s, "people"))
 
-    def _verbs(self, s: State, spent: State) -> Iterator[Step[State]]:
+    def _verbs(self, s: MailroomState, spent: MailroomState) -> Iterator[Step[MailroomState]]:
         verbs = self.setup.verbs
         for n, box in enumerate(s.boxes):
             if box.state != "h":
@@ -582,9 +584,9 @@ class Mailroom:
             elif s.rounds[self.events.index(event)] < ROUNDS:
                 yield Step(("again", item, "insists" if insists else "done"), self.again(spent, item), False)
 
-    def _fails(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
+    def _fails(self, s: MailroomState, d: int, drain: ModelDrain) -> Iterator[Step[MailroomState]]:
         if s.faults.crashes:
-            yield Step(("crash", d), _drain(_spend(s, "crashes"), d, Drain(known=True)), False)
+            yield Step(("crash", d), _drain(_spend(s, "crashes"), d, ModelDrain(known=True)), False)
         if s.faults.stalls:
             yield Step(("bury alive", d), self.bury(_spend(s, "stalls"), d, counted=True), False)
         if not drain.hands:
@@ -595,7 +597,7 @@ class Mailroom:
             elif s.faults.stops:
                 yield Step(("leave", d), _drain(self.leave(_spend(s, "stops"), d), d, NO_DRAIN), False)
 
-    def _takes(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
+    def _takes(self, s: MailroomState, d: int, drain: ModelDrain) -> Iterator[Step[MailroomState]]:
         if drain.asked:
             for n, box in enumerate(s.boxes):
                 if box.state == "l" and box.token == drain.asked:
@@ -617,19 +619,19 @@ class Mailroom:
                 unsure = drain._replace(unsure=True, asked=token)
                 yield Step(("take", d, n, "answer lost"), _drain(_spend(taken, "lost"), d, unsure), False)
 
-    def _may_take(self, drain: Drain, box: Box) -> bool:
+    def _may_take(self, drain: ModelDrain, box: ModelBox) -> bool:
         if "suspects travel together" in self.planted:
             return True
         if box.deaths:
             return not drain.hands
         return not any(hand.deaths for hand in drain.hands)
 
-    def _per_box(self, n: int, box: Box) -> int:
+    def _per_box(self, n: int, box: ModelBox) -> int:
         if box.deaths:
             return 1
         return self.setup.per_box if n in self.inboxes else self.setup.in_a_row
 
-    def _tidies(self, s: State, d: int, drain: Drain) -> Iterator[Step[State]]:
+    def _tidies(self, s: MailroomState, d: int, drain: ModelDrain) -> Iterator[Step[MailroomState]]:
         if drain.unsure and not any(hand.pending for hand in drain.hands):
             told = drain._replace(unsure=False, asked=0)
             freed = self.strays(s, d)
@@ -637,7 +639,7 @@ class Mailroom:
             if s.faults.lost:
                 yield Step(("strays", d, "answer lost"), _spend(freed, "lost"), False)
 
-    def _works(self, s: State, d: int, k: int, hand: Hand) -> Iterator[Step[State]]:
+    def _works(self, s: MailroomState, d: int, k: int, hand: Hand) -> Iterator[Step[MailroomState]]:
         if hand.pending:
             yield from self._settles(s, d, k, hand)
         n = len(hand.pending)
@@ -651,18 +653,18 @@ class Mailroom:
             yield Step((how, d, hand.items[n]), _hand(after, d, k, judged), _by_itself(how))
         if s.faults.stops and s.drains[d].known:
             doubt = max(0, hand.doubt - n)
-            back = hand._replace(pending=(*hand.pending, Verdict("back", hand.attempt if n == 0 else 0, doubt)))
+            back = hand._replace(pending=(*hand.pending, ItemVerdict("back", hand.attempt if n == 0 else 0, doubt)))
             yield Step(("give back", d, hand.items[n]), _hand(_spend(s, "stops"), d, k, back), False)
 
-    def _routes(self, s: State, hand: Hand, n: int) -> Iterator[tuple[str, State, Verdict]]:
-        yield "route", s, Verdict("done")
+    def _routes(self, s: MailroomState, hand: Hand, n: int) -> Iterator[tuple[str, MailroomState, ItemVerdict]]:
+        yield "route", s, ItemVerdict("done")
         if s.faults.bad:
             attempt = (hand.attempt if n == 0 else 0) + 1
-            yield "cannot read", _spend(s, "bad"), Verdict("dead")
+            yield "cannot read", _spend(s, "bad"), ItemVerdict("dead")
             if attempt <= self.setup.tries:
-                yield "look-up fails for", _spend(s, "bad"), Verdict("wait", attempt)
+                yield "look-up fails for", _spend(s, "bad"), ItemVerdict("wait", attempt)
 
-    def _sends(self, s: State, hand: Hand, n: int) -> Iterator[tuple[str, State, Verdict]]:
+    def _sends(self, s: MailroomState, hand: Hand, n: int) -> Iterator[tuple[str, MailroomState, ItemVerdict]]:
         """What a destination does with a delivery, and what the drain makes of it."""
         item = hand.items[n]
         doubtful, origin = n < hand.doubt or item in s.marked, self.origin[item]
@@ -671,25 +673,25 @@ class Mailroom:
         if (box.state != "l" or box.token != hand.token) and not self.setup.sends_when_buried:
             s = s._replace(wrong=f"{item} is sent without a lease on {self.setup.names[hand.box]}")
         if doubtful and origin in self.setup.no_find and origin not in self.setup.resend:
-            yield "hold in doubt", s, Verdict("hold", attempt, max(hand.doubt - n, 1))
+            yield "hold in doubt", s, ItemVerdict("hold", attempt, max(hand.doubt - n, 1))
             return
         if doubtful and origin in s.effects and origin not in self.setup.no_find:
-            yield "find the effect of", s, Verdict("done")
+            yield "find the effect of", s, ItemVerdict("done")
             return
         effect = self._effect(s, item, doubtful)
-        yield "deliver", effect, Verdict("done")
+        yield "deliver", effect, ItemVerdict("done")
         if s.faults.bad:
             rest = max(0, hand.doubt - n, int(item in s.marked))
             again = attempt <= self.setup.tries
             spent = _spend(s, "bad")
-            busy = Verdict("wait", attempt, rest) if again else Verdict("dead")
-            silent = Verdict("wait" if again else "hold", attempt, max(rest, 1))
-            yield "are refused", spent, Verdict("dead")
+            busy = ItemVerdict("wait", attempt, rest) if again else ItemVerdict("dead")
+            silent = ItemVerdict("wait" if again else "hold", attempt, max(rest, 1))
+            yield "are refused", spent, ItemVerdict("dead")
             yield "find the destination busy for", spent, busy
             yield "get no answer, no effect for", spent, silent
             yield "get no answer, but an effect for", _spend(effect, "bad"), silent
 
-    def _effect(self, s: State, item: str, doubtful: bool) -> State:
+    def _effect(self, s: MailroomState, item: str, doubtful: bool) -> MailroomState:
         origin = self.origin[item]
         if origin in s.effects and not (doubtful and origin in self.setup.resend):
             wrong = f"the effect of {item} happens twice" + ("" if doubtful else ", and no doubt was recorded")
@@ -698,7 +700,7 @@ class Mailroom:
             return s._replace(wrong=s.wrong or f"{item} is delivered after {min(self.later[origin] & s.effects)}")
         return s._replace(effects=s.effects | {origin})
 
-    def _settles(self, s: State, d: int, k: int, hand: Hand) -> Iterator[Step[State]]:
+    def _settles(self, s: MailroomState, d: int, k: int, hand: Hand) -> Iterator[Step[MailroomState]]:
         drain = s.drains[d]
         verdict = hand.pending[0]
         over = verdict.ends or len(hand.items) == 1
@@ -721,7 +723,7 @@ class Mailroom:
                     later = _spend(s, "lost")._replace(late=("settle", d, hand._replace(pending=hand.pending[:1])))
                     yield Step((*act, "carried out later", at_once), _drain(later, d, unsure), False)
 
-    def _lands(self, s: State, what: str, d: int, hand: Hand) -> Iterator[Step[State]]:
+    def _lands(self, s: MailroomState, what: str, d: int, hand: Hand) -> Iterator[Step[MailroomState]]:
         landed = s._replace(late=None)
         if what == "settle":
             settled, _ = self.settle(landed, d, hand, False)
@@ -736,11 +738,11 @@ class Mailroom:
 
     # -- what must never be
 
-    def wrong(self, s: State) -> str:
+    def wrong(self, s: MailroomState) -> str:
         """Return what must not be and is."""
         return s.wrong or self._lost(s) or self._needed(s) or self._held_twice(s) or self._unmarked(s)
 
-    def _lost(self, s: State) -> str:
+    def _lost(self, s: MailroomState) -> str:
         there = [item for box in s.boxes for item in box.items]
         accounted = s.done | s.dead | s.over
         if len(set(there)) < len(there) or not accounted.isdisjoint(there):
@@ -757,7 +759,7 @@ class Mailroom:
                 return f"delivery {item} counts as delivered and never was"
         return ""
 
-    def _needed(self, s: State) -> str:
+    def _needed(self, s: MailroomState) -> str:
         there = {item for box in s.boxes for item in box.items} | s.dead
         for k, event in enumerate(self.events):
             need = (event in there) + sum(child in there for child in self.children[event])
@@ -765,7 +767,7 @@ class Mailroom:
                 return f"{need} need the payload of event {event}, and its count is {s.refs[k]}"
         return ""
 
-    def _held_twice(self, s: State) -> str:
+    def _held_twice(self, s: MailroomState) -> str:
         for n, box in enumerate(s.boxes):
             if box.state == "l":
                 if not s.drains[box.drain].known:
@@ -779,7 +781,7 @@ class Mailroom:
                 return "a box that killed two drains travels with another"
         return ""
 
-    def _unmarked(self, s: State) -> str:
+    def _unmarked(self, s: MailroomState) -> str:
         """What had its effect and may be sent again has to be marked as doubtful."""
         for item in s.dead if self.setup.verbs else ():
             if self.origin[item] in s.effects and item not in s.marked:
@@ -791,13 +793,13 @@ class Mailroom:
                         return f"{item} had its effect and is not marked as doubtful"
         return ""
 
-    def at_rest(self, s: State) -> bool:
+    def at_rest(self, s: MailroomState) -> bool:
         """Whether every event has ended, or is held for a person."""
         return all(box.state in "-h" for box in s.boxes)
 
     # -- names
 
-    def same(self, s: State) -> State:
+    def same(self, s: MailroomState) -> MailroomState:
         """Drains differ by their names only, and a call that comes too late to change anything is as good as none."""
         if s.late:
             what, d, hand = s.late
@@ -869,32 +871,32 @@ def _at(values: tuple[int, ...], n: int, value: int) -> tuple[int, ...]:
     return (*values[:n], value, *values[n + 1 :])
 
 
-def _box(s: State, n: int, box: Box) -> State:
+def _box(s: MailroomState, n: int, box: ModelBox) -> MailroomState:
     return s._replace(boxes=(*s.boxes[:n], box, *s.boxes[n + 1 :]))
 
 
-def _drain(s: State, d: int, drain: Drain) -> State:
+def _drain(s: MailroomState, d: int, drain: ModelDrain) -> MailroomState:
     return s._replace(drains=(drain, s.drains[1]) if d == 0 else (s.drains[0], drain))
 
 
-def _hand(s: State, d: int, k: int, hand: Hand) -> State:
+def _hand(s: MailroomState, d: int, k: int, hand: Hand) -> MailroomState:
     drain = s.drains[d]
     return _drain(s, d, drain._replace(hands=(*drain.hands[:k], hand, *drain.hands[k + 1 :])))
 
 
-def _holds(drain: Drain, hand: Hand) -> Drain:
+def _holds(drain: ModelDrain, hand: Hand) -> ModelDrain:
     return drain._replace(hands=tuple(sorted((*drain.hands, hand))))
 
 
-def _spend(s: State, kind: str) -> State:
+def _spend(s: MailroomState, kind: str) -> MailroomState:
     return s._replace(faults=s.faults._replace(**{kind: getattr(s.faults, kind) - 1}))
 
 
-def _ready(box: Box) -> Box:
+def _ready(box: ModelBox) -> ModelBox:
     return box._replace(state="r", drain=GONE, token=0, handed=0)
 
 
-def _without(box: Box, item: str) -> Box:
+def _without(box: ModelBox, item: str) -> ModelBox:
     """Take an item out: attempts were the first one's, doubt and what was handed count from the head."""
     place = box.items.index(item)
     return box._replace(

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import mailroom as real
-from mailroom import INBOX, Lease, NewDelivery, Settlement, Want
-from tests.mailroom.store import CLOCK, START, Entry, Loop, Store, event
-from tests.model.mailroom import GONE, VERBS, Faults, Hand, Mailroom, Setup, State
+from mailroom import INBOX, Lease, NewDelivery, RoomRequest, Settlement
+from tests.mailroom.store import CLOCK, START, Loop, Store, StoredKey, event
+from tests.model.mailroom import GONE, VERBS, Faults, Hand, MailroomModel, MailroomSetup, MailroomState
 from tests.model.search import Act, Step
 
 DAY = "2026-11-21"
@@ -23,7 +23,7 @@ RARE = {"not sent": 3}
 #: How the record of a delivery begins that may have been sent.
 DOUBTFUL = b'{"doubtful":true,"x":'
 #: Everything that the model knows, often enough.
-SETUP = Setup(
+SETUP = MailroomSetup(
     events={"1": "in/a", "2": "in/a", "3": "in/b", "4": "in/b"},
     makes={
         "1": {"1.0": "crm/O", "1.1": "mail/O"},
@@ -39,7 +39,7 @@ SETUP = Setup(
     bell=True,
 )
 #: People who have a lot to do.
-PEOPLE = Setup(
+PEOPLE = MailroomSetup(
     events={"1": "in/a", "2": "in/a", "3": "in/a"},
     makes={"1": {"1.0": "crm/O", "1.1": "crm/P"}, "2": {"2.0": "crm/O"}, "3": {"3.0": "crm/O"}},
     faults=Faults(crashes=1, bad=12, people=12),
@@ -52,9 +52,11 @@ PEOPLE = Setup(
 class Replay:
     """One walk over an empty store."""
 
-    def __init__(self, loop: Loop, store: Store, room: real.Mailroom, seed: int, model: Mailroom | None = None) -> None:
+    def __init__(
+        self, loop: Loop, store: Store, room: real.Mailroom, seed: int, model: MailroomModel | None = None
+    ) -> None:
         self.loop, self.store, self.room = loop, store, room
-        self.model = model or Mailroom(SETUP)
+        self.model = model or MailroomModel(SETUP)
         self.random = random.Random(seed)
         self.state = self.model.first()
         #: Kinds of steps that were made.
@@ -84,7 +86,7 @@ class Replay:
         """Time goes one way: the box whose wait ends first comes first."""
         return act[0] != "due" or act[1] == min(self._due, key=lambda n: self._due[n])
 
-    def go(self, step: Step[State], choices: list[Step[State]]) -> None:
+    def go(self, step: Step[MailroomState], choices: list[Step[MailroomState]]) -> None:
         """Make a step for real and compare. Which box a take gets is the store's choice, among those that may be."""
         self._calls += 1
         call = f"c{self._calls}"
@@ -104,7 +106,7 @@ class Replay:
 
     # -- making steps
 
-    def _make(self, step: Step[State], choices: list[Step[State]], call: str) -> Act:
+    def _make(self, step: Step[MailroomState], choices: list[Step[MailroomState]], call: str) -> Act:
         act = step.act
         match act:
             case (("put" | "put again"), str(name)):
@@ -134,7 +136,7 @@ class Replay:
             case ("take lands", int(d)):
                 # Whoever is gone gets nothing, whatever there is.
                 rooms = {self._where(n)[0] for n in range(len(self.state.boxes)) if d == GONE}
-                wants = [Want(room, 1) for room in sorted(rooms)]
+                wants = [RoomRequest(room, 1) for room in sorted(rooms)]
                 leases = self.loop(self.room.take(self._late_name, call, wants)).leases
                 assert not leases, f"the store gives {leases}, the model knows of none"
             case ("take lands", int(d), int(n)):
@@ -192,12 +194,12 @@ class Replay:
         (receipt,) = self.loop(self.room.put([one]))
         assert receipt.duplicate == again
 
-    def _take(self, drain: str, n: int, call: str, choices: list[Step[State]]) -> int:
+    def _take(self, drain: str, n: int, call: str, choices: list[Step[MailroomState]]) -> int:
         """Take one box of the room of box `n`; return which one it was."""
         suspects = int(self.state.boxes[n].deaths > 0)
         setup = self.model.setup
         per_box = setup.per_box if self._where(n)[0] == "in" else setup.in_a_row
-        want = Want(self._where(n)[0], 1, 1 if suspects else per_box)
+        want = RoomRequest(self._where(n)[0], 1, 1 if suspects else per_box)
         leases = self.loop(self.room.take(drain, call, [want], suspects=suspects)).leases
         assert len(leases) == 1, f"the store gives {leases}, the model knows of one"
         (lease,) = leases
@@ -211,7 +213,7 @@ class Replay:
                 self._compare(lease, step, int(str(step.act[1])), got)
         return got
 
-    def _compare(self, lease: Lease, step: Step[State], d: int, n: int) -> None:
+    def _compare(self, lease: Lease, step: Step[MailroomState], d: int, n: int) -> None:
         hand = next(x for x in step.state.drains[d].hands if x.box == n and x.token == step.state.boxes[n].token)
         got = (tuple(item for item, _ in lease.items), lease.attempt, lease.doubt, lease.deaths)
         assert got == (hand.items, hand.attempt, hand.doubt, hand.deaths), f"take gave {got}, not {hand}"
@@ -220,7 +222,7 @@ class Replay:
         self.loop(self.store.advance(self._due[n] - self._now))
         self._now = self._due[n]
         anybody = next(self._names[d] for d, drain in enumerate(self.state.drains) if drain.known)
-        assert not self.loop(self.room.take(anybody, call, [Want(self._where(n)[0], 0)])).leases
+        assert not self.loop(self.room.take(anybody, call, [RoomRequest(self._where(n)[0], 0)])).leases
 
     def _settle(self, drain: str, hand: Hand, call: str, at_once: bool) -> None:
         item, verdict = hand.items[0], hand.pending[0]
@@ -284,7 +286,7 @@ class Replay:
             **(self._expected_of_people(s, inside) if self.model.setup.verbs else {}),
         }
 
-    def _expected_of_people(self, s: State, inside: set[str]) -> dict[str, Any]:
+    def _expected_of_people(self, s: MailroomState, inside: set[str]) -> dict[str, Any]:
         boxes = self.model.box_of
         return {
             "marked": {item for item in s.marked & inside if "." in item},
@@ -293,7 +295,7 @@ class Replay:
             "again": {name: self._again(s, k) for k, name in enumerate(self.model.events) if s.refs[k] and s.rounds[k]},
         }
 
-    def _passed(self, s: State) -> dict[str, str]:
+    def _passed(self, s: MailroomState) -> dict[str, str]:
         out = {}
         for n, newest in enumerate(s.passed):
             if count := sum(self.model.box_of[item] == n for item in s.watched):
@@ -302,11 +304,11 @@ class Replay:
                 )
         return out
 
-    def _again(self, s: State, k: int) -> tuple[int, set[str]]:
+    def _again(self, s: MailroomState, k: int) -> tuple[int, set[str]]:
         name = self.model.events[k]
         return s.rounds[k], {self.model.origin[d] for d in s.asked if d.partition(".")[0] == name}
 
-    def _found(self, dump: dict[str, Entry]) -> dict[str, Any]:
+    def _found(self, dump: dict[str, StoredKey]) -> dict[str, Any]:
         def named(kind: str) -> dict[str, Any]:
             return {name.removeprefix(kind): x.value for name, x in dump.items() if name.startswith(kind)}
 

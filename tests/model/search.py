@@ -26,7 +26,7 @@ class Step(NamedTuple, Generic[S]):
     helps: bool
 
 
-class Model(Protocol[S]):
+class SearchModel(Protocol[S]):
     """What the search asks of a model. States are frozen and equal when they are the same."""
 
     def first(self) -> S:
@@ -55,7 +55,7 @@ class Model(Protocol[S]):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SearchVerdict:
     """What a search found."""
 
     states: int
@@ -77,7 +77,7 @@ class Verdict:
         return "\n".join([f"{seen}: {self.wrong}", *numbered])
 
 
-def search(model: Model[S], *, most: int = 5_000_000) -> Verdict:
+def search(model: SearchModel[S], *, most: int = 5_000_000) -> SearchVerdict:
     """Visit every state of a model, at most so many, and stop at the first that is wrong or stuck."""
     start = model.same(model.first())
     numbers: dict[S, int] = {start: 0}
@@ -87,8 +87,8 @@ def search(model: Model[S], *, most: int = 5_000_000) -> Verdict:
     steps, complete = 0, True
     queue = deque([start])
 
-    def found(number: int, wrong: str) -> Verdict:
-        return Verdict(len(numbers), steps, depths[-1], complete, wrong, _trace(model, numbers, parents, number))
+    def found(number: int, wrong: str) -> SearchVerdict:
+        return SearchVerdict(len(numbers), steps, depths[-1], complete, wrong, _trace(model, numbers, parents, number))
 
     if wrong := model.wrong(start):
         return found(0, wrong)
@@ -117,7 +117,7 @@ def search(model: Model[S], *, most: int = 5_000_000) -> Verdict:
         stuck = _stuck(len(numbers), sources, targets, resting)
         if stuck >= 0:
             return found(stuck, "stuck: even if nothing fails from here on, something never ends")
-    return Verdict(len(numbers), steps, depths[-1], complete)
+    return SearchVerdict(len(numbers), steps, depths[-1], complete)
 
 
 def _stuck(n: int, sources: "array[int]", targets: "array[int]", resting: bytearray) -> int:
@@ -140,7 +140,7 @@ def _stuck(n: int, sources: "array[int]", targets: "array[int]", resting: bytear
     return ends.find(0)
 
 
-def _trace(model: Model[S], numbers: dict[S, int], parents: "array[int]", number: int) -> tuple[str, ...]:
+def _trace(model: SearchModel[S], numbers: dict[S, int], parents: "array[int]", number: int) -> tuple[str, ...]:
     """Return the way to a state in words, walked again from the start so that names stay what they are."""
     way = [number]
     while parents[way[-1]] >= 0:

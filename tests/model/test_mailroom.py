@@ -6,21 +6,21 @@ from typing import Any
 import pytest
 
 from tests.model import checks
-from tests.model.checks import AS_SENT, BLIND, CHAIN, EITHER, KEYS, PAIR, SMALL, TODAY, Check
-from tests.model.mailroom import VERBS, Faults, Mailroom, Setup
-from tests.model.search import Verdict, search
+from tests.model.checks import AS_SENT, BLIND, CHAIN, EITHER, KEYS, PAIR, SMALL, TODAY, ModelCheck
+from tests.model.mailroom import VERBS, Faults, MailroomModel, MailroomSetup
+from tests.model.search import SearchVerdict, search
 
 BELL: Mapping[str, Any] = {**PAIR, "bell": True}
 
 
-def found(what: Mapping[str, Any], faults: Faults, *planted: str, **options: Any) -> Verdict:
+def found(what: Mapping[str, Any], faults: Faults, *planted: str, **options: Any) -> SearchVerdict:
     """Search a model with what is planted in it."""
-    setup = Setup(faults=faults, planted=frozenset(planted), **{**EITHER, **what, **options})
-    return search(Mailroom(setup), most=60_000)
+    setup = MailroomSetup(faults=faults, planted=frozenset(planted), **{**EITHER, **what, **options})
+    return search(MailroomModel(setup), most=60_000)
 
 
 @pytest.mark.parametrize("check", SMALL, ids=lambda check: check.name)
-def test_holds(check: Check) -> None:
+def test_holds(check: ModelCheck) -> None:
     """Within its bounds nothing is lost, doubled, overtaken or stuck, whatever fails."""
     verdict = check.run()
     assert verdict.complete
@@ -31,7 +31,12 @@ def test_holds(check: Check) -> None:
     ("planted", "what", "faults", "wrong"),
     [
         ("settle without token", PAIR, Faults(lost=1), "2.0 is sent without a lease on crm/O"),
-        ("settle by count", {**PAIR, "in_a_row": 2}, Faults(lost=1), "delivery 2.0 counts as delivered and never was"),
+        (
+            "settle by count",
+            {**PAIR, "in_a_row": 2},
+            Faults(lost=1),
+            "delivery 2.0 counts as delivered and never was",
+        ),
         ("tokens repeat", PAIR, Faults(stalls=1), "in/a is leased twice"),
         ("put without memory", PAIR, Faults(again=1), "an item is there twice"),
         ("append makes ready", PAIR, Faults(), "1.0 is sent without a lease on crm/O"),
@@ -39,16 +44,36 @@ def test_holds(check: Check) -> None:
         ("last settle deletes the box", PAIR, Faults(), "event 2 was acknowledged and is lost"),
         ("route counts nothing", CHAIN, Faults(), "2 need the payload of event 1, and its count is 1"),
         ("payload kept for ever", PAIR, Faults(), "0 need the payload of event 1, and its count is 1"),
-        ("dead letter without payload", PAIR, Faults(bad=1), "1 need the payload of event 1, and its count is 0"),
+        (
+            "dead letter without payload",
+            PAIR,
+            Faults(bad=1),
+            "1 need the payload of event 1, and its count is 0",
+        ),
         ("wait forgets doubt", PAIR, Faults(bad=1), "1.0 had its effect and is not marked as doubtful"),
-        ("unhold forgets doubt", BLIND, Faults(bad=1, people=1), "1.0 had its effect and is not marked as doubtful"),
+        (
+            "unhold forgets doubt",
+            BLIND,
+            Faults(bad=1, people=1),
+            "1.0 had its effect and is not marked as doubtful",
+        ),
         ("bury forgets doubt", PAIR, Faults(crashes=1), "1.0 had its effect and is not marked as doubtful"),
         ("bury frees nothing", PAIR, Faults(crashes=1), "in/a is leased to a drain that nobody would miss"),
         ("leave frees nothing", PAIR, Faults(lost=1), "in/a is leased to a drain that nobody would miss"),
-        ("take without beat", PAIR, Faults(stalls=1, lost=1), "in/a is leased to a drain that nobody would miss"),
+        (
+            "take without beat",
+            PAIR,
+            Faults(stalls=1, lost=1),
+            "in/a is leased to a drain that nobody would miss",
+        ),
         ("strays frees all", PAIR, Faults(lost=1), "1.0 is sent without a lease on crm/O"),
         ("nobody looks what is due", PAIR, Faults(bad=1), "stuck"),
-        ("suspects travel together", KEYS, Faults(crashes=3), "a box that killed two drains travels with another"),
+        (
+            "suspects travel together",
+            KEYS,
+            Faults(crashes=3),
+            "a box that killed two drains travels with another",
+        ),
         ("ring without bound", BELL, Faults(), "the bell holds 1 rings, more than there are drains"),
         ("bell outlives drains", BELL, Faults(crashes=1), "the bell holds 1 rings, more than there are drains"),
         ("retry goes to the end", PAIR, Faults(bad=1), "1.0 had its effect and is not marked as doubtful"),
@@ -66,7 +91,12 @@ def test_holds(check: Check) -> None:
         ),
         ("skip deletes the box", {**BLIND, **AS_SENT}, Faults(bad=1, people=1), "delivery 2.0 is lost"),
         ("nothing is too old", {**PAIR, **AS_SENT}, Faults(bad=1, people=1), "1.0 is delivered after 2.0"),
-        ("only the last is looked at", {**CHAIN, **AS_SENT}, Faults(bad=1, people=1), "1.0 is delivered after 2.0"),
+        (
+            "only the last is looked at",
+            {**CHAIN, **AS_SENT},
+            Faults(bad=1, people=1),
+            "1.0 is delivered after 2.0",
+        ),
         (
             "given up for ever",
             {**PAIR, **AS_SENT},
@@ -141,4 +171,4 @@ def test_a_trace_can_be_read() -> None:
 def test_large_setups() -> None:
     """The large setups that `make model` searches are models, too: each has steps."""
     for check in checks.LARGE:
-        assert Check(check.name, check.setup, most=200).run().states == 200
+        assert ModelCheck(check.name, check.setup, most=200).run().states == 200

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 from tests.mailroom.store import LUA, Loop, Store, replaced
-from tests.model.mailroom import Mailroom, Setup
+from tests.model.mailroom import MailroomModel, MailroomSetup
 from tests.model.replay import PEOPLE, SETUP, Replay
 
 #: What the store does in the model; a walk that left one out would say nothing about it.
@@ -26,14 +26,14 @@ def loop() -> Iterator[Loop]:
     loop.close()
 
 
-def walk(loop: Loop, server: Valkey, lua: str, setup: Setup = SETUP) -> set[str]:
+def walk(loop: Loop, server: PrivateValkey, lua: str, setup: MailroomSetup = SETUP) -> set[str]:
     """Walk; return the kinds of steps that were made."""
     store = Store(server, lua)
     room = loop(store.open())
     seen: set[str] = set()
     try:
         for seed in range(WALKS):
-            replay = Replay(loop, store, room, seed, Mailroom(setup))
+            replay = Replay(loop, store, room, seed, MailroomModel(setup))
             replay.walk(STEPS)
             seen |= replay.seen
     finally:
@@ -42,7 +42,7 @@ def walk(loop: Loop, server: Valkey, lua: str, setup: Setup = SETUP) -> set[str]
     return seen
 
 
-def test_model_is_the_code(loop: Loop, valkey: Valkey) -> None:
+def test_model_is_the_code(loop: Loop, valkey: PrivateValkey) -> None:
     """After each step of a walk the real store holds what the model says, and every kind of step was made."""
     assert walk(loop, valkey, LUA) | walk(loop, valkey, LUA, PEOPLE) >= CARRIED_OUT
 
@@ -60,7 +60,7 @@ def test_model_is_the_code(loop: Loop, valkey: Valkey) -> None:
         ("if place <= handed then handed = handed - 1 end", ""),
     ],
 )
-def test_changed_code_is_noticed(loop: Loop, valkey: Valkey, passage: str, changed: str) -> None:
+def test_changed_code_is_noticed(loop: Loop, valkey: PrivateValkey, passage: str, changed: str) -> None:
     """Each of these changes to the Lua makes a walk fail."""
     with pytest.raises(AssertionError, match="the model"):
         walk(loop, valkey, replaced(LUA, passage, changed))
@@ -77,7 +77,7 @@ def test_changed_code_is_noticed(loop: Loop, valkey: Valkey, passage: str, chang
         ("  dereference(P, event, -1, (terms(P, event)))\n  redis.call('XADD'", "  redis.call('XADD'"),
     ],
 )
-def test_changed_verb_is_noticed(loop: Loop, valkey: Valkey, passage: str, changed: str) -> None:
+def test_changed_verb_is_noticed(loop: Loop, valkey: PrivateValkey, passage: str, changed: str) -> None:
     """Each of these changes to what people do makes a walk fail."""
     with pytest.raises(AssertionError, match="the model"):
         walk(loop, valkey, replaced(LUA, passage, changed), PEOPLE)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from receiver.rulebook import BookHolder
+from receiver.rulebook import RulebookWatcher
 from receiver.sources import registry
 from rules import event_types
 from rules.catalogue import Catalogue
@@ -72,8 +72,8 @@ def write(folder: Path, text: str = TEXT) -> Path:
     return book
 
 
-def holder(folder: Path) -> BookHolder:
+def holder(folder: Path) -> RulebookWatcher:
     """Return a holder of the book, loaded."""
-    held = BookHolder(write(folder), CATALOGUE, ENVIRON)
+    held = RulebookWatcher(write(folder), CATALOGUE, ENVIRON)
     held.load()
     return held

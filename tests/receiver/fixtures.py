@@ -7,14 +7,14 @@ from pydantic import BaseModel
 from receiver import verification
 from receiver.request import RawRequest
 from receiver.sources import registry
-from receiver.sources.base import Batch, NoOptions
-from receiver.sources.generic import Options, Read
+from receiver.sources.base import Batch, NoSourceOptions
+from receiver.sources.generic import GenericOptions, ReadPlaces
 from receiver.verification import VerifiedRequest
 
 FOLDER = Path(__file__).parents[1] / "fixtures"
 TYPES = {".json": b"application/json", ".form": b"application/x-www-form-urlencoded"}
 #: As a book would say it for tests/fixtures/generic.
-SHOP = Options(read=Read(id="body.id", type="body.event", order_key="body.customer.email"))
+SHOP = GenericOptions(read=ReadPlaces(id="body.id", type="body.event", order_key="body.customer.email"))
 
 ALL = sorted(path for path in FOLDER.rglob("*") if path.suffix in TYPES)
 NAMES = [str(path.relative_to(FOLDER)) for path in ALL]
@@ -29,7 +29,7 @@ def verified(body: bytes, content_type: bytes = b"application/json", query: byte
 
 def options(kind: str) -> BaseModel:
     """Return what a book would say under a source of the kind."""
-    return SHOP if kind == "generic" else NoOptions()
+    return SHOP if kind == "generic" else NoSourceOptions()
 
 
 def event_of(name: str) -> str | None:

@@ -31,7 +31,7 @@ SD = {**JSON, "Authorization": "Basic " + base64.b64encode(b"relais:geheim").dec
 
 
 @dataclass
-class Answer:
+class PortAnswer:
     """What the receiver said."""
 
     status: int
@@ -69,7 +69,9 @@ class Port:
         self.thread.join(10)
         assert not self.thread.is_alive()
 
-    def post(self, path: str, body: bytes | str | Any, headers: Mapping[str, str] = AT, method: str = "POST") -> Answer:
+    def post(
+        self, path: str, body: bytes | str | Any, headers: Mapping[str, str] = AT, method: str = "POST"
+    ) -> PortAnswer:
         """Send a request and return the answer."""
         if not isinstance(body, bytes | str):
             body = json.dumps(body)
@@ -77,7 +79,7 @@ class Port:
         try:
             connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
-            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+            return PortAnswer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
             connection.close()
 

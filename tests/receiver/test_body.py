@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver import body, errors
-from receiver.body import Record
+from receiver.body import BodyRecord
 from tests.receiver import fixtures
 
 JSON_VALUES = st.recursive(
@@ -21,12 +21,12 @@ JSON_VALUES = st.recursive(
 )
 
 
-def records(raw: bytes, kind: bytes = b"application/json") -> list[Record]:
+def records(raw: bytes, kind: bytes = b"application/json") -> list[BodyRecord]:
     return body.records(fixtures.verified(raw, kind))
 
 
 def code(raw: bytes, kind: bytes = b"application/json") -> str:
-    with pytest.raises(errors.Refused) as caught:
+    with pytest.raises(errors.RequestRefused) as caught:
         records(raw, kind)
     assert 400 <= caught.value.status < 500
     return caught.value.code

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from receiver import http_protocol
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 from tests.receiver.port import AT, Port
 from tests.receiver.process import Process
 
@@ -22,7 +22,7 @@ CHUNK = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
 
 
 @pytest.fixture
-def process(tmp_path: Path, valkey: Valkey) -> Iterator[Process]:
+def process(tmp_path: Path, valkey: PrivateValkey) -> Iterator[Process]:
     """A running receiver process."""
     running = Process(tmp_path, valkey.url)
     yield running

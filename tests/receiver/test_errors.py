@@ -23,8 +23,8 @@ def test_every_code_is_listed() -> None:
     assert raised == {word.strip(",") for word in listed}
 
 
-def classes() -> list[type[errors.Refused]]:
-    return [errors.Refused, *errors.Refused.__subclasses__(), *errors.TooSlow.__subclasses__()]
+def classes() -> list[type[errors.RequestRefused]]:
+    return [errors.RequestRefused, *errors.RequestRefused.__subclasses__(), *errors.TooSlow.__subclasses__()]
 
 
 def test_answers() -> None:
@@ -39,7 +39,7 @@ def test_answers() -> None:
 
 def test_heads() -> None:
     """The head of an answer says what the sender needs: when to come again, how to prove itself, what is allowed."""
-    assert int(errors.Unavailable("busy", "").headers["retry-after"]) > 0
+    assert int(errors.NotKept("busy", "").headers["retry-after"]) > 0
     assert errors.Unverified("wrong_signature", "").headers["www-authenticate"].startswith("Basic")
     assert errors.NotAllowed("method_not_allowed", "").headers["allow"] == "POST"
     assert errors.TooLarge("too_large", "").headers["connection"] == "close"

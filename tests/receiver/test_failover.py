@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Damaged, Full, Receipt, Unavailable
+from mailroom import Receipt, StoreDamaged, StoreFull, StoreUnavailable
 from receiver import failover, spool
-from receiver.failover import Switch
+from receiver.failover import SpoolingMailroom
 from receiver.spool import Spool
 from rules.event import Event
 from rules.event_types.base import rfc3339
@@ -25,7 +25,7 @@ def event(name: str, **more: object) -> Event:
     return Event(id=name, source="at", kind="activetrail", type="contact.changed", body=b"{}", **told)  # type: ignore[arg-type]
 
 
-class Room:
+class FakeStore:
     """A mailroom whose answers the test decides; it keeps what it took, in order."""
 
     def __init__(self) -> None:
@@ -55,13 +55,13 @@ class Room:
         await self._answer()
         if self.poison & {each.id for each in events}:
             self.refused_times += 1
-            raise Unavailable("the store refused: a script error")
+            raise StoreUnavailable("the store refused: a script error")
         answers = [Receipt(each.id, each.id in self.kept) for each in events]
         self.kept += [each.id for each in events if each.id not in self.kept]
         self.windows |= {each.id: body_window for each in events}
         if events and self.loses_answers:
             self.loses_answers = False
-            raise Unavailable("the answer was lost")
+            raise StoreUnavailable("the answer was lost")
         return answers
 
     async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
@@ -85,9 +85,9 @@ class Room:
 
 
 @contextlib.asynccontextmanager
-async def switched(folder: Path, room: Room, most: int = MIB) -> AsyncIterator[Switch]:
+async def switched(folder: Path, room: FakeStore, most: int = MIB) -> AsyncIterator[SpoolingMailroom]:
     """A running switch on the spool of a folder."""
-    running = Switch(room, Spool(folder, most), patience=0.2)
+    running = SpoolingMailroom(room, Spool(folder, most), patience=0.2)
     await running.prepare()
     try:
         yield running
@@ -95,7 +95,7 @@ async def switched(folder: Path, room: Room, most: int = MIB) -> AsyncIterator[S
         await running.close()
 
 
-async def handed_over(running: Switch) -> None:
+async def handed_over(running: SpoolingMailroom) -> None:
     async def fact() -> bool:
         return not running.spooling
 
@@ -106,7 +106,7 @@ def test_direct(tmp_path: Path) -> None:
     """While the store takes events, the spool is not touched."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         async with switched(tmp_path, room) as running:
             assert await running.put([event("a"), event("b")]) == [Receipt("a", False), Receipt("b", False)]
             assert await running.quarantine([(event("c"), "why")]) == [Receipt("c", False)]
@@ -116,12 +116,12 @@ def test_direct(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("failure", [Unavailable("away"), Full("no memory"), Damaged("another version")])
+@pytest.mark.parametrize("failure", [StoreUnavailable("away"), StoreFull("no memory"), StoreDamaged("another version")])
 def test_away(tmp_path: Path, failure: Exception) -> None:
     """While it does not, events are acknowledged from the spool, and it gets them in order when it is back."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         async with switched(tmp_path, room) as running:
             await running.put([event("a")])
             room.failure = failure
@@ -142,8 +142,8 @@ def test_away_at_the_start(tmp_path: Path) -> None:
     """A receiver starts without the store, and takes events at once."""
 
     async def run() -> None:
-        room = Room()
-        room.failure = Unavailable("away")
+        room = FakeStore()
+        room.failure = StoreUnavailable("away")
         async with switched(tmp_path, room) as running:
             assert await running.put([event("a")]) == [Receipt("a", False)]
             room.failure = None
@@ -157,7 +157,7 @@ def test_hangs(tmp_path: Path) -> None:
     """Only what was on its way to a store that hangs waits for it; everything later is acknowledged at once."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         async with switched(tmp_path, room) as running:
             room.hangs = True
             start = time.monotonic()
@@ -178,12 +178,12 @@ def test_lost_answer(tmp_path: Path) -> None:
     """An event whose answer was lost is put again, under the same id."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         async with switched(tmp_path, room) as running:
             room.loses_answers = True
             assert await running.put([event("a")]) == [Receipt("a", False)]
             await handed_over(running)
-            room.failure = Unavailable("away")
+            room.failure = StoreUnavailable("away")
             await running.put([event("b"), event("c")])
             room.loses_answers = True
             room.failure = None
@@ -197,10 +197,10 @@ def test_nothing_overtakes(tmp_path: Path) -> None:
     """A process to which the store answers queues behind what another one of this host has spooled."""
 
     async def run() -> None:
-        cut_off, well = Room(), Room()
+        cut_off, well = FakeStore(), FakeStore()
         well.kept = cut_off.kept
         async with switched(tmp_path, well) as second:
-            cut_off.failure = Unavailable("away")
+            cut_off.failure = StoreUnavailable("away")
             async with switched(tmp_path, cut_off) as first:
                 with Spool(tmp_path, MIB).only_one():  # nobody hands over meanwhile
                     await first.put([event("a")])
@@ -218,7 +218,7 @@ def test_adopted(tmp_path: Path) -> None:
     async def run() -> None:
         left = Spool(tmp_path, MIB)
         left.append([(event("a"), None)])
-        room = Room()
+        room = FakeStore()
         async with switched(tmp_path, room) as running:
             await handed_over(running)
             left.append([(event("b"), None)])
@@ -236,7 +236,7 @@ def test_a_stopped_process_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.M
 
     async def run() -> None:
         stopped = Spool(tmp_path, MIB)
-        room = Room()
+        room = FakeStore()
         with stopped.only_one():
             stopped.append([(event("a"), None)])
             async with switched(tmp_path, room) as running:
@@ -252,7 +252,7 @@ def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failover, "LOOK_EVERY", 0.02)
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         async with switched(tmp_path, room) as running:
             room.memory = 0.86
             await wait_until_async(lambda: asyncio.sleep(0, running.spooling), "it notices")
@@ -269,9 +269,9 @@ def test_neither(tmp_path: Path) -> None:
     """When the spool is full, too, nothing is acknowledged."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         async with switched(tmp_path, room, most=65_536) as running:
-            room.failure = Unavailable("away")
+            room.failure = StoreUnavailable("away")
             kept = 0
 
             async def fill() -> None:
@@ -280,7 +280,7 @@ def test_neither(tmp_path: Path) -> None:
                     await running.put([event(f"{n}", subject="x" * 1000)])
                     kept += 1
 
-            with pytest.raises(spool.Full):
+            with pytest.raises(spool.SpoolFull):
                 await fill()
             room.failure = None
             await handed_over(running)
@@ -295,8 +295,8 @@ def test_forgotten_ids(tmp_path: Path) -> None:
     """What waited for longer than the mailroom remembers ids is put only if its ledger does not know it either."""
 
     async def run() -> None:
-        room = Room()
-        room.failure = Unavailable("away")
+        room = FakeStore()
+        room.failure = StoreUnavailable("away")
         room.remembered = {"delivered"}
         async with switched(tmp_path, room) as running:
             await running.put([event("delivered"), event("never came"), event("new", received_at=now())])
@@ -316,8 +316,8 @@ def test_equal_bodies(tmp_path: Path) -> None:
     """Equal bodies are one event within a minute of their reception, however late or quickly they are handed over."""
 
     async def run() -> None:
-        room = Room()
-        room.failure = Unavailable("away")
+        room = FakeStore()
+        room.failure = StoreUnavailable("away")
         async with switched(tmp_path, room) as running:
             await running.put([event("old", sender_id=None, order_key="id:1")])
             ago = rfc3339(datetime.now(UTC) - timedelta(seconds=20))
@@ -339,10 +339,10 @@ def test_poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failover, "ASK_AGAIN", (0.01,))
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         room.poison = {"bad", "bad too"}
         async with switched(tmp_path, room) as running:
-            room.failure = Unavailable("away")
+            room.failure = StoreUnavailable("away")
             eva, otto = "email:eva@example.org", "email:otto@example.org"
             await running.put([event("a", order_key=eva), event("bad", order_key=otto)])
             await running.put([event("b", order_key=otto), event("bad too", order_key=otto), event("c", order_key=eva)])
@@ -363,7 +363,7 @@ def test_poison_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failover, "ASK_AGAIN", (0.01,))
 
     async def run() -> None:
-        room = Room()
+        room = FakeStore()
         room.poison = {"bad"}
         eva = "email:eva@example.org"
         async with switched(tmp_path, room) as running:
@@ -388,7 +388,7 @@ def test_poison_of_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """An event that the store takes after all, when another one has passed, is not set aside."""
     monkeypatch.setattr(failover, "ASK_AGAIN", (0.01,))
 
-    class Moody(Room):
+    class Moody(FakeStore):
         async def put(self, events: Sequence[Event], *, body_window: int = 60_000) -> list[Receipt]:
             answers = await super().put(events, body_window=body_window)
             if [each.id for each in events] == ["b"]:
@@ -412,8 +412,8 @@ def test_unreadable(tmp_path: Path) -> None:
     """A row that cannot be read is set aside as it is, at once."""
 
     async def run() -> None:
-        room = Room()
-        room.failure = Unavailable("away")
+        room = FakeStore()
+        room.failure = StoreUnavailable("away")
         async with switched(tmp_path, room) as running:
             await running.put([event("a"), event("bad"), event("c")])
             with contextlib.closing(sqlite3.connect(tmp_path / spool.FILE)) as db:
@@ -431,8 +431,8 @@ def test_retried(tmp_path: Path) -> None:
     """What was set aside is handed over when a person says so, and the store takes it now."""
 
     async def run() -> None:
-        room = Room()
-        room.failure = Unavailable("away")
+        room = FakeStore()
+        room.failure = StoreUnavailable("away")
         async with switched(tmp_path, room) as running:
             await running.put([event("a")])
             with contextlib.closing(Spool(tmp_path, MIB)) as other:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mailroom import Full, Receipt, Unavailable
+from mailroom import Receipt, StoreFull, StoreUnavailable
 from receiver import errors
 from receiver.group_commit import MOST_AT_ONCE, MOST_UNDER_WAY, WORTH_IT, GroupCommit
 from rules.event import Event
@@ -13,7 +13,7 @@ def event(name: str, order_key: str | None = None) -> Event:
     return Event(name, "at", "activetrail", "contact.changed", "2026-11-21T10:00:00.000Z", b"{}", order_key=order_key)
 
 
-class Room:
+class FakeSink:
     """A mailroom whose answers the test decides."""
 
     def __init__(self) -> None:
@@ -31,10 +31,10 @@ class Room:
 
 async def put(commit: GroupCommit, events: Sequence[Event]) -> list[Receipt]:
     """Return what a request is told; raise what it is told instead."""
-    told: asyncio.Future[list[Receipt] | errors.Unavailable] = asyncio.get_running_loop().create_future()
+    told: asyncio.Future[list[Receipt] | errors.NotKept] = asyncio.get_running_loop().create_future()
     commit.put(events, told.set_result)
     receipts = await told
-    if isinstance(receipts, errors.Unavailable):
+    if isinstance(receipts, errors.NotKept):
         raise receipts
     return receipts
 
@@ -59,7 +59,7 @@ def test_together() -> None:
     """What arrives while a flush is under way goes together in the next one, each request with its own receipts."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 100)
         tasks: Tasks = []
         await arrive(commit, tasks, [event("first")])
@@ -85,7 +85,7 @@ def test_next_while_the_store_syncs() -> None:
     """Events enough for a flush of their own do not wait for the one under way; what comes then waits for either."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 1000)
         tasks: Tasks = []
         await arrive(commit, tasks, [event("first")])
@@ -110,7 +110,7 @@ def test_no_order_key_is_under_way_twice() -> None:
     nobody overtakes who has waited longer."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 1000)
         tasks: Tasks = []
         await arrive(commit, tasks, [event("eva1", "eva")])
@@ -129,7 +129,7 @@ def test_a_person_first_in_the_queue() -> None:
     """Where the oldest event that waits must wait for its person's earlier one, all that came later wait with it."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 1000)
         tasks: Tasks = []
         await arrive(commit, tasks, [event("eva1", "eva")])
@@ -137,10 +137,10 @@ def test_a_person_first_in_the_queue() -> None:
         tasks += [asyncio.create_task(put(commit, [event("eva2", "eva")]))]
         await arrive(commit, tasks, *([each] for each in later))
         assert room.calls == [["eva1"]]
-        room.failure = Unavailable("away")
+        room.failure = StoreUnavailable("away")
         room.open.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(each, errors.Unavailable) for each in answers)
+        assert all(isinstance(each, errors.NotKept) for each in answers)
         assert room.calls == [["eva1"], ["eva2", *names(later)]]
 
     asyncio.run(run())
@@ -150,7 +150,7 @@ def test_not_before_it_is_kept() -> None:
     """Nobody is acknowledged before the mailroom has answered."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 100)
         tasks: Tasks = []
         await arrive(commit, tasks, [event("first")])
@@ -163,8 +163,8 @@ def test_not_before_it_is_kept() -> None:
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
-        (Unavailable("away"), "store_unavailable"),
-        (Full("no room"), "store_full"),
+        (StoreUnavailable("away"), "store_unavailable"),
+        (StoreFull("no room"), "store_full"),
         (RuntimeError("a defect"), "store_unavailable"),
     ],
 )
@@ -172,14 +172,14 @@ def test_failure(failure: Exception, code: str) -> None:
     """When the mailroom fails, everybody who waited for that call gets 503, and the next call is a new one."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         room.failure = failure
         room.open.set()
         commit = GroupCommit(room, 100)
         answers = await asyncio.gather(*(put(commit, [event(f"{n}")]) for n in range(3)), return_exceptions=True)
         assert len(room.calls) == 1
         for answer in answers:
-            assert isinstance(answer, errors.Unavailable)
+            assert isinstance(answer, errors.NotKept)
             assert (answer.status, answer.code) == (503, code)
         room.failure = None
         assert await put(commit, [event("later")]) == [Receipt("later", False)]
@@ -191,11 +191,11 @@ def test_bounded() -> None:
     """More than may wait is refused at once; a batch larger than the bound is taken when nothing else waits."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 2)
         tasks: Tasks = []
         await arrive(commit, tasks, [event(f"{n}") for n in range(5)])
-        with pytest.raises(errors.Unavailable, match="busy"):
+        with pytest.raises(errors.NotKept, match="busy"):
             await put(commit, [event("one more")])
         room.open.set()
         assert len(await tasks[0]) == 5
@@ -208,7 +208,7 @@ def test_calls_are_bounded() -> None:
     """A call holds so many events at the most, and no request is torn apart."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 10_000)
         tasks: Tasks = []
         await arrive(commit, tasks, *([event(f"{n}.{i}") for i in range(300)] for n in range(3)))
@@ -223,7 +223,7 @@ def test_drain() -> None:
     """Draining waits until everybody is answered."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeSink()
         commit = GroupCommit(room, 100)
         tasks: Tasks = []
         await arrive(commit, tasks, [event("first")])
@@ -244,7 +244,7 @@ def test_one_who_cannot_be_told() -> None:
         raise RuntimeError("a defect")
 
     async def run(failure: Exception | None) -> None:
-        room = Room()
+        room = FakeSink()
         room.failure = failure
         commit = GroupCommit(room, 100)
         told: list[object] = []
@@ -257,5 +257,5 @@ def test_one_who_cannot_be_told() -> None:
         assert room.calls == [["a", "aa"], ["b", "bb"]]
         assert len(told) == 2
 
-    for failure in (None, Unavailable("away")):
+    for failure in (None, StoreUnavailable("away")):
         asyncio.run(run(failure))

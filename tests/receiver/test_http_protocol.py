@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 from tests.receiver.port import Port
 
 HEAD = b"POST /in/at/contact_changed HTTP/1.1\r\nHost: x\r\nX-Relais-Token: %b\r\nContent-Type: application/json\r\n"
@@ -185,7 +185,7 @@ def test_says_no_more(shared: Port) -> None:
             assert reader.end() == b""
 
 
-def test_not_idle(port: Port, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_idle(port: Port, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that was sent ahead may take longer than an idle connection stays open."""
     monkeypatch.setattr(port.server.config, "timeout_keep_alive", 0.2)
     assert valkey.process is not None
@@ -205,7 +205,7 @@ def test_not_idle(port: Port, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -
         assert Reader(connection).answer()[0] == 202
 
 
-def test_stops_while_a_request_waits(port: Port, valkey: Valkey) -> None:
+def test_stops_while_a_request_waits(port: Port, valkey: PrivateValkey) -> None:
     """A server that is told to stop answers the requests that wait for the store, and closes behind the last one."""
     assert valkey.process is not None
     with port.connect() as connection:

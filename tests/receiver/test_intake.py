@@ -3,7 +3,7 @@ from dataclasses import fields
 import pytest
 
 from receiver import intake
-from receiver.sources.base import Item
+from receiver.sources.base import SourceItem
 from rules.event import Event
 from rules.rulebook import Source
 from tests.receiver.book import holder
@@ -17,7 +17,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 def test_every_field(source: Source) -> None:
     """An event that the receiver makes has every field of an event, and is as frozen as any."""
-    item = Item(3, b"{}", "contact.changed", "m1", "email:eva@example.org", "contact/1", identities=("a", "b"))
+    item = SourceItem(3, b"{}", "contact.changed", "m1", "email:eva@example.org", "contact/1", identities=("a", "b"))
     made = intake.made(
         item, source, "2026-11-21T10:00:00.000Z", traceparent=b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
     )

@@ -1,12 +1,12 @@
 import asyncio
 from collections.abc import Mapping
 
-from mailroom import Unavailable
-from receiver.refused_requests import BODY_KEEPS, MOST_WAITING, Inspection, shown
+from mailroom import StoreUnavailable
+from receiver.refused_requests import BODY_KEEPS, MOST_WAITING, RefusedRequests, shown
 from tests.conftest import wait_until_async
 
 
-class Room:
+class FakeRefusedStore:
     """Remembers what is kept; fails when told."""
 
     def __init__(self) -> None:
@@ -15,7 +15,7 @@ class Room:
 
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
         if self.away:
-            raise Unavailable("away")
+            raise StoreUnavailable("away")
         self.kept.append((reason, body))
 
 
@@ -45,8 +45,8 @@ def test_strangers_do_not_fill_the_store() -> None:
     """What comes faster than it may be written is dropped and counted; a body is kept in its beginning only."""
 
     async def run() -> None:
-        room = Room()
-        inspection = Inspection(room)
+        room = FakeRefusedStore()
+        inspection = RefusedRequests(room)
         for _ in range(MOST_WAITING + 7):
             inspection.keep("bad_json", "at", {}, b"x" * (BODY_KEEPS + 1))
         assert inspection.dropped == 7
@@ -66,9 +66,9 @@ def test_store_away() -> None:
     """When the store is away the inspection goes on with what comes later."""
 
     async def run() -> None:
-        room = Room()
+        room = FakeRefusedStore()
         room.away = True
-        inspection = Inspection(room)
+        inspection = RefusedRequests(room)
         inspection.keep("bad_json", "at", {}, b"first")
         carrying = asyncio.create_task(inspection.carry())
 

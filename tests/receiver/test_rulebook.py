@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from receiver import errors
-from receiver.rulebook import BookHolder
+from receiver.rulebook import RulebookWatcher
 from rules.errors import BookRefused
 from tests.receiver import book
 
@@ -17,7 +17,7 @@ def touched(path: Path, text: str) -> None:
     os.utime(path, ns=(before + 10**9, before + 10**9))
 
 
-def refreshed(held: BookHolder) -> bool:
+def refreshed(held: RulebookWatcher) -> bool:
     return asyncio.run(held.refresh())
 
 
@@ -62,7 +62,7 @@ def test_bad_book(tmp_path: Path) -> None:
 
 def test_bad_book_at_start(tmp_path: Path) -> None:
     """Nobody starts with a bad book."""
-    held = BookHolder(book.write(tmp_path, "rules: {"), book.CATALOGUE, {})
+    held = RulebookWatcher(book.write(tmp_path, "rules: {"), book.CATALOGUE, {})
     with pytest.raises(BookRefused):
         held.load()
 
@@ -71,9 +71,9 @@ def test_missing_secret(tmp_path: Path) -> None:
     """A source whose secret is missing answers 503, the others work; a mounted file mends it without a restart."""
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    held = BookHolder(book.write(tmp_path), book.CATALOGUE, book.ENVIRON, secrets)
+    held = RulebookWatcher(book.write(tmp_path), book.CATALOGUE, book.ENVIRON, secrets)
     held.load()
-    with pytest.raises(errors.Unavailable, match="secret_missing"):
+    with pytest.raises(errors.NotKept, match="secret_missing"):
         held.gate("half").verified_by()
     assert held.gate("at").verified_by()
     (secrets / "NOT_SET").write_text("from a file\n")
@@ -85,7 +85,7 @@ def test_one_of_several_secrets_is_missing(tmp_path: Path, caplog: pytest.LogCap
     """While secrets rotate, one that is not there does not close the source to the others; the log names it."""
     text = book.TEXT.replace("${NOT_SET}", '["${NOT_SET}", "${AT_TOKEN}"]')
     assert text != book.TEXT
-    held = BookHolder(book.write(tmp_path, text), book.CATALOGUE, book.ENVIRON)
+    held = RulebookWatcher(book.write(tmp_path, text), book.CATALOGUE, book.ENVIRON)
     held.load()
     assert held.gate("half").verified_by()
     assert "secret_missing source=half name=NOT_SET" in caplog.text
@@ -94,6 +94,8 @@ def test_one_of_several_secrets_is_missing(tmp_path: Path, caplog: pytest.LogCap
 def test_secret_in_a_named_file(tmp_path: Path) -> None:
     """NAME_FILE says which file holds the secret."""
     (tmp_path / "token").write_text("from a file\n")
-    held = BookHolder(book.write(tmp_path), book.CATALOGUE, {**book.ENVIRON, "NOT_SET_FILE": str(tmp_path / "token")})
+    held = RulebookWatcher(
+        book.write(tmp_path), book.CATALOGUE, {**book.ENVIRON, "NOT_SET_FILE": str(tmp_path / "token")}
+    )
     held.load()
     assert held.gate("half").verified_by()

@@ -14,17 +14,17 @@ import pytest
 
 from mailroom import Mailroom
 from receiver import server
-from receiver.rulebook import BookHolder
+from receiver.rulebook import RulebookWatcher
 from receiver.settings import ReceiverSettings
 from rules.errors import BookRefused
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 from tests.receiver import book
 from tests.receiver.port import AT, kept_in
 from tests.receiver.process import Process
 
 
 @pytest.fixture
-def process(tmp_path: Path, valkey: Valkey) -> Iterator[Process]:
+def process(tmp_path: Path, valkey: PrivateValkey) -> Iterator[Process]:
     """A running receiver process."""
     running = Process(tmp_path, valkey.url)
     yield running
@@ -33,7 +33,7 @@ def process(tmp_path: Path, valkey: Valkey) -> Iterator[Process]:
         running.end()
 
 
-class Sender(threading.Thread):
+class KeptAliveSender(threading.Thread):
     """Posts over one kept-alive connection, again and again, until the receiver is gone."""
 
     def __init__(self, number: int, who: int) -> None:
@@ -57,9 +57,9 @@ class Sender(threading.Thread):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_stopped_under_load(process: Process, valkey: Valkey, how: signal.Signals) -> None:
+def test_stopped_under_load(process: Process, valkey: PrivateValkey, how: signal.Signals) -> None:
     """Stopped or killed under load, everything that was acknowledged is kept; a stop ends with status 0."""
-    senders = [Sender(process.number, who) for who in range(1, 9)]
+    senders = [KeptAliveSender(process.number, who) for who in range(1, 9)]
     for sender in senders:
         sender.start()
     wait_until(lambda: all(len(sender.acknowledged) > 10 for sender in senders), "everybody is sending", 20)
@@ -73,7 +73,7 @@ def test_stopped_under_load(process: Process, valkey: Valkey, how: signal.Signal
     assert kept_in(valkey.url, acknowledged) == len(acknowledged)
 
 
-def test_stop_finishes_what_was_accepted(process: Process, valkey: Valkey) -> None:
+def test_stop_finishes_what_was_accepted(process: Process, valkey: PrivateValkey) -> None:
     """A request under way when the stop comes is answered and kept, even if its body ends after it."""
     connection = http.client.HTTPConnection("127.0.0.1", process.number, timeout=10)
     body = b'{"id": 12, "email": "eva@example.org"}'
@@ -104,11 +104,11 @@ def test_port_taken() -> None:
         assert str(number) in str(caught.value)
 
 
-def test_bad_book_at_the_start(valkey: Valkey, tmp_path: Path) -> None:
+def test_bad_book_at_the_start(valkey: PrivateValkey, tmp_path: Path) -> None:
     """A receiver that starts while the files are bad takes the book in force, and later the files when they are right;
     without one, or without a store to ask, it does not start."""
     settings = ReceiverSettings(redis_url=valkey.url, book=book.write(tmp_path, "sources: {"))
-    held = BookHolder(settings.book, book.CATALOGUE, book.ENVIRON)
+    held = RulebookWatcher(settings.book, book.CATALOGUE, book.ENVIRON)
     with pytest.raises(BookRefused):
         server.load(held, settings)
 
@@ -126,7 +126,7 @@ def test_bad_book_at_the_start(valkey: Valkey, tmp_path: Path) -> None:
     valkey.stop(kill=True)
     (settings.book / "sources.yaml").write_text("sources: {")
     with pytest.raises(BookRefused):
-        server.load(BookHolder(settings.book, book.CATALOGUE, book.ENVIRON), settings)
+        server.load(RulebookWatcher(settings.book, book.CATALOGUE, book.ENVIRON), settings)
 
 
 def test_inherited_socket(monkeypatch: pytest.MonkeyPatch) -> None:

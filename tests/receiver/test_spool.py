@@ -10,7 +10,7 @@ import pytest
 
 from mailroom import Receipt
 from receiver import spool
-from receiver.spool import Failed, Full, Spool, Unusable
+from receiver.spool import Spool, SpoolFailed, SpoolFull, Unusable
 from rules.event import Event
 
 MIB = 1024 * 1024
@@ -118,7 +118,7 @@ def test_full(tmp_path: Path) -> None:
                 small.append([(event(f"{n}a", body=b"x" * 2000), None), (event(f"{n}b", body=b"x" * 2000), None)])
                 kept += 2
 
-        with pytest.raises(Full, match="RELAIS_SPOOL_BYTES"):
+        with pytest.raises(SpoolFull, match="RELAIS_SPOOL_BYTES"):
             fill()
         assert len(names(small)) == kept > 20
         small.delete(small.head())
@@ -133,7 +133,7 @@ def test_disk_full(opened: Spool) -> None:
     size = os.stat(opened.folder / f"{spool.FILE}-wal").st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        with pytest.raises((Full, Failed)):
+        with pytest.raises((SpoolFull, SpoolFailed)):
             opened.append([(event("b", body=b"x" * 100_000), None)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -215,10 +215,10 @@ def test_set_aside(opened: Spool) -> None:
 def test_set_aside_when_full(tmp_path: Path) -> None:
     """A spool that has reached its size still has room to set its first event aside."""
     with contextlib.closing(Spool(tmp_path, 40 * spool.PAGE)) as small:
-        with contextlib.suppress(Full):
+        with contextlib.suppress(SpoolFull):
             for n in range(1_000):
                 small.append([(event(f"{n}", body=b"x" * 1_000), None)])
-        with pytest.raises(Full):
+        with pytest.raises(SpoolFull):
             small.append([(event("more", body=b"x" * 1_000), None)])
         assert small.set_aside(small.first(), "no", 5) == "0"
         assert names(small)[0] == "1"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from receiver import errors, verification
 from receiver.request import RawRequest
-from receiver.verification import Basic, Check, Header, Hmac, Ip, Query, StandardWebhooks
+from receiver.verification import BasicCheck, Check, HeaderCheck, HmacCheck, IpCheck, Query, StandardWebhooksCheck
 from rules.errors import SecretMissing
 from rules.verify import Verify
 
@@ -21,14 +21,14 @@ NOW = 1_795_000_000.0
 BODY = b'{"email": "eva@example.org"}'
 KEY = b"an invented key for tests"
 
-HEADER = Header("X-Relais-Token", (b"old", b"new"))
+HEADER = HeaderCheck("X-Relais-Token", (b"old", b"new"))
 QUERY = Query("token", (b"old", b"n\xc3\xa4w"))
-BASIC = Basic(b"relais", (b"pass:word", b"next"))
-HMAC = Hmac("X-Signature", (b"other", KEY), prefix="sha256=")
-TIMED = Hmac("X-Signature", (KEY,), "sha512", "base64", timestamp_header="X-Timestamp", tolerance=300)
-STANDARD = StandardWebhooks((b"other", KEY))
-IP = Ip((ip_network("192.0.2.0/24"),))
-PROXIED = Ip((ip_network("192.0.2.0/24"),), (ip_network("10.0.0.0/8"), ip_network("::1/128")))
+BASIC = BasicCheck(b"relais", (b"pass:word", b"next"))
+HMAC = HmacCheck("X-Signature", (b"other", KEY), prefix="sha256=")
+TIMED = HmacCheck("X-Signature", (KEY,), "sha512", "base64", timestamp_header="X-Timestamp", tolerance=300)
+STANDARD = StandardWebhooksCheck((b"other", KEY))
+IP = IpCheck((ip_network("192.0.2.0/24"),))
+PROXIED = IpCheck((ip_network("192.0.2.0/24"),), (ip_network("10.0.0.0/8"), ip_network("::1/128")))
 
 ALL: Mapping[str, Check] = {
     "header": HEADER,
@@ -48,7 +48,7 @@ def request(
 
 
 def refused(check: Check, given: RawRequest, now: float = NOW) -> str:
-    with pytest.raises(errors.Refused) as caught:
+    with pytest.raises(errors.RequestRefused) as caught:
         verification.verify(given, [check], now)
     assert caught.value.status in (401, 403)
     return caught.value.code
@@ -85,7 +85,7 @@ def test_published_vector() -> None:
     """HMAC-SHA256 is the one of RFC 4231, test case 2."""
     digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     body = b"what do ya want for nothing?"
-    verification.verify(request({"X-S": digest}, body=body), [Hmac("X-S", (b"Jefe",))], NOW)
+    verification.verify(request({"X-S": digest}, body=body), [HmacCheck("X-S", (b"Jefe",))], NOW)
 
 
 def test_standard_webhooks_by_hand() -> None:
@@ -242,7 +242,7 @@ def test_comparison_takes_constant_time() -> None:
     """Secrets are compared in one place only, by the standard library's constant-time comparison, without stopping."""
     assert "compare_digest" in inspect.getsource(verification._matches)
     assert "break" not in inspect.getsource(verification._matches)
-    assert "==" not in inspect.getsource(verification.Basic.check)
+    assert "==" not in inspect.getsource(verification.BasicCheck.check)
 
 
 def test_checks_of_a_book() -> None:
@@ -259,11 +259,11 @@ def test_checks_of_a_book() -> None:
     )
     environ = {"A": "a", "B": "b", "W": "whsec_" + base64.b64encode(KEY).decode()}
     made = {type(check): check for check in verification.checks(verify, environ)}
-    assert made[Header] == Header("X-Relais-Token", (b"a", b"b"))
-    assert made[Hmac] == Hmac("X-S", (b"a",), timestamp_header="X-T", tolerance=300)
-    assert made[StandardWebhooks] == StandardWebhooks((KEY,), 60)
-    assert made[Basic] == Basic(b"relais", (b"b",))
-    assert made[Ip] == Ip((ip_network("192.0.2.0/24"),))
+    assert made[HeaderCheck] == HeaderCheck("X-Relais-Token", (b"a", b"b"))
+    assert made[HmacCheck] == HmacCheck("X-S", (b"a",), timestamp_header="X-T", tolerance=300)
+    assert made[StandardWebhooksCheck] == StandardWebhooksCheck((KEY,), 60)
+    assert made[BasicCheck] == BasicCheck(b"relais", (b"b",))
+    assert made[IpCheck] == IpCheck((ip_network("192.0.2.0/24"),))
     assert len(made) == 6
     with pytest.raises(SecretMissing, match="W"):
         verification.checks(verify, {"A": "a", "B": "b"})

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from receiver import verification
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 from tests.receiver import fixtures
 from tests.receiver.book import SOURCES
-from tests.receiver.port import AT, JSON, SD, Answer, Port
+from tests.receiver.port import AT, JSON, SD, Port, PortAnswer
 
 CONTACT = {"id": 12, "email": "eva@example.org", "first_name": "Eva"}
 
 
-def post_recorded(port: Port, name: str, source: str | None = None) -> Answer:
+def post_recorded(port: Port, name: str, source: str | None = None) -> PortAnswer:
     """Send a recorded body as its platform would."""
     kind, _, file = name.partition("/")
     body = (fixtures.FOLDER / name).read_bytes()
@@ -178,7 +178,7 @@ def test_too_slow(shared: Port) -> None:
     assert b'"too_slow"' in answer
 
 
-def test_store_away(port: Port, valkey: Valkey) -> None:
+def test_store_away(port: Port, valkey: PrivateValkey) -> None:
     """While the store is away the answer is 503 with Retry-After; when it is back the receiver goes on by itself."""
     valkey.stop(kill=True)
     answer = port.post("/in/at/unsubscribed", CONTACT)
@@ -191,7 +191,7 @@ def test_store_away(port: Port, valkey: Valkey) -> None:
     assert port.post("/in/at/unsubscribed", CONTACT).status == 202
 
 
-def test_store_away_at_start(tmp_path: Path, valkey: Valkey) -> None:
+def test_store_away_at_start(tmp_path: Path, valkey: PrivateValkey) -> None:
     """A receiver that starts before its store answers 503, and takes webhooks as soon as the store is there."""
     valkey.stop(kill=True)
     with Port(tmp_path, valkey.url) as port:
@@ -200,7 +200,7 @@ def test_store_away_at_start(tmp_path: Path, valkey: Valkey) -> None:
         wait_until(lambda: port.post("/in/at/unsubscribed", CONTACT).status == 202, "the receiver found the store")
 
 
-def test_killed_store_keeps_what_was_acknowledged(port: Port, valkey: Valkey) -> None:
+def test_killed_store_keeps_what_was_acknowledged(port: Port, valkey: PrivateValkey) -> None:
     """What was acknowledged is there after the store was killed."""
     ids = [port.post("/in/at/unsubscribed", {**CONTACT, "n": n}).ids[0] for n in range(20)]
     valkey.stop(kill=True)
@@ -227,7 +227,7 @@ def test_in_order(port: Port) -> None:
 
 def test_at_once(port: Port) -> None:
     """Many senders at once get each their own ids."""
-    answers: dict[int, Answer] = {}
+    answers: dict[int, PortAnswer] = {}
 
     def send(n: int) -> None:
         answers[n] = port.post("/in/at/contact_changed", {"id": n, "email": f"person-{n}@example.org"})

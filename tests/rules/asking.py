@@ -5,7 +5,7 @@ from typing import Any
 
 from rules.matching import pattern
 from rules.matching.field_types import FieldScope
-from rules.matching.pattern import Pattern, Verdict
+from rules.matching.pattern import Pattern, PatternVerdict
 from rules.source.finding import Finding
 from rules.source.problem import Problem
 from rules.source.yaml_document import read
@@ -44,7 +44,7 @@ def compiled(node: Mapping[str, Any], scope: FieldScope = OPEN) -> Pattern:
     return made
 
 
-def verdict(node: Mapping[str, Any], data: Any = None, **beside: Any) -> Verdict:
+def verdict(node: Mapping[str, Any], data: Any = None, **beside: Any) -> PatternVerdict:
     """Return what a pattern says of an event, after checking that the short way says the same."""
     made = compiled(node)
     said = made.test(facts(data, **beside))

@@ -15,18 +15,18 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class NoOptions(Strict):
+class ToyNoOptions(Strict):
     pass
 
 
-class Read(Strict):
+class ToyRead(Strict):
     id: str | None = None
     type: str
     order_key: str | None = None
 
 
-class GenericOptions(Strict):
-    read: Read
+class ToyGenericOptions(Strict):
+    read: ToyRead
 
 
 class NewsletterOptions(Strict):
@@ -34,13 +34,13 @@ class NewsletterOptions(Strict):
     base: str = "https://api.example.org"
 
 
-class Auth(Strict):
+class ToyAuth(Strict):
     bearer: Secret
 
 
-class RestOptions(Strict):
+class ToyRestOptions(Strict):
     base: str
-    auth: Auth
+    auth: ToyAuth
 
 
 class ApiOptions(Strict):
@@ -48,7 +48,7 @@ class ApiOptions(Strict):
     api_key: Secret
 
 
-class Subscribe(Strict):
+class ToySubscribe(Strict):
     email: str
     consent: Consent
     fields: dict[str, str | int | float | bool] = {}
@@ -56,17 +56,17 @@ class Subscribe(Strict):
     doi_mailing: str | None = None
 
 
-class Unsubscribe(Strict):
+class ToyUnsubscribe(Strict):
     email: str
     reason: str | None = None
 
 
-class Update(Strict):
+class ToyUpdate(Strict):
     email: str
     fields: dict[str, str | int | float | bool] = {}
 
 
-class UpsertContact(Strict):
+class ToyUpsertContact(Strict):
     email: str | None = None
     external_id: str | None = None
     first_name: str | None = None
@@ -80,24 +80,24 @@ class UpsertContact(Strict):
         return self
 
 
-class SetConsent(Strict):
+class ToySetConsent(Strict):
     email: str
     newsletter: bool | None = None
     tracking: bool | None = None
 
 
-class AddNote(Strict):
+class ToyAddNote(Strict):
     email: str | None = None
     phone: str | None = None
     text: str = Field(min_length=1)
 
 
-class Customer(Strict):
+class ToyCustomer(Strict):
     email: str
     name: str | None = None
 
 
-class Line(Strict):
+class ToyLine(Strict):
     model_config = ConfigDict(extra="ignore")
 
     text: str
@@ -105,10 +105,10 @@ class Line(Strict):
     unit_price: float = 0
 
 
-class CreateInvoice(Strict):
+class ToyCreateInvoice(Strict):
     reference: str
-    customer: Customer
-    lines: list[Line]
+    customer: ToyCustomer
+    lines: list[ToyLine]
     currency: str = "EUR"
 
 
@@ -117,15 +117,15 @@ class AddReference(Strict):
     external_id: str
 
 
-class Person(Strict):
+class ToyFindPerson(Strict):
     id: int
 
 
-class Invoice(BaseModel):
+class ToyInvoice(BaseModel):
     id: str
 
 
-class FoundPerson(BaseModel):
+class ToyPerson(BaseModel):
     id: int
     email: str | None = None
     first_name: str | None = None
@@ -153,30 +153,30 @@ NEWSLETTER = DestinationKind(
     "Newsletters.",
     NewsletterOptions,
     {
-        "subscribe": action("subscribe", Subscribe, consent=frozenset({"newsletter", "tracking"})),
-        "update": action("update", Update),
-        "unsubscribe": action("unsubscribe", Unsubscribe, keep_always=True),
+        "subscribe": action("subscribe", ToySubscribe, consent=frozenset({"newsletter", "tracking"})),
+        "update": action("update", ToyUpdate),
+        "unsubscribe": action("unsubscribe", ToyUnsubscribe, keep_always=True),
     },
 )
 REST = DestinationKind(
     "rest",
     "A CRM and an invoicing system.",
-    RestOptions,
+    ToyRestOptions,
     {
         "upsert_contact": action(
             "upsert_contact",
-            UpsertContact,
+            ToyUpsertContact,
             writes=lambda a: f"email:{a.email}" if a.email else f"id:{a.external_id}",
             once_by=lambda a: f"email:{a.email}" if a.email else f"id:{a.external_id}",
         ),
-        "set_consent": action("set_consent", SetConsent, keep_always=True),
-        "add_note": action("add_note", AddNote, once_by=None, writes=lambda a: f"email:{a.email or a.phone}"),
+        "set_consent": action("set_consent", ToySetConsent, keep_always=True),
+        "add_note": action("add_note", ToyAddNote, once_by=None, writes=lambda a: f"email:{a.email or a.phone}"),
         "create_invoice": action(
             "create_invoice",
-            CreateInvoice,
+            ToyCreateInvoice,
             writes=lambda a: f"email:{a.customer.email}",
             once_by=lambda a: f"invoice:{a.reference}",
-            result=Invoice,
+            result=ToyInvoice,
             creates=True,
         ),
     },
@@ -187,7 +187,7 @@ API = DestinationKind(
     ApiOptions,
     {
         "person": action(
-            "person", Person, look_up=True, result=FoundPerson, writes=lambda a: f"profile:{a.id}", once_by=None
+            "person", ToyFindPerson, look_up=True, result=ToyPerson, writes=lambda a: f"profile:{a.id}", once_by=None
         ),
         "add_external_reference": action(
             "add_external_reference",
@@ -201,14 +201,14 @@ API = DestinationKind(
 SEMINARS = SourceKind(
     "seminardesk",
     "Bookings.",
-    NoOptions,
+    ToyNoOptions,
     frozenset(name for name in TYPES if name.split(".")[0] in ("booking", "profile", "invoice", "seminar")),
 )
 MAILING = SourceKind(
-    "activetrail", "Contacts.", NoOptions, frozenset(name for name in TYPES if name.startswith("contact."))
+    "activetrail", "Contacts.", ToyNoOptions, frozenset(name for name in TYPES if name.startswith("contact."))
 )
-SIGN_UP = SourceKind("cmxorganize", "Sign-ups.", NoOptions, frozenset({"newsletter.signup"}))
-GENERIC = SourceKind("generic", "Anybody.", GenericOptions, frozenset())
+SIGN_UP = SourceKind("cmxorganize", "Sign-ups.", ToyNoOptions, frozenset({"newsletter.signup"}))
+GENERIC = SourceKind("generic", "Anybody.", ToyGenericOptions, frozenset())
 
 
 CATALOGUE = Catalogue(

@@ -4,7 +4,7 @@ import pytest
 
 from rules import index
 from rules.event import Event
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from tests.rules import writing
 from tests.rules.writing import event
 
@@ -21,7 +21,7 @@ def rule(name: str, when: str) -> str:
 """
 
 
-def many(count: int) -> Book:
+def many(count: int) -> Rulebook:
     kinds = (
         "      type: contact.unsubscribed\n      data.email: person{0}@example.org",
         "      source: at\n      type: [contact.unsubscribed, contact.changed]\n      data.last_name: [a{0}, b{0}]",
@@ -37,7 +37,7 @@ def many(count: int) -> Book:
 
 
 @pytest.fixture(scope="module")
-def large() -> Book:
+def large() -> Rulebook:
     return many(400)
 
 
@@ -57,12 +57,12 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("about", EVENTS)
-def test_same_as_testing_all(large: Book, about: Event) -> None:
+def test_same_as_testing_all(large: Rulebook, about: Event) -> None:
     """The index leaves out no rule that fires, and keeps their order."""
     assert large.match(about).fired == large.match_all(about).fired
 
 
-def test_leaves_out(large: Book) -> None:
+def test_leaves_out(large: Rulebook) -> None:
     """Most rules are left out untested."""
     assert len(index.Index(large.rules).candidates({"source": "at", "type": "contact.unsubscribed", "data": {}})) < 10
 
@@ -76,7 +76,7 @@ def test_small_books_explain() -> None:
 def test_flat() -> None:
     """Matching costs about the same with many rules as with few."""
 
-    def cost(book: Book) -> float:
+    def cost(book: Rulebook) -> float:
         about = event(email="nobody@example.org", first_name="Eva")
         assert [each.name for each in book.match(about).fired] == ["first", "second"]
         best = 1.0

@@ -9,7 +9,7 @@ from receiver import payload
 from rules.action import Action
 from rules.compiler import loader
 from rules.event import Event
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from rules.tools import testing
 from tests.rules.writing import event
 
@@ -18,7 +18,7 @@ STARTER = Path(loader.__file__).parents[1] / "book"
 
 
 @pytest.fixture(scope="module")
-def language() -> Book:
+def language() -> Rulebook:
     return loader.load(FOLDER, catalogue.build())
 
 
@@ -27,19 +27,19 @@ def test_check() -> None:
     assert loader.check(FOLDER, catalogue.build()).problems == ()
 
 
-def test_tests(language: Book) -> None:
+def test_tests(language: Rulebook) -> None:
     """The example's own tests pass."""
     results = testing.run(language, FOLDER, payload.read_raw)
     assert [result.lines for result in results.failed] == []
     assert len(results.results) == 2
 
 
-def asked(book: Book, about: Event, **results: object) -> list[str]:
+def asked(book: Rulebook, about: Event, **results: object) -> list[str]:
     found = [answer for rule in book.match(about).fired for answer in rule.actions(about, results)]
     return [f"{each.destination}.{each.name}" for each in found if isinstance(each, Action)]
 
 
-def test_confirmed_booking(language: Book) -> None:
+def test_confirmed_booking(language: Rulebook) -> None:
     """A confirmed booking that costs something becomes a customer and an invoice, whose id is written back."""
     booker = {"email": "ada@example.org", "first_name": None, "last_name": "Beispiel"}
     about = event("booking.created", "sd_nord", id=9001, status="confirmed", total=10.0, booker={"id": 1}, lines=LINES)
@@ -59,13 +59,13 @@ LINES = [{"text": "Kurs", "quantity": 1, "unit_price": 10.0, "tax_rate": 0.19}]
 
 
 @pytest.mark.parametrize("data", [{"total": 0.0}, {"total": 10.0, "status": "pending"}, {"total": None}, {}])
-def test_no_invoice(language: Book, data: dict[str, object]) -> None:
+def test_no_invoice(language: Rulebook, data: dict[str, object]) -> None:
     """A booking that is free, not confirmed or without a total makes no invoice."""
     about = event("booking.created", "sd_nord", **{"id": 9001, "status": "confirmed", **data})  # type: ignore[arg-type]
     assert language.match(about).fired == ()
 
 
-def test_unsubscribed(language: Book) -> None:
+def test_unsubscribed(language: Rulebook) -> None:
     """Unsubscribed means unsubscribed everywhere, unless the platform was only testing."""
     everywhere = ["maileon_main.unsubscribe", "crm.set_consent"]
     assert asked(language, event(email="eva@example.org")) == everywhere
@@ -82,8 +82,8 @@ def test_unsubscribed(language: Book) -> None:
         ("2026-01-17T10:00:00.000Z", False),  # Saturday
     ],
 )
-def test_office_hours(language: Book, received_at: str, called: bool) -> None:
-    """Missed callers are called back during office hours of the zone."""
+def test_office_hours(language: Rulebook, received_at: str, called: bool) -> None:
+    """Missed callers are called back during context hours of the zone."""
     about = event("call.missed", "shop", caller="+4930123")
     about = Event(**{**{name: getattr(about, name) for name in about.__dataclass_fields__}, "received_at": received_at})
     assert (asked(language, about) == ["crm.add_note"]) is called

@@ -12,7 +12,7 @@ from receiver import payload
 from rules.compiler import loader, rules_section
 from rules.errors import ValueFailed
 from rules.matching import operators
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from rules.tools import testing
 from rules.values import filters
 from rules.values.arguments import OMIT
@@ -81,7 +81,7 @@ def test_all_filters() -> None:
 
 
 @pytest.fixture(scope="module")
-def book() -> Book:
+def book() -> Rulebook:
     """The systems of the starter book, with all rules and tests of the page."""
     files = {f"{n}0-page.yaml": text for n, text in enumerate(FILES, 1)}
     systems = (RULES / "book" / "00-systems.yaml").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def book() -> Book:
     return checked.book
 
 
-def test_rules(book: Book) -> None:
+def test_rules(book: Rulebook) -> None:
     """The rules of the page are right, and its tests pass."""
     results = testing.run(book, RULES / "book", payload.read_raw)
     assert [result.lines for result in results.failed] == []

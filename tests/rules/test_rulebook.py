@@ -1,6 +1,6 @@
 import pytest
 
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from tests.rules import writing
 from tests.rules.writing import event
 
@@ -16,7 +16,7 @@ def rule(name: str, rest: str, then: str = NOTE) -> str:
     return f"  - name: {name}\n{rest}{then}"
 
 
-def fired(book: Book, **about: object) -> list[str]:
+def fired(book: Rulebook, **about: object) -> list[str]:
     return [each.name for each in book.match(event(**about)).fired]  # type: ignore[arg-type]
 
 
@@ -82,11 +82,11 @@ def test_defaults() -> None:
 def test_vars() -> None:
     """`vars` are constants for values, over all files."""
     book = writing.book(
-        "vars:\n  sender: the office\n",
+        "vars:\n  sender: the context\n",
         "rules:\n" + rule("a", WHEN, NOTE.replace("seen", '"seen by {{ vars.sender }}"')),
     )
     (action,) = book.rules[0].actions(event(), {})
-    assert action.arguments["text"] == "seen by the office"  # type: ignore[union-attr]
+    assert action.arguments["text"] == "seen by the context"  # type: ignore[union-attr]
 
 
 def test_unknown_var() -> None:

@@ -6,7 +6,7 @@ from rules.errors import SecretMissing
 from rules.secret import Secret
 
 
-class Options(BaseModel):
+class SecretOptions(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     api_key: Secret
@@ -36,15 +36,15 @@ def test_missing(environ: dict[str, str]) -> None:
 
 def test_literal_is_hidden() -> None:
     """A secret in clear is seen neither in repr, nor in str, nor in JSON."""
-    options = Options.model_validate({"api_key": "0a1b2c"})
+    options = SecretOptions.model_validate({"api_key": "0a1b2c"})
     assert options.api_key.literal
     for text in (repr(options), str(options.api_key), options.model_dump_json()):
         assert "0a1b2c" not in text
-    assert "${TOKEN}" in repr(Options.model_validate({"api_key": "${TOKEN}"}))
+    assert "${TOKEN}" in repr(SecretOptions.model_validate({"api_key": "${TOKEN}"}))
 
 
 def test_refused_value_is_hidden() -> None:
     """A value of the wrong type is not in the error about it."""
     with pytest.raises(ValidationError) as caught:
-        Options.model_validate({"api_key": 48151623})
+        SecretOptions.model_validate({"api_key": 48151623})
     assert "48151623" not in str(caught.value)

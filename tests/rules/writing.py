@@ -6,7 +6,7 @@ from typing import Any
 from rules.compiler import compilation
 from rules.compiler.compilation import Checked
 from rules.event import Event
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from tests.rules.catalogue import CATALOGUE
 
 SYSTEMS = """
@@ -67,7 +67,7 @@ def checked(*texts: str) -> Checked:
     return compilation.compile_book(files, CATALOGUE)
 
 
-def book(*texts: str) -> Book:
+def book(*texts: str) -> Rulebook:
     """Return a book of rules beside the systems above."""
     found = checked(*texts)
     assert found.book is not None, "\n".join(str(problem) for problem in found.problems)

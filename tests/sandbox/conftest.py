@@ -13,11 +13,11 @@ import pytest
 from sandbox import server
 from sandbox.server import Running
 
-Send = Callable[..., "Answer"]
+Send = Callable[..., "SandboxAnswer"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class SandboxAnswer:
     """What came back."""
 
     status: int
@@ -36,7 +36,7 @@ def send(
     headers: Mapping[str, str] | None = None,
     body: str | bytes | None = None,
     sent: object = None,
-) -> Answer:
+) -> SandboxAnswer:
     """Send one request on a connection of its own; `sent` goes as JSON. Raises what the socket raises."""
     address = urlsplit(url)
     told = dict(headers or {})
@@ -48,7 +48,7 @@ def send(
     try:
         connection.request(method, f"{address.path}?{address.query}", body=body, headers=told)
         response = connection.getresponse()
-        return Answer(response.status, dict(response.getheaders()), response.read().decode())
+        return SandboxAnswer(response.status, dict(response.getheaders()), response.read().decode())
     finally:
         connection.close()
 
@@ -71,7 +71,7 @@ def sandbox(one_sandbox: Running) -> Running:
 def control(sandbox: Running) -> Send:
     """Requests to `/_sandbox`."""
 
-    def ask(method: str, path: str, **rest: Any) -> Answer:
+    def ask(method: str, path: str, **rest: Any) -> SandboxAnswer:
         return send(f"{sandbox.url}/_sandbox{path}", method, **rest)
 
     return ask
@@ -81,7 +81,7 @@ def control(sandbox: Running) -> Send:
 def maileon(sandbox: Running) -> Send:
     """Requests to Maileon with the key that may do all; a dict goes as its JSON."""
 
-    def ask(method: str, path: str, *, key: str | None = None, sent: object = None, **rest: Any) -> Answer:
+    def ask(method: str, path: str, *, key: str | None = None, sent: object = None, **rest: Any) -> SandboxAnswer:
         raw = sandbox.world.accounts.maileon_api_key if key is None else key
         headers = {
             "Authorization": f"Basic {base64.b64encode(raw.encode()).decode()}",
@@ -97,7 +97,7 @@ def maileon(sandbox: Running) -> Send:
 def seminardesk(sandbox: Running) -> Send:
     """Requests to SeminarDesk with the key that may write."""
 
-    def ask(method: str, path: str, *, key: str | None = None, **rest: Any) -> Answer:
+    def ask(method: str, path: str, *, key: str | None = None, **rest: Any) -> SandboxAnswer:
         headers = {"X-API-Key": sandbox.world.accounts.seminardesk_api_key if key is None else key}
         return send(f"{sandbox.base('seminardesk')}{path}", method, headers=headers, **rest)
 
@@ -108,7 +108,7 @@ def seminardesk(sandbox: Running) -> Send:
 def crm(sandbox: Running) -> Send:
     """Requests to the CRM with its token."""
 
-    def ask(method: str, path: str, **rest: Any) -> Answer:
+    def ask(method: str, path: str, **rest: Any) -> SandboxAnswer:
         headers = {"Authorization": f"Bearer {sandbox.world.accounts.crm_token}", **rest.pop("headers", {})}
         return send(f"{sandbox.base('crm')}{path}", method, headers=headers, **rest)
 
@@ -119,7 +119,7 @@ def crm(sandbox: Running) -> Send:
 def invoicing(sandbox: Running) -> Send:
     """Requests to the invoicing system with its token."""
 
-    def ask(method: str, path: str, **rest: Any) -> Answer:
+    def ask(method: str, path: str, **rest: Any) -> SandboxAnswer:
         headers = {"Authorization": f"Bearer {sandbox.world.accounts.invoicing_token}", **rest.pop("headers", {})}
         return send(f"{sandbox.base('invoicing')}{path}", method, headers=headers, **rest)
 

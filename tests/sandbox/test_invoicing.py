@@ -1,6 +1,6 @@
 import pytest
 
-from tests.sandbox.conftest import Answer, Send
+from tests.sandbox.conftest import SandboxAnswer, Send
 
 LINES = [
     {"text": "Kursgebühr", "quantity": 2, "unit_price": 100.0, "tax_rate": 0.19},
@@ -8,7 +8,7 @@ LINES = [
 ]
 
 
-def draft(invoicing: Send, **more: object) -> Answer:
+def draft(invoicing: Send, **more: object) -> SandboxAnswer:
     if not invoicing("GET", "/customers?email=ada%40example.org").json()["data"]:
         invoicing("POST", "/customers", sent={"email": "ada@example.org", "name": "Ada Beispiel"})
     return invoicing("POST", "/invoices", sent={"reference": "SD-9001", "customer_id": "k1", "lines": LINES, **more})

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 from tests.mailroom.store import Store, key_faults
-from tests.system.processes import House
+from tests.system.processes import SystemProcesses
 from tests.system.processes import house as open_house
 
 
 @pytest.fixture
-def valkey(short_folder: Path) -> Iterator[Valkey]:
+def valkey(short_folder: Path) -> Iterator[PrivateValkey]:
     """A private Valkey; whatever happened, every key of ours in it is in the schema table and lives as stated."""
-    server = Valkey(short_folder)
+    server = PrivateValkey(short_folder)
     server.start()
     yield server
     faults = asyncio.run(_key_faults(server)) if server._answers() else []
@@ -23,7 +23,7 @@ def valkey(short_folder: Path) -> Iterator[Valkey]:
     assert not faults
 
 
-async def _key_faults(server: Valkey) -> list[str]:
+async def _key_faults(server: PrivateValkey) -> list[str]:
     store = Store(server)
     try:
         return key_faults(await store.dump())
@@ -32,7 +32,7 @@ async def _key_faults(server: Valkey) -> list[str]:
 
 
 @pytest.fixture
-def house(valkey: Valkey, tmp_path: Path) -> Iterator[House]:
+def house(valkey: PrivateValkey, tmp_path: Path) -> Iterator[SystemProcesses]:
     """The house; no process of ours may outlive it."""
     with open_house(valkey, tmp_path) as one:
         yield one

@@ -7,23 +7,23 @@ from typing import Any
 from console.processes import worker_process
 from workers import pool
 from workers.destinations import registry, rest
-from workers.destinations.base import Delivery
+from workers.destinations.base import Attempt
 from workers.outcome import Done
 from workers.settings import WorkSettings
 
 
-class Poisoned(rest.RestCarrier):
-    """A carrier with a crash in it."""
+class Poisoned(rest.RestClient):
+    """A client with a crash in it."""
 
-    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
         if arguments.email.startswith("poison"):
             os._exit(1)
         return await super().deliver(action, arguments, delivery)
 
 
 def main(name: str, parent: int, settings: WorkSettings) -> None:
-    """Be a worker with that carrier."""
-    registry.CARRIERS = MappingProxyType({**registry.CARRIERS, "rest": Poisoned})
+    """Be a worker with that client."""
+    registry.CLIENTS = MappingProxyType({**registry.CLIENTS, "rest": Poisoned})
     worker_process.main(name, parent, settings)
 
 

@@ -20,8 +20,8 @@ import redis
 
 from mailroom import Fate, Mailroom
 from rules.event import Event
-from tests.conftest import Valkey, wait_until
-from tests.fake_destination import FarSide
+from tests.conftest import PrivateValkey, wait_until
+from tests.fake_destination import FakeDestination
 from tests.workers.worker_fixture import event, write_book
 
 PREFIX = "relais:{p0}:"
@@ -49,7 +49,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-class Work:
+class WorkProcess:
     """One `relais work` process."""
 
     def __init__(self, command: list[str], environ: Mapping[str, str]) -> None:
@@ -84,22 +84,22 @@ class Work:
         return status
 
 
-class House:
+class SystemProcesses:
     """Everything around one or more `relais work`."""
 
-    def __init__(self, valkey: Valkey, far: FarSide, folder: Path) -> None:
+    def __init__(self, valkey: PrivateValkey, far: FakeDestination, folder: Path) -> None:
         self.valkey = valkey
         self.far = far
         self.folder = folder
         self.store = redis.Redis.from_url(valkey.url, socket_timeout=5)
-        self.works: list[Work] = []
+        self.works: list[WorkProcess] = []
         self._pids: set[int] = set()
 
     def write(self, *args: Any, **more: Any) -> None:
         """Write the book."""
         write_book(self.folder / "book", self.far.url, *args, **more)
 
-    def work(self, *, workers: int = 1, module: str = "console.cli", wait: bool = True, **environ: str) -> Work:
+    def work(self, *, workers: int = 1, module: str = "console.cli", wait: bool = True, **environ: str) -> WorkProcess:
         """Start `relais work`; by default wait until its drains live."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RELAIS_", "REDIS_"))}
         settings = {
@@ -112,7 +112,7 @@ class House:
         }
         before = len(self.drains()) if wait else 0
         arguments = ["work"] if module == "console.cli" else []
-        work = Work([sys.executable, "-m", module, *arguments], {**clean, **settings, **environ})
+        work = WorkProcess([sys.executable, "-m", module, *arguments], {**clean, **settings, **environ})
         self.works.append(work)
         if wait:
             wait_until(lambda: len(self.drains()) == before + workers, "as many drains as workers", 30)
@@ -188,10 +188,10 @@ class House:
 
 
 @contextlib.contextmanager
-def house(valkey: Valkey, folder: Path) -> Iterator[House]:
+def house(valkey: PrivateValkey, folder: Path) -> Iterator[SystemProcesses]:
     """A house, and nothing left of it afterwards."""
-    with FarSide() as far:
-        one = House(valkey, far, folder)
+    with FakeDestination() as far:
+        one = SystemProcesses(valkey, far, folder)
         try:
             yield one
         finally:
@@ -199,4 +199,4 @@ def house(valkey: Valkey, folder: Path) -> Iterator[House]:
             one.close()
 
 
-__all__ = ["House", "Work", "event", "house", "is_alive"]
+__all__ = ["SystemProcesses", "WorkProcess", "event", "house", "is_alive"]

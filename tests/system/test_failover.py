@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Mailroom, Unavailable
+from mailroom import Mailroom, StoreUnavailable
 from tests.chaos.checker import check
 from tests.chaos.processes import free_port
 from tests.conftest import wait_until_async
-from tests.hosts.stage import Stage
-from tests.hosts.stores import NAME, Keepers, Place
+from tests.hosts.stage import HostsStage
+from tests.hosts.stores import NAME, HostPlace, Keepers
 from workers import worker
 
 
 def test_failover() -> None:
     """With RELAIS_REPLICAS=1 no acknowledged event is lost, in order, and the old primary comes back as a replica."""
 
-    async def run(stage: Stage) -> str:
+    async def run(stage: HostsStage) -> str:
         await stage.open()
         old = stage.keepers.primary()
         assert old is not None
@@ -38,7 +38,7 @@ def test_failover() -> None:
         assert info["connected_slaves"] == 1
         return "" if verdict.good else f"{verdict}\n{stage.logs()}\n{stage.keepers.logs()}"
 
-    with Stage(1) as stage:
+    with HostsStage(1) as stage:
         broken = asyncio.run(run(stage))
         assert not broken, broken
         assert stage.report.unanswered == 0
@@ -48,7 +48,7 @@ def test_failover() -> None:
 @pytest.mark.anyio
 async def test_passwords(short_folder: Path) -> None:
     """Store and Sentinel want a password each; one address holds both, for the mailroom and for RQ."""
-    stores, sentinels = ([Place("127.0.0.1", free_port())] for _ in range(2))
+    stores, sentinels = ([HostPlace("127.0.0.1", free_port())] for _ in range(2))
     settings = "requirepass swordfish\nmasterauth swordfish\n"
     keepers = Keepers(
         short_folder, stores, sentinels, settings, f"requirepass tr/out\nsentinel auth-pass {NAME} swordfish\n"
@@ -59,7 +59,7 @@ async def test_passwords(short_folder: Path) -> None:
 
     async def prepared() -> bool:
         async with Mailroom.connect(url) as mailroom:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(StoreUnavailable):
                 await mailroom.prepare()
                 return True
         return False
@@ -70,10 +70,10 @@ async def test_passwords(short_folder: Path) -> None:
         assert await asyncio.to_thread(connection.ping)
         connection.close()
         async with Mailroom.connect(url.replace("swordfish", "wrong")) as mailroom:
-            with pytest.raises(Unavailable, match="refuses our password"):
+            with pytest.raises(StoreUnavailable, match="refuses our password"):
                 await mailroom.prepare()
         async with Mailroom.connect(keepers.url) as mailroom:
-            with pytest.raises(Unavailable, match="no Sentinel"):
+            with pytest.raises(StoreUnavailable, match="no Sentinel"):
                 await mailroom.prepare()
     finally:
         keepers.stop()

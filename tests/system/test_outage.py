@@ -3,7 +3,7 @@
 import itertools
 
 from tests.conftest import wait_until
-from tests.system.processes import House, event
+from tests.system.processes import SystemProcesses, event
 from tests.workers.worker_fixture import UPSERT
 
 PEOPLE, EACH = 40, 4
@@ -18,7 +18,7 @@ def person(name: str) -> str:
     return f"p{int(name[1:]) % PEOPLE}"
 
 
-def test_down_and_back(house: House) -> None:
+def test_down_and_back(house: SystemProcesses) -> None:
     """Two workers notice it together, probe one at a time, lose no attempt, and go on in order when it answers."""
     house.write(UPSERT)
     house.work(workers=2)

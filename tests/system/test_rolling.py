@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from receiver import server
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 from tests.receiver.port import AT, kept_in
 from tests.receiver.process import Process
 
@@ -55,7 +55,7 @@ def callers() -> Iterator[list[Caller]]:
         each.join(15)
 
 
-def test_rolling_receivers(tmp_path: Path, valkey: Valkey, callers: list[Caller]) -> None:
+def test_rolling_receivers(tmp_path: Path, valkey: PrivateValkey, callers: list[Caller]) -> None:
     """Receivers that share a socket replace each other under load: no request is refused, none is lost."""
     with server.listen("127.0.0.1", 0) as listening:
         callers += [Caller(listening.getsockname()[1], who) for who in range(1, 9)]
@@ -65,7 +65,7 @@ def test_rolling_receivers(tmp_path: Path, valkey: Valkey, callers: list[Caller]
     assert kept_in(valkey.url, acknowledged) == len(acknowledged)
 
 
-def _replace(folder: Path, valkey: Valkey, callers: list[Caller], socket: int) -> None:
+def _replace(folder: Path, valkey: PrivateValkey, callers: list[Caller], socket: int) -> None:
     old = Process(folder, valkey.url, listening=socket)
     for each in callers:
         each.start()

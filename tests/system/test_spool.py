@@ -19,7 +19,7 @@ import redis
 from mailroom.client import CALL_TIMEOUT, PREFIX
 from receiver import spool
 from rules.event import Event
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 from tests.receiver import book
 from tests.receiver.port import AT
 
@@ -36,7 +36,7 @@ server.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
 BEFORE, DURING, AFTER = 5, 30, 5
 
 
-class Receiver:
+class SpoolReceiver:
     """A receiver process; several on one folder share its spool."""
 
     def __init__(self, folder: Path, redis_url: str, **environ: str) -> None:
@@ -77,10 +77,10 @@ class Receiver:
             connection.close()
 
 
-class Sender(threading.Thread):
+class SpoolSender(threading.Thread):
     """Sends events of one person, each after the one before was answered, to one receiver after the other."""
 
-    def __init__(self, who: int, *receivers: Receiver) -> None:
+    def __init__(self, who: int, *receivers: SpoolReceiver) -> None:
         super().__init__(daemon=True)
         self.who = who
         self.receivers = list(receivers)
@@ -107,23 +107,23 @@ class Sender(threading.Thread):
                 self.other.append(status)
 
 
-class House:
+class SpoolProcesses:
     """Receivers, senders, and what the store holds."""
 
-    def __init__(self, folder: Path, valkey: Valkey) -> None:
+    def __init__(self, folder: Path, valkey: PrivateValkey) -> None:
         self.folder = folder
         self.valkey = valkey
-        self.receivers: list[Receiver] = []
-        self.senders: list[Sender] = []
+        self.receivers: list[SpoolReceiver] = []
+        self.senders: list[SpoolSender] = []
 
-    def receiver(self, url: str = "", **environ: str) -> Receiver:
-        self.receivers.append(Receiver(self.folder, url or self.valkey.url, **environ))
+    def receiver(self, url: str = "", **environ: str) -> SpoolReceiver:
+        self.receivers.append(SpoolReceiver(self.folder, url or self.valkey.url, **environ))
         return self.receivers[-1]
 
-    def send(self, *receivers: Receiver, people: int = 4) -> None:
+    def send(self, *receivers: SpoolReceiver, people: int = 4) -> None:
         """Let several people be sent about, from now on."""
         for who in range(1, people + 1):
-            self.senders.append(Sender(who, *receivers))
+            self.senders.append(SpoolSender(who, *receivers))
             self.senders[-1].start()
 
     def more(self, count: int) -> None:
@@ -170,11 +170,11 @@ class House:
 
 
 @pytest.fixture
-def house(short_folder: Path, valkey: Valkey) -> Iterator[House]:
+def house(short_folder: Path, valkey: PrivateValkey) -> Iterator[SpoolProcesses]:
     """An empty house."""
     folder = short_folder / "house"
     folder.mkdir()
-    built = House(folder, valkey)
+    built = SpoolProcesses(folder, valkey)
     yield built
     for sender in built.senders:
         sender.over.set()
@@ -185,25 +185,25 @@ def house(short_folder: Path, valkey: Valkey) -> Iterator[House]:
         valkey.process.send_signal(signal.SIGCONT)
 
 
-Trouble = Callable[[House], "contextlib.AbstractContextManager[None]"]
+Trouble = Callable[[SpoolProcesses], "contextlib.AbstractContextManager[None]"]
 
 
 @contextlib.contextmanager
-def stopped(house: House) -> Iterator[None]:
+def stopped(house: SpoolProcesses) -> Iterator[None]:
     house.valkey.stop()
     yield
     house.valkey.start()
 
 
 @contextlib.contextmanager
-def killed(house: House) -> Iterator[None]:
+def killed(house: SpoolProcesses) -> Iterator[None]:
     house.valkey.stop(kill=True)
     yield
     house.valkey.start()
 
 
 @contextlib.contextmanager
-def hung(house: House) -> Iterator[None]:
+def hung(house: SpoolProcesses) -> Iterator[None]:
     assert house.valkey.process is not None
     house.valkey.process.send_signal(signal.SIGSTOP)
     yield
@@ -211,7 +211,7 @@ def hung(house: House) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full(house: House) -> Iterator[None]:
+def full(house: SpoolProcesses) -> Iterator[None]:
     with house.store as store:
         store.config_set("maxmemory", "1mb")
         store.config_set("maxmemory", "1")
@@ -221,7 +221,7 @@ def full(house: House) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def nearly_full(house: House) -> Iterator[None]:
+def nearly_full(house: SpoolProcesses) -> Iterator[None]:
     with house.store as store:
         used = int(store.info("memory")["used_memory"])
         store.config_set("maxmemory", str(int(used / 0.9)))
@@ -232,7 +232,7 @@ def nearly_full(house: House) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def read_only(house: House) -> Iterator[None]:
+def read_only(house: SpoolProcesses) -> Iterator[None]:
     with house.store as store:
         store.execute_command("REPLICAOF", "127.0.0.1", "1")  # nobody there
     yield
@@ -241,7 +241,7 @@ def read_only(house: House) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("trouble", [stopped, killed, hung, full, nearly_full, read_only])
-def test_trouble(house: House, trouble: Trouble) -> None:
+def test_trouble(house: SpoolProcesses, trouble: Trouble) -> None:
     """Whatever ails the store, receivers go on acknowledging, quickly, and it gets everything in order afterwards."""
     receiver = house.receiver()
     house.send(receiver)
@@ -265,7 +265,7 @@ def test_trouble(house: House, trouble: Trouble) -> None:
     assert receiver.end() == 0
 
 
-def test_two_receivers(house: House) -> None:
+def test_two_receivers(house: SpoolProcesses) -> None:
     """Two receivers of one host share the spool: what one acknowledged is not overtaken through the other."""
     house.send(house.receiver(), house.receiver())
     house.more(BEFORE)
@@ -280,7 +280,7 @@ def test_two_receivers(house: House) -> None:
     house.check()
 
 
-def test_one_cut_off(house: House) -> None:
+def test_one_cut_off(house: SpoolProcesses) -> None:
     """A receiver that the store answers to does not overtake what another one of its host, cut off from it, spooled."""
     link = house.folder / "link"
     link.symlink_to(house.valkey.socket)
@@ -297,7 +297,7 @@ def test_one_cut_off(house: House) -> None:
     house.check()
 
 
-def test_killed_while_spooling(house: House) -> None:
+def test_killed_while_spooling(house: SpoolProcesses) -> None:
     """A receiver killed while it spools left everything it acknowledged; the next one hands it over."""
     first = house.receiver()
     house.send(first)
@@ -315,7 +315,7 @@ def test_killed_while_spooling(house: House) -> None:
     house.check()
 
 
-def test_adopted_by_the_other(house: House) -> None:
+def test_adopted_by_the_other(house: SpoolProcesses) -> None:
     """What a killed receiver spooled is handed over by the other one of its host, which nobody sends anything."""
     first, second = house.receiver(), house.receiver()
     house.send(first)
@@ -331,7 +331,7 @@ def test_adopted_by_the_other(house: House) -> None:
     assert second.end() == 0
 
 
-def test_stopped_and_started(house: House) -> None:
+def test_stopped_and_started(house: SpoolProcesses) -> None:
     """A receiver that is stopped and started while the store is away keeps what it acknowledged, and starts."""
     first = house.receiver()
     house.send(first)
@@ -347,7 +347,7 @@ def test_stopped_and_started(house: House) -> None:
     house.check()
 
 
-def test_killed_while_handing_over(house: House) -> None:
+def test_killed_while_handing_over(house: SpoolProcesses) -> None:
     """A receiver killed in the middle of the hand-over leaves nothing behind and puts nothing twice."""
     house.valkey.stop()
     left = spool.Spool(house.folder / "spool", 1 << 30)
@@ -375,7 +375,7 @@ def many_events(n: int) -> list[Event]:
     return [Event(id=name, sender_id=name, received_at="2026-01-01T00:00:00.000Z", **told) for name in names]  # type: ignore[arg-type]
 
 
-def test_flushed(house: House) -> None:
+def test_flushed(house: SpoolProcesses) -> None:
     """A store that was emptied meanwhile gets what waited, without a restart of ours."""
     receiver = house.receiver()
     with full(house):
@@ -388,7 +388,7 @@ def test_flushed(house: House) -> None:
     house.check()
 
 
-def test_poison(house: House) -> None:
+def test_poison(house: SpoolProcesses) -> None:
     """An event that the store refuses whenever it comes holds up nobody else, and comes in when the store is mended."""
     receiver = house.receiver()
     assert receiver.post({"id": 1})[0] == 202
@@ -412,7 +412,7 @@ def test_poison(house: House) -> None:
     wait_until(lambda: sorted(len(some) for some in house.boxes()) == [2, 3], "it has come in", 10)
 
 
-def test_spool_full(house: House) -> None:
+def test_spool_full(house: SpoolProcesses) -> None:
     """When the spool is full, too, the answer is 503 and when to come again; with room again it is 202."""
     receiver = house.receiver(RELAIS_SPOOL_BYTES="131072")
     with stopped(house):
@@ -431,7 +431,7 @@ def test_spool_full(house: House) -> None:
     assert receiver.post({"id": 1})[0] == 202
 
 
-def test_no_spool(house: House) -> None:
+def test_no_spool(house: SpoolProcesses) -> None:
     """Without a spool the answer is 503 while the store is away."""
     receiver = house.receiver(RELAIS_SPOOL="")
     assert receiver.post({"id": 1})[0] == 202
@@ -441,7 +441,7 @@ def test_no_spool(house: House) -> None:
         assert int(headers["retry-after"]) > 0
 
 
-def test_hash_key(house: House) -> None:
+def test_hash_key(house: SpoolProcesses) -> None:
     """With a key of its own the receiver keeps none in the store, and two hosts with the same key agree on a person."""
     receiver = house.receiver(RELAIS_HASH_KEY=hashlib.sha256(b"of this test").hexdigest())
     assert receiver.post({"id": 1})[0] == 202
@@ -452,7 +452,7 @@ def test_hash_key(house: House) -> None:
     assert [len(box) for box in house.boxes()] == [2]
 
 
-def test_equal_bodies(house: House) -> None:
+def test_equal_bodies(house: SpoolProcesses) -> None:
     """A body sent again while its first answer was lost is one event; what waited long is compared with nothing."""
     receiver = house.receiver()
     with stopped(house):

@@ -15,13 +15,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bench.stage import Stage, bodies
+from bench.stage import BenchStage, bodies
 from mailroom import Mailroom
 from tests.backlog import _event
-from tests.chaos.processes import House as Whole
+from tests.chaos.processes import StormProcesses as Whole
 from tests.chaos.processes import free_port
 from tests.conftest import wait_until
-from tests.system.processes import House, event
+from tests.system.processes import SystemProcesses, event
 from tests.workers.worker_fixture import NOTE
 
 
@@ -90,7 +90,7 @@ def test_up(up: Up) -> None:
     assert asyncio.run(arrives()) == set()
 
 
-def test_console(house: House) -> None:
+def test_console(house: SystemProcesses) -> None:
     """The console ends at once and with status 0, though somebody waits for an event."""
     number = free_port()
     environ = {**os.environ, "REDIS_URL": house.valkey.url, "RELAIS_CONSOLE_PORT": str(number)}
@@ -118,7 +118,7 @@ def answers(number: int) -> bool:
     return False
 
 
-def test_rolling_workers(house: House) -> None:
+def test_rolling_workers(house: SystemProcesses) -> None:
     """`relais work` processes replace each other under load: all is delivered, once and in order."""
     house.write(NOTE)
     house.far.fail(times=None, delay=0.02)
@@ -136,7 +136,7 @@ def test_rolling_workers(house: House) -> None:
         assert house.texts(f"p{person}") == [f"e{n}" for n in range(person, 600, 20)]
 
 
-def memory_of(stage: Stage) -> float:
+def memory_of(stage: BenchStage) -> float:
     """Return what the one worker keeps in memory, in MB."""
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -148,7 +148,7 @@ def memory_of(stage: Stage) -> float:
 
 def test_worker_memory() -> None:
     """A worker that has delivered four times as much keeps no more in memory."""
-    with Stage() as stage:
+    with BenchStage() as stage:
         stage.valkey()
         stage.workers(1)
 

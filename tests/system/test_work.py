@@ -4,12 +4,12 @@ import os
 import signal
 import time
 
-from tests.conftest import Valkey, wait_until
-from tests.system.processes import House, event, is_alive
+from tests.conftest import PrivateValkey, wait_until
+from tests.system.processes import SystemProcesses, event, is_alive
 from tests.workers.worker_fixture import NOTE, UPSERT
 
 
-def test_stop_under_load(house: House) -> None:
+def test_stop_under_load(house: SystemProcesses) -> None:
     """SIGTERM in the middle of a load: what was sent is finished, the rest given back in time; nothing is left over."""
     house.write(NOTE)
     house.far.fail(times=None, delay=0.03)
@@ -30,7 +30,7 @@ def test_stop_under_load(house: House) -> None:
         assert house.texts(f"p{person}") == [f"e{n}" for n in range(person, 400, 20)]
 
 
-def test_stop_when_idle(house: House) -> None:
+def test_stop_when_idle(house: SystemProcesses) -> None:
     """An idle `relais work` stops at once: at SIGTERM, and at SIGINT to all its processes, as Ctrl-C sends it."""
     house.write(NOTE)
     for sign in (signal.SIGTERM, signal.SIGINT):
@@ -46,7 +46,7 @@ def test_stop_when_idle(house: House) -> None:
         assert "Traceback" not in work.said
 
 
-def test_killed_parent(house: House) -> None:
+def test_killed_parent(house: SystemProcesses) -> None:
     """When the parent is killed its workers finish or give back what they hold, and go."""
     house.write(NOTE)
     work = house.work(workers=2)
@@ -65,7 +65,7 @@ def test_killed_parent(house: House) -> None:
         assert house.texts(f"p{person}") == [f"e{n}" for n in range(person, 200, 9)]
 
 
-def test_killed_worker(house: House) -> None:
+def test_killed_worker(house: SystemProcesses) -> None:
     """A worker is killed in mid-delivery: nothing is lost, no contact doubled, a new worker goes on within seconds."""
     house.write(UPSERT)
     slow = house.far.fail(method="POST", path="/contacts", times=None, delay=0.5, after_effect=True)
@@ -84,7 +84,7 @@ def test_killed_worker(house: House) -> None:
     assert worker not in work.workers
 
 
-def test_lost_job(house: House) -> None:
+def test_lost_job(house: SystemProcesses) -> None:
     """As many drains as workers: one whose job gets lost in RQ is replaced within a second or so."""
     house.write(NOTE)
     work = house.work(workers=2, RELAIS_DRAIN_BUDGET="1.5")
@@ -97,7 +97,7 @@ def test_lost_job(house: House) -> None:
     assert len(work.workers) == 2
 
 
-def test_exactly_as_many_drains_as_workers(house: House) -> None:
+def test_exactly_as_many_drains_as_workers(house: SystemProcesses) -> None:
     """While drains come and go there are never more alive or queued than there are workers."""
     house.write(NOTE)
     house.work(workers=2, RELAIS_DRAIN_BUDGET="0.5")
@@ -110,7 +110,7 @@ def test_exactly_as_many_drains_as_workers(house: House) -> None:
     assert house.queued() <= 2
 
 
-def test_two_parents(house: House) -> None:
+def test_two_parents(house: SystemProcesses) -> None:
     """Two `relais work` share a store: as many drains as workers of both, and one goes on when the other has gone."""
     house.write(NOTE)
     first = house.work(workers=1)
@@ -126,7 +126,7 @@ def test_two_parents(house: House) -> None:
     assert len(second.workers) == 2
 
 
-def test_store_away_at_the_start(house: House, valkey: Valkey) -> None:
+def test_store_away_at_the_start(house: SystemProcesses, valkey: PrivateValkey) -> None:
     """Workers that find no store wait for it: none dies, each says so once, and they begin when it is there."""
     house.write()
     valkey.stop()
@@ -140,7 +140,7 @@ def test_store_away_at_the_start(house: House, valkey: Valkey) -> None:
     assert "worker.died" not in work.said
 
 
-def test_poison(house: House) -> None:
+def test_poison(house: SystemProcesses) -> None:
     """What kills its worker three times is held for a person, and takes nobody with it."""
     house.write(UPSERT)
     house.far.fail(times=None, delay=0.05)
@@ -156,7 +156,7 @@ def test_poison(house: House) -> None:
     assert house.fate("bad").state == "delivering"
 
 
-def test_hanging_worker(house: House) -> None:
+def test_hanging_worker(house: SystemProcesses) -> None:
     """A process that stands still for too long counts as dead; when it wakes up, what it settles changes nothing."""
     house.write(UPSERT, timeout="1")
     hanging = house.far.fail(method="POST", path="/contacts", hang=True, after_effect=True)
@@ -179,7 +179,7 @@ def test_hanging_worker(house: House) -> None:
     assert pid in work.workers
 
 
-def test_store_restarts(house: House) -> None:
+def test_store_restarts(house: SystemProcesses) -> None:
     """The store is killed and comes back with its data while work is under way: nobody is restarted, nothing lost."""
     house.write(UPSERT)
     house.far.fail(times=None, delay=0.05)

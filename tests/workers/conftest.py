@@ -6,30 +6,30 @@ from pathlib import Path
 import pytest
 
 from mailroom import Mailroom
-from tests.conftest import Valkey
-from tests.fake_destination import FarSide
-from tests.workers.worker_fixture import Site
+from tests.conftest import PrivateValkey
+from tests.fake_destination import FakeDestination
+from tests.workers.worker_fixture import WorkerFixture
 from workers import retry
 
 
 @pytest.fixture
-def far() -> Iterator[FarSide]:
+def far() -> Iterator[FakeDestination]:
     """The far side, where nothing goes wrong yet."""
-    with FarSide() as far:
+    with FakeDestination() as far:
         yield far
 
 
 @pytest.fixture
 async def site(
-    site_valkey: Valkey, tmp_path: Path, far: FarSide, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Site]:
+    site_valkey: PrivateValkey, tmp_path: Path, far: FakeDestination, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WorkerFixture]:
     """A place to work, with an empty store."""
     monkeypatch.setenv("DESK_KEY", "desk-key")
     monkeypatch.setenv("ALERT_URL", f"{far.url}/alerts")
     async with await Mailroom.open(site_valkey.url) as mailroom:
         await mailroom.store.flushall()
         await mailroom.prepare()
-        yield Site(site_valkey.url, tmp_path, far, mailroom)
+        yield WorkerFixture(site_valkey.url, tmp_path, far, mailroom)
 
 
 @pytest.fixture

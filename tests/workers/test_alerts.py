@@ -4,24 +4,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.workers.worker_fixture import Site
-from workers.alerts import Alerts
+from tests.workers.worker_fixture import WorkerFixture
+from workers.alerts import AlertSender
 from workers.http import Http
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def alerts(site: Site) -> AsyncIterator[Alerts]:
+async def alerts(site: WorkerFixture) -> AsyncIterator[AlertSender]:
     """Alerts to the far side."""
     async with Http() as http:
-        alerts = Alerts(http, site.mailroom)
+        alerts = AlertSender(http, site.mailroom)
         alerts.aim(f"{site.far.url}/alerts")
         yield alerts
         await alerts.close()
 
 
-async def test_once_an_hour(site: Site, alerts: Alerts) -> None:
+async def test_once_an_hour(site: WorkerFixture, alerts: AlertSender) -> None:
     """The same thing is told once, another thing too."""
     for destination in ("crm", "crm", "invoicing"):
         alerts.tell("paused_destination", "refuses our key", destination=destination)
@@ -32,7 +32,7 @@ async def test_once_an_hour(site: Site, alerts: Alerts) -> None:
     ]
 
 
-async def test_nobody_listens(site: Site, alerts: Alerts) -> None:
+async def test_nobody_listens(site: WorkerFixture, alerts: AlertSender) -> None:
     """An alert that nobody took is told again at the next occasion."""
     site.far.fail(path="/alerts", status=500)
     site.far.fail(path="/alerts", reset=True)
@@ -43,7 +43,7 @@ async def test_nobody_listens(site: Site, alerts: Alerts) -> None:
     assert len(site.far.alerts) == 1
 
 
-async def test_taken_back(site: Site, alerts: Alerts) -> None:
+async def test_taken_back(site: WorkerFixture, alerts: AlertSender) -> None:
     """What was taken back is news again. Of two that take turns all day the listener hears a few, the bad news last."""
     for code, ends in 9 * (("destination_down", ()), ("destination_up", ("destination_down",))):
         alerts.tell(code, "as it is now", destination="crm", ends=ends)
@@ -51,7 +51,7 @@ async def test_taken_back(site: Site, alerts: Alerts) -> None:
     assert [alert["alert"] for alert in site.far.alerts] == ["destination_down", "destination_up", "destination_down"]
 
 
-async def test_no_address(site: Site, alerts: Alerts, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_address(site: WorkerFixture, alerts: AlertSender, caplog: pytest.LogCaptureFixture) -> None:
     """Without an address an alert is a line in the log."""
     alerts.aim("")
     alerts.tell("held_key", "somebody must look", destination="crm")

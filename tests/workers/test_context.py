@@ -1,62 +1,62 @@
-"""What a worker process keeps between drains: the book in force, the carriers, the limits."""
+"""What a worker process keeps between drains: the book in force, the clients, the limits."""
 
 import asyncio
 
 import pytest
 
-from mailroom import INBOX, Mailroom, News, Want
-from tests.conftest import Valkey
-from tests.workers.worker_fixture import NOTE, UPSERT, Site, event
+from mailroom import INBOX, Mailroom, RoomChange, RoomRequest
+from tests.conftest import PrivateValkey
+from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture, event
 from workers.outcome import Failed
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_reload(site: Site) -> None:
+async def test_reload(site: WorkerFixture) -> None:
     """A book that changes is in force within two seconds, without a restart."""
     site.write(NOTE)
     async with site.work():
         await site.put(event("e1"))
         await site.ended("e1")
-        before = site.office.books.version
+        before = site.context.books.version
         told: list[str] = []
-        site.office.equipped = lambda: told.append(site.office.books.version)
+        site.context.equipped = lambda: told.append(site.context.books.version)
         site.write(UPSERT)
-        await site.until(lambda: site.office.books.version != before, "the new book is in force", 2)
-        await site.until(lambda: told == [site.office.books.version], "the worker is told of it")
+        await site.until(lambda: site.context.books.version != before, "the new book is in force", 2)
+        await site.until(lambda: told == [site.context.books.version], "the worker is told of it")
         await site.put(event("e2"))
         (fate,) = await site.ended("e2")
-        assert fate.book == site.office.books.version
+        assert fate.book == site.context.books.version
     assert [d.action for d in fate.deliveries] == ["upsert_contact"]
 
 
-async def test_bad_book(site: Site) -> None:
+async def test_bad_book(site: WorkerFixture) -> None:
     """A bad book changes nothing that runs; somebody is told what is wrong, once."""
     site.write(NOTE)
     async with site.work():
-        await site.until(lambda: site.office.carriers, "the office is equipped")
-        before = site.office.books.version
+        await site.until(lambda: site.context.clients, "the context is equipped")
+        before = site.context.books.version
         site.write(NOTE.replace("crm.add_note", "crm.ad_note"))
         await site.until(lambda: site.far.alerts, "an alert")
         await site.put(event("e1"))
         await site.ended("e1")
-        assert site.office.books.version == before
+        assert site.context.books.version == before
         site.write(NOTE)
-        await site.until(lambda: not site.office.books.problems, "the book is good again", 2)
+        await site.until(lambda: not site.context.books.problems, "the book is good again", 2)
     (alert,) = site.far.alerts
     assert alert["alert"] == "bad_book"
     assert "did you mean" in alert["text"]
     assert [note["text"] for note in site.far.notes] == ["e1"]
 
 
-async def test_refused_again(site: Site) -> None:
+async def test_refused_again(site: WorkerFixture) -> None:
     """A key that is refused again after it was good is told again: the last that is heard is no good news."""
     site.write(NOTE)
     async with site.work():
-        await site.until(lambda: site.office.carriers, "the office is equipped")
+        await site.until(lambda: site.context.clients, "the context is equipped")
         for what in ("key", "there", "key"):
-            site.office.tell(News(what, "crm", "unauthorised"))
-            await site.office.alerts.close()
+            site.context.tell(RoomChange(what, "crm", "unauthorised"))
+            await site.context.alerts.close()
     assert [alert["alert"] for alert in site.far.alerts] == [
         "paused_destination",
         "destination_up",
@@ -64,13 +64,13 @@ async def test_refused_again(site: Site) -> None:
     ]
 
 
-async def test_poison_is_told(site: Site) -> None:
+async def test_poison_is_told(site: WorkerFixture) -> None:
     """A box that killed three drains is held, and somebody is told; once, and with no word of whose it is."""
     site.write(NOTE)
     await site.put(event("e1"), event("e2", "somebody else"))
     for n, boxes in enumerate((2, 2, 1, 1)):  # after two deaths each is taken alone
         await site.mailroom.beat(f"d{n}", register=True)
-        took = await site.mailroom.take(f"d{n}", f"d{n}", [Want(INBOX, 9, 9)], suspects=9 if n else 0)
+        took = await site.mailroom.take(f"d{n}", f"d{n}", [RoomRequest(INBOX, 9, 9)], suspects=9 if n else 0)
         assert len(took.leases) == boxes
         await site.mailroom.bury([f"d{n}"])
     assert await site.mailroom.untold() == [(INBOX, "poison"), (INBOX, "poison")]
@@ -80,13 +80,13 @@ async def test_poison_is_told(site: Site) -> None:
     assert await site.mailroom.untold() == []
 
 
-async def noted(site: Site, room: str, why: str) -> bool:
+async def noted(site: WorkerFixture, room: str, why: str) -> bool:
     """Whether it is noted why a room cannot be served; empty: that it can."""
     found = {it.name: it.unusable for it in await site.mailroom.rooms()}.get(room, "")
     return why in found if why else not found
 
 
-async def test_missing_secret(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_secret(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A destination whose secret is missing keeps its queue and somebody is told; a mounted file brings it to life."""
     site.write(NOTE, more="auth:\n      bearer: ${CRM_TOKEN}")
     monkeypatch.delenv("CRM_TOKEN", raising=False)
@@ -106,7 +106,7 @@ async def test_missing_secret(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
     assert site.far.requests("POST", "*/notes")[0].headers["authorization"] == "Bearer token"
 
 
-async def test_missing_secret_of_nobody(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_secret_of_nobody(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is noted of a destination that cannot be served is forgotten when it leaves the book."""
     monkeypatch.delenv("OLD_TOKEN", raising=False)
     site.write(
@@ -118,7 +118,7 @@ async def test_missing_secret_of_nobody(site: Site, monkeypatch: pytest.MonkeyPa
         await site.until_true(lambda: noted(site, "old", ""), "it is forgotten")
 
 
-async def test_removed_destination(site: Site) -> None:
+async def test_removed_destination(site: WorkerFixture) -> None:
     """What waits for a destination that left the book waits on, and goes out when it is back."""
     site.write(UPSERT.replace("crm.", "other."))
     site.far.fail(path="/others*", times=None, status=503)
@@ -128,7 +128,7 @@ async def test_removed_destination(site: Site) -> None:
         text = (site.book / "book.yaml").read_text()
         start, end = text.index("  other:"), text.index("alerts:")
         (site.book / "book.yaml").write_text(text[:start] + text[end:].replace("other.", "crm."))
-        await site.until(lambda: "other" not in site.office.rooms(), "the new book is in force", 3)
+        await site.until(lambda: "other" not in site.context.rooms(), "the new book is in force", 3)
         await site.put(event("e2"))
         await site.ended("e2")
         site.far.mend()
@@ -137,20 +137,20 @@ async def test_removed_destination(site: Site) -> None:
     assert [len(site.far.contacts), len(site.far.others)] == [1, 1]
 
 
-async def test_equipped_after_an_outage(site: Site, valkey: Valkey) -> None:
-    """A book that is loaded while the store fails half-way is still put in force, with its carriers and limits."""
+async def test_equipped_after_an_outage(site: WorkerFixture, valkey: PrivateValkey) -> None:
+    """A book that is loaded while the store fails half-way is still put in force, with its clients and limits."""
     site.write(NOTE)
     async with await Mailroom.open(valkey.url) as mailroom:
         site.mailroom, site.url = mailroom, valkey.url
         async with site.work():
-            await site.until(lambda: site.office.carriers, "the office is equipped")
-            before = site.office.books.version
+            await site.until(lambda: site.context.clients, "the context is equipped")
+            before = site.context.books.version
             valkey.stop(kill=True)
             site.write(NOTE, concurrency=7)
             begun = asyncio.get_running_loop().time()
             await site.until(lambda: asyncio.get_running_loop().time() - begun > 1.5, "it has looked at the book")
             await asyncio.to_thread(valkey.start)
-            await site.until(lambda: site.office.books.version != before, "the new book is in force", 6)
+            await site.until(lambda: site.context.books.version != before, "the new book is in force", 6)
 
             async def is_set() -> bool:
                 return bool(await mailroom.store.hget(mailroom.key("room:crm"), "concurrency") == b"7")
@@ -158,7 +158,7 @@ async def test_equipped_after_an_outage(site: Site, valkey: Valkey) -> None:
             await site.until_true(is_set, "the limits are set")
 
 
-async def test_limit_and_concurrency(site: Site) -> None:
+async def test_limit_and_concurrency(site: WorkerFixture) -> None:
     """A destination's rate and concurrency hold for all that is sent to it."""
     site.write(NOTE, concurrency=3)
     site.far.fail(times=None, delay=0.03)
@@ -177,11 +177,11 @@ async def test_limit_and_concurrency(site: Site) -> None:
     assert sent[-1] - sent[0] > 20 / 20
 
 
-async def test_turn_of_an_unknown_destination(site: Site) -> None:
+async def test_turn_of_an_unknown_destination(site: WorkerFixture) -> None:
     """Whoever asks for something that the book does not have gets a failure, not a bug."""
     site.write(NOTE)
     async with site.work() as drain:
-        await site.until(lambda: site.office.carriers, "the office is equipped")
-        async with site.office.turn("nobody"):
+        await site.until(lambda: site.context.clients, "the context is equipped")
+        async with site.context.turn("nobody"):
             with pytest.raises(Failed, match="no_destination"):
                 await drain._carry_out("nobody", "add_note", {}, None)  # type: ignore[arg-type]

@@ -13,17 +13,17 @@ import pytest
 from tests.conftest import wait_until_async
 from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
 from workers import http
-from workers.http import ANSWER_CAP, LONGEST_WAIT, Answer, Hidden, Http
+from workers.http import ANSWER_CAP, LONGEST_WAIT, Hidden, Http, HttpAnswer
 from workers.outcome import Failed
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 OK = reply(200, '{"id": 1}')
 
 
-def send(url: str, *, timeout: float = 2.0, allow_private: bool = True, method: str = "GET", **more: Any) -> Answer:
+def send(url: str, *, timeout: float = 2.0, allow_private: bool = True, method: str = "GET", **more: Any) -> HttpAnswer:
     """Send one request through a way out of its own."""
 
-    async def main() -> Answer:
+    async def main() -> HttpAnswer:
         async with Http() as way_out:
             bound = way_out.bound(timeout=timeout, allow_private=allow_private)
             return await bound.exchange().request(method, url, **more)
@@ -65,7 +65,7 @@ def test_answer_without_type() -> None:
 
 def test_answer_hides_itself() -> None:
     """The repr of an answer and of hidden headers shows no content."""
-    got = Answer(200, {"x-name": "eva"}, "text/plain", b"eva@example.org")
+    got = HttpAnswer(200, {"x-name": "eva"}, "text/plain", b"eva@example.org")
     assert "eva" not in repr(got)
     assert "k-1" not in f"{Hidden(Authorization='k-1')!r} {Hidden(Authorization='k-1')}"
 
@@ -275,12 +275,12 @@ def test_pace() -> None:
     waited: list[int] = []
 
     async def main(server: RawServer) -> None:
-        class Pace:
+        class CountingPace:
             async def wait(self) -> None:
                 waited.append(len(server.requests))
 
         async with Http() as way_out:
-            bound = way_out.bound(timeout=2, allow_private=True, pace=Pace())
+            bound = way_out.bound(timeout=2, allow_private=True, pace=CountingPace())
             exchange = bound.exchange()
             for _ in range(3):
                 await exchange.request("GET", server.url)
@@ -295,13 +295,13 @@ def test_pace() -> None:
 def test_pace_may_refuse() -> None:
     """When the pace raises, nothing more is sent."""
 
-    class Pace:
+    class RefusingPace:
         async def wait(self) -> None:
             raise Failed("transient", "lease_lost")
 
     async def main(url: str) -> None:
         async with Http() as way_out:
-            exchange = way_out.bound(timeout=2, allow_private=True, pace=Pace()).exchange()
+            exchange = way_out.bound(timeout=2, allow_private=True, pace=RefusingPace()).exchange()
             await exchange.request("GET", url)
             with pytest.raises(Failed, match="lease_lost"):
                 await exchange.request("POST", url, creates=True)

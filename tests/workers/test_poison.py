@@ -6,17 +6,17 @@ import json
 import pytest
 
 from mailroom import INBOX
-from mailroom.operator import Chosen, Letter, People
+from mailroom.operator import DeadLetterView, Operator, Selection
 from rules.event import Event
 from tests.conftest import wait_until_async
-from tests.workers.worker_fixture import NOTE, UPSERT, Site, event
+from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture, event
 
 pytestmark = pytest.mark.anyio
 
 OTHERS = [f"p{n}" for n in range(20)]
 
 
-async def others_are_delivered(site: Site, first: int = 0) -> None:
+async def others_are_delivered(site: WorkerFixture, first: int = 0) -> None:
     """Twenty other people are served, although the poison is there."""
     ids = [f"{who}-{first}" for who in OTHERS]
     await site.put(*(event(id, who) for id, who in zip(ids, OTHERS, strict=True)))
@@ -25,9 +25,9 @@ async def others_are_delivered(site: Site, first: int = 0) -> None:
     assert all(any(d.state == "delivered" for d in fate.deliveries) for fate in fates)
 
 
-async def letters(site: Site, **chosen: str) -> list[Letter]:
+async def letters(site: WorkerFixture, **chosen: str) -> list[DeadLetterView]:
     """Return what `relais dead list` shows."""
-    return await People(site.mailroom).dead(Chosen(**chosen))  # type: ignore[arg-type]
+    return await Operator(site.mailroom).dead(Selection(**chosen))  # type: ignore[arg-type]
 
 
 def large(id: str, who: str, text: str) -> Event:
@@ -37,7 +37,7 @@ def large(id: str, who: str, text: str) -> Event:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("status", [422, 503])
-async def test_a_delivery_that_always_fails(site: Site, status: int) -> None:
+async def test_a_delivery_that_always_fails(site: WorkerFixture, status: int) -> None:
     """It is tried as often as it makes sense, ends as a dead letter, and the same person's next event goes on."""
     site.write(NOTE)
     fault = site.far.fail(method="POST", path="*/notes", who="eva@*", times=None, status=status)
@@ -53,7 +53,7 @@ async def test_a_delivery_that_always_fails(site: Site, status: int) -> None:
     assert (letter.id, letter.event) == ("e1.0", "e1")
 
 
-async def test_a_rule_that_always_fails(site: Site) -> None:
+async def test_a_rule_that_always_fails(site: WorkerFixture) -> None:
     """Each of its events leaves a dead letter, all of one cause; the other rules of each event are carried out."""
     broken = UPSERT.replace("keep the contact", "broken").replace("{{ data.name }}", "{{ data.nobody_sends_this }}")
     site.write(broken + NOTE)
@@ -72,7 +72,7 @@ async def test_a_rule_that_always_fails(site: Site) -> None:
         "{% for a in data.lines %}{% for b in data.lines %}{{ a }}{% endfor %}{% endfor %}",
     ],
 )
-async def test_a_body_that_makes_a_template_huge(site: Site, template: str) -> None:
+async def test_a_body_that_makes_a_template_huge(site: WorkerFixture, template: str) -> None:
     """A text that would grow without bound is a dead letter at once; drain, person and all others go on."""
     huge = NOTE.replace("keep a note", "huge").replace('"{{ data.name }}"', json.dumps(template))
     huge = huge.replace("type: person.changed", "type: person.changed\n      data.story: {exists: true}")
@@ -89,7 +89,7 @@ async def test_a_body_that_makes_a_template_huge(site: Site, template: str) -> N
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_an_answer_after_ten_minutes(site: Site) -> None:
+async def test_an_answer_after_ten_minutes(site: WorkerFixture) -> None:
     """Where an answer never comes in time, nothing else waits for it; what may have been sent twice is held."""
     site.write(NOTE, timeout="0.2")
     site.far.fail(method="POST", path="*/notes", who="eva@*", times=None, hang=True)
@@ -98,11 +98,11 @@ async def test_an_answer_after_ten_minutes(site: Site) -> None:
         await others_are_delivered(site)
 
         async def is_held() -> bool:
-            return bool(await People(site.mailroom).held(Chosen(destination="crm")))
+            return bool(await Operator(site.mailroom).held(Selection(destination="crm")))
 
         await wait_until_async(is_held, "the box is held", 10)
         await others_are_delivered(site, first=1)
-    (held,) = await People(site.mailroom).held(Chosen())
+    (held,) = await Operator(site.mailroom).held(Selection())
     assert (held.item, held.code, held.waiting) == ("e1.0", "unresolved", 2)
     (crm,) = [room for room in await site.mailroom.rooms() if room.name == "crm"]
     assert crm.held == 1
@@ -110,7 +110,7 @@ async def test_an_answer_after_ten_minutes(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_an_answer_after_ten_minutes_that_can_be_looked_for(site: Site) -> None:
+async def test_an_answer_after_ten_minutes_that_can_be_looked_for(site: WorkerFixture) -> None:
     """Where nothing that creates hangs, only reading, the tries are used up and it is a dead letter."""
     site.write(UPSERT, timeout="0.2")
     site.far.fail(method="GET", path="/contacts*", who="eva@*", times=None, hang=True)
@@ -123,7 +123,7 @@ async def test_an_answer_after_ten_minutes_that_can_be_looked_for(site: Site) ->
     assert letter.code.endswith("_too_often")
 
 
-async def test_slow_answers_take_no_place_of_others(site: Site) -> None:
+async def test_slow_answers_take_no_place_of_others(site: WorkerFixture) -> None:
     """A destination that hangs with all the places it has holds up no other destination."""
     site.write(NOTE + UPSERT.replace("crm.", "other."), concurrency=2)
     site.far.fail(method="POST", path="*/notes", times=None, hang=True)
@@ -133,7 +133,7 @@ async def test_slow_answers_take_no_place_of_others(site: Site) -> None:
         site.far.mend()
 
 
-async def test_an_event_that_cannot_be_read(site: Site) -> None:
+async def test_an_event_that_cannot_be_read(site: WorkerFixture) -> None:
     """It is a dead letter of the inbox, which people see like any other."""
     site.write(NOTE)
     bad = event("e1")

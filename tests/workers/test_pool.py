@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from mailroom import Mailroom
-from tests.conftest import Valkey, wait_until
+from tests.conftest import PrivateValkey, wait_until
 from workers import pool, worker
 from workers.pool import Pool
 from workers.settings import WorkSettings
@@ -36,7 +36,7 @@ def end_at_once(name: str, parent: int, settings: WorkSettings) -> None:
 
 
 @pytest.fixture
-def make(site_valkey: Valkey, tmp_path: Path) -> Iterator[Callable[..., Pool]]:
+def make(site_valkey: PrivateValkey, tmp_path: Path) -> Iterator[Callable[..., Pool]]:
     """Make a pool; its processes end with the test."""
     made: list[Pool] = []
     connection: redis.Redis = worker.connect(site_valkey.url)
@@ -111,7 +111,7 @@ def test_a_worker_that_does_not_stop(
 
 
 def test_a_store_that_stays_away(
-    make: Callable[..., Pool], site_valkey: Valkey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make: Callable[..., Pool], site_valkey: PrivateValkey, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A store that stays away is one line, not one for each round, and its return is another."""
     one = make(sleep_on)

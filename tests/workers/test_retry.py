@@ -2,12 +2,12 @@ import pytest
 
 from workers import retry
 from workers.outcome import Done, Failed, Failure
-from workers.retry import Dead, Hold, Pause, Wait
+from workers.retry import GiveUp, HoldBox, PauseRoom, WaitAndRetry
 
 
 def test_refused() -> None:
     """A refusal is final at the first attempt and keeps its code."""
-    assert retry.decide(Failed("permanent", "no_such_list"), 1) == Dead("no_such_list")
+    assert retry.decide(Failed("permanent", "no_such_list"), 1) == GiveUp("no_such_list")
 
 
 @pytest.mark.parametrize(
@@ -24,19 +24,19 @@ def test_refused() -> None:
 def test_outage(attempt: int, wait: float, jitter: float, seconds: float) -> None:
     """An outage is retried after our wait or theirs, whichever is longer."""
     decision = retry.decide(Failed("transient", "timeout", wait=wait), attempt, jitter=jitter)
-    assert decision == Wait(pytest.approx(seconds))  # type: ignore[arg-type]
+    assert decision == WaitAndRetry(pytest.approx(seconds))  # type: ignore[arg-type]
 
 
 def test_too_often() -> None:
     """When the waits are used up, the reason still says which outage it was."""
-    assert retry.decide(Failed("transient", "timeout"), 13) == Dead("timeout_too_often")
+    assert retry.decide(Failed("transient", "timeout"), 13) == GiveUp("timeout_too_often")
 
 
 def test_limited() -> None:
     """A limit costs no attempt, and nobody asks again sooner than told."""
     for jitter in (-1.0, 0.0, 1.0):
         decision = retry.decide(Failed("limited", "rate_limited", wait=60), 13, jitter=jitter)
-        assert isinstance(decision, Wait)
+        assert isinstance(decision, WaitAndRetry)
         assert not decision.counted
         assert decision.seconds >= 60
 
@@ -44,28 +44,28 @@ def test_limited() -> None:
 def test_limited_without_a_time() -> None:
     """A limit without a time waits for some seconds all the same."""
     decision = retry.decide(Failed("limited", "rate_limited"), 1, jitter=0)
-    assert decision == Wait(retry.LIMITED, counted=False)
+    assert decision == WaitAndRetry(retry.LIMITED, counted=False)
 
 
 def test_ambiguous() -> None:
     """An unknown answer makes the next attempt doubtful and waits for the vendor's search to catch up."""
     decision = retry.decide(Failed("ambiguous", "timeout"), 1, find_lag=30, jitter=0)
-    assert decision == Wait(30, doubtful=True)
+    assert decision == WaitAndRetry(30, doubtful=True)
 
 
 def test_ambiguous_for_ever() -> None:
     """What stays unknown is never dropped: a person decides."""
-    assert retry.decide(Failed("ambiguous", "timeout"), 13) == Hold("timeout")
+    assert retry.decide(Failed("ambiguous", "timeout"), 13) == HoldBox("timeout")
 
 
 def test_unresolved() -> None:
     """Where no find can tell, the box is held at once."""
-    assert retry.decide(Failed("ambiguous", "unresolved"), 1) == Hold("unresolved")
+    assert retry.decide(Failed("ambiguous", "unresolved"), 1) == HoldBox("unresolved")
 
 
 def test_credential() -> None:
     """A refused key pauses the destination and burns no attempt of anybody."""
-    assert retry.decide(Failed("credential", "unauthorized"), 13) == Pause("unauthorized")
+    assert retry.decide(Failed("credential", "unauthorized"), 13) == PauseRoom("unauthorized")
 
 
 @pytest.mark.parametrize("failure", ["limited", "transient", "ambiguous"])
@@ -74,7 +74,7 @@ def test_jitter_is_bounded(failure: Failure) -> None:
     waits = set()
     for _ in range(50):
         decision = retry.decide(Failed(failure, "x", wait=0), 5)
-        assert isinstance(decision, Wait)
+        assert isinstance(decision, WaitAndRetry)
         waits.add(decision.seconds)
     assert len(waits) > 10
     assert max(waits) <= 300 * 1.2

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from console import catalogue
-from rules.rulebook import Book
-from tests.workers.worker_fixture import NOTE, UPSERT, Site
-from workers.rulebook import MOST_OLD, Books
+from rules.rulebook import Rulebook
+from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture
+from workers.rulebook import MOST_OLD, RulebookStore
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_old_versions(site: Site) -> None:
+async def test_old_versions(site: WorkerFixture) -> None:
     """A book that was in force once is found by its version, in this process and in another."""
-    books = Books(site.book, catalogue.build(), site.mailroom)
+    books = RulebookStore(site.book, catalogue.build(), site.mailroom)
     site.write(NOTE)
     assert await books.look()
     assert not await books.look()
@@ -26,15 +26,15 @@ async def test_old_versions(site: Site) -> None:
     old = await books.by_version(first)
     assert old is not None
     assert old.version == first
-    elsewhere = await Books(site.book, catalogue.build(), site.mailroom).by_version(first)
+    elsewhere = await RulebookStore(site.book, catalogue.build(), site.mailroom).by_version(first)
     assert elsewhere is not None
     assert [rule.name for rule in elsewhere.rules] == ["keep a note"]
     assert await books.by_version("never") is None
 
 
-async def test_few_predecessors(site: Site) -> None:
+async def test_few_predecessors(site: WorkerFixture) -> None:
     """Books that are not in force any more do not pile up in memory, and the first is still found."""
-    books = Books(site.book, catalogue.build(), site.mailroom)
+    books = RulebookStore(site.book, catalogue.build(), site.mailroom)
     versions = []
     for n in range(2 * MOST_OLD):
         site.write(NOTE.replace("keep a note", f"keep note {n}"))
@@ -46,13 +46,13 @@ async def test_few_predecessors(site: Site) -> None:
         assert found.version == version
     del found
     gc.collect()
-    here = {each.version for each in gc.get_objects() if isinstance(each, Book)}
+    here = {each.version for each in gc.get_objects() if isinstance(each, Rulebook)}
     assert len(here & set(versions)) == MOST_OLD + 1
 
 
-async def test_touched(site: Site) -> None:
+async def test_touched(site: WorkerFixture) -> None:
     """Files that were only touched are the same book."""
-    books = Books(site.book, catalogue.build(), site.mailroom)
+    books = RulebookStore(site.book, catalogue.build(), site.mailroom)
     site.write(NOTE)
     assert await books.look()
     version = books.version
@@ -61,9 +61,9 @@ async def test_touched(site: Site) -> None:
     assert books.version == version
 
 
-async def test_refused(site: Site) -> None:
+async def test_refused(site: WorkerFixture) -> None:
     """A refused book says what is wrong and leaves the one before in force, until the files are good again."""
-    books = Books(site.book, catalogue.build(), site.mailroom)
+    books = RulebookStore(site.book, catalogue.build(), site.mailroom)
     site.write(NOTE)
     await books.look()
     version = books.version
@@ -76,23 +76,23 @@ async def test_refused(site: Site) -> None:
     assert books.problems == ()
 
 
-async def test_refused_at_the_start(site: Site) -> None:
+async def test_refused_at_the_start(site: WorkerFixture) -> None:
     """A worker that starts while the files are bad acts by the book in force; without one it has none."""
     site.write("  - nonsense\n")
-    books = Books(site.book, catalogue.build(), site.mailroom)
+    books = RulebookStore(site.book, catalogue.build(), site.mailroom)
     assert not await books.look()
     assert (books.current, bool(books.problems)) == (None, True)
     site.write(NOTE)
     assert await books.look()
     site.write("  - more nonsense\n")
-    fresh = Books(site.book, catalogue.build(), site.mailroom)
+    fresh = RulebookStore(site.book, catalogue.build(), site.mailroom)
     assert await fresh.look()
     assert (fresh.version, bool(fresh.problems)) == (books.version, True)
 
 
-async def test_refused_is_counted(site: Site) -> None:
+async def test_refused_is_counted(site: WorkerFixture) -> None:
     """However many workers see the same bad files, they are counted once; other bad files are counted anew."""
-    several = [Books(site.book, catalogue.build(), site.mailroom) for _ in range(3)]
+    several = [RulebookStore(site.book, catalogue.build(), site.mailroom) for _ in range(3)]
     site.write("  - nonsense\n")
     for books in several:
         await books.look()
@@ -103,8 +103,8 @@ async def test_refused_is_counted(site: Site) -> None:
     assert (await site.mailroom.counts())["book_refused"] == 2
 
 
-async def test_no_folder(site: Site, tmp_path: Path) -> None:
+async def test_no_folder(site: WorkerFixture, tmp_path: Path) -> None:
     """A folder that is not there is a bad book, too."""
-    books = Books(tmp_path / "nowhere", catalogue.build(), site.mailroom)
+    books = RulebookStore(tmp_path / "nowhere", catalogue.build(), site.mailroom)
     assert not await books.look()
     assert "cannot be read" in books.problems[0]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import redis
 
-from mailroom import INBOX, Want
-from tests.conftest import Valkey
-from tests.workers.worker_fixture import NOTE, Site, event
+from mailroom import INBOX, RoomRequest
+from tests.conftest import PrivateValkey
+from tests.workers.worker_fixture import NOTE, WorkerFixture, event
 from workers import sweep as sweeps
 from workers import worker
 from workers.sweep import Sweep
@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def connection(site_valkey: Valkey) -> Iterator[redis.Redis]:
+def connection(site_valkey: PrivateValkey) -> Iterator[redis.Redis]:
     """RQ's connection."""
     connection = worker.connect(site_valkey.url)
     yield connection
@@ -43,7 +43,7 @@ def connection(site_valkey: Valkey) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def make(site: Site, connection: redis.Redis, clock: Clock) -> Any:
+def make(site: WorkerFixture, connection: redis.Redis, clock: Clock) -> Any:
     """Make the sweep of a parent."""
 
     def make(name: str, **settings: Any) -> Sweep:
@@ -57,7 +57,7 @@ def queued(connection: redis.Redis, pool: str = "default") -> int:
     return worker.queue_of(pool, connection).count
 
 
-async def test_as_many_drains_as_workers(site: Site, make: Any, connection: redis.Redis) -> None:
+async def test_as_many_drains_as_workers(site: WorkerFixture, make: Any, connection: redis.Redis) -> None:
     """What stays missing for two rounds is enqueued, and nothing beyond that; a drain that lives is not missing."""
     one = make("one")
     await one.sweep(3, ())
@@ -93,7 +93,7 @@ async def test_one_sweeps(make: Any, connection: redis.Redis, clock: Clock) -> N
     assert queued(connection) == 2
 
 
-async def test_killed_sweeper(site: Site, make: Any) -> None:
+async def test_killed_sweeper(site: WorkerFixture, make: Any) -> None:
     """Who sweeps has to say so again and again; after its death another takes over within seconds."""
     await make("one").sweep(1, ())
     left = await site.mailroom.store.pttl(site.mailroom.key("sweeper:default"))
@@ -125,12 +125,12 @@ async def test_pools(make: Any, connection: redis.Redis) -> None:
     assert (queued(connection), queued(connection, "heavy")) == (1, 2)
 
 
-async def test_dead_by_its_beat(site: Site, make: Any, clock: Clock) -> None:
+async def test_dead_by_its_beat(site: WorkerFixture, make: Any, clock: Clock) -> None:
     """A drain whose counter stands still for too long, by our own clock, is buried; one that beats is not."""
     await site.mailroom.beat("a.1", register=True)
     await site.mailroom.beat("b.1", register=True)
     await site.put(event("e1"))
-    assert (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
+    assert (await site.mailroom.take("a.1", "r", [RoomRequest(INBOX, 1)])).leases
     one = make("one")
     await one.sweep(2, ())
     for _ in range(5):
@@ -138,49 +138,49 @@ async def test_dead_by_its_beat(site: Site, make: Any, clock: Clock) -> None:
         await site.mailroom.beat("b.1")
         await one.sweep(2, ())
     assert set(await site.mailroom.beats()) == {"b.1"}
-    assert (await site.mailroom.take("b.1", "r", [Want(INBOX, 1)])).suspects == 1
+    assert (await site.mailroom.take("b.1", "r", [RoomRequest(INBOX, 1)])).suspects == 1
 
 
-async def test_dead_by_its_process(site: Site, make: Any) -> None:
+async def test_dead_by_its_process(site: WorkerFixture, make: Any) -> None:
     """What a worker of ours held is free in the round after its end, whoever sweeps."""
     await make("other").sweep(1, ())
     await site.mailroom.beat("gone.3", register=True)
     await site.put(event("e1"))
-    assert (await site.mailroom.take("gone.3", "r", [Want(INBOX, 1)])).leases
+    assert (await site.mailroom.take("gone.3", "r", [RoomRequest(INBOX, 1)])).leases
     await make("one").sweep(1, {"gone"})
     assert await site.mailroom.beats() == {}
     assert (await site.mailroom.rooms())[0].suspect == 1
 
 
-async def test_another_store(site: Site, make: Any) -> None:
+async def test_another_store(site: WorkerFixture, make: Any) -> None:
     """After a failover all that is leased is doubtful, its drains keep it, and no box comes under suspicion for it."""
     site.write(NOTE)
     one = make("one")
     await one.sweep(1, ())
     await site.mailroom.beat("a.1", register=True)
     await site.put(event("e1"))
-    (kept,) = (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
+    (kept,) = (await site.mailroom.take("a.1", "r", [RoomRequest(INBOX, 1)])).leases
     await site.mailroom.store.set(site.mailroom.key("replid"), "that of the store before")
     await one.sweep(1, ())
     assert await site.mailroom.beat("a.1") is True
     assert await site.mailroom.strays("a.1", [kept]) == 0
     assert await site.mailroom.strays("a.1", []) == 1
-    (lease,) = (await site.mailroom.take("a.1", "r2", [Want(INBOX, 1)])).leases
+    (lease,) = (await site.mailroom.take("a.1", "r2", [RoomRequest(INBOX, 1)])).leases
     assert (lease.doubt, lease.deaths) == (1, 0)
 
 
-async def test_strays_after_a_failover(site: Site) -> None:
+async def test_strays_after_a_failover(site: WorkerFixture) -> None:
     """What a drain had settled at the store before, and finds leased at the new one, is doubtful."""
     site.write(NOTE)
     await site.mailroom.beat("a.1", register=True)
     await site.put(event("e1"))
-    assert (await site.mailroom.take("a.1", "r", [Want(INBOX, 1)])).leases
+    assert (await site.mailroom.take("a.1", "r", [RoomRequest(INBOX, 1)])).leases
     assert await site.mailroom.strays("a.1", [], failed_over=True) == 1
-    (lease,) = (await site.mailroom.take("a.1", "r2", [Want(INBOX, 1)])).leases
+    (lease,) = (await site.mailroom.take("a.1", "r2", [RoomRequest(INBOX, 1)])).leases
     assert lease.doubt == 1
 
 
-async def test_old_dead_letters(site: Site, make: Any, clock: Clock) -> None:
+async def test_old_dead_letters(site: WorkerFixture, make: Any, clock: Clock) -> None:
     """Dead letters that are older than a month are given up, now and then."""
     await site.mailroom.store.zadd(site.mailroom.key("dead"), {"old.0": 1, "new.0": 32_503_680_000_000})
     one = make("one")

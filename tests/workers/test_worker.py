@@ -16,8 +16,8 @@ from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.worker.base import WorkerStatus
 
-from tests.conftest import Valkey
-from tests.workers.worker_fixture import Site
+from tests.conftest import PrivateValkey
+from tests.workers.worker_fixture import WorkerFixture
 from workers import worker
 from workers.worker import Worker
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Stops:
-    """An office that counts how often it was asked to stop."""
+    """An context that counts how often it was asked to stop."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -35,7 +35,7 @@ class Stops:
 
 
 @pytest.fixture
-def connection(site_valkey: Valkey) -> Iterator[redis.Redis]:
+def connection(site_valkey: PrivateValkey) -> Iterator[redis.Redis]:
     """RQ's connection."""
     connection = worker.connect(site_valkey.url)
     connection.flushall()
@@ -53,16 +53,16 @@ def one(connection: redis.Redis) -> Worker:
         serializer=JSONSerializer,
         worker_ttl=worker.WORKER_TTL,
     )
-    one.office = Stops()  # type: ignore[assignment]
+    one.context = Stops()  # type: ignore[assignment]
     return one
 
 
 def test_stop_while_busy(one: Worker) -> None:
-    """A busy worker that is told to stop tells its office, once, and lets the drain end by itself."""
+    """A busy worker that is told to stop tells its context, once, and lets the drain end by itself."""
     one._state = WorkerStatus.BUSY
     for _ in range(3):
         one.request_stop(signal.SIGTERM, None)
-    assert one.office.asked == 1  # type: ignore[attr-defined]
+    assert one.context.asked == 1  # type: ignore[attr-defined]
 
 
 def test_stop_while_idle(one: Worker) -> None:
@@ -79,7 +79,7 @@ def test_time_outs(one: Worker, connection: redis.Redis) -> None:
     assert one.dequeue_timeout < worker.RQ_TIMEOUT
 
 
-async def test_job(site: Site, connection: redis.Redis) -> None:
+async def test_job(site: WorkerFixture, connection: redis.Redis) -> None:
     """The job carries no data, is JSON, and lives longer than a drain may."""
     settings = site.settings(drain_budget=100, stop_seconds=7)
     job = worker.enqueue(worker.queue_of("default", connection), settings)
@@ -114,15 +114,15 @@ def test_not_ended_in_time() -> None:
     assert signal.alarm(0) == 0
 
 
-async def test_stop_after_the_end(site: Site) -> None:
+async def test_stop_after_the_end(site: WorkerFixture) -> None:
     """A signal that comes when the loop is closed already is no error."""
     site.write()
     async with site.work():
-        office = site.office
+        context = site.context
     closed = asyncio.new_event_loop()
     closed.close()
-    office._loop = closed
-    office.stop()
+    context._loop = closed
+    context.stop()
 
 
 def test_long_lived() -> None:

@@ -18,8 +18,8 @@ from receiver.sources import registry
 from rules.event import Event
 from rules.event_types.base import rfc3339
 from tests.conftest import wait_until_async
-from tests.fake_destination import FarSide
-from workers.context import Office
+from tests.fake_destination import FakeDestination
+from workers.context import WorkerContext
 from workers.drain.loop import Drain, Summary
 from workers.settings import WorkSettings
 
@@ -109,15 +109,15 @@ def write_book(folder: Path, url: str, rules: str = UPSERT, **more: Any) -> None
     (folder / ".new").replace(folder / "book.yaml")
 
 
-class Site:
+class WorkerFixture:
     """Everything around a drain."""
 
-    def __init__(self, url: str, folder: Path, far: FarSide, mailroom: Mailroom) -> None:
+    def __init__(self, url: str, folder: Path, far: FakeDestination, mailroom: Mailroom) -> None:
         self.url = url
         self.book = folder / "book"
         self.far = far
         self.mailroom = mailroom
-        self.office: Office
+        self.context: WorkerContext
         self.drain: Drain
         self.running: asyncio.Task[Summary]
 
@@ -131,15 +131,15 @@ class Site:
     @contextlib.asynccontextmanager
     async def work(self, *, budget: float = 60, clean: bool = True, **settings: Any) -> AsyncIterator[Drain]:
         """Let a drain work; afterwards nothing may be left of it."""
-        async with Office(self.settings(**settings), catalogue.build(), registry.read) as self.office:
-            self.drain = Drain(self.office, "w1.1", budget=budget)
+        async with WorkerContext(self.settings(**settings), catalogue.build(), registry.read) as self.context:
+            self.drain = Drain(self.context, "w1.1", budget=budget)
             self.running = asyncio.create_task(self.drain.run())
             try:
-                await self.until(lambda: self.office.books.version != "none" or self.office.books.problems, "a book")
-                assert not self.office.books.problems
+                await self.until(lambda: self.context.books.version != "none" or self.context.books.problems, "a book")
+                assert not self.context.books.problems
                 yield self.drain
             finally:
-                self.office.stop()
+                self.context.stop()
                 await asyncio.wait_for(self.running, 15)
             if clean:
                 await self.assert_clean()

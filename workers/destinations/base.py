@@ -28,8 +28,8 @@ ID_DAYS = 180
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """What a carrier may know of the delivery it carries out."""
+class Attempt:
+    """What a client may know of the delivery it carries out."""
 
     #: The same for every attempt; sent as the idempotency key where the other side takes one.
     id: str
@@ -49,12 +49,12 @@ class Memory(Protocol):
         """Remember a value for some days. An empty value forgets."""
 
 
-class Carrier(Protocol):
+class Client(Protocol):
     """Carries out the actions of one destination of the book. Built once per book and process; holds no connection."""
 
     def __init__(self, name: str, options: Any, reveal: Reveal, http: Http, memory: Memory) -> None: ...
 
-    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
         """Do it, or find that it was done. `arguments` is an instance of the action's model. Raises Failed."""
 
 
@@ -63,19 +63,19 @@ def unresolved(hint: str) -> Failed:
     return Failed("ambiguous", UNRESOLVED, hint=hint)
 
 
-class Arguments(BaseModel):
+class ActionArguments(BaseModel):
     """What an action takes. What is absent or null is left alone at the destination; an empty text clears."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Options(BaseModel):
+class DestinationOptions(BaseModel):
     """What ops may write under a destination."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Result(BaseModel):
+class ActionResult(BaseModel):
     """What `next:` or a look-up may read. What the vendor says beyond the model is kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)

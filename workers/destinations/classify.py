@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workers.destinations.base import dig
-from workers.http import Answer
+from workers.http import HttpAnswer
 from workers.outcome import Failed, Failure
 
 #: Server errors that say the request was not carried out: overloaded (503), and a CDN that never reached the server.
@@ -73,7 +73,7 @@ class ErrorRule(BaseModel):
             raise ValueError("needs at least one of status, content_type, contains, path")
         return self
 
-    def holds(self, answer: Answer, parsed: Any) -> bool:
+    def holds(self, answer: HttpAnswer, parsed: Any) -> bool:
         """Tell whether the answer is one of these."""
         return (
             (not self.status or answer.status in self.status)
@@ -93,7 +93,7 @@ class SuccessTest(BaseModel):
 
 
 def classify(
-    answer: Answer, *, creates: bool = False, rules: Sequence[ErrorRule] = (), success: SuccessTest | None = None
+    answer: HttpAnswer, *, creates: bool = False, rules: Sequence[ErrorRule] = (), success: SuccessTest | None = None
 ) -> Failed | None:
     """Return what the answer means: None for done, else the failure to raise.
 
@@ -123,6 +123,6 @@ def by_status(status: int, *, creates: bool) -> tuple[Failure, str]:
     return "transient", "unavailable" if status in NOT_CARRIED_OUT else "server_error"
 
 
-def _failed(failure: Failure, code: str, answer: Answer) -> Failed:
+def _failed(failure: Failure, code: str, answer: HttpAnswer) -> Failed:
     wait = answer.wait() if failure in ("limited", "transient") else 0.0
     return Failed(failure, code, wait=wait, status=answer.status, hint=HINTS.get(code, ""))

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from rules.catalogue import ActionKind
-from workers.destinations.base import Arguments, Email, Id, Result, Scalar, given
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, given
 
 
-class Address(Arguments):
+class ContactAddress(ActionArguments):
     """A postal address; only the parts that are given are written."""
 
     street: str | None = None
@@ -23,7 +23,7 @@ class Address(Arguments):
     country: str | None = Field(default=None, description="As the CRM wants it, usually two letters: DE.")
 
 
-class UpsertContact(Arguments):
+class UpsertContact(ActionArguments):
     """Find the contact by external_id or email; create it where there is none, else write what is given."""
 
     email: Email | None = Field(default=None, description="Normalised e-mail. Needed unless external_id is given.")
@@ -32,7 +32,7 @@ class UpsertContact(Arguments):
     first_name: str | None = None
     last_name: str | None = None
     phone: str | None = None
-    address: Address | None = None
+    address: ContactAddress | None = None
     custom: Mapping[str, Scalar] = Field(default={}, description="Fields of this CRM, by their own names.")
 
     @model_validator(mode="after")
@@ -42,7 +42,7 @@ class UpsertContact(Arguments):
         return self
 
 
-class SetConsent(Arguments):
+class SetConsent(ActionArguments):
     """Write down at the contact what the person agreed to. A contact that does not exist is not made for it."""
 
     email: Email
@@ -50,7 +50,7 @@ class SetConsent(Arguments):
     tracking: bool | None = Field(default=None, description="May be followed as a single user.")
 
 
-class AddNote(Arguments):
+class AddNote(ActionArguments):
     """Add a note to the contact, making a bare one for a caller nobody knows."""
 
     email: Email | None = Field(default=None, description="Needed unless phone is given.")
@@ -64,14 +64,14 @@ class AddNote(Arguments):
         return self
 
 
-class ContactDone(Result):
+class ContactDone(ActionResult):
     """What `next:` may read after `upsert_contact`."""
 
     id: str = Field(description="The CRM's id of the contact.")
     created: bool = Field(description="True if it was not there before.")
 
 
-class NoteDone(Result):
+class NoteDone(ActionResult):
     """What `next:` may read after `add_note`."""
 
     id: str | None = Field(default=None, description="The CRM's id of the note, where it names one.")

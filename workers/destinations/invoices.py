@@ -12,22 +12,22 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, PlainSerializer
 
 from rules.catalogue import ActionKind
-from workers.destinations.base import Arguments, Email, Id, Result
-from workers.destinations.contacts import Address
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id
+from workers.destinations.contacts import ContactAddress
 
 #: An amount, in JSON a number.
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 
 
-class Customer(Arguments):
+class Customer(ActionArguments):
     """Who the invoice is for."""
 
     email: Email
     name: str | None = None
-    address: Address | None = None
+    address: ContactAddress | None = None
 
 
-class Line(Arguments):
+class InvoiceLine(ActionArguments):
     """One line of an invoice. What a platform says beyond this is left out, so its lines can be passed on whole."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -38,17 +38,17 @@ class Line(Arguments):
     tax_rate: Money | None = Field(default=None, ge=0, lt=1, description="A fraction: 0.19.")
 
 
-class CreateInvoice(Arguments):
+class CreateInvoice(ActionArguments):
     """Make an invoice, a draft unless the destination finalises. One reference is one invoice."""
 
     reference: Id = Field(description="Your own number of it, such as SD-9001; it is searched for before one is made.")
     customer: Customer
-    lines: Sequence[Line] = Field(min_length=1)
+    lines: Sequence[InvoiceLine] = Field(min_length=1)
     due: date | None = None
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
 
 
-class CancelInvoice(Arguments):
+class CancelInvoice(ActionArguments):
     """Undo an invoice: a draft is deleted, a final one gets its cancellation document, none at all is done already."""
 
     reference: Id
@@ -56,7 +56,7 @@ class CancelInvoice(Arguments):
     reason: str | None = None
 
 
-class InvoiceDone(Result):
+class InvoiceDone(ActionResult):
     """What `next:` may read after `create_invoice`."""
 
     id: str = Field(description="The invoicing system's id of it.")
@@ -65,7 +65,7 @@ class InvoiceDone(Result):
     created: bool = Field(description="True if it was not there before.")
 
 
-class CancelDone(Result):
+class CancelDone(ActionResult):
     """What `next:` may read after `cancel_invoice`."""
 
     id: str | None = Field(default=None, description="The invoicing system's id of the invoice that was cancelled.")

@@ -20,13 +20,13 @@ from rules.catalogue import ActionKind, DestinationKind
 from rules.consent import Consent
 from rules.secret import Secret
 from workers.destinations.base import (
-    Arguments,
+    ActionArguments,
+    ActionResult,
+    Attempt,
     Base,
-    Delivery,
+    DestinationOptions,
     Email,
     Memory,
-    Options,
-    Result,
     Reveal,
     Scalar,
     given,
@@ -34,7 +34,7 @@ from workers.destinations.base import (
     unresolved,
 )
 from workers.destinations.classify import classify
-from workers.http import Answer, Exchange, Hidden, Http, address
+from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
 from workers.outcome import Done, Failed
 
 JSON = "application/vnd.maileon.api+json"
@@ -79,7 +79,7 @@ Fields = Annotated[Mapping[str, Scalar], AfterValidator(_read_fields)]
 CustomName = Annotated[str, Field(min_length=3, max_length=64)]
 
 
-class MaileonOptions(Options):
+class MaileonOptions(DestinationOptions):
     """What ops may write under a destination of kind `maileon`."""
 
     api_key: Secret = Field(
@@ -95,7 +95,7 @@ class MaileonOptions(Options):
     )
 
 
-class Subscribe(Arguments):
+class Subscribe(ActionArguments):
     """Start the double opt-in, or complete the fields of somebody who has it."""
 
     email: Email = Field(description="Who subscribes.")
@@ -108,7 +108,7 @@ class Subscribe(Arguments):
     source_text: str | None = Field(default=None, max_length=255, description="Where the sign-up came from.")
 
 
-class Update(Arguments):
+class Update(ActionArguments):
     """Change fields of a contact that exists; consent stays as it is."""
 
     email: Email = Field(description="The contact.")
@@ -117,7 +117,7 @@ class Update(Arguments):
     custom_fields: Mapping[CustomName, Scalar] = Field(default={}, description="Fields of the account.")
 
 
-class Unsubscribe(Arguments):
+class Unsubscribe(ActionArguments):
     """Unsubscribe; Maileon anonymises the contact."""
 
     email: Email = Field(description="Who leaves.")
@@ -126,7 +126,7 @@ class Unsubscribe(Arguments):
     )
 
 
-class Subscribed(Result):
+class Subscribed(ActionResult):
     """What `next:` may read after `subscribe`."""
 
     id: str | None = Field(default=None, description="Maileon's id of the contact, where it named one.")
@@ -185,14 +185,14 @@ KIND = DestinationKind(
 
 
 @dataclass(frozen=True)
-class Contact:
+class MaileonContact:
     """What Maileon tells about a contact that exists."""
 
     id: str | None
     permission: int
 
 
-class MaileonCarrier:
+class MaileonClient:
     """Carries out the actions of kind `maileon`."""
 
     def __init__(self, name: str, options: MaileonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
@@ -205,7 +205,7 @@ class MaileonCarrier:
         #: False once the key proved to have no right to read: the usual recipe grants create and update only.
         self._may_read = True
 
-    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
         """Do it, or find that it was done. Raises Failed."""
         exchange = self._http.exchange()
         match arguments:
@@ -217,13 +217,13 @@ class MaileonCarrier:
                 return await self._unsubscribe(exchange, arguments)
         raise Failed("permanent", "unknown_action")
 
-    async def _subscribe(self, exchange: Exchange, arguments: Subscribe, delivery: Delivery) -> Done:
+    async def _subscribe(self, exchange: HttpExchange, arguments: Subscribe, delivery: Attempt) -> Done:
         if not arguments.consent.newsletter:
             raise Failed("permanent", "no_consent", hint="a subscription needs newsletter consent")
         done = await self._find_instead(exchange, arguments, delivery)
         return done or await self._start_opt_in(exchange, arguments)
 
-    async def _find_instead(self, exchange: Exchange, arguments: Subscribe, delivery: Delivery) -> Done | None:
+    async def _find_instead(self, exchange: HttpExchange, arguments: Subscribe, delivery: Attempt) -> Done | None:
         """Return Done where no mail is needed, None where one is; raise where an earlier attempt leaves doubt."""
         before = f"{self._name}:before:{delivery.id}"
         mark = await self._memory.get(self._mark(arguments.email))
@@ -251,7 +251,7 @@ class MaileonCarrier:
             return await self._complete(exchange, arguments, "found", contact)
         return None
 
-    async def _start_opt_in(self, exchange: Exchange, arguments: Subscribe) -> Done:
+    async def _start_opt_in(self, exchange: HttpExchange, arguments: Subscribe) -> Done:
         query = {
             "permission": PERMISSION_NONE,
             "sync_mode": SYNC_UPDATE,
@@ -270,7 +270,7 @@ class MaileonCarrier:
         return Done(result=given({"id": read_id(answer)}), status=answer.status)
 
     async def _complete(
-        self, exchange: Exchange, arguments: Subscribe, note: str, contact: Contact | None = None
+        self, exchange: HttpExchange, arguments: Subscribe, note: str, contact: MaileonContact | None = None
     ) -> Done | None:
         """Write the fields of somebody who needs no mail; None: there is no such contact any more."""
         result = given({"id": contact.id if contact else None})
@@ -284,7 +284,7 @@ class MaileonCarrier:
         _raise(classify(answer))
         return Done(result=result, note=note, status=answer.status)
 
-    async def _update(self, exchange: Exchange, arguments: Update) -> Done:
+    async def _update(self, exchange: HttpExchange, arguments: Update) -> Done:
         body = _body(arguments)
         if arguments.new_email:
             body["email"] = arguments.new_email
@@ -296,7 +296,7 @@ class MaileonCarrier:
         _raise(classify(answer))
         return Done(status=answer.status)
 
-    async def _unsubscribe(self, exchange: Exchange, arguments: Unsubscribe) -> Done:
+    async def _unsubscribe(self, exchange: HttpExchange, arguments: Unsubscribe) -> Done:
         query = {"reason": _reason(arguments.reason)} if arguments.reason else {}
         answer = await self._send(exchange, "DELETE", "/contacts/email/{email}/unsubscribe", arguments, query=query)
         if answer.status == 404:
@@ -309,7 +309,7 @@ class MaileonCarrier:
         await self._memory.set(self._mark(arguments.email), "unsubscribed", UNSUBSCRIBED_DAYS)
         return Done(status=answer.status)
 
-    async def _find(self, exchange: Exchange, email: str) -> Contact | None:
+    async def _find(self, exchange: HttpExchange, email: str) -> MaileonContact | None:
         """Return the contact, None where there is none. Learns whether the key may read at all."""
         url = address(self._base, "/contacts/email/{email}", email=email)
         answer = await exchange.request("GET", url, headers=self._headers, accept=XML)
@@ -319,11 +319,11 @@ class MaileonCarrier:
             self._may_read = False
             return None
         _raise(classify(answer))
-        return Contact(read_id(answer), read_permission(answer))
+        return MaileonContact(read_id(answer), read_permission(answer))
 
     async def _send(
         self,
-        exchange: Exchange,
+        exchange: HttpExchange,
         method: str,
         template: str,
         arguments: Subscribe | Update | Unsubscribe,
@@ -331,7 +331,7 @@ class MaileonCarrier:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         creates: bool = False,
-    ) -> Answer:
+    ) -> HttpAnswer:
         return await exchange.request(
             method,
             address(self._base, template, query, email=arguments.email),
@@ -361,13 +361,13 @@ def encode_key(key: str) -> str:
     return base64.b64encode(key.encode()).decode()
 
 
-def read_id(answer: Answer) -> str | None:
+def read_id(answer: HttpAnswer) -> str | None:
     """Return the contact's id of an answer, in XML as documented or in JSON as asked for."""
     found = re.search(r"<id>\s*(\d+)\s*</id>|\"id\"\s*:\s*\"?(\d+)|^\s*(\d+)\s*$", answer.text)
     return next((group for group in found.groups() if group), None) if found else None
 
 
-def read_permission(answer: Answer) -> int:
+def read_permission(answer: HttpAnswer) -> int:
     """Return the permission of a contact in an answer, by number or by name; what is not understood is none."""
     found = re.search(
         r"<permission>\s*(?:<\w+>\s*)?([\w+]+)|\"permission\"\s*:\s*(?:\{[^}]*?\"(?:code|type)\"\s*:\s*)?\"?([\w+]+)",

@@ -5,15 +5,15 @@ from types import MappingProxyType
 
 from rules.catalogue import DestinationKind
 from workers.destinations import maileon, rest, seminardesk, tryton
-from workers.destinations.base import Carrier
+from workers.destinations.base import Client
 
 #: Kind -> what carries its actions out.
-CARRIERS: Mapping[str, type[Carrier]] = MappingProxyType(
+CLIENTS: Mapping[str, type[Client]] = MappingProxyType(
     {
-        "maileon": maileon.MaileonCarrier,
-        "rest": rest.RestCarrier,
-        "seminardesk": seminardesk.SeminarDeskCarrier,
-        "tryton": tryton.TrytonCarrier,
+        "maileon": maileon.MaileonClient,
+        "rest": rest.RestClient,
+        "seminardesk": seminardesk.SeminarDeskClient,
+        "tryton": tryton.TrytonClient,
     }
 )
 

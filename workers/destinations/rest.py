@@ -14,10 +14,10 @@ from rules.catalogue import DestinationKind
 from rules.secret import Secret
 from workers.destinations.base import (
     ID_DAYS,
+    Attempt,
     Base,
-    Delivery,
+    DestinationOptions,
     Memory,
-    Options,
     Reveal,
     dig,
     given,
@@ -41,7 +41,7 @@ from workers.destinations.invoices import (
     CreateInvoice,
     Customer,
 )
-from workers.http import Answer, Exchange, Hidden, Http, address
+from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
 from workers.outcome import Done, Failed
 
 CONTACT_FIELDS = (
@@ -70,29 +70,29 @@ INVOICE_FIELDS = ("reference", "customer_id", "lines", "due", "currency")
 LINE_FIELDS = ("text", "quantity", "unit_price", "tax_rate")
 
 
-class Basic(Options):
+class RestBasicAuth(DestinationOptions):
     """HTTP Basic."""
 
     user: Secret
     password: Secret
 
 
-class Header(Options):
+class RestHeaderAuth(DestinationOptions):
     """A header of its own."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9-]+$")
     value: Secret
 
 
-class Auth(Options):
+class RestAuth(DestinationOptions):
     """How the destination knows us: one of these."""
 
     bearer: Secret | None = None
-    basic: Basic | None = None
-    header: Header | None = None
+    basic: RestBasicAuth | None = None
+    header: RestHeaderAuth | None = None
 
     @model_validator(mode="after")
-    def _is_one(self) -> "Auth":
+    def _is_one(self) -> "RestAuth":
         if sum(way is not None for way in (self.bearer, self.basic, self.header)) != 1:
             raise ValueError("needs exactly one of bearer, basic, header")
         return self
@@ -114,7 +114,7 @@ def _check_names(fields: Mapping[str, str], known: Sequence[str]) -> Mapping[str
     return fields
 
 
-class Collection(Options):
+class Collection(DestinationOptions):
     """Where one kind of object lives, and how it is found."""
 
     path: str = Field(pattern=r"^/", description="Below base; one object is at path/{id}.")
@@ -195,11 +195,11 @@ class Invoices(Collection):
         return _check_names(fields, LINE_FIELDS)
 
 
-class RestOptions(Options):
+class RestOptions(DestinationOptions):
     """What ops may write under a destination of kind `rest`."""
 
     base: Base = Field(description="Address of the API.")
-    auth: Auth | None = Field(default=None, description="bearer, basic or header; absent: none.")
+    auth: RestAuth | None = Field(default=None, description="bearer, basic or header; absent: none.")
     headers: Mapping[str, Secret] = Field(default={}, description="More headers for every request.")
     idempotency_header: str | None = Field(
         default=None,
@@ -224,7 +224,7 @@ KIND = DestinationKind(
 )
 
 
-class RestCarrier:
+class RestClient:
     """Carries out the actions of kind `rest`."""
 
     def __init__(self, name: str, options: RestOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
@@ -237,9 +237,9 @@ class RestCarrier:
         self._http = http
         self._memory = memory
 
-    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
         """Do it, or find that it was done. Raises Failed."""
-        visit = Visit(self._http.exchange(), self._base, self._headers, self._options, delivery)
+        visit = RestVisit(self._http.exchange(), self._base, self._headers, self._options, delivery)
         try:
             match arguments:
                 case UpsertContact():
@@ -260,7 +260,7 @@ class RestCarrier:
 
     # Contacts
 
-    async def _upsert_contact(self, visit: "Visit", arguments: UpsertContact) -> Done:
+    async def _upsert_contact(self, visit: "RestVisit", arguments: UpsertContact) -> Done:
         contacts = self._options.contacts
         values = flat(arguments)
         keys = given({"external_id": arguments.external_id, "email": arguments.email})
@@ -282,7 +282,7 @@ class RestCarrier:
         await self._remember_contact(values | keys, made)
         return Done(result={"id": made, "created": True}, status=visit.status)
 
-    async def _set_consent(self, visit: "Visit", arguments: SetConsent) -> Done:
+    async def _set_consent(self, visit: "RestVisit", arguments: SetConsent) -> Done:
         found = await self._find_contact(visit, {"email": arguments.email})
         if found is None:
             return Done(note="no_such_contact", status=visit.status)
@@ -292,7 +292,7 @@ class RestCarrier:
             raise Failed("transient", "stale_id", hint="the contact was replaced by another; the next attempt searches")
         return Done(status=visit.status)
 
-    async def _add_note(self, visit: "Visit", arguments: AddNote) -> Done:
+    async def _add_note(self, visit: "RestVisit", arguments: AddNote) -> Done:
         contacts = self._options.contacts
         if visit.doubtful and not self._options.idempotency_header and contacts.note_on_doubt == "hold":
             raise unresolved("the note may have been written, and notes cannot be searched")
@@ -305,13 +305,13 @@ class RestCarrier:
         answer = await visit.send("POST", contacts.notes, note, creates=True, id=found)
         return Done(result=given({"id": _read_id(answer, contacts.id), "contact": found}), status=visit.status)
 
-    async def _find_contact(self, visit: "Visit", keys: Mapping[str, str]) -> str | None:
+    async def _find_contact(self, visit: "RestVisit", keys: Mapping[str, str]) -> str | None:
         for name, value in keys.items():
             if known := await self._memory.get(self._key("contact", name, value)):
                 return known
         return await self._search_contact(visit, keys)
 
-    async def _search_contact(self, visit: "Visit", keys: Mapping[str, str]) -> str | None:
+    async def _search_contact(self, visit: "RestVisit", keys: Mapping[str, str]) -> str | None:
         contacts = self._options.contacts
         for name, value in keys.items():
             if name in contacts.find:
@@ -322,7 +322,7 @@ class RestCarrier:
         return None
 
     async def _create_contact(
-        self, visit: "Visit", body: Mapping[str, Any], keys: Mapping[str, str], part: str = ""
+        self, visit: "RestVisit", body: Mapping[str, Any], keys: Mapping[str, str], part: str = ""
     ) -> str:
         contacts = self._options.contacts
         answer = await visit.send("POST", contacts.path, body, creates=True, part=part)
@@ -331,7 +331,7 @@ class RestCarrier:
             raise Failed("ambiguous", "no_id", status=answer.status, hint="a contact was made, but no id came back")
         return made
 
-    async def _update_contact(self, visit: "Visit", id: str, body: Mapping[str, Any]) -> bool:
+    async def _update_contact(self, visit: "RestVisit", id: str, body: Mapping[str, Any]) -> bool:
         """Write the fields; False: there is no contact with that id."""
         contacts = self._options.contacts
         if not body:
@@ -353,7 +353,7 @@ class RestCarrier:
 
     # Invoices
 
-    async def _create_invoice(self, visit: "Visit", arguments: CreateInvoice) -> Done:
+    async def _create_invoice(self, visit: "RestVisit", arguments: CreateInvoice) -> Done:
         invoices = self._options.invoices
         invoice = await self._find_invoice(visit, arguments.reference)
         created = invoice is None
@@ -377,7 +377,9 @@ class RestCarrier:
         note = "" if created else "already_there"
         return Done(result={**result, "created": created}, note=note, status=visit.status)
 
-    async def _finalise(self, visit: "Visit", reference: str, id: str, invoice: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _finalise(
+        self, visit: "RestVisit", reference: str, id: str, invoice: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         """Finalise a draft, once; return the invoice as it then is."""
         invoices = self._options.invoices
         marker = self._key("finalised", "reference", reference)
@@ -389,7 +391,7 @@ class RestCarrier:
         final = answer.json()
         return final if isinstance(final, Mapping) and dig(final, invoices.id) is not None else invoice
 
-    async def _cancel_invoice(self, visit: "Visit", arguments: CancelInvoice) -> Done:
+    async def _cancel_invoice(self, visit: "RestVisit", arguments: CancelInvoice) -> Done:
         invoices = self._options.invoices
         invoice = await self._find_invoice(visit, arguments.reference)
         if invoice is None:
@@ -406,13 +408,13 @@ class RestCarrier:
         await visit.send("POST", invoices.cancel_path, given({"reason": arguments.reason}), creates=True, id=id)
         return Done(result={"id": id}, status=visit.status)
 
-    async def _find_invoice(self, visit: "Visit", reference: str) -> Mapping[str, Any] | None:
+    async def _find_invoice(self, visit: "RestVisit", reference: str) -> Mapping[str, Any] | None:
         invoices = self._options.invoices
         theirs = invoices.fields.get("reference", "reference")
         found = await visit.find_all(invoices, {invoices.find: reference}, theirs, reference)
         return next((one for one in found if dig(one, invoices.type) not in invoices.other_types), None)
 
-    async def _find_or_create_customer(self, visit: "Visit", customer: Customer) -> str:
+    async def _find_or_create_customer(self, visit: "RestVisit", customer: Customer) -> str:
         customers = self._options.customers
         key = self._key("customer", "email", customer.email)
         if known := await self._memory.get(key):
@@ -445,11 +447,11 @@ class RestCarrier:
         return f"{self._name}:{kind}:{name}:{value}"
 
 
-class Visit:
+class RestVisit:
     """The requests of one delivery to one API, judged by its rules."""
 
     def __init__(
-        self, exchange: Exchange, base: str, headers: Mapping[str, str], options: RestOptions, delivery: Delivery
+        self, exchange: HttpExchange, base: str, headers: Mapping[str, str], options: RestOptions, delivery: Attempt
     ) -> None:
         self._exchange = exchange
         self._base = base
@@ -496,7 +498,7 @@ class Visit:
         creates: bool = False,
         part: str = "",
         **values: object,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send and judge. Raises Failed."""
         answer = await self.try_send(method, template, body, creates=creates, part=part, **values)
         self.check(answer, creates=creates)
@@ -511,7 +513,7 @@ class Visit:
         creates: bool = False,
         part: str = "",
         **values: object,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send and leave the judging to the caller.
 
         `part` tells several creates of one delivery apart: an idempotency key belongs to one request.
@@ -524,7 +526,7 @@ class Visit:
         self.status = answer.status
         return answer
 
-    def check(self, answer: Answer, *, creates: bool = False) -> None:
+    def check(self, answer: HttpAnswer, *, creates: bool = False) -> None:
         """Raise what the answer means, if it does not mean done."""
         failed = classify(answer, creates=creates, rules=self._options.errors, success=self._options.success)
         if failed is not None:
@@ -535,7 +537,7 @@ def _is(theirs: Any, ours: str) -> bool:
     return theirs is None or str(theirs).strip().lower() == ours.lower()
 
 
-def _read_id(answer: Answer, path: str) -> str | None:
+def _read_id(answer: HttpAnswer, path: str) -> str | None:
     id = dig(answer.json(), path)
     return str(id) if isinstance(id, str | int) and not isinstance(id, bool) else None
 

@@ -15,27 +15,27 @@ from rules.catalogue import ActionKind, DestinationKind
 from rules.secret import Secret
 from workers.destinations.base import (
     ID_DAYS,
-    Arguments,
+    ActionArguments,
+    ActionResult,
+    Attempt,
     Base,
-    Delivery,
+    DestinationOptions,
     Id,
     Memory,
-    Options,
-    Result,
     Reveal,
     dig,
     open_base,
     snake_keys,
 )
 from workers.destinations.classify import ErrorRule, classify
-from workers.http import Answer, Exchange, Hidden, Http, address
+from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
 from workers.outcome import Done, Failed
 
 #: 501 is SeminarDesk's word for "API not active or module not enabled": nothing passes until somebody switches it on.
 ERRORS = (ErrorRule.model_validate({"status": [501], "is": "credential", "code": "api_not_active"}),)
 
 
-class SeminarDeskOptions(Options):
+class SeminarDeskOptions(DestinationOptions):
     """What ops may write under a destination of kind `seminardesk`."""
 
     base: Base = Field(description="Address of the tenant's API: https://nord.seminardesk.de/private-api")
@@ -45,13 +45,13 @@ class SeminarDeskOptions(Options):
     )
 
 
-class ById(Arguments):
+class ById(ActionArguments):
     """Look an object up by its number."""
 
     id: Id = Field(description="SeminarDesk's number of it.")
 
 
-class AddExternalReference(Arguments):
+class AddExternalReference(ActionArguments):
     """Write at an invoice which id it has in another system."""
 
     invoice: Id = Field(description="SeminarDesk's number of the invoice.")
@@ -62,20 +62,20 @@ class AddExternalReference(Arguments):
     )
 
 
-class ReferenceDone(Result):
+class ReferenceDone(ActionResult):
     """What `next:` may read after `add_external_reference`."""
 
     id: int | None = Field(default=None, description="SeminarDesk's number of the reference.")
 
 
-class Salutation(Result):
+class Salutation(ActionResult):
     """How a person is addressed."""
 
     name: str | None = None
     gender: str | None = None
 
 
-class Country(Result):
+class FoundCountry(ActionResult):
     """A country."""
 
     code: str | None = None
@@ -83,7 +83,7 @@ class Country(Result):
     localized_name: str | None = None
 
 
-class PostalAddress(Result):
+class FoundAddress(ActionResult):
     """Where somebody lives."""
 
     care_of: str | None = None
@@ -92,10 +92,10 @@ class PostalAddress(Result):
     zip_code: str | None = None
     city: str | None = None
     province: str | None = None
-    country: Country | None = None
+    country: FoundCountry | None = None
 
 
-class Person(Result):
+class FoundPerson(ActionResult):
     """A person or an organization, as the Private API has them (the webhooks use other names for phones)."""
 
     id: int
@@ -111,21 +111,21 @@ class Person(Result):
     phone2: str | None = None
     phone3: str | None = None
     language: str | None = None
-    primary_address: PostalAddress | None = None
-    billing_address: PostalAddress | None = None
+    primary_address: FoundAddress | None = None
+    billing_address: FoundAddress | None = None
     is_subscribed_to_newsletter: bool | None = None
     is_blocked: bool | None = None
     customer_number: str | None = None
 
 
-class Named(Result):
+class Named(ActionResult):
     """A reference to something that has a name."""
 
     id: int | None = None
     name: str | None = None
 
 
-class Booking(Result):
+class FoundBooking(ActionResult):
     """A booking as it stands now."""
 
     id: int
@@ -146,7 +146,7 @@ def _reference(arguments: AddExternalReference) -> str:
     return f"invoice:{arguments.invoice} {arguments.system or ''}:{arguments.external_id}"
 
 
-def _look_up(name: str, about: str, result: type[Result], key: str) -> ActionKind:
+def _look_up(name: str, about: str, result: type[ActionResult], key: str) -> ActionKind:
     return ActionKind(
         name=name,
         about=about,
@@ -170,9 +170,9 @@ KIND = DestinationKind(
     actions={
         kind.name: kind
         for kind in (
-            _look_up("person", "The person behind a booking: name, e-mail, address.", Person, "profile"),
-            _look_up("profile", "A person or an organization.", Person, "profile"),
-            _look_up("booking", "A booking as it stands now.", Booking, "booking"),
+            _look_up("person", "The person behind a booking: name, e-mail, address.", FoundPerson, "profile"),
+            _look_up("profile", "A person or an organization.", FoundPerson, "profile"),
+            _look_up("booking", "A booking as it stands now.", FoundBooking, "booking"),
             ActionKind(
                 name="add_external_reference",
                 about="Write at an invoice which id it has in another system.",
@@ -189,7 +189,7 @@ KIND = DestinationKind(
 )
 
 
-class SeminarDeskCarrier:
+class SeminarDeskClient:
     """Carries out the actions of kind `seminardesk`."""
 
     def __init__(self, name: str, options: SeminarDeskOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
@@ -200,7 +200,7 @@ class SeminarDeskCarrier:
         self._http = http
         self._memory = memory
 
-    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
         """Do it, or find that it was done. Raises Failed."""
         exchange = self._http.exchange()
         match arguments:
@@ -210,7 +210,7 @@ class SeminarDeskCarrier:
                 return await self._add_reference(exchange, arguments, delivery)
         raise Failed("permanent", "unknown_action")
 
-    async def _look_up(self, exchange: Exchange, template: str, arguments: ById) -> Done:
+    async def _look_up(self, exchange: HttpExchange, template: str, arguments: ById) -> Done:
         answer = await self._get(exchange, template, arguments.id)
         found = answer.json()
         if not isinstance(found, Mapping):
@@ -222,7 +222,7 @@ class SeminarDeskCarrier:
             result["status"] = result["status"].lower()  # As in the events: confirmed, wait_list.
         return Done(result=result, status=answer.status)
 
-    async def _add_reference(self, exchange: Exchange, arguments: AddExternalReference, delivery: Delivery) -> Done:
+    async def _add_reference(self, exchange: HttpExchange, arguments: AddExternalReference, delivery: Attempt) -> Done:
         system = arguments.system if arguments.system is not None else self._options.system
         mark = f"{self._name}:reference:{arguments.invoice}:{system}:{arguments.external_id}"
         if await self._memory.get(mark):
@@ -245,7 +245,7 @@ class SeminarDeskCarrier:
         return Done(result={} if made is None else {"id": made}, status=answer.status)
 
     async def _find_reference(
-        self, exchange: Exchange, arguments: AddExternalReference, system: int
+        self, exchange: HttpExchange, arguments: AddExternalReference, system: int
     ) -> Mapping[str, Any] | None:
         answer = await self._get(exchange, "/invoices/{id}", arguments.invoice)
         for reference in dig(answer.json(), "externalReferences") or ():
@@ -253,7 +253,7 @@ class SeminarDeskCarrier:
                 return {"id": dig(reference, "id")}
         return None
 
-    async def _get(self, exchange: Exchange, template: str, id: str) -> Answer:
+    async def _get(self, exchange: HttpExchange, template: str, id: str) -> HttpAnswer:
         answer = await exchange.request("GET", address(self._base, template, id=id), headers=self._headers)
         _raise(classify(answer, rules=ERRORS))
         return answer

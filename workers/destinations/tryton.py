@@ -16,11 +16,11 @@ from pydantic import Field
 
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
-from workers.destinations.base import ID_DAYS, Base, Delivery, Memory, Options, Reveal, dig, given, open_base
+from workers.destinations.base import ID_DAYS, Attempt, Base, DestinationOptions, Memory, Reveal, dig, given, open_base
 from workers.destinations.classify import ErrorRule, classify
-from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, Address, UpsertContact
+from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, ContactAddress, UpsertContact
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer
-from workers.http import Answer, Exchange, Hidden, Http, address
+from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
 from workers.outcome import Done, Failed, Failure
 
 Record = Mapping[str, Any]
@@ -61,7 +61,7 @@ INVOICE_FIELDS = ("state", "number", "reference")
 REPEATED = ("party", "invoice_address", "currency", "account", "journal", "payment_term")
 
 
-class InvoiceOptions(Options):
+class InvoiceOptions(DestinationOptions):
     """How customer invoices are made. Numbers are Tryton's ids; what is absent is what the company has set."""
 
     revenue_account: int | None = Field(default=None, description="Account of the lines.")
@@ -75,7 +75,7 @@ class InvoiceOptions(Options):
     )
 
 
-class TrytonOptions(Options):
+class TrytonOptions(DestinationOptions):
     """What ops may write under a destination of kind `tryton`."""
 
     base: Base = Field(description="Address of the server: https://erp.example.org")
@@ -93,7 +93,7 @@ KIND = DestinationKind(
 )
 
 
-class TrytonCarrier:
+class TrytonClient:
     """Carries out the actions of kind `tryton`."""
 
     def __init__(self, name: str, options: TrytonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
@@ -111,9 +111,9 @@ class TrytonCarrier:
         self._http = http
         self._memory = memory
 
-    async def deliver(self, action: str, arguments: Any, delivery: Delivery) -> Done:
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
         """Do it, or find that it was done. Raises Failed."""
-        visit = Visit(self._http.exchange(), self._base, self._headers)
+        visit = TrytonVisit(self._http.exchange(), self._base, self._headers)
         match arguments:
             case UpsertContact():
                 return await self._upsert_contact(visit, arguments)
@@ -127,7 +127,7 @@ class TrytonCarrier:
 
     # Parties
 
-    async def _upsert_contact(self, visit: "Visit", arguments: UpsertContact) -> Done:
+    async def _upsert_contact(self, visit: "TrytonVisit", arguments: UpsertContact) -> Done:
         keys = given({"external_id": arguments.external_id, "email": arguments.email})
         country = await visit.country(arguments.address)
         party = await self._find_party(visit, keys)
@@ -142,7 +142,7 @@ class TrytonCarrier:
         await self._remember_party(keys | given({"email": arguments.new_email}), id)
         return Done(result={"id": id, "created": created}, status=visit.status)
 
-    async def _add_note(self, visit: "Visit", arguments: AddNote, delivery: Delivery) -> Done:
+    async def _add_note(self, visit: "TrytonVisit", arguments: AddNote, delivery: Attempt) -> Done:
         keys = given({"email": arguments.email, "phone": arguments.phone})
         party = await self._find_party(visit, keys)
         if party is None:
@@ -158,7 +158,7 @@ class TrytonCarrier:
         note = await visit.create("ir.note", {"resource": resource, "message": arguments.text}, ())
         return Done(result={"id": str(note["id"]), "contact": str(party["id"])}, status=visit.status)
 
-    async def _find_party(self, visit: "Visit", keys: Mapping[str, str]) -> Record | None:
+    async def _find_party(self, visit: "TrytonVisit", keys: Mapping[str, str]) -> Record | None:
         for name, value in keys.items():
             if known := await self._memory.get(self._key(name, value)):
                 party = await visit.get("party.party", known, PARTY_FIELDS)
@@ -180,7 +180,7 @@ class TrytonCarrier:
 
     # Invoices
 
-    async def _create_invoice(self, visit: "Visit", arguments: CreateInvoice) -> Done:
+    async def _create_invoice(self, visit: "TrytonVisit", arguments: CreateInvoice) -> Done:
         invoice = await self._find_invoice(visit, arguments.reference)
         created = invoice is None
         if invoice is None:
@@ -213,7 +213,7 @@ class TrytonCarrier:
             status=visit.status,
         )
 
-    async def _cancel_invoice(self, visit: "Visit", arguments: CancelInvoice) -> Done:
+    async def _cancel_invoice(self, visit: "TrytonVisit", arguments: CancelInvoice) -> Done:
         invoice = await self._find_invoice(visit, arguments.reference)
         if invoice is None:
             return Done(note="nothing_to_cancel", status=visit.status)
@@ -233,7 +233,7 @@ class TrytonCarrier:
         await visit.act("account.invoice", document["id"], "post", INVOICE_FIELDS)
         return Done(result={"id": id, "document": str(document["id"])}, status=visit.status)
 
-    async def _find_invoice(self, visit: "Visit", reference: str) -> Record | None:
+    async def _find_invoice(self, visit: "TrytonVisit", reference: str) -> Record | None:
         domain = [
             ["type", "=", "out"],
             ["company", "=", self._options.company],
@@ -241,13 +241,13 @@ class TrytonCarrier:
         ]
         return next(iter(await visit.search("account.invoice", domain, INVOICE_FIELDS)), None)
 
-    async def _make(self, visit: "Visit", header: Record) -> Record:
+    async def _make(self, visit: "TrytonVisit", header: Record) -> Record:
         """Create a customer invoice; its lines belong to the same company."""
         return await visit.create(
             "account.invoice", given(header) | {"type": "out", "company": self._options.company}, INVOICE_FIELDS
         )
 
-    async def _credit(self, visit: "Visit", id: int, reference: str, reason: str | None) -> dict[str, Any]:
+    async def _credit(self, visit: "TrytonVisit", id: int, reference: str, reason: str | None) -> dict[str, Any]:
         """Return the cancellation document of a posted invoice: the same lines, negative."""
         wanted = [
             f"lines.{name}" for name in ("type", "description", "quantity", "unit_price", "account", "taxes", "unit")
@@ -261,7 +261,7 @@ class TrytonCarrier:
             "lines": [["create", [credit_line(line, self._options.company) for line in invoice["lines"]]]],
         }
 
-    async def _find_or_create_customer(self, visit: "Visit", customer: Customer) -> tuple[int, int]:
+    async def _find_or_create_customer(self, visit: "TrytonVisit", customer: Customer) -> tuple[int, int]:
         """Return party and address; Tryton makes no invoice without an address, be it an empty one."""
         keys = {"email": customer.email}
         party = await self._find_party(visit, keys)
@@ -282,7 +282,7 @@ class TrytonCarrier:
         await self._remember_party(keys, str(party["id"]))
         return party["id"], party["addresses"][0]["id"]
 
-    async def _accounts(self, visit: "Visit") -> dict[str, int]:
+    async def _accounts(self, visit: "TrytonVisit") -> dict[str, int]:
         """Return accounts and journal: told, or what the company has set."""
         told = self._options.invoices
         found = {"revenue": told.revenue_account, "receivable": told.receivable_account, "journal": told.journal}
@@ -317,10 +317,10 @@ class TrytonCarrier:
         return line
 
 
-class Visit:
+class TrytonVisit:
     """The requests of one delivery to one Tryton."""
 
-    def __init__(self, exchange: Exchange, base: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, exchange: HttpExchange, base: str, headers: Mapping[str, str]) -> None:
         self._exchange = exchange
         self._base = base
         self._headers = headers
@@ -370,7 +370,7 @@ class Visit:
         """Return the id of a currency."""
         return await self._id_of("currency.currency", code)
 
-    async def country(self, place: Address | None) -> int | None:
+    async def country(self, place: ContactAddress | None) -> int | None:
         """Return the id of the country of an address that names one."""
         return await self._id_of("country.country", place.country.upper()) if place and place.country else None
 
@@ -379,12 +379,12 @@ class Visit:
             return int(record["id"])
         raise Failed("permanent", "unknown_code", hint=f"{model} has no such code")
 
-    async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> Answer:
+    async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
         answer = await self._exchange.request(method, url, headers=self._headers, json=body, creates=creates)
         self.status = answer.status
         return answer
 
-    def _record(self, answer: Answer, *, creates: bool = False) -> Record:
+    def _record(self, answer: HttpAnswer, *, creates: bool = False) -> Record:
         self._check(answer, creates=creates)
         record = answer.json()
         if not isinstance(record, Mapping) or not isinstance(record.get("id"), int):
@@ -392,7 +392,7 @@ class Visit:
             raise Failed(failure, "bad_answer", status=answer.status, hint="no record came back")
         return record
 
-    def _check(self, answer: Answer, *, creates: bool = False) -> None:
+    def _check(self, answer: HttpAnswer, *, creates: bool = False) -> None:
         failed = classify(answer, creates=creates, rules=ERRORS)
         if failed is not None:
             raise failed
@@ -436,7 +436,7 @@ def mechanisms(keys: Mapping[str, str | None]) -> list[dict[str, str]]:
     return [{"type": name, "value": keys[name] or ""} for name in ("email", "phone") if keys.get(name)]
 
 
-def address_values(place: Address | None, country: int | None) -> dict[str, Any]:
+def address_values(place: ContactAddress | None, country: int | None) -> dict[str, Any]:
     """Return the parts of an address that are given."""
     if place is None:
         return {}

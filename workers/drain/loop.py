@@ -1,7 +1,7 @@
 """A drain: a licence to work. Routes what is in the inbox, delivers what is in the destinations' rooms, until it ends.
 
-Comes in: an Office. Goes out: a Summary. One asyncio loop; a slow destination occupies connections, never the drain.
-Holds no state that a crash could lose: what it leased, the store knows.
+Comes in: a WorkerContext. Goes out: a Summary. One asyncio loop; a slow destination occupies connections, never the
+drain. Holds no state that a crash could lose: what it leased, the store knows.
 """
 
 import asyncio
@@ -16,17 +16,27 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from mailroom import CALL_TIMEOUT, INBOX, Lease, NewDelivery, News, Settlement, Unavailable, Want, reroute
+from mailroom import (
+    CALL_TIMEOUT,
+    INBOX,
+    Lease,
+    NewDelivery,
+    RoomChange,
+    RoomRequest,
+    Settlement,
+    StoreUnavailable,
+    reroute,
+)
 from mailroom.client import as_json
 from rules import event as events
 from rules.action import Action, Skipped
 from rules.errors import RulesError, ValueFailed
 from rules.event import Event
 from rules.event_types.base import from_epoch
-from rules.rulebook import Book, Matching, Rule
+from rules.rulebook import Matching, Rule, Rulebook
 from workers import delivery as deliveries
 from workers import retry, store_outage
-from workers.context import Office
+from workers.context import WorkerContext
 from workers.delivery import Delivery
 from workers.destinations import base
 from workers.outcome import Done, Failed
@@ -102,11 +112,11 @@ class _Hand:
 class Drain:
     """One run of a drain job."""
 
-    def __init__(self, office: Office, name: str, *, budget: float) -> None:
-        self.office = office
-        self.mailroom = office.mailroom
+    def __init__(self, context: WorkerContext, name: str, *, budget: float) -> None:
+        self.context = context
+        self.mailroom = context.mailroom
         self.name = name
-        self.pool = office.settings.pool
+        self.pool = context.settings.pool
         self.summary = Summary()
         self._deadline = time.monotonic() + budget
         self._tasks: dict[asyncio.Task[None], _Hand] = {}
@@ -140,7 +150,7 @@ class Drain:
         await self.mailroom.beat(self.name, self.pool, register=True)
         self._beat_at = time.monotonic()
         self._replid = await self.mailroom.replication_id()
-        self.office.may_send = self._lease_is_good
+        self.context.may_send = self._lease_is_good
         helpers = [
             asyncio.create_task(coroutine)
             for coroutine in (self._beat(), self._settle(), self._listen(), self._watch_stop())
@@ -159,9 +169,9 @@ class Drain:
 
     async def _go_round(self) -> tuple[bool, float | None]:
         try:
-            await self.office.look()
+            await self.context.look()
             return await self._take()
-        except Unavailable as exc:
+        except StoreUnavailable as exc:
             log.warning("drain.store_away why=%s", exc)
             self._unsure = True
         except Exception:
@@ -170,7 +180,7 @@ class Drain:
         return False, store_outage.AWAY
 
     def _over(self) -> bool:
-        return self.office.stopping.is_set() or self._buried or self._broken or time.monotonic() >= self._deadline
+        return self.context.stopping.is_set() or self._buried or self._broken or time.monotonic() >= self._deadline
 
     async def _rest(self, wait: float | None) -> None:
         """Sleep until the bell, an answer, the time that `take` named, or the next look at the book."""
@@ -185,7 +195,7 @@ class Drain:
             self._wake.clear()
 
     async def _watch_stop(self) -> None:
-        await self.office.stopping.wait()
+        await self.context.stopping.wait()
         self._wake.set()
 
     async def _listen(self) -> None:
@@ -195,7 +205,7 @@ class Drain:
             try:
                 if await self.mailroom.hear(self.pool, LISTEN):
                     self._wake.set()
-            except Unavailable:
+            except StoreUnavailable:
                 await asyncio.sleep(store_outage.AWAY)
 
     async def _beat(self) -> None:
@@ -203,7 +213,7 @@ class Drain:
         while True:
             await asyncio.sleep(BEAT)
             if os.getppid() != self._parent:
-                self.office.stop()
+                self.context.stop()
             asked = time.monotonic()
             try:
                 if not await self.mailroom.beat(self.name, self.pool):
@@ -214,13 +224,13 @@ class Drain:
                     self._wake.set()
                     return
                 self._beat_at = asked
-            except Unavailable:
+            except StoreUnavailable:
                 continue
 
     def _lease_is_good(self) -> bool:
         """Whether a request sent now ends before anybody could think that this drain is dead."""
-        left = self.office.settings.dead_after - (time.monotonic() - self._beat_at)
-        return not self._buried and left > self.office.settings.longest_request + BEAT
+        left = self.context.settings.dead_after - (time.monotonic() - self._beat_at)
+        return not self._buried and left > self.context.settings.longest_request + BEAT
 
     # -- taking
 
@@ -241,14 +251,16 @@ class Drain:
             self._in_suspects = False
         elif suspected or self._in_suspects:
             return False, None  # Whoever is under suspicion travels with nobody else.
-        free = self.office.settings.in_flight - len(self._leases)
-        rooms = self.office.rooms()
+        free = self.context.settings.in_flight - len(self._leases)
+        rooms = self.context.rooms()
         if free <= 0 or not rooms or not self._lease_is_good():
             return False, 0.05 if rooms and free > 0 else None
         self._turn += 1
         turn = self._turn % len(rooms)
         wants = [
-            Want(room, min(free, INBOX_BOXES), INBOX_ITEMS) if room == INBOX else Want(room, min(free, ROOM_BOXES), 1)
+            RoomRequest(room, min(free, INBOX_BOXES), INBOX_ITEMS)
+            if room == INBOX
+            else RoomRequest(room, min(free, ROOM_BOXES), 1)
             for room in rooms[turn:] + rooms[:turn]
         ]
         request = secrets.token_hex(8)
@@ -298,7 +310,7 @@ class Drain:
 
     def _route(self, lease: Lease) -> None:
         """Route events of one order key; as soon as one needs a look-up, go on in a task of its own."""
-        book = self.office.books.current
+        book = self.context.books.current
         if book is None:
             raise RuntimeError("routing without a book")
         for n in range(len(lease.items)):
@@ -307,7 +319,7 @@ class Drain:
                 self._start(self._route_on(hand, book), hand)
                 return
 
-    def _route_now(self, lease: Lease, n: int, book: Book) -> bool:
+    def _route_now(self, lease: Lease, n: int, book: Rulebook) -> bool:
         """Route one event if that needs no look-up."""
         event, matching = self._match(lease, n, book)
         if event is None or matching is None:
@@ -317,7 +329,7 @@ class Drain:
         self._plan(lease, n, book, event, matching, {})
         return True
 
-    async def _route_on(self, hand: _Hand, book: Book) -> None:
+    async def _route_on(self, hand: _Hand, book: Rulebook) -> None:
         """Route the rest of a lease, looking up what the rules ask for. The person waits for it, nobody else does."""
         lease = hand.lease
         for n in range(hand.at, len(lease.items)):
@@ -337,11 +349,11 @@ class Drain:
                         return
             self._plan(lease, n, book, event, matching, found)
 
-    def _match(self, lease: Lease, n: int, book: Book) -> tuple[Event | None, Matching | None]:
+    def _match(self, lease: Lease, n: int, book: Rulebook) -> tuple[Event | None, Matching | None]:
         item, record = lease.items[n]
         last = n == len(lease.items) - 1
         try:
-            event = events.decode(item, record, self.office.read)
+            event = events.decode(item, record, self.context.read)
             matching = book.match(event)
             redo = reroute.read(record)
             return event, matching if redo is None else redo.narrow(matching)
@@ -396,9 +408,9 @@ class Drain:
 
     async def _ask(self, asked: Action, event: Event) -> _Asked:
         """Look something up, within the limits of its destination: `take` accounts for deliveries only."""
-        about = base.Delivery(f"{event.id}.look_up")
+        about = base.Attempt(f"{event.id}.look_up")
         try:
-            async with self.office.turn(asked.destination):
+            async with self.context.turn(asked.destination):
                 return (await self._carry_out(asked.destination, asked.name, asked.arguments, about)).result
         except Failed as failed:
             return failed
@@ -410,12 +422,12 @@ class Drain:
             return False
         attempt = (lease.attempt if n == 0 else 0) + 1
         decision = retry.decide(Failed(*_as_transient(failed), wait=failed.wait), attempt)
-        if not isinstance(decision, retry.Wait):
+        if not isinstance(decision, retry.WaitAndRetry):
             look.error = f"{failed.code}_too_often"
             look.failed = None
             return False
         if failed.failure == "credential":
-            self.office.alerts.tell(
+            self.context.alerts.tell(
                 "look_up_refused", f"{look.destination} refuses our key ({failed.code})", destination=look.destination
             )
         self.summary.retried += 1
@@ -436,7 +448,7 @@ class Drain:
         return True
 
     def _plan(
-        self, lease: Lease, n: int, book: Book, event: Event, matching: Matching, found: Mapping[str, _Look]
+        self, lease: Lease, n: int, book: Rulebook, event: Event, matching: Matching, found: Mapping[str, _Look]
     ) -> None:
         """Turn the rules that fired into deliveries and settle the event, in one step."""
         new: list[NewDelivery] = []
@@ -507,16 +519,16 @@ class Drain:
         actions: Iterable[Action | Skipped],
         parent: str,
         event: Event,
-        book: Book,
+        book: Rulebook,
         results: Mapping[str, Any],
         new: list[NewDelivery],
         made: list[tuple[str, str, str, str]],
         skipped: list[tuple[str, str, str, str, str]],
-        redo: reroute.Again | None = None,
+        redo: reroute.Reroute | None = None,
     ) -> None:
         """Append what a rule asks for: deliveries, and what it did not ask for and why. All of it, or it raises."""
-        served = self.office.carriers
-        free = self.office.settings.in_flight - len(self._leases) - len(new) > 0
+        served = self.context.clients
+        free = self.context.settings.in_flight - len(self._leases) - len(new) > 0
         free = free and not self._in_suspects and not self._over()
         born: list[tuple[_Fresh, NewDelivery]] = []
         left_out: list[tuple[str, str, str, str, str]] = []
@@ -543,10 +555,10 @@ class Drain:
                 options.delay,
                 redo is not None and redo.doubtful(action.rule, action.path),
             )
-            kind = self.office.kind(action.destination, action.name)
+            kind = self.context.kind(action.destination, action.name)
             once = options.only_once
             coalesce = bool(options.coalesce) and not (kind is not None and kind.keep_always)
-            at_once = free and action.destination in served and self.office.pool_of(action.destination) == self.pool
+            at_once = free and action.destination in served and self.context.pool_of(action.destination) == self.pool
             record = NewDelivery(
                 delivery.id,
                 action.destination,
@@ -574,10 +586,10 @@ class Drain:
         target: str,
         exc: Exception,
         event: Event,
-        book: Book,
+        book: Rulebook,
         new: list[NewDelivery],
         made: list[tuple[str, str, str, str]],
-        redo: reroute.Again | None,
+        redo: reroute.Reroute | None,
     ) -> None:
         """A rule that cannot be carried out for this event: a dead letter of its own, the other rules go on.
 
@@ -603,17 +615,17 @@ class Drain:
         destination: str,
         action: str,
         arguments: Mapping[str, Any],
-        about: base.Delivery,
+        about: base.Attempt,
         model: BaseModel | None = None,
     ) -> Done:
         """Carry out an action or look-up. Raises Failed, whatever happens.
 
         `model`: its arguments as they were validated when they were made, if that was just now.
         """
-        carrier = self.office.carriers.get(destination)
-        kind = self.office.kind(destination, action)
-        if carrier is None or kind is None:
-            why = self.office.unusable.get(destination, "the book has no such destination or action any more")
+        client = self.context.clients.get(destination)
+        kind = self.context.kind(destination, action)
+        if client is None or kind is None:
+            why = self.context.unusable.get(destination, "the book has no such destination or action any more")
             raise Failed("transient", "no_destination", hint=why)
         try:
             if model.__class__ is not kind.arguments:  # A new book may mean another kind by the same name.
@@ -624,7 +636,7 @@ class Drain:
                 "permanent", "bad_arguments", hint=f"the action does not take what the rule gave at {where}"
             ) from None
         try:
-            return await carrier.deliver(action, model, about)
+            return await client.deliver(action, model, about)
         except Failed:
             raise
         except Exception as exc:  # An adapter's bug must not stop the others; it is a failure like any other.
@@ -648,7 +660,7 @@ class Drain:
             return
         attempt = lease.attempt + 1
         started = time.monotonic()
-        about = base.Delivery(delivery.id, lease.doubt > 0 or delivery.doubtful, attempt)
+        about = base.Attempt(delivery.id, lease.doubt > 0 or delivery.doubtful, attempt)
         try:
             if delivery.in_order and await self._dropped(delivery):
                 raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
@@ -697,14 +709,14 @@ class Drain:
         made: list[tuple[str, str, str, str]] = []
         skipped: list[tuple[str, str, str, str, str]] = []
         record = await store_outage.insist(lambda: self.mailroom.record(delivery.event))
-        book = await store_outage.insist(lambda: self.office.books.by_version(delivery.book))
+        book = await store_outage.insist(lambda: self.context.books.by_version(delivery.book))
         if record is None or book is None:
             return "\n" + as_json({"t": "next", "d": delivery.id, "at": _now(), "why": "event or book are gone"})
         rule = next((rule for rule in book.rules if rule.name == delivery.rule), None)
         if rule is not None:
             results = delivery.results or {}
             try:
-                event = events.decode(delivery.event, record, self.office.read)
+                event = events.decode(delivery.event, record, self.context.read)
                 actions = rule.next_actions(event, results, delivery.path, done.result)
                 self._add(actions, delivery.id, event, book, results, new, made, skipped)
             except Exception as exc:
@@ -740,7 +752,7 @@ class Drain:
     async def _failed(self, lease: Lease, delivery: Delivery, failed: Failed, attempt: int, started: float) -> None:
         """Settle a failed attempt."""
         destination = (
-            self.office.books.current.destinations.get(delivery.destination) if self.office.books.current else None
+            self.context.books.current.destinations.get(delivery.destination) if self.context.books.current else None
         )
         lag = float(getattr(destination.options, "find_lag", 0.0) or 0.0) if destination is not None else 0.0
         decision = retry.decide(failed, attempt, find_lag=lag)
@@ -749,19 +761,19 @@ class Drain:
         settlement.says = retry.tells(failed)
         settlement.doubt = max(doubt, 1 if failed.failure == "ambiguous" else 0)
         match decision:
-            case retry.Wait():
+            case retry.WaitAndRetry():
                 settlement.verdict = "wait"
                 settlement.argument = str(int(decision.seconds * 1000))
                 settlement.attempt = attempt if decision.counted else attempt - 1
-            case retry.Pause():
+            case retry.PauseRoom():
                 settlement.verdict = "wait"
                 settlement.attempt = attempt - 1
-            case retry.Hold():
+            case retry.HoldBox():
                 settlement.verdict = "hold"
                 settlement.argument = as_json(self._about(delivery, failed, decision.reason))
                 settlement.attempt = attempt
                 settlement.doubt = max(doubt, 1)
-            case retry.Dead():
+            case retry.GiveUp():
                 settlement.verdict = "dead"
                 settlement.argument = as_json(self._about(delivery, failed, decision.reason))
                 if delivery.in_order:
@@ -852,7 +864,7 @@ class Drain:
                 async with self._tidying:
                     settled = await self.mailroom.settle(self.name, token, batch, pool=self.pool)
                 break
-            except Unavailable as exc:
+            except StoreUnavailable as exc:
                 # Unknown whether it was written: the same call again is safe; what it may have leased is given back.
                 log.warning("drain.settle_unknown n=%d why=%s", len(batch), exc)
                 self._unsure = again = True
@@ -872,18 +884,18 @@ class Drain:
                 if new.id in settled.leased:
                     self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), fresh)
         for one in await self._news_missed(batch) if again else settled.news:
-            self.office.tell(one)
+            self.context.tell(one)
         self._wake.set()
 
-    async def _news_missed(self, batch: Sequence[Settlement]) -> list[News]:
+    async def _news_missed(self, batch: Sequence[Settlement]) -> list[RoomChange]:
         """What a lost answer may have said: which rooms that the batch is about are paused now."""
         told = {settlement.lease.room for settlement in batch if settlement.says}
         try:
             rooms = [room for room in await self.mailroom.rooms() if room.name in told and room.paused]
-        except Unavailable:
+        except StoreUnavailable:
             return []
         whys = [(room.name, from_json(room.paused)) for room in rooms]
-        return [News(why["by"], name, why["code"]) for name, why in whys if why.get("by") in ("breaker", "key")]
+        return [RoomChange(why["by"], name, why["code"]) for name, why in whys if why.get("by") in ("breaker", "key")]
 
     def _note_end(self, settlement: Settlement, verdict: str) -> None:
         match verdict:
@@ -895,11 +907,11 @@ class Drain:
                 self.summary.held += 1
                 about = from_json(settlement.argument)
                 room = about["room"]
-                self.office.alerts.tell("held_key", f"{room}.{about['action']}: {about['code']}", destination=room)
+                self.context.alerts.tell("held_key", f"{room}.{about['action']}: {about['code']}", destination=room)
 
     async def _wind_down(self) -> None:
         """Finish what is under way, give back the rest, within the stated time, and leave."""
-        settings = self.office.settings
+        settings = self.context.settings
         await self._finish(settings.longest_request + settings.stop_seconds, settings.stop_seconds)
         await self._finish(HANDING_BACK, HANDING_BACK, cut_off=True)
         try:
@@ -908,7 +920,7 @@ class Drain:
                 await self.mailroom.bury([self.name], counted=self._broken)
             else:
                 await self.mailroom.leave(self.name)
-        except Unavailable:
+        except StoreUnavailable:
             log.warning("drain.left_without_a_word name=%s", self.name)
 
     async def _finish(self, patience: float, when_stopping: float, *, cut_off: bool = False) -> None:
@@ -916,7 +928,7 @@ class Drain:
         ends = time.monotonic() + patience
         hurried = False
         while (self._tasks or self._outbox) and not self._buried and time.monotonic() < ends:
-            if self.office.stopping.is_set() and not hurried:
+            if self.context.stopping.is_set() and not hurried:
                 hurried = True
                 ends = min(ends, time.monotonic() + when_stopping)
             if cut_off:

@@ -13,13 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from console import cli
 from console.api import app, metrics
-from console.client import Client, ClientSettings
-from console.errors import Mistake
+from console.client import ClientSettings, ConsoleClient
+from console.errors import UserError
 from console.processes import port
 from mailroom import Mailroom
 from receiver.spool import Spool
 from rules.event import Event
-from tests.conftest import Valkey, wait_until_async
+from tests.conftest import PrivateValkey, wait_until_async
 from tests.console.conftest import Start
 
 
@@ -36,7 +36,7 @@ def event(name: str, type: str = "order.paid") -> Event:
     )
 
 
-def with_mailroom(valkey: Valkey, do: Callable[[Mailroom], Coroutine[Any, Any, None]]) -> None:
+def with_mailroom(valkey: PrivateValkey, do: Callable[[Mailroom], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         async with await Mailroom.open(valkey.url) as mailroom:
             await do(mailroom)
@@ -45,7 +45,7 @@ def with_mailroom(valkey: Valkey, do: Callable[[Mailroom], Coroutine[Any, Any, N
 
 
 @pytest.fixture
-def console(start: Start, valkey: Valkey) -> str:
+def console(start: Start, valkey: PrivateValkey) -> str:
     """A running console on a store of its own; its address."""
     return begin(start, valkey.url)
 
@@ -53,16 +53,16 @@ def console(start: Start, valkey: Valkey) -> str:
 def begin(start: Start, store: str, **environ: str) -> str:
     number = port.free("127.0.0.1")
     process = start("console", "--port", str(number), REDIS_URL=store, **environ)
-    client = Client(ClientSettings(console_url=f"http://127.0.0.1:{number}"))
+    client = ConsoleClient(ClientSettings(console_url=f"http://127.0.0.1:{number}"))
     process.wait_healthy(client.url)
     return client.url
 
 
 def asked(url: str, path: str, token: str = "") -> Any:
-    return Client(ClientSettings(console_url=url, console_token=token)).get(path)
+    return ConsoleClient(ClientSettings(console_url=url, console_token=token)).get(path)
 
 
-def test_events(console: str, valkey: Valkey) -> None:
+def test_events(console: str, valkey: PrivateValkey) -> None:
     """Events come newest first in pages; one is told with its fate; none shows a value of a person."""
 
     async def put(mailroom: Mailroom) -> None:
@@ -79,7 +79,7 @@ def test_events(console: str, valkey: Valkey) -> None:
     assert "eva" not in json.dumps(page)
 
 
-def test_wait(console: str, valkey: Valkey) -> None:
+def test_wait(console: str, valkey: PrivateValkey) -> None:
     """A question with `wait` is answered when the event's fate is settled, or when the time is over."""
 
     async def put_and_quarantine(mailroom: Mailroom) -> None:
@@ -109,11 +109,11 @@ REFUSED = {
 def test_refused(console: str) -> None:
     """A question that cannot be answered has a code and a hint."""
     for path, code in REFUSED.items():
-        with pytest.raises(Mistake, match=rf"^{code}: .{{10}}"):
+        with pytest.raises(UserError, match=rf"^{code}: .{{10}}"):
             asked(console, path)
 
 
-def test_metrics(console: str, valkey: Valkey) -> None:
+def test_metrics(console: str, valkey: PrivateValkey) -> None:
     """The metrics are Prometheus text, and count what happened."""
 
     async def happen(mailroom: Mailroom) -> None:
@@ -162,7 +162,7 @@ def test_undeclared() -> None:
     assert b"relais_undeclared_counters 2.0" in metrics.text(metrics.Snapshot(counts))
 
 
-def test_readyz(start: Start, valkey: Valkey, book: Path) -> None:
+def test_readyz(start: Start, valkey: PrivateValkey, book: Path) -> None:
     """Readiness says in words what is not there, and what an acknowledged event survives."""
     url = begin(start, valkey.url)
     found = ready(url)
@@ -190,7 +190,7 @@ def test_readyz_without_a_store(start: Start, book: Path) -> None:
     found = {check["name"]: check for check in ready(url)["checks"]}
     assert found["store"]["says"].startswith("the store does not answer")
     assert found["book"]["ok"] is False
-    with pytest.raises(Mistake, match=r"^store_away: "):
+    with pytest.raises(UserError, match=r"^store_away: "):
         asked(url, "/events")
 
 
@@ -204,10 +204,10 @@ def ready(url: str) -> Any:
         return json.loads(answer.read())
 
 
-def test_token(start: Start, valkey: Valkey) -> None:
+def test_token(start: Start, valkey: PrivateValkey) -> None:
     """With a token nobody gets in without it; `/healthz` tells nothing and stays open."""
     url = begin(start, valkey.url, RELAIS_CONSOLE_TOKEN="swordfish")
-    with pytest.raises(Mistake, match="wants a token"):
+    with pytest.raises(UserError, match="wants a token"):
         asked(url, "/events")
     assert asked(url, "/events", token="swordfish") == {"events": [], "next": None}
 
@@ -232,7 +232,7 @@ def environ(monkeypatch: pytest.MonkeyPatch, **values: str) -> Iterator[None]:
         yield
 
 
-def test_commands(console: str, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands(console: str, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """`relais events list` and `show` print what the console says, as a table and as JSON."""
 
     async def put(mailroom: Mailroom) -> None:
@@ -258,7 +258,7 @@ def test_loopback() -> None:
     assert [each for each in addresses if app.loopback(each)] == ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
 
 
-def test_tail(start: Start, console: str, valkey: Valkey) -> None:
+def test_tail(start: Start, console: str, valkey: PrivateValkey) -> None:
     """`relais events tail` prints an event when it has come, and again when it has ended."""
     process = start("events", "tail", "--json", RELAIS_CONSOLE_URL=console)
 

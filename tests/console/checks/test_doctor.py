@@ -10,7 +10,7 @@ import redis.asyncio
 
 from receiver.spool import Spool
 from rules.event import Event
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 
 EVENT = Event("x", "at", "activetrail", "contact.changed", "2026-01-01T10:00:00.000Z", b"{}")
 
@@ -22,7 +22,7 @@ def relais(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedPr
     return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=60)
 
 
-def configure(valkey: Valkey, **options: str) -> None:
+def configure(valkey: PrivateValkey, **options: str) -> None:
     async def run() -> None:
         async with redis.asyncio.Redis.from_url(valkey.url) as store:
             for name, value in options.items():
@@ -31,14 +31,14 @@ def configure(valkey: Valkey, **options: str) -> None:
     asyncio.run(run())
 
 
-def test_well(tmp_path: Path, valkey: Valkey) -> None:
+def test_well(tmp_path: Path, valkey: PrivateValkey) -> None:
     """A store as `relais up` runs it is well, and what an acknowledged event survives is the first line."""
     ran = relais(tmp_path, "doctor", REDIS_URL=valkey.url)
     assert ran.returncode == 0, ran.stdout
     assert ran.stdout.startswith("Acknowledged events survive a power cut (Valkey 9")
 
 
-def test_amiss(tmp_path: Path, valkey: Valkey) -> None:
+def test_amiss(tmp_path: Path, valkey: PrivateValkey) -> None:
     """What is amiss ends with status 1; every check that is not ok has its mend."""
     configure(valkey, appendfsync="everysec", **{"maxmemory-policy": "allkeys-lru"})
     with_spool = Spool(tmp_path / "spool", 1 << 20)
@@ -56,7 +56,7 @@ def test_amiss(tmp_path: Path, valkey: Valkey) -> None:
     assert amiss["spool"]["says"].startswith("1 events wait")
 
 
-def test_set_aside(tmp_path: Path, valkey: Valkey) -> None:
+def test_set_aside(tmp_path: Path, valkey: PrivateValkey) -> None:
     """What the store refused again and again is amiss; a person sees it, and hands it over once more."""
     with contextlib.closing(Spool(tmp_path / "spool", 1 << 20)) as spool:
         spool.append([(EVENT, None)])
@@ -94,7 +94,7 @@ def test_away(tmp_path: Path) -> None:
     assert "start it, or mend REDIS_URL" in ran.stdout
 
 
-def test_strict(tmp_path: Path, valkey: Valkey) -> None:
+def test_strict(tmp_path: Path, valkey: PrivateValkey) -> None:
     """A strict receiver does not start on a store that keeps less, and says why and the mend."""
     configure(valkey, appendfsync="everysec")
     ran = relais(tmp_path, "receive", "--port", "0", REDIS_URL=valkey.url, RELAIS_STRICT="power-cut")

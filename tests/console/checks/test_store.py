@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from console.checks import store
-from tests.conftest import Valkey
+from tests.conftest import PrivateValkey
 
 ALWAYS = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
 
@@ -37,7 +37,7 @@ def test_evicts() -> None:
     assert store.judge({"maxmemory_policy": "allkeys-lru"}, ALWAYS).evicts
 
 
-def test_real_store(valkey: Valkey) -> None:
+def test_real_store(valkey: PrivateValkey) -> None:
     """A real Valkey as `relais up` runs it survives a power cut."""
 
     async def ask() -> store.Guarantee:

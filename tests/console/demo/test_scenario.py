@@ -6,8 +6,8 @@ import yaml
 
 from console import book, catalogue, replay, starter_book
 from console.demo import arrivals, scenario
-from console.errors import Mistake
-from console.replay import Report, Sent
+from console.errors import UserError
+from console.replay import ReplayReport, Sent
 from rules.compiler import loader
 from tests.console.conftest import Start
 
@@ -73,7 +73,7 @@ def test_redirected() -> None:
         "    allow_private: true",
     ]
     assert scenario.redirected("rules: []\n", SANDBOX) == "rules: []\n"
-    with pytest.raises(Mistake, match="no stand-in for the destination 'other'"):
+    with pytest.raises(UserError, match="no stand-in for the destination 'other'"):
         scenario.redirected("destinations:\n  other:\n    kind: rest\n", SANDBOX)
 
 
@@ -116,7 +116,7 @@ def test_differences() -> None:
             "invoicing": [["", "draft invoice SD-1", "0 lines, 0.00"]],
         },
     }
-    report = Report(
+    report = ReplayReport(
         [
             Sent("a", "cmx", 202, events=["1"], fates=[{"id": "1", "state": "delivered", "settled": True}]),
             Sent("b", "cmx", 401, code="wrong_credentials"),

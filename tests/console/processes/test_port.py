@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from console.errors import Mistake
+from console.errors import UserError
 from console.processes import port
 
 
@@ -11,7 +11,7 @@ def test_taken() -> None:
     """A taken port is refused with who has it and a command that works instead."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         number = server.getsockname()[1]
-        with pytest.raises(Mistake, match=f"port {number} on 127.0.0.1 is taken") as refused:
+        with pytest.raises(UserError, match=f"port {number} on 127.0.0.1 is taken") as refused:
             port.demand("127.0.0.1", number, "--port")
         other = port.choose("127.0.0.1", number)
     assert f"pid {os.getpid()}" in refused.value.message
@@ -28,5 +28,5 @@ def test_free() -> None:
 
 def test_not_ours() -> None:
     """An address of another machine is refused with the mend."""
-    with pytest.raises(Mistake, match=r"192\.0\.2\.1:8080 cannot be listened on"):
+    with pytest.raises(UserError, match=r"192\.0\.2\.1:8080 cannot be listened on"):
         port.demand("192.0.2.1", 8080, "--port")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from console.errors import CANNOT_RUN, Mistake
+from console.errors import CANNOT_RUN, UserError
 from console.processes import supervisor
 from console.processes.supervisor import Child, Supervisor
 from tests.conftest import wait_until, wait_until_async
@@ -100,7 +100,7 @@ def test_cannot_run() -> None:
         async with Supervisor([python("one", SLEEPS), python("two", code)], Lines()) as running:
             await running.forever()
 
-    with pytest.raises(Mistake, match="two ended with status 3"):
+    with pytest.raises(UserError, match="two ended with status 3"):
         asyncio.run(run())
 
 
@@ -116,7 +116,7 @@ def test_never_ready() -> None:
         async with Supervisor([base, python("other", SLEEPS)], lines):
             pass
 
-    with pytest.raises(Mistake, match="base ended with status 1"):
+    with pytest.raises(UserError, match="base ended with status 1"):
         asyncio.run(run())
     assert not lines.has("other", "here")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from console.client import Client, ClientSettings
+from console.client import ClientSettings, ConsoleClient
 from console.processes import port
-from tests.conftest import Valkey, wait_until
-from tests.console.conftest import SECRETS, Relais, Start
+from tests.conftest import PrivateValkey, wait_until
+from tests.console.conftest import SECRETS, RelaisProcess, Start
 
 READY_WITHIN = 60.0
 
@@ -30,14 +30,14 @@ def processes(folder: Path) -> list[int]:
     return found
 
 
-Up = Callable[..., tuple[Relais, str]]
+Up = Callable[..., tuple[RelaisProcess, str]]
 
 
 @pytest.fixture
 def up(start: Start) -> Up:
     """Start `relais up` on free ports; returns it and the console's address once all is ready."""
 
-    def begin(**environ: str) -> tuple[Relais, str]:
+    def begin(**environ: str) -> tuple[RelaisProcess, str]:
         ports = port.free("127.0.0.1"), port.free("127.0.0.1")
         process = start("up", "--port", str(ports[0]), "--console-port", str(ports[1]), **(SECRETS | environ))
         process.wait_for("Relais is up.", READY_WITHIN)
@@ -76,7 +76,7 @@ def test_starts_and_stops(up: Up, short_folder: Path) -> None:
 def test_starts_again_what_dies(up: Up, short_folder: Path) -> None:
     """A process that is killed is started again; what had been acknowledged is still there."""
     process, console = up()
-    client = Client(ClientSettings(console_url=console))
+    client = ConsoleClient(ClientSettings(console_url=console))
     server = next(
         pid for pid in processes(short_folder) if b"valkey-server" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
@@ -143,7 +143,7 @@ def test_killed(up: Up, short_folder: Path) -> None:
     assert again.stop() == 0
 
 
-def test_uses_another_store(up: Up, valkey: Valkey, short_folder: Path) -> None:
+def test_uses_another_store(up: Up, valkey: PrivateValkey, short_folder: Path) -> None:
     """With REDIS_URL set no Valkey is started, and none has data in the folder."""
     process, console = up(REDIS_URL=valkey.url)
     wait_until(lambda: all_ready(console), "everything is ready", 30)

@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 import redis
 
-from console.errors import Mistake
+from console.errors import UserError
 from console.processes import up, valkey
-from console.processes.valkey import Valkey
+from console.processes.valkey import EmbeddedValkey
 from tests.conftest import wait_until
 from workers import parent_death
 
 
 @pytest.fixture
-def opened(short_folder: Path) -> Iterator[Valkey]:
-    with Valkey(short_folder / "data") as found:
+def opened(short_folder: Path) -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey(short_folder / "data") as found:
         yield found
 
 
-def started(server: Valkey) -> subprocess.Popen[str]:
+def started(server: EmbeddedValkey) -> subprocess.Popen[str]:
     return subprocess.Popen(
         server.command(),
         pass_fds=(server.lock,),
@@ -31,7 +31,7 @@ def started(server: Valkey) -> subprocess.Popen[str]:
     )
 
 
-def test_keeps_everything(opened: Valkey) -> None:
+def test_keeps_everything(opened: EmbeddedValkey) -> None:
     """The embedded server syncs each write, evicts nothing, has no TCP port, and still has its data after a kill."""
     process = started(opened)
     wait_until(opened.answers, "Valkey answers")
@@ -57,7 +57,7 @@ def test_keeps_everything(opened: Valkey) -> None:
     assert kept == b"yes"
 
 
-def test_allocator(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allocator(opened: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is told how to allocate, unless the one who starts it has told so."""
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     assert up.valkey_child(opened).environ == valkey.ALLOCATOR
@@ -78,25 +78,25 @@ def test_the_allocator_understands() -> None:
         assert f"\n{name}: {int(value):#x} " in f"\n{done.stdout}"
 
 
-def test_one_folder_one_server(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_folder_one_server(opened: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in use is refused with the pid of its holder and the mend."""
     monkeypatch.setattr(valkey, "LOCK_WAIT", 0.0)
     with (
-        pytest.raises(Mistake, match=f"in use by another `relais up` .pid {os.getpid()}") as refused,
-        Valkey(opened.folder),
+        pytest.raises(UserError, match=f"in use by another `relais up` .pid {os.getpid()}") as refused,
+        EmbeddedValkey(opened.folder),
     ):
         pass
     assert "--data" in refused.value.mend
 
 
-def test_lock_outlives_parent(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_outlives_parent(opened: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a server still runs whose parent has let go, nobody else gets the folder."""
     monkeypatch.setattr(valkey, "LOCK_WAIT", 0.0)
     process = started(opened)
     wait_until(opened.answers, "Valkey answers")
-    again = Valkey(opened.folder)
+    again = EmbeddedValkey(opened.folder)
     opened.__exit__(None, None, None)
-    with pytest.raises(Mistake, match="in use"):
+    with pytest.raises(UserError, match="in use"):
         again.__enter__()
     process.terminate()
     process.communicate(timeout=10)
@@ -107,7 +107,7 @@ def test_lock_outlives_parent(opened: Valkey, monkeypatch: pytest.MonkeyPatch) -
 def test_folder_not_writable(short_folder: Path) -> None:
     """A folder that is a file is refused with what the system says and the mend."""
     (short_folder / "data").write_text("")
-    with pytest.raises(Mistake, match="cannot be written") as refused, Valkey(short_folder / "data"):
+    with pytest.raises(UserError, match="cannot be written") as refused, EmbeddedValkey(short_folder / "data"):
         pass
     assert "--data" in refused.value.mend
 
@@ -128,11 +128,11 @@ def test_long_path_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     short = short_folder / f"relais-{os.getuid()}"
     short.mkdir()
     short.chmod(0o777)
-    with pytest.raises(Mistake, match="belongs to somebody else"):
+    with pytest.raises(UserError, match="belongs to somebody else"):
         valkey.socket_path(tmp_path / ("x" * 60) / ("y" * 60))
 
 
-def test_refusal(opened: Valkey) -> None:
+def test_refusal(opened: EmbeddedValkey) -> None:
     """A server that cannot start says why in its own words, with our mend."""
     (opened.data / "appendonlydir").mkdir()
     (opened.data / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")

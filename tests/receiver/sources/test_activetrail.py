@@ -5,12 +5,12 @@ import pytest
 
 from receiver import errors
 from receiver.sources.activetrail import ADAPTER, EVENTS, OTHER_NAMES, type_of
-from receiver.sources.base import Batch, NoOptions
+from receiver.sources.base import Batch, NoSourceOptions
 from tests.receiver import fixtures
 
 
 def unpack(body: bytes, event: str | None = "contact_changed", **request: bytes) -> Batch:
-    return ADAPTER.unpack(fixtures.verified(body, **request), NoOptions(), event)
+    return ADAPTER.unpack(fixtures.verified(body, **request), NoSourceOptions(), event)
 
 
 def data(name: str) -> Any:

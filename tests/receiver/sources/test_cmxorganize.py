@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from receiver import errors
-from receiver.sources.base import NoOptions
+from receiver.sources.base import NoSourceOptions
 from receiver.sources.cmxorganize import ADAPTER, TYPE
 from rules.event_types.newsletter import Signup
 from tests.receiver import fixtures
@@ -72,6 +72,6 @@ def test_invalid(name: str, reason: str) -> None:
 def test_event_in_the_url() -> None:
     """The URL may say `newsletter`; it may not say something else."""
     body = (fixtures.FOLDER / "cmxorganize/signup.german.json").read_bytes()
-    assert ADAPTER.unpack(fixtures.verified(body), NoOptions(), "newsletter").items[0].type == TYPE
+    assert ADAPTER.unpack(fixtures.verified(body), NoSourceOptions(), "newsletter").items[0].type == TYPE
     with pytest.raises(errors.NotFound, match="unknown_event"):
-        ADAPTER.unpack(fixtures.verified(body), NoOptions(), "booking")
+        ADAPTER.unpack(fixtures.verified(body), NoSourceOptions(), "booking")

@@ -6,14 +6,14 @@ from pydantic import ValidationError
 
 from receiver import verification
 from receiver.request import RawRequest
-from receiver.sources.base import Item
-from receiver.sources.generic import ADAPTER, Options, Read
+from receiver.sources.base import SourceItem
+from receiver.sources.generic import ADAPTER, GenericOptions, ReadPlaces
 from tests.receiver import fixtures
 
 
-def item(body: Any, read: Read, event: str | None = None, *headers: tuple[bytes, bytes]) -> Item:
+def item(body: Any, read: ReadPlaces, event: str | None = None, *headers: tuple[bytes, bytes]) -> SourceItem:
     request = RawRequest(json.dumps(body).encode(), ((b"content-type", b"application/json"), *headers), b"kind=x")
-    return ADAPTER.unpack(verification.trusted(request), Options(read=read), event).items[0]
+    return ADAPTER.unpack(verification.trusted(request), GenericOptions(read=read), event).items[0]
 
 
 def test_places() -> None:
@@ -35,7 +35,7 @@ def test_known_type() -> None:
     """A type that has a model is read by it."""
     signup = fixtures.unpacked("generic/newsletter.signup.known_type.json").items[0]
     assert ADAPTER.read("newsletter.signup", signup.body)["single_user_tracking"] is False
-    assert item({"event": "newsletter.signup"}, Read(type="body.event")).invalid is not None
+    assert item({"event": "newsletter.signup"}, ReadPlaces(type="body.event")).invalid is not None
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_known_type() -> None:
 )
 def test_spellings_of_types(told: str, type: str) -> None:
     """A platform's way to write its types becomes a dotted name."""
-    assert item({"event": told}, Read(type="body.event")).type == type
+    assert item({"event": told}, ReadPlaces(type="body.event")).type == type
 
 
 @pytest.mark.parametrize("told", [None, "", "...", "ördér", "a" * 101, True, {"a": 1}, []])
 def test_no_type(told: Any) -> None:
     """A body without a usable type is quarantined: no rule could ever match it."""
-    unknown = item({"event": told}, Read(type="body.event"))
+    unknown = item({"event": told}, ReadPlaces(type="body.event"))
     assert unknown.type == "unknown"
     assert unknown.invalid is not None
     assert unknown.invalid.field == "type"
@@ -64,28 +64,28 @@ def test_no_type(told: Any) -> None:
 
 def test_type_elsewhere() -> None:
     """The type may be fixed, stand in a header or a parameter, or at the end of the URL."""
-    assert item({}, Read(type="order.paid")).type == "order.paid"
-    assert item({}, Read(type="header.X-Event"), None, (b"x-event", b"order.paid")).type == "order.paid"
-    assert item({}, Read(type="query.kind")).type == "x"
-    assert item({}, Read(), "order.paid").type == "order.paid"
+    assert item({}, ReadPlaces(type="order.paid")).type == "order.paid"
+    assert item({}, ReadPlaces(type="header.X-Event"), None, (b"x-event", b"order.paid")).type == "order.paid"
+    assert item({}, ReadPlaces(type="query.kind")).type == "x"
+    assert item({}, ReadPlaces(), "order.paid").type == "order.paid"
 
 
 def test_order_key_found() -> None:
     """Without a place for it the first address in the body is the order key."""
-    assert item({"a": {"mail": "Eva@Example.org"}}, Read(), "x").order_key == "email:eva@example.org"
-    assert item({"a": 1}, Read(), "x").order_key is None
-    assert item({"number": 17}, Read(order_key="body.number"), "x").order_key == "id:17"
+    assert item({"a": {"mail": "Eva@Example.org"}}, ReadPlaces(), "x").order_key == "email:eva@example.org"
+    assert item({"a": 1}, ReadPlaces(), "x").order_key is None
+    assert item({"number": 17}, ReadPlaces(order_key="body.number"), "x").order_key == "id:17"
 
 
 def test_time() -> None:
     """The platform's time is read as an instant; what is none is left out."""
-    assert item({"at": "2026-11-20T10:00:00+01:00"}, Read(time="body.at"), "x").time == "2026-11-20T09:00:00.000Z"
-    assert item({"at": 1795000000000}, Read(time="body.at"), "x").time == "2026-11-18T11:06:40.000Z"
-    assert item({"at": "gestern"}, Read(time="body.at"), "x").time is None
+    assert item({"at": "2026-11-20T10:00:00+01:00"}, ReadPlaces(time="body.at"), "x").time == "2026-11-20T09:00:00.000Z"
+    assert item({"at": 1795000000000}, ReadPlaces(time="body.at"), "x").time == "2026-11-18T11:06:40.000Z"
+    assert item({"at": "gestern"}, ReadPlaces(time="body.at"), "x").time is None
 
 
 @pytest.mark.parametrize("place", ["id", "body", "body.", "cookie.x", ".x"])
 def test_wrong_places(place: str) -> None:
     """A book that names no place of a request does not compile."""
     with pytest.raises(ValidationError, match="must be a place"):
-        Read(id=place)
+        ReadPlaces(id=place)

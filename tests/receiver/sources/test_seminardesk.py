@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 
 from receiver import errors
-from receiver.sources.base import Batch, NoOptions
+from receiver.sources.base import Batch, NoSourceOptions
 from receiver.sources.seminardesk import ADAPTER
 from tests.receiver import fixtures
 
 
 def unpack(body: Any) -> Batch:
-    return ADAPTER.unpack(fixtures.verified(json.dumps(body).encode()), NoOptions(), None)
+    return ADAPTER.unpack(fixtures.verified(json.dumps(body).encode()), NoSourceOptions(), None)
 
 
 def data(name: str) -> Any:

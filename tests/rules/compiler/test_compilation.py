@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rules.compiler import compilation, loader
 from rules.errors import ValueFailed
-from rules.rulebook import Book
+from rules.rulebook import Rulebook
 from rules.source.problem import MOST_PROBLEMS
 from tests.rules import writing
 from tests.rules.catalogue import CATALOGUE
@@ -126,7 +126,7 @@ DATA = st.dictionaries(
 )
 
 
-def starter() -> Book:
+def starter() -> Rulebook:
     return writing.book(
         """
         rules:

@@ -7,11 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from rules.event_types.base import (
+    EventData,
     Instant,
     Key,
     Localized,
     Money,
-    Noun,
     NumericId,
     OptionalEmail,
     Texts,
@@ -23,7 +23,7 @@ from rules.event_types.base import (
 )
 
 
-class Thing(Noun):
+class Thing(EventData):
     """Every kind of field once."""
 
     at: Instant | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rules import event_types
-from rules.event_types.base import Noun
+from rules.event_types.base import EventData
 
 FOLDER = Path(event_types.__file__).parent
 
@@ -16,7 +16,7 @@ def test_every_type(type: str) -> None:
     assert type == type.lower()
     assert type.count(".") == 1
     model = event_types.TYPES[type]
-    assert issubclass(model, Noun)
+    assert issubclass(model, EventData)
     assert model.model_config["extra"] == "allow"
     assert model.model_config["hide_input_in_errors"]
     assert model.__doc__

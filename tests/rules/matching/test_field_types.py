@@ -16,13 +16,13 @@ class Status(Enum):
     closed = "closed"
 
 
-class Guest(BaseModel):
+class TypedGuest(BaseModel):
     id: int
     name: str | None = None
-    friends: "list[Guest]" = []
+    friends: "list[TypedGuest]" = []
 
 
-class Order(BaseModel):
+class TypedOrder(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     id: int | str
@@ -32,7 +32,7 @@ class Order(BaseModel):
     status: Status
     kind: Literal["gift", "sale"] | None = None
     at: AwareDatetime
-    guests: list[Guest] | None = None
+    guests: list[TypedGuest] | None = None
     pair: tuple[int, ...] = ()
     titles: dict[str, str] = {}
     free: Any = None
@@ -48,7 +48,9 @@ class Other(BaseModel):
     phone: str
 
 
-ORDER = FieldScope((Order,), look_ups={"booker": Guest, "anything": None}, extra_fields={"utm.source": "text"})
+ORDER = FieldScope(
+    (TypedOrder,), look_ups={"booker": TypedGuest, "anything": None}, extra_fields={"utm.source": "text"}
+)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_wrong(path: str, text: str, mend: str) -> None:
 
 def test_several_types() -> None:
     """Where a rule sees several types, a field of any of them will do."""
-    both = FieldScope((Order, Other))
+    both = FieldScope((TypedOrder, Other))
     assert both.check("data.phone") is None
     assert both.check("data.email") is None
     assert both.check("data.fax") is not None
@@ -139,8 +141,8 @@ def test_open_data() -> None:
 def test_result() -> None:
     """`result` is there in `next:` only, with its model where it has one."""
     assert FieldScope().check("result.id") is not None
-    assert FieldScope(result=Guest).check("result.id") is None
-    assert FieldScope(result=Guest).check("result.number") is not None
+    assert FieldScope(result=TypedGuest).check("result.id") is None
+    assert FieldScope(result=TypedGuest).check("result.number") is not None
     assert FieldScope(names=FieldScope().names | {"result"}).check("result.number") is None
 
 

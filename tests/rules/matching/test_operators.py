@@ -80,8 +80,8 @@ def test_wildcard_bomb() -> None:
 )
 def test_office_hours(instant: str, inside: bool) -> None:
     """Days and times are those of the zone, summer time included."""
-    office = operators.when({"days": "mon-fri", "between": ["09:00", "18:00"], "zone": "Europe/Berlin"})
-    assert office.test(instant) == (TRUE if inside else FALSE)
+    context = operators.when({"days": "mon-fri", "between": ["09:00", "18:00"], "zone": "Europe/Berlin"})
+    assert context.test(instant) == (TRUE if inside else FALSE)
 
 
 @pytest.mark.parametrize(

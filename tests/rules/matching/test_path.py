@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.matching import path
-from rules.matching.path import ABSENT, ANY, Path, PathWrong, Where
+from rules.matching.path import ABSENT, ANY, Path, PathWrong, WhereStep
 
 FACTS = {
     "data": {
@@ -27,11 +27,11 @@ FACTS = {
         ("data.booker.id", ("booker", "id")),
         ("data.items[].name", ("items", ANY, "name")),
         ("data.items[][].x", ("items", ANY, ANY, "x")),
-        ("data.items[id=12].name", ("items", Where("id", 12), "name")),
-        ("data.items[price=-1.5]", ("items", Where("price", -1.5))),
-        ("data.items[name=two]", ("items", Where("name", "two"))),
-        ('data.items[name="a b]"]', ("items", Where("name", "a b]"))),
-        ("data.items[paid=true]", ("items", Where("paid", True))),
+        ("data.items[id=12].name", ("items", WhereStep("id", 12), "name")),
+        ("data.items[price=-1.5]", ("items", WhereStep("price", -1.5))),
+        ("data.items[name=two]", ("items", WhereStep("name", "two"))),
+        ('data.items[name="a b]"]', ("items", WhereStep("name", "a b]"))),
+        ("data.items[paid=true]", ("items", WhereStep("paid", True))),
         ('data["Odd key"].x', ("Odd key", "x")),
         (r'data["a \"quote\" and a \\"]', ('a "quote" and a \\',)),
         ("data.größe", ("größe",)),

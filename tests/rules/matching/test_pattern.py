@@ -15,22 +15,22 @@ from rules.source.finding import Finding
 from tests.rules.asking import compiled, facts, truth, verdict, wrong
 
 
-class Guest(BaseModel):
+class PatternGuest(BaseModel):
     name: str | None = None
     age: int | None = None
 
 
-class Booking(BaseModel):
+class PatternBooking(BaseModel):
     id: int
     status: Literal["confirmed", "canceled"] | None = None
     total: float
     paid: bool
     begin: AwareDatetime
     remarks: str
-    guests: list[Guest] | None = None
+    guests: list[PatternGuest] | None = None
 
 
-BOOKING = FieldScope((Booking,))
+BOOKING = FieldScope((PatternBooking,))
 
 
 # What matches. -------------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_event_fields() -> None:
 
 def test_look_ups() -> None:
     """Results of look-ups are asked for by their name."""
-    scope = FieldScope(look_ups={"booker": Guest})
+    scope = FieldScope(look_ups={"booker": PatternGuest})
     asked = compiled({"booker.age": {"gte": 18}}, scope)
     assert asked.test(facts(booker={"age": 40})).truth is Truth.TRUE
     assert asked.test(facts(booker={"age": None})).truth is Truth.UNKNOWN

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rules.source import yaml_document
 from rules.source.finding import Finding
-from rules.source.node import Place
+from rules.source.node import Node
 from rules.source.problem import Problem
 from rules.source.units import Duration, Rate
 
@@ -17,7 +17,7 @@ class Inner(BaseModel):
     on: bool = False
 
 
-class Record(BaseModel):
+class NodeRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(min_length=2)
@@ -27,16 +27,16 @@ class Record(BaseModel):
     inner: Inner = Inner()
 
 
-def place(text: str) -> tuple[Place, list[Problem]]:
+def place(text: str) -> tuple[Node, list[Problem]]:
     problems: list[Problem] = []
     doc = yaml_document.read(text.encode(), "a.yaml", problems)
     assert doc is not None
-    return Place(doc, (), doc.value, problems), problems
+    return Node(doc, (), doc.value, problems), problems
 
 
 def read(text: str) -> list[str]:
     top, problems = place(text)
-    top.model(Record, top.value)
+    top.model(NodeRecord, top.value)
     return [str(problem) for problem in problems]
 
 
@@ -63,7 +63,7 @@ def test_model(text: str, problem: str) -> None:
 def test_fits() -> None:
     """A record that fits is returned, and nothing is noted."""
     top, problems = place("name: ab\nlimit: 5/s\nwait: 10m\ninner: {word: two}\n")
-    record = top.model(Record, top.value)
+    record = top.model(NodeRecord, top.value)
     assert record is not None
     assert (record.limit, record.wait, record.inner.word) == (Rate(5, 1_000), 600_000, "two")
     assert problems == []

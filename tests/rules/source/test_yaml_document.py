@@ -57,10 +57,10 @@ def test_where() -> None:
     """Each key and each value has its line and column, counted from 1."""
     doc, _ = read("rules:\n  - name: one\n    when:\n      type: [a, b]\n")
     assert doc is not None
-    assert doc.where(("rules", 0, "when", "type")) == yaml_document.Where("book.yaml", 4, 13)
-    assert doc.where(("rules", 0, "when", "type"), key=True) == yaml_document.Where("book.yaml", 4, 7)
-    assert doc.where(("rules", 0, "when", "type", 1)) == yaml_document.Where("book.yaml", 4, 17)
-    assert doc.where(("rules", 0, "missing", "x")) == yaml_document.Where("book.yaml", 2, 5)
+    assert doc.where(("rules", 0, "when", "type")) == yaml_document.Position("book.yaml", 4, 13)
+    assert doc.where(("rules", 0, "when", "type"), key=True) == yaml_document.Position("book.yaml", 4, 7)
+    assert doc.where(("rules", 0, "when", "type", 1)) == yaml_document.Position("book.yaml", 4, 17)
+    assert doc.where(("rules", 0, "missing", "x")) == yaml_document.Position("book.yaml", 2, 5)
 
 
 def test_anchor_and_merge() -> None:

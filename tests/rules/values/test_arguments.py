@@ -16,7 +16,7 @@ from rules.values.filters import FILTERS, signature
 from tests.rules.asking import OPEN, facts, rendered, wrong_value
 
 
-class Line(BaseModel):
+class OrderLine(BaseModel):
     text: str
     price: float
 
@@ -26,7 +26,7 @@ class Order(BaseModel):
     email: str
     first_name: str | None = None
     at: AwareDatetime | None = None
-    lines: list[Line] | None = None
+    lines: list[OrderLine] | None = None
 
 
 ORDER = FieldScope((Order,), look_ups={"booker": None}, result=None)

@@ -9,8 +9,8 @@ import pytest
 from rules.secret import Secret
 from sandbox import faults, server
 from sandbox.server import Running
-from workers.destinations.base import Delivery
-from workers.destinations.registry import CARRIERS, KINDS
+from workers.destinations.base import Attempt
+from workers.destinations.registry import CLIENTS, KINDS
 from workers.http import Http
 from workers.outcome import Done, Failed
 
@@ -41,8 +41,8 @@ class Desk:
         self.kind = KINDS[kind]
         self.options = self.kind.options.model_validate(options)
         self.memory = InMemory()
-        #: The latest carrier, to look for leaks.
-        self.carrier: Any = None
+        #: The latest client, to look for leaks.
+        self.client: Any = None
 
     def deliver(
         self,
@@ -60,9 +60,9 @@ class Desk:
         async def main() -> Done:
             async with Http() as http:
                 bound = http.bound(timeout=timeout, allow_private=True)
-                self.carrier = CARRIERS[self.kind.name]("it", self.options, reveal, bound, self.memory)
-                delivery = Delivery(id, doubtful=doubtful or attempt > 1, attempt=attempt)
-                done: Done = await self.carrier.deliver(action, validated, delivery)
+                self.client = CLIENTS[self.kind.name]("it", self.options, reveal, bound, self.memory)
+                delivery = Attempt(id, doubtful=doubtful or attempt > 1, attempt=attempt)
+                done: Done = await self.client.deliver(action, validated, delivery)
                 return done
 
         return asyncio.run(main())

@@ -2,12 +2,12 @@ import pytest
 from pydantic import ValidationError
 
 from workers.destinations.classify import ErrorRule, SuccessTest, classify
-from workers.http import Answer
+from workers.http import HttpAnswer
 
 
-def make(status: int, body: str = "", content_type: str = "application/json", **headers: str) -> Answer:
+def make(status: int, body: str = "", content_type: str = "application/json", **headers: str) -> HttpAnswer:
     """Return an answer."""
-    return Answer(
+    return HttpAnswer(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, content_type, body.encode()
     )
 
@@ -85,7 +85,7 @@ def test_first_rule_that_holds_decides() -> None:
         ErrorRule.model_validate({"content_type": "text/html", "is": "limited", "code": "blocked"}),
     ]
 
-    def judge(answer: Answer) -> str:
+    def judge(answer: HttpAnswer) -> str:
         failed = classify(answer, rules=rules)
         return "done" if failed is None else f"{failed.failure} {failed.code}"
 

@@ -11,8 +11,8 @@ from pydantic_core import to_json
 from rules.catalogue import ActionKind
 from tests.workers.destinations.conftest import Desk
 from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
-from workers.destinations.base import Delivery
-from workers.destinations.registry import CARRIERS, KINDS
+from workers.destinations.base import Attempt
+from workers.destinations.registry import CLIENTS, KINDS
 from workers.outcome import Done, Failed
 
 KEY = "s3cret-key-of-the-destination"
@@ -75,8 +75,8 @@ def arguments(kind: str, action: str) -> Mapping[str, Any]:
 
 
 def test_registry() -> None:
-    """Every kind has a carrier, an example here, and actions under their own names."""
-    assert set(CARRIERS) == set(KINDS) == set(EXAMPLES)
+    """Every kind has a client, an example here, and actions under their own names."""
+    assert set(CLIENTS) == set(KINDS) == set(EXAMPLES)
     for name, kind in KINDS.items():
         assert kind.name == name
         assert set(kind.actions) == set(EXAMPLES[name][1])
@@ -166,8 +166,8 @@ def test_key_is_hidden(kind: str, action: str, step: bytes, caplog: pytest.LogCa
     with RawServer(step) as server:
         desk = make(server, kind)
         failed = desk.fail(action, arguments(kind, action))
-    said = f"{failed!r} {failed.hint} {failed.__context__!r} {desk.options!r} {desk.carrier!r} {caplog.text}"
-    said += repr(vars(desk.carrier))
+    said = f"{failed!r} {failed.hint} {failed.__context__!r} {desk.options!r} {desk.client!r} {caplog.text}"
+    said += repr(vars(desk.client))
     assert KEY not in said
     assert "eva@example.org" not in said
     assert any(KEY in value or "Basic" in value for value in server.requests[0].headers.values())
@@ -185,4 +185,4 @@ def test_only_the_first_attempt_may_be_hasty(kind: str, action: str) -> None:
 
 def test_delivery_defaults() -> None:
     """A delivery is a first attempt without doubt unless said otherwise."""
-    assert Delivery("d1") == Delivery("d1", doubtful=False, attempt=1)
+    assert Attempt("d1") == Attempt("d1", doubtful=False, attempt=1)

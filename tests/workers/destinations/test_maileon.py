@@ -10,7 +10,7 @@ from tests.workers.wire import RESET, RawServer, reply
 from workers.destinations import maileon
 from workers.destinations.base import UNRESOLVED
 from workers.destinations.maileon import Subscribe, Update
-from workers.http import Answer
+from workers.http import HttpAnswer
 
 EVA = {"email": "eva@example.org", "consent": {"newsletter": True}}
 TRACKED = {"email": "eva@example.org", "consent": {"newsletter": True, "tracking": True}}
@@ -301,5 +301,5 @@ def test_key_that_looks_encoded(key: str) -> None:
 )
 def test_answers(body: str, id: str | None, permission: int) -> None:
     """Id and permission are read from XML and JSON, by number and by name; what is not understood is no consent."""
-    got = Answer(200, {}, "", body.encode())
+    got = HttpAnswer(200, {}, "", body.encode())
     assert (maileon.read_id(got), maileon.read_permission(got)) == (id, permission)

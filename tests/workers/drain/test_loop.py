@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Mailroom, Settlement, Want
+from mailroom import Mailroom, RoomRequest, Settlement
 from rules.event import Event
-from tests.conftest import Valkey, wait_until_async
+from tests.conftest import PrivateValkey, wait_until_async
 from tests.flaky_proxy import Lossy
-from tests.workers.worker_fixture import NOTE, UPSERT, Site, event, names
+from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture, event, names
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_failing_person_keeps_order_and_nobody_else_waits(site: Site) -> None:
+async def test_a_failing_person_keeps_order_and_nobody_else_waits(site: WorkerFixture) -> None:
     """While deliveries for one person fail, hers wait and arrive in order afterwards; everybody else's go on."""
     site.write(NOTE)
     site.far.fail(who="eva@*", times=None, status=503)
@@ -38,7 +38,7 @@ async def test_a_failing_person_keeps_order_and_nobody_else_waits(site: Site) ->
         assert told == [f"p{n}" for n in range(person, 9, 3)]
 
 
-async def test_events_of_one_person_are_never_under_way_together(site: Site) -> None:
+async def test_events_of_one_person_are_never_under_way_together(site: WorkerFixture) -> None:
     """Twenty events of one person, put at once, are sent one after the other; those of twenty people together."""
     site.write(NOTE)
     site.far.fail(times=None, delay=0.02)
@@ -52,7 +52,7 @@ async def test_events_of_one_person_are_never_under_way_together(site: Site) -> 
         assert site.far.most_under_way > 5
 
 
-async def test_events_in_turn(site: Site) -> None:
+async def test_events_in_turn(site: WorkerFixture) -> None:
     """An idle drain is woken by the bell: twenty events in turn take far less than its idle look's second each."""
     site.write()
     async with site.work():
@@ -68,7 +68,7 @@ async def test_events_in_turn(site: Site) -> None:
 # -- outcomes
 
 
-async def test_limited(site: Site) -> None:
+async def test_limited(site: WorkerFixture) -> None:
     """Too many requests: it waits as long as it was told, and no attempt is counted."""
     site.write()
     site.far.fail(method="POST", path="/contacts", times=2, status=429, headers={"Retry-After": "1"})
@@ -84,7 +84,7 @@ async def test_limited(site: Site) -> None:
     ]
 
 
-async def test_credential(site: Site) -> None:
+async def test_credential(site: WorkerFixture) -> None:
     """A refused key pauses the destination, keeps its queue and tells somebody once; other destinations go on."""
     rules = UPSERT + UPSERT.replace("keep the contact", "keep it elsewhere").replace("crm.", "other.")
     site.write(rules)
@@ -106,7 +106,7 @@ async def test_credential(site: Site) -> None:
         await site.until(lambda: len(site.far.requests("POST", "/contacts")) >= 30, "the queue goes on")
 
 
-async def probe_now(site: Site) -> None:
+async def probe_now(site: WorkerFixture) -> None:
     """As if the time until the next probe were over."""
 
     async def nothing_under_way() -> bool:
@@ -116,7 +116,7 @@ async def probe_now(site: Site) -> None:
     await site.mailroom.probe("crm")
 
 
-async def test_key_is_mended_at_the_vendor(site: Site) -> None:
+async def test_key_is_mended_at_the_vendor(site: WorkerFixture) -> None:
     """A refused key that works again, without anything new here, is found by the next probe."""
     site.write()
     refused = site.far.fail(path="/contacts*", times=None, status=401)
@@ -131,7 +131,7 @@ async def test_key_is_mended_at_the_vendor(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_down(site: Site) -> None:
+async def test_down(site: WorkerFixture) -> None:
     """A destination that is down uses up nobody's tries, though they would last a second; somebody is told of both."""
     site.write(more="breaker: 2")
     down = site.far.fail(path="/contacts*", times=None, status=503)
@@ -152,7 +152,7 @@ async def test_down(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_transient(site: Site) -> None:
+async def test_transient(site: WorkerFixture) -> None:
     """What could not be answered is tried again, each attempt counted, until the waits are used up."""
     site.write()
     site.far.fail(times=None, status=503)
@@ -166,7 +166,7 @@ async def test_transient(site: Site) -> None:
     assert (dead.id, dead.info["code"], dead.info["status"]) == ("e1.0", "unavailable_too_often", 503)
 
 
-async def test_permanent(site: Site) -> None:
+async def test_permanent(site: WorkerFixture) -> None:
     """What the other side refuses becomes a dead letter at once, and the person's next event goes on."""
     site.write(NOTE)
     site.far.fail(method="POST", path="*/notes", times=1, status=422)
@@ -180,7 +180,7 @@ async def test_permanent(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_ambiguous(site: Site) -> None:
+async def test_ambiguous(site: WorkerFixture) -> None:
     """A create whose answer was lost is looked for before it is made again: one contact, not two."""
     site.write()
     site.far.fail(method="POST", path="/contacts", reset=True, after_effect=True)
@@ -192,7 +192,7 @@ async def test_ambiguous(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_unresolved(site: Site) -> None:
+async def test_unresolved(site: WorkerFixture) -> None:
     """Where nothing can be looked for the key is held for a person, who is told; later events of the key wait."""
     site.write(NOTE)
     site.far.fail(method="POST", path="*/notes", reset=True, after_effect=True)
@@ -215,7 +215,7 @@ async def test_unresolved(site: Site) -> None:
     assert site.far.alerts[0]["alert"] == "held_key"
 
 
-async def test_in_order(site: Site) -> None:
+async def test_in_order(site: WorkerFixture) -> None:
     """`in_order`: a dead action drops the later ones of the same event at that destination, and only those."""
     rules = """\
   - name: contact, then two notes
@@ -250,7 +250,7 @@ async def test_in_order(site: Site) -> None:
     assert [note["text"] for note in site.far.notes] == ["one e2", "two e2"]
 
 
-async def test_only_once(site: Site) -> None:
+async def test_only_once(site: WorkerFixture) -> None:
     """`only_once`: of two events with one value only the first is sent; the second says why it was not."""
     rules = NOTE + '    only_once:\n      per: "{{ data.email }}"\n      within: 30d\n'
     site.write(rules)
@@ -266,7 +266,7 @@ async def test_only_once(site: Site) -> None:
     assert await site.mailroom.record("e2") is None
 
 
-async def test_coalesce(site: Site) -> None:
+async def test_coalesce(site: WorkerFixture) -> None:
     """`coalesce`: of several waiting deliveries that write one object only the newest is sent."""
     site.write(UPSERT + "    coalesce: 1s\n")
     async with site.work():
@@ -277,7 +277,7 @@ async def test_coalesce(site: Site) -> None:
     assert [await site.mailroom.record(id) for id in ("e1", "e2", "e3")] == [None, None, None]
 
 
-async def test_delay(site: Site) -> None:
+async def test_delay(site: WorkerFixture) -> None:
     """`delay`: a delivery waits that long, and the later ones of its key behind it."""
     site.write(NOTE + "    delay: 1s\n")
     async with site.work():
@@ -288,7 +288,7 @@ async def test_delay(site: Site) -> None:
     assert [note["text"] for note in site.far.notes] == ["e1", "e2"]
 
 
-async def test_delay_behind_another(site: Site) -> None:
+async def test_delay_behind_another(site: WorkerFixture) -> None:
     """`delay` counts from its own event, also where the box was busy when it came."""
     site.write(NOTE + "    delay: 1s\n" + UPSERT.replace("rules:\n", ""))
     site.far.fail(path="/contacts", method="GET", delay=0.3)
@@ -300,7 +300,7 @@ async def test_delay_behind_another(site: Site) -> None:
         assert asyncio.get_running_loop().time() - begun > 0.9
 
 
-async def test_next(site: Site) -> None:
+async def test_next(site: WorkerFixture) -> None:
     """`next:` runs after success and sees the result; where the action failed it does not run."""
     rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'
     rules += '              text: "made {{ result.id }} for {{ data.name }}"\n'
@@ -318,7 +318,7 @@ async def test_next(site: Site) -> None:
     assert await site.mailroom.record("e1") is None
 
 
-async def test_next_by_an_older_book(site: Site) -> None:
+async def test_next_by_an_older_book(site: WorkerFixture) -> None:
     """`next:` follows the book that made the delivery, though another is in force by then."""
     rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'
     site.write(rules + '              text: "old {{ data.name }}"\n')
@@ -326,18 +326,18 @@ async def test_next_by_an_older_book(site: Site) -> None:
     async with site.work():
         await site.put(event("e1"))
         await site.until(lambda: site.far.requests("POST", "/contacts"), "the request is under way")
-        before = site.office.books.version
+        before = site.context.books.version
         site.write(NOTE.replace("{{ data.name }}", "new"))
-        await site.until(lambda: site.office.books.version != before, "the new book is in force", 2.5)
+        await site.until(lambda: site.context.books.version != before, "the new book is in force", 2.5)
         hanging.hang = False
         (fate,) = await site.ended("e1")
         assert [note["text"] for note in site.far.notes] == ["old e1"]
         assert fate.book == before
-        site.office.books._old.clear()  # As in a process that never had the older book in force.
-        assert (await site.office.books.by_version(before)) is not None
+        site.context.books._old.clear()  # As in a process that never had the older book in force.
+        assert (await site.context.books.by_version(before)) is not None
 
 
-async def test_unmatched(site: Site) -> None:
+async def test_unmatched(site: WorkerFixture) -> None:
     """An event that no rule wants ends as unmatched, and its payload is erased."""
     site.write()
     async with site.work():
@@ -348,7 +348,7 @@ async def test_unmatched(site: Site) -> None:
     assert await site.mailroom.record("e1") is None
 
 
-async def test_value_failed(site: Site) -> None:
+async def test_value_failed(site: WorkerFixture) -> None:
     """A rule that cannot be filled leaves a dead letter of its own; other rules of the event go on."""
     broken = UPSERT.replace("keep the contact", "broken").replace("{{ data.name }}", "{{ data.nobody_sends_this }}")
     site.write(broken + NOTE)
@@ -364,7 +364,7 @@ async def test_value_failed(site: Site) -> None:
     assert await site.mailroom.record("e1") is not None
 
 
-async def test_retain(site: Site) -> None:
+async def test_retain(site: WorkerFixture) -> None:
     """A payload is erased when its event is settled, unless its source keeps it for a while."""
     site.write()
     kept = event("e2", "ada")
@@ -396,7 +396,7 @@ LOOK_UP = """\
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_look_up_transient(site: Site) -> None:
+async def test_look_up_transient(site: WorkerFixture) -> None:
     """While a look-up has no answer its order key waits, in order, and nobody else does."""
     site.write(LOOK_UP)
     site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}, "2": {"id": 2, "email": "ada@example.org"}}
@@ -411,7 +411,7 @@ async def test_look_up_transient(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_look_up_away_for_too_long(site: Site) -> None:
+async def test_look_up_away_for_too_long(site: WorkerFixture) -> None:
     """A look-up that is never answered ends as a dead letter with its reason; the key goes on."""
     site.write(LOOK_UP + NOTE)
     site.far.fail(path="/persons/*", times=None, status=503)
@@ -427,7 +427,7 @@ async def test_look_up_away_for_too_long(site: Site) -> None:
     assert second.state == "dead"
 
 
-async def test_look_up_permanent(site: Site) -> None:
+async def test_look_up_permanent(site: WorkerFixture) -> None:
     """A look-up that is refused ends as a dead letter with its reason, at once."""
     site.write(LOOK_UP)
     async with site.work():
@@ -438,7 +438,7 @@ async def test_look_up_permanent(site: Site) -> None:
     assert "not_found" in dead.info["why"]
 
 
-async def test_look_up_once(site: Site) -> None:
+async def test_look_up_once(site: WorkerFixture) -> None:
     """Two rules that ask the same ask once for each event."""
     site.write(LOOK_UP + LOOK_UP.replace("first", "second"))
     site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
@@ -449,7 +449,7 @@ async def test_look_up_once(site: Site) -> None:
     assert len(site.far.notes) == 4
 
 
-async def test_look_up_without_api(site: Site) -> None:
+async def test_look_up_without_api(site: WorkerFixture) -> None:
     """A look-up named `api.` for an event whose source has left the book is a dead letter; the drain lives."""
     site.write(LOOK_UP.replace("source: shop\n      type: person.changed", "data.person: {exists: true}"))
     site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
@@ -460,7 +460,7 @@ async def test_look_up_without_api(site: Site) -> None:
     assert "has no api" in (await site.mailroom.dead())[0].info["why"]
 
 
-async def test_look_ups_keep_the_limits(site: Site) -> None:
+async def test_look_ups_keep_the_limits(site: WorkerFixture) -> None:
     """Look-ups keep the rate and the concurrency of their destination, however many events wait for them."""
     site.write(LOOK_UP, desk="limit: 20/s")
     site.far.persons = {str(n): {"id": n, "email": f"p{n}@example.org"} for n in range(20)}
@@ -482,7 +482,7 @@ async def test_look_ups_keep_the_limits(site: Site) -> None:
 # -- what must not stop it
 
 
-async def test_suspects_that_may_not_be_sent_yet(site: Site) -> None:
+async def test_suspects_that_may_not_be_sent_yet(site: WorkerFixture) -> None:
     """Boxes whose drain died and that the rate of their room does not let go yet hold no other room up."""
     site.write(NOTE, more="limit: 1/m")
     await site.mailroom.pause("crm", "{}")
@@ -493,7 +493,7 @@ async def test_suspects_that_may_not_be_sent_yet(site: Site) -> None:
     await site.mailroom.resume("crm")
     await site.mailroom.configure("crm")
     await site.mailroom.beat("dead", register=True)
-    await site.mailroom.take("dead", "request", [Want("crm", 9)])
+    await site.mailroom.take("dead", "request", [RoomRequest("crm", 9)])
     await site.mailroom.bury(["dead"])
     site.write(NOTE.replace("crm.", "other."), more="limit: 1/m")
     async with site.work():
@@ -502,23 +502,23 @@ async def test_suspects_that_may_not_be_sent_yet(site: Site) -> None:
             await site.until(lambda n=n: len(site.far.others) > n, f"f{n} arrives", 5)
 
 
-async def is_waiting(site: Site, room: str) -> bool:
+async def is_waiting(site: WorkerFixture, room: str) -> bool:
     """Tell whether a box of a room waits for a time."""
     return any(state.name == room and state.waiting for state in await site.mailroom.rooms())
 
 
-async def waits(site: Site, room: str, n: int) -> bool:
+async def waits(site: WorkerFixture, room: str, n: int) -> bool:
     """Tell whether so many boxes of a room are ready."""
     return any(state.name == room and state.ready == n for state in await site.mailroom.rooms())
 
 
-async def test_a_rule_with_a_bug(site: Site) -> None:
+async def test_a_rule_with_a_bug(site: WorkerFixture) -> None:
     """Whatever goes wrong inside a rule becomes a dead letter of its own, without anybody's data; the drain lives."""
     site.write(UPSERT + NOTE)
     async with site.work():
         await site.put(event("warm", "ada"))
         await site.ended("warm")
-        book = site.office.books.current
+        book = site.context.books.current
         assert book is not None
         object.__setattr__(book.rules[0].then[0].target, "kind", None)  # As a slip of ours would be.
         await site.put(event("e1"))
@@ -529,7 +529,7 @@ async def test_a_rule_with_a_bug(site: Site) -> None:
     assert dead.info["why"] == "a bug (AttributeError)"
 
 
-async def test_an_unreadable_event(site: Site) -> None:
+async def test_an_unreadable_event(site: WorkerFixture) -> None:
     """An event whose body cannot be read any more is a dead letter; the next one of its key goes on."""
     site.write(NOTE)
     bad = event("e1")
@@ -542,7 +542,7 @@ async def test_an_unreadable_event(site: Site) -> None:
     assert await site.mailroom.record("e1") is not None
 
 
-async def test_nothing_grows(site: Site) -> None:
+async def test_nothing_grows(site: WorkerFixture) -> None:
     """After six hundred events of all kinds an idle drain remembers nothing of them."""
     site.write(UPSERT + NOTE + LOOK_UP)
     site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
@@ -561,7 +561,7 @@ async def test_nothing_grows(site: Site) -> None:
 # -- stopping
 
 
-async def test_stop_under_load(site: Site) -> None:
+async def test_stop_under_load(site: WorkerFixture) -> None:
     """Asked to stop, a drain finishes what it has sent and gives the rest back within the stated time, in order."""
     site.write(NOTE)
     site.far.fail(times=None, delay=0.03)
@@ -580,7 +580,7 @@ async def test_stop_under_load(site: Site) -> None:
         assert told == [f"e{n}" for n in range(person, 200, 7)]
 
 
-async def test_stop_while_nobody_answers(site: Site) -> None:
+async def test_stop_while_nobody_answers(site: WorkerFixture) -> None:
     """What has no answer when the time is up is given back as doubtful: found before it is made again."""
     site.write()
     hanging = site.far.fail(method="POST", path="/contacts", who="eva@*", hang=True, after_effect=True, times=None)
@@ -596,7 +596,7 @@ async def test_stop_while_nobody_answers(site: Site) -> None:
     assert site.far.contact("eva@example.org")["last_name"] == "e2"
 
 
-async def test_budget(site: Site) -> None:
+async def test_budget(site: WorkerFixture) -> None:
     """When its time is used up a drain ends by itself, and holds nothing."""
     site.write(NOTE)
     site.far.fail(times=None, delay=0.02)
@@ -610,7 +610,7 @@ async def test_budget(site: Site) -> None:
     assert [note["text"] for note in site.far.notes] == [f"e{n}" for n in range(100)]
 
 
-async def test_cancelled_before_it_began(site: Site) -> None:
+async def test_cancelled_before_it_began(site: WorkerFixture) -> None:
     """What a drain was given and had no time to begin goes back at once, and nobody has to find it dead for that."""
     site.write(NOTE)
     async with site.work(stop_seconds=0.0):
@@ -627,7 +627,7 @@ async def test_cancelled_before_it_began(site: Site) -> None:
 # -- a drain that counts as dead
 
 
-async def test_buried(site: Site) -> None:
+async def test_buried(site: WorkerFixture) -> None:
     """A drain that was declared dead drops everything; what it settles late changes nothing."""
     site.write()
     hanging = site.far.fail(method="POST", path="/contacts", hang=True, after_effect=True)
@@ -646,14 +646,14 @@ async def test_buried(site: Site) -> None:
     assert site.far.contact("eva@example.org")["last_name"] == "e2"
 
 
-async def test_no_second_request_without_a_lease(site: Site) -> None:
+async def test_no_second_request_without_a_lease(site: WorkerFixture) -> None:
     """A drain that could not beat for too long sends nothing more, not even the second request of a recipe."""
     site.write()
     site.far.fail(method="GET", path="/contacts", delay=0.3)
     async with site.work() as drain:
         await site.put(event("e1"))
         await site.until(lambda: site.far.requests("GET", "/contacts"), "it searches")
-        drain._beat_at -= site.office.settings.dead_after
+        drain._beat_at -= site.context.settings.dead_after
         await wait_until_async(lambda: is_waiting(site, "crm"), "it waits for another attempt")
         assert site.far.requests("POST", "/contacts") == []
         await site.ended("e1")
@@ -663,7 +663,7 @@ async def test_no_second_request_without_a_lease(site: Site) -> None:
 # -- a store that goes away
 
 
-async def test_store_restarts(site: Site, valkey: Valkey) -> None:
+async def test_store_restarts(site: WorkerFixture, valkey: PrivateValkey) -> None:
     """The store is killed and started again with its data: nothing is lost, nothing sent twice, nobody restarted."""
     site.write(NOTE)
     async with await Mailroom.open(valkey.url) as mailroom:
@@ -682,7 +682,7 @@ async def test_store_restarts(site: Site, valkey: Valkey) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_lost_answers(site: Site, site_valkey: Valkey, short_folder: Path, seed: int) -> None:
+async def test_lost_answers(site: WorkerFixture, site_valkey: PrivateValkey, short_folder: Path, seed: int) -> None:
     """Whatever answers of the store are lost: nothing is lost or sent twice, and order holds."""
     site.write(NOTE)
     async with Lossy(site_valkey.socket, short_folder / "lossy", seed) as line:
@@ -701,7 +701,9 @@ async def test_lost_answers(site: Site, site_valkey: Valkey, short_folder: Path,
         assert told == [f"e{n}" for n in range(person, 120, 9)]
 
 
-async def test_tidying_up_takes_no_fresh_lease(site: Site, site_valkey: Valkey, short_folder: Path) -> None:
+async def test_tidying_up_takes_no_fresh_lease(
+    site: WorkerFixture, site_valkey: PrivateValkey, short_folder: Path
+) -> None:
     """A delivery that is leased while lost leases are being given back is not taken for a lost one, and sent once."""
     site.write(LOOK_UP)
     site.far.persons = {"1": {"id": 1, "email": "eva@example.org"}}
@@ -720,7 +722,7 @@ async def test_tidying_up_takes_no_fresh_lease(site: Site, site_valkey: Valkey, 
     assert len(site.far.requests("POST", "*/notes")) == 1
 
 
-async def test_next_survives_an_outage(site: Site, valkey: Valkey) -> None:
+async def test_next_survives_an_outage(site: WorkerFixture, valkey: PrivateValkey) -> None:
     """What follows an action (`next:`) is not lost when the store is away just then."""
     rules = UPSERT + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n'
     site.write(rules + '              text: "{{ data.name }}"\n')
@@ -732,7 +734,7 @@ async def test_next_survives_an_outage(site: Site, valkey: Valkey) -> None:
             await site.ended("e0")
             await site.put(event("e1"))
             await site.until(lambda: site.far.requests("PATCH"), "the request is under way")
-            site.office.alerts.aim("")
+            site.context.alerts.aim("")
             valkey.stop(kill=True)
             hanging.hang = False
             away = asyncio.get_running_loop().time()

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from mailroom import reroute
-from mailroom.operator import Chosen, People
+from mailroom.operator import Operator, Selection
 from rules.event import Event
-from tests.workers.worker_fixture import NOTE, UPSERT, Site, event
+from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture, event
 from workers import delivery
 
 pytestmark = pytest.mark.anyio
@@ -15,18 +15,18 @@ pytestmark = pytest.mark.anyio
 BROKEN = NOTE.replace("{{ data.name }}", "{{ data.nobody_sends_this }}")
 
 
-async def retry_all(site: Site) -> list[str]:
+async def retry_all(site: WorkerFixture) -> list[str]:
     """Retry every dead letter by the rules of today."""
-    people = People(site.mailroom)
-    return [await people.retry_today(letter.id) for letter in await people.dead(Chosen())]
+    people = Operator(site.mailroom)
+    return [await people.retry_today(letter.id) for letter in await people.dead(Selection())]
 
 
-def written(site: Site) -> list[str]:
+def written(site: WorkerFixture) -> list[str]:
     """Return the notes of the CRM."""
     return [note["text"] for note in site.far.notes]
 
 
-async def test_a_mended_rule(site: Site) -> None:
+async def test_a_mended_rule(site: WorkerFixture) -> None:
     """A rule that failed is carried out once it is mended; what other rules had done is not done again."""
     site.write(UPSERT + BROKEN)
     async with site.work():
@@ -51,7 +51,7 @@ async def test_a_mended_rule(site: Site) -> None:
     assert await site.mailroom.dead_count() == 0
 
 
-async def test_one_action_of_a_rule(site: Site) -> None:
+async def test_one_action_of_a_rule(site: WorkerFixture) -> None:
     """Of a rule with two actions only the one that died is decided anew."""
     rules = NOTE + '      - other.upsert_contact:\n          email: "{{ data.email }}"\n'
     site.write(rules)
@@ -70,7 +70,7 @@ async def test_one_action_of_a_rule(site: Site) -> None:
     assert [contact["email"] for contact in site.far.others.values()] == ["eva@example.org"]
 
 
-async def test_a_rule_that_does_not_match_any_more(site: Site) -> None:
+async def test_a_rule_that_does_not_match_any_more(site: WorkerFixture) -> None:
     """Where the rule of today does not want the event, nothing is sent, and the story says which condition it was."""
     site.write(BROKEN)
     async with site.work():
@@ -93,7 +93,7 @@ async def test_a_rule_that_does_not_match_any_more(site: Site) -> None:
         (BROKEN, "nobody_sends_this"),
     ],
 )
-async def test_still_dead(site: Site, rules: str, why: str) -> None:
+async def test_still_dead(site: WorkerFixture, rules: str, why: str) -> None:
     """Where nothing can be done for it today, it is a dead letter again, and can be retried once more."""
     site.write(BROKEN)
     async with site.work():
@@ -103,7 +103,7 @@ async def test_still_dead(site: Site, rules: str, why: str) -> None:
     async with site.work():
         await retry_all(site)
         await site.ended("e1")
-    (letter,) = await People(site.mailroom).dead(Chosen())
+    (letter,) = await Operator(site.mailroom).dead(Selection())
     assert (letter.id, letter.rule) == ("e1.a1.0", "keep a note")
     assert why in letter.why
     site.write(NOTE)
@@ -114,7 +114,7 @@ async def test_still_dead(site: Site, rules: str, why: str) -> None:
     assert written(site) == ["e1"]
 
 
-async def test_an_action_that_is_gone(site: Site) -> None:
+async def test_an_action_that_is_gone(site: WorkerFixture) -> None:
     """An action that the rule of today has no longer stays a dead letter, whoever else the rule asks."""
     site.write(NOTE + '      - other.upsert_contact:\n          email: "{{ data.email }}"\n')
     site.far.fail(method="POST", path="/others", times=1, status=422)
@@ -125,12 +125,12 @@ async def test_an_action_that_is_gone(site: Site) -> None:
     async with site.work():
         await retry_all(site)
         await site.ended("e1")
-    (letter,) = await People(site.mailroom).dead(Chosen())
+    (letter,) = await Operator(site.mailroom).dead(Selection())
     assert letter.why == "the rule has no action at this place any more"
     assert written(site) == ["e1"]
 
 
-async def test_only_once(site: Site) -> None:
+async def test_only_once(site: WorkerFixture) -> None:
     """A delivery that died has used up its `only_once`; the one that takes its place may use it all the same."""
     site.write(NOTE + '    only_once:\n      per: "{{ data.email }}"\n      within: 30d\n')
     site.far.fail(method="POST", path="*/notes", times=1, status=422)
@@ -142,7 +142,7 @@ async def test_only_once(site: Site) -> None:
     assert (fate.state, written(site)) == ("delivered", ["e1"])
 
 
-async def test_as_it_was_sent(site: Site) -> None:
+async def test_as_it_was_sent(site: WorkerFixture) -> None:
     """As it was sent means by the rules of then: the book of today is not asked."""
     site.write(NOTE)
     site.far.fail(method="POST", path="*/notes", times=1, status=422)
@@ -151,13 +151,13 @@ async def test_as_it_was_sent(site: Site) -> None:
         await site.ended("e1")
     site.write(UPSERT)
     async with site.work():
-        (letter,) = await People(site.mailroom).dead(Chosen())
-        assert await People(site.mailroom).retry(letter.id) == "done"
+        (letter,) = await Operator(site.mailroom).dead(Selection())
+        assert await Operator(site.mailroom).retry(letter.id) == "done"
         (fate,) = await site.ended("e1")
     assert (fate.state, written(site)) == ("delivered", ["e1"])
 
 
-async def test_doubt(site: Site) -> None:
+async def test_doubt(site: WorkerFixture) -> None:
     """What is made anew in place of a letter that may have been sent is doubtful itself, and what is not is not."""
     site.write(NOTE)
     site.far.fail(method="POST", path="*/notes", times=2, status=422)
@@ -168,7 +168,7 @@ async def test_doubt(site: Site) -> None:
         # As the mailroom marks what dies in doubt.
         record = await recall(key("d:e1.0"))
         await site.mailroom.remember(key("d:e1.0"), '{"doubtful":true,' + (record or "")[1:], 60)
-        await People(site.mailroom).pause("crm", "to look at what waits")
+        await Operator(site.mailroom).pause("crm", "to look at what waits")
         assert await retry_all(site) == ["done", "done"]
         for name, doubtful in (("d:e1.a1.0", True), ("d:f1.a1.0", False)):
 
@@ -179,7 +179,7 @@ async def test_doubt(site: Site) -> None:
             assert delivery.decode((await recall(key(name)) or "").encode()).doubtful == doubtful
 
 
-async def test_in_order(site: Site) -> None:
+async def test_in_order(site: WorkerFixture) -> None:
     """The actions of an `in_order` rule that went down with an earlier one go again, each when it is retried."""
     rules = UPSERT.replace("name: keep the contact", "name: both\n    in_order: true") + (
         '      - crm.add_note:\n          email: "{{ data.email }}"\n          text: "{{ data.name }}"\n'
@@ -190,14 +190,14 @@ async def test_in_order(site: Site) -> None:
         await site.put(event("e1"))
         (fate,) = await site.ended("e1")
         assert [d.why for d in fate.deliveries] == ["invalid", "in_order"]
-        people = People(site.mailroom)
-        assert [await people.retry(letter.id) for letter in await people.dead(Chosen())] == ["done", "done"]
+        people = Operator(site.mailroom)
+        assert [await people.retry(letter.id) for letter in await people.dead(Selection())] == ["done", "done"]
         (fate,) = await site.ended("e1")
     assert [d.state for d in fate.deliveries] == ["delivered", "delivered"]
     assert written(site) == ["e1"]
 
 
-async def test_an_unreadable_event(site: Site) -> None:
+async def test_an_unreadable_event(site: WorkerFixture) -> None:
     """An event that could not be read is routed as a whole once its reader is mended; until then it dies again."""
     site.write(NOTE)
     bad = event("e1")
@@ -223,5 +223,5 @@ def test_places() -> None:
         reroute.written("other", (2,)),
     ]
     head = json.dumps({"id": "e", "again": {"n": 3, "only": places}}, separators=(",", ":")).encode()
-    assert reroute.read(head + b"\n{}") == reroute.Again(3, {"paid: a . b": ((0, 1), ()), "other": ((2,),)})
+    assert reroute.read(head + b"\n{}") == reroute.Reroute(3, {"paid: a . b": ((0, 1), ()), "other": ((2,),)})
     assert reroute.read(event("e1", again={"n": 1}).encode()) is None
