@@ -1,13 +1,14 @@
-"""The heart: what waits, who may touch it, and what a crash leaves behind.
+"""The heart: what waits, whose turn it is, and what a crash leaves behind.
 
-Every key and every state stands at the top of `mailroom.lua`. The receiver imports only this package from `workers`.
+Every key and every state stands at the top of `lua/00-keys.lua`; the functions that change them in the files beside it.
 """
 
-from mailroom.client import (
-    CALL_TIMEOUT,
-    INBOX,
+from mailroom.errors import StoreDamaged, StoreFull, StoreUnavailable
+from mailroom.functions import Mailroom
+from mailroom.keys import CALL_TIMEOUT, INBOX
+from mailroom.ledger import Fate
+from mailroom.records import (
     Lease,
-    Mailroom,
     NewDelivery,
     Receipt,
     RoomChange,
@@ -15,12 +16,8 @@ from mailroom.client import (
     RoomState,
     Settled,
     Settlement,
-    StoreDamaged,
-    StoreFull,
-    StoreUnavailable,
     Taken,
 )
-from mailroom.ledger import Fate
 
 __all__ = [
     "CALL_TIMEOUT",

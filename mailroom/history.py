@@ -7,7 +7,7 @@ previews rules or explains an event must not be able to change one.
 from collections.abc import AsyncGenerator
 from datetime import datetime
 
-from mailroom.client import Mailroom
+from mailroom.functions import Mailroom
 
 #: Entries of the log read at once, and records: a payload is a megabyte at the most, so this is what memory must hold.
 PAGE = 200

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from mailroom import reroute
-from mailroom.client import INBOX, Mailroom, as_json
+from mailroom.functions import Mailroom
+from mailroom.keys import INBOX
+from mailroom.records import as_json
 from rules.event_types.base import rfc3339
 
 #: Dead letters that are read in one go.

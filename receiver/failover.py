@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from mailroom import Receipt, StoreDamaged, StoreUnavailable
-from mailroom.client import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
+from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
 from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
 

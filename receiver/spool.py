@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mailroom import Receipt, StoreUnavailable
-from mailroom.client import BODY_WINDOW
+from mailroom.keys import BODY_WINDOW
 from rules.event import Event
 
 FILE = "spool.sqlite"

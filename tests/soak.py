@@ -21,7 +21,7 @@ from pathlib import Path
 import aiohttp
 
 from mailroom import Mailroom, StoreUnavailable
-from mailroom.client import PREFIX
+from mailroom.keys import PREFIX
 from sandbox.faults import SandboxFault
 from tests.chaos.checker import RunFacts, check
 from tests.chaos.processes import TOKEN
@@ -37,7 +37,7 @@ KEYS, JOIN = 200, 0.5
 ERRS, LIMITS, REFUSES = 1.0, 1.0, 0.05
 #: Of a hundred events: so many more that no rule wants, that come twice, and that show a wrong token.
 UNMATCHED, TWICE, UNVERIFIED = 2.0, 1.0, 1.0
-#: What an event or a person leaves behind for stated days (the table in mailroom.lua): it is counted apart.
+#: What an event or a person leaves behind for stated days (the table in mailroom/lua/00-keys.lua): it is counted apart.
 KEPT = frozenset({"ledger", "seen", "m", "e", "d", "dead", "deadinfo", "deadbox", "passed", "counts"})
 #: A figure grows if its median in the last third is above that of the middle third by more than this share of it, and
 #: by more than so much of its unit: MiB of memory, keys, descriptors, threads.

@@ -37,7 +37,7 @@ class Delivery:
     #: that it waits whatever the clock says; 0: at once.
     due: int = 0
     delay: int = 0
-    #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom.lua`.
+    #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom/lua`.
     doubtful: bool = False
 
     def encode(self) -> bytes:

@@ -77,8 +77,7 @@ class RulebookStore:
     async def _count(self, seen: tuple[tuple[str, int, int], ...]) -> None:
         with contextlib.suppress(StoreUnavailable):  # The log has it, and the alert.
             if await self._mailroom.first(f"book_refused|{self._folder}|{seen}", COUNT_ONCE):
-                counts = self._mailroom.key("counts")
-                await self._mailroom.read(self._mailroom.store.hincrby(counts, "book_refused", 1))
+                await self._mailroom.count("book_refused")
 
     @property
     def version(self) -> str:

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 import redis
 
@@ -56,19 +55,13 @@ class Sweep:
         A worker of ours that ended is certain to be dead, so its drains are buried at once; others' after `dead_after`.
         """
         self._turn += 1
-        key = self.mailroom.key
-        store: Any = self.mailroom.store
-        await store.hset(key("parents"), self.name, f"{self.settings.pool} {workers} {self._turn}")
+        await self.mailroom.say_parent(self.name, self.settings.pool, workers, self._turn)
         beats = await self.mailroom.beats()
         mine = [drain for drain in beats if drain.partition(".")[0] in gone]
         if mine:
             await self._bury(mine, "its worker ended")
-        lock = key(f"sweeper:{self.settings.pool}")
-        if not await store.set(lock, self.name, nx=True, ex=LOCK):
-            holder = await store.get(lock)
-            if holder is None or holder.decode() != self.name:
-                return
-            await store.expire(lock, LOCK)
+        if not await self.mailroom.hold_sweep(self.settings.pool, self.name, LOCK):
+            return
         now = time.monotonic()
         await self._failed_over()
         alive = await self._live_drains(beats, set(mine), now)
@@ -94,10 +87,9 @@ class Sweep:
 
     async def _failed_over(self) -> None:
         """After a failover the store may lack the last answers: all that is leased is doubtful."""
-        store: Any = self.mailroom.store
-        replid = await self.mailroom.replication_id()
-        before = await store.getset(self.mailroom.key("replid"), replid)
-        if before is not None and before.decode() != replid:
+        replication_id = await self.mailroom.replication_id()
+        before = await self.mailroom.exchange_replication_id(replication_id)
+        if before and before != replication_id:
             # Its drains go on: freed now, a box would be taken by others while a request of its drain is on the wire.
             log.warning("store.changed: restarted or failed over; doubtful=%d", await self.mailroom.doubt())
 
@@ -121,25 +113,18 @@ class Sweep:
 
     async def _workers_everywhere(self, now: float) -> int:
         total = 0
-        store: Any = self.mailroom.store
-        parents = await store.hgetall(self.mailroom.key("parents"))
-        for name, value in parents.items():
-            pool, workers, turn = value.decode().split()
-            seen = self._parents.get(name.decode())
-            if seen is None or seen.counter != int(turn):
-                self._parents[name.decode()] = _Seen(int(turn), now)
+        for name, (pool, workers, turn) in (await self.mailroom.parents()).items():
+            seen = self._parents.get(name)
+            if seen is None or seen.counter != turn:
+                self._parents[name] = _Seen(turn, now)
             elif now - seen.at > PARENT_GONE:
-                await store.hdel(self.mailroom.key("parents"), name)
+                await self.mailroom.forget_parent(name)
                 continue
             if pool == self.settings.pool:
-                total += int(workers)
+                total += workers
         return total
 
     async def leave(self) -> None:
         """This parent ends: its workers no longer count."""
-        store: Any = self.mailroom.store
-        await store.hdel(self.mailroom.key("parents"), self.name)
-        lock = self.mailroom.key(f"sweeper:{self.settings.pool}")
-        holder = await store.get(lock)
-        if holder is not None and holder.decode() == self.name:
-            await store.delete(lock)
+        await self.mailroom.forget_parent(self.name)
+        await self.mailroom.release_sweep(self.settings.pool, self.name)

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import redis.exceptions
 import uvicorn
 from pydantic import Field, SecretStr
 from starlette.applications import Starlette
@@ -201,21 +200,12 @@ async def book(request: Request) -> Response:
     """Answer the files of a book that was in force, by its version; `current` is the one that is."""
     version = request.path_params["version"]
     mailroom: Mailroom = request.app.state.mailroom
-    current = await in_force(mailroom)
+    current = await mailroom.book_version() or None
     wanted = current if version == "current" else version
     files = await mailroom.kept_book(wanted) if wanted else None
     if files is None:
         return refusal("unknown_book", "no book of this version was ever in force", 404)
     return JSONResponse({"version": wanted, "current": current, "files": files})
-
-
-async def in_force(mailroom: Mailroom) -> str | None:
-    """Return the version of the book that the workers act by. Raises StoreUnavailable."""
-    try:
-        version: bytes | None = await mailroom.store.get(mailroom.key("book"))  # type: ignore[assignment]
-    except redis.exceptions.RedisError as exc:
-        raise StoreUnavailable(f"the store did not answer: {type(exc).__name__}") from exc
-    return version.decode() if version else None
 
 
 async def metrics_text(request: Request) -> Response:

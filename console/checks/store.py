@@ -14,7 +14,7 @@ import redis.asyncio
 import redis.exceptions
 
 from mailroom import aof_rewrite
-from mailroom.client import PREFIX
+from mailroom.keys import PREFIX
 from receiver.failover import HIGH_WATER
 
 #: What was acknowledged survives, by the settings of the append-only file.

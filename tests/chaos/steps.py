@@ -64,15 +64,15 @@ class DeathStep:
 
 _ACCEPT = "receiver.webhook:Receiver._take"
 _ANSWER = "receiver.webhook:Receiver._accept"
-_PUT = "mailroom.client:Mailroom.put"
+_PUT = "mailroom.functions:Mailroom.put"
 _APPEND = "receiver.spool:Spool.append"
 _HAND_OVER = "receiver.failover:SpoolingMailroom._put"
 _FORGET = "receiver.spool:Spool.delete"
-_TAKE = "mailroom.client:Mailroom.take"
-_SETTLE = "mailroom.client:Mailroom.settle"
+_TAKE = "mailroom.functions:Mailroom.take"
+_SETTLE = "mailroom.functions:Mailroom.settle"
 _REQUEST = "workers.http:Exchange.request"
 _DELIVER = "workers.destinations.rest:RestClient.deliver"
-_BURY = "mailroom.client:Mailroom.bury"
+_BURY = "mailroom.functions:Mailroom.bury"
 
 #: In the order of an event's journey.
 STEPS: Mapping[str, DeathStep] = {

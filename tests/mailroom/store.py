@@ -9,18 +9,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from typing import Any, cast
 
 import redis.asyncio
 
 from bench.nodes import StoreNode
 from mailroom import Mailroom
-from mailroom.client import PREFIX, client
+from mailroom.client import client, library_text
+from mailroom.keys import PREFIX
 from rules.event import Event
 from tests.conftest import PrivateValkey
 
-LUA = resources.files("mailroom").joinpath("lua", "mailroom.lua").read_text(encoding="utf-8")
+LUA = library_text()
 #: One day, the dedupe window, in ms.
 DAY = 86_400_000
 #: The ledger's page of what is received now; a month later it is gone.
@@ -61,7 +61,7 @@ return redis.call('INCRBY', KEYS[1], ARGV[1])
 
 def replaced(text: str, old: str, new: str) -> str:
     """Return the text with a passage replaced, wherever it stands; one that is not there is a defect of the test."""
-    assert old in text, f"not in mailroom.lua any more: {old!r}"
+    assert old in text, f"not in mailroom/lua any more: {old!r}"
     return text.replace(old, new)
 
 
@@ -157,7 +157,7 @@ def event(
     )
 
 
-# -- the schema table at the top of mailroom.lua is checked, not only read
+# -- the schema table at the top of mailroom/lua/00-keys.lua is checked, not only read
 
 _UNITS = {"s": 1_000, "minutes": 60_000, "days": DAY, "dedupe windows": DAY, "day": DAY}
 #: Words that promise no certain time: the key is there without one.
@@ -177,7 +177,7 @@ class SchemaRow:
 
 
 def schema(lua: str = LUA) -> list[SchemaRow]:
-    """Return the schema table at the top of mailroom.lua."""
+    """Return the schema table at the top of mailroom/lua/00-keys.lua."""
     head = lua.split("State of a box")[0].splitlines()
     (title,) = (line for line in head if line.strip().startswith("key "))
     columns = [title.index(word) for word in ("key ", "type", "what it holds", "written by", "lives")]

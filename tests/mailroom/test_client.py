@@ -12,7 +12,8 @@ from typing import cast
 import pytest
 
 from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settled, Settlement, StoreFull, StoreUnavailable
-from mailroom.client import BODY_WINDOW, StoreDamaged
+from mailroom.errors import StoreDamaged
+from mailroom.keys import BODY_WINDOW
 from rules.event import Event
 from tests.conftest import PrivateValkey
 from tests.mailroom.store import CLOCK, DAY, LUA, TODAY, Store, StoredKey, event, key_faults

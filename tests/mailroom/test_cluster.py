@@ -10,7 +10,8 @@ from redis.crc import key_slot
 from bench import cluster as bench
 from bench.nodes import Cluster, StoreNode, slot_of
 from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable
-from mailroom.client import PREFIX, client
+from mailroom.client import client
+from mailroom.keys import PREFIX
 from mailroom.operator import Operator, Selection
 from tests.conftest import PrivateValkey
 from tests.mailroom.comparison import Comparison

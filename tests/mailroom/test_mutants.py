@@ -9,7 +9,7 @@ from tests.mailroom.comparison import Comparison
 from tests.mailroom.random_walk import Walk
 from tests.mailroom.store import LUA, Loop, Store, replaced
 
-#: What goes wrong: the passage of mailroom.lua, and what stands there instead.
+#: What goes wrong: the passage of mailroom/lua, and what stands there instead.
 MUTANTS = {
     "the newest first": (
         "      write_all('RPUSH', places[k], its, 2)\n",

@@ -1,7 +1,7 @@
 """The mailroom as a model: what the store holds, two drains that work on it, and everything that may fail.
 
 Comes in: a Setup (which events, what follows from them, how many faults). Goes out: states, steps and what must never
-be, for `search`. Each function of `mailroom.lua` is one small function here, over frozen states. Time is not modelled:
+be, for `search`. Each function of `mailroom/lua` is one small function here, over frozen states. Time is not modelled:
 what is due may become ready at any time, who stalls may be declared dead at any time.
 """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from mailroom.client import CALL_TIMEOUT, PREFIX
+from mailroom.keys import CALL_TIMEOUT, PREFIX
 from receiver import spool
 from rules.event import Event
 from tests.conftest import PrivateValkey, wait_until

@@ -27,7 +27,7 @@ from mailroom import (
     StoreUnavailable,
     reroute,
 )
-from mailroom.client import as_json
+from mailroom.records import as_json
 from rules import event as events
 from rules.action import Action, Skipped
 from rules.errors import RulesError, ValueFailed
@@ -678,10 +678,7 @@ class Drain:
         self._settle_soon(wait)
 
     async def _dropped(self, delivery: Delivery) -> bool:
-        return await store_outage.insist(lambda: self.mailroom.recall(self._drop_key(delivery))) is not None
-
-    def _drop_key(self, delivery: Delivery) -> str:
-        return self.mailroom.key(f"order:{delivery.event}:{delivery.destination}")
+        return await store_outage.insist(lambda: self.mailroom.died_in_order(delivery.event, delivery.destination))
 
     async def _done(self, lease: Lease, delivery: Delivery, done: Done, attempt: int, started: float) -> None:
         line = self._attempt_line(delivery, attempt, "done", done.note, done.status, started, "done")
@@ -777,7 +774,9 @@ class Drain:
                 settlement.verdict = "dead"
                 settlement.argument = as_json(self._about(delivery, failed, decision.reason))
                 if delivery.in_order:
-                    await store_outage.insist(lambda: self.mailroom.remember(self._drop_key(delivery), "1", 86_400))
+                    await store_outage.insist(
+                        lambda: self.mailroom.remember_death_in_order(delivery.event, delivery.destination)
+                    )
         settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{settlement.verdict}"
         code = getattr(decision, "reason", failed.code)
         settlement.line = self._attempt_line(

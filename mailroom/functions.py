@@ -1,0 +1,357 @@
+"""The mailroom as Python sees it: one method per function of `mailroom/lua`, typed records in and out.
+
+Comes in: Events, what a drain asks for and what became of it. Goes out: receipts, leases, what was settled. Never
+guesses: each method is safe to repeat, and one that raises StoreUnavailable may or may not have done its work.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import redis.exceptions
+
+from mailroom import errors
+from mailroom.keys import BODY_WINDOW, DEDUPE_WINDOW, QUARANTINE_KEEPS
+from mailroom.queries import MailroomQueries
+from mailroom.records import Lease, Receipt, RoomChange, RoomRequest, Settled, Settlement, Taken, as_json
+from rules.event import Event
+
+
+class Mailroom(MailroomQueries):
+    """The mailroom of one store. Make it with `open`, close it with `close`, or use `async with`."""
+
+    # -- what the receiver uses
+
+    async def put(
+        self, events: Sequence[Event], *, pool: str = "default", body_window: int = BODY_WINDOW
+    ) -> list[Receipt]:
+        """Keep events; when this returns they are on disk as the store's settings promise.
+
+        Safe to repeat with the same events.
+        Raises StoreFull (nothing stored, try the spool), StoreUnavailable (fate unknown).
+        `body_window`: ms from now within which an equal body repeats these; less for what was received a while ago,
+        0 for what was received long ago: then they repeat nothing, either.
+        """
+        args: list[Any] = [DEDUPE_WINDOW, body_window, pool]
+        for event in events:
+            hashed = self._hashed
+            origin = f"{event.source}|{event.type}"
+            key = event.order_key or event.id
+            box = hashed(key)
+            digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
+            hashes = tuple([box if identity == key else hashed(identity) for identity in event.identities])
+            args += (event.id, box, digest, origin, event.encode(hashes))
+        known = await self.call("put", *args)
+        return [
+            Receipt(event.id if not old else old.decode(), bool(old)) for event, old in zip(events, known, strict=True)
+        ]
+
+    async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
+        """Keep authentic events that their model refuses, each with the reason (a field's path, never its value)."""
+        args: list[Any] = [QUARANTINE_KEEPS, DEDUPE_WINDOW]
+        for event, why in events:
+            line = {
+                "t": "quarantined",
+                "at": event.received_at,
+                "source": event.source,
+                "type": event.type,
+                "received": event.received_at,
+                "why": why,
+            }
+            hashes = tuple(self.hash(identity) for identity in event.identities)
+            args += (
+                event.id,
+                event.received_at[:10],
+                as_json(line),
+                f"quarantined|{event.source}",
+                event.encode(hashes),
+            )
+        known = await self.call("quarantine", *args)
+        return [
+            Receipt(event.id if not old else old.decode(), bool(old))
+            for (event, _), old in zip(events, known, strict=True)
+        ]
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep a refused request for inspection: 1,000 at the most, 3 days at the longest. Headers without secrets."""
+        try:
+            pipe = self.store.pipeline(transaction=False)
+            oldest = int((datetime.now(UTC) - timedelta(days=3)).timestamp() * 1000)
+            pipe.xtrim(self.key("refused"), minid=oldest, approximate=True)
+            pipe.xadd(
+                self.key("refused"),
+                {"reason": reason, "source": source, "headers": as_json(headers), "body": body},
+                maxlen=1000,
+                approximate=True,
+            )
+            pipe.hincrby(self.key("counts"), f"refused|{reason}", 1)
+            await pipe.execute()
+        except redis.exceptions.RedisError as exc:
+            raise errors.explained(exc) from exc
+
+    async def known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return those of these events that wait here, or that the ledger knows: also those whose ids are forgotten."""
+        if not event_ids:
+            return set()
+        today = datetime.now(UTC).date()
+        pipe = self.store.pipeline(transaction=False)
+        pipe.mget([self.key(f"e:{event_id}") for event_id in event_ids])
+        for ahead in range(-31, 2):
+            pipe.hmget(self.key(f"ledger:{(today + timedelta(days=ahead)).isoformat()}"), list(event_ids))
+        pages = await self.read(pipe.execute())
+        return {each for page in pages for each, found in zip(event_ids, page, strict=True) if found is not None}
+
+    async def memory_used(self) -> float:
+        """Return the used part of the memory that the store may use, 0 where nothing limits it."""
+        found = await self.read(self.store.info("memory"))
+        most = int(found.get("maxmemory", 0))
+        return int(found.get("used_memory", 0)) / most if most else 0.0
+
+    # -- what a drain uses
+
+    async def take(self, drain: str, request: str, wants: Sequence[RoomRequest], *, suspects: int = 0) -> Taken:
+        """Lease boxes. The same request gives the same leases again. With `suspects`, only boxes whose drain died.
+
+        Poison takes nobody with it: after one death a box is taken with at most `suspects` of its like,
+        after two alone.
+        """
+        args: list[Any] = [drain, request, suspects]
+        for want in wants:
+            args += (want.room, want.boxes, want.per_box)
+        out = await self.call("take", *args)
+        now, at, waiting = out[0], out[1], out[2]
+        leases = []
+        i = 3
+        while i < len(out):
+            n = out[i + 5]
+            end = i + 6 + 2 * n
+            items = [(out[k].decode(), out[k + 1]) for k in range(i + 6, end, 2)]
+            leases.append(
+                Lease(
+                    out[i].decode(),
+                    out[i + 1].decode(),
+                    request,
+                    int(out[i + 2]),
+                    int(out[i + 3]),
+                    int(out[i + 4]),
+                    items,
+                )
+            )
+            i = end
+        return Taken(leases, max(0, at - now) if at else None, waiting)
+
+    async def settle(
+        self, drain: str, token: str, settlements: Sequence[Settlement], *, pool: str = "default"
+    ) -> Settled:
+        """Write what became of items and what follows from them, each in one step. Safe to repeat."""
+        args: list[Any] = [drain, token, pool]
+        for s in settlements:
+            args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, s.argument, s.attempt, s.doubt)
+            args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, s.says, len(s.new))
+            for d in s.new:
+                args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
+                args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead)
+        statuses, leased, once, more, told = await self.call("settle", *args)
+        news = [RoomChange(*(word.decode() for word in one)) for one in told]
+        return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), news)
+
+    async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
+        """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""
+        return bool(await self.call("beat", drain, pool, 1 if register else 0))
+
+    async def leave(self, drain: str, pool: str = "default") -> None:
+        """A drain ends by itself and holds nothing that it knows of."""
+        await self.call("leave", drain, pool)
+
+    async def strays(self, drain: str, leases: Sequence[Lease], *, failed_over: bool = False) -> int:
+        """Give back what the store thinks this drain holds and the drain does not know of (a lost answer).
+
+        `failed_over`: what the drain settled may be back in the new store, so what is given back is doubtful.
+        """
+        known = (f"{x.room} {x.box} {x.token}" for x in leases)
+        return int(await self.call("strays", drain, 1 if failed_over else 0, *known))
+
+    async def replication_id(self) -> str:
+        """Return what the store's history is called: another one after a restart or a failover."""
+        info = await self.read(self.store.info("replication"))
+        return str(info.get("master_replid", ""))
+
+    async def pace(self, room: str) -> float:
+        """Account for one more request to a rate-limited destination. Returns seconds to wait before sending it."""
+        return int(await self.call("pace", room)) / 1000
+
+    async def pause(self, room: str, why: str = "") -> bool:
+        """A person stops leasing from a room until a person resumes. False: a person had done so before."""
+        return bool(await self.call("pause", room, why))
+
+    async def resume(self, room: str, pool: str = "default") -> bool:
+        """A person lets a room go on, whoever paused it. False: it was not paused."""
+        return bool(await self.call("resume", room, pool))
+
+    async def probe(self, room: str, pool: str = "default") -> bool:
+        """Look at a room that its breaker or a refused key paused now: something is new. False: there is no need."""
+        return bool(await self.call("probe", room, pool))
+
+    async def configure(
+        self,
+        room: str,
+        *,
+        pool: str = "default",
+        concurrency: int = 0,
+        every: float = 0.0,
+        burst: int = 1,
+        breaker: int = 0,
+    ) -> None:
+        """Set a room's limits: boxes leased at once (0: any), ms per item (0: any), items that may go at once.
+
+        `breaker`: boxes that fail one after the other before the room is paused and probed; 0: it never is.
+        """
+        fields: dict[Any, Any] = {"pool": pool, "every": every, "burst": burst, "breaker": breaker}
+        try:
+            await self.store.hset(self.key(f"room:{room}"), mapping=fields)
+            if concurrency:
+                await self.store.hset(self.key(f"room:{room}"), "concurrency", str(concurrency))
+            else:
+                await self.store.hdel(self.key(f"room:{room}"), "concurrency")
+        except redis.exceptions.RedisError as exc:
+            raise errors.explained(exc) from exc
+
+    async def unusable(self, room: str, why: str) -> None:
+        """Note for people why a room cannot be served; empty: it can. A note only: who can serve it does."""
+        try:
+            if why:
+                await self.store.hset(self.key(f"room:{room}"), "unusable", why)
+                await self.store.sadd(self.key("rooms"), room)
+            else:
+                await self.store.hdel(self.key(f"room:{room}"), "unusable")
+        except redis.exceptions.RedisError as exc:
+            raise errors.explained(exc) from exc
+
+    async def remember_death_in_order(self, event_id: str, destination: str) -> None:
+        """An action of an `in_order` rule died: those behind it at its destination go down with it, for a day."""
+        await self.remember(self.key(f"order:{event_id}:{destination}"), "1", 86_400)
+
+    async def died_in_order(self, event_id: str, destination: str) -> bool:
+        """Say whether an earlier action of an `in_order` rule died."""
+        return await self.recall(self.key(f"order:{event_id}:{destination}")) is not None
+
+    async def count(self, counter: str) -> None:
+        """Raise a counter that no other call raises. Raises StoreUnavailable."""
+        await self.read(cast(Any, self.store.hincrby(self.key("counts"), counter, 1)))
+
+    async def recall(self, key: str) -> str | None:
+        """Return what a destination remembered under a key (`m:…`), None if nothing."""
+        value = await self.read(self.store.get(key))
+        return None if value is None else value.decode()
+
+    async def remember(self, key: str, value: str, seconds: int) -> None:
+        """Let a destination remember a value; an empty one forgets."""
+        await self.read(self.store.set(key, value, ex=seconds) if value else self.store.delete(key))
+
+    async def first(self, what: str, seconds: int) -> bool:
+        """Tell whether this is the first time in so many seconds that somebody asks about `what`."""
+        return bool(await self.read(self.store.set(self.key(f"m:once:{self.hash(what)}"), "1", nx=True, ex=seconds)))
+
+    async def forget_first(self, what: str) -> None:
+        """Let the next time somebody asks about `what` be the first again."""
+        await self.remember(self.key(f"m:once:{self.hash(what)}"), "", 0)
+
+    async def hear(self, pool: str, seconds: float) -> bool:
+        """Wait for the bell of a pool, at most so many seconds, on a connection of its own. True: it rang."""
+        return await self.read(self.store.blpop([self.key(f"bell:{pool}")], timeout=seconds)) is not None
+
+    # -- what the sweep uses
+
+    async def say_parent(self, name: str, pool: str, workers: int, turn: int) -> None:
+        """Say that a `relais work` process lives, with so many workers. Raises StoreUnavailable."""
+        await self.read(cast(Any, self.store.hset(self.key("parents"), name, f"{pool} {workers} {turn}")))
+
+    async def parents(self) -> dict[str, tuple[str, int, int]]:
+        """Return `relais work` process -> (pool, workers, counter). Raises StoreUnavailable."""
+        found = await self.read(self.store.hgetall(self.key("parents")))
+        split = {name.decode(): value.decode().split() for name, value in found.items()}
+        return {name: (pool, int(workers), int(turn)) for name, (pool, workers, turn) in split.items()}
+
+    async def forget_parent(self, name: str) -> None:
+        """A `relais work` process is gone. Raises StoreUnavailable."""
+        await self.read(self.store.hdel(self.key("parents"), name))
+
+    async def hold_sweep(self, pool: str, name: str, seconds: int) -> bool:
+        """Take the sweep of a pool over all hosts for so many seconds, or keep it. Raises StoreUnavailable."""
+        lock = self.key(f"sweeper:{pool}")
+        if await self.read(self.store.set(lock, name, nx=True, ex=seconds)):
+            return True
+        if await self.read(self.store.get(lock)) != name.encode():
+            return False
+        await self.read(self.store.expire(lock, seconds))
+        return True
+
+    async def release_sweep(self, pool: str, name: str) -> None:
+        """Let another process sweep. Raises StoreUnavailable."""
+        lock = self.key(f"sweeper:{pool}")
+        if await self.read(self.store.get(lock)) == name.encode():
+            await self.read(self.store.delete(lock))
+
+    async def exchange_replication_id(self, replication_id: str) -> str:
+        """Write down what the store's history is called; return what stood there, '' at first."""
+        before = await self.read(self.store.getset(self.key("replid"), replication_id))
+        return "" if before is None else str(before.decode())
+
+    async def beats(self) -> dict[str, tuple[str, int]]:
+        """Return drain -> (pool, counter)."""
+        found = await self.read(self.store.hgetall(self.key("beats")))
+        out = {}
+        for drain, value in found.items():
+            pool, counter = value.decode().rsplit(" ", 1)
+            out[drain.decode()] = (pool, int(counter))
+        return out
+
+    async def bury(self, drains: Sequence[str], *, counted: bool = True) -> tuple[int, int]:
+        """Declare drains dead. Returns how many boxes were freed, how many are held as poison.
+
+        `counted`: False where something else died (the store), so that no box comes under suspicion for it.
+        """
+        freed, poison = await self.call("bury", 1 if counted else 0, *drains)
+        return freed, poison
+
+    async def untold(self) -> list[tuple[str, str]]:
+        """Return (room, code) of boxes that were held and that nobody was told of. Raises StoreUnavailable."""
+        found = await self.read(cast(Any, self.store.lrange(self.key("untold"), 0, -1)))
+        return [cast(tuple[str, str], tuple(entry.decode().split(" ", 1))) for entry in found]
+
+    async def told(self, room: str, code: str) -> None:
+        """Somebody was told of all boxes of a room that were held for this. Raises StoreUnavailable."""
+        await self.read(cast(Any, self.store.lrem(self.key("untold"), 0, f"{room} {code}")))
+
+    async def doubt(self) -> int:
+        """Mark all that is leased as doubtful; its drains keep it. Returns how many boxes."""
+        return int(await self.call("doubt"))
+
+    async def expire(self, age: int = 30 * 86_400_000) -> int:
+        """Give up dead letters older than `age` ms. Returns how many."""
+        return int(await self.call("expire", age))
+
+    async def unhold(self, room: str, box: str, pool: str = "default") -> bool:
+        """Let a held box go on."""
+        return bool(await self.call("unhold", room, box, pool))
+
+    async def keep_book(self, version: str, files: Mapping[str, str]) -> None:
+        """Keep the files of a book under its version, and say that it is in force."""
+        pipe = self.store.pipeline(transaction=False)
+        pipe.hsetnx(self.key("books"), version, as_json(files))
+        pipe.set(self.key("book"), version)
+        await self.read(pipe.execute())
+
+    async def book_version(self) -> str:
+        """Return the version of the book in force, '' before the first. Raises StoreUnavailable."""
+        version = await self.read(self.store.get(self.key("book")))
+        return "" if version is None else str(version.decode())
+
+    async def kept_book(self, version: str = "") -> dict[str, str] | None:
+        """Return the files of a book that was in force once; without a version, of the one in force."""
+        version = version or await self.book_version()
+        if not version:
+            return None
+        found = await self.read(self.store.hget(self.key("books"), version))
+        return None if found is None else cast("dict[str, str]", json.loads(found))

@@ -1,0 +1,19 @@
+"""Names of keys, and how long the store keeps things. The table of all keys stands in `lua/00-keys.lua`."""
+
+#: The room of events that wait to be routed.
+INBOX = "in"
+#: One partition; the hash tag keeps its keys on one node of a cluster.
+PREFIX = "relais:{p0}:"
+#: Version of the key schema. N and N+1 run side by side; a store of another version is refused.
+SCHEMA = "1"
+#: How long a sender's message id is remembered, in ms: a platform that retries for a day is still recognised.
+DEDUPE_WINDOW = 86_400_000
+#: Without a sender's id a body counts as sent twice only this long, in ms (design section 4).
+BODY_WINDOW = 60_000
+#: How long a quarantined event is kept, in ms.
+QUARANTINE_KEEPS = 30 * 86_400_000
+#: Seconds for one call. A synced write takes milliseconds; what takes longer is better treated as unknown.
+CALL_TIMEOUT = 5.0
+#: Milliseconds that replicas have to keep what was written: a replica that syncs each write takes one or two, one that
+#: syncs once a second up to a thousand. Well within the time for one call.
+REPLICA_PATIENCE = 2_500

@@ -1,0 +1,64 @@
+#!lua name=@LIBRARY@
+--[[ The mailroom inside Valkey or Redis: every state change is one of these functions, and each is safe to repeat.
+
+Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node). All keys there are:
+
+  key                  type    what it holds                                          written by            lives
+  schema               string  version of this page                                   open                  for ever
+  hash_key             string  key of the keyed hashes, unless RELAIS_HASH_KEY is set open                  for ever
+  e:<event>            string  event record: a line of JSON, then the vendor's body   put, again, …         until its count is 0, + retain
+  refs                 hash    event -> what still needs it; absent means 1           settle                with the event
+  seen:<bucket>        set     ids of all events that were put                        put                   2 dedupe windows
+  last:<minute>        hash    box -> digest, id, end: its newest without a sender id put                   120 s
+  b:<room>:<box>       list    [state, item, item, …]; the first element is the state put, take, settle, …  while it has items
+  ready:<room>         list    boxes that may be taken, oldest first                  put, settle, …        while not empty
+  suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
+  waiting:<room>       zset    box -> ms when it is due; a rule or the vendor said so settle                while not empty
+  retry:<room>         zset    box -> ms when it is due; its destination was away     settle                while not empty
+  woken:<room>         zset    what was in `retry` when the breaker opened            settle                until take made it ready
+  leased:<room>        hash    box -> drain; its size is the room's concurrency       take, settle          while not empty
+  held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
+  d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
+  room:<room>          hash    pool, concurrency, every, burst, tat, paused, unusable configure, pause      for ever (one a destination)
+                               breaker, probe_at, probe_every                         configure, settle
+  failing              hash    room -> boxes that failed one after the other          settle                until one does not
+  rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
+  take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
+  beats                hash    drain -> pool and counter                              beat                  until it leaves or is buried
+  bell:<pool>          list    a ring for each drain that should look                 put, settle, …        while not empty
+  once:<hash>          string  `only_once` marks                                      settle                as the rule says
+  co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day and the delay
+  dead                 zset    dead item -> when                                      settle, skip          30 days
+  deadinfo             hash    dead item -> room, box, code, JSON                     settle, skip          30 days
+  deadbox              hash    dead item -> room and box (`born`: it never was in it) settle, skip          until its end
+  passed               hash    room and box -> its items in deadbox, newest sent      settle, skip, revive  while one is in deadbox
+  quarantine           zset    event -> when                                          quarantine            30 days
+  refused              stream  refused requests, without secrets                      refuse                1,000 entries, 3 days
+  ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
+  log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries
+  counts               hash    metric counters                                        all                   for ever
+  m:<name>:<hash>      string  id map and marks of a destination                      python (id_map.py)    as the destination says
+  order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day
+  books                hash    version -> files of every book in force, JSON          python (rulebook)     for ever
+  book                 string  version of the book in force                           python (rulebook)     for ever
+  parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
+  sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
+  untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told
+  replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
+  rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day
+  written              string  nothing; setting it moves the place in the stream      touch                 for ever
+
+State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"
+  s        r ready, l leased, w waiting, h held
+  attempt  attempts that the first item has used
+  doubt    how many items at the head may have been sent by somebody who died or got no answer
+  deaths   how many drains died while holding this box, since it last moved on
+  token    of the lease (l), or the ms when it is due (w)
+  handed   how many items the drain got (l)
+
+A paused room says why, as JSON: by a person, by its breaker (several boxes in a row found nobody there), or by key (the
+destination refuses ours). The last two have `probe_at`: from then on one box may be leased to see whether that still
+holds, the next one `probe_every` ms later. What failed meanwhile is ready; so when the destination answers, all goes on.
+
+Times are the store's own clock in ms. Nothing is decided by them but when a wait ends and how fast a room may send.
+]]

@@ -1,0 +1,248 @@
+-- Boxes and what stands beside them: parsing, bells, ready lists, what one call writes once for all its items,
+-- reference counts. Used by all that follows.
+
+local MAX_DEATHS = 3
+local LEDGER_DAYS = 31
+local LOG_LENGTH = 20000
+local UNTOLD = 100
+-- The longest that a body counts as a repetition, in ms, and what a page of `last` spans.
+local MARKED = 60000
+-- The state of a box that was idle.
+local NEW_BOX = 'r 0 0 0'
+-- So many words in one command: Lua's stack is bounded.
+local WORDS = 1000
+-- ms until the first probe of a paused room and the longest time between two, by who paused it. A restart of the other
+-- side takes seconds; a key is mended by a person.
+local PROBES = { breaker = { 5000, 60000 }, key = { 60000, 900000 } }
+-- Boxes that are woken in one call.
+local WOKEN = 500
+-- Somebody emptied the store while we ran: schema and hash key have to be written again before anything else.
+local EMPTIED = 'EMPTIED the store was emptied'
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- A command costs more than what it says, in time and in the append-only file: what belongs together is said at once.
+local function each_part(words, use, first)
+  for from = first or 1, #words, WORDS do use(from, math.min(from + WORDS - 1, #words)) end
+end
+
+local function write_all(command, key, words, first)
+  each_part(words, function(from, to)
+    if key then
+      redis.call(command, key, unpack(words, from, to))
+    else
+      redis.call(command, unpack(words, from, to))
+    end
+  end, first)
+end
+
+local function count_there(names)
+  local n = 0
+  each_part(names, function(from, to) n = n + redis.call('EXISTS', unpack(names, from, to)) end)
+  return n
+end
+
+local function parse(head)
+  local s, a, d, x, token, handed = string.match(head, '^(%a) (%d+) (%d+) (%d+) ?(%S*) ?(%d*)')
+  return s, tonumber(a), tonumber(d), tonumber(x), token, tonumber(handed) or 0
+end
+
+local function box_key(P, room, box)
+  return P .. 'b:' .. room .. ':' .. box
+end
+
+local function record_key(P, room, item)
+  return P .. (room == 'in' and 'e:' or 'd:') .. item
+end
+
+-- The bell of a pool never holds more rings than the pool has drains.
+local function drains_of(P, pool)
+  local n = 0
+  for _, value in ipairs(redis.call('HVALS', P .. 'beats')) do
+    if string.sub(value, 1, #pool + 1) == pool .. ' ' then n = n + 1 end
+  end
+  return n
+end
+
+local function ring(P, pool, rings)
+  local bell = P .. 'bell:' .. pool
+  for _ = 1, math.min(rings, drains_of(P, pool) - redis.call('LLEN', bell)) do
+    redis.call('RPUSH', bell, '1')
+  end
+end
+
+local function pool_of(P, room, pool)
+  return redis.call('HGET', P .. 'room:' .. room, 'pool') or pool
+end
+
+-- Ring for what became takeable (room -> boxes) in the pools of those rooms; `pool` where a room has none of its own.
+local function announce(P, fresh, pool)
+  local rings = {}
+  for room, n in pairs(fresh) do
+    local its = pool_of(P, room, pool)
+    rings[its] = (rings[its] or 0) + n
+  end
+  for its, n in pairs(rings) do ring(P, its, n) end
+end
+
+local function one_more(fresh, room)
+  fresh[room] = (fresh[room] or 0) + 1
+end
+
+-- A drain is gone, and so is what was rung for it. Returns its beat, false if there was none.
+local function forget_drain(P, drain)
+  local value = redis.call('HGET', P .. 'beats', drain)
+  redis.call('DEL', P .. 'take:' .. drain)
+  if not value then return false end
+  redis.call('HDEL', P .. 'beats', drain)
+  local pool = string.match(value, '^(.*) %d+$')
+  local left = drains_of(P, pool)
+  if left == 0 then
+    redis.call('DEL', P .. 'bell:' .. pool)
+  else
+    redis.call('LTRIM', P .. 'bell:' .. pool, 0, left - 1)
+  end
+  return value
+end
+
+-- The box becomes takeable. `front`: it was given back untouched, so it goes first.
+local function make_ready(P, room, box, attempt, doubt, deaths, front)
+  redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+  if deaths > 0 then
+    redis.call('RPUSH', P .. 'suspect:' .. room, box)
+  elseif front then
+    redis.call('LPUSH', P .. 'ready:' .. room, box)
+  else
+    redis.call('RPUSH', P .. 'ready:' .. room, box)
+  end
+end
+
+local function note(P, day, event, line)
+  if line == '' then return end
+  local key = P .. 'ledger:' .. day
+  local old = redis.call('HGET', key, event)
+  redis.call('HSET', key, event, old and (old .. '\n' .. line) or line)
+  if not old and redis.call('HLEN', key) == 1 then
+    redis.call('EXPIRE', key, LEDGER_DAYS * 86400)
+  end
+end
+
+local function add_counts(P, counts)
+  for name, n in pairs(counts) do
+    redis.call('HINCRBY', P .. 'counts', name, n)
+  end
+end
+
+local function count(counts, name, n)
+  if name ~= '' then counts[name] = (counts[name] or 0) + (n or 1) end
+end
+
+-- What `settle` writes once for all its items; until then the store does not know of it. `flush` before anything reads
+-- there what may have been left for later.
+local function delete_later(c, name)
+  c.gone[#c.gone + 1] = name
+  c.is_gone[name] = true
+end
+
+local function record_later(c, name, record)
+  local n = #c.records
+  c.records[n + 1], c.records[n + 2] = name, record
+  c.is_new[name] = true
+end
+
+local function note_later(c, day, event, line)
+  if line == '' then return end
+  local page = c.lines[day]
+  if not page then
+    page = {}
+    c.lines[day] = page
+  end
+  page[event] = page[event] and (page[event] .. '\n' .. line) or line
+end
+
+-- `drain`: who leases the box; false: nobody does any longer.
+local function lease_later(c, room, box, drain)
+  local boxes = c.leases[room]
+  if not boxes then
+    boxes = {}
+    c.leases[room] = boxes
+  end
+  boxes[box] = drain
+end
+
+local function ready_later(c, room, box)
+  local boxes = c.ready[room]
+  if not boxes then
+    boxes = {}
+    c.ready[room] = boxes
+  end
+  boxes[#boxes + 1] = box
+end
+
+local function flush_leases(P, c, room)
+  local leased, free = {}, {}
+  for box, drain in pairs(c.leases[room] or {}) do
+    if drain then
+      leased[#leased + 1] = box
+      leased[#leased + 1] = drain
+    else
+      free[#free + 1] = box
+    end
+  end
+  write_all('HDEL', P .. 'leased:' .. room, free)
+  write_all('HSET', P .. 'leased:' .. room, leased)
+  c.leases[room] = nil
+end
+
+local function flush_ready(P, c, room)
+  write_all('RPUSH', P .. 'ready:' .. room, c.ready[room] or {})
+  c.ready[room] = nil
+end
+
+local function flush_notes(P, day, lines)
+  local key, events, words, fresh = P .. 'ledger:' .. day, {}, {}, true
+  for event in pairs(lines) do events[#events + 1] = event end
+  each_part(events, function(from, to)
+    for k, old in ipairs(redis.call('HMGET', key, unpack(events, from, to))) do
+      local event, n = events[from + k - 1], #words
+      fresh = fresh and not old
+      words[n + 1], words[n + 2] = event, old and (old .. '\n' .. lines[event]) or lines[event]
+    end
+  end)
+  write_all('HSET', key, words)
+  if fresh and redis.call('HLEN', key) == #events then redis.call('EXPIRE', key, LEDGER_DAYS * 86400) end
+end
+
+local function flush(P, c)
+  write_all('DEL', nil, c.gone)
+  write_all('MSET', nil, c.records)
+  for room in pairs(c.leases) do flush_leases(P, c, room) end
+  for room in pairs(c.ready) do flush_ready(P, c, room) end
+  for day, lines in pairs(c.lines) do flush_notes(P, day, lines) end
+  c.gone, c.is_gone, c.records, c.is_new, c.lines = {}, {}, {}, {}, {}
+end
+
+-- One user of the event less (or `by` more). Returns true when nobody needs it any longer. `c`: what `settle` writes later.
+local function dereference(P, event, by, retain, c)
+  if by == 0 then return false end
+  local refs = (not c or c.refs) and redis.call('HGET', P .. 'refs', event)
+  local left = (tonumber(refs) or 1) + by
+  if left > 1 then
+    redis.call('HSET', P .. 'refs', event, left)
+    if c then c.refs = true end
+  elseif refs then
+    redis.call('HDEL', P .. 'refs', event)
+  end
+  if left > 0 then return false end
+  if retain > 0 then
+    redis.call('PEXPIRE', P .. 'e:' .. event, retain)
+  elseif c then
+    delete_later(c, P .. 'e:' .. event)
+  else
+    redis.call('DEL', P .. 'e:' .. event)
+  end
+  return true
+end

@@ -1,0 +1,257 @@
+-- What may be leased: the limits of a room, what is due, `take`.
+
+-- Who paused a room: person, breaker, key; nil: it is not paused.
+local function paused_by(paused)
+  return paused and (string.match(paused, '"by":"(%a+)"') or 'key') or nil
+end
+
+-- What may be sent from a room now: not paused, within its concurrency and its rate.
+-- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and what `spend` has to know.
+local function allowance(P, room, now, want)
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat', 'probe_at')
+  local probe
+  if cfg[1] then
+    local at = tonumber(cfg[6])
+    -- One at a time, and not before what was sent earlier has come back.
+    if not at or want <= 0 or redis.call('EXISTS', P .. 'leased:' .. room) == 1 then return 0, 0, nil end
+    probe = PROBES[paused_by(cfg[1])]
+    if at > now and at <= now + probe[2] then return 0, at, nil end -- later still: the store's clock was set back
+    want = 1
+  end
+  local n = want
+  local concurrency = tonumber(cfg[2])
+  if concurrency then n = math.min(n, concurrency - redis.call('HLEN', P .. 'leased:' .. room)) end
+  local every = tonumber(cfg[3]) or 0
+  if n <= 0 or every <= 0 then return math.max(n, 0), 0, probe and { probe = probe } end
+  local burst = tonumber(cfg[4]) or 1
+  local tat = tonumber(cfg[5]) or now
+  if tat > now + every * burst + 3600000 then tat = now end -- the store's clock was set back
+  tat = math.max(tat, now)
+  local free = math.floor((every * burst - (tat - now)) / every + 1e-9)
+  if free < 1 then return 0, math.ceil(tat - every * (burst - 1)), nil end
+  return math.min(n, free), 0, { every = every, tat = tat, burst = burst, probe = probe }
+end
+
+-- So many boxes were leased: account for them. Returns the ms when the next one may go, where that is a matter of time.
+local function spend(P, room, now, limits, used)
+  if not limits or used == 0 then return 0 end
+  local key = P .. 'room:' .. room
+  if limits.every then
+    limits.tat = limits.tat + limits.every * used
+    redis.call('HSET', key, 'tat', string.format('%.3f', limits.tat))
+  end
+  if limits.probe then
+    local every = tonumber(redis.call('HGET', key, 'probe_every')) or limits.probe[1]
+    every = math.min(2 * every, limits.probe[2])
+    redis.call('HSET', key, 'probe_at', now + every, 'probe_every', every)
+    return 0
+  end
+  return math.ceil(limits.tat - limits.every * (limits.burst - 1))
+end
+
+-- Lease a ready box. Appends to `out`: room, box, attempt, doubt, deaths, n, then id and record n times.
+-- Items without a record are tombstones and leave the box here. Returns how many items were handed out.
+local function lease(P, room, box, drain, token, per_box, out)
+  local b = box_key(P, room, box)
+  while true do
+    local head = redis.call('LINDEX', b, 0)
+    if not head then return 0 end
+    local s, attempt, doubt, deaths = parse(head)
+    if s ~= 'r' then return 0 end
+    local ids = redis.call('LRANGE', b, 1, per_box)
+    if #ids == 0 then
+      redis.call('DEL', b)
+      return 0
+    end
+    local handed, doubtful = {}, doubt
+    for i, id in ipairs(ids) do
+      local record = redis.call('GET', record_key(P, room, id))
+      if record then
+        handed[#handed + 1] = id
+        handed[#handed + 1] = record
+      else
+        redis.call('LREM', b, 1, id)
+        -- A tombstone takes its attempts and its doubt with it.
+        if i == 1 then attempt = 0 end
+        if i <= doubtful then doubt = doubt - 1 end
+      end
+    end
+    if #handed > 0 then
+      local n = #handed / 2
+      redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. n)
+      redis.call('HSET', P .. 'leased:' .. room, box, drain)
+      local o = #out
+      out[o + 1], out[o + 2], out[o + 3], out[o + 4], out[o + 5], out[o + 6] = room, box, attempt, doubt, deaths, n
+      for i = 1, #handed do out[o + 6 + i] = handed[i] end
+      return n
+    end
+    redis.call('LSET', b, 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+  end
+end
+
+-- Lease ready boxes, asking once for all their records; where one has tombstones, `lease` clears them away. Appends to
+-- `out` as that does, and to `taken` what was leased. Returns how many boxes were.
+local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
+  local found, names, leased, met, n, broken = {}, {}, {}, {}, 0, nil
+  for k, box in ipairs(boxes) do
+    local b = box_key(P, room, box)
+    local elements = redis.pcall('LRANGE', b, 0, per_box)
+    if elements.err then broken = elements end -- others are not to suffer from it
+    local s, attempt, doubt, deaths = parse(elements[1] or 'n 0 0 0')
+    if s == 'r' and #elements > 1 and not met[box] then
+      met[box] = true
+      found[k] = { b, attempt, doubt, deaths, #names, elements }
+      for i = 2, #elements do names[#names + 1] = record_key(P, room, elements[i]) end
+    elseif s == 'r' and not met[box] then
+      redis.call('DEL', b)
+    end
+  end
+  local records = {}
+  each_part(names, function(from, to)
+    for k, record in ipairs(redis.call('MGET', unpack(names, from, to))) do records[from + k - 1] = record end
+  end)
+  for k, box in ipairs(boxes) do
+    local its = found[k]
+    if its then
+      local b, attempt, doubt, deaths, before, elements = unpack(its)
+      local all, items = true, #elements - 1
+      for i = 1, items do all = all and records[before + i] end
+      if all then
+        redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. items)
+        local l = #leased
+        leased[l + 1], leased[l + 2] = box, drain
+        local o = #out
+        out[o + 1], out[o + 2], out[o + 3], out[o + 4], out[o + 5], out[o + 6] = room, box, attempt, doubt, deaths, items
+        o = o + 5
+        for i = 1, items do out[o + 2 * i], out[o + 2 * i + 1] = elements[i + 1], records[before + i] end
+      else
+        local done, handed = pcall(lease, P, room, box, drain, token, per_box, out)
+        if not done then broken = handed end
+        if not done or handed == 0 then its = nil end
+      end
+      if its then
+        taken[#taken + 1] = ' ' .. room .. ' ' .. box
+        n = n + 1
+      end
+    end
+  end
+  write_all('HSET', P .. 'leased:' .. room, leased)
+  if broken then error(broken, 0) end
+  return n
+end
+
+local function wake(P, room, boxes)
+  for _, box in ipairs(boxes) do
+    local head = redis.call('LINDEX', box_key(P, room, box), 0)
+    if head then
+      local s, attempt, doubt, deaths = parse(head)
+      if s == 'w' then make_ready(P, room, box, attempt, doubt, deaths, false) end
+    end
+  end
+end
+
+-- What is due in a room becomes ready, as far as one call should. Returns the ms when the next one is due, 0 if none is.
+local function wake_due(P, room, now)
+  local woken, retry, waiting = P .. 'woken:' .. room, P .. 'retry:' .. room, P .. 'waiting:' .. room
+  if redis.call('EXISTS', waiting, retry, woken) == 0 then return 0 end
+  local next_ms = 0
+  local boxes = redis.call('ZRANGE', woken, 0, WOKEN - 1)
+  if #boxes > 0 then
+    redis.call('ZREM', woken, unpack(boxes))
+    wake(P, room, boxes)
+    if #boxes == WOKEN then next_ms = now end
+  end
+  for _, key in ipairs({ retry, waiting }) do
+    boxes = redis.call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, WOKEN)
+    if #boxes > 0 then
+      redis.call('ZREM', key, unpack(boxes))
+      wake(P, room, boxes)
+    end
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    if first and (next_ms == 0 or tonumber(first) < next_ms) then next_ms = math.max(tonumber(first), now) end
+  end
+  return next_ms
+end
+
+-- take: lease boxes to a drain.
+-- ARGV: drain, request, suspects wanted (0: none; else only suspects, at most so many), then per room: name, boxes, items per box.
+-- Returns: now, when something becomes takeable (0: not a matter of time), suspects waiting, then what `lease` appends.
+local function take(keys, args)
+  local P = keys[1]
+  local drain, request, suspects = args[1], args[2], tonumber(args[3])
+  local now = now_ms()
+  local out = { now, 0, 0 }
+  local taken = {}
+  -- Whoever is not known to live would not be missed when it dies.
+  if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end
+
+  local memo = P .. 'take:' .. drain
+  local last = redis.call('GET', memo)
+  if last and string.sub(last, 1, #request + 1) == request .. ' ' then
+    -- The answer was lost: the same request gets the same lease again, as far as it still stands.
+    for room, box in string.gmatch(string.sub(last, #request + 1), ' (%S+) (%S+)') do
+      local head = redis.call('LINDEX', box_key(P, room, box), 0)
+      if head then
+        local s, attempt, doubt, deaths, token, handed = parse(head)
+        if s == 'l' and token == request then
+          redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+          if lease(P, room, box, drain, request, handed, out) == 0 then redis.call('HDEL', P .. 'leased:' .. room, box) end
+        end
+      end
+    end
+    return out
+  end
+
+  local next_ms, waiting_suspects = 0, 0
+  local function sooner(ms)
+    if ms > 0 and (next_ms == 0 or ms < next_ms) then next_ms = ms end
+  end
+  local alone = false
+  for i = 4, #args, 3 do
+    local room, want, per_box = args[i], tonumber(args[i + 1]), tonumber(args[i + 2])
+    sooner(wake_due(P, room, now))
+    local list = P .. (suspects > 0 and 'suspect:' or 'ready:') .. room
+    if suspects > 0 then
+      want = alone and 0 or math.min(want, suspects - #taken)
+      per_box = 1
+    end
+    local used = 0
+    if want > 0 and redis.call('EXISTS', list) == 1 then
+      local n, at, limits = allowance(P, room, now, want)
+      sooner(at)
+      while n > 0 and suspects == 0 do
+        local boxes = redis.call('LPOP', list, n)
+        if not boxes then break end
+        local leased = lease_all(P, room, boxes, drain, request, limits and 1 or per_box, out, taken)
+        n = n - leased
+        used = used + leased
+      end
+      while n > 0 and suspects > 0 and not alone do
+        local box = redis.call('LPOP', list)
+        if not box then break end
+        local _, _, _, deaths = parse(redis.call('LINDEX', box_key(P, room, box), 0) or 'r 0 0 0')
+        if deaths >= 2 then
+          -- Killed two drains: nobody else's key may be in the same boat.
+          if #taken > 0 then
+            redis.call('LPUSH', list, box)
+            break
+          end
+          alone = true
+        end
+        if lease(P, room, box, drain, request, 1, out) > 0 then
+          taken[#taken + 1] = ' ' .. room .. ' ' .. box
+          n = n - 1
+          used = used + 1
+        end
+      end
+      at = spend(P, room, now, limits, used)
+      if n == 0 and redis.call('EXISTS', list) == 1 then sooner(at) end
+    end
+    waiting_suspects = waiting_suspects + redis.call('LLEN', P .. 'suspect:' .. room)
+  end
+  if #taken > 0 then
+    redis.call('SET', memo, request .. table.concat(taken), 'EX', 600)
+  end
+  out[2], out[3] = next_ms, waiting_suspects
+  return out
+end

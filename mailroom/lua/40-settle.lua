@@ -1,0 +1,455 @@
+-- What became of items and what follows from them: `settle`, with order among the dead, coalescing and the breaker.
+
+-- What an event's record says of itself: ms that its payload outlives it, and the day of its page in the ledger.
+local function terms(P, event, day)
+  local head = string.match(redis.call('GET', P .. 'e:' .. event) or '', '^[^\n]*')
+  return tonumber(string.match(head, '"retain":(%d+)')) or 0, string.match(head, '"at":"(%d+-%d+-%d+)T') or day
+end
+
+-- Order among the dead. Whoever retries a dead letter must not overwrite what is newer: as long as a box has one,
+-- `passed` keeps how new the newest is that was sent from that box. New is what was received later, or later in its batch.
+local function event_of(item)
+  return string.match(item, '^([^.]+)')
+end
+
+local function newness(P, item)
+  local head = string.match(redis.call('GET', P .. 'e:' .. event_of(item)) or '', '^[^\n]*')
+  local at = string.match(head, '"at":"([^"]+)"')
+  return at and string.format('%s %06d', at, tonumber(string.match(head, '"pos":(%d+)')) or 0) or ''
+end
+
+local function passed(P, place)
+  local n, newest = string.match(redis.call('HGET', P .. 'passed', place) or '', '^(%d+) (.*)$')
+  return tonumber(n) or 0, newest or ''
+end
+
+local function passed_by(P, place, newest)
+  local n, before = passed(P, place)
+  if n > 0 and newest > before then redis.call('HSET', P .. 'passed', place, n .. ' ' .. newest) end
+end
+
+-- An item became a dead letter of a box. `born`: it never was in it, because its rule could not be carried out.
+local function watch_box(P, item, room, box, born)
+  local place = room .. ' ' .. box
+  if redis.call('HSETNX', P .. 'deadbox', item, place .. (born and ' born' or '')) == 0 then return end
+  local n, newest = passed(P, place)
+  redis.call('HSET', P .. 'passed', place, (n + 1) .. ' ' .. newest)
+end
+
+-- What became of an item that died is decided for good.
+local function unwatch_box(P, item)
+  local place = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+ %S+)')
+  if not place then return end
+  redis.call('HDEL', P .. 'deadbox', item)
+  local n, newest = passed(P, place)
+  if n > 1 then
+    redis.call('HSET', P .. 'passed', place, (n - 1) .. ' ' .. newest)
+  else
+    redis.call('HDEL', P .. 'passed', place)
+  end
+end
+
+-- Whether something newer than an item was sent from a box or stands in it: mostly at its end, but not where `next` or
+-- a retry put something older behind it.
+local function overtaken(P, item, room, box)
+  local its = newness(P, item)
+  local _, newest = passed(P, room .. ' ' .. box)
+  if newest > its then return true end
+  local waiting = redis.call('LRANGE', box_key(P, room, box), 1, -1)
+  for k = #waiting, 1, -1 do
+    if newness(P, waiting[k]) > its then return true end
+  end
+  return false
+end
+
+-- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
+local function is_doubtful(P, delivery)
+  return string.find(redis.call('GET', P .. 'd:' .. delivery) or '', '^{"doubtful":true,') ~= nil
+end
+
+local function take_doubt_along(P, delivery)
+  local record = redis.call('GET', P .. 'd:' .. delivery)
+  if record and #record > 2 and not is_doubtful(P, delivery) then
+    redis.call('SET', P .. 'd:' .. delivery, '{"doubtful":true,' .. string.sub(record, 2))
+  end
+end
+
+-- A delivery that became a dead letter may have been sent all the same: it overtook what is older.
+local function died_in_doubt(P, delivery, room, box)
+  take_doubt_along(P, delivery)
+  passed_by(P, room .. ' ' .. box, newness(P, delivery))
+end
+
+-- Append an item to a box that no drain needs to know.
+local function append_item(P, room, box, item, pool)
+  local b = box_key(P, room, box)
+  redis.call('SADD', P .. 'rooms', room)
+  if redis.call('EXISTS', b) == 1 then
+    redis.call('RPUSH', b, item)
+  else
+    redis.call('RPUSH', b, 'r 0 0 0', item)
+    redis.call('RPUSH', P .. 'ready:' .. room, box)
+    ring(P, pool_of(P, room, pool), 1)
+  end
+end
+
+-- Remove a delivery that no drain holds. Its place in the box becomes a tombstone that the next lease clears away.
+-- `within`: the event that is being settled, which counts itself what it needs no longer.
+local function bury_delivery(P, delivery, day, line, within)
+  if redis.call('DEL', P .. 'd:' .. delivery) == 0 then return false end
+  unwatch_box(P, delivery)
+  local event = event_of(delivery)
+  if event == within then
+    note(P, day, event, line)
+    return false
+  end
+  local retain, page = terms(P, event, day)
+  if line ~= '' then note(P, page, event, line) end
+  return dereference(P, event, -1, retain)
+end
+
+-- Whether a box of the room may be leased in this step, and accounted for if so. Where only the number of leased boxes
+-- counts, it is counted on from what the store said first.
+local function may_lease(P, c, room)
+  local free = c.free[room]
+  if not free then
+    flush_leases(P, c, room)
+    local n, _, limits = allowance(P, room, c.now, 1e9)
+    if limits then
+      if n > 0 then spend(P, room, c.now, limits, 1) end
+      return n > 0
+    end
+    free = n
+  end
+  c.free[room] = math.max(0, free - 1)
+  return free > 0
+end
+
+-- Append a new delivery (ten arguments from `k` on) to its box, within `settle`. Returns how many more deliveries need
+-- the event now: 1, 0 when it did not come into being or took the place of another of the same event.
+local function append(P, c, event, day, args, k)
+  local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
+  local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
+  local name, b = c.names[k], c.names[k + 1]
+  if c.is_gone[name] or c.is_gone[b] then flush(P, c) end
+  if c.is_new[name] or (c.some_made and redis.call('EXISTS', name) == 1) then return 0 end
+  if once_key ~= '' and dead == '' then
+    local again = string.find(delivery, '^[^.]+%.a%d') -- its like died, and may have left its mark
+    if not redis.call('SET', P .. 'once:' .. once_key, delivery, 'NX', 'PX', args[k + 6])
+      and not (again and event_of(redis.call('GET', P .. 'once:' .. once_key)) == event) then
+      c.once[#c.once + 1] = delivery
+      note_later(c, day, event, '{"t":"once","d":"' .. delivery .. '"}')
+      return 0
+    end
+  end
+  if dead ~= '' then
+    record_later(c, name, record)
+    redis.call('ZADD', P .. 'dead', c.now, delivery)
+    redis.call('HSET', P .. 'deadinfo', delivery, dead)
+    watch_box(P, delivery, c.room, c.box, true)
+    c.watched = true
+    return 1
+  end
+  local more = 1
+  c.touched[room] = true
+  if coalesce ~= '' then
+    local co = P .. 'co:' .. room .. ':' .. coalesce
+    local older = redis.call('GET', co)
+    if older then
+      flush(P, c)
+      c.some_gone, c.some_made, c.refs = true, true, true
+      local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+      local place = redis.call('LPOS', b, older)
+      -- What a drain holds, what may have been sent and what a person is asked about stays.
+      if place and place > math.max(doubt, handed) and not (s == 'h' and place == 1) and not is_doubtful(P, older) then
+        redis.call('LREM', b, 1, older)
+        if place == 1 and attempt > 0 then
+          redis.call('LSET', b, 0, s .. ' 0 0 ' .. deaths .. (token ~= '' and ' ' .. token or ''))
+        end
+        local its = string.match(older, '^([^.]+)')
+        if its == event and redis.call('EXISTS', P .. 'd:' .. older) == 1 then more = 0 end
+        if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}', event) then
+          c.ended[#c.ended + 1] = its
+        end
+        count(c.counts, 'coalesced|' .. room)
+      end
+    end
+    redis.call('SET', co, delivery, 'PX', delay + 86400000)
+  end
+  if c.box_made[b] or (c.some_boxes and redis.call('EXISTS', b) == 1) then
+    redis.call('RPUSH', b, delivery)
+  elseif delay > 0 then
+    redis.call('RPUSH', b, 'w 0 0 0 ' .. (c.now + delay), delivery)
+    redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
+  elseif args[k + 4] == '1' and may_lease(P, c, room) then
+    redis.call('RPUSH', b, 'l 0 0 0 ' .. c.token .. ' 1', delivery)
+    lease_later(c, room, box, c.drain)
+    c.leased[#c.leased + 1] = delivery
+  else
+    redis.call('RPUSH', b, NEW_BOX, delivery)
+    ready_later(c, room, box)
+    one_more(c.fresh, room)
+  end
+  c.box_made[b] = true
+  record_later(c, name, record)
+  return more
+end
+
+-- Whoever paused it, the room goes on, and what failed before counts no more. Returns 1 if it was paused.
+local function unpause(P, room)
+  redis.call('HDEL', P .. 'failing', room)
+  local key = P .. 'room:' .. room
+  redis.call('HDEL', key, 'probe_at', 'probe_every')
+  return redis.call('HDEL', key, 'paused')
+end
+
+-- The room is paused and probed from now on. What waits because of the destination is not to wait any longer than that.
+local function close_down(P, c, room, by, code)
+  local key = P .. 'room:' .. room
+  local every = PROBES[by][1]
+  local why = cjson.encode({ code = code, at = c.now, by = by })
+  redis.call('HSET', key, 'paused', why, 'probe_at', c.now + every, 'probe_every', every)
+  local retry, woken = P .. 'retry:' .. room, P .. 'woken:' .. room
+  -- Twice within the time that waking takes: the fewer go to the more, so that it costs as much as there are fewer.
+  local few, many = woken, retry
+  if redis.call('ZCARD', woken) > redis.call('ZCARD', retry) then few, many = retry, woken end
+  local found, words = redis.call('ZRANGE', few, 0, -1, 'WITHSCORES'), {}
+  for k = 1, #found, 2 do words[k], words[k + 1] = found[k + 1], found[k] end
+  write_all('ZADD', many, words)
+  redis.call('DEL', few)
+  if many == retry and redis.call('EXISTS', retry) == 1 then redis.call('RENAME', retry, woken) end
+  c.news[#c.news + 1] = { by, room, code }
+end
+
+-- An attempt told something about its destination. Returns true where that is known to be away, or to refuse our key:
+-- then no attempt is counted, and the box does not wait for a time of its own.
+local function heard(P, c, room, box, says)
+  local word, code = string.match(says, '^(%a+):?(.*)$')
+  if word == 'there' then
+    if c.failing and redis.call('HDEL', P .. 'failing', room) == 1 then
+      local by = paused_by(redis.call('HGET', P .. 'room:' .. room, 'paused'))
+      if by and by ~= 'person' then
+        unpause(P, room)
+        c.fresh[room] = (c.fresh[room] or 0) + 1000
+        c.news[#c.news + 1] = { 'there', room, '' }
+      end
+    end
+    return false
+  end
+  c.failing = true
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'breaker', 'probe_every')
+  local by = paused_by(cfg[1])
+  local failing = redis.call('HGET', P .. 'failing', room) or ''
+  if word == 'refused' then
+    if by ~= 'person' and by ~= 'key' then
+      redis.call('HSET', P .. 'failing', room, failing)
+      close_down(P, c, room, 'key', code)
+      return true
+    end
+  elseif not by or by == 'person' then
+    local most = tonumber(cfg[2]) or 0
+    if most <= 0 then return false end
+    local n = select(2, string.gsub(failing, '%S+', ''))
+    if n < most and not string.find(' ' .. failing .. ' ', ' ' .. box .. ' ', 1, true) then
+      failing, n = failing .. (n > 0 and ' ' or '') .. box, n + 1
+      redis.call('HSET', P .. 'failing', room, failing)
+    end
+    if n < most or by then return false end
+    close_down(P, c, room, 'breaker', code)
+    return true
+  end
+  if by ~= 'person' then redis.call('HSET', P .. 'room:' .. room, 'probe_at', c.now + tonumber(cfg[3] or 0)) end
+  return true
+end
+
+-- Whoever was leased as a probe and asked the destination nothing (it came too early, it had to be dropped, it was given
+-- back) was none: the next one is due at once.
+local function probed_nothing(P, c, room)
+  local key = P .. 'room:' .. room
+  local at = tonumber(redis.call('HGET', key, 'probe_at'))
+  if at and at > c.now then redis.call('HSET', key, 'probe_at', c.now) end
+end
+
+-- The items of a call of `settle`, one after the other.
+local function settle_items(P, c, args)
+  local now, counts, ended, statuses, names = c.now, c.counts, c.ended, c.statuses, c.names
+  local i, all = 4, #args
+  while i <= all do
+    local start = i
+    local room, box, token, item, verdict, argument = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4], args[i + 5]
+    local attempt, doubt, last = args[i + 6], args[i + 7], args[i + 8] == '1'
+    local event, retain, day, line, field = args[i + 9], tonumber(args[i + 10]), args[i + 11], args[i + 12], args[i + 13]
+    local says, n = args[i + 14], tonumber(args[i + 15])
+    local new = i + 16
+    i = new + n * 10
+
+    c.room, c.box, c.before = room, box, #c.gone
+    if c.failing then c.free = {} end -- what the items say pauses and resumes rooms
+    local b = box_key(P, room, box)
+    if c.is_gone[b] then flush(P, c) end
+    local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
+    local s, old_attempt, old_doubt, deaths, old_token, handed
+    if head then s, old_attempt, old_doubt, deaths, old_token, handed = parse(head) end
+    local ours = s == 'l' and old_token == token
+    if ours and c.failing and says == '' and last and room ~= 'in' then probed_nothing(P, c, room) end
+    -- What is no list where one must be ends the call here, before anything of this item is written: an event of which
+    -- half is made could end before the other half is.
+    for k = new, ours and c.some_boxes and i - 1 or 0, 10 do redis.call('LLEN', names[k + 1]) end
+    if not ours then
+      statuses[#statuses + 1] = 0
+    elseif says ~= '' and heard(P, c, room, box, says) then
+      statuses[#statuses + 1] = 3
+      note_later(c, day, event, (string.gsub(line, '"then":"%a+"', '"then":"wait"', 1)))
+      count(counts, (string.gsub(field, '|%a+$', '|wait')))
+      if verdict == 'dead' then redis.call('DEL', P .. 'order:' .. event .. ':' .. room) end -- it is not, after all
+      lease_later(c, room, box, false)
+      flush_ready(P, c, room)
+      make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false) -- last, so that each probe is another box
+    elseif verdict == 'done' or verdict == 'dead' then
+      -- The box moves on by one item, if that is still there: attempts were the first one's, doubt and what the drain
+      -- was handed are counted from the head.
+      local place = first == item and 1 or redis.call('LPOS', b, item)
+      local there = place and place > 0
+      local doubted = there and place <= old_doubt
+      -- Mostly it is the only one, and nothing of its box has to be kept (what it makes never goes into the inbox).
+      local only = last and place == 1 and not second and (n == 0 or room == 'in')
+      if only then
+        delete_later(c, b)
+      elseif there then
+        if place == 1 then
+          old_attempt = 0
+          redis.call('LPOP', b, 2)
+        else
+          redis.call('LREM', b, 1, item)
+          redis.call('LPOP', b)
+        end
+        if place <= old_doubt then old_doubt = old_doubt - 1 end
+        if place <= handed then handed = handed - 1 end
+        deaths = 0
+        redis.call('LPUSH', b, 'l ' .. old_attempt .. ' ' .. old_doubt .. ' 0 ' .. token .. ' ' .. handed)
+      end
+      local name = names[start]
+      local alive = there and not c.is_gone[name] and (not c.some_gone or redis.call('EXISTS', name) == 1)
+      statuses[#statuses + 1] = alive and 1 or 2
+      if alive then
+        local made = 0
+        note_later(c, day, event, line) -- before the lines about what it made
+        if c.watched and verdict == 'done' then
+          -- An event that no rule wanted overtakes nobody.
+          if room ~= 'in' or n > 0 then passed_by(P, room .. ' ' .. box, newness(P, item)) end
+          unwatch_box(P, item)
+        end
+        for k = new, i - 1, 10 do
+          made = made + append(P, c, event, day, args, k)
+        end
+        count(counts, field)
+        if verdict == 'dead' then
+          redis.call('ZADD', P .. 'dead', now, item)
+          redis.call('HSET', P .. 'deadinfo', item, argument)
+          watch_box(P, item, room, box)
+          c.watched = true
+          if doubted and room ~= 'in' then died_in_doubt(P, item, room, box) end
+          ended[#ended + 1] = event
+          dereference(P, event, made, 0, c)
+        else
+          if room ~= 'in' then delete_later(c, name) end
+          if dereference(P, event, made - 1, retain, c) then ended[#ended + 1] = event end
+        end
+      end
+      if last then
+        lease_later(c, room, box, false)
+        if (c.free[room] or 0) > 0 then c.free[room] = c.free[room] + 1 else c.free[room] = nil end
+        if not only and redis.call('LLEN', b) > 1 then
+          flush_ready(P, c, room)
+          make_ready(P, room, box, old_attempt, old_doubt, deaths, false)
+          one_more(c.fresh, room)
+        elseif not only then
+          redis.call('DEL', b)
+        end
+      end
+    else
+      statuses[#statuses + 1] = 1
+      note_later(c, day, event, line)
+      count(counts, field)
+      lease_later(c, room, box, false)
+      c.free[room] = nil
+      if verdict == 'wait' then
+        local due = now + math.max(1, tonumber(argument))
+        redis.call('LSET', b, 0, 'w ' .. attempt .. ' ' .. doubt .. ' 0 ' .. due)
+        redis.call('ZADD', P .. (string.sub(says, 1, 4) == 'away' and 'retry:' or 'waiting:') .. room, due, box)
+      elseif verdict == 'hold' then
+        redis.call('LSET', b, 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
+        redis.call('HSET', P .. 'held:' .. room, box, argument)
+      else
+        flush_ready(P, c, room)
+        make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true)
+        one_more(c.fresh, room)
+      end
+    end
+  end
+end
+
+-- settle: what became of items, and what follows from them, in one step each.
+-- ARGV: drain, token for new leases, pool, then per item:
+--   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
+--   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
+--   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
+-- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
+-- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
+-- last: 1 when the drain is through with the box.
+-- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its
+--   destination is known to be away or to refuse us)}, {deliveries leased to the drain},
+--   {deliveries not made because of only_once}, 1 if something became takeable,
+--   {what is new about rooms: breaker | key | there, room, code}.
+local function settle(keys, args)
+  local P = keys[1]
+  local pool = args[3]
+  local now = now_ms()
+  local counts, ended = {}, {}
+  -- Mostly nothing is dead and nothing fails: then one question is enough.
+  local unsettled = redis.call('EXISTS', P .. 'passed', P .. 'failing')
+  -- What all items of this call share: what the store said, what it is told later, and what goes out.
+  local c = {
+    watched = unsettled > 0 and redis.call('EXISTS', P .. 'passed') == 1,
+    failing = unsettled > 0 and redis.call('EXISTS', P .. 'failing') == 1,
+    refs = redis.call('EXISTS', P .. 'refs') == 1,
+    drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
+    gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
+    leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
+  }
+  local names, all = c.names, #args
+  local settled, made, places = {}, {}, {}
+  local i = 4
+  while i <= all do
+    local verdict, new = args[i + 4], i + 16
+    if verdict == 'done' or verdict == 'dead' then
+      names[i] = record_key(P, args[i], args[i + 3])
+      settled[#settled + 1] = names[i]
+    end
+    i = new + tonumber(args[i + 15]) * 10
+    for k = new, i - 1, 10 do
+      names[k], names[k + 1] = P .. 'd:' .. args[k + 2], box_key(P, args[k], args[k + 1])
+      made[#made + 1], places[#places + 1] = names[k], names[k + 1]
+    end
+  end
+  -- Mostly all that is settled has a record and nothing that is made is there yet: then nothing is asked for again.
+  c.some_gone = count_there(settled) < #settled
+  c.some_made = count_there(made) > 0
+  c.some_boxes = count_there(places) > 0
+
+  -- Whatever ends it half-way, what was left for later belongs to what is written already; but the item that met a
+  -- defect is not gone.
+  local done, why = pcall(settle_items, P, c, args)
+  if not done then
+    for k = #c.gone, c.before + 1, -1 do c.gone[k] = nil end
+  end
+  flush(P, c)
+  if not done then error(why, 0) end
+  for room in pairs(c.touched) do redis.call('SADD', P .. 'rooms', room) end
+  if #ended > 0 then
+    redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(ended, ' '))
+  end
+  add_counts(P, counts)
+  announce(P, c.fresh, pool)
+  return { c.statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news }
+end

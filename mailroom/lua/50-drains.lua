@@ -1,0 +1,148 @@
+-- Drains: `beat`, `leave`, `bury`, `doubt`, `strays`, and the pace of their requests.
+
+-- beat: a drain lives. ARGV: drain, pool, 1 to register. Returns its counter, 0 if it was buried meanwhile.
+local function beat(keys, args)
+  local key = keys[1] .. 'beats'
+  local value = redis.call('HGET', key, args[1])
+  if not value and args[3] ~= '1' then return 0 end
+  local n = tonumber(string.match(value or ' 0', ' (%d+)$')) + 1
+  redis.call('HSET', key, args[1], args[2] .. ' ' .. n)
+  return n
+end
+
+-- leave: a drain ends by itself. What the store thinks that it still holds (an answer was lost) is takeable again, and
+-- doubtful; no death is counted. ARGV: drain, pool.
+local function leave(keys, args)
+  local P, drain = keys[1], args[1]
+  local known = forget_drain(P, drain)
+  local fresh = {}
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    local leases = redis.call('HGETALL', P .. 'leased:' .. room)
+    for k = 1, #leases, 2 do
+      if leases[k + 1] == drain then
+        redis.call('HDEL', P .. 'leased:' .. room, leases[k])
+        local s, attempt, doubt, deaths, _, handed = parse(redis.call('LINDEX', box_key(P, room, leases[k]), 0) or 'r 0 0 0')
+        if s == 'l' then
+          make_ready(P, room, leases[k], attempt, math.max(doubt, handed), deaths, true)
+          one_more(fresh, room)
+        end
+      end
+    end
+  end
+  announce(P, fresh, args[2])
+  return known and 1 or 0
+end
+
+-- bury: drains died; what they held is doubtful and becomes takeable again. ARGV: 1 if it counts as a death of the boxes
+-- they held (0: something else died), drains.
+-- Returns how many boxes were freed, how many of them are now held as poison.
+local function bury(keys, args)
+  local P = keys[1]
+  local dead = {}
+  for i = 2, #args do
+    local drain = args[i]
+    dead[drain] = true
+    forget_drain(P, drain)
+  end
+  local freed, poison, fresh = 0, 0, {}
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    local leases = redis.call('HGETALL', P .. 'leased:' .. room)
+    for k = 1, #leases, 2 do
+      local box, drain = leases[k], leases[k + 1]
+      if dead[drain] then
+        redis.call('HDEL', P .. 'leased:' .. room, box)
+        local head = redis.call('LINDEX', box_key(P, room, box), 0)
+        if head then
+          local s, attempt, doubt, deaths, _, handed = parse(head)
+          if s == 'l' then
+            freed = freed + 1
+            deaths = deaths + tonumber(args[1])
+            doubt = math.max(doubt, handed)
+            if deaths >= MAX_DEATHS then
+              poison = poison + 1
+              redis.call('LSET', box_key(P, room, box), 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
+              redis.call('HSET', P .. 'held:' .. room, box, '{"code":"poison","at":' .. now_ms() .. '}')
+              -- Whoever buries knows no address of alerts: a worker does.
+              redis.call('RPUSH', P .. 'untold', room .. ' poison')
+              redis.call('LTRIM', P .. 'untold', -UNTOLD, -1)
+              local item = redis.call('LINDEX', box_key(P, room, box), 1) or ''
+              local _, day = terms(P, event_of(item) or '')
+              if day then note(P, day, event_of(item), '{"t":"held","d":"' .. item .. '","code":"poison"}') end
+            else
+              make_ready(P, room, box, attempt, doubt, deaths, false)
+              one_more(fresh, room)
+            end
+          end
+        end
+      end
+    end
+  end
+  if freed > 0 then
+    redis.call('HINCRBY', P .. 'counts', 'buried_boxes', freed)
+  end
+  announce(P, fresh, 'default')
+  return { freed, poison }
+end
+
+-- doubt: whatever is leased may have been sent, and its answer may be gone. The leases stay. Returns how many boxes.
+local function doubt_leases(keys, args)
+  local P = keys[1]
+  local doubted = 0
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    for _, box in ipairs(redis.call('HKEYS', P .. 'leased:' .. room)) do
+      local b = box_key(P, room, box)
+      local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+      if s == 'l' and handed > doubt then
+        redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. handed .. ' ' .. deaths .. ' ' .. token .. ' ' .. handed)
+        doubted = doubted + 1
+      end
+    end
+  end
+  return doubted
+end
+
+-- strays: give back what a live drain holds without knowing it, because an answer of take or settle was lost.
+-- ARGV: drain, 1 if the store has failed over meanwhile (then what it settled may be back), then `room box token` of
+-- every lease it knows. Returns how many were given back.
+local function strays(keys, args)
+  local P = keys[1]
+  local known = {}
+  for i = 3, #args do known[args[i]] = true end
+  local freed, fresh = 0, {}
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
+    local leases = redis.call('HGETALL', P .. 'leased:' .. room)
+    for k = 1, #leases, 2 do
+      local box = leases[k]
+      if leases[k + 1] == args[1] then
+        local head = redis.call('LINDEX', box_key(P, room, box), 0)
+        local s, attempt, doubt, deaths, token, handed = parse(head or 'r 0 0 0')
+        if not (s == 'l' and known[room .. ' ' .. box .. ' ' .. token]) then
+          redis.call('HDEL', P .. 'leased:' .. room, box)
+          if s == 'l' then
+            if args[2] == '1' then doubt = math.max(doubt, handed) end
+            make_ready(P, room, box, attempt, doubt, deaths, true)
+            one_more(fresh, room)
+            freed = freed + 1
+          end
+        end
+      end
+    end
+  end
+  announce(P, fresh, 'default')
+  return freed
+end
+
+-- pace: one more request than `take` paid for. ARGV: room. Returns the ms to wait before it may be sent.
+local function pace(keys, args)
+  local P = keys[1]
+  local key = P .. 'room:' .. args[1]
+  local cfg = redis.call('HMGET', key, 'every', 'burst', 'tat')
+  local every = tonumber(cfg[1]) or 0
+  if every <= 0 then return 0 end
+  local now = now_ms()
+  local burst = tonumber(cfg[2]) or 1
+  local tat = math.max(tonumber(cfg[3]) or now, now)
+  if tat > now + every * burst + 3600000 then tat = now end
+  redis.call('HSET', key, 'tat', string.format('%.3f', tat + every))
+  return math.max(0, math.ceil(tat - now - every * (burst - 1)))
+end

@@ -1,0 +1,232 @@
+-- What people do and see, and what age does: held boxes, dead letters, paused rooms, `expire`, `story`.
+
+-- A person's verbs. Each writes its line into the ledger, and does nothing the second time.
+
+local function write_down(P, event, day, line)
+  local _, page = terms(P, event, day)
+  note(P, page, event, line)
+end
+
+local function by_hand(P, verb, room)
+  redis.call('HINCRBY', P .. 'counts', 'by_hand|' .. verb .. '|' .. room, 1)
+end
+
+-- unhold: a person lets a held box go on. ARGV: room, box, pool, 1 if the person knows that its first item was not sent,
+-- day, ledger line. Returns 1 if it was held.
+local function unhold(keys, args)
+  local P = keys[1]
+  local room, box = args[1], args[2]
+  if redis.call('HDEL', P .. 'held:' .. room, box) == 0 then return 0 end
+  local head = redis.call('LINDEX', box_key(P, room, box), 0)
+  if not head then return 0 end
+  local s, _, doubt = parse(head)
+  if s ~= 'h' then return 0 end
+  local first = redis.call('LINDEX', box_key(P, room, box), 1)
+  if args[4] == '1' then
+    for k = 2, doubt do take_doubt_along(P, redis.call('LINDEX', box_key(P, room, box), k) or '') end
+    doubt = 0
+    local record = redis.call('GET', P .. 'd:' .. (first or ''))
+    if record then redis.call('SET', P .. 'd:' .. first, (string.gsub(record, '^{"doubtful":true,', '{'))) end
+  end
+  make_ready(P, room, box, 0, doubt, 0, false)
+  ring(P, pool_of(P, room, args[3]), 1)
+  if args[6] and first then write_down(P, event_of(first), args[5], args[6]) end
+  by_hand(P, 'release', room)
+  return 1
+end
+
+-- skip: the first item of a held box leaves it, the rest goes on. ARGV: room, box, item, dead letter's info (JSON; empty:
+-- it is dropped), pool, day, ledger line. Returns 1 if it was the first item of a held box.
+local function skip(keys, args)
+  local P, room, box, item, info = keys[1], args[1], args[2], args[3], args[4]
+  local b = box_key(P, room, box)
+  local s, _, doubt = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+  if s ~= 'h' or redis.call('LINDEX', b, 1) ~= item then return 0 end
+  local event = event_of(item)
+  if redis.call('EXISTS', record_key(P, room, item)) == 1 then
+    write_down(P, event, args[6], args[7])
+    if info ~= '' then
+      redis.call('ZADD', P .. 'dead', now_ms(), item)
+      redis.call('HSET', P .. 'deadinfo', item, info)
+      watch_box(P, item, room, box)
+      if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, box) end
+    else
+      if doubt > 0 and room ~= 'in' then passed_by(P, room .. ' ' .. box, newness(P, item)) end
+      unwatch_box(P, item)
+      redis.call('DEL', P .. 'd:' .. item)
+      local retain = terms(P, event)
+      dereference(P, event, -1, retain)
+    end
+    redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', event)
+  end
+  redis.call('HDEL', P .. 'held:' .. room, box)
+  redis.call('LREM', b, 1, item)
+  if redis.call('LLEN', b) > 1 then
+    make_ready(P, room, box, 0, math.max(0, doubt - 1), 0, false)
+    ring(P, pool_of(P, room, args[5]), 1)
+  else
+    redis.call('DEL', b)
+  end
+  by_hand(P, 'skip', room)
+  return 1
+end
+
+-- Take a dead letter out of the dead letters. Returns the room it died in, nil if it was none.
+local function undead(P, item)
+  if redis.call('ZREM', P .. 'dead', item) == 0 then return nil end
+  local room = string.match(redis.call('HGET', P .. 'deadinfo', item) or '', '"room": ?"([^"]*)"') or 'in'
+  redis.call('HDEL', P .. 'deadinfo', item)
+  -- Later actions of its rule need not go down with it (`in_order`).
+  redis.call('DEL', P .. 'order:' .. event_of(item) .. ':' .. room)
+  return room
+end
+
+-- revive: a dead letter goes to the tail of its box, to be sent as it was. ARGV: item, 1 even if it was overtaken, pool,
+-- day, ledger line. Returns done | gone (no dead letter any more) | never_made (there is nothing to send) | overtaken.
+local function revive(keys, args)
+  local P, item = keys[1], args[1]
+  if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
+  local room, box = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (%S+)$')
+  if not room or room == 'in' or redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'never_made' end
+  if args[2] ~= '1' and overtaken(P, item, room, box) then return 'overtaken' end
+  undead(P, item)
+  write_down(P, event_of(item), args[4], args[5])
+  append_item(P, room, box, item, args[3])
+  by_hand(P, 'retry', room)
+  return 'done'
+end
+
+-- again: the event of a dead letter goes back into the inbox, to be routed by the book in force. ARGV: item, 1 even if it
+-- was overtaken, pool, day, ledger line, box in the inbox, what of the event shall be done (empty: all of it).
+-- Returns done | gone | erased (its payload is) | overtaken | busy (the event is being routed; a moment later it is not).
+local function again(keys, args)
+  local P, item, inbox, what = keys[1], args[1], args[6], args[7]
+  local event = event_of(item)
+  if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
+  local record = redis.call('GET', P .. 'e:' .. event)
+  if not record then return 'erased' end
+  local room, box = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (%S+)')
+  if args[2] ~= '1' and (overtaken(P, item, 'in', inbox) or (room and overtaken(P, item, room, box))) then
+    return 'overtaken'
+  end
+  local b = box_key(P, 'in', inbox)
+  local place = redis.call('LPOS', b, event)
+  if place then
+    local s, _, _, _, _, handed = parse(redis.call('LINDEX', b, 0))
+    if s == 'l' and place <= handed then return 'busy' end
+  end
+  if what ~= '' then
+    local eol = string.find(record, '\n', 1, true)
+    local head = cjson.decode(string.sub(record, 1, eol - 1))
+    if not place then head.again = { n = (head.again and head.again.n or 0) + 1, only = {} } end
+    if head.again then
+      head.again.only[#head.again.only + 1] = what
+      if is_doubtful(P, item) then
+        head.again.doubt = head.again.doubt or {} -- what takes its place may have been sent, too
+        head.again.doubt[#head.again.doubt + 1] = what
+      end
+      redis.call('SET', P .. 'e:' .. event, cjson.encode(head) .. string.sub(record, eol), 'KEEPTTL')
+    end
+  end
+  room = undead(P, item)
+  unwatch_box(P, item)
+  write_down(P, event, args[4], args[5])
+  if item ~= event then redis.call('DEL', P .. 'd:' .. item) end
+  if not place then
+    append_item(P, 'in', inbox, event, args[3]) -- and the event's need of the dead letter is the inbox's now
+  elseif item ~= event then
+    dereference(P, event, -1, 0)
+  end
+  by_hand(P, 'retry', room)
+  return 'done'
+end
+
+-- drop: a dead letter is given up for good. ARGV: item, day, ledger line. Returns 1 if it was one.
+local function drop(keys, args)
+  local P, item = keys[1], args[1]
+  local room = undead(P, item)
+  if not room then return 0 end
+  local event = event_of(item)
+  unwatch_box(P, item)
+  write_down(P, event, args[2], args[3])
+  redis.call('DEL', P .. 'd:' .. item)
+  dereference(P, event, -1, (terms(P, event)))
+  redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', event)
+  by_hand(P, 'drop', room)
+  return 1
+end
+
+-- pause: a person says so, and only a person resumes. ARGV: room, why. Returns 1 if no person had paused it before.
+local function pause(keys, args)
+  local P, room = keys[1], args[1]
+  local key = P .. 'room:' .. room
+  local before = paused_by(redis.call('HGET', key, 'paused'))
+  local why = cjson.encode({ code = 'by_hand', why = args[2], at = now_ms(), by = 'person' })
+  redis.call('HSET', key, 'paused', why)
+  redis.call('HDEL', key, 'probe_at', 'probe_every')
+  by_hand(P, 'pause', room)
+  return before == 'person' and 0 or 1
+end
+
+-- resume: a person lets a paused room go on. ARGV: room, pool. Returns 1 if it was paused.
+local function resume(keys, args)
+  local P, room = keys[1], args[1]
+  local changed = unpause(P, room)
+  if changed == 1 then ring(P, pool_of(P, room, args[2]), 1000) end
+  by_hand(P, 'resume', room)
+  return changed
+end
+
+-- probe: a book or a process is new and may bring a better key or address, so a paused room is looked at now; if the
+-- book wants no breaker any more, what one has paused goes on. ARGV: room, pool. Returns 1 if the room is probed or goes on.
+local function probe(keys, args)
+  local P, room = keys[1], args[1]
+  local key = P .. 'room:' .. room
+  local cfg = redis.call('HMGET', key, 'paused', 'breaker')
+  local by = paused_by(cfg[1])
+  if not by or by == 'person' then return 0 end
+  if by == 'breaker' and (tonumber(cfg[2]) or 0) <= 0 then
+    unpause(P, room)
+  else
+    redis.call('HSET', key, 'probe_at', now_ms())
+    redis.call('HSETNX', P .. 'failing', room, '') -- or nobody would notice its success
+  end
+  ring(P, pool_of(P, room, args[2]), 1000)
+  return 1
+end
+
+-- expire: dead letters older than ARGV[1] ms are given up, at most 1,000 a call. Returns how many.
+local function expire(keys, args)
+  local P = keys[1]
+  local old = redis.call('ZRANGE', P .. 'dead', '-inf', now_ms() - tonumber(args[1]), 'BYSCORE', 'LIMIT', 0, 1000)
+  for _, item in ipairs(old) do
+    redis.call('ZREM', P .. 'dead', item)
+    redis.call('HDEL', P .. 'deadinfo', item)
+    redis.call('DEL', P .. 'd:' .. item)
+    unwatch_box(P, item)
+    local event = event_of(item)
+    dereference(P, event, -1, (terms(P, event)))
+  end
+  return #old
+end
+
+-- story: what the ledger says of events. ARGV: how many days, the days, oldest first, then event ids.
+-- Returns per event its record or false, and its lines.
+local function story(keys, args)
+  local P = keys[1]
+  local pages, out = {}, {}
+  local days = tonumber(args[1])
+  for i = 2, days + 1 do
+    local page = P .. 'ledger:' .. args[i]
+    if redis.call('EXISTS', page) == 1 then pages[#pages + 1] = page end
+  end
+  for i = days + 2, #args do
+    local lines = {}
+    for _, page in ipairs(pages) do
+      lines[#lines + 1] = redis.call('HGET', page, args[i]) or nil
+    end
+    out[#out + 1] = redis.call('GET', P .. 'e:' .. args[i])
+    out[#out + 1] = table.concat(lines, '\n')
+  end
+  return out
+end

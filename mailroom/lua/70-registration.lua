@@ -1,0 +1,34 @@
+-- The functions as the store calls them.
+
+-- Writes, whatever was written before: so that replicas can be waited for also behind a call that changed nothing.
+local function touch(keys)
+  redis.call('SET', keys[1] .. 'written', '1')
+  return redis.status_reply('OK')
+end
+
+local function register(name, callback, flags)
+  redis.register_function { function_name = '@LIBRARY@_' .. name, callback = callback, flags = flags }
+end
+
+-- A full store must still be able to drain, so only what adds to it is refused then.
+register('put', put, {})
+register('quarantine', quarantine, {})
+register('take', take, { 'allow-oom' })
+register('settle', settle, { 'allow-oom' })
+register('beat', beat, { 'allow-oom' })
+register('leave', leave, { 'allow-oom' })
+register('bury', bury, { 'allow-oom' })
+register('strays', strays, { 'allow-oom' })
+register('doubt', doubt_leases, { 'allow-oom' })
+register('unhold', unhold, { 'allow-oom' })
+register('skip', skip, { 'allow-oom' })
+register('revive', revive, { 'allow-oom' })
+register('again', again, { 'allow-oom' })
+register('drop', drop, { 'allow-oom' })
+register('pace', pace, { 'allow-oom' })
+register('pause', pause, { 'allow-oom' })
+register('resume', resume, { 'allow-oom' })
+register('probe', probe, { 'allow-oom' })
+register('expire', expire, { 'allow-oom' })
+register('touch', touch, { 'allow-oom' })
+register('story', story, { 'no-writes', 'allow-stale' })

@@ -1,0 +1,162 @@
+"""What people ask of the mailroom: events and what became of them, rooms, dead letters, counters.
+
+Comes in: ids and names. Goes out: typed records. Never changes anything.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from mailroom import ledger
+from mailroom.client import MailroomClient
+from mailroom.keys import INBOX
+from mailroom.records import DeadLetter, RoomState
+
+
+class MailroomQueries(MailroomClient):
+    """What can be seen of the mailroom of one store."""
+
+    async def record(self, event_id: str) -> bytes | None:
+        """Return an event's record while its payload is still there."""
+        return cast("bytes | None", await self.read(self.store.get(self.key(f"e:{event_id}"))))
+
+    async def fate(self, event_id: str) -> ledger.Fate | None:
+        """Return what became of an event; None if nobody here ever heard of it (or its 31 days are over)."""
+        return (await self.fates([event_id]))[0]
+
+    async def fates(self, event_ids: Sequence[str]) -> list[ledger.Fate | None]:
+        """Return what became of several events, in one round trip."""
+        today = datetime.now(UTC).date()
+        # Oldest first: lines of a story stand on the page of the day it was received, or later.
+        days = [(today + timedelta(days=ahead)).isoformat() for ahead in range(-31, 2)]
+        answers = await self.call("story", len(days), *days, *event_ids)
+        out: list[ledger.Fate | None] = []
+        for n, event_id in enumerate(event_ids):
+            record, lines = answers[2 * n], answers[2 * n + 1]
+            if not lines and record is None:
+                out.append(None)
+                continue
+            story = ledger.tell(event_id, lines.decode().splitlines())
+            if not story.source and record is not None:
+                head = json.loads(record.split(b"\n", 1)[0])
+                story.source, story.type, story.received_at = head["source"], head["type"], head["at"]
+            out.append(story)
+        return out
+
+    async def recent(self, count: int = 50, before: str = "") -> tuple[list[ledger.Fate], str]:
+        """Return the newest events put, newest first, and the cursor for the page before them ('' at the end)."""
+        ids: list[str] = []
+        cursor = before
+        while len(ids) < count:
+            page = await self.read(
+                self.store.xrevrange(self.key("log"), max=f"({cursor}" if cursor else "+", count=200)
+            )
+            if not page:
+                cursor = ""
+                break
+            for entry, fields in page:
+                cursor = entry.decode()
+                names = fields.get(b"put") or b""
+                ids += reversed(names.decode().split())
+                if len(ids) >= count:
+                    break
+        found = await self.fates(list(dict.fromkeys(ids)))
+        return [story for story in found if story is not None], cursor
+
+    async def tail(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield ("put" | "ended", event id) as it happens, from now on."""
+        cursor = "$"
+        while True:
+            # A blocking read shorter than the client's time-out.
+            answer = await self.read(self.store.xread({self.key("log"): cursor}, count=500, block=2000))
+            streams = answer.items() if isinstance(answer, dict) else (answer or ())
+            for _, entries in streams:
+                for entry, fields in entries[0] if isinstance(answer, dict) else entries:
+                    cursor = entry.decode()
+                    for what, names in fields.items():
+                        for name in names.decode().split():
+                            yield what.decode(), name
+
+    async def rooms(self) -> list[RoomState]:
+        """Return every room's state, the inbox first."""
+        names = sorted((x.decode() for x in await self.read(self.store.smembers(self.key("rooms")))), key=_inbox_first)
+        pipe = self.store.pipeline(transaction=False)
+        now = await self.read(self.store.time())
+        for name in names:
+            pipe.llen(self.key(f"ready:{name}"))
+            pipe.hlen(self.key(f"leased:{name}"))
+            pipe.zcard(self.key(f"waiting:{name}"))
+            pipe.hlen(self.key(f"held:{name}"))
+            pipe.llen(self.key(f"suspect:{name}"))
+            pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at")
+            pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
+            pipe.hvals(self.key(f"held:{name}"))
+            pipe.zcard(self.key(f"retry:{name}"))
+            pipe.zrange(self.key(f"retry:{name}"), 0, 0, withscores=True)
+            pipe.zcard(self.key(f"woken:{name}"))
+        answers = await self.read(pipe.execute())
+        out = []
+        for n, name in enumerate(names):
+            ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[
+                n * 11 : n * 11 + 11
+            ]
+            ms = int(now[0] * 1000 + now[1] // 1000)
+            overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
+            held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
+            paused, unusable, probe_at = ((text or b"").decode() for text in said)
+            out.append(
+                RoomState(
+                    name,
+                    ready,
+                    leased,
+                    waiting + retry + woken,
+                    held,
+                    suspect,
+                    paused,
+                    overdue,
+                    held_for,
+                    unusable,
+                    int(probe_at or 0),
+                )
+            )
+        return out
+
+    async def counts(self) -> dict[str, int]:
+        """Return the counters: name with its labels, joined by `|` -> how often."""
+        found = await self.read(self.store.hgetall(self.key("counts")))
+        return {name.decode(): int(n) for name, n in found.items()}
+
+    async def dead(self, count: int = 100, offset: int = 0) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        found = await self.read(self.store.zrevrange(self.key("dead"), offset, offset + count - 1, withscores=True))
+        if not found:
+            return []
+        infos = await self.read(self.store.hmget(self.key("deadinfo"), [item for item, _ in found]))
+        return [
+            DeadLetter(item.decode(), int(at), json.loads(info) if info else {})
+            for (item, at), info in zip(found, infos, strict=True)
+        ]
+
+    async def dead_count(self) -> int:
+        """Return how many dead letters there are."""
+        return int(await self.read(self.store.zcard(self.key("dead"))))
+
+    async def dead_for(self) -> int:
+        """Return how many ms the oldest dead letter has been one; 0 without any."""
+        first = await self.read(self.store.zrange(self.key("dead"), 0, 0, withscores=True))
+        now = await self.read(self.store.time())
+        return max(0, int(now[0] * 1000 + now[1] // 1000 - first[0][1])) if first else 0
+
+    async def quarantined(self) -> int:
+        """Return how many events are in quarantine."""
+        return int(await self.read(self.store.zcard(self.key("quarantine"))))
+
+    async def held(self, room: str) -> dict[str, dict[str, Any]]:
+        """Return the held boxes of a room with the reason."""
+        found = await self.read(self.store.hgetall(self.key(f"held:{room}")))
+        return {box.decode(): json.loads(why) for box, why in found.items()}
+
+
+def _inbox_first(name: str) -> tuple[bool, str]:
+    return (name != INBOX, name)
