@@ -260,7 +260,7 @@ def faults(partitions: Sequence[Partition], lots: Sequence[Sequence[Event]]) -> 
 
 
 #: What stays when nothing waits: settings, memory of ids, and what people read.
-STAYS = ("schema", "seen:", "ledger:", "log", "counts", "rooms", "take:", "room:", "written")
+STAYS = ("schema", "known:", "seen:", "ledger:", "log", "counts", "rooms", "take:", "room:", "written")
 
 
 def left_over(nodes: Sequence[StoreNode], prefixes: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 import secrets
+import time
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Self, cast
@@ -21,7 +22,7 @@ from mailroom import address, errors
 from mailroom.connection import StoreConnection
 from mailroom.errors import StoreDamaged, StoreUnavailable
 from mailroom.hashing import Hasher
-from mailroom.keys import CALL_TIMEOUT, PREFIX, REPLICA_PATIENCE, SCHEMA
+from mailroom.keys import CALL_TIMEOUT, FORMER_SCHEMA, ID_PAGE, PREFIX, REPLICA_PATIENCE, SCHEMA
 
 #: What must be on the replicas, too, before anybody acts on it: what is acknowledged; leases, lest another drain sends
 #: without a doubt what is on the wire; what became of items, lest one is sent again after its successor.
@@ -78,6 +79,8 @@ class MailroomClient:
         # `text`: other Lua than this version's, as a rolling upgrade brings it.
         self._library, self._text = _library(text)
         self._names = {name: f"{self._library}_{name}" for name in REGISTERED.findall(self._text)}
+        #: Whether events may have been put under the ids of schema 1 that could come again.
+        self.former_ids = False
         self._given_key = bool(hash_key)
         self._stored_key = b""
         #: The connection of each function that is called all the time, once there is one.
@@ -114,11 +117,12 @@ class MailroomClient:
             schema = self.key("schema")
             await self.store.set(schema, SCHEMA, nx=True)
             found = await self.store.get(schema)
-            if found != SCHEMA.encode():
+            if found not in (SCHEMA.encode(), FORMER_SCHEMA.encode()):
                 raise StoreDamaged(
                     f"the store's schema is version {found!r}, this program writes {SCHEMA}: "
                     "run the version that wrote it, or give Relais an empty store"
                 )
+            self.former_ids = found != SCHEMA.encode() or await self._has_former_ids()
             if not self._given_key:
                 # Offered again each time: when the store was emptied, its processes still agree on who is who.
                 name = self.key("hash_key")
@@ -128,6 +132,11 @@ class MailroomClient:
                 self._hasher = Hasher(self._stored_key)
         except redis.exceptions.RedisError as exc:
             raise errors.explained(exc) from exc
+
+    async def _has_former_ids(self) -> bool:
+        today = int(time.time() * 1000) // ID_PAGE
+        pages = [self.key(f"seen:{today + ahead}") for ahead in (-2, -1, 0, 1)]
+        return bool(await self.store.exists(*pages))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -12,7 +12,8 @@ from typing import Any, cast
 import redis.exceptions
 
 from mailroom import errors
-from mailroom.keys import BODY_WINDOW, DEDUPE_WINDOW, QUARANTINE_KEEPS
+from mailroom.hashing import former_event_id
+from mailroom.keys import BODY_WINDOW, ID_PAGE, QUARANTINE_KEEPS
 from mailroom.queries import MailroomQueries
 from mailroom.records import Lease, Receipt, RoomChange, RoomRequest, Settled, Settlement, Taken, as_json
 from rules.event import Event
@@ -33,7 +34,7 @@ class Mailroom(MailroomQueries):
         `body_window`: ms from now within which an equal body repeats these; less for what was received a while ago,
         0 for what was received long ago: then they repeat nothing, either.
         """
-        args: list[Any] = [DEDUPE_WINDOW, body_window, pool]
+        args: list[Any] = [ID_PAGE, body_window, pool]
         for event in events:
             hashed = self._hashed
             origin = f"{event.source}|{event.type}"
@@ -41,15 +42,19 @@ class Mailroom(MailroomQueries):
             box = hashed(key)
             digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
             hashes = tuple([box if identity == key else hashed(identity) for identity in event.identities])
-            args += (event.id, box, digest, origin, event.encode(hashes))
+            args += (event.id, box, digest, origin, event.encode(hashes), self._former_id(event))
         known = await self.call("put", *args)
-        return [
-            Receipt(event.id if not old else old.decode(), bool(old)) for event, old in zip(events, known, strict=True)
-        ]
+        return [_receipt(event, said) for event, said in zip(events, known, strict=True)]
+
+    def _former_id(self, event: Event) -> str:
+        """Return the id that schema 1 gave an event, as long as somebody may have kept it under that one."""
+        if not self.former_ids or not event.sender_id:
+            return ""
+        return former_event_id(event.source, event.sender_id, event.position)
 
     async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
         """Keep authentic events that their model refuses, each with the reason (a field's path, never its value)."""
-        args: list[Any] = [QUARANTINE_KEEPS, DEDUPE_WINDOW]
+        args: list[Any] = [QUARANTINE_KEEPS, ID_PAGE]
         for event, why in events:
             line = {
                 "t": "quarantined",
@@ -66,12 +71,10 @@ class Mailroom(MailroomQueries):
                 as_json(line),
                 f"quarantined|{event.source}",
                 event.encode(hashes),
+                self._former_id(event),
             )
         known = await self.call("quarantine", *args)
-        return [
-            Receipt(event.id if not old else old.decode(), bool(old))
-            for (event, _), old in zip(events, known, strict=True)
-        ]
+        return [_receipt(event, said) for (event, _), said in zip(events, known, strict=True)]
 
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
         """Keep a refused request for inspection: 1,000 at the most, 3 days at the longest. Headers without secrets."""
@@ -355,3 +358,9 @@ class Mailroom(MailroomQueries):
             return None
         found = await self.read(self.store.hget(self.key("books"), version))
         return None if found is None else cast("dict[str, str]", json.loads(found))
+
+
+def _receipt(event: Event, said: bytes) -> Receipt:
+    """Return what `put` or `quarantine` said of an event."""
+    text = said.decode()
+    return Receipt(text[1:], False) if text[:1] == "+" else Receipt(text or event.id, bool(text))

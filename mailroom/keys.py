@@ -4,10 +4,12 @@
 INBOX = "in"
 #: One partition; the hash tag keeps its keys on one node of a cluster.
 PREFIX = "relais:{p0}:"
-#: Version of the key schema. N and N+1 run side by side; a store of another version is refused.
-SCHEMA = "1"
-#: How long a sender's message id is remembered, in ms: a platform that retries for a day is still recognised.
-DEDUPE_WINDOW = 86_400_000
+#: Version of the key schema. N and N+1 run side by side: a store that an older version began stays as that one knows it
+#: until nobody needs it so any more; a store of any other version is refused.
+SCHEMA, FORMER_SCHEMA = "2", "1"
+#: Sender's message ids are remembered in pages of a day, in ms: four of them, so that a platform that retries for three
+#: days is still recognised; two of them in schema 1.
+ID_PAGE = 86_400_000
 #: Without a sender's id a body counts as sent twice only this long, in ms (design section 4).
 BODY_WINDOW = 60_000
 #: How long a quarantined event is kept, in ms.

@@ -8,6 +8,8 @@ Lines, by `t`:
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]]
   attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead | back
   next         d(elivery), made: […], skipped: […]
+  other_content  first            its sender's id came before, with other content, as the event `first`
+  came_again   (nothing)          it was in quarantine, came again and fits now
   once         d(elivery)         not made: `only_once` had seen its like
   coalesced    d(elivery), by     a newer one took its place
   quarantined  at, source, type, received, why
@@ -57,6 +59,8 @@ class Fate:
     state: str = "waiting"
     book: str = ""
     why: str = ""
+    #: The event that had the same sender's id before, with other content.
+    same_id_as: str = ""
     rules: list[dict[str, Any]] = field(default_factory=list)
     deliveries: list[DeliveryFate] = field(default_factory=list)
 
@@ -74,6 +78,7 @@ class Fate:
             "received_at": self.received_at,
             "state": self.state,
             **({"why": self.why} if self.why else {}),
+            **({"same_id_as": self.same_id_as} if self.same_id_as else {}),
             "book": self.book,
             "rules": self.rules,
             "deliveries": [
@@ -166,6 +171,12 @@ class _Story:
 
     def quarantined(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why, self.fate.book = "quarantined", line["why"], ""
+
+    def other_content(self, line: Mapping[str, Any]) -> None:
+        self.fate.same_id_as = line["first"]
+
+    def came_again(self, line: Mapping[str, Any]) -> None:
+        self.itself, self.fate.why = "waiting", ""
 
     def failed(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why, self.fate.book = "dead", line["why"], line["book"]

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from mailroom import Receipt, StoreDamaged, StoreUnavailable
-from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, DEDUPE_WINDOW
+from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, ID_PAGE
 from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
 
@@ -36,7 +36,7 @@ GIVE_WAY = 0.25
 #: tried in its place; and so many of them are. Five times take some seconds: longer than a restart that we did not see.
 REFUSALS, WITNESSES = 5, 20
 #: Older than this, the mailroom may have forgotten an id, so its ledger is asked first. Half of what it remembers.
-ASK_LEDGER = DEDUPE_WINDOW // 2
+ASK_LEDGER = ID_PAGE // 2
 
 T = TypeVar("T")
 Wrong = (StoreUnavailable, StoreDamaged, TimeoutError)

@@ -5,7 +5,8 @@ itself: it is read from the body again when the event is routed, so the receiver
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from receiver import identity
@@ -27,7 +28,7 @@ def made(
 ) -> Event:
     """Return the event of an item that has a type."""
     return Event.of(
-        id=identity.event_id(source.name, item.sender_id, item.position),
+        id=identity.event_id(source.name, item.sender_id, item.identity, _content(item, source)),
         source=source.name,
         kind=source.kind,
         type=item.type or "",
@@ -43,3 +44,19 @@ def made(
         identities=item.identities,
         retain=source.retain,
     )
+
+
+def _content(item: SourceItem, source: Source) -> bytes:
+    if source.same_id == "same":
+        return b""
+    return item.body if item.content is None else item.content
+
+
+def tell_apart(items: Sequence[SourceItem]) -> None:
+    """Give equal items of one request names of their own: they are as many events as there are of them."""
+    met: Counter[tuple[str | None, str, bytes]] = Counter()
+    for item in items:
+        same = (item.sender_id, item.identity, item.body if item.content is None else item.content)
+        if met[same]:
+            item.identity += f"\0{met[same]}"
+        met[same] += 1

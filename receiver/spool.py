@@ -200,6 +200,8 @@ class Spool:
             for known, last, then in self._db.execute(query, (box,)):
                 if last == digest and 0 <= at - then <= BODY_WINDOW:
                     return Receipt(known, True)
+        if why is None:  # what came before and did not fit gives way to what fits
+            self._db.execute("DELETE FROM spool WHERE id = ? AND why IS NOT NULL", (event.id,))
         kept = self._db.execute(
             "INSERT OR IGNORE INTO spool (id, at, box, digest, why, head, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (event.id, at, box, digest, why, encode(event), event.body),

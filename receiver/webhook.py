@@ -288,6 +288,8 @@ class Receiver:
         traceparent = attempt.header(b"traceparent")
         good: Good = []
         bad: Bad = []
+        if len(batch.items) > 1:
+            intake.tell_apart(batch.items)
         for at, item in enumerate(batch.items):
             if item.type is None:
                 continue

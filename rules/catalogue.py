@@ -20,7 +20,7 @@ class SourceKind:
     name: str
     #: One sentence for `relais sources` and error messages.
     about: str
-    #: What ops may write under the source beside what every source has (`kind verify api on_invalid retain fields`).
+    #: What ops may write under the source beside what every source has (`kind`, `verify`, `api` …).
     options: type[BaseModel]
     #: The event types it may send. Empty: any dotted name (a generic source).
     types: frozenset[str]

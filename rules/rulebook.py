@@ -54,6 +54,8 @@ class Source:
     on_invalid: Literal["keep", "refuse"] = "keep"
     #: Milliseconds that a payload outlives its settling.
     retain: int = 0
+    #: other: a message of the same id with other content is another event; same: the platform changes what it repeats.
+    same_id: Literal["other", "same"] = "other"
     #: Extra fields of `data` that this platform sends: name -> text, number, boolean, instant, list or object.
     fields: Mapping[str, str] = field(default_factory=dict)
 

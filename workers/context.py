@@ -90,8 +90,12 @@ class WorkerContext:
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)
         for room, code in dict.fromkeys(await self.mailroom.untold()):
-            about = {"room": room} if room == INBOX else {"destination": room}
-            self.alerts.tell("held_key", f"{room}: {code}", **about)
+            what, _, source = code.partition(":")
+            if what == "many_contents":
+                self.alerts.tell("message_id", f"read.id of {source} names no single message", source=source)
+            else:
+                about = {"room": room} if room == INBOX else {"destination": room}
+                self.alerts.tell("held_key", f"{room}: {code}", **about)
             # Said first: an alert told twice is silenced for an hour, one that nobody tells is not.
             await self.mailroom.told(room, code)
 

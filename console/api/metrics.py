@@ -39,6 +39,20 @@ CATALOGUE = (
         "duplicate",
     ),
     Declared(
+        "relais_events_other_content",
+        "counter",
+        "Events whose sender's id had come before with other content: kept as events of their own.",
+        ("source",),
+        "other_content",
+    ),
+    Declared(
+        "relais_events_without_id",
+        "counter",
+        "Events without a sender's id: only a body that repeats the latest within a minute counts as sent twice.",
+        ("source",),
+        "without_id",
+    ),
+    Declared(
         "relais_events_repeated",
         "counter",
         "Events put again by us after a lost answer.",

@@ -51,7 +51,7 @@ def table(events: Sequence[Json]) -> Table:
             event["id"],
             event["source"],
             event["type"],
-            state(event["state"]),
+            Text.assemble(state(event["state"]), " (id seen before)" if event.get("same_id_as") else ""),
             joined([_short(delivery) for delivery in event["deliveries"]]),
         )
     return found
@@ -74,6 +74,8 @@ def tree(event: Json) -> Tree:
     head = Text.assemble((event["id"], "bold"), f"  {event['type']} from {event['source']}  ", state(event["state"]))
     told = Tree(head)
     told.add(f"received {event['received_at']}")
+    if event.get("same_id_as"):
+        told.add(Text(f"its sender's id came before with other content: {event['same_id_as']}", style="yellow"))
     if event.get("why"):
         told.add(Text(f"because {event['why']}", style="red"))
     rules = told.add(f"rules (book {event['book'] or 'not asked yet'})")

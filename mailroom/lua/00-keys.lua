@@ -8,7 +8,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   hash_key             string  key of the keyed hashes, unless RELAIS_HASH_KEY is set open                  for ever
   e:<event>            string  event record: a line of JSON, then the vendor's body   put, again, …         until its count is 0, + retain
   refs                 hash    event -> what still needs it; absent means 1           settle                with the event
-  seen:<bucket>        set     ids of all events that were put                        put                   2 dedupe windows
+  known:<bucket>       hash    base of an id -> contents that came with it, at most 20 put                   4 days
+  seen:<bucket>        set     schema 1: ids of all events that were put              put                   2 days
   last:<minute>        hash    box -> digest, id, end: its newest without a sender id put                   120 s
   b:<room>:<box>       list    [state, item, item, …]; the first element is the state put, take, settle, …  while it has items
   ready:<room>         list    boxes that may be taken, oldest first                  put, settle, …        while not empty
@@ -43,6 +44,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   book                 string  version of the book in force                           python (rulebook)     for ever
   parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
+  told:<what>:<source> string  an alert that is told once a day                       put                   a day
   untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
   rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day

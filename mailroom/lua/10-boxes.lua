@@ -136,6 +136,14 @@ local function add_counts(P, counts)
   end
 end
 
+-- An alert for a worker to tell, once a day at most: whoever runs here knows no address of alerts.
+local function tell_once_a_day(P, room, code)
+  if redis.call('SET', P .. 'told:' .. code, '1', 'NX', 'EX', 86400) then
+    redis.call('RPUSH', P .. 'untold', room .. ' ' .. code)
+    redis.call('LTRIM', P .. 'untold', -UNTOLD, -1)
+  end
+end
+
 local function count(counts, name, n)
   if name ~= '' then counts[name] = (counts[name] or 0) + (n or 1) end
 end

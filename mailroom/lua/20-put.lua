@@ -16,37 +16,146 @@ local function marks_of(P, boxes, pages)
   return marks
 end
 
--- put: keep events and append them to the inbox.
--- ARGV: dedupe window ms, body window ms, pool of the inbox, then per event: id, box, digest, count field, record.
--- `digest` is empty where the sender named the message (its id says it all).
--- Returns per event: '' stored, else the id under which it was stored before (its own when it is simply put again).
-local function put(keys, args)
-  local P = keys[1]
-  if redis.call('EXISTS', P .. 'schema') == 0 then return redis.error_reply(EMPTIED) end
-  local now = now_ms()
-  local window, body_window, pool = tonumber(args[1]), tonumber(args[2]), args[3]
-  local bucket, minute = math.floor(now / window), math.floor(now / MARKED)
-  local seen, before, after = P .. 'seen:' .. bucket, P .. 'seen:' .. (bucket - 1), P .. 'seen:' .. (bucket + 1)
-  local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
+-- Which ids were put before. A page of `known` is a hash: the base of an id (its first letters: source, sender's id and
+-- item) -> the contents that came with it (its last letters), with commas between. So an id that comes again with other content
+-- is told apart from one that comes again.
+local BASE, CONTENTS, KNOWN_PAGES = 16, 20, 4
 
-  -- What the store knows of these events and boxes, asked for once for all of them.
-  local ids, boxes, places = {}, {}, {}
-  for i = 4, #args, 5 do
-    local n = #ids + 1
-    ids[n], boxes[n] = args[i], args[i + 1]
-  end
-  local known_ids = {}
-  for _, each in ipairs({ before, seen, after }) do -- after: the store's clock was ahead once
-    if redis.call('EXISTS', each) == 1 then
-      each_part(ids, function(from, to)
-        for k, there in ipairs(redis.call('SMISMEMBER', each, unpack(ids, from, to))) do
-          if there == 1 then known_ids[ids[from + k - 1]] = true end
+-- What is known of ids: `contents` of all pages and `today` of the page of today, by base.
+local function contents_of(P, bucket, bases)
+  local contents, today = {}, {}
+  for page = bucket - KNOWN_PAGES + 1, bucket + 1 do -- the last: the store's clock was ahead once
+    local key = P .. 'known:' .. string.format('%d', page)
+    if #bases > 0 and redis.call('EXISTS', key) == 1 then
+      each_part(bases, function(from, to)
+        for k, its in ipairs(redis.call('HMGET', key, unpack(bases, from, to))) do
+          if its then
+            local base = bases[from + k - 1]
+            -- A base that stands here twice was asked for twice, with the same answer.
+            if page == bucket then today[base] = its end
+            contents[base] = contents[base] or {}
+            contents[base][page] = its
+          end
         end
       end)
     end
   end
+  for base, pages in pairs(contents) do
+    local all = {}
+    for page = bucket - KNOWN_PAGES + 1, bucket + 1 do all[#all + 1] = pages[page] or nil end
+    contents[base] = table.concat(all, ',')
+  end
+  return { contents = contents, today = today, changed = {} }
+end
+
+-- Pages of schema 1: sets of whole ids, under which its programs kept events. Marks in `met` those of `ids` that are there.
+local function met_before(P, bucket, ids, met)
+  for page = bucket - 1, bucket + 1 do
+    local key = P .. 'seen:' .. string.format('%d', page)
+    if #ids > 0 and redis.call('EXISTS', key) == 1 then
+      each_part(ids, function(from, to)
+        for k, there in ipairs(redis.call('SMISMEMBER', key, unpack(ids, from, to))) do
+          if there == 1 then met[ids[from + k - 1]] = true end
+        end
+      end)
+    end
+  end
+end
+
+-- Which of these events are in quarantine.
+local function quarantined_of(P, ids)
+  local there = {}
+  if redis.call('EXISTS', P .. 'quarantine') == 1 then
+    each_part(ids, function(from, to)
+      for k, at in ipairs(redis.call('ZMSCORE', P .. 'quarantine', unpack(ids, from, to))) do
+        if at then there[ids[from + k - 1]] = true end
+      end
+    end)
+  end
+  return there
+end
+
+-- Remember an id, also when its body is a repetition: put once more, it must not pass as something new. Returns the first
+-- id of its base where that came with other content, and whether the base has too many contents to remember this one.
+local function remember_id(seen, id)
+  local base, content = string.sub(id, 1, BASE), string.sub(id, BASE + 1)
+  local before, today = seen.contents[base], seen.today[base]
+  local first = before and base .. string.match(before, '^[^,]*')
+  if before and select(2, string.gsub(before, ',', '')) + 1 >= CONTENTS then return first, true end
+  seen.contents[base] = before and (before .. ',' .. content) or content
+  seen.today[base] = today and (today .. ',' .. content) or content
+  seen.changed[base] = true
+  return first, false
+end
+
+local function knows(seen, id)
+  local contents = seen.contents[string.sub(id, 1, BASE)]
+  return contents and string.find(',' .. contents .. ',', ',' .. string.sub(id, BASE + 1) .. ',', 1, true) ~= nil
+end
+
+local function write_ids(P, seen, bucket, window)
+  local words = {}
+  for base in pairs(seen.changed) do
+    words[#words + 1] = base
+    words[#words + 1] = seen.today[base]
+  end
+  if #words == 0 then return end
+  local key = P .. 'known:' .. string.format('%d', bucket)
+  write_all('HSET', key, words)
+  if redis.call('HLEN', key) <= #words / 2 then
+    redis.call('EXPIRE', key, math.ceil(window * KNOWN_PAGES / 1000))
+  end
+end
+
+-- As a program of schema 1 does: the whole ids into a set.
+local function write_former_ids(P, ids, bucket, window)
+  if #ids == 0 then return end
+  local key = P .. 'seen:' .. string.format('%d', bucket)
+  write_all('SADD', key, ids)
+  if redis.call('SCARD', key) <= #ids then redis.call('EXPIRE', key, math.ceil(window * 2 / 1000)) end
+end
+
+local function day_of(record)
+  return string.match(record, '"at":"(%d+-%d+-%d+)T')
+end
+
+-- put: keep events and append them to the inbox.
+-- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, box, digest, count field, record, its id
+-- in schema 1 (empty: nobody has to ask for it any more). `digest` is empty where the sender named the message (its id
+-- says it all).
+-- Returns per event: '' stored, '+' and the id stored under its id of schema 1, else the id under which it was stored
+-- before (its own when it is simply put again).
+local function put(keys, args)
+  local P = keys[1]
+  local schema = redis.call('GET', P .. 'schema')
+  if not schema then return redis.error_reply(EMPTIED) end
+  local now = now_ms()
+  local window, body_window, pool = tonumber(args[1]), tonumber(args[2]), args[3]
+  local bucket, minute = math.floor(now / window), math.floor(now / MARKED)
+  local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
+
+  -- What the store knows of these events and boxes, asked for once for all of them.
+  local ids, boxes, bases, former, prefix = {}, {}, {}, {}, ''
+  for i = 4, #args, 6 do
+    local n = #ids + 1
+    if args[i + 5] ~= '' and schema == '1' then
+      args[i], args[i + 5], prefix = args[i + 5], '', '+'
+    elseif args[i + 5] ~= '' then
+      former[#former + 1] = args[i + 5]
+    end
+    ids[n], boxes[n], bases[n] = args[i], args[i + 1], string.sub(args[i], 1, BASE)
+  end
+  local seen, known_ids = nil, {}
+  if schema == '1' then
+    met_before(P, bucket, ids, known_ids)
+  else
+    seen = contents_of(P, bucket, bases)
+    met_before(P, bucket, former, known_ids)
+  end
+  local aside = quarantined_of(P, ids)
   local new_ids, names = {}, {}
   for _, id in ipairs(ids) do
+    if seen and knows(seen, id) then known_ids[id] = true end
     if not known_ids[id] then
       new_ids[#new_ids + 1] = id
       names[#names + 1] = P .. 'e:' .. id
@@ -56,29 +165,44 @@ local function put(keys, args)
   local marks = marks_of(P, boxes, { page_before, page })
 
   local answers, stored, records, counts, fresh = {}, {}, {}, {}, {}
-  local items, order, marked, unmarked = {}, {}, {}, {}
-  for i = 4, #args, 5 do
-    local id, box, digest, field = args[i], args[i + 1], args[i + 2], args[i + 3]
-    local known, name = '', P .. 'e:' .. id
-    if known_ids[id] then known = id end
+  local items, order, places, marked, unmarked, notes, came, several = {}, {}, {}, {}, {}, {}, {}, {}
+  for i = 4, #args, 6 do
+    local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
+    local known, name, source = '', P .. 'e:' .. id, string.match(field, '^[^|]*')
+    local first, many
+    if known_ids[id] then
+      known = id
+    elseif known_ids[args[i + 5]] then
+      known = args[i + 5]
+    end
+    if seen and known == '' then first, many = remember_id(seen, id) end
     known_ids[id] = true
     if digest ~= '' then
-      -- An id stays in `seen` also when its body was a repetition: put once more, it must not pass as something new.
       local its, other, till = string.match(marks[box] or '', '^(%S+) (%S+) (%d+)$')
       local left = its == digest and till - now or 0
       if left > 0 and left <= MARKED then known = other end
     end
-    if known == '' and records_there and redis.call('EXISTS', name) == 1 then
+    if known == '' and records_there and not aside[id] and redis.call('EXISTS', name) == 1 then
       known = id -- it waits, or is kept, for longer than ids are remembered
     end
-    answers[#answers + 1] = known
+    answers[#answers + 1] = known ~= '' and known or prefix ~= '' and prefix .. id or ''
     if known == '' then
       if digest ~= '' then
         marks[box] = digest .. ' ' .. id .. ' ' .. (now + body_window)
         marked[box] = marks[box]
+        count(counts, 'without_id|' .. source)
       elseif marks[box] then
         marks[box], marked[box] = nil, nil
         unmarked[#unmarked + 1] = box
+      end
+      if first then
+        notes[#notes + 1] = { day_of(record), id, '{"t":"other_content","first":"' .. first .. '"}' }
+        count(counts, 'other_content|' .. source)
+      end
+      if many then several[source] = true end
+      if aside[id] then
+        notes[#notes + 1] = { day_of(record), id, '{"t":"came_again"}' }
+        came[#came + 1] = id
       end
       local its = items[box]
       if not its then
@@ -89,7 +213,7 @@ local function put(keys, args)
       end
       its[#its + 1] = id
       local n = #records
-      records[n + 1], records[n + 2] = name, args[i + 4]
+      records[n + 1], records[n + 2] = name, record
       stored[#stored + 1] = id
       count(counts, 'received|' .. field)
     elseif known == id and digest ~= '' then
@@ -107,10 +231,7 @@ local function put(keys, args)
     for k, place in ipairs(places) do waits[k] = redis.call('LLEN', place) > 0 end
   end
 
-  write_all('SADD', seen, new_ids)
-  if #new_ids > 0 and redis.call('SCARD', seen) <= #new_ids then
-    redis.call('EXPIRE', seen, math.ceil(window * 2 / 1000))
-  end
+  if seen then write_ids(P, seen, bucket, window) else write_former_ids(P, new_ids, bucket, window) end
   if #unmarked > 0 then
     write_all('HDEL', page_before, unmarked)
     write_all('HDEL', page, unmarked)
@@ -124,6 +245,7 @@ local function put(keys, args)
     write_all('HSET', page, pairs_of_marks)
     if redis.call('HLEN', page) <= #pairs_of_marks / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
   end
+  write_all('ZREM', P .. 'quarantine', came)
   write_all('MSET', nil, records)
   for k, box in ipairs(order) do
     local its = items[box]
@@ -139,28 +261,47 @@ local function put(keys, args)
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))
     redis.call('SADD', P .. 'rooms', 'in')
   end
+  for _, its in ipairs(notes) do
+    if its[1] then note(P, unpack(its)) end
+  end
+  for source in pairs(several) do tell_once_a_day(P, 'in', 'many_contents:' .. source) end
   add_counts(P, counts)
   if #fresh > 0 then ring(P, pool, #fresh) end
   return answers
 end
 
--- quarantine: keep an authentic event that its model refuses. ARGV: keep ms, dedupe window ms, then per event:
--- id, day, ledger line, count field, record. Returns per event '' or the id under which it was kept before.
+-- quarantine: keep an authentic event that its model refuses. ARGV: keep ms, ms of a page of ids, then per event: id, day,
+-- ledger line, count field, record, its id in schema 1 (as in `put`). Its id is not remembered: when it comes again, it is
+-- judged anew. Returns per event as `put` does.
 local function quarantine(keys, args)
   local P = keys[1]
-  if redis.call('EXISTS', P .. 'schema') == 0 then return redis.error_reply(EMPTIED) end
+  local schema = redis.call('GET', P .. 'schema')
+  if not schema then return redis.error_reply(EMPTIED) end
   local now = now_ms()
   local bucket = math.floor(now / tonumber(args[2]))
-  local answers, counts = {}, {}
+  local ids, bases, former, known_ids, prefix = {}, {}, {}, {}, ''
+  for i = 3, #args, 6 do
+    local n = #ids + 1
+    if args[i + 5] ~= '' and schema == '1' then
+      args[i], args[i + 5], prefix = args[i + 5], '', '+'
+    elseif args[i + 5] ~= '' then
+      former[#former + 1] = args[i + 5]
+    end
+    ids[n], bases[n] = args[i], string.sub(args[i], 1, BASE)
+  end
+  local seen
+  if schema == '1' then met_before(P, bucket, ids, known_ids) else seen = contents_of(P, bucket, bases) end
+  met_before(P, bucket, former, known_ids)
   redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[1]))
-  for i = 3, #args, 5 do
+  local answers, counts = {}, {}
+  for i = 3, #args, 6 do
     local id = args[i]
-    if redis.call('SISMEMBER', P .. 'seen:' .. (bucket - 1), id) == 1
-      or redis.call('SISMEMBER', P .. 'seen:' .. (bucket + 1), id) == 1 -- the store's clock was ahead once
-      or redis.call('SADD', P .. 'seen:' .. bucket, id) == 0 then
+    if known_ids[id] or (seen and knows(seen, id)) or redis.call('EXISTS', P .. 'e:' .. id) == 1 then
       answers[#answers + 1] = id
+    elseif known_ids[args[i + 5]] then
+      answers[#answers + 1] = args[i + 5]
     else
-      answers[#answers + 1] = ''
+      answers[#answers + 1] = prefix ~= '' and prefix .. id or ''
       redis.call('SET', P .. 'e:' .. id, args[i + 4], 'PX', args[1])
       redis.call('ZADD', P .. 'quarantine', now, id)
       note(P, args[i + 1], id, args[i + 2])
@@ -168,7 +309,6 @@ local function quarantine(keys, args)
       redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', id, 'ended', id)
     end
   end
-  redis.call('EXPIRE', P .. 'seen:' .. bucket, math.ceil(tonumber(args[2]) * 2 / 1000))
   add_counts(P, counts)
   return answers
 end

@@ -44,6 +44,10 @@ class SourceItem:
     body: bytes
     #: Ours (`booking.created`); None: the platform names something that we do not take.
     type: str | None
+    #: What the platform itself calls the item within the message of `sender_id`: part of which event it is.
+    identity: str = ""
+    #: What makes two items of one name the same; None: the body, as it came.
+    content: bytes | None = None
     sender_id: str | None = None
     order_key: str | None = None
     subject: str | None = None

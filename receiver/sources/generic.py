@@ -4,11 +4,14 @@ Comes in: a JSON object or an array of them. Goes out: one item each. Data of a 
 model; of any other type it is the body with our spelling of names.
 """
 
+import copy
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from receiver import body as bodies
 from receiver import field_names, identity
@@ -40,6 +43,12 @@ def _is_place(value: str) -> str:
 Place = Annotated[str, AfterValidator(_is_place)]
 
 
+def _is_in_body(value: str) -> str:
+    if not value.startswith("body."):
+        raise ValueError("must be a place in the body, body.…: headers and the URL are no part of the content")
+    return value
+
+
 def _is_type_or_place(value: str) -> str:
     return _is_place(value) if value.partition(".")[0] in ("body", "header", "query") else _is_type(value)
 
@@ -55,8 +64,11 @@ class ReadPlaces(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    #: The platform's message id; without it only what repeats the latest body within a minute counts as sent twice.
-    id: Place | None = None
+    #: The platform's message id: one place, or several that name the message together. Without it only what repeats the
+    #: latest body within a minute counts as sent twice.
+    id: Place | Annotated[tuple[Place, ...], Field(min_length=1)] | None = None
+    #: Places in the body that change when the platform repeats a message (its counter of attempts).
+    ignore: tuple[Annotated[Place, AfterValidator(_is_in_body)], ...] = ()
     #: The event's type: a place, or the one type that this source sends. Without it the URL tells.
     type: Annotated[str, AfterValidator(_is_type_or_place)] | None = None
     #: What must stay in order, best the person's e-mail.
@@ -101,6 +113,29 @@ def _found(place: str | None, request: VerifiedRequest, fields: Any) -> str | No
     return str(value).strip() or None
 
 
+def _sender_id(places: str | tuple[str, ...] | None, request: VerifiedRequest, fields: Any) -> str | None:
+    """Return the platform's message id: all of its places must be there."""
+    if isinstance(places, tuple):
+        told = [_found(each, request, fields) for each in places]
+        if None in told:
+            return None
+        return to_json(told).decode() if len(told) > 1 else told[0]
+    return _found(places, request, fields)
+
+
+def _without(fields: dict[str, Any], places: Sequence[str]) -> bytes:
+    """Return the values without some places, names sorted: what stays the same when a message is repeated."""
+    kept = copy.deepcopy(fields)
+    for place in places:
+        *above, last = place.split(".")[1:]
+        at: Any = kept
+        for name in above:
+            at = at.get(name) if isinstance(at, dict) else None
+        if isinstance(at, dict):
+            at.pop(last, None)
+    return json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
 def _type(read: ReadPlaces, request: VerifiedRequest, fields: Any, event: str | None) -> str | None:
     """Return the type in our spelling: `Order/Paid`, `order:paid` and `order.paid` are one."""
     if read.type and not read.type.startswith(("body.", "header.", "query.")):
@@ -140,7 +175,9 @@ def _item(
     fields = record.fields
     type = _type(read, request, fields, event)
     item = SourceItem(position, record.body, type or NO_TYPE)
-    item.sender_id = _found(read.id, request, fields) or request.sender_id
+    item.sender_id = _sender_id(read.id, request, fields) or request.sender_id
+    if read.ignore and item.sender_id is not None:
+        item.content = _without(fields, read.ignore)
     item.subject = _found(read.subject, request, fields)
     item.time = _time(_found(read.time, request, fields))
     key = _found(read.order_key, request, fields)

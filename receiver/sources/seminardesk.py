@@ -193,13 +193,15 @@ def _item(position: int, notification: Any, text: str, sender_id: str | None, ti
     action = notification.get("action") if isinstance(notification, dict) else None
     name = action[:LONGEST_ACTION] if isinstance(action, str) else ""
     type = ACTIONS.get(name.lower())
-    item = SourceItem(position, text.encode(), type, sender_id, name=name, time=time)
+    item = SourceItem(position, text.encode(), type, sender_id=sender_id, name=name, time=time)
     if type is None:
         return item
     payload = notification.get("payload")
     if not isinstance(payload, dict):
-        item.invalid = NO_PAYLOAD
+        item.identity, item.invalid = type, NO_PAYLOAD
         return item
+    # Not its position: a second attempt may send fewer items.
+    item.identity = f"{type}\0{payload.get('id')}"
     try:
         model = base.fit(type, _renamed(type, payload), "camelCase")
     except ValidationError as exc:

@@ -42,6 +42,7 @@ class SourceKeys(BaseModel):
     api: str | None = None
     on_invalid: Any = "keep"
     retain: Duration = 0
+    same_id: Any = "other"
     fields: Any = None
 
 
@@ -253,6 +254,8 @@ def _source(draft: Draft, name: str, place: Node) -> Source | None:
         )
     if keys is not None and keys.on_invalid not in ("keep", "refuse"):
         place.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
+    if keys is not None and keys.same_id not in ("other", "same"):
+        place.at("same_id").wrong("same_id must be other or same", code="wrong_type")
     fields = _fields(place.at("fields")) if place.value.get("fields") is not None else {}
     if keys is None or options is None or verify is None or len(draft.problems) > before:
         return None
@@ -266,6 +269,7 @@ def _source(draft: Draft, name: str, place: Node) -> Source | None:
         api=keys.api,
         on_invalid=keys.on_invalid,
         retain=keys.retain,
+        same_id=keys.same_id,
         fields=fields,
     )
 

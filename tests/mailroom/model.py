@@ -195,17 +195,18 @@ class MailroomOracle:
         answers, fresh = [], 0
         for event, name, digest, retain in events:
             known = ""
-            if event in self.seen.get(self.now // DAY - 1, ()) or event in self.seen.get(self.now // DAY, ()):
+            if self._remembers(event):
                 known = event
             else:
                 self.seen.setdefault(self.now // DAY, set()).add(event)
             if digest and name in self.last and self.last[name][0] == digest:
                 known = self.last[name][1]
-            if not known and (self.record("in", event) or event in self.quarantined):
+            if not known and self.record("in", event):
                 known = event
             answers.append(known)
             if known:
                 continue
+            self.quarantined.discard(event)
             self.needs[event], self.retain[event] = {event}, retain
             if digest:
                 self.last[name] = (digest, event, self.now + BODY_WINDOW)
@@ -219,6 +220,9 @@ class MailroomOracle:
                 fresh += 1
         self._ring("in", fresh)
         return answers
+
+    def _remembers(self, event: str) -> bool:
+        return any(event in self.seen.get(self.now // DAY - page, ()) for page in range(4))
 
     def _lease(self, room: str, name: str, drain: str, token: str, per_box: int) -> list[str]:
         box = self.boxes.get((room, name))
@@ -531,9 +535,8 @@ class MailroomOracle:
 
     def quarantine(self, event: str) -> bool:
         """Keep what its model refuses; True when it was known before."""
-        known = event in self.seen.get(self.now // DAY - 1, ()) or event in self.seen.get(self.now // DAY, ())
+        known = self._remembers(event) or event in self.quarantined or self.record("in", event)
         if not known:
-            self.seen.setdefault(self.now // DAY, set()).add(event)
             self.quarantined.add(event)
         return known
 
@@ -555,7 +558,7 @@ class MailroomOracle:
             "records": records,
             "refs": {event: len(needs) for event, needs in self.needs.items() if len(needs) > 1},
             "deliveries": self.deliveries,
-            "seen": {bucket: ids for bucket, ids in self.seen.items() if ids and self.now // DAY - bucket < 2},
+            "seen": {bucket: ids for bucket, ids in self.seen.items() if ids and self.now // DAY - bucket < 4},
             "last": {box: f"{digest} {event}" for box, (digest, event, _) in self.last.items()},
             "once": {key: delivery for key, (delivery, _) in self.once.items()},
             "newest": {f"{room}:{key}": delivery for (room, key), (delivery, _) in self.newest.items()},
@@ -610,7 +613,11 @@ def seen_in(dump: Mapping[str, StoredKey], now: int) -> dict[str, Any]:
         "records": {event: entry.ttl for event, entry in named("e:").items() if event not in quarantined},
         "refs": {event: int(n) for event, n in empty("refs").items()},
         "deliveries": set(named("d:")),
-        "seen": {int(k): entry.value for k, entry in named("seen:").items() if now // DAY - int(k) < 2},
+        "seen": {
+            int(k): {base + content for base, contents in entry.value.items() for content in contents.split(",")}
+            for k, entry in named("known:").items()
+            if now // DAY - int(k) < 4
+        },
         "last": marks(),
         "once": {key: entry.value for key, entry in named("once:").items()},
         "newest": {key: entry.value for key, entry in named("co:").items()},

@@ -236,6 +236,12 @@ class Machine(RuleBasedStateMachine):
     def quarantine(self, n: int) -> None:
         self.world.quarantine(f"q{n}")
 
+    @rule(n=st.integers(0, 2))
+    def come_again(self, n: int) -> None:
+        """What was in quarantine is sent once more, and fits now."""
+        if f"q{n}" not in self.world.vanished:
+            self.world.put([(f"q{n}", 0, True, b"{}", 0)])
+
     @rule(data=st.data())
     def vanish(self, data: st.DataObject) -> None:
         there = [(room, item) for (room, _), box in sorted(self.world.model.boxes.items()) for item in box.items]

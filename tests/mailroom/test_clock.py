@@ -33,6 +33,7 @@ async def test_repetition_after_the_clock_was_set_back(store: Store, mailroom: M
     await store.raw.decrby(CLOCK, HOUR)
     if quarantined:
         assert await mailroom.quarantine([(event("e1"), "why")]) == [Receipt("e1", True)]
+        return
     assert await mailroom.put([event("e1")]) == [Receipt("e1", True)]
     assert [room.ready for room in await mailroom.rooms()] in ([], [0])
 

@@ -76,7 +76,13 @@ MUTANTS = {
         "  redis.call('HDEL', key, 'probe_at', 'probe_every')\n  return",
         "  return",
     ),
-    "ids are forgotten at the bucket's edge": ("ipairs({ before, seen, after })", "ipairs({ seen, after })"),
+    "ids are forgotten at the page's edge": ("for page = bucket - KNOWN_PAGES + 1,", "for page = bucket,"),
+    "quarantine remembers ids": (
+        "      redis.call('ZADD', P .. 'quarantine', now, id)\n",
+        "      redis.call('ZADD', P .. 'quarantine', now, id)\n"
+        "      if seen then remember_id(seen, id) write_ids(P, seen, bucket, 86400000) end\n",
+    ),
+    "what comes again stays in quarantine": ("  write_all('ZREM', P .. 'quarantine', came)\n", ""),
     "a body is known after other events": ("        unmarked[#unmarked + 1] = box\n", ""),
     "a body is known for too long": ("if left > 0 and left <= MARKED then known", "if its == digest then known"),
     "a body is never known": ("its == digest and till - now or 0", "0"),

@@ -31,28 +31,42 @@ def test_email() -> None:
 
 
 def test_same_message_same_id() -> None:
-    """The same message of a sender has the same id; another source, message or position another one."""
-    first = identity.event_id("sd_nord", "9c74", 0)
-    assert identity.event_id("sd_nord", "9c74", 0) == first
-    others = {identity.event_id(*of) for of in (("sd_sued", "9c74", 0), ("sd_nord", "9c75", 0), ("sd_nord", "9c74", 1))}
-    assert len(others) == 3
-    assert first not in others
+    """The same message of a sender has the same id; another source, message or item has another base."""
+    first = identity.event_id("sd_nord", "9c74", "booking", b"{}")
+    assert identity.event_id("sd_nord", "9c74", "booking", b"{}") == first
+    others = (("sd_sued", "9c74", "booking"), ("sd_nord", "9c75", "booking"), ("sd_nord", "9c74", "profile"))
+    bases = {identity.event_id(*of, b"{}")[:16] for of in others}
+    assert len(bases) == 3
+    assert first[:16] not in bases
+
+
+def test_content() -> None:
+    """Other content of the same message has the same base and another end; other messages' ends tell nothing of it."""
+    one, other = (identity.event_id("shop", "m1", "", body) for body in (b'{"a":1}', b'{"a":2}'))
+    assert one[:16] == other[:16]
+    assert one[16:] != other[16:]
+    assert identity.event_id("shop", "m2", "", b'{"a":1}')[16:] != one[16:]
+    assert len({identity.event_id("shop", "m" * 300 + end, "", b"{}")[16:] for end in "ab"}) == 2
 
 
 def test_parts_do_not_run_together() -> None:
     """Source and message id are parted, so that no two pairs give one id."""
-    assert identity.event_id("a", "b\x001", 0) != identity.event_id("a", "b", 10)
-    assert identity.event_id("ab", "c", 0) != identity.event_id("a", "bc", 0)
+    assert identity.event_id("a", "b\x001", "", b"") != identity.event_id("a", "b", "1", b"")
+    assert identity.event_id("a", "b", "c", b"")[:16] != identity.event_id("a", "bc", "", b"")[:16]
+    assert identity.event_id("ab", "c", "", b"") != identity.event_id("a", "bc", "", b"")
 
 
 def test_without_message_id() -> None:
     """Without a sender's id each event has an id of its own."""
-    assert len({identity.event_id("at", None, 0) for _ in range(50)}) == 50
+    assert len({identity.event_id("at", None, "", b"{}") for _ in range(50)}) == 50
 
 
-@given(st.text(), st.text(), st.integers(0, 10_000))
-def test_is_base32(source: str, sender_id: str, position: int) -> None:
-    """The id is base32 of the hash, as the standard library writes it, cut to 26 characters."""
-    told = f"{source}\0{sender_id}\0{position}".encode("utf-8", "surrogatepass")
-    standard = base64.b32encode(hashlib.blake2b(told, digest_size=17).digest()).decode().lower()[:26]
-    assert identity.event_id(source, sender_id, position) == standard
+@given(st.text(), st.text(max_size=80), st.text(), st.binary())
+def test_is_base32(source: str, sender_id: str, item: str, content: bytes) -> None:
+    """The id is base32 of two hashes, as the standard library writes it, cut to 26 characters."""
+    sender = sender_id.encode("utf-8", "surrogatepass")
+    told = b"\0".join([source.encode("utf-8", "surrogatepass"), str(len(sender)).encode(), sender])
+    whole = hashlib.blake2b(told + item.encode("utf-8", "surrogatepass"), digest_size=10).digest()
+    key = sender if len(sender) <= 64 else hashlib.blake2b(sender).digest()
+    whole += hashlib.blake2b(content, digest_size=7, key=key).digest()
+    assert identity.event_id(source, sender_id, item, content) == base64.b32encode(whole).decode().lower()[:26]

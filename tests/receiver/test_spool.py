@@ -257,3 +257,12 @@ def test_unusable(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version=99")
     with pytest.raises(Unusable, match="version 99"):
         Spool(newer, MIB)
+
+
+def test_what_fits_now(opened: Spool) -> None:
+    """What waits for the quarantine gives way to the same message that fits; what fits gives way to nothing."""
+    assert opened.append([(event("a"), "email: missing")]) == [Receipt("a", False)]
+    assert opened.append([(event("a"), "email: missing")]) == [Receipt("a", True)]
+    assert opened.append([(event("a"), None)]) == [Receipt("a", False)]
+    assert opened.append([(event("a"), "email: missing")]) == [Receipt("a", True)]
+    assert [(row.event.id, row.why) for row in opened.head()] == [("a", None)]

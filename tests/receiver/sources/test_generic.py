@@ -89,3 +89,30 @@ def test_wrong_places(place: str) -> None:
     """A book that names no place of a request does not compile."""
     with pytest.raises(ValidationError, match="must be a place"):
         ReadPlaces(id=place)
+
+
+def test_id_of_several_places() -> None:
+    """Several places name a message together; where one is absent, it has no id."""
+    read = ReadPlaces(id=("body.shop", "body.number"))
+    one, other = item({"shop": "a/b", "number": 7}, read, "x"), item({"shop": "a", "number": "b/7"}, read, "x")
+    assert one.sender_id is not None
+    assert other.sender_id is not None
+    assert one.sender_id != other.sender_id
+    assert item({"shop": "a"}, read, "x").sender_id is None
+    assert item({"shop": "a"}, ReadPlaces(id=("body.shop",)), "x").sender_id == "a"
+    with pytest.raises(ValidationError):
+        ReadPlaces(id=())
+
+
+def test_ignored_places() -> None:
+    """What changes when a message is repeated is no part of its content, wherever it stands."""
+    read = ReadPlaces(id="body.id", ignore=("body.attempt", "body.meta.sent_at"))
+    first = item({"id": "m", "attempt": 1, "meta": {"sent_at": 5, "shop": "x"}, "a": [1]}, read, "x")
+    again = item({"a": [1], "id": "m", "attempt": 2, "meta": {"shop": "x"}}, read, "x")
+    other = item({"a": [2], "id": "m", "attempt": 2, "meta": {"shop": "x"}}, read, "x")
+    assert first.content is not None
+    assert first.content == again.content != other.content
+    assert json.loads(first.body)["attempt"] == 1
+    assert item({"id": "m"}, ReadPlaces(id="body.id"), "x").content is None
+    with pytest.raises(ValidationError, match="must be a place in the body"):
+        ReadPlaces(ignore=("header.x-attempt",))

@@ -197,3 +197,18 @@ def test_answer_names_ids_as_the_vendor_does() -> None:
     assert told[1]["eventDateId"] == 709
     assert told[2]["facilitatorId"] == 4714
     assert told[3]["labelGroupId"] == 2
+
+
+def test_a_retry_with_fewer_items() -> None:
+    """An item is known by what the platform calls it, not by its place: a second attempt may send fewer."""
+    items = [{"action": "profile.update", "payload": {"id": n, "objectType": "PERSON"}} for n in (1, 2)]
+    first = unpack({"id": "req-1", "attempt": 1, "notifications": items}).items
+    again = unpack({"id": "req-1", "attempt": 2, "notifications": items[1:]}).items
+    assert (again[0].sender_id, again[0].identity, again[0].body) == (
+        first[1].sender_id,
+        first[1].identity,
+        first[1].body,
+    )
+    assert first[0].identity != first[1].identity
+    created = unpack({"id": "req-1", "notifications": [{**items[0], "action": "profile.create"}]}).items
+    assert created[0].identity != first[0].identity
