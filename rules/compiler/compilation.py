@@ -154,54 +154,52 @@ def _entries(section: Node | None, what: str) -> Sequence[tuple[str, Node]]:
 
 def _constants(draft: Draft, section: Node | None) -> None:
     """Read `vars:`, constants for values by name."""
-    for name, place in _entries(section, "vars"):
-        if _named(place, name) and name in draft.constants:
-            place.wrong(f'the var "{name}" is there already', "give it another name", "duplicate_name", key=True)
-        draft.constants.setdefault(name, place.value)
+    for name, node in _entries(section, "vars"):
+        if _named(node, name) and name in draft.constants:
+            node.wrong(f'the var "{name}" is there already', "give it another name", "duplicate_name", key=True)
+        draft.constants.setdefault(name, node.value)
 
 
-def _named(place: Node, name: str) -> bool:
+def _named(node: Node, name: str) -> bool:
     if NAME.match(name) and len(name) <= 64:
         return True
-    place.wrong(f'"{name}" is no name', "use letters, digits and _", "bad_name", key=True)
+    node.wrong(f'"{name}" is no name', "use letters, digits and _", "bad_name", key=True)
     return False
 
 
 def _destinations(draft: Draft, section: Node | None) -> None:
-    for name, place in _entries(section, "destinations"):
+    for name, node in _entries(section, "destinations"):
         if name in draft.destination_names:
-            place.wrong(
-                f'the destination "{name}" is there already', "give it another name", "duplicate_name", key=True
-            )
+            node.wrong(f'the destination "{name}" is there already', "give it another name", "duplicate_name", key=True)
             continue
         if name == API:
-            place.wrong(
+            node.wrong(
                 'no destination may be called "api"',
                 "that word means the API of an event's source",
                 "bad_name",
                 key=True,
             )
         draft.destination_names.add(name)
-        if _named(place, name) and (destination := _destination(draft, name, place)):
+        if _named(node, name) and (destination := _destination(draft, name, node)):
             draft.destinations[name] = destination
 
 
-def _destination(draft: Draft, name: str, place: Node) -> Destination | None:
-    found = _kind(place, draft.catalogue.destinations, f'destination "{name}"')
+def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
+    found = _kind(node, draft.catalogue.destinations, f'destination "{name}"')
     if found is None:
         return None
     common = fields_of(DestinationKeys)
-    options = place.model(found.options, {k: v for k, v in place.value.items() if k not in common}, common)
-    keys = place.model(DestinationKeys, {k: v for k, v in place.value.items() if k in common})
+    options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
+    keys = node.model(DestinationKeys, {k: v for k, v in node.value.items() if k in common})
     if keys is None or options is None:
         return None
-    lint.secrets(place, options)
+    lint.secrets(node, options)
     if not 1 <= keys.concurrency <= 10_000:
-        place.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
+        node.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
     if not 0.1 <= keys.timeout <= 30:
-        place.at("timeout").wrong("timeout must be between 0.1 and 30 seconds", code="wrong_type")
+        node.at("timeout").wrong("timeout must be between 0.1 and 30 seconds", code="wrong_type")
     if not re.match(POOL, keys.pool):
-        place.at("pool").wrong(f'"{keys.pool}" is no name for a pool', "use small letters, digits, _ and -", "bad_name")
+        node.at("pool").wrong(f'"{keys.pool}" is no name for a pool', "use small letters, digits, _ and -", "bad_name")
     return Destination(
         name=name,
         kind=keys.kind,
@@ -217,50 +215,50 @@ def _destination(draft: Draft, name: str, place: Node) -> Destination | None:
 
 
 def _sources(draft: Draft, section: Node | None) -> None:
-    for name, place in _entries(section, "sources"):
+    for name, node in _entries(section, "sources"):
         if name in draft.source_names:
-            place.wrong(f'the source "{name}" is there already', "give it another name", "duplicate_name", key=True)
+            node.wrong(f'the source "{name}" is there already', "give it another name", "duplicate_name", key=True)
             continue
         draft.source_names.add(name)
-        if _named(place, name) and (source := _source(draft, name, place)):
+        if _named(node, name) and (source := _source(draft, name, node)):
             draft.sources[name] = source
 
 
-def _source(draft: Draft, name: str, place: Node) -> Source | None:
-    found = _kind(place, draft.catalogue.sources, f'source "{name}"')
+def _source(draft: Draft, name: str, node: Node) -> Source | None:
+    found = _kind(node, draft.catalogue.sources, f'source "{name}"')
     if found is None:
         return None
     before = len(draft.problems)
     common = fields_of(SourceKeys)
-    options = place.model(found.options, {k: v for k, v in place.value.items() if k not in common}, common)
+    options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
     verify = None
-    if "verify" not in place.value:
-        place.wrong(
+    if "verify" not in node.value:
+        node.wrong(
             f'the source "{name}" does not say how it is verified',
             "write verify: with header, query, basic, hmac, standard_webhooks or ip; or none: and the reason in words",
             "no_verify",
             key=True,
         )
     else:
-        part = place.at("verify")
+        part = node.at("verify")
         ways = part.mapping(None, "verify")
         verify = part.model(Verify, {way: inner.value for way, inner in ways.items()}) if ways else None
-    keys = place.model(SourceKeys, {"verify": None} | {k: v for k, v in place.value.items() if k in common})
+    keys = node.model(SourceKeys, {"verify": None} | {k: v for k, v in node.value.items() if k in common})
     if keys is not None and keys.api is not None and keys.api not in draft.destination_names:
-        place.at("api").wrong(
+        node.at("api").wrong(
             f'"{keys.api}" is no destination',
             did_you_mean(keys.api, draft.destination_names, otherwise="write it under destinations:"),
             "unknown_destination",
         )
     if keys is not None and keys.on_invalid not in ("keep", "refuse"):
-        place.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
+        node.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
     if keys is not None and keys.same_id not in ("other", "same"):
-        place.at("same_id").wrong("same_id must be other or same", code="wrong_type")
-    fields = _fields(place.at("fields")) if place.value.get("fields") is not None else {}
+        node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
+    fields = _fields(node.at("fields")) if node.value.get("fields") is not None else {}
     if keys is None or options is None or verify is None or len(draft.problems) > before:
         return None
-    lint.secrets(place, options)
-    lint.secrets(place.at("verify"), verify)
+    lint.secrets(node, options)
+    lint.secrets(node.at("verify"), verify)
     return Source(
         name=name,
         kind=keys.kind,
@@ -274,10 +272,10 @@ def _source(draft: Draft, name: str, place: Node) -> Source | None:
     )
 
 
-def _fields(place: Node) -> dict[str, str]:
+def _fields(node: Node) -> dict[str, str]:
     """Read the extra fields that a platform sends."""
     found = {}
-    for name, inner in place.mapping(None, "fields").items():
+    for name, inner in node.mapping(None, "fields").items():
         if inner.value not in FIELD_WORDS:
             inner.wrong(
                 f"{name} must be {', '.join(sorted(FIELD_WORDS))}",
@@ -289,15 +287,15 @@ def _fields(place: Node) -> dict[str, str]:
     return found
 
 
-def _kind(place: Node, kinds: Mapping[str, Any], what: str) -> Any:
+def _kind(node: Node, kinds: Mapping[str, Any], what: str) -> Any:
     """Return the kind that `kind:` names."""
-    if not isinstance(place.value, dict):
-        place.mapping(None, what)
+    if not isinstance(node.value, dict):
+        node.mapping(None, what)
         return None
-    if "kind" not in place.value:
-        place.wrong(f"the {what} has no kind", did_you_mean("", kinds), "missing_key", key=True)
+    if "kind" not in node.value:
+        node.wrong(f"the {what} has no kind", did_you_mean("", kinds), "missing_key", key=True)
         return None
-    part = place.at("kind")
+    part = node.at("kind")
     name = part.text("kind")
     if name is not None and name not in kinds:
         part.wrong(f'there is no kind "{name}"', did_you_mean(name, kinds), "unknown_kind")

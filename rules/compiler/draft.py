@@ -20,7 +20,7 @@ class WrittenRule:
     """A rule as it stands in the file, for the checks that look at several."""
 
     name: str
-    place: Node
+    node: Node
     #: None where it has errors.
     rule: Rule | None
 

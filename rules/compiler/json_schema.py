@@ -234,8 +234,8 @@ def _actions(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -
         for destination in book.destinations.values() if book else ():
             for action in catalogue.destinations[destination.kind].actions.values():
                 if action.look_up is look_up:
-                    place = f"{destination.name}.{action.name}"
-                    properties[place] = {"$ref": f"#/definitions/arguments.{destination.kind}.{action.name}"}
+                    full_name = f"{destination.name}.{action.name}"
+                    properties[full_name] = {"$ref": f"#/definitions/arguments.{destination.kind}.{action.name}"}
         patterns = {
             rf"^[A-Za-z_][A-Za-z0-9_]*\.{action}$": {"anyOf": [each for found in kinds.values() for each in found]}
             for action, kinds in sorted(by_name[look_up].items())
@@ -252,8 +252,8 @@ def _actions(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -
             definitions[name]["description"] = f"destination.action, such as {', '.join(examples[:3])}"
 
 
-def _arguments(definitions: Schema, place: str, action: ActionKind) -> Schema:
-    name = f"arguments.{place}"
+def _arguments(definitions: Schema, full_name: str, action: ActionKind) -> Schema:
+    name = f"arguments.{full_name}"
     _model(definitions, name, action.arguments)
     for each in [key for key in definitions if key == name or key.startswith(f"{name}.")]:
         definitions[each] = _templated(definitions[each])

@@ -33,12 +33,12 @@ def look(draft: Draft) -> None:
     _sent_twice(enabled)
 
 
-def secrets(place: Node, record: BaseModel) -> None:
+def secrets(node: Node, record: BaseModel) -> None:
     """Note every secret of a record that stands in the book itself."""
     for loc, secret in _secrets(record, ()):
         if secret.literal:
-            where = place.walk(loc)
-            place.wrong(
+            where = node.walk(loc)
+            node.wrong(
                 f"the secret {'.'.join(str(step) for step in loc if isinstance(step, str))} stands here in clear",
                 "write ${A_NAME} and set that environment variable",
                 "secret_in_clear",
@@ -67,18 +67,18 @@ def _contradiction(written: WrittenRule, rule: Rule) -> None:
         _warn(written, f'the rule "{rule.name}" can never match: {why}', "change its when", "never_matches", "when")
     elif rule.unless is not None and (why := rule.unless.contradiction()):
         _warn(written, f'unless of "{rule.name}" can never hold: {why}', "change it", "never_matches", "unless")
-    elif rule.unless is not None and _implied(written.place.value["unless"], written.place.value["when"]):
+    elif rule.unless is not None and _implied(written.node.value["unless"], written.node.value["when"]):
         text = f'the rule "{rule.name}" never fires: unless holds for everything that its when matches'
         _warn(written, text, "change one of them", "never_matches", "unless")
-    for step, place in _steps(rule.then, written.place.at("then")):
+    for step, node in _steps(rule.then, written.node.at("then")):
         if step.only_if is not None and (why := step.only_if.contradiction()):
             text = f"only_if of {step.written} can never hold: {why}"
-            place.wrong(text, "change it", "never_matches", inner=("only_if",), key=True, severity="warning")
+            node.wrong(text, "change it", "never_matches", inner=("only_if",), key=True, severity="warning")
 
 
 def _warn(written: WrittenRule, text: str, mend: str, code: str, part: str = "") -> None:
-    inner = (part,) if part and part in written.place.value else ()
-    written.place.wrong(text, mend, code, inner=inner, key=bool(inner), severity="warning")
+    inner = (part,) if part and part in written.node.value else ()
+    written.node.wrong(text, mend, code, inner=inner, key=bool(inner), severity="warning")
 
 
 # Shadowed by an earlier `stop`. --------------------------------------------------------------------------------------
@@ -87,9 +87,9 @@ def _warn(written: WrittenRule, text: str, mend: str, code: str, part: str = "")
 def _shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
     stops: dict[str, list[tuple[WrittenRule, Rule]]] = defaultdict(list)
     for written, rule in rules:
-        when = written.place.value["when"]
+        when = written.node.value["when"]
         for other, stop in stops[rule.file]:
-            if _implied(other.place.value["when"], when):
+            if _implied(other.node.value["when"], when):
                 text = (
                     f'the rule "{rule.name}" never fires: "{stop.name}" above matches all its events and ends the file'
                 )
@@ -134,7 +134,7 @@ class _Sent:
     written: WrittenRule
     rule: Rule
     step: ActionStep
-    place: Node
+    node: Node
 
 
 def _sent_twice(rules: "list[tuple[WrittenRule, Rule]]") -> None:
@@ -143,19 +143,19 @@ def _sent_twice(rules: "list[tuple[WrittenRule, Rule]]") -> None:
     for written, rule in rules:
         if rule.unless is not None:
             continue
-        for step, place in _steps(rule.then, written.place.at("then")):
+        for step, node in _steps(rule.then, written.node.at("then")):
             kind = step.target.kind
             if kind.once_by is None or step.only_if is not None:
                 continue
             identity = identities.setdefault(id(kind.once_by), _identity(kind.once_by))
-            arguments = place.value[step.written] or {}
-            alike[step.written, identity(arguments)].append(_Sent(written, rule, step, place))
+            arguments = node.value[step.written] or {}
+            alike[step.written, identity(arguments)].append(_Sent(written, rule, step, node))
     for group in alike.values():
         for at, later in enumerate(group[:MOST_COMPARED]):
             earlier = next((each for each in group[:at] if _both_fire(each, later)), None)
             if earlier is None:
                 continue
-            later.place.wrong(
+            later.node.wrong(
                 f'{later.step.written} is sent for the same object by the rule "{earlier.rule.name}" too'
                 if earlier.rule is not later.rule
                 else f"{later.step.written} is sent twice for the same object by this rule",
@@ -169,10 +169,10 @@ def _sent_twice(rules: "list[tuple[WrittenRule, Rule]]") -> None:
 
 def _steps(steps: tuple[ActionStep, ...], section: Node) -> Iterator[tuple[ActionStep, Node]]:
     for step in steps:
-        place = section.at(step.path[-1])
-        yield step, place
+        node = section.at(step.path[-1])
+        yield step, node
         if step.next:
-            yield from _steps(step.next, place.at("next"))
+            yield from _steps(step.next, node.at("next"))
 
 
 def _both_fire(earlier: _Sent, later: _Sent) -> bool:
@@ -185,7 +185,7 @@ def _both_fire(earlier: _Sent, later: _Sent) -> bool:
     for mine, theirs in ((one.sources, other.sources), (one.types, other.types)):
         if mine is not None and theirs is not None and mine.isdisjoint(theirs):
             return False
-    first, second = earlier.written.place.value["when"], later.written.place.value["when"]
+    first, second = earlier.written.node.value["when"], later.written.node.value["when"]
     if "any_of" in second:
         first, second = second, first
     if "any_of" in second:

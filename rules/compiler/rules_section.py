@@ -54,34 +54,34 @@ class Reach:
 def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> None:
     """Read the rules of one file into the draft."""
     standard = defaults.mapping(OPTIONS, "defaults") if defaults is not None else {}
-    for place in section.items("rules") if section is not None else ():
+    for node in section.items("rules") if section is not None else ():
         if is_full(draft.problems):
             break
-        parts = place.mapping(KEYS, "a rule")
+        parts = node.mapping(KEYS, "a rule")
         if parts:
-            _read_rule(draft, place, parts, standard)
+            _read_rule(draft, node, parts, standard)
 
 
-def _read_rule(draft: Draft, place: Node, parts: dict[str, Node], standard: dict[str, Node]) -> None:
+def _read_rule(draft: Draft, node: Node, parts: dict[str, Node], standard: dict[str, Node]) -> None:
     before = len(draft.problems)
-    name = _name(draft, place, parts)
-    reading = _RuleReader(draft, place, name)
+    name = _name(draft, node, parts)
+    reading = _RuleReader(draft, node, name)
     rule = reading.rule(parts, {**standard, **{key: parts[key] for key in OPTIONS if key in parts}})
-    draft.written.append(WrittenRule(name, place, None if _wrong(draft, before) else rule))
+    draft.written.append(WrittenRule(name, node, None if _wrong(draft, before) else rule))
 
 
 def _wrong(draft: Draft, since: int) -> bool:
     return any(problem.severity == "error" for problem in draft.problems[since:])
 
 
-def _name(draft: Draft, place: Node, parts: dict[str, Node]) -> str:
+def _name(draft: Draft, node: Node, parts: dict[str, Node]) -> str:
     if "name" not in parts:
-        place.wrong("this rule has no name", "give it one: - name: what it does", "missing_key")
-        return f"rule on line {place.line}"
-    name = parts["name"].text("the name of a rule") or f"rule on line {place.line}"
+        node.wrong("this rule has no name", "give it one: - name: what it does", "missing_key")
+        return f"rule on line {node.line}"
+    name = parts["name"].text("the name of a rule") or f"rule on line {node.line}"
     if len(name) > MOST_NAME:
         parts["name"].wrong(f"the name is longer than {MOST_NAME} characters", "say it shorter", "bad_name")
-    where = f"{place.doc.file}:{place.line}"
+    where = f"{node.doc.file}:{node.line}"
     if name in draft.rule_names:
         parts["name"].wrong(
             f'a rule is called "{name}" already, in {draft.rule_names[name]}', "give it another name", "duplicate_name"
@@ -93,16 +93,16 @@ def _name(draft: Draft, place: Node, parts: dict[str, Node]) -> str:
 class _RuleReader:
     """One rule being read."""
 
-    def __init__(self, draft: Draft, place: Node, name: str) -> None:
+    def __init__(self, draft: Draft, node: Node, name: str) -> None:
         self.draft = draft
-        self.place = place
+        self.node = node
         self.name = name
         self.reach = Reach(None, None, tuple(draft.sources))
 
     def rule(self, parts: dict[str, Node], options: dict[str, Node]) -> Rule | None:
         when = parts.get("when")
         if when is None:
-            self.place.wrong(
+            self.node.wrong(
                 "this rule has no when", "write when: with at least a source or a type", "missing_key", key=True
             )
         elif not isinstance(when.value, dict) or not when.value:
@@ -121,8 +121,8 @@ class _RuleReader:
             return None
         return Rule(
             name=self.name,
-            file=self.place.doc.file,
-            line=self.place.line,
+            file=self.node.doc.file,
+            line=self.node.line,
             position=len(self.draft.written),
             when=pattern,
             unless=unless,
@@ -205,24 +205,24 @@ class _RuleReader:
 
     # --- patterns, look-ups
 
-    def pattern(self, place: Node, scope: FieldScope) -> Pattern | None:
-        if not isinstance(place.value, dict):
-            place.mapping(None, place.name)
+    def pattern(self, node: Node, scope: FieldScope) -> Pattern | None:
+        if not isinstance(node.value, dict):
+            node.mapping(None, node.name)
             return None
         findings: list[Finding] = []
-        pattern = patterns.compile_pattern(place.value, scope, findings)
-        place.note(findings, keys=("unknown_field", "bad_path", "raw"))
+        pattern = patterns.compile_pattern(node.value, scope, findings)
+        node.note(findings, keys=("unknown_field", "bad_path", "raw"))
         return pattern
 
     def look_ups(self, section: Node | None, scope: FieldScope) -> tuple[tuple[LookUp, ...], FieldScope]:
         found: list[LookUp] = []
-        for name, place in section.mapping(None, "look_up").items() if section is not None else ():
+        for name, node in section.mapping(None, "look_up").items() if section is not None else ():
             if not NAME.match(name) or name in TAKEN:
-                place.wrong(f'a look-up cannot be called "{name}"', "choose another name", "bad_name", key=True)
-            entry = place.mapping(None, f"the look-up {name}")
+                node.wrong(f'a look-up cannot be called "{name}"', "choose another name", "bad_name", key=True)
+            entry = node.mapping(None, f"the look-up {name}")
             if len(entry) != 1:
-                if isinstance(place.value, dict):
-                    place.wrong(
+                if isinstance(node.value, dict):
+                    node.wrong(
                         f"the look-up {name} must ask one thing",
                         "write one destination.look_up below it",
                         "wrong_shape",
@@ -231,7 +231,7 @@ class _RuleReader:
                 scope = _with_look_up(scope, name, None)
                 continue
             ((written, inner),) = entry.items()
-            target = self.target(place, written, look_up=True)
+            target = self.target(node, written, look_up=True)
             arguments = self.arguments(inner, target.kind if target else None, scope)
             if target and arguments is not None:
                 found.append(LookUp(name, target, arguments, self.name, self.draft.constants))
@@ -242,7 +242,7 @@ class _RuleReader:
 
     def then(self, section: Node | None, scope: FieldScope) -> tuple[ActionStep, ...]:
         if section is None:
-            self.place.wrong("this rule has no then", "write then: with at least one action", "missing_key", key=True)
+            self.node.wrong("this rule has no then", "write then: with at least one action", "missing_key", key=True)
             return ()
         steps = self.steps(section, scope, (), 0)
         if isinstance(section.value, list) and not section.value:
@@ -253,11 +253,11 @@ class _RuleReader:
         if depth > DEEPEST_NEXT:
             section.wrong(f"next is nested more than {DEEPEST_NEXT} deep", "split the rule", "too_deep", key=True)
             return ()
-        found = [self.step(place, scope, (*path, at), depth) for at, place in enumerate(section.items(section.name))]
+        found = [self.step(node, scope, (*path, at), depth) for at, node in enumerate(section.items(section.name))]
         return tuple(step for step in found if step is not None)
 
-    def step(self, place: Node, scope: FieldScope, path: tuple[int, ...], depth: int) -> ActionStep | None:
-        entry = place.mapping(None, "an action")
+    def step(self, node: Node, scope: FieldScope, path: tuple[int, ...], depth: int) -> ActionStep | None:
+        entry = node.mapping(None, "an action")
         named = [key for key in entry if key not in STEP_KEYS]
         actions = [key for key in named if "." in key]
         for key in named:
@@ -265,9 +265,9 @@ class _RuleReader:
                 mend = did_you_mean(
                     key, STEP_KEYS, otherwise="an action is destination.action; options stand at the rule"
                 )
-                place.wrong(f'"{key}" is no action', mend, "unknown_key", inner=(key,), key=True)
+                node.wrong(f'"{key}" is no action', mend, "unknown_key", inner=(key,), key=True)
         if len(actions) > 1:
-            place.wrong(
+            node.wrong(
                 "there are two actions in one entry",
                 "start each with a dash",
                 "wrong_shape",
@@ -277,10 +277,10 @@ class _RuleReader:
             return None
         if not actions:
             if entry and not named:
-                place.wrong("there is no action here", "write destination.action: and its arguments", "wrong_shape")
+                node.wrong("there is no action here", "write destination.action: and its arguments", "wrong_shape")
             return None
         written = actions[0]
-        target = self.target(place, written, look_up=False)
+        target = self.target(node, written, look_up=False)
         only_if = self.pattern(entry["only_if"], scope) if "only_if" in entry else None
         consent = self.consent(entry[written], target, scope)
         arguments = self.arguments(entry[written], target.kind if target else None, scope)
@@ -288,23 +288,23 @@ class _RuleReader:
         following = self.steps(entry["next"], inner, path, depth + 1) if "next" in entry else ()
         if target is None or arguments is None:
             return None
-        return ActionStep(target, arguments, consent, only_if, following, path, place.line)
+        return ActionStep(target, arguments, consent, only_if, following, path, node.line)
 
-    def target(self, place: Node, written: str, *, look_up: bool) -> Target | None:
+    def target(self, node: Node, written: str, *, look_up: bool) -> Target | None:
         """Return what `destination.action` names."""
         draft = self.draft
         name, _, action = written.partition(".")
         if name == API:
-            return self.target_at_api(place, written, action, look_up=look_up)
+            return self.target_at_api(node, written, action, look_up=look_up)
         if name not in draft.destinations:
             if name not in draft.destination_names:
                 near = did_you_mean(name, draft.destination_names, otherwise="write it under destinations:")
-                place.wrong(f'"{name}" is no destination', near, "unknown_destination", inner=(written,), key=True)
+                node.wrong(f'"{name}" is no destination', near, "unknown_destination", inner=(written,), key=True)
             return None
-        kind = self.action(place, written, name, action, look_up=look_up)
+        kind = self.action(node, written, name, action, look_up=look_up)
         return Target(name, action, kind) if kind else None
 
-    def target_at_api(self, place: Node, written: str, action: str, *, look_up: bool) -> Target | None:
+    def target_at_api(self, node: Node, written: str, action: str, *, look_up: bool) -> Target | None:
         draft = self.draft
         by_source: dict[str, str] = {}
         kinds: dict[str, ActionKind] = {}
@@ -315,7 +315,7 @@ class _RuleReader:
             if api is None and generic and self.reach.sources is None:
                 continue
             if api is None:
-                place.wrong(
+                node.wrong(
                     f'the source "{source}" has no api',
                     f"write api: under {source}, or source: in when",
                     "no_api",
@@ -325,14 +325,14 @@ class _RuleReader:
                 return None
             if api not in draft.destinations:
                 return None
-            kind = self.action(place, written, api, action, look_up=look_up)
+            kind = self.action(node, written, api, action, look_up=look_up)
             if kind is None:
                 return None
             by_source[source] = api
             kinds[draft.destinations[api].kind] = kind
         if not kinds:
             if not self.draft.source_names - set(self.draft.sources):
-                place.wrong(
+                node.wrong(
                     "no source of this rule has an api",
                     "write api: under the source",
                     "no_api",
@@ -341,7 +341,7 @@ class _RuleReader:
                 )
             return None
         if len(kinds) > 1:
-            place.wrong(
+            node.wrong(
                 f"api is of several kinds here: {', '.join(sorted(kinds))}",
                 "write a rule for each source",
                 "no_api",
@@ -351,7 +351,7 @@ class _RuleReader:
             return None
         return Target(API, action, next(iter(kinds.values())), by_source)
 
-    def action(self, place: Node, written: str, name: str, action: str, *, look_up: bool) -> ActionKind | None:
+    def action(self, node: Node, written: str, name: str, action: str, *, look_up: bool) -> ActionKind | None:
         destination = self.draft.destinations[name]
         kinds = self.draft.destination_kind(destination).actions
         fitting = {each: kind for each, kind in kinds.items() if kind.look_up is look_up}
@@ -360,7 +360,7 @@ class _RuleReader:
         before = written.partition(".")[0]
         if action in kinds:
             what = ("an action", "look_up:") if look_up else ("a look-up", "then:")
-            place.wrong(
+            node.wrong(
                 f'"{written}" is {what[0]} and cannot stand under {what[1]}',
                 f"write it under {'then:' if look_up else 'look_up:'}",
                 "wrong_place",
@@ -368,7 +368,7 @@ class _RuleReader:
                 key=True,
             )
             return None
-        place.wrong(
+        node.wrong(
             f'"{written}" is no {"look-up" if look_up else "action"}',
             did_you_mean(written, [f"{before}.{each}" for each in fitting]),
             "unknown_action",
@@ -378,41 +378,41 @@ class _RuleReader:
         return None
 
     def arguments(
-        self, place: Node, kind: ActionKind | None, scope: FieldScope
+        self, node: Node, kind: ActionKind | None, scope: FieldScope
     ) -> action_values.CompiledArguments | None:
         """Return the arguments of an action or look-up, compiled."""
-        value = {} if place.value is None else place.value
+        value = {} if node.value is None else node.value
         if not isinstance(value, dict):
-            place.mapping(None, f"the arguments of {place.name}")
+            node.mapping(None, f"the arguments of {node.name}")
             return None
         if kind is not None:
-            argument_checks.check(place, value, kind)
+            argument_checks.check(node, value, kind)
             if kind.consent:
                 value = {name: inner for name, inner in value.items() if name != "consent"}
         findings: list[Finding] = []
         compiled = action_values.compile_arguments(value, scope, findings)
-        place.note(findings)
+        node.note(findings)
         return compiled
 
-    def consent(self, place: Node, target: Target | None, scope: FieldScope) -> dict[str, ConsentFrom]:
+    def consent(self, node: Node, target: Target | None, scope: FieldScope) -> dict[str, ConsentFrom]:
         """Return where each consent comes from that the action needs."""
-        if target is None or not target.kind.consent or not isinstance(place.value, dict | None):
+        if target is None or not target.kind.consent or not isinstance(node.value, dict | None):
             return {}
         needed = target.kind.consent
-        value = place.value or {}
+        value = node.value or {}
         if value.get("consent") is None:
-            place.wrong(
-                f"{place.name} needs consent ({', '.join(sorted(needed))}), and nothing says where it comes from",
+            node.wrong(
+                f"{node.name} needs consent ({', '.join(sorted(needed))}), and nothing says where it comes from",
                 "write consent: with a path that must be true, or given: and the reason in words",
                 "no_consent",
                 key=True,
             )
             return {}
-        section = place.at("consent")
+        section = node.at("consent")
         parts = section.mapping(sorted(needed), "consent")
         if "newsletter" in needed and "newsletter" not in parts and isinstance(section.value, dict):
             section.wrong(
-                f"{place.name} needs newsletter consent, and nothing says where it comes from",
+                f"{node.name} needs newsletter consent, and nothing says where it comes from",
                 "write newsletter: with a path that must be true, or given: and the reason in words",
                 "no_consent",
                 key=True,
@@ -420,13 +420,13 @@ class _RuleReader:
         found = {word: self.consent_from(part, scope) for word, part in parts.items()}
         return {word: found.get(word, ConsentFrom()) for word in sorted(needed)}
 
-    def consent_from(self, place: Node, scope: FieldScope) -> ConsentFrom:
-        value = place.value
+    def consent_from(self, node: Node, scope: FieldScope) -> ConsentFrom:
+        value = node.value
         if isinstance(value, dict):
-            parts = place.mapping(("given",), f"consent for {place.name}")
+            parts = node.mapping(("given",), f"consent for {node.name}")
             if "given" not in parts:
                 if not value:
-                    place.wrong("consent is empty", "write a path, or given: and the reason in words", "no_consent")
+                    node.wrong("consent is empty", "write a path, or given: and the reason in words", "no_consent")
                 return ConsentFrom()
             reason = parts["given"].text("given")
             if reason is not None and len(reason.split()) < 3:
@@ -434,20 +434,18 @@ class _RuleReader:
                     "given needs the reason in words", "say in a sentence why the person has agreed", "no_consent"
                 )
             return ConsentFrom(given=reason or "")
-        if value is False and place.name != "newsletter":
+        if value is False and node.name != "newsletter":
             return ConsentFrom()
         if isinstance(value, str) and "{{" not in value:
             findings: list[Finding] = []
             pattern = patterns.compile_pattern({value: True}, scope, findings)
-            place.note([replace(finding, at=()) for finding in findings])
+            node.note([replace(finding, at=()) for finding in findings])
             return ConsentFrom(path=value, pattern=pattern)
         if isinstance(value, str):
-            place.wrong(
-                "consent is a path, not a template", f"write {value.strip('{} ')}, without braces", "wrong_type"
-            )
+            node.wrong("consent is a path, not a template", f"write {value.strip('{} ')}, without braces", "wrong_type")
         else:
             mend = "write a path that must be true, or given: and the reason in words"
-            place.wrong(
+            node.wrong(
                 f"consent cannot be {str(value).lower() if isinstance(value, bool) else 'this'}", mend, "no_consent"
             )
         return ConsentFrom()
@@ -480,29 +478,29 @@ class _RuleReader:
             inner["within"].wrong("within 0 lets everything through", "write a time such as 30d", "wrong_type")
         return chosen, self.per(inner["per"], scope) if "per" in inner else None, within
 
-    def per(self, place: Node, scope: FieldScope) -> action_values.Value | None:
-        written = place.text("per")
+    def per(self, node: Node, scope: FieldScope) -> action_values.Value | None:
+        written = node.text("per")
         if written is None:
             return None
         if "{{" not in written:
             wrong = scope.check(written)
             if wrong:
-                place.wrong(wrong[0], wrong[1], "unknown_field")
+                node.wrong(wrong[0], wrong[1], "unknown_field")
                 return None
             written = "{{ " + written + " }}"
         findings: list[Finding] = []
         value = action_values.compile_value(written, scope, findings)
-        place.note(findings)
+        node.note(findings)
         return value
 
 
-def _duration(place: Node | None) -> int:
-    if place is None:
+def _duration(node: Node | None) -> int:
+    if node is None:
         return 0
     try:
-        return times.duration(place.value)
+        return times.duration(node.value)
     except ValueError as exc:
-        place.wrong(f"{place.name} {exc}", code="wrong_type")
+        node.wrong(f"{node.name} {exc}", code="wrong_type")
     return 0
 
 

@@ -22,47 +22,47 @@ CONTAINS = "contains"
 
 def read_tests(draft: Draft, section: Node | None) -> None:
     """Read the tests of one file into the draft."""
-    for place in section.items("tests") if section is not None else ():
+    for node in section.items("tests") if section is not None else ():
         if is_full(draft.problems):
             break
-        parts = place.mapping(KEYS, "a test")
+        parts = node.mapping(KEYS, "a test")
         if not parts:
             continue
-        name = _name(draft, place, parts)
-        given = _given(draft, place, parts.get("given"))
-        expect, partly = _expect(draft, place, parts.get("expect"))
+        name = _name(draft, node, parts)
+        given = _given(draft, node, parts.get("given"))
+        expect, partly = _expect(draft, node, parts.get("expect"))
         if given is not None:
-            draft.tests.append(TestCase(name, place.doc.file, place.line, given, expect, partly))
+            draft.tests.append(TestCase(name, node.doc.file, node.line, given, expect, partly))
 
 
-def _name(draft: Draft, place: Node, parts: dict[str, Node]) -> str:
+def _name(draft: Draft, node: Node, parts: dict[str, Node]) -> str:
     if "name" not in parts:
-        place.wrong("this test has no name", "give it one: - name: what it shows", "missing_key")
-        return f"test on line {place.line}"
-    name = parts["name"].text("the name of a test") or f"test on line {place.line}"
+        node.wrong("this test has no name", "give it one: - name: what it shows", "missing_key")
+        return f"test on line {node.line}"
+    name = parts["name"].text("the name of a test") or f"test on line {node.line}"
     if name in draft.test_names:
         parts["name"].wrong(
             f'a test is called "{name}" already, in {draft.test_names[name]}', "give it another name", "duplicate_name"
         )
-    draft.test_names.setdefault(name, f"{place.doc.file}:{place.line}")
+    draft.test_names.setdefault(name, f"{node.doc.file}:{node.line}")
     return name
 
 
-def _given(draft: Draft, test: Node, place: Node | None) -> Given | None:
-    if place is None:
+def _given(draft: Draft, test: Node, node: Node | None) -> Given | None:
+    if node is None:
         test.wrong(
             "this test has no given", "write given: with source: and a body, fixture or event", "missing_key", key=True
         )
         return None
-    parts = place.mapping(GIVEN_KEYS, "given")
+    parts = node.mapping(GIVEN_KEYS, "given")
     if not parts:
         return None
-    source = _source(draft, place, parts.get("source"))
+    source = _source(draft, node, parts.get("source"))
     event = parts.get("event")
     as_event = event is not None and isinstance(event.value, dict)
     ways = [name for name in ("body", "fixture") if name in parts] + (["event"] if as_event else [])
     if len(ways) != 1:
-        place.wrong(
+        node.wrong(
             f"given has {' and '.join(ways)}" if ways else "given has nothing to start from",
             "write one of body:, fixture: or event: (with type: and data:)",
             "wrong_shape",
@@ -89,26 +89,26 @@ def _given(draft: Draft, test: Node, place: Node | None) -> Given | None:
     )
 
 
-def _type(draft: Draft, place: Node) -> None:
-    word = place.text("type")
+def _type(draft: Draft, node: Node) -> None:
+    word = node.text("type")
     known = frozenset(draft.catalogue.types).union(*(kind.types for kind in draft.catalogue.sources.values()))
     generic = any(not draft.source_kind(source).types for source in draft.sources.values())
     if word is not None and word not in known and not generic:
-        place.wrong(f'"{word}" is no event type', did_you_mean(word, known), "unknown_type")
+        node.wrong(f'"{word}" is no event type', did_you_mean(word, known), "unknown_type")
 
 
-def _source(draft: Draft, given: Node, place: Node | None) -> str | None:
-    if place is None:
+def _source(draft: Draft, given: Node, node: Node | None) -> str | None:
+    if node is None:
         given.wrong("given has no source", did_you_mean("", draft.source_names), "missing_key", key=True)
         return None
-    name = place.text("source")
+    name = node.text("source")
     if name is not None and name not in draft.source_names:
-        place.wrong(f'"{name}" is no source', did_you_mean(name, draft.source_names), "unknown_source")
+        node.wrong(f'"{name}" is no source', did_you_mean(name, draft.source_names), "unknown_source")
     return name
 
 
-def _expect(draft: Draft, test: Node, place: Node | None) -> tuple[tuple[Expected, ...], bool]:
-    if place is None:
+def _expect(draft: Draft, test: Node, node: Node | None) -> tuple[tuple[Expected, ...], bool]:
+    if node is None:
         test.wrong(
             "this test expects nothing at all",
             "write expect: with actions, or expect: nothing",
@@ -116,45 +116,45 @@ def _expect(draft: Draft, test: Node, place: Node | None) -> tuple[tuple[Expecte
             key=True,
         )
         return (), False
-    if place.value == NOTHING:
+    if node.value == NOTHING:
         return (), False
-    if isinstance(place.value, dict):
-        parts = place.mapping((CONTAINS,), "expect")
+    if isinstance(node.value, dict):
+        parts = node.mapping((CONTAINS,), "expect")
         return (_actions(draft, parts[CONTAINS]), True) if CONTAINS in parts else ((), True)
-    if not isinstance(place.value, list):
-        place.wrong(
+    if not isinstance(node.value, list):
+        node.wrong(
             "expect must be a list of actions, contains: or nothing", "start each action with a dash", "wrong_shape"
         )
         return (), False
-    return _actions(draft, place), False
+    return _actions(draft, node), False
 
 
 def _actions(draft: Draft, section: Node) -> tuple[Expected, ...]:
-    found = [_action(draft, place) for place in section.items(section.name)]
+    found = [_action(draft, node) for node in section.items(section.name)]
     return tuple(expected for expected in found if expected is not None)
 
 
-def _action(draft: Draft, place: Node) -> Expected | None:
-    parts = place.mapping(None, "an expected action")
+def _action(draft: Draft, node: Node) -> Expected | None:
+    parts = node.mapping(None, "an expected action")
     written = [name for name in parts if name not in EXPECT_KEYS]
     if len(written) != 1 or "." not in written[0]:
         if parts:
-            place.wrong("this is no action", "write destination.action: and its arguments", "wrong_shape")
+            node.wrong("this is no action", "write destination.action: and its arguments", "wrong_shape")
         return None
     destination, _, action = written[0].partition(".")
     if destination == API:
-        place.wrong('"api" is no destination here', "name the one that it stands for", "unknown_destination", key=True)
+        node.wrong('"api" is no destination here', "name the one that it stands for", "unknown_destination", key=True)
         return None
     if destination not in draft.destination_names:
         mend = did_you_mean(destination, draft.destination_names)
-        place.wrong(f'"{destination}" is no destination', mend, "unknown_destination", inner=(written[0],), key=True)
+        node.wrong(f'"{destination}" is no destination', mend, "unknown_destination", inner=(written[0],), key=True)
         return None
     if destination not in draft.destinations:
         return None
     kinds = draft.destination_kind(draft.destinations[destination]).actions
     if action not in kinds:
         mend = did_you_mean(written[0], [f"{destination}.{name}" for name in kinds])
-        place.wrong(f'"{written[0]}" is no action', mend, "unknown_action", inner=(written[0],), key=True)
+        node.wrong(f'"{written[0]}" is no action', mend, "unknown_action", inner=(written[0],), key=True)
         return None
     inner = parts[written[0]]
     arguments: dict[str, Any] = {}

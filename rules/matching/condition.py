@@ -32,27 +32,27 @@ Test = Callable[[Any, Sequence[int]], int]
 class Leaf:
     """One condition."""
 
-    condition: OperatorTest
+    operator_test: OperatorTest
     operator: str
 
     def test(self, value: Any) -> int:
         """Judge a value."""
-        return UNKNOWN if value is ABSENT else FALSE if value is NOTHING else self.condition.test(value)
+        return UNKNOWN if value is ABSENT else FALSE if value is NOTHING else self.operator_test.test(value)
 
     @property
     def says(self) -> str:
         """Return it as a statement."""
-        return self.condition.says
+        return self.operator_test.says
 
     def explain(self, path: str, value: Any) -> str:
         """Say why it did not hold."""
-        if self.condition.test(value) == FALSE:
-            return f"{path} {self.condition.denies}"
+        if self.operator_test.test(value) == FALSE:
+            return f"{path} {self.operator_test.denies}"
         if value is None:
             return f"null at {path}"
-        wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(self.condition.wants))
+        wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(self.operator_test.wants))
         kind = field_types.kind_of(value)
-        if kind == "text" and self.condition.wants == {"text"}:
+        if kind == "text" and self.operator_test.wants == {"text"}:
             return f"{path} is no address"
         return f"{path} is {field_types.WORDS[kind]}, {self.operator} needs {wanted}"
 
@@ -150,11 +150,11 @@ Condition = Leaf | Exists | Not | Every | OneOf
 # Making tests. -------------------------------------------------------------------------------------------------------
 
 
-def tester(tree: Condition) -> Callable[[Any], int]:
+def tester(condition: Condition) -> Callable[[Any], int]:
     """Return the test of a value that is there, as one function."""
-    match tree:
-        case Leaf(condition):
-            return condition.test
+    match condition:
+        case Leaf(operator_test):
+            return operator_test.test
         case Exists(wanted):
             answer = TRUE if wanted else FALSE
             return lambda value: answer
@@ -199,26 +199,26 @@ def _one_of(tests: Sequence[Callable[[Any], int]]) -> Callable[[Any], int]:
     return test
 
 
-def is_closed(tree: Condition) -> bool:
+def is_closed(condition: Condition) -> bool:
     """Say whether a tree is about all elements of a list at once: `not` and `exists: false` mean no element."""
-    return isinstance(tree, Not) or (isinstance(tree, Exists) and not tree.wanted)
+    return isinstance(condition, Not) or (isinstance(condition, Exists) and not condition.wanted)
 
 
-def element_tester(tree: Condition, closed: list[Condition]) -> Test:
+def element_tester(condition: Condition, closed: list[Condition]) -> Test:
     """Return the test of one element; the closed parts are put aside, and their answers are asked for by place."""
-    if is_closed(tree):
-        place = len(closed)
-        closed.append(tree)
-        return lambda value, answers: answers[place]
-    match tree:
+    if is_closed(condition):
+        index = len(closed)
+        closed.append(condition)
+        return lambda value, answers: answers[index]
+    match condition:
         case Every(parts):
             every = [element_tester(part, closed) for part in parts]
             return lambda value, answers: min([test(value, answers) for test in every])
         case OneOf(parts):
             some = [element_tester(part, closed) for part in parts]
             return lambda value, answers: max([test(value, answers) for test in some])
-        case Leaf(condition):
-            judge = condition.test
+        case Leaf(operator_test):
+            judge = operator_test.test
             return lambda value, answers: UNKNOWN if value is ABSENT else FALSE if value is NOTHING else judge(value)
     return lambda value, answers: FALSE if value is ABSENT or value is NOTHING else TRUE  # exists: true
 
@@ -256,15 +256,15 @@ class _ConditionReader:
             self._wrong(at, f"{self.field}: an empty list matches nothing", "write at least one value", "empty")
             return None
         parts: list[Condition | None] = []
-        plain = [place for place, each in enumerate(node) if not isinstance(each, Mapping | list)]
+        plain = [index for index, each in enumerate(node) if not isinstance(each, Mapping | list)]
         if plain:
-            parts.append(self._literals([node[place] for place in plain], [(*at, place) for place in plain]))
-        for place, each in enumerate(node):
+            parts.append(self._literals([node[index] for index in plain], [(*at, index) for index in plain]))
+        for index, each in enumerate(node):
             if isinstance(each, list):
-                self._wrong((*at, place), f"{self.field}: a list inside a list", "write one list; it is OR")
+                self._wrong((*at, index), f"{self.field}: a list inside a list", "write one list; it is OR")
                 parts.append(None)
             elif isinstance(each, Mapping):
-                parts.append(self._operators(each, (*at, place), denied=denied))
+                parts.append(self._operators(each, (*at, index), denied=denied))
         good = [part for part in parts if part is not None]
         if len(good) < len(parts):
             return None
@@ -273,11 +273,11 @@ class _ConditionReader:
     def _literals(self, literals: list[Any], places: list[tuple[str | int, ...]]) -> Condition | None:
         fit = [self._literal(literal, at) for literal, at in zip(literals, places, strict=True)]
         try:
-            condition = operators.equal_to(literals)
+            operator_test = operators.equal_to(literals)
         except ArgumentWrong as exc:
             self._wrong(places[0], f"{self.field}: {exc.text}", exc.mend, "wrong_type")
             return None
-        return Leaf(condition, "a literal") if all(fit) else None
+        return Leaf(operator_test, "a literal") if all(fit) else None
 
     def _literal(self, literal: Any, at: tuple[str | int, ...]) -> bool:
         """Check a literal against what the field holds; say whether it will do."""
@@ -344,30 +344,30 @@ class _ConditionReader:
             self._wrong(at, "between of an instant needs a zone", "add zone: Europe/Berlin")
             return None
         try:
-            condition = operators.SIMPLE[name](argument)
+            operator_test = operators.SIMPLE[name](argument)
         except ArgumentWrong as exc:
             self._wrong(at, exc.text, exc.mend)
             return None
-        return self._judged(condition, name, at)
+        return self._judged(operator_test, name, at)
 
-    def _judged(self, condition: OperatorTest, name: str, at: tuple[str | int, ...]) -> Condition | None:
+    def _judged(self, operator_test: OperatorTest, name: str, at: tuple[str | int, ...]) -> Condition | None:
         """Check that the operator can judge what the field holds."""
-        wants: Iterable[Kind] = condition.wants
-        if not self.kind.may_be(*wants) and not ("text" in condition.wants and self.kind.may_be("instant")):
-            wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(condition.wants))
+        wants: Iterable[Kind] = operator_test.wants
+        if not self.kind.may_be(*wants) and not ("text" in operator_test.wants and self.kind.may_be("instant")):
+            wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(operator_test.wants))
             mend = f"write {self.field}[] for any element" if "list" in self.kind.kinds else ""
             self._wrong(at, f"{self.field} is {self.kind.words}, {name} needs {wanted}", mend, "wrong_type")
             return None
-        return Leaf(condition, name)
+        return Leaf(operator_test, name)
 
     def _time(self, node: Mapping[Any, Any], at: tuple[str | int, ...]) -> Condition | None:
         given = {name: node[name] for name in ("days", "between", "zone") if name in node}
         try:
-            condition = operators.when(given)
+            operator_test = operators.when(given)
         except ArgumentWrong as exc:
             self._wrong((*at, exc.operator) if exc.operator in node else at, exc.text, exc.mend)
             return None
-        return self._judged(condition, "zone", at)
+        return self._judged(operator_test, "zone", at)
 
     def _not(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Condition | None:
         if denied:
@@ -394,11 +394,11 @@ def _exact(text: str) -> bool:
 # Contradictions. -----------------------------------------------------------------------------------------------------
 
 
-def literals(tree: Condition) -> frozenset[tuple[Kind, Any]] | None:
+def literals(condition: Condition) -> frozenset[tuple[Kind, Any]] | None:
     """Return the only values with which a tree can be true; None: there is no such list."""
-    match tree:
-        case Leaf(condition):
-            return condition.literals
+    match condition:
+        case Leaf(operator_test):
+            return operator_test.literals
         case Every(parts):
             known = [found for part in parts if (found := literals(part)) is not None]
             return frozenset.intersection(*known) if known else None
@@ -410,27 +410,27 @@ def literals(tree: Condition) -> frozenset[tuple[Kind, Any]] | None:
     return None
 
 
-def contradiction(tree: Condition, kind: FieldType = OPEN) -> str | None:
+def contradiction(condition: Condition, kind: FieldType = OPEN) -> str | None:
     """Say why no value can make a tree true, or None. What it finds is so; it does not find everything."""
-    if tester_of_absent(tree) == TRUE:
+    if tester_of_absent(condition) == TRUE:
         return None
-    if isinstance(tree, OneOf):
-        reasons = [contradiction(part, kind) for part in tree.parts]
+    if isinstance(condition, OneOf):
+        reasons = [contradiction(part, kind) for part in condition.parts]
         return reasons[0] if all(reasons) else None
-    candidates = literals(tree)
+    candidates = literals(condition)
     if candidates is None and kind.choices is not None and not kind.is_open and "null" not in kind.kinds:
         candidates = frozenset((field_types.kind_of(choice), choice) for choice in kind.choices)
-    if candidates is not None and not any(tree.test(value) == TRUE for _, value in candidates):
-        return f"nothing {tree.says}"
-    if isinstance(tree, Every):
-        return _contradiction_of_parts(tree)
+    if candidates is not None and not any(condition.test(value) == TRUE for _, value in candidates):
+        return f"nothing {condition.says}"
+    if isinstance(condition, Every):
+        return _contradiction_of_parts(condition)
     return None
 
 
-def _contradiction_of_parts(tree: Every) -> str | None:
-    if any(isinstance(part, Exists) and not part.wanted for part in tree.parts):
-        return f"a field that does not exist has no value: {tree.says}"
-    conditions = [part.condition for part in tree.parts if isinstance(part, Leaf)]
+def _contradiction_of_parts(condition: Every) -> str | None:
+    if any(isinstance(part, Exists) and not part.wanted for part in condition.parts):
+        return f"a field that does not exist has no value: {condition.says}"
+    conditions = [part.operator_test for part in condition.parts if isinstance(part, Leaf)]
     for one, two in itertools.combinations(conditions, 2):
         if operators.NUMBER in (one.wants, two.wants) and one.wants.isdisjoint({*two.wants, "any"}):
             return f"nothing {one.says} and {two.says}"
@@ -446,6 +446,6 @@ def _begin_alike(some: Sequence[str], others: Sequence[str]) -> bool:
     return any(one.startswith(two) or two.startswith(one) for one in some for two in others)
 
 
-def tester_of_absent(tree: Condition) -> int:
+def tester_of_absent(condition: Condition) -> int:
     """Return what a tree says of an absent field."""
-    return tree.test(ABSENT)
+    return condition.test(ABSENT)

@@ -222,13 +222,13 @@ def _fits(pieces: tuple[str, ...], value: str) -> bool:
     first, last = pieces[0], pieces[-1]
     if len(value) < len(first) + len(last) or not value.startswith(first) or not value.endswith(last):
         return False
-    place, end = len(first), len(value) - len(last)
+    position, end = len(first), len(value) - len(last)
     for piece in pieces[1:-1]:
-        place = value.find(piece, place, end)
-        if place < 0:
+        position = value.find(piece, position, end)
+        if position < 0:
             return False
-        place += len(piece)
-    return place <= end
+        position += len(piece)
+    return position <= end
 
 
 def _texts(argument: Any, operator: str, *, may_be_empty: bool = False) -> list[str]:

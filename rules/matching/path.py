@@ -61,7 +61,7 @@ class WhereStep:
 class At:
     """`[0]`: an element by its place; in values only."""
 
-    place: int
+    position: int
 
 
 Step = str | AnyElement | WhereStep | At
@@ -94,9 +94,9 @@ class Path:
         return self.root + "".join(_written(step) for step in self.steps)
 
     @property
-    def places(self) -> tuple[int, ...]:
+    def list_steps(self) -> tuple[int, ...]:
         """Return where the steps `[]` stand."""
-        return tuple(place for place, step in enumerate(self.steps) if isinstance(step, AnyElement))
+        return tuple(position for position, step in enumerate(self.steps) if isinstance(step, AnyElement))
 
     def __str__(self) -> str:
         return self.text
@@ -109,7 +109,7 @@ def _written(step: Step) -> str:
         case WhereStep():
             return f"[{step.key}={_literal_text(step.literal)}]"
         case At():
-            return f"[{step.place}]"
+            return f"[{step.position}]"
     return f".{step}" if _PLAIN.match(step) else f'["{_escaped(step)}"]'
 
 
@@ -125,11 +125,6 @@ def _literal_text(literal: str | int | float | bool) -> str:
     return str(literal)
 
 
-def is_plain(key: str) -> bool:
-    """Return whether a key may follow a dot as it is."""
-    return _PLAIN.match(key) is not None
-
-
 def parse(text: str) -> Path:
     """Return the path that a text writes. Raises PathWrong."""
     if len(text) > LONGEST:
@@ -139,9 +134,9 @@ def parse(text: str) -> Path:
     if not _PLAIN.match(root):
         raise PathWrong(f'"{text}" is no path', "a path is words with dots between: data.email")
     steps: list[Step] = []
-    place = end
-    while place < len(text):
-        step, place = _step(text, place)
+    position = end
+    while position < len(text):
+        step, position = _step(text, position)
         steps.append(step)
         if len(steps) > DEEPEST:
             raise PathWrong(f"a path of more than {DEEPEST} steps", "write a shorter one")
@@ -155,29 +150,29 @@ def _word_end(text: str, start: int) -> int:
     return end
 
 
-def _step(text: str, place: int) -> tuple[Step, int]:
+def _step(text: str, position: int) -> tuple[Step, int]:
     """Return the step that begins at a place, and where the next one begins."""
-    if text[place] == ".":
-        end = _word_end(text, place + 1)
-        word = text[place + 1 : end]
+    if text[position] == ".":
+        end = _word_end(text, position + 1)
+        word = text[position + 1 : end]
         if not _PLAIN.match(word):
             raise PathWrong(
-                f'"{text}" is no path: no name after the dot at character {place + 1}',
+                f'"{text}" is no path: no name after the dot at character {position + 1}',
                 'keys that are not letters, digits and _ are written ["Odd key"], without a dot before',
             )
         return word, end
-    if text[place] != "[":
+    if text[position] != "[":
         raise PathWrong(
-            f'"{text}" is no path: "{text[place]}" at character {place + 1}',
+            f'"{text}" is no path: "{text[position]}" at character {position + 1}',
             'keys that are not letters, digits and _ are written ["Odd key"]',
         )
-    if text.startswith("[]", place):
-        return ANY, place + 2
-    if text.startswith('["', place):
-        key, end = _quoted(text, place + 1)
+    if text.startswith("[]", position):
+        return ANY, position + 2
+    if text.startswith('["', position):
+        key, end = _quoted(text, position + 1)
         return key, _closed(text, end)
-    end = _word_end(text, place + 1)
-    key = text[place + 1 : end]
+    end = _word_end(text, position + 1)
+    key = text[position + 1 : end]
     if key.isdigit():
         raise PathWrong(
             f'"{text}" counts elements: [{key}]', "name the element by a field, [id=12], or take any with []"
@@ -198,24 +193,24 @@ def _step(text: str, place: int) -> tuple[Step, int]:
     raise PathWrong(f'"{text}" is no path: what is after "{key}="?', f'write a number, a word or [{key}="any text"]')
 
 
-def _quoted(text: str, place: int) -> tuple[str, int]:
+def _quoted(text: str, position: int) -> tuple[str, int]:
     """Return the text between the quotes that open at a place, and where it goes on."""
     signs: list[str] = []
-    place += 1
-    while place < len(text):
-        if text[place] == '"':
-            return "".join(signs), place + 1
-        if text[place] == "\\" and place + 1 < len(text):
-            place += 1
-        signs.append(text[place])
-        place += 1
+    position += 1
+    while position < len(text):
+        if text[position] == '"':
+            return "".join(signs), position + 1
+        if text[position] == "\\" and position + 1 < len(text):
+            position += 1
+        signs.append(text[position])
+        position += 1
     raise PathWrong(f'"{text}" is no path: a quote is not closed', 'write ["Odd key"]')
 
 
-def _closed(text: str, place: int) -> int:
-    if not text.startswith("]", place):
-        raise PathWrong(f'"{text}" is no path: ] is missing at character {place + 1}', 'write ["Odd key"]')
-    return place + 1
+def _closed(text: str, position: int) -> int:
+    if not text.startswith("]", position):
+        raise PathWrong(f'"{text}" is no path: ] is missing at character {position + 1}', 'write ["Odd key"]')
+    return position + 1
 
 
 def step_into(node: Any, step: Step) -> Any:
@@ -227,7 +222,7 @@ def step_into(node: Any, step: Step) -> Any:
     if isinstance(step, WhereStep):
         return step.finds(node)
     if isinstance(step, At):
-        return node[step.place] if isinstance(node, list) and step.place < len(node) else ABSENT
+        return node[step.position] if isinstance(node, list) and step.position < len(node) else ABSENT
     raise TypeError("[] is read by the pattern")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from rules.matching import condition as trees
+from rules.matching import condition as conditions
 from rules.matching import path as paths
 from rules.matching.condition import NOTHING, Condition
 from rules.matching.field_types import FieldScope, FieldType
@@ -58,7 +58,7 @@ class Field:
     """One line of a `when:`."""
 
     path: Path
-    tree: Condition
+    condition: Condition
     kind: FieldType
 
 
@@ -90,12 +90,12 @@ class Pattern:
     def test(self, facts: Facts) -> PatternVerdict:
         """Judge an event; where it does not match, the first condition that is false, else the first unknown."""
         unknown: PatternCheck | None = None
-        for place, test in enumerate(self._tests):
+        for index, test in enumerate(self._tests):
             truth = test(facts)
             if truth == FALSE:
-                return PatternVerdict(Truth.FALSE, *self._checks[place].explain(facts))
+                return PatternVerdict(Truth.FALSE, *self._checks[index].explain(facts))
             if truth == UNKNOWN and unknown is None:
-                unknown = self._checks[place]
+                unknown = self._checks[index]
         if unknown is not None:
             return PatternVerdict(Truth.UNKNOWN, *unknown.explain(facts))
         return _HOLDS
@@ -118,11 +118,11 @@ class Pattern:
 
     def groups(self) -> "Iterator[tuple[str, Pattern]]":
         """Yield the groups of any_of by their place, `2` or `2.1` for one inside another, to see which ever hold."""
-        for place, group in enumerate(self._group.any_of, 1):
+        for index, group in enumerate(self._group.any_of, 1):
             inner = Pattern(group)
-            yield str(place), inner
+            yield str(index), inner
             for further, each in inner.groups():
-                yield f"{place}.{further}", each
+                yield f"{index}.{further}", each
 
     @property
     def paths(self) -> frozenset[str]:
@@ -178,10 +178,10 @@ class _PatternCompiler:
             self.wrong(at, f"any_of inside any_of, {DEEPEST} deep", "make several rules of it", "too_large")
             return ()
         found: list[Group] = []
-        for place, each in enumerate(node):
+        for index, each in enumerate(node):
             if isinstance(each, Mapping) and not each:
-                self.wrong((*at, place), "an empty group matches every event", "leave any_of out", "empty")
-            found.append(self.group(each, (*at, place), depth + 1))
+                self.wrong((*at, index), "an empty group matches every event", "leave any_of out", "empty")
+            found.append(self.group(each, (*at, index), depth + 1))
         return tuple(found)
 
     def field(self, name: Any, asked: Any, at: tuple[str | int, ...]) -> Field | None:
@@ -202,8 +202,8 @@ class _PatternCompiler:
                 Finding(at, f"{path} is not checked: raw has no model", "use data where it can", "raw", "warning")
             )
         kind = self.scope.field_type(path)
-        tree = trees.read(asked, kind, path.text, at, self.problems)
-        return Field(path, tree, kind) if tree is not None else None
+        condition = conditions.read(asked, kind, path.text, at, self.problems)
+        return Field(path, condition, kind) if condition is not None else None
 
 
 # Checks. -------------------------------------------------------------------------------------------------------------
@@ -214,21 +214,21 @@ def _checks_of(group: Group) -> tuple[PatternCheck, ...]:
     of_elements: dict[Path, int] = {}
     members: dict[int, list[Field]] = {}
     for field in group.fields:
-        if not field.path.places:
+        if not field.path.list_steps:
             checks.append(_field_check(field))
             continue
         for part in _parts(field):
-            if trees.is_closed(part.tree):
+            if conditions.is_closed(part.condition):
                 checks.append(_no_element_check(part))
                 continue
-            prefix = Path(part.path.root, part.path.steps[: part.path.places[0]])
+            prefix = Path(part.path.root, part.path.steps[: part.path.list_steps[0]])
             if prefix not in of_elements:
                 of_elements[prefix] = len(checks)
                 members[of_elements[prefix]] = []
                 checks.append(PatternCheck(_never, _never))  # its place; made below, when all members are known
             members[of_elements[prefix]].append(part)
-    for place, fields in members.items():
-        checks[place] = _elements_check(fields)
+    for index, fields in members.items():
+        checks[index] = _elements_check(fields)
     if group.any_of:
         checks.append(_any_of_check([Pattern(each) for each in group.any_of]))
     return tuple(checks)
@@ -240,19 +240,19 @@ def _never(facts: Facts) -> Any:
 
 def _parts(field: Field) -> Sequence[Field]:
     """Return the operators of a field apart: over a list each `not` is about no element, the others about one."""
-    if isinstance(field.tree, trees.Every):
-        closed = [part for part in field.tree.parts if trees.is_closed(part)]
+    if isinstance(field.condition, conditions.Every):
+        closed = [part for part in field.condition.parts if conditions.is_closed(part)]
         if closed:
-            others = tuple(part for part in field.tree.parts if not trees.is_closed(part))
-            split: list[Condition] = [*closed, *([trees.Every(others)] if others else [])]
+            others = tuple(part for part in field.condition.parts if not conditions.is_closed(part))
+            split: list[Condition] = [*closed, *([conditions.Every(others)] if others else [])]
             return [Field(field.path, part, field.kind) for part in split]
     return [field]
 
 
 def _field_check(field: Field) -> PatternCheck:
-    tree, text = field.tree, field.path.text
-    read, test = paths.reader_of(field.path), trees.tester(field.tree)
-    when_absent = trees.tester_of_absent(tree)
+    condition, text = field.condition, field.path.text
+    read, test = paths.reader_of(field.path), conditions.tester(field.condition)
+    when_absent = conditions.tester_of_absent(condition)
 
     def check(facts: Facts) -> int:
         value = read(facts)
@@ -262,7 +262,7 @@ def _field_check(field: Field) -> PatternCheck:
         value = read(facts)
         if value is ABSENT:
             return CheckFailure(text, f"absent at {_where_absent(field.path, facts)}")
-        return CheckFailure(text, tree.explain(text, value), value)
+        return CheckFailure(text, condition.explain(text, value), value)
 
     return PatternCheck(check, explain)
 
@@ -307,7 +307,7 @@ def _no_element_check(field: Field) -> PatternCheck:
     def explain(facts: Facts) -> CheckFailure:
         actual = _spread(field.path, facts)
         if check(facts) == FALSE:
-            says = field.tree.inner.says if isinstance(field.tree, trees.Not) else "exists"
+            says = field.condition.inner.says if isinstance(field.condition, conditions.Not) else "exists"
             return CheckFailure(text, f"an element of {text} {says}", actual)
         return _unknown_elements([field], facts)
 
@@ -317,12 +317,12 @@ def _no_element_check(field: Field) -> PatternCheck:
 def _any_element(field: Field) -> Callable[[Facts], int]:
     """Return the test whether any element is what a closed tree denies."""
     inner: Condition
-    if isinstance(field.tree, trees.Not):
-        inner, when_no_list = field.tree.inner, UNKNOWN
+    if isinstance(field.condition, conditions.Not):
+        inner, when_no_list = field.condition.inner, UNKNOWN
     else:
-        inner, when_no_list = trees.Exists(wanted=True), FALSE
-    test = trees.tester(inner)
-    of_absent = trees.tester_of_absent(inner)
+        inner, when_no_list = conditions.Exists(wanted=True), FALSE
+    test = conditions.tester(inner)
+    of_absent = conditions.tester_of_absent(inner)
     first, *others = _legs(field.path)
     read = paths.reader_of(Path(field.path.root, first))
     followers = [paths.follower(leg) for leg in others]
@@ -367,8 +367,8 @@ def _elements_check(fields: Sequence[Field]) -> PatternCheck:
     """All conditions under one `[]` must hold for the same element."""
     closed: list[Callable[[Facts], int]] = []
     judge = _judge_list([(_legs(field.path)[1:], field) for field in fields], closed)
-    place = fields[0].path.places[0]
-    prefix = Path(fields[0].path.root, fields[0].path.steps[:place])
+    index = fields[0].path.list_steps[0]
+    prefix = Path(fields[0].path.root, fields[0].path.steps[:index])
     read = paths.reader_of(prefix)
 
     def check(facts: Facts) -> int:
@@ -376,8 +376,8 @@ def _elements_check(fields: Sequence[Field]) -> PatternCheck:
 
     several = f"{prefix}[]"
     at = fields[0].path.text if len(fields) == 1 else several
-    where = "where " if any(field.path.steps[place + 1 :] for field in fields) else ""
-    asked = " and ".join(f"{_inside(field.path, place)}{field.tree.says}" for field in fields)
+    where = "where " if any(field.path.steps[index + 1 :] for field in fields) else ""
+    asked = " and ".join(f"{_inside(field.path, index)}{field.condition.says}" for field in fields)
 
     def explain(facts: Facts) -> CheckFailure:
         elements = read(facts)
@@ -392,9 +392,9 @@ def _elements_check(fields: Sequence[Field]) -> PatternCheck:
     return PatternCheck(check, explain)
 
 
-def _inside(path: Path, place: int) -> str:
+def _inside(path: Path, index: int) -> str:
     """Return the path inside the element, with a blank after it: `status `."""
-    steps = path.steps[place + 1 :]
+    steps = path.steps[index + 1 :]
     return Path("_", steps).text[1:].lstrip(".") + " " if steps else ""
 
 
@@ -454,10 +454,10 @@ def _followed(leg: tuple[paths.Step, ...], judge: Judge) -> Judge:
 def _judge_field(field: Field, closed: list[Any]) -> Judge:
     apart: list[Condition] = []
     first = len(closed)
-    test = trees.element_tester(field.tree, apart)
+    test = conditions.element_tester(field.condition, apart)
     if not apart:
         return test
-    closed.extend(_no_element_check(Field(field.path, tree, field.kind)).test for tree in apart)
+    closed.extend(_no_element_check(Field(field.path, condition, field.kind)).test for condition in apart)
     last = len(closed)
     return lambda element, answers: test(element, answers[first:last])
 
@@ -495,9 +495,9 @@ def _unknown_elements(fields: Sequence[Field], facts: Facts) -> CheckFailure:
 def _equalities(group: Group) -> Mapping[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for field in group.fields:
-        known = trees.literals(field.tree)
+        known = conditions.literals(field.condition)
         # Texts only: they equal nothing else, while `True == 1` would put two values into one place of an index.
-        if known is None or field.path.places or any(kind != "text" for kind, _ in known):
+        if known is None or field.path.list_steps or any(kind != "text" for kind, _ in known):
             continue
         _narrow(found, field.path.text, frozenset(value for _, value in known))
     if group.any_of:
@@ -513,16 +513,16 @@ def _narrow(found: dict[str, frozenset[str]], path: str, texts: frozenset[str]) 
 
 def _contradiction(group: Group) -> str | None:
     for field in group.fields:
-        why = trees.contradiction(field.tree, field.kind)
+        why = conditions.contradiction(field.condition, field.kind)
         if why:
             return f"{field.path}: {why}"
     by_path: dict[str, list[Field]] = {}
     for field in group.fields:
-        if not field.path.places:
+        if not field.path.list_steps:
             by_path.setdefault(field.path.text, []).append(field)
     for fields in by_path.values():
         if len(fields) > 1:
-            why = trees.contradiction(trees.Every(tuple(field.tree for field in fields)), fields[0].kind)
+            why = conditions.contradiction(conditions.Every(tuple(field.condition for field in fields)), fields[0].kind)
             if why:
                 return f"{fields[0].path}: {why}"
     missing = [field for field in group.fields if _must_not_exist(field)]
@@ -530,7 +530,7 @@ def _contradiction(group: Group) -> str | None:
         for other in group.fields:
             steps = other.path.steps[: len(field.path.steps)]
             inside = other is not field and other.path.root == field.path.root and steps == field.path.steps
-            if inside and trees.tester_of_absent(other.tree) != TRUE:
+            if inside and conditions.tester_of_absent(other.condition) != TRUE:
                 return f"{field.path} does not exist, so {other.path} has no value"
     if group.any_of:
         reasons = [_contradiction(_joined(group, inner)) for inner in group.any_of]
@@ -544,7 +544,7 @@ def _joined(outer: Group, inner: Group) -> Group:
 
 
 def _must_not_exist(field: Field) -> bool:
-    return isinstance(field.tree, trees.Exists) and not field.tree.wanted
+    return isinstance(field.condition, conditions.Exists) and not field.condition.wanted
 
 
 def _paths(group: Group) -> list[str]:

@@ -117,11 +117,11 @@ class Preview:
 
 def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answer | None = None) -> Preview:
     """Return what the new book would do otherwise for these events."""
-    comparing = _Comparing(Preview(old.version, new.version), _definitions(old), _definitions(new))
+    comparison = _Comparison(Preview(old.version, new.version), _definitions(old), _definitions(new))
     for event in events:
-        comparing.compare(event, _asked(old, event, answer), _asked(new, event, answer))
-    found = comparing.found
-    found.differences = sorted(comparing.by_key.values(), key=lambda each: (each.rule, each.change, each.action))
+        comparison.compare(event, _asked(old, event, answer), _asked(new, event, answer))
+    found = comparison.found
+    found.differences = sorted(comparison.by_key.values(), key=lambda each: (each.rule, each.change, each.action))
     return found
 
 
@@ -186,7 +186,7 @@ def _definitions(book: Rulebook) -> Mapping[str, str]:
 
 
 @dataclass
-class _Comparing:
+class _Comparison:
     """Two books, event by event."""
 
     found: Preview

@@ -117,7 +117,7 @@ class _Groups:
 
 
 @dataclass
-class _Run:
+class _TestRun:
     """One test on its way."""
 
     book: Rulebook
@@ -137,21 +137,21 @@ def run(book: Rulebook, folder: Path, read_raw: ReadRaw, *, names: Iterable[str]
     enabled = [rule for rule in book.rules if rule.enabled]
     groups = {rule.name: found for rule in enabled if (found := tuple(_groups(rule)))}
     reached: set[Branch] = set()
-    runs = [_Run(book, test, reached, groups) for test in book.tests if not wanted or test.name in wanted]
-    results = [_run(doing, folder, read_raw) for doing in runs]
+    runs = [_TestRun(book, test, reached, groups) for test in book.tests if not wanted or test.name in wanted]
+    results = [_run(test_run, folder, read_raw) for test_run in runs]
     branches = tuple(branch for rule in enabled for branch in _branches(rule, groups.get(rule.name, ())))
     return Results(tuple(results), branches, frozenset(reached))
 
 
-def _run(doing: _Run, folder: Path, read_raw: ReadRaw) -> TestResult:
-    test = doing.test
+def _run(test_run: _TestRun, folder: Path, read_raw: ReadRaw) -> TestResult:
+    test = test_run.test
     try:
-        for event in events_of(doing.book, folder, read_raw, test):
-            _fire(doing, event)
-        lines = _compare(doing)
+        for event in events_of(test_run.book, folder, read_raw, test):
+            _fire(test_run, event)
+        lines = _compare(test_run)
     except (TestBroken, ValueFailed) as exc:
         lines = [str(exc)]
-    return TestResult(test, not lines, tuple(lines), tuple(doing.actions), tuple(doing.skipped))
+    return TestResult(test, not lines, tuple(lines), tuple(test_run.actions), tuple(test_run.skipped))
 
 
 def events_of(book: Rulebook, folder: Path, read_raw: ReadRaw, test: TestCase) -> Sequence[Event]:
@@ -205,35 +205,35 @@ def _event(book: Rulebook, source: Source, written: Mapping[str, Any], received_
     )
 
 
-def _fire(doing: _Run, event: Event) -> None:
-    matching = doing.book.match(event)
-    _note_groups(doing, event)
+def _fire(test_run: _TestRun, event: Event) -> None:
+    matching = test_run.book.match(event)
+    _note_groups(test_run, event)
     for miss in matching.missed:
         if miss.at == "unless":
-            doing.reached.add(_branch(miss.rule, HELD_BACK))
+            test_run.reached.add(_branch(miss.rule, HELD_BACK))
     for rule in matching.fired:
-        doing.reached.add(_branch(rule, FIRES))
+        test_run.reached.add(_branch(rule, FIRES))
         results: dict[str, Any] = {}
         for look_up in rule.look_ups:
             look_up.request(event, results)
-            if look_up.name not in doing.test.given.look_up:
+            if look_up.name not in test_run.test.given.look_up:
                 raise TestBroken(
                     f'the rule "{rule.name}" looks up {look_up.name}: answer it under given: look_up: {look_up.name}:'
                 )
-            results[look_up.name] = doing.test.given.look_up[look_up.name]
-        _note(doing, rule, event, results, rule.actions(event, results))
+            results[look_up.name] = test_run.test.given.look_up[look_up.name]
+        _note(test_run, rule, event, results, rule.actions(event, results))
 
 
-def _note_groups(doing: _Run, event: Event) -> None:
+def _note_groups(test_run: _TestRun, event: Event) -> None:
     """Note which groups of any_of hold, of the rules that are about such events."""
-    facts = Facts(event, doing.book.constants)
-    for name, groups in doing.groups.items():
-        rule = doing.book.rule(name)
+    facts = Facts(event, test_run.book.constants)
+    for name, groups in test_run.groups.items():
+        rule = test_run.book.rule(name)
         if rule is None or not _is_about(rule, event):
             continue
         for each in groups:
             if each.step is None:
-                doing.reached.update(each.seen(facts))
+                test_run.reached.update(each.seen(facts))
 
 
 def _is_about(rule: Rule, event: Event) -> bool:
@@ -242,22 +242,22 @@ def _is_about(rule: Rule, event: Event) -> bool:
 
 
 def _note(
-    doing: _Run, rule: Rule, event: Event, results: Mapping[str, Any], answers: Iterable[Action | Skipped]
+    test_run: _TestRun, rule: Rule, event: Event, results: Mapping[str, Any], answers: Iterable[Action | Skipped]
 ) -> None:
     for answer in answers:
         step = rule.step(answer.path)
-        for each in doing.groups.get(rule.name, ()):
+        for each in test_run.groups.get(rule.name, ()):
             if step is not None and each.step is step:
-                doing.reached.update(each.seen(Facts(event, rule.constants, results)))
+                test_run.reached.update(each.seen(Facts(event, rule.constants, results)))
         if isinstance(answer, Skipped):
-            doing.skipped.append(answer)
+            test_run.skipped.append(answer)
             if step is not None:
-                doing.reached.add(_branch(rule, f"skips {step.written}", step))
+                test_run.reached.add(_branch(rule, f"skips {step.written}", step))
             continue
-        doing.actions.append(answer)
-        doing.asked.append((rule, event, results))
+        test_run.actions.append(answer)
+        test_run.asked.append((rule, event, results))
         if step is not None:
-            doing.reached.add(_branch(rule, f"takes {step.written}", step))
+            test_run.reached.add(_branch(rule, f"takes {step.written}", step))
 
 
 def _branch(rule: Rule, what: str, step: ActionStep | None = None) -> Branch:
@@ -272,7 +272,7 @@ def _groups(rule: Rule) -> Iterable[_Groups]:
     patterns += [(f"{step.written} only_if", step, step.only_if) for step in rule.steps()]
     for name, step, pattern in patterns:
         groups = pattern.groups() if pattern is not None else ()
-        if found := tuple((f"{name}: group {place} of any_of", inner) for place, inner in groups):
+        if found := tuple((f"{name}: group {label} of any_of", inner) for label, inner in groups):
             yield _Groups(rule, step, found)
 
 
@@ -293,33 +293,33 @@ def _branches(rule: Rule, groups: tuple[_Groups, ...]) -> Iterable[Branch]:
 # Comparing. ----------------------------------------------------------------------------------------------------------
 
 
-def _compare(doing: _Run) -> list[str]:
-    expected, actual = doing.test.expect, doing.actions
-    pairs = _paired(doing.book, expected, actual, partly=doing.test.partly)
+def _compare(test_run: _TestRun) -> list[str]:
+    expected, actual = test_run.test.expect, test_run.actions
+    pairs = _paired(test_run.book, expected, actual, partly=test_run.test.partly)
     if pairs is None:
-        lines = _difference(doing.book, expected, actual, partly=doing.test.partly)
-        return lines + [f"skipped: {each.destination}.{each.name}: {each.why}" for each in doing.skipped]
+        lines = _difference(test_run.book, expected, actual, partly=test_run.test.partly)
+        return lines + [f"skipped: {each.destination}.{each.name}: {each.why}" for each in test_run.skipped]
     lines = []
     for wanted, at in pairs:
         if wanted.next is not None:
-            lines += _compare_next(doing, wanted, at)
+            lines += _compare_next(test_run, wanted, at)
     return lines
 
 
-def _compare_next(doing: _Run, wanted: Expected, at: int) -> list[str]:
-    rule, event, results = doing.asked[at]
-    action = doing.actions[at]
-    inner = _Run(doing.book, doing.test, doing.reached, doing.groups)
+def _compare_next(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
+    rule, event, results = test_run.asked[at]
+    action = test_run.actions[at]
+    inner = _TestRun(test_run.book, test_run.test, test_run.reached, test_run.groups)
     further = rule.next_actions(event, results, action.path, wanted.result)
     _note(inner, rule, event, {**results, "result": wanted.result}, further)
-    pairs = _paired(doing.book, wanted.next or (), inner.actions, partly=doing.test.partly)
+    pairs = _paired(test_run.book, wanted.next or (), inner.actions, partly=test_run.test.partly)
     if pairs is None:
-        difference = _difference(doing.book, wanted.next or (), inner.actions, partly=doing.test.partly)
+        difference = _difference(test_run.book, wanted.next or (), inner.actions, partly=test_run.test.partly)
         return [f"after {wanted.destination}.{wanted.action}:", *difference]
     lines = []
-    for expected, place in pairs:
+    for expected, index in pairs:
         if expected.next is not None:
-            lines += _compare_next(inner, expected, place)
+            lines += _compare_next(inner, expected, index)
     return lines
 
 

@@ -126,7 +126,7 @@ class _ArgumentCompiler:
         if isinstance(node, Mapping):
             return _mapping({str(key): self.member(key, each, at, depth) for key, each in node.items()})
         if isinstance(node, list):
-            return _list([self.value(each, (*at, place), depth + 1) for place, each in enumerate(node)])
+            return _list([self.value(each, (*at, index), depth + 1) for index, each in enumerate(node)])
         return _literal(node)
 
     def member(self, key: Any, node: Any, at: tuple[str | int, ...], depth: int) -> Value:

@@ -34,7 +34,7 @@ STAND_INS: tuple[Any, ...] = (
 )
 
 
-def check(place: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
+def check(node: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
     """Note what is wrong with the arguments that a rule writes for an action."""
     model = kind.arguments
     known = [name for name in fields_of(model) if not (kind.consent and name == "consent")]
@@ -43,11 +43,11 @@ def check(place: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
     if model.model_config.get("extra") != "allow":
         unknown = {name for name in written if name not in allowed}
     for name in sorted(unknown):
-        if is_full(place.problems):
+        if is_full(node.problems):
             break
-        place.wrong(
-            f'{place.name} takes no argument "{name}"',
-            f"{name} stands beside {place.name}, not under it: indent it less"
+        node.wrong(
+            f'{node.name} takes no argument "{name}"',
+            f"{name} stands beside {node.name}, not under it: indent it less"
             if name in BESIDE
             else did_you_mean(name, allowed),
             "unknown_argument",
@@ -59,7 +59,7 @@ def check(place: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
         values.pop("consent", None)
         if "consent" in model.model_fields:
             values["consent"] = Consent()
-    _validate(place, values, model)
+    _validate(node, values, model)
 
 
 def is_templated(value: Any) -> bool:
@@ -67,7 +67,7 @@ def is_templated(value: Any) -> bool:
     return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
-def _validate(place: Node, written: dict[str, Any], model: type[BaseModel]) -> None:
+def _validate(node: Node, written: dict[str, Any], model: type[BaseModel]) -> None:
     chosen: dict[Path, int] = dict.fromkeys(_templates(written, ()), 0)
     errors: list[Any] = []
     for _ in STAND_INS:
@@ -79,34 +79,34 @@ def _validate(place: Node, written: dict[str, Any], model: type[BaseModel]) -> N
             chosen[path] = min(chosen[path] + 1, len(STAND_INS) - 1)
     for path in words_for_booleans(model, _filled(written, (), chosen)):
         if path not in chosen:
-            place.wrong(*not_a_boolean(place.doc_value(path), str(path[-1])), inner=path)
+            node.wrong(*not_a_boolean(node.doc_value(path), str(path[-1])), inner=path)
     seen: set[Path] = set()
     for error in errors:
         if any(_below(error["loc"], path) for path in chosen):
             continue
-        inner = place.walk(error["loc"])
+        inner = node.walk(error["loc"])
         if (
             inner in seen and error["type"] != "missing"
         ):  # one complaint is enough where a value may be of several types
             continue
         seen.add(inner)
-        _say(place, error, inner)
+        _say(node, error, inner)
 
 
-def _say(place: Node, error: Any, inner: Path) -> None:
+def _say(node: Node, error: Any, inner: Path) -> None:
     loc = error["loc"]
     if error["type"] == "missing":
         missing = str(loc[-1])
         whole = ".".join(str(step) for step in loc if isinstance(step, str))
-        place.wrong(
-            f"{place.name} needs {whole}", f"write {missing}: below it", "missing_argument", inner=inner, key=True
+        node.wrong(
+            f"{node.name} needs {whole}", f"write {missing}: below it", "missing_argument", inner=inner, key=True
         )
     elif error["type"] == "extra_forbidden":
-        place.wrong(f'"{loc[-1]}" is unknown here', "take it out", "unknown_argument", inner=inner, key=True)
+        node.wrong(f'"{loc[-1]}" is unknown here', "take it out", "unknown_argument", inner=inner, key=True)
     else:
         text, mend, code = sentence(error)
-        text = f"{place.name} {text.removeprefix('it ')}" if text.startswith("it ") else f"{place.name}: {text}"
-        place.wrong(text, mend, code, inner=inner)
+        text = f"{node.name} {text.removeprefix('it ')}" if text.startswith("it ") else f"{node.name}: {text}"
+        node.wrong(text, mend, code, inner=inner)
 
 
 def _errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:

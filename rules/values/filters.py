@@ -141,19 +141,19 @@ def _names(value: Any) -> tuple[str, str]:
     if comma:
         return " ".join(_untitled(first.split())), " ".join(_untitled(last.split()))
     words = _untitled(text.split())
-    place = len(words) - 1
+    index = len(words) - 1
     for count, word in enumerate(words[:-1]):
         if count and word.lower() in _PARTICLES:
-            place = count
+            index = count
             break
-    return " ".join(words[: max(place, 0)]), " ".join(words[max(place, 0) :])
+    return " ".join(words[: max(index, 0)]), " ".join(words[max(index, 0) :])
 
 
 def _untitled(words: list[str]) -> list[str]:
-    place = 0
-    while place < len(words) - 1 and words[place].lower().replace(".", "") in _TITLES:
-        place += 1
-    return words[place:]
+    index = 0
+    while index < len(words) - 1 and words[index].lower().replace(".", "") in _TITLES:
+        index += 1
+    return words[index:]
 
 
 def first_name(value: Any) -> str | None:
@@ -465,14 +465,14 @@ def truncate(value: Any, most: Any = 255) -> str:
 
 def plain_text(value: Any) -> str:
     """Return a text without HTML tags, with `&amp;` and the like written out and blanks made one."""
-    text, parts, place = _text(value), [], 0
-    while (start := text.find("<", place)) >= 0:
+    text, parts, index = _text(value), [], 0
+    while (start := text.find("<", index)) >= 0:
         end = text.find(">", start)
         if end < 0:
             break
-        parts.append(text[place:start])
-        place = end + 1
-    parts.append(text[place:])
+        parts.append(text[index:start])
+        index = end + 1
+    parts.append(text[index:])
     return " ".join(html.unescape(" ".join(parts)).split())
 
 

@@ -256,16 +256,16 @@ class _TemplateCompiler:
             found = run(facts)
             if not isinstance(found, list):
                 raise ValueFailed(label, "null" if found is None else "is not a list")
-            for place, element in enumerate(found):
+            for index, element in enumerate(found):
                 facts.rounds[0] += 1
                 if facts.rounds[0] > MOST_ROUNDS:
                     raise ValueFailed(label, f"more than {MOST_ROUNDS} rounds of loops")
                 layer = Layer(facts, facts.rounds)
                 layer[name] = element
                 layer["loop"] = {
-                    "index": place + 1,
-                    "first": place == 0,
-                    "last": place == len(found) - 1,
+                    "index": index + 1,
+                    "first": index == 0,
+                    "last": index == len(found) - 1,
                     "length": len(found),
                 }
                 body(layer, writer)
