@@ -1,81 +1,44 @@
-"""The files of a book, checked and compiled.
+"""Compiles the files of a book.
 
-Comes in: the text of each file and the catalogue of what exists. Goes out: a Book, and every problem there is, each
-with its place; no Book where one of them is an error. Never opens a file, and never stops at the first problem.
+Comes in: the bytes of each file and the catalogue of what exists. Goes out: a Checked with the Rulebook and every
+problem found, each with its position in the file; the Rulebook is None if any problem is an error. Never opens a file,
+and never stops at the first problem.
 """
 
 import gc
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import create_model
 
 from rules.catalogue import Catalogue
-from rules.compiler import lint, rules_section, tests_section
+from rules.compiler import lint, rules_section, systems_section, tests_section
 from rules.compiler.draft import Draft
-from rules.matching.field_types import FIELD_WORDS
-from rules.rule import API
-from rules.rulebook import AlertSettings, Destination, Rulebook, Source, Verify
+from rules.rulebook import AlertSettings, Rulebook
 from rules.source import yaml_document
-from rules.source.node import Node, fields_of
-from rules.source.problem import MOST_PROBLEMS, Problem, did_you_mean, is_full
-from rules.source.units import Breaker, Duration, Rate
+from rules.source.node import Node
+from rules.source.problem import MOST_PROBLEMS, Problem, is_full
 
 SECTIONS = ("sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
-#: More sources, destinations or constants than this are a data base, not a book.
-MOST_NAMES = 1_000
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-#: A pool is an RQ queue, whose names RQ restricts.
-POOL = r"^[a-z][a-z0-9_-]{0,40}$"
-
-
-class SourceKeys(BaseModel):
-    """What every source has, beside the options of its kind."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    kind: str
-    verify: Any
-    api: str | None = None
-    on_invalid: Any = "keep"
-    retain: Duration = 0
-    same_id: Any = "other"
-    fields: Any = None
-
-
-class DestinationKeys(BaseModel):
-    """What every destination has, beside the options of its kind."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    kind: str
-    limit: Rate | None = None
-    quota: Rate | None = None
-    concurrency: int = 10
-    breaker: Breaker = 10
-    timeout: float = 10.0
-    pool: str = "default"
-    allow_private: bool = False
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check found, and the book where nothing is in its way."""
+    """The result of a compile: the problems found, and the Rulebook if none of them is an error."""
 
     book: Rulebook | None
     problems: tuple[Problem, ...]
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems because of which the book does not count."""
+        """The problems that keep the book from being used."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """The problems that somebody should look at."""
+        """The problems that do not keep the book from being used."""
         return tuple(problem for problem in self.problems if problem.severity == "warning")
 
 
@@ -90,18 +53,18 @@ def version_of(files: Mapping[str, str]) -> str:
 
 
 def compile_book(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
-    """Return the book that the files make, or what is wrong with them."""
+    """Compile the files of a book."""
     collecting = gc.isenabled()
-    # A compile makes hundreds of thousands of objects and throws none away: collecting between them doubles its time.
+    # A compile creates hundreds of thousands of objects and drops none, so garbage collection would double its time.
     gc.disable()
     try:
-        return _compiled(files, catalogue)
+        return _compile(files, catalogue)
     finally:
         if collecting:
             gc.enable()
 
 
-def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
+def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     draft = Draft(catalogue)
     tops: list[dict[str, Node]] = []
     for name in sorted(files):
@@ -110,14 +73,14 @@ def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
             top = Node(doc, (), doc.value, draft.problems)
             tops.append(top.mapping(SECTIONS, "a book file"))
     for parts in tops:
-        _constants(draft, parts.get("vars"))
+        systems_section.read_constants(draft, parts.get("vars"))
     if draft.constants:
         draft.constants_model = create_model("Vars", **dict.fromkeys(draft.constants, (Any, None)))  # type: ignore[call-overload]
     for parts in tops:
-        _destinations(draft, parts.get("destinations"))
+        systems_section.read_destinations(draft, parts.get("destinations"))
     for parts in tops:
-        _sources(draft, parts.get("sources"))
-        _alerts(draft, parts.get("alerts"))
+        systems_section.read_sources(draft, parts.get("sources"))
+        systems_section.read_alerts(draft, parts.get("alerts"))
     for parts in tops:
         rules_section.read_rules(draft, parts.get("rules"), parts.get("defaults"))
     for parts in tops:
@@ -142,173 +105,3 @@ def _compiled(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         catalogue=catalogue,
     )
     return Checked(book, problems)
-
-
-def _entries(section: Node | None, what: str) -> Sequence[tuple[str, Node]]:
-    """Return the names of a section, as many as are sensible."""
-    entries = list(section.mapping(None, what).items()) if section is not None else []
-    if section is not None and len(entries) > MOST_NAMES:
-        section.wrong(f"{what} has more than {MOST_NAMES} names", "write fewer", "too_large", key=True)
-    return entries[:MOST_NAMES]
-
-
-def _constants(draft: Draft, section: Node | None) -> None:
-    """Read `vars:`, constants for values by name."""
-    for name, node in _entries(section, "vars"):
-        if _named(node, name) and name in draft.constants:
-            node.wrong(f'the var "{name}" is there already', "give it another name", "duplicate_name", key=True)
-        draft.constants.setdefault(name, node.value)
-
-
-def _named(node: Node, name: str) -> bool:
-    if NAME.match(name) and len(name) <= 64:
-        return True
-    node.wrong(f'"{name}" is no name', "use letters, digits and _", "bad_name", key=True)
-    return False
-
-
-def _destinations(draft: Draft, section: Node | None) -> None:
-    for name, node in _entries(section, "destinations"):
-        if name in draft.destination_names:
-            node.wrong(f'the destination "{name}" is there already', "give it another name", "duplicate_name", key=True)
-            continue
-        if name == API:
-            node.wrong(
-                'no destination may be called "api"',
-                "that word means the API of an event's source",
-                "bad_name",
-                key=True,
-            )
-        draft.destination_names.add(name)
-        if _named(node, name) and (destination := _destination(draft, name, node)):
-            draft.destinations[name] = destination
-
-
-def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
-    found = _kind(node, draft.catalogue.destinations, f'destination "{name}"')
-    if found is None:
-        return None
-    common = fields_of(DestinationKeys)
-    options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
-    keys = node.model(DestinationKeys, {k: v for k, v in node.value.items() if k in common})
-    if keys is None or options is None:
-        return None
-    lint.secrets(node, options)
-    if not 1 <= keys.concurrency <= 10_000:
-        node.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
-    if not 0.1 <= keys.timeout <= 30:
-        node.at("timeout").wrong("timeout must be between 0.1 and 30 seconds", code="wrong_type")
-    if not re.match(POOL, keys.pool):
-        node.at("pool").wrong(f'"{keys.pool}" is no name for a pool', "use small letters, digits, _ and -", "bad_name")
-    return Destination(
-        name=name,
-        kind=keys.kind,
-        options=options,
-        limit=keys.limit,
-        quota=keys.quota,
-        concurrency=keys.concurrency,
-        breaker=keys.breaker,
-        timeout=keys.timeout,
-        pool=keys.pool,
-        allow_private=keys.allow_private,
-    )
-
-
-def _sources(draft: Draft, section: Node | None) -> None:
-    for name, node in _entries(section, "sources"):
-        if name in draft.source_names:
-            node.wrong(f'the source "{name}" is there already', "give it another name", "duplicate_name", key=True)
-            continue
-        draft.source_names.add(name)
-        if _named(node, name) and (source := _source(draft, name, node)):
-            draft.sources[name] = source
-
-
-def _source(draft: Draft, name: str, node: Node) -> Source | None:
-    found = _kind(node, draft.catalogue.sources, f'source "{name}"')
-    if found is None:
-        return None
-    before = len(draft.problems)
-    common = fields_of(SourceKeys)
-    options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
-    verify = None
-    if "verify" not in node.value:
-        node.wrong(
-            f'the source "{name}" does not say how it is verified',
-            "write verify: with header, query, basic, hmac, standard_webhooks or ip; or none: and the reason in words",
-            "no_verify",
-            key=True,
-        )
-    else:
-        part = node.at("verify")
-        ways = part.mapping(None, "verify")
-        verify = part.model(Verify, {way: inner.value for way, inner in ways.items()}) if ways else None
-    keys = node.model(SourceKeys, {"verify": None} | {k: v for k, v in node.value.items() if k in common})
-    if keys is not None and keys.api is not None and keys.api not in draft.destination_names:
-        node.at("api").wrong(
-            f'"{keys.api}" is no destination',
-            did_you_mean(keys.api, draft.destination_names, otherwise="write it under destinations:"),
-            "unknown_destination",
-        )
-    if keys is not None and keys.on_invalid not in ("keep", "refuse"):
-        node.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
-    if keys is not None and keys.same_id not in ("other", "same"):
-        node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
-    fields = _fields(node.at("fields")) if node.value.get("fields") is not None else {}
-    if keys is None or options is None or verify is None or len(draft.problems) > before:
-        return None
-    lint.secrets(node, options)
-    lint.secrets(node.at("verify"), verify)
-    return Source(
-        name=name,
-        kind=keys.kind,
-        options=options,
-        verify=verify,
-        api=keys.api,
-        on_invalid=keys.on_invalid,
-        retain=keys.retain,
-        same_id=keys.same_id,
-        fields=fields,
-    )
-
-
-def _fields(node: Node) -> dict[str, str]:
-    """Read the extra fields that a platform sends."""
-    found = {}
-    for name, inner in node.mapping(None, "fields").items():
-        if inner.value not in FIELD_WORDS:
-            inner.wrong(
-                f"{name} must be {', '.join(sorted(FIELD_WORDS))}",
-                did_you_mean(str(inner.value), FIELD_WORDS, otherwise="take one of them"),
-                "wrong_type",
-            )
-        else:
-            found[name] = inner.value
-    return found
-
-
-def _kind(node: Node, kinds: Mapping[str, Any], what: str) -> Any:
-    """Return the kind that `kind:` names."""
-    if not isinstance(node.value, dict):
-        node.mapping(None, what)
-        return None
-    if "kind" not in node.value:
-        node.wrong(f"the {what} has no kind", did_you_mean("", kinds), "missing_key", key=True)
-        return None
-    part = node.at("kind")
-    name = part.text("kind")
-    if name is not None and name not in kinds:
-        part.wrong(f'there is no kind "{name}"', did_you_mean(name, kinds), "unknown_kind")
-    return kinds.get(name) if name else None
-
-
-def _alerts(draft: Draft, section: Node | None) -> None:
-    if section is None:
-        return
-    if draft.alerts is not None:
-        section.wrong("alerts are there already in another file", "keep one alerts:", "duplicate_name", key=True)
-        return
-    parts = section.mapping(None, "alerts")
-    draft.alerts = section.model(AlertSettings, {name: part.value for name, part in parts.items()})
-    if draft.alerts is not None:
-        lint.secrets(section, draft.alerts)
