@@ -1,6 +1,7 @@
-"""What a rule asks for: Actions, or the reason why it asks for nothing.
+"""What a rule asks for: Actions, or for each action that it skips the reason.
 
-Plain frozen facts. The mailroom enforces what needs a clock or a memory (`delay`, `coalesce`, `only_once`).
+Frozen records without behaviour. Options that need a clock or a memory (`delay`, `coalesce`, `only_once`) are only
+recorded here; the mailroom enforces them.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ class OnlyOnce:
 
 @dataclass(frozen=True)
 class ActionOptions:
-    """The options of the rule that the mailroom enforces; times in milliseconds, 0 where not asked for."""
+    """The options of the rule that the mailroom enforces. Times are in milliseconds; 0: the option is not set."""
 
     delay: int = 0
     coalesce: int = 0
@@ -40,21 +41,21 @@ class Action:
     name: str
     #: Validated against the action's model, as plain JSON values; consent is in it where the action needs it.
     arguments: Mapping[str, Any]
-    #: The object it writes, in clear (`email:eva@example.org`); the mailroom hashes it.
+    #: The object it writes, in plain text (`email:eva@example.org`). The drain hashes it before it becomes a key.
     writes: str
-    #: The same as the action's model, and what is known of the action.
+    #: `arguments` as an instance of the action's model, and the catalogue entry of the action.
     model: BaseModel
     kind: ActionKind
     #: The rule's name, and the action's place in it: (0,) the first, (0, 1) the second under the first one's `next:`.
     rule: str
     path: tuple[int, ...]
-    #: True: `next:` follows, so event and look-ups are needed once more after success.
+    #: True: the action has a `next:`, so the event and the look-up results are needed again after it succeeds.
     has_next: bool = False
     options: ActionOptions = field(default_factory=ActionOptions)
 
     @property
     def once_by(self) -> str | None:
-        """What makes two deliveries one effect, in clear; None: each is its own."""
+        """The idempotency key, in plain text: deliveries that share it have one effect. None: each has its own."""
         return self.kind.once_by(self.model) if self.kind.once_by else None
 
 

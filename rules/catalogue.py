@@ -1,7 +1,7 @@
-"""What exists: the kinds of sources with their event types, the kinds of destinations with their actions.
+"""The records in which adapters declare themselves: kinds of sources and their event types, destinations and actions.
 
-The adapters declare themselves in these words; `console.catalogue` puts all of them into one Catalogue. So the compiler
-knows every type, field, action and argument, and `rules` imports no adapter.
+Comes in: nothing. `console.catalogue` collects the declarations of all adapters into one Catalogue and passes it to the
+compiler. So the compiler knows every type, field, action and argument, and `rules` never imports an adapter.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,18 +38,19 @@ class ActionKind:
     writes: Callable[[Any], str]
     #: The same in words, for `relais rules actions`.
     writes_about: str
-    #: What makes two deliveries one effect, from its arguments; None: every delivery is an effect of its own.
+    #: The idempotency key of a delivery, from its arguments: deliveries that share it have one effect. None: no key.
     once_by: Callable[[Any], str] | None
     once_by_about: str
-    #: The consents it needs. `newsletter` not given: the action is skipped. `tracking` not given: it goes on without.
+    #: The consents it needs. Without `newsletter` the action is skipped; without `tracking` it is sent without
+    #: tracking.
     consent: frozenset[Consent] = frozenset()
-    #: True for unsubscribes, erasures and consent changes: never coalesced away.
+    #: True for unsubscribes, erasures and consent changes: `coalesce:` never drops one in favour of a newer one.
     keep_always: bool = False
-    #: What `result` is in `next:`; None: nothing to read.
+    #: The model of `result` in `next:`; None: the action returns nothing.
     result: type[BaseModel] | None = None
     #: True: allowed under `look_up:` only, and its result model says which fields the look-up has.
     look_up: bool = False
-    #: True: it creates something, so an unknown answer is ambiguous and a repetition needs a find first.
+    #: True: it creates an object. If its answer is lost, the client must search for the object before it repeats.
     creates: bool = False
 
 
@@ -67,7 +68,7 @@ class DestinationKind:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All there is."""
+    """Every kind of source, every kind of destination and every event type."""
 
     sources: Mapping[str, SourceKind]
     destinations: Mapping[str, DestinationKind]

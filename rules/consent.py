@@ -1,18 +1,18 @@
-"""What a person has agreed to, as an action carries it.
+"""The consents of a person, as arguments of an action.
 
-Comes in: the answer of a rule's `consent:`. Goes out: two booleans in the action's arguments. Never decides by itself:
-where a rule does not say where the consent comes from, the rule does not compile.
+Comes in: the result of evaluating a rule's `consent:`. Goes out: two booleans in the action's arguments. Never has a
+default of true: a rule that does not say where a consent comes from does not compile.
 """
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Consent(BaseModel):
-    """The consents that the actions of the destinations know."""
+    """The consents that an action may need."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: May be sent newsletters: a subscription needs it.
+    #: The person may be sent newsletters. A subscription needs it.
     newsletter: bool = False
-    #: May be followed as a single user (Maileon's DOI+).
+    #: Opens and clicks may be recorded per person (Maileon's DOI+).
     tracking: bool = False

@@ -1,11 +1,12 @@
-"""How the rules fail, in their own words.
+"""The exceptions of `rules`.
 
 RulesError
   BookRefused    a book has errors and does not count; carries every problem found
   ValueFailed    a value of an action could not be made for this event
-  SecretMissing  a reference such as `${CRM_TOKEN}` leads nowhere
+  SecretMissing  a secret that a book refers to, such as `${CRM_TOKEN}`, is not set
 
-Never puts a value into a text: values are personal data or secrets, and texts end up in logs.
+Comes in: problems and reasons. Goes out: exceptions. Never a value in their text: values are personal data or secrets,
+and texts end up in logs.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ class RulesError(Exception):
 
 
 class BookRefused(RulesError):
-    """A book has errors, so it does not count; the one in force stays."""
+    """A book has errors and is not used; the book in force stays."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
@@ -29,20 +30,20 @@ class BookRefused(RulesError):
 
 
 class ValueFailed(RulesError):
-    """A value could not be made: which argument or path, and why. Not a transient matter: another try fails again."""
+    """A value could not be computed for this event. Permanent: computing it again fails in the same way."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"{path}: {why}" if path else why)
-        #: Where: `email` or `customer.name` of an action, or the path in the event that was missing.
+        #: The argument (`email`, `customer.name`), or the path in the event that was absent.
         self.path = path
-        #: Why, without any value.
+        #: The reason, without any value.
         self.why = why
         #: The rule and the action, once known.
         self.rule = ""
         self.action = ""
 
     def inside(self, rule: str, action: str) -> "ValueFailed":
-        """Return it with rule and action named."""
+        """Set rule and action, and return the exception."""
         self.rule, self.action = rule, action
         return self
 
@@ -52,7 +53,7 @@ class ValueFailed(RulesError):
 
 
 class SecretMissing(RulesError):
-    """A reference to a secret leads nowhere; `name` is the variable or file that is missing."""
+    """A secret is not set; `name` is the environment variable or file that is missing."""
 
     def __init__(self, name: str) -> None:
         super().__init__(

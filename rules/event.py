@@ -1,7 +1,7 @@
-"""What happened, in CloudEvents' words and our own vocabulary of types.
+"""The Event, with CloudEvents' attribute names and our own event types, and its record in the store.
 
-Comes in: what a source adapter read from a verified request. Goes out: a record for the mailroom, and back.
-Never reads a clock, never talks to anybody.
+Comes in: what a source adapter read from a verified request. Goes out: the bytes that the mailroom keeps, and an Event
+read back from such bytes. Never reads a clock, and does no I/O.
 """
 
 import json
@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-#: Reads `data` out of a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
+#: Derives `data` from a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
 Reader = Callable[[str, str, bytes], Mapping[str, Any]]
 
 
 class EventDamaged(Exception):
-    """A record in the store is no event; `record` keeps what was there."""
+    """A record in the store cannot be read as an event; `record` holds its bytes."""
 
     def __init__(self, why: str, record: bytes) -> None:
         super().__init__(why)
@@ -26,10 +26,10 @@ class EventDamaged(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened at a platform. `body` and `data` are personal data, and the code treats them so."""
+    """One thing that happened at a platform. `body` and `data` are personal data: never log them."""
 
-    #: Ours. From source, sender's message id and position in the batch where the platform names its messages, else
-    #: random; the same message sent twice therefore has the same id.
+    #: Our id: a hash of source, sender's message id and position in the batch, so that a message that is sent twice has
+    #: the same id. Random where the platform gives its messages no id.
     id: str
     #: The name of the source in the book (`sd_nord`), and its kind (`seminardesk`).
     source: str
@@ -38,12 +38,13 @@ class Event:
     type: str
     #: When the receiver took it, RFC 3339 in UTC with milliseconds.
     received_at: str
-    #: The vendor's body (of a batch: this item's), unchanged, as JSON bytes.
+    #: The vendor's body unchanged, as JSON bytes; of a batch only the part of this item.
     body: bytes
-    #: Ours: one model per type, as plain JSON values (instants are RFC 3339 texts, money is a number).
+    #: The same in our own model of the event type, as plain JSON values (instants are RFC 3339 texts, money is a
+    #: number).
     data: Mapping[str, Any] = field(default_factory=dict)
-    #: What must stay in order: the person, as the strongest identity the body gives (`email:eva@example.org`,
-    #: `seminardesk:profile:4711`), else the entity. None: nothing orders it.
+    #: Events with the same key are routed in the order of arrival. It is the strongest identity of the person in the
+    #: body (`email:eva@example.org`, `seminardesk:profile:4711`), else the entity. None: the order does not matter.
     order_key: str | None = None
     #: The thing the event is about, in the vendor's words: `booking/9001`.
     subject: str | None = None
@@ -53,14 +54,14 @@ class Event:
     sender_id: str | None = None
     position: int = 0
     traceparent: str | None = None
-    #: Every identity found in it, normalised, in the form of `order_key`. Stored as keyed hashes only.
+    #: Every identity found in the body, normalised, in the form of `order_key`. Stored only as keyed hashes.
     identities: tuple[str, ...] = ()
-    #: Milliseconds that the payload outlives its settling (`retain:` of the source).
+    #: Milliseconds that the payload is kept after the event is settled (`retain:` of the source).
     retain: int = 0
 
     @classmethod
     def of(cls, **fields: Any) -> "Event":
-        """Return an event of all its fields at once: frozen ones, set one by one, take ten times as long."""
+        """Create an event past the generated `__init__`, which sets fields one by one and takes ten times as long."""
         event = object.__new__(cls)
         event.__dict__.update(fields)
         return event
@@ -73,8 +74,8 @@ class Event:
     def encode(self, identity_hashes: tuple[str, ...] = ()) -> bytes:
         """Return the record that the mailroom keeps: one line of JSON, then the vendor's body as it came.
 
-        `data` is not in it: it is read from the body again when the event is routed, and the id is the record's name in
-        the store, so that nothing is stored twice.
+        `data` is not part of it, because it is derived from the body again when the event is routed; nor is the id,
+        because it is part of the record's key in the store.
         """
         head: dict[str, Any] = {
             "source": self.source,
@@ -102,7 +103,7 @@ class Event:
 
 
 def decode(event_id: str, record: bytes, read: Reader) -> Event:
-    """Return the event of a record and its name; `read` derives `data` from the body. Raises EventDamaged."""
+    """Return the event of a record; `read` derives `data` from the body. Raises EventDamaged."""
     try:
         line, body = record.split(b"\n", 1)
         head = from_json(line)

@@ -1,7 +1,7 @@
-"""Which rules come into question for an event, without testing all of them.
+"""An index of rules, so that an event is not tested against every rule of a large book.
 
-Comes in: the rules of a book, then the facts of an event. Goes out: the candidates, in the book's order. Never decides
-that a rule fires: it only leaves out rules that cannot, because a field of theirs must equal something else.
+Comes in: the rules of a book, then the facts of an event. Goes out: the candidate rules, in the book's order. Never
+decides that a rule fires: it only leaves out rules that cannot fire, because they need another value in some field.
 """
 
 from collections import Counter
@@ -10,14 +10,15 @@ from typing import Any
 
 from rules.rule import Rule
 
-#: Below this many rules for one source and type, testing each is as fast as looking up, and explains more.
+#: With at most this many rules for one source and type, testing each is as fast as an index look-up, and the ledger
+#: then says of each why it did not fire.
 WORTH_IT = 16
 
 _ABSENT = object()
 
 
 class Index:
-    """Rules by source and type, and within those by the field that tells most of them apart."""
+    """Rules by source and type, and within those by the most selective field."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         buckets: dict[tuple[str | None, str | None], list[Rule]] = {}
@@ -47,7 +48,7 @@ class _Bucket:
     """The rules for one source and type."""
 
     def __init__(self, rules: "Sequence[Rule]") -> None:
-        #: Rules that every event of this bucket is tested against.
+        #: Rules without an indexable condition: candidates for every event of this bucket.
         self.always: list[Rule] = []
         #: Field -> value -> rules that need this value there.
         self.fields: dict[tuple[str, ...], dict[str, list[Rule]]] = {}
@@ -60,7 +61,7 @@ class _Bucket:
             values[path] += 1
         for rule in rules:
             need = needs[id(rule)]
-            # The field with the most different values over all rules tells them apart best.
+            # The most selective field is the one with the most different values over all rules.
             best = max(need, key=lambda path: (values[path] / len(need[path]), path), default=None)
             if best is None:
                 self.always.append(rule)
@@ -81,7 +82,7 @@ class _Bucket:
 
 
 def _needs(rule: "Rule") -> dict[tuple[str, ...], frozenset[str]]:
-    """Return the fields that must equal one of some texts for the rule to fire."""
+    """Return the fields whose value must be one of certain texts for the rule to fire, with these texts."""
     return {
         tuple(path.split(".")): texts
         for path, texts in rule.when.equalities().items()

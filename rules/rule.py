@@ -1,7 +1,8 @@
-"""One rule of a book, compiled: when it fires, what it looks up, what it asks for.
+"""One compiled rule: when it fires, which look-ups it needs, which actions it asks for.
 
-Comes in: an Event and the results of look-ups. Goes out: Actions with filled arguments, or the reason for none. Never
-sends, looks anything up or reads a clock: what needs those is said in the Action's options and done elsewhere.
+Comes in: an Event and the results of look-ups. Goes out: Actions with filled arguments, and for skipped ones the
+reason. Never sends, looks anything up or reads a clock: options that need those are recorded in the Action, and the
+drain and the mailroom enforce them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ API = "api"
 
 
 class Facts(dict[str, Any]):
-    """What a rule sees of an event. What it does not have is absent, not null; `raw` is parsed when asked for."""
+    """The event as a rule sees it. What the event lacks is absent, not null; `raw` is parsed on first use."""
 
     __slots__ = ("_event",)
 
@@ -53,7 +54,7 @@ class Facts(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Target:
-    """Which destination an action or look-up goes to: one by name, or the API of the event's source."""
+    """The destination of an action or look-up: one by name, or (`api`) the API of the event's source."""
 
     #: As written before the dot: a destination's name, or `api`.
     written: str
@@ -103,7 +104,7 @@ class Target:
 
 
 def validated(kind: ActionKind, rendered: Mapping[str, Any]) -> BaseModel:
-    """Return the arguments as the action's model. Raises ValueFailed without any value in it."""
+    """Return the arguments as the action's model. Raises ValueFailed, whose text holds no value."""
     try:
         return kind.arguments.model_validate(dict(rendered))
     except ValidationError as exc:
@@ -114,14 +115,14 @@ def validated(kind: ActionKind, rendered: Mapping[str, Any]) -> BaseModel:
 
 @dataclass(frozen=True)
 class ConsentFrom:
-    """Where one consent comes from: a path that must be true, or a reason in words (`given:`), or nowhere (`false`)."""
+    """The source of one consent: a path that must be true, a reason in words (`given:`), or none (`false`)."""
 
     path: str = ""
     pattern: Pattern | None = None
     given: str = ""
 
     def ask(self, facts: Mapping[str, Any]) -> tuple[bool, str]:
-        """Return whether it is given, and why not."""
+        """Return whether the consent is given, and if not, why."""
         if self.given:
             return True, ""
         if self.pattern is None:
@@ -139,7 +140,7 @@ class ActionStep:
     consent: Mapping[str, ConsentFrom]
     only_if: Pattern | None
     next: tuple["ActionStep", ...]
-    #: Its place in the rule: (0,) the first, (0, 1) the second under the first one's `next:`.
+    #: Its position in the rule: (0,) is the first action, (0, 1) the second one under `next:` of the first.
     path: tuple[int, ...]
     #: Line in the file, for explain.
     line: int = 0
@@ -150,7 +151,7 @@ class ActionStep:
         return f"{self.target.written}.{self.target.action}"
 
     def ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: ActionOptions) -> Action | Skipped:
-        """Return the Action it asks for, or why it asks for none. Raises ValueFailed."""
+        """Return the Action for an event, or why it is skipped. Raises ValueFailed."""
         try:
             return self._ask(event, facts, rule, options)
         except ValueFailed as exc:
@@ -180,7 +181,7 @@ class ActionStep:
 
 @dataclass(frozen=True)
 class LookUp:
-    """Something a rule must know before its actions can be filled."""
+    """A request to a system whose answer the rule needs before its actions can be filled."""
 
     #: The name under which the rule sees the result.
     name: str
@@ -199,7 +200,7 @@ class LookUp:
         return self.target.destination_for(event)
 
     def request(self, event: Event, results: Mapping[str, Any]) -> Action:
-        """Return what to ask; `results` are those of the look-ups above it. Raises ValueFailed."""
+        """Return the request as an Action; `results` are those of the look-ups before it. Raises ValueFailed."""
         facts = Facts(event, self.constants, results)
         try:
             return self.target.action_for(event, self.arguments.render(facts), self.rule, ())
@@ -209,14 +210,14 @@ class LookUp:
 
 @dataclass(frozen=True)
 class RuleVerdict:
-    """Whether a rule fires for an event, else at which condition it did not."""
+    """Whether a rule fires for an event, and if not, at which condition it failed."""
 
     fires: bool
     at: str = ""
     why: str = ""
-    #: A remark where it fires all the same: `unless` was unknown.
+    #: A remark where it fires although `unless` was unknown.
     note: str = ""
-    #: The value at the condition, for people who may see it; ABSENT where there was none.
+    #: The value that the condition was tested on, for people who may see it; ABSENT where there was none.
     actual: Any = ABSENT
 
 
@@ -227,14 +228,14 @@ class Rule:
     name: str
     file: str
     line: int
-    #: Place in the book, over all files: the order of firing.
+    #: Position in the book, over all files: the order in which rules fire.
     position: int
     when: Pattern
     unless: Pattern | None
     look_ups: tuple[LookUp, ...]
     then: tuple[ActionStep, ...]
     options: ActionOptions
-    #: `only_once`: the value that may come once, within so many milliseconds.
+    #: `only_once:` the value for which the actions are sent once, and the time in milliseconds for which that holds.
     per: Value | None = None
     within: int = 0
     stop: bool = False
@@ -259,20 +260,20 @@ class Rule:
         return RuleVerdict(True)
 
     def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
-        """Return what it asks for; `results` are those of its look-ups by name. Raises ValueFailed."""
+        """Return its actions for an event; `results` are those of its look-ups by name. Raises ValueFailed."""
         return self._ask(self.then, event, Facts(event, self.constants, results))
 
     def next_actions(
         self, event: Event, results: Mapping[str, Any], path: tuple[int, ...], result: Mapping[str, Any]
     ) -> tuple[Action | Skipped, ...]:
-        """Return what follows the action at `path` after its success with `result`. Raises ValueFailed."""
+        """Return the actions under `next:` of the action at `path`, whose answer is `result`. Raises ValueFailed."""
         step = self.step(path)
         if step is None:
             return ()
         return self._ask(step.next, event, Facts(event, self.constants, {**results, "result": result}))
 
     def step(self, path: tuple[int, ...]) -> ActionStep | None:
-        """Return the step at a place; None where this version of the book has none."""
+        """Return the step at a position in the rule; None where this version of the book has none."""
         steps = self.then
         found = None
         for at in path:
@@ -283,7 +284,7 @@ class Rule:
         return found
 
     def steps(self) -> Iterator[ActionStep]:
-        """Yield all steps, those under `next:` too."""
+        """Yield all steps, including those under `next:`."""
         waiting = list(reversed(self.then))
         while waiting:
             step = waiting.pop()

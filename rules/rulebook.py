@@ -1,7 +1,7 @@
-"""A book: all that ops have written, compiled, immutable, swapped whole.
+"""The compiled book. Immutable: a changed book is a new Rulebook that replaces the old one.
 
-Comes in: an Event. Goes out: the rules that fire for it, in the order in which their actions go into each box, and
-those that do not, with the condition. Never opens a file, never changes.
+Comes in: an Event. Goes out: the rules that fire for it, in the book's order, and those that do not, each with the
+condition that failed. Never opens a file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,24 +35,24 @@ __all__ = [
     "Verify",
 ]
 
-#: When a test's event was received if the test does not say: a Thursday at eleven in Berlin.
+#: `received_at` of a test's event where the test does not say: a Thursday, 11:00 in Berlin.
 RECEIVED_AT = "2026-01-15T10:00:00.000Z"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A platform that posts webhooks to us."""
+    """A platform that posts webhooks to the receiver."""
 
     name: str
     kind: str
-    #: What its kind has options for, as the kind's model.
+    #: The options of its kind, as the kind's model.
     options: BaseModel
     verify: Verify
     #: The destination that look-ups named `api.` go to.
     api: str | None = None
-    #: keep: authentic but invalid is answered 2xx, quarantined and alarmed; refuse: 422.
+    #: What happens to an authentic request whose body is invalid. keep: 2xx, quarantined and logged; refuse: 422.
     on_invalid: Literal["keep", "refuse"] = "keep"
-    #: Milliseconds that a payload outlives its settling.
+    #: Milliseconds that a payload is kept after its event is settled.
     retain: int = 0
     #: other: a message of the same id with other content is another event; same: the platform changes what it repeats.
     same_id: Literal["other", "same"] = "other"
@@ -69,20 +69,20 @@ class Destination:
     options: BaseModel
     limit: Rate | None = None
     quota: Rate | None = None
-    #: Deliveries at once, over all workers.
+    #: Deliveries under way at the same time, over all workers.
     concurrency: int = 10
-    #: Boxes that fail in a row before the room is paused and probed; 0: it never is.
+    #: The number of different boxes that must fail in a row before the room is paused and probed; 0: never.
     breaker: int = 10
     #: Seconds for one request.
     timeout: float = 10.0
-    #: RQ queue and workers of its own, where not `default`.
+    #: The pool of workers (an RQ queue) that delivers to it.
     pool: str = "default"
     #: True: its address may be in a private network.
     allow_private: bool = False
 
 
 class AlertSettings(BaseModel):
-    """Who is told: a held key, a paused destination, a quiet source, a bad book."""
+    """Where alerts go: a held box, a paused, down or unusable destination, a refused look-up, a bad book."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -100,24 +100,24 @@ class Miss:
 
 @dataclass(frozen=True)
 class Matching:
-    """What a book says to an event."""
+    """The rules that fire for an event, and those that do not."""
 
     fired: tuple[Rule, ...]
-    #: Of the rules that came into question. In a large book the index rules most out without testing them;
-    #: `rules.tools.explanation` tests all.
+    #: Of the rules that were tested. In a large book the index excludes most rules without a test;
+    #: `rules.tools.explanation` tests all of them.
     missed: tuple[Miss, ...]
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a test starts from: a vendor's body, a fixture (path inside the book), or an event."""
+    """The input of a test: a vendor's body, a fixture (path inside the book), or an event."""
 
     source: str
     body: Any = None
     fixture: str | None = None
-    #: The event's name in the address, for platforms that tell it only there.
+    #: The event's name in the URL, for platforms that name the event only there.
     event_name: str | None = None
-    #: When it was received, the same at every run: rules may ask for office hours.
+    #: When it was received. Fixed, because rules may depend on it (office hours).
     received_at: str = RECEIVED_AT
     #: Type, data and, if wanted, id, subject, time, received_at, order_key of an event.
     event: Mapping[str, Any] | None = None
@@ -126,7 +126,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Expected:
-    """One action that a test expects; `result` is what it answers, for the ones expected under `next:`."""
+    """One action that a test expects; `result` is the answer it pretends to get, for actions under `next:`."""
 
     destination: str
     action: str
@@ -146,15 +146,15 @@ class TestCase:
     line: int
     given: Given
     expect: tuple[Expected, ...]
-    #: True (`contains:`): other actions and arguments may be there too.
+    #: True (`contains:`): further actions and arguments are allowed.
     partly: bool = False
 
 
 @dataclass(frozen=True)
 class Rulebook:
-    """All that ops have written."""
+    """The compiled book."""
 
-    #: Short hash of the contents: every delivery carries it.
+    #: A short hash of the files. Every delivery record names the version that made it.
     version: str
     #: Name of the file -> its text.
     files: Mapping[str, str]
@@ -164,7 +164,7 @@ class Rulebook:
     tests: tuple[TestCase, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
     constants: Mapping[str, Any] = field(default_factory=dict)
-    #: What existed when it was compiled.
+    #: The catalogue it was compiled with.
     catalogue: Catalogue = field(default_factory=lambda: Catalogue({}, {}))
 
     @cached_property
@@ -180,7 +180,7 @@ class Rulebook:
         return self._by_name.get(name)
 
     def action_kind(self, destination: str, action: str) -> ActionKind | None:
-        """Return what an action is; None where the destination has none of that name."""
+        """Return the catalogue entry of an action; None where the destination has none of that name."""
         found = self.destinations.get(destination)
         return self.catalogue.destinations[found.kind].actions.get(action) if found else None
 
@@ -190,7 +190,7 @@ class Rulebook:
         return self._test(facts, self._index.candidates(facts))
 
     def match_all(self, event: Event) -> Matching:
-        """Return the same with every rule tested, those too that the index rules out: for explain and for tests."""
+        """Return the same with every rule tested, also those that the index excludes: for explain and for tests."""
         facts = Facts(event, self.constants)
         return self._test(facts, self.rules)
 

@@ -1,7 +1,7 @@
-"""How a source proves who it is: what ops write under `verify:`.
+"""The model of `verify:`, which says how the requests of a source are authenticated.
 
-Comes in: the YAML of a source. Goes out: a frozen record; the receiver compares with it. Never verifies by itself, and
-has no default: "no verification" has to be written down, with its reason.
+Comes in: the YAML of a source. Goes out: a frozen record, which `receiver.verification` applies. Never verifies by
+itself, and never defaults to "no verification": that has to be written down, with its reason.
 """
 
 from ipaddress import ip_network
@@ -14,7 +14,7 @@ from rules.source.units import MINUTE, Duration
 
 
 def _several(value: Any) -> Any:
-    """One secret is a list of one: several are valid while they rotate."""
+    """Turn a single value into a list of one. Several secrets are valid while they are rotated."""
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -37,7 +37,7 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Befor
 
 
 class VerifyMethod(BaseModel):
-    """One way to verify."""
+    """Base class of the verification methods."""
 
     # A rejected secret must not show up in the error about it.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -51,7 +51,7 @@ class HeaderToken(VerifyMethod):
 
 
 class QueryToken(VerifyMethod):
-    """A static token in the address (`?token=…`), for platforms that can do no better."""
+    """A static token in the URL (`?token=…`), for platforms that support nothing better."""
 
     name: str = Field(min_length=1, max_length=100)
     value: Secrets
@@ -70,13 +70,13 @@ class Hmac(VerifyMethod):
     header: Header
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
-    #: What stands before the signature: `sha256=`.
+    #: Text before the signature in the header: `sha256=`.
     prefix: str = ""
     secret: Secrets
-    #: What is signed: the body alone, or the time of the header, a dot and the body.
+    #: The signed text: the body, or the timestamp header, a dot and the body.
     signed: Literal["body", "timestamp.body"] = "body"
     timestamp_header: Header | None = None
-    #: How far the time may be off, milliseconds: five minutes is what the vendors recommend.
+    #: The largest accepted difference between timestamp and clock, in milliseconds. Vendors recommend five minutes.
     tolerance: Duration = 5 * MINUTE
 
     @model_validator(mode="after")
@@ -94,14 +94,14 @@ class StandardWebhooks(VerifyMethod):
 
 
 class Ip(VerifyMethod):
-    """Only these addresses; behind a proxy only if the proxy is one we trust."""
+    """Only requests from these addresses. Behind a trusted proxy the forwarded address counts."""
 
     allow: Annotated[Networks, Field(min_length=1)]
     trusted_proxies: Networks = ()
 
 
 class Verify(VerifyMethod):
-    """All the ways that must hold for a request of this source."""
+    """The verification methods of a source. All that are set must succeed."""
 
     header: HeaderToken | None = None
     query: QueryToken | None = None

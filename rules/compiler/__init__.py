@@ -1,1 +1,1 @@
-"""From the files of a book to a Rulebook, or to a list of problems with file, line and mend."""
+"""Compiles the files of a book into a Rulebook, or a list of problems with file, line and how to mend them."""

@@ -1,6 +1,7 @@
-"""A book while it is being read: what its sections have given so far.
+"""The state that the section compilers share while a book is compiled.
 
-Comes in: a catalogue. Goes out: sources, destinations, rules and tests as read, and every problem. Never reads a file.
+Comes in: a catalogue. Goes out: the sources, destinations, rules and tests read so far, and every problem found. Never
+reads a file.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from rules.source.problem import Problem
 
 @dataclass(frozen=True)
 class WrittenRule:
-    """A rule as it stands in the file, for the checks that look at several."""
+    """A rule with its node in the file, for checks that compare rules."""
 
     name: str
     node: Node
@@ -27,22 +28,22 @@ class WrittenRule:
 
 @dataclass
 class Draft:
-    """A book while it is being read: what the sections have given so far."""
+    """What the sections of a book have yielded so far."""
 
     catalogue: Catalogue
     problems: list[Problem] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
     destinations: dict[str, Destination] = field(default_factory=dict)
-    #: Names written, whether they could be read or not: no second complaint about who uses a broken one.
+    #: Every name written, also of entries with errors: a rule that uses such an entry is not reported a second time.
     source_names: set[str] = field(default_factory=set)
     destination_names: set[str] = field(default_factory=set)
     constants: dict[str, Any] = field(default_factory=dict)
     constants_model: type[BaseModel] | None = None
     alerts: AlertSettings | None = None
-    #: Name of each rule and test -> where it stands.
+    #: Name of each rule and test -> `file:line`.
     rule_names: dict[str, str] = field(default_factory=dict)
     test_names: dict[str, str] = field(default_factory=dict)
-    #: Each rule with its place, for the checks that look at several rules.
+    #: Every rule with its node, for checks that compare rules.
     written: list[WrittenRule] = field(default_factory=list)
     tests: list[Any] = field(default_factory=list)
 

@@ -1,7 +1,7 @@
 """A JSON Schema of a book, so that editors complete event types, fields, actions and their arguments.
 
 Comes in: the catalogue, and a book for the names of its sources and destinations. Goes out: a JSON Schema (draft 7,
-which the YAML language server knows best). It helps to write; what decides is the check.
+which the YAML language server supports best). Never the authority on what is valid: that is `relais rules check`.
 """
 
 import copy
@@ -47,7 +47,7 @@ _OPERATORS: Mapping[str, Any] = {
 
 
 def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
-    """Return the schema; with a book the names of its sources and destinations are completed too."""
+    """Return the schema. With a book, editors also complete the names of its sources and destinations."""
     definitions: Schema = {}
     _patterns(definitions, catalogue, book)
     _actions(definitions, catalogue, book)
@@ -113,7 +113,7 @@ def _destination_keys() -> Schema:
 
 
 def _kinds(definitions: Schema, what: str, kinds: Mapping[str, Any], common: Schema) -> Schema:
-    """Return an entry whose further keys depend on its kind."""
+    """Return the schema of a source or destination: which keys it may have depends on its `kind`."""
     about = [f"{kind.name}: {kind.about}" for _, kind in sorted(kinds.items())]
     choices = []
     for name, kind in sorted(kinds.items()):
@@ -139,7 +139,7 @@ class _Draft7(GenerateJsonSchema):
 
 
 def _model(definitions: Schema, name: str, model: type[BaseModel]) -> Schema:
-    """Put a record's schema into the definitions; return the reference to it."""
+    """Add the schema of a model to the definitions; return a reference to it."""
     made = model.model_json_schema(
         mode="validation", schema_generator=_Draft7, ref_template=f"#/definitions/{name}.{{model}}"
     )
@@ -150,7 +150,7 @@ def _model(definitions: Schema, name: str, model: type[BaseModel]) -> Schema:
 
 
 def _tidied(node: Any) -> Any:
-    """Leave out what only repeats names, and let a list be written as a single value where it may."""
+    """Remove titles (they only repeat names), and allow a single text where a list of texts is expected."""
     if isinstance(node, dict):
         kept = {key: _tidied(inner) for key, inner in node.items() if not (key == "title" and isinstance(inner, str))}
         if kept.get("type") == "array" and kept.get("items", {}).get("type") == "string":
@@ -192,7 +192,7 @@ def _patterns(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) 
 
 
 def _condition_of(words: Iterable[str]) -> Schema:
-    """Return a condition that completes some words; others are judged by the check."""
+    """Return the schema of a condition for which editors suggest some words. Other words are allowed here."""
     known = sorted(words)
     if not known:
         return {"$ref": "#/definitions/condition"}
@@ -272,7 +272,7 @@ def _arguments(definitions: Schema, full_name: str, action: ActionKind) -> Schem
 
 
 def _templated(node: Schema) -> Schema:
-    """Let every value inside a record be a template too."""
+    """Allow a template in place of every value of a model."""
     changed = dict(node)
     if "properties" in changed:
         changed["properties"] = {name: _or_template(inner) for name, inner in changed["properties"].items()}

@@ -1,7 +1,7 @@
-"""What is doubtful in a book, though it compiles: warnings.
+"""Warnings about a book that compiles but is probably not what was meant.
 
-Comes in: the rules of a draft, and the records of its sources and destinations. Goes out: warnings with their places.
-Never an error: what is noted here may be meant.
+Comes in: the rules of a draft, and the models of its sources and destinations. Goes out: warnings with file and line.
+Never an error, because what is reported here may be intended.
 """
 
 import json
@@ -19,12 +19,12 @@ from rules.rule import ActionStep, Rule
 from rules.secret import Secret
 from rules.source.node import Node
 
-#: So many rules with one action on one object are compared with each other; beyond it the first warning says enough.
+#: Of the rules that send one action for one object, at most so many are compared pair by pair: the cost is quadratic.
 MOST_COMPARED = 30
 
 
 def look(draft: Draft) -> None:
-    """Note what is doubtful about the rules."""
+    """Add warnings about rules: never matching, shadowed, sending the same thing twice."""
     compiled = [(written, written.rule) for written in draft.written if written.rule is not None]
     enabled = [(written, rule) for written, rule in compiled if rule.enabled]
     for written, rule in enabled:
@@ -34,7 +34,7 @@ def look(draft: Draft) -> None:
 
 
 def secrets(node: Node, record: BaseModel) -> None:
-    """Note every secret of a record that stands in the book itself."""
+    """Warn of every secret that is written into the book itself instead of being referred to as `${NAME}`."""
     for loc, secret in _secrets(record, ()):
         if secret.literal:
             where = node.walk(loc)
@@ -100,7 +100,7 @@ def _shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
 
 
 def _implied(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> bool:
-    """Return whether every event that `narrow` matches is surely one that `wide` matches."""
+    """Return whether `wide` certainly matches every event that `narrow` matches; False where that cannot be shown."""
     return all(path in narrow and _covers(asked, narrow[path]) for path, asked in wide.items())
 
 
@@ -176,7 +176,7 @@ def _steps(steps: tuple[ActionStep, ...], section: Node) -> Iterator[tuple[Actio
 
 
 def _both_fire(earlier: _Sent, later: _Sent) -> bool:
-    """Return whether one event can make both rules fire, as far as can be told."""
+    """Return whether one event may make both rules fire; False only where that is impossible."""
     one, other = earlier.rule, later.rule
     if one is other:
         return True
@@ -195,7 +195,7 @@ def _both_fire(earlier: _Sent, later: _Sent) -> bool:
 
 
 class _ArgumentProbe:
-    """Stands in for arguments and writes down which of them are asked for."""
+    """Takes the place of an action's arguments and records which of them are read."""
 
     def __init__(self, seen: set[str] | None = None) -> None:
         self._seen: set[str] = set() if seen is None else seen
@@ -213,7 +213,7 @@ class _ArgumentProbe:
 
 
 def _identity(once_by: Callable[[Any], str]) -> Callable[[Mapping[str, Any]], str]:
-    """Return what reads, of written arguments, those that make two deliveries one effect."""
+    """Return a function that reads, of the arguments as written, those that `once_by` depends on."""
     asked = _ArgumentProbe()
     try:
         once_by(asked)

@@ -1,7 +1,7 @@
 """The `rules:` of a file, checked and compiled.
 
-Comes in: the rules as written and a draft that knows sources and destinations. Goes out: compiled rules, each with its
-place, and every problem there is. Never decides whether a rule fires.
+Comes in: the rules as written, and a draft that has the sources and destinations. Goes out: compiled rules in the
+draft, each with its node, and every problem found. Never decides whether a rule fires.
 """
 
 import re
@@ -30,11 +30,10 @@ from rules.values import checks as argument_checks
 OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order", "on_echo")
 KEYS = ("name", "when", "unless", "look_up", "then", *OPTIONS)
 STEP_KEYS = ("next", "only_if")
-#: `next:` nests at most so deep: beyond it nobody can follow what is done for an event.
+#: `next:` may nest this deep. Deeper ones would be hard to follow in the ledger and in explanations.
 DEEPEST_NEXT = 3
-#: A name that a look-up cannot have.
+#: Names that a look-up cannot have: roots of paths, and words of the template language.
 TAKEN = frozenset({*EVENT_FIELDS, "data", "vars", "result", API})
-#: Words of the templates' own language.
 TAKEN |= frozenset(["true", "false", "none", "null", "and", "or", "not", "in", "is", "if", "else", "for"])
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MOST_NAME = 200  # characters
@@ -42,12 +41,12 @@ MOST_NAME = 200  # characters
 
 @dataclass(frozen=True)
 class Reach:
-    """The events that a rule can fire for."""
+    """The events for which a rule can fire, as far as its `when:` restricts source and type."""
 
-    #: None: any.
+    #: Names of sources, and event types; None: any.
     sources: frozenset[str] | None
     types: frozenset[str] | None
-    #: The sources of the book among them that can send such events.
+    #: The sources of the book that can send such events.
     senders: tuple[str, ...]
 
 
@@ -91,7 +90,7 @@ def _name(draft: Draft, node: Node, parts: dict[str, Node]) -> str:
 
 
 class _RuleReader:
-    """One rule being read."""
+    """Compiles one rule."""
 
     def __init__(self, draft: Draft, node: Node, name: str) -> None:
         self.draft = draft
@@ -141,7 +140,7 @@ class _RuleReader:
     # --- what the rule can see
 
     def reached(self, when: Node | None) -> Reach:
-        """Return which events it can fire for, and note unknown sources and types."""
+        """Return for which events the rule can fire; note unknown sources and types."""
         draft = self.draft
         if when is None:
             return Reach(None, None, tuple(draft.sources))
@@ -184,7 +183,7 @@ class _RuleReader:
         return not types.isdisjoint(self.draft.source_kind(self.draft.sources[source]).types)
 
     def scope(self) -> FieldScope:
-        """Return which fields it may name."""
+        """Return the fields that the rule may refer to."""
         draft = self.draft
         types = self.reach.types
         if types is None:
@@ -291,7 +290,7 @@ class _RuleReader:
         return ActionStep(target, arguments, consent, only_if, following, path, node.line)
 
     def target(self, node: Node, written: str, *, look_up: bool) -> Target | None:
-        """Return what `destination.action` names."""
+        """Return the target that `destination.action` names; None where there is none, which is reported."""
         draft = self.draft
         name, _, action = written.partition(".")
         if name == API:
@@ -310,7 +309,8 @@ class _RuleReader:
         kinds: dict[str, ActionKind] = {}
         for source in self.reach.senders:
             api = draft.sources[source].api
-            # A generic source may send anything, so it counts only where the rule names it.
+            # A generic source may send any type, so it is a candidate for every rule. One that the rule does not name
+            # is ignored.
             generic = not draft.source_kind(draft.sources[source]).types
             if api is None and generic and self.reach.sources is None:
                 continue
@@ -395,7 +395,7 @@ class _RuleReader:
         return compiled
 
     def consent(self, node: Node, target: Target | None, scope: FieldScope) -> dict[str, ConsentFrom]:
-        """Return where each consent comes from that the action needs."""
+        """Return for each consent that the action needs where the rule takes it from."""
         if target is None or not target.kind.consent or not isinstance(node.value, dict | None):
             return {}
         needed = target.kind.consent
@@ -527,7 +527,7 @@ def _groups(node: Any) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def _words(node: Mapping[str, Any], field: str) -> Iterator[tuple[Path, str]]:
-    """Yield each literal that a pattern names for a field, with its place."""
+    """Yield each text that a pattern names as a literal for a field, with its path inside the pattern."""
     value = node.get(field)
     if isinstance(value, str):
         yield (field,), value
@@ -540,7 +540,7 @@ def _words(node: Mapping[str, Any], field: str) -> Iterator[tuple[Path, str]]:
 
 
 def _operators(node: Mapping[str, Any], field: str) -> bool:
-    """Return whether a pattern asks a field for more than literals."""
+    """Return whether a pattern has an operator for a field, not only literals."""
     value = node.get(field)
     if isinstance(value, Mapping) or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
         return True
@@ -548,7 +548,7 @@ def _operators(node: Mapping[str, Any], field: str) -> bool:
 
 
 def _allowed(node: Mapping[str, Any], field: str, universe: "frozenset[str] | set[str]") -> frozenset[str] | None:
-    """Return the words that a pattern allows for a field; None: it does not ask."""
+    """Return the texts (literals, and those of `universe`) that a pattern allows for a field; None: any."""
     allowed: frozenset[str] | None = None
     if field in node:
         literals = frozenset(word for _, word in _words({field: node[field]}, field))

@@ -1,7 +1,7 @@
 """The `tests:` of a file, checked.
 
-Comes in: the tests as written and a draft that knows sources and destinations. Goes out: test cases for
-`rules.tools.testing`, and every problem there is. Never runs a test.
+Comes in: the tests as written, and a draft that has the sources and destinations. Goes out: test cases for
+`rules.tools.testing`, and every problem found. Never runs a test.
 """
 
 from typing import Any

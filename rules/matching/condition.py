@@ -1,7 +1,7 @@
-"""What is asked of one field: conditions joined by AND (several operators), OR (a list) and `not`.
+"""The condition on one field of a `when:`, as a tree: AND (several operators), OR (a list), `not`, single operators.
 
-Comes in: the value of a field in a `when:`, as the YAML gives it. Goes out: a Tree, which makes its own test and says
-in words why it did not hold. Never sees the whole event: the pattern finds the value.
+Comes in: the value of a field in a `when:`, as the YAML gives it. Goes out: a Condition, which can be tested against a
+value and can say why it did not hold. Never sees the whole event: the pattern reads the value.
 """
 
 import itertools
@@ -19,24 +19,24 @@ from rules.source.problem import did_you_mean
 
 
 class Nothing:
-    """Stands for an element of an empty list: whatever is asked of it is false."""
+    """Takes the place of an element when a list is empty: every condition on it is false."""
 
 
 NOTHING: Final = Nothing()
 
-#: A test of a value, ABSENT or NOTHING. The second argument are the answers of the closed parts (see Tree.close).
+#: Tests a value, ABSENT or NOTHING. The second argument holds the results of the closed parts (see `element_tester`).
 Test = Callable[[Any, Sequence[int]], int]
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One condition."""
+    """One operator or literal: a leaf of the tree."""
 
     operator_test: OperatorTest
     operator: str
 
     def test(self, value: Any) -> int:
-        """Judge a value."""
+        """Test a value."""
         return UNKNOWN if value is ABSENT else FALSE if value is NOTHING else self.operator_test.test(value)
 
     @property
@@ -59,12 +59,12 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Exists:
-    """`exists:`, the one question that an absent field answers."""
+    """`exists:`, the only operator that is never unknown for an absent field."""
 
     wanted: bool
 
     def test(self, value: Any) -> int:
-        """Judge a value."""
+        """Test a value."""
         there = value is not ABSENT and value is not NOTHING
         return TRUE if there is self.wanted else FALSE
 
@@ -80,12 +80,12 @@ class Exists:
 
 @dataclass(frozen=True)
 class Not:
-    """`not:`, which needs the field to be there."""
+    """`not:`. It is unknown for an absent field."""
 
     inner: "Condition"
 
     def test(self, value: Any) -> int:
-        """Judge a value."""
+        """Test a value."""
         return TRUE - self.inner.test(value)
 
     @property
@@ -107,7 +107,7 @@ class Every:
     parts: "tuple[Condition, ...]"
 
     def test(self, value: Any) -> int:
-        """Judge a value."""
+        """Test a value."""
         return min(part.test(value) for part in self.parts)
 
     @property
@@ -116,7 +116,7 @@ class Every:
         return " and ".join(part.says for part in self.parts)
 
     def explain(self, path: str, value: Any) -> str:
-        """Say why it did not hold: the first part that is false, else the first unknown."""
+        """Say why it did not hold: the reason of the first false part, else of the first unknown one."""
         worst = min(self.parts, key=lambda part: part.test(value))
         return worst.explain(path, value)
 
@@ -128,7 +128,7 @@ class OneOf:
     parts: "tuple[Condition, ...]"
 
     def test(self, value: Any) -> int:
-        """Judge a value."""
+        """Test a value."""
         return max(part.test(value) for part in self.parts)
 
     @property
@@ -137,7 +137,7 @@ class OneOf:
         return " or ".join(part.says for part in self.parts)
 
     def explain(self, path: str, value: Any) -> str:
-        """Say why it did not hold: a part that is unknown, else all of them."""
+        """Say why it did not hold: the reason of a part that is unknown, else the reasons of all."""
         best = max(self.parts, key=lambda part: part.test(value))
         if best.test(value) == UNKNOWN:
             return best.explain(path, value)
@@ -151,7 +151,7 @@ Condition = Leaf | Exists | Not | Every | OneOf
 
 
 def tester(condition: Condition) -> Callable[[Any], int]:
-    """Return the test of a value that is there, as one function."""
+    """Compile a condition to a function that tests a value. The value must be present."""
     match condition:
         case Leaf(operator_test):
             return operator_test.test
@@ -200,12 +200,16 @@ def _one_of(tests: Sequence[Callable[[Any], int]]) -> Callable[[Any], int]:
 
 
 def is_closed(condition: Condition) -> bool:
-    """Say whether a tree is about all elements of a list at once: `not` and `exists: false` mean no element."""
+    """Return whether a condition over `[]` is about all elements: `not` and `exists: false` mean "no element"."""
     return isinstance(condition, Not) or (isinstance(condition, Exists) and not condition.wanted)
 
 
 def element_tester(condition: Condition, closed: list[Condition]) -> Test:
-    """Return the test of one element; the closed parts are put aside, and their answers are asked for by place."""
+    """Compile a condition to a function that tests one element of a list.
+
+    Closed parts (see `is_closed`) are not about one element: they are appended to `closed`, the caller tests them over
+    the whole list, and passes the results to the function in the same order.
+    """
     if is_closed(condition):
         index = len(closed)
         closed.append(condition)
@@ -229,12 +233,12 @@ def element_tester(condition: Condition, closed: list[Condition]) -> Test:
 def read(
     node: Any, kind: FieldType, field: str, at: tuple[str | int, ...], findings: list[Finding]
 ) -> Condition | None:
-    """Return what is asked of a field, or None after noting what is wrong."""
+    """Return the condition on a field; None where it is wrong, after adding to `findings`."""
     return _ConditionReader(kind, field, findings).read(node, at)
 
 
 class _ConditionReader:
-    """Reads the value of one field; keeps what it found."""
+    """Reads the condition on one field and collects findings."""
 
     def __init__(self, kind: FieldType, field: str, findings: list[Finding]) -> None:
         self.kind = kind
@@ -280,7 +284,7 @@ class _ConditionReader:
         return Leaf(operator_test, "a literal") if all(fit) else None
 
     def _literal(self, literal: Any, at: tuple[str | int, ...]) -> bool:
-        """Check a literal against what the field holds; say whether it will do."""
+        """Check a literal against the type of the field; return whether it is usable."""
         kind = self.kind
         if kind.is_open:
             return True
@@ -351,7 +355,7 @@ class _ConditionReader:
         return self._judged(operator_test, name, at)
 
     def _judged(self, operator_test: OperatorTest, name: str, at: tuple[str | int, ...]) -> Condition | None:
-        """Check that the operator can judge what the field holds."""
+        """Return the condition if the operator can be applied to the type of the field, else note why not."""
         wants: Iterable[Kind] = operator_test.wants
         if not self.kind.may_be(*wants) and not ("text" in operator_test.wants and self.kind.may_be("instant")):
             wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(operator_test.wants))
@@ -387,7 +391,7 @@ class _ConditionReader:
 
 
 def _exact(text: str) -> bool:
-    """Say whether an instant is written as we write it everywhere."""
+    """Return whether an instant is written in the form that `data` has: UTC with milliseconds."""
     return len(text) == 24 and text.endswith("Z") and text[19] == "." and operators.instant_of(text) is not None
 
 
@@ -395,7 +399,7 @@ def _exact(text: str) -> bool:
 
 
 def literals(condition: Condition) -> frozenset[tuple[Kind, Any]] | None:
-    """Return the only values with which a tree can be true; None: there is no such list."""
+    """Return the only values for which a condition can be true; None: they cannot be listed."""
     match condition:
         case Leaf(operator_test):
             return operator_test.literals
@@ -411,8 +415,8 @@ def literals(condition: Condition) -> frozenset[tuple[Kind, Any]] | None:
 
 
 def contradiction(condition: Condition, kind: FieldType = OPEN) -> str | None:
-    """Say why no value can make a tree true, or None. What it finds is so; it does not find everything."""
-    if tester_of_absent(condition) == TRUE:
+    """Say why no value can make a condition true; None: none found. It does not find every contradiction."""
+    if truth_of_absent(condition) == TRUE:
         return None
     if isinstance(condition, OneOf):
         reasons = [contradiction(part, kind) for part in condition.parts]
@@ -446,6 +450,6 @@ def _begin_alike(some: Sequence[str], others: Sequence[str]) -> bool:
     return any(one.startswith(two) or two.startswith(one) for one in some for two in others)
 
 
-def tester_of_absent(condition: Condition) -> int:
-    """Return what a tree says of an absent field."""
+def truth_of_absent(condition: Condition) -> int:
+    """Return the truth value of a condition on an absent field."""
     return condition.test(ABSENT)

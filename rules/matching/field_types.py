@@ -1,7 +1,7 @@
-"""Which fields a pattern or a value may name, and what they hold.
+"""The types of the fields that a pattern or a value may refer to.
 
-Comes in: the models of the event types a rule can see, its look-ups, and the fields a source declares. Goes out: what a
-field holds, or what is wrong with a path and how to mend it. Never sees an event.
+Comes in: the models of the event types a rule can see, its look-ups, and the fields a source declares. Goes out: the
+type of a field, or what is wrong with a path and how to mend it. Never sees an event.
 """
 
 import json
@@ -41,29 +41,29 @@ FIELD_WORDS: Final = frozenset({"text", "number", "boolean", "instant", "list", 
 
 @dataclass(frozen=True)
 class FieldType:
-    """What a field may hold."""
+    """The type of a field: the kinds of values it may have, and their structure."""
 
     kinds: frozenset[Kind]
-    #: Of a list: what an element holds; None: not known.
+    #: For a list: the type of an element; None: not known.
     element: "FieldType | None" = None
-    #: Of an object: its models, or what every value of it holds.
+    #: For an object: its models, or the type of every value in it.
     models: tuple[type[BaseModel], ...] = ()
     values: "FieldType | None" = None
-    #: The only values there are; None: no such list.
+    #: The only values it may have; None: not restricted.
     choices: frozenset[Any] | None = None
 
     @property
     def is_open(self) -> bool:
-        """Return whether it may hold anything."""
+        """Return whether any value is allowed."""
         return "any" in self.kinds
 
     def may_be(self, *kinds: Kind) -> bool:
-        """Return whether it may hold one of these kinds."""
+        """Return whether a value of one of these kinds is allowed."""
         return self.is_open or not self.kinds.isdisjoint(kinds)
 
     @property
     def words(self) -> str:
-        """Return what it holds as a sentence says it: `a number`."""
+        """Return the type in words, for messages: `a number`."""
         return " or ".join(WORDS[kind] for kind in sorted(self.kinds - {"null"})) or WORDS["null"]
 
 
@@ -74,7 +74,7 @@ def _of(*kinds: Kind, element: FieldType | None = None, values: FieldType | None
     return FieldType(frozenset(kinds), element=element, values=values)
 
 
-#: The fields that every event has, whoever sends it. `data` and `raw` are looked at apart.
+#: The fields of the event itself. The type of `data` depends on the event type; `raw` has no model.
 EVENT_FIELDS: Final[Mapping[str, FieldType]] = {
     "source": _of("text"),
     "type": _of("text"),
@@ -89,13 +89,13 @@ EVENT_FIELDS: Final[Mapping[str, FieldType]] = {
 
 @dataclass(frozen=True)
 class FieldScope:
-    """What one rule can see."""
+    """The names that one rule can refer to, with their types."""
 
-    #: The models of `data` of the event types that the rule can see; none: open data, anything goes.
+    #: The models of `data` for the event types that the rule can fire for; empty: `data` may be anything.
     data_models: Sequence[type[BaseModel]] = ()
     #: The names at the root of a path, beside look-ups and `result`.
     names: frozenset[str] = frozenset({*EVENT_FIELDS, "data"})
-    #: Look-ups by name, with the model of what they find; None: it may be anything.
+    #: Look-ups by name, with the model of their result; None: it may be anything.
     look_ups: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     #: The model of `result` in `next:`; where it may be anything, put `result` into `names`.
     result: type[BaseModel] | None = None
@@ -103,7 +103,7 @@ class FieldScope:
     extra_fields: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, path: str | Path) -> tuple[str, str] | None:
-        """Return what is wrong with a path and the mend, or None."""
+        """Return what is wrong with a path, and how to mend it; None: nothing is."""
         try:
             self._find(paths.parse(path) if isinstance(path, str) else path)
         except PathWrong as exc:
@@ -111,7 +111,7 @@ class FieldScope:
         return None
 
     def field_type(self, path: str | Path) -> FieldType:
-        """Return what the field holds; anything, where the path is wrong or leads into open data."""
+        """Return the type of a field; OPEN where the path is wrong or leads into data without a model."""
         try:
             return self._find(paths.parse(path) if isinstance(path, str) else path)
         except PathWrong:
@@ -139,7 +139,7 @@ class FieldScope:
             try:
                 steps = paths.parse(name if name.startswith(("data.", "data[")) else f"data.{name}").steps
             except PathWrong:
-                continue  # the loader has said so at its place
+                continue  # a wrong path under `fields:` simply declares nothing
             found[steps] = _of_word(word)
         return found
 
@@ -156,7 +156,7 @@ class FieldScope:
         return kind
 
     def _declared(self, path: Path) -> FieldType | None:
-        """Return what a declared field holds, also on the way to it and behind it."""
+        """Return the type of a path that equals, leads to or lies inside a declared field; else None."""
         for steps, kind in self._extra.items():
             if path.steps == steps[: len(path.steps)] and len(path.steps) < len(steps) and path.steps:
                 return _of("object", "list", "null", element=OPEN, values=OPEN)
@@ -183,7 +183,7 @@ class FieldScope:
 
 
 def _into(kind: FieldType, step: Step, before: Path, after: Sequence[Step]) -> FieldType:
-    """Return what is behind one step. Raises PathWrong."""
+    """Return the type that one step leads to. Raises PathWrong."""
     if kind.is_open:
         return OPEN
     if isinstance(step, str):
@@ -299,12 +299,12 @@ def _of_class(kind: Any, arguments: tuple[Any, ...]) -> FieldType:
     if issubclass(kind, abc.Collection) or kind in (abc.Iterable, abc.Sequence):
         inner = [_of_annotation(each) for each in arguments if each is not Ellipsis]
         return _of("list", element=merged(inner) if inner else OPEN)
-    # Addresses, URLs, UUIDs and the like are text in JSON; a type we do not know may be anything.
+    # Addresses, URLs, UUIDs and the like are text in JSON. Of any other class we do not know the JSON form.
     return _of("text") if kind.__module__.partition(".")[0] in ("ipaddress", "uuid", "pydantic") else OPEN
 
 
 def merged(kinds: Iterable[FieldType]) -> FieldType:
-    """Return the type of a field that may hold what any of these hold."""
+    """Return the union of types."""
     known = list(kinds)
     if len(known) == 1:
         return known[0]
@@ -324,7 +324,7 @@ def merged(kinds: Iterable[FieldType]) -> FieldType:
 
 
 def kind_of(value: Any) -> Kind:
-    """Return the kind of a JSON value; an instant is text as long as nobody asks."""
+    """Return the kind of a JSON value. An instant is a text here."""
     match value:
         case None:
             return "null"
@@ -346,7 +346,7 @@ def admits(kind: FieldType, literal: Any) -> bool:
 
 
 def mend_of_literal(kind: FieldType, literal: Any) -> str:
-    """Return how a literal of the wrong kind is mended."""
+    """Return how to mend a literal of the wrong kind."""
     if isinstance(literal, int | float) and not isinstance(literal, bool) and "text" in kind.kinds:
         return f'write "{literal}" in quotes'
     if isinstance(literal, str):
@@ -362,5 +362,5 @@ def mend_of_literal(kind: FieldType, literal: Any) -> str:
 
 
 def shown(literal: Any) -> str:
-    """Return a literal of a rule as a sentence shows it."""
+    """Return a literal as JSON, for messages."""
     return json.dumps(literal, ensure_ascii=False)

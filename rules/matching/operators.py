@@ -1,7 +1,7 @@
-"""What a condition asks of one value: `prefix`, `gt`, `cidr`, `days` and the rest.
+"""The operators of patterns: equality, `prefix`, `gt`, `cidr`, `days` and the rest.
 
-Comes in: an operator with its argument, as the YAML gives it. Goes out: a Condition, whose test takes a value that is
-there and says true, false or unknown. Never raises on a value, whatever it is, and never goes back in one.
+Comes in: an operator with its argument, as the YAML gives it. Goes out: an OperatorTest, whose function takes a present
+value and returns true, false or unknown. Never raises on a value, and never backtracks: time is linear in its length.
 """
 
 import ipaddress
@@ -21,9 +21,9 @@ from rules.source.problem import did_you_mean
 
 Test = Callable[[Any], int]
 
-#: More alternatives than this in one list are a data base, not a rule.
+#: Longer lists are refused: they would be a database, not a rule.
 MOST_LITERALS: Final = 10_000
-#: A pattern text longer than this is a mistake.
+#: Longer arguments of text operators are refused.
 LONGEST: Final = 1_000  # characters
 
 TEXT: Final[frozenset[Kind]] = frozenset({"text"})
@@ -33,33 +33,33 @@ ANYTHING: Final[frozenset[Kind]] = frozenset({"any"})
 
 
 class ArgumentWrong(Exception):
-    """An operator was given what it cannot work with."""
+    """The argument of an operator is wrong."""
 
     def __init__(self, text: str, mend: str = "", *, operator: str = "") -> None:
         super().__init__(text)
         self.text = text
         self.mend = mend
-        #: The key that is to blame, where several make one condition (`days`, `between`, `zone`).
+        #: The key that is wrong, where several keys make one condition (`days`, `between`, `zone`).
         self.operator = operator
 
 
 @dataclass(frozen=True)
 class OperatorTest:
-    """One question to one value."""
+    """One operator with its argument."""
 
     test: Test
     #: The condition in words, as a statement about the field: `begins with "a"`.
     says: str
-    #: The same denied: `does not begin with "a"`.
+    #: The same, negated: `does not begin with "a"`.
     denies: str
-    #: What it can judge; of anything else it says unknown.
+    #: The kinds of values it can be applied to; for others it is unknown.
     wants: frozenset[Kind]
-    #: A literal: the values it equals, each with its kind, because `True == 1` in Python.
+    #: For equality: the values, each with its kind, because `True == 1` in Python.
     literals: frozenset[tuple[Kind, Any]] | None = None
-    #: A range of numbers: its bounds, and whether each belongs to it.
+    #: For a range of numbers: each bound, and whether it is included.
     low: tuple[float, bool] | None = None
     high: tuple[float, bool] | None = None
-    #: The texts that the value begins with.
+    #: For `prefix`: its texts.
     prefixes: tuple[str, ...] = field(default=())
 
 
@@ -69,7 +69,7 @@ def _quoted(texts: Sequence[Any]) -> str:
     return " or ".join(shown) + more
 
 
-# Equality: false, never unknown, of a value of another kind. -------------------------------------------------------
+# Equality: for a value of another kind it is false, never unknown. ----------------------------------------------------
 
 
 def equal_to(literals: Sequence[Any]) -> OperatorTest:
@@ -109,7 +109,7 @@ def _kind(literal: Any) -> Kind:
 def _equality(texts: frozenset[str], numbers: frozenset[Any], booleans: frozenset[bool], *, null: bool) -> Test:
     if len(texts) == 1 and not (numbers or booleans or null):
         (only,) = texts
-        # `==` of text and anything else is false, which is just what the language wants.
+        # In Python, text never equals anything but text, as the language requires.
         return lambda value: TRUE if value == only else FALSE
     if not (numbers or booleans or null):
         return lambda value: TRUE if value.__class__ is str and value in texts else FALSE
@@ -213,9 +213,9 @@ def _pieces(pattern: str) -> tuple[str, ...]:
 
 
 def _fits(pieces: tuple[str, ...], value: str) -> bool:
-    """Say whether the pieces stand in the value in this order.
+    """Return whether the pieces occur in the value in this order, without overlap.
 
-    Each piece is looked for once, from where the one before ended: no way back, so no pattern takes long.
+    Each piece is searched once, from the end of the previous one, without backtracking: no pattern takes long.
     """
     if len(pieces) == 1:
         return value == pieces[0]
@@ -510,7 +510,7 @@ def _minutes(time: str) -> int:
     return int(time[:2]) * 60 + int(time[3:])
 
 
-#: The operators that take one argument and judge one value. `exists`, `not`, `days` and `zone` are the pattern's.
+#: The operators that take one argument. `exists`, `not`, `days` and `zone` are handled in `condition.py`.
 SIMPLE: Final[Mapping[str, Callable[[Any], OperatorTest]]] = {
     "prefix": prefix,
     "suffix": suffix,
@@ -524,10 +524,10 @@ SIMPLE: Final[Mapping[str, Callable[[Any], OperatorTest]]] = {
     "cidr": cidr,
 }
 
-#: All of them, in the order of the page for ops.
+#: All operators, in the order of rules/README.md.
 NAMES: Final = (*SIMPLE, "exists", "not", "days", "zone")
 
-#: What the operators are called in other languages.
+#: Names of operators in other languages, with what to write here.
 ELSEWHERE: Final[Mapping[str, str]] = {
     "=": "write the value itself",
     "==": "write the value itself",

@@ -1,7 +1,7 @@
-"""A way into an event: `data.items[].price`, `data.additional_fields[id=12].value`, `data["Odd key"]`.
+"""Paths into an event: `data.items[].price`, `data.additional_fields[id=12].value`, `data["Odd key"]`.
 
-Comes in: text from a rule. Goes out: a Path, and readers that find its value in the facts or ABSENT. Never touches
-attributes or methods: a dot is a key, so `data.items` is the field `items`.
+Comes in: text from a rule. Goes out: a Path, and functions that read its value from the facts, or ABSENT. Never reads
+attributes or methods: a dot is followed by a key, so `data.items` is the field `items`, not a method of dict.
 """
 
 import re
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 Facts = Mapping[str, Any]
-#: What finds a value in the facts.
+#: Reads a value from the facts.
 Reader = Callable[[Facts], Any]
 
-#: Nobody writes a longer one by hand, and a short bound keeps every other bound simple.
+#: Bounds on what is parsed; paths written by hand are far shorter.
 LONGEST: Final = 500  # characters
 DEEPEST: Final = 20  # steps
 
 
 class Absent:
-    """The field is not there; not null, not false, not empty."""
+    """The value of a field that does not exist. It differs from null, false and empty."""
 
     __slots__ = ()
 
@@ -59,7 +59,7 @@ class WhereStep:
 
 @dataclass(frozen=True)
 class At:
-    """`[0]`: an element by its place; in values only."""
+    """`[0]`: an element by its position. Allowed in values only, not in patterns."""
 
     position: int
 
@@ -73,7 +73,7 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?\Z", re.ASCII)
 
 
 class PathWrong(Exception):
-    """A text is no path."""
+    """A text is not a valid path."""
 
     def __init__(self, text: str, mend: str = "") -> None:
         super().__init__(text)
@@ -83,7 +83,7 @@ class PathWrong(Exception):
 
 @dataclass(frozen=True)
 class Path:
-    """A path that was understood; `text` is its one way of being written."""
+    """A parsed path; `text` is its canonical form."""
 
     root: str
     steps: tuple[Step, ...] = ()
@@ -95,7 +95,7 @@ class Path:
 
     @property
     def list_steps(self) -> tuple[int, ...]:
-        """Return where the steps `[]` stand."""
+        """Return the indexes of the steps `[]`."""
         return tuple(position for position, step in enumerate(self.steps) if isinstance(step, AnyElement))
 
     def __str__(self) -> str:
@@ -151,7 +151,7 @@ def _word_end(text: str, start: int) -> int:
 
 
 def _step(text: str, position: int) -> tuple[Step, int]:
-    """Return the step that begins at a place, and where the next one begins."""
+    """Return the step that begins at a position, and the position of the next one."""
     if text[position] == ".":
         end = _word_end(text, position + 1)
         word = text[position + 1 : end]
@@ -194,7 +194,7 @@ def _step(text: str, position: int) -> tuple[Step, int]:
 
 
 def _quoted(text: str, position: int) -> tuple[str, int]:
-    """Return the text between the quotes that open at a place, and where it goes on."""
+    """Return the text between quotes that open at a position, and the position after them."""
     signs: list[str] = []
     position += 1
     while position < len(text):
@@ -214,7 +214,7 @@ def _closed(text: str, position: int) -> int:
 
 
 def step_into(node: Any, step: Step) -> Any:
-    """Return what is behind one step, or ABSENT; `[]` has no one value and is the caller's."""
+    """Return the value that one step leads to, or ABSENT. `[]` has no single value: `pattern.py` handles it."""
     if step.__class__ is str:
         if node.__class__ is dict or isinstance(node, Mapping):
             return node.get(step, ABSENT)
@@ -227,7 +227,7 @@ def step_into(node: Any, step: Step) -> Any:
 
 
 def reader_of(path: Path) -> Reader:
-    """Return a function that finds the path's value in the facts, or ABSENT. The path has no `[]`."""
+    """Return a function that reads the path's value from the facts, or ABSENT. The path must not have `[]`."""
     root = path.root
     if not path.steps:
         return lambda facts: _root(facts, root)
@@ -238,7 +238,7 @@ def reader_of(path: Path) -> Reader:
 
 
 def follower(steps: Sequence[Step]) -> Callable[[Any], Any]:
-    """Return a function that follows steps from a value. There is no `[]` among them."""
+    """Return a function that follows steps from a value. There must be no `[]` among them."""
     if not steps:
         return lambda node: node
     if len(steps) == 1:
@@ -259,7 +259,7 @@ def follower(steps: Sequence[Step]) -> Callable[[Any], Any]:
 
 
 def _root(facts: Facts, root: str) -> Any:
-    # By subscription, so that facts may make a name only when it is asked for (`__missing__`): `raw` is costly.
+    # By subscription, because `Facts.__missing__` parses `raw` only when it is read.
     try:
         return facts[root]
     except KeyError:
@@ -276,7 +276,7 @@ def _key_of(key: str) -> Callable[[Any], Any]:
 
 
 def _reader_of_one_key(root: str, key: str) -> Reader:
-    """Return the reader of `data.email`: most paths are like that, so it has the shortest way."""
+    """Return the reader of a path such as `data.email`: the most frequent form, so it has the fastest code."""
 
     def read(facts: Facts) -> Any:
         try:
@@ -291,7 +291,7 @@ def _reader_of_one_key(root: str, key: str) -> Reader:
 
 
 def where_absent(path: Path, facts: Facts) -> tuple[str, Any]:
-    """Return the shortest part of a path that is not there, and the value before it (ABSENT where there is none)."""
+    """Return the shortest prefix of a path that is absent, and the value before it (ABSENT where there is none)."""
     node = _root(facts, path.root)
     if node is ABSENT:
         return path.root, ABSENT

@@ -1,7 +1,8 @@
-"""A `when:`: does this event match, and if not, at which condition?
+"""Patterns: whether an event matches a `when:`, and if not, at which condition.
 
-Comes in: the mapping under `when:`, `unless:` or `only_if:`, and what its fields may be. Goes out: a Pattern, which
-judges the facts of an event in a microsecond or two. Never puts a value of a person into a reason: `actual` is apart.
+Comes in: the mapping under `when:`, `unless:` or `only_if:`, and the scope with the types of its fields. Goes out: a
+Pattern, which tests the facts of an event in a microsecond or two. Never puts a value of the event into a reason: the
+value is in `actual`, apart.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,20 +18,20 @@ from rules.matching.truth import FALSE, TRUE, UNKNOWN, Truth
 from rules.source.finding import Finding
 from rules.source.problem import MOST_PROBLEMS
 
-#: Groups inside groups, and everything in one pattern: bounds that no honest rule meets.
+#: Bounds on nested `any_of` and on conditions in one pattern, far above what rules need.
 DEEPEST: Final = 10
 MOST_CONDITIONS: Final = 10_000
 
 
 class PatternVerdict(NamedTuple):
-    """What a pattern says of an event."""
+    """The result of testing an event against a pattern."""
 
     truth: Truth
-    #: The condition that decided: its path. Empty where all hold.
+    #: The path of the condition that decided. Empty where all hold.
     at: str = ""
     #: Why, without any value of the event: `absent at data.email`.
     why: str = ""
-    #: The value that was there, for people who may see it; ABSENT where there was none.
+    #: The value at that path, for people who may see it; ABSENT where there was none.
     actual: Any = ABSENT
 
 
@@ -47,7 +48,7 @@ class CheckFailure(NamedTuple):
 
 @dataclass(frozen=True)
 class PatternCheck:
-    """A part of a pattern that is judged on its own: a field, the fields under one `[]`, or an `any_of`."""
+    """A part of a pattern that is tested on its own: a field, all fields under one `[]`, or an `any_of`."""
 
     test: Callable[[Facts], int]
     explain: Callable[[Facts], CheckFailure]
@@ -71,7 +72,7 @@ class Group:
 
 
 class Pattern:
-    """A compiled `when:`. Immutable, so any number of events may be judged at once."""
+    """A compiled `when:`. Immutable."""
 
     __slots__ = ("_checks", "_group", "_tests")
 
@@ -81,14 +82,14 @@ class Pattern:
         self._tests = tuple(check.test for check in self._checks)
 
     def fires(self, facts: Facts) -> bool:
-        """Say whether everything holds; the short way of `test(facts).truth is TRUE`."""
+        """Return whether everything holds: `test(facts).truth == TRUE`, but faster."""
         for test in self._tests:  # noqa: SIM110 - a generator costs as much as two conditions
             if test(facts) != TRUE:
                 return False
         return True
 
     def test(self, facts: Facts) -> PatternVerdict:
-        """Judge an event; where it does not match, the first condition that is false, else the first unknown."""
+        """Test an event. If it does not match, the verdict names the first false condition, else the first unknown."""
         unknown: PatternCheck | None = None
         for index, test in enumerate(self._tests):
             truth = test(facts)
@@ -101,7 +102,7 @@ class Pattern:
         return _HOLDS
 
     def every_reason(self, facts: Facts) -> tuple[PatternVerdict, ...]:
-        """Return all that does not hold, in the order of the rule, for `explain`."""
+        """Return every condition that does not hold, in the order of the rule, for `explain`."""
         return tuple(
             PatternVerdict(Truth(truth), *check.explain(facts))
             for check in self._checks
@@ -109,7 +110,7 @@ class Pattern:
         )
 
     def equalities(self) -> Mapping[str, frozenset[str]]:
-        """Return the fields that must equal one of these texts, for an index. Fields under `[]` are not in it."""
+        """Return the fields that must equal one of certain texts, for the index. Fields under `[]` are left out."""
         return _equalities(self._group)
 
     def contradiction(self) -> str | None:
@@ -117,7 +118,7 @@ class Pattern:
         return _contradiction(self._group)
 
     def groups(self) -> "Iterator[tuple[str, Pattern]]":
-        """Yield the groups of any_of by their place, `2` or `2.1` for one inside another, to see which ever hold."""
+        """Yield the groups of `any_of` with their number, `2`, or `2.1` for one inside another, for test coverage."""
         for index, group in enumerate(self._group.any_of, 1):
             inner = Pattern(group)
             yield str(index), inner
@@ -134,7 +135,7 @@ class Pattern:
 
 
 def compile_pattern(node: Mapping[str, Any], scope: FieldScope, problems: list[Finding]) -> Pattern:
-    """Return the pattern of a `when:`. All that is wrong goes to `problems`; with an error it is no good."""
+    """Compile a `when:`. Findings are added to `problems`; if one is an error, the pattern must not be used."""
     group = _PatternCompiler(scope, problems).group(node, (), 0)
     return Pattern(group)
 
@@ -225,7 +226,7 @@ def _checks_of(group: Group) -> tuple[PatternCheck, ...]:
             if prefix not in of_elements:
                 of_elements[prefix] = len(checks)
                 members[of_elements[prefix]] = []
-                checks.append(PatternCheck(_never, _never))  # its place; made below, when all members are known
+                checks.append(PatternCheck(_never, _never))  # placeholder, replaced below when all members are known
             members[of_elements[prefix]].append(part)
     for index, fields in members.items():
         checks[index] = _elements_check(fields)
@@ -235,11 +236,11 @@ def _checks_of(group: Group) -> tuple[PatternCheck, ...]:
 
 
 def _never(facts: Facts) -> Any:
-    raise AssertionError("a place that was not filled")
+    raise AssertionError("a placeholder was not replaced")
 
 
 def _parts(field: Field) -> Sequence[Field]:
-    """Return the operators of a field apart: over a list each `not` is about no element, the others about one."""
+    """Split a condition over `[]`: `not` and `exists: false` are about all elements, other operators about one."""
     if isinstance(field.condition, conditions.Every):
         closed = [part for part in field.condition.parts if conditions.is_closed(part)]
         if closed:
@@ -252,7 +253,7 @@ def _parts(field: Field) -> Sequence[Field]:
 def _field_check(field: Field) -> PatternCheck:
     condition, text = field.condition, field.path.text
     read, test = paths.reader_of(field.path), conditions.tester(field.condition)
-    when_absent = conditions.tester_of_absent(condition)
+    when_absent = conditions.truth_of_absent(condition)
 
     def check(facts: Facts) -> int:
         value = read(facts)
@@ -297,7 +298,7 @@ def _any_of_check(groups: Sequence[Pattern]) -> PatternCheck:
 
 
 def _no_element_check(field: Field) -> PatternCheck:
-    """`not` and `exists: false` over `[]`: no element."""
+    """Check `not` or `exists: false` over `[]`: no element may have what is denied."""
     text = field.path.text
     any_element = _any_element(field)
 
@@ -315,14 +316,14 @@ def _no_element_check(field: Field) -> PatternCheck:
 
 
 def _any_element(field: Field) -> Callable[[Facts], int]:
-    """Return the test whether any element is what a closed tree denies."""
+    """Return a function that tests whether any element has what a closed condition denies."""
     inner: Condition
     if isinstance(field.condition, conditions.Not):
         inner, when_no_list = field.condition.inner, UNKNOWN
     else:
         inner, when_no_list = conditions.Exists(wanted=True), FALSE
     test = conditions.tester(inner)
-    of_absent = conditions.tester_of_absent(inner)
+    of_absent = conditions.truth_of_absent(inner)
     first, *others = _legs(field.path)
     read = paths.reader_of(Path(field.path.root, first))
     followers = [paths.follower(leg) for leg in others]
@@ -359,12 +360,13 @@ def _legs(path: Path) -> list[tuple[paths.Step, ...]]:
     return legs
 
 
-#: Judges an element (or ABSENT where there is no list, NOTHING where it is empty).
+#: Tests an element (ABSENT: there is no list; NOTHING: it is empty). The second argument: see
+#: `conditions.element_tester`.
 Judge = Callable[[Any, Sequence[int]], int]
 
 
 def _elements_check(fields: Sequence[Field]) -> PatternCheck:
-    """All conditions under one `[]` must hold for the same element."""
+    """Check all conditions under one `[]`: they must hold for the same element."""
     closed: list[Callable[[Facts], int]] = []
     judge = _judge_list([(_legs(field.path)[1:], field) for field in fields], closed)
     index = fields[0].path.list_steps[0]
@@ -399,7 +401,7 @@ def _inside(path: Path, index: int) -> str:
 
 
 def _judge_list(members: Sequence[tuple[list[tuple[paths.Step, ...]], Field]], closed: list[Any]) -> Judge:
-    """Return what judges a list: is there an element for which all members hold?"""
+    """Return a function that tests a list: is there an element for which all members hold?"""
     judge = _judge_element(members, closed)
 
     def judge_list(elements: Any, answers: Sequence[int]) -> int:
@@ -463,7 +465,7 @@ def _judge_field(field: Field, closed: list[Any]) -> Judge:
 
 
 def _spread(path: Path, facts: Facts) -> list[Any]:
-    """Return the values of all elements, for people."""
+    """Return the values of all elements, for explanations."""
     first, *others = _legs(path)
     nodes = [paths.reader_of(Path(path.root, first))(facts)]
     for leg in others:
@@ -473,7 +475,7 @@ def _spread(path: Path, facts: Facts) -> list[Any]:
 
 
 def _unknown_elements(fields: Sequence[Field], facts: Facts) -> CheckFailure:
-    """Say which field of the elements left it open."""
+    """Say which field of the elements made the result unknown."""
     for field in fields:
         first = _legs(field.path)[0]
         node = paths.reader_of(Path(field.path.root, first))(facts)
@@ -489,14 +491,14 @@ def _unknown_elements(fields: Sequence[Field], facts: Facts) -> CheckFailure:
     )
 
 
-# What is known before any event comes. -------------------------------------------------------------------------------
+# Static analysis, without an event. -------------------------------------------------------------------------------
 
 
 def _equalities(group: Group) -> Mapping[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for field in group.fields:
         known = conditions.literals(field.condition)
-        # Texts only: they equal nothing else, while `True == 1` would put two values into one place of an index.
+        # Texts only: in Python `True == 1`, so other values could collide as keys of the index.
         if known is None or field.path.list_steps or any(kind != "text" for kind, _ in known):
             continue
         _narrow(found, field.path.text, frozenset(value for _, value in known))
@@ -530,7 +532,7 @@ def _contradiction(group: Group) -> str | None:
         for other in group.fields:
             steps = other.path.steps[: len(field.path.steps)]
             inside = other is not field and other.path.root == field.path.root and steps == field.path.steps
-            if inside and conditions.tester_of_absent(other.condition) != TRUE:
+            if inside and conditions.truth_of_absent(other.condition) != TRUE:
                 return f"{field.path} does not exist, so {other.path} has no value"
     if group.any_of:
         reasons = [_contradiction(_joined(group, inner)) for inner in group.any_of]

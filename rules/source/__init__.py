@@ -1,1 +1,1 @@
-"""The text of a book: YAML read the strict way, each value with its place, and what is wrong with it."""
+"""The text of a book: strict YAML whose values know their line and column, and the problems found in it."""

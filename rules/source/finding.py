@@ -1,7 +1,7 @@
-"""What is wrong with a pattern or a value, before it has a place in a file.
+"""Something wrong with a pattern or a value, located by its path inside the YAML node.
 
-Comes in: what the compilers of patterns and values saw. Goes out: findings with their path inside the node; the loader
-turns them into problems with line and column. Never shows a value of a person.
+Comes in: what the compilers of patterns and values find. Goes out: findings, which `Node.note` turns into problems with
+file, line and column. Never holds a value of a person.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong or doubtful inside one YAML node."""
+    """One error or warning inside one YAML node."""
 
-    #: Where: keys and positions from the node inwards; `("data.total", "gt")`.
+    #: Keys and list positions from the node inwards: `("data.total", "gt")`.
     at: tuple[str | int, ...]
     text: str
     mend: str = ""

@@ -1,7 +1,7 @@
-"""A value of a book and where it stands, so that a complaint about it needs no more than its text.
+"""A value of a book together with its position in the file, so that problems can be reported at the right line.
 
 Comes in: a document and a path. Goes out: the parts of the value, and problems with file, line and column. Never
-goes on silently: what is not of the expected shape is noted.
+ignores a value of an unexpected shape: it is reported.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,18 +16,18 @@ from rules.source.yaml_document import Document, Path, Position
 
 Model = TypeVar("Model", bound=BaseModel)
 
-#: What each shape is called in a sentence.
+#: The name of each type in messages.
 _WORDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
 
 def shape_of(value: Any) -> str:
-    """Return what a value is, as a sentence says it."""
+    """Return the type of a value in words, for messages."""
     return _WORDS.get(type(value), "empty")
 
 
 @dataclass(frozen=True)
 class Node:
-    """A value somewhere in a file."""
+    """A value and its position in a file."""
 
     doc: Document
     path: Path
@@ -36,12 +36,12 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The key under which it stands."""
+        """The key or list position of the value."""
         return str(self.path[-1]) if self.path else ""
 
     @property
     def where(self) -> Position:
-        """Where it stands."""
+        """File, line and column of the value."""
         return self.doc.where(self.path)
 
     @property
@@ -50,7 +50,7 @@ class Node:
         return self.where.line
 
     def at(self, step: str | int) -> "Node":
-        """Return the place one step further in."""
+        """Return the node of one part of the value."""
         return Node(self.doc, (*self.path, step), self.value[step], self.problems)
 
     def wrong(
@@ -63,14 +63,14 @@ class Node:
         key: bool = False,
         severity: Severity = "error",
     ) -> None:
-        """Note a problem here, or further in; `key`: at the key, not at its value."""
+        """Report a problem at this node, or at `inner` below it; `key`: at the key instead of its value."""
         if is_full(self.problems):
             return
         where = self.doc.where(self.path + inner, key=key)
         self.problems.append(Problem(where.file, where.line, where.column, text, mend, code, severity))
 
     def note(self, findings: Iterable[Finding], *, keys: Collection[str] = ()) -> None:
-        """Note what the compilers of patterns and values found in this node; `keys`: codes that are about a key."""
+        """Report findings inside this node; `keys`: codes of findings that are reported at the key."""
         for finding in findings:
             self.wrong(
                 finding.text,
@@ -82,7 +82,7 @@ class Node:
             )
 
     def mapping(self, known: Collection[str] | None = None, what: str = "") -> "dict[str, Node]":
-        """Return the parts of a mapping; keys beside `known` are problems. Empty where it is none."""
+        """Return the nodes of a mapping by key; keys not in `known` are reported. Empty for what is no mapping."""
         if not isinstance(self.value, dict):
             what = what or self.name
             mend = "" if self.value is not None else "write something below it, or take it out"
@@ -94,7 +94,7 @@ class Node:
         return {key: self.at(key) for key in self.value if known is None or key in known}
 
     def items(self, what: str = "") -> "list[Node]":
-        """Return the parts of a list. Empty where it is none."""
+        """Return the nodes of a list. Empty where the value is no list, which is reported."""
         if not isinstance(self.value, list):
             self.wrong(
                 f"{what or self.name} must be a list, not {shape_of(self.value)}",
@@ -105,7 +105,7 @@ class Node:
         return [self.at(number) for number in range(len(self.value))]
 
     def text(self, what: str = "") -> str | None:
-        """Return text; None where it is none."""
+        """Return the text; None where the value is no text or blank, which is reported."""
         if isinstance(self.value, str) and self.value.strip():
             return self.value
         if isinstance(self.value, str):
@@ -117,14 +117,17 @@ class Node:
         return None
 
     def flag(self, what: str = "") -> bool:
-        """Return true or false; False where it is neither."""
+        """Return the boolean; False where the value is none, which is reported."""
         if isinstance(self.value, bool):
             return self.value
         self.wrong(*not_a_boolean(self.value, what or self.name))
         return False
 
     def model(self, kind: type[Model], values: dict[str, Any], also: Sequence[str] = ()) -> Model | None:
-        """Return the values as a record; `also` are keys that stand here beside those of the record."""
+        """Validate values as a model; None where they are wrong, which is reported.
+
+        `also`: further keys that are allowed in this mapping, for suggestions.
+        """
         known = fields_of(kind)
         unknown = [key for key in values if key not in known and kind.model_config.get("extra") != "allow"]
         for key in unknown:
@@ -139,19 +142,19 @@ class Node:
             return kind.model_validate(values)
         except ValidationError as exc:
             for error in exc.errors(include_input=False, include_url=False):
-                if error["loc"] or not unknown:  # about the whole only where the whole is known
+                if error["loc"] or not unknown:  # with unknown keys left out, an error about the whole may be wrong
                     self.wrong(*sentence(dict(error)), inner=self.walk(error["loc"]), key=error["type"] == "missing")
         return None
 
     def doc_value(self, path: Path) -> Any:
-        """Return the value further in."""
+        """Return the value at a path below this node."""
         value = self.value
         for step in path:
             value = value[step]
         return value
 
     def walk(self, loc: Iterable[str | int]) -> Path:
-        """Return how far a path leads into the value."""
+        """Return the longest prefix of a path that exists below this node."""
         value: Any = self.value
         path: list[str | int] = []
         for step in loc:
@@ -164,17 +167,17 @@ class Node:
 
 
 def fields_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys that a record may be written with."""
+    """Return the keys that a model accepts."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-#: What YAML 1.1 took for true and false, and pydantic still does. Here they are text.
+#: Texts that YAML 1.1 reads as booleans, and pydantic accepts as such. In a book they are text.
 _TRUE = frozenset({"true", "yes", "on", "y", "t", "1"})
 _FALSE = frozenset({"false", "no", "off", "n", "f", "0"})
 
 
 def words_for_booleans(model: type[BaseModel], values: Mapping[str, Any]) -> list[Path]:
-    """Return the places of texts such as `on` and `no` that the model would silently take for true or false."""
+    """Return the paths of texts such as `on` and `no` that the model would silently convert to a boolean."""
     suspects = [path for path, text in _texts(values, ()) if text.lower() in _TRUE | _FALSE]
     if not suspects:
         return []
@@ -188,7 +191,7 @@ def words_for_booleans(model: type[BaseModel], values: Mapping[str, Any]) -> lis
 
 
 def not_a_boolean(value: Any, name: str) -> tuple[str, str, str]:
-    """Return text, mend and code for text where true or false belongs."""
+    """Return text, mend and code of the problem that a value should be a boolean."""
     word = str(value).lower()
     mend = f"write {'true' if word in _TRUE else 'false'}, without quotes" if word in _TRUE | _FALSE else ""
     return f"{name} must be true or false, not {shape_of(value)}", mend, "wrong_type"
@@ -213,7 +216,7 @@ def _replaced(value: Any, path: Path, suspects: frozenset[Path]) -> Any:
     return "neither" if path in suspects else value
 
 
-#: What pydantic calls a type -> how a sentence ends.
+#: pydantic's name of a type -> its name in messages.
 _MUST_BE = {
     "bool": "true or false",
     "int": "a whole number",
@@ -231,7 +234,7 @@ _MUST_BE = {
 
 
 def sentence(error: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return text, mend and code of what pydantic complains about, without the value."""
+    """Translate an error of pydantic to text, mend and code, without the value."""
     kind, loc, context = error["type"], error["loc"], error.get("ctx", {})
     name = next((str(step) for step in reversed(loc) if isinstance(step, str)), "it")
     if kind == "missing":

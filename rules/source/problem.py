@@ -1,6 +1,6 @@
-"""Something in a book that is wrong or doubtful: where, what, and how to mend it.
+"""An error or warning about a book: position, text, and how to mend it.
 
-Comes in: findings of the loader and the checks. Goes out: one line for people, JSON, SARIF or annotations for machines.
+Comes in: what loader and checks find. Goes out: one line for people; JSON, SARIF or GitHub annotations for machines.
 Never shows a secret.
 """
 
@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
 
-#: Nobody reads more at once, and a hostile file could make millions.
+#: No more problems than this are collected; a hostile file could cause millions.
 MOST_PROBLEMS = 500
-#: Characters of a text or a mend that are shown: a line that nobody can read to its end helps nobody.
+#: Characters of a text or a mend that are shown.
 LONGEST = 600
-#: Beyond this a word is no slip of the finger, and comparing it would take long.
+#: Characters of a word that are compared for suggestions: the cost of a comparison is quadratic.
 LONGEST_WORD = 100
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One finding of the check."""
+    """One error or warning."""
 
     #: Name of the file inside the book; line and column count from 1.
     file: str
@@ -30,7 +30,7 @@ class Problem:
     column: int
     #: What is wrong, in one sentence.
     text: str
-    #: What to do about it; empty where the text says it already.
+    #: How to mend it; empty where the text says it already.
     mend: str = ""
     #: A short code that never changes: `unknown_action`.
     code: str = "wrong"
@@ -48,18 +48,18 @@ class Problem:
 
 
 def is_full(problems: Sequence[Problem]) -> bool:
-    """Return whether so many problems were found that looking for more helps nobody."""
+    """Return whether the limit of problems is reached, so that the check may stop."""
     return len(problems) >= MOST_PROBLEMS
 
 
 def on_one_line(text: str) -> str:
-    """Return text that a terminal shows on one line: what a file says may hold line ends and control characters."""
+    """Return text without line ends and control characters, cut to LONGEST: it may quote a file."""
     shown = "".join(sign if sign.isprintable() else " " for sign in text)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
-    """Return the mend for a word that is not known: the nearest one, else what there is."""
+    """Return the mend for an unknown word: the nearest known one, else `otherwise`, else the list of known ones."""
     words = sorted(known)
     lower = {each.lower(): each for each in words}
     near = [lower[word.lower()]] if word.lower() in lower else []
@@ -126,5 +126,5 @@ def as_sarif(problems: Iterable[Problem], folder: str = "") -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text for an annotation command, in which %, line ends, colons and commas have a meaning."""
+    """Escape text for an annotation command, in which %, line ends, colons and commas have a meaning."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,7 +1,7 @@
-"""Times and rates as ops write them: `10m`, `30d`, `5/s`, `5000/day`.
+"""Parses durations and rates: `10m`, `30d`, `5/s`, `5000/day`.
 
-Comes in: the text of the book. Goes out: milliseconds, and a rate as so many per so many milliseconds. Never guesses a
-unit: a bare number other than 0 is refused.
+Comes in: text of a book. Goes out: milliseconds, or a Rate. Never guesses a unit: a bare number other than 0 is
+refused.
 """
 
 import re
@@ -30,11 +30,11 @@ PER = {
     "day": DAY,
 }
 
-#: Longer than ten years is a slip of the finger, and milliseconds beyond it help nobody.
+#: Ten years; longer durations are taken for typing errors.
 LONGEST = 3_660 * DAY
-#: More a second than any of the vendors' APIs answers.
+#: Requests a second; more than any vendor's API allows.
 FASTEST = 100_000
-#: Objects that a breaker keeps in mind: a destination that fails with more of them in a row is down for certain.
+#: The largest threshold of a breaker. The store keeps a list of so many boxes.
 MOST_FAILING = 100
 
 DURATION = r"^(0|[1-9][0-9]{0,8}(ms|s|m|h|d|w))$"
@@ -59,11 +59,11 @@ def duration(value: Any) -> int:
 
 @dataclass(frozen=True)
 class Rate:
-    """So many per time."""
+    """A number of requests per time."""
 
-    #: How many …
+    #: Number of requests.
     n: int
-    #: … in how many milliseconds.
+    #: In this many milliseconds.
     per: int
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Rate:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Let pydantic models have fields of this type, from text."""
+        """Let pydantic parse fields of this type from text."""
         return core_schema.no_info_plain_validator_function(
             rate, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
@@ -95,7 +95,7 @@ def rate(value: Any) -> Rate:
     raise ValueError("must be a rate such as 5/s, 60/min or 5000/day")
 
 
-#: A time of the book as a field of a model: milliseconds.
+#: A duration as a field of a model: milliseconds.
 Duration = Annotated[
     int,
     BeforeValidator(duration),
@@ -104,7 +104,7 @@ Duration = Annotated[
 
 
 def breaker(value: Any) -> int:
-    """Return after how many failures in a row a destination is taken to be down; 0: never. Raises ValueError."""
+    """Return the threshold of a breaker: objects that fail in a row; 0: no breaker. Raises ValueError."""
     if value is False or value == "off":
         return 0
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_FAILING:
@@ -112,5 +112,5 @@ def breaker(value: Any) -> int:
     raise ValueError(f"must be a number from 1 to {MOST_FAILING}, or off")
 
 
-#: After how many objects that fail in a row a destination is taken to be down; 0: never.
+#: The threshold of a breaker as a field of a model (see `breaker`).
 Breaker = Annotated[int, BeforeValidator(breaker)]

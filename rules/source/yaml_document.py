@@ -1,7 +1,7 @@
-"""One YAML file, read the strict way, with the place of everything in it.
+"""A strict YAML reader that keeps line and column of every key and value.
 
-Comes in: the bytes of a file. Goes out: plain values, and line and column of each key and value, so that every later
-complaint can point at its cause. Never guesses: only `true`, `false`, `null` and plain numbers are typed, all else is
+Comes in: the bytes of a file. Goes out: plain values, and the positions of keys and values, so that later problems can
+be reported at their line. Never guesses: only `true`, `false`, `null` and plain numbers are typed, everything else is
 text; duplicate keys, tabs, unquoted `{{ }}` and `*` are problems, each with its own mend.
 """
 
@@ -23,21 +23,21 @@ from yaml.events import (
 
 from rules.source.problem import Problem, is_full
 
-#: The parser in C is ten times as fast and in every wheel; the other one is for PyYAML built without it.
+#: The C parser is ten times as fast and part of every wheel; the fallback is for a PyYAML built without it.
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-#: Where something is in a document: keys of mappings and positions in lists, from the top.
+#: A path in a document: keys of mappings and positions in lists, from the top.
 Path = tuple[str | int, ...]
 
-#: Ten thousand rules are about 3 MB and 300,000 values; more is no book.
+#: Bounds on a file. Ten thousand rules are about 3 MB and 300,000 values.
 MAX_BYTES = 8_000_000
 MAX_VALUES = 600_000
-#: The deepest sensible book nests about twenty deep (`next` three times); beyond this is an attack or an accident.
+#: Bound on nesting. A book with three levels of `next` nests about twenty deep.
 MAX_DEPTH = 64
-#: How many values aliases may add to what is written: a billion laughs ends here.
+#: Bound on values added by aliases, against exponential expansion ("billion laughs").
 MAX_COPIED = 100_000
 
-#: Characters of a line that are looked at for the cause of a complaint.
+#: Characters of a line that are examined for the cause of a syntax error.
 LONGEST_LINE = 2_000
 
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?\Z")
@@ -56,7 +56,7 @@ QUOTE_STAR = 'put text that starts with * in quotes: "*@example.org"'
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a file, counted from 1."""
+    """A position in a file, counted from 1."""
 
     file: str
     line: int = 1
@@ -65,7 +65,7 @@ class Position:
 
 @dataclass
 class Document:
-    """What a file says, and where."""
+    """The value of a file, and the positions in it."""
 
     file: str
     value: Any = None
@@ -74,7 +74,7 @@ class Document:
     _start: tuple[int, int] = (0, 0)
 
     def where(self, path: Path = (), *, key: bool = False) -> Position:
-        """Return the place of the value at `path` (or of its key); of the nearest one above where there is none."""
+        """Return the position of the value at `path` (or of its key), or of the nearest existing value above it."""
         value = self.value
         line, column = self._start
         for at, step in enumerate(path):
@@ -88,11 +88,11 @@ class Document:
 
 
 class _Stop(Exception):
-    """The file cannot be read further; the problem has been noted."""
+    """Ends the reading of a file. The problem has been reported."""
 
 
 def read(content: bytes, file: str, problems: list[Problem]) -> Document | None:
-    """Return what the file says; None where it cannot be read. What is wrong is added to `problems`."""
+    """Read a file. Problems are added to `problems`; returns None if it cannot be read to its end."""
     text = _decoded(content, file, problems)
     if text is None:
         return None
@@ -104,7 +104,7 @@ def read(content: bytes, file: str, problems: list[Problem]) -> Document | None:
 
 
 def scalar(text: str) -> str | int | float | bool | None:
-    """Return the value of an unquoted word: only true, false, null and plain numbers are more than text."""
+    """Return the value of an unquoted scalar: true, false, null, a plain number, else text."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] in "-0123456789" and NUMBER.match(text):
@@ -132,7 +132,7 @@ def _decoded(content: bytes, file: str, problems: list[Problem]) -> str | None:
 
 
 class _DocumentReader:
-    """One pass over the events of one file."""
+    """Reads one file in one pass over the parser's events."""
 
     def __init__(self, file: str, text: str, problems: list[Problem]) -> None:
         self.file = file
@@ -165,7 +165,7 @@ class _DocumentReader:
         return self.doc
 
     def events(self) -> Iterator[Event]:
-        """Yield the parser's events; its complaints become problems."""
+        """Yield the parser's events; its errors become problems."""
         try:
             parser = _PARSER(self.text)
             while parser.check_event():
@@ -309,7 +309,7 @@ class _DocumentReader:
         return value
 
     def odd_key(self, event: Event) -> str | None:
-        """Note a key that is no word; return the template that was meant, so that the rest is read as if it were."""
+        """Report a key that is a mapping or list. If it is an unquoted template, return its text to go on with."""
         line, column = _start(event)
         if "{{" in self.line(line)[max(column - 1, 0) : column + 2]:
             self.note(line, max(column - 1, 0), "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
@@ -320,7 +320,7 @@ class _DocumentReader:
         return None
 
     def syntax(self, line: int, column: int, what: str) -> None:
-        """Say what a parser's complaint most likely means, by the look of the line."""
+        """Report a syntax error with its most likely cause, guessed from the text of the line."""
         for at in (line, line - 1):
             text = self.line(at)
             bare = _without_quoted(text)
@@ -357,7 +357,7 @@ class _DocumentReader:
         self.note(line, column, f"this is not YAML: {what}", mend, "not_yaml")
 
     def tabs(self) -> None:
-        """Refuse tabs wherever they are not part of a quoted text or a comment, and hard spaces that indent."""
+        """Report tabs outside quoted texts and comments, and no-break spaces used as indentation."""
         if "\t" not in self.text and "\u00a0" not in self.text:
             return
         inside: set[int] = set()
@@ -372,7 +372,7 @@ class _DocumentReader:
                 self.note(number, found.end() - 1, "there is a no-break space here", ORDINARY_SPACE, "hard_space")
 
     def line(self, number: int) -> str:
-        """Return a line of the file, cut where no person would read on."""
+        """Return a line of the file, cut to LONGEST_LINE."""
         if self.lines is None:
             self.lines = self.text.split("\n")
         return self.lines[number][:LONGEST_LINE] if 0 <= number < len(self.lines) else ""
@@ -399,7 +399,7 @@ def _end(event: Event) -> tuple[int, int]:
 
 
 def _without_quoted(line: str) -> str:
-    """Return the line with what stands in quotes blanked out, columns unchanged."""
+    """Return the line with quoted texts replaced by blanks of the same length."""
     return re.sub(r"\"[^\"]*\"|'[^']*'", lambda found: '"' + " " * (len(found[0]) - 2) + '"', line)
 
 

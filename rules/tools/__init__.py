@@ -1,1 +1,1 @@
-"""What people run over a compiled book: tests, explain, preview."""
+"""Tools over a compiled book: its tests, explanations of an event, previews of a new book."""

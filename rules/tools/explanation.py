@@ -1,8 +1,8 @@
-"""Why each rule fires for an event, or does not.
+"""Explains for every rule of a book whether it fires for an event, and why.
 
-Comes in: a book, an event and the answers to look-ups, if known. Goes out: for every rule the verdict, the condition
-that decided with the value that was there, and the filled actions. The same code as in production decides;
-nothing is sent. What goes out holds personal data: it is for the person who asks, never for a log.
+Comes in: a book, an event and the answers to look-ups, where known. Goes out: per rule the verdict, the conditions that
+failed with the values they saw, and the filled actions, all computed by the same code as in production. Never sends
+anything; and since the result holds personal data, never for a log.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class FailedCondition:
 
     at: str
     why: str
-    #: The value that was there; ABSENT where there was none.
+    #: The value that the condition was tested on; ABSENT where there was none.
     actual: Any = ABSENT
 
     def as_json(self) -> dict[str, Any]:
@@ -34,21 +34,21 @@ class FailedCondition:
 
 @dataclass(frozen=True)
 class RuleExplained:
-    """What one rule says to the event."""
+    """One rule, applied to the event."""
 
     name: str
     file: str
     line: int
     fires: bool
-    #: Why it does not fire: every condition that does not hold, the deciding one first.
+    #: Why it does not fire: all conditions that do not hold, first the one that decided.
     reasons: tuple[FailedCondition, ...] = ()
-    #: A remark where it fires all the same.
+    #: A remark where it fires although `unless` was unknown.
     note: str = ""
-    #: What it must look up first, as it would ask.
+    #: The look-up requests that it would send first.
     look_ups: tuple[Action, ...] = ()
-    #: What it asks for; empty where an answer to a look-up is missing.
+    #: Its actions; empty where the answer to a look-up is not known.
     actions: tuple[Action | Skipped, ...] = ()
-    #: What could not be filled, and why.
+    #: Why its actions could not be filled; else empty.
     failed: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class RuleExplained:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a book says to an event."""
+    """All rules of a book, applied to one event."""
 
     event: Event
     book: str
@@ -90,7 +90,7 @@ class Explanation:
 
 
 def explain(book: Rulebook, event: Event, results: Mapping[str, Any] | None = None) -> Explanation:
-    """Return what the book says to the event; `results` are the answers to look-ups by name, where they are known."""
+    """Apply all rules of a book to an event; `results` are the answers to look-ups by name, where they are known."""
     fired = {rule.name for rule in book.match(event).fired}
     missed = {miss.rule.name: miss for miss in book.match_all(event).missed}
     facts = Facts(event, book.constants)

@@ -1,8 +1,8 @@
-"""What a new book would do otherwise than the one in force.
+"""Compares the deliveries of two books for the same events.
 
-Comes in: two books, events, and answers to look-ups where they are known. Goes out: the deliveries that would be added,
-gone or changed, by rule, with counts and a few samples. Never sends anything; actions under `next:` need the answer
-of a destination and are left out.
+Comes in: two books, events, and answers to look-ups where they are known. Goes out: per rule the deliveries that would
+be added, gone or changed, with counts and a few samples. Never sends anything, so actions under `next:`, which need the
+answer of a destination, are left out.
 """
 
 import json
@@ -17,16 +17,16 @@ from rules.rule import ActionStep
 from rules.rulebook import LookUp, Rule, Rulebook
 from rules.source import yaml_document
 
-#: `failing`: the rule could be carried out before, and not any more; its event would be a dead letter.
+#: `failing`: the old rule could be evaluated and the new one cannot; it would leave a dead letter.
 Change = Literal["added", "gone", "changed", "failing"]
 
-#: Answers a look-up for an event; None: the answer is not known any more.
+#: Returns the answer to a look-up for an event; None: it is not known.
 Answer = Callable[[LookUp, Event, Action], "Mapping[str, Any] | None"]
 
-#: Samples kept for each rule and change: enough to see what is meant.
+#: Samples kept for each rule and change.
 SAMPLES = 3
 
-#: Keys of a rule that decide whether it fires, and not what it asks for then.
+#: Keys of a rule that do not influence its actions, only whether it fires.
 NO_EFFECT = frozenset({"name", "when", "unless", "enabled", "stop"})
 
 UNKNOWN_ANSWER = "it asks for something else, and the answers to its look-ups are not known"
@@ -34,11 +34,12 @@ UNKNOWN_ANSWER = "it asks for something else, and the answers to its look-ups ar
 
 @dataclass(frozen=True)
 class Sample:
-    """One delivery that would be another."""
+    """One delivery that differs between the two books."""
 
     event_id: str
     event_type: str
-    #: The action in the book in force, and in the new one; None on both sides where it needs an unknown answer.
+    #: The action by the old book and by the new one. None: there is none. Both None: it needs an answer that is not
+    #: known.
     before: Action | None
     after: Action | None
 
@@ -54,7 +55,7 @@ class Sample:
 
 @dataclass
 class Difference:
-    """One rule, one kind of change."""
+    """All differences of one kind that one rule makes for one action."""
 
     rule: str
     change: Change
@@ -75,23 +76,23 @@ class Difference:
 
 @dataclass
 class Preview:
-    """What would be otherwise."""
+    """The differences between two books, for a set of events."""
 
     old: str
     new: str
     events: int = 0
-    #: Deliveries that both books ask for in the same way.
+    #: Deliveries that are the same by both books.
     same: int = 0
     differences: list[Difference] = field(default_factory=list)
-    #: Rule -> how often it could not be said whether it asks for the same, and why.
+    #: Rule -> reason why its deliveries could not be compared -> number of events.
     undecided: dict[str, dict[str, int]] = field(default_factory=dict)
-    #: Events that no rule of the book in force, or of the new one, matches.
+    #: Events that no rule of the old book, or of the new one, matches.
     unmatched_before: int = 0
     unmatched_after: int = 0
 
     @property
     def differs(self) -> bool:
-        """Whether anything would be otherwise, or may be: a changed rule whose look-ups nobody can answer now."""
+        """Whether the books differ for these events, or may: a changed rule whose look-up answers are not known."""
         return bool(self.differences) or any(UNKNOWN_ANSWER in reasons for reasons in self.undecided.values())
 
     def count(self, change: Change) -> int:
@@ -116,7 +117,7 @@ class Preview:
 
 
 def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answer | None = None) -> Preview:
-    """Return what the new book would do otherwise for these events."""
+    """Compare two books for the same events."""
     comparison = _Comparison(Preview(old.version, new.version), _definitions(old), _definitions(new))
     for event in events:
         comparison.compare(event, _asked(old, event, answer), _asked(new, event, answer))
@@ -130,14 +131,14 @@ def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answe
 
 @dataclass
 class _Outcome:
-    """What one book asks for because of one event."""
+    """The result of applying one book to one event."""
 
     actions: list[Action] = field(default_factory=list)
-    #: Rules that fire, and whose actions need the answer to a look-up.
+    #: Rules that fire, but whose actions need the answer to a look-up that is not known.
     waiting: list[Rule] = field(default_factory=list)
     #: Rules that cannot be carried out -> why.
     failed: dict[str, str] = field(default_factory=dict)
-    #: Whether a rule fires, be it one that asks for nothing: no consent, a condition of its action.
+    #: Whether any rule fires, also one all of whose actions are skipped.
     matched: bool = False
 
 
@@ -168,7 +169,7 @@ def _results(rule: Rule, event: Event, answer: Answer | None) -> Mapping[str, An
 
 
 def _definitions(book: Rulebook) -> Mapping[str, str]:
-    """Return the name of each rule with look-ups -> all that decides what it asks for, in one text."""
+    """Return for each rule with look-ups, by name, everything that determines its actions, as one text to compare."""
     wanted = {rule.name for rule in book.rules if rule.look_ups}
     found: dict[str, str] = {}
     for name, text in book.files.items() if wanted else ():
@@ -187,7 +188,7 @@ def _definitions(book: Rulebook) -> Mapping[str, str]:
 
 @dataclass
 class _Comparison:
-    """Two books, event by event."""
+    """Collects the differences event by event."""
 
     found: Preview
     old: Mapping[str, str]
@@ -195,7 +196,7 @@ class _Comparison:
     by_key: dict[tuple[str, Change, str], Difference] = field(default_factory=dict)
 
     def compare(self, event: Event, before: _Outcome, after: _Outcome) -> None:
-        """Note what is otherwise for one event."""
+        """Add the differences for one event."""
         self.found.events += 1
         self.found.unmatched_before += not before.matched
         self.found.unmatched_after += not after.matched
@@ -205,7 +206,7 @@ class _Comparison:
                 self._undecided(rule, f"fails in both books: {why}")
             elif rule not in undecided:
                 self._count("failing", event, rule, "", why=why)
-        # What one book cannot decide is no difference: the other one's deliveries of that rule are left out too.
+        # If one book cannot evaluate a rule, its deliveries by the other book are left out too: they are no difference.
         self._actions(
             event,
             [action for action in before.actions if action.rule not in undecided],
@@ -213,7 +214,7 @@ class _Comparison:
         )
 
     def _waiting(self, event: Event, before: list[Rule], after: list[Rule], failed: set[str]) -> set[str]:
-        """Compare rules whose actions need an unknown answer; return those of which nothing can be said."""
+        """Compare rules that need an answer that is not known; return the names of those that cannot be compared."""
         before, after = list(before), list(after)
         for old in list(before):
             new = next((each for each in after if self.old.get(old.name) == self.new.get(each.name)), None)
@@ -232,7 +233,7 @@ class _Comparison:
         return undecided
 
     def _actions(self, event: Event, before: list[Action], after: list[Action]) -> None:
-        # First those of the same rule, then those that a renamed or split rule asks for.
+        # First match actions of the same rule, then actions on the same object, which finds renamed and split rules.
         for alike in (_same_rule, _same_object):
             for old in list(before):
                 new = next((each for each in after if alike(old, each)), None)

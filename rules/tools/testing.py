@@ -1,8 +1,8 @@
 """The `tests:` of a book, run.
 
-Comes in: a book with its tests, and a way to read a vendor's body as the receiver would. Goes out: for each test
-whether the actions are those expected, with a difference that a person can read, and which rules no test reaches. Never
-sends anything: look-ups are answered by the test.
+Comes in: a book with its tests, and a function that reads a vendor's body as the receiver would. Goes out: per test
+whether the actions are the expected ones, else a readable diff; and which branches of rules no test covers. Never sends
+anything: the test supplies the answers to look-ups.
 """
 
 import difflib
@@ -30,27 +30,27 @@ ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]
 
 
 class TestBroken(Exception):
-    """A test cannot be carried out; the text says why."""
+    """A test cannot be run; the text says why."""
 
     __test__ = False  # pytest: this is ours
 
 
 @dataclass(frozen=True)
 class TestResult:
-    """How one test ended."""
+    """The result of one test."""
 
     test: TestCase
     passed: bool
-    #: What is wrong, line by line: nothing where it passed.
+    #: What is wrong, line by line; empty where it passed.
     lines: tuple[str, ...] = ()
-    #: What the rules asked for, and what they left out.
+    #: The actions of the rules, and those that were skipped.
     actions: tuple[Action, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One way through a rule: it fires, an action is taken or skipped, `unless` holds it back, a group holds or not."""
+    """One branch of a rule: it fires, an action is taken or skipped, `unless` holds it back, a group holds or not."""
 
     rule: str
     what: str
@@ -60,10 +60,10 @@ class Branch:
 
 @dataclass(frozen=True)
 class Results:
-    """How the tests of a book ended."""
+    """The results of all tests of a book."""
 
     results: tuple[TestResult, ...]
-    #: All ways through the rules that are enabled, and those that tests went.
+    #: All branches of the enabled rules, and those that tests reached.
     branches: tuple[Branch, ...] = ()
     reached: frozenset[Branch] = frozenset()
 
@@ -79,14 +79,14 @@ class Results:
 
     @property
     def unreached(self) -> tuple[Branch, ...]:
-        """The ways that no test went; of a rule that never fired only that."""
+        """The branches that no test reached; of a rule that never fired only the branch `fires`."""
         missing = [branch for branch in self.branches if branch not in self.reached]
         silent = {branch.rule for branch in missing if branch.what == FIRES}
         return tuple(branch for branch in missing if branch.rule not in silent or branch.what == FIRES)
 
     @property
     def coverage(self) -> float:
-        """The share of the ways that tests went, from 0 to 1."""
+        """The share of branches that tests reached, from 0 to 1."""
         return len(self.reached) / len(self.branches) if self.branches else 1.0
 
 
@@ -96,21 +96,21 @@ HELD_BACK = "is held back by unless"
 
 @dataclass(frozen=True)
 class _Groups:
-    """The groups of one any_of pattern of a rule, by what they are called in a branch."""
+    """The any_of groups of one pattern of a rule, by their name in a branch."""
 
     rule: Rule
-    #: The action whose only_if it is; None: when or unless.
+    #: The action if the pattern is its `only_if`; None for `when` and `unless`.
     step: ActionStep | None
     groups: tuple[tuple[str, Pattern], ...]
 
     def branches(self) -> Iterable[Branch]:
-        """Yield both ways of each group."""
+        """Yield both branches of each group."""
         for name, _ in self.groups:
             yield _branch(self.rule, f"{name} holds", self.step)
             yield _branch(self.rule, f"{name} does not hold", self.step)
 
     def seen(self, facts: Facts) -> Iterable[Branch]:
-        """Yield the ways that an event goes."""
+        """Yield the branches that an event takes."""
         for name, pattern in self.groups:
             way = "holds" if pattern.fires(facts) else "does not hold"
             yield _branch(self.rule, f"{name} {way}", self.step)
@@ -118,16 +118,16 @@ class _Groups:
 
 @dataclass
 class _TestRun:
-    """One test on its way."""
+    """The state of one test while it runs."""
 
     book: Rulebook
     test: TestCase
     reached: set[Branch]
-    #: Name of each rule -> what it has of any_of.
+    #: Name of each rule -> its any_of groups.
     groups: Mapping[str, tuple[_Groups, ...]]
     actions: list[Action] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    #: For each action what is needed to ask for those under its `next:`.
+    #: For each action: rule, event and look-up results, which its `next:` needs.
     asked: list[tuple[Rule, Event, Mapping[str, Any]]] = field(default_factory=list)
 
 
@@ -170,7 +170,7 @@ def events_of(book: Rulebook, folder: Path, read_raw: ReadRaw, test: TestCase) -
             raise TestBroken(str(exc)) from exc
     try:
         events = read_raw(source, body, given.event_name)
-    except Exception as exc:  # whatever the adapter says of a body is the result of the test
+    except Exception as exc:  # any error of the adapter is the result of the test
         raise TestBroken(f"the body cannot be read as {source.kind} sends it: {exc}") from exc
     if not events:
         raise TestBroken(f"the body has no event as {source.kind} sends it")
@@ -225,7 +225,7 @@ def _fire(test_run: _TestRun, event: Event) -> None:
 
 
 def _note_groups(test_run: _TestRun, event: Event) -> None:
-    """Note which groups of any_of hold, of the rules that are about such events."""
+    """Record which any_of groups hold, for the rules whose source and type fit the event."""
     facts = Facts(event, test_run.book.constants)
     for name, groups in test_run.groups.items():
         rule = test_run.book.rule(name)
@@ -326,7 +326,7 @@ def _compare_next(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
 def _paired(
     book: Rulebook, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool
 ) -> list[tuple[Expected, int]] | None:
-    """Return each expected action with the place of the one it is; None where they differ."""
+    """Pair each expected action with the index of the actual one; None where they do not correspond."""
     if not partly:
         if len(expected) != len(actual):
             return None
@@ -347,7 +347,7 @@ def _paired(
 
 
 def _same(book: Rulebook, wanted: Expected, found: Action, *, partly: bool) -> bool:
-    """Compare the arguments that the test names; null stands for an argument that was left out too."""
+    """Compare the arguments that the test names. An expected null also matches an argument that was omitted."""
     if (wanted.destination, wanted.action) != (found.destination, found.name):
         return False
     compare = _within if partly else _equal
@@ -356,13 +356,13 @@ def _same(book: Rulebook, wanted: Expected, found: Action, *, partly: bool) -> b
 
 
 def _normal(book: Rulebook, wanted: Expected) -> Mapping[str, Any]:
-    """Return expected arguments as the action's model writes them, where it takes them."""
+    """Return expected arguments as the action's model serialises them; as written where the model refuses them."""
     kind = book.action_kind(wanted.destination, wanted.action)
     try:
         if kind is not None:
             return kind.arguments.model_validate(dict(wanted.arguments)).model_dump(mode="json", exclude_unset=True)
     except ValueError:
-        pass  # only a part of them is written: compared as written
+        pass  # the test names only some of the arguments
     return wanted.arguments
 
 
@@ -382,7 +382,7 @@ def _within(part: Any, whole: Any) -> bool:
 
 
 def _difference(book: Rulebook, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool) -> list[str]:
-    """Return what was expected (-) and what came (+), as the book would write it."""
+    """Return a diff of the expected (-) and the actual (+) actions, as YAML."""
     wanted = _written((each.destination, each.action, _normal(book, each)) for each in expected)
     found = _written(
         (each.destination, each.name, _named(each, expected[at] if at < len(expected) else None))
@@ -394,7 +394,7 @@ def _difference(book: Rulebook, expected: Sequence[Expected], actual: Sequence[A
 
 
 def _named(found: Action, wanted: Expected | None) -> Mapping[str, Any]:
-    """Return the arguments that are compared: those that the test names, where it is the same action."""
+    """Return the arguments to show: those that the test names, if it is the same action, else all."""
     if wanted is None or (wanted.destination, wanted.action) != (found.destination, found.name):
         return found.arguments
     return {name: found.arguments.get(name) for name in wanted.arguments}

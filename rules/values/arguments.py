@@ -1,7 +1,7 @@
-"""The values of an action's arguments: literals, and templates that are filled from an event.
+"""Compiles the arguments of an action: literals, and templates that are rendered for each event.
 
-Comes in: YAML under an action, and what it may read. Goes out: a Value or Arguments that make plain JSON values from
-facts. Raises ValueFailed with the path, never with a value; reads no secrets, no files, no clock.
+Comes in: the YAML under an action, and the scope of fields it may read. Goes out: a Value or CompiledArguments, which
+render plain JSON values from facts. Never puts a value into an error, and reads no secret, file or clock.
 """
 
 import re
@@ -19,13 +19,13 @@ from rules.values.template import OMIT
 
 __all__ = ["COMPUTED", "OMIT", "CompiledArguments", "Value", "compile_arguments", "compile_value"]
 
-#: Everything under one action: bounds that no honest rule meets.
+#: Bounds on the values under one action, far above what rules need.
 DEEPEST: Final = 10
 MOST_NODES: Final = 2_000
 
 
 class Computed:
-    """Stands for a value that is not known before an event comes."""
+    """The `literal` of a value that depends on the event."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class Computed:
 
 COMPUTED: Final = Computed()
 
-#: Other languages' way to fill in a value: `${…}`, and `{data.email}`.
+#: Template syntax of other languages, for a warning: `${…}`, and `{data.email}`.
 _OTHER_BRACES: Final = re.compile(r"(\$\{|(?<!\{)\{(?=\s*data\.))\s*(data\.[\w.]+)?")
 
 _Run = Callable[[Facts], Any]
@@ -45,15 +45,15 @@ _Run = Callable[[Facts], Any]
 class Value:
     """One compiled value."""
 
-    #: Makes it. Raises ValueFailed; may return OMIT.
+    #: Renders it. Raises ValueFailed; may return OMIT.
     run: _Run
     #: The fields it reads.
     paths: frozenset[str] = frozenset()
-    #: The value itself where nothing in it is computed, else COMPUTED.
+    #: The value itself if it does not depend on the event, else COMPUTED.
     literal: Any = COMPUTED
-    #: True: it may leave the argument out.
+    #: True: it may evaluate to OMIT, which leaves the argument out.
     may_omit: bool = False
-    #: What it becomes, as far as that is known before an event comes.
+    #: The type of the result, as far as it is known at compile time.
     kind: FieldType = OPEN
 
     def render(self, facts: Facts) -> Any:
@@ -65,7 +65,7 @@ class Value:
 
 
 class CompiledArguments:
-    """The compiled arguments of one action, filled by one function."""
+    """The compiled arguments of one action."""
 
     __slots__ = ("_runs", "paths", "values")
 
@@ -77,7 +77,7 @@ class CompiledArguments:
         self._runs = tuple((name, value.run) for name, value in values.items())
 
     def render(self, facts: Facts) -> dict[str, Any]:
-        """Return the arguments for an event; omitted ones are not in it. Raises ValueFailed."""
+        """Return the arguments for an event, without omitted ones. Raises ValueFailed."""
         made: dict[str, Any] = {}
         try:
             for name, run in self._runs:
@@ -90,17 +90,17 @@ class CompiledArguments:
 
 
 def _unforeseen(exc: Exception) -> ValueFailed:
-    # Our functions say what is wrong themselves. Should one not, the event gets a reason and the worker lives on.
+    # Compiled functions raise ValueFailed themselves. This is for a bug in one: the event fails, the worker goes on.
     return ValueFailed("", f"cannot be computed ({exc.__class__.__name__})")
 
 
 def compile_value(node: Any, scope: FieldScope, problems: list[Finding]) -> Value:
-    """Return the function of one value. What is wrong is added to `problems`."""
+    """Compile one value. Findings are added to `problems`."""
     return _ArgumentCompiler(scope, problems).value(node, (), 0)
 
 
 def compile_arguments(node: Any, scope: FieldScope, problems: list[Finding]) -> CompiledArguments:
-    """Return the function of an action's arguments. What is wrong is added to `problems`."""
+    """Compile the arguments of an action. Findings are added to `problems`."""
     if not isinstance(node, Mapping):
         problems.append(Finding((), "arguments are names with values", "write email: …", "bad_arguments"))
         return CompiledArguments({})
@@ -169,7 +169,7 @@ def _literal(literal: Any) -> Value:
 def _mapping(values: Mapping[str, Value]) -> Value:
     runs = tuple((name, value.run) for name, value in values.items())
 
-    # Made anew for each event, literals too: what one delivery does to its arguments is no other's business.
+    # A new dict for each event, also for literals, so that deliveries never share mutable arguments.
     def run(facts: Facts) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name, each in runs:

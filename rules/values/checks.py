@@ -1,7 +1,7 @@
-"""The arguments of an action as a rule writes them, held against the action's model before any event comes.
+"""Checks the arguments of an action against the action's model at compile time.
 
-Comes in: the YAML below an action, and the action's kind. Goes out: problems. Literal values are checked as they are;
-for values with templates something that fits is put in their place, so only what cannot be right is complained about.
+Comes in: the YAML below an action, and the action's kind. Goes out: problems. Literals are validated as they are; a
+template is replaced by a sample value that the model accepts. Never reports an argument that could be right.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from rules.source.node import Node, fields_of, not_a_boolean, sentence, words_fo
 from rules.source.problem import did_you_mean, is_full
 from rules.source.yaml_document import Path
 
-#: Keys of an action's entry that are easily written among its arguments.
+#: Keys that belong beside an action, and are often indented among its arguments by mistake.
 BESIDE = ("only_if", "next")
 
-#: What may stand in for a template, tried in this order until the model takes it.
+#: Sample values that replace a template, tried in this order until the model accepts one.
 STAND_INS: tuple[Any, ...] = (
     "x@example.org",
     1,
@@ -35,7 +35,7 @@ STAND_INS: tuple[Any, ...] = (
 
 
 def check(node: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
-    """Note what is wrong with the arguments that a rule writes for an action."""
+    """Report what is wrong with the arguments that a rule writes for an action."""
     model = kind.arguments
     known = [name for name in fields_of(model) if not (kind.consent and name == "consent")]
     allowed = [*known, "consent"] if kind.consent else known
@@ -63,7 +63,7 @@ def check(node: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
 
 
 def is_templated(value: Any) -> bool:
-    """Return whether a value is text with a template in it."""
+    """Return whether a value is a text that contains a template."""
     return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
@@ -85,9 +85,7 @@ def _validate(node: Node, written: dict[str, Any], model: type[BaseModel]) -> No
         if any(_below(error["loc"], path) for path in chosen):
             continue
         inner = node.walk(error["loc"])
-        if (
-            inner in seen and error["type"] != "missing"
-        ):  # one complaint is enough where a value may be of several types
+        if inner in seen and error["type"] != "missing":  # for a union, pydantic reports one error per member
             continue
         seen.add(inner)
         _say(node, error, inner)
@@ -118,7 +116,7 @@ def _errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:
 
 
 def _templates(value: Any, path: Path) -> list[Path]:
-    """Return the places of the values that have a template."""
+    """Return the paths of values that contain a template."""
     if isinstance(value, dict):
         return [found for key, inner in value.items() for found in _templates(inner, (*path, key))]
     if isinstance(value, list):
@@ -127,7 +125,7 @@ def _templates(value: Any, path: Path) -> list[Path]:
 
 
 def _filled(value: Any, path: Path, chosen: Mapping[Path, int]) -> Any:
-    """Return the value with stand-ins for its templates."""
+    """Return the value with its templates replaced by samples."""
     if isinstance(value, dict):
         return {key: _filled(inner, (*path, key), chosen) for key, inner in value.items()}
     if isinstance(value, list):
@@ -136,7 +134,7 @@ def _filled(value: Any, path: Path, chosen: Mapping[Path, int]) -> Any:
 
 
 def _below(loc: tuple[str | int, ...], path: Path) -> bool:
-    """Return whether an error is at a template or inside what stands in for it; union tags in `loc` are passed over."""
+    """Return whether an error is at the path of a template or below it, ignoring the union tags in `loc`."""
     at = 0
     for step in loc:
         if at < len(path) and step == path[at]:

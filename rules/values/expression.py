@@ -1,7 +1,8 @@
-"""One `{{ … }}`, from Jinja2's tree to plain Python functions.
+"""Compiles one expression `{{ … }}` from Jinja2's syntax tree to Python functions.
 
-Comes in: a node of the tree and what it may read. Goes out: a Part, whose functions take facts and return a value.
-Never takes a node it does not know, so there is no attribute, no method, no call and no power to misuse.
+Comes in: a node of the syntax tree and the scope of fields it may read. Goes out: an ExpressionNode, whose functions
+take facts and return a value. Never accepts a kind of node that is not listed here, so attribute access, method calls
+and function calls cannot be expressed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from rules.source.problem import did_you_mean
 from rules.values import filters, limits
 from rules.values.filters import FilterFailed
 
-#: What finds or makes a value. Strict ones raise ValueFailed where there is none, lenient ones return ABSENT.
+#: Evaluates an expression. Strict functions raise ValueFailed for an absent field, lenient ones return ABSENT.
 Run = Callable[[Facts], Any]
 DEEPEST: Final = 40
 
@@ -35,16 +36,16 @@ class TemplateWrong(Exception):
 
 @dataclass(frozen=True)
 class ExpressionNode:
-    """One compiled node."""
+    """One compiled expression."""
 
     strict: Run
     lenient: Run
-    #: What an error calls it: the first path in it, else its filter.
+    #: Its name in errors: the first path in it, else its filter.
     label: str
     kind: FieldType = OPEN
-    #: The path of a node that is nothing but a path, as the scope knows it.
+    #: The path, if the expression is a path, in the form that the scope takes.
     path: Path | None = None
-    #: The literal of a node that is one.
+    #: The value, if the expression is a literal.
     literal: Any = ABSENT
 
 
@@ -57,24 +58,24 @@ def _constant(value: Any) -> ExpressionNode:
 
 @dataclass(frozen=True)
 class Variable:
-    """A name that the template itself gave: of a loop or a `set`."""
+    """A name that the template defines, in a loop or a `set`."""
 
-    #: The path of what it stands for, as the scope knows it; None: not known.
+    #: The path of its value, in the form that the scope takes; None: not known.
     path: Path | None = None
 
 
 class Expressions:
-    """Makes the functions of the expressions of one template."""
+    """Compiles the expressions of one template."""
 
     def __init__(self, scope: FieldScope) -> None:
         self.scope = scope
-        #: The names that the template gave, where it stands now.
+        #: The names that the template has defined so far.
         self.variables: dict[str, Variable] = {}
         #: The fields it reads.
         self.read: set[str] = set()
 
     def part(self, node: nodes.Node) -> ExpressionNode:
-        """Return the functions of an expression. Raises TemplateWrong."""
+        """Compile an expression. Raises TemplateWrong."""
         return self._expression(node, 0)
 
     def _expression(self, node: nodes.Node, depth: int) -> ExpressionNode:
@@ -149,7 +150,7 @@ class Expressions:
         return ExpressionNode(_strict(path, label), paths.reader_of(path), label, kind, known)
 
     def _field_of(self, part: ExpressionNode, steps: tuple[Step, ...]) -> ExpressionNode:
-        """Read fields of what an expression made: `(data.fields | element('id', 1)).value`."""
+        """Compile a path into the result of an expression: `(data.fields | element('id', 1)).value`."""
         follow, strict, lenient = paths.follower(steps), part.strict, part.lenient
         label = part.label
 
@@ -162,7 +163,7 @@ class Expressions:
         return ExpressionNode(read, lambda facts: follow(lenient(facts)), label)
 
     def check(self, path: Path) -> FieldType:
-        """Ask the scope for a path and note that it is read. Raises TemplateWrong."""
+        """Return the type of a path, and record that it is read. Raises TemplateWrong."""
         wrong = self.scope.check(path)
         if wrong is not None:
             raise TemplateWrong(*wrong, code="unknown_field")
@@ -188,8 +189,8 @@ class Expressions:
         return _filtered(name, target, arguments, named)
 
     def _arguments(self, node: nodes.Filter, depth: int) -> tuple[list[ExpressionNode], dict[str, ExpressionNode]]:
-        """Return the arguments of a filter, in order and by name."""
-        # Jinja's stubs call them expressions; they are pairs of a name and an expression.
+        """Compile the arguments of a filter: positional and named ones."""
+        # Jinja's type stubs say expressions, but these are pairs of a name and an expression.
         pairs: Sequence[Any] = node.kwargs
         named = {str(each.key): self._expression(each.value, depth + 1) for each in pairs}
         return [self._expression(each, depth + 1) for each in node.args], named
@@ -343,12 +344,12 @@ class Expressions:
 
 
 def truthy(value: Any) -> bool:
-    """Say whether a condition holds: not for null, false, 0 and what is empty."""
+    """Return whether a value counts as true: null, false, 0 and empty values do not."""
     return bool(value)
 
 
 def _equal(one: Any, two: Any) -> bool:
-    # True == 1 in Python; here true is no number.
+    # In Python `True == 1`; in the language, true is no number.
     return bool(one == two) and isinstance(one, bool) is isinstance(two, bool)
 
 
@@ -356,7 +357,7 @@ def _equal(one: Any, two: Any) -> bool:
 
 
 def _strict(path: Path, label: str) -> Run:
-    """Return what reads a path, and raises where it is absent."""
+    """Return a function that reads a path, and raises ValueFailed where it is absent."""
     keys = path.steps
     if all(isinstance(key, str) for key in keys):
         root = path.root
@@ -417,7 +418,7 @@ _TESTS: Final[Mapping[str, Callable[[Any], bool]]] = {
 def _contains(value: Any, container: Any) -> bool:
     if isinstance(container, list):
         return any(_equal(value, each) for each in container)
-    return value in container  # a part of a text, or a key; TypeError for all else
+    return value in container  # substring or key; for anything else a TypeError, which the caller handles
 
 
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -442,7 +443,7 @@ _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 
 
 def _chain(node: nodes.Node) -> tuple[nodes.Node, tuple[Step, ...]]:
-    """Return what a chain of dots and brackets begins with, and its steps."""
+    """Split a chain of dots and brackets into its base and its steps."""
     steps: list[Step] = []
     while True:
         if isinstance(node, nodes.Getattr):
@@ -467,19 +468,19 @@ def _step(argument: nodes.Node) -> Step:
 
 
 def _as_any(step: Step) -> Step:
-    """Return the step as the scope knows it: every element of a list holds the same."""
+    """Return the step in the form that the scope takes: all elements of a list have the same type."""
     return paths.ANY if isinstance(step, At) else step
 
 
 def target_of(node: nodes.Filter) -> nodes.Node:
-    """Return what a filter is put upon. Raises TemplateWrong."""
+    """Return the expression that a filter is applied to. Raises TemplateWrong."""
     if node.node is None:
         raise TemplateWrong("a filter without a value", "write {{ data.email | lower }}")
     return node.node
 
 
 def _check_arguments(name: str, arguments: Sequence[ExpressionNode], named: Mapping[str, ExpressionNode]) -> None:
-    """Look at the arguments of a filter as far as they are literals. Raises TemplateWrong."""
+    """Check the arguments of a filter at compile time, as far as they are literals. Raises TemplateWrong."""
     try:
         filters.signature(name).bind(*arguments, **named)
     except TypeError:

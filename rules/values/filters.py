@@ -1,7 +1,7 @@
-"""What a value may be passed through: `{{ data.email | email }}`.
+"""The filters of templates: `{{ data.email | email }}`.
 
-Comes in: one value that is there and not null, and the arguments that the template gives. Goes out: a plain JSON value.
-Never reads anything else, never takes longer than its input is long, never puts the value into an error.
+Comes in: one value, present and not null, and the arguments of the filter. Goes out: a plain JSON value. Never reads
+anything else, never takes more than linear time, and never puts the value into an error.
 """
 
 import html
@@ -21,18 +21,18 @@ from rules.matching.path import ABSENT, WhereStep
 
 Filter = Callable[..., Any]
 
-#: A text longer than this is no argument of an action but a mistake or an attack.
+#: The longest text that a value may become.
 LONGEST: Final = 65_536  # characters
-#: No amount, count or id has more digits; Python's own arithmetic would go on for hours.
+#: The largest number. Without a bound, Python's integers could grow until arithmetic takes hours.
 LARGEST: Final = 10**18
 
 
 class FilterFailed(Exception):
-    """A filter cannot do its work on this value; says why, without the value."""
+    """A filter cannot be applied to this value. The text says why, without the value."""
 
 
 def text_of(value: Any) -> str:
-    """Return a value as it stands inside a text. Raises FilterFailed for what is no text."""
+    """Return a value as part of a text. Raises FilterFailed for null, lists and mappings."""
     if value.__class__ is str:
         return value
     if value is None:
@@ -51,7 +51,7 @@ def text_of(value: Any) -> str:
 
 
 def bounded(number: float) -> float:
-    """Return the number if it is one that a system can store. Raises FilterFailed."""
+    """Return the number if it is within LARGEST and finite. Raises FilterFailed."""
     if not -LARGEST < number < LARGEST:  # also false for NaN
         raise FilterFailed("is too large a number")
     return number
@@ -125,11 +125,11 @@ def _country(country: Any) -> str:
     return code
 
 
-#: Words before a name that belong to neither part of it.
+#: Titles and salutations, which are not part of a name.
 _TITLES: Final = frozenset(
     {"dr", "prof", "professor", "herr", "frau", "hr", "fr", "mr", "mrs", "ms", "miss", "mx", "dipl-ing", "mag", "ing"}
 )
-#: Words that begin a last name.
+#: Particles that begin a last name.
 _PARTICLES: Final = frozenset(
     {"von", "van", "vom", "zu", "zum", "zur", "de", "den", "der", "del", "della", "di", "da", "dos", "du", "la", "ter"}
 )
@@ -210,7 +210,7 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-#: Directives that mean the same on every machine, whatever its language.
+#: Directives of strftime that do not depend on the locale.
 _FORMAT = re.compile(r"(?:[^%]|%[dmYyHMSjVGu%])*\Z", re.DOTALL)
 
 
@@ -240,7 +240,7 @@ def _zone(name: Any) -> ZoneInfo:
 
 # Money and numbers. --------------------------------------------------------------------------------------------------
 
-#: What stands between thousands, and before cents.
+#: The separators of thousands and of decimals.
 _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     "": ("", "."),
     "de": (".", ","),
@@ -351,7 +351,7 @@ def external_reference(value: Any, system: Any) -> Any:
 
 
 def _same(system: Any, known: Any) -> bool:
-    """Say whether two ids are the same; systems are numbered, and the number may come as text."""
+    """Return whether two ids are the same; a numeric id may come as text."""
     if isinstance(known, bool) or not isinstance(known, int | str) or not isinstance(system, int | str):
         return False
     return str(known) == str(system)
@@ -366,7 +366,7 @@ def element(value: Any, key: Any, wanted: Any) -> Any:
 
 
 def map_(value: Any, attribute: Any) -> list[Any]:
-    """Return one field of each element of a list: `map('name')`; elements without it are left out."""
+    """Return one field of each element of a list: `map('name')`. Elements without it are left out."""
     if not isinstance(attribute, str):
         raise FilterFailed("needs the name of a field: map('name')")
     found: list[Any] = []
@@ -447,7 +447,7 @@ def trim(value: Any) -> str:
 
 
 def replace(value: Any, old: Any, new: Any) -> str:
-    """Return the text with one part replaced wherever it stands."""
+    """Return the text with all occurrences of a part replaced."""
     text, old, new = _text(value), _text(old), _text(new)
     if not old:
         raise FilterFailed("needs a text to replace")
@@ -552,7 +552,7 @@ FILTERS: Final[Mapping[str, Filter]] = {
     "urlencode": urlencode,
 }
 
-#: Looks at the arguments of a filter before any event comes, where they are all literals.
+#: Functions that check the arguments of a filter at compile time, if all are literals.
 CHECKS: Final[Mapping[str, Filter]] = {
     "date": _check_date,
     "money": _check_money,
@@ -567,13 +567,13 @@ CHECKS: Final[Mapping[str, Filter]] = {
 
 @lru_cache(maxsize=256)
 def signature(name: str) -> inspect.Signature:
-    """Return what arguments a filter takes beside the value."""
+    """Return the signature of a filter without the value."""
     whole = inspect.signature(FILTERS[name])
     return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 def usage(name: str) -> str:
-    """Return how a filter is written: `phone(country='49')`."""
+    """Return how to write a filter: `phone(country='49')`."""
     parameters = signature(name).parameters.values()
     words = [
         str(each).split(":")[0] if each.default is inspect.Parameter.empty else f"{each.name}={each.default!r}"

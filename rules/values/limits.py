@@ -1,6 +1,6 @@
-"""How large and of what make a value may be.
+"""Bounds on rendered values: size, and whether JSON can carry them.
 
-Comes in: what a template made. Goes out: the same, or ValueFailed. Never puts the value into a reason.
+Comes in: the result of a template. Goes out: the same value, or ValueFailed. Never puts the value into an error.
 """
 
 import json
@@ -12,7 +12,7 @@ from rules.values import filters
 
 
 class Writer:
-    """Gathers the parts of a text, up to the bound."""
+    """Collects the parts of a text and enforces the maximum length."""
 
     __slots__ = ("length", "parts")
 
@@ -29,12 +29,12 @@ class Writer:
 
 
 def too_long() -> NoReturn:
-    """Raise ValueFailed for a text beyond the bound."""
+    """Raise ValueFailed for a text that is too long."""
     raise ValueFailed("", f"becomes longer than {filters.LONGEST} characters")
 
 
 def sound(value: Any, label: str) -> Any:
-    """Return a value that an argument may be. Raises ValueFailed for what is too large or cannot be sent as JSON."""
+    """Return the value if it can be an argument. Raises ValueFailed if it is too large or cannot be written as JSON."""
     kind = value.__class__
     if kind is str:
         if len(value) > filters.LONGEST:
@@ -57,12 +57,12 @@ def _is_text(text: str) -> bool:
     return True
 
 
-#: Writes JSON in C: the quickest way through a list, and it sees what JSON cannot carry.
+#: The JSON encoder in C is the fastest way to measure a list, and it fails on what JSON cannot carry.
 _written: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _weigh(value: Any, label: str) -> None:
-    """Look at everything in a list or group."""
+    """Check the size and the contents of a list or mapping. Raises ValueFailed."""
     try:
         text = _written(value)
         if not text.isascii():

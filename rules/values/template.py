@@ -1,8 +1,8 @@
-"""The `{{ … }}` in a value, from Jinja2's grammar to plain Python functions.
+"""Compiles a template: text with `{{ … }}`, `{% if %}`, `{% for %}` and `{% set %}`.
 
-Comes in: the text of a template and what it may read. Goes out: a function from facts to a value. Jinja2 only reads the
-grammar: of its tree we take the nodes we know and make a function of each, so there is no attribute, no method, no
-call, no import and no power to misuse. Every text is bounded, and so is every loop.
+Comes in: the text of a template and the scope of fields it may read. Goes out: a function from facts to a value. Jinja2
+only parses: the known nodes of its syntax tree are compiled to Python functions, all others are refused. Never gives a
+template access to attributes, methods, calls or imports, and never an unbounded text or loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +22,14 @@ from rules.values.expression import TEXT, Expressions, Run, TemplateWrong, Varia
 from rules.values.filters import FilterFailed
 from rules.values.limits import Writer, sound
 
-#: Longer templates are programs, and programs do not belong into a book.
+#: Longer templates are refused.
 LONGEST_TEMPLATE: Final = 20_000  # characters
-#: Rounds of all loops of one value together.
+#: Iterations of all loops of one value together.
 MOST_ROUNDS: Final = 10_000
 
 
 class Omit:
-    """The value of an argument that is to be left out."""
+    """The result of a template whose argument is to be left out."""
 
     __slots__ = ()
 
@@ -47,14 +47,14 @@ class Template:
     run: Run
     #: The fields it reads.
     paths: frozenset[str]
-    #: True: it may leave the argument out.
+    #: True: it may evaluate to OMIT.
     may_omit: bool = False
-    #: What it becomes, as far as that is known.
+    #: The type of the result, as far as it is known.
     kind: FieldType = OPEN
 
 
 def is_template(text: str) -> bool:
-    """Say whether a text has anything to compute."""
+    """Return whether a text contains template syntax."""
     return "{" in text and ("{{" in text or "{%" in text or "{#" in text)
 
 
@@ -67,12 +67,12 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> nodes.Template:
-    """Return Jinja's tree of a template; many rules write the same ones."""
+    """Return Jinja's syntax tree of a template. Cached: many rules have the same templates."""
     return _environment().parse(text)
 
 
 def compile_template(text: str, scope: FieldScope) -> Template:
-    """Return the function of a template. Raises TemplateWrong."""
+    """Compile a template. Raises TemplateWrong."""
     if len(text) > LONGEST_TEMPLATE:
         raise TemplateWrong(f"a template of {len(text)} characters", f"write at most {LONGEST_TEMPLATE}")
     try:
@@ -90,7 +90,7 @@ def compile_template(text: str, scope: FieldScope) -> Template:
 
 
 class Layer(dict[str, Any]):
-    """The facts, with the variables of a loop or a `set` before them."""
+    """A scope of variables of a loop or a `set`; other names are looked up in the enclosing scope."""
 
     __slots__ = ("parent", "rounds")
 
@@ -107,7 +107,7 @@ class Layer(dict[str, Any]):
 
 
 class _TemplateCompiler:
-    """Makes the functions of one template."""
+    """Compiles one template."""
 
     def __init__(self, scope: FieldScope) -> None:
         self.scope = scope
@@ -148,7 +148,7 @@ class _TemplateCompiler:
     # Text with {{ … }} in it.
 
     def text(self, body: Sequence[nodes.Node]) -> Run | None:
-        """Return the function of a text without statements, which needs no variables; None where there are any."""
+        """Compile a text without statements, which needs no variables; None if it has statements."""
         if not all(isinstance(each, nodes.Output) for each in body):
             return None
         runs = [self.piece(each) for output in body if isinstance(output, nodes.Output) for each in output.nodes]
@@ -159,7 +159,7 @@ class _TemplateCompiler:
         return run
 
     def text_with_statements(self, body: Sequence[nodes.Node]) -> Run:
-        """Return the function of a text with conditions, loops and names of its own."""
+        """Compile a text with conditions, loops or assignments."""
         write = self.body(body)
 
         def run(facts: Facts) -> str:
@@ -170,7 +170,7 @@ class _TemplateCompiler:
         return run
 
     def piece(self, node: nodes.Node) -> Run:
-        """Return the function of one part of a text; it returns text."""
+        """Compile one part of a text to a function that returns text."""
         if isinstance(node, nodes.TemplateData):
             data = node.data
             return lambda facts: data
@@ -286,7 +286,7 @@ class _TemplateCompiler:
 
 
 def _only_expression(tree: nodes.Template) -> nodes.Expr | None:
-    """Return the expression of a template that is exactly one `{{ … }}`, but for line ends after it."""
+    """Return the expression if the template is exactly one `{{ … }}`, apart from line ends after it; else None."""
     if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output):
         return None
     first, *others = tree.body[0].nodes
