@@ -1,1 +1,1 @@
-"""Stand-ins for the vendors' APIs, each behaving as its documentation says."""
+"""Imitations of the vendors' APIs, each behaving as the vendor's documentation says."""

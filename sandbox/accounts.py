@@ -1,7 +1,7 @@
-"""The keys that open the sandbox, and nothing else.
+"""The API keys of the sandbox.
 
-Comes in: the environment. Goes out: one frozen Accounts. They are invented, may be printed, and are never a real
-vendor's.
+Comes in: the environment. Goes out: one frozen Accounts. The keys are invented, may be printed, and never open a
+real account.
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,6 @@ class Accounts:
 
 
 def from_environ(environ: Mapping[str, str]) -> Accounts:
-    """Return the accounts with what the environment says otherwise: `SANDBOX_CRM_TOKEN` sets `crm_token`."""
+    """Return the accounts, with overrides from the environment: `SANDBOX_CRM_TOKEN` sets `crm_token`."""
     told = {field.name: environ.get(f"SANDBOX_{field.name.upper()}") for field in fields(Accounts)}
     return Accounts(**{name: value for name, value in told.items() if value})

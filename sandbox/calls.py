@@ -1,6 +1,6 @@
-"""One HTTP request as a stand-in sees it, and what every stand-in must be able to say.
+"""One HTTP request to an imitated vendor, and the interface that every imitation implements.
 
-Plain facts. Never answers, never keeps anything.
+Comes in: the parts of a request. Goes out: a frozen record. Never answers, and keeps no state.
 """
 
 import json
@@ -36,7 +36,7 @@ class VendorCall:
 
 
 class Vendor(Protocol):
-    """A stand-in: an app, what it holds, and its way to say no."""
+    """An imitated vendor: its ASGI app, its stored data and the form of its errors."""
 
     #: `maileon`; the word in `/_sandbox/faults` and in the log.
     name: str
@@ -44,7 +44,7 @@ class Vendor(Protocol):
     prefix: str
 
     def app(self) -> ASGIApp:
-        """Return the API itself."""
+        """Return the ASGI app of the API."""
         ...
 
     def object_of(self, call: VendorCall) -> str | None:
@@ -52,15 +52,15 @@ class Vendor(Protocol):
         ...
 
     def holds(self) -> Mapping[str, Any]:
-        """Return all it keeps, as JSON values."""
+        """Return all stored data as JSON values."""
         ...
 
     def reset(self) -> None:
-        """Forget everything that was sent to it."""
+        """Delete all stored data."""
         ...
 
     def tell(self, settings: Mapping[str, Any]) -> None:
-        """Take settings such as `find_lag`; raises ValueError for one it does not have."""
+        """Change settings such as `find_lag`. Raises ValueError for one that this vendor does not have."""
         ...
 
     def error(self, status: int, text: str) -> Response:

@@ -1,7 +1,7 @@
 """A CRM with the generic REST preset.
 
 Comes in: HTTP below `/crm` with a bearer token: contacts (find, create, change) and notes on them. Goes out: JSON.
-Never notices a double: two creates of one e-mail are two contacts, as in CRMs that were measured.
+Never rejects a duplicate: two creates with one e-mail make two contacts, as the CRMs do that were measured.
 """
 
 import re
@@ -22,7 +22,7 @@ from sandbox.calls import VendorCall
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
-#: What a search may name, strongest first; also how a contact is named in the log.
+#: Fields that a search may name, the strongest identity first. They also name a contact in the log.
 IDENTITIES = ("email", "external_id", "phone")
 
 

@@ -1,7 +1,7 @@
-"""What a stand-in was told to do wrong.
+"""Faults that the sandbox is told to inject.
 
-Comes in: orders posted to `/_sandbox/faults`. Goes out: for a call, the fault that meets it, or None. Never answers
-itself: `sandbox.gate` carries the fault out.
+Comes in: faults posted to `/_sandbox/faults`. Goes out: for a call the first fault that applies to it, or None. Never
+answers a request: `sandbox.gate` injects the fault.
 """
 
 from collections.abc import Mapping
@@ -13,36 +13,36 @@ from sandbox.calls import VendorCall
 
 
 class FaultUnknown(Exception):
-    """The order names something that no fault has; the text lists the mend."""
+    """A fault is not valid; the text says what is allowed."""
 
 
 @dataclass
 class SandboxFault:
-    """One order: which calls it meets, how often, and what happens to them."""
+    """One fault: which calls it applies to, how often, and what happens to them."""
 
     vendor: str
-    #: None meets every one. `path` is a glob below the vendor's prefix or from the root, `object` one over the object.
+    #: None applies to all. `path` is a glob below the vendor's prefix or from the root, `object` a glob for the object.
     method: str | None = None
     path: str | None = None
     object: str | None = None
-    #: The answer instead of the vendor's own; its body is the vendor's error unless `body` says otherwise.
+    #: The status of the answer instead of the vendor's own. Without `body`, the body is an error in the vendor's form.
     status: int | None = None
     body: str | None = None
     content_type: str | None = None
     retry_after: str | None = None
-    #: Seconds: before the vendor does it, with `after_effect` before it answers.
+    #: Seconds to wait before the vendor handles the call; with `after_effect`, before it answers.
     delay: float = 0.0
     #: True: the connection is torn down (TCP RST) instead of an answer.
     reset: bool = False
-    #: True: the vendor did it and fails afterwards, so that the caller cannot know.
+    #: True: the vendor handles the call first and then fails, so that the caller cannot know the outcome.
     after_effect: bool = False
-    #: How many calls it still meets; None: all until cleared.
+    #: The number of calls it still applies to; None: all until it is cleared.
     times: int | None = 1
-    #: How many calls it has met.
+    #: The number of calls it has applied to.
     met: int = 0
 
     def meets(self, vendor: str, prefix: str, call: VendorCall, touched: str | None) -> bool:
-        """Say whether this call is one of its own."""
+        """Return whether it applies to this call."""
         return (
             self.vendor in (vendor, "*")
             and self.times != 0
@@ -53,12 +53,12 @@ class SandboxFault:
 
     @property
     def fails(self) -> bool:
-        """True when it takes the answer away, False when it only delays."""
+        """Whether it replaces the answer; False: it only delays."""
         return self.reset or self.status is not None
 
 
 def read(order: Mapping[str, Any], vendors: frozenset[str]) -> SandboxFault:
-    """Return the fault that an order describes. Raises FaultUnknown."""
+    """Parse a posted fault. Raises FaultUnknown."""
     names = {name for name in SandboxFault.__dataclass_fields__ if name != "met"}
     if strange := sorted(set(order) - names):
         raise FaultUnknown(f"no fault has {', '.join(strange)}; there are {', '.join(sorted(names))}")
@@ -88,7 +88,7 @@ def read(order: Mapping[str, Any], vendors: frozenset[str]) -> SandboxFault:
 
 
 class SandboxFaults:
-    """The orders in force, first come first served."""
+    """The active faults, in the order in which they were posted."""
 
     def __init__(self) -> None:
         self._orders: list[SandboxFault] = []
@@ -98,7 +98,7 @@ class SandboxFaults:
         self._orders.append(fault)
 
     def take(self, vendor: str, prefix: str, call: VendorCall, touched: str | None) -> SandboxFault | None:
-        """Return the first fault that meets the call, and count it."""
+        """Return the first fault that applies to the call, and count it."""
         for fault in self._orders:
             if fault.meets(vendor, prefix, call, touched):
                 fault.met += 1
@@ -108,9 +108,9 @@ class SandboxFaults:
         return None
 
     def clear(self, vendor: str | None = None) -> None:
-        """Drop all orders, or those to one vendor."""
+        """Remove all faults, or those of one vendor."""
         self._orders = [fault for fault in self._orders if vendor is not None and fault.vendor != vendor]
 
     def listed(self) -> list[dict[str, Any]]:
-        """Return all orders, those used up too, as JSON values."""
+        """Return all faults, including those used up, as JSON values."""
         return [asdict(fault) for fault in self._orders]

@@ -1,7 +1,7 @@
-"""What stands before every stand-in: the log, the faults, and the rate limit it was told to have.
+"""ASGI middleware before every imitated vendor: request log, injected faults, rate limit.
 
-Comes in: an ASGI request below a vendor's prefix. Goes out: the vendor's own answer, or the one that was ordered. Never
-knows what the request means.
+Comes in: an ASGI request below a vendor's prefix. Goes out: the vendor's own answer, or that of an injected fault.
+Never interprets the request.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ LARGEST_BODY = 9_000_000
 
 
 class BodyTooLarge(Exception):
-    """The body does not end within LARGEST_BODY."""
+    """The body is larger than LARGEST_BODY."""
 
 
 class ClientGone(Exception):
-    """The client hung up before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 class CallLimit:
-    """A limit that callers can run into: so many requests in so many seconds."""
+    """A rate limit: a number of requests in a sliding window of seconds."""
 
     def __init__(self, requests: int, per: float) -> None:
         self.requests = requests
@@ -40,7 +40,7 @@ class CallLimit:
         self._taken: deque[float] = deque()
 
     def wait(self) -> float:
-        """Return 0 and count the request, or the seconds after which one would be let in."""
+        """Return 0 and count the request, or return the seconds until a request is allowed."""
         now = time.monotonic()
         while self._taken and self._taken[0] <= now - self.per:
             self._taken.popleft()
@@ -61,7 +61,7 @@ class VendorGate:
         self.rate: CallLimit | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Log, fail if told so, else let the vendor answer."""
+        """Log the request, inject a fault if one applies, else let the vendor answer."""
         try:
             body = await _read(receive)
         except BodyTooLarge:
@@ -80,7 +80,7 @@ class VendorGate:
                 return
             status = messages[0]["status"]
         except asyncio.CancelledError:
-            # The server stops while an answer that was told to be slow is due.
+            # The server stops while a delayed answer is pending.
             await wire.reset(scope, receive)
             return
         finally:
@@ -91,7 +91,7 @@ class VendorGate:
     async def _answer(
         self, scope: Scope, receive: Receive, body: bytes, call: VendorCall, entry: JournalEntry
     ) -> list[Message] | None:
-        """Return the ASGI messages of the answer; None: tear the connection down."""
+        """Return the ASGI messages of the answer; None: reset the connection."""
         fault = self._faults.take(self._vendor.name, self._vendor.prefix, call, entry.object)
         if fault is not None:
             entry.fault = ("after " if fault.after_effect else "") + _word(fault)
@@ -152,7 +152,7 @@ async def _read(receive: Receive) -> bytes:
 
 
 async def _capture(app: ASGIApp, scope: Scope, body: bytes) -> list[Message]:
-    """Run an app on a body that was read already, and return what it would have sent."""
+    """Run an app on a body that has been read already, and return the messages that it sends."""
     messages: list[Message] = []
     requests = [{"type": "http.request", "body": body, "more_body": False}]
 

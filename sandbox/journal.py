@@ -1,6 +1,6 @@
-"""The log of all requests to the stand-ins, for checks of order and of overlap.
+"""The log of all requests to the sandbox, so that tests can check order and overlap.
 
-Comes in: the start and the end of each request. Goes out: entries as JSON values. Never keeps a header, so no key.
+Comes in: the start and the end of each request. Goes out: entries as JSON values. Never keeps a header, so no API key.
 """
 
 import itertools
@@ -14,9 +14,9 @@ from typing import Any
 
 from sandbox.calls import VendorCall
 
-#: More would only fill memory in a bench; the counters go on counting.
+#: Entries that are kept, a bound on memory. Older ones are dropped; the counters go on.
 KEPT = 100_000
-#: Bytes of a body that are kept: every body of ours is smaller.
+#: Bytes of a body that are kept. Relais sends none that is larger.
 BODY_KEPT = 8_192
 
 
@@ -33,7 +33,7 @@ class JournalEntry:
     ended: float | None = None
     #: The HTTP status that was sent, 0 where the connection was torn down, None while it runs.
     status: int | None = None
-    #: What happened to it on order: `status`, `reset`, `delay`; with `after ` before it where the vendor had done it.
+    #: The injected fault: `status`, `reset` or `delay`; with the prefix `after ` if the vendor had handled the call.
     fault: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _shown(body: bytes) -> Any:
 
 
 class Journal:
-    """Entries in the order in which the requests had arrived in full."""
+    """The log. Entries are in the order in which the requests were complete."""
 
     def __init__(self) -> None:
         self._entries: deque[JournalEntry] = deque(maxlen=KEPT)
@@ -71,7 +71,7 @@ class Journal:
         self._most: Counter[str] = Counter()
 
     def open(self, vendor: str, call: VendorCall, touched: str | None) -> JournalEntry:
-        """Write down that a request has come."""
+        """Record that a request has arrived."""
         entry = JournalEntry(next(self._numbers), vendor, call, touched)
         self._entries.append(entry)
         self._running[vendor] += 1
@@ -79,7 +79,7 @@ class Journal:
         return entry
 
     def close(self, entry: JournalEntry, status: int) -> None:
-        """Write down how it ended."""
+        """Record the status of its answer."""
         entry.ended = time.monotonic()
         entry.status = status
         self._running[entry.vendor] -= 1
@@ -91,10 +91,10 @@ class Journal:
                 yield entry
 
     def most_at_once(self) -> dict[str, int]:
-        """Return per vendor how many requests ran at the same time at most."""
+        """Return per vendor the largest number of requests that were under way at the same time."""
         return dict(self._most)
 
     def clear(self) -> None:
-        """Forget all; numbers go on, so that `after` stays true. Requests that still run end unseen."""
+        """Delete all entries. Numbers go on, so that `after` stays valid. Requests under way are dropped."""
         self._entries.clear()
         self._most.clear()

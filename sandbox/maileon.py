@@ -1,7 +1,7 @@
-"""Maileon's REST API 1.0, as far as Relais and its tests go.
+"""An imitation of Maileon's REST API 1.0, as far as Relais and its tests need it.
 
 Comes in: HTTP below `/maileon/1.0`. Goes out: XML, 201 with `<id>`, errors as `<error><message>`. Never sends a mail:
-what would be sent is counted in a mailbox, and `/_sandbox/maileon/confirm` is the click in it.
+it records it in a mailbox, and `/_sandbox/maileon/confirm` simulates the click on the link in it.
 
 Imitates the pages of support.maileon.com (older twin maileon.dev/api/rest-api-1-0): "Create contact", "Create contact
 by external ID", "Update contact by email", "Unsubscribe contacts by email", "Set unsubscription marker", "Permission",
@@ -105,7 +105,7 @@ class StoredContact:
     email: str
     external_id: str | None = None
     permission: int = 1
-    #: True, False: a DOI mail is out, with or without the consent to tracking. None: none is out.
+    #: Whether the pending DOI mail asks for consent to tracking; None: no DOI mail is pending.
     pending_doiplus: bool | None = None
     standard_fields: dict[str, str] = field(default_factory=dict)
     custom_fields: dict[str, Any] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class StoredContact:
 
 @dataclass(frozen=True)
 class Fields:
-    """A contact as a caller sent it. `None` values do not occur: a custom value must not be null."""
+    """The fields of a contact in a request. None does not occur: Maileon refuses null for a custom field."""
 
     email: str | None
     external_id: str | None
@@ -127,7 +127,7 @@ class Fields:
 
 @dataclass
 class Unsubscription:
-    """One accepted call to unsubscribe: the sandbox's own note, the contact itself is anonymised when it is due."""
+    """One accepted call to unsubscribe, as a record for tests; the contact is anonymised when the lag has passed."""
 
     email: str
     reasons: list[str]
@@ -255,7 +255,7 @@ class Maileon:
         )
 
     def rights(self, authorization: str) -> frozenset[str]:
-        """Return the methods that a header opens.
+        """Return the methods that the key in a header allows.
 
         "Authentication": `Basic ` and base64 of the key alone, without the colon of user and password. Wrong form,
         unknown and expired keys are 401.
@@ -462,7 +462,7 @@ class Maileon:
     # -- the rest
 
     async def _ping(self, request: Request) -> Response:
-        """Answer; the key's right for the method was checked at the door."""
+        """Answer. `_MaileonAuth` has checked the key already."""
         return Response(status_code=200)
 
     async def _account(self, request: Request) -> Response:
@@ -552,7 +552,7 @@ class Maileon:
 
 
 class _MaileonAuth:
-    """The key first: 401 without a valid one, 403 when it lacks the right for the method ("HTTP status codes")."""
+    """Middleware: 401 without a valid key, 403 if it lacks the right for the method ("HTTP status codes")."""
 
     def __init__(self, app: ASGIApp, maileon: Maileon) -> None:
         self._app = app

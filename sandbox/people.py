@@ -1,4 +1,4 @@
-"""Invented people and what they booked: what a SeminarDesk tenant holds before anybody calls it.
+"""Invented people and their bookings: the seed data of the SeminarDesk imitation.
 
 Comes in: an id. Goes out: a record in the shape of the Private API. The ids are those of the recorded webhook bodies
 under console/demo/fixtures; any other id below UNKNOWN_FROM gets a person made up from its number, so that rule authors
@@ -7,7 +7,7 @@ can use their own. Nobody here exists.
 
 from typing import Any
 
-#: Ids from here on are nobody's: a look-up answers 404.
+#: Ids from this one on do not exist: a look-up answers 404.
 UNKNOWN_FROM = 900_000
 
 #: id -> salutation, title, first name, last name, e-mail, phone, newsletter.
@@ -19,7 +19,7 @@ PERSONS: dict[int, tuple[str, str | None, str, str, str, str | None, bool]] = {
     4715: ("Divers", None, "Kim", "Vorlage", "kim@example.org", None, False),
 }
 
-#: Booking -> its booker, where a webhook body names one; of other bookings somebody of the above.
+#: Booking -> booker, where a recorded webhook names both. Other bookings get one of the people above.
 BOOKERS = {9001: 4711, 9002: 4712, 9003: 4713}
 
 GENDERS = {"Frau": "FEMALE", "Herr": "MALE", "Divers": "DIVERSE"}

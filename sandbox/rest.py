@@ -1,8 +1,8 @@
-"""What the CRM and the invoicing API of the sandbox have in common: a plain REST API with a bearer token.
+"""The common base of the CRM and the invoicing API: a plain REST API with a bearer token.
 
 Comes in: HTTP. Goes out: JSON; lists as `{"data": […]}`, errors as `{"error": {"code", "message", "field"}}`. Never
-guards uniqueness: real CRMs accept a second contact with the same e-mail (Tryton's party.party does, measured), so
-keeping one contact is the caller's work.
+enforces uniqueness: real CRMs accept a second contact with the same e-mail (Tryton's party.party does, measured), so
+the caller has to avoid duplicates.
 """
 
 import hmac
@@ -48,7 +48,7 @@ class RestRefusal(Exception):
 
 
 class Table:
-    """Records of one kind in the order in which they were made; a search may lag behind (`find_lag`)."""
+    """Records of one kind in order of creation. A search does not find the newest ones (`find_lag`)."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -56,7 +56,7 @@ class Table:
         self.records: dict[str, Record] = {}
 
     def add(self, values: Mapping[str, Any]) -> Record:
-        """Make a record, without a look at what is there."""
+        """Create a record, even if an equal one exists."""
         record = {"id": f"{self._prefix}{len(self._made) + 1}", **values, "created_at": now()}
         self._made[record["id"]] = time.monotonic()
         self.records[record["id"]] = record
@@ -80,13 +80,13 @@ class Table:
 
 
 class Answers:
-    """Answers kept by `Idempotency-Key`, after the IETF draft of that name: the same key, the same answer."""
+    """Stored answers by `Idempotency-Key`, as the IETF draft of that name says: same key, same answer."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, list[Message]]] = {}
 
     async def once(self, key: str, fingerprint: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a keyed request: run it the first time, replay after; 422 when the key comes with another request."""
+        """Answer a request with a key: run it once, then repeat the answer; 422 if another request has the key."""
         if key in self._kept:
             kept, messages = self._kept[key]
             if kept != fingerprint:
@@ -110,13 +110,13 @@ class Answers:
 
 
 class Api:
-    """What both APIs can be told, and how they say no."""
+    """Settings and errors that both APIs have in common."""
 
     name: str
 
     def __init__(self) -> None:
         self.answers: Answers | None = Answers()
-        #: Seconds for which a new record is not found by a search, as with a system whose index lags (Pipedrive's may).
+        #: Seconds during which a search does not find a new record, as in systems whose index lags (Pipedrive's may).
         self.find_lag = 0.0
 
     def tell(self, settings: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ class Api:
 
 
 class Door:
-    """Before the routes: the token, then JSON only, then the idempotency key of a POST where it is honoured."""
+    """Middleware: checks the token, demands JSON, and applies the idempotency key of a POST if that is enabled."""
 
     def __init__(self, app: ASGIApp, token: str, answers: Callable[[], Answers | None]) -> None:
         self._app = app
@@ -205,13 +205,13 @@ def page(request: Request, records: list[Record]) -> Response:
 
 
 def searched(request: Request, fields: Iterable[str]) -> Callable[[Record], bool]:
-    """Return the test of a search: every field that the query names is equal, e-mails without regard to case."""
+    """Return the predicate of a search: every field in the query is equal, e-mails regardless of case."""
     wanted = {name: normal(name, request.query_params[name]) for name in fields if name in request.query_params}
     return lambda record: all(normal(name, record.get(name)) == value for name, value in wanted.items())
 
 
 def normal(name: str, value: object) -> str | None:
-    """Return a value as it is compared: e-mails in lower case, phone numbers as digits."""
+    """Return a value normalised for comparison: e-mails in lower case, phone numbers as digits."""
     if value is None:
         return None
     text = str(value).strip()
@@ -228,7 +228,7 @@ def error(status: int, message: str, field: str | None = None) -> Response:
 
 
 async def refuse(request: Request, exc: Exception) -> Response:
-    """Turn a refusal, or a route that is not there, into an answer."""
+    """Answer a refusal or an unknown route."""
     if isinstance(exc, RestRefusal):
         return error(exc.status, exc.message, exc.field)
     return error(exc.status_code if isinstance(exc, HTTPException) else 500, "There is no such route")

@@ -1,4 +1,4 @@
-"""SeminarDesk's Private API, as far as Relais and its tests go.
+"""An imitation of SeminarDesk's Private API, as far as Relais and its tests need it.
 
 Comes in: HTTP below `/seminardesk/private-api` with `X-API-Key`. Goes out: JSON, lists as `{meta, data}`, errors as
 `{status, message, code}`. Never posts a webhook, and never makes an invoice: the vendor has no such route either.
@@ -28,7 +28,7 @@ from sandbox.calls import VendorCall
 
 Record = dict[str, Any]
 
-#: The words of `code`; the specification names the field and not its values.
+#: Values of `code`, chosen here: the specification names the field but not its values.
 CODES = {
     400: "BAD_REQUEST",
     401: "UNAUTHORIZED",
@@ -48,7 +48,7 @@ EXTERNAL_ID_MAX = 255
 #: "page[size]": 1 to 100, 20 unless told.
 PAGE_SIZE, PAGE_SIZE_MAX = 20, 100
 
-#: Modules that this tenant has not got: their routes answer 501 ("API not active or module not enabled").
+#: Modules that this tenant does not have: their routes answer 501 ("API not active or module not enabled").
 NOT_ENABLED = ("/certificates", "/certificate-types", "/facilitators", "/events", "/dates")
 
 
@@ -62,7 +62,7 @@ class SeminarDeskRefusal(Exception):
 
 
 class Shelf:
-    """Records of one kind: the seeded ones are made when first asked for, the written ones stay."""
+    """Records of one kind. Seed records are created on first access."""
 
     def __init__(self, seed: Callable[[int], Record | None], listed: range | tuple[int, ...] = ()) -> None:
         self._seed = seed
@@ -88,7 +88,7 @@ class Shelf:
         self._records.pop(record["id"], None)
 
     def all(self) -> list[Record]:
-        """Return what a list shows: the seeded ones with a name, and all that were asked for or written."""
+        """Return the records that a list shows: the named seed records, and all that were read or written."""
         for number in self._listed:
             if number not in self._gone:
                 self.get(number)
@@ -111,11 +111,11 @@ class SeminarDesk:
         self.bookings = Shelf(people.booking, tuple(sorted(people.BOOKERS)))
         self.invoices = Shelf(people.invoice, (5001, 5002, 5003))
         self._next_id = people.UNKNOWN_FROM + 1
-        #: In the order in which they came, each with the invoice's id: the sandbox's own note.
+        #: References in order of arrival, each with the id of its invoice, as a record for tests.
         self.references: list[Record] = []
 
     def tell(self, settings: Mapping[str, Any]) -> None:
-        """Refuse: this stand-in has no settings."""
+        """Raise ValueError: this vendor has no settings."""
         if settings:
             raise ValueError(f"seminardesk has no setting {', '.join(settings)}")
 
@@ -167,7 +167,7 @@ class SeminarDesk:
         )
 
     def check(self, key: str, method: str) -> None:
-        """Let a key in: 401 for an unknown one, 403 when it may only read ("per-key permissions")."""
+        """Check a key: 401 if it is unknown, 403 if it may only read ("per-key permissions")."""
         if hmac.compare_digest(key.encode(), self._accounts.seminardesk_api_key.encode()):
             return
         if not hmac.compare_digest(key.encode(), self._accounts.seminardesk_api_key_read_only.encode()):
@@ -266,7 +266,8 @@ class SeminarDesk:
     async def _add_reference(self, request: Request) -> Response:
         """ "POST /invoices/{id}/external-references": 201 with the ExternalReference, its id and the system's name.
 
-        Nothing is said of the same reference sent twice; it is kept twice, as the hardest case for a caller.
+        What happens to a reference that is sent twice is not documented. Here it is stored twice, the worst case for a
+        caller.
         """
         invoice = self.invoices.get(request.path_params["id"])
         body = await _object(request)
@@ -299,7 +300,7 @@ class SeminarDesk:
 
 
 class _SeminarDeskAuth:
-    """The key first."""
+    """Middleware: checks the API key."""
 
     def __init__(self, app: ASGIApp, desk: SeminarDesk) -> None:
         self._app = app

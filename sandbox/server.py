@@ -1,7 +1,7 @@
-"""All stand-ins on one port, each below its prefix.
+"""The server: all imitated vendors on one port, each below its prefix.
 
 Comes in: a host and a port. Goes out: a real HTTP server, in the foreground, in an event loop or in a thread of its
-own. Never listens beyond the address it is given, loopback unless told.
+own. Never listens on another address than the given one, by default loopback.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from sandbox.state import SandboxState
 
 PORT = 8030
 
-#: Seconds that a stop waits for answers that were told to be slow.
+#: Seconds that a stopping server waits for delayed answers.
 STOP = 1
 
 
 @dataclass(frozen=True)
 class Running:
-    """A sandbox that answers."""
+    """A running sandbox."""
 
     #: `http://127.0.0.1:41234`
     url: str
     world: SandboxState
 
     def base(self, vendor: str) -> str:
-        """Return the base address of a vendor's API: what a book writes under `base:`."""
+        """Return the base URL of a vendor's API, for `base:` in a book."""
         return self.url + self.world.vendors[vendor].prefix
 
 
@@ -62,7 +62,7 @@ def serve(
     keys: Accounts | None = None,
     say: Callable[[str], object] = lambda url: None,
 ) -> None:
-    """Serve in the foreground until a signal; `say` is told the address. Raises OSError where the port is taken."""
+    """Serve in the foreground until a signal; `say` is called with the URL. Raises OSError if the port is in use."""
     world = SandboxState(keys or accounts.from_environ(os.environ))
     listening = listen(host, port)
     say(_url(host, listening))
@@ -75,7 +75,7 @@ def serve(
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one.
 
-    The protocol is named, since asyncio turns Nagle's algorithm off only where it is: an answer would take 40 ms.
+    The protocol is given explicitly because only then asyncio turns Nagle's algorithm off; else an answer takes 40 ms.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -90,7 +90,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server(world: SandboxState) -> uvicorn.Server:
-    """Return uvicorn with the protocol that can tear connections down."""
+    """Return a uvicorn server whose protocol can reset connections."""
     return uvicorn.Server(
         uvicorn.Config(
             build_app(world),
@@ -107,7 +107,7 @@ def server(world: SandboxState) -> uvicorn.Server:
 
 @contextlib.asynccontextmanager
 async def running(host: str = "127.0.0.1", port: int = 0, keys: Accounts | None = None) -> AsyncIterator[Running]:
-    """Serve inside a running event loop, whose owner keeps its signals."""
+    """Serve inside a running event loop, without touching its signal handlers."""
     world = SandboxState(keys)
     with contextlib.closing(listen(host, port)) as listening:
         one = server(world)

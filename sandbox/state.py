@@ -1,15 +1,15 @@
-"""What a person or a test may ask of the sandbox itself, below `/_sandbox`.
+"""The control API of the sandbox, below `/_sandbox`.
 
-Comes in: HTTP without any key. Goes out: JSON: what the stand-ins hold, the log of requests, the faults in force. Never
+Comes in: HTTP without a key. Goes out: JSON: the vendors' stored data, the log of requests, the active faults. Never
 part of a vendor's API.
 
-- `GET /_sandbox/state`, `GET /_sandbox/state/{vendor}`: all that is held.
+- `GET /_sandbox/state`, `GET /_sandbox/state/{vendor}`: all stored data.
 - `POST /_sandbox/faults`: `{vendor, method?, path?, object?, status?, body?, content_type?, retry_after?, delay?,
   reset?, after_effect?, times?}`, one call unless `times` says otherwise (null: all); or settings that stay:
   `{vendor, find_lag?, idempotency?, rate?: {requests, per}, unsubscribe_lag?, default_doi_mailing?}`.
 - `GET /_sandbox/faults`, `DELETE /_sandbox/faults?vendor=`: list, clear. Settings are put back by a reset.
 - `GET /_sandbox/requests?vendor=&object=&after=`, `DELETE /_sandbox/requests`: the log.
-- `POST /_sandbox/reset?vendor=`: forget everything, at all vendors or one; the log and the faults too.
+- `POST /_sandbox/reset?vendor=`: delete everything, of all vendors or one, including log and faults.
 - `POST /_sandbox/maileon/confirm?email=`: click the link in the DOI mail (GET as well, as a link is clicked).
 """
 
@@ -32,12 +32,12 @@ from sandbox.journal import Journal
 from sandbox.maileon import Maileon
 from sandbox.seminardesk import SeminarDesk
 
-#: Settings that stay until a reset, beside the faults that are used up.
+#: Settings that last until a reset, unlike faults, which are used up.
 SETTINGS = frozenset({"find_lag", "idempotency", "rate", "unsubscribe_lag", "default_doi_mailing"})
 
 
 class SandboxState:
-    """All vendors, what they were told, and what was asked of them."""
+    """All vendors, with faults and log."""
 
     def __init__(self, accounts: Accounts | None = None) -> None:
         self.accounts = accounts or Accounts()
@@ -53,11 +53,11 @@ class SandboxState:
         self.gates = {name: VendorGate(vendor, self.faults, self.journal) for name, vendor in self.vendors.items()}
 
     def holds(self) -> dict[str, Any]:
-        """Return what every vendor holds."""
+        """Return the stored data of every vendor."""
         return {name: dict(vendor.holds()) for name, vendor in self.vendors.items()}
 
     def reset(self, name: str | None = None) -> None:
-        """Start over, one vendor or all; faults go, and with all vendors the log."""
+        """Reset one vendor or all, with their faults; if all, the log too."""
         for vendor in self.vendors.values():
             if name in (None, vendor.name):
                 vendor.reset()

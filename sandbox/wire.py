@@ -1,7 +1,7 @@
-"""The one thing ASGI has no word for: tearing the connection down.
+"""Resets a connection (TCP RST), which ASGI cannot express.
 
-Comes in: bytes, through uvicorn's httptools protocol. Goes out: a scope whose extensions carry the transport.
-`reset` makes the kernel send a TCP RST, so that the client sees ECONNRESET and no end of file.
+Comes in: a request, through uvicorn's httptools protocol, which puts its transport into the scope. Goes out: a TCP RST,
+so that the client sees ECONNRESET instead of end of file. Never sends an answer.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's own protocol, which hands its transport to the app."""
+    """uvicorn's httptools protocol; it also puts its transport into the scope."""
 
     def on_message_begin(self) -> None:
-        """Start a request; its scope knows the transport."""
+        """Begin a request and add the transport to its scope."""
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: {"transport": self.transport}}
 
 
 async def reset(scope: Scope, receive: Receive) -> None:
-    """Tear down the connection of this request and wait until it is gone."""
+    """Reset the connection of this request and wait until it is closed."""
     transport: asyncio.Transport = scope["extensions"][EXTENSION]["transport"]
     if transport.is_closing():
         return
