@@ -1,1 +1,1 @@
-"""Where every published number comes from: ratios against baselines that are taken in the same run."""
+"""The benchmarks: ratios against baselines measured in the same run. Every published figure comes from here."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 RATES = (100, 1_000, 10_000, 100_000)
-#: Share of a core that is planned with: beyond it waiting times grow fast.
+#: Planned utilisation of a core: above it, waiting times grow fast.
 FULL = 0.7
 #: Calls that write for one event that travels alone: put, take and settle in the inbox, settle at the destination.
 ALONE = 4
@@ -21,7 +21,7 @@ OUTAGE = 3_600
 
 @dataclass(frozen=True)
 class Cost:
-    """What one event costs: seconds of processor time, bytes, and calls to the store when it is busy."""
+    """The cost of one event: seconds of processor time, bytes, and calls to the store under full load."""
 
     receiver: float
     store: float
@@ -36,7 +36,7 @@ class Cost:
 
     @property
     def store_turn(self) -> float:
-        """Seconds that the store's one thread is occupied by an event: its own time, and waiting for the disk."""
+        """Seconds that an event occupies the store's single thread: processor time, and waiting for the disk."""
         return self.store + self.calls * self.sync
 
 
@@ -57,13 +57,13 @@ def cost_of(each: Mapping[str, float], memory: Mapping[str, float]) -> Cost:
 
 @dataclass(frozen=True)
 class Need:
-    """What a rate needs."""
+    """The resources that a rate needs."""
 
     rate: int
     #: Processes, each with a core of its own, no fuller than `FULL`.
     receivers: int
     workers: int
-    #: Stores that share the events among them; one is what there is today.
+    #: Stores that share the events. Today there is one.
     stores: int
     #: Share of its one thread that one store would need for all: above 1 it cannot.
     store_share: float
@@ -78,7 +78,7 @@ class Need:
 
 
 def need(cost: Cost, rate: int) -> Need:
-    """Return what a rate needs."""
+    """Return the resources that a rate needs."""
     turn = rate * cost.store_turn
     return Need(
         rate=rate,
@@ -96,7 +96,7 @@ def need(cost: Cost, rate: int) -> Need:
 
 
 def most(cost: Cost) -> dict[str, float]:
-    """Return the events per second at which one of each is full, the scarcest first."""
+    """Return for each resource the events per second at which one unit of it is full, the scarcest first."""
     limits = {
         "one receiver process": FULL / cost.receiver,
         "one worker process": FULL / cost.worker,

@@ -41,13 +41,13 @@ T = TypeVar("T")
 
 #: One partition for each node, in the order of their slots.
 PREFIXES = sorted((f"relais:{{p{n}}}:" for n in range(3)), key=slot_of)
-#: Shared: the box of an order key has one name, whichever partition it is in.
+#: One hash key for all partitions, so that the box of an order key has the same name in each.
 HASH_KEY = b"k" * 32
 #: Events in one put, boxes and items in one take, items in one settle.
 BATCH, BOXES, PER_BOX, SETTLED = 32, 100, 8, 64
 #: Events of each person.
 EACH = 4
-#: Seconds that a partition may be out of reach.
+#: Seconds that a partition may be unreachable.
 PATIENCE = 30.0
 
 
@@ -69,11 +69,11 @@ def partition_of(box: str, count: int) -> int:
 
 
 class Partition:
-    """A mailroom that finds the node which has its partition, and finds it again when it has moved."""
+    """A mailroom that finds the node of its partition, also after the partition has moved."""
 
     def __init__(self, prefix: str, find: Callable[[], StoreNode], replicas: int = 0) -> None:
         self.prefix, self.replicas = prefix, replicas
-        #: Set when a third was acknowledged: the moment for something to happen.
+        #: Set when a third of the events was acknowledged: then the partition is moved, or its node killed.
         self.reached = asyncio.Event()
         self.seen = PartitionSeen()
         self._find = find
@@ -87,7 +87,7 @@ class Partition:
             await room.close()
 
     async def insist(self, call: Callable[[Mailroom], Awaitable[T]]) -> T:
-        """Make a call until it is answered: every function is safe to repeat."""
+        """Repeat a call until it is answered. Every function of the mailroom is idempotent."""
         began = time.monotonic()
         while True:
             try:
@@ -131,7 +131,7 @@ class Partition:
         wants = [RoomRequest(INBOX, BOXES, PER_BOX), RoomRequest("mail", BOXES)]
         while self.seen.settled < count:
             if self._unsure:
-                # An answer was lost: the store may think that the drain holds what it never heard of.
+                # An answer was lost: the store may have leased boxes to this drain that it does not know of.
                 self._unsure = False
                 await self.insist(lambda room: room.strays(drain, [], failed_over=True))
             request = f"t{next(self._calls)}"
@@ -171,7 +171,7 @@ class Partition:
         before = self.seen.effects.setdefault(person, [])
         if number not in before:
             before.append(number)
-        elif not lease.doubt:  # in doubt it is looked for first, and found
+        elif not lease.doubt:  # if it may have been sent before, search first
             self.seen.doubled += 1
         line = {"t": "attempt", "d": item, "at": _now(), "n": 1, "outcome": "done", "code": "", "status": 201}
         return _settlement(lease, item, {**line, "ms": 20, "then": "done"}, "delivered|mail")
@@ -246,7 +246,7 @@ def split(given: Sequence[Event], count: int) -> list[list[Event]]:
 
 
 def faults(partitions: Sequence[Partition], lots: Sequence[Sequence[Event]]) -> dict[str, int]:
-    """Return what was lost, swapped and done twice, of what was acknowledged."""
+    """Return how many acknowledged events were lost, out of order, and delivered twice."""
     lost = inversions = doubled = 0
     for partition, lot in zip(partitions, lots, strict=True):
         seen = partition.seen
@@ -259,7 +259,7 @@ def faults(partitions: Sequence[Partition], lots: Sequence[Sequence[Event]]) -> 
     return {"lost": lost, "inversions": inversions, "doubled": doubled}
 
 
-#: What stays when nothing waits: settings, memory of ids, and what people read.
+#: Keys that remain when nothing waits: settings, ids for deduplication, and what people read.
 STAYS = ("schema", "known:", "seen:", "ledger:", "log", "counts", "rooms", "take:", "room:", "written")
 
 
@@ -278,7 +278,7 @@ def left_over(nodes: Sequence[StoreNode], prefixes: Sequence[str]) -> list[str]:
 
 
 async def _drive(partitions: Sequence[Partition], lots: Sequence[Sequence[Event]]) -> float:
-    """Take everything through all partitions at once; return the seconds."""
+    """Send all events through all partitions at the same time; return the seconds."""
     began = time.perf_counter()
     work = [p.work(len(lot)) for p, lot in zip(partitions, lots, strict=True)]
     puts = [p.put(lot) for p, lot in zip(partitions, lots, strict=True)]

@@ -1,6 +1,6 @@
-"""Runs that are kept: JSON files in docs/figures, from which docs/performance.md and its plots are made.
+"""Stores reports as JSON files in docs/figures, from which docs/performance.md and its plots are generated.
 
-Comes in: a report, or the name of a kept one. Goes out: a file, or the report. Never a figure of its own.
+Comes in: a report, or the name of a stored one. Goes out: a file, or the report. Never changes a figure.
 """
 
 import json
@@ -32,7 +32,7 @@ def load(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def origin(machine: Mapping[str, str]) -> str:
-    """Say in a line what figures were taken on."""
+    """Return one line that describes machine and commit of a report."""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}, "
         f"Python {machine['python']}, {machine['versions']}, commit {machine['commit']}, {machine['date']}"

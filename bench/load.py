@@ -1,8 +1,8 @@
 """The load generator as a process: reads requests from a file, writes the result as JSON into another.
 
 `python -m bench.load PORT[,PORT] CONNECTIONS FILE RESULT [--rate PER_SECOND] [--keep]`; FILE holds length-prefixed
-requests. Not through a pipe: of some results only the first 64 KiB came out of it, nobody knows why.
-`--keep`: the result names for every request when it was due, when it was answered, and with which first event id.
+requests. The result goes through a file, because through a pipe some arrived cut at 64 KiB, for a reason not found.
+`--keep`: the result lists for each request when it was due, when it was answered, and its first event id.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""What figures were taken on: processor, memory, versions, commit and hour.
+"""Describes the machine: processor, memory, versions, commit and hour.
 
-Goes out: a record that stands in every file of figures.
+Comes in: nothing. Goes out: a record that is part of every report. Never measures anything.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """Return the commit, with `+` where something that is not of it was measured."""
+    """Return the commit, with `+` if the working tree has changes."""
     git = ["git", "-C", str(Path(__file__).parent)]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
@@ -50,6 +50,6 @@ def _commit() -> str:
 
 
 def raise_limits() -> None:
-    """Thousands of connections need as many file descriptors."""
+    """Raise the limit of file descriptors, since the bench opens thousands of connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 16_384), hard), hard))

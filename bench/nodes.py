@@ -1,7 +1,7 @@
-"""A Valkey cluster on loopback: nodes as real processes, each with the slots that it is given, and replicas of them.
+"""A Valkey cluster on loopback: real processes as primaries with given slots, and replicas.
 
-Comes in: hash tags, and on which node each partition shall be. Goes out: addresses, what a node says of itself, moved
-slots. Never talks to the mailroom.
+Comes in: hash tags, and the node for each partition. Goes out: addresses, statistics of a node, moved slots. Never
+calls the mailroom.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ from bench.stage import free_port
 from mailroom import address
 
 SLOTS = 16_384
-#: Seconds that the nodes get to agree.
+#: Seconds within which the nodes must agree on the cluster's state.
 START = 20.0
-#: ms until a node counts as dead.
+#: Milliseconds after which a silent node counts as dead.
 NODE_TIMEOUT = 1_000
 
 
 def slot_of(prefix: str) -> int:
-    """Return the slot of every key that begins so."""
+    """Return the slot of the keys with this hash tag."""
     return int(key_slot(prefix.encode()))
 
 
@@ -58,14 +58,14 @@ class StoreNode:
         self._client: redis.Redis | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the process and wait until it answers."""
         options = [
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--loglevel", "notice"),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"),
             *("--repl-diskless-sync-delay", "0"),
         ]
         if not self.alone:
-            # One partition goes on where another one's node is gone.
+            # A partition stays available when the node of another one is down.
             options += ["--cluster-enabled", "yes", "--cluster-port", str(self.bus)]
             options += ["--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-require-full-coverage", "no"]
         with (self.folder / "log").open("ab") as log:
@@ -78,14 +78,14 @@ class StoreNode:
         return False
 
     def ask(self, *words: str | int) -> Any:
-        """Ask it something. Raises redis' errors."""
+        """Execute a command. Raises the errors of redis."""
         if self._client is None:
             self._client = address.parse(self.url).plain_client(10)
         return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     @property
     def name(self) -> str:
-        """What the cluster calls it."""
+        """Its id in the cluster."""
         return str(_text(self.ask("CLUSTER", "MYID")))
 
     def cpu(self) -> float:
@@ -107,7 +107,7 @@ class StoreNode:
         return (self.folder / "log").read_text()[-800:]
 
     def end(self, sign: signal.Signals = signal.SIGTERM) -> None:
-        """End it."""
+        """Stop the process."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -154,7 +154,7 @@ class Cluster:
         self.stop()
 
     def stop(self) -> None:
-        """End all, and remove what they kept."""
+        """Stop all nodes and delete their data."""
         for node in self.nodes:
             node.end(signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -172,7 +172,7 @@ class Cluster:
         return True
 
     def owner(self, prefix: str, *, asked: StoreNode | None = None) -> StoreNode:
-        """Return the node that answers for a partition, by the word of a node that is up."""
+        """Return the node that serves a partition, according to a node that is up."""
         for node in [asked] if asked is not None else self.nodes:
             try:
                 for first, last, primary, *_ in node.ask("CLUSTER", "SLOTS"):

@@ -1,4 +1,4 @@
-"""Processes as the kernel counts them: who descends from whom, the processor time they used, the cores they may use.
+"""Processes according to /proc: descendants, processor time, CPU affinity.
 
 Comes in: process ids. Goes out: seconds, bytes. Linux only (`/proc`), as the bench is.
 """
@@ -38,7 +38,7 @@ def _stat(pid: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Cores:
-    """Where the measured process runs, and where everything else does; empty: wherever the kernel likes."""
+    """The cores of the measured process, and those of all others; empty: not restricted."""
 
     measured: frozenset[int] = frozenset()
     others: frozenset[int] = frozenset()
@@ -58,7 +58,7 @@ def _names(cores: frozenset[int]) -> str:
 
 
 def apart() -> Cores:
-    """Give the measured process a core of its own, where there is more than one."""
+    """Reserve a core for the measured process, if there is more than one."""
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2:
         return Cores()
@@ -66,6 +66,6 @@ def apart() -> Cores:
 
 
 def pin(pid: int, cores: frozenset[int]) -> None:
-    """Keep a process that has just been started, and what it will start, on some cores."""
+    """Restrict a process that has just started, and its future children, to some cores."""
     if cores:
         os.sched_setaffinity(pid, cores)

@@ -1,7 +1,7 @@
-"""The stage: real processes on free ports, started for one measurement and gone after it.
+"""The environment of one measurement: real processes on free ports, stopped when it ends.
 
-Comes in: what to start, and on which cores. Goes out: its address, and what its processes used. The store runs with
-the shipped durability: append-only, always synced.
+Comes in: what to start, and on which cores. Goes out: ports, and the processor time that the processes used. Never a
+faster store than the product's: append-only file, every write synced.
 """
 
 import contextlib
@@ -33,10 +33,10 @@ HEADERS = (("X-Relais-Token", TOKEN),)
 PATH = "/in/at/contact_updated"
 #: Seconds that a process gets to listen.
 START = 60.0
-#: Folder with the repository's files, and the environment of the baselines that are no dependency of ours.
+#: Root of the repository, and the virtual environment with Celery and Dramatiq.
 ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".cache" / "bench-venv"
-#: The first postcode; a contact's tells to which of several destinations it goes.
+#: The first postcode. With several destinations, the postcode of a contact selects one.
 ZIP = 10_115
 
 SYSTEMS = """\
@@ -77,7 +77,7 @@ RULE = """\
 
 
 def book(port: int, *, concurrency: int = 500, destinations: int = 1, fan_out: bool = False) -> str:
-    """Return a book that sends contacts of Berlin on: each to the one of its postcode, or to all."""
+    """Return a book that forwards contacts in Berlin: each to the destination of its postcode, or to all."""
     names = ["mail", *(f"mail{n}" for n in range(2, destinations + 1))]
     text = SYSTEMS
     for name in names:
@@ -125,7 +125,7 @@ def requests(count: int, start: int = 0, **about: int) -> list[bytes]:
 
 
 class BenchStage:
-    """Everything that one measurement starts. Use it as a `with` block."""
+    """The processes of one measurement. Use it as a `with` block."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class BenchStage:
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
             process.send_signal(signal.SIGTERM)
-            if process.poll() is None:  # what a measurement let stand still cannot end otherwise
+            if process.poll() is None:  # a process that is stopped by SIGSTOP could not end otherwise
                 _send(process.pid, signal.SIGCONT)
         for process in reversed(self._processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -167,7 +167,7 @@ class BenchStage:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What our processes find in their environment."""
+        """The environment variables of Relais' processes."""
         return {
             **os.environ,
             "REDIS_URL": self.url,
@@ -179,11 +179,11 @@ class BenchStage:
         }
 
     def start(self, name: str, *words: str, measured: bool = False) -> subprocess.Popen[bytes]:
-        """Start a Python process of ours."""
+        """Start a Python module of this repository as a process."""
         return self.run(name, [sys.executable, *words], measured=measured)
 
     def run(self, name: str, command: Sequence[str], *, measured: bool = False) -> subprocess.Popen[bytes]:
-        """Start a process; `measured`: it is the one that gets a core of its own, where there are cores to give."""
+        """Start a process; `measured`: it gets the reserved core, if there is one."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(command, env=self.environ, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT)
         processes.pin(process.pid, self._cores.of(measured=measured))
@@ -198,7 +198,7 @@ class BenchStage:
         process.wait()
 
     def kill_all_but(self, spared: str) -> None:
-        """Kill every process and its descendants at once, as a machine does that loses its power; one is spared."""
+        """Kill all processes but one, and their descendants, at once, as a power cut does."""
         doomed = [pid for name, pid in self.pids.items() if name != spared]
         for pid in {member for each in doomed for member in processes.family(each)}:
             with contextlib.suppress(ProcessLookupError):
@@ -222,7 +222,7 @@ class BenchStage:
         return {name: processes.cpu_seconds(pid) for name, pid in self.pids.items()}
 
     def valkey(self) -> None:
-        """Start the store as it is shipped."""
+        """Start the store with the product's settings."""
         self.run(
             "valkey",
             [
@@ -286,7 +286,7 @@ class BenchStage:
         return self._listening("dramatiq receive", [python, "-m", app])
 
     def redis(self, *words: str) -> Any:
-        """Ask the store something."""
+        """Execute a command at the store."""
         store = redis.Redis.from_url(self.url)
         try:
             return store.execute_command(*words)  # type: ignore[no-untyped-call]
@@ -298,7 +298,7 @@ class BenchStage:
         return dict(json.loads(self._ask_sink("/_count")))
 
     def arrivals(self) -> list[tuple[int, float]]:
-        """Return what came to the sink: number of the person, and when."""
+        """Return the arrivals at the sink: number of the person, and time."""
         return [(int(person), float(at)) for person, at in json.loads(self._ask_sink("/_arrivals"))]
 
     def taken(self) -> list[tuple[int, float]]:
@@ -306,7 +306,7 @@ class BenchStage:
         return [(int(number), float(at)) for number, at in json.loads(self._ask_sink("/_taken"))]
 
     def reset_sink(self) -> None:
-        """Let the sink forget."""
+        """Reset the counters of the sink."""
         self._ask_sink("/_reset")
 
     def _ask_sink(self, path: str) -> bytes:
@@ -326,7 +326,7 @@ class BenchStage:
             time.sleep(every)
 
     def tails(self) -> str:
-        """Return the last lines that our processes wrote."""
+        """Return the last lines of the processes' logs."""
         return "\n".join(f"[{p.stem}] {p.read_text()[-500:]}" for p in self.folder.glob("*.log") if p.stat().st_size)
 
     def wait_for_port(self, port: int) -> None:
@@ -360,7 +360,7 @@ class BenchStage:
         rate: float = 0,
         keep: bool = False,
     ) -> Callable[[], dict[str, Any]]:
-        """Begin to send requests from a process of its own; return what waits for its end and says what it measured."""
+        """Start sending from a process of its own; return a function that waits for its end and returns the result."""
         file = self.folder / "requests"
         load.write(file, requests)
         numbers = str(ports) if isinstance(ports, int) else ",".join(map(str, ports))

@@ -1,8 +1,8 @@
 """Where the time goes between a webhook and its delivery, stage by stage.
 
-Comes in: a stage on which everything runs, and how fast to send. Goes out: the median of every step in milliseconds.
-The product is left alone: the load generator knows when a webhook left and was answered, the sink when its delivery
-came, and the store's own MONITOR names the moment of each call. MONITOR costs something: compare steps, not totals.
+Comes in: a BenchStage on which everything runs, and the rate to send at. Goes out: the median of every step in
+milliseconds. Never instruments the product: the load generator records when a webhook was sent and answered, the sink
+when its delivery arrived, and the store's MONITOR when each call came. MONITOR has a cost: compare steps, not totals.
 """
 
 import re
@@ -32,7 +32,7 @@ STEPS = (
 
 @dataclass
 class Moments:
-    """When which call about an event began, by the store's clock; the last of its kind that was seen."""
+    """The times of the last call of each kind about one event, by the store's clock."""
 
     put: float = 0.0
     #: First and second settlement: of the inbox, and of the delivery.
@@ -40,7 +40,7 @@ class Moments:
 
 
 class Monitor:
-    """Listens to the store's MONITOR in a thread. Use it as a `with` block."""
+    """Reads the store's MONITOR in a thread. Use it as a `with` block."""
 
     def __init__(self, path: str) -> None:
         self.moments: dict[str, Moments] = {}
@@ -64,7 +64,7 @@ class Monitor:
                 self.note(line)
 
     def note(self, line: bytes) -> None:
-        """Take in one line."""
+        """Parse one line of MONITOR."""
         found = CALL.match(line)
         if found is None or (word := found[2].decode()) not in WORDS:
             return
@@ -86,7 +86,7 @@ def steps(due: float, answered: float, moments: Moments, arrived: float) -> tupl
 
 
 def take(stage: BenchStage, port: int, *, count: int, rate: float, start: int) -> dict[str, float]:
-    """Send so many webhooks at a rate; return the median of each step in milliseconds."""
+    """Send webhooks at a rate; return the median of each step in milliseconds."""
     stage.reset_sink()
     with Monitor(f"{stage.folder}/s") as monitor:
         got = stage.load(port, requests(count, start), 32, rate=rate, keep=True)

@@ -28,7 +28,7 @@ class TimedRequest:
 
 @dataclass
 class LoadResult:
-    """What a load brought."""
+    """The result of a load."""
 
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class LoadResult:
 
 
 class _Course:
-    """The requests of one load: each connection takes the next one as soon as it is free, or when one is due."""
+    """The requests of one load: each free connection takes the next one, with a rate when it is due."""
 
     def __init__(self, requests: Sequence[bytes], connections: int, rate: float, keep: bool) -> None:
         self.result = LoadResult()
@@ -72,13 +72,13 @@ class _Course:
         self._go()
 
     def free(self, caller: "_Caller") -> None:
-        """A connection has nothing to do."""
+        """Give a free connection the next request."""
         self._free.append(caller)
         if not self._rate or self._next == len(self._requests) or self._due() <= time.time():
             self._go(again=False)
 
     def lost(self) -> None:
-        """A connection broke."""
+        """Handle a broken connection."""
         self.result.statuses[0] += 1
         self._closed()
 
@@ -188,7 +188,7 @@ def request(path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> 
 
 
 class _Visitor(asyncio.Protocol):
-    """One connection to the sink."""
+    """One connection to the sink, server side."""
 
     def __init__(self, sink: "Sink") -> None:
         self._sink = sink
@@ -231,9 +231,9 @@ class _Visitor(asyncio.Protocol):
 
 
 class Sink:
-    """A destination that is never the bottleneck: 200 and `{"id":"1"}`, after a delay if told so.
+    """A destination that is never the bottleneck: 200 and `{"id":"1"}`, optionally after a delay.
 
-    Counts, and remembers when the delivery about which person (`person17@…` in path or body) came and was answered.
+    It counts deliveries and records for each the person (`person17@…` in path or body), arrival and answer.
     """
 
     OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"id":"1"}'
@@ -244,14 +244,14 @@ class Sink:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was counted."""
+        """Reset the counters."""
         self.count = self.open = self.most_open = self.bytes = 0
         self.first = self.last = 0.0
         #: Of each delivery in the order of arrival: number of the person (-1: none), when it came.
         self.arrivals: list[tuple[int, float]] = []
 
     def about(self, path: str) -> str:
-        """Answer a question of the bench: `/_count`, `/_arrivals`, or `/_reset`."""
+        """Answer a control request of the bench: `/_count`, `/_arrivals`, or `/_reset`."""
         if path == "/_reset":
             self.reset()
         if path == "/_arrivals":
@@ -267,7 +267,7 @@ class Sink:
         )
 
     def arrive(self, path: bytes, body: bytes) -> bytes:
-        """Note a delivery; return the answer."""
+        """Record a delivery; return the answer."""
         now = time.time()
         self.first = self.first or now
         self.open += 1
@@ -277,7 +277,7 @@ class Sink:
         return self.OK
 
     def leave(self) -> None:
-        """Note that an answer goes out."""
+        """Record that an answer is sent."""
         self.open -= 1
         self.count += 1
         self.last = time.time()

@@ -1,4 +1,4 @@
-"""What a tool has to offer to be measured."""
+"""The interface of a tool that `bench.peers` measures."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -10,27 +10,27 @@ CACHE = ROOT / ".cache" / "peers"
 
 
 class CannotInstall(Exception):
-    """The tool cannot be had here; the text says why."""
+    """The tool cannot be installed here; the text says why."""
 
 
 class Peer(ABC):
-    """A tool. Its class stands in a file of its own, whose docstring says how it is set up and by which advice."""
+    """A tool. Each has a module of its own, whose docstring says how it is set up and which advice that follows."""
 
     name: str
     #: What is on disk when a webhook is acknowledged.
     durability: str
-    #: Where its webhooks go.
+    #: The path to which webhooks are posted.
     path = PATH
     #: Seconds after the last delivery in which what is missing may still come, by the tool's own rules.
     patience = 15.0
 
     @abstractmethod
     def install(self) -> None:
-        """Have the tool at hand. Raises CannotInstall."""
+        """Install the tool. Raises CannotInstall."""
 
     @abstractmethod
     def start(self, stage: BenchStage, port: int) -> None:
-        """Start everything, or start it anew on what is on disk, and wait until it listens."""
+        """Start the tool, with what an earlier start left on disk, and wait until it listens."""
 
     def kept(self, stage: BenchStage) -> int:
         """Return how many webhooks it still has on disk."""

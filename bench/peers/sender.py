@@ -27,7 +27,7 @@ class Acknowledged:
 async def send(
     port: int, requests: Sequence[bytes], lanes: Sequence[Sequence[int]], each: Callable[[Acknowledged], None]
 ) -> Acknowledged:
-    """Send every lane over a connection of its own; `each` hears of every acknowledgement."""
+    """Send every lane over a connection of its own; `each` is called for every acknowledgement."""
     sent = Acknowledged()
     began = time.monotonic()
     await asyncio.gather(*(_lane(port, requests, lane, sent, each) for lane in lanes))
