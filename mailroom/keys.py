@@ -10,7 +10,7 @@ SCHEMA, FORMER_SCHEMA = "2", "1"
 #: Sender's message ids are remembered in pages of a day, in ms: four of them, so that a platform that retries for three
 #: days is still recognised; two of them in schema 1.
 ID_PAGE = 86_400_000
-#: Without a sender's id a body counts as sent twice only this long, in ms (design section 4).
+#: Without a sender's id a body counts as sent twice only this long, in ms (docs/architecture.md, "The clocks").
 BODY_WINDOW = 60_000
 #: How long a quarantined event is kept, in ms.
 QUARANTINE_KEEPS = 30 * 86_400_000

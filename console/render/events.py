@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-#: How a state looks; all states of design section 3 and of a delivery.
+#: The colour of each state of an event or delivery (docs/architecture.md, "The ledger").
 COLOURS = {
     "delivered": "green",
     "waiting": "yellow",

@@ -51,7 +51,7 @@ def test_names_are_unique() -> None:
     ],
 )
 def test_what_was_promised_is_measured(name: str, bounds: list[str]) -> None:
-    """Every bound of the design stands beside its row."""
+    """Every bound stands beside its row."""
     row = next(row for row in rows.rows() if row.name == name)
     assert [line.bound for line in row.lines if line.bound] == bounds
 

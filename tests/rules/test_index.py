@@ -88,5 +88,5 @@ def test_flat() -> None:
         return best
 
     few, lots = many(10), many(2_000)
-    # The bound of the design is 1.5; twice of it leaves room for a busy machine. The figure itself is bench's.
+    # The bound is 1.5; twice of it leaves room for a busy machine. The figure itself is bench's.
     assert cost(lots) <= 3.0 * cost(few)
