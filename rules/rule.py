@@ -84,7 +84,7 @@ class Target:
         options: ActionOptions | None = None,
     ) -> Action:
         """Return the Action with validated arguments. Raises ValueFailed."""
-        model = validated(self.kind, rendered)
+        model = validate_arguments(self.kind, rendered)
         try:
             writes = self.kind.writes(model)
         except (ValueError, TypeError, AttributeError, LookupError) as exc:
@@ -103,7 +103,7 @@ class Target:
         )
 
 
-def validated(kind: ActionKind, rendered: Mapping[str, Any]) -> BaseModel:
+def validate_arguments(kind: ActionKind, rendered: Mapping[str, Any]) -> BaseModel:
     """Return the arguments as the action's model. Raises ValueFailed, whose text holds no value."""
     try:
         return kind.arguments.model_validate(dict(rendered))

@@ -85,7 +85,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         rules_section.read_rules(draft, parts.get("rules"), parts.get("defaults"))
     for parts in tops:
         tests_section.read_tests(draft, parts.get("tests"))
-    lint.look(draft)
+    lint.check_rules(draft)
     if is_full(draft.problems):
         text = f"there are more problems than these {MOST_PROBLEMS}"
         draft.problems.append(Problem(draft.problems[0].file, 1, 1, text, "mend these first", "too_many_problems"))

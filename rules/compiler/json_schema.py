@@ -144,15 +144,15 @@ def _model(definitions: Schema, name: str, model: type[BaseModel]) -> Schema:
         mode="validation", schema_generator=_Draft7, ref_template=f"#/definitions/{name}.{{model}}"
     )
     for inner, schema_ in made.pop("$defs", {}).items():
-        definitions[f"{name}.{inner}"] = _tidied(schema_)
-    definitions[name] = _tidied(made)
+        definitions[f"{name}.{inner}"] = _tidy(schema_)
+    definitions[name] = _tidy(made)
     return {"$ref": f"#/definitions/{name}"}
 
 
-def _tidied(node: Any) -> Any:
+def _tidy(node: Any) -> Any:
     """Remove titles (they only repeat names), and allow a single text where a list of texts is expected."""
     if isinstance(node, dict):
-        kept = {key: _tidied(inner) for key, inner in node.items() if not (key == "title" and isinstance(inner, str))}
+        kept = {key: _tidy(inner) for key, inner in node.items() if not (key == "title" and isinstance(inner, str))}
         if kept.get("type") == "array" and kept.get("items", {}).get("type") == "string":
             return {"anyOf": [kept, kept["items"]]}
         # `$ref` hides what stands beside it in draft 7.
@@ -160,7 +160,7 @@ def _tidied(node: Any) -> Any:
             reference = {"$ref": kept.pop("$ref")}
             return {"allOf": [reference], **kept}
         return kept
-    return [_tidied(inner) for inner in node] if isinstance(node, list) else node
+    return [_tidy(inner) for inner in node] if isinstance(node, list) else node
 
 
 # Patterns. -----------------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def _arguments(definitions: Schema, full_name: str, action: ActionKind) -> Schem
     name = f"arguments.{full_name}"
     _model(definitions, name, action.arguments)
     for each in [key for key in definitions if key == name or key.startswith(f"{name}.")]:
-        definitions[each] = _templated(definitions[each])
+        definitions[each] = _allow_templates(definitions[each])
     own = definitions[name]
     if action.consent:
         own.setdefault("properties", {})["consent"] = {
@@ -271,7 +271,7 @@ def _arguments(definitions: Schema, full_name: str, action: ActionKind) -> Schem
     return {"$ref": f"#/definitions/{name}"}
 
 
-def _templated(node: Schema) -> Schema:
+def _allow_templates(node: Schema) -> Schema:
     """Allow a template in place of every value of a model."""
     changed = dict(node)
     if "properties" in changed:
@@ -281,13 +281,13 @@ def _templated(node: Schema) -> Schema:
             changed[key] = _or_template(changed[key])
     for key in ("anyOf", "allOf", "oneOf"):
         if key in changed:
-            changed[key] = [_templated(inner) for inner in changed[key]]
+            changed[key] = [_allow_templates(inner) for inner in changed[key]]
     return changed
 
 
 def _or_template(node: Schema) -> Schema:
     kept = {key: node[key] for key in ("description",) if key in node}
-    return {**kept, "anyOf": [_templated(node), TEMPLATE]}
+    return {**kept, "anyOf": [_allow_templates(node), TEMPLATE]}
 
 
 # Rules and tests. ----------------------------------------------------------------------------------------------------

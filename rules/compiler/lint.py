@@ -23,19 +23,19 @@ from rules.source.node import Node
 MOST_COMPARED = 30
 
 
-def look(draft: Draft) -> None:
+def check_rules(draft: Draft) -> None:
     """Add warnings about rules: never matching, shadowed, sending the same thing twice."""
     compiled = [(written, written.rule) for written in draft.written if written.rule is not None]
     enabled = [(written, rule) for written, rule in compiled if rule.enabled]
     for written, rule in enabled:
-        _contradiction(written, rule)
-    _shadowed(enabled)
-    _sent_twice(enabled)
+        _check_contradiction(written, rule)
+    _check_shadowed(enabled)
+    _check_sent_twice(enabled)
 
 
-def secrets(node: Node, record: BaseModel) -> None:
+def check_secrets(node: Node, record: BaseModel) -> None:
     """Warn of every secret that is written into the book itself instead of being referred to as `${NAME}`."""
-    for loc, secret in _secrets(record, ()):
+    for loc, secret in _find_secrets(record, ()):
         if secret.literal:
             where = node.walk(loc)
             node.wrong(
@@ -47,27 +47,27 @@ def secrets(node: Node, record: BaseModel) -> None:
             )
 
 
-def _secrets(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Secret]]:
+def _find_secrets(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Secret]]:
     if isinstance(value, Secret):
         yield loc, value
     elif isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
-            yield from _secrets(getattr(value, name), (*loc, field.alias or name))
+            yield from _find_secrets(getattr(value, name), (*loc, field.alias or name))
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _secrets(inner, (*loc, str(name)))
+            yield from _find_secrets(inner, (*loc, str(name)))
     elif isinstance(value, list | tuple):
         for at, inner in enumerate(value):
-            yield from _secrets(inner, (*loc, at))
+            yield from _find_secrets(inner, (*loc, at))
 
 
-def _contradiction(written: WrittenRule, rule: Rule) -> None:
+def _check_contradiction(written: WrittenRule, rule: Rule) -> None:
     why = rule.when.contradiction()
     if why:
         _warn(written, f'the rule "{rule.name}" can never match: {why}', "change its when", "never_matches", "when")
     elif rule.unless is not None and (why := rule.unless.contradiction()):
         _warn(written, f'unless of "{rule.name}" can never hold: {why}', "change it", "never_matches", "unless")
-    elif rule.unless is not None and _implied(written.node.value["unless"], written.node.value["when"]):
+    elif rule.unless is not None and _implies(written.node.value["unless"], written.node.value["when"]):
         text = f'the rule "{rule.name}" never fires: unless holds for everything that its when matches'
         _warn(written, text, "change one of them", "never_matches", "unless")
     for step, node in _steps(rule.then, written.node.at("then")):
@@ -84,12 +84,12 @@ def _warn(written: WrittenRule, text: str, mend: str, code: str, part: str = "")
 # Shadowed by an earlier `stop`. --------------------------------------------------------------------------------------
 
 
-def _shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
+def _check_shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
     stops: dict[str, list[tuple[WrittenRule, Rule]]] = defaultdict(list)
     for written, rule in rules:
         when = written.node.value["when"]
         for other, stop in stops[rule.file]:
-            if _implied(other.node.value["when"], when):
+            if _implies(other.node.value["when"], when):
                 text = (
                     f'the rule "{rule.name}" never fires: "{stop.name}" above matches all its events and ends the file'
                 )
@@ -99,7 +99,7 @@ def _shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
             stops[rule.file].append((written, rule))
 
 
-def _implied(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> bool:
+def _implies(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> bool:
     """Return whether `wide` certainly matches every event that `narrow` matches; False where that cannot be shown."""
     return all(path in narrow and _covers(asked, narrow[path]) for path, asked in wide.items())
 
@@ -137,7 +137,7 @@ class _Sent:
     node: Node
 
 
-def _sent_twice(rules: "list[tuple[WrittenRule, Rule]]") -> None:
+def _check_sent_twice(rules: "list[tuple[WrittenRule, Rule]]") -> None:
     identities: dict[int, Callable[[Mapping[str, Any]], str]] = {}
     alike: dict[tuple[str, str], list[_Sent]] = defaultdict(list)
     for written, rule in rules:

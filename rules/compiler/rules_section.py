@@ -66,10 +66,10 @@ def _read_rule(draft: Draft, node: Node, parts: dict[str, Node], standard: dict[
     name = _name(draft, node, parts)
     reading = _RuleReader(draft, node, name)
     rule = reading.rule(parts, {**standard, **{key: parts[key] for key in OPTIONS if key in parts}})
-    draft.written.append(WrittenRule(name, node, None if _wrong(draft, before) else rule))
+    draft.written.append(WrittenRule(name, node, None if _has_errors(draft, before) else rule))
 
 
-def _wrong(draft: Draft, since: int) -> bool:
+def _has_errors(draft: Draft, since: int) -> bool:
     return any(problem.severity == "error" for problem in draft.problems[since:])
 
 
@@ -174,9 +174,11 @@ class _RuleReader:
                 key=True,
                 severity="warning",
             )
-        exact = not _operators(when.value, "type")
+        exact = not _has_operators(when.value, "type")
         return Reach(
-            sources if not _operators(when.value, "source") else None, types if exact or not opened else None, senders
+            sources if not _has_operators(when.value, "source") else None,
+            types if exact or not opened else None,
+            senders,
         )
 
     def sends(self, source: str, types: frozenset[str]) -> bool:
@@ -539,12 +541,12 @@ def _words(node: Mapping[str, Any], field: str) -> Iterator[tuple[Path, str]]:
             yield ("any_of", *path, *inner), word
 
 
-def _operators(node: Mapping[str, Any], field: str) -> bool:
+def _has_operators(node: Mapping[str, Any], field: str) -> bool:
     """Return whether a pattern has an operator for a field, not only literals."""
     value = node.get(field)
     if isinstance(value, Mapping) or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
         return True
-    return any(_operators(group, field) for _, group in _groups(node.get("any_of")))
+    return any(_has_operators(group, field) for _, group in _groups(node.get("any_of")))
 
 
 def _allowed(node: Mapping[str, Any], field: str, universe: "frozenset[str] | set[str]") -> frozenset[str] | None:
@@ -553,7 +555,7 @@ def _allowed(node: Mapping[str, Any], field: str, universe: "frozenset[str] | se
     if field in node:
         literals = frozenset(word for _, word in _words({field: node[field]}, field))
         allowed = literals
-        if _operators({field: node[field]}, field):
+        if _has_operators({field: node[field]}, field):
             pattern = patterns.compile_pattern({field: node[field]}, FieldScope(), [])
             fitting = (word for word in universe if pattern.test({field: word}).truth == truth.TRUE)
             allowed = literals.union(fitting)

@@ -107,7 +107,7 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
     keys = node.model(DestinationKeys, {k: v for k, v in node.value.items() if k in common})
     if keys is None or options is None:
         return None
-    lint.secrets(node, options)
+    lint.check_secrets(node, options)
     if not 1 <= keys.concurrency <= 10_000:
         node.at("concurrency").wrong("concurrency must be between 1 and 10000", code="wrong_type")
     if not 0.1 <= keys.timeout <= 30:
@@ -173,8 +173,8 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
     fields = _fields(node.at("fields")) if node.value.get("fields") is not None else {}
     if keys is None or options is None or verify is None or len(draft.problems) > before:
         return None
-    lint.secrets(node, options)
-    lint.secrets(node.at("verify"), verify)
+    lint.check_secrets(node, options)
+    lint.check_secrets(node.at("verify"), verify)
     return Source(
         name=name,
         kind=keys.kind,
@@ -228,4 +228,4 @@ def read_alerts(draft: Draft, section: Node | None) -> None:
     parts = section.mapping(None, "alerts")
     draft.alerts = section.model(AlertSettings, {name: part.value for name, part in parts.items()})
     if draft.alerts is not None:
-        lint.secrets(section, draft.alerts)
+        lint.check_secrets(section, draft.alerts)

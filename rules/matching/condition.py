@@ -24,7 +24,8 @@ class Nothing:
 
 NOTHING: Final = Nothing()
 
-#: Tests a value, ABSENT or NOTHING. The second argument holds the results of the closed parts (see `element_tester`).
+#: Tests a value, ABSENT or NOTHING. The second argument holds the results of the closed parts (see
+#: `compile_element_test`).
 Test = Callable[[Any, Sequence[int]], int]
 
 
@@ -150,7 +151,7 @@ Condition = Leaf | Exists | Not | Every | OneOf
 # Making tests. -------------------------------------------------------------------------------------------------------
 
 
-def tester(condition: Condition) -> Callable[[Any], int]:
+def compile_test(condition: Condition) -> Callable[[Any], int]:
     """Compile a condition to a function that tests a value. The value must be present."""
     match condition:
         case Leaf(operator_test):
@@ -159,12 +160,12 @@ def tester(condition: Condition) -> Callable[[Any], int]:
             answer = TRUE if wanted else FALSE
             return lambda value: answer
         case Not(inner):
-            test = tester(inner)
+            test = compile_test(inner)
             return lambda value: TRUE - test(value)
         case Every(parts):
-            return _every([tester(part) for part in parts])
+            return _every([compile_test(part) for part in parts])
         case OneOf(parts):
-            return _one_of([tester(part) for part in parts])
+            return _one_of([compile_test(part) for part in parts])
 
 
 def _every(tests: Sequence[Callable[[Any], int]]) -> Callable[[Any], int]:
@@ -204,7 +205,7 @@ def is_closed(condition: Condition) -> bool:
     return isinstance(condition, Not) or (isinstance(condition, Exists) and not condition.wanted)
 
 
-def element_tester(condition: Condition, closed: list[Condition]) -> Test:
+def compile_element_test(condition: Condition, closed: list[Condition]) -> Test:
     """Compile a condition to a function that tests one element of a list.
 
     Closed parts (see `is_closed`) are not about one element: they are appended to `closed`, the caller tests them over
@@ -216,10 +217,10 @@ def element_tester(condition: Condition, closed: list[Condition]) -> Test:
         return lambda value, answers: answers[index]
     match condition:
         case Every(parts):
-            every = [element_tester(part, closed) for part in parts]
+            every = [compile_element_test(part, closed) for part in parts]
             return lambda value, answers: min([test(value, answers) for test in every])
         case OneOf(parts):
-            some = [element_tester(part, closed) for part in parts]
+            some = [compile_element_test(part, closed) for part in parts]
             return lambda value, answers: max([test(value, answers) for test in some])
         case Leaf(operator_test):
             judge = operator_test.test
@@ -299,7 +300,7 @@ class _ConditionReader:
             is_kind = field_types.WORDS[field_types.kind_of(literal)]
             self._wrong(
                 at,
-                f"{self.field} is {kind.words}, {field_types.shown(literal)} is {is_kind}",
+                f"{self.field} is {kind.words}, {field_types.format_literal(literal)} is {is_kind}",
                 mend or field_types.mend_of_literal(kind, literal),
                 "wrong_type",
             )
@@ -311,7 +312,7 @@ class _ConditionReader:
         if isinstance(literal, str) and "instant" in kind.kinds and "text" not in kind.kinds and not _exact(literal):
             self._wrong(
                 at,
-                f"{self.field} is an instant, and no instant is written {field_types.shown(literal)}",
+                f"{self.field} is an instant, and no instant is written {field_types.format_literal(literal)}",
                 "ask with days, between and zone, or write it as 2026-11-21T09:30:00.000Z",
                 "wrong_type",
             )

@@ -198,7 +198,8 @@ def _into(kind: FieldType, step: Step, before: Path, after: Sequence[Step]) -> F
         key = _into(element, step.key, Path(before.root, (*before.steps, paths.ANY)), ())
         if not admits(key, step.literal):
             raise PathWrong(
-                f"{before}[].{step.key} is {key.words}, {shown(step.literal)} is {WORDS[kind_of(step.literal)]}",
+                f"{before}[].{step.key} is {key.words}, "
+                f"{format_literal(step.literal)} is {WORDS[kind_of(step.literal)]}",
                 mend_of_literal(key, step.literal),
             )
     return element
@@ -215,7 +216,7 @@ def _into_key(kind: FieldType, key: str, before: Path, after: Sequence[Step]) ->
     if kind.values is not None:
         found.append(kind.values)
     if found:
-        return merged(found)
+        return merge_types(found)
     here = Path(before.root, (*before.steps, key))
     if "list" in kind.kinds:
         several = Path(before.root, (*before.steps, paths.ANY, key, *after))
@@ -263,7 +264,7 @@ def _of_annotation(annotation: Any, metadata: tuple[Any, ...] = ()) -> FieldType
     if origin is Annotated:
         return _of_annotation(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
-        return merged([_of_annotation(each) for each in get_args(annotation)])
+        return merge_types([_of_annotation(each) for each in get_args(annotation)])
     if origin is Literal:
         choices = frozenset(get_args(annotation))
         return FieldType(frozenset(kind_of(each) for each in choices), choices=choices)
@@ -298,12 +299,12 @@ def _of_class(kind: Any, arguments: tuple[Any, ...]) -> FieldType:
         return _of("object", values=_of_annotation(arguments[1]) if len(arguments) == 2 else OPEN)
     if issubclass(kind, abc.Collection) or kind in (abc.Iterable, abc.Sequence):
         inner = [_of_annotation(each) for each in arguments if each is not Ellipsis]
-        return _of("list", element=merged(inner) if inner else OPEN)
+        return _of("list", element=merge_types(inner) if inner else OPEN)
     # Addresses, URLs, UUIDs and the like are text in JSON. Of any other class we do not know the JSON form.
     return _of("text") if kind.__module__.partition(".")[0] in ("ipaddress", "uuid", "pydantic") else OPEN
 
 
-def merged(kinds: Iterable[FieldType]) -> FieldType:
+def merge_types(kinds: Iterable[FieldType]) -> FieldType:
     """Return the union of types."""
     known = list(kinds)
     if len(known) == 1:
@@ -316,9 +317,9 @@ def merged(kinds: Iterable[FieldType]) -> FieldType:
     closed = bool(plain) and all(each.choices is not None for each in plain)
     return FieldType(
         frozenset().union(*(each.kinds for each in known)),
-        element=merged(elements) if elements else None,
+        element=merge_types(elements) if elements else None,
         models=tuple(dict.fromkeys(model for each in known for model in each.models)),
-        values=merged(values) if values else None,
+        values=merge_types(values) if values else None,
         choices=frozenset().union(*(each.choices or () for each in plain)) if closed else None,
     )
 
@@ -361,6 +362,6 @@ def mend_of_literal(kind: FieldType, literal: Any) -> str:
     return f"write {kind.words}"
 
 
-def shown(literal: Any) -> str:
+def format_literal(literal: Any) -> str:
     """Return a literal as JSON, for messages."""
     return json.dumps(literal, ensure_ascii=False)

@@ -252,7 +252,7 @@ def _parts(field: Field) -> Sequence[Field]:
 
 def _field_check(field: Field) -> PatternCheck:
     condition, text = field.condition, field.path.text
-    read, test = paths.reader_of(field.path), conditions.tester(field.condition)
+    read, test = paths.reader_of(field.path), conditions.compile_test(field.condition)
     when_absent = conditions.truth_of_absent(condition)
 
     def check(facts: Facts) -> int:
@@ -322,7 +322,7 @@ def _any_element(field: Field) -> Callable[[Facts], int]:
         inner, when_no_list = field.condition.inner, UNKNOWN
     else:
         inner, when_no_list = conditions.Exists(wanted=True), FALSE
-    test = conditions.tester(inner)
+    test = conditions.compile_test(inner)
     of_absent = conditions.truth_of_absent(inner)
     first, *others = _legs(field.path)
     read = paths.reader_of(Path(field.path.root, first))
@@ -361,7 +361,7 @@ def _legs(path: Path) -> list[tuple[paths.Step, ...]]:
 
 
 #: Tests an element (ABSENT: there is no list; NOTHING: it is empty). The second argument: see
-#: `conditions.element_tester`.
+#: `conditions.compile_element_test`.
 Judge = Callable[[Any, Sequence[int]], int]
 
 
@@ -456,7 +456,7 @@ def _followed(leg: tuple[paths.Step, ...], judge: Judge) -> Judge:
 def _judge_field(field: Field, closed: list[Any]) -> Judge:
     apart: list[Condition] = []
     first = len(closed)
-    test = conditions.element_tester(field.condition, apart)
+    test = conditions.compile_element_test(field.condition, apart)
     if not apart:
         return test
     closed.extend(_no_element_check(Field(field.path, condition, field.kind)).test for condition in apart)

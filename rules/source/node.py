@@ -120,7 +120,7 @@ class Node:
         """Return the boolean; False where the value is none, which is reported."""
         if isinstance(self.value, bool):
             return self.value
-        self.wrong(*not_a_boolean(self.value, what or self.name))
+        self.wrong(*describe_non_boolean(self.value, what or self.name))
         return False
 
     def model(self, kind: type[Model], values: dict[str, Any], also: Sequence[str] = ()) -> Model | None:
@@ -136,14 +136,16 @@ class Node:
             mend = did_you_mean(key, [*known, *also])
             self.wrong(f'"{key}" is unknown here', mend, "unknown_key", inner=(key,), key=True)
         values = {key: value for key, value in values.items() if key not in unknown}
-        for path in words_for_booleans(kind, values):
-            self.wrong(*not_a_boolean(self.doc_value(path), str(path[-1])), inner=path)
+        for path in find_boolean_words(kind, values):
+            self.wrong(*describe_non_boolean(self.doc_value(path), str(path[-1])), inner=path)
         try:
             return kind.model_validate(values)
         except ValidationError as exc:
             for error in exc.errors(include_input=False, include_url=False):
                 if error["loc"] or not unknown:  # with unknown keys left out, an error about the whole may be wrong
-                    self.wrong(*sentence(dict(error)), inner=self.walk(error["loc"]), key=error["type"] == "missing")
+                    self.wrong(
+                        *describe_error(dict(error)), inner=self.walk(error["loc"]), key=error["type"] == "missing"
+                    )
         return None
 
     def doc_value(self, path: Path) -> Any:
@@ -176,13 +178,13 @@ _TRUE = frozenset({"true", "yes", "on", "y", "t", "1"})
 _FALSE = frozenset({"false", "no", "off", "n", "f", "0"})
 
 
-def words_for_booleans(model: type[BaseModel], values: Mapping[str, Any]) -> list[Path]:
+def find_boolean_words(model: type[BaseModel], values: Mapping[str, Any]) -> list[Path]:
     """Return the paths of texts such as `on` and `no` that the model would silently convert to a boolean."""
     suspects = [path for path, text in _texts(values, ()) if text.lower() in _TRUE | _FALSE]
     if not suspects:
         return []
     try:
-        model.model_validate(_replaced(values, (), frozenset(suspects)))
+        model.model_validate(_replace(values, (), frozenset(suspects)))
     except ValidationError as exc:
         errors = exc.errors(include_input=False, include_url=False)
         refused = [error["loc"] for error in errors if error["type"] == "bool_parsing"]
@@ -190,7 +192,7 @@ def words_for_booleans(model: type[BaseModel], values: Mapping[str, Any]) -> lis
     return []
 
 
-def not_a_boolean(value: Any, name: str) -> tuple[str, str, str]:
+def describe_non_boolean(value: Any, name: str) -> tuple[str, str, str]:
     """Return text, mend and code of the problem that a value should be a boolean."""
     word = str(value).lower()
     mend = f"write {'true' if word in _TRUE else 'false'}, without quotes" if word in _TRUE | _FALSE else ""
@@ -208,11 +210,11 @@ def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
         yield path, value
 
 
-def _replaced(value: Any, path: Path, suspects: frozenset[Path]) -> Any:
+def _replace(value: Any, path: Path, suspects: frozenset[Path]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _replaced(inner, (*path, key), suspects) for key, inner in value.items()}
+        return {key: _replace(inner, (*path, key), suspects) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_replaced(inner, (*path, at), suspects) for at, inner in enumerate(value)]
+        return [_replace(inner, (*path, at), suspects) for at, inner in enumerate(value)]
     return "neither" if path in suspects else value
 
 
@@ -233,7 +235,7 @@ _MUST_BE = {
 }
 
 
-def sentence(error: Mapping[str, Any]) -> tuple[str, str, str]:
+def describe_error(error: Mapping[str, Any]) -> tuple[str, str, str]:
     """Translate an error of pydantic to text, mend and code, without the value."""
     kind, loc, context = error["type"], error["loc"], error.get("ctx", {})
     name = next((str(step) for step in reversed(loc) if isinstance(step, str)), "it")

@@ -97,23 +97,23 @@ def explain(book: Rulebook, event: Event, results: Mapping[str, Any] | None = No
     explained = []
     for rule in book.rules:
         if rule.name in fired:
-            explained.append(_fired(rule, event, facts, results or {}))
+            explained.append(_explain_fired(rule, event, facts, results or {}))
             continue
         miss = missed[rule.name]
-        reasons = _reasons(rule, facts) if miss.at not in ("enabled", "stop", "unless") else ()
+        reasons = _find_reasons(rule, facts) if miss.at not in ("enabled", "stop", "unless") else ()
         first = FailedCondition(miss.at, miss.why)
         explained.append(RuleExplained(rule.name, rule.file, rule.line, False, reasons or (first,)))
     return Explanation(event, book.version, tuple(explained))
 
 
-def _reasons(rule: Rule, facts: Facts) -> tuple[FailedCondition, ...]:
+def _find_reasons(rule: Rule, facts: Facts) -> tuple[FailedCondition, ...]:
     """Return all conditions that do not hold, the deciding one first."""
     deciding = rule.when.test(facts)
     others = [verdict for verdict in rule.when.every_reason(facts) if verdict != deciding]
     return tuple(FailedCondition(verdict.at, verdict.why, verdict.actual) for verdict in (deciding, *others))
 
 
-def _fired(rule: Rule, event: Event, facts: Facts, results: Mapping[str, Any]) -> RuleExplained:
+def _explain_fired(rule: Rule, event: Event, facts: Facts, results: Mapping[str, Any]) -> RuleExplained:
     note = rule.test(facts).note
     asked: list[Action] = []
     answers: dict[str, Any] = {}

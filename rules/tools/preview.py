@@ -118,9 +118,9 @@ class Preview:
 
 def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answer | None = None) -> Preview:
     """Compare two books for the same events."""
-    comparison = _Comparison(Preview(old.version, new.version), _definitions(old), _definitions(new))
+    comparison = _Comparison(Preview(old.version, new.version), _find_definitions(old), _find_definitions(new))
     for event in events:
-        comparison.compare(event, _asked(old, event, answer), _asked(new, event, answer))
+        comparison.compare(event, _apply(old, event, answer), _apply(new, event, answer))
     found = comparison.found
     found.differences = sorted(comparison.by_key.values(), key=lambda each: (each.rule, each.change, each.action))
     return found
@@ -142,12 +142,12 @@ class _Outcome:
     matched: bool = False
 
 
-def _asked(book: Rulebook, event: Event, answer: Answer | None) -> _Outcome:
+def _apply(book: Rulebook, event: Event, answer: Answer | None) -> _Outcome:
     fired = book.match(event).fired
     found = _Outcome(matched=bool(fired))
     for rule in fired:
         try:
-            results = _results(rule, event, answer)
+            results = _look_up(rule, event, answer)
             if results is None:
                 found.waiting.append(rule)
                 continue
@@ -157,7 +157,7 @@ def _asked(book: Rulebook, event: Event, answer: Answer | None) -> _Outcome:
     return found
 
 
-def _results(rule: Rule, event: Event, answer: Answer | None) -> Mapping[str, Any] | None:
+def _look_up(rule: Rule, event: Event, answer: Answer | None) -> Mapping[str, Any] | None:
     results: dict[str, Any] = {}
     for look_up in rule.look_ups:
         request = look_up.request(event, results)
@@ -168,7 +168,7 @@ def _results(rule: Rule, event: Event, answer: Answer | None) -> Mapping[str, An
     return results
 
 
-def _definitions(book: Rulebook) -> Mapping[str, str]:
+def _find_definitions(book: Rulebook) -> Mapping[str, str]:
     """Return for each rule with look-ups, by name, everything that determines its actions, as one text to compare."""
     wanted = {rule.name for rule in book.rules if rule.look_ups}
     found: dict[str, str] = {}
@@ -200,20 +200,20 @@ class _Comparison:
         self.found.events += 1
         self.found.unmatched_before += not before.matched
         self.found.unmatched_after += not after.matched
-        undecided = self._waiting(event, before.waiting, after.waiting, {*before.failed, *after.failed})
+        undecided = self._compare_waiting(event, before.waiting, after.waiting, {*before.failed, *after.failed})
         for rule, why in after.failed.items():
             if rule in before.failed:
-                self._undecided(rule, f"fails in both books: {why}")
+                self._add_undecided(rule, f"fails in both books: {why}")
             elif rule not in undecided:
-                self._count("failing", event, rule, "", why=why)
+                self._add("failing", event, rule, "", why=why)
         # If one book cannot evaluate a rule, its deliveries by the other book are left out too: they are no difference.
-        self._actions(
+        self._compare_actions(
             event,
             [action for action in before.actions if action.rule not in undecided],
             [action for action in after.actions if action.rule not in undecided],
         )
 
-    def _waiting(self, event: Event, before: list[Rule], after: list[Rule], failed: set[str]) -> set[str]:
+    def _compare_waiting(self, event: Event, before: list[Rule], after: list[Rule], failed: set[str]) -> set[str]:
         """Compare rules that need an answer that is not known; return the names of those that cannot be compared."""
         before, after = list(before), list(after)
         for old in list(before):
@@ -225,14 +225,14 @@ class _Comparison:
         undecided = {rule.name for rule in before} & {rule.name for rule in after}
         undecided |= {rule.name for rule in (*before, *after)} & failed
         for name in sorted(undecided):
-            self._undecided(name, UNKNOWN_ANSWER)
+            self._add_undecided(name, UNKNOWN_ANSWER)
         for change, rules in (("gone", before), ("added", after)):
             for rule in rules:
                 for step in rule.then if rule.name not in undecided else ():
-                    self._count(change, event, rule.name, _destination(step, event))  # type: ignore[arg-type]
+                    self._add(change, event, rule.name, _name_step(step, event))  # type: ignore[arg-type]
         return undecided
 
-    def _actions(self, event: Event, before: list[Action], after: list[Action]) -> None:
+    def _compare_actions(self, event: Event, before: list[Action], after: list[Action]) -> None:
         # First match actions of the same rule, then actions on the same object, which finds renamed and split rules.
         for alike in (_same_rule, _same_object):
             for old in list(before):
@@ -244,17 +244,17 @@ class _Comparison:
                 if _effect(old) == _effect(new):
                     self.found.same += 1
                 else:
-                    self._count("changed", event, new.rule, _written(new), old, new)
+                    self._add("changed", event, new.rule, _name_action(new), old, new)
         for old in before:
-            self._count("gone", event, old.rule, _written(old), old, None)
+            self._add("gone", event, old.rule, _name_action(old), old, None)
         for new in after:
-            self._count("added", event, new.rule, _written(new), None, new)
+            self._add("added", event, new.rule, _name_action(new), None, new)
 
-    def _undecided(self, rule: str, why: str) -> None:
+    def _add_undecided(self, rule: str, why: str) -> None:
         reasons = self.found.undecided.setdefault(rule, {})
         reasons[why] = reasons.get(why, 0) + 1
 
-    def _count(
+    def _add(
         self,
         change: Change,
         event: Event,
@@ -271,14 +271,14 @@ class _Comparison:
             difference.samples.append(Sample(event.id, event.type, old, new))
 
 
-def _destination(step: ActionStep, event: Event) -> str:
+def _name_step(step: ActionStep, event: Event) -> str:
     try:
         return f"{step.target.destination_for(event)}.{step.target.action}"
     except ValueFailed:
         return step.written
 
 
-def _written(action: Action) -> str:
+def _name_action(action: Action) -> str:
     return f"{action.destination}.{action.name}"
 
 
@@ -298,7 +298,7 @@ def _as_json(action: Action | None) -> dict[str, Any] | None:
     if action is None:
         return None
     return {
-        "action": _written(action),
+        "action": _name_action(action),
         "rule": action.rule,
         "arguments": dict(action.arguments),
         "writes": action.writes,

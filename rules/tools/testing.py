@@ -23,7 +23,7 @@ from rules.event_types.base import EventData
 from rules.matching.pattern import Pattern
 from rules.rule import ActionStep, Facts
 from rules.rulebook import Expected, Rule, Rulebook, Source, TestCase
-from rules.source.node import sentence
+from rules.source.node import describe_error
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
 ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]
@@ -135,11 +135,11 @@ def run(book: Rulebook, folder: Path, read_raw: ReadRaw, *, names: Iterable[str]
     """Run the book's tests, or those with these names."""
     wanted = frozenset(names)
     enabled = [rule for rule in book.rules if rule.enabled]
-    groups = {rule.name: found for rule in enabled if (found := tuple(_groups(rule)))}
+    groups = {rule.name: found for rule in enabled if (found := tuple(_find_groups(rule)))}
     reached: set[Branch] = set()
     runs = [_TestRun(book, test, reached, groups) for test in book.tests if not wanted or test.name in wanted]
     results = [_run(test_run, folder, read_raw) for test_run in runs]
-    branches = tuple(branch for rule in enabled for branch in _branches(rule, groups.get(rule.name, ())))
+    branches = tuple(branch for rule in enabled for branch in _list_branches(rule, groups.get(rule.name, ())))
     return Results(tuple(results), branches, frozenset(reached))
 
 
@@ -161,7 +161,7 @@ def events_of(book: Rulebook, folder: Path, read_raw: ReadRaw, test: TestCase) -
     if source is None:
         raise TestBroken(f'"{given.source}" is no source')
     if given.event is not None:
-        return [_event(book, source, given.event, given.received_at)]
+        return [_build_event(book, source, given.event, given.received_at)]
     body = given.body
     if given.fixture is not None:
         try:
@@ -177,7 +177,7 @@ def events_of(book: Rulebook, folder: Path, read_raw: ReadRaw, test: TestCase) -
     return [replace(event, received_at=given.received_at) for event in events]
 
 
-def _event(book: Rulebook, source: Source, written: Mapping[str, Any], received_at: str) -> Event:
+def _build_event(book: Rulebook, source: Source, written: Mapping[str, Any], received_at: str) -> Event:
     data = written.get("data") or {}
     model = book.catalogue.types.get(str(written["type"]))
     if model is not None:
@@ -188,7 +188,7 @@ def _event(book: Rulebook, source: Source, written: Mapping[str, Any], received_
             )
         except ValidationError as exc:
             found = exc.errors(include_url=False, include_input=False)
-            whys = [f"{'.'.join(['data', *map(str, each['loc'])])}: {sentence(each)[0]}" for each in found]
+            whys = [f"{'.'.join(['data', *map(str, each['loc'])])}: {describe_error(each)[0]}" for each in found]
             raise TestBroken(f"data does not fit {written['type']}: {'; '.join(whys)}") from exc
     body = written.get("raw", data)
     return Event(
@@ -207,7 +207,7 @@ def _event(book: Rulebook, source: Source, written: Mapping[str, Any], received_
 
 def _fire(test_run: _TestRun, event: Event) -> None:
     matching = test_run.book.match(event)
-    _note_groups(test_run, event)
+    _record_groups(test_run, event)
     for miss in matching.missed:
         if miss.at == "unless":
             test_run.reached.add(_branch(miss.rule, HELD_BACK))
@@ -221,10 +221,10 @@ def _fire(test_run: _TestRun, event: Event) -> None:
                     f'the rule "{rule.name}" looks up {look_up.name}: answer it under given: look_up: {look_up.name}:'
                 )
             results[look_up.name] = test_run.test.given.look_up[look_up.name]
-        _note(test_run, rule, event, results, rule.actions(event, results))
+        _record(test_run, rule, event, results, rule.actions(event, results))
 
 
-def _note_groups(test_run: _TestRun, event: Event) -> None:
+def _record_groups(test_run: _TestRun, event: Event) -> None:
     """Record which any_of groups hold, for the rules whose source and type fit the event."""
     facts = Facts(event, test_run.book.constants)
     for name, groups in test_run.groups.items():
@@ -241,7 +241,7 @@ def _is_about(rule: Rule, event: Event) -> bool:
     return of_source and (rule.types is None or event.type in rule.types)
 
 
-def _note(
+def _record(
     test_run: _TestRun, rule: Rule, event: Event, results: Mapping[str, Any], answers: Iterable[Action | Skipped]
 ) -> None:
     for answer in answers:
@@ -264,7 +264,7 @@ def _branch(rule: Rule, what: str, step: ActionStep | None = None) -> Branch:
     return Branch(rule.name, what, rule.file, step.line if step and step.line else rule.line)
 
 
-def _groups(rule: Rule) -> Iterable[_Groups]:
+def _find_groups(rule: Rule) -> Iterable[_Groups]:
     patterns: list[tuple[str, ActionStep | None, Pattern | None]] = [
         ("when", None, rule.when),
         ("unless", None, rule.unless),
@@ -276,7 +276,7 @@ def _groups(rule: Rule) -> Iterable[_Groups]:
             yield _Groups(rule, step, found)
 
 
-def _branches(rule: Rule, groups: tuple[_Groups, ...]) -> Iterable[Branch]:
+def _list_branches(rule: Rule, groups: tuple[_Groups, ...]) -> Iterable[Branch]:
     yield _branch(rule, FIRES)
     for each in groups:
         yield from each.branches()
@@ -295,9 +295,9 @@ def _branches(rule: Rule, groups: tuple[_Groups, ...]) -> Iterable[Branch]:
 
 def _compare(test_run: _TestRun) -> list[str]:
     expected, actual = test_run.test.expect, test_run.actions
-    pairs = _paired(test_run.book, expected, actual, partly=test_run.test.partly)
+    pairs = _pair(test_run.book, expected, actual, partly=test_run.test.partly)
     if pairs is None:
-        lines = _difference(test_run.book, expected, actual, partly=test_run.test.partly)
+        lines = _diff(test_run.book, expected, actual, partly=test_run.test.partly)
         return lines + [f"skipped: {each.destination}.{each.name}: {each.why}" for each in test_run.skipped]
     lines = []
     for wanted, at in pairs:
@@ -311,10 +311,10 @@ def _compare_next(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
     action = test_run.actions[at]
     inner = _TestRun(test_run.book, test_run.test, test_run.reached, test_run.groups)
     further = rule.next_actions(event, results, action.path, wanted.result)
-    _note(inner, rule, event, {**results, "result": wanted.result}, further)
-    pairs = _paired(test_run.book, wanted.next or (), inner.actions, partly=test_run.test.partly)
+    _record(inner, rule, event, {**results, "result": wanted.result}, further)
+    pairs = _pair(test_run.book, wanted.next or (), inner.actions, partly=test_run.test.partly)
     if pairs is None:
-        difference = _difference(test_run.book, wanted.next or (), inner.actions, partly=test_run.test.partly)
+        difference = _diff(test_run.book, wanted.next or (), inner.actions, partly=test_run.test.partly)
         return [f"after {wanted.destination}.{wanted.action}:", *difference]
     lines = []
     for expected, index in pairs:
@@ -323,21 +323,22 @@ def _compare_next(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
     return lines
 
 
-def _paired(
+def _pair(
     book: Rulebook, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool
 ) -> list[tuple[Expected, int]] | None:
     """Pair each expected action with the index of the actual one; None where they do not correspond."""
     if not partly:
         if len(expected) != len(actual):
             return None
-        if all(_same(book, wanted, found, partly=False) for wanted, found in zip(expected, actual, strict=True)):
+        if all(_is_same(book, wanted, found, partly=False) for wanted, found in zip(expected, actual, strict=True)):
             return list(zip(expected, range(len(actual)), strict=True))
         return None
     pairs: list[tuple[Expected, int]] = []
     taken: set[int] = set()
     for wanted in expected:
         at = next(
-            (at for at, found in enumerate(actual) if at not in taken and _same(book, wanted, found, partly=True)), None
+            (at for at, found in enumerate(actual) if at not in taken and _is_same(book, wanted, found, partly=True)),
+            None,
         )
         if at is None:
             return None
@@ -346,16 +347,16 @@ def _paired(
     return pairs
 
 
-def _same(book: Rulebook, wanted: Expected, found: Action, *, partly: bool) -> bool:
+def _is_same(book: Rulebook, wanted: Expected, found: Action, *, partly: bool) -> bool:
     """Compare the arguments that the test names. An expected null also matches an argument that was omitted."""
     if (wanted.destination, wanted.action) != (found.destination, found.name):
         return False
-    compare = _within if partly else _equal
-    arguments = _normal(book, wanted)
+    compare = _contains if partly else _is_equal
+    arguments = _normalise(book, wanted)
     return all(compare(value, found.arguments.get(name)) for name, value in arguments.items())
 
 
-def _normal(book: Rulebook, wanted: Expected) -> Mapping[str, Any]:
+def _normalise(book: Rulebook, wanted: Expected) -> Mapping[str, Any]:
     """Return expected arguments as the action's model serialises them; as written where the model refuses them."""
     kind = book.action_kind(wanted.destination, wanted.action)
     try:
@@ -366,26 +367,26 @@ def _normal(book: Rulebook, wanted: Expected) -> Mapping[str, Any]:
     return wanted.arguments
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _is_equal(one: Any, other: Any) -> bool:
     """Compare as JSON: true is not 1."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(_is_equal(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(_equal(*pair) for pair in zip(one, other, strict=True))
+        return len(one) == len(other) and all(_is_equal(*pair) for pair in zip(one, other, strict=True))
     return bool(one == other) and isinstance(one, bool) is isinstance(other, bool)
 
 
-def _within(part: Any, whole: Any) -> bool:
+def _contains(part: Any, whole: Any) -> bool:
     if isinstance(part, Mapping) and isinstance(whole, Mapping):
-        return all(key in whole and _within(part[key], whole[key]) for key in part)
-    return _equal(part, whole)
+        return all(key in whole and _contains(part[key], whole[key]) for key in part)
+    return _is_equal(part, whole)
 
 
-def _difference(book: Rulebook, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool) -> list[str]:
+def _diff(book: Rulebook, expected: Sequence[Expected], actual: Sequence[Action], *, partly: bool) -> list[str]:
     """Return a diff of the expected (-) and the actual (+) actions, as YAML."""
-    wanted = _written((each.destination, each.action, _normal(book, each)) for each in expected)
-    found = _written(
-        (each.destination, each.name, _named(each, expected[at] if at < len(expected) else None))
+    wanted = _format_actions((each.destination, each.action, _normalise(book, each)) for each in expected)
+    found = _format_actions(
+        (each.destination, each.name, _select_arguments(each, expected[at] if at < len(expected) else None))
         for at, each in enumerate(actual)
     )
     if partly and not actual:
@@ -393,24 +394,24 @@ def _difference(book: Rulebook, expected: Sequence[Expected], actual: Sequence[A
     return [line.rstrip() for line in difflib.ndiff(wanted, found) if not line.startswith("?")]
 
 
-def _named(found: Action, wanted: Expected | None) -> Mapping[str, Any]:
+def _select_arguments(found: Action, wanted: Expected | None) -> Mapping[str, Any]:
     """Return the arguments to show: those that the test names, if it is the same action, else all."""
     if wanted is None or (wanted.destination, wanted.action) != (found.destination, found.name):
         return found.arguments
     return {name: found.arguments.get(name) for name in wanted.arguments}
 
 
-def _written(actions: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
-    plain = [{f"{destination}.{action}": _plain(arguments)} for destination, action, arguments in actions]
+def _format_actions(actions: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
+    plain = [{f"{destination}.{action}": _to_plain(arguments)} for destination, action, arguments in actions]
     if not plain:
         return ["nothing"]
     return yaml.safe_dump(plain, sort_keys=True, allow_unicode=True, width=1000).splitlines()
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {str(key): _to_plain(inner) for key, inner in value.items()}
+    return [_to_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def as_json(results: Results) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Value:
         try:
             return self.run(facts)
         except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as exc:
-            raise _unforeseen(exc) from None
+            raise _wrap_bug(exc) from None
 
 
 class CompiledArguments:
@@ -85,11 +85,11 @@ class CompiledArguments:
                 if value is not OMIT:
                     made[name] = value
         except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as exc:
-            raise _unforeseen(exc) from None
+            raise _wrap_bug(exc) from None
         return made
 
 
-def _unforeseen(exc: Exception) -> ValueFailed:
+def _wrap_bug(exc: Exception) -> ValueFailed:
     # Compiled functions raise ValueFailed themselves. This is for a bug in one: the event fails, the worker goes on.
     return ValueFailed("", f"cannot be computed ({exc.__class__.__name__})")
 
@@ -150,7 +150,7 @@ class _ArgumentCompiler:
             made = templates.compile_template(text, self.scope)
         except TemplateWrong as exc:
             self.wrong(at, exc.text, exc.mend, exc.code)
-            return Value(_failed)
+            return Value(_raise_failed)
         if any(path == "raw" or path.startswith(("raw.", "raw[")) for path in made.paths):
             self.problems.append(
                 Finding(at, "raw is not checked: it has no model", "use data where it can", "raw", "warning")
@@ -158,7 +158,7 @@ class _ArgumentCompiler:
         return Value(made.run, made.paths, may_omit=made.may_omit, kind=made.kind)
 
 
-def _failed(facts: Facts) -> Any:
+def _raise_failed(facts: Facts) -> Any:
     raise ValueFailed("", "this value did not compile")
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from rules.catalogue import ActionKind
 from rules.consent import Consent
-from rules.source.node import Node, fields_of, not_a_boolean, sentence, words_for_booleans
+from rules.source.node import Node, describe_error, describe_non_boolean, fields_of, find_boolean_words
 from rules.source.problem import did_you_mean, is_full
 from rules.source.yaml_document import Path
 
@@ -68,30 +68,30 @@ def is_templated(value: Any) -> bool:
 
 
 def _validate(node: Node, written: dict[str, Any], model: type[BaseModel]) -> None:
-    chosen: dict[Path, int] = dict.fromkeys(_templates(written, ()), 0)
+    chosen: dict[Path, int] = dict.fromkeys(_find_templates(written, ()), 0)
     errors: list[Any] = []
     for _ in STAND_INS:
-        errors = _errors(model, _filled(written, (), chosen))
-        mismatched = {path for error in errors for path in chosen if _below(error["loc"], path)}
+        errors = _find_errors(model, _fill(written, (), chosen))
+        mismatched = {path for error in errors for path in chosen if _is_below(error["loc"], path)}
         if not mismatched:
             break
         for path in mismatched:
             chosen[path] = min(chosen[path] + 1, len(STAND_INS) - 1)
-    for path in words_for_booleans(model, _filled(written, (), chosen)):
+    for path in find_boolean_words(model, _fill(written, (), chosen)):
         if path not in chosen:
-            node.wrong(*not_a_boolean(node.doc_value(path), str(path[-1])), inner=path)
+            node.wrong(*describe_non_boolean(node.doc_value(path), str(path[-1])), inner=path)
     seen: set[Path] = set()
     for error in errors:
-        if any(_below(error["loc"], path) for path in chosen):
+        if any(_is_below(error["loc"], path) for path in chosen):
             continue
         inner = node.walk(error["loc"])
         if inner in seen and error["type"] != "missing":  # for a union, pydantic reports one error per member
             continue
         seen.add(inner)
-        _say(node, error, inner)
+        _report(node, error, inner)
 
 
-def _say(node: Node, error: Any, inner: Path) -> None:
+def _report(node: Node, error: Any, inner: Path) -> None:
     loc = error["loc"]
     if error["type"] == "missing":
         missing = str(loc[-1])
@@ -102,12 +102,12 @@ def _say(node: Node, error: Any, inner: Path) -> None:
     elif error["type"] == "extra_forbidden":
         node.wrong(f'"{loc[-1]}" is unknown here', "take it out", "unknown_argument", inner=inner, key=True)
     else:
-        text, mend, code = sentence(error)
+        text, mend, code = describe_error(error)
         text = f"{node.name} {text.removeprefix('it ')}" if text.startswith("it ") else f"{node.name}: {text}"
         node.wrong(text, mend, code, inner=inner)
 
 
-def _errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:
+def _find_errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:
     try:
         model.model_validate(values)
     except ValidationError as exc:
@@ -115,25 +115,25 @@ def _errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:
     return []
 
 
-def _templates(value: Any, path: Path) -> list[Path]:
+def _find_templates(value: Any, path: Path) -> list[Path]:
     """Return the paths of values that contain a template."""
     if isinstance(value, dict):
-        return [found for key, inner in value.items() for found in _templates(inner, (*path, key))]
+        return [found for key, inner in value.items() for found in _find_templates(inner, (*path, key))]
     if isinstance(value, list):
-        return [found for at, inner in enumerate(value) for found in _templates(inner, (*path, at))]
+        return [found for at, inner in enumerate(value) for found in _find_templates(inner, (*path, at))]
     return [path] if is_templated(value) else []
 
 
-def _filled(value: Any, path: Path, chosen: Mapping[Path, int]) -> Any:
+def _fill(value: Any, path: Path, chosen: Mapping[Path, int]) -> Any:
     """Return the value with its templates replaced by samples."""
     if isinstance(value, dict):
-        return {key: _filled(inner, (*path, key), chosen) for key, inner in value.items()}
+        return {key: _fill(inner, (*path, key), chosen) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, (*path, at), chosen) for at, inner in enumerate(value)]
+        return [_fill(inner, (*path, at), chosen) for at, inner in enumerate(value)]
     return STAND_INS[chosen[path]] if path in chosen else value
 
 
-def _below(loc: tuple[str | int, ...], path: Path) -> bool:
+def _is_below(loc: tuple[str | int, ...], path: Path) -> bool:
     """Return whether an error is at the path of a template or below it, ignoring the union tags in `loc`."""
     at = 0
     for step in loc:

@@ -97,7 +97,7 @@ class Expressions:
             case nodes.Not():
                 inner = self._expression(node.node, depth + 1)
                 run = inner.strict
-                return _computed(lambda facts: not truthy(run(facts)), inner.label, _BOOLEAN)
+                return _computed(lambda facts: not is_true(run(facts)), inner.label, _BOOLEAN)
             case nodes.Compare():
                 return self._comparison(node, depth)
             case nodes.Concat():
@@ -123,7 +123,7 @@ class Expressions:
     # Fields: a dot is a key.
 
     def _field(self, node: nodes.Node, depth: int) -> ExpressionNode:
-        base, steps = _chain(node)
+        base, steps = _split_chain(node)
         if not isinstance(base, nodes.Name):
             return self._field_of(self._expression(base, depth + 1), steps)
         variable = self.variables.get(base.name)
@@ -186,7 +186,7 @@ class Expressions:
         target = self._expression(target_of(node), depth + 1)
         arguments, named = self._arguments(node, depth)
         _check_arguments(name, arguments, named)
-        return _filtered(name, target, arguments, named)
+        return _compile_filter(name, target, arguments, named)
 
     def _arguments(self, node: nodes.Filter, depth: int) -> tuple[list[ExpressionNode], dict[str, ExpressionNode]]:
         """Compile the arguments of a filter: positional and named ones."""
@@ -239,7 +239,7 @@ class Expressions:
         test = asked.strict
 
         def choose(one: Run, other: Run) -> Run:
-            return lambda facts: one(facts) if truthy(test(facts)) else other(facts)
+            return lambda facts: one(facts) if is_true(test(facts)) else other(facts)
 
         def nothing(facts: Facts) -> Any:
             raise ValueFailed(asked.label, "the if has no else")
@@ -308,7 +308,7 @@ class Expressions:
             first, second = one(facts), two(facts)
             if sign == "+" and first.__class__ is str and second.__class__ is str:
                 if len(first) + len(second) > filters.LONGEST:
-                    limits.too_long()
+                    limits.raise_too_long()
                 return first + second
             for value in (first, second):
                 if isinstance(value, bool) or not isinstance(value, int | float):
@@ -343,7 +343,7 @@ class Expressions:
         return replace(_computed(lambda facts: {key: run(facts) for key, run in runs.items()}, label), literal=literal)
 
 
-def truthy(value: Any) -> bool:
+def is_true(value: Any) -> bool:
     """Return whether a value counts as true: null, false, 0 and empty values do not."""
     return bool(value)
 
@@ -442,7 +442,7 @@ _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def _chain(node: nodes.Node) -> tuple[nodes.Node, tuple[Step, ...]]:
+def _split_chain(node: nodes.Node) -> tuple[nodes.Node, tuple[Step, ...]]:
     """Split a chain of dots and brackets into its base and its steps."""
     steps: list[Step] = []
     while True:
@@ -494,7 +494,7 @@ def _check_arguments(name: str, arguments: Sequence[ExpressionNode], named: Mapp
         raise TemplateWrong(f"{name} {exc}", f"write {filters.usage(name)}") from None
 
 
-def _filtered(
+def _compile_filter(
     name: str, target: ExpressionNode, arguments: Sequence[ExpressionNode], named: Mapping[str, ExpressionNode]
 ) -> ExpressionNode:
     work, label = filters.FILTERS[name], target.label or name
@@ -514,7 +514,7 @@ def _filtered(
         except FilterFailed as exc:
             raise ValueFailed(label, f"{name}: {exc}") from None
         if made.__class__ is str and len(made) > filters.LONGEST:
-            limits.too_long()
+            limits.raise_too_long()
         return made
 
     strict_target, lenient_target = target.strict, target.lenient

@@ -24,16 +24,16 @@ class Writer:
         """Add a part."""
         self.length += len(text)
         if self.length > filters.LONGEST:
-            too_long()
+            raise_too_long()
         self.parts.append(text)
 
 
-def too_long() -> NoReturn:
+def raise_too_long() -> NoReturn:
     """Raise ValueFailed for a text that is too long."""
     raise ValueFailed("", f"becomes longer than {filters.LONGEST} characters")
 
 
-def sound(value: Any, label: str) -> Any:
+def check_value(value: Any, label: str) -> Any:
     """Return the value if it can be an argument. Raises ValueFailed if it is too large or cannot be written as JSON."""
     kind = value.__class__
     if kind is str:
@@ -45,7 +45,7 @@ def sound(value: Any, label: str) -> Any:
         if not math.isfinite(value):
             raise ValueFailed(label, "is no number that JSON knows")
     elif kind is list or kind is dict:
-        _weigh(value, label)
+        _check_size(value, label)
     return value
 
 
@@ -61,7 +61,7 @@ def _is_text(text: str) -> bool:
 _written: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-def _weigh(value: Any, label: str) -> None:
+def _check_size(value: Any, label: str) -> None:
     """Check the size and the contents of a list or mapping. Raises ValueFailed."""
     try:
         text = _written(value)

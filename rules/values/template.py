@@ -18,9 +18,9 @@ from rules.matching import path as paths
 from rules.matching.field_types import OPEN, FieldScope, FieldType
 from rules.matching.path import ABSENT, Facts, Path
 from rules.values import filters
-from rules.values.expression import TEXT, Expressions, Run, TemplateWrong, Variable, target_of, truthy
+from rules.values.expression import TEXT, Expressions, Run, TemplateWrong, Variable, is_true, target_of
 from rules.values.filters import FilterFailed
-from rules.values.limits import Writer, sound
+from rules.values.limits import Writer, check_value
 
 #: Longer templates are refused.
 LONGEST_TEMPLATE: Final = 20_000  # characters
@@ -128,7 +128,9 @@ class _TemplateCompiler:
         part = self.expressions.part(node)
         run = part.strict
 
-        return Template(lambda facts: sound(run(facts), part.label), frozenset(self.expressions.read), kind=part.kind)
+        return Template(
+            lambda facts: check_value(run(facts), part.label), frozenset(self.expressions.read), kind=part.kind
+        )
 
     def omitted(self, node: nodes.Filter) -> Template:
         if node.args or node.kwargs:
@@ -140,7 +142,7 @@ class _TemplateCompiler:
             value = run(facts)
             if value is ABSENT or value is None:
                 return OMIT
-            return sound(value, part.label)
+            return check_value(value, part.label)
 
         kind = part.kind if part.kind.is_open else replace(part.kind, kinds=part.kind.kinds - {"null"})
         return Template(omit, frozenset(self.expressions.read), may_omit=True, kind=kind)
@@ -154,7 +156,7 @@ class _TemplateCompiler:
         runs = [self.piece(each) for output in body if isinstance(output, nodes.Output) for each in output.nodes]
 
         def run(facts: Facts) -> str:
-            return str(sound("".join([each(facts) for each in runs]), ""))
+            return str(check_value("".join([each(facts) for each in runs]), ""))
 
         return run
 
@@ -165,7 +167,7 @@ class _TemplateCompiler:
         def run(facts: Facts) -> str:
             writer = Writer()
             write(Layer(facts, [0]), writer)
-            return str(sound("".join(writer.parts), ""))
+            return str(check_value("".join(writer.parts), ""))
 
         return run
 
@@ -222,7 +224,7 @@ class _TemplateCompiler:
 
         def run(facts: Layer, writer: Writer) -> None:
             for test, body in ways:
-                if truthy(test(facts)):
+                if is_true(test(facts)):
                     body(facts, writer)
                     return
             otherwise(facts, writer)

@@ -166,4 +166,4 @@ def test_other_types() -> None:
     fields = field_types.fields_of(Model)
     assert fields["at"].kinds == {"instant"}
     assert fields["link"].kinds == fields["uid"].kinds == {"text"}
-    assert field_types.merged([field_types.OPEN, fields["at"]]).is_open
+    assert field_types.merge_types([field_types.OPEN, fields["at"]]).is_open
