@@ -28,8 +28,8 @@ class EventDamaged(Exception):
 class Event:
     """One thing that happened at a platform. `body` and `data` are personal data: never log them."""
 
-    #: Our id: a hash of source, sender's message id and position in the batch, so that a message that is sent twice has
-    #: the same id. Random where the platform gives its messages no id.
+    #: Our id: a hash of source, sender's message id, item and content, so that a message that is sent twice has the
+    #: same id. Random where the platform gives its messages no id.
     id: str
     #: The name of the source in the book (`sd_nord`), and its kind (`seminardesk`).
     source: str
