@@ -1,9 +1,10 @@
-"""Patterns against other matchers: the `event-ruler` wheel (quamina, in Go), and a slow one that is easy to believe.
+r"""Patterns against other matchers: the `event-ruler` wheel (quamina, in Go), and a slow one that is easy to believe.
 
 The wheel knows values, lists, `anything-but` texts, `exists`, one star in a text, and the same element of a list. Where
 the two languages differ on purpose, the events leave it out: numbers written in two ways (`1.0` is not 1 there), empty
-lists and objects (which have no leaves there), and `not` over lists (any element there, no element here). One defect
-of the wheel is left out, too: `{"x": 1}` does not match `{"x": [{"exists": true}], "y": [{"exists": false}]}`.
+lists and objects (which have no leaves there), and `not` over lists (any element there, no element here). Two defects
+of the wheel are left out, too: `{"x": 1}` does not match `{"x": [{"exists": true}], "y": [{"exists": false}]}`, and
+`{"x": "a\\"b"}` matches `{"x": [{"anything-but": ["a", "a\\"b"]}]}`, although its text is in the list.
 """
 
 import importlib
@@ -27,11 +28,13 @@ KEYS = st.sampled_from("xyz")
 OBJECTS = st.dictionaries(KEYS, LEAVES, min_size=1, max_size=3)
 EVENTS = st.dictionaries(KEYS, LEAVES | OBJECTS, max_size=3)
 STARRED = st.sampled_from([("a", ""), ("", "a"), ("a", "b"), ("ab", ""), ("", "ab"), ("a", "a"), ("b", "a")])
+#: What a `not` lists: texts with a quote are left out, there the wheel is wrong (see above).
+UNQUOTED = TEXTS.filter(lambda text: '"' not in text)
 #: What is asked of a field, in our words and in theirs.
 ASKED = st.one_of(
     LEAVES.map(lambda leaf: (leaf, [leaf])),
     st.lists(LEAVES, min_size=1, max_size=3).map(lambda leaves: (leaves, leaves)),
-    st.lists(TEXTS, min_size=1, max_size=3).map(lambda texts: ({"not": texts}, [{"anything-but": texts}])),
+    st.lists(UNQUOTED, min_size=1, max_size=3).map(lambda texts: ({"not": texts}, [{"anything-but": texts}])),
     st.booleans().map(lambda wanted: ({"exists": wanted}, [{"exists": wanted}])),
     STARRED.map(lambda ends: (_starred(*ends), [{"shellstyle": "*".join(ends)}])),
     STARRED.map(lambda ends: ([_starred(*ends), "1"], [{"shellstyle": "*".join(ends)}, "1"])),
@@ -76,6 +79,14 @@ def _both(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         others |= _nested(path, their)
         assert top in others, inner
     return ours, others
+
+
+def test_event_ruler_and_quotes() -> None:
+    """Of a `not` over texts with quotes ours says what the words mean; the wheel does not."""
+    asked = ["a", 'a"b']
+    assert not compiled({"data.x": {"not": asked}}).fires(facts({"x": 'a"b'}))
+    assert compiled({"data.x": {"not": asked}}).fires(facts({"x": "b"}))
+    assert theirs().test_event_pattern(json.dumps({"x": 'a"b'}), json.dumps({"x": [{"anything-but": asked}]}))
 
 
 @settings(max_examples=400, deadline=None)
