@@ -1,23 +1,26 @@
 """`python -m bench`: takes the rows in rounds, interleaved, and prints medians with their spread.
 
 `--rows accept@32,idle` some only (`accept`: at every number of connections) · `--rounds 3` · `--quick` small sizes ·
-`--json` for machines · `--save` keeps the figures for docs/performance.md. The exit status tells whether all rows
-could be taken, never how fast anything was.
+`--json` for machines · `--save` keeps the figures for docs/performance.md · `--against REV` compares with a commit
+instead, in pairs of rounds (accept, deliver, idle). The exit status tells whether all rows could be taken, never how
+fast anything was.
 """
 
 import argparse
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import figures, machine, measure, rows
+from bench import comparison, figures, machine, measure, rows
 from bench.measure import Bound, Figures
 
 PROGRESS = Console(stderr=True)
+AnyRow = TypeVar("AnyRow", rows.BenchRow, comparison.ComparedRow)
 
 
 def main() -> int:
@@ -28,11 +31,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes: a look, not a figure to publish")
     parser.add_argument("--json", action="store_true", help="JSON on standard output instead of a table")
     parser.add_argument("--save", action="store_true", help="keep the figures in docs/figures/rows.json as well")
+    parser.add_argument("--against", metavar="REV", help="compare with this commit; --rounds: pairs at most")
     words = parser.parse_args()
-    every = rows.rows()
-    wanted = [row for row in every if not words.rows or _asked(row.name, words.rows.split(","))]
-    if not wanted:
-        parser.error(f"no row is called so; there are: {', '.join(dict.fromkeys(row.name for row in every))}")
+    if words.against:
+        if words.save:
+            parser.error("--save keeps figures of the page, and a comparison is none")
+        return comparison.run(words, _wanted(parser, comparison.ROWS, words.rows))
+    wanted = _wanted(parser, rows.rows(), words.rows)
     rounds = words.rounds or (1 if words.quick else 3)
     machine.raise_limits()
     if not rows.has_venv():
@@ -58,8 +63,13 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _asked(name: str, asked: list[str]) -> bool:
-    return name in asked or name.partition("@")[0] in asked
+def _wanted(parser: argparse.ArgumentParser, every: Sequence[AnyRow], names: str) -> list[AnyRow]:
+    """Return the rows of these names, all where there is no name; end with a message where none is called so."""
+    asked = names.split(",")
+    wanted = [row for row in every if not names or row.name in asked or row.name.partition("@")[0] in asked]
+    if not wanted:
+        parser.error(f"no row is called so; there are: {', '.join(dict.fromkeys(row.name for row in every))}")
+    return wanted
 
 
 def _take(wanted: list[rows.BenchRow], size: rows.Size, rounds: int) -> tuple[dict[str, list[Figures]], dict[str, str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Figures
-from bench.stage import BenchStage, all_accepted, requests
+from bench.stage import ROOT, BenchStage, all_accepted, requests
 
 #: Events that warm everybody up.
 WARM = 200
@@ -57,10 +57,10 @@ class _CostReading:
     network: int
 
 
-def measure(work: CostWork) -> Figures:
-    """Let the events in, then let them out; return what each cost."""
+def measure(work: CostWork, tree: Path = ROOT) -> Figures:
+    """Let the events in, then let them out; return what each cost with the product in a folder."""
     with BenchStage(
-        sink_delay=work.delay, concurrency=3000, destinations=work.destinations, fan_out=work.fan_out
+        sink_delay=work.delay, concurrency=3000, tree=tree, destinations=work.destinations, fan_out=work.fan_out
     ) as stage:
         stage.valkey()
         ports = [stage.receiver(f"receive {n}") for n in range(work.receivers)]

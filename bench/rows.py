@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from bench import cost, processes, rule_rows, trace
 from bench.measure import Figures, quantile
@@ -155,9 +156,9 @@ def _delivered(stage: BenchStage, port: int, count: int, connections: int) -> fl
 
 
 @contextlib.contextmanager
-def _working(warm: int, connections: int) -> Iterator[tuple[BenchStage, int]]:
+def _working(warm: int, connections: int, tree: Path = ROOT) -> Iterator[tuple[BenchStage, int]]:
     """A stage with receiver and two workers that have delivered some events, and the receiver's port."""
-    with BenchStage() as stage:
+    with BenchStage(tree=tree) as stage:
         stage.valkey()
         port = stage.receiver()
         stage.workers(2)
@@ -219,8 +220,7 @@ def idle(size: Size) -> Figures:
             cwd=ROOT,
         )
         hand = json.loads(done.stdout)
-    with _working(100, 4) as (stage, port):
-        took, _ = _paced(stage, port, size.idle, 25)
+    took, _ = paced_idle(size)
     return {
         "ratio": quantile(took, 0.99) / quantile(hand, 0.99),
         "ours_p50_ms": quantile(took, 0.5) * 1000,
@@ -228,6 +228,12 @@ def idle(size: Size) -> Figures:
         "hand_p50_ms": quantile(hand, 0.5) * 1000,
         "hand_p99_ms": quantile(hand, 0.99) * 1000,
     }
+
+
+def paced_idle(size: Size, tree: Path = ROOT) -> tuple[list[float], list[float]]:
+    """Return what `_paced` does of an idle product, which lies in a folder."""
+    with _working(100, 4, tree) as (stage, port):
+        return _paced(stage, port, size.idle, 25)
 
 
 def _paced(stage: BenchStage, port: int, count: int, rate: float) -> tuple[list[float], list[float]]:

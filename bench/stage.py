@@ -134,8 +134,11 @@ class BenchStage:
         sink_delay: float = 0.0,
         concurrency: int = 500,
         cores: Cores | None = None,
+        tree: Path = ROOT,
         **of_book: Any,
     ) -> None:
+        #: Folder with the product that is measured; load generator, sink and baselines are always those of this one.
+        self._tree = tree
         self.folder = Path(tempfile.mkdtemp(prefix="rb", dir="/tmp"))
         self.url = f"unix://{self.folder}/s"
         self.sink_port = free_port()
@@ -182,10 +185,18 @@ class BenchStage:
         """Start a Python module of this repository as a process."""
         return self.run(name, [sys.executable, *words], measured=measured)
 
-    def run(self, name: str, command: Sequence[str], *, measured: bool = False) -> subprocess.Popen[bytes]:
-        """Start a process; `measured`: it gets the reserved core, if there is one."""
+    def relais(self, name: str, *words: str, measured: bool = False) -> subprocess.Popen[bytes]:
+        """Start a `relais` command of the measured tree."""
+        command = [sys.executable, "-m", "console.cli", *words]
+        return self.run(name, command, measured=measured, folder=self._tree)
+
+    def run(
+        self, name: str, command: Sequence[str], *, measured: bool = False, folder: Path = ROOT
+    ) -> subprocess.Popen[bytes]:
+        """Start a process in a folder, whose modules it imports; `measured`: it gets the reserved core, if there is one."""
+        environ = {**self.environ, "PYTHONPATH": str(folder)}
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(command, env=self.environ, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT)
+            process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=log, cwd=folder)
         processes.pin(process.pid, self._cores.of(measured=measured))
         self._processes.append(process)
         self.pids[name] = process.pid
@@ -243,13 +254,13 @@ class BenchStage:
     def receiver(self, name: str = "receive", port: int = 0) -> int:
         """Start `relais receive`; return its port."""
         port = port or free_port()
-        self.start(name, "-m", "console.cli", "receive", "--port", str(port), measured=True)
+        self.relais(name, "receive", "--port", str(port), measured=True)
         self.wait_for_port(port)
         return port
 
     def workers(self, count: int) -> None:
         """Start `relais work` and wait until its drains beat."""
-        self.start("work", "-m", "console.cli", "work", "--workers", str(count))
+        self.relais("work", "work", "--workers", str(count))
         self.wait(lambda: self.redis("HLEN", "relais:{p0}:beats") >= count, "drains beat")
 
     def bare(self) -> int:

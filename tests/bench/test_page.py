@@ -55,6 +55,15 @@ def test_what_is_missing_names_its_command() -> None:
     assert [command for command in page.COMMANDS.values() if f"Not taken yet: `{command}`." not in text] == []
 
 
+def test_how_a_change_is_judged() -> None:
+    """The page says which bounds a comparison has, with the numbers of the code."""
+    text = page.build({})
+    assert '    make bench ARGS="--against main --rows accept,deliver,idle"' in text
+    for words in ("30 at most", "more than 15%", "more than 3%", "99% interval", "fewer than 8 rounds"):
+        assert words in text
+    assert "(processor time 5%, p50 10%, p99 25%)" in text
+
+
 def test_the_whole_page(kept: dict[str, dict[str, Any]]) -> None:
     """Each part has its heading, and each report its table."""
     text = page.build(kept)
