@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 BENCH_VENV := .cache/bench-venv
 BENCH := $(BENCH_VENV)/done
 
-.PHONY: demo up test model check bench bench-peers curves performance chaos soak backlog hosts lock clean help
+.PHONY: demo up test quick mutants model check bench bench-peers curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,12 @@ up: $(VENV)/run ## Valkey, receiver, workers and console in the foreground
 test: $(VENV)/dev ## All tests
 	$(BIN)/pytest -n auto $(ARGS)
 
+quick: $(VENV)/dev ## Tests that need no process and no socket: rules, readers, arithmetic; under a minute
+	$(BIN)/pytest -n auto --quick $(ARGS)
+
+mutants: $(VENV)/dev ## Plant faults in a copy and see which the tests miss (ARGS="--seed 7 --count 20 --module rules")
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 model: $(VENV)/dev ## Search the models of mailroom and spool exhaustively (docs/model.md)
 	$(BIN)/python -m tests.model $(ARGS)
 
@@ -29,7 +35,7 @@ check: $(VENV)/dev ## Lint, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev $(BENCH) ## Speed, as ratios against baselines of the same run (ARGS=--save keeps the figures)
+bench: $(VENV)/dev $(BENCH) ## Speed against baselines (ARGS=--save), or slower than before? (ARGS="--against REV")
 	$(BIN)/python -m bench $(ARGS)
 
 curves: $(VENV)/dev ## How cost grows with workers, people, destinations, fan-out and size; keeps the figures
