@@ -32,7 +32,7 @@ TOKEN = "bench-token"
 HEADERS = (("X-Relais-Token", TOKEN),)
 PATH = "/in/at/contact_updated"
 #: Seconds that a process gets to listen.
-START = 60.0
+START = 180.0
 #: Root of the repository, and the virtual environment with Celery and Dramatiq.
 ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".cache" / "bench-venv"

@@ -33,7 +33,7 @@ class PrivateValkey:
             *("--loglevel", "warning", *options),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait_until(self._answers, "Valkey answers", seconds=10)
+        wait_until(self._answers, "Valkey answers", seconds=60)
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
@@ -50,11 +50,11 @@ class PrivateValkey:
                 self.process.kill()
             else:
                 self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
 
-def wait_until(fact: Callable[[], bool], description: str, seconds: float = 5) -> None:
+def wait_until(fact: Callable[[], bool], description: str, seconds: float = 60) -> None:
     """Wait for a fact; fail with its description when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not fact():
@@ -63,7 +63,7 @@ def wait_until(fact: Callable[[], bool], description: str, seconds: float = 5) -
         time.sleep(0.01)
 
 
-async def wait_until_async(fact: Callable[[], Awaitable[bool]], description: str, seconds: float = 5) -> None:
+async def wait_until_async(fact: Callable[[], Awaitable[bool]], description: str, seconds: float = 60) -> None:
     """Wait for a fact that has to be asked for."""
     deadline = time.monotonic() + seconds
     while not await fact():

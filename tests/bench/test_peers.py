@@ -114,7 +114,7 @@ def test_the_sender_goes_on_after_a_kill() -> None:
         alive.cancel()
         await asyncio.gather(alive, return_exceptions=True)
         back = asyncio.create_task(wire.Sink().serve("127.0.0.1", port))
-        sent = await asyncio.wait_for(sending, 30)
+        sent = await asyncio.wait_for(sending, 120)
         back.cancel()
         assert sent.acknowledged[:3] == [0, 1, 2]
         assert sent.acknowledged[-1] == 9

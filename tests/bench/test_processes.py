@@ -34,7 +34,7 @@ def test_a_process_that_is_gone_used_nothing_more() -> None:
     """Between two readings a process may end; that is no crash of the bench."""
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    wait_until(lambda: processes.cpu_seconds(gone.pid) == 0, "it is gone", 5)
+    wait_until(lambda: processes.cpu_seconds(gone.pid) == 0, "it is gone")
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core only")

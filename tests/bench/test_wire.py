@@ -38,7 +38,7 @@ def run(check: Callable[[], Awaitable[None]]) -> None:
     """Run a check in a loop of its own."""
 
     async def limited() -> None:
-        await asyncio.wait_for(check(), 30)
+        await asyncio.wait_for(check(), 120)
 
     asyncio.run(limited())
 

@@ -89,6 +89,10 @@ rules:
 
 #: Attempts of a sender before it gives up, as a platform does some day.
 ATTEMPTS = 60
+#: Seconds after which processes that are alive and not ready are given up: on a busy machine it takes long to start.
+START = 180
+#: Seconds after which what still waits is taken for stuck, unless a run says otherwise.
+PATIENCE = 180
 
 
 @dataclass
@@ -228,16 +232,18 @@ class StormProcesses:
         return sorted(found)
 
     async def until_up(self) -> None:
-        """Wait until the receiver answers and a drain lives for each worker."""
-        deadline = time.monotonic() + 30
+        """Wait until the receiver answers and a drain lives for each worker; raise at once where a process ended."""
+        deadline = time.monotonic() + START
         async with aiohttp.ClientSession() as session:
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"http://{self.host}:{self.port}/healthz") as answer:
                         if answer.status == 200 and await self.drains() >= self.count:
                             return
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"the processes do not start: {self.logs()}")
+                ended = [name for name, process in self.processes.items() if process.poll() is not None]
+                if ended or time.monotonic() > deadline:
+                    why = f"{', '.join(ended)} ended" if ended else f"not ready within {START} s"
+                    raise RuntimeError(f"the processes do not start, {why}: {self.logs()}")
                 await asyncio.sleep(0.05)
 
     async def drains(self) -> int:

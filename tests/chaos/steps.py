@@ -18,7 +18,7 @@ import aiohttp
 
 from sandbox.faults import SandboxFault
 from tests.chaos.checker import RunFacts
-from tests.chaos.processes import StormProcesses
+from tests.chaos.processes import PATIENCE, StormProcesses
 
 #: What is sent: so many events about so many people.
 EVENTS, KEYS = 32, 8
@@ -116,7 +116,7 @@ class Steps(StormProcesses):
         self.mark: Path = self.folder / "died"
         self._more |= {"CHAOS_STEP": name, "CHAOS_MARK": str(self.mark), "RELAIS_DEAD_AFTER": "5"}
 
-    async def run(self, patience: float = 20) -> RunFacts:
+    async def run(self, patience: float = PATIENCE) -> RunFacts:
         """Send, let the process die, start it again, wait until all is settled; return what came of it."""
         for name in ("store", "receive", "work"):
             self.start(name)
@@ -135,7 +135,7 @@ class Steps(StormProcesses):
         await self._until(self.mark.exists, "the death has come")
         if self.step.process != "work":
             name = "receive" if self.step.process == "receive" else "work"
-            await asyncio.to_thread(self.processes[name].wait, 5)
+            await asyncio.to_thread(self.processes[name].wait, 60)
             self.start(name)
         if self.step.store == "away":
             self.start("store")
@@ -152,7 +152,7 @@ class Steps(StormProcesses):
 
             await asyncio.gather(*(all_of(f"p{n}@example.org") for n in range(KEYS)))
 
-    async def _until(self, fact: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    async def _until(self, fact: Callable[[], bool], what: str, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not fact():
             if time.monotonic() > deadline:

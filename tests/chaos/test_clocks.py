@@ -13,7 +13,7 @@ import pytest
 from mailroom import Mailroom
 from tests.chaos import jumping
 from tests.chaos.checker import RunFacts, check
-from tests.chaos.processes import StormProcesses
+from tests.chaos.processes import PATIENCE, StormProcesses
 
 KEYS = 6
 
@@ -106,4 +106,4 @@ def test_jump(who: str, seconds: int) -> None:
 
 
 async def _settled(house: StormProcesses) -> RunFacts:
-    return await house.facts(await house.settle(20))
+    return await house.facts(await house.settle(PATIENCE))

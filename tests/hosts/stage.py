@@ -99,7 +99,7 @@ class HostsStage(StormProcesses):
             if sending:
                 await asyncio.wait(sending)
 
-    async def acknowledged(self, more: int, seconds: float = 30) -> float:
+    async def acknowledged(self, more: int, seconds: float = 120) -> float:
         """Wait until so many more events are acknowledged; return how many seconds it took. Raises TimeoutError."""
         began, goal = time.monotonic(), self.report.acknowledged + more
         while self.report.acknowledged < goal:
@@ -108,6 +108,6 @@ class HostsStage(StormProcesses):
             await asyncio.sleep(0.02)
         return time.monotonic() - began
 
-    async def outcome(self, patience: float = 60) -> RunFacts:
+    async def outcome(self, patience: float = 180) -> RunFacts:
         """Wait until nothing waits anywhere, and gather what came of it."""
         return await self.facts(await self.settle(patience))

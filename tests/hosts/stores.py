@@ -76,7 +76,7 @@ class Keeper:
         """End it."""
         if self.process is not None:
             self.process.send_signal(sign)
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def ask(self, *words: str) -> object:
@@ -130,7 +130,7 @@ class Keepers:
         """Start all and wait until the Sentinels know each other and every replica."""
         for keeper in (*self.stores, *self.sentinels):
             keeper.start()
-        self.until(self._agree, "the Sentinels know everybody", 30)
+        self.until(self._agree, "the Sentinels know everybody", 120)
 
     def _agree(self) -> bool:
         for sentinel in self.sentinels:
