@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tests.mutants.faults import PlantedFault, find_faults
 
@@ -126,7 +126,7 @@ def main() -> int:
         if not chosen:
             parser.error(f"no fault can be planted in {words.module!r}")
         became: Counter[str] = Counter()
-        table = Table("place", "kind", "was", "became", title="Survivors")
+        table = Table(Column("place", overflow="fold"), "kind", "was", "became", title="Survivors")
         for n, (module, fault) in enumerate(chosen, 1):
             result = judge(folder, module, fault)
             became[result] += 1
