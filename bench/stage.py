@@ -193,7 +193,7 @@ class BenchStage:
     def run(
         self, name: str, command: Sequence[str], *, measured: bool = False, folder: Path = ROOT
     ) -> subprocess.Popen[bytes]:
-        """Start a process in a folder, whose modules it imports; `measured`: it gets the reserved core, if there is one."""
+        """Start a process that imports modules of a folder; `measured`: it gets the reserved core, if there is one."""
         environ = {**self.environ, "PYTHONPATH": str(folder)}
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=log, cwd=folder)

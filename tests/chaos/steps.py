@@ -70,7 +70,7 @@ _HAND_OVER = "receiver.failover:SpoolingMailroom._put"
 _FORGET = "receiver.spool:Spool.delete"
 _TAKE = "mailroom.functions:Mailroom.take"
 _SETTLE = "mailroom.functions:Mailroom.settle"
-_REQUEST = "workers.http:Exchange.request"
+_REQUEST = "workers.http:HttpExchange.request"
 _DELIVER = "workers.destinations.rest:RestClient.deliver"
 _BURY = "mailroom.functions:Mailroom.bury"
 

@@ -1,9 +1,18 @@
 import asyncio
+import functools
+import importlib
 
 import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.steps import EVENTS, STEPS, Steps
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_function(name: str) -> None:
+    """The function at which a process dies exists under this name."""
+    module, _, path = STEPS[name].function.partition(":")
+    assert callable(functools.reduce(getattr, path.split("."), importlib.import_module(module)))
 
 
 @pytest.mark.parametrize("name", STEPS)
