@@ -22,7 +22,7 @@ from bench import cost, processes, rule_rows, trace
 from bench.measure import Figures, quantile
 from bench.stage import ROOT, VENV, BenchStage, all_accepted, bodies, requests
 from mailroom import Mailroom
-from receiver.sources import registry
+from receiver import sources
 from rules.event import Event
 from rules.event_types.base import rfc3339
 
@@ -434,7 +434,7 @@ def _event(name: str, body: bytes, now: str) -> Event:
         order_key=name,
         received_at=now,
         body=body,
-        data=registry.read("activetrail", "contact.updated", body),
+        data=sources.read("activetrail", "contact.updated", body),
     )
 
 

@@ -14,7 +14,7 @@ import yaml
 from bench.measure import Figures
 from bench.stage import bodies
 from console import catalogue
-from receiver.sources import registry
+from receiver import sources
 from rules.compiler import compilation, loader
 from rules.event import Event
 from rules.rule import Facts
@@ -159,7 +159,7 @@ def _event() -> Event:
         type="contact.updated",
         received_at=datetime.now(UTC).isoformat(),
         body=body,
-        data=registry.read("activetrail", "contact.updated", body),
+        data=sources.read("activetrail", "contact.updated", body),
     )
 
 

@@ -1,14 +1,19 @@
 """All kinds of sources and destinations as one Catalogue: what the compiler of the rules knows of the world.
 
-Comes in: the registries of the adapters and the nouns. Goes out: rules.catalogue.Catalogue. Never opens a connection.
+Comes in: the sources, destinations and event types that were found. Goes out: rules.catalogue.Catalogue. Never opens
+a connection.
 """
 
-from receiver.sources import registry as sources
+from receiver import sources
 from rules import event_types
 from rules.catalogue import Catalogue
-from workers.destinations import registry as destinations
+from workers import destinations
 
 
 def build() -> Catalogue:
     """Return what exists."""
-    return Catalogue(sources=sources.KINDS, destinations=destinations.KINDS, types=event_types.TYPES)
+    return Catalogue(
+        sources={name: each.kind for name, each in sources.SOURCES.items()},
+        destinations={name: each.kind for name, each in destinations.DESTINATIONS.items()},
+        types=event_types.TYPES,
+    )

@@ -18,8 +18,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 
 from console.errors import UserError
-from receiver import verification
-from receiver.sources import activetrail, generic
+from receiver import sources, verification
 from rules.errors import SecretMissing
 from rules.rulebook import Rulebook, Source
 from rules.secret import ReadFile, no_file
@@ -209,11 +208,9 @@ def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> t
 
 
 def event_name(source: Source, file: Path) -> str | None:
-    """Return the event of a source that tells it only in the address: the file's name up to the first dot."""
-    by_address = source.kind == activetrail.NAME or (
-        isinstance(source.options, generic.GenericOptions) and source.options.read.type is None
-    )
-    return file.name.split(".")[0] if by_address else None
+    """Return the event of a source that tells it only in the URL: the file's name up to the first dot."""
+    kind = sources.SOURCES[source.kind].kind
+    return file.name.split(".")[0] if kind.event_from_url(source.options) else None
 
 
 async def fire(

@@ -15,7 +15,7 @@ from console import catalogue, settings
 from console.checks import doctor
 from console.errors import SAID_NO, UserError
 from mailroom import Mailroom, StoreUnavailable, history
-from receiver.sources import registry
+from receiver import sources
 from rules import event as events
 from rules.compiler import loader
 from rules.event import Event
@@ -81,7 +81,7 @@ def _add(found: Recorded, name: str, record: bytes | None) -> None:
         found.gone += 1
         return
     try:
-        found.events.append(events.decode(name, record, registry.read))
+        found.events.append(events.decode(name, record, sources.read))
     except Exception:  # whatever an adapter says of a body that it does not understand any more
         found.unreadable += 1
 

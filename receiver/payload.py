@@ -9,9 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from receiver import errors, intake, verification
+from receiver import errors, intake, sources, verification
 from receiver.request import RawRequest
-from receiver.sources import registry
 from receiver.sources.base import SourceItem
 from rules.event import Event
 from rules.event_types.base import from_epoch
@@ -28,7 +27,7 @@ def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Eve
     else:
         kind, body = b"application/json", json.dumps(body, ensure_ascii=False, default=str).encode()
     request = verification.trusted(RawRequest(body, headers=((b"content-type", kind),)))
-    batch = registry.ADAPTERS[source.kind].unpack(request, source.options, name)
+    batch = sources.SOURCES[source.kind].unpack(request, source.options, name)
     received_at = from_epoch(time.time_ns() // 1_000_000)
     return [_event(item, source, received_at) for item in batch.items]
 
@@ -38,4 +37,4 @@ def _event(item: SourceItem, source: Source, received_at: str) -> Event:
         raise errors.Invalid("action", f"{source.kind} knows no {item.name or 'notification without an action'}")
     if item.invalid is not None:
         raise errors.Invalid(item.invalid.field, item.invalid.why)
-    return intake.made(item, source, received_at, data=registry.read(source.kind, item.type, item.body))
+    return intake.made(item, source, received_at, data=sources.read(source.kind, item.type, item.body))

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from receiver import errors, verification
-from receiver.sources import registry
-from receiver.sources.base import Adapter
+from receiver import errors, sources, verification
+from receiver.sources.base import SourceType
 from receiver.verification import Check
 from rules.catalogue import Catalogue
 from rules.compiler import loader
@@ -38,7 +37,7 @@ class SourceEntry:
     """The entrance of one source."""
 
     source: Source
-    adapter: Adapter
+    adapter: SourceType
     #: None: a secret is missing, so nobody can be verified.
     checks: tuple[Check, ...] | None
     #: Headers and parameters of the URL that are never stored.
@@ -110,7 +109,7 @@ class RulebookWatcher:
         self.version = book.version
 
     def _gate(self, source: Source) -> SourceEntry:
-        adapter = registry.ADAPTERS[source.kind]
+        adapter = sources.SOURCES[source.kind]
 
         def missing(name: str) -> None:
             logger.warning("secret_missing source=%s name=%s: the others of this source are valid", source.name, name)

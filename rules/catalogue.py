@@ -24,6 +24,9 @@ class SourceKind:
     options: type[BaseModel]
     #: The event types it may send. Empty: any dotted name (a generic source).
     types: frozenset[str]
+    #: Whether only the URL says what happened (`/in/at/unsubscribed`), asked with the options that ops wrote. Replays
+    #: and rule tests then take it from the file's name up to the first dot.
+    event_from_url: Callable[[Any], bool] = lambda options: False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from mailroom import INBOX, Mailroom, RoomChange
 from rules.catalogue import ActionKind, Catalogue
@@ -19,9 +19,8 @@ from rules.errors import RulesError
 from rules.event import Reader
 from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret
-from workers import store_outage
+from workers import destinations, store_outage
 from workers.alerts import AlertSender
-from workers.destinations import registry
 from workers.destinations.base import Client
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http
@@ -44,7 +43,7 @@ class WorkerContext:
         #: Derives `data` from a vendor's body; injected, since `workers` knows no source.
         self.read = read
         self.http = Http()
-        self.clients: dict[str, Client] = {}
+        self.clients: dict[str, Client[Any]] = {}
         #: Why a destination has no client: a secret is missing, its options cannot work.
         self.unusable: dict[str, str] = {}
         #: Whether the drain that runs here may still send: the second request of a recipe asks again.
@@ -110,7 +109,7 @@ class WorkerContext:
 
     async def _equip(self, book: Rulebook) -> None:
         """Build the clients of a book and set the limits of its rooms."""
-        clients: dict[str, Client] = {}
+        clients: dict[str, Client[Any]] = {}
         unusable: dict[str, str] = {}
         for name, destination in book.destinations.items():
             try:
@@ -139,14 +138,14 @@ class WorkerContext:
         self.clients, self.unusable = clients, unusable
         self._turns = {name: asyncio.Semaphore(it.concurrency) for name, it in book.destinations.items()}
 
-    def _client(self, name: str, destination: Destination) -> Client:
+    def _client(self, name: str, destination: Destination) -> Client[Any]:
         http = self.http.bound(
             timeout=min(destination.timeout, self.settings.longest_request),
             allow_private=destination.allow_private,
             pace=SharedPace(self, name, limited=destination.limit is not None),
         )
-        kind = registry.CLIENTS[destination.kind]
-        return kind(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
+        client = destinations.DESTINATIONS[destination.kind].client
+        return client(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
 
     def reveal(self, secret: Secret) -> str:
         """Return a secret's text, from the environment or a file of the secrets folder. Raises SecretMissing."""

@@ -39,9 +39,9 @@ def command(
 ) -> None:
     """Send recorded vendor webhooks, signed as their source would.
 
-    A folder's name is the kind of the source (activetrail, seminardesk …) or its name in the book; a file of
-    activetrail is named after its event. `.json` is sent as JSON, `.form` as a form. Status 1 when anything was
-    refused, or with --wait died.
+    A folder's name is the kind of the source (activetrail, seminardesk …) or its name in the book; where only the URL
+    says what happened, the file is named after the event. `.json` is sent as JSON, `.form` as a form. Status 1 when
+    anything was refused, or with --wait died.
 
     \b
     Examples:

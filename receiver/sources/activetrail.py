@@ -5,7 +5,7 @@ only (`/in/at/unsubscribed`). Goes out: one item per contact. No authentic body 
 are read in any case and punctuation, and a contact may stand under `contact`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from receiver import body as bodies
 from receiver import errors, field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, SourceItem
+from receiver.sources.base import Batch, SourceItem, SourceType
 from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.contact import AutomationStep, Contact, ContactInGroup
@@ -77,6 +77,7 @@ KIND = SourceKind(
     about="ActiveTrail: contacts changed, edited, unsubscribed, in groups; one address per event, a header token.",
     options=base.NoSourceOptions,
     types=frozenset(EVENTS.values()),
+    event_from_url=lambda options: True,
 )
 
 
@@ -99,8 +100,8 @@ def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
     return field_names.looked_up(body, _names)
 
 
-class ActiveTrail:
-    """The adapter."""
+class ActiveTrail(SourceType):
+    """Reads what ActiveTrail sends."""
 
     kind = KIND
 
@@ -112,10 +113,6 @@ class ActiveTrail:
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
         return base.data_of(type, fields_of(base.parsed(body)), "snake_case")
-
-    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
-        """Nothing special is documented."""
-        return base.accepted(ids)
 
 
 def _item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
@@ -137,4 +134,4 @@ def _item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
     return item
 
 
-ADAPTER: base.Adapter = ActiveTrail()
+SOURCE = ActiveTrail()

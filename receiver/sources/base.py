@@ -5,9 +5,10 @@ stores, never verifies: the receiver does, the same for all.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
@@ -85,25 +86,26 @@ class NotReadable(ValueError):
     """A body does not give the data of its type; the text names the field, never the value."""
 
 
-class Adapter(Protocol):
-    """One platform."""
+class SourceType(ABC):
+    """One platform: how its requests become items. Its module binds the one instance to SOURCE."""
 
+    #: Name, options and event types; told to the compiler of the rules.
     kind: SourceKind
 
+    @abstractmethod
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
-        """Return the items of a request; `event` is what follows the source's name in the URL. Raises Refused.
+        """Return the items of a request; `event` is what follows the source's name in the URL. Raises RequestRefused.
 
         `options` are the ones that ops wrote under the source, as the kind's model.
         """
-        ...
 
+    @abstractmethod
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one item from its body. Pure. Raises NotReadable."""
-        ...
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""
-        ...
+        return accepted(ids)
 
 
 def events_kept(ids: Iterable[str | None]) -> list[dict[str, str]]:

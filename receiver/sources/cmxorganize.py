@@ -4,7 +4,7 @@ Comes in: eight fields as JSON or form, with cmx's German labels or ours. Goes o
 cmx sends is forgotten there at once, so it is kept here before it is answered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from receiver import body as bodies
 from receiver import errors, field_names
 from receiver.sources import base
-from receiver.sources.base import Batch, SourceItem
+from receiver.sources.base import Batch, SourceItem, SourceType
 from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.newsletter import Signup
@@ -51,8 +51,8 @@ KIND = SourceKind(
 )
 
 
-class CmxOrganize:
-    """The adapter."""
+class CmxOrganize(SourceType):
+    """Reads what cmxOrganize sends."""
 
     kind = KIND
 
@@ -65,10 +65,6 @@ class CmxOrganize:
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one sign-up."""
         return base.data_of(type, field_names.looked_up(base.parsed(body), _names), "snake_case")
-
-    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
-        """Nothing special is documented."""
-        return base.accepted(ids)
 
 
 def _item(position: int, record: bodies.BodyRecord) -> SourceItem:
@@ -85,4 +81,4 @@ def _item(position: int, record: bodies.BodyRecord) -> SourceItem:
     return item
 
 
-ADAPTER: base.Adapter = CmxOrganize()
+SOURCE = CmxOrganize()

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from receiver import body as bodies
 from receiver import field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, SourceItem, Unfit
+from receiver.sources.base import Batch, SourceItem, SourceType, Unfit
 from receiver.verification import VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
@@ -90,6 +90,7 @@ KIND = SourceKind(
     about="Any platform that posts JSON and signs it; the book says where id, type and order key stand.",
     options=GenericOptions,
     types=frozenset(),
+    event_from_url=lambda options: options.read.type is None,
 )
 
 
@@ -148,8 +149,8 @@ def _type(read: ReadPlaces, request: VerifiedRequest, fields: Any, event: str | 
     return type if TYPE.match(type) and len(type) <= LONGEST_TYPE else None
 
 
-class Generic:
-    """The adapter."""
+class Generic(SourceType):
+    """Reads what the platforms of the book send."""
 
     kind = KIND
 
@@ -163,10 +164,6 @@ class Generic:
         """Return the data of one object."""
         fields: dict[str, Any] = field_names.ours(base.parsed(body))
         return base.data_of(type, fields, "snake_case") if type in event_types.TYPES else fields
-
-    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
-        """Nothing special."""
-        return base.accepted(ids)
 
 
 def _item(
@@ -214,4 +211,4 @@ def _time(told: str | None) -> str | None:
         return None
 
 
-ADAPTER: base.Adapter = Generic()
+SOURCE = Generic()

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from receiver import body as bodies
 from receiver import errors, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, NotReadable, SourceItem, Unfit
+from receiver.sources.base import Batch, NotReadable, SourceItem, SourceType, Unfit
 from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.base import EventData, from_epoch
@@ -130,8 +130,8 @@ def _instant(milliseconds: Any) -> str | None:
         return None
 
 
-class SeminarDeskSource:
-    """The adapter."""
+class SeminarDeskSource(SourceType):
+    """Reads what SeminarDesk sends, and answers as its official receiver does."""
 
     kind = KIND
 
@@ -226,4 +226,4 @@ def _status(item: SourceItem, event_id: str | None) -> dict[str, Any]:
     return {"status": 200, "message": message, "action": item.name, key: item.key}
 
 
-ADAPTER: base.Adapter = SeminarDeskSource()
+SOURCE = SeminarDeskSource()

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from receiver import sources
 from receiver.rulebook import RulebookWatcher
-from receiver.sources import registry
 from rules import event_types
 from rules.catalogue import Catalogue
 
-CATALOGUE = Catalogue(registry.KINDS, {}, event_types.TYPES)
+CATALOGUE = Catalogue({name: each.kind for name, each in sources.SOURCES.items()}, {}, event_types.TYPES)
 #: Invented for these tests.
 ENVIRON = {"SD_PASSWORD": "geheim", "AT_TOKEN": "new", "AT_TOKEN_OLD": "old", "SHOP_SECRET": "shop", "CMX": "cmx-pass"}
 

@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
+import yaml
 from pydantic import BaseModel
 
-from receiver import verification
+from receiver import sources, verification
 from receiver.request import RawRequest
-from receiver.sources import registry
-from receiver.sources.base import Batch, NoSourceOptions
-from receiver.sources.generic import GenericOptions, ReadPlaces
+from receiver.sources.base import Batch
 from receiver.verification import VerifiedRequest
 
 FOLDER = Path(__file__).parents[1] / "fixtures"
 TYPES = {".json": b"application/json", ".form": b"application/x-www-form-urlencoded"}
-#: As a book would say it for tests/fixtures/generic.
-SHOP = GenericOptions(read=ReadPlaces(id="body.id", type="body.event", order_key="body.customer.email"))
+#: In the folder of a kind: what a book would say under its source, where that is needed to read the bodies.
+OPTIONS = "options.yaml"
 
 ALL = sorted(path for path in FOLDER.rglob("*") if path.suffix in TYPES)
 NAMES = [str(path.relative_to(FOLDER)) for path in ALL]
@@ -29,13 +28,15 @@ def verified(body: bytes, content_type: bytes = b"application/json", query: byte
 
 def options(kind: str) -> BaseModel:
     """Return what a book would say under a source of the kind."""
-    return SHOP if kind == "generic" else NoSourceOptions()
+    written = FOLDER / kind / OPTIONS
+    said = yaml.safe_load(written.read_text()) if written.exists() else {}
+    return sources.SOURCES[kind].kind.options.model_validate(said)
 
 
 def event_of(name: str) -> str | None:
     """Return what stands in the URL."""
     kind, _, file = name.partition("/")
-    return file.split(".")[0] if kind == "activetrail" else None
+    return file.split(".")[0] if sources.SOURCES[kind].kind.event_from_url(options(kind)) else None
 
 
 def unpacked(name: str) -> Batch:
@@ -43,4 +44,4 @@ def unpacked(name: str) -> Batch:
     path = FOLDER / name
     kind = path.parent.name
     request = verified(path.read_bytes(), TYPES[path.suffix])
-    return registry.ADAPTERS[kind].unpack(request, options(kind), event_of(name))
+    return sources.SOURCES[kind].unpack(request, options(kind), event_of(name))

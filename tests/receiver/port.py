@@ -15,9 +15,8 @@ import uvicorn
 
 from mailroom import Fate, Mailroom
 from mailroom.client import client
-from receiver import server
+from receiver import server, sources
 from receiver.settings import ReceiverSettings
-from receiver.sources import registry
 from rules import event
 from rules.event import Event
 from tests.conftest import wait_until
@@ -111,7 +110,7 @@ class Port:
 
         found = self._ask(record)
         assert found is not None, f"{event_id} is not kept"
-        return event.decode(event_id, found, registry.read)
+        return event.decode(event_id, found, sources.read)
 
     def fate(self, event_id: str) -> Fate:
         """Return what became of an event."""

@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from console.processes import worker_process
-from workers import pool
-from workers.destinations import registry, rest
-from workers.destinations.base import Attempt
+from workers import destinations, pool
+from workers.destinations import rest
+from workers.destinations.base import Attempt, DestinationType
 from workers.outcome import Done
 from workers.settings import WorkSettings
 
@@ -23,7 +23,8 @@ class Poisoned(rest.RestClient):
 
 def main(name: str, parent: int, settings: WorkSettings) -> None:
     """Be a worker with that client."""
-    registry.CLIENTS = MappingProxyType({**registry.CLIENTS, "rest": Poisoned})
+    poisoned = DestinationType(rest.KIND, Poisoned)
+    destinations.DESTINATIONS = MappingProxyType({**destinations.DESTINATIONS, "rest": poisoned})
     worker_process.main(name, parent, settings)
 
 

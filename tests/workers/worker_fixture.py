@@ -14,7 +14,7 @@ from typing import Any
 
 from console import catalogue
 from mailroom import Fate, Mailroom
-from receiver.sources import registry
+from receiver import sources
 from rules.event import Event
 from rules.event_types.base import rfc3339
 from tests.conftest import wait_until_async
@@ -131,7 +131,7 @@ class WorkerFixture:
     @contextlib.asynccontextmanager
     async def work(self, *, budget: float = 60, clean: bool = True, **settings: Any) -> AsyncIterator[Drain]:
         """Let a drain work; afterwards nothing may be left of it."""
-        async with WorkerContext(self.settings(**settings), catalogue.build(), registry.read) as self.context:
+        async with WorkerContext(self.settings(**settings), catalogue.build(), sources.read) as self.context:
             self.drain = Drain(self.context, "w1.1", budget=budget)
             self.running = asyncio.create_task(self.drain.run())
             try:

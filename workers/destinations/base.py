@@ -5,19 +5,23 @@ Never knows rooms, leases or retries, and never prints a secret or a value of a 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
+from rules.catalogue import DestinationKind
 from rules.secret import Secret
-from workers.http import Http
+from workers.http import Http, HttpExchange
 from workers.outcome import Done, Failed
 
 #: Gives the text of a secret, from the environment or a mounted file. Raises rules.errors.SecretMissing.
 Reveal = Callable[[Secret], str]
+
+#: What ops write under a destination, as the model of its kind.
+Options = TypeVar("Options", bound=BaseModel)
 
 #: The one code of an ambiguous failure that no later find can settle: the drain holds the box for a person at once.
 UNRESOLVED = "unresolved"
@@ -49,13 +53,48 @@ class Memory(Protocol):
         """Remember a value for some days. An empty value forgets."""
 
 
-class Client(Protocol):
-    """Carries out the actions of one destination of the book. Built once per book and process; holds no connection."""
+class Visit:
+    """The requests of one delivery to one destination. A destination may have a class of its own for it."""
 
-    def __init__(self, name: str, options: Any, reveal: Reveal, http: Http, memory: Memory) -> None: ...
+    def __init__(self, exchange: HttpExchange, delivery: Attempt) -> None:
+        self.exchange = exchange
+        self.delivery = delivery
+
+
+class Client(Generic[Options]):
+    """What talks to one destination of the book. Built once per book and process; holds no connection."""
+
+    #: Action -> the method that carries it out. It takes a Visit and the validated arguments, and raises Failed.
+    methods: ClassVar[Mapping[str, Callable[[Any, Any, Any], Awaitable[Done]]]]
+
+    def __init__(self, name: str, options: Options, reveal: Reveal, http: Http, memory: Memory) -> None:
+        self._name = name
+        self._options = options
+        self._http = http
+        self._memory = memory
 
     async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
         """Do it, or find that it was done. `arguments` is an instance of the action's model. Raises Failed."""
+        method = self.methods.get(action)
+        if method is None:
+            raise Failed("permanent", "unknown_action")
+        return await method(self, self.visit(delivery), arguments)
+
+    def visit(self, delivery: Attempt) -> Visit:
+        """Return what carries the requests of a delivery."""
+        return Visit(self._http.exchange(), delivery)
+
+
+@dataclass(frozen=True)
+class DestinationType:
+    """One system: its options and actions, and what talks to it. Its module binds the one instance to DESTINATION."""
+
+    kind: DestinationKind
+    client: type[Client[Any]]
+
+    def __post_init__(self) -> None:
+        if self.kind.actions.keys() != self.client.methods.keys():
+            raise TypeError(f"{self.client.__name__}.methods must have the actions of the kind {self.kind.name}")
 
 
 def unresolved(hint: str) -> Failed:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -22,19 +23,21 @@ from rules.secret import Secret
 from workers.destinations.base import (
     ActionArguments,
     ActionResult,
-    Attempt,
     Base,
+    Client,
     DestinationOptions,
+    DestinationType,
     Email,
     Memory,
     Reveal,
     Scalar,
+    Visit,
     given,
     open_base,
     unresolved,
 )
 from workers.destinations.classify import classify
-from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
+from workers.http import Hidden, Http, HttpAnswer, address
 from workers.outcome import Done, Failed
 
 JSON = "application/vnd.maileon.api+json"
@@ -192,46 +195,31 @@ class MaileonContact:
     permission: int
 
 
-class MaileonClient:
+class MaileonClient(Client[MaileonOptions]):
     """Carries out the actions of kind `maileon`."""
 
     def __init__(self, name: str, options: MaileonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
-        self._name = name
-        self._options = options
+        super().__init__(name, options, reveal, http, memory)
         self._base = open_base(options.base, reveal)
         self._headers = Hidden(Authorization=f"Basic {encode_key(reveal(options.api_key))}")
-        self._http = http
-        self._memory = memory
         #: False once the key proved to have no right to read: the usual recipe grants create and update only.
         self._may_read = True
 
-    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
-        """Do it, or find that it was done. Raises Failed."""
-        exchange = self._http.exchange()
-        match arguments:
-            case Subscribe():
-                return await self._subscribe(exchange, arguments, delivery)
-            case Update():
-                return await self._update(exchange, arguments)
-            case Unsubscribe():
-                return await self._unsubscribe(exchange, arguments)
-        raise Failed("permanent", "unknown_action")
-
-    async def _subscribe(self, exchange: HttpExchange, arguments: Subscribe, delivery: Attempt) -> Done:
+    async def _subscribe(self, visit: Visit, arguments: Subscribe) -> Done:
         if not arguments.consent.newsletter:
             raise Failed("permanent", "no_consent", hint="a subscription needs newsletter consent")
-        done = await self._find_instead(exchange, arguments, delivery)
-        return done or await self._start_opt_in(exchange, arguments)
+        done = await self._find_instead(visit, arguments)
+        return done or await self._start_opt_in(visit, arguments)
 
-    async def _find_instead(self, exchange: HttpExchange, arguments: Subscribe, delivery: Attempt) -> Done | None:
+    async def _find_instead(self, visit: Visit, arguments: Subscribe) -> Done | None:
         """Return Done where no mail is needed, None where one is; raise where an earlier attempt leaves doubt."""
-        before = f"{self._name}:before:{delivery.id}"
+        before = f"{self._name}:before:{visit.delivery.id}"
         mark = await self._memory.get(self._mark(arguments.email))
-        contact = await self._find(exchange, arguments.email) if self._may_read else None
+        contact = await self._find(visit, arguments.email) if self._may_read else None
         if not self._may_read:
             if mark == "pending":
-                return await self._complete(exchange, arguments, "already_pending")
-            if delivery.doubtful:
+                return await self._complete(visit, arguments, "already_pending")
+            if visit.delivery.doubtful:
                 raise unresolved("the opt-in mail may have been sent, and the key has no right to look")
             return None
         if contact is None:
@@ -239,19 +227,19 @@ class MaileonClient:
             return None
         enough = DOI_PLUS if arguments.consent.tracking else DOI
         if mark != "unsubscribed" and enough <= contact.permission <= DOI_PLUS:
-            return await self._complete(exchange, arguments, "already_confirmed", contact)
+            return await self._complete(visit, arguments, "already_confirmed", contact)
         if mark == "pending":
-            return await self._complete(exchange, arguments, "already_pending", contact)
-        if delivery.doubtful:
+            return await self._complete(visit, arguments, "already_pending", contact)
+        if visit.delivery.doubtful:
             if await self._memory.get(before) != "absent":
                 raise unresolved(
                     "the opt-in mail may have been sent: the contact was there before, so nothing shows it"
                 )
             await self._remember_pending(arguments.email)
-            return await self._complete(exchange, arguments, "found", contact)
+            return await self._complete(visit, arguments, "found", contact)
         return None
 
-    async def _start_opt_in(self, exchange: HttpExchange, arguments: Subscribe) -> Done:
+    async def _start_opt_in(self, visit: Visit, arguments: Subscribe) -> Done:
         query = {
             "permission": PERMISSION_NONE,
             "sync_mode": SYNC_UPDATE,
@@ -263,42 +251,42 @@ class MaileonClient:
         if doi_mailing := arguments.doi_mailing or self._options.doi_mailing:
             query["doimailing"] = doi_mailing
         answer = await self._send(
-            exchange, "POST", "/contacts/email/{email}", arguments, query=query, body=_body(arguments), creates=True
+            visit, "POST", "/contacts/email/{email}", arguments, query=query, body=_body(arguments), creates=True
         )
         _raise(classify(answer, creates=True))
         await self._remember_pending(arguments.email)
         return Done(result=given({"id": read_id(answer)}), status=answer.status)
 
     async def _complete(
-        self, exchange: HttpExchange, arguments: Subscribe, note: str, contact: MaileonContact | None = None
+        self, visit: Visit, arguments: Subscribe, note: str, contact: MaileonContact | None = None
     ) -> Done | None:
         """Write the fields of somebody who needs no mail; None: there is no such contact any more."""
         result = given({"id": contact.id if contact else None})
         body = _body(arguments)
         if not body:
             return Done(result=result, note=note)
-        answer = await self._send(exchange, "PUT", "/contacts/email/{email}", arguments, body=body)
+        answer = await self._send(visit, "PUT", "/contacts/email/{email}", arguments, body=body)
         if answer.status == 404:
             await self._memory.set(self._mark(arguments.email), "", 1)
             return None
         _raise(classify(answer))
         return Done(result=result, note=note, status=answer.status)
 
-    async def _update(self, exchange: HttpExchange, arguments: Update) -> Done:
+    async def _update(self, visit: Visit, arguments: Update) -> Done:
         body = _body(arguments)
         if arguments.new_email:
             body["email"] = arguments.new_email
         if not body:
             return Done(note="nothing_to_change")
-        answer = await self._send(exchange, "PUT", "/contacts/email/{email}", arguments, body=body)
+        answer = await self._send(visit, "PUT", "/contacts/email/{email}", arguments, body=body)
         if answer.status == 404:
             return Done(note="not_there", status=answer.status)
         _raise(classify(answer))
         return Done(status=answer.status)
 
-    async def _unsubscribe(self, exchange: HttpExchange, arguments: Unsubscribe) -> Done:
+    async def _unsubscribe(self, visit: Visit, arguments: Unsubscribe) -> Done:
         query = {"reason": _reason(arguments.reason)} if arguments.reason else {}
-        answer = await self._send(exchange, "DELETE", "/contacts/email/{email}/unsubscribe", arguments, query=query)
+        answer = await self._send(visit, "DELETE", "/contacts/email/{email}/unsubscribe", arguments, query=query)
         if answer.status == 404:
             await self._memory.set(self._mark(arguments.email), "", 1)
             return Done(note="not_there", status=answer.status)
@@ -309,10 +297,10 @@ class MaileonClient:
         await self._memory.set(self._mark(arguments.email), "unsubscribed", UNSUBSCRIBED_DAYS)
         return Done(status=answer.status)
 
-    async def _find(self, exchange: HttpExchange, email: str) -> MaileonContact | None:
+    async def _find(self, visit: Visit, email: str) -> MaileonContact | None:
         """Return the contact, None where there is none. Learns whether the key may read at all."""
         url = address(self._base, "/contacts/email/{email}", email=email)
-        answer = await exchange.request("GET", url, headers=self._headers, accept=XML)
+        answer = await visit.exchange.request("GET", url, headers=self._headers, accept=XML)
         if answer.status == 404:
             return None
         if answer.status in (403, 405):
@@ -323,7 +311,7 @@ class MaileonClient:
 
     async def _send(
         self,
-        exchange: HttpExchange,
+        visit: Visit,
         method: str,
         template: str,
         arguments: Subscribe | Update | Unsubscribe,
@@ -332,7 +320,7 @@ class MaileonClient:
         body: Mapping[str, Any] | None = None,
         creates: bool = False,
     ) -> HttpAnswer:
-        return await exchange.request(
+        return await visit.exchange.request(
             method,
             address(self._base, template, query, email=arguments.email),
             headers=self._headers,
@@ -347,6 +335,11 @@ class MaileonClient:
 
     def _mark(self, email: str) -> str:
         return f"{self._name}:opt_in:{email}"
+
+    methods = MappingProxyType({"subscribe": _subscribe, "update": _update, "unsubscribe": _unsubscribe})
+
+
+DESTINATION = DestinationType(KIND, MaileonClient)
 
 
 def encode_key(key: str) -> str:

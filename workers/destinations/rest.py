@@ -6,6 +6,7 @@ Never creates before it has searched: ordinary systems have no uniqueness of the
 
 import base64
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -16,9 +17,12 @@ from workers.destinations.base import (
     ID_DAYS,
     Attempt,
     Base,
+    Client,
     DestinationOptions,
+    DestinationType,
     Memory,
     Reveal,
+    Visit,
     dig,
     given,
     open_base,
@@ -224,39 +228,28 @@ KIND = DestinationKind(
 )
 
 
-class RestClient:
+class RestClient(Client[RestOptions]):
     """Carries out the actions of kind `rest`."""
 
     def __init__(self, name: str, options: RestOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
-        self._name = name
-        self._options = options
+        super().__init__(name, options, reveal, http, memory)
         self._base = open_base(options.base, reveal)
         self._headers = Hidden({header: reveal(value) for header, value in options.headers.items()})
         if options.auth is not None:
             self._headers.update(options.auth.headers(reveal))
-        self._http = http
-        self._memory = memory
 
     async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
-        """Do it, or find that it was done. Raises Failed."""
-        visit = RestVisit(self._http.exchange(), self._base, self._headers, self._options, delivery)
+        """Do it, or find that it was done; what is in doubt waits until their search can find it. Raises Failed."""
         try:
-            match arguments:
-                case UpsertContact():
-                    return await self._upsert_contact(visit, arguments)
-                case SetConsent():
-                    return await self._set_consent(visit, arguments)
-                case AddNote():
-                    return await self._add_note(visit, arguments)
-                case CreateInvoice():
-                    return await self._create_invoice(visit, arguments)
-                case CancelInvoice():
-                    return await self._cancel_invoice(visit, arguments)
+            return await super().deliver(action, arguments, delivery)
         except Failed as failed:
             if failed.failure == "ambiguous":
                 failed.wait = max(failed.wait, self._options.find_lag)
             raise
-        raise Failed("permanent", "unknown_action")
+
+    def visit(self, delivery: Attempt) -> "RestVisit":
+        """Return what carries the requests of a delivery."""
+        return RestVisit(self._http.exchange(), delivery, self._base, self._headers, self._options)
 
     # Contacts
 
@@ -294,7 +287,7 @@ class RestClient:
 
     async def _add_note(self, visit: "RestVisit", arguments: AddNote) -> Done:
         contacts = self._options.contacts
-        if visit.doubtful and not self._options.idempotency_header and contacts.note_on_doubt == "hold":
+        if visit.delivery.doubtful and not self._options.idempotency_header and contacts.note_on_doubt == "hold":
             raise unresolved("the note may have been written, and notes cannot be searched")
         keys = given({"email": arguments.email, "phone": arguments.phone})
         found = await self._find_contact(visit, keys)
@@ -446,19 +439,30 @@ class RestClient:
     def _key(self, kind: str, name: str, value: str) -> str:
         return f"{self._name}:{kind}:{name}:{value}"
 
+    methods = MappingProxyType(
+        {
+            "upsert_contact": _upsert_contact,
+            "set_consent": _set_consent,
+            "add_note": _add_note,
+            "create_invoice": _create_invoice,
+            "cancel_invoice": _cancel_invoice,
+        }
+    )
 
-class RestVisit:
+
+DESTINATION = DestinationType(KIND, RestClient)
+
+
+class RestVisit(Visit):
     """The requests of one delivery to one API, judged by its rules."""
 
     def __init__(
-        self, exchange: HttpExchange, base: str, headers: Mapping[str, str], options: RestOptions, delivery: Attempt
+        self, exchange: HttpExchange, delivery: Attempt, base: str, headers: Mapping[str, str], options: RestOptions
     ) -> None:
-        self._exchange = exchange
+        super().__init__(exchange, delivery)
         self._base = base
         self._headers = headers
         self._options = options
-        self._delivery = delivery
-        self.doubtful = delivery.doubtful
         #: Status of the latest answer.
         self.status = 0
 
@@ -473,7 +477,7 @@ class RestVisit:
     ) -> list[Mapping[str, Any]]:
         """Return all objects whose field has exactly this value."""
         url = address(self._base, collection.path, query)
-        answer = await self._exchange.request("GET", url, headers=self._headers)
+        answer = await self.exchange.request("GET", url, headers=self._headers)
         self.status = answer.status
         if answer.status == 404:
             return []
@@ -520,9 +524,9 @@ class RestVisit:
         """
         headers = dict(self._headers)
         if creates and self._options.idempotency_header:
-            headers[self._options.idempotency_header] = "-".join(filter(None, (self._delivery.id, part)))
+            headers[self._options.idempotency_header] = "-".join(filter(None, (self.delivery.id, part)))
         url = address(self._base, template, None, **values)
-        answer = await self._exchange.request(method, url, headers=headers, json=body, creates=creates)
+        answer = await self.exchange.request(method, url, headers=headers, json=body, creates=creates)
         self.status = answer.status
         return answer
 

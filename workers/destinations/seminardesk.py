@@ -7,6 +7,7 @@ Facts: api-docs.seminardesk.de/private-api, github.com/SeminarDesk/private-api-s
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
@@ -17,18 +18,20 @@ from workers.destinations.base import (
     ID_DAYS,
     ActionArguments,
     ActionResult,
-    Attempt,
     Base,
+    Client,
     DestinationOptions,
+    DestinationType,
     Id,
     Memory,
     Reveal,
+    Visit,
     dig,
     open_base,
     snake_keys,
 )
 from workers.destinations.classify import ErrorRule, classify
-from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
+from workers.http import Hidden, Http, HttpAnswer, address
 from workers.outcome import Done, Failed
 
 #: 501 is SeminarDesk's word for "API not active or module not enabled": nothing passes until somebody switches it on.
@@ -160,9 +163,6 @@ def _look_up(name: str, about: str, result: type[ActionResult], key: str) -> Act
     )
 
 
-#: Look-up -> where it asks.
-PATHS: Mapping[str, str] = {"person": "/persons/{id}", "profile": "/profiles/{id}", "booking": "/bookings/{id}"}
-
 KIND = DestinationKind(
     name="seminardesk",
     about="SeminarDesk's Private API: look-ups, and references written back to invoices.",
@@ -189,29 +189,25 @@ KIND = DestinationKind(
 )
 
 
-class SeminarDeskClient:
+class SeminarDeskClient(Client[SeminarDeskOptions]):
     """Carries out the actions of kind `seminardesk`."""
 
     def __init__(self, name: str, options: SeminarDeskOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
-        self._name = name
-        self._options = options
+        super().__init__(name, options, reveal, http, memory)
         self._base = open_base(options.base, reveal)
         self._headers = Hidden({"X-API-Key": reveal(options.api_key)})
-        self._http = http
-        self._memory = memory
 
-    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
-        """Do it, or find that it was done. Raises Failed."""
-        exchange = self._http.exchange()
-        match arguments:
-            case ById() if action in PATHS:
-                return await self._look_up(exchange, PATHS[action], arguments)
-            case AddExternalReference():
-                return await self._add_reference(exchange, arguments, delivery)
-        raise Failed("permanent", "unknown_action")
+    async def _look_up_person(self, visit: Visit, arguments: ById) -> Done:
+        return await self._look_up(visit, "/persons/{id}", arguments)
 
-    async def _look_up(self, exchange: HttpExchange, template: str, arguments: ById) -> Done:
-        answer = await self._get(exchange, template, arguments.id)
+    async def _look_up_profile(self, visit: Visit, arguments: ById) -> Done:
+        return await self._look_up(visit, "/profiles/{id}", arguments)
+
+    async def _look_up_booking(self, visit: Visit, arguments: ById) -> Done:
+        return await self._look_up(visit, "/bookings/{id}", arguments)
+
+    async def _look_up(self, visit: Visit, template: str, arguments: ById) -> Done:
+        answer = await self._get(visit, template, arguments.id)
         found = answer.json()
         if not isinstance(found, Mapping):
             raise Failed(
@@ -222,17 +218,17 @@ class SeminarDeskClient:
             result["status"] = result["status"].lower()  # As in the events: confirmed, wait_list.
         return Done(result=result, status=answer.status)
 
-    async def _add_reference(self, exchange: HttpExchange, arguments: AddExternalReference, delivery: Attempt) -> Done:
+    async def _add_reference(self, visit: Visit, arguments: AddExternalReference) -> Done:
         system = arguments.system if arguments.system is not None else self._options.system
         mark = f"{self._name}:reference:{arguments.invoice}:{system}:{arguments.external_id}"
         if await self._memory.get(mark):
             return Done(note="already_there")
-        if delivery.doubtful or delivery.attempt > 1:
-            found = await self._find_reference(exchange, arguments, system)
+        if visit.delivery.doubtful or visit.delivery.attempt > 1:
+            found = await self._find_reference(visit, arguments, system)
             if found is not None:
                 await self._memory.set(mark, "1", ID_DAYS)
                 return Done(result=found, note="already_there", status=200)
-        answer = await exchange.request(
+        answer = await visit.exchange.request(
             "POST",
             address(self._base, "/invoices/{id}/external-references", id=arguments.invoice),
             headers=self._headers,
@@ -245,18 +241,30 @@ class SeminarDeskClient:
         return Done(result={} if made is None else {"id": made}, status=answer.status)
 
     async def _find_reference(
-        self, exchange: HttpExchange, arguments: AddExternalReference, system: int
+        self, visit: Visit, arguments: AddExternalReference, system: int
     ) -> Mapping[str, Any] | None:
-        answer = await self._get(exchange, "/invoices/{id}", arguments.invoice)
+        answer = await self._get(visit, "/invoices/{id}", arguments.invoice)
         for reference in dig(answer.json(), "externalReferences") or ():
             if dig(reference, "system.id") == system and dig(reference, "externalId") == arguments.external_id:
                 return {"id": dig(reference, "id")}
         return None
 
-    async def _get(self, exchange: HttpExchange, template: str, id: str) -> HttpAnswer:
-        answer = await exchange.request("GET", address(self._base, template, id=id), headers=self._headers)
+    async def _get(self, visit: Visit, template: str, id: str) -> HttpAnswer:
+        answer = await visit.exchange.request("GET", address(self._base, template, id=id), headers=self._headers)
         _raise(classify(answer, rules=ERRORS))
         return answer
+
+    methods = MappingProxyType(
+        {
+            "person": _look_up_person,
+            "profile": _look_up_profile,
+            "booking": _look_up_booking,
+            "add_external_reference": _add_reference,
+        }
+    )
+
+
+DESTINATION = DestinationType(KIND, SeminarDeskClient)
 
 
 def _raise(failed: Failed | None) -> None:

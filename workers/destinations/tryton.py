@@ -10,13 +10,27 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
 
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
-from workers.destinations.base import ID_DAYS, Attempt, Base, DestinationOptions, Memory, Reveal, dig, given, open_base
+from workers.destinations.base import (
+    ID_DAYS,
+    Attempt,
+    Base,
+    Client,
+    DestinationOptions,
+    DestinationType,
+    Memory,
+    Reveal,
+    Visit,
+    dig,
+    given,
+    open_base,
+)
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, ContactAddress, UpsertContact
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer
@@ -93,12 +107,11 @@ KIND = DestinationKind(
 )
 
 
-class TrytonClient:
+class TrytonClient(Client[TrytonOptions]):
     """Carries out the actions of kind `tryton`."""
 
     def __init__(self, name: str, options: TrytonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
-        self._name = name
-        self._options = options
+        super().__init__(name, options, reveal, http, memory)
         self._base = address(open_base(options.base, reveal), "/{database}/rest/model", database=options.database)
         context = {"company": options.company, "companies": [options.company]}
         self._headers = Hidden(
@@ -108,22 +121,10 @@ class TrytonClient:
                 "X-Tryton-Context": encode(context),
             }
         )
-        self._http = http
-        self._memory = memory
 
-    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
-        """Do it, or find that it was done. Raises Failed."""
-        visit = TrytonVisit(self._http.exchange(), self._base, self._headers)
-        match arguments:
-            case UpsertContact():
-                return await self._upsert_contact(visit, arguments)
-            case AddNote():
-                return await self._add_note(visit, arguments, delivery)
-            case CreateInvoice():
-                return await self._create_invoice(visit, arguments)
-            case CancelInvoice():
-                return await self._cancel_invoice(visit, arguments)
-        raise Failed("permanent", "unknown_action")
+    def visit(self, delivery: Attempt) -> "TrytonVisit":
+        """Return what carries the requests of a delivery."""
+        return TrytonVisit(self._http.exchange(), delivery, self._base, self._headers)
 
     # Parties
 
@@ -142,7 +143,7 @@ class TrytonClient:
         await self._remember_party(keys | given({"email": arguments.new_email}), id)
         return Done(result={"id": id, "created": created}, status=visit.status)
 
-    async def _add_note(self, visit: "TrytonVisit", arguments: AddNote, delivery: Attempt) -> Done:
+    async def _add_note(self, visit: "TrytonVisit", arguments: AddNote) -> Done:
         keys = given({"email": arguments.email, "phone": arguments.phone})
         party = await self._find_party(visit, keys)
         if party is None:
@@ -150,7 +151,7 @@ class TrytonClient:
             party = await visit.create("party.party", bare, PARTY_FIELDS)
             await self._remember_party(keys, str(party["id"]))
         resource = f"party.party,{party['id']}"
-        if delivery.doubtful or delivery.attempt > 1:
+        if visit.delivery.doubtful or visit.delivery.attempt > 1:
             same = [["resource", "=", resource], ["message", "=", arguments.text]]
             for note in await visit.search("ir.note", same, ()):
                 result = {"id": str(note["id"]), "contact": str(party["id"])}
@@ -316,12 +317,24 @@ class TrytonClient:
             line["taxes"] = [["add", [tax]]]
         return line
 
+    methods = MappingProxyType(
+        {
+            "upsert_contact": _upsert_contact,
+            "add_note": _add_note,
+            "create_invoice": _create_invoice,
+            "cancel_invoice": _cancel_invoice,
+        }
+    )
 
-class TrytonVisit:
+
+DESTINATION = DestinationType(KIND, TrytonClient)
+
+
+class TrytonVisit(Visit):
     """The requests of one delivery to one Tryton."""
 
-    def __init__(self, exchange: HttpExchange, base: str, headers: Mapping[str, str]) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: HttpExchange, delivery: Attempt, base: str, headers: Mapping[str, str]) -> None:
+        super().__init__(exchange, delivery)
         self._base = base
         self._headers = headers
         #: Status of the latest answer.
@@ -380,7 +393,7 @@ class TrytonVisit:
         raise Failed("permanent", "unknown_code", hint=f"{model} has no such code")
 
     async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
-        answer = await self._exchange.request(method, url, headers=self._headers, json=body, creates=creates)
+        answer = await self.exchange.request(method, url, headers=self._headers, json=body, creates=creates)
         self.status = answer.status
         return answer
 

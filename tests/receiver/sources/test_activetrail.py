@@ -4,19 +4,19 @@ from typing import Any
 import pytest
 
 from receiver import errors
-from receiver.sources.activetrail import ADAPTER, EVENTS, OTHER_NAMES, type_of
+from receiver.sources.activetrail import EVENTS, OTHER_NAMES, SOURCE, type_of
 from receiver.sources.base import Batch, NoSourceOptions
 from tests.receiver import fixtures
 
 
 def unpack(body: bytes, event: str | None = "contact_changed", **request: bytes) -> Batch:
-    return ADAPTER.unpack(fixtures.verified(body, **request), NoSourceOptions(), event)
+    return SOURCE.unpack(fixtures.verified(body, **request), NoSourceOptions(), event)
 
 
 def data(name: str) -> Any:
     item = fixtures.unpacked(f"activetrail/{name}").items[0]
     assert item.type is not None
-    return ADAPTER.read(item.type, item.body)
+    return SOURCE.read(item.type, item.body)
 
 
 def test_all_seven_events() -> None:
@@ -87,15 +87,15 @@ def test_form_in_latin_1() -> None:
     """A form of an older program says its charset."""
     kind = b"application/x-www-form-urlencoded; charset=ISO-8859-1"
     item = unpack(b"email=eva@example.org&last_name=M%FCller", content_type=kind).items[0]
-    assert ADAPTER.read("contact.changed", item.body)["last_name"] == "Müller"
+    assert SOURCE.read("contact.changed", item.body)["last_name"] == "Müller"
 
 
 def test_parameters_of_the_url() -> None:
     """Without a body the parameters of the URL are the contact; with one they are added, and the body wins."""
     alone = unpack(b"", query=b"email=eva%40example.org&first_name=Eva").items[0]
-    assert ADAPTER.read("contact.changed", alone.body) == {"email": "eva@example.org", "first_name": "Eva"}
+    assert SOURCE.read("contact.changed", alone.body) == {"email": "eva@example.org", "first_name": "Eva"}
     both = unpack(b'{"email": "eva@example.org"}', query=b"email=x%40example.org&account=7").items[0]
-    assert ADAPTER.read("contact.changed", both.body) == {"email": "eva@example.org", "account": "7"}
+    assert SOURCE.read("contact.changed", both.body) == {"email": "eva@example.org", "account": "7"}
 
 
 def test_array() -> None:
@@ -132,7 +132,7 @@ def test_invalid_names_the_field() -> None:
 
 def test_answer() -> None:
     """The answer is 202 with the events' ids."""
-    assert ADAPTER.answer(Batch([]), ["a", "b"]) == (202, b'{"events":[{"id":"a"},{"id":"b"}]}')
+    assert SOURCE.answer(Batch([]), ["a", "b"]) == (202, b'{"events":[{"id":"a"},{"id":"b"}]}')
 
 
 def test_group_ids() -> None:

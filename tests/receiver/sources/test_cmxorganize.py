@@ -4,7 +4,7 @@ import pytest
 
 from receiver import errors
 from receiver.sources.base import NoSourceOptions
-from receiver.sources.cmxorganize import ADAPTER, TYPE
+from receiver.sources.cmxorganize import SOURCE, TYPE
 from rules.event_types.newsletter import Signup
 from tests.receiver import fixtures
 
@@ -21,7 +21,7 @@ EVA = {
 
 
 def data(name: str) -> Any:
-    return ADAPTER.read(TYPE, fixtures.unpacked(f"cmxorganize/{name}").items[0].body)
+    return SOURCE.read(TYPE, fixtures.unpacked(f"cmxorganize/{name}").items[0].body)
 
 
 def test_eight_fields() -> None:
@@ -72,6 +72,6 @@ def test_invalid(name: str, reason: str) -> None:
 def test_event_in_the_url() -> None:
     """The URL may say `newsletter`; it may not say something else."""
     body = (fixtures.FOLDER / "cmxorganize/signup.german.json").read_bytes()
-    assert ADAPTER.unpack(fixtures.verified(body), NoSourceOptions(), "newsletter").items[0].type == TYPE
+    assert SOURCE.unpack(fixtures.verified(body), NoSourceOptions(), "newsletter").items[0].type == TYPE
     with pytest.raises(errors.NotFound, match="unknown_event"):
-        ADAPTER.unpack(fixtures.verified(body), NoSourceOptions(), "booking")
+        SOURCE.unpack(fixtures.verified(body), NoSourceOptions(), "booking")

@@ -7,13 +7,13 @@ from pydantic import ValidationError
 from receiver import verification
 from receiver.request import RawRequest
 from receiver.sources.base import SourceItem
-from receiver.sources.generic import ADAPTER, GenericOptions, ReadPlaces
+from receiver.sources.generic import SOURCE, GenericOptions, ReadPlaces
 from tests.receiver import fixtures
 
 
 def item(body: Any, read: ReadPlaces, event: str | None = None, *headers: tuple[bytes, bytes]) -> SourceItem:
     request = RawRequest(json.dumps(body).encode(), ((b"content-type", b"application/json"), *headers), b"kind=x")
-    return ADAPTER.unpack(verification.trusted(request), GenericOptions(read=read), event).items[0]
+    return SOURCE.unpack(verification.trusted(request), GenericOptions(read=read), event).items[0]
 
 
 def test_places() -> None:
@@ -25,7 +25,7 @@ def test_places() -> None:
 def test_open_data() -> None:
     """Data of a type without a model is the body in our spelling of names."""
     body = fixtures.unpacked("generic/order.paid.plain.json").items[0].body
-    data = ADAPTER.read("order.paid", body)
+    data = SOURCE.read("order.paid", body)
     assert data["order_id"] == "O-17"
     assert data["customer"]["first_name"] == "Ada"
     assert data["lines"][0]["unit_price"] == 19.9
@@ -34,7 +34,7 @@ def test_open_data() -> None:
 def test_known_type() -> None:
     """A type that has a model is read by it."""
     signup = fixtures.unpacked("generic/newsletter.signup.known_type.json").items[0]
-    assert ADAPTER.read("newsletter.signup", signup.body)["single_user_tracking"] is False
+    assert SOURCE.read("newsletter.signup", signup.body)["single_user_tracking"] is False
     assert item({"event": "newsletter.signup"}, ReadPlaces(type="body.event")).invalid is not None
 
 

@@ -5,18 +5,18 @@ import pytest
 
 from receiver import errors
 from receiver.sources.base import Batch, NoSourceOptions
-from receiver.sources.seminardesk import ADAPTER
+from receiver.sources.seminardesk import SOURCE
 from tests.receiver import fixtures
 
 
 def unpack(body: Any) -> Batch:
-    return ADAPTER.unpack(fixtures.verified(json.dumps(body).encode()), NoSourceOptions(), None)
+    return SOURCE.unpack(fixtures.verified(json.dumps(body).encode()), NoSourceOptions(), None)
 
 
 def data(name: str) -> Any:
     item = fixtures.unpacked(f"seminardesk/{name}").items[0]
     assert item.type is not None
-    return ADAPTER.read(item.type, item.body)
+    return SOURCE.read(item.type, item.body)
 
 
 def test_booking() -> None:
@@ -175,7 +175,7 @@ def test_odd_notifications(notification: Any) -> None:
 def test_answer() -> None:
     """The answer has one status per notification, in their order, an unknown action 400 inside of 200."""
     batch = fixtures.unpacked("seminardesk/batch.unknown_action.json")
-    status, body = ADAPTER.answer(batch, ["a", None, "b"])
+    status, body = SOURCE.answer(batch, ["a", None, "b"])
     answer = json.loads(body)
     assert status == 200
     assert [(each["status"], each["action"]) for each in answer["notifications"]] == [
@@ -192,7 +192,7 @@ def test_answer() -> None:
 def test_answer_names_ids_as_the_vendor_does() -> None:
     """Seminars and their dates are answered as `eventId` and `eventDateId`."""
     batch = fixtures.unpacked("seminardesk/batch.deletions.json")
-    told = json.loads(ADAPTER.answer(batch, ["a", "b", "c", "d"])[1])["notifications"]
+    told = json.loads(SOURCE.answer(batch, ["a", "b", "c", "d"])[1])["notifications"]
     assert told[0]["eventId"] == "37eb4c5704f8461b83dcf0723ab983e8"
     assert told[1]["eventDateId"] == 709
     assert told[2]["facilitatorId"] == 4714

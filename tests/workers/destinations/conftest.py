@@ -9,8 +9,8 @@ import pytest
 from rules.secret import Secret
 from sandbox import faults, server
 from sandbox.server import Running
+from workers.destinations import DESTINATIONS
 from workers.destinations.base import Attempt
-from workers.destinations.registry import CLIENTS, KINDS
 from workers.http import Http
 from workers.outcome import Done, Failed
 
@@ -38,7 +38,7 @@ class Desk:
     """One destination of the book, as a test uses it."""
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
-        self.kind = KINDS[kind]
+        self.kind = DESTINATIONS[kind].kind
         self.options = self.kind.options.model_validate(options)
         self.memory = InMemory()
         #: The latest client, to look for leaks.
@@ -60,7 +60,7 @@ class Desk:
         async def main() -> Done:
             async with Http() as http:
                 bound = http.bound(timeout=timeout, allow_private=True)
-                self.client = CLIENTS[self.kind.name]("it", self.options, reveal, bound, self.memory)
+                self.client = DESTINATIONS[self.kind.name].client("it", self.options, reveal, bound, self.memory)
                 delivery = Attempt(id, doubtful=doubtful or attempt > 1, attempt=attempt)
                 done: Done = await self.client.deliver(action, validated, delivery)
                 return done
