@@ -56,11 +56,16 @@ class RelaisProcess:
     """A `relais` process, and what it says."""
 
     def __init__(
-        self, *arguments: str, folder: Path, environ: Mapping[str, str], descriptors: Sequence[int] = ()
+        self,
+        *arguments: str,
+        folder: Path,
+        environ: Mapping[str, str],
+        descriptors: Sequence[int] = (),
+        module: str = "console.cli",
     ) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RELAIS_", "REDIS_"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "console.cli", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=folder,
             env={**clean, "PYTHONUNBUFFERED": "1", **environ},
             stdout=subprocess.PIPE,
@@ -128,9 +133,11 @@ def start(short_folder: Path, book: Path) -> Iterator[Start]:
     """Start `relais` processes in a folder of their own; whatever still runs at the end is stopped."""
     started: list[RelaisProcess] = []
 
-    def begin(*arguments: str, descriptors: Sequence[int] = (), **environ: str) -> RelaisProcess:
+    def begin(
+        *arguments: str, descriptors: Sequence[int] = (), module: str = "console.cli", **environ: str
+    ) -> RelaisProcess:
         given = {"RELAIS_BOOK": str(book), **environ}
-        found = RelaisProcess(*arguments, folder=short_folder, environ=given, descriptors=descriptors)
+        found = RelaisProcess(*arguments, folder=short_folder, environ=given, descriptors=descriptors, module=module)
         started.append(found)
         return found
 

@@ -3,13 +3,17 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
-from console import cli, starter_book
+from console import catalogue, cli, starter_book
 from console.processes import port
+from rules.catalogue import Catalogue
+from tests import reference
 from tests.conftest import wait_until
 from tests.console.api.test_app import samples
 from tests.console.conftest import Start
@@ -72,6 +76,15 @@ def test_the_words_of_make() -> None:
     words = set(re.findall(r"`?make ([a-z]+)", README))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert {"demo", "up", "test", "check", "bench"} <= words <= targets
+
+
+@pytest.mark.parametrize("table", [reference.sources_table, reference.destinations_table])
+def test_kinds_are_documented(table: Callable[[Catalogue], list[str]]) -> None:
+    """The README's tables of kinds are those of the code; `python -m tests.reference` writes them."""
+    made = table(catalogue.build())
+    lines = README.splitlines()
+    start, end = reference.find(lines, made[0])
+    assert lines[start:end] == made
 
 
 def test_files_exist() -> None:

@@ -1,4 +1,4 @@
-"""What every destination keeps, whichever system it speaks to. A new kind is one line in EXAMPLES."""
+"""What every destination keeps, whichever system it speaks to. A new kind is one entry in EXAMPLES."""
 
 import json
 import logging
