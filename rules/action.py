@@ -29,7 +29,6 @@ class ActionOptions:
     coalesce: int = 0
     in_order: bool = False
     only_once: OnlyOnce | None = None
-    on_echo: str = "record"
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class DestinationKind:
     name: str
     about: str
     #: What ops may write under the destination beside what every destination has
-    #: (`kind limit quota concurrency breaker timeout pool allow_private`).
+    #: (`kind limit concurrency breaker timeout pool allow_private`).
     options: type[BaseModel]
     actions: Mapping[str, ActionKind]
 

@@ -172,7 +172,7 @@ class ActionStep:
         if consents:
             rendered = {**rendered, "consent": consents}
         if options.coalesce and self.target.kind.keep_always:
-            options = ActionOptions(options.delay, 0, options.in_order, options.only_once, options.on_echo)
+            options = ActionOptions(options.delay, 0, options.in_order, options.only_once)
         return self.target.action_for(event, rendered, rule, self.path, has_next=bool(self.next), options=options)
 
     def _skipped(self, event: Event, rule: str, code: str, why: str) -> Skipped:
@@ -306,4 +306,4 @@ class Rule:
         place = ".".join(str(at) for at in step.path)
         plain = self.options
         once = OnlyOnce(f"{self.name}/{place}/{value}", self.within)
-        return ActionOptions(plain.delay, plain.coalesce, plain.in_order, once, plain.on_echo)
+        return ActionOptions(plain.delay, plain.coalesce, plain.in_order, once)

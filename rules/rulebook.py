@@ -68,7 +68,6 @@ class Destination:
     kind: str
     options: BaseModel
     limit: Rate | None = None
-    quota: Rate | None = None
     #: Deliveries under way at the same time, over all workers.
     concurrency: int = 10
     #: The number of different boxes that must fail in a row before the room is paused and probed; 0: never.

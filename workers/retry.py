@@ -23,11 +23,10 @@ NOT_AWAY = frozenset({"no_destination", "lease_lost", "bug", "stale_id", UNRESOL
 
 @dataclass(frozen=True)
 class WaitAndRetry:
-    """Try again after `seconds`; `counted`: it used up an attempt; `doubtful`: find before any second create."""
+    """Try again after `seconds`; `counted`: it used up an attempt."""
 
     seconds: float
     counted: bool = True
-    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
     if attempt > len(RETRY_AFTER):
         return HoldBox(failed.code) if doubtful else GiveUp(f"{failed.code}_too_often")
     wait = max(failed.wait, RETRY_AFTER[attempt - 1] * spread, find_lag if doubtful else 0.0)
-    return WaitAndRetry(wait, doubtful=doubtful)
+    return WaitAndRetry(wait)
 
 
 def tells(ended: Done | Failed) -> str:

@@ -22,8 +22,6 @@ COLOURS = {
     "duplicate": "dim",
     "coalesced": "dim",
     "skipped": "dim",
-    "echo": "dim",
-    "erased": "dim",
 }
 
 Json = Mapping[str, Any]

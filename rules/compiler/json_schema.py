@@ -100,7 +100,6 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
 def _destination_keys() -> Schema:
     return {
         "limit": {"type": "string", "pattern": RATE, "examples": ["5/s"]},
-        "quota": {"type": "string", "pattern": RATE, "examples": ["5000/day"]},
         "concurrency": {"type": "integer", "minimum": 1, "maximum": 10_000},
         "breaker": {
             "anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_FAILING}, {"enum": [False, "off"]}],
@@ -338,7 +337,6 @@ def _options() -> Schema:
         "coalesce": _duration("Of several waiting deliveries that write one object only the newest is sent."),
         "delay": _duration("How long to wait; later ones for the same object wait too."),
         "in_order": {"type": "boolean", "description": "A dead action drops the later ones of the event there."},
-        "on_echo": {"enum": ["record", "route"], "description": "route: also what comes back because we wrote it."},
     }
 
 

@@ -27,8 +27,10 @@ from rules.source.yaml_document import Path
 from rules.values import arguments as action_values
 from rules.values import checks as argument_checks
 
-OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order", "on_echo")
-KEYS = ("name", "when", "unless", "look_up", "then", *OPTIONS)
+OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order")
+#: Options that nothing carries out yet; they are refused.
+NOT_AVAILABLE = ("on_echo",)
+KEYS = ("name", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
 STEP_KEYS = ("next", "only_if")
 #: `next:` may nest this deep. Deeper ones would be hard to follow in the ledger and in explanations.
 DEEPEST_NEXT = 3
@@ -52,11 +54,14 @@ class Reach:
 
 def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> None:
     """Read the rules of one file into the draft."""
-    standard = defaults.mapping(OPTIONS, "defaults") if defaults is not None else {}
+    standard = defaults.mapping((*OPTIONS, *NOT_AVAILABLE), "defaults") if defaults is not None else {}
+    if defaults is not None:
+        defaults.refuse(NOT_AVAILABLE)
     for node in section.items("rules") if section is not None else ():
         if is_full(draft.problems):
             break
         parts = node.mapping(KEYS, "a rule")
+        node.refuse(NOT_AVAILABLE)
         if parts:
             _read_rule(draft, node, parts, standard)
 
@@ -457,15 +462,10 @@ class _RuleReader:
     def options(
         self, parts: dict[str, Node], scope: FieldScope
     ) -> tuple[ActionOptions, action_values.Value | None, int]:
-        on_echo = parts["on_echo"].value if "on_echo" in parts else "record"
-        if on_echo not in ("route", "record"):
-            parts["on_echo"].wrong("on_echo must be route or record", code="wrong_type")
-            on_echo = "record"
         chosen = ActionOptions(
             delay=_duration(parts.get("delay")),
             coalesce=_duration(parts.get("coalesce")),
             in_order=parts["in_order"].flag() if "in_order" in parts else False,
-            on_echo=on_echo,
         )
         if "only_once" not in parts:
             return chosen, None, 0

@@ -24,6 +24,8 @@ MOST_NAMES = 1_000
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 #: A pool is an RQ queue, whose names RQ restricts.
 POOL = r"^[a-z][a-z0-9_-]{0,40}$"
+#: Keys of a destination that nothing carries out yet; they are refused.
+NOT_AVAILABLE = ("quota",)
 
 
 class SourceKeys(BaseModel):
@@ -47,7 +49,6 @@ class DestinationKeys(BaseModel):
 
     kind: str
     limit: Rate | None = None
-    quota: Rate | None = None
     concurrency: int = 10
     breaker: Breaker = 10
     timeout: float = 10.0
@@ -103,7 +104,9 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
     if found is None:
         return None
     common = fields_of(DestinationKeys)
-    options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
+    node.refuse(NOT_AVAILABLE)
+    theirs = {k: v for k, v in node.value.items() if k not in common and k not in NOT_AVAILABLE}
+    options = node.model(found.options, theirs, common)
     keys = node.model(DestinationKeys, {k: v for k, v in node.value.items() if k in common})
     if keys is None or options is None:
         return None
@@ -119,7 +122,6 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
         kind=keys.kind,
         options=options,
         limit=keys.limit,
-        quota=keys.quota,
         concurrency=keys.concurrency,
         breaker=keys.breaker,
         timeout=keys.timeout,

@@ -165,7 +165,6 @@ rules:
     delay: 5m
     coalesce: 10m
     in_order: true
-    on_echo: route
     only_once:
       per: data.email
       within: 30d
@@ -186,7 +185,7 @@ def test_options() -> None:
     assert isinstance(leave, Action)
     assert isinstance(update, Action)
     assert (leave.options.coalesce, update.options.coalesce) == (0, 600_000)
-    assert (update.options.delay, update.options.in_order, update.options.on_echo) == (300_000, True, "route")
+    assert (update.options.delay, update.options.in_order) == (300_000, True)
     assert leave.options.only_once == OnlyOnce("options/0/eva@example.org", 2_592_000_000)
     assert update.options.only_once == OnlyOnce("options/1/eva@example.org", 2_592_000_000)
 

@@ -48,9 +48,9 @@ def test_limited_without_a_time() -> None:
 
 
 def test_ambiguous() -> None:
-    """An unknown answer makes the next attempt doubtful and waits for the vendor's search to catch up."""
+    """After an unknown answer the next attempt waits until the vendor's search has caught up."""
     decision = retry.decide(Failed("ambiguous", "timeout"), 1, find_lag=30, jitter=0)
-    assert decision == WaitAndRetry(30, doubtful=True)
+    assert decision == WaitAndRetry(30)
 
 
 def test_ambiguous_for_ever() -> None:
