@@ -330,6 +330,29 @@ def test_nothing_leaks(script: list[bytes], caplog: pytest.LogCaptureFixture) ->
     assert "eva" not in said
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://eva@example.org s3cret/",  # no address: InvalidURL holds all of it
+        "http://nobody.invalid/eva?token=s3cret",
+        "http://127.0.0.1:1/eva?token=s3cret",
+    ],
+)
+def test_no_exception_behind_a_failure(url: str) -> None:
+    """What aiohttp raised holds the address with its token and person: a failure carries nothing of it along."""
+    failed = fail(url, headers={"Authorization": "Bearer s3cret"})
+    assert failed.__context__ is None
+    assert failed.__cause__ is None
+
+
+@pytest.mark.parametrize(("seconds", "connect"), [(10.0, 5.0), (30.0, 5.0), (5.0, 4.5), (0.5, 0.45)])
+def test_timeouts(seconds: float, connect: float) -> None:
+    """Connecting has five seconds, and less than the whole request, so that the two can be told apart."""
+    chosen = http._timeout(seconds)
+    assert chosen.total == seconds
+    assert chosen.sock_connect == pytest.approx(connect)
+
+
 async def _is(fact: bool) -> bool:
     """Return the fact, after the loop had a turn to read what has arrived."""
     await asyncio.sleep(0.01)

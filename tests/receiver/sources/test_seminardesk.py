@@ -84,6 +84,43 @@ def test_order_key_is_the_profile() -> None:
     assert keys == {"seminardesk:profile:4711"}
 
 
+def test_order_key_of_the_programme() -> None:
+    """What was made, changed and deleted of one thing shares an order key; another thing has another."""
+
+    def keys(noun: str, ids: list[str | int]) -> list[str | None]:
+        told = [{"action": f"{noun}.delete", "payload": {"id": each}} for each in ids]
+        return [item.order_key for item in unpack({"id": "1", "notifications": told}).items]
+
+    made, changed, gone = (
+        fixtures.unpacked(f"seminardesk/event.{name}.json").items[0].order_key
+        for name in ("create.plain", "update.plain", "delete.string_id")
+    )
+    assert made == changed == gone == "seminardesk:seminar:37eb4c5704f8461b83dcf0723ab983e8"
+    assert keys("event", ["7", "8"]) == ["seminardesk:seminar:7", "seminardesk:seminar:8"]
+    assert keys("eventDate", [7]) == ["seminardesk:seminar_date:7"]
+    assert keys("labelGroup", [7]) == ["seminardesk:label_group:7"]
+    assert keys("facilitator", [7]) == keys("profile", [7]) == ["seminardesk:profile:7"]
+    assert keys("booking", [7]) == ["seminardesk:booking:7"]
+
+
+def test_our_names_for_the_vendors() -> None:
+    """Where the vendor says event we say seminar: in every guest of a booking and in every line of an invoice."""
+    guests = [{"id": n, "event": {"id": n + 10}, "eventDate": {"id": n + 20}} for n in (1, 2)]
+    booking = {"id": 1, "status": "confirmed", "booker": {"id": 9}, "guests": guests}
+    items = [{"id": n, "eventDateName": f"Yoga {n}"} for n in (1, 2)]
+    told = [
+        {"action": "booking.create", "payload": booking},
+        {"action": "invoice.post", "payload": {"id": 5, "items": items}},
+        {"action": "event.create", "payload": {"id": "7", "title": "Yoga", "infoBoardLoding": "Haus B"}},
+    ]
+    batch = unpack({"id": "1", "notifications": told})
+    assert [item.invalid for item in batch.items] == [None, None, None]
+    read = [SOURCE.read(item.type or "", item.body) for item in batch.items]
+    assert [(each["seminar"]["id"], each["seminar_date"]["id"]) for each in read[0]["guests"]] == [(11, 21), (12, 22)]
+    assert [each["seminar_date_name"] for each in read[1]["items"]] == ["Yoga 1", "Yoga 2"]
+    assert read[2]["info_board_lodging"] == {"und": "Haus B"}
+
+
 def test_identities() -> None:
     """Everybody in it can be found again: booker and guests, addresses and telephone numbers."""
     guests = fixtures.unpacked("seminardesk/booking.create.guests.json").items[0].identities

@@ -16,10 +16,12 @@ from workers.outcome import Done, Failed
 
 
 class InMemory:
-    """The memory of a destination, without days."""
+    """The memory of a destination; days are written down and never pass."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
+        #: Key -> for how many days it was remembered last.
+        self.days: dict[str, int] = {}
 
     async def get(self, key: str) -> str | None:
         """Return what was remembered."""
@@ -28,6 +30,7 @@ class InMemory:
     async def set(self, key: str, value: str, days: int) -> None:
         """Remember; an empty value forgets."""
         assert days > 0
+        self.days[key] = days
         if value:
             self.values[key] = value
         else:

@@ -137,6 +137,36 @@ def test_trouble(kind: str, action: str, step: bytes) -> None:
     assert failed.failure in allowed
 
 
+#: Kind and action -> what is answered to the searches before anything is written.
+BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
+    ("maileon", "subscribe"): (reply(404),),
+    ("maileon", "update"): (),
+    ("maileon", "unsubscribe"): (),
+    ("rest", "upsert_contact"): (reply(200, '{"data": []}'),),
+    ("rest", "set_consent"): (reply(200, '{"data": [{"id": 1, "email": "eva@example.org"}]}'),),
+    ("rest", "add_note"): (reply(200, '{"data": []}'),),
+    ("rest", "create_invoice"): (reply(200, '{"data": []}'), reply(200, '{"data": []}')),
+    ("rest", "cancel_invoice"): (reply(200, '{"data": [{"id": 1, "reference": "SD-1", "status": "final"}]}'),),
+    ("tryton", "upsert_contact"): (reply(200, "[]"),),
+    ("tryton", "add_note"): (reply(200, "[]"),),
+    ("tryton", "create_invoice"): (reply(200, "[]"), reply(200, "[]")),
+    ("tryton", "cancel_invoice"): (
+        reply(200, '[{"id": 1, "state": "posted"}]'),
+        reply(200, '[{"id": 2, "state": ""}]'),
+    ),
+    ("seminardesk", "add_external_reference"): (),
+}
+
+
+@pytest.mark.parametrize(("kind", "action"), [each for each in ACTIONS if not KINDS[each[0]].actions[each[1]].look_up])
+def test_what_creates_says_so(kind: str, action: str) -> None:
+    """A write whose answer never came is ambiguous exactly where the action is declared to create something."""
+    with RawServer(*BEFORE_WRITING[kind, action], RESET) as server:
+        failed = make(server, kind).fail(action, arguments(kind, action))
+    assert server.requests[-1].method != "GET"
+    assert failed.failure == ("ambiguous" if KINDS[kind].actions[action].creates else "transient")
+
+
 @every_action
 def test_nobody_there(kind: str, action: str) -> None:
     """A destination that does not listen is an outage, also for what creates."""

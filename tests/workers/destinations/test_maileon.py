@@ -13,6 +13,7 @@ from workers.destinations.maileon import Subscribe, Update
 from workers.http import HttpAnswer
 
 EVA = {"email": "eva@example.org", "consent": {"newsletter": True}}
+KIM = {"email": "kim@example.org", "consent": {"newsletter": True}}
 TRACKED = {"email": "eva@example.org", "consent": {"newsletter": True, "tracking": True}}
 FIELDS = {"fields": {"LASTNAME": "Muster"}}
 ABSENT = reply(404, "<error><message>unknown</message></error>", maileon.XML)
@@ -94,6 +95,47 @@ def test_pending_gets_no_second_mail(desk: Desk, sandbox: Running) -> None:
     assert done.note == "already_pending"
     assert contacts(sandbox)[0]["standard_fields"] == {"LASTNAME": "Muster"}
     assert mails(sandbox) == 1
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+def test_two_people_get_a_mail_each(desk: Desk, sandbox: Running, may_read: bool) -> None:
+    """That one is pending says nothing about another: each gets one opt-in mail, and neither a second one."""
+    desk = desk if may_read else write_only(sandbox)
+    for n, who in enumerate((EVA, KIM, EVA, KIM)):
+        desk.deliver("subscribe", who, id=f"d{n}")
+    assert [mail["to"] for mail in sandbox.world.maileon.mailbox] == ["eva@example.org", "kim@example.org"]
+
+
+def test_one_leaves_and_another_stays(desk: Desk, sandbox: Running) -> None:
+    """That one has unsubscribed says nothing about another: who has confirmed gets no further mail."""
+    for who in (EVA, KIM):
+        desk.deliver("subscribe", who)
+        sandbox.world.maileon.confirm(str(who["email"]))
+    desk.deliver("unsubscribe", {"email": "eva@example.org"}, id="d2")
+    assert desk.deliver("subscribe", KIM, id="d3").note == "already_confirmed"
+    assert mails(sandbox) == 2
+
+
+def test_days_that_marks_are_remembered(sandbox: Running) -> None:
+    """Pending and the doubt about a first mail last as long as the option says, an unsubscription two days."""
+    options = {"base": sandbox.base("maileon"), "api_key": sandbox.world.accounts.maileon_api_key, "pending_days": 3}
+    desk = Desk("maileon", options)
+    desk.deliver("subscribe", EVA)
+    assert desk.memory.days == {"it:before:d1": 3, "it:opt_in:eva@example.org": 3}
+    desk.deliver("unsubscribe", {"email": "eva@example.org"}, id="d2")
+    assert desk.memory.days["it:opt_in:eva@example.org"] == 2
+    assert desk.memory.values["it:opt_in:eva@example.org"] == "unsubscribed"
+
+
+@pytest.mark.parametrize(("days", "right"), [(0, False), (1, True), (90, True), (91, False)])
+def test_bounds_of_pending_days(days: int, right: bool) -> None:
+    """An opt-in is pending for one to ninety days."""
+    options = {"api_key": "k", "pending_days": days}
+    if right:
+        assert maileon.MaileonOptions.model_validate(options).pending_days == days
+        return
+    with pytest.raises(ValidationError):
+        maileon.MaileonOptions.model_validate(options)
 
 
 def test_confirmed_gets_no_second_mail(desk: Desk, sandbox: Running) -> None:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from sandbox.server import Running
 from tests.workers.destinations.conftest import Desk, order
 from tests.workers.wire import RawServer, reply
-from workers.destinations.base import UNRESOLVED
+from workers.destinations.base import ID_DAYS, UNRESOLVED
 from workers.destinations.rest import RestOptions
 
 EVA = {"email": "eva@example.org"}
@@ -17,6 +17,7 @@ INVOICE = {
     "due": "2026-12-01",
 }
 CANCEL = {"reference": "SD-9001", "customer": {"email": "eva@example.org"}}
+KIM = {"email": "kim@example.org"}
 NOTHING = reply(200, '{"data": []}')
 
 
@@ -104,6 +105,20 @@ def test_upsert_of_the_address(crm: Desk, sandbox: Running) -> None:
     assert [(one["email"], one["first_name"]) for one in contacts(sandbox)] == [("eva.neu@example.org", "Eva")]
 
 
+def test_two_people(crm: Desk, sandbox: Running) -> None:
+    """What is remembered about one contact is never used for another."""
+    first, second = crm.deliver("upsert_contact", EVA), crm.deliver("upsert_contact", KIM, id="d2")
+    crm.deliver("upsert_contact", KIM | {"first_name": "Kim"}, id="d3")
+    crm.deliver("set_consent", EVA | {"newsletter": True}, id="d4")
+    crm.deliver("add_note", KIM | {"text": "Please call back."}, id="d5")
+    assert first.result["id"] != second.result["id"]
+    eva, kim = contacts(sandbox)
+    assert (eva["newsletter"], eva.get("first_name")) == (True, None)
+    assert (kim["first_name"], kim.get("newsletter")) == ("Kim", None)
+    assert [note["contact_id"] for note in sandbox.world.crm.notes.all()] == [kim["id"]]
+    assert set(crm.memory.days.values()) == {ID_DAYS}
+
+
 def test_upsert_names_nobody(crm: Desk) -> None:
     """An upsert needs an e-mail or an external id."""
     with pytest.raises(ValidationError, match="email or external_id"):
@@ -145,6 +160,14 @@ def test_fuzzy_search(sandbox: Running) -> None:
     with RawServer(found, reply(200, "{}")) as server:
         Desk("rest", {"base": server.url}).deliver("upsert_contact", EVA)
     assert server.requests[1].target == "/contacts/2"
+
+
+def test_search_that_answers_404() -> None:
+    """An API that answers a search with 404 where nothing is found is understood: the contact is made."""
+    with RawServer(reply(404, "no such contact"), reply(201, '{"id": 7}')) as server:
+        done = Desk("rest", {"base": server.url}).deliver("upsert_contact", EVA)
+    assert done.result == {"id": "7", "created": True}
+    assert [request.method for request in server.requests] == ["GET", "POST"]
 
 
 def test_search_without_list() -> None:
@@ -220,6 +243,43 @@ def test_create_invoice(sandbox: Running) -> None:
     assert invoice["customer_id"] == sandbox.world.invoicing.customers.all()[0]["id"]
     assert sandbox.world.invoicing.customers.all()[0]["name"] == "Eva Muster"
     assert done.result == {"id": invoice["id"], "number": None, "status": "draft", "created": True}
+
+
+@pytest.mark.parametrize(
+    ("place", "sent"),
+    [
+        ({"street": "Hauptstr. 1", "postal_code": "89073", "city": "Ulm", "country": "DE"}, {"city", "country"}),
+        ({"city": "Ulm", "street": None}, {"city"}),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_address_of_a_new_customer(place: dict[str, Any] | None, sent: set[str] | None) -> None:
+    """A customer is made with the parts of the address that are given, under their names; nothing is sent as null."""
+    made = reply(201, '{"id": 5}')
+    fields = {"address.city": "place.city", "address.country": "place.country", "name": "title"}
+    names = fields | {"address.street": "", "address.postal_code": ""}
+    invoice = INVOICE | {"customer": {"email": "eva@example.org", "name": "Eva Muster", "address": place}}
+    with RawServer(NOTHING, NOTHING, made, made) as server:
+        Desk("rest", {"base": server.url, "customers": {"fields": names}}).deliver("create_invoice", invoice)
+    customer = server.requests[2].json()
+    assert (customer["email"], customer["title"]) == ("eva@example.org", "Eva Muster")
+    assert (set(customer["place"]) if "place" in customer else None) == sent
+    assert customer.get("place", {}).get("city", "Ulm") == "Ulm"
+
+
+def test_two_customers(sandbox: Running) -> None:
+    """Each customer and each reference is its own, also where drafts are finalised."""
+    desk = invoicing(sandbox, invoices={"finalise": True})
+    kim = INVOICE | {"reference": "SD-9002", "customer": {"email": "kim@example.org"}}
+    desk.deliver("create_invoice", INVOICE)
+    desk.deliver("create_invoice", kim, id="d2")
+    eva, other = sandbox.world.invoicing.customers.all()
+    assert (eva["email"], other["email"]) == ("eva@example.org", "kim@example.org")
+    assert [(one["customer_id"], one["number"]) for one in invoices(sandbox)] == [
+        (eva["id"], "R-00001"),
+        (other["id"], "R-00002"),
+    ]
 
 
 def test_one_reference_is_one_invoice(sandbox: Running) -> None:
@@ -359,6 +419,17 @@ def test_errors_and_success_are_options() -> None:
         racing, refused = desk.fail("upsert_contact", EVA), desk.fail("upsert_contact", EVA, id="d2")
     assert (racing.failure, racing.code) == ("transient", "racing")
     assert (refused.failure, refused.code) == ("permanent", "refused_in_body")
+
+
+@pytest.mark.parametrize(("lag", "right"), [(-0.1, False), (0, True), (3600, True), (3600.5, False)])
+def test_bounds_of_find_lag(lag: float, right: bool) -> None:
+    """A search may lag by an hour at most."""
+    options = {"base": "https://crm.example.org", "find_lag": lag}
+    if right:
+        assert RestOptions.model_validate(options).find_lag == lag
+        return
+    with pytest.raises(ValidationError):
+        RestOptions.model_validate(options)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from sandbox.server import Running
 from tests.workers.destinations.conftest import Desk, order
 from tests.workers.wire import RawServer, reply
+from workers.destinations.base import ID_DAYS
 
 REFERENCE = {"invoice": 5001, "external_id": "i1"}
 
@@ -94,6 +97,15 @@ def test_reference_is_written_once(desk: Desk, sandbox: Running) -> None:
     desk.deliver("add_external_reference", REFERENCE)
     assert desk.deliver("add_external_reference", REFERENCE, id="d2").note == "already_there"
     assert len(sandbox.world.seminardesk.references) == 1
+
+
+@pytest.mark.parametrize("other", [{"invoice": 5002}, {"external_id": "i2"}, {"system": 1}])
+def test_another_reference_is_another(desk: Desk, sandbox: Running, other: dict[str, Any]) -> None:
+    """Another invoice, id or system is another reference, and each is written once."""
+    for n, arguments in enumerate((REFERENCE, REFERENCE | other, REFERENCE, REFERENCE | other)):
+        desk.deliver("add_external_reference", arguments, id=f"d{n}")
+    assert len(sandbox.world.seminardesk.references) == 2
+    assert set(desk.memory.days.values()) == {ID_DAYS}
 
 
 def test_lost_answer_writes_no_second_reference(desk: Desk, sandbox: Running) -> None:
