@@ -19,18 +19,18 @@ from rules.rulebook import Given, Rulebook, TestCase
 from rules.tools.testing import TestBroken, events_of
 
 
-def events(file: Path, book: Rulebook, *, source: str | None = None, name: str | None = None) -> Sequence[Event]:
+def read_events(file: Path, book: Rulebook, *, source: str | None = None, name: str | None = None) -> Sequence[Event]:
     """Return the events of a file. Raises UserError."""
     try:
         content = file.read_bytes()
     except OSError as exc:
         raise UserError(f"{file} cannot be read: {exc.strerror}") from exc
-    written = _written(content)
+    written = _read_written(content)
     if written is not None:
-        return _event(file, written, book, source)
-    chosen = replay.source_of(file, book, source)
+        return _build_events(file, written, book, source)
+    chosen = replay.find_source(file, book, source)
     try:
-        return payload.read_raw(chosen, content, name or replay.event_name(chosen, file))
+        return payload.read_raw(chosen, content, name or replay.find_event(chosen, file))
     except errors.RequestRefused as exc:
         raise UserError(
             f"{file} is no body that {chosen.name} ({chosen.kind}) sends: {exc.code}: {exc.hint}",
@@ -39,7 +39,7 @@ def events(file: Path, book: Rulebook, *, source: str | None = None, name: str |
         ) from exc
 
 
-def _written(content: bytes) -> dict[str, Any] | None:
+def _read_written(content: bytes) -> dict[str, Any] | None:
     """Return an event that somebody wrote down: an object with type and data."""
     try:
         found = json.loads(content)
@@ -49,7 +49,7 @@ def _written(content: bytes) -> dict[str, Any] | None:
     return found if is_event else None
 
 
-def _event(file: Path, written: dict[str, Any], book: Rulebook, source: str | None) -> Sequence[Event]:
+def _build_events(file: Path, written: dict[str, Any], book: Rulebook, source: str | None) -> Sequence[Event]:
     name = source or written.get("source")
     if name not in book.sources:
         raise UserError(f"{file} does not say which source of the book it is from", mend="say it: --source NAME")
@@ -60,7 +60,7 @@ def _event(file: Path, written: dict[str, Any], book: Rulebook, source: str | No
         raise UserError(f"{file}: {exc}", status=SAID_NO) from exc
 
 
-def looked_up(answers: tuple[str, ...]) -> Mapping[str, Any]:
+def read_answers(answers: tuple[str, ...]) -> Mapping[str, Any]:
     """Return the answers to look-ups by name."""
     found = {}
     for answer in answers:

@@ -1,7 +1,7 @@
 """Sends recorded vendor bodies to a receiver as their source would: same address, same proof, same content type.
 
-Comes in: files in folders named after a kind of source, and the book, which knows the secrets. Goes out: a Report of
-what was accepted, refused and, when asked, what became of each event. Never changes a body.
+Comes in: files in folders named after a kind of source, and the book, which knows the secrets. Goes out: what was
+accepted or refused and, when asked, what became of each event. Never changes a body.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ ASKING = 50
 
 
 @dataclass(frozen=True)
-class Shot:
+class ReplayRequest:
     """One request to send."""
 
     file: str
@@ -50,7 +50,7 @@ class Shot:
 
 
 @dataclass
-class Sent:
+class SentRequest:
     """What a request was answered."""
 
     file: str
@@ -73,7 +73,7 @@ class Sent:
 class ReplayReport:
     """All that was sent."""
 
-    sent: list[Sent]
+    sent: list[SentRequest]
     seconds: float
 
     @property
@@ -134,7 +134,7 @@ class ReplayReport:
         }
 
 
-def bodies(paths: Sequence[Path]) -> Iterator[Path]:
+def find_bodies(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files that hold a body, folders in name order. Raises UserError."""
     for path in paths:
         if path.is_dir():
@@ -155,17 +155,17 @@ def plan(
     *,
     source: str | None = None,
     read_file: ReadFile = no_file,
-) -> list[Shot]:
+) -> list[ReplayRequest]:
     """Return what to send. Raises UserError for a file that belongs to no source, and for a secret that is missing."""
     checks: dict[str, tuple[verification.Check, ...]] = {}
-    shots = []
-    for file in bodies(paths):
-        chosen = source_of(file, book, source)
+    requests = []
+    for file in find_bodies(paths):
+        chosen = find_source(file, book, source)
         if chosen.name not in checks:
-            checks[chosen.name] = proofs(chosen, environ, read_file)
-        event = event_name(chosen, file)
-        shots.append(
-            Shot(
+            checks[chosen.name] = read_checks(chosen, environ, read_file)
+        event = find_event(chosen, file)
+        requests.append(
+            ReplayRequest(
                 file=str(file),
                 source=chosen.name,
                 path=f"/in/{quote(chosen.name)}" + (f"/{quote(event)}" if event else ""),
@@ -174,10 +174,10 @@ def plan(
                 checks=checks[chosen.name],
             )
         )
-    return shots
+    return requests
 
 
-def source_of(file: Path, book: Rulebook, name: str | None) -> Source:
+def find_source(file: Path, book: Rulebook, name: str | None) -> Source:
     """Return the source that sends such a file: the named one, or the book's first of the kind its folder names."""
     if name is not None:
         if name not in book.sources:
@@ -196,7 +196,7 @@ def source_of(file: Path, book: Rulebook, name: str | None) -> Source:
     )
 
 
-def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> tuple[verification.Check, ...]:
+def read_checks(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> tuple[verification.Check, ...]:
     """Return how the source proves itself. Raises UserError."""
     try:
         return verification.checks(source.verify, environ, read_file)
@@ -207,18 +207,18 @@ def proofs(source: Source, environ: Mapping[str, str], read_file: ReadFile) -> t
         ) from exc
 
 
-def event_name(source: Source, file: Path) -> str | None:
+def find_event(source: Source, file: Path) -> str | None:
     """Return the event of a source that tells it only in the URL: the file's name up to the first dot."""
     kind = sources.SOURCES[source.kind].kind
     return file.name.split(".")[0] if kind.event_from_url(source.options) else None
 
 
-async def fire(
-    shots: Sequence[Shot],
+async def send_all(
+    requests: Sequence[ReplayRequest],
     to: str,
     *,
     rate: float = 0.0,
-    told: Callable[[Sent], None] = lambda sent: None,
+    told: Callable[[SentRequest], None] = lambda sent: None,
 ) -> ReplayReport:
     """Send all: one after the other, or at a rate, in which case a slow answer delays nobody."""
     started = time.monotonic()
@@ -227,28 +227,30 @@ async def fire(
         if rate:
             async with asyncio.TaskGroup() as group:
                 tasks = []
-                for number, shot in enumerate(shots):
+                for number, request in enumerate(requests):
                     due = started + number / rate
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                     # Measured from when it was due: a sender that falls behind must not make the receiver look fast.
-                    tasks.append(group.create_task(send(session, shot, due, told)))
+                    tasks.append(group.create_task(send(session, request, due, told)))
             sent = [task.result() for task in tasks]
         else:
-            sent = [await send(session, shot, time.monotonic(), told) for shot in shots]
+            sent = [await send(session, request, time.monotonic(), told) for request in requests]
     return ReplayReport(sent, time.monotonic() - started)
 
 
-async def send(session: aiohttp.ClientSession, shot: Shot, due: float, told: Callable[[Sent], None]) -> Sent:
+async def send(
+    session: aiohttp.ClientSession, request: ReplayRequest, due: float, told: Callable[[SentRequest], None]
+) -> SentRequest:
     """Send one request and read its answer."""
-    signed = verification.sign(shot.checks, shot.body, time.time(), f"msg_{secrets.token_hex(12)}")
-    path = shot.path + (f"?{urlencode(signed.query)}" if signed.query else "")
-    sent = Sent(shot.file, shot.source)
+    signed = verification.sign(request.checks, request.body, time.time(), f"msg_{secrets.token_hex(12)}")
+    path = request.path + (f"?{urlencode(signed.query)}" if signed.query else "")
+    sent = SentRequest(request.file, request.source)
     try:
         async with session.post(
-            path, data=shot.body, headers={"Content-Type": shot.content_type, **signed.headers}
+            path, data=request.body, headers={"Content-Type": request.content_type, **signed.headers}
         ) as answer:
             sent.status = answer.status
-            understand(await answer.json(content_type=None), sent)
+            read_answer(await answer.json(content_type=None), sent)
     except (aiohttp.ClientError, TimeoutError, ValueError):
         sent.code = sent.code or ("unanswered" if not sent.status else "not_understood")
     sent.ms = (time.monotonic() - due) * 1000
@@ -256,7 +258,7 @@ async def send(session: aiohttp.ClientSession, shot: Shot, due: float, told: Cal
     return sent
 
 
-def understand(answer: Any, sent: Sent) -> None:
+def read_answer(answer: Any, sent: SentRequest) -> None:
     """Read the ids of the events, or the code of the refusal, out of an answer."""
     if not isinstance(answer, Mapping):
         return

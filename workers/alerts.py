@@ -25,7 +25,7 @@ class AlertSender:
 
     def __init__(self, http: Http, mailroom: Mailroom) -> None:
         # The address is the operator's own: a chat or monitoring server may well stand in the same network.
-        self._http = http.bound(timeout=TIMEOUT, allow_private=True)
+        self._http = http.bind(timeout=TIMEOUT, allow_private=True)
         self._mailroom = mailroom
         self._address = ""
         self._tasks: set[asyncio.Task[None]] = set()

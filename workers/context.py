@@ -139,7 +139,7 @@ class WorkerContext:
         self._turns = {name: asyncio.Semaphore(it.concurrency) for name, it in book.destinations.items()}
 
     def _client(self, name: str, destination: Destination) -> Client[Any]:
-        http = self.http.bound(
+        http = self.http.bind(
             timeout=min(destination.timeout, self.settings.longest_request),
             allow_private=destination.allow_private,
             pace=SharedPace(self, name, limited=destination.limit is not None),

@@ -63,8 +63,8 @@ class RoomPace(Protocol):
         """Return when one more request may be sent; raise Failed when it must not be sent any more."""
 
 
-class Hidden(dict[str, str]):
-    """Headers whose values nobody prints."""
+class HiddenHeaders(dict[str, str]):
+    """Headers whose repr shows no value: they hold keys."""
 
     def __repr__(self) -> str:
         return f"<{len(self)} hidden headers>"
@@ -121,7 +121,7 @@ def read_retry_after(value: str, now: datetime) -> float:
     return min(max((then - now).total_seconds(), 0.0), LONGEST_WAIT)
 
 
-def address(
+def build_url(
     base: str, template: str, /, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None, **values: object
 ) -> str:
     """Return base and template as one address, each `{name}` in the template replaced by its value, percent-encoded.
@@ -178,7 +178,7 @@ def _public_socket(info: tuple[Any, ...]) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """A server: the way to it, and what every request to it says."""
+    """A server: the connections to use for it, and the headers of every request to it."""
 
     connector: aiohttp.TCPConnector
     #: Tells the connector host, port and TLS, and holds the headers that never change. It is never sent itself.
@@ -186,9 +186,9 @@ class _Origin:
 
 
 class _Connectors:
-    """The two pools of a process: one that reaches public addresses only, one for destinations that may go inside.
+    """The two connection pools of a process: for public addresses only, and for destinations with `allow_private`.
 
-    Two, so that a kept-alive connection to an inner address is never lent to a destination that may not use it.
+    Two, so that an idle connection to a private address is never reused for a destination that may not go there.
     """
 
     def __init__(self) -> None:
@@ -197,7 +197,7 @@ class _Connectors:
         self._origins: dict[tuple[bool, str], _Origin] = {}
 
     async def to(self, origin: str, allow_private: bool) -> _Origin:
-        """Return the way to a server. Raises aiohttp.InvalidURL."""
+        """Return what is kept for a server, its address being `https://host:port`. Raises aiohttp.InvalidURL."""
         if (found := self._origins.get((allow_private, origin))) is not None:
             return found
         if allow_private not in self._open:
@@ -240,7 +240,7 @@ class _Sending:
         self._origin = origin
         self._method = method
         self._message = message
-        #: Whether anything may have left us: an exception alone does not tell.
+        #: True once a part of the request may have been sent; the exception alone does not tell.
         self.sent = False
 
     async def answer(self, timeout: aiohttp.ClientTimeout, *, again: bool) -> HttpAnswer:
@@ -282,11 +282,11 @@ class _Sending:
 
 
 class Http:
-    """The way out. One per process, entered once; `bound` gives each destination its own time-out, reach and pace."""
+    """The HTTP client of a process. Entered once; `bind` gives each destination its own time-out, reach and pace."""
 
     def __init__(self) -> None:
         self._connectors = _Connectors()
-        self._timeout = _timeout(10.0)
+        self._timeout = _make_timeout(10.0)
         self._allow_private = False
         self._pace: RoomPace | None = None
 
@@ -298,17 +298,17 @@ class Http:
     ) -> None:
         await self._connectors.close()
 
-    def bound(self, *, timeout: float, allow_private: bool = False, pace: RoomPace | None = None) -> "Http":
-        """Return the same way out with the settings of one destination. Only the first one needs closing."""
+    def bind(self, *, timeout: float, allow_private: bool = False, pace: RoomPace | None = None) -> "Http":
+        """Return a client on the same connections with the settings of one destination. Only the first is closed."""
         other = Http.__new__(Http)
         other._connectors = self._connectors
-        other._timeout = _timeout(timeout)
+        other._timeout = _make_timeout(timeout)
         other._allow_private = allow_private
         other._pace = pace
         return other
 
     def exchange(self) -> "HttpExchange":
-        """Return what counts the requests of one delivery."""
+        """Return what sends and counts the requests of one delivery."""
         return HttpExchange(self)
 
 
@@ -345,7 +345,7 @@ class HttpExchange:
             way = await self._http._connectors.to(origin, self._http._allow_private)
             body = None if json is None else to_json(json)
             said = {"Accept": accept, **({"Content-Type": media_type} if body is not None else {}), **(headers or {})}
-            sending = _Sending(way, method, _message(way, method, target, said, body))
+            sending = _Sending(way, method, _build_message(way, method, target, said, body))
             return await sending.answer(self._http._timeout, again=method in SAFE_TO_REPEAT and not creates)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError) as exc:
             failed = _explain(exc, sent=sending is not None and sending.sent, creates=creates)
@@ -353,7 +353,7 @@ class HttpExchange:
         raise failed
 
 
-def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+def _make_timeout(seconds: float) -> aiohttp.ClientTimeout:
     """Return the time-outs of a request. Connecting ends a little earlier, so that it can be told apart."""
     return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_TIMEOUT, 0.9 * seconds))
 
@@ -367,7 +367,7 @@ def _split(url: str) -> tuple[str, str]:
     return origin, target if target.startswith("/") else "/" + target
 
 
-def _message(way: _Origin, method: str, target: str, said: Mapping[str, str], body: bytes | None) -> bytes:
+def _build_message(way: _Origin, method: str, target: str, said: Mapping[str, str], body: bytes | None) -> bytes:
     """Return a request as it goes over the wire. Raises ValueError for a header that would be more than one."""
     headers = CIMultiDict(way.template.headers)
     headers.update(said)
@@ -404,18 +404,18 @@ async def _read(head: RawResponseMessage, content: aiohttp.StreamReader) -> Http
 
 def _explain(exc: Exception, *, sent: bool, creates: bool) -> Failed:
     """Return the failure of a request that got no answer: not sent, or sent and unknown."""
-    code, hint = _name(exc)
+    code, hint = _name_failure(exc)
     if code == "bad_address":
         return Failed("permanent", code, hint=hint)
     if not sent or isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         if code == "timeout":
-            code, hint = _name(aiohttp.ConnectionTimeoutError())
+            code, hint = _name_failure(aiohttp.ConnectionTimeoutError())
         return Failed("transient", code, hint=hint)
     failure: Failure = "ambiguous" if creates else "transient"
     return Failed(failure, code, hint=hint)
 
 
-def _name(exc: Exception) -> tuple[str, str]:
+def _name_failure(exc: Exception) -> tuple[str, str]:
     cause = getattr(exc, "os_error", None)
     match exc:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():

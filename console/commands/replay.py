@@ -54,7 +54,7 @@ def command(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=tables.out(stderr=True), disable=as_json, transient=True) as progress:
         sending = progress.add_task("sending", total=len(shots))
-        report = asyncio.run(replay.fire(shots, to, rate=rate, told=lambda _: progress.advance(sending)))
+        report = asyncio.run(replay.send_all(shots, to, rate=rate, told=lambda _: progress.advance(sending)))
         if wait:
             settling = progress.add_task("settling", total=len(report.sent))
             asyncio.run(

@@ -45,8 +45,8 @@ def command(
         of_the_past(event, folder, answers, as_json)
         return
     loaded = book.load(folder)
-    events = event_files.events(Path(event), loaded, source=source, name=name)
-    told([explanation.explain(loaded, each, event_files.looked_up(answers)) for each in events], as_json)
+    events = event_files.read_events(Path(event), loaded, source=source, name=name)
+    told([explanation.explain(loaded, each, event_files.read_answers(answers)) for each in events], as_json)
 
 
 def of_the_past(event: str, folder: Path | None, answers: tuple[str, ...], as_json: bool) -> None:
@@ -56,7 +56,7 @@ def of_the_past(event: str, folder: Path | None, answers: tuple[str, ...], as_js
     except UserError as exc:
         why = exc.message
     else:
-        told([explanation.explain(book.load(folder), payload, event_files.looked_up(answers))], as_json)
+        told([explanation.explain(book.load(folder), payload, event_files.read_answers(answers))], as_json)
         return
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
     if as_json:

@@ -11,7 +11,7 @@ import click
 from console import book, event_files, replay
 from console import stored_events as recorded_events
 from console.errors import SAID_NO, UserError
-from console.event_files import looked_up
+from console.event_files import read_answers
 from console.stored_events import Recorded
 from rules.event import Event
 from rules.matching.path import ABSENT
@@ -71,7 +71,7 @@ def command(
     else:
         recorded = recorded_events.since(since)
         old_book = book.load(folder) if folder else recorded_events.book_in_force()
-    known = looked_up(answers)
+    known = read_answers(answers)
     found = preview.preview(old_book, new_book, recorded.events, lambda asked, *_: known.get(asked.name))
     if as_json:
         told = {**found.as_json(), "payloads": {"gone": recorded.gone, "unreadable": recorded.unreadable}}
@@ -86,9 +86,9 @@ def command(
 def of_files(files: tuple[Path, ...], of: Rulebook) -> list[Event]:
     """Return the events of files; those that no source of the book sends are left out, and said."""
     events: list[Event] = []
-    for file in replay.bodies(files):
+    for file in replay.find_bodies(files):
         try:
-            events += event_files.events(file, of)
+            events += event_files.read_events(file, of)
         except UserError as exc:
             click.echo(f"left out: {exc.message}", err=True)
     return events

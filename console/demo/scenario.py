@@ -146,7 +146,7 @@ async def send(where: DemoStage) -> replay.ReplayReport:
     environ = {**os.environ, **where.environ}
     paths = [fixtures() / kind for kind in STORY]
     shots = replay.plan(paths, book.load(where.settings.book), environ)
-    report = await replay.fire(shots, where.receiver)
+    report = await replay.send_all(shots, where.receiver)
     await replay.await_fates(report, where.console)
     return report
 

@@ -81,7 +81,7 @@ KIND = SourceKind(
 )
 
 
-def type_of(event: str | None) -> str:
+def find_type(event: str | None) -> str:
     """Return our type for what stands in the URL. Raises NotFound."""
     known = ", ".join(EVENTS)
     if not event:
@@ -92,7 +92,7 @@ def type_of(event: str | None) -> str:
     return EVENTS[name]
 
 
-def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
+def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a contact's fields in our names."""
     inner = body.get("contact", body.get("Contact"))
     if isinstance(inner, dict):
@@ -107,28 +107,28 @@ class ActiveTrail(SourceType):
 
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Return an item per contact."""
-        type = type_of(event)
-        return Batch([_item(position, each, type) for position, each in enumerate(bodies.records(request))])
+        type = find_type(event)
+        return Batch([_make_item(position, each, type) for position, each in enumerate(bodies.records(request))])
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
-        return base.data_of(type, fields_of(base.parsed(body)), "snake_case")
+        return base.read_data(type, read_fields(base.parse_object(body)), "snake_case")
 
 
-def _item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
+def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
     item = SourceItem(position, record.body, type)
     try:
-        contact = base.fit(type, fields_of(record.fields), "snake_case")
+        contact = base.fit_model(type, read_fields(record.fields), "snake_case")
     except ValidationError as exc:
-        item.invalid = base.unfit(exc)
+        item.invalid = base.describe_unfit(exc)
         return item
     if isinstance(contact, Contact):
         told = [identity.email(contact.email)] if contact.email else []
         if contact.id is not None:
             told.append(identity.thing(NAME, "contact", contact.id))
         if contact.sms or contact.phone1 or contact.phone2:
-            told += base.contacts(phones=(contact.sms, contact.phone1, contact.phone2))
-        item.identities = base.distinct(told)
+            told += base.identify_contacts(phones=(contact.sms, contact.phone1, contact.phone2))
+        item.identities = base.drop_repeated(told)
         item.order_key = item.identities[0] if item.identities else None
         item.subject = f"contact/{contact.id}" if contact.id is not None else None
     return item

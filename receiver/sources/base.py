@@ -22,7 +22,7 @@ from rules.event_types.base import EventData
 
 #: Parts of a pydantic location that name a type, not a field.
 TYPE_NAME = re.compile(r"(?:int|str|float|bool|none|list|dict)\Z|.*[^A-Za-z0-9_]")
-#: Deeper and wider than this nobody hides an address.
+#: Values looked at when addresses are searched in data of unknown shape; a stranger may send any number of them.
 MOST_VALUES_SEARCHED = 500
 
 
@@ -105,20 +105,20 @@ class SourceType(ABC):
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""
-        return accepted(ids)
+        return accept(ids)
 
 
-def events_kept(ids: Iterable[str | None]) -> list[dict[str, str]]:
+def list_events(ids: Iterable[str | None]) -> list[dict[str, str]]:
     """Return what every answer says: the ids under which the events are kept."""
     return [{"id": each} for each in ids if each is not None]
 
 
-def accepted(ids: Sequence[str | None]) -> tuple[int, bytes]:
+def accept(ids: Sequence[str | None]) -> tuple[int, bytes]:
     """Return the answer to platforms that expect nothing special."""
-    return 202, to_json({"events": events_kept(ids)})
+    return 202, to_json({"events": list_events(ids)})
 
 
-def unfit(error: ValidationError) -> Unfit:
+def describe_unfit(error: ValidationError) -> Unfit:
     """Return the first thing that is wrong, in our names of fields."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     path = ""
@@ -130,7 +130,7 @@ def unfit(error: ValidationError) -> Unfit:
     return Unfit(path[:200], str(first["msg"]).removeprefix("Value error, ")[:200])
 
 
-def fit(type: str, fields: Any, spelling: Spelling) -> EventData:
+def fit_model(type: str, fields: Any, spelling: Spelling) -> EventData:
     """Return the model of a type's data. Raises ValidationError. Only one spelling of names is looked for."""
     # What `model_validate` calls, which costs a sixth more.
     validator = event_types.TYPES[type].__pydantic_validator__
@@ -140,7 +140,7 @@ def fit(type: str, fields: Any, spelling: Spelling) -> EventData:
     return model
 
 
-def parsed(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
     """Return the object that an item's body holds. Raises NotReadable."""
     value = from_json(body)
     if not isinstance(value, dict):
@@ -148,17 +148,17 @@ def parsed(body: bytes) -> dict[str, Any]:
     return value
 
 
-def data_of(type: str, fields: Any, spelling: Spelling) -> dict[str, Any]:
+def read_data(type: str, fields: Any, spelling: Spelling) -> dict[str, Any]:
     """Return data as rules see it. Raises NotReadable."""
     try:
-        model = fit(type, fields, spelling)
+        model = fit_model(type, fields, spelling)
     except ValidationError as exc:
-        raise NotReadable(str(unfit(exc))) from exc
+        raise NotReadable(str(describe_unfit(exc))) from exc
     data: dict[str, Any] = ours(model.data())
     return data
 
 
-def searched(value: Any) -> Iterator[tuple[str, str]]:
+def search_texts(value: Any) -> Iterator[tuple[str, str]]:
     """Yield name and text of the texts in a JSON value, names in lower case; not endlessly."""
     waiting: list[tuple[str, Any]] = [("", value)]
     for _ in range(MOST_VALUES_SEARCHED):
@@ -173,12 +173,12 @@ def searched(value: Any) -> Iterator[tuple[str, str]]:
             yield name, each
 
 
-def contacts(*, emails: Iterable[str | None] = (), phones: Iterable[str | None] = ()) -> Iterator[str]:
+def identify_contacts(*, emails: Iterable[str | None] = (), phones: Iterable[str | None] = ()) -> Iterator[str]:
     """Yield the identities of addresses and numbers."""
     yield from (identity.email(each) for each in emails if each and "@" in each)
     yield from (found for each in phones if each and (found := identity.phone(each)))
 
 
-def distinct(identities: Iterable[str]) -> tuple[str, ...]:
+def drop_repeated(identities: Iterable[str]) -> tuple[str, ...]:
     """Return each identity once, in order."""
     return tuple(dict.fromkeys(identities))

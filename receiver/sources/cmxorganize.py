@@ -60,22 +60,22 @@ class CmxOrganize(SourceType):
         """Return an item per sign-up."""
         if event and field_names.squash(event) not in EVENTS:
             raise errors.NotFound("unknown_event", "cmxOrganize sends newsletter sign-ups only; end the URL before")
-        return Batch([_item(position, each) for position, each in enumerate(bodies.records(request))])
+        return Batch([_make_item(position, each) for position, each in enumerate(bodies.records(request))])
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one sign-up."""
-        return base.data_of(type, field_names.looked_up(base.parsed(body), _names), "snake_case")
+        return base.read_data(type, field_names.looked_up(base.parse_object(body), _names), "snake_case")
 
 
-def _item(position: int, record: bodies.BodyRecord) -> SourceItem:
+def _make_item(position: int, record: bodies.BodyRecord) -> SourceItem:
     item = SourceItem(position, record.body, TYPE)
     try:
-        signup = base.fit(TYPE, field_names.looked_up(record.fields, _names), "snake_case")
+        signup = base.fit_model(TYPE, field_names.looked_up(record.fields, _names), "snake_case")
     except ValidationError as exc:
-        item.invalid = base.unfit(exc)
+        item.invalid = base.describe_unfit(exc)
         return item
     if isinstance(signup, Signup):
-        item.identities = base.distinct(base.contacts(emails=[signup.email]))
+        item.identities = base.drop_repeated(base.identify_contacts(emails=[signup.email]))
         item.order_key = item.identities[0]
         item.subject = f"purchase/{signup.purchase_id}" if signup.purchase_id else None
     return item

@@ -23,11 +23,11 @@ from rules.catalogue import SourceKind
 from rules.event_types.base import Instant, rfc3339
 
 NAME = "generic"
-#: What an item is called whose body names no type; it is quarantined, since no rule could match it.
+#: Type of an item whose body names none; it is quarantined, since no rule could match it.
 NO_TYPE = "unknown"
 TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*\Z")
 LONGEST_TYPE = 100
-#: An order key longer than this is nobody's.
+#: Longest text that is taken as an order key.
 LONGEST_KEY = 255
 
 _instant: TypeAdapter[Any] = TypeAdapter(Instant)
@@ -94,7 +94,7 @@ KIND = SourceKind(
 )
 
 
-def _found(place: str | None, request: VerifiedRequest, fields: Any) -> str | None:
+def _find_text(place: str | None, request: VerifiedRequest, fields: Any) -> str | None:
     """Return the text at a place of the request; None where there is none."""
     if place is None:
         return None
@@ -114,17 +114,17 @@ def _found(place: str | None, request: VerifiedRequest, fields: Any) -> str | No
     return str(value).strip() or None
 
 
-def _sender_id(places: str | tuple[str, ...] | None, request: VerifiedRequest, fields: Any) -> str | None:
+def _find_sender_id(places: str | tuple[str, ...] | None, request: VerifiedRequest, fields: Any) -> str | None:
     """Return the platform's message id: all of its places must be there."""
     if isinstance(places, tuple):
-        told = [_found(each, request, fields) for each in places]
+        told = [_find_text(each, request, fields) for each in places]
         if None in told:
             return None
         return to_json(told).decode() if len(told) > 1 else told[0]
-    return _found(places, request, fields)
+    return _find_text(places, request, fields)
 
 
-def _without(fields: dict[str, Any], places: Sequence[str]) -> bytes:
+def _drop_places(fields: dict[str, Any], places: Sequence[str]) -> bytes:
     """Return the values without some places, names sorted: what stays the same when a message is repeated."""
     kept = copy.deepcopy(fields)
     for place in places:
@@ -137,11 +137,11 @@ def _without(fields: dict[str, Any], places: Sequence[str]) -> bytes:
     return json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def _type(read: ReadPlaces, request: VerifiedRequest, fields: Any, event: str | None) -> str | None:
+def _read_type(read: ReadPlaces, request: VerifiedRequest, fields: Any, event: str | None) -> str | None:
     """Return the type in our spelling: `Order/Paid`, `order:paid` and `order.paid` are one."""
     if read.type and not read.type.startswith(("body.", "header.", "query.")):
         return read.type
-    told = _found(read.type, request, fields) or event
+    told = _find_text(read.type, request, fields) or event
     if not told:
         return None
     parts = [field_names.snake(part.strip()) for part in re.split(r"[./:]", told)]
@@ -158,33 +158,33 @@ class Generic(SourceType):
         """Return an item per object."""
         read = options.read if isinstance(options, GenericOptions) else ReadPlaces()
         records = bodies.json_records(bodies.json_text(request))
-        return Batch([_item(position, each, request, read, event) for position, each in enumerate(records)])
+        return Batch([_make_item(position, each, request, read, event) for position, each in enumerate(records)])
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one object."""
-        fields: dict[str, Any] = field_names.ours(base.parsed(body))
-        return base.data_of(type, fields, "snake_case") if type in event_types.TYPES else fields
+        fields: dict[str, Any] = field_names.ours(base.parse_object(body))
+        return base.read_data(type, fields, "snake_case") if type in event_types.TYPES else fields
 
 
-def _item(
+def _make_item(
     position: int, record: bodies.BodyRecord, request: VerifiedRequest, read: ReadPlaces, event: str | None
 ) -> SourceItem:
     fields = record.fields
-    type = _type(read, request, fields, event)
+    type = _read_type(read, request, fields, event)
     item = SourceItem(position, record.body, type or NO_TYPE)
-    item.sender_id = _sender_id(read.id, request, fields) or request.sender_id
+    item.sender_id = _find_sender_id(read.id, request, fields) or request.sender_id
     if read.ignore and item.sender_id is not None:
-        item.content = _without(fields, read.ignore)
-    item.subject = _found(read.subject, request, fields)
-    item.time = _time(_found(read.time, request, fields))
-    key = _found(read.order_key, request, fields)
+        item.content = _drop_places(fields, read.ignore)
+    item.subject = _find_text(read.subject, request, fields)
+    item.time = _read_time(_find_text(read.time, request, fields))
+    key = _find_text(read.order_key, request, fields)
     if key and len(key) <= LONGEST_KEY:
         item.order_key = identity.email(key) if "@" in key else f"id:{key}"
-    texts = list(base.searched(fields))
-    item.identities = base.distinct(
+    texts = list(base.search_texts(fields))
+    item.identities = base.drop_repeated(
         (
             *([item.order_key] if item.order_key else []),
-            *base.contacts(
+            *base.identify_contacts(
                 emails=[text for name, text in texts if "mail" in name],
                 phones=[text for name, text in texts if "phone" in name or name in ("mobile", "sms")],
             ),
@@ -196,13 +196,13 @@ def _item(
         item.invalid = Unfit("type", "neither the body nor the URL names a type such as order.paid")
     elif type in event_types.TYPES:
         try:
-            base.fit(type, field_names.ours(fields), "snake_case")
+            base.fit_model(type, field_names.ours(fields), "snake_case")
         except ValidationError as exc:
-            item.invalid = base.unfit(exc)
+            item.invalid = base.describe_unfit(exc)
     return item
 
 
-def _time(told: str | None) -> str | None:
+def _read_time(told: str | None) -> str | None:
     if told is None:
         return None
     try:

@@ -66,34 +66,34 @@ KIND = SourceKind(
 )
 
 
-def _renamed(type: str, payload: dict[str, Any]) -> dict[str, Any]:
+def _rename(type: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Return the payload with our names where the vendor's name means something else with us."""
     noun = type.partition(".")[0]
     if noun == "booking" and isinstance(payload.get("guests"), list):
-        guests = [_moved(each, {"event": "seminar", "eventDate": "seminarDate"}) for each in payload["guests"]]
+        guests = [_rename_keys(each, {"event": "seminar", "eventDate": "seminarDate"}) for each in payload["guests"]]
         return {**payload, "guests": guests}
     if noun == "seminar_date":
-        payload = _moved(payload, {"eventId": "seminarId"})
+        payload = _rename_keys(payload, {"eventId": "seminarId"})
     if noun == "seminar":
-        payload = _moved(payload, {"infoBoardLoding": "infoBoardLodging"})
+        payload = _rename_keys(payload, {"infoBoardLoding": "infoBoardLodging"})
     if noun == "invoice" and isinstance(payload.get("items"), list):
-        items = [_moved(each, {"eventDateName": "seminarDateName"}) for each in payload["items"]]
+        items = [_rename_keys(each, {"eventDateName": "seminarDateName"}) for each in payload["items"]]
         return {**payload, "items": items}
     return payload
 
 
-def _moved(fields: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _rename_keys(fields: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return fields with some names changed; what is no object stays as it is, and its model will say so."""
     if not isinstance(fields, dict) or names.keys().isdisjoint(fields):
         return fields
     return {names.get(name, name): value for name, value in fields.items()}
 
 
-def _profile(key: int | str) -> str:
+def _identify_profile(key: int | str) -> str:
     return identity.thing(NAME, "profile", key)
 
 
-def _identities(type: str, model: EventData) -> tuple[str, ...]:
+def _find_identities(type: str, model: EventData) -> tuple[str, ...]:
     """Return who and what it is about; the first one is the order key.
 
     A person is named by the profile's id, never by the address: bookings carry no address, and a booking must not
@@ -102,26 +102,28 @@ def _identities(type: str, model: EventData) -> tuple[str, ...]:
     if isinstance(model, BookingDeleted):
         people = [model.booker] if model.booker else []
         people += [guest.guest.profile for guest in model.guests or () if guest.guest and guest.guest.profile]
-        return base.distinct(_profile(each.id) for each in people) or (identity.thing(NAME, "booking", model.id),)
+        return base.drop_repeated(_identify_profile(each.id) for each in people) or (
+            identity.thing(NAME, "booking", model.id),
+        )
     if isinstance(model, Invoice):
         if model.recipient is None:
             return (identity.thing(NAME, "invoice", model.id),)
         address = model.billing_address.email if model.billing_address else None
-        return base.distinct((_profile(model.recipient.id), *base.contacts(emails=[address])))
+        return base.drop_repeated((_identify_profile(model.recipient.id), *base.identify_contacts(emails=[address])))
     if isinstance(model, ProfileGone):
         billing = model.billing_address.email if model.billing_address else None
         numbers = (model.private_phone_number, model.alternative_phone_number, model.work_phone_number)
-        return base.distinct(
+        return base.drop_repeated(
             (
-                _profile(model.id),
-                *base.contacts(emails=(model.email, model.alternative_email, billing), phones=numbers),
+                _identify_profile(model.id),
+                *base.identify_contacts(emails=(model.email, model.alternative_email, billing), phones=numbers),
             )
         )
     key: int | str = model.id  # type: ignore[attr-defined]
     return (identity.thing(NAME, type.partition(".")[0], key),)
 
 
-def _instant(milliseconds: Any) -> str | None:
+def _read_instant(milliseconds: Any) -> str | None:
     """Return an epoch time in milliseconds, number or text, as we write times; None where it is none."""
 
     try:
@@ -138,34 +140,36 @@ class SeminarDeskSource(SourceType):
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Split the envelope."""
         text = bodies.json_text(request)
-        envelope, notifications = _envelope(text)
+        envelope, notifications = _read_envelope(text)
         sender_id = envelope.get("id", envelope.get("requestId"))
         sender_id = str(sender_id) if isinstance(sender_id, str | int) and sender_id != "" else None
         properties = envelope.get("properties")
         stamp = properties.get("timestamp") if isinstance(properties, dict) else envelope.get("timestamp")
-        time = _instant(stamp)
-        items = [_item(position, value, each, sender_id, time) for position, (value, each) in enumerate(notifications)]
+        time = _read_instant(stamp)
+        items = [
+            _make_item(position, value, each, sender_id, time) for position, (value, each) in enumerate(notifications)
+        ]
         return Batch(items, {"requestId": sender_id, "attempt": envelope.get("attempt")})
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one notification."""
-        payload = base.parsed(body).get("payload")
+        payload = base.parse_object(body).get("payload")
         if not isinstance(payload, dict):
             raise NotReadable(str(NO_PAYLOAD))
-        return base.data_of(type, _renamed(type, payload), "camelCase")
+        return base.read_data(type, _rename(type, payload), "camelCase")
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return one status per notification, in their order, as the official receiver does."""
         told = {
             "message": "webhook response",
             **batch.context,
-            "notifications": [_status(item, each) for item, each in zip(batch.items, ids, strict=True)],
-            "events": base.events_kept(ids),
+            "notifications": [_describe_item(item, each) for item, each in zip(batch.items, ids, strict=True)],
+            "events": base.list_events(ids),
         }
         return 200, to_json(told)
 
 
-def _envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
+def _read_envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
     envelope: dict[str, Any] = {}
     notifications: list[tuple[Any, str]] | None = None
     if text.lstrip()[:1] != "{":
@@ -189,7 +193,7 @@ def _envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
     return envelope, notifications
 
 
-def _item(position: int, notification: Any, text: str, sender_id: str | None, time: str | None) -> SourceItem:
+def _make_item(position: int, notification: Any, text: str, sender_id: str | None, time: str | None) -> SourceItem:
     action = notification.get("action") if isinstance(notification, dict) else None
     name = action[:LONGEST_ACTION] if isinstance(action, str) else ""
     type = ACTIONS.get(name.lower())
@@ -203,19 +207,19 @@ def _item(position: int, notification: Any, text: str, sender_id: str | None, ti
     # Not its position: a second attempt may send fewer items.
     item.identity = f"{type}\0{payload.get('id')}"
     try:
-        model = base.fit(type, _renamed(type, payload), "camelCase")
+        model = base.fit_model(type, _rename(type, payload), "camelCase")
     except ValidationError as exc:
-        item.invalid = base.unfit(exc)
+        item.invalid = base.describe_unfit(exc)
         return item
     item.key = model.id  # type: ignore[attr-defined]
     noun = type.partition(".")[0]
     item.subject = f"{VENDOR_NOUNS.get(noun, noun)}/{item.key}"
-    item.identities = _identities(type, model)
+    item.identities = _find_identities(type, model)
     item.order_key = item.identities[0]
     return item
 
 
-def _status(item: SourceItem, event_id: str | None) -> dict[str, Any]:
+def _describe_item(item: SourceItem, event_id: str | None) -> dict[str, Any]:
     if item.type is None:
         why = f"action {item.name} not supported" if item.name else "a notification needs an action"
         return {"status": 400, "message": why, "action": item.name}

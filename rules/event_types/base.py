@@ -1,4 +1,4 @@
-"""What all nouns have in common: how a field may be spelled, how times, money, ids and choices are read.
+"""What all event types share: how a field may be spelled, how times, money, ids and choices are read.
 
 Comes in: a vendor's values, as parsed JSON or form text. Goes out: one shape, the same whoever sends. Never guesses:
 what does not fit is an error with the field's path and without the value.

@@ -7,7 +7,7 @@ import pytest
 from console import book as books
 from console import replay
 from console.errors import UserError
-from console.replay import ReplayReport, Sent
+from console.replay import ReplayReport, SentRequest
 from rules.rulebook import Rulebook
 from tests.console.conftest import SECRETS
 
@@ -33,7 +33,7 @@ def loaded(book: Path) -> Rulebook:
 
 def test_all_accepted(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     """Bodies are sent to the source of their folder, signed as it signs, with the content type of their name."""
-    report = asyncio.run(replay.fire(replay.plan([bodies], loaded, SECRETS), receiver))
+    report = asyncio.run(replay.send_all(replay.plan([bodies], loaded, SECRETS), receiver))
     assert [(Path(one.file).name, one.source, one.status) for one in report.sent] == [
         ("signup.form", "cmx", 202),
         ("signup.json", "cmx", 202),
@@ -49,7 +49,7 @@ def test_refused(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     wrong = replay.plan([bodies / "generic"], loaded, SECRETS | {"SHOP_SECRET": "another"})
     (bodies / "cmxorganize" / "signup.json").write_text("{")
     broken = replay.plan([bodies / "cmxorganize" / "signup.json"], loaded, SECRETS)
-    report = asyncio.run(replay.fire([*wrong, *broken], receiver))
+    report = asyncio.run(replay.send_all([*wrong, *broken], receiver))
     assert report.refused == {"wrong_signature": 1, "bad_json": 1}
     assert not report.good
 
@@ -57,20 +57,20 @@ def test_refused(receiver: str, bodies: Path, loaded: Rulebook) -> None:
 def test_rate(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     """At a rate the requests leave when they are due, and all are answered."""
     shots = replay.plan([bodies / "cmxorganize" / "signup.json"], loaded, SECRETS) * 20
-    report = asyncio.run(replay.fire(shots, receiver, rate=200))
+    report = asyncio.run(replay.send_all(shots, receiver, rate=200))
     assert report.accepted == 20
     assert report.seconds >= 19 / 200
 
 
 def test_nobody_answers(bodies: Path, loaded: Rulebook) -> None:
     """Without a receiver nothing is accepted, and it is said so."""
-    report = asyncio.run(replay.fire(replay.plan([bodies], loaded, SECRETS), "http://127.0.0.1:9"))
+    report = asyncio.run(replay.send_all(replay.plan([bodies], loaded, SECRETS), "http://127.0.0.1:9"))
     assert report.refused == {"unanswered": 3}
 
 
 def test_no_console(bodies: Path) -> None:
     """Waiting for fates without a console says where one was looked for."""
-    report = ReplayReport([Sent("a.json", "cmx", 202, events=["e1"])], 0.1)
+    report = ReplayReport([SentRequest("a.json", "cmx", 202, events=["e1"])], 0.1)
     with pytest.raises(UserError, match="no console answers at http://127"):
         asyncio.run(replay.await_fates(report, "http://127.0.0.1:9"))
 
@@ -102,7 +102,7 @@ def test_unknown_folder(tmp_path: Path, loaded: Rulebook) -> None:
 def test_percentiles() -> None:
     """A percentile is a time that was measured; requests that nobody answered have none."""
     report = ReplayReport(
-        [Sent("f", "s", 202, ms=float(ms)) for ms in range(1, 101)] + [Sent("f", "s", 0, ms=9e9)],
+        [SentRequest("f", "s", 202, ms=float(ms)) for ms in range(1, 101)] + [SentRequest("f", "s", 0, ms=9e9)],
         1.0,
     )
     assert (report.latency(0.5), report.latency(0.99), report.latency(1.0)) == (50, 99, 100)

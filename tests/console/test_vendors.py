@@ -49,7 +49,7 @@ class Ringo(SourceType):
         return SourceItem(position, record.body, type, order_key=caller, identities=(caller,))
 
     def read(self, type, body):
-        return base.data_of(type, base.parsed(body), "snake_case")
+        return base.read_data(type, base.parse_object(body), "snake_case")
 
 
 SOURCE = Ringo()

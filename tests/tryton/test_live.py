@@ -8,7 +8,7 @@ from tests.tryton.conftest import Tryton
 from tests.tryton.proxy import Proxy
 from tests.workers.destinations.conftest import Desk
 from workers.destinations import tryton as adapter
-from workers.http import Http, address
+from workers.http import Http, build_url
 
 pytestmark = pytest.mark.tryton
 
@@ -49,8 +49,8 @@ def ask(tryton: Tryton, model: str, domain: list[Any], *fields: str) -> list[Any
         headers = {"Authorization": f"bearer {tryton.key}", "X-Tryton-Context": adapter.encode({"company": 1})}
         query = [("d", adapter.encode(domain)), *(("f", field) for field in fields)]
         async with Http() as http:
-            url = address(tryton.url, "/shop/rest/model/{model}", query, model=model)
-            exchange = http.bound(timeout=10, allow_private=True).exchange()
+            url = build_url(tryton.url, "/shop/rest/model/{model}", query, model=model)
+            exchange = http.bind(timeout=10, allow_private=True).exchange()
             return (await exchange.request("GET", url, headers=headers)).json()
 
     found: list[Any] = asyncio.run(main())

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import wait_until_async
 from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
 from workers import http
-from workers.http import ANSWER_CAP, LONGEST_WAIT, Hidden, Http, HttpAnswer
+from workers.http import ANSWER_CAP, LONGEST_WAIT, HiddenHeaders, Http, HttpAnswer
 from workers.outcome import Failed
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ def send(url: str, *, timeout: float = 2.0, allow_private: bool = True, method: 
 
     async def main() -> HttpAnswer:
         async with Http() as way_out:
-            bound = way_out.bound(timeout=timeout, allow_private=allow_private)
+            bound = way_out.bind(timeout=timeout, allow_private=allow_private)
             return await bound.exchange().request(method, url, **more)
 
     return asyncio.run(main())
@@ -67,7 +67,7 @@ def test_answer_hides_itself() -> None:
     """The repr of an answer and of hidden headers shows no content."""
     got = HttpAnswer(200, {"x-name": "eva"}, "text/plain", b"eva@example.org")
     assert "eva" not in repr(got)
-    assert "k-1" not in f"{Hidden(Authorization='k-1')!r} {Hidden(Authorization='k-1')}"
+    assert "k-1" not in f"{HiddenHeaders(Authorization='k-1')!r} {HiddenHeaders(Authorization='k-1')}"
 
 
 def test_long_answer_is_cut() -> None:
@@ -89,7 +89,7 @@ def test_cookies_are_not_kept() -> None:
 
     async def main(url: str) -> None:
         async with Http() as way_out:
-            exchange = way_out.bound(timeout=2, allow_private=True).exchange()
+            exchange = way_out.bind(timeout=2, allow_private=True).exchange()
             await exchange.request("GET", url)
             await exchange.request("GET", url)
 
@@ -173,7 +173,7 @@ def test_private_connection_is_not_lent() -> None:
 
     async def main(url: str) -> None:
         async with Http() as way_out:
-            inside, outside = way_out.bound(timeout=2, allow_private=True), way_out.bound(timeout=2)
+            inside, outside = way_out.bind(timeout=2, allow_private=True), way_out.bind(timeout=2)
             await inside.exchange().request("GET", url)
             with pytest.raises(Failed, match="private_address"):
                 await outside.exchange().request("GET", url)
@@ -237,7 +237,7 @@ def test_bad_address() -> None:
 def test_address(values: dict[str, str], query: dict[str, str] | None, url: str) -> None:
     """Values are percent-encoded into the template, and arrive as they were encoded."""
     with RawServer(OK) as server:
-        send(http.address(server.url + "/", "/contacts/{email}", query, **values))
+        send(http.build_url(server.url + "/", "/contacts/{email}", query, **values))
     assert server.requests[0].target == url
 
 
@@ -245,7 +245,7 @@ def test_address(values: dict[str, str], query: dict[str, str] | None, url: str)
 def test_address_does_not_climb(value: str) -> None:
     """A value that would change the path is refused before anything is sent."""
     with pytest.raises(Failed, match="bad_address"):
-        http.address("https://crm.example.org", "/contacts/{id}/notes", id=value)
+        http.build_url("https://crm.example.org", "/contacts/{id}/notes", id=value)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_pace() -> None:
                 waited.append(len(server.requests))
 
         async with Http() as way_out:
-            bound = way_out.bound(timeout=2, allow_private=True, pace=CountingPace())
+            bound = way_out.bind(timeout=2, allow_private=True, pace=CountingPace())
             exchange = bound.exchange()
             for _ in range(3):
                 await exchange.request("GET", server.url)
@@ -301,7 +301,7 @@ def test_pace_may_refuse() -> None:
 
     async def main(url: str) -> None:
         async with Http() as way_out:
-            exchange = way_out.bound(timeout=2, allow_private=True, pace=RefusingPace()).exchange()
+            exchange = way_out.bind(timeout=2, allow_private=True, pace=RefusingPace()).exchange()
             await exchange.request("GET", url)
             with pytest.raises(Failed, match="lease_lost"):
                 await exchange.request("POST", url, creates=True)
@@ -320,9 +320,9 @@ def test_nothing_leaks(script: list[bytes], caplog: pytest.LogCaptureFixture) ->
     caplog.set_level(logging.DEBUG)
     said = ""
     with RawServer(*script) as server:
-        url = http.address(server.url, "/contacts/{email}", {"token": "s3cret"}, email="eva@example.org")
+        url = http.build_url(server.url, "/contacts/{email}", {"token": "s3cret"}, email="eva@example.org")
         try:
-            said = repr(send(url, headers=Hidden(Authorization="Bearer s3cret"), timeout=0.3))
+            said = repr(send(url, headers=HiddenHeaders(Authorization="Bearer s3cret"), timeout=0.3))
         except Failed as failed:
             said = f"{failed!r} {failed.hint} {failed.__cause__!r} {failed.__context__!r}"
     said += caplog.text
@@ -348,7 +348,7 @@ def test_no_exception_behind_a_failure(url: str) -> None:
 @pytest.mark.parametrize(("seconds", "connect"), [(10.0, 5.0), (30.0, 5.0), (5.0, 4.5), (0.5, 0.45)])
 def test_timeouts(seconds: float, connect: float) -> None:
     """Connecting has five seconds, and less than the whole request, so that the two can be told apart."""
-    chosen = http._timeout(seconds)
+    chosen = http._make_timeout(seconds)
     assert chosen.total == seconds
     assert chosen.sock_connect == pytest.approx(connect)
 
@@ -364,7 +364,7 @@ def test_dead_connection_is_not_an_unknown() -> None:
 
     async def main(server: RawServer) -> int:
         async with Http() as way_out:
-            bound = way_out.bound(timeout=2, allow_private=True)
+            bound = way_out.bind(timeout=2, allow_private=True)
             await bound.exchange().request("GET", server.url)
             await wait_until_async(lambda: _is(server.ended == 1), "the server has closed the connection")
             return (await bound.exchange().request("POST", server.url, json={}, creates=True)).status
@@ -445,7 +445,7 @@ def test_interim_answers() -> None:
 
     async def main(url: str) -> list[int]:
         async with Http() as way_out:
-            bound = way_out.bound(timeout=2, allow_private=True)
+            bound = way_out.bind(timeout=2, allow_private=True)
             return [(await bound.exchange().request("POST", url, json={})).status for _ in range(2)]
 
     with RawServer(b"HTTP/1.1 100 Continue\r\n\r\n" + early + reply(201), reply(202)) as server:
@@ -470,7 +470,7 @@ def test_cut_answer_does_not_spoil_the_next() -> None:
 
     async def main(url: str) -> list[int]:
         async with Http() as way_out:
-            bound = way_out.bound(timeout=2, allow_private=True)
+            bound = way_out.bind(timeout=2, allow_private=True)
             return [(await bound.exchange().request("GET", url)).status for _ in range(2)]
 
     with RawServer(reply(200, b"x" * (4 * ANSWER_CAP)), reply(202)) as server:
@@ -484,7 +484,7 @@ def test_unasked_answer() -> None:
 
     async def main(server: RawServer) -> int:
         async with Http() as way_out:
-            bound = way_out.bound(timeout=2, allow_private=True)
+            bound = way_out.bind(timeout=2, allow_private=True)
             assert (await bound.exchange().request("GET", server.url)).status == 200
             server.say(unasked)
             [[(idle, _)]] = way_out._connectors._open[True]._conns.values()
@@ -515,7 +515,7 @@ def test_certificate_that_nobody_signed(tmp_path: Path) -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         failures = []
         async with server, Http() as way_out:
-            bound = way_out.bound(timeout=2, allow_private=True)
+            bound = way_out.bind(timeout=2, allow_private=True)
             for host in ("localhost", "127.0.0.1"):
                 url = f"https://{host}:{server.sockets[0].getsockname()[1]}/"
                 with pytest.raises(Failed) as caught:

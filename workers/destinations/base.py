@@ -97,7 +97,7 @@ class DestinationType:
             raise TypeError(f"{self.client.__name__}.methods must have the actions of the kind {self.kind.name}")
 
 
-def unresolved(hint: str) -> Failed:
+def fail_unresolved(hint: str) -> Failed:
     """Return the failure of a doubtful delivery that nobody but a person can settle."""
     return Failed("ambiguous", UNRESOLVED, hint=hint)
 
@@ -164,22 +164,22 @@ Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespac
 Scalar = str | int | float | bool | None
 
 
-def given(values: Mapping[str, Any]) -> dict[str, Any]:
+def drop_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is not null: absent and null leave the other side's value alone."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def snake(name: str) -> str:
+def to_snake_case(name: str) -> str:
     """Return a vendor's `firstName` as our `first_name`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def snake_keys(value: Any) -> Any:
+def rename_keys(value: Any) -> Any:
     """Return JSON with all names in snake_case."""
     if isinstance(value, Mapping):
-        return {snake(name): snake_keys(inner) for name, inner in value.items()}
+        return {to_snake_case(name): rename_keys(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [snake_keys(inner) for inner in value]
+        return [rename_keys(inner) for inner in value]
     return value
 
 

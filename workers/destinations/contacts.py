@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from rules.catalogue import ActionKind
-from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, given
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, drop_nulls
 
 
 class ContactAddress(ActionArguments):
@@ -89,19 +89,19 @@ def note_key(arguments: AddNote) -> str:
 
 
 def _email_and_values(arguments: SetConsent) -> str:
-    values = given(arguments.model_dump(mode="json", exclude={"email"}))
+    values = drop_nulls(arguments.model_dump(mode="json", exclude={"email"}))
     return f"email:{arguments.email} {json.dumps(values, sort_keys=True)}"
 
 
-def flat(arguments: UpsertContact) -> dict[str, Any]:
+def flatten(arguments: UpsertContact) -> dict[str, Any]:
     """Return what an upsert writes beside its custom fields, addresses flat: `address.city`. Nulls are left out."""
-    values = given(
+    values = drop_nulls(
         arguments.model_dump(mode="json", include={"email", "external_id", "first_name", "last_name", "phone"})
     )
     if arguments.new_email is not None:
         values["email"] = arguments.new_email
     if arguments.address is not None:
-        values |= {f"address.{name}": value for name, value in given(arguments.address.model_dump()).items()}
+        values |= {f"address.{name}": value for name, value in drop_nulls(arguments.address.model_dump()).items()}
     return values
 
 

@@ -1,7 +1,7 @@
 """Maileon: subscriptions with double opt-in, fields, unsubscriptions.
 
 Takes the arguments of its three actions; returns Done or raises Failed.
-Never sets a confirmed permission by itself and never sends a second opt-in mail on doubt.
+Never sets a confirmed permission by itself and never sends a second opt-in mail when in doubt.
 
 Facts: support.maileon.com, REST API 1.0 (create-contact, update-contact-by-email, unsubscribe-contacts-by-email,
 http-status-codes), and XQueue's own PHP and n8n clients.
@@ -32,12 +32,12 @@ from workers.destinations.base import (
     Reveal,
     Scalar,
     Visit,
-    given,
+    drop_nulls,
+    fail_unresolved,
     open_base,
-    unresolved,
 )
 from workers.destinations.classify import classify
-from workers.http import Hidden, Http, HttpAnswer, address
+from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
 
 JSON = "application/vnd.maileon.api+json"
@@ -201,7 +201,7 @@ class MaileonClient(Client[MaileonOptions]):
     def __init__(self, name: str, options: MaileonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         super().__init__(name, options, reveal, http, memory)
         self._base = open_base(options.base, reveal)
-        self._headers = Hidden(Authorization=f"Basic {encode_key(reveal(options.api_key))}")
+        self._headers = HiddenHeaders(Authorization=f"Basic {encode_key(reveal(options.api_key))}")
         #: False once the key proved to have no right to read: the usual recipe grants create and update only.
         self._may_read = True
 
@@ -220,7 +220,7 @@ class MaileonClient(Client[MaileonOptions]):
             if mark == "pending":
                 return await self._complete(visit, arguments, "already_pending")
             if visit.delivery.doubtful:
-                raise unresolved("the opt-in mail may have been sent, and the key has no right to look")
+                raise fail_unresolved("the opt-in mail may have been sent, and the key has no right to look")
             return None
         if contact is None:
             await self._memory.set(before, "absent", self._options.pending_days)
@@ -232,7 +232,7 @@ class MaileonClient(Client[MaileonOptions]):
             return await self._complete(visit, arguments, "already_pending", contact)
         if visit.delivery.doubtful:
             if await self._memory.get(before) != "absent":
-                raise unresolved(
+                raise fail_unresolved(
                     "the opt-in mail may have been sent: the contact was there before, so nothing shows it"
                 )
             await self._remember_pending(arguments.email)
@@ -255,13 +255,13 @@ class MaileonClient(Client[MaileonOptions]):
         )
         _raise(classify(answer, creates=True))
         await self._remember_pending(arguments.email)
-        return Done(result=given({"id": read_id(answer)}), status=answer.status)
+        return Done(result=drop_nulls({"id": read_id(answer)}), status=answer.status)
 
     async def _complete(
         self, visit: Visit, arguments: Subscribe, note: str, contact: MaileonContact | None = None
     ) -> Done | None:
         """Write the fields of somebody who needs no mail; None: there is no such contact any more."""
-        result = given({"id": contact.id if contact else None})
+        result = drop_nulls({"id": contact.id if contact else None})
         body = _body(arguments)
         if not body:
             return Done(result=result, note=note)
@@ -299,7 +299,7 @@ class MaileonClient(Client[MaileonOptions]):
 
     async def _find(self, visit: Visit, email: str) -> MaileonContact | None:
         """Return the contact, None where there is none. Learns whether the key may read at all."""
-        url = address(self._base, "/contacts/email/{email}", email=email)
+        url = build_url(self._base, "/contacts/email/{email}", email=email)
         answer = await visit.exchange.request("GET", url, headers=self._headers, accept=XML)
         if answer.status == 404:
             return None
@@ -322,7 +322,7 @@ class MaileonClient(Client[MaileonOptions]):
     ) -> HttpAnswer:
         return await visit.exchange.request(
             method,
-            address(self._base, template, query, email=arguments.email),
+            build_url(self._base, template, query, email=arguments.email),
             headers=self._headers,
             json=body,
             media_type=JSON,
@@ -373,9 +373,9 @@ def read_permission(answer: HttpAnswer) -> int:
 def _body(arguments: Subscribe | Update) -> dict[str, Any]:
     """Return the JSON of the contact; the e-mail stands in the address only. Maileon takes no null."""
     body = {}
-    if fields := given(arguments.fields):
+    if fields := drop_nulls(arguments.fields):
         body["standard_fields"] = {name: str(value) for name, value in fields.items()}
-    if custom_fields := given(arguments.custom_fields):
+    if custom_fields := drop_nulls(arguments.custom_fields):
         body["custom_fields"] = custom_fields
     return body
 

@@ -24,9 +24,9 @@ from workers.destinations.base import (
     Reveal,
     Visit,
     dig,
-    given,
+    drop_nulls,
+    fail_unresolved,
     open_base,
-    unresolved,
 )
 from workers.destinations.classify import ErrorRule, SuccessTest, classify
 from workers.destinations.contacts import (
@@ -36,7 +36,7 @@ from workers.destinations.contacts import (
     AddNote,
     SetConsent,
     UpsertContact,
-    flat,
+    flatten,
 )
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
@@ -45,7 +45,7 @@ from workers.destinations.invoices import (
     CreateInvoice,
     Customer,
 )
-from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
+from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed
 
 CONTACT_FIELDS = (
@@ -101,15 +101,15 @@ class RestAuth(DestinationOptions):
             raise ValueError("needs exactly one of bearer, basic, header")
         return self
 
-    def headers(self, reveal: Reveal) -> Hidden:
+    def headers(self, reveal: Reveal) -> HiddenHeaders:
         """Return the headers that prove who we are."""
         if self.bearer is not None:
-            return Hidden(Authorization=f"Bearer {reveal(self.bearer)}")
+            return HiddenHeaders(Authorization=f"Bearer {reveal(self.bearer)}")
         if self.basic is not None:
             pair = f"{reveal(self.basic.user)}:{reveal(self.basic.password)}"
-            return Hidden(Authorization=f"Basic {base64.b64encode(pair.encode()).decode()}")
+            return HiddenHeaders(Authorization=f"Basic {base64.b64encode(pair.encode()).decode()}")
         assert self.header is not None  # noqa: S101 (the validator saw to it)
-        return Hidden({self.header.name: reveal(self.header.value)})
+        return HiddenHeaders({self.header.name: reveal(self.header.value)})
 
 
 def _check_names(fields: Mapping[str, str], known: Sequence[str]) -> Mapping[str, str]:
@@ -234,7 +234,7 @@ class RestClient(Client[RestOptions]):
     def __init__(self, name: str, options: RestOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         super().__init__(name, options, reveal, http, memory)
         self._base = open_base(options.base, reveal)
-        self._headers = Hidden({header: reveal(value) for header, value in options.headers.items()})
+        self._headers = HiddenHeaders({header: reveal(value) for header, value in options.headers.items()})
         if options.auth is not None:
             self._headers.update(options.auth.headers(reveal))
 
@@ -255,11 +255,11 @@ class RestClient(Client[RestOptions]):
 
     async def _upsert_contact(self, visit: "RestVisit", arguments: UpsertContact) -> Done:
         contacts = self._options.contacts
-        values = flat(arguments)
-        keys = given({"external_id": arguments.external_id, "email": arguments.email})
+        values = flatten(arguments)
+        keys = drop_nulls({"external_id": arguments.external_id, "email": arguments.email})
         body = _translate(values, contacts.fields)
-        for name, value in given(arguments.custom).items():
-            _put(body, _dotted(contacts.fields.get("custom", "custom"), name), value)
+        for name, value in drop_nulls(arguments.custom).items():
+            _put(body, _join_path(contacts.fields.get("custom", "custom"), name), value)
         found = await self._find_contact(visit, keys)
         if found is not None and await self._update_contact(visit, found, body):
             await self._remember_contact(values | keys, found)
@@ -279,7 +279,7 @@ class RestClient(Client[RestOptions]):
         found = await self._find_contact(visit, {"email": arguments.email})
         if found is None:
             return Done(note="no_such_contact", status=visit.status)
-        values = given({"newsletter": arguments.newsletter, "tracking": arguments.tracking})
+        values = drop_nulls({"newsletter": arguments.newsletter, "tracking": arguments.tracking})
         if not await self._update_contact(visit, found, _translate(values, self._options.contacts.fields)):
             await self._forget_contact({"email": arguments.email})
             raise Failed("transient", "stale_id", hint="the contact was replaced by another; the next attempt searches")
@@ -288,15 +288,15 @@ class RestClient(Client[RestOptions]):
     async def _add_note(self, visit: "RestVisit", arguments: AddNote) -> Done:
         contacts = self._options.contacts
         if visit.delivery.doubtful and not self._options.idempotency_header and contacts.note_on_doubt == "hold":
-            raise unresolved("the note may have been written, and notes cannot be searched")
-        keys = given({"email": arguments.email, "phone": arguments.phone})
+            raise fail_unresolved("the note may have been written, and notes cannot be searched")
+        keys = drop_nulls({"email": arguments.email, "phone": arguments.phone})
         found = await self._find_contact(visit, keys)
         if found is None:
             found = await self._create_contact(visit, _translate(keys, contacts.fields), keys, part="contact")
             await self._remember_contact(keys, found)
         note = {contacts.note_text: arguments.text}
         answer = await visit.send("POST", contacts.notes, note, creates=True, id=found)
-        return Done(result=given({"id": _read_id(answer, contacts.id), "contact": found}), status=visit.status)
+        return Done(result=drop_nulls({"id": _read_id(answer, contacts.id), "contact": found}), status=visit.status)
 
     async def _find_contact(self, visit: "RestVisit", keys: Mapping[str, str]) -> str | None:
         for name, value in keys.items():
@@ -398,7 +398,7 @@ class RestClient(Client[RestOptions]):
             if answer.status not in (404, 410):
                 visit.check(answer)
             return Done(result={"id": id}, note="draft_deleted", status=visit.status)
-        await visit.send("POST", invoices.cancel_path, given({"reason": arguments.reason}), creates=True, id=id)
+        await visit.send("POST", invoices.cancel_path, drop_nulls({"reason": arguments.reason}), creates=True, id=id)
         return Done(result={"id": id}, status=visit.status)
 
     async def _find_invoice(self, visit: "RestVisit", reference: str) -> Mapping[str, Any] | None:
@@ -416,9 +416,11 @@ class RestClient(Client[RestOptions]):
         found = await visit.find(customers, {customers.find: customer.email}, theirs, customer.email)
         id = None if found is None else str(dig(found, customers.id))
         if id is None:
-            values = given({"email": customer.email, "name": customer.name})
+            values = drop_nulls({"email": customer.email, "name": customer.name})
             if customer.address is not None:
-                values |= {f"address.{name}": value for name, value in given(customer.address.model_dump()).items()}
+                values |= {
+                    f"address.{name}": value for name, value in drop_nulls(customer.address.model_dump()).items()
+                }
             body = _translate(values, customers.fields)
             answer = await visit.send("POST", customers.path, body, creates=True, part="customer")
             id = _read_id(answer, customers.id)
@@ -429,10 +431,10 @@ class RestClient(Client[RestOptions]):
 
     def _invoice_body(self, arguments: CreateInvoice, customer: str) -> dict[str, Any]:
         invoices = self._options.invoices
-        values = given(arguments.model_dump(mode="json", include={"reference", "due", "currency"}))
-        values["customer_id"] = _as_theirs(customer)
+        values = drop_nulls(arguments.model_dump(mode="json", include={"reference", "due", "currency"}))
+        values["customer_id"] = _to_json_id(customer)
         values["lines"] = [
-            _translate(given(line.model_dump(mode="json")), invoices.line_fields) for line in arguments.lines
+            _translate(drop_nulls(line.model_dump(mode="json")), invoices.line_fields) for line in arguments.lines
         ]
         return _translate(values, invoices.fields)
 
@@ -476,7 +478,7 @@ class RestVisit(Visit):
         self, collection: Collection, query: Mapping[str, str], field: str, value: str
     ) -> list[Mapping[str, Any]]:
         """Return all objects whose field has exactly this value."""
-        url = address(self._base, collection.path, query)
+        url = build_url(self._base, collection.path, query)
         answer = await self.exchange.request("GET", url, headers=self._headers)
         self.status = answer.status
         if answer.status == 404:
@@ -490,7 +492,7 @@ class RestVisit(Visit):
             for item in found
             if isinstance(item, Mapping)
             and dig(item, collection.id) is not None
-            and (not field or _is(dig(item, field), value))
+            and (not field or _equals(dig(item, field), value))
         ]
 
     async def send(
@@ -525,7 +527,7 @@ class RestVisit(Visit):
         headers = dict(self._headers)
         if creates and self._options.idempotency_header:
             headers[self._options.idempotency_header] = "-".join(filter(None, (self.delivery.id, part)))
-        url = address(self._base, template, None, **values)
+        url = build_url(self._base, template, None, **values)
         answer = await self.exchange.request(method, url, headers=headers, json=body, creates=creates)
         self.status = answer.status
         return answer
@@ -537,7 +539,7 @@ class RestVisit(Visit):
             raise failed
 
 
-def _is(theirs: Any, ours: str) -> bool:
+def _equals(theirs: Any, ours: str) -> bool:
     return theirs is None or str(theirs).strip().lower() == ours.lower()
 
 
@@ -546,12 +548,12 @@ def _read_id(answer: HttpAnswer, path: str) -> str | None:
     return str(id) if isinstance(id, str | int) and not isinstance(id, bool) else None
 
 
-def _as_theirs(id: str) -> str | int:
+def _to_json_id(id: str) -> str | int:
     """Return an id as JSON has it: a number stays a number."""
     return int(id) if id.isascii() and id.isdecimal() and str(int(id)) == id else id
 
 
-def _dotted(prefix: str, name: str) -> str:
+def _join_path(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 

@@ -28,10 +28,10 @@ from workers.destinations.base import (
     Visit,
     dig,
     open_base,
-    snake_keys,
+    rename_keys,
 )
 from workers.destinations.classify import ErrorRule, classify
-from workers.http import Hidden, Http, HttpAnswer, address
+from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
 
 #: 501 is SeminarDesk's word for "API not active or module not enabled": nothing passes until somebody switches it on.
@@ -195,7 +195,7 @@ class SeminarDeskClient(Client[SeminarDeskOptions]):
     def __init__(self, name: str, options: SeminarDeskOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         super().__init__(name, options, reveal, http, memory)
         self._base = open_base(options.base, reveal)
-        self._headers = Hidden({"X-API-Key": reveal(options.api_key)})
+        self._headers = HiddenHeaders({"X-API-Key": reveal(options.api_key)})
 
     async def _look_up_person(self, visit: Visit, arguments: ById) -> Done:
         return await self._look_up(visit, "/persons/{id}", arguments)
@@ -213,7 +213,7 @@ class SeminarDeskClient(Client[SeminarDeskOptions]):
             raise Failed(
                 "transient", "bad_answer", status=answer.status, hint="a look-up did not answer with an object"
             )
-        result = snake_keys(found)
+        result = rename_keys(found)
         if isinstance(result.get("status"), str):
             result["status"] = result["status"].lower()  # As in the events: confirmed, wait_list.
         return Done(result=result, status=answer.status)
@@ -230,7 +230,7 @@ class SeminarDeskClient(Client[SeminarDeskOptions]):
                 return Done(result=found, note="already_there", status=200)
         answer = await visit.exchange.request(
             "POST",
-            address(self._base, "/invoices/{id}/external-references", id=arguments.invoice),
+            build_url(self._base, "/invoices/{id}/external-references", id=arguments.invoice),
             headers=self._headers,
             json={"system": {"id": system}, "externalId": arguments.external_id},
             creates=True,
@@ -250,7 +250,7 @@ class SeminarDeskClient(Client[SeminarDeskOptions]):
         return None
 
     async def _get(self, visit: Visit, template: str, id: str) -> HttpAnswer:
-        answer = await visit.exchange.request("GET", address(self._base, template, id=id), headers=self._headers)
+        answer = await visit.exchange.request("GET", build_url(self._base, template, id=id), headers=self._headers)
         _raise(classify(answer, rules=ERRORS))
         return answer
 

@@ -28,13 +28,13 @@ from workers.destinations.base import (
     Reveal,
     Visit,
     dig,
-    given,
+    drop_nulls,
     open_base,
 )
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, ContactAddress, UpsertContact
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer
-from workers.http import Hidden, Http, HttpAnswer, HttpExchange, address
+from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed, Failure
 
 Record = Mapping[str, Any]
@@ -112,9 +112,9 @@ class TrytonClient(Client[TrytonOptions]):
 
     def __init__(self, name: str, options: TrytonOptions, reveal: Reveal, http: Http, memory: Memory) -> None:
         super().__init__(name, options, reveal, http, memory)
-        self._base = address(open_base(options.base, reveal), "/{database}/rest/model", database=options.database)
+        self._base = build_url(open_base(options.base, reveal), "/{database}/rest/model", database=options.database)
         context = {"company": options.company, "companies": [options.company]}
-        self._headers = Hidden(
+        self._headers = HiddenHeaders(
             {
                 "Authorization": f"bearer {reveal(options.key)}",
                 "Accept-Language": "en",  # Else error texts come in the language of the server.
@@ -129,7 +129,7 @@ class TrytonClient(Client[TrytonOptions]):
     # Parties
 
     async def _upsert_contact(self, visit: "TrytonVisit", arguments: UpsertContact) -> Done:
-        keys = given({"external_id": arguments.external_id, "email": arguments.email})
+        keys = drop_nulls({"external_id": arguments.external_id, "email": arguments.email})
         country = await visit.country(arguments.address)
         party = await self._find_party(visit, keys)
         if party is None:
@@ -140,11 +140,11 @@ class TrytonClient(Client[TrytonOptions]):
             if changes := party_changes(party, arguments, country):
                 await visit.update("party.party", party["id"], changes)
         id = str(party["id"])
-        await self._remember_party(keys | given({"email": arguments.new_email}), id)
+        await self._remember_party(keys | drop_nulls({"email": arguments.new_email}), id)
         return Done(result={"id": id, "created": created}, status=visit.status)
 
     async def _add_note(self, visit: "TrytonVisit", arguments: AddNote) -> Done:
-        keys = given({"email": arguments.email, "phone": arguments.phone})
+        keys = drop_nulls({"email": arguments.email, "phone": arguments.phone})
         party = await self._find_party(visit, keys)
         if party is None:
             bare = {"name": arguments.email or arguments.phone, "contact_mechanisms": [["create", mechanisms(keys)]]}
@@ -245,7 +245,7 @@ class TrytonClient(Client[TrytonOptions]):
     async def _make(self, visit: "TrytonVisit", header: Record) -> Record:
         """Create a customer invoice; its lines belong to the same company."""
         return await visit.create(
-            "account.invoice", given(header) | {"type": "out", "company": self._options.company}, INVOICE_FIELDS
+            "account.invoice", drop_nulls(header) | {"type": "out", "company": self._options.company}, INVOICE_FIELDS
         )
 
     async def _credit(self, visit: "TrytonVisit", id: int, reference: str, reason: str | None) -> dict[str, Any]:
@@ -308,7 +308,7 @@ class TrytonClient(Client[TrytonOptions]):
             "company": self._options.company,
             "description": text,
             "quantity": float(quantity),
-            "unit_price": decimal(unit_price),
+            "unit_price": encode_decimal(unit_price),
         }
         if tax_rate:
             tax = self._options.invoices.taxes.get(tax_rate)
@@ -343,7 +343,7 @@ class TrytonVisit(Visit):
     async def search(self, model: str, domain: Sequence[Any], fields: Sequence[str]) -> list[Record]:
         """Return the records of a domain, the oldest first."""
         query = [("d", encode(domain)), ("o", encode([["id", "ASC"]])), ("s", "20")]
-        answer = await self._try_send("GET", address(self._base, "/{model}", _query(fields, query), model=model))
+        answer = await self._try_send("GET", build_url(self._base, "/{model}", _query(fields, query), model=model))
         self._check(answer)
         found = answer.json()
         if not isinstance(found, list):
@@ -352,31 +352,31 @@ class TrytonVisit(Visit):
 
     async def get(self, model: str, id: int | str, fields: Sequence[str]) -> Record | None:
         """Return a record, None where there is none."""
-        answer = await self._try_send("GET", address(self._base, "/{model}/{id}", _query(fields), model=model, id=id))
+        answer = await self._try_send("GET", build_url(self._base, "/{model}/{id}", _query(fields), model=model, id=id))
         if answer.status == 404:
             return None
         return self._record(answer)
 
     async def create(self, model: str, values: Record, fields: Sequence[str]) -> Record:
         """Create a record and return it."""
-        url = address(self._base, "/{model}", _query(fields), model=model)
+        url = build_url(self._base, "/{model}", _query(fields), model=model)
         answer = await self._try_send("POST", url, values, creates=True)
         return self._record(answer, creates=True)
 
     async def update(self, model: str, id: int, values: Record) -> Record:
         """Write a record and return it, as a party."""
-        url = address(self._base, "/{model}/{id}", _query(PARTY_FIELDS), model=model, id=id)
+        url = build_url(self._base, "/{model}/{id}", _query(PARTY_FIELDS), model=model, id=id)
         return self._record(await self._try_send("PUT", url, values))
 
     async def delete(self, model: str, id: int) -> None:
         """Delete a record, or find it gone."""
-        answer = await self._try_send("DELETE", address(self._base, "/{model}/{id}", model=model, id=id))
+        answer = await self._try_send("DELETE", build_url(self._base, "/{model}/{id}", model=model, id=id))
         if answer.status != 404:
             self._check(answer)
 
     async def act(self, model: str, id: int, action: str, fields: Sequence[str]) -> Record:
         """Press a button of a record and return it."""
-        url = address(self._base, "/{model}/{id}/{action}", _query(fields), model=model, id=id, action=action)
+        url = build_url(self._base, "/{model}/{id}/{action}", _query(fields), model=model, id=id, action=action)
         return self._record(await self._try_send("POST", url, {}, creates=True), creates=True)
 
     async def currency(self, code: str) -> int:
@@ -420,7 +420,7 @@ def encode(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
 
-def decimal(value: Decimal) -> dict[str, str]:
+def encode_decimal(value: Decimal) -> dict[str, str]:
     """Return an amount as Tryton's JSON has it."""
     return {"__class__": "Decimal", "decimal": str(value)}
 
@@ -454,7 +454,7 @@ def address_values(place: ContactAddress | None, country: int | None) -> dict[st
     if place is None:
         return {}
     values = {"street_unstructured": place.street, "postal_code": place.postal_code, "city": place.city}
-    return given(values | {"country": country})
+    return drop_nulls(values | {"country": country})
 
 
 def new_party(arguments: UpsertContact, country: int | None) -> dict[str, Any]:
@@ -462,7 +462,7 @@ def new_party(arguments: UpsertContact, country: int | None) -> dict[str, Any]:
     email = arguments.new_email or arguments.email
     name = " ".join(filter(None, (arguments.first_name, arguments.last_name)))
     party: dict[str, Any] = {
-        **given(arguments.custom),
+        **drop_nulls(arguments.custom),
         "name": name or email or arguments.external_id,
         "contact_mechanisms": [["create", mechanisms({"email": email, "phone": arguments.phone})]],
     }
@@ -478,7 +478,7 @@ def party_changes(party: Record, arguments: UpsertContact, country: int | None) 
 
     A party has one name: it is written only when both of its parts are given.
     """
-    changes: dict[str, Any] = dict(given(arguments.custom))
+    changes: dict[str, Any] = dict(drop_nulls(arguments.custom))
     if arguments.first_name and arguments.last_name:
         name = f"{arguments.first_name} {arguments.last_name}"
         if name != party.get("name"):
@@ -524,4 +524,4 @@ def credit_line(line: Record, company: int) -> dict[str, Any]:
     }
     if taxes := line.get("taxes"):
         values["taxes"] = [["add", [dig(tax, "id") if isinstance(tax, Mapping) else tax for tax in taxes]]]
-    return given(values)
+    return drop_nulls(values)

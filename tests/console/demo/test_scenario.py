@@ -7,7 +7,7 @@ import yaml
 from console import book, catalogue, replay, starter_book
 from console.demo import arrivals, scenario
 from console.errors import UserError
-from console.replay import ReplayReport, Sent
+from console.replay import ReplayReport, SentRequest
 from rules.compiler import loader
 from tests.console.conftest import Start
 
@@ -118,8 +118,8 @@ def test_differences() -> None:
     }
     report = ReplayReport(
         [
-            Sent("a", "cmx", 202, events=["1"], fates=[{"id": "1", "state": "delivered", "settled": True}]),
-            Sent("b", "cmx", 401, code="wrong_credentials"),
+            SentRequest("a", "cmx", 202, events=["1"], fates=[{"id": "1", "state": "delivered", "settled": True}]),
+            SentRequest("b", "cmx", 401, code="wrong_credentials"),
         ],
         1.0,
     )
@@ -134,8 +134,8 @@ def test_differences() -> None:
 def test_one_word_per_file() -> None:
     """Packaged bodies are valid: JSON parses, and each folder is a kind of source that the starter book has."""
     found = loader.load(starter_book.starter(), catalogue.build())
-    for file in replay.bodies([scenario.fixtures()]):
-        assert replay.source_of(file, found, None).kind == file.parent.name
+    for file in replay.find_bodies([scenario.fixtures()]):
+        assert replay.find_source(file, found, None).kind == file.parent.name
         if file.suffix == ".json":
             json.loads(file.read_bytes())
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from receiver import errors
-from receiver.sources.activetrail import EVENTS, OTHER_NAMES, SOURCE, type_of
+from receiver.sources.activetrail import EVENTS, OTHER_NAMES, SOURCE, find_type
 from receiver.sources.base import Batch, NoSourceOptions
 from tests.receiver import fixtures
 
@@ -41,7 +41,7 @@ def test_all_seven_events() -> None:
 )
 def test_event_from_the_url(event: str, type: str) -> None:
     """What happened stands in the URL, in our spelling or one like the vendor's."""
-    assert type_of(event) == type
+    assert find_type(event) == type
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_event_from_the_url(event: str, type: str) -> None:
 def test_no_event_in_the_url(event: str | None, code: str) -> None:
     """A URL that does not say what happened is refused, and the hint lists what it may say."""
     with pytest.raises(errors.NotFound, match=code) as caught:
-        type_of(event)
+        find_type(event)
     assert "group_removed" in caught.value.hint
 
 

@@ -62,7 +62,7 @@ class Desk:
 
         async def main() -> Done:
             async with Http() as http:
-                bound = http.bound(timeout=timeout, allow_private=True)
+                bound = http.bind(timeout=timeout, allow_private=True)
                 self.client = DESTINATIONS[self.kind.name].client("it", self.options, reveal, bound, self.memory)
                 delivery = Attempt(id, doubtful=doubtful or attempt > 1, attempt=attempt)
                 done: Done = await self.client.deliver(action, validated, delivery)

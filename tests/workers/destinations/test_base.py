@@ -22,12 +22,12 @@ from workers.destinations.base import Base, Email, Id
 )
 def test_snake(theirs: str, ours: str) -> None:
     """Names of vendors become ours."""
-    assert base.snake(theirs) == ours
+    assert base.to_snake_case(theirs) == ours
 
 
 def test_snake_keys() -> None:
     """Names change at every depth, values at none."""
-    assert base.snake_keys({"aB": [{"cD": "eF"}, None, 1]}) == {"a_b": [{"c_d": "eF"}, None, 1]}
+    assert base.rename_keys({"aB": [{"cD": "eF"}, None, 1]}) == {"a_b": [{"c_d": "eF"}, None, 1]}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_dig(path: str, found: Any) -> None:
 
 def test_given() -> None:
     """Null is left out; false, zero and the empty text are values."""
-    assert base.given({"a": None, "b": False, "c": 0, "d": ""}) == {"b": False, "c": 0, "d": ""}
+    assert base.drop_nulls({"a": None, "b": False, "c": 0, "d": ""}) == {"b": False, "c": 0, "d": ""}
 
 
 def test_email() -> None:

@@ -5,7 +5,7 @@ from workers.destinations.contacts import (
     AddNote,
     SetConsent,
     UpsertContact,
-    flat,
+    flatten,
 )
 
 
@@ -38,4 +38,4 @@ def test_flat() -> None:
     upsert = UpsertContact.model_validate(
         {"email": "a@example.org", "new_email": "b@example.org", "phone": None, "address": {"city": "", "street": None}}
     )
-    assert flat(upsert) == {"email": "b@example.org", "address.city": ""}
+    assert flatten(upsert) == {"email": "b@example.org", "address.city": ""}
