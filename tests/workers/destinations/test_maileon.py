@@ -156,9 +156,11 @@ def test_confirmed_without_tracking_is_asked_again(sandbox: Running) -> None:
     assert "doiplus=true" in server.requests[1].target
 
 
-def test_imported_contact_gets_its_mail(desk: Desk, sandbox: Running) -> None:
-    """A contact that was there without consent gets its opt-in mail."""
-    with RawServer(reply(200, "<contact><id>7</id><permission>1</permission></contact>"), MADE) as server:
+@pytest.mark.parametrize("permission", [1, 2, 3, 6])
+def test_imported_contact_gets_its_mail(permission: int) -> None:
+    """A contact that was there without a confirmed opt-in, be it by another way (6), gets its opt-in mail."""
+    contact = f"<contact><id>7</id><permission>{permission}</permission></contact>"
+    with RawServer(reply(200, contact), MADE) as server:
         scripted(server).deliver("subscribe", EVA)
     assert [request.method for request in server.requests] == ["GET", "POST"]
 

@@ -19,6 +19,7 @@ INVOICE = {
 CANCEL = {"reference": "SD-9001", "customer": {"email": "eva@example.org"}}
 KIM = {"email": "kim@example.org"}
 NOTHING = reply(200, '{"data": []}')
+OK = reply(200, "{}")
 
 
 @pytest.fixture
@@ -135,6 +136,32 @@ def test_stale_id(crm: Desk, sandbox: Running) -> None:
     assert crm.deliver("upsert_contact", EVA, id="d3").result == {"id": done.result["id"], "created": False}
 
 
+@pytest.mark.parametrize("status", [404, 410])
+def test_contact_that_is_gone(status: int) -> None:
+    """A remembered contact that is gone, not found or deleted, is searched and made anew."""
+    with RawServer(NOTHING, reply(201, '{"id": 7}'), reply(status), NOTHING, reply(201, '{"id": 8}')) as server:
+        desk = Desk("rest", {"base": server.url})
+        desk.deliver("upsert_contact", EVA)
+        assert desk.deliver("upsert_contact", EVA, id="d2").result == {"id": "8", "created": True}
+    assert [request.method for request in server.requests] == ["GET", "POST", "PATCH", "GET", "POST"]
+
+
+def test_caller_is_remembered_by_the_number() -> None:
+    """A caller who was made for a note is known by the number: many systems cannot search for it."""
+    with RawServer(reply(201, '{"id": 7}')) as server:
+        desk = Desk("rest", {"base": server.url, "contacts": {"find": {"email": "email"}}})
+        for n in range(2):
+            desk.deliver("add_note", {"phone": "+4930123", "text": "Please call back."}, id=f"d{n}")
+    assert [request.target for request in server.requests] == ["/contacts", *["/contacts/7/notes"] * 2]
+
+
+def test_search_without_the_field() -> None:
+    """A search that leaves out the field by which it searched is believed."""
+    with RawServer(reply(200, '{"data": [{"id": 7}]}'), reply(200, "{}")) as server:
+        done = Desk("rest", {"base": server.url}).deliver("upsert_contact", EVA)
+    assert done.result == {"id": "7", "created": False}
+
+
 @pytest.mark.parametrize("fault", [{"reset": True}, {"status": 500}, {"status": 504, "body": "<html>"}])
 def test_lost_answer_makes_no_second_contact(crm: Desk, sandbox: Running, fault: dict[str, Any]) -> None:
     """A create whose answer was lost is ambiguous; the next attempt finds the contact."""
@@ -192,6 +219,17 @@ def test_set_consent(crm: Desk, sandbox: Running) -> None:
     (contact,) = contacts(sandbox)
     assert contact["newsletter"] is False
     assert "tracking" not in contact
+
+
+def test_set_consent_at_a_stale_id() -> None:
+    """Where the remembered contact is gone the next attempt searches: consent is never counted as written before."""
+    with RawServer(NOTHING, reply(201, '{"id": 7}'), reply(404), reply(200, '{"data": [{"id": 8}]}'), OK) as server:
+        desk = Desk("rest", {"base": server.url})
+        desk.deliver("upsert_contact", EVA)
+        failed = desk.fail("set_consent", EVA | {"newsletter": False}, id="d2")
+        desk.deliver("set_consent", EVA | {"newsletter": False}, id="d2", attempt=2)
+    assert (failed.failure, failed.code) == ("transient", "stale_id")
+    assert (server.requests[-1].method, server.requests[-1].target) == ("PATCH", "/contacts/8")
 
 
 def test_set_consent_of_nobody(crm: Desk, sandbox: Running) -> None:
@@ -266,6 +304,39 @@ def test_address_of_a_new_customer(place: dict[str, Any] | None, sent: set[str] 
     assert (customer["email"], customer["title"]) == ("eva@example.org", "Eva Muster")
     assert (set(customer["place"]) if "place" in customer else None) == sent
     assert customer.get("place", {}).get("city", "Ulm") == "Ulm"
+
+
+@pytest.mark.parametrize(("id", "sent"), [("5", 5), ('"5"', 5), ('"007"', "007"), ('"c-5"', "c-5")])
+def test_customer_is_remembered(id: str, sent: int | str) -> None:
+    """A customer is looked for once; a number stays a number in the invoice, and what only looks like one a text."""
+    made = reply(201, f'{{"id": {id}}}')
+    with RawServer(NOTHING, NOTHING, made, made, NOTHING, made) as server:
+        desk = Desk("rest", {"base": server.url})
+        for n in (1, 2):
+            desk.deliver("create_invoice", INVOICE | {"reference": f"SD-{n}"}, id=f"d{n}")
+    targets = [f"{request.method} {request.target.partition('?')[0]}" for request in server.requests]
+    assert targets[:4] == ["GET /invoices", "GET /customers", "POST /customers", "POST /invoices"]
+    assert targets[4:] == ["GET /invoices", "POST /invoices"]
+    assert [server.requests[n].json()["customer_id"] for n in (3, 5)] == [sent, sent]
+
+
+def test_number_of_an_invoice_is_text() -> None:
+    """A number that comes as a number is a text for the rules, as every number of an invoice."""
+    found = reply(200, '{"data": [{"id": 1, "reference": "SD-9001", "number": 4711, "status": "final"}]}')
+    with RawServer(found) as server:
+        done = Desk("rest", {"base": server.url}).deliver("create_invoice", INVOICE)
+    assert done.result == {"id": "1", "number": "4711", "status": "final", "created": False}
+
+
+def test_finalise_where_no_status_is_told() -> None:
+    """Where invoices show no status, what was finalised is remembered, and not finalised twice."""
+    made, found = reply(201, '{"id": 1}'), reply(200, '{"data": [{"id": 1, "reference": "SD-9001"}]}')
+    with RawServer(NOTHING, NOTHING, made, made, reply(200), found) as server:
+        desk = Desk("rest", {"base": server.url, "invoices": {"finalise": True}})
+        for n in (1, 2):
+            desk.deliver("create_invoice", INVOICE, id=f"d{n}")
+    assert [request.target for request in server.requests].count("/invoices/1/finalise") == 1
+    assert len(server.requests) == 6
 
 
 def test_two_customers(sandbox: Running) -> None:
@@ -351,6 +422,14 @@ def test_cancel_draft(sandbox: Running) -> None:
     desk.deliver("create_invoice", INVOICE)
     assert desk.deliver("cancel_invoice", CANCEL, id="d2").note == "draft_deleted"
     assert invoices(sandbox) == []
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_cancel_draft_that_is_gone(status: int) -> None:
+    """A draft that somebody else has deleted meanwhile is deleted."""
+    found = reply(200, '{"data": [{"id": 1, "reference": "SD-9001", "status": "draft"}]}')
+    with RawServer(found, reply(status)) as server:
+        assert Desk("rest", {"base": server.url}).deliver("cancel_invoice", CANCEL).note == "draft_deleted"
 
 
 def test_cancel_final(sandbox: Running) -> None:

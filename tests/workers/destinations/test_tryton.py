@@ -8,6 +8,7 @@ import pytest
 from tests.workers.destinations.conftest import Desk
 from tests.workers.wire import RawServer, Request, reply
 from workers.destinations import tryton
+from workers.destinations.base import ID_DAYS
 from workers.destinations.contacts import UpsertContact
 
 EVA: dict[str, Any] = {"email": "eva@example.org"}
@@ -45,6 +46,45 @@ def test_on_the_wire() -> None:
     headers = server.requests[0].headers
     assert (headers["authorization"], headers["accept-language"]) == ("bearer k-1", "en")
     assert json.loads(base64.urlsafe_b64decode(headers["x-tryton-context"])) == {"company": 3, "companies": [3]}
+
+
+def test_two_parties() -> None:
+    """Two people are two parties, each remembered by its own address and written where it is."""
+    eva = json.dumps(PARTY)
+    kim = json.dumps(PARTY | {"id": 9, "contact_mechanisms": [{"id": 3, "type": "email", "value": "kim@example.org"}]})
+    with RawServer(
+        NOTHING, reply(200, eva), NOTHING, reply(200, kim), reply(200, eva), reply(200, kim), MADE
+    ) as server:
+        desk = scripted(server)
+        for n, email in enumerate(("eva@example.org", "kim@example.org", "eva@example.org")):
+            desk.deliver("upsert_contact", {"email": email}, id=f"d{n}")
+        done = desk.deliver("upsert_contact", {"email": "kim@example.org", "phone": "+4930123"}, id="d3")
+    asked = [(request.method, urlsplit(request.target).path.rpartition("/")[2]) for request in server.requests]
+    assert asked == [
+        *[("GET", "party.party"), ("POST", "party.party")] * 2,
+        *[("GET", "7"), ("GET", "9"), ("PUT", "9")],
+    ]
+    assert done.result == {"id": "9", "created": False}
+
+
+def test_party_that_is_gone() -> None:
+    """A remembered party that was deleted is forgotten and searched; of what is found the address must be its own."""
+    other = json.dumps([PARTY | {"contact_mechanisms": [{"id": 3, "type": "email", "value": "eva@example.com"}]}])
+    with RawServer(NOTHING, MADE, reply(404), reply(200, other), reply(200, '{"id": 10}')) as server:
+        desk = scripted(server)
+        desk.deliver("upsert_contact", EVA)
+        assert desk.deliver("upsert_contact", EVA, id="d2").result == {"id": "10", "created": True}
+    assert [request.method for request in server.requests] == ["GET", "POST", "GET", "GET", "POST"]
+    assert set(desk.memory.values.values()) == {"10"}
+    assert set(desk.memory.days.values()) == {ID_DAYS}
+
+
+def test_invoice_of_the_company() -> None:
+    """An invoice is searched among those that the company sends, by its reference."""
+    with RawServer(reply(200, '[{"id": 1, "state": "cancelled"}]')) as server:
+        done = scripted(server, company=3).deliver("cancel_invoice", {"reference": "SD-1", "customer": EVA})
+    assert done.note == "already_cancelled"
+    assert domain(server.requests[0]) == [["type", "=", "out"], ["company", "=", 3], ["reference", "=", "SD-1"]]
 
 
 def test_search_escapes_wildcards() -> None:
