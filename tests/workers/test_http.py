@@ -353,6 +353,37 @@ def test_timeouts(seconds: float, connect: float) -> None:
     assert chosen.sock_connect == pytest.approx(connect)
 
 
+def test_idle_connections_end_before_servers_end_them() -> None:
+    """Common servers close an idle connection after five seconds; ours is closed before, lest a create meets that."""
+
+    async def main(url: str) -> float:
+        async with Http() as way_out:
+            await way_out.bind(timeout=2, allow_private=True).exchange().request("GET", url)
+            return float(way_out._connectors._open[True]._keepalive_timeout)
+
+    with RawServer(OK) as server:
+        assert asyncio.run(main(server.url)) == 4.0
+
+
+def test_servers_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any number of servers only so many are remembered, and those that were forgotten answer all the same."""
+    monkeypatch.setattr(http, "MOST_ORIGINS", 2)
+
+    async def main(urls: list[str]) -> list[int]:
+        async with Http() as way_out:
+            bound = way_out.bind(timeout=2, allow_private=True)
+            for url in urls:
+                assert (await bound.exchange().request("GET", url)).status == 200
+                assert len(way_out._connectors._origins) <= 2
+            return [(await bound.exchange().request("GET", url)).status for url in urls]
+
+    with RawServer(OK) as server:
+        number = server.url.rpartition(":")[2]
+        # Names that differ in capitals are remembered one by one, and lead to the same server.
+        urls = [f"http://{host}:{number}/" for host in ("127.0.0.1", "localhost", "LocalHost", "LOCALHOST")]
+        assert asyncio.run(main(urls)) == [200] * 4
+
+
 async def _is(fact: bool) -> bool:
     """Return the fact, after the loop had a turn to read what has arrived."""
     await asyncio.sleep(0.01)
