@@ -1,13 +1,14 @@
-"""What became of an event: the ledger's lines, read back as one story.
+"""What became of an event: the ledger's lines, as they are written and as they are read back.
 
-Comes in: the lines of JSON that were written while it happened (never with a value of a person in them). Goes out: a
-Fate. Never touches Redis.
+Comes in: what happened, or the lines of JSON that say so. Goes out: such a line (one writer per kind), or a Fate. Never
+touches Redis, and never writes a value of a person: rules, places, codes and counts only.
 
 Lines, by `t`:
   routed       at, source, type, received, book, fired: [rule], missed: [[rule, at, why]],
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]]
-  attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead | back
-  next         d(elivery), made: […], skipped: […]
+  attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead
+               (of a delivery whose rule could not be carried out only: at, d, then: dead, code)
+  next         at, d(elivery), made: […], skipped: […], or why nothing can follow
   other_content  first            its sender's id came before, with other content, as the event `first`
   came_again   (nothing)          it was in quarantine, came again and fits now
   once         d(elivery)         not made: `only_once` had seen its like
@@ -22,12 +23,35 @@ What a person did; `d` is a delivery, or the event itself where that was what di
   revived      d, at                 a dead letter is sent once more
   again        d, at                 a dead letter's event is routed once more for it; the next `routed` has `again`: 1
   dropped      d, at                 a dead letter is given up
+
+The mailroom's Lua writes `once`, `coalesced`, `held`, `other_content` and `came_again`, and changes `then` of an attempt's line to `wait` where a
+destination turns out to be away. It finds it by its text: a line is compact JSON with its keys in the order above.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from rules.event_types.base import from_epoch
+
+#: What became of an item of a lease; back: it was given back untouched.
+Verdict = Literal["done", "dead", "wait", "hold", "back"]
+#: What follows an attempt.
+Then = Literal["done", "wait", "hold", "dead"]
+#: How an attempt ended: done, or the class of its failure.
+Outcome = Literal["done", "limited", "transient", "ambiguous", "permanent", "credential"]
+#: What follows for an item that a person took out of a held box.
+SkippedThen = Literal["dead", "dropped"]
+#: The condition at which a rule did not match: rule, at, why.
+MissedRule = tuple[str, str, str]
+#: A delivery that came into being: delivery, destination, action, rule.
+MadeDelivery = tuple[str, str, str, str]
+#: An action that a matching rule did not ask for: destination, action, rule, code, why.
+SkippedAction = tuple[str, str, str, str, str]
 
 #: Ends of a delivery, and what a person may still decide.
 OPEN = frozenset({"waiting", "held"})
@@ -95,6 +119,131 @@ class Fate:
             ],
         }
 
+
+# -- the lines, as they are written
+
+
+def now() -> str:
+    """Return the wall clock as the ledger has it: RFC 3339 in UTC with milliseconds."""
+    return from_epoch(int(time.time() * 1000))
+
+
+def routed(
+    *,
+    source: str,
+    type: str,
+    received: str,
+    book: str,
+    fired: Sequence[str],
+    missed: Sequence[MissedRule],
+    made: Sequence[MadeDelivery],
+    skipped: Sequence[SkippedAction] = (),
+    again: int = 0,
+) -> str:
+    """An event was routed. `again`: the round, where it was routed once more for its dead letters."""
+    line: dict[str, Any] = {
+        "t": "routed",
+        "at": now(),
+        "source": source,
+        "type": type,
+        "received": received,
+        "book": book,
+        "fired": fired,
+        "missed": missed,
+        "made": made,
+    }
+    if skipped:
+        line["skipped"] = skipped
+    if again:
+        line["again"] = again
+    return _encode(line)
+
+
+def attempt(delivery: str, *, n: int, outcome: Outcome, code: str, status: int, ms: int, then: Then) -> str:
+    """A delivery was attempted; `n` counts from 1."""
+    return _encode(
+        {
+            "t": "attempt",
+            "d": delivery,
+            "at": now(),
+            "n": n,
+            "outcome": outcome,
+            "code": code,
+            "status": status,
+            "ms": ms,
+            "then": then,
+        }
+    )
+
+
+def never_made(delivery: str, code: str) -> str:
+    """A delivery came into being as a dead letter, because its rule could not be carried out."""
+    return _encode({"t": "attempt", "d": delivery, "at": now(), "then": "dead", "code": code})
+
+
+def next_actions(delivery: str, made: Sequence[MadeDelivery], skipped: Sequence[SkippedAction]) -> str:
+    """What follows from a delivery (`next:`) came into being."""
+    return _encode({"t": "next", "d": delivery, "at": now(), "made": made, "skipped": skipped})
+
+
+def next_lost(delivery: str, why: str) -> str:
+    """What follows from a delivery (`next:`) cannot be told any more."""
+    return _encode({"t": "next", "d": delivery, "at": now(), "why": why})
+
+
+def failed(*, source: str, type: str, received: str, book: str, code: str, why: str) -> str:
+    """The event itself is a dead letter: it could not be routed."""
+    return _encode(
+        {
+            "t": "failed",
+            "at": now(),
+            "source": source,
+            "type": type,
+            "received": received,
+            "book": book,
+            "code": code,
+            "why": why,
+        }
+    )
+
+
+def quarantined(*, source: str, type: str, received: str, why: str) -> str:
+    """An event was authentic but not valid, and is kept apart: at once, when it was received."""
+    return _encode(
+        {"t": "quarantined", "at": received, "source": source, "type": type, "received": received, "why": why}
+    )
+
+
+def released(item: str) -> str:
+    """A person lets a held box go on with its first item."""
+    return _encode({"t": "released", "d": item, "at": now()})
+
+
+def skipped(item: str, *, code: str, then: SkippedThen) -> str:
+    """A person lets a held box go on without its first item; `code`: why it was held."""
+    return _encode({"t": "skipped", "d": item, "at": now(), "code": code, "then": then})
+
+
+def revived(item: str) -> str:
+    """A person sends a dead letter once more."""
+    return _encode({"t": "revived", "d": item, "at": now()})
+
+
+def again(item: str) -> str:
+    """A person lets an event be routed once more for a dead letter of it."""
+    return _encode({"t": "again", "d": item, "at": now()})
+
+
+def dropped(item: str) -> str:
+    """A person gives a dead letter up."""
+    return _encode({"t": "dropped", "d": item, "at": now()})
+
+
+def _encode(line: Mapping[str, Any]) -> str:
+    return to_json(line).decode()
+
+
+# -- the lines, as they are read back
 
 #: Why an item ended that a person gave up.
 BY_HAND = "by a person"
