@@ -166,6 +166,10 @@ class WorkerContext:
         rooms += [name for name in self.clients if self.pool_of(name) == self.settings.pool]
         return rooms
 
+    def serves(self, destination: str) -> bool:
+        """Return whether this worker can deliver to a destination now, and its pool is the one that shall."""
+        return destination in self.clients and self.pool_of(destination) == self.settings.pool
+
     @contextlib.asynccontextmanager
     async def turn(self, destination: str) -> AsyncIterator[None]:
         """Wait for a place and the shared rate of a destination: for requests that no `take` has accounted for."""
@@ -219,13 +223,15 @@ class SharedPace:
     """Whether one more request may be sent than `take` accounted for, and when: lease, and shared rate if any."""
 
     def __init__(self, context: WorkerContext, room: str, *, limited: bool) -> None:
-        self._office = context
+        self._context = context
         self._room = room
         self._limited = limited
 
     async def wait(self) -> None:
         """Return when one more request may be sent. Raises Failed when it must not be sent any more."""
         if self._limited:
-            await asyncio.sleep(await store_outage.insist(lambda: self._office.mailroom.pace(self._room)))
-        if not self._office.may_send():
+            await asyncio.sleep(
+                await store_outage.retry_until_answered(lambda: self._context.mailroom.pace(self._room))
+            )
+        if not self._context.may_send():
             raise Failed("transient", "lease_lost", hint="somebody else may be at it already")

@@ -1,7 +1,7 @@
-"""Ties a process to the life of its parent: when the parent dies, however it dies, the kernel tells the child.
+"""Ask the kernel (PR_SET_PDEATHSIG) to signal this process when its parent dies, however it dies.
 
-Comes in: the parent's process id, in the child. Does nothing where the kernel has no such thing (macOS): there a drain
-notices by its parent's id once a second, and everything else needs an orderly stop.
+Comes in: the parent's process id, in the child. Goes out: nothing. Never acts where the kernel has no such call
+(macOS): there a drain compares its parent's id once a second, and other processes end by an orderly stop only.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def tie(parent: int, sign: signal.Signals = signal.SIGTERM) -> None:
+def die_with_parent(parent: int, sign: signal.Signals = signal.SIGTERM) -> None:
     """Let the kernel send `sign` to this process when its parent ends. Exits at once if that has happened already."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, int(sign), 0, 0, 0)
@@ -26,5 +26,8 @@ def tie(parent: int, sign: signal.Signals = signal.SIGTERM) -> None:
 
 
 def to_parent() -> Callable[[], None]:
-    """Return the `preexec_fn` for a child of this process. Call it in the main thread: the tie is to the thread."""
-    return partial(tie, os.getpid())
+    """Return the `preexec_fn` for a child of this process.
+
+    Call it in the main thread: the kernel signals the child when the thread that started it ends.
+    """
+    return partial(die_with_parent, os.getpid())

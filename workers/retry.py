@@ -1,7 +1,7 @@
-"""What follows a failed attempt, and what an attempt tells of its destination.
+"""What follows a failed attempt, and what an attempt says about the health of its destination.
 
-Takes how it failed and which attempt it was; returns a decision, which the drain carries out. Never sends, sleeps or
-writes.
+Comes in: how it failed and which attempt it was. Goes out: a decision, which the drain carries out. Never sends, sleeps
+or writes.
 """
 
 import random
@@ -79,11 +79,11 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
     return WaitAndRetry(wait)
 
 
-def tells(ended: Done | Failed) -> str:
-    """Return what an attempt tells of its destination, in the words of `settle`.
+def destination_health(ended: Done | Failed) -> str:
+    """Return what an attempt says about the health of its destination, in the words of `Settlement.says`.
 
-    there: it answered with sense, be it a refusal. away: it did not. refused: it wants another key of us.
-    Empty: nothing, since nothing was asked, or what went wrong lies elsewhere.
+    there: it gave a sensible answer, which may be a refusal. away: it did not. refused: it rejects our key.
+    Empty: nothing, because no request was sent or the cause lies elsewhere.
     """
     if isinstance(ended, Done) or ended.failure == "permanent":
         return "there" if ended.status else ""

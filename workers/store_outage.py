@@ -1,7 +1,7 @@
-"""What to do while the store is away: ask again, until it answers or the task is cancelled.
+"""Retry a call of the store until it succeeds or the task is cancelled.
 
-Takes a call that is safe to repeat; returns its answer. Never gives up by itself: what it is used for must not be lost,
-and nothing else can go on either while the store is away.
+Comes in: a call that is safe to repeat. Goes out: its answer. Never gives up by itself: it is for what must not be
+lost, and while the store is away nothing else can go on either.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ SAY_EVERY = 30.0
 T = TypeVar("T")
 
 
-async def insist(call: Callable[[], Awaitable[T]]) -> T:
-    """Return the answer of the store, however long it takes to come back."""
+async def retry_until_answered(call: Callable[[], Awaitable[T]]) -> T:
+    """Return the answer of the store, however long the store stays away."""
     while True:
         try:
             return await call()

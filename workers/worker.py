@@ -1,4 +1,4 @@
-"""One worker process: RQ's SimpleWorker, long-lived, with an context that outlasts its jobs.
+"""One worker process: RQ's SimpleWorker, long-lived, with a context that outlasts its jobs.
 
 Comes in: settings, the catalogue, a reader of bodies. Goes out: nothing but effects. The job carries no data: it is a
 licence to work, so a job that gets lost loses nothing.
@@ -27,7 +27,7 @@ from rules.catalogue import Catalogue
 from rules.event import Reader
 from workers import parent_death, store_outage
 from workers.context import WorkerContext
-from workers.drain import loop
+from workers.drain.loop import Drain
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.worker")
@@ -122,7 +122,7 @@ def run_drain() -> dict[str, int]:
     name = f"{_Here.worker}.{next(_Here.turns)}"
     settings = context.settings
     try:
-        summary = _Here.runner.run(loop.Drain(context, name, budget=settings.drain_budget).run())
+        summary = _Here.runner.run(Drain(context, name, budget=settings.drain_budget).run())
     except StoreUnavailable as exc:
         # The store went away before the drain began. RQ cannot do without it either; do not spin.
         log.warning("drain.not_begun why=%s", exc)
@@ -138,7 +138,7 @@ def run_drain() -> dict[str, int]:
             log.warning("drain.no_successor why=%s", exc.__class__.__name__)
         finally:
             connection.close()
-    return loop.as_result(summary)
+    return summary.as_json()
 
 
 def wait_for_store(connection: redis.Redis) -> None:
@@ -168,20 +168,20 @@ def settle_down() -> None:
 
 def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, read: Reader) -> None:
     """Be a worker until told to stop, or until the parent is gone."""
-    parent_death.tie(parent)
+    parent_death.die_with_parent(parent)
     logging.getLogger("rq").setLevel(logging.WARNING)
     gc.set_threshold(*GARBAGE)
 
-    async def open_office() -> WorkerContext:
+    async def open_context() -> WorkerContext:
         context = WorkerContext(settings, catalogue, read)
         context.equipped = settle_down
         return await context.__aenter__()
 
-    async def close_office(context: WorkerContext) -> None:
+    async def close_context(context: WorkerContext) -> None:
         await context.__aexit__(None, None, None)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        context = runner.run(open_office())
+        context = runner.run(open_context())
         _Here.context, _Here.runner, _Here.worker = context, runner, name
         connection = connect(settings.redis_url)
         try:
@@ -196,6 +196,6 @@ def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, re
             worker.context = context
             worker.work(with_scheduler=False, logging_level="WARNING")
         finally:
-            runner.run(close_office(context))
+            runner.run(close_context(context))
             connection.close()
     log.info("worker.ended pid=%d", os.getpid())

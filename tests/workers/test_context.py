@@ -184,4 +184,4 @@ async def test_turn_of_an_unknown_destination(site: WorkerFixture) -> None:
         await site.until(lambda: site.context.clients, "the context is equipped")
         async with site.context.turn("nobody"):
             with pytest.raises(Failed, match="no_destination"):
-                await drain._carry_out("nobody", "add_note", {}, None)  # type: ignore[arg-type]
+                await drain.courier.carry_out("nobody", "add_note", {}, None)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", '''
 import os, sys, time
 from workers import parent_death
-parent_death.tie(int(sys.argv[1]))
+parent_death.die_with_parent(int(sys.argv[1]))
 print(os.getpid(), flush=True)
 time.sleep(60)
 ''', str(os.getpid())])
@@ -45,13 +45,15 @@ def test_killed_parent() -> None:
 
 def test_parent_gone_before() -> None:
     """A child that comes to life after its parent's death ends at once."""
-    code = "from workers import parent_death; parent_death.tie(1 << 30); print('still here')"
+    code = "from workers import parent_death; parent_death.die_with_parent(1 << 30); print('still here')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_tied_to_a_living_parent() -> None:
     """A child of a living parent goes on."""
-    code = "import os; from workers import parent_death; parent_death.tie(os.getppid()); print('still here')"
+    code = (
+        "import os; from workers import parent_death; parent_death.die_with_parent(os.getppid()); print('still here')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert done.stdout == "still here\n"

@@ -81,7 +81,7 @@ def test_jitter_is_bounded(failure: Failure) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "tells"),
+    ("ended", "health"),
     [
         (Done(status=200), "there"),
         (Done(note="nothing_to_change"), ""),
@@ -98,6 +98,6 @@ def test_jitter_is_bounded(failure: Failure) -> None:
     ],
     ids=lambda it: it if isinstance(it, str) else getattr(it, "code", "done"),
 )
-def test_tells(ended: Done | Failed, tells: str) -> None:
-    """What an attempt tells of its destination: an answer with sense, none, a refused key, or nothing."""
-    assert retry.tells(ended) == tells
+def test_destination_health(ended: Done | Failed, health: str) -> None:
+    """What an attempt says of its destination: a sensible answer, none, a refused key, or nothing."""
+    assert retry.destination_health(ended) == health

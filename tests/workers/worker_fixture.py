@@ -20,7 +20,8 @@ from rules.event_types.base import rfc3339
 from tests.conftest import wait_until_async
 from tests.fake_destination import FakeDestination
 from workers.context import WorkerContext
-from workers.drain.loop import Drain, Summary
+from workers.drain.loop import Drain
+from workers.drain.summary import Summary
 from workers.settings import WorkSettings
 
 HEAD = """\
@@ -148,12 +149,12 @@ class WorkerFixture:
         """Nothing is leased, no drain is known, and the drain's own books are empty."""
         assert [room.name for room in await self.mailroom.rooms() if room.leased] == []
         assert await self.mailroom.beats() == {}
-        assert self.drain._buried or self.books() == (0, 0, 0, 0)
+        assert self.drain.clock.buried or self.books() == (0, 0, 0, 0)
 
     def books(self) -> tuple[int, int, int, int]:
         """Return how much the drain remembers; nothing when it has nothing to do."""
         drain = self.drain
-        return len(drain._tasks), len(drain._leases), len(drain._fresh), len(drain._outbox)
+        return len(drain._tasks), len(drain.leases), len(drain.outbox.fresh), len(drain.outbox.waiting)
 
     async def put(self, *events: Event) -> None:
         await self.mailroom.put(events)

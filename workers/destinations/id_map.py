@@ -22,8 +22,8 @@ class RedisMemory:
 
     async def get(self, key: str) -> str | None:
         """Return what was remembered, None if nothing was or it is too old."""
-        return await store_outage.insist(lambda: self._mailroom.recall(self._key(key)))
+        return await store_outage.retry_until_answered(lambda: self._mailroom.recall(self._key(key)))
 
     async def set(self, key: str, value: str, days: int) -> None:
         """Remember a value for some days. An empty value forgets."""
-        await store_outage.insist(lambda: self._mailroom.remember(self._key(key), value, days * DAY))
+        await store_outage.retry_until_answered(lambda: self._mailroom.remember(self._key(key), value, days * DAY))

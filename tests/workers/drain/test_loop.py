@@ -615,7 +615,7 @@ async def test_cancelled_before_it_began(site: WorkerFixture) -> None:
     site.write(NOTE)
     async with site.work(stop_seconds=0.0):
         await site.put(*(event(f"e{n}", f"p{n}") for n in range(60)))
-        await site.until(lambda: site.drain._leases, "it holds something")
+        await site.until(lambda: site.drain.leases, "it holds something")
     async with site.work():
         await site.idle()
     held = {room.name: room.held for room in await site.mailroom.rooms()}
@@ -634,7 +634,7 @@ async def test_buried(site: WorkerFixture) -> None:
     async with site.work() as drain:
         await site.put(event("e1"), event("e2"))
         await site.until(lambda: site.far.requests("POST", "/contacts"), "the request is under way")
-        (lease,) = (lease for lease in drain._leases.values() if lease.room == "crm")
+        (lease,) = (lease for lease in drain.leases.values() if lease.room == "crm")
         assert await site.mailroom.bury([drain.name]) == (1, 0)
         late = await site.mailroom.settle(drain.name, "late", [Settlement(lease, "e1.0", "done", "e1", "2026-11-21")])
         assert late.statuses == [0]
@@ -653,7 +653,7 @@ async def test_no_second_request_without_a_lease(site: WorkerFixture) -> None:
     async with site.work() as drain:
         await site.put(event("e1"))
         await site.until(lambda: site.far.requests("GET", "/contacts"), "it searches")
-        drain._beat_at -= site.context.settings.dead_after
+        drain.clock.beat_at -= site.context.settings.dead_after
         await wait_until_async(lambda: is_waiting(site, "crm"), "it waits for another attempt")
         assert site.far.requests("POST", "/contacts") == []
         await site.ended("e1")
@@ -715,7 +715,7 @@ async def test_tidying_up_takes_no_fresh_lease(
             await site.put(event("e1", person=1))
             await site.until(lambda: site.far.requests(path="/persons/1"), "it looks up")
             line.late = (b"_strays", 0.4)
-            drain._unsure = True
+            drain.outbox.unsure = True
             drain._wake.set()
             await site.ended("e1")
             await site.idle()

@@ -1,0 +1,242 @@
+"""Delivering: what a destination's lease hands out is carried out, and its end settled.
+
+Comes in: leased deliveries, and look-ups of the router. Goes out: one settlement for each delivery, with what follows
+from it (`next:`). Never decides what follows a failure: `workers.retry` does.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mailroom import Lease, Settlement, ledger
+from mailroom.dead_letter import DeadLetterInfo
+from mailroom.ledger import Outcome, Then
+from rules import event as events
+from rules.errors import ValueFailed
+from workers import delivery as deliveries
+from workers import retry, store_outage
+from workers.context import WorkerContext
+from workers.delivery import Delivery
+from workers.destinations.base import Attempt
+from workers.drain.lease import LeaseClock, LeaseProgress
+from workers.drain.outbox import Outbox
+from workers.drain.plan import FreshDelivery, Plan, PlanContext, why_failed
+from workers.drain.summary import Summary
+from workers.outcome import Done, Failed
+
+log = logging.getLogger("relais.drain")
+
+
+class Courier:
+    """Carries out deliveries of one drain."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        clock: LeaseClock,
+        outbox: Outbox,
+        summary: Summary,
+        plan_context: PlanContext,
+    ) -> None:
+        self._context = context
+        self._mailroom = context.mailroom
+        self._clock = clock
+        self._outbox = outbox
+        self._summary = summary
+        self._plan_context = plan_context
+
+    async def deliver(self, progress: LeaseProgress, fresh: FreshDelivery | None) -> None:
+        """Deliver the one item that a destination's lease hands out. `fresh`: what it says, if that is known.
+
+        One: were the next one sent before the outcome of this is written, a crash in between would send this one again,
+        after the other.
+        """
+        lease = progress.lease
+        if self._clock.over() or not self._clock.lease_is_good():
+            self._outbox.give_back(progress)
+            return
+        delivery, model = fresh if fresh is not None else (deliveries.decode(lease.items[0][1]), None)
+        if (early := _early(delivery)) > 0:
+            self._wait_until_due(lease, delivery, early)
+            return
+        attempt = lease.attempt + 1
+        started = time.monotonic()
+        about = Attempt(delivery.id, lease.doubt > 0 or delivery.doubtful, attempt)
+        try:
+            if delivery.in_order and await self._earlier_action_died(delivery):
+                raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
+            progress.sent = True
+            done = await self.carry_out(delivery.destination, delivery.action, delivery.arguments, about, model)
+        except Failed as failed:
+            await self._settle_failed(lease, delivery, failed, attempt, started)
+        else:
+            await self._settle_done(lease, delivery, done, attempt, started)
+
+    async def carry_out(
+        self,
+        destination: str,
+        action: str,
+        arguments: Mapping[str, Any],
+        about: Attempt,
+        model: BaseModel | None = None,
+    ) -> Done:
+        """Carry out an action or look-up. Raises Failed, whatever happens.
+
+        `model`: its arguments as they were validated when they were made, if that was just now.
+        """
+        client = self._context.clients.get(destination)
+        kind = self._context.kind(destination, action)
+        if client is None or kind is None:
+            why = self._context.unusable.get(destination, "the book has no such destination or action any more")
+            raise Failed("transient", "no_destination", hint=why)
+        try:
+            if model.__class__ is not kind.arguments:  # A new book may mean another kind by the same name.
+                model = kind.arguments.model_validate(arguments)
+        except ValidationError as exc:
+            where = ".".join(str(part) for part in exc.errors()[0]["loc"])
+            raise Failed(
+                "permanent", "bad_arguments", hint=f"the action does not take what the rule gave at {where}"
+            ) from None
+        try:
+            return await client.deliver(action, model, about)
+        except Failed:
+            raise
+        except Exception as exc:  # An adapter's bug must not stop the others; it is a failure like any other.
+            log.exception("destination.bug destination=%s action=%s", destination, action)
+            raise Failed("ambiguous" if kind.creates else "transient", "bug", hint=exc.__class__.__name__) from exc
+
+    def _wait_until_due(self, lease: Lease, delivery: Delivery, early: int) -> None:
+        """Let the box wait without counting an attempt: its rule asks for a delay and the box was not idle before."""
+        wait = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, argument=str(early))
+        wait.attempt, wait.doubt = lease.attempt, lease.doubt
+        self._outbox.settle_soon(wait)
+
+    async def _earlier_action_died(self, delivery: Delivery) -> bool:
+        event, destination = delivery.event, delivery.destination
+        return await store_outage.retry_until_answered(lambda: self._mailroom.died_in_order(event, destination))
+
+    async def _settle_done(self, lease: Lease, delivery: Delivery, done: Done, attempt: int, started: float) -> None:
+        line = _attempt_line(delivery, attempt, "done", done.note, done.status, started, "done")
+        follows = None
+        if delivery.results is not None:
+            follows, lines = await self._plan_next(delivery, done)
+            line = f"{line}\n{lines}"
+        self._summary.delivered += 1
+        self._outbox.settle_soon(
+            Settlement(
+                lease,
+                delivery.id,
+                "done",
+                delivery.event,
+                delivery.day,
+                line=line,
+                counter=f"attempt|{delivery.destination}|{delivery.action}|done|done",
+                says=retry.destination_health(done),
+                retain=delivery.retain,
+                new=follows.new if follows is not None else (),
+            ),
+            follows.fresh if follows is not None else None,
+        )
+
+    async def _plan_next(self, delivery: Delivery, done: Done) -> tuple[Plan | None, str]:
+        """Return what `next:` asks for after success, by the book that made the delivery, and its ledger lines."""
+        record = await store_outage.retry_until_answered(lambda: self._mailroom.record(delivery.event))
+        book = await store_outage.retry_until_answered(lambda: self._context.books.by_version(delivery.book))
+        if record is None or book is None:
+            return None, ledger.next_lost(delivery.id, "event or book are gone")
+        plan = Plan(self._plan_context, delivery.id, delivery.event, delivery.day, delivery.retain, book.version)
+        rule = book.rule(delivery.rule)
+        if rule is not None:
+            results = delivery.results or {}
+            try:
+                event = events.decode(delivery.event, record, self._context.read)
+                plan.add(rule.next_actions(event, results, delivery.path, done.result), results)
+            except Exception as exc:
+                why = why_failed(exc)
+                log.error("rule.failed event_id=%s rule=%s why=%s", delivery.event, delivery.rule, why)
+                plan.add_failed(delivery.rule, f"{delivery.destination}.next", ValueFailed("next", why), delivery.path)
+        lines = [ledger.next_actions(delivery.id, plan.made, plan.skipped), *plan.failed_lines()]
+        return plan, "\n".join(lines)
+
+    async def _settle_failed(
+        self, lease: Lease, delivery: Delivery, failed: Failed, attempt: int, started: float
+    ) -> None:
+        decision = retry.decide(failed, attempt, find_lag=self._find_lag(delivery.destination))
+        doubt = max(lease.doubt, 1 if delivery.doubtful else 0)
+        settlement = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, retain=delivery.retain)
+        settlement.says = retry.destination_health(failed)
+        settlement.doubt = max(doubt, 1 if failed.failure == "ambiguous" else 0)
+        then: Then = "wait"
+        match decision:
+            case retry.WaitAndRetry():
+                settlement.argument = str(int(decision.seconds * 1000))
+                settlement.attempt = attempt if decision.counted else attempt - 1
+            case retry.PauseRoom():
+                settlement.attempt = attempt - 1
+            case retry.HoldBox():
+                then = "hold"
+                settlement.argument = _info(delivery, failed, decision.reason).encode()
+                settlement.attempt = attempt
+                settlement.doubt = max(doubt, 1)
+            case retry.GiveUp():
+                then = "dead"
+                settlement.argument = _info(delivery, failed, decision.reason).encode()
+                if delivery.in_order:
+                    await store_outage.retry_until_answered(
+                        lambda: self._mailroom.remember_death_in_order(delivery.event, delivery.destination)
+                    )
+        settlement.verdict = then
+        settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{then}"
+        code = getattr(decision, "reason", failed.code)
+        settlement.line = _attempt_line(delivery, attempt, failed.failure, code, failed.status, started, then)
+        log.warning(
+            "delivery.attempted event_id=%s delivery_id=%s to=%s.%s attempt=%d outcome=%s code=%s status=%d "
+            "then=%s hint=%s",
+            delivery.event,
+            delivery.id,
+            delivery.destination,
+            delivery.action,
+            attempt,
+            failed.failure,
+            failed.code,
+            failed.status,
+            then,
+            failed.hint,
+        )
+        self._outbox.settle_soon(settlement)
+
+    def _find_lag(self, name: str) -> float:
+        """Return the seconds by which a destination's search may be behind, as its options say."""
+        book = self._context.books.current
+        destination = book.destinations.get(name) if book is not None else None
+        return float(getattr(destination.options, "find_lag", 0.0) or 0.0) if destination is not None else 0.0
+
+
+def _early(delivery: Delivery) -> int:
+    """Return by how many ms a delivery is too early."""
+    return min(delivery.due - int(time.time() * 1000), delivery.delay) if delivery.delay else 0
+
+
+def _info(delivery: Delivery, failed: Failed, reason: str) -> DeadLetterInfo:
+    return DeadLetterInfo(
+        delivery.destination,
+        delivery.event,
+        reason,
+        failed.hint,
+        box=delivery.box,
+        delivery=delivery.id,
+        action=delivery.action,
+        rule=delivery.rule,
+        status=failed.status,
+        at=int(time.time() * 1000),
+    )
+
+
+def _attempt_line(
+    delivery: Delivery, attempt: int, outcome: Outcome, code: str, status: int, started: float, then: Then
+) -> str:
+    ms = int((time.monotonic() - started) * 1000)
+    return ledger.attempt(delivery.id, n=attempt, outcome=outcome, code=code, status=status, ms=ms, then=then)

@@ -1,0 +1,192 @@
+"""What the rules ask for of one event, as deliveries that do not exist yet.
+
+Comes in: an event, the rules that fired for it, and what their look-ups brought. Goes out: a Plan: the records of new
+deliveries, and what the ledger says of them. Never reads or writes the store, and never logs.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from mailroom import NewDelivery, ledger
+from mailroom.dead_letter import DeadLetterInfo
+from mailroom.ledger import MadeDelivery, SkippedAction
+from mailroom.reroute import Reroute
+from rules.action import Action, Skipped
+from rules.errors import RulesError, ValueFailed
+from rules.event import Event
+from rules.rulebook import Matching, Rulebook
+from workers.delivery import Delivery
+from workers.outcome import Failed
+
+#: A new delivery and its arguments as the action's model: nothing of it has to be read once more if it is sent now.
+FreshDelivery = tuple[Delivery, BaseModel]
+
+
+@dataclass(slots=True)
+class LookUpResults:
+    """What the look-ups of a rule brought, or why there is nothing."""
+
+    results: Mapping[str, Any]
+    failed: Failed | None = None
+    destination: str = ""
+    name: str = ""
+    error: str = ""
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether asking again may bring an answer."""
+        return self.failed is not None and self.failed.failure != "permanent"
+
+    def check(self) -> None:
+        """Raise ValueFailed where there is nothing and asking again brings nothing."""
+        if self.failed is not None:
+            raise ValueFailed(self.name, f"the look-up was refused ({self.failed.code})")
+        if self.error:
+            raise ValueFailed(self.name, self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What a plan asks of its drain."""
+
+    #: Hashes what names an object (see `Mailroom.hash`).
+    hash: Callable[[str], str]
+    #: Tells whether this drain serves a destination, so that its new deliveries may be leased in the same step.
+    serves: Callable[[str], bool]
+    #: Returns how many more boxes this drain may lease.
+    free: Callable[[], int]
+
+
+@dataclass(slots=True)
+class Plan:
+    """The deliveries that follow from one event, or from one delivery of it (`next:`)."""
+
+    context: PlanContext
+    #: What their ids begin with.
+    parent: str
+    #: The event's id, the day of its reception and its `retain`; the version of the book.
+    event: str
+    day: str
+    retain: int
+    book: str
+    redo: Reroute | None = None
+    new: list[NewDelivery] = field(default_factory=list)
+    made: list[MadeDelivery] = field(default_factory=list)
+    skipped: list[SkippedAction] = field(default_factory=list)
+    #: Those of the new ones that may be leased at once, by id.
+    fresh: dict[str, FreshDelivery] = field(default_factory=dict)
+    #: Those of the new ones that come into being as dead letters, by id.
+    failed: dict[str, DeadLetterInfo] = field(default_factory=dict)
+
+    def add(self, actions: Iterable[Action | Skipped], results: Mapping[str, Any]) -> None:
+        """Add what a rule asks for: deliveries, and what it did not ask for and why. All of it, or it raises."""
+        hash = self.context.hash
+        free = self.context.free() - len(self.new) > 0
+        born: list[tuple[FreshDelivery, NewDelivery]] = []
+        left_out: list[SkippedAction] = []
+        for action in actions:
+            if isinstance(action, Skipped):
+                left_out.append((action.destination, action.name, action.rule, action.code, action.why))
+                continue
+            options = action.options
+            delivery = Delivery(
+                f"{self.parent}.{len(self.new) + len(born)}",
+                self.event,
+                self.day,
+                action.destination,
+                action.name,
+                action.rule,
+                action.path,
+                self.book,
+                action.arguments,
+                hash(action.writes),
+                self.retain,
+                results if action.has_next else None,
+                options.in_order,
+                int(time.time() * 1000) + options.delay if options.delay else 0,
+                options.delay,
+                self.redo is not None and self.redo.doubtful(action.rule, action.path),
+            )
+            once = options.only_once
+            record = NewDelivery(
+                delivery.id,
+                action.destination,
+                delivery.box,
+                delivery.encode(),
+                lease=free and self.context.serves(action.destination),
+                once_key=hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
+                once_ms=once.within if once else 0,
+                coalesce_key=hash(f"{action.name}|{action.writes}") if options.coalesce else "",
+                delay=max(options.delay, options.coalesce),
+            )
+            born.append(((delivery, action.model), record))
+        for fresh, record in born:
+            delivery = fresh[0]
+            if record.lease:
+                self.fresh[delivery.id] = fresh
+            self.new.append(record)
+            self.made.append((delivery.id, delivery.destination, delivery.action, delivery.rule))
+        self.skipped += left_out
+
+    def add_failed(self, rule: str, step: str, error: Exception, path: tuple[int, ...] = ()) -> None:
+        """Add a dead letter for what a rule could not be asked for; `step`: its destination and action, if known."""
+        destination, _, action = step.partition(".")
+        id = f"{self.parent}.{len(self.new)}"
+        code = "value_failed" if isinstance(error, ValueFailed) else "rule_failed"
+        info = DeadLetterInfo(destination, self.event, code, why_failed(error), action=action, rule=rule)
+        record = Delivery(id, self.event, self.day, destination, action, rule, path, self.book, {}, "")
+        self.new.append(NewDelivery(id, destination, "", record.encode(), dead=info.encode()))
+        self.made.append((id, destination, action, rule))
+        self.failed[id] = info
+
+    def failed_lines(self) -> list[str]:
+        """Return what the ledger says of the dead letters among its deliveries."""
+        return [ledger.never_made(id, info.code) for id, info in self.failed.items()]
+
+
+def plan(
+    event: Event,
+    matching: Matching,
+    found: Mapping[str, LookUpResults],
+    redo: Reroute | None,
+    book: Rulebook,
+    context: PlanContext,
+) -> Plan:
+    """Return what follows from an event. A rule that cannot be carried out leaves a dead letter, the others go on.
+
+    `found`: what look-ups brought, by the name of the rule. `redo`: what is asked for once more; each place of a rule
+    that had failed stays a dead letter of its own.
+    """
+    parent = event.id if redo is None else f"{event.id}.a{redo.round}"
+    made = Plan(context, parent, event.id, event.received_at[:10], event.retain, book.version, redo)
+    lost = {} if redo is None else redo.lost(book)
+    for name, why in lost.items():
+        _add_failed_places(made, name, "", ValueFailed("", why))
+    for rule in matching.fired:
+        if rule.name in lost:
+            continue
+        look_up = found.get(rule.name)
+        try:
+            if look_up is not None:
+                look_up.check()
+            results = look_up.results if look_up is not None else {}
+            actions = rule.actions(event, results)
+            made.add(actions if redo is None else redo.wanted(rule.name, actions), results)
+        except Exception as exc:
+            step = next(iter(rule.steps()), None)
+            _add_failed_places(made, rule.name, step.written if step is not None else "", exc)
+    return made
+
+
+def _add_failed_places(made: Plan, rule: str, step: str, error: Exception) -> None:
+    for path in ((),) if made.redo is None else made.redo.only[rule]:
+        made.add_failed(rule, step, error, path)
+
+
+def why_failed(error: Exception) -> str:
+    """Return why, without a value of anybody: only our own errors are known to hold none."""
+    return str(error) if isinstance(error, RulesError) else f"a bug ({error.__class__.__name__})"

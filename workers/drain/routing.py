@@ -1,0 +1,239 @@
+"""Routing: what the rules ask for of leased events becomes deliveries.
+
+Comes in: leases of the inbox. Goes out: one settlement for each event, made from its Plan. An event whose rules look
+something up waits for it in a task of its own. Never sends a delivery, and never decides what the rules ask for.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from mailroom import INBOX, Lease, Settlement, ledger, reroute
+from mailroom.dead_letter import DeadLetterInfo
+from rules import event as events
+from rules.action import Action
+from rules.errors import RulesError
+from rules.event import Event
+from rules.rulebook import Matching, Rule, Rulebook
+from workers import retry
+from workers.context import WorkerContext
+from workers.destinations.base import Attempt
+from workers.drain.delivering import Courier
+from workers.drain.lease import LeaseClock, LeaseProgress, read_head
+from workers.drain.outbox import Outbox
+from workers.drain.plan import LookUpResults, Plan, PlanContext, plan, why_failed
+from workers.drain.summary import Summary
+from workers.outcome import Failed, Failure
+
+log = logging.getLogger("relais.drain")
+
+#: Rules that did not match, as far as the ledger names them.
+MISSES_TOLD = 20
+
+#: The answer to one look-up.
+_Answer = Mapping[str, Any] | Failed
+
+
+class Router:
+    """Routes the events of one drain."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        clock: LeaseClock,
+        outbox: Outbox,
+        courier: Courier,
+        summary: Summary,
+        plan_context: PlanContext,
+        start: Callable[[Coroutine[Any, Any, None], LeaseProgress], None],
+    ) -> None:
+        self._context = context
+        self._clock = clock
+        self._outbox = outbox
+        self._courier = courier
+        self._summary = summary
+        self._plan_context = plan_context
+        #: Goes on with a lease in a task of its own.
+        self._start = start
+
+    def route(self, lease: Lease) -> None:
+        """Route events of one order key; as soon as one needs a look-up, go on in a task of its own."""
+        book = self._context.books.current
+        if book is None:
+            raise RuntimeError("routing without a book")
+        for n in range(len(lease.items)):
+            if not self._route_now(lease, n, book):
+                progress = LeaseProgress(lease, n)
+                self._start(self._route_on(progress, book), progress)
+                return
+
+    def _route_now(self, lease: Lease, n: int, book: Rulebook) -> bool:
+        """Route one event if that needs no look-up."""
+        matched = self._match(lease, n, book)
+        if matched is None:
+            return True
+        event, matching, redo = matched
+        if any(rule.look_ups for rule in matching.fired):
+            return False
+        self._settle_routed(lease, n, event, matching, plan(event, matching, {}, redo, book, self._plan_context))
+        return True
+
+    async def _route_on(self, progress: LeaseProgress, book: Rulebook) -> None:
+        """Route the rest of a lease, looking up what the rules ask for. The person waits for it, nobody else does."""
+        lease = progress.lease
+        for n in range(progress.at, len(lease.items)):
+            progress.at = n
+            if self._clock.over() or not self._clock.lease_is_good():
+                self._outbox.give_back(progress)
+                return
+            matched = self._match(lease, n, book)
+            if matched is None:
+                continue
+            event, matching, redo = matched
+            found: dict[str, LookUpResults] = {}
+            answers: dict[bytes, _Answer] = {}
+            for rule in matching.fired:
+                if rule.look_ups:
+                    look_up = found[rule.name] = await self._look_up(rule, event, answers)
+                    if look_up.can_wait and self._wait_for_look_up(lease, n, event, look_up):
+                        return
+            event_plan = plan(event, matching, found, redo, book, self._plan_context)
+            self._settle_routed(lease, n, event, matching, event_plan)
+
+    def _match(self, lease: Lease, n: int, book: Rulebook) -> tuple[Event, Matching, reroute.Reroute | None] | None:
+        """Return an event, the rules that fire for it, and what is asked for once more; None: it cannot be read."""
+        item, record = lease.items[n]
+        try:
+            event = events.decode(item, record, self._context.read)
+            matching = book.match(event)
+            redo = reroute.read(record)
+            return event, matching if redo is None else redo.narrow(matching), redo
+        except Exception as exc:
+            self._settle_unreadable(lease, n, book, exc)
+            return None
+
+    def _settle_unreadable(self, lease: Lease, n: int, book: Rulebook, error: Exception) -> None:
+        """Keep an event that its reader does not understand any more as a dead letter; its order key goes on."""
+        item, record = lease.items[n]
+        head = read_head(record)
+        source, type, received = head.get("source", ""), head.get("type", ""), head.get("at", "")
+        code = "unreadable_event"
+        why = str(error) if isinstance(error, RulesError) else f"it cannot be read ({error.__class__.__name__})"
+        self._summary.dead += 1
+        self._outbox.settle_soon(
+            Settlement(
+                lease,
+                item,
+                "dead",
+                item,
+                (received or ledger.now())[:10],
+                line=ledger.failed(source=source, type=type, received=received, book=book.version, code=code, why=why),
+                counter=f"routed|{source}|{type}|unreadable",
+                argument=DeadLetterInfo(INBOX, item, code, why, box=lease.box).encode(),
+                last=n == len(lease.items) - 1,
+            )
+        )
+
+    async def _look_up(self, rule: Rule, event: Event, answers: dict[bytes, _Answer]) -> LookUpResults:
+        """Ask what a rule wants to know; `answers`: what was asked for this event before."""
+        results: dict[str, Any] = {}
+        for look_up in rule.look_ups:
+            try:
+                action = look_up.request(event, results)
+            except Exception as exc:
+                return LookUpResults(results, None, look_up.target.written, look_up.name, why_failed(exc))
+            key = to_json([action.destination, action.name, action.arguments])
+            if key not in answers:
+                answers[key] = await self._ask(action, event)
+            answer = answers[key]
+            if isinstance(answer, Failed):
+                return LookUpResults(results, answer, action.destination, look_up.name)
+            results[look_up.name] = answer
+        return LookUpResults(results)
+
+    async def _ask(self, action: Action, event: Event) -> _Answer:
+        """Look something up, within the limits of its destination: `take` accounts for deliveries only."""
+        about = Attempt(f"{event.id}.look_up")
+        try:
+            async with self._context.turn(action.destination):
+                return (await self._courier.carry_out(action.destination, action.name, action.arguments, about)).result
+        except Failed as failed:
+            return failed
+
+    def _wait_for_look_up(self, lease: Lease, n: int, event: Event, look_up: LookUpResults) -> bool:
+        """Let an event and its order key wait for a vendor that did not answer. False: it has waited often enough."""
+        failed = look_up.failed
+        if failed is None:
+            return False
+        attempt = (lease.attempt if n == 0 else 0) + 1
+        decision = retry.decide(Failed(_failure_of_look_up(failed), failed.code, wait=failed.wait), attempt)
+        if not isinstance(decision, retry.WaitAndRetry):
+            look_up.error = f"{failed.code}_too_often"
+            look_up.failed = None
+            return False
+        if failed.failure == "credential":
+            self._context.alerts.tell(
+                "look_up_refused",
+                f"{look_up.destination} refuses our key ({failed.code})",
+                destination=look_up.destination,
+            )
+        self._summary.retried += 1
+        self._outbox.settle_soon(
+            Settlement(
+                lease,
+                lease.items[n][0],
+                "wait",
+                event.id,
+                event.received_at[:10],
+                counter=f"look_up|{look_up.destination}|{look_up.name}|{failed.failure}",
+                argument=str(int(decision.seconds * 1000)),
+                attempt=attempt if decision.counted else attempt - 1,
+            )
+        )
+        return True
+
+    def _settle_routed(self, lease: Lease, n: int, event: Event, matching: Matching, event_plan: Plan) -> None:
+        """Settle an event: its deliveries come into being in the same step."""
+        fired = matching.fired
+        line = ledger.routed(
+            source=event.source,
+            type=event.type,
+            received=event.received_at,
+            book=event_plan.book,
+            fired=[rule.name for rule in fired],
+            missed=[(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]],
+            made=event_plan.made,
+            skipped=event_plan.skipped,
+            again=event_plan.redo.round if event_plan.redo is not None else 0,
+        )
+        if event_plan.failed:
+            self._note_failed_rules(event_plan)
+            line = "\n".join((line, *event_plan.failed_lines()))
+        self._summary.routed += 1
+        self._outbox.settle_soon(
+            Settlement(
+                lease,
+                lease.items[n][0],
+                "done",
+                event.id,
+                event.received_at[:10],
+                line=line,
+                counter=f"routed|{event.source}|{event.type}|{'matched' if fired else 'unmatched'}",
+                last=n == len(lease.items) - 1,
+                retain=event.retain,
+                new=event_plan.new,
+            ),
+            event_plan.fresh,
+        )
+
+    def _note_failed_rules(self, event_plan: Plan) -> None:
+        self._summary.dead += len(event_plan.failed)
+        for rule, why in dict.fromkeys((info.rule, info.why) for info in event_plan.failed.values()):
+            log.error("rule.failed event_id=%s rule=%s why=%s", event_plan.event, rule, why)
+
+
+def _failure_of_look_up(failed: Failed) -> Failure:
+    """Return how a failed look-up counts. It creates nothing: no answer is no doubt, a refused key only a wait."""
+    return "limited" if failed.failure in ("limited", "credential") else "transient"
