@@ -8,6 +8,7 @@ from mailroom.functions import Mailroom
 from mailroom.keys import CALL_TIMEOUT, INBOX
 from mailroom.ledger import Fate
 from mailroom.records import (
+    DeadLetterInfo,
     Lease,
     NewDelivery,
     Receipt,
@@ -22,6 +23,7 @@ from mailroom.records import (
 __all__ = [
     "CALL_TIMEOUT",
     "INBOX",
+    "DeadLetterInfo",
     "Fate",
     "Lease",
     "Mailroom",

@@ -150,14 +150,14 @@ class Mailroom(MailroomQueries):
         """Write what became of items and what follows from them, each in one step. Safe to repeat."""
         args: list[Any] = [drain, token, pool]
         for s in settlements:
-            args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, s.argument, s.attempt, s.doubt)
+            args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, _argument(s), s.attempt, s.doubt)
             args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, s.says, len(s.new))
             for d in s.new:
                 args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
-                args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead)
+                args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead.encode() if d.dead is not None else "")
         statuses, leased, once, more, told = await self.call("settle", *args)
-        news = [RoomChange(*(word.decode() for word in one)) for one in told]
-        return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), news)
+        changes = [RoomChange(*(word.decode() for word in one)) for one in told]
+        return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), changes)
 
     async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
         """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""
@@ -364,3 +364,10 @@ def _receipt(event: Event, said: bytes) -> Receipt:
     """Return what `put` or `quarantine` said of an event."""
     text = said.decode()
     return Receipt(text[1:], False) if text[:1] == "+" else Receipt(text or event.id, bool(text))
+
+
+def _argument(settlement: Settlement) -> str:
+    """Return what `settle` takes as its one argument: the details of dead and hold, the time of wait."""
+    if settlement.info is not None:
+        return settlement.info.encode()
+    return str(settlement.wait_ms) if settlement.wait_ms else ""

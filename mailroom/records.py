@@ -5,9 +5,11 @@ Comes in: values. Goes out: records. Never talks to the store.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
+
+from mailroom.ledger import Verdict
 
 
 class Receipt(NamedTuple):
@@ -54,6 +56,45 @@ class Taken:
     suspects: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetterInfo:
+    """What people are told of a dead letter or a held box; never a value of a person.
+
+    A dead letter is a delivery, an event that cannot be read, or a rule that could not be carried out.
+    """
+
+    #: The destination, or `in` where the event itself could not be routed; empty: nobody knows.
+    room: str
+    event: str
+    #: One stable word, and a sentence for people.
+    code: str
+    why: str
+    box: str = ""
+    delivery: str = ""
+    action: str = ""
+    rule: str = ""
+    #: HTTP status of the last answer, 0 where there was none.
+    status: int = 0
+    #: When it died or was held, ms; 0: the store's own time tells.
+    at: int = 0
+
+    def encode(self) -> str:
+        """Return it as JSON; what is not known is left out."""
+        known = {
+            "box": self.box,
+            "event": self.event,
+            "delivery": self.delivery,
+            "action": self.action,
+            "rule": self.rule,
+            "code": self.code,
+            "why": self.why,
+            "status": self.status,
+            "at": self.at,
+        }
+        # The mailroom's Lua looks for the room, also where it is empty: a rule whose destination nobody knows any more.
+        return to_json({"room": self.room, **{name: value for name, value in known.items() if value}}).decode()
+
+
 @dataclass(slots=True)
 class NewDelivery:
     """A delivery that comes into being when the item it follows from is settled."""
@@ -69,8 +110,8 @@ class NewDelivery:
     coalesce_key: str = ""
     #: Milliseconds that its box waits if it was idle.
     delay: int = 0
-    #: JSON: born as a dead letter, because its rule could not be carried out.
-    dead: str = ""
+    #: It comes into being as a dead letter, because its rule could not be carried out.
+    dead: DeadLetterInfo | None = None
 
 
 @dataclass(slots=True)
@@ -79,8 +120,7 @@ class Settlement:
 
     lease: Lease
     item: str
-    #: done | dead | wait | hold | back
-    verdict: str
+    verdict: Verdict
     event: str
     #: Day of the event's reception (its ledger page), `2026-11-21`.
     day: str
@@ -88,8 +128,10 @@ class Settlement:
     line: str = ""
     #: Counter to raise, empty: none.
     counter: str = ""
-    #: dead and hold: JSON for people; wait: ms from now.
-    argument: str = ""
+    #: wait: ms from now; 0: as soon as its room goes on.
+    wait_ms: int = 0
+    #: dead and hold: what people are told.
+    info: DeadLetterInfo | None = None
     attempt: int = 0
     doubt: int = 0
     #: What the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
@@ -105,7 +147,7 @@ class RoomChange:
     """A room was paused, or goes on."""
 
     #: breaker: several boxes in a row found nobody there; key: it refuses ours; there: it answers again.
-    what: str
+    what: Literal["breaker", "key", "there"]
     room: str
     #: How the attempt failed.
     code: str
@@ -124,7 +166,7 @@ class Settled:
     once: set[str]
     #: True when something became takeable.
     more: bool
-    news: list[RoomChange]
+    room_changes: list[RoomChange]
 
 
 @dataclass(frozen=True)

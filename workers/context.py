@@ -196,10 +196,10 @@ class WorkerContext:
         found = book.destinations.get(destination) if book is not None else None
         return found.pool if found is not None else "default"
 
-    def tell(self, news: RoomChange) -> None:
+    def tell(self, change: RoomChange) -> None:
         """Log and tell that a destination's room was paused, or goes on."""
-        name, code = news.room, news.code
-        match news.what:
+        name, code = change.room, change.code
+        match change.what:
             case "key":
                 log.error("destination.paused name=%s why=%s", name, code)
                 self.alerts.tell("paused_destination", f"{name} refuses our key ({code})", destination=name)

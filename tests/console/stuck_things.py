@@ -6,6 +6,7 @@ Comes in: a store's address. Goes out: what `relais …` said, against a real co
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from console import cli
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
+from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
+from mailroom.ledger import Verdict
 from rules.event import Event
 
 #: The ledger's page of what is received now; a month later it is gone.
@@ -70,24 +72,24 @@ class Stuck:
             new = [NewDelivery(f"{name}.0", "crm", f"box-{who}", json.dumps(record).encode())]
             await self._settle(lease, "done", line, new=new)
 
-    async def end(self, then: str, code: str = "invalid") -> None:
+    async def end(self, then: Verdict, code: str = "invalid") -> None:
         """Let the first item of each box of the CRM end: done, dead, hold."""
         for lease in await self.take("crm"):
             item, text = lease.items[0]
             record = json.loads(text)
             now = (await self.mailroom.store.time())[0] * 1000
-            about = {"room": "crm", "box": lease.box, "event": item.split(".")[0], "delivery": item, "at": now}
-            about |= {"action": "add_note", "rule": record["rule"], "code": code, "why": "said no", "status": 422}
+            info = DeadLetterInfo("crm", item.split(".")[0], code, "said no", lease.box, item, at=now, status=422)
+            info = replace(info, action="add_note", rule=record["rule"])
             line = {"t": "attempt", "d": item, "at": "", "then": then, "code": code}
-            await self._settle(lease, then, line, argument=json.dumps(about), doubt=1 if then == "hold" else 0)
+            await self._settle(lease, then, line, info=info, doubt=1 if then == "hold" else 0)
 
     async def fail(self, says: str) -> None:
         """Let the first item of each box of the CRM fail for a reason that concerns the CRM."""
         for lease in await self.take("crm"):
             line = {"t": "attempt", "d": lease.items[0][0], "at": "", "then": "wait"}
-            await self._settle(lease, "wait", line, argument="1000", attempt=1, says=says)
+            await self._settle(lease, "wait", line, wait_ms=1000, attempt=1, says=says)
 
-    async def _settle(self, lease: Lease, then: str, line: dict[str, Any], **more: Any) -> None:
+    async def _settle(self, lease: Lease, then: Verdict, line: dict[str, Any], **more: Any) -> None:
         item = lease.items[0][0]
         name = item.split(".")[0]
         one = Settlement(lease, item, then, name, DAY, line=json.dumps(line), **more)

@@ -8,9 +8,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
+from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
+from mailroom.ledger import Verdict
 from tests.mailroom.model import ONCE, Limits, Made, MailroomOracle, seen_in
 from tests.mailroom.store import CLOCK, START, Loop, Store, StoredKey, event, key_faults
+
+#: What people are told of what died or is held.
+INFO = DeadLetterInfo("crm", "", "x", "")
 
 DAY = "2026-11-21"
 #: Rooms of every kind: one that takes what comes, one within a concurrency, one within a rate, one of another pool.
@@ -27,7 +31,7 @@ DRAINS = {"d1": "default", "d2": "default", "h1": "heavy"}
 class OracleVerdict:
     """What becomes of one item, as the model sees it."""
 
-    word: str
+    word: Verdict
     wait: int = 0
     attempt: int = 0
     doubt: int = 0
@@ -223,7 +227,7 @@ class Comparison:
                     ONCE,
                     d.coalesce,
                     d.delay,
-                    '{"code":"x"}' if d.dead else "",
+                    INFO if d.dead else None,
                 )
                 for d in v.made
             ]
@@ -236,7 +240,8 @@ class Comparison:
                     DAY,
                     line='{"t":"x"}',
                     counter="settled",
-                    argument=str(v.wait) if v.word == "wait" else '{"code":"x"}',
+                    wait_ms=v.wait if v.word == "wait" else 0,
+                    info=INFO if v.word in ("dead", "hold") else None,
                     attempt=v.attempt,
                     doubt=v.doubt,
                     says={"away": "away:timeout", "refused": "refused:unauthorised"}.get(v.says, v.says),
@@ -274,11 +279,11 @@ class Comparison:
         assert (got.statuses, got.leased, got.once) == (statuses, leased, once), (
             f"{got}, not {statuses} {leased} {once}"
         )
-        assert [(one.what, one.room) for one in got.news] == news, f"{got.news}, not {news}"
+        assert [(one.what, one.room) for one in got.room_changes] == news, f"{got.room_changes}, not {news}"
         for answer in answers[1:]:
             assert not {1, 3} & set(answer.statuses)
             assert not answer.leased
-            assert not answer.news
+            assert not answer.room_changes
 
     def _adopt_order(self) -> None:
         """Boxes that were freed together come in no stated order: take over theirs, if they are the same boxes."""

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from random import Random
 
 from mailroom import INBOX, Lease
+from mailroom.ledger import Verdict
 from tests.mailroom.comparison import DRAINS, ROOMS, Comparison, OracleVerdict
 from tests.mailroom.model import Made
 from tests.mailroom.store import DAY
 
 #: What an attempt that ends so may tell of its destination.
-SAYS = {
+SAYS: dict[Verdict, list[str]] = {
     "done": ["there", ""],
     "dead": ["there", "", "away"],
     "wait": ["", "away", "away", "refused", "there"],
@@ -106,7 +107,7 @@ class Walk:
     def _settle(self, lease: Lease) -> None:
         chance, pairs = self.chance, []
         for item, _ in lease.items[: chance.randint(1, 3)]:
-            (word,) = chance.choices(["done", "dead", "wait", "hold", "back"], [8, 2, 3, 1, 1])
+            (word,) = chance.choices(list(SAYS), [8, 2, 3, 1, 1])
             made = self._made(item) if word in ("done", "dead") else ()
             says = chance.choice(SAYS[word]) if lease.room != INBOX else ""
             pairs.append((item, OracleVerdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), says, made)))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mailroom import INBOX, Mailroom
+from mailroom.ledger import Verdict
 from tests.conftest import PrivateValkey
 from tests.mailroom.comparison import DRAINS, ROOMS, Comparison, OracleVerdict
 from tests.mailroom.model import Made
@@ -61,7 +62,7 @@ new_deliveries = st.lists(
     ),
     max_size=3,
 )
-verdict_words = st.sampled_from(["done"] * 5 + ["dead", "wait", "wait", "hold", "back"])
+verdict_words: st.SearchStrategy[Verdict] = st.sampled_from(["done"] * 5 + ["dead", "wait", "wait", "hold", "back"])
 steps_of_time = st.sampled_from([1, 100, 100, 300, 700, 1000, 30_000, 60_000, 3_600_000, DAY, 2 * DAY])
 
 
@@ -129,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         self.world.take(drain, [(room, n, n) for room in ROOMS], 0)
 
     def _settle(
-        self, data: st.DataObject, lease: Any, made: list[Made], words: list[str], doubt: int, last: bool, skip: int
+        self, data: st.DataObject, lease: Any, made: list[Made], words: list[Verdict], doubt: int, last: bool, skip: int
     ) -> None:
         pairs: list[tuple[str, OracleVerdict]] = []
         for item, _ in lease.items[skip if skip < len(lease.items) else 0 :][: len(words)]:
@@ -160,7 +161,7 @@ class Machine(RuleBasedStateMachine):
         skip=st.sampled_from([0, 0, 0, 1]),
     )
     def settle(
-        self, data: st.DataObject, made: list[Made], words: list[str], doubt: int, last: bool, skip: int
+        self, data: st.DataObject, made: list[Made], words: list[Verdict], doubt: int, last: bool, skip: int
     ) -> None:
         lease = data.draw(st.sampled_from(self.world.in_force()), label="lease")
         if lease.items:
@@ -175,7 +176,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.leases)
     @rule(data=st.data(), made=new_deliveries, word=verdict_words)
-    def settle_anything(self, data: st.DataObject, made: list[Made], word: str) -> None:
+    def settle_anything(self, data: st.DataObject, made: list[Made], word: Verdict) -> None:
         lease = data.draw(st.sampled_from(self.world.leases), label="lease")
         self._settle(data, lease, made, [word], 0, True, 0)
 

@@ -6,7 +6,7 @@ import pytest
 
 from mailroom import Lease, Mailroom, RoomChange, RoomRequest, RoomState, Settled
 from tests.mailroom.store import CLOCK, Store, event
-from tests.mailroom.test_client import items, route, settlement, take
+from tests.mailroom.test_client import INFO, items, route, settlement, take
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,7 @@ async def fail(mailroom: Mailroom, drain: str, *leases: Lease, says: str = AWAY,
             lease,
             lease.items[0][0],
             "wait",
-            argument=str(wait),
+            wait_ms=wait,
             attempt=lease.attempt + 1,
             doubt=lease.doubt,
             says=says,
@@ -51,7 +51,7 @@ async def fail(mailroom: Mailroom, drain: str, *leases: Lease, says: str = AWAY,
 
 async def answer(mailroom: Mailroom, drain: str, lease: Lease, verdict: str = "done") -> Settled:
     """The destination answers."""
-    one = settlement(lease, lease.items[0][0], verdict, says="there", argument="{}" if verdict == "dead" else "")
+    one = settlement(lease, lease.items[0][0], verdict, says="there", info=INFO if verdict == "dead" else None)
     return await mailroom.settle(drain, f"a{lease.box}", [one])
 
 
@@ -65,7 +65,9 @@ async def opened(mailroom: Mailroom, drain: str, n: int = 6) -> list[Lease]:
     """Let the breaker open with n boxes; return the leases whose box did not fail yet."""
     await deliveries(mailroom, drain, n)
     leases = await take(mailroom, drain, "crm")
-    assert (await fail(mailroom, drain, *leases[:3])).news == [RoomChange("breaker", "crm", "connection_refused")]
+    assert (await fail(mailroom, drain, *leases[:3])).room_changes == [
+        RoomChange("breaker", "crm", "connection_refused")
+    ]
     return leases[3:]
 
 
@@ -83,7 +85,7 @@ async def test_one_box_alone(mailroom: Mailroom, store: Store, drain: str) -> No
     for n in range(5):
         (lease,) = await take(mailroom, drain, "crm")
         assert lease.attempt == n
-        assert (await fail(mailroom, drain, lease)).news == []
+        assert (await fail(mailroom, drain, lease)).room_changes == []
         await store.advance(HOUR)
 
 
@@ -94,15 +96,15 @@ async def test_not_in_a_row(mailroom: Mailroom, drain: str, verdict: str) -> Non
     leases = await take(mailroom, drain, "crm")
     await fail(mailroom, drain, *leases[:2])
     await answer(mailroom, drain, leases[2], verdict)
-    assert (await fail(mailroom, drain, *leases[3:5])).news == []
-    assert (await fail(mailroom, drain, leases[5])).news
+    assert (await fail(mailroom, drain, *leases[3:5])).room_changes == []
+    assert (await fail(mailroom, drain, leases[5])).room_changes
 
 
 @pytest.mark.parametrize("says", ["", "there"])
 async def test_other_reasons(mailroom: Mailroom, drain: str, says: str) -> None:
     """What does not concern the destination opens nothing."""
     await deliveries(mailroom, drain, 6)
-    assert (await fail(mailroom, drain, *await take(mailroom, drain, "crm"), says=says)).news == []
+    assert (await fail(mailroom, drain, *await take(mailroom, drain, "crm"), says=says)).room_changes == []
 
 
 async def test_off(mailroom: Mailroom, drain: str) -> None:
@@ -148,7 +150,7 @@ async def test_no_attempt_is_counted(mailroom: Mailroom, store: Store, drain: st
     """From the failure on that opened it none counts, also of what was under way; doubt is kept."""
     leases = await opened(mailroom, drain)
     doubtful = settlement(
-        leases[0], leases[0].items[0][0], "wait", argument=str(HOUR), attempt=1, doubt=1, says="away:timeout"
+        leases[0], leases[0].items[0][0], "wait", wait_ms=HOUR, attempt=1, doubt=1, says="away:timeout"
     )
     assert (await mailroom.settle(drain, "late", [doubtful])).statuses == [3]
     await fail(mailroom, drain, *leases[1:])
@@ -169,7 +171,7 @@ async def test_nothing_ends_for_it(mailroom: Mailroom, store: Store, drain: str,
     item = late[0].items[0][0]
     await mailroom.remember(mailroom.key("order:e3:crm"), "1", 60)
     line = json.dumps({"t": "attempt", "d": item, "then": verdict}, separators=(",", ":"))
-    more = {"argument": "{}", "line": line, "counter": f"attempt|crm|note|transient|{verdict}", "says": AWAY}
+    more = {"info": INFO, "line": line, "counter": f"attempt|crm|note|transient|{verdict}", "says": AWAY}
     settled = await mailroom.settle(drain, "late", [settlement(late[0], item, verdict, **more)])
     assert settled.statuses == [3]
     assert (await store.dump())["ready:crm"].value == ["e2", "e3"]
@@ -183,7 +185,7 @@ async def test_nothing_ends_for_it(mailroom: Mailroom, store: Store, drain: str,
 async def test_held_for_a_person(mailroom: Mailroom, drain: str) -> None:
     """What only a person can settle is held also while it is open."""
     late = await opened(mailroom, drain)
-    one = settlement(late[0], late[0].items[0][0], "hold", argument="{}", doubt=1)
+    one = settlement(late[0], late[0].items[0][0], "hold", info=INFO, doubt=1)
     assert (await mailroom.settle(drain, "late", [one])).statuses == [1]
     assert (await crm(mailroom)).held == 1
 
@@ -199,7 +201,7 @@ async def test_closes(mailroom: Mailroom, store: Store, drain: str) -> None:
     await route(mailroom, drain, {"x.0": ("crm", "x")}, delay=HOUR)
     await store.advance(5_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).room_changes == [RoomChange("there", "crm", "")]
     room = await crm(mailroom)
     assert (room.paused, room.probe_at, room.ready, room.waiting) == ("", 0, 5, 2)
     assert len(await take(mailroom, drain, "crm")) == 5
@@ -212,14 +214,14 @@ async def test_closes_at_a_refusal(mailroom: Mailroom, store: Store, drain: str)
     await fail(mailroom, drain, *await opened(mailroom, drain))
     await store.advance(5_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe, "dead")).news == [RoomChange("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe, "dead")).room_changes == [RoomChange("there", "crm", "")]
     assert await mailroom.dead_count() == 1
 
 
 async def test_closes_for_what_was_under_way(mailroom: Mailroom, drain: str) -> None:
     """A success of what was sent before it opened closes it, too, and rings."""
     late = await opened(mailroom, drain)
-    assert (await answer(mailroom, drain, late[0])).news == [RoomChange("there", "crm", "")]
+    assert (await answer(mailroom, drain, late[0])).room_changes == [RoomChange("there", "crm", "")]
     assert await mailroom.hear("default", 1)
 
 
@@ -267,8 +269,8 @@ async def test_person_resumes(mailroom: Mailroom, drain: str) -> None:
     late = await opened(mailroom, drain)
     assert await mailroom.resume("crm")
     assert (await crm(mailroom)).paused == ""
-    assert (await fail(mailroom, drain, *late[:2])).news == []
-    assert (await fail(mailroom, drain, late[2])).news
+    assert (await fail(mailroom, drain, *late[:2])).room_changes == []
+    assert (await fail(mailroom, drain, late[2])).room_changes
 
 
 async def test_person_pauses(mailroom: Mailroom, store: Store, drain: str) -> None:
@@ -276,7 +278,7 @@ async def test_person_pauses(mailroom: Mailroom, store: Store, drain: str) -> No
     late = await opened(mailroom, drain)
     assert await mailroom.pause("crm", "maintenance")
     assert (await fail(mailroom, drain, late[0])).statuses == [1]
-    assert (await answer(mailroom, drain, late[1])).news == []
+    assert (await answer(mailroom, drain, late[1])).room_changes == []
     await store.advance(HOUR)
     assert await take(mailroom, drain, "crm") == []
     assert not await mailroom.probe("crm")
@@ -287,10 +289,10 @@ async def test_key_refused(mailroom: Mailroom, store: Store, drain: str) -> None
     """One refused key pauses the room; it is probed after a minute, at last every quarter of an hour."""
     await deliveries(mailroom, drain, 4)
     leases = await take(mailroom, drain, "crm")
-    assert (await fail(mailroom, drain, leases[0], says="refused:unauthorised")).news == [
+    assert (await fail(mailroom, drain, leases[0], says="refused:unauthorised")).room_changes == [
         RoomChange("key", "crm", "unauthorised")
     ]
-    assert (await fail(mailroom, drain, *leases[1:], says="refused:unauthorised")).news == []
+    assert (await fail(mailroom, drain, *leases[1:], says="refused:unauthorised")).room_changes == []
     for minutes in (1, 2, 4, 8, 15, 15):
         taken = await mailroom.take(drain, f"early{await store.now()}", [RoomRequest("crm", 9, 9)])
         assert (taken.leases, taken.wait) == ([], minutes * 60_000)
@@ -300,7 +302,7 @@ async def test_key_refused(mailroom: Mailroom, store: Store, drain: str) -> None
         await fail(mailroom, drain, probe, says="refused:unauthorised")
     await store.advance(15 * 60_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).room_changes == [RoomChange("there", "crm", "")]
     assert len(await take(mailroom, drain, "crm")) == 3
 
 
@@ -309,7 +311,7 @@ async def test_key_refused_by_a_probe(mailroom: Mailroom, store: Store, drain: s
     await fail(mailroom, drain, *await opened(mailroom, drain))
     await store.advance(5_000)
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await fail(mailroom, drain, probe, says="refused:forbidden")).news == [
+    assert (await fail(mailroom, drain, probe, says="refused:forbidden")).room_changes == [
         RoomChange("key", "crm", "forbidden")
     ]
     assert (await crm(mailroom)).probe_at == await store.now() + 60_000
@@ -335,7 +337,7 @@ async def test_paused_by_an_older_version(mailroom: Mailroom, store: Store, drai
     assert await take(mailroom, drain, "crm") == []
     assert await mailroom.probe("crm")
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).room_changes == [RoomChange("there", "crm", "")]
     assert len(await take(mailroom, drain, "crm")) == 1
 
 
@@ -362,17 +364,17 @@ async def test_probe_that_asked_nothing(
     await store.advance(waits)
     for n in range(3):
         (probe,) = await take(mailroom, drain, "crm")
-        argument = str(HOUR) if verdict == "wait" else "{}"
-        await mailroom.settle(drain, f"n{n}", [settlement(probe, probe.items[0][0], verdict, argument=argument)])
+        more: dict[str, object] = {"wait_ms": HOUR} if verdict == "wait" else {"info": INFO}
+        await mailroom.settle(drain, f"n{n}", [settlement(probe, probe.items[0][0], verdict, **more)])
     (probe,) = await take(mailroom, drain, "crm")
-    assert (await answer(mailroom, drain, probe)).news == [RoomChange("there", "crm", "")]
+    assert (await answer(mailroom, drain, probe)).room_changes == [RoomChange("there", "crm", "")]
 
 
 async def test_probe_that_asked_nothing_of_a_person(mailroom: Mailroom, store: Store, drain: str) -> None:
     """What was never sent is no reason to probe a room that a person paused."""
     late = await opened(mailroom, drain)
     await mailroom.pause("crm")
-    await mailroom.settle(drain, "n", [settlement(late[0], late[0].items[0][0], "dead", argument="{}")])
+    await mailroom.settle(drain, "n", [settlement(late[0], late[0].items[0][0], "dead", info=INFO)])
     assert (await crm(mailroom)).probe_at == 0
     await store.advance(HOUR)
     assert await take(mailroom, drain, "crm") == []

@@ -11,7 +11,18 @@ from typing import cast
 
 import pytest
 
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settled, Settlement, StoreFull, StoreUnavailable
+from mailroom import (
+    INBOX,
+    DeadLetterInfo,
+    Lease,
+    Mailroom,
+    NewDelivery,
+    RoomRequest,
+    Settled,
+    Settlement,
+    StoreFull,
+    StoreUnavailable,
+)
 from mailroom.errors import StoreDamaged
 from mailroom.keys import BODY_WINDOW
 from rules.event import Event
@@ -19,6 +30,9 @@ from tests.conftest import PrivateValkey
 from tests.mailroom.store import CLOCK, DAY, LUA, TODAY, Store, StoredKey, event, key_faults
 
 pytestmark = pytest.mark.anyio
+
+#: What people are told of a dead letter.
+INFO = DeadLetterInfo("crm", "a", "refused", "it said no")
 
 
 def settlement(lease: Lease, item: str, verdict: str = "done", **more: object) -> Settlement:
@@ -347,7 +361,7 @@ async def test_wait(mailroom: Mailroom, store: Store, drain: str) -> None:
     """A box that waits comes back when it is due, with its attempts and its doubt, before its younger items."""
     await mailroom.put([event("a"), event("b")])
     (lease,) = await take(mailroom, drain, per_box=1)
-    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", argument="1000", attempt=1, doubt=1)])
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", wait_ms=1000, attempt=1, doubt=1)])
     taken = await mailroom.take(drain, "r1", [RoomRequest(INBOX, 9, 9)])
     assert (taken.leases, taken.wait) == ([], 1000)
     await store.advance(1000)
@@ -367,10 +381,10 @@ async def test_hold(mailroom: Mailroom, drain: str) -> None:
     """A held box stays until a person lets it go, with its attempts forgotten and its doubt kept."""
     await mailroom.put([event("a")])
     (lease,) = await take(mailroom, drain)
-    why = '{"code":"ambiguous"}'
-    await mailroom.settle(drain, "s", [settlement(lease, "a", "hold", argument=why, attempt=3, doubt=1)])
+    why = DeadLetterInfo(INBOX, "a", "ambiguous", "", action="add_note", status=503, at=5)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "hold", info=why, attempt=3, doubt=1)])
     assert await take(mailroom, drain) == []
-    assert await mailroom.held(INBOX) == {lease.box: {"code": "ambiguous"}}
+    assert await mailroom.held(INBOX) == {lease.box: json.loads(why.encode())}
     assert await mailroom.unhold(INBOX, lease.box)
     assert not await mailroom.unhold(INBOX, lease.box)
     (lease,) = await take(mailroom, drain)
@@ -381,12 +395,12 @@ async def test_tombstones(mailroom: Mailroom, store: Store, drain: str) -> None:
     """An item without a record leaves its box at the next take, with its attempts and its own doubt only."""
     await mailroom.put([event(x) for x in "abcd"])
     (lease,) = await take(mailroom, drain, per_box=3)
-    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", argument="1", attempt=2, doubt=3)])
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", wait_ms=1, attempt=2, doubt=3)])
     await store.raw.delete(mailroom.key("e:b"))
     await store.advance(1)
     (lease,) = await take(mailroom, drain)
     assert (items([lease]), lease.attempt, lease.doubt) == (["a", "c", "d"], 2, 2)
-    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", argument="1", attempt=3, doubt=2)])
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "wait", wait_ms=1, attempt=3, doubt=2)])
     await store.raw.delete(mailroom.key("e:a"))
     await store.advance(1)
     (lease,) = await take(mailroom, drain)
@@ -435,7 +449,7 @@ async def test_stale_token(mailroom: Mailroom, store: Store, drain: str) -> None
     before = contents(await store.dump())
     for verdict in ("done", "dead", "wait", "hold", "back"):
         new = [NewDelivery("a.0", "crm", "box", b"{}")]
-        s = settlement(lease, "a", verdict, argument="1", new=new, line='{"t":"x"}', counter="x")
+        s = settlement(lease, "a", verdict, wait_ms=1, info=INFO, new=new, line='{"t":"x"}', counter="x")
         assert (await mailroom.settle(drain, "s", [s])).statuses == [0]
     assert contents(await store.dump()) == before
     assert (await mailroom.settle("d2", "s", [settlement(taken, "a")])).statuses == [1]
@@ -488,10 +502,9 @@ async def test_dead(mailroom: Mailroom, store: Store, drain: str) -> None:
     """A dead letter keeps its payload until it is given up, and the box goes on without it."""
     await mailroom.put([event("a"), event("b")])
     (lease,) = await take(mailroom, drain, per_box=1)
-    info = '{"code":"refused"}'
-    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", argument=info)])
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", info=INFO)])
     assert items(await take(mailroom, drain)) == ["b"]
-    assert [(d.id, d.info) for d in await mailroom.dead()] == [("a", {"code": "refused"})]
+    assert [(d.id, d.info) for d in await mailroom.dead()] == [("a", json.loads(INFO.encode()))]
     await store.advance(10_000)
     assert await mailroom.expire(10_001) == 0
     assert await mailroom.record("a") is not None
@@ -504,7 +517,7 @@ async def test_dead_with_next(mailroom: Mailroom, drain: str) -> None:
     await mailroom.put([event("a")])
     (lease,) = await take(mailroom, drain)
     new = [NewDelivery("a.0", "crm", "box", b"{}")]
-    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", argument="{}", new=new)])
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", info=INFO, new=new)])
     (lease,) = await take(mailroom, drain, "crm")
     await mailroom.settle(drain, "s", [settlement(lease, "a.0")])
     assert await mailroom.record("a") is not None
@@ -527,7 +540,7 @@ async def test_once_is_not_used_up_by_the_dead(mailroom: Mailroom, drain: str) -
     made = {"a.0": ("crm", "box"), "b.0": ("crm", "box")}
     more = {"once_key": "k", "once_ms": 1000}
     await mailroom.put([event("a")])
-    await route(mailroom, drain, made, dead="{}", **more)
+    await route(mailroom, drain, made, dead=INFO, **more)
     await mailroom.put([event("b")])
     assert (await route(mailroom, drain, made, **more)).once == set()
 
@@ -595,7 +608,7 @@ async def test_coalesce_the_head(mailroom: Mailroom, store: Store, drain: str, d
     await mailroom.put([event("a")])
     await route(mailroom, drain, {"a.0": ("crm", "box")}, coalesce_key="k")
     (lease,) = await take(mailroom, drain, "crm")
-    await mailroom.settle(drain, "s", [settlement(lease, "a.0", "wait", argument="1000", attempt=3, doubt=doubt)])
+    await mailroom.settle(drain, "s", [settlement(lease, "a.0", "wait", wait_ms=1000, attempt=3, doubt=doubt)])
     await mailroom.put([event("b")])
     await route(mailroom, drain, {"b.0": ("crm", "box")})
     await mailroom.put([event("c")])

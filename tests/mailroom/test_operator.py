@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomChange, RoomRequest, reroute
+from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomChange, RoomRequest, reroute
 from mailroom.operator import Operator, Selection
 from tests.mailroom.store import TODAY, Store, StoredKey, event
 from tests.mailroom.test_client import contents, items, settlement, take
@@ -35,7 +35,9 @@ def record(delivery: str, *, path: list[int] | None = None, action: str = "add_n
     return json.dumps(fields).encode()
 
 
-async def route(room: Mailroom, drain: str, *, path: list[int] | None = None, dead: str = "") -> None:
+async def route(
+    room: Mailroom, drain: str, *, path: list[int] | None = None, dead: DeadLetterInfo | None = None
+) -> None:
     """Route what waits in the inbox, each event to one delivery of one box at the CRM."""
     for lease in await take(room, drain):
         for n, (item, _) in enumerate(lease.items, 1):
@@ -65,16 +67,10 @@ async def put(room: Mailroom, *names: str) -> None:
 
 async def end(room: Mailroom, drain: str, lease: Lease, item: str, then: str, **more: object) -> None:
     """Settle an item of the CRM's box as `then`."""
-    about: dict[str, object] = {
-        "room": "crm",
-        "box": BOX,
-        "event": item.split(".")[0],
-        "action": "add_note",
-        "rule": "keep a note",
-    }
-    about |= {"code": "invalid", "why": "", "at": 1}
+    event = item.split(".")[0]
+    info = DeadLetterInfo("crm", event, "invalid", "", box=BOX, action="add_note", rule="keep a note", at=1)
     line = json.dumps({"t": "attempt", "d": item, "at": "", "then": then, "code": "invalid"})
-    given = {"argument": json.dumps(about) if then in ("dead", "hold") else "", "line": line, **more}
+    given = {"info": info if then in ("dead", "hold") else None, "line": line, **more}
     await room.settle(drain, "s", [settlement(lease, item, then, **given)])
 
 
@@ -264,7 +260,7 @@ async def test_doubt_goes_along(mailroom: Mailroom, people: Operator, store: Sto
     await put(mailroom, "a", "b")
     await route(mailroom, drain)
     (lease,) = await take(mailroom, drain, "crm")
-    await end(mailroom, drain, lease, "a.0", "wait", argument="1", doubt=1)
+    await end(mailroom, drain, lease, "a.0", "wait", wait_ms=1, doubt=1)
     await store.advance(1)
     (lease,) = await take(mailroom, drain, "crm")
     await end(mailroom, drain, lease, "a.0", "dead", last=False)
@@ -286,7 +282,7 @@ async def test_later_actions_of_the_rule(mailroom: Mailroom, people: Operator, s
 async def test_never_made(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """What its rule could not make cannot be sent as it was."""
     await put(mailroom, "a")
-    await route(mailroom, drain, dead='{"room":"crm","code":"value_failed"}', path=[])
+    await route(mailroom, drain, dead=DeadLetterInfo("crm", "a", "value_failed", ""), path=[])
     assert await people.retry("a.0") == "never_made"
     assert await people.retry("nothing") == "gone"
 
@@ -363,7 +359,7 @@ async def test_retry_today_is_overtaken(mailroom: Mailroom, people: Operator, dr
 async def test_a_rule_that_failed(mailroom: Mailroom, people: Operator, drain: str, wanted: bool) -> None:
     """An event whose rule failed is overtaken by a newer one of its person that led to something, by no other."""
     await put(mailroom, "a")
-    await route(mailroom, drain, dead='{"room":"crm","code":"value_failed"}', path=[])
+    await route(mailroom, drain, dead=DeadLetterInfo("crm", "a", "value_failed", ""), path=[])
     await put(mailroom, "b")
     if wanted:
         await route(mailroom, drain)
@@ -378,8 +374,8 @@ async def test_unreadable_event(mailroom: Mailroom, people: Operator, store: Sto
     await put(mailroom, "a")
     (lease,) = await take(mailroom, drain)
     line = '{"t":"failed","source":"shop","type":"x","received":"","book":"b1","why":"it cannot be read"}'
-    about = json.dumps({"room": "in", "box": lease.box, "event": "a", "code": "unreadable_event"})
-    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", argument=about, line=line)])
+    info = DeadLetterInfo("in", "a", "unreadable_event", "", box=lease.box)
+    await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", info=info, line=line)])
     assert await people.retry("a") == "never_made"
     assert (await state(mailroom, "a"))[0] == "dead"
     assert await twice(store, lambda: people.retry_today("a")) == ("done", "gone")
@@ -588,7 +584,7 @@ async def test_a_person_pauses_what_is_paused(mailroom: Mailroom, people: Operat
     await route(mailroom, drain)
     (lease,) = await take(mailroom, drain, "crm")
     refused = settlement(lease, "a.0", "wait", says="refused:unauthorised")
-    assert (await mailroom.settle(drain, "s", [refused])).news == [RoomChange("key", "crm", "unauthorised")]
+    assert (await mailroom.settle(drain, "s", [refused])).room_changes == [RoomChange("key", "crm", "unauthorised")]
     assert await people.pause("crm", "the vendor is looking at it")
     assert not await mailroom.probe("crm")
     assert await take(mailroom, drain, "crm") == []

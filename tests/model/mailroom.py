@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mailroom.ledger import Verdict
 from tests.model.search import Act, Step
 
 #: Drains that die with a box before it is held.
@@ -37,8 +38,7 @@ NO_BOX = ModelBox()
 class ItemVerdict(NamedTuple):
     """What became of an item, before the store knows it."""
 
-    #: done | dead | wait | hold | back
-    word: str
+    word: Verdict
     attempt: int = 0
     doubt: int = 0
 

@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 import mailroom as real
-from mailroom import INBOX, Lease, NewDelivery, RoomRequest, Settlement
+from mailroom import INBOX, DeadLetterInfo, Lease, NewDelivery, RoomRequest, Settlement
 from tests.mailroom.store import CLOCK, START, Loop, Store, StoredKey, event
 from tests.model.mailroom import GONE, VERBS, Faults, Hand, MailroomModel, MailroomSetup, MailroomState
 from tests.model.search import Act, Step
 
 DAY = "2026-11-21"
+#: What people are told of what died or is held.
+INFO = DeadLetterInfo("crm", "", "x", "")
 #: When each event was received: in the order of their numbers.
 RECEIVED = "2026-11-21T10:00:0{}.000Z"
 #: Steps that seldom can be made: then they are so many times as likely as others.
@@ -226,11 +228,11 @@ class Replay:
 
     def _settle(self, drain: str, hand: Hand, call: str, at_once: bool) -> None:
         item, verdict = hand.items[0], hand.pending[0]
-        argument = '{"code":"x"}'
+        wait_ms = 0
         box = self.state.boxes[hand.box]
         if verdict.word == "wait":
             due = max([self._now, *self._due.values()]) + 1
-            argument = str(due - self._now)
+            wait_ms = due - self._now
             if (box.state, box.token) == ("l", hand.token):
                 self._due[hand.box] = due
         new = []
@@ -245,7 +247,8 @@ class Replay:
             verdict.word,
             item.partition(".")[0],
             DAY,
-            argument=argument,
+            wait_ms=wait_ms,
+            info=INFO if verdict.word in ("dead", "hold") else None,
             attempt=verdict.attempt,
             doubt=verdict.doubt,
             last=len(hand.items) == 1,

@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mailroom import Lease, Settlement, ledger
-from mailroom.dead_letter import DeadLetterInfo
+from mailroom import DeadLetterInfo, Lease, Settlement, ledger
 from mailroom.ledger import Outcome, Then
 from rules import event as events
 from rules.errors import ValueFailed
@@ -110,7 +109,7 @@ class Courier:
 
     def _wait_until_due(self, lease: Lease, delivery: Delivery, early: int) -> None:
         """Let the box wait without counting an attempt: its rule asks for a delay and the box was not idle before."""
-        wait = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, argument=str(early))
+        wait = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, wait_ms=early)
         wait.attempt, wait.doubt = lease.attempt, lease.doubt
         self._outbox.settle_soon(wait)
 
@@ -172,18 +171,18 @@ class Courier:
         then: Then = "wait"
         match decision:
             case retry.WaitAndRetry():
-                settlement.argument = str(int(decision.seconds * 1000))
+                settlement.wait_ms = int(decision.seconds * 1000)
                 settlement.attempt = attempt if decision.counted else attempt - 1
             case retry.PauseRoom():
                 settlement.attempt = attempt - 1
             case retry.HoldBox():
                 then = "hold"
-                settlement.argument = _info(delivery, failed, decision.reason).encode()
+                settlement.info = _info(delivery, failed, decision.reason)
                 settlement.attempt = attempt
                 settlement.doubt = max(doubt, 1)
             case retry.GiveUp():
                 then = "dead"
-                settlement.argument = _info(delivery, failed, decision.reason).encode()
+                settlement.info = _info(delivery, failed, decision.reason)
                 if delivery.in_order:
                     await store_outage.retry_until_answered(
                         lambda: self._mailroom.remember_death_in_order(delivery.event, delivery.destination)

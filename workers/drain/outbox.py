@@ -105,7 +105,7 @@ class Outbox:
                     return
         del self.waiting[: len(batch)]
         self._note_settled(batch, settled, token, repeated=repeated)
-        for change in await self._missed_changes(batch) if repeated else settled.news:
+        for change in await self._missed_changes(batch) if repeated else settled.room_changes:
             self._context.tell(change)
         self._wake.set()
 
@@ -131,9 +131,9 @@ class Outbox:
                 self._summary.dead += 1
             case "hold":
                 self._summary.held += 1
-                info = from_json(settlement.argument)
-                room = info["room"]
-                self._context.alerts.tell("held_key", f"{room}.{info['action']}: {info['code']}", destination=room)
+                if (info := settlement.info) is not None:
+                    what = f"{info.room}.{info.action}: {info.code}"
+                    self._context.alerts.tell("held_key", what, destination=info.room)
 
     async def _missed_changes(self, batch: Sequence[Settlement]) -> list[RoomChange]:
         """Return what a lost answer may have said: which rooms that the batch is about are paused now."""

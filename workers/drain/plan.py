@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mailroom import NewDelivery, ledger
-from mailroom.dead_letter import DeadLetterInfo
+from mailroom import DeadLetterInfo, NewDelivery, ledger
 from mailroom.ledger import MadeDelivery, SkippedAction
 from mailroom.reroute import Reroute
 from rules.action import Action, Skipped
@@ -139,7 +138,7 @@ class Plan:
         code = "value_failed" if isinstance(error, ValueFailed) else "rule_failed"
         info = DeadLetterInfo(destination, self.event, code, why_failed(error), action=action, rule=rule)
         record = Delivery(id, self.event, self.day, destination, action, rule, path, self.book, {}, "")
-        self.new.append(NewDelivery(id, destination, "", record.encode(), dead=info.encode()))
+        self.new.append(NewDelivery(id, destination, "", record.encode(), dead=info))
         self.made.append((id, destination, action, rule))
         self.failed[id] = info
 

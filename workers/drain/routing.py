@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from mailroom import INBOX, Lease, Settlement, ledger, reroute
-from mailroom.dead_letter import DeadLetterInfo
+from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute
 from rules import event as events
 from rules.action import Action
 from rules.errors import RulesError
@@ -131,7 +130,7 @@ class Router:
                 (received or ledger.now())[:10],
                 line=ledger.failed(source=source, type=type, received=received, book=book.version, code=code, why=why),
                 counter=f"routed|{source}|{type}|unreadable",
-                argument=DeadLetterInfo(INBOX, item, code, why, box=lease.box).encode(),
+                info=DeadLetterInfo(INBOX, item, code, why, box=lease.box),
                 last=n == len(lease.items) - 1,
             )
         )
@@ -188,7 +187,7 @@ class Router:
                 event.id,
                 event.received_at[:10],
                 counter=f"look_up|{look_up.destination}|{look_up.name}|{failed.failure}",
-                argument=str(int(decision.seconds * 1000)),
+                wait_ms=int(decision.seconds * 1000),
                 attempt=attempt if decision.counted else attempt - 1,
             )
         )
