@@ -24,8 +24,9 @@ What a person did; `d` is a delivery, or the event itself where that was what di
   again        d, at                 a dead letter's event is routed once more for it; the next `routed` has `again`: 1
   dropped      d, at                 a dead letter is given up
 
-The mailroom's Lua writes `once`, `coalesced`, `held`, `other_content` and `came_again`, and changes `then` of an attempt's line to `wait` where a
-destination turns out to be away. It finds it by its text: a line is compact JSON with its keys in the order above.
+The mailroom's Lua writes `once`, `coalesced`, `held`, `other_content` and `came_again`, and changes `then` of an
+attempt's line to `wait` where a destination turns out to be away. It finds it by its text: a line is compact JSON with
+its keys in the order above.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Tells somebody: a held key, a paused destination, one that is down or up again, a bad book, a quarantined event.
+"""Alerts: a held box, a paused destination, one that is down or up again, a bad book, an unusable destination.
 
-Takes a short stable code and a sentence without values; posts JSON to the address of `alerts:`, at most once an hour
-for the same thing, and logs it always. Never blocks or fails a delivery.
+Comes in: a short stable code and a sentence without values. Goes out: a line of the log, and JSON posted to the address
+of `alerts:`, at most once an hour for the same code and the same object. Never blocks or fails a delivery.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from workers.outcome import Failed
 
 log = logging.getLogger("relais.alerts")
 
-#: Seconds for which the same alert is not told again.
+#: Seconds for which the same alert is not posted again.
 QUIET = 3600
-#: Seconds that the listener may take.
+#: Seconds that the receiver of alerts may take to answer.
 TIMEOUT = 5.0
 
 
 class AlertSender:
-    """Where alerts go; silent (but for the log) without an address."""
+    """Logs alerts, and posts them where there is an address."""
 
     def __init__(self, http: Http, mailroom: Mailroom) -> None:
         # The address is the operator's own: a chat or monitoring server may well stand in the same network.
@@ -35,9 +35,9 @@ class AlertSender:
         self._address = address
 
     def tell(self, code: str, text: str, *, ends: Sequence[str] = (), **about: str) -> None:
-        """Tell somebody, in the background. `about` names the source, destination or room concerned.
+        """Log an alert, and post it in the background. `about` names the source, destination or room concerned.
 
-        `ends`: the codes of alerts that this one takes back, so that they are news again when they come the next time.
+        `ends`: codes of alerts that this one revokes: the next of such a code is posted before its hour is over.
         """
         log.warning("alert code=%s %s text=%s", code, " ".join(f"{k}={v}" for k, v in about.items()), text)
         if self._address:
@@ -51,7 +51,7 @@ class AlertSender:
             if not await self._mailroom.first(what, QUIET):
                 return
             if not await self._told(code, {"alert": code, "text": text, **about}):
-                await self._mailroom.forget_first(what)  # The next occasion tells it.
+                await self._mailroom.forget_first(what)  # The next occasion posts it.
                 return
             for end in ends:
                 await self._mailroom.forget_first("|".join((end, *about.values())))
@@ -69,6 +69,6 @@ class AlertSender:
         return answer.ok
 
     async def close(self) -> None:
-        """Let alerts under way finish."""
+        """Wait until the alerts under way are posted."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=TIMEOUT)

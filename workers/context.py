@@ -1,7 +1,7 @@
-"""What a worker process keeps between drains: the store, the book, the clients, the way out.
+"""Long-lived resources of a worker process: store client, rule book, destination clients, HTTP connection pool, alerts.
 
-Opened once per process in its event loop; a drain finds its connections warm and the rules compiled. Never decides
-anything about an event.
+Comes in: settings, the catalogue and a reader of bodies, once per process. Goes out: what each drain uses, with
+connections open and rules compiled. Never decides anything about an event.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.context")
 
-#: Of a rate, the share of a second that may go at once: 5/s goes one by one, 100/s in tens.
+#: Seconds of a destination's rate that may be sent in one burst: at 100/s ten requests, at 5/s one.
 BURST = 0.1
 
 
@@ -46,9 +46,9 @@ class WorkerContext:
         self.clients: dict[str, Client[Any]] = {}
         #: Why a destination has no client: a secret is missing, its options cannot work.
         self.unusable: dict[str, str] = {}
-        #: Whether the drain that runs here may still send: the second request of a recipe asks again.
+        #: Whether the running drain may still send; asked before each further request of a delivery, too.
         self.may_send: Callable[[], bool] = lambda: True
-        #: Told when a new book is in force and its clients are built.
+        #: Called when a new book is in force and its clients are built.
         self.equipped: Callable[[], None] = lambda: None
         #: Set when the worker shall stop: by a signal, or because its parent is gone.
         self.stopping = asyncio.Event()
@@ -95,7 +95,7 @@ class WorkerContext:
             else:
                 about = {"room": room} if room == INBOX else {"destination": room}
                 self.alerts.tell("held_key", f"{room}: {code}", **about)
-            # Said first: an alert told twice is silenced for an hour, one that nobody tells is not.
+            # Alert before acknowledging: a duplicate is suppressed for an hour, a lost one is not repaired.
             await self.mailroom.told(room, code)
 
     def _alert_address(self, book: Rulebook) -> str:
@@ -130,7 +130,7 @@ class WorkerContext:
             )
             if destination.pool == self.settings.pool:
                 await self.mailroom.unusable(name, unusable.get(name, ""))
-            # A new book or a new process may hold a better key or address: seen at once whether it does.
+            # A new book or a new process may hold a better key or address: probe the destination at once.
             await self.mailroom.probe(name, destination.pool)
         for room in await self.mailroom.rooms():
             if room.unusable and room.name not in book.destinations:
@@ -172,7 +172,7 @@ class WorkerContext:
 
     @contextlib.asynccontextmanager
     async def turn(self, destination: str) -> AsyncIterator[None]:
-        """Wait for a place and the shared rate of a destination: for requests that no `take` has accounted for."""
+        """Wait until the concurrency and rate of a destination admit a request that no `take` has accounted for."""
         book = self.books.current
         found = book.destinations.get(destination) if book is not None else None
         turns = self._turns.get(destination)
@@ -196,8 +196,8 @@ class WorkerContext:
         found = book.destinations.get(destination) if book is not None else None
         return found.pool if found is not None else "default"
 
-    def tell(self, change: RoomChange) -> None:
-        """Log and tell that a destination's room was paused, or goes on."""
+    def report_room_change(self, change: RoomChange) -> None:
+        """Log that a destination's room was paused or goes on, and send an alert."""
         name, code = change.room, change.code
         match change.what:
             case "key":
@@ -220,7 +220,7 @@ class WorkerContext:
 
 
 class SharedPace:
-    """Whether one more request may be sent than `take` accounted for, and when: lease, and shared rate if any."""
+    """Admits requests that `take` has not accounted for: within the shared rate, and while the lease is good."""
 
     def __init__(self, context: WorkerContext, room: str, *, limited: bool) -> None:
         self._context = context

@@ -1,6 +1,7 @@
 """A delivery: one action of one event, as it waits in a destination's room.
 
-Self-contained: carrying it out, also again after days, needs neither the book nor a look-up. Only `next:` does.
+Comes in: an action of a rule, or a record of the store. Goes out: the record, or the delivery. Never needs the book or
+a look-up to be carried out, not even after days; only `next:` does.
 """
 
 from collections.abc import Mapping

@@ -1,24 +1,24 @@
-"""How an attempt to deliver ended, in the words of design section 7.
+"""How an attempt to deliver ended.
 
-A destination returns Done or raises Failed with the code and the class of failure. What follows is decided in
-`workers.retry`, carried out by the drain.
+Comes in: what a destination found out. Goes out: Done, or Failed with a code and a class of failure. Never says what
+follows: `workers.retry` decides that and the drain carries it out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: limited     wait as told; costs no attempt
-#: transient   the other side could not answer; asking later may help
-#: ambiguous   sent, answer unknown, on something that creates: find before any second create
-#: permanent   the other side understood and said no; asking again changes nothing
-#: credential  our key is refused: pause the destination, keep its queue, tell someone
+#: limited     too many requests: wait as told; no attempt is counted
+#: transient   the other side could not answer; a later attempt may succeed
+#: ambiguous   a request that creates something was sent and its answer is unknown: search before creating again
+#: permanent   the other side understood and refused; another attempt fails again
+#: credential  our key is refused: pause the destination, keep its queue, send an alert
 Failure = Literal["limited", "transient", "ambiguous", "permanent", "credential"]
 
 
 @dataclass(frozen=True)
 class Done:
-    """It happened, or had happened already."""
+    """The action was carried out, now or by an earlier attempt."""
 
     #: What `next:` may read as `result`.
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Done:
 
 
 class Failed(Exception):
-    """It did not happen, or nobody knows."""
+    """The action was not carried out, or it is unknown whether it was."""
 
     def __init__(self, failure: Failure, code: str, *, wait: float = 0.0, status: int = 0, hint: str = "") -> None:
         super().__init__(code)

@@ -1,7 +1,7 @@
 """`relais work`: RQ's pool with our workers, and the sweep in its parent.
 
-Comes in: settings and the entry point of a worker process. Goes out: when all workers have ended. The workers are
-started fresh (spawned), without RQ's scheduler, and tied to this process' life.
+Comes in: settings and the entry point of a worker process. Goes out: worker processes, started afresh (spawned), until
+all have ended. Never runs RQ's scheduler, and never works on an event itself.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ log = logging.getLogger("relais.pool")
 SWEEP_EVERY = 0.5
 #: Seconds between two attempts to start a worker that keeps dying.
 RESPAWN_AFTER = 1.0
-#: Seconds added to the workers' own stop time before they are ended by force: handing back, and RQ's farewell.
-PATIENCE = 5.0
+#: Seconds added to the workers' own stop time before they are killed: they give back leases and leave RQ's registry.
+STOP_MARGIN = 5.0
 
 #: What a worker process runs: (worker's name, parent's process id, settings). A function at module level, so that a
 #: fresh process can import it.
@@ -54,7 +54,7 @@ class Pool(WorkerPool):
         self._entry = entry
         self._gone: set[str] = set()
         self._respawn_at = 0.0
-        #: When it was last said that the store is away; None: it is there.
+        #: When the log last said that the store is away; None: it is there.
         self._said: float | None = None
 
     def get_worker_process(self, name: str, burst: bool, _sleep: float = 0, logging_level: str = "INFO") -> BaseProcess:
@@ -88,7 +88,7 @@ class Pool(WorkerPool):
                 self.start_worker(burst=False)
 
     def request_stop(self, signum: int | None = None, frame: FrameType | None = None) -> None:
-        """Stop warmly; a second signal says nothing new."""
+        """Ask the workers to stop in their stated time; a second signal changes nothing."""
         if self.status != self.Status.STOPPED:
             self.status = self.Status.STOPPED
             self.stop_workers()  # type: ignore[no-untyped-call]
@@ -132,8 +132,8 @@ class Pool(WorkerPool):
 
     def _wait_for_workers(self) -> None:
         """Wait for the workers' stated stop time, then end by force what does not end by itself."""
-        self.stop_workers()  # type: ignore[no-untyped-call]  # One may have been started while the signal came.
-        deadline = time.monotonic() + self._settings.stop_seconds + PATIENCE
+        self.stop_workers()  # type: ignore[no-untyped-call]  # One may have been started while the signal arrived.
+        deadline = time.monotonic() + self._settings.stop_seconds + STOP_MARGIN
         while not self.all_workers_have_stopped():
             if time.monotonic() > deadline:
                 for data in self.worker_dict.values():

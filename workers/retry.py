@@ -15,9 +15,10 @@ from workers.outcome import Done, Failed
 RETRY_AFTER = (1, 5, 15, 60, 300, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200)
 #: Seconds, where the other side says "too much" and not how long.
 LIMITED = 5.0
-#: Share of a wait by which it varies, so that what failed together does not come back together.
+#: Share of a wait by which it varies at random, so that deliveries that failed together do not all return together.
 JITTER = 0.2
-#: Transient or ambiguous, and yet no sign that the destination is away: it is our doing, or that of one object.
+#: Codes of transient or ambiguous failures that do not mean that the destination is away: the cause lies with us, or
+#: with one object.
 NOT_AWAY = frozenset({"no_destination", "lease_lost", "bug", "stale_id", UNRESOLVED})
 
 
@@ -31,21 +32,21 @@ class WaitAndRetry:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """Dead letter; the key goes on."""
+    """The delivery becomes a dead letter; its box goes on."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class HoldBox:
-    """The key waits for a person."""
+    """The box waits for a person."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class PauseRoom:
-    """The destination refuses our key: its room is paused and probed, its queue kept, somebody told."""
+    """The destination refuses our key: its room is paused and probed, its queue is kept, an alert is sent."""
 
     reason: str
 
@@ -66,7 +67,7 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
         case "credential":
             return PauseRoom(failed.code)
         case "limited":
-            # As told and never sooner: who asks again too early is told to wait longer.
+            # Never sooner than told: some vendors lengthen the wait for whoever asks too early.
             return WaitAndRetry(
                 max(failed.wait, LIMITED if not failed.wait else 0.0) * (1 + JITTER * abs(drawn)), counted=False
             )

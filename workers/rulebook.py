@@ -22,7 +22,7 @@ log = logging.getLogger("relais.books")
 LOOK_EVERY = 1.0
 #: Seconds for which several workers that see the same bad files count them once.
 COUNT_ONCE = 86_400
-#: Predecessors that are kept ready; the store has them all. A hundred rules take about one MB (measured).
+#: Older books that stay compiled in memory; the store has them all. A hundred rules take about one MB (measured).
 MOST_OLD = 3
 
 
@@ -41,7 +41,7 @@ class RulebookStore:
         self.problems: tuple[str, ...] = ()
 
     async def look(self) -> bool:
-        """Load the book if its files changed. Returns True when another book is in force now."""
+        """Load the book if its files changed. Returns whether another book is in force now."""
         seen = loader.changed(self._folder)
         if seen == self._seen:
             return False
@@ -58,7 +58,7 @@ class RulebookStore:
         if self.current is not None and book.version == self.current.version:
             self._seen = seen
             return False
-        await self._keep(book)  # Where the store is away, the files are looked at once more.
+        await self._keep(book)  # Raises while the store is away; then the files are read again.
         self._seen = seen
         if self.current is not None:
             self._remember(self.current)
@@ -75,7 +75,7 @@ class RulebookStore:
         return self.current is not None
 
     async def _count(self, seen: tuple[tuple[str, int, int], ...]) -> None:
-        with contextlib.suppress(StoreUnavailable):  # The log has it, and the alert.
+        with contextlib.suppress(StoreUnavailable):  # The log and the alert say it all the same.
             if await self._mailroom.first(f"book_refused|{self._folder}|{seen}", COUNT_ONCE):
                 await self._mailroom.count("book_refused")
 

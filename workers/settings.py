@@ -21,7 +21,7 @@ class WorkSettings(StoreSettings):
     workers: int = Field(2, ge=1, le=64, description="Worker processes of one `relais work`.")
     pool: str = Field("default", pattern=r"^[a-z0-9_]+$", description="Pool whose rooms these workers serve.")
     in_flight: int = Field(2000, ge=1, description="Deliveries that one worker process has under way at once.")
-    #: After this a drain hands over to its successor: RQ sees finished jobs, and memory leaks of libraries stay small.
+    #: After this time another drain follows, so that RQ sees jobs end, each with what it did as its result.
     drain_budget: float = Field(300.0, gt=0, description="Seconds that one drain job runs.")
     stop_seconds: float = Field(10.0, ge=0, description="Seconds that a stopping worker waits for answers under way.")
     dead_after: float = Field(
@@ -30,5 +30,5 @@ class WorkSettings(StoreSettings):
 
     @property
     def longest_request(self) -> float:
-        """Seconds that a request may take, so that a drain that counts as dead has nothing on the wire any more."""
+        """Seconds that a request may take, so that no request of a drain is under way once the drain counts as dead."""
         return min(LONGEST_REQUEST, self.dead_after - 4.0)

@@ -12,7 +12,7 @@ from mailroom import StoreUnavailable
 
 #: Seconds before the store is asked again after it was away.
 AWAY = 0.5
-#: Seconds between two lines about a store that stays away.
+#: Seconds between two lines of the log about a store that stays away.
 SAY_EVERY = 30.0
 
 T = TypeVar("T")

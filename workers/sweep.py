@@ -1,7 +1,8 @@
 """The sweep: keeps exactly as many drains queued or alive as there are workers, and buries drains that died.
 
-Runs in the `relais work` parent, twice a second; a lock in the store picks one over all hosts. Decides by its own
-monotonic clock and by counters that stand still, never by wall clocks, never by RQ's registries.
+Comes in: twice a second, in the parent of `relais work`, how many workers it has. Goes out: drain jobs and burials; a
+lock in the store picks one parent of all hosts. Never trusts wall clocks or RQ's registries: a drain is dead when its
+counter stands still for too long by the sweep's own monotonic clock.
 """
 
 import logging
@@ -17,17 +18,17 @@ from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.sweep")
 
-#: Seconds that the lock outlives its holder: after a kill another parent, or the same one started again, takes over.
+#: Seconds after which the lock of a killed parent expires, so that another one sweeps.
 LOCK = 4
-#: Seconds without a sign after which another host's `relais work` no longer counts as having workers.
+#: Seconds after which the workers of a `relais work` whose counter stands still are not counted any more.
 PARENT_GONE = 15.0
-#: Seconds between two looks for dead letters that are too old, and for an append-only file that is.
+#: Seconds between two searches for dead letters that are too old, and two looks at the append-only file.
 EXPIRE_EVERY = 600.0
 
 
 @dataclass
 class _Seen:
-    """A counter as this process saw it last, and when it moved, by our own clock."""
+    """A counter as this process saw it last, and when it last changed, by our own clock."""
 
     counter: int
     at: float
@@ -86,11 +87,11 @@ class Sweep:
         log.warning("drain.dead names=%s why=%s freed=%d poison=%d", ",".join(drains), why, freed, poison)
 
     async def _failed_over(self) -> None:
-        """After a failover the store may lack the last answers: all that is leased is doubtful."""
+        """Mark all that is leased as doubtful after a failover: the new store may lack the last settlements."""
         replication_id = await self.mailroom.replication_id()
         before = await self.mailroom.exchange_replication_id(replication_id)
         if before and before != replication_id:
-            # Its drains go on: freed now, a box would be taken by others while a request of its drain is on the wire.
+            # The drains keep their boxes: a freed one could be leased to others while its request is under way.
             log.warning("store.changed: restarted or failed over; doubtful=%d", await self.mailroom.doubt())
 
     async def _live_drains(self, beats: dict[str, tuple[str, int]], buried: set[str], now: float) -> int:
@@ -125,6 +126,6 @@ class Sweep:
         return total
 
     async def leave(self) -> None:
-        """This parent ends: its workers no longer count."""
+        """Forget this parent, which ends: its workers are not counted any more."""
         await self.mailroom.forget_parent(self.name)
         await self.mailroom.release_sweep(self.settings.pool, self.name)

@@ -1,7 +1,7 @@
 """One worker process: RQ's SimpleWorker, long-lived, with a context that outlasts its jobs.
 
-Comes in: settings, the catalogue, a reader of bodies. Goes out: nothing but effects. The job carries no data: it is a
-licence to work, so a job that gets lost loses nothing.
+Comes in: settings, the catalogue, a reader of bodies. Goes out: drains, one per RQ job. A job never carries data: it
+only permits a worker to run a drain, so nothing is lost with a lost job.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ WORKER_TTL = 35
 RESULT_TTL, FAILURE_TTL = 60, 86_400
 #: Seconds added to a drain's own deadline before its process is ended by force.
 GRACE = 60
-#: Objects after which Python looks for cycles among the youngest, and rounds after which among older ones. What an
-#: event leaves behind is freed when its last user lets go; at Python's own 700 looking costs a quarter of the time.
+#: Thresholds of Python's garbage collector (see `gc.set_threshold`). What an event leaves behind is freed by reference
+#: counting; at Python's own threshold of 700 objects the search for cycles costs a quarter of the time.
 GARBAGE = (10_000, 20, 50)
 
 
 class Ended(BaseDeathPenalty):
-    """RQ's time-out as a last resort: it ends the process.
+    """RQ's time-out of a job, as a last resort: it ends the process.
 
-    RQ's own raises an exception in whatever frame runs, where any `except Exception` may swallow it.
+    RQ's own class raises an exception in whatever frame runs, where any `except Exception` may swallow it.
     """
 
     def setup_death_penalty(self) -> None:
@@ -66,17 +66,17 @@ class Ended(BaseDeathPenalty):
 
 
 class Worker(SimpleWorker):
-    """A SimpleWorker whose stop request sets a flag and wakes the loop, and does nothing else."""
+    """A SimpleWorker whose stop request only sets a flag and wakes the event loop."""
 
     death_penalty_class = Ended
-    #: Seconds: a store that was away is asked again soon, as everywhere here; RQ would wait up to a minute.
+    #: Seconds until RQ tries again to reach a store that is away; its own default is a minute.
     max_connection_wait_time = 2.0
     context: WorkerContext
 
     def request_stop(self, signum: int | None, frame: FrameType | None) -> None:
-        """Stop warmly: the drain finishes or returns what it holds. RQ's own handler would talk to Redis here.
+        """Ask the drain to finish or give back what it holds, and to end. RQ's own handler would call Redis here.
 
-        Ctrl-C sends two signals, and so does a parent that dies while it stops: the second says nothing new.
+        Ctrl-C sends two signals, and so does a parent that dies while it stops: the second changes nothing.
         """
         if self._stop_requested:
             return
@@ -86,11 +86,11 @@ class Worker(SimpleWorker):
             raise StopRequested
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
-        """A second signal says nothing new: the stop has its stated time."""
+        """Ignore a second signal: the stop takes its stated time."""
 
 
 class _Here:
-    """What the job finds in its process: set by `run`, before the first job."""
+    """Globals of a worker process that a job uses: set by `run`, before the first job."""
 
     context: WorkerContext
     runner: asyncio.Runner
@@ -124,7 +124,7 @@ def run_drain() -> dict[str, int]:
     try:
         summary = _Here.runner.run(Drain(context, name, budget=settings.drain_budget).run())
     except StoreUnavailable as exc:
-        # The store went away before the drain began. RQ cannot do without it either; do not spin.
+        # The store went away before the drain began. RQ cannot work without it either: wait, so as not to spin.
         log.warning("drain.not_begun why=%s", exc)
         time.sleep(1)
         return {}
@@ -142,9 +142,9 @@ def run_drain() -> dict[str, int]:
 
 
 def wait_for_store(connection: redis.Redis) -> None:
-    """Return when the store answers. RQ gives up at once, and a process that only dies costs a second of work each.
+    """Return when the store answers: RQ would give up at once, and starting a process again costs a second of CPU.
 
-    A signal ends it: nothing has begun yet.
+    A signal ends the process here: nothing has begun yet.
     """
     said: float | None = None
     while True:
@@ -160,8 +160,8 @@ def wait_for_store(connection: redis.Redis) -> None:
 
 
 def settle_down() -> None:
-    """Take what lives long, code and the book in force, out of the sight of Python's garbage collector."""
-    gc.unfreeze()  # The book before this one goes.
+    """Exclude what lives long (code, the book in force) from Python's garbage collection."""
+    gc.unfreeze()  # So that the book before this one can be collected.
     gc.collect()
     gc.freeze()
 

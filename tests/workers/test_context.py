@@ -55,7 +55,7 @@ async def test_refused_again(site: WorkerFixture) -> None:
     async with site.work():
         await site.until(lambda: site.context.clients, "the context is equipped")
         for what in ("key", "there", "key"):
-            site.context.tell(RoomChange(what, "crm", "unauthorised"))
+            site.context.report_room_change(RoomChange(what, "crm", "unauthorised"))
             await site.context.alerts.close()
     assert [alert["alert"] for alert in site.far.alerts] == [
         "paused_destination",

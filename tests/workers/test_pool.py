@@ -99,7 +99,7 @@ def test_a_worker_that_does_not_stop(
     make: Callable[..., Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that does not stop in its stated time is killed."""
-    monkeypatch.setattr(pool, "PATIENCE", 0.3)
+    monkeypatch.setattr(pool, "STOP_MARGIN", 0.3)
     one = make(ignore_all, workers=1)
     one.check_workers()
     (data,) = one.worker_dict.values()

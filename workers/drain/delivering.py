@@ -50,8 +50,8 @@ class Courier:
     async def deliver(self, progress: LeaseProgress, fresh: FreshDelivery | None) -> None:
         """Deliver the one item that a destination's lease hands out. `fresh`: what it says, if that is known.
 
-        One: were the next one sent before the outcome of this is written, a crash in between would send this one again,
-        after the other.
+        One and no more: were the next item sent before the outcome of this one is stored, a crash in between would send
+        this one again after it, in the wrong order.
         """
         lease = progress.lease
         if self._clock.over() or not self._clock.lease_is_good():

@@ -1,7 +1,7 @@
-"""A drain: a licence to work. Routes what is in the inbox, delivers what is in the destinations' rooms, until it ends.
+"""A drain: one run of a worker. It leases boxes, has events routed and deliveries sent, until its time is over.
 
-Comes in: a WorkerContext. Goes out: a Summary. One asyncio loop; a slow destination occupies connections, never the
-drain. Holds no state that a crash could lose: what it leased, the store knows.
+Comes in: a WorkerContext. Goes out: a Summary. It is one asyncio loop: a slow destination occupies connections, not the
+drain. Never holds state that a crash could lose: what it leased, the store knows.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from mailroom import CALL_TIMEOUT, INBOX, Lease, RoomRequest, StoreUnavailable, Taken
+from mailroom import CALL_TIMEOUT, INBOX, Lease, RoomRequest, StoreUnavailable
 from workers import store_outage
 from workers.context import WorkerContext
 from workers.drain.delivering import Courier
@@ -21,6 +21,7 @@ from workers.drain.outbox import Outbox
 from workers.drain.plan import FreshDelivery, PlanContext
 from workers.drain.routing import Router
 from workers.drain.summary import Summary
+from workers.drain.suspects import SUSPECTS, SuspectTurns
 
 log = logging.getLogger("relais.drain")
 
@@ -28,15 +29,11 @@ log = logging.getLogger("relais.drain")
 INBOX_BOXES, INBOX_ITEMS = 128, 16
 #: Boxes of one destination in one take.
 ROOM_BOXES = 500
-#: Boxes whose drain died once that are taken together: poison is then found among few.
-SUSPECTS = 32
-#: Seconds until suspects that may not be sent (their room is paused or at its rate) are asked for again; it doubles.
-SUSPECTS_AGAIN, SUSPECTS_AGAIN_MOST = 1.0, 30.0
-#: Seconds after which nothing is on its way to the store any more that was sent before an answer was lost.
+#: Seconds after which a call whose answer was lost can no longer reach the store.
 LATE = 2 * CALL_TIMEOUT
-#: Seconds that the bell is listened to in one go; shorter than the client's time-out.
+#: Seconds of one blocking wait for the bell; shorter than the client's time-out.
 LISTEN = 3.0
-#: Seconds that what was cut short may take to be given back.
+#: Seconds for giving back what was cancelled.
 HANDING_BACK = 3.0
 
 
@@ -113,7 +110,7 @@ class Drain:
         return False, store_outage.AWAY
 
     async def _rest(self, wait: float | None) -> None:
-        """Sleep until the bell, an answer, the time that `take` named, or the next look at the book."""
+        """Sleep until the bell rings, an answer arrives, the time that `take` named, or the next look at the book."""
         seconds = min(1.0, wait if wait is not None else 1.0, max(0.0, self.clock.deadline - time.monotonic()))
         self._idle.set()
         try:
@@ -129,7 +126,7 @@ class Drain:
         self._wake.set()
 
     async def _listen(self) -> None:
-        """Hear the bell while there is nothing to do."""
+        """Wait for the pool's bell while there is nothing to do, and wake the loop when it rings."""
         while True:
             await self._idle.wait()
             try:
@@ -139,7 +136,7 @@ class Drain:
                 await asyncio.sleep(store_outage.AWAY)
 
     async def _beat(self) -> None:
-        """Say once a second that this drain lives; notice when it was declared dead, or its parent died."""
+        """Report once a second that this drain lives; notice that it was declared dead, or that its parent died."""
         while True:
             await asyncio.sleep(BEAT)
             if os.getppid() != self._parent:
@@ -166,7 +163,7 @@ class Drain:
         if not self.leases:
             self._suspects.under_way = False
         elif suspects or self._suspects.under_way:
-            return False, None  # Whoever is under suspicion travels with nobody else.
+            return False, None  # Boxes under suspicion are worked on alone: whatever dies then, dies of them.
         free = self._free()
         rooms = self.context.rooms()
         if free <= 0 or not rooms or not self.clock.lease_is_good():
@@ -176,7 +173,7 @@ class Drain:
         )
         self._suspects.note(taken, asked=suspects)
         if suspects and not taken.leases:
-            return True, None  # Everybody else's turn, at once.
+            return True, None  # Take the other boxes at once.
         for n, lease in enumerate(taken.leases):
             self._dispatch(lease)
             if n % 32 == 31:
@@ -184,11 +181,11 @@ class Drain:
         return bool(taken.leases), None if taken.wait is None else taken.wait / 1000
 
     async def _return_strays(self) -> None:
-        """Give back what the store counts as ours without our knowing, where an answer of the store was lost."""
+        """Give back boxes that the store has leased to this drain by an answer that was lost."""
         late = 0 < self._look_again_at <= time.monotonic()
         if not (self.outbox.unsure or late) or self.outbox.waiting:
             return
-        async with self.outbox.tidying:  # What a settlement leases meanwhile would pass for a stray.
+        async with self.outbox.tidying:  # A box that a settlement leases meanwhile would be mistaken for one of them.
             replid = await self.mailroom.replication_id()
             failed_over, self._replid = replid != self._replid, replid
             freed = await self.mailroom.strays(self.name, list(self.leases.values()), failed_over=failed_over)
@@ -236,7 +233,7 @@ class Drain:
         self._note_bug(task)
 
     def _note_bug(self, task: asyncio.Task[None]) -> None:
-        """Nothing may fall through: a box would be leased for ever. The drain ends; the box has one death more."""
+        """End the drain after an unexpected exception, else its box stays leased. The box counts one death more."""
         if not task.cancelled() and task.exception() is not None:
             log.critical("drain.bug", exc_info=task.exception())
             self.clock.broken = True
@@ -245,7 +242,7 @@ class Drain:
     # -- the end
 
     async def _wind_down(self) -> None:
-        """Finish what is under way, give back the rest, within the stated time, and leave."""
+        """Finish what is under way within the stated time, give back the rest, and leave."""
         settings = self.context.settings
         await self._finish(settings.longest_request + settings.stop_seconds, settings.stop_seconds)
         await self._finish(HANDING_BACK, HANDING_BACK, cut_off=True)
@@ -274,37 +271,6 @@ class Drain:
                 await asyncio.wait_for(self._wake.wait(), min(0.1, max(0.0, ends - time.monotonic())))
             except TimeoutError:
                 continue
-
-
-class SuspectTurns:
-    """When boxes whose drain died are asked for: alone, and less and less often while their room does not let them go.
-
-    Else a room that is paused or at its rate would hold up all others.
-    """
-
-    def __init__(self) -> None:
-        #: Whether such boxes are what the drain holds.
-        self.under_way = False
-        #: How many of them wait, as the store said last.
-        self._waiting = 0
-        self._at = 0.0
-        self._wait = SUSPECTS_AGAIN
-
-    def due(self) -> bool:
-        """Return whether to ask for them now."""
-        return self._waiting > 0 and time.monotonic() >= self._at
-
-    def note(self, taken: Taken, *, asked: bool) -> None:
-        """Note the answer to a take. `asked`: it asked for them."""
-        self._waiting = taken.suspects
-        self.under_way = bool(asked and taken.leases)
-        if not asked:
-            return
-        if taken.leases:
-            self._wait = SUSPECTS_AGAIN
-        else:
-            self._at = time.monotonic() + self._wait
-            self._wait = min(2 * self._wait, SUSPECTS_AGAIN_MOST)
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

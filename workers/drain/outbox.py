@@ -78,7 +78,7 @@ class Outbox:
         self.settle_soon(Settlement(lease, item, "back", event, day, attempt=attempt, doubt=doubt))
 
     async def run(self) -> None:
-        """Write settlements as they come, until cancelled; while one call is under way the next ones gather."""
+        """Write settlements until cancelled; those that arise while a call is under way go with the next one."""
         while True:
             await self._not_empty.wait()
             await self._flush()
@@ -106,7 +106,7 @@ class Outbox:
         del self.waiting[: len(batch)]
         self._note_settled(batch, settled, token, repeated=repeated)
         for change in await self._missed_changes(batch) if repeated else settled.room_changes:
-            self._context.tell(change)
+            self._context.report_room_change(change)
         self._wake.set()
 
     def _note_settled(self, batch: Sequence[Settlement], settled: Settled, token: str, *, repeated: bool) -> None:

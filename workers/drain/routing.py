@@ -80,7 +80,7 @@ class Router:
         return True
 
     async def _route_on(self, progress: LeaseProgress, book: Rulebook) -> None:
-        """Route the rest of a lease, looking up what the rules ask for. The person waits for it, nobody else does."""
+        """Route the rest of a lease, with look-ups. Only events of the same order key wait for it."""
         lease = progress.lease
         for n in range(progress.at, len(lease.items)):
             progress.at = n
