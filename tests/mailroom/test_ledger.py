@@ -1,6 +1,9 @@
-"""The ledger's lines, read back as one story."""
+"""The ledger's lines, as they are written and read back as one story."""
 
 import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -107,3 +110,115 @@ def test_as_json() -> None:
     told = tell(ROUTED, attempt("done")).as_json()
     assert json.loads(json.dumps(told)) == told
     assert (told["source"], told["type"], told["book"]) == ("shop", "order.placed", "b1")
+
+
+# -- the lines, as they are written
+
+AT = "2026-11-21T10:00:01.000Z"
+MADE = [("e.0", "crm", "upsert_contact", "vip")]
+SKIPPED = [("crm", "subscribe", "vip", "no_consent", "no newsletter consent: absent")]
+MISSED = [("small", "data.total", "12 is not above 100")]
+EVENT: dict[str, Any] = {"source": "shop", "type": "order.placed", "received": "2026-11-21T09:59:59.000Z"}
+
+
+@pytest.fixture
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall clock stands still."""
+    monkeypatch.setattr(ledger, "now", lambda: AT)
+
+
+@pytest.mark.usefixtures("_now")
+@pytest.mark.parametrize(
+    ("write", "line"),
+    [
+        (
+            lambda: ledger.routed(**EVENT, book="b1", fired=["vip"], missed=MISSED, made=MADE),
+            '{"t":"routed","at":"2026-11-21T10:00:01.000Z","source":"shop","type":"order.placed",'
+            '"received":"2026-11-21T09:59:59.000Z","book":"b1","fired":["vip"],'
+            '"missed":[["small","data.total","12 is not above 100"]],"made":[["e.0","crm","upsert_contact","vip"]]}',
+        ),
+        (
+            lambda: ledger.routed(**EVENT, book="b", fired=[], missed=[], made=[], skipped=SKIPPED, again=2),
+            '{"t":"routed","at":"2026-11-21T10:00:01.000Z","source":"shop","type":"order.placed",'
+            '"received":"2026-11-21T09:59:59.000Z","book":"b","fired":[],"missed":[],"made":[],'
+            '"skipped":[["crm","subscribe","vip","no_consent","no newsletter consent: absent"]],"again":2}',
+        ),
+        (
+            lambda: ledger.attempt("e.0", n=2, outcome="transient", code="timeout", status=503, ms=7, then="wait"),
+            '{"t":"attempt","d":"e.0","at":"2026-11-21T10:00:01.000Z","n":2,"outcome":"transient","code":"timeout",'
+            '"status":503,"ms":7,"then":"wait"}',
+        ),
+        (
+            lambda: ledger.never_made("e.0", "value_failed"),
+            '{"t":"attempt","d":"e.0","at":"2026-11-21T10:00:01.000Z","then":"dead","code":"value_failed"}',
+        ),
+        (
+            lambda: ledger.next_actions("e.0", MADE, SKIPPED),
+            '{"t":"next","d":"e.0","at":"2026-11-21T10:00:01.000Z","made":[["e.0","crm","upsert_contact","vip"]],'
+            '"skipped":[["crm","subscribe","vip","no_consent","no newsletter consent: absent"]]}',
+        ),
+        (
+            lambda: ledger.next_lost("e.0", "event or book are gone"),
+            '{"t":"next","d":"e.0","at":"2026-11-21T10:00:01.000Z","why":"event or book are gone"}',
+        ),
+        (
+            lambda: ledger.failed(**EVENT, book="b1", code="unreadable_event", why="it cannot be read"),
+            '{"t":"failed","at":"2026-11-21T10:00:01.000Z","source":"shop","type":"order.placed",'
+            '"received":"2026-11-21T09:59:59.000Z","book":"b1","code":"unreadable_event","why":"it cannot be read"}',
+        ),
+        (
+            lambda: ledger.quarantined(**EVENT, why="data.email: missing"),
+            '{"t":"quarantined","at":"2026-11-21T09:59:59.000Z","source":"shop","type":"order.placed",'
+            '"received":"2026-11-21T09:59:59.000Z","why":"data.email: missing"}',
+        ),
+        (lambda: ledger.released("e.0"), '{"t":"released","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
+        (
+            lambda: ledger.skipped("e.0", code="unresolved", then="dropped"),
+            '{"t":"skipped","d":"e.0","at":"2026-11-21T10:00:01.000Z","code":"unresolved","then":"dropped"}',
+        ),
+        (lambda: ledger.revived("e.0"), '{"t":"revived","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
+        (lambda: ledger.again("e.0"), '{"t":"again","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
+        (lambda: ledger.dropped("e.0"), '{"t":"dropped","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
+    ],
+)
+def test_written_lines(write: Callable[[], str], line: str) -> None:
+    """Each line is compact JSON in one order of keys: the mailroom's Lua looks for some of them by their text."""
+    assert write() == line
+
+
+def test_written_and_read() -> None:
+    """What is written is read back: a story with each kind of line, the last one deciding."""
+    routed = ledger.routed(**EVENT, book="b1", fired=["vip"], missed=MISSED, made=MADE, skipped=SKIPPED)
+    held = ledger.attempt("e.0", n=1, outcome="ambiguous", code="timeout", status=0, ms=9, then="hold")
+    story = [routed, held]
+    for line, state, delivery in (
+        (ledger.released("e.0"), "delivering", "waiting"),
+        (ledger.skipped("e.0", code="timeout", then="dead"), "dead", "dead"),
+        (ledger.revived("e.0"), "delivering", "waiting"),
+        (ledger.never_made("e.0", "value_failed"), "dead", "dead"),
+        (ledger.dropped("e.0"), "skipped", "skipped"),
+        (ledger.attempt("e.0", n=1, outcome="done", code="", status=200, ms=9, then="done"), "delivered", "delivered"),
+        (ledger.next_actions("e.0", [("e.0.0", "crm", "add_note", "vip")], []), "delivering", "delivered"),
+    ):
+        story.append(line)
+        fate = ledger.tell("e", story)
+        assert (fate.state, fate.deliveries[0].state) == (state, delivery), line
+    assert (fate.source, fate.type, fate.received_at, fate.book) == (*EVENT.values(), "b1")
+    assert [(d.id, d.action, d.state) for d in fate.deliveries] == [
+        ("e.0", "upsert_contact", "delivered"),
+        ("", "subscribe", "skipped"),
+        ("e.0.0", "add_note", "waiting"),
+    ]
+    assert [a["outcome"] for a in fate.deliveries[0].attempts] == ["ambiguous", "done"]
+    assert ledger.tell("e", [ledger.quarantined(**EVENT, why="no")]).state == "quarantined"
+    assert (
+        ledger.tell("e", [ledger.failed(**EVENT, book="b", code="x", why="no"), ledger.again("e")]).state == "waiting"
+    )
+
+
+def test_now() -> None:
+    """The ledger's clock is the wall clock in UTC, as instants are written everywhere."""
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    told = ledger.now()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told)
+    assert before <= datetime.fromisoformat(told) <= datetime.now(UTC)

@@ -1,7 +1,7 @@
 """Suspects: boxes whose drain died. They are taken in small groups and without other boxes, lest others die with them.
 
-Comes in: the answers to `take`. Goes out: whether to ask for suspects now. Asks less and less often while their room does
-not let them go (it is paused, or at its rate), so that they never hold up all other rooms.
+Comes in: the answers to `take`. Goes out: whether to ask for suspects now. Never lets them hold up all other rooms: it
+asks less and less often while their room does not let them go (it is paused, or at its rate).
 """
 
 import time

@@ -1,0 +1,217 @@
+"""What the rules ask for of an event, as a plan: no store, no loop."""
+
+import json
+from typing import Any
+
+import pytest
+
+from console import catalogue
+from mailroom.reroute import Reroute
+from receiver.sources import registry
+from rules import event as events
+from rules.compiler import loader
+from rules.event import Event
+from rules.rulebook import Rulebook
+from tests.workers.worker_fixture import HEAD, NOTE, UPSERT, event
+from workers import delivery as deliveries
+from workers.drain.plan import LookUpResults, Plan, PlanContext, plan, why_failed
+from workers.outcome import Failed
+
+#: Filled from a field that nobody sends.
+BROKEN = NOTE.replace("keep a note", "broken").replace("{{ data.name }}", "{{ data.nobody_sends_this }}")
+DEFAULTS = {"url": "https://crm.example.org", "retain": 0, "concurrency": 5, "timeout": 2, "more": "", "desk": ""}
+
+
+def book(rules: str) -> Rulebook:
+    """Compile rules."""
+    checked = loader.check_texts({"book.yaml": HEAD.format(**DEFAULTS) + rules}, catalogue.build())
+    assert checked.book is not None, checked.problems
+    return checked.book
+
+
+def read(one: Event) -> Event:
+    """Return an event as the drain reads it from the store."""
+    return events.decode(one.id, one.encode(), registry.read)
+
+
+def context(free: int = 9, serves: tuple[str, ...] = ("crm", "other")) -> PlanContext:
+    """Return what a drain says that may lease so many boxes and serves these destinations."""
+    return PlanContext(lambda text: f"#{text}", serves.__contains__, lambda: free)
+
+
+def plan_for(
+    rules: str,
+    one: Event | None = None,
+    found: dict[str, LookUpResults] | None = None,
+    redo: Reroute | None = None,
+    about: PlanContext | None = None,
+) -> Plan:
+    """Return the plan for an event by these rules."""
+    by, it = book(rules), read(one or event("e1"))
+    matching = by.match(it)
+    matching = matching if redo is None else redo.narrow(matching)
+    return plan(it, matching, found or {}, redo, by, about or context())
+
+
+def test_deliveries() -> None:
+    """Each action becomes a delivery in the order of the book, with an id of its own in the box of what it writes."""
+    made = plan_for(UPSERT + NOTE)
+    assert made.made == [
+        ("e1.0", "crm", "upsert_contact", "keep the contact"),
+        ("e1.1", "crm", "add_note", "keep a note"),
+    ]
+    assert [new.id for new in made.new] == ["e1.0", "e1.1"]
+    assert [new.box for new in made.new] == ["#email:eva@example.org"] * 2
+    first = deliveries.decode(made.new[0].record)
+    assert (first.event, first.day, first.book) == ("e1", read(event("e1")).received_at[:10], made.book)
+    assert first.arguments["last_name"] == "e1"
+    assert (made.skipped, made.failed) == ([], {})
+
+
+def test_leased_at_once() -> None:
+    """As many new deliveries as the drain has room for may be leased at once, of destinations that it serves."""
+    rules = UPSERT + NOTE + UPSERT.replace("keep the contact", "elsewhere").replace("crm.", "other.")
+    for free, leased in ((9, [True, True, True]), (2, [True, True, False]), (0, [False, False, False])):
+        made = plan_for(rules, about=context(free))
+        assert [new.lease for new in made.new] == leased
+        assert set(made.fresh) == {new.id for new in made.new if new.lease}
+    made = plan_for(rules, about=context(serves=("other",)))
+    assert set(made.fresh) == {"e1.2"}
+    delivery, model = made.fresh["e1.2"]
+    assert (delivery.id, model.model_dump()["email"]) == ("e1.2", "eva@example.org")
+
+
+def test_rule_that_fails() -> None:
+    """A rule that cannot be filled leaves one dead letter; nothing of it is sent, and the other rules go on."""
+    twice = BROKEN.replace("    then:\n", "    then:\n      - crm.upsert_contact:\n          email: a@example.org\n")
+    made = plan_for(UPSERT + twice + NOTE)
+    assert [new.id for new in made.new if new.dead] == ["e1.1"]
+    assert [line[2:] for line in made.made] == [
+        ("upsert_contact", "keep the contact"),
+        ("upsert_contact", "broken"),
+        ("add_note", "keep a note"),
+    ]
+    info = made.failed["e1.1"]
+    assert (info.room, info.action, info.event, info.rule, info.code) == (
+        "crm",
+        "upsert_contact",
+        "e1",
+        "broken",
+        "value_failed",
+    )
+    assert "nobody_sends_this" in info.why
+    (line,) = made.failed_lines()
+    assert {**json.loads(line), "at": ""} == {
+        "t": "attempt",
+        "d": "e1.1",
+        "at": "",
+        "then": "dead",
+        "code": "value_failed",
+    }
+    assert "e1.1" not in made.fresh
+
+
+def test_bug_in_a_rule() -> None:
+    """An error that is not ours has another code, and its text, which may hold a value, is not told."""
+    made = Plan(context(), "e1", "e1", "2026-11-21", 0, "b1")
+    made.add_failed("keep a note", "crm.add_note", KeyError("eva@example.org"))
+    assert (made.failed["e1.0"].code, made.failed["e1.0"].why) == ("rule_failed", "a bug (KeyError)")
+    assert why_failed(ValueError("eva@example.org")) == "a bug (ValueError)"
+
+
+def test_skipped() -> None:
+    """What a rule does not ask for is told with the reason, and makes nothing."""
+    made = plan_for(
+        NOTE.replace(
+            '          text: "{{ data.name }}"\n',
+            '          text: "{{ data.name }}"\n        only_if:\n          data.name: nobody\n',
+        )
+    )
+    assert made.new == []
+    ((destination, action, rule, code, why),) = made.skipped
+    assert (destination, action, rule, code) == ("crm", "add_note", "keep a note", "only_if")
+    assert "data.name" in why
+
+
+def test_options() -> None:
+    """The options of a rule that the mailroom enforces are in the record: keys as hashes, times in milliseconds."""
+    rules = (
+        UPSERT + '    delay: 2s\n    coalesce: 5s\n    only_once:\n      per: "{{ data.email }}"\n      within: 30d\n'
+    )
+    (new,) = plan_for(rules).new
+    assert new.coalesce_key == "#upsert_contact|email:eva@example.org"
+    assert new.once_key == "#keep the contact|(0,)|keep the contact/0/eva@example.org"
+    assert (new.once_ms, new.delay) == (30 * 86_400_000, 5_000)
+    delivery = deliveries.decode(new.record)
+    assert delivery.delay == 2_000
+    assert delivery.due > 1_700_000_000_000
+    (plain,) = plan_for(UPSERT).new
+    assert (plain.coalesce_key, plain.once_key, plain.once_ms, plain.delay) == ("", "", 0, 0)
+    (longer,) = plan_for(UPSERT + "    delay: 9s\n    coalesce: 5s\n").new
+    assert longer.delay == 9_000
+
+
+def test_results_are_kept_for_next() -> None:
+    """Look-ups' results go into a delivery's record only where `next:` may want them."""
+    following = (
+        UPSERT
+        + '        next:\n          - crm.add_note:\n              email: "{{ data.email }}"\n              text: x\n'
+    )
+    results: dict[str, Any] = {"booker": {"id": 7}}
+    found = {"keep the contact": LookUpResults(results)}
+    (new,) = plan_for(following, found=found).new
+    assert deliveries.decode(new.record).results == results
+    (new,) = plan_for(UPSERT, found=found).new
+    assert deliveries.decode(new.record).results is None
+
+
+@pytest.mark.parametrize(
+    ("look_up", "why"),
+    [
+        (
+            LookUpResults({}, Failed("permanent", "not_found"), "desk", "booker"),
+            "booker: the look-up was refused (not_found)",
+        ),
+        (LookUpResults({}, None, "desk", "booker", "timeout_too_often"), "booker: timeout_too_often"),
+    ],
+)
+def test_look_up_without_an_answer(look_up: LookUpResults, why: str) -> None:
+    """A rule whose look-up brought nothing is a dead letter that says why."""
+    made = plan_for(NOTE, found={"keep a note": look_up})
+    assert made.failed["e1.0"].why == why
+    assert not look_up.can_wait
+
+
+def test_look_up_that_may_be_answered_later() -> None:
+    """Only what is not refused for good is worth asking again."""
+    assert LookUpResults({}, Failed("transient", "timeout")).can_wait
+    assert LookUpResults({}, Failed("credential", "unauthorised")).can_wait
+    assert not LookUpResults({"booker": {}}).can_wait
+
+
+def test_redo() -> None:
+    """What is routed once more has ids of its own, makes only what had failed, and is doubtful where it was sent."""
+    two = NOTE + '      - other.upsert_contact:\n          email: "{{ data.email }}"\n'
+    redo = Reroute(2, {"keep a note": ((1,),)}, frozenset({"1 keep a note"}))
+    made = plan_for(UPSERT + two, redo=redo)
+    assert made.made == [("e1.a2.0", "other", "upsert_contact", "keep a note")]
+    assert deliveries.decode(made.new[0].record).doubtful
+    assert not deliveries.decode(plan_for(UPSERT + two).new[0].record).doubtful
+
+
+def test_redo_of_what_is_gone() -> None:
+    """Each place of a rule that the book of today does not have any more stays a dead letter of its own."""
+    redo = Reroute(1, {"gone": ((0,), (2,)), "keep a note": ((5,),)})
+    made = plan_for(NOTE, redo=redo)
+    paths = [(deliveries.decode(new.record).rule, deliveries.decode(new.record).path) for new in made.new]
+    assert paths == [("gone", (0,)), ("gone", (2,)), ("keep a note", (5,))]
+    assert {info.code for info in made.failed.values()} == {"value_failed"}
+    assert next(iter(made.failed.values())).why == "the book in force has no rule of this name"
+    assert len(made.failed_lines()) == 3
+
+
+def test_ids_go_on() -> None:
+    """What is added later never takes the id of what is there: sent, skipped or dead."""
+    made = plan_for(BROKEN + UPSERT + BROKEN.replace("name: broken", "name: broken too") + NOTE)
+    assert [new.id for new in made.new] == ["e1.0", "e1.1", "e1.2", "e1.3"]
+    assert list(made.failed) == ["e1.0", "e1.2"]
