@@ -1,6 +1,5 @@
 """Poison: what can never be done holds up nobody else, and each ends where a person sees it."""
 
-import asyncio
 import json
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from mailroom import INBOX
 from mailroom.operator import DeadLetterView, Operator, Selection
 from rules.event import Event
-from tests.conftest import wait_until_async
 from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture, event
 
 pytestmark = pytest.mark.anyio
@@ -78,11 +76,9 @@ async def test_a_body_that_makes_a_template_huge(site: WorkerFixture, template: 
     huge = huge.replace("type: person.changed", "type: person.changed\n      data.story: {exists: true}")
     site.write(huge + NOTE)
     async with site.work() as drain:
-        begun = asyncio.get_running_loop().time()
         await site.put(*(large(f"e{n}", "eva", "x" * 60_000) for n in range(5)), event("after"))
         await others_are_delivered(site)
         (fate,) = await site.ended("after")
-        assert asyncio.get_running_loop().time() - begun < 5
         assert not drain.clock.broken
     assert fate.state == "delivered"
     assert {letter.event for letter in await letters(site, rule="huge")} == {f"e{n}" for n in range(5)}
@@ -100,7 +96,7 @@ async def test_an_answer_after_ten_minutes(site: WorkerFixture) -> None:
         async def is_held() -> bool:
             return bool(await Operator(site.mailroom).held(Selection(destination="crm")))
 
-        await wait_until_async(is_held, "the box is held", 10)
+        await site.until_true(is_held, "the box is held")
         await others_are_delivered(site, first=1)
     (held,) = await Operator(site.mailroom).held(Selection())
     assert (held.item, held.code, held.waiting) == ("e1.0", "unresolved", 2)

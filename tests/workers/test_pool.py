@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -14,6 +15,8 @@ import redis
 from mailroom import Mailroom
 from tests.conftest import PrivateValkey, wait_until
 from workers import pool, worker
+from workers import sweep as sweeps
+from workers.drain import loop
 from workers.pool import Pool
 from workers.settings import WorkSettings
 from workers.sweep import Sweep
@@ -55,7 +58,12 @@ def make(site_valkey: PrivateValkey, tmp_path: Path) -> Iterator[Callable[..., P
     connection.close()
 
 
-def test_workers_are_replaced(make: Callable[..., Pool]) -> None:
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Return what the pool logged: level and line."""
+    return [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "relais.pool"]
+
+
+def test_workers_are_replaced(make: Callable[..., Pool], caplog: pytest.LogCaptureFixture) -> None:
     """A worker that ended is noted for the sweep and replaced, but not more often than once a second."""
     one = make(sleep_on)
     one.check_workers()
@@ -67,25 +75,29 @@ def test_workers_are_replaced(make: Callable[..., Pool]) -> None:
     one.check_workers()
     assert list(one.worker_dict) == [second.name]
     assert one._gone == {first.name}
+    assert said(caplog) == [(logging.WARNING, f"worker.died pid={first.pid} exit=-9")]
     one._respawn_at = 0.0
     one.check_workers()
     assert len(one.worker_dict) == 2
 
 
-def test_workers_that_keep_ending(make: Callable[..., Pool]) -> None:
-    """Workers that end at once are not started in a busy loop."""
+def test_workers_that_keep_ending(make: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that end at once are started again once a second, by the clock, and not in a busy loop."""
+    now = 1000.0
+    monkeypatch.setattr(pool, "time", SimpleNamespace(monotonic=lambda: now, sleep=time.sleep))
     one = make(end_at_once, workers=1)
     started = 0
-    begun = time.monotonic()
-    while time.monotonic() - begun < 1.5:
+    for _ in range(12):
         before = set(one.worker_dict)
         one.check_workers()
         started += len(set(one.worker_dict) - before)
-        time.sleep(0.01)
-    assert 1 <= started <= 2
+        for data in list(one.worker_dict.values()):
+            data.process.join()
+        now += pool.RESPAWN_AFTER / 4
+    assert started == 3
 
 
-def test_stop(make: Callable[..., Pool]) -> None:
+def test_stop(make: Callable[..., Pool], caplog: pytest.LogCaptureFixture) -> None:
     """A stop reaches every worker, one too that was started while the signal came."""
     one = make(sleep_on)
     one.check_workers()
@@ -93,10 +105,11 @@ def test_stop(make: Callable[..., Pool]) -> None:
     one._wait_for_workers()
     assert one.worker_dict == {}
     assert multiprocessing.active_children() == []
+    assert said(caplog) == []
 
 
 def test_a_worker_that_does_not_stop(
-    make: Callable[..., Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker that does not stop in its stated time is killed."""
     monkeypatch.setattr(pool, "STOP_MARGIN", 0.3)
@@ -107,6 +120,7 @@ def test_a_worker_that_does_not_stop(
     one.request_stop(signal.SIGTERM)
     one._wait_for_workers()
     assert data.process.exitcode == -signal.SIGKILL
+    assert set(said(caplog)) == {(logging.ERROR, f"worker.killed pid={data.pid}: it did not stop in time")}
     assert one.worker_dict == {}
 
 
@@ -124,3 +138,11 @@ def test_a_store_that_stays_away(
                 one._round(runner, sweep)
             runner.run(mailroom.close())
     assert [record.message.split()[0] for record in caplog.records] == ["sweep.store_away", "sweep.store_back"]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+
+
+def test_times_of_the_sweep() -> None:
+    """A parent says that it sweeps well before its lock is over, and others count it well before it counts as gone."""
+    assert 3 * pool.SWEEP_EVERY < sweeps.LOCK
+    assert 10 * pool.SWEEP_EVERY < sweeps.PARENT_GONE
+    assert pool.STOP_MARGIN > loop.HANDING_BACK

@@ -1,5 +1,6 @@
 """The sweep, round by round, against a real store: who sweeps, how many drains there are, who counts as dead."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,13 @@ def make(site: WorkerFixture, connection: redis.Redis, clock: Clock) -> Any:
         return Sweep(site.settings(**settings), site.mailroom, connection, name)
 
     return make
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings of the sweep."""
+    records = [record for record in caplog.records if record.name == "relais.sweep"]
+    assert {record.levelno for record in records} <= {logging.WARNING}
+    return [record.getMessage() for record in records]
 
 
 def queued(connection: redis.Redis, pool: str = "default") -> int:
@@ -125,7 +133,7 @@ async def test_pools(make: Any, connection: redis.Redis) -> None:
     assert (queued(connection), queued(connection, "heavy")) == (1, 2)
 
 
-async def test_dead_by_its_beat(site: WorkerFixture, make: Any, clock: Clock) -> None:
+async def test_dead_by_its_beat(site: WorkerFixture, make: Any, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """A drain whose counter stands still for too long, by our own clock, is buried; one that beats is not."""
     await site.mailroom.beat("a.1", register=True)
     await site.mailroom.beat("b.1", register=True)
@@ -138,10 +146,11 @@ async def test_dead_by_its_beat(site: WorkerFixture, make: Any, clock: Clock) ->
         await site.mailroom.beat("b.1")
         await one.sweep(2, ())
     assert set(await site.mailroom.beats()) == {"b.1"}
+    assert said(caplog) == ["drain.dead names=a.1 why=no beat for 45.0 s freed=1 poison=0"]
     assert (await site.mailroom.take("b.1", "r", [RoomRequest(INBOX, 1)])).suspects == 1
 
 
-async def test_dead_by_its_process(site: WorkerFixture, make: Any) -> None:
+async def test_dead_by_its_process(site: WorkerFixture, make: Any, caplog: pytest.LogCaptureFixture) -> None:
     """What a worker of ours held is free in the round after its end, whoever sweeps."""
     await make("other").sweep(1, ())
     await site.mailroom.beat("gone.3", register=True)
@@ -150,9 +159,10 @@ async def test_dead_by_its_process(site: WorkerFixture, make: Any) -> None:
     await make("one").sweep(1, {"gone"})
     assert await site.mailroom.beats() == {}
     assert (await site.mailroom.rooms())[0].suspect == 1
+    assert said(caplog) == ["drain.dead names=gone.3 why=its worker ended freed=1 poison=0"]
 
 
-async def test_another_store(site: WorkerFixture, make: Any) -> None:
+async def test_another_store(site: WorkerFixture, make: Any, caplog: pytest.LogCaptureFixture) -> None:
     """After a failover all that is leased is doubtful, its drains keep it, and no box comes under suspicion for it."""
     site.write(NOTE)
     one = make("one")
@@ -162,6 +172,7 @@ async def test_another_store(site: WorkerFixture, make: Any) -> None:
     (kept,) = (await site.mailroom.take("a.1", "r", [RoomRequest(INBOX, 1)])).leases
     await site.mailroom.store.set(site.mailroom.key("replid"), "that of the store before")
     await one.sweep(1, ())
+    assert said(caplog) == ["store.changed: restarted or failed over; doubtful=1"]
     assert await site.mailroom.beat("a.1") is True
     assert await site.mailroom.strays("a.1", [kept]) == 0
     assert await site.mailroom.strays("a.1", []) == 1

@@ -3,12 +3,15 @@
 import asyncio
 import gc
 import json
+import logging
 import signal
 import subprocess
 import sys
 import weakref
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -16,16 +19,19 @@ from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.worker.base import WorkerStatus
 
+from mailroom import StoreUnavailable
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import WorkerFixture
 from workers import worker
+from workers.drain.summary import Summary
+from workers.settings import WorkSettings
 from workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
 
 class Stops:
-    """An context that counts how often it was asked to stop."""
+    """A context that counts how often it was asked to stop."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -146,3 +152,76 @@ def test_long_lived() -> None:
         assert gone() is None
     finally:
         gc.unfreeze()
+
+
+def test_wait_for_store(
+    site_valkey: PrivateValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that is not there yet is waited for: one line of the log, another after half a minute."""
+    now = 1000.0
+    there = worker.connect(site_valkey.url)
+    nobody = worker.connect(f"unix://{tmp_path}/nobody")
+    answers = iter([nobody, nobody, nobody, nobody, there])
+
+    class Connection:
+        """Answers at the fifth time."""
+
+        def ping(self) -> object:
+            return next(answers).ping()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 12
+
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    worker.wait_for_store(Connection())  # type: ignore[arg-type]
+    lines = [record for record in caplog.records if record.getMessage().startswith("worker.store_away why=")]
+    assert [record.levelno for record in lines] == [logging.WARNING] * 2
+    there.close()
+    nobody.close()
+
+
+@pytest.mark.parametrize("why", ["begun", "stopping", "not begun"])
+def test_drain_job(
+    site_valkey: PrivateValkey,
+    connection: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    why: str,
+) -> None:
+    """A job runs one drain and enqueues its successor; not where the worker stops, and not where no store was there."""
+    budgets: list[float] = []
+
+    class OneDrain:
+        """A drain that ends at once."""
+
+        def __init__(self, context: object, name: str, *, budget: float) -> None:
+            assert name.startswith("w7.")
+            budgets.append(budget)
+
+        async def run(self) -> Summary:
+            if why == "not begun":
+                raise StoreUnavailable("away")
+            return Summary(routed=3)
+
+    stopping = asyncio.Event()
+    if why == "stopping":
+        stopping.set()
+    settings = WorkSettings.model_validate({"REDIS_URL": site_valkey.url, "drain_budget": 7})
+    monkeypatch.setattr(worker, "Drain", OneDrain)
+    monkeypatch.setattr(worker, "time", SimpleNamespace(sleep=lambda seconds: None))
+    here = worker._Here
+    monkeypatch.setattr(here, "context", SimpleNamespace(settings=settings, stopping=stopping), raising=False)
+    monkeypatch.setattr(here, "worker", "w7", raising=False)
+    with asyncio.Runner() as runner:
+        monkeypatch.setattr(here, "runner", runner, raising=False)
+        results = [worker.run_drain() for _ in range(2)]
+    queue = worker.queue_of("default", connection)
+    assert budgets == [7.0, 7.0]
+    assert queue.count == (1 if why == "begun" else 0)
+    if why == "not begun":
+        assert results == [{}, {}]
+        assert [record.getMessage() for record in caplog.records] == ["drain.not_begun why=away"] * 2
+    else:
+        assert results == [Summary(routed=3).as_json()] * 2
+        assert caplog.records == []

@@ -141,7 +141,7 @@ class WorkerFixture:
                 yield self.drain
             finally:
                 self.context.stop()
-                await asyncio.wait_for(self.running, 15)
+                await asyncio.wait_for(self.running, 60)
             if clean:
                 await self.assert_clean()
 
@@ -164,7 +164,7 @@ class WorkerFixture:
         assert found is not None
         return found
 
-    async def ended(self, *ids: str, seconds: float = 8) -> list[Fate]:
+    async def ended(self, *ids: str, seconds: float = 30) -> list[Fate]:
         """Wait until these events are settled; return their fates."""
 
         async def all_settled() -> bool:
@@ -173,7 +173,7 @@ class WorkerFixture:
         await wait_until_async(all_settled, f"settled: {', '.join(ids[:5])}", seconds)
         return [fate for fate in await self.mailroom.fates(ids) if fate is not None]
 
-    async def idle(self, seconds: float = 8) -> None:
+    async def idle(self, seconds: float = 30) -> None:
         """Wait until nothing waits anywhere."""
 
         async def is_empty() -> bool:
@@ -185,11 +185,11 @@ class WorkerFixture:
 
         await wait_until_async(is_idle, "nothing waits", seconds)
 
-    async def until_true(self, ask: Callable[[], Awaitable[bool]], description: str, seconds: float = 5) -> None:
+    async def until_true(self, ask: Callable[[], Awaitable[bool]], description: str, seconds: float = 30) -> None:
         """Wait for a fact that has to be asked for."""
         await wait_until_async(ask, description, seconds)
 
-    async def until(self, fact: Any, description: str, seconds: float = 5) -> None:
+    async def until(self, fact: Any, description: str, seconds: float = 30) -> None:
         """Wait for a plain fact without stopping the loop."""
 
         async def ask() -> bool:

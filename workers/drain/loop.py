@@ -33,6 +33,8 @@ ROOM_BOXES = 500
 LATE = 2 * CALL_TIMEOUT
 #: Seconds of one blocking wait for the bell; shorter than the client's time-out.
 LISTEN = 3.0
+#: Seconds that an idle drain sleeps at the most; then it looks at the book again.
+REST = 1.0
 #: Seconds for giving back what was cancelled.
 HANDING_BACK = 3.0
 
@@ -111,7 +113,7 @@ class Drain:
 
     async def _rest(self, wait: float | None) -> None:
         """Sleep until the bell rings, an answer arrives, the time that `take` named, or the next look at the book."""
-        seconds = min(1.0, wait if wait is not None else 1.0, max(0.0, self.clock.deadline - time.monotonic()))
+        seconds = min(REST if wait is None else wait, REST, max(0.0, self.clock.deadline - time.monotonic()))
         self._idle.set()
         try:
             await asyncio.wait_for(self._wake.wait(), seconds)
