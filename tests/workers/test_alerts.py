@@ -1,9 +1,12 @@
 """Who is told, how often, and what happens when nobody listens."""
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
+from mailroom import Mailroom
+from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import WorkerFixture
 from workers.alerts import AlertSender
 from workers.http import Http
@@ -32,7 +35,7 @@ async def test_once_an_hour(site: WorkerFixture, alerts: AlertSender) -> None:
     ]
 
 
-async def test_nobody_listens(site: WorkerFixture, alerts: AlertSender) -> None:
+async def test_nobody_listens(site: WorkerFixture, alerts: AlertSender, caplog: pytest.LogCaptureFixture) -> None:
     """An alert that nobody took is told again at the next occasion."""
     site.far.fail(path="/alerts", status=500)
     site.far.fail(path="/alerts", reset=True)
@@ -40,6 +43,10 @@ async def test_nobody_listens(site: WorkerFixture, alerts: AlertSender) -> None:
         alerts.tell("held_key", "somebody must look", destination="crm")
         await alerts.close()
     assert len(site.far.requests("POST", "/alerts")) == 3
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert lines.count("alert code=held_key destination=crm text=somebody must look") == 4
+    assert lines.count("alert.refused code=held_key status=500") == 1
+    assert sum(line.startswith("alert.not_told code=held_key why=") for line in lines) == 1
     assert len(site.far.alerts) == 1
 
 
@@ -58,3 +65,26 @@ async def test_no_address(site: WorkerFixture, alerts: AlertSender, caplog: pyte
     await alerts.close()
     assert site.far.seen == []
     assert "alert code=held_key destination=crm" in caplog.text
+
+
+async def test_how_often(site: WorkerFixture, alerts: AlertSender) -> None:
+    """What was told is remembered for an hour, and then forgotten."""
+    alerts.tell("held_key", "somebody must look", destination="crm")
+    await alerts.close()
+    (key,) = [key async for key in site.mailroom.store.scan_iter(match="*m:once:*")]
+    assert 3_500 < await site.mailroom.store.ttl(key) <= 3_600
+
+
+async def test_store_away(site: WorkerFixture, valkey: PrivateValkey, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the store cannot say whether it was told already, the log has it, and no delivery fails for it."""
+    async with Http() as http, await Mailroom.open(valkey.url) as mailroom:
+        alerts = AlertSender(http, mailroom)
+        alerts.aim(f"{site.far.url}/alerts")
+        valkey.stop(kill=True)
+        alerts.tell("held_key", "somebody must look", destination="crm")
+        await alerts.close()
+        valkey.start()
+    assert site.far.alerts == []
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "alert code=held_key destination=crm text=somebody must look"
+    assert lines[1].startswith("alert.not_told code=held_key why=the store did not answer")

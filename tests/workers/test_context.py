@@ -1,6 +1,7 @@
 """What a worker process keeps between drains: the book in force, the clients, the limits."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -11,6 +12,11 @@ from workers.outcome import Failed
 from workers.rulebook import LOOK_EVERY
 
 pytestmark = pytest.mark.anyio
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Return what the context logged: level and line."""
+    return [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "relais.context"]
 
 
 async def test_reload(site: WorkerFixture) -> None:
@@ -51,7 +57,7 @@ async def test_bad_book(site: WorkerFixture) -> None:
     assert [note["text"] for note in site.far.notes] == ["e1"]
 
 
-async def test_refused_again(site: WorkerFixture) -> None:
+async def test_refused_again(site: WorkerFixture, caplog: pytest.LogCaptureFixture) -> None:
     """A key that is refused again after it was good is told again: the last that is heard is no good news."""
     site.write(NOTE)
     async with site.work():
@@ -64,6 +70,29 @@ async def test_refused_again(site: WorkerFixture) -> None:
         "destination_up",
         "paused_destination",
     ]
+    assert said(caplog) == [
+        (logging.ERROR, "destination.paused name=crm why=unauthorised"),
+        (logging.WARNING, "destination.up name=crm"),
+        (logging.ERROR, "destination.paused name=crm why=unauthorised"),
+    ]
+
+
+async def test_down_again(site: WorkerFixture, caplog: pytest.LogCaptureFixture) -> None:
+    """A destination that is down again after it was up is told again, with what it means for its deliveries."""
+    site.write(NOTE)
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the context is equipped")
+        for what in ("breaker", "there", "breaker", "breaker"):
+            site.context.report_room_change(RoomChange(what, "crm", "timeout"))  # type: ignore[arg-type]
+            await site.context.alerts.close()
+    assert [(alert["alert"], alert["destination"]) for alert in site.far.alerts] == [
+        ("destination_down", "crm"),
+        ("destination_up", "crm"),
+        ("destination_down", "crm"),
+    ]
+    assert site.far.alerts[0]["text"] == "crm is down (timeout): its deliveries wait, and go on when it answers"
+    down = (logging.ERROR, "destination.down name=crm why=timeout")
+    assert said(caplog) == [down, (logging.WARNING, "destination.up name=crm"), down, down]
 
 
 async def test_poison_is_told(site: WorkerFixture) -> None:
@@ -88,7 +117,9 @@ async def noted(site: WorkerFixture, room: str, why: str) -> bool:
     return why in found if why else not found
 
 
-async def test_missing_secret(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_secret(
+    site: WorkerFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A destination whose secret is missing keeps its queue and somebody is told; a mounted file brings it to life."""
     site.write(NOTE, more="auth:\n      bearer: ${CRM_TOKEN}")
     monkeypatch.delenv("CRM_TOKEN", raising=False)
@@ -101,6 +132,9 @@ async def test_missing_secret(site: WorkerFixture, monkeypatch: pytest.MonkeyPat
         assert "CRM_TOKEN" in site.far.alerts[0]["text"]
         assert (await site.fate("e1")).state in ("waiting", "delivering")
         await site.until_true(lambda: noted(site, "crm", "CRM_TOKEN"), "people see why")
+        ((level, line),) = said(caplog)
+        assert (level, line.startswith("destination.unusable name=crm why=")) == (logging.ERROR, True)
+        assert "CRM_TOKEN" in line
     (secrets / "CRM_TOKEN").write_text("token\n")
     async with site.work(secrets=secrets):
         await site.ended("e1")
@@ -188,3 +222,44 @@ async def test_turn_of_an_unknown_destination(site: WorkerFixture) -> None:
         async with site.context.turn("nobody"):
             with pytest.raises(Failed, match="no_destination"):
                 await drain.courier.carry_out("nobody", "add_note", {}, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limit", "every", "burst"),
+    [("limit: 5/s", 200, 1), ("limit: 100/s", 10, 10), ("limit: 1/m", 60_000, 1), ("", 0, 1)],
+)
+async def test_limits_are_set(site: WorkerFixture, limit: str, every: int, burst: int) -> None:
+    """The store learns of each destination how often, how many at once, in which pool; of a rate a tenth at once."""
+    site.write(NOTE, more=limit, concurrency=7)
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the context is equipped")
+        found = await site.mailroom.store.hgetall(site.mailroom.key("room:crm"))
+    assert float(found[b"every"]) == every
+    assert (found[b"burst"], found[b"concurrency"], found[b"pool"]) == (str(burst).encode(), b"7", b"default")
+
+
+async def test_another_pool(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker of another pool cannot serve is for the workers of its pool to say, who may know the secret."""
+    monkeypatch.delenv("OLD_TOKEN", raising=False)
+    other = "\n  old:\n    kind: rest\n    pool: heavy\n    base: https://crm.example.org\n    auth: {bearer: '${OLD_TOKEN}'}"
+    site.write(NOTE, more=other)
+    async with site.work():
+        await site.until(lambda: site.context.unusable, "the context is equipped")
+        assert not site.context.serves("old")
+        assert (site.context.serves("crm"), site.context.serves("nobody")) == (True, False)
+        assert site.context.rooms() == [INBOX, "crm", "desk", "other"]
+        assert await noted(site, "old", "")
+    async with site.work(pool="heavy"):
+        await site.until_true(lambda: noted(site, "old", "OLD_TOKEN"), "people see why")
+        assert site.context.rooms() == []
+
+
+async def test_longest_request(site: WorkerFixture) -> None:
+    """No destination may wait longer for an answer than its drain may be silent."""
+    site.write(NOTE, timeout="29")
+    site.far.fail(method="GET", path="/contacts*", times=1, hang=True)
+    async with site.work(dead_after=5):  # One second for a request.
+        await site.put(event("e1"))
+        await site.ended("e1")
+    fate = await site.fate("e1")
+    assert [attempt["code"] for attempt in fate.deliveries[0].attempts] == ["timeout", ""]

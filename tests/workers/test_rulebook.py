@@ -1,6 +1,7 @@
 """The book in force and its predecessors."""
 
 import gc
+import logging
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture
 from workers.rulebook import MOST_OLD, RulebookStore
 
 pytestmark = pytest.mark.anyio
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Return what was logged of books: level and line."""
+    return [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "relais.books"]
 
 
 async def test_old_versions(site: WorkerFixture) -> None:
@@ -61,15 +67,20 @@ async def test_touched(site: WorkerFixture) -> None:
     assert books.version == version
 
 
-async def test_refused(site: WorkerFixture) -> None:
+async def test_refused(site: WorkerFixture, caplog: pytest.LogCaptureFixture) -> None:
     """A refused book says what is wrong and leaves the one before in force, until the files are good again."""
     books = RulebookStore(site.book, catalogue.build(), site.mailroom)
     site.write(NOTE)
+    caplog.set_level(logging.INFO, "relais.books")
     await books.look()
     version = books.version
+    assert said(caplog) == [(logging.INFO, f"book.in_force version={version} rules=1")]
+    caplog.clear()
     site.write(NOTE + "  - nonsense\n")
     assert not await books.look()
     assert books.problems
+    problems = " | ".join(books.problems)
+    assert said(caplog) == [(logging.ERROR, f"book.refused stays={version} problems={problems}")]
     assert books.version == version
     site.write(UPSERT)
     assert await books.look()

@@ -23,8 +23,9 @@ from mailroom import StoreUnavailable
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import WorkerFixture
 from workers import worker
+from workers.drain.loop import HANDING_BACK
 from workers.drain.summary import Summary
-from workers.settings import WorkSettings
+from workers.settings import LONGEST_REQUEST, WorkSettings
 from workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +93,7 @@ async def test_job(site: WorkerFixture, connection: redis.Redis) -> None:
     assert (job.args, job.kwargs) == ((), {})
     assert job.func_name == "workers.worker.run_drain"
     assert job.timeout == 100 + 7 + worker.GRACE
+    assert worker.GRACE > LONGEST_REQUEST + HANDING_BACK  # What a drain may need beyond its budget to end by itself.
     stored = connection.hget(job.key, "data")
     assert stored is not None
     assert json.loads(zlib.decompress(stored))[0] == "workers.worker.run_drain"  # type: ignore[arg-type]
@@ -181,15 +183,16 @@ def test_wait_for_store(
     nobody.close()
 
 
-@pytest.mark.parametrize("why", ["begun", "stopping", "not begun"])
+@pytest.mark.parametrize("why", ["begun", "stopping", "not begun", "store gone"])
 def test_drain_job(
     site_valkey: PrivateValkey,
     connection: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
     why: str,
 ) -> None:
-    """A job runs one drain and enqueues its successor; not where the worker stops, and not where no store was there."""
+    """A job runs one drain and enqueues its successor; not where the worker stops, or where the store is away."""
     budgets: list[float] = []
 
     class OneDrain:
@@ -207,7 +210,8 @@ def test_drain_job(
     stopping = asyncio.Event()
     if why == "stopping":
         stopping.set()
-    settings = WorkSettings.model_validate({"REDIS_URL": site_valkey.url, "drain_budget": 7})
+    url = f"unix://{tmp_path}/nobody" if why == "store gone" else site_valkey.url
+    settings = WorkSettings.model_validate({"REDIS_URL": url, "drain_budget": 7})
     monkeypatch.setattr(worker, "Drain", OneDrain)
     monkeypatch.setattr(worker, "time", SimpleNamespace(sleep=lambda seconds: None))
     here = worker._Here
@@ -217,11 +221,12 @@ def test_drain_job(
         monkeypatch.setattr(here, "runner", runner, raising=False)
         results = [worker.run_drain() for _ in range(2)]
     queue = worker.queue_of("default", connection)
+    lines = [record.getMessage() for record in caplog.records]
     assert budgets == [7.0, 7.0]
     assert queue.count == (1 if why == "begun" else 0)
     if why == "not begun":
         assert results == [{}, {}]
-        assert [record.getMessage() for record in caplog.records] == ["drain.not_begun why=away"] * 2
+        assert lines == ["drain.not_begun why=away"] * 2
     else:
         assert results == [Summary(routed=3).as_json()] * 2
-        assert caplog.records == []
+        assert lines == (["drain.no_successor why=ConnectionError"] * 2 if why == "store gone" else [])
