@@ -83,7 +83,7 @@ async def test_down_again(site: WorkerFixture, caplog: pytest.LogCaptureFixture)
     async with site.work():
         await site.until(lambda: site.context.clients, "the context is equipped")
         for what in ("breaker", "there", "breaker", "breaker"):
-            site.context.report_room_change(RoomChange(what, "crm", "timeout"))  # type: ignore[arg-type]
+            site.context.report_room_change(RoomChange(what, "crm", "timeout"))
             await site.context.alerts.close()
     assert [(alert["alert"], alert["destination"]) for alert in site.far.alerts] == [
         ("destination_down", "crm"),
@@ -109,6 +109,26 @@ async def test_poison_is_told(site: WorkerFixture) -> None:
         await site.until(lambda: site.far.alerts, "an alert")
     assert site.far.alerts == [{"alert": "held_key", "text": "in: poison", "room": "in"}]
     assert await site.mailroom.untold() == []
+
+
+async def test_untold_is_told(site: WorkerFixture) -> None:
+    """Whatever waits to be told is told and forgotten: a held box of a destination, an id that names many messages."""
+    site.write(NOTE)
+    untold = site.mailroom.key("untold")
+    await site.mailroom.store.rpush(untold, "crm poison", "in many_contents:shop", "crm poison")
+    async with site.work():
+        await site.until(lambda: len(site.far.alerts) == 2, "both are told")
+        await site.until_true(lambda: nothing_untold(site), "nothing is left to tell")
+    told = sorted(site.far.alerts, key=lambda alert: str(alert["alert"]))
+    assert told == [
+        {"alert": "held_key", "text": "crm: poison", "destination": "crm"},
+        {"alert": "message_id", "text": "read.id of shop names no single message", "source": "shop"},
+    ]
+
+
+async def nothing_untold(site: WorkerFixture) -> bool:
+    """Tell whether nobody waits to be told."""
+    return await site.mailroom.untold() == []
 
 
 async def noted(site: WorkerFixture, room: str, why: str) -> bool:
@@ -241,7 +261,8 @@ async def test_limits_are_set(site: WorkerFixture, limit: str, every: int, burst
 async def test_another_pool(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker of another pool cannot serve is for the workers of its pool to say, who may know the secret."""
     monkeypatch.delenv("OLD_TOKEN", raising=False)
-    other = "\n  old:\n    kind: rest\n    pool: heavy\n    base: https://crm.example.org\n    auth: {bearer: '${OLD_TOKEN}'}"
+    other = "\n  old:\n    kind: rest\n    pool: heavy\n    base: https://crm.example.org\n"
+    other += "    auth: {bearer: '${OLD_TOKEN}'}"
     site.write(NOTE, more=other)
     async with site.work():
         await site.until(lambda: site.context.unusable, "the context is equipped")
