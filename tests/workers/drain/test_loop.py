@@ -742,7 +742,7 @@ async def test_store_away(
 
 
 async def test_strays(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """What the store leased by an answer that was lost is given back: at once, and what it leased late a while later."""
+    """What the store leased by an answer that was lost is given back: at once, and once more a while later."""
     caplog.set_level(logging.INFO, "relais.drain")
     monkeypatch.setattr(loop, "LATE", 0.2)
     site.write(NOTE)

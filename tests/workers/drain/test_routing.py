@@ -243,13 +243,17 @@ async def test_look_up_that_cannot_be_asked() -> None:
     assert (new.dead.code, new.dead.room) == ("value_failed", "crm")
 
 
-async def test_drain_ends_between_events() -> None:
-    """A drain that is to end gives the rest of the lease back from the next event on."""
+@pytest.mark.parametrize("why", ["over", "late"])
+async def test_drain_ends_between_events(why: str) -> None:
+    """A drain that is to end, or whose lease may be over, gives the rest back from the next event on."""
     tray = Tray(LOOK_UP, event("e1", person=1), event("e2", person=1), answers=(EVA,))
 
     class Ending(ClientStub):
         async def deliver(self, *_: Any) -> Done:
-            tray.clock.broken = True
+            if why == "over":
+                tray.clock.broken = True
+            else:
+                tray.clock.beat_at -= 45
             return EVA
 
     tray.context.clients["desk"] = Ending()
