@@ -134,8 +134,10 @@ def test_a_store_that_stays_away(
         for url, rounds in ((f"unix://{tmp_path}/nobody", 3), (site_valkey.url, 2)):
             mailroom = Mailroom.connect(url)
             sweep = Sweep(one._settings, mailroom, one.connection, "p1")
+            one._gone.add("gone")
             for _ in range(rounds):
                 one._round(runner, sweep)
+            assert one._gone == ({"gone"} if rounds == 3 else set())  # Until the store knows of it.
             runner.run(mailroom.close())
     assert [record.message.split()[0] for record in caplog.records] == ["sweep.store_away", "sweep.store_back"]
     assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
