@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mailroom import Settlement
-from receiver.sources import registry
+from receiver import sources
 from rules.rulebook import Rulebook
 from workers.destinations.base import Attempt
 from workers.drain.lease import LeaseClock, LeaseProgress
@@ -45,7 +45,7 @@ class ContextStub:
     def __init__(self, book: Rulebook | None = None, *, creates: bool = True, **clients: ClientStub) -> None:
         self.clients = clients
         self.unusable: dict[str, str] = {}
-        self.read = registry.read
+        self.read = sources.read
         self.creates = creates
         self.kinds: Mapping[str, type[BaseModel]] = {"add_note": NoteArguments}
         self.books = SimpleNamespace(current=book, by_version=self._by_version)

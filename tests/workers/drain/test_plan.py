@@ -7,7 +7,7 @@ import pytest
 
 from console import catalogue
 from mailroom.reroute import Reroute
-from receiver.sources import registry
+from receiver import sources
 from rules import event as events
 from rules.compiler import loader
 from rules.event import Event
@@ -31,7 +31,7 @@ def book(rules: str) -> Rulebook:
 
 def read(one: Event) -> Event:
     """Return an event as the drain reads it from the store."""
-    return events.decode(one.id, one.encode(), registry.read)
+    return events.decode(one.id, one.encode(), sources.read)
 
 
 def context(free: int = 9, serves: tuple[str, ...] = ("crm", "other")) -> PlanContext:
