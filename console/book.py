@@ -12,6 +12,7 @@ from console.errors import UserError
 from rules.compiler import loader
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
+from rules.secret import SecretFiles
 
 
 def folder(given: Path | None) -> Path:
@@ -45,9 +46,5 @@ def refused(place: Path, why: BookRefused) -> UserError:
 
 
 def read_file(name: str) -> str | None:
-    """Return a mounted secret: the file of that name in RELAIS_SECRETS, or the file of that path."""
-    place = Path(os.environ.get("RELAIS_SECRETS") or "/run/secrets") / name
-    try:
-        return place.read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return None
+    """Return a mounted secret: the file of that name in RELAIS_SECRETS, or of that path. Raises SecretUnreadable."""
+    return SecretFiles(Path(os.environ.get("RELAIS_SECRETS") or "/run/secrets"))(name)

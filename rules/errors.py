@@ -55,8 +55,9 @@ class ValueFailed(RulesError):
 class SecretMissing(RulesError):
     """A secret is not set; `name` is the environment variable or file that is missing."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"the secret {name} is not set: set the environment variable {name}, or mount a file of that name"
-        )
+    def __init__(self, name: str, why: str = "") -> None:
+        """`why`: what is wrong with the file that is there."""
+        what = f"has no value: {why}" if why else "is not set"
+        super().__init__(f"the secret {name} {what}: set the environment variable {name}, or mount a file of that name")
         self.name = name
+        self.why = why

@@ -1,11 +1,13 @@
 """A secret in a book: a reference such as `${CRM_TOKEN}`, or (with a warning) text in clear.
 
-Comes in: the text of the book. Goes out: the secret itself, from the environment or a mounted file, when somebody who
-may have it asks. Never shows a literal: neither in `repr`, nor in an error, nor in JSON.
+Comes in: the text of the book. Goes out: the secret itself, from the environment or a mounted file, when a process
+needs it. Never shows a literal: neither in `repr`, nor in an error, nor in JSON.
 """
 
 import re
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -17,8 +19,17 @@ from rules.errors import SecretMissing
 #: A reference stands alone or inside other text (`https://${HOST}/api`); a name is an environment variable's.
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-#: Returns the text of the mounted file of that name, or None where there is none.
+#: A secret is a line of text; what is longer is no secret.
+LONGEST = 65_536  # bytes
+
+#: Returns the text of the mounted file of that name, or None where there is none. Raises SecretUnreadable.
 ReadFile = Callable[[str], "str | None"]
+#: Name, time of change and size of each file.
+FileStamps = tuple[tuple[str, int, int], ...]
+
+
+class SecretUnreadable(Exception):
+    """A mounted file is there but holds no secret; the text says which file and why, never what is in it."""
 
 
 def no_file(_name: str) -> str | None:
@@ -31,14 +42,72 @@ def resolve(text: str, environ: Mapping[str, str], read_file: ReadFile = no_file
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
-        secret = environ.get(name) or read_file(name)
-        if not secret and environ.get(f"{name}_FILE"):
-            secret = read_file(environ[f"{name}_FILE"])
-        if not secret:
-            raise SecretMissing(name)
-        return secret
+        if secret := environ.get(name):
+            return secret
+        why = ""
+        for place in (name, environ.get(f"{name}_FILE")):
+            try:
+                if place and (secret := read_file(place)):
+                    return secret
+            except SecretUnreadable as exc:
+                why = str(exc)
+        raise SecretMissing(name, why)
 
     return REFERENCE.sub(value, text)
+
+
+class SecretFiles:
+    """Reads mounted secrets: one file each. A ReadFile, the same for the receiver, the workers and the console."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Read from a folder; None: only files that are given by their whole path."""
+        self._folder = folder
+        #: Files outside the folder that were asked for (`NAME_FILE`).
+        self._elsewhere: set[Path] = set()
+
+    def __call__(self, name: str) -> str | None:
+        """Return the text of a file: of that name in the folder, or of that path. None without it or if it is empty.
+
+        Line ends at its end are left away, since editors and `echo` add one; every other sign counts, blanks as well.
+        """
+        path = self._path(name)
+        if path is None:
+            return None
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise SecretUnreadable(f"{path} is no file")
+            if status.st_size > LONGEST:
+                raise SecretUnreadable(f"{path} is longer than {LONGEST} bytes")
+            return path.read_bytes().decode().rstrip("\r\n")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as exc:
+            raise SecretUnreadable(f"{path} cannot be read ({exc.strerror or 'error'})") from exc
+        except ValueError:
+            # Neither chained nor quoted: the error of the decoder holds the secret.
+            raise SecretUnreadable(f"{path} is not UTF-8") from None
+
+    def stamp(self) -> FileStamps:
+        """Return a mark that differs once a secret has changed: any in the folder, and those read from elsewhere."""
+        return tuple(self._stamps())
+
+    def _stamps(self) -> Iterator[tuple[str, int, int]]:
+        inside = self._folder.glob("*") if self._folder else ()
+        for path in sorted({*inside, *self._elsewhere}):
+            try:
+                status = path.stat()
+            except OSError:  # gone since it was listed, or not there yet
+                continue
+            yield str(path), status.st_mtime_ns, status.st_size
+
+    def _path(self, name: str) -> Path | None:
+        if self._folder is None and not Path(name).is_absolute():
+            return None
+        path = self._folder / name if self._folder else Path(name)
+        if path.parent != self._folder:
+            self._elsewhere.add(path)
+        return path
 
 
 class Secret:

@@ -10,22 +10,22 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any, Self
 
-from mailroom import INBOX, Mailroom, RoomChange
+from mailroom import INBOX, Mailroom, RoomChange, StoreUnavailable
 from rules.catalogue import ActionKind, Catalogue
+from rules.compiler.folder_watch import LOOK_EVERY
 from rules.errors import RulesError
 from rules.event import Reader
 from rules.rulebook import Destination, Rulebook
-from rules.secret import Secret
+from rules.secret import Secret, SecretFiles
 from workers import destinations, store_outage
 from workers.alerts import AlertSender
 from workers.destinations.base import Client
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http
 from workers.outcome import Failed
-from workers.rulebook import LOOK_EVERY, RulebookStore
+from workers.rulebook import RulebookStore
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.context")
@@ -53,7 +53,9 @@ class WorkerContext:
         #: Set when the worker shall stop: by a signal, or because its parent is gone.
         self.stopping = asyncio.Event()
         self._looked = 0.0
-        self._equipped: Rulebook | None = None
+        #: What the clients were built of (`RulebookStore.revision`); 0: there are none yet.
+        self._equipped = 0
+        self._secrets = SecretFiles(settings.secrets)
         self._turns: dict[str, asyncio.Semaphore] = {}
         self.mailroom: Mailroom
         self.books: RulebookStore
@@ -63,7 +65,7 @@ class WorkerContext:
         self._loop = asyncio.get_running_loop()
         key = self.settings.hash_key.get_secret_value().encode()
         self.mailroom = Mailroom.connect(self.settings.redis_url, hash_key=key, replicas=self.settings.replicas)
-        self.books = RulebookStore(self.settings.book, self.catalogue, self.mailroom)
+        self.books = RulebookStore(self.settings.book, self.catalogue, self.mailroom, self._secrets)
         self.alerts = AlertSender(self.http, self.mailroom)
         await self.http.__aenter__()
         return self
@@ -74,29 +76,39 @@ class WorkerContext:
         await self.mailroom.close()
 
     async def look(self) -> None:
-        """Look at the book's files once a second and swap the book when they changed. Raises StoreUnavailable."""
+        """Once a second: take a book or secrets that have changed, and send alerts. Raises StoreUnavailable."""
         if time.monotonic() - self._looked < LOOK_EVERY:
             return
         problems = self.books.problems
         await self.books.look()
         book = self.books.current
-        if book is not None and book is not self._equipped:
+        revision = self.books.revision
+        if book is not None and revision != self._equipped:
             self.alerts.aim(self._alert_address(book))
             await self._equip(book)
-            self._equipped = book
+            self._equipped = revision
             self.equipped()
         self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)
-        for room, code in dict.fromkeys(await self.mailroom.untold()):
-            what, _, source = code.partition(":")
-            if what == "many_contents":
-                self.alerts.tell("message_id", f"read.id of {source} names no single message", source=source)
-            else:
-                about = {"room": room} if room == INBOX else {"destination": room}
-                self.alerts.tell("held_key", f"{room}: {code}", **about)
-            # Alert before acknowledging: a duplicate is suppressed for an hour, a lost one is not repaired.
-            await self.mailroom.told(room, code)
+        await self._send_waiting_alerts()
+
+    async def _send_waiting_alerts(self) -> None:
+        """Send what the store has to tell people. Events are delivered whether that works or not."""
+        try:
+            for room, code in dict.fromkeys(await self.mailroom.untold()):
+                what, _, source = code.partition(":")
+                if what == "many_contents":
+                    self.alerts.tell("message_id", f"read.id of {source} names no single message", source=source)
+                else:
+                    about = {"room": room} if room == INBOX else {"destination": room}
+                    self.alerts.tell("held_key", f"{room}: {code}", **about)
+                # Alert before acknowledging: a duplicate is suppressed for an hour, a lost one is not repaired.
+                await self.mailroom.told(room, code)
+        except StoreUnavailable:
+            raise  # the drain waits for the store anyway
+        except Exception:
+            log.exception("alerts.bug")
 
     def _alert_address(self, book: Rulebook) -> str:
         if book.alerts.webhook is None:
@@ -105,7 +117,9 @@ class WorkerContext:
             return self.reveal(book.alerts.webhook)
         except RulesError as exc:
             log.warning("alerts.unusable why=%s", exc)
-            return ""
+        except Exception:  # events are delivered whether anybody can be alerted or not
+            log.exception("alerts.unusable why=bug")
+        return ""
 
     async def _equip(self, book: Rulebook) -> None:
         """Build the clients of a book and set the limits of its rooms."""
@@ -149,13 +163,7 @@ class WorkerContext:
 
     def reveal(self, secret: Secret) -> str:
         """Return a secret's text, from the environment or a file of the secrets folder. Raises SecretMissing."""
-        return secret.resolve(os.environ, self._secret_file)
-
-    def _secret_file(self, name: str) -> str | None:
-        try:
-            return (Path(self.settings.secrets) / name).read_text(encoding="utf-8").strip()
-        except OSError:
-            return None
+        return secret.resolve(os.environ, self._secrets)
 
     def rooms(self) -> list[str]:
         """Return the rooms of this worker's pool that it can serve now."""

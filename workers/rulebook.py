@@ -13,13 +13,13 @@ from pathlib import Path
 from mailroom import Mailroom, StoreUnavailable
 from rules.catalogue import Catalogue
 from rules.compiler import loader
+from rules.compiler.folder_watch import FolderStamp, FolderWatch
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
+from rules.secret import SecretFiles
 
 log = logging.getLogger("relais.books")
 
-#: Seconds between two looks at the folder: a change counts within two.
-LOOK_EVERY = 1.0
 #: Seconds for which several workers that see the same bad files count them once.
 COUNT_ONCE = 86_400
 #: Older books that stay compiled in memory; the store has them all. A hundred rules take about one MB (measured).
@@ -29,41 +29,47 @@ MOST_OLD = 3
 class RulebookStore:
     """The book in force and its predecessors."""
 
-    def __init__(self, folder: Path, catalogue: Catalogue, mailroom: Mailroom) -> None:
+    def __init__(
+        self, folder: Path, catalogue: Catalogue, mailroom: Mailroom, secrets: SecretFiles | None = None
+    ) -> None:
         self._folder = folder
         self._catalogue = catalogue
         self._mailroom = mailroom
-        #: The files at the last look; None: there was none.
-        self._seen: tuple[tuple[str, int, int], ...] | None = None
+        self._watch = FolderWatch(folder, secrets or SecretFiles(None))
         self._old: dict[str, Rulebook] = {}
         self.current: Rulebook | None = None
+        #: Counts what the clients are built of: one more whenever another book is in force, or a secret has changed.
+        self.revision = 0
         #: What is wrong with the files on disk, while an older book stays in force.
         self.problems: tuple[str, ...] = ()
 
     async def look(self) -> bool:
         """Load the book if its files changed. Returns whether another book is in force now."""
-        seen = loader.changed(self._folder)
-        if seen == self._seen:
+        seen = self._watch.changed()
+        if seen is None:
             return False
+        if self._watch.secrets_changed(seen):
+            self.revision += 1
         try:
             book = await asyncio.to_thread(loader.load, self._folder, self._catalogue)
         except BookRefused as exc:
             self.problems = tuple(str(problem) for problem in exc.problems if problem.severity == "error")
             taken = self.current is None and await self._take_over()
             log.error("book.refused stays=%s problems=%s", self.version, " | ".join(self.problems))
-            self._seen = seen
+            self._watch.accept(seen)
             await self._count(seen)
             return taken
         self.problems = ()
         if self.current is not None and book.version == self.current.version:
-            self._seen = seen
+            self._watch.accept(seen)
             return False
         await self._keep(book)  # Raises while the store is away; then the files are read again.
-        self._seen = seen
+        self._watch.accept(seen)
         if self.current is not None:
             self._remember(self.current)
         self.current = book
-        log.info("book.in_force version=%s rules=%d", book.version, len(book.rules))
+        self.revision += 1
+        log.info("book.taken version=%s rules=%d", book.version, len(book.rules))
         return True
 
     async def _take_over(self) -> bool:
@@ -72,11 +78,12 @@ class RulebookStore:
         checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
         if checked is not None:
             self.current = checked.book
+            self.revision += 1
         return self.current is not None
 
-    async def _count(self, seen: tuple[tuple[str, int, int], ...]) -> None:
-        with contextlib.suppress(StoreUnavailable):  # The log and the alert say it all the same.
-            if await self._mailroom.first(f"book_refused|{self._folder}|{seen}", COUNT_ONCE):
+    async def _count(self, seen: FolderStamp) -> None:
+        with contextlib.suppress(StoreUnavailable):  # The log has it, and the alert.
+            if await self._mailroom.first(f"book_refused|{self._folder}|{seen.book}", COUNT_ONCE):
                 await self._mailroom.count("book_refused")
 
     @property

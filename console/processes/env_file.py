@@ -10,6 +10,8 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from console import book as books
+from rules import secret
+from rules.errors import SecretMissing
 from rules.rulebook import Rulebook
 
 HEAD = """\
@@ -36,10 +38,14 @@ def provide(book: Rulebook, environ: MutableMapping[str, str], file: Path) -> tu
 
 def missing(book: Rulebook, environ: Mapping[str, str]) -> list[str]:
     """Return the secrets of sources that are set nowhere, in the order of the book."""
-    names = [name for source in book.sources.values() for secret in source.verify.secrets for name in secret.names]
+    names = [name for source in book.sources.values() for each in source.verify.secrets for name in each.names]
     return [name for name in dict.fromkeys(names) if not set_somewhere(name, environ)]
 
 
 def set_somewhere(name: str, environ: Mapping[str, str]) -> bool:
     """Say whether a reference leads to a value: in the environment or in a mounted file."""
-    return bool(environ.get(name) or environ.get(f"{name}_FILE") or books.read_file(name))
+    try:
+        secret.resolve(f"${{{name}}}", environ, books.read_file)
+    except SecretMissing:
+        return False
+    return True

@@ -1,7 +1,7 @@
 """The folder of a book.
 
-Comes in: a path. Goes out: a Book, or what is wrong with it. Opens files, alone of all modules of
-`rules`; never writes one.
+Comes in: a path. Goes out: a Rulebook, or what is wrong with it. Of all modules of `rules` only this one and
+`rules.secret` open files; never writes one.
 """
 
 import json
