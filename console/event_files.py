@@ -30,7 +30,7 @@ def read_events(file: Path, book: Rulebook, *, source: str | None = None, name: 
         return _build_events(file, written, book, source)
     chosen = replay.find_source(file, book, source)
     try:
-        return payload.read_raw(chosen, content, name or replay.find_event(chosen, file))
+        return payload.read_payload(chosen, content, name or replay.find_event(chosen, file))
     except errors.RequestRefused as exc:
         raise UserError(
             f"{file} is no body that {chosen.name} ({chosen.kind}) sends: {exc.code}: {exc.hint}",
@@ -55,7 +55,7 @@ def _build_events(file: Path, written: dict[str, Any], book: Rulebook, source: s
         raise UserError(f"{file} does not say which source of the book it is from", mend="say it: --source NAME")
     test = TestCase("given", str(file), 1, Given(str(name), event=written), ())
     try:
-        return events_of(book, file.parent, payload.read_raw, test)
+        return events_of(book, file.parent, payload.read_payload, test)
     except TestBroken as exc:
         raise UserError(f"{file}: {exc}", status=SAID_NO) from exc
 

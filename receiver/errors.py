@@ -1,6 +1,6 @@
 """How a request is refused, in words that never change.
 
-Refused
+RequestRefused
   NotFound      404  unknown_source, unknown_event, missing_event, not_found
   NotAllowed    405  method_not_allowed
   Unverified    401  missing_credentials, wrong_credentials, malformed_credentials, missing_signature,
@@ -14,7 +14,7 @@ Refused
   HeadTooLarge  431  head_too_large
   Unsupported   415  unsupported_type, unsupported_encoding
   Invalid       422  invalid
-  Unavailable   503  store_unavailable, store_full, spool_full, spool_failed, busy, secret_missing, internal
+  NotKept       503  store_unavailable, store_full, spool_full, spool_failed, busy, secret_missing, internal
 
 The code is at once the answer, the log field and the metric's label; the hint says what to do, without any value that
 was sent.
@@ -24,7 +24,7 @@ import json
 import logging
 from collections.abc import Mapping
 
-logger = logging.getLogger("relais.receiver")
+log = logging.getLogger("relais.receiver")
 
 #: Seconds after which asking again may help: Valkey is back from a restart in one, a failover takes a few.
 RETRY_AFTER = 5
@@ -150,5 +150,5 @@ class NotKept(RequestRefused):
 def unforeseen(defect: Exception) -> NotKept:
     """Return the refusal for a defect of ours: nothing is kept, so the sender has to come again."""
     # The traceback holds no values of the request: Python prints lines of code, not variables.
-    logger.error("receiver.defect", exc_info=defect)
+    log.error("receiver.defect", exc_info=defect)
     return NotKept("internal", "a defect of ours, and nothing is kept; try again later")

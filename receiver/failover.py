@@ -19,7 +19,7 @@ from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, ID_PAGE
 from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
 
-logger = logging.getLogger("relais.receiver")
+log = logging.getLogger("relais.receiver")
 
 #: Part of the store's memory beyond which new events wait here: the workers need the rest to settle what they hold.
 HIGH_WATER = 0.85
@@ -27,46 +27,49 @@ HIGH_WATER = 0.85
 LOOK_EVERY = 1.0
 #: Seconds until a store that failed is asked again: a restart takes well under one.
 ASK_AGAIN = (0.05, 0.1, 0.2, 0.5, 1.0)
-#: Seconds without progress after which we no longer trust the process that hands over: it may be stopped.
+#: Seconds without progress after which another process hands over as well: the one that should may be stopped.
 STUCK = 10.0
-#: While the spool is being handed over, a new event is answered when fewer wait than before it came, or after so many
-#: seconds: else a host at its limit would fill the spool as fast as it is emptied, and new events would wait for ever.
+#: While the spool is being handed over, the answer to a new event is held back until fewer events wait than before it,
+#: or for at most so many seconds. Without that a host at its limit would fill the spool as fast as it is emptied.
 GIVE_WAY = 0.25
-#: So often the store must refuse an event alone, each time after it said that it would take some, before others are
-#: tried in its place; and so many of them are. Five times take some seconds: longer than a restart that we did not see.
-REFUSALS, WITNESSES = 5, 20
-#: Older than this, the mailroom may have forgotten an id, so its ledger is asked first. Half of what it remembers.
+#: An event is set aside after the store refused it alone this often. Five times take some seconds: longer than a
+#: restart of the store that we did not notice.
+REFUSALS = 5
+#: Before that, the store must accept one of so many other events: a store in trouble refuses those, too.
+WITNESSES = 20
+#: ms. Of an event older than this the ledger is asked first: the mailroom may have forgotten its id.
 ASK_LEDGER = ID_PAGE // 2
 
 T = TypeVar("T")
-Wrong = (StoreUnavailable, StoreDamaged, TimeoutError)
+#: How a call to a store fails that cannot take events now.
+STORE_FAILURES = (StoreUnavailable, StoreDamaged, TimeoutError)
 
 
 class StoreClient(Protocol):
     """What is needed of the mailroom."""
 
     async def prepare(self) -> None:
-        """Connect and agree on the schema. Raises Unavailable, Damaged."""
+        """Connect and agree on the schema. Raises StoreUnavailable, StoreDamaged."""
         ...
 
     async def put(self, events: Sequence[Event], *, body_window: int = BODY_WINDOW) -> list[Receipt]:
-        """Keep events. Raises Unavailable."""
+        """Keep events. Raises StoreUnavailable."""
         ...
 
     async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
-        """Keep events that do not fit, each with the reason. Raises Unavailable."""
+        """Keep events that do not fit, each with the reason. Raises StoreUnavailable."""
         ...
 
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Keep a refused request for inspection. Raises Unavailable."""
+        """Keep a refused request for inspection. Raises StoreUnavailable."""
         ...
 
     async def known(self, event_ids: Sequence[str]) -> set[str]:
-        """Return those of these events that it has, or had in the last month. Raises Unavailable."""
+        """Return those of these events that it has, or had in the last month. Raises StoreUnavailable."""
         ...
 
     async def memory_used(self) -> float:
-        """Return the used part of the store's memory. Raises Unavailable."""
+        """Return the used part of the store's memory. Raises StoreUnavailable."""
         ...
 
     async def close(self) -> None:
@@ -90,10 +93,13 @@ class SpoolingMailroom:
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._spooling = False
-        self._stuck = (0, 0.0)
-        #: How many events go to the store in the next call, how often it refused which row alone, whose it refuses.
+        #: The oldest row of the spool when it was last seen to change, and when that was.
+        self._oldest = (0, 0.0)
+        #: Most events of the next call to the store.
         self._most = BATCH
+        #: The row that the store refused alone, and how often in a row.
         self._refused = (0, 0)
+        #: Order keys (hashes) of which an event was set aside: their next one is tested after one refusal.
         self._poison: set[bytes | None] = set()
 
     @property
@@ -102,7 +108,7 @@ class SpoolingMailroom:
         return not self._up or not self._spool.empty()
 
     async def prepare(self) -> None:
-        """Ask the store, and begin to hand over what waits. A store that is away stops nobody. Raises Damaged."""
+        """Ask the store, and begin to hand over what waits. A store that is away stops nobody. Raises StoreDamaged."""
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             await self._ask()
         if not self._tasks:
@@ -123,13 +129,13 @@ class SpoolingMailroom:
     # -- taking
 
     async def put(self, events: Sequence[Event]) -> list[Receipt]:
-        """Keep events. Raises spool.Full, spool.Failed where neither takes them."""
-        # Looked at after the events have arrived: what was acknowledged before is in the spool or in the store.
+        """Keep events. Raises SpoolFull, SpoolFailed where neither takes them."""
+        # Whatever was acknowledged before these events came is in the spool by now, or in the store.
         if self._up and self._spool.empty():
             try:
                 async with asyncio.timeout(self._patience):
                     return await self._mailroom.put(events)
-            except Wrong as exc:
+            except STORE_FAILURES as exc:
                 self._down(exc)
         return await self._append([(event, None) for event in events])
 
@@ -139,12 +145,12 @@ class SpoolingMailroom:
             try:
                 async with asyncio.timeout(self._patience):
                     return await self._mailroom.quarantine(events)
-            except Wrong as exc:
+            except STORE_FAILURES as exc:
                 self._down(exc)
         return await self._append(events)
 
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Keep a refused request for inspection, while the store has time for it. Raises Unavailable."""
+        """Keep a refused request for inspection, while the store has time for it. Raises StoreUnavailable."""
         if not self._up:
             raise StoreUnavailable(self._why)
         await self._mailroom.refused(reason=reason, source=source, headers=headers, body=body)
@@ -154,20 +160,20 @@ class SpoolingMailroom:
         receipts = await self._blocking(lambda: self._spool.append(events))
         if not self._spooling:
             self._spooling = True
-            logger.warning("spool_begins: %s", self._why if not self._up else "events wait in it")
+            log.warning("spool.begins why=%s", self._why if not self._up else "events wait in it")
         self._wake.set()
         await self._give_way(before)
         return receipts
 
     async def _give_way(self, before: int) -> None:
-        """Let the hand-over get ahead of what comes in, while there is one."""
+        """While the spool is handed over, wait until it is shorter than before, so that it empties in the end."""
         enough = time.monotonic() + GIVE_WAY
         most = max(1, before * 9 // 10)
         while self._up and self._spool.depth() >= most and time.monotonic() < enough:  # noqa: ASYNC110 - any process may do it
             await asyncio.sleep(0.005)
 
     def _down(self, why: Exception) -> None:
-        """Remember that the store takes nothing, until it has been asked again."""
+        """Send events to the spool until the store has been asked again."""
         self._up = False
         self._why = str(why) or f"the store did not answer within {self._patience:g} s"
         self._wake.set()
@@ -178,7 +184,7 @@ class SpoolingMailroom:
     # -- handing over
 
     async def _watch(self) -> None:
-        """Notice a store that fills up, or hangs while nobody sends anything."""
+        """Every second: notice that the store fills up, or that it hangs while nobody sends anything."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if not self._up:
@@ -186,26 +192,26 @@ class SpoolingMailroom:
             try:
                 async with asyncio.timeout(self._patience):
                     await self._demand_memory()
-            except Wrong as exc:
+            except STORE_FAILURES as exc:
                 self._down(exc)
 
     async def _demand_memory(self) -> None:
-        """Raise Unavailable for a store that is nearly full."""
+        """Raise StoreUnavailable for a store that is nearly full."""
         used = await self._mailroom.memory_used()
         if used >= HIGH_WATER:
             raise StoreUnavailable(f"the store's memory is used to {used:.0%}")
 
     async def _ask(self) -> None:
-        """Ask the store whether it would take events. Raises Unavailable, Damaged, TimeoutError."""
+        """Ask the store whether it would take events. Raises StoreUnavailable, StoreDamaged, TimeoutError."""
         async with asyncio.timeout(self._patience):
             await self._mailroom.prepare()
-            # Nothing is put, and refused for every reason for which something would be.
+            # Putting nothing is refused for every reason for which an event would be.
             await self._mailroom.put([])
             await self._demand_memory()
         self._up = True
 
     async def _carry(self) -> None:
-        """Hand over whatever waits, until cancelled."""
+        """Hand over the events that wait in the spool, until cancelled."""
         failures = 0
         while True:
             try:
@@ -213,11 +219,11 @@ class SpoolingMailroom:
                     await self._ask()
                 if not self._spool.empty():
                     await self._hand_over()
-            except Wrong as exc:
+            except STORE_FAILURES as exc:
                 self._down(exc)
                 failures += 1
             except Exception:  # a defect must not end it: events wait
-                logger.exception("spool_defect")
+                log.exception("spool.defect")
                 failures += 1
             else:
                 failures = 0
@@ -227,10 +233,10 @@ class SpoolingMailroom:
                 await self._rest()
 
     async def _rest(self) -> None:
-        """Nothing waits: say so once, and wait until somebody spools, or a dead process's events are found."""
+        """Nothing waits: log it once, and sleep until an event is spooled, here or by another process."""
         if self._spooling:
             self._spooling = False
-            logger.warning("spool_ends")
+            log.warning("spool.ends")
             await self._blocking(self._spool.tidy)
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
@@ -238,7 +244,7 @@ class SpoolingMailroom:
                 await self._wake.wait()
 
     async def _hand_over(self) -> None:
-        """Give the spool to the store until it is empty. Raises Unavailable."""
+        """Put the spool's events into the store until it is empty. Raises StoreUnavailable."""
         with self._spool.only_one() as ours:
             if not ours and not await self._is_stuck():
                 await asyncio.sleep(ASK_AGAIN[0])
@@ -247,8 +253,8 @@ class SpoolingMailroom:
                 await self._demand_memory()
                 try:
                     await self._put(rows)
-                except Exception as exc:
-                    if not await self._is_its_own_fault(rows, exc):
+                except Exception:
+                    if not await self._unblock(rows):
                         raise
                     continue
                 # Only now: an answer that was lost costs a repetition, which the mailroom recognises.
@@ -266,11 +272,12 @@ class SpoolingMailroom:
     async def _done(self, rows: Sequence[SpooledEvent]) -> None:
         await self._blocking(lambda: self._spool.delete(rows))
 
-    async def _is_its_own_fault(self, rows: Sequence[SpooledEvent], why: Exception) -> bool:
-        """Set an event aside that the store refuses whenever it is alone, while it takes others; say whether it was.
+    async def _unblock(self, rows: Sequence[SpooledEvent]) -> bool:
+        """After the store refused these rows: get one that it never takes out of the way. Return whether that worked.
 
-        Nobody must wait for ever for an event that the store cannot take, and a store in trouble must not cost one: so
-        events of other order keys are tried in its place, and it once more after one of them passed.
+        An event that the store cannot take must not hold up the others for ever, and a store in trouble must not get
+        one set aside. So events of other order keys are tried first, and the refused one again after one of them
+        passed.
         """
         self._most = 1
         if len(rows) > 1:
@@ -298,32 +305,35 @@ class SpoolingMailroom:
     async def _set_aside(self, seq: int, said: str) -> None:
         now = time.time_ns() // 1_000_000
         name = await self._blocking(lambda: self._spool.set_aside(seq, said, now))
-        logger.error(
-            "spool_set_aside event_id=%s why=%s: it is kept in the spool and delivered no more; see relais spool list",
+        log.error(
+            "spool.set_aside event_id=%s why=%s: it is kept in the spool and delivered no more; see relais spool list",
             name,
             said,
         )
 
     async def _is_stuck(self) -> bool:
-        """Say whether the process that hands over has stood still. Two at once double nothing, they only work twice."""
+        """Say whether the process that hands over has made no progress for too long.
+
+        If it goes on after all, two hand over at once: that does the same work twice and doubles no event.
+        """
         seq = await self._blocking(self._spool.first)
-        if seq != self._stuck[0]:
-            self._stuck = (seq, time.monotonic())
-        return bool(seq) and time.monotonic() - self._stuck[1] > STUCK
+        if seq != self._oldest[0]:
+            self._oldest = (seq, time.monotonic())
+        return bool(seq) and time.monotonic() - self._oldest[1] > STUCK
 
     async def _put(self, rows: Sequence[SpooledEvent]) -> None:
-        """Put what waits. Raises Unavailable; then any of it may have been put."""
+        """Put what waits. Raises StoreUnavailable; then any of it may have been put."""
         now = time.time_ns() // 1_000_000
         old = [row.event.id for row in rows if not 0 <= now - row.at <= ASK_LEDGER]
         known = await self._mailroom.known(old) if old else set()
         left = [row for row in rows if row.event.id not in known]
         inbox = [row for row in left if row.why is None]
-        # The mailroom measures the window of equal bodies from now, and these were received before: so much is left of
-        # it. What came twice within the window has been recognised in the spool; what came later is a new event.
+        # The mailroom measures the window of equal bodies from now, but these events were received earlier: only the
+        # rest of the window counts. Equal bodies within it were recognised in the spool; a later one is a new event.
         for young, group in itertools.groupby(inbox, lambda row: 0 <= now - row.at < BODY_WINDOW):
             some = list(group)
-            left_of_it = BODY_WINDOW - max(now - row.at for row in some) if young else 0
-            await self._mailroom.put([row.event for row in some], body_window=left_of_it)
+            rest = BODY_WINDOW - max(now - row.at for row in some) if young else 0
+            await self._mailroom.put([row.event for row in some], body_window=rest)
         unfit = [(row.event, row.why) for row in left if row.why is not None]
         if unfit:
             await self._mailroom.quarantine(unfit)

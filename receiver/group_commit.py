@@ -1,22 +1,24 @@
-"""Group commit: requests that arrive together are put together, synced once, and acknowledged together.
+"""Group commit: events that arrive together are put together, synced once, and acknowledged together.
 
 Comes in: the events of one request. Goes out: their receipts, when they are on disk. While the store syncs one flush,
 the next is sent; what arrives meanwhile goes with the one after. No order key is in two flushes at once: the earlier
 event could end in the spool, and the later one in the store before it. Never acknowledges early, and never lets more
-wait than it was told.
+events wait than `most_waiting`.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mailroom import Receipt, StoreFull, StoreUnavailable
 from receiver import errors, spool
 from rules.event import Event
 
-logger = logging.getLogger("relais.receiver")
+log = logging.getLogger("relais.receiver")
+
+T = TypeVar("T")
 
 #: Events in one call: beyond some hundred a call costs the store in proportion, and everybody waits for the last one.
 MOST_AT_ONCE = 500
@@ -30,44 +32,47 @@ class EventSink(Protocol):
     """The part of the mailroom that keeps events."""
 
     async def put(self, events: Sequence[Event]) -> list[Receipt]:
-        """Keep events. Raises Unavailable."""
+        """Keep events. Raises StoreUnavailable."""
         ...
 
 
-#: Told of the receipts when the events are on disk, or why they could not be kept.
+#: Called with the receipts when the events are on disk, or with the reason why they could not be kept.
 Kept = Callable[[list[Receipt] | errors.NotKept], None]
-#: The events of a request, their order keys, and who waits for them.
+#: The events of a request, their order keys, and the callback.
 Waiting = tuple[Sequence[Event], list[str], Kept]
 
 
 class GroupCommit:
-    """The queue before the mailroom, and the one who carries it there."""
+    """The queue of events before the mailroom, and the tasks that flush it."""
 
     def __init__(self, room: EventSink, most_waiting: int) -> None:
         self._room = room
         self._most_waiting = most_waiting
         self._queue: deque[Waiting] = deque()
-        #: Events in the queue, and those that have no answer yet.
+        #: Events in the queue, and those in the queue or being flushed.
         self._gathered = self._waiting = 0
+        #: Flushes that wait for the store.
         self._under_way = 0
-        #: Order keys of what is under way.
+        #: Order keys of the events in these flushes.
         self._keys: set[str] = set()
         self._flushers: set[asyncio.Task[None]] = set()
-        self._called = False
+        #: Whether a flush has been scheduled that has not begun.
+        self._scheduled = False
 
     def put(self, events: Sequence[Event], kept: Kept) -> None:
-        """Keep events with the next flush, and tell. Raises refusal.Unavailable."""
+        """Keep events with the next flush, then call `kept`. Raises NotKept while too many events wait."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
             raise errors.NotKept("busy", "more is arriving than can be kept; try again")
         self._queue.append((events, [event.order_key or event.id for event in events], kept))
         self._gathered += len(events)
         self._waiting += len(events)
-        if not self._called and self._is_due():
-            # It begins when all that the sockets hold has been read: what arrived together goes together.
-            self._called = True
+        if not self._scheduled and self._is_due():
+            # The task runs when the loop has read all sockets that were ready: what arrived together goes together.
+            self._scheduled = True
             self._flushers.add(asyncio.create_task(self._flush(), name="group commit"))
 
     def _is_due(self) -> bool:
+        """Say whether to flush now: nothing is being flushed, or enough waits that is free to go."""
         if not self._under_way:
             return bool(self._queue)
         if self._under_way == MOST_UNDER_WAY or self._gathered < WORTH_IT:
@@ -75,7 +80,7 @@ class GroupCommit:
         return self._keys.isdisjoint(self._queue[0][1])
 
     async def _flush(self) -> None:
-        self._called = False
+        self._scheduled = False
         try:
             while self._is_due():
                 await self._flush_once(self._next())
@@ -104,13 +109,13 @@ class GroupCommit:
             receipts = await self._room.put(events)
         except Exception as exc:  # whatever it is, nobody may wait for an answer for ever
             if not isinstance(exc, StoreUnavailable):
-                logger.exception("put_failed")
+                log.exception("commit.failed")
             for _, _, kept in group:
-                tell(kept, unavailable(exc))
+                notify(kept, unavailable(exc))
         else:
             at = 0
             for each, _, kept in group:
-                tell(kept, receipts[at : at + len(each)])
+                notify(kept, receipts[at : at + len(each)])
                 at += len(each)
         finally:
             self._under_way -= 1
@@ -123,12 +128,12 @@ class GroupCommit:
             await asyncio.wait(self._flushers)
 
 
-def tell(kept: Kept, what: list[Receipt] | errors.NotKept) -> None:
-    """Tell one of them; a defect of his leaves the others alone."""
+def notify(callback: Callable[[T], None], what: T) -> None:
+    """Call a callback; an exception in one must not affect the others."""
     try:
-        kept(what)
+        callback(what)
     except Exception:
-        logger.exception("answer_failed")
+        log.exception("answer.failed")
 
 
 def unavailable(cause: Exception) -> errors.NotKept:

@@ -1,38 +1,31 @@
-"""The wire: what a connection may cost before it has become a request, and the short way for one that is complete.
+"""HTTP connections: uvicorn's protocol with bounds against strangers, and a short way for a request that is complete.
 
-Comes in: bytes of anybody. Goes out: requests, through uvicorn's own protocol, which knows no bound for a head, no
-deadline for it, and no end of requests sent ahead of their answers. A request whose body has come with its head is
-handed over as a whole and answered in one write, without a task, an ASGI message or a timer; all others take uvicorn's
-way. Never lets one connection keep more than a head's worth of memory or stay open without a reason, and never more
-connections than there are file descriptors for.
+Comes in: bytes of anybody. Goes out: requests. uvicorn's own protocol has no bound for the size of a head, no deadline
+for it, and no limit of requests sent ahead of their answers; this one has. A request whose body arrives in the same
+read as its head is handed over as a whole and answered in one write, without a task, an ASGI message or a timer; all
+others go through uvicorn's ASGI cycle. Never lets one connection keep more than a head's worth of memory or stay open
+without a reason, and never more connections than there are file descriptors for. It relies on internals of uvicorn:
+`RELAIS_PLAIN_HTTP=1` does without this module.
 """
 
 import asyncio
 import functools
-import resource
-from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from receiver import errors
+from receiver import connection_limits, errors
+from receiver.connection_limits import MOST_HEAD
+from receiver.request import Answer, Headers
 
-Headers = Sequence[tuple[bytes, bytes]]
-#: Takes status, further headers and body of an answer, JSON.
-Answer = Callable[[int, Headers, bytes], None]
-
-#: Bytes of a request that are not its body: head, trailers, and what chunks cost beyond as much as they carry.
-MOST_HEAD = 32_768
-#: Seconds from the first to the last byte of a head, or until the rest of a body has come that nobody waits for.
+#: Seconds from the first to the last byte of a head, or from an answer to the end of a body that it did not wait for.
 HEAD_SECONDS = 10.0
-#: Seconds that a connection without a request stays open when the server stops: one may be under way.
+#: Seconds that a connection without a request stays open when the server stops: a request may be on its way.
 LAST_WORD = 0.5
 #: Requests of one connection sent ahead of their answers.
 MOST_AHEAD = 32
-#: File descriptors that are wanted, and those left for the store, the spool and the book.
-DESCRIPTORS, SPARE = 65_536, 128
 
 
 class Application(Protocol):
@@ -48,22 +41,22 @@ class Application(Protocol):
 
 
 class Whole:
-    """A request that may come as a whole, in the place of uvicorn's cycle."""
+    """A request whose body may arrive with its head. It stands where uvicorn keeps its RequestResponseCycle."""
 
     __slots__ = ("body", "disconnected", "keep_alive", "response_complete", "scope")
-    #: What uvicorn asks of a cycle: there is no more to come, and nobody waits for it.
+    #: What uvicorn reads of a cycle: no more of the body will come, and no task waits for a message.
     more_body = False
     message_event = asyncio.Event()
 
     def __init__(self, scope: Scope, *, keep_alive: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
-        #: The parts of its body.
+        #: The parts of its body, as the parser gives them.
         self.body: list[bytes] = []
         self.response_complete = self.disconnected = False
 
 
-#: The first lines of answers by their status, and the headers of every answer that they were made of.
+#: By status: the default headers of the server, and the first lines of an answer made of them.
 _beginnings: dict[int, tuple[Headers, bytes]] = {}
 
 
@@ -76,47 +69,33 @@ def _beginning(status: int, every: Headers) -> bytes:
 
 
 class TooManyAhead(Exception):
-    """A connection sends more requests ahead than anybody needs; the parser ends it with a 400."""
+    """A connection sends too many requests ahead of their answers; raised in the parser, it ends with a 400."""
 
 
 class Tunnel(Exception):
-    """Somebody takes us for a proxy; the parser ends it with a 400."""
-
-
-def raise_limit() -> None:
-    """Allow this process as many connections as its user may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    most_connections.cache_clear()
-
-
-@functools.cache
-def most_connections() -> int:
-    """Return how many connections may be open at once."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) - SPARE
+    """A CONNECT request, but this is no proxy; raised in the parser, it ends with a 400."""
 
 
 class Connection(HttpToolsProtocol):
     """One connection."""
 
-    #: Bytes of this request beside its body.
+    #: Bytes of this request that are not its body.
     _beside = 0
-    #: Whether a request is being read, and of how many requests the bytes at hand hold something.
+    #: Whether a request is being read.
     _reading = False
-    _here = 0
-    #: Whether this request asks for another protocol. Nobody has to give it one, so it begins anew without that wish.
-    _wishes = False
-    #: Whether it is the other side's turn, and nothing but its own haste makes it hurry.
-    _owes = True
+    #: Number of requests in the current read buffer.
+    _requests_in_buffer = 0
+    #: Whether this request asks for another protocol (`Upgrade`). A server may ignore that, so it is parsed anew
+    #: without.
+    _upgrade_requested = False
+    #: True while we wait for the client to send; a deadline runs.
+    _waiting_for_client = True
     _deadline: asyncio.TimerHandle | None = None
-    #: Whether the server stops: what comes now is the last request.
+    #: Whether the server stops: the connection ends behind the current request.
     _last = False
     #: When its last answer was written; None: a request is under way.
     _idle_since: float | None = None
-    #: The request that began with the bytes that are being parsed, until it is complete or they end.
+    #: A request whose head is in the current read buffer; None once its body is complete or the buffer has been parsed.
     _begun: Whole | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -124,43 +103,43 @@ class Connection(HttpToolsProtocol):
         self._application: Application | None = cast(Application, self.app) if hasattr(self.app, "take_whole") else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Greet a connection, or turn it away."""
+        """Begin a connection, or refuse it if too many are open."""
         super().connection_made(transport)
-        if len(self.connections) > most_connections():
+        if len(self.connections) > connection_limits.most_connections():
             self._refuse(errors.NotKept("busy", "more connections are open than can be; try again"))
         else:
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        self._in_time()
+        """End the timers of a connection that is gone."""
+        self._cancel_deadline()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take some bytes."""
+        """Parse some bytes, then check the bounds."""
         self._idle_since = None
-        self._here = 1 if self._reading else 0
+        self._requests_in_buffer = 1 if self._reading else 0
         self._parse(data)
         if self._begun is not None:
             begun, self._begun = self._begun, None
             if not self.transport.is_closing():
                 self._go_on(begun)
         self._beside += len(data)
-        if self._beside > MOST_HEAD and self._here > 1:
-            # Most of it belongs to others.
+        if self._beside > MOST_HEAD and self._requests_in_buffer > 1:
+            # The bytes belong to several requests: count only what is kept of the last one.
             self._beside = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if self._beside > MOST_HEAD:
             self._refuse(errors.HeadTooLarge("head_too_large", f"a request may have {MOST_HEAD} bytes beside a body"))
-        elif not self._owes:
+        elif not self._waiting_for_client:
             if self._deadline is not None:
-                self._in_time()
+                self._cancel_deadline()
         elif self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Nothing more will come; what has come is answered first."""
+        """The client has ended its side: answer its complete requests, then close."""
         if self.cycle is None or self.cycle.response_complete or self._reading:
             return False
         self.cycle.keep_alive = False
@@ -175,21 +154,21 @@ class Connection(HttpToolsProtocol):
                 return self.parser.feed_data(left)
             except httptools.HttpParserUpgrade as exc:
                 left = left[exc.args[0] :]
-                again = self._without_wish()
+                again = self._restart_without_upgrade()
             except httptools.HttpParserError:
-                return self._no_request()
+                return self._stop_parsing()
 
-    def _no_request(self) -> None:
-        """What came is no request; those before it are answered, and nothing else is."""
+    def _stop_parsing(self) -> None:
+        """The bytes are no request: answer the requests before them, then close."""
         if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
             self.send_400_response("Invalid HTTP request received.")
         else:
             self.cycle.keep_alive = False
             self.flow.pause_reading()
 
-    def _without_wish(self) -> bytes:
-        """Return the head of this request without the wish, for a parser that does not know of it yet."""
-        self._wishes = False
+    def _restart_without_upgrade(self) -> bytes:
+        """Begin a new parser; return the head of this request without the header Upgrade, to be fed to it."""
+        self._upgrade_requested = False
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%b: %b" % each for each in self.headers if each[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
@@ -201,29 +180,29 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_AHEAD:
             raise TooManyAhead
         self._reading = True
-        self._here += 1
-        self._owes = True
+        self._requests_in_buffer += 1
+        self._waiting_for_client = True
         self._beside = 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """Hand the request over, or wait a moment for its body."""
+        """Begin a request: as a whole if its body may be in the read buffer, too, else in uvicorn's way."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise Tunnel
-            self._wishes = True
+            self._upgrade_requested = True
             return
-        self._owes = False
+        self._waiting_for_client = False
         self._begun = self._whole()
         if self._begun is None:
-            self._as_uvicorn_does()
+            self._begin_asgi_cycle()
 
     def _whole(self) -> Whole | None:
-        """Return the request, if it is one that is answered at once when its body is there."""
+        """Return the request, if it may be taken as a whole; None: uvicorn's way."""
         if self._application is None or self.flow.write_paused or self.expect_100_continue:
-            return None  # who waits for a `100 Continue`, or does not read the answers to earlier requests, has time
+            return None  # these wait for a `100 Continue`, or until earlier answers have been read
         if self.cycle is not None and not self.cycle.response_complete:
             return None
         url = httptools.parse_url(self.url)
@@ -242,7 +221,7 @@ class Connection(HttpToolsProtocol):
         stays = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         return Whole(scope, keep_alive=stays and not self._last)
 
-    def _as_uvicorn_does(self) -> None:
+    def _begin_asgi_cycle(self) -> None:
         """Begin a request with a task and ASGI messages."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
@@ -254,14 +233,14 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _go_on(self, begun: Whole) -> None:
-        """Begin a request of whose body a part has come."""
-        self._as_uvicorn_does()
+        """Go over to uvicorn's way with a request of which only a part of the body has come."""
+        self._begin_asgi_cycle()
         for part in begun.body:
             super().on_body(part)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
-        # Once as what it is, once as what its chunks may cost.
+        # Subtracted twice: it is no head, and the framing of its chunks may cost as much again.
         self._beside -= 2 * len(body)
         if self._begun is not None:
             self._begun.body.append(body)
@@ -269,10 +248,10 @@ class Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request."""
-        if self._wishes:
+        """End a request; one that came as a whole is handed to the application."""
+        if self._upgrade_requested:
             return
-        self._owes = self._reading = False
+        self._waiting_for_client = self._reading = False
         if self._begun is None:
             super().on_message_complete()
             return
@@ -298,7 +277,10 @@ class Connection(HttpToolsProtocol):
         self.on_response_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is written; what is left of the request has to end soon."""
+        """Go on after an answer: with the next request that waits, else with the timer of an idle connection.
+
+        A rest of the body that is still to come has to come before the deadline.
+        """
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
@@ -311,10 +293,10 @@ class Connection(HttpToolsProtocol):
                         self.timeout_keep_alive, self.timeout_keep_alive_handler
                     )
         if self.cycle is not None and self.cycle.more_body and not self.pipeline:
-            self._owes = True
+            self._waiting_for_client = True
 
     def _unset_keepalive_if_required(self) -> None:
-        """It is not idle. One timer looks now and then; one made and undone for each request would cost more."""
+        """Mark the connection as busy. The timer keeps running and looks at the mark: cheaper than one per request."""
         self._idle_since = None
 
     def timeout_keep_alive_handler(self) -> None:
@@ -329,20 +311,20 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
 
     def shutdown(self) -> None:
-        """The server stops: answer what is under way, and what may be on its way already."""
+        """The server stops: answer the requests that have come, and those that are on their way already."""
         self._last = True
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         elif not self.transport.is_closing():
-            self._in_time()
+            self._cancel_deadline()
             self._unset_keepalive_if_required()
-            self.loop.call_later(LAST_WORD, self._nothing_more)
+            self.loop.call_later(LAST_WORD, self._close_if_idle)
 
-    def _nothing_more(self) -> None:
+    def _close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
-    def _in_time(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -352,7 +334,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(errors.TooSlow("too_slow", "the head did not arrive in time"))
 
     def _refuse(self, why: errors.RequestRefused) -> None:
-        """Say why, where nobody is answering, and end the connection."""
+        """Close the connection, with an answer unless one is being written."""
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete:

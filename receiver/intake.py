@@ -1,24 +1,173 @@
-"""An item of a request becomes an Event.
+"""The one door to the mailroom: what a source's adapter has read is kept, whether it came by webhook or was fetched.
 
-Comes in: what an adapter read, the source, the time. Goes out: the record for the mailroom. Never fills `data` by
-itself: it is read from the body again when the event is routed, so the receiver need not write it out.
+Comes in: a batch of items, and the source they are of. Goes out: the ids under which the events are on disk, or why
+they are not. Knows nothing of HTTP. Never fills `data` by itself: it is read from the body again when the event is
+routed, so the receiver need not write it out. Never says that anything is kept before all of the batch is.
 """
 
+import asyncio
+import functools
+import logging
 import re
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from receiver import identity
-from receiver.sources.base import SourceItem
+from mailroom import Receipt, StoreUnavailable
+from receiver import errors, group_commit, identity
+from receiver.group_commit import GroupCommit
+from receiver.sources.base import Batch, SourceItem
 from rules.event import Event
+from rules.event_types.base import from_epoch
 from rules.rulebook import Source
+
+log = logging.getLogger("relais.receiver")
 
 #: W3C trace context, version 00.
 TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
+#: One id for each item of the batch, None for items that we do not take.
+Ids = list[str | None]
+#: Called once with the ids when all events are on disk, or with the reason why they are not.
+Done = Callable[[Ids | errors.RequestRefused], None]
+#: Items that do not fit their model: position in the batch, event, reason.
+Unfit = list[tuple[int, Event, str]]
 
-def made(
+
+class EventStore(Protocol):
+    """What the receiver needs of the mailroom."""
+
+    async def prepare(self) -> None:
+        """Connect and agree on the schema. Raises StoreUnavailable, StoreDamaged."""
+        ...
+
+    async def put(self, events: Sequence[Event]) -> list[Receipt]:
+        """Keep events. Raises StoreUnavailable."""
+        ...
+
+    async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
+        """Keep events that do not fit, each with the reason. Raises StoreUnavailable."""
+        ...
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep a refused request for inspection. Raises StoreUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Intake:
+    """Keeps batches. Webhooks call `keep_soon`, which costs no task; whoever can wait awaits `keep`."""
+
+    def __init__(self, mailroom: EventStore, most_waiting: int) -> None:
+        """`most_waiting`: events that may wait for the store; beyond it a batch is refused as busy."""
+        self._mailroom = mailroom
+        self._commit = GroupCommit(mailroom, most_waiting)
+        #: Quarantining under way.
+        self._quarantining: set[asyncio.Task[None]] = set()
+
+    async def keep(
+        self, batch: Batch, source: Source, received_at: str | None = None, *, traceparent: bytes | None = None
+    ) -> Ids:
+        """Keep a batch and return the ids of its events. Raises Invalid, NotKept."""
+        outcome: asyncio.Future[Ids | errors.RequestRefused] = asyncio.get_running_loop().create_future()
+
+        def done(what: Ids | errors.RequestRefused) -> None:
+            if not outcome.done():  # else the caller was cancelled
+                outcome.set_result(what)
+
+        self.keep_soon(batch, source, done, received_at or format_now(), traceparent)
+        found = await outcome
+        if isinstance(found, errors.RequestRefused):
+            raise found
+        return found
+
+    def keep_soon(
+        self, batch: Batch, source: Source, done: Done, received_at: str, traceparent: bytes | None = None
+    ) -> None:
+        """Keep a batch with the next group commit, and call `done`. Raises Invalid, NotKept; then nothing is kept."""
+        positions: list[int] = []
+        events: list[Event] = []
+        unfit: Unfit = []
+        if len(batch.items) > 1:
+            tell_apart(batch.items)
+        for at, item in enumerate(batch.items):
+            if item.type is None:
+                continue
+            event = build_event(item, source, received_at, traceparent=traceparent)
+            if item.invalid is None:
+                positions.append(at)
+                events.append(event)
+            elif source.on_invalid == "refuse":
+                raise errors.Invalid(item.invalid.field, item.invalid.why)
+            else:
+                unfit.append((at, event, str(item.invalid)))
+        committed = functools.partial(self._committed, len(batch.items), positions, unfit, done)
+        if events:
+            self._commit.put(events, committed)
+        else:
+            committed([])
+
+    async def drain(self) -> None:
+        """Wait until `done` has been called for every batch."""
+        await self._commit.drain()
+        if self._quarantining:
+            await asyncio.wait(self._quarantining)
+
+    def _committed(
+        self, size: int, positions: list[int], unfit: Unfit, done: Done, receipts: list[Receipt] | errors.NotKept
+    ) -> None:
+        """Go on with a batch whose fitting events are on disk, or could not be kept."""
+        if isinstance(receipts, errors.NotKept):
+            done(receipts)
+            return
+        ids: Ids = [None] * size
+        try:
+            for at, receipt in zip(positions, receipts, strict=True):
+                ids[at] = receipt.id
+        except ValueError as exc:
+            done(errors.unforeseen(exc))
+            return
+        if not unfit:
+            done(ids)
+            return
+        task = asyncio.create_task(self._quarantine(unfit, ids, done), name="quarantine")
+        self._quarantining.add(task)
+        task.add_done_callback(self._quarantining.discard)
+
+    async def _quarantine(self, unfit: Unfit, ids: Ids, done: Done) -> None:
+        """Keep the items that do not fit their model, and call `done`."""
+        outcome: Ids | errors.RequestRefused = ids
+        try:
+            for _, event, why in unfit:
+                log.error(
+                    "receiver.quarantined source=%s type=%s event_id=%s why=%s", event.source, event.type, event.id, why
+                )
+            receipts = await self._mailroom.quarantine([(event, why) for _, event, why in unfit])
+            for (at, _, _), receipt in zip(unfit, receipts, strict=True):
+                ids[at] = receipt.id
+        except StoreUnavailable as exc:
+            outcome = group_commit.unavailable(exc)
+        except Exception as exc:
+            outcome = errors.unforeseen(exc)
+        group_commit.notify(done, outcome)
+
+
+def format_now() -> str:
+    """Return the time of now as events carry it."""
+    return format_time(time.time_ns() // 1_000_000)
+
+
+@functools.lru_cache(maxsize=16)
+def format_time(milliseconds: int) -> str:
+    """Return a time as events carry it; many requests share a millisecond."""
+    return from_epoch(milliseconds)
+
+
+def build_event(
     item: SourceItem,
     source: Source,
     received_at: str,

@@ -5,7 +5,6 @@ out: the Events a webhook would have made, with their data. Never verifies: the 
 """
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +12,11 @@ from receiver import errors, intake, sources, verification
 from receiver.request import RawRequest
 from receiver.sources.base import SourceItem
 from rules.event import Event
-from rules.event_types.base import from_epoch
 from rules.rulebook import Source
 
 
-def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Event]:
-    """Return the events of a body. Raises Refused, also for what a webhook would have quarantined.
+def read_payload(source: Source, body: Any, name: str | None = None) -> Sequence[Event]:
+    """Return the events of a body. Raises RequestRefused, also for what a webhook would have quarantined.
 
     Bytes that begin like JSON are JSON, other bytes are a form. No test should pass with a payload that does not fit.
     """
@@ -28,13 +26,13 @@ def read_raw(source: Source, body: Any, name: str | None = None) -> Sequence[Eve
         kind, body = b"application/json", json.dumps(body, ensure_ascii=False, default=str).encode()
     request = verification.trusted(RawRequest(body, headers=((b"content-type", kind),)))
     batch = sources.SOURCES[source.kind].unpack(request, source.options, name)
-    received_at = from_epoch(time.time_ns() // 1_000_000)
-    return [_event(item, source, received_at) for item in batch.items]
+    received_at = intake.format_now()
+    return [_build_event(item, source, received_at) for item in batch.items]
 
 
-def _event(item: SourceItem, source: Source, received_at: str) -> Event:
+def _build_event(item: SourceItem, source: Source, received_at: str) -> Event:
     if item.type is None:
         raise errors.Invalid("action", f"{source.kind} knows no {item.name or 'notification without an action'}")
     if item.invalid is not None:
         raise errors.Invalid(item.invalid.field, item.invalid.why)
-    return intake.made(item, source, received_at, data=sources.read(source.kind, item.type, item.body))
+    return intake.build_event(item, source, received_at, data=sources.read(source.kind, item.type, item.body))

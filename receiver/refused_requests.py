@@ -12,15 +12,16 @@ from typing import Protocol
 
 from mailroom import StoreUnavailable
 
-logger = logging.getLogger("relais.receiver")
+log = logging.getLogger("relais.receiver")
 
 #: Each record costs the store a sync; twenty a second leave it free for events.
 SECONDS_BETWEEN = 0.05
 MOST_WAITING = 100
-#: A body's beginning shows its shape.
+#: Bytes that are kept of a body, whose beginning shows its shape, and of each header.
 BODY_KEEPS = 16_384
 HEADER_KEEPS = 500
 
+#: Headers whose name says that they hold a secret, whatever the source.
 SECRET = re.compile(r"auth|cookie|token|secret|signature|password|key|session")
 
 
@@ -52,7 +53,7 @@ class RefusedRequests:
         """Write what was taken, until cancelled."""
         while True:
             reason, source, headers, body = await self._waiting.get()
-            logger.warning("receiver.refused reason=%s source=%s dropped_so_far=%d", reason, source, self.dropped)
+            log.warning("receiver.refused reason=%s source=%s dropped_so_far=%d", reason, source, self.dropped)
             try:
                 await self._room.refused(reason=reason, source=source, headers=headers, body=body)
             except StoreUnavailable:
@@ -60,8 +61,8 @@ class RefusedRequests:
             await asyncio.sleep(SECONDS_BETWEEN)
 
 
-def shown(headers: Iterable[tuple[bytes, bytes]], secret: frozenset[str]) -> dict[str, str]:
-    """Return headers as they may be stored."""
+def hide_secrets(headers: Iterable[tuple[bytes, bytes]], secret: frozenset[str]) -> dict[str, str]:
+    """Return headers as they may be stored. `secret`: names, in lower case, that the source verifies senders by."""
     told = {}
     for name, value in headers:
         text = name.decode("latin-1")

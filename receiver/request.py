@@ -1,21 +1,26 @@
 """A request as it came, before anybody knows who sent it.
 
-Comes in: what the server read from the wire. Goes out: a record that only `signature.verify` turns into a
+Comes in: what the server read from the wire. Goes out: a record that only `verification.verify` turns into a
 VerifiedRequest. Never decodes more than it is asked for, since every byte may be hostile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from receiver import errors
+
+#: Names in lower case and values, in the order in which they came or are sent.
+Headers = Sequence[tuple[bytes, bytes]]
+#: Takes status, further headers and body of an answer, JSON.
+Answer = Callable[[int, Headers, bytes], None]
 
 #: More parameters than this no platform sends; parsing them would only cost time.
 MOST_PARAMETERS = 1_000
 
 
 @lru_cache(maxsize=256)
-def _on_the_wire(name: str) -> bytes:
+def _encode_name(name: str) -> bytes:
     return name.lower().encode("latin-1", "replace")
 
 
@@ -27,7 +32,7 @@ class RawRequest:
     def __init__(
         self,
         body: bytes,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Headers = (),
         query_string: bytes = b"",
         client: str | None = None,
     ) -> None:
@@ -41,7 +46,7 @@ class RawRequest:
 
     def header(self, name: str) -> bytes | None:
         """Return the value of a header, None without it. Raises Unverified where it stands twice."""
-        wanted = _on_the_wire(name)
+        wanted = _encode_name(name)
         found = self._by_name.get(wanted)
         if found is not None and len(self._by_name) < len(self.headers) and self._times(wanted) > 1:
             raise errors.Unverified("ambiguous_header", f"the header {name} stands twice; send it once")

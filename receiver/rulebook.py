@@ -1,14 +1,13 @@
 """The book in force, as the receiver needs it: each source with its checks, swapped whole when files change.
 
-Comes in: the book's folder, the catalogue, the environment. Goes out: the gate of a source by its name. A bad book is
+Comes in: the book's folder, the catalogue, the environment. Goes out: the entry of a source by its name. A bad book is
 reported and the one in force stays; a source whose secret is missing answers 503 until it is there. Never takes half of
 a book.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +16,17 @@ from receiver.sources.base import SourceType
 from receiver.verification import Check
 from rules.catalogue import Catalogue
 from rules.compiler import loader
+from rules.compiler.folder_watch import LOOK_EVERY, FolderWatch
 from rules.errors import BookRefused, SecretMissing
 from rules.rulebook import Rulebook, Source
+from rules.secret import SecretFiles
 
-logger = logging.getLogger("relais.receiver")
-
-#: Seconds between two looks at the files: ops see their change at once, and a look costs some microseconds.
-LOOK_EVERY = 1.0
-#: A secret is a line of text; what is longer is no secret.
-LONGEST_SECRET = 65_536
-
-#: Name, time and size of each file: of the book, and of the folder of secrets.
-Files = tuple[tuple[str, int, int], ...]
-Stamp = tuple[Files, Files]
+log = logging.getLogger("relais.receiver")
 
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """The entrance of one source."""
+    """A source of the book, ready to take requests."""
 
     source: Source
     adapter: SourceType
@@ -45,14 +37,14 @@ class SourceEntry:
     secret_parameters: frozenset[str] = frozenset()
 
     def verified_by(self) -> tuple[Check, ...]:
-        """Return the checks. Raises Unavailable while a secret is missing."""
+        """Return the checks. Raises NotKept while a secret is missing."""
         if self.checks is None:
             raise errors.NotKept("secret_missing", "this source is not set up completely; try again later")
         return self.checks
 
 
 class RulebookWatcher:
-    """Holds the book in force. Load it with `load`, keep it fresh with `watch`."""
+    """Holds the book in force. Load it with `load`, keep it up to date with `watch`."""
 
     def __init__(
         self,
@@ -66,18 +58,18 @@ class RulebookWatcher:
         self._folder = folder
         self._catalogue = catalogue
         self._environ = environ
-        self._secrets = secrets
+        self._secrets = SecretFiles(secrets)
         self._load = load
-        self._gates: Mapping[str, SourceEntry] = {}
-        self._stamp: Stamp = ((), ())
+        self._entries: Mapping[str, SourceEntry] = {}
+        self._watch = FolderWatch(folder, self._secrets)
         #: Version of the book in force.
         self.version = ""
         #: What is wrong with the files as they are now; empty: nothing.
         self.problem = ""
 
-    def gate(self, name: str) -> SourceEntry:
-        """Return the gate of a source. Raises NotFound."""
-        found = self._gates.get(name)
+    def entry(self, name: str) -> SourceEntry:
+        """Return the entry of a source. Raises NotFound."""
+        found = self._entries.get(name)
         if found is None:
             raise errors.NotFound("unknown_source", "the book has no source of this name; is the URL right?")
         return found
@@ -85,16 +77,16 @@ class RulebookWatcher:
     @property
     def names(self) -> list[str]:
         """The names of the sources."""
-        return sorted(self._gates)
+        return sorted(self._entries)
 
     def load(self) -> None:
         """Load the book and take it. Raises BookRefused and leaves the one in force as it is."""
-        # Looked at first: what changes while it is being read is seen at the next look.
-        stamp = self._look()
+        # The stamp is taken first: a change made while the files are read is seen at the next look.
+        stamp = self._watch.look()
         try:
             book = self._load(self._folder, self._catalogue)
         finally:
-            self._stamp = stamp
+            self._watch.accept(stamp)
         self._take(book)
 
     def load_kept(self, files: Mapping[str, str]) -> None:
@@ -105,19 +97,25 @@ class RulebookWatcher:
         self._take(checked.book)
 
     def _take(self, book: Rulebook) -> None:
-        self._gates = {name: self._gate(source) for name, source in book.sources.items()}
+        self._entries = {name: self._build_entry(source) for name, source in book.sources.items()}
         self.version = book.version
 
-    def _gate(self, source: Source) -> SourceEntry:
+    def _build_entry(self, source: Source) -> SourceEntry:
         adapter = sources.SOURCES[source.kind]
 
-        def missing(name: str) -> None:
-            logger.warning("secret_missing source=%s name=%s: the others of this source are valid", source.name, name)
+        def missing(left_out: SecretMissing) -> None:
+            why = left_out.why or "not set"
+            log.warning(
+                "secret.missing source=%s name=%s why=%s: the others of this source are valid",
+                source.name,
+                left_out.name,
+                why,
+            )
 
         try:
-            checks = verification.checks(source.verify, self._environ, self._read_file, missing)
+            checks = verification.checks(source.verify, self._environ, self._secrets, missing)
         except (SecretMissing, ValueError) as exc:
-            logger.error("source_without_secret source=%s: %s", source.name, exc)
+            log.error("secret.missing source=%s answers=503 why=%s", source.name, exc)
             return SourceEntry(source, adapter, None)
         return SourceEntry(
             source,
@@ -127,25 +125,6 @@ class RulebookWatcher:
             frozenset().union(*(each.secret_parameters for each in checks)),
         )
 
-    def _read_file(self, name: str) -> str | None:
-        """Return the secret in a mounted file: NAME in the folder of secrets, or the path that NAME_FILE gives."""
-        path = Path(name) if "/" in name else (self._secrets / name if self._secrets else None)
-        try:
-            if path is None or path.stat().st_size > LONGEST_SECRET:
-                return None
-            return path.read_text(encoding="utf-8").rstrip("\r\n") or None
-        except (OSError, ValueError):
-            return None
-
-    def _look(self) -> Stamp:
-        return loader.changed(self._folder), tuple(self._secret_files())
-
-    def _secret_files(self) -> Iterator[tuple[str, int, int]]:
-        for path in sorted(self._secrets.glob("*")) if self._secrets else ():
-            with contextlib.suppress(OSError):  # gone since it was listed
-                status = path.stat()
-                yield path.name, status.st_mtime_ns, status.st_size
-
     async def watch(self) -> None:
         """Take each change of the files, until cancelled."""
         while True:
@@ -153,19 +132,19 @@ class RulebookWatcher:
             await self.refresh()
 
     async def refresh(self) -> bool:
-        """Take the files if they have changed; return whether a new book is in force."""
-        if await asyncio.to_thread(self._look) == self._stamp:
+        """Take the files if they have changed; return whether they are in force."""
+        if await asyncio.to_thread(self._watch.changed) is None:
             return False
         try:
             await asyncio.to_thread(self.load)
         except BookRefused as exc:
             self.problem = str(exc)
-            logger.error("book_refused, the one in force stays: %s", exc)
+            log.error("book.refused stays=%s problems=%s", self.version, exc)
             return False
         except Exception as exc:  # files in a state that nobody thought of must not end the watch
             self.problem = f"{exc.__class__.__name__} while reading the book"
-            logger.exception("book_unreadable, the one in force stays")
+            log.exception("book.unreadable stays=%s", self.version)
             return False
         self.problem = ""
-        logger.info("book_taken version=%s sources=%d", self.version, len(self._gates))
+        log.info("book.taken version=%s sources=%d", self.version, len(self._entries))
         return True

@@ -15,30 +15,28 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import uvicorn
 
 from mailroom import Mailroom, StoreUnavailable
-from receiver import http_protocol, webhook
+from receiver import connection_limits
+from receiver.app import build_app
 from receiver.failover import SpoolingMailroom
+from receiver.intake import EventStore
 from receiver.rulebook import RulebookWatcher
 from receiver.settings import ReceiverSettings
 from receiver.spool import Spool
-from receiver.webhook import build_app
 from rules.catalogue import Catalogue
 from rules.errors import BookRefused
 
-logger = logging.getLogger("relais.receiver")
+log = logging.getLogger("relais.receiver")
 
-#: Connections that may wait while a flush is under way.
+#: Connections that the kernel holds while the loop is busy.
 BACKLOG = 2048
-
-
-#: Objects made between two looks for cycles: a request makes some hundred, and next to no cycles.
-RUBBISH = (20_000, 20, 20)
-
-
-#: Where systemd puts the first socket that it hands over (sd_listen_fds(3)).
+#: Thresholds of the garbage collector: a request makes some hundred objects, and next to no cycles.
+GC_THRESHOLDS = (20_000, 20, 20)
+#: The descriptor of the first socket that systemd hands over (sd_listen_fds(3)).
 FIRST_OF_SYSTEMD = 3
 
 
@@ -52,21 +50,22 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     book = RulebookWatcher(settings.book, catalogue, os.environ, settings.secrets)
     load(book, settings)
     keeping = mailroom(settings)
-    http_protocol.raise_limit()
+    connection_limits.raise_limit()
     listening = socket_of(settings)
-    logger.info(
-        "listening on http://%s:%d book=%s sources=%s",
+    log.info(
+        "receiver.listening address=http://%s:%d book=%s sources=%s http=%s",
         *listening.getsockname()[:2],
         book.version,
         ",".join(book.names) or "none",
+        "plain" if settings.plain_http else "own",
     )
     # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: None)
-    # What is there now stays; looking through it again and again would cost every request its share.
+    # Objects made so far live as long as the process: the collector need not look through them again and again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*RUBBISH)
+    gc.set_threshold(*GC_THRESHOLDS)
     server(settings, book, keeping).run(sockets=[listening])
 
 
@@ -83,7 +82,7 @@ def load(book: RulebookWatcher, settings: ReceiverSettings) -> None:
             raise
         book.load_kept(files)
         book.problem = str(exc)
-        logger.error("book_refused, the one in force stays: %s", exc)
+        log.error("book.refused stays=%s problems=%s", book.version, exc)
 
 
 async def kept_book(settings: ReceiverSettings) -> Mapping[str, str] | None:
@@ -95,7 +94,7 @@ async def kept_book(settings: ReceiverSettings) -> Mapping[str, str] | None:
             return None
 
 
-def mailroom(settings: ReceiverSettings) -> webhook.EventStore:
+def mailroom(settings: ReceiverSettings) -> EventStore:
     """Return what keeps the events: the mailroom, with a spool before it unless told otherwise. Raises Unusable."""
     key = settings.hash_key.get_secret_value().encode()
     room = Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas)
@@ -144,13 +143,13 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def server(settings: ReceiverSettings, book: RulebookWatcher, mailroom: webhook.EventStore) -> uvicorn.Server:
+def server(settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore) -> uvicorn.Server:
     """Return the server of an application, not started."""
     return uvicorn.Server(
         uvicorn.Config(
             build_app(settings, book, mailroom),
             loop="uvloop",
-            http=http_protocol.Connection,
+            http=protocol(settings),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -159,6 +158,20 @@ def server(settings: ReceiverSettings, book: RulebookWatcher, mailroom: webhook.
             proxy_headers=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=connection_limits.KEEP_ALIVE,
+            # Read by uvicorn's own protocol only; ours has bounds of its own.
+            h11_max_incomplete_event_size=connection_limits.MOST_HEAD,
+            limit_concurrency=connection_limits.most_connections() if settings.plain_http else None,
             timeout_graceful_shutdown=math.ceil(settings.stop_seconds),
         )
     )
+
+
+def protocol(settings: ReceiverSettings) -> type[asyncio.Protocol] | Literal["h11"]:
+    """Return what serves a connection."""
+    if settings.plain_http:
+        return "h11"
+    # Imported late: it relies on internals of uvicorn, and the plain way must work also where they have changed.
+    from receiver.http_protocol import Connection
+
+    return Connection

@@ -44,6 +44,11 @@ class ReceiverSettings(StoreSettings):
     waiting_events: int = Field(
         10_000, ge=1, description="Events that may wait for the store; beyond it the answer is 503."
     )
+    plain_http: bool = Field(
+        False,
+        description="1: serve with uvicorn's own HTTP protocol (h11) instead of ours, which relies on its internals. "
+        "Slower, and without a deadline for heads; for an update of uvicorn that ours does not work with.",
+    )
     stop_seconds: float = Field(
         20.0,
         ge=0,

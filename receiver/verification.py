@@ -406,11 +406,12 @@ def checks(
     of: Verify,
     environ: Mapping[str, str],
     read_file: secret.ReadFile = secret.no_file,
-    missing: Callable[[str], None] | None = None,
+    missing: Callable[[SecretMissing], None] | None = None,
 ) -> tuple[Check, ...]:
     """Return what a source's `verify:` asks for, with its secrets. Raises SecretMissing, ValueError.
 
-    Where several secrets are valid while they rotate, one that is not there is left out, and `missing` hears its name.
+    Where several secrets are valid while they rotate, one that is not there is left out, and `missing` is called with
+    it.
     """
 
     def resolved(of: Sequence[Secret]) -> list[str]:
@@ -425,7 +426,7 @@ def checks(
             raise gone[0]
         if missing is not None:
             for left_out in gone:
-                missing(left_out.name)
+                missing(left_out)
         return found
 
     def texts(of: Sequence[Secret]) -> tuple[bytes, ...]:

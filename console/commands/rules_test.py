@@ -55,7 +55,7 @@ def run(place: Path, names: tuple[str, ...]) -> Results:
     known = {test.name for test in loaded.tests}
     if strange := sorted(set(names) - known):
         raise UserError(f"the book has no test named {strange[0]!r}", status=SAID_NO)
-    return testing.run(loaded, place, payload.read_raw, names=names)
+    return testing.run(loaded, place, payload.read_payload, names=names)
 
 
 def follow(place: Path, names: tuple[str, ...]) -> None:

@@ -62,8 +62,8 @@ class DeathStep:
     store: Literal["there", "away", "away until sent"] = "there"
 
 
-_ACCEPT = "receiver.webhook:Receiver._take"
-_ANSWER = "receiver.webhook:Receiver._accept"
+_ACCEPT = "receiver.webhook:Receiver.take_whole"
+_ANSWER = "receiver.webhook:Receiver._answer"
 _PUT = "mailroom.functions:Mailroom.put"
 _APPEND = "receiver.spool:Spool.append"
 _HAND_OVER = "receiver.failover:SpoolingMailroom._put"

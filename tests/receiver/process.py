@@ -35,7 +35,7 @@ class Process:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 20)
-        line = next(line for line in self.said if "listening on" in line)
+        line = next(line for line in self.said if "receiver.listening" in line)
         self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
 
     def _read(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver import http_protocol
+from receiver import connection_limits, http_protocol
 from tests.conftest import PrivateValkey, wait_until
 from tests.receiver.port import AT, Port
 from tests.receiver.process import Process
@@ -222,8 +222,8 @@ def test_slow_bodies(shared: Port) -> None:
 
 
 def test_too_many_connections(shared: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond what there are descriptors for, a connection is turned away with a word, and the others stay."""
-    monkeypatch.setattr(http_protocol, "most_connections", lambda: 3)
+    """Beyond what there are connection_limits for, a connection is turned away with a word, and the others stay."""
+    monkeypatch.setattr(connection_limits, "most_connections", lambda: 3)
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(shared.connect()).sendall(HEAD)

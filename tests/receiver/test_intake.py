@@ -12,7 +12,7 @@ from tests.receiver.book import holder
 @pytest.fixture
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """A source of the book."""
-    return holder(tmp_path_factory.mktemp("book")).gate("at").source
+    return holder(tmp_path_factory.mktemp("book")).entry("at").source
 
 
 def test_every_field(source: Source) -> None:
@@ -26,7 +26,7 @@ def test_every_field(source: Source) -> None:
         subject="contact/1",
         identities=("a", "b"),
     )
-    made = intake.made(
+    made = intake.build_event(
         item, source, "2026-11-21T10:00:00.000Z", traceparent=b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
     )
     assert set(vars(made)) == {each.name for each in fields(Event)}
@@ -45,7 +45,7 @@ def items(*of: tuple[str | None, str, bytes]) -> list[SourceItem]:
 
 def ids(batch: list[SourceItem], source: Source) -> list[str]:
     intake.tell_apart(batch)
-    return [intake.made(item, source, "2026-11-21T10:00:00.000Z").id for item in batch]
+    return [intake.build_event(item, source, "2026-11-21T10:00:00.000Z").id for item in batch]
 
 
 def test_equal_items_of_one_request(source: Source) -> None:

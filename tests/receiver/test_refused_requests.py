@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Mapping
 
 from mailroom import StoreUnavailable
-from receiver.refused_requests import BODY_KEEPS, MOST_WAITING, RefusedRequests, shown
+from receiver.refused_requests import BODY_KEEPS, MOST_WAITING, RefusedRequests, hide_secrets
 from tests.conftest import wait_until_async
 
 
@@ -30,7 +30,7 @@ def test_secrets_are_hidden() -> None:
         (b"content-type", b"application/json"),
         (b"x-odd", b"\xff"),
     ]
-    told = shown(headers, frozenset({"x-house"}))
+    told = hide_secrets(headers, frozenset({"x-house"}))
     assert {name for name, value in told.items() if value == "***"} == {
         "x-house",
         "authorization",

@@ -25,9 +25,9 @@ def test_gates(tmp_path: Path) -> None:
     """Each source of the book has a gate; another name has none."""
     held = book.holder(tmp_path)
     assert held.names == ["at", "cmx", "half", "sd_nord", "sd_streng", "shop"]
-    assert held.gate("at").secret_headers == {"x-relais-token"}
+    assert held.entry("at").secret_headers == {"x-relais-token"}
     with pytest.raises(errors.NotFound, match="unknown_source"):
-        held.gate("nobody")
+        held.entry("nobody")
 
 
 def test_unchanged(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_bad_book(tmp_path: Path) -> None:
     touched(tmp_path / "book/sources.yaml", "sources: {")
     assert not refreshed(held)
     assert (held.version, held.problem != "") == (before, True)
-    assert held.gate("at").checks
+    assert held.entry("at").checks
     assert not refreshed(held)
     touched(tmp_path / "book/sources.yaml", book.TEXT + "\n# mended\n")
     assert refreshed(held)
@@ -74,11 +74,11 @@ def test_missing_secret(tmp_path: Path) -> None:
     held = RulebookWatcher(book.write(tmp_path), book.CATALOGUE, book.ENVIRON, secrets)
     held.load()
     with pytest.raises(errors.NotKept, match="secret_missing"):
-        held.gate("half").verified_by()
-    assert held.gate("at").verified_by()
+        held.entry("half").verified_by()
+    assert held.entry("at").verified_by()
     (secrets / "NOT_SET").write_text("from a file\n")
     assert refreshed(held)
-    assert held.gate("half").verified_by()
+    assert held.entry("half").verified_by()
 
 
 def test_one_of_several_secrets_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -87,8 +87,8 @@ def test_one_of_several_secrets_is_missing(tmp_path: Path, caplog: pytest.LogCap
     assert text != book.TEXT
     held = RulebookWatcher(book.write(tmp_path, text), book.CATALOGUE, book.ENVIRON)
     held.load()
-    assert held.gate("half").verified_by()
-    assert "secret_missing source=half name=NOT_SET" in caplog.text
+    assert held.entry("half").verified_by()
+    assert "secret.missing source=half name=NOT_SET" in caplog.text
 
 
 def test_secret_in_a_named_file(tmp_path: Path) -> None:
@@ -98,4 +98,4 @@ def test_secret_in_a_named_file(tmp_path: Path) -> None:
         book.write(tmp_path), book.CATALOGUE, {**book.ENVIRON, "NOT_SET_FILE": str(tmp_path / "token")}
     )
     held.load()
-    assert held.gate("half").verified_by()
+    assert held.entry("half").verified_by()

@@ -118,7 +118,7 @@ def test_bad_book_at_the_start(valkey: PrivateValkey, tmp_path: Path) -> None:
 
     asyncio.run(keep())
     server.load(held, settings)
-    assert held.gate("at").verified_by()
+    assert held.entry("at").verified_by()
     assert "sources.yaml" in held.problem
     (settings.book / "sources.yaml").write_text(book.TEXT + "\n# mended\n")
     assert asyncio.run(held.refresh())

@@ -20,7 +20,7 @@ def post_recorded(port: Port, name: str, source: str | None = None) -> PortAnswe
     """Send a recorded body as its platform would."""
     kind, _, file = name.partition("/")
     body = (fixtures.FOLDER / name).read_bytes()
-    gate = port.book.gate(source or SOURCES[kind])
+    gate = port.book.entry(source or SOURCES[kind])
     signed = verification.sign(gate.verified_by(), body, time.time(), "msg_1")
     event = fixtures.event_of(name)
     path = f"/in/{gate.source.name}" + (f"/{event}" if event else "")

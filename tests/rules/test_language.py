@@ -29,7 +29,7 @@ def test_check() -> None:
 
 def test_tests(language: Rulebook) -> None:
     """The example's own tests pass."""
-    results = testing.run(language, FOLDER, payload.read_raw)
+    results = testing.run(language, FOLDER, payload.read_payload)
     assert [result.lines for result in results.failed] == []
     assert len(results.results) == 2
 
@@ -94,6 +94,6 @@ def test_starter_book() -> None:
     checked = loader.check(STARTER, catalogue.build())
     assert checked.problems == ()
     assert checked.book is not None
-    results = testing.run(checked.book, STARTER, payload.read_raw)
+    results = testing.run(checked.book, STARTER, payload.read_payload)
     assert [(result.test.name, result.lines) for result in results.failed] == []
     assert results.unreached == ()

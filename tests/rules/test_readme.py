@@ -93,7 +93,7 @@ def book() -> Rulebook:
 
 def test_rules(book: Rulebook) -> None:
     """The rules of the page are right, and its tests pass."""
-    results = testing.run(book, RULES / "book", payload.read_raw)
+    results = testing.run(book, RULES / "book", payload.read_payload)
     assert [result.lines for result in results.failed] == []
     assert (len(results.results), len(book.rules)) == (2, 5)
 

@@ -42,7 +42,7 @@ def test_failover() -> None:
         broken = asyncio.run(run(stage))
         assert not broken, broken
         assert stage.report.unanswered == 0
-        assert "spool_begins" in (stage.folder / "receive.log").read_text()
+        assert "spool.begins" in (stage.folder / "receive.log").read_text()
 
 
 @pytest.mark.anyio

@@ -49,7 +49,7 @@ class SpoolReceiver:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 30)
-        line = next(line for line in self.said if "listening on" in line)
+        line = next(line for line in self.said if "receiver.listening" in line)
         self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
 
     def _read(self) -> None:
@@ -261,7 +261,7 @@ def test_trouble(house: SpoolProcesses, trouble: Trouble) -> None:
     assert max(each[-1] for each in took) < CALL_TIMEOUT + 1
     assert max(each[-2] for each in took) < 1
     if trouble is hung:
-        assert any("did not answer" in line for line in receiver.said if "spool_begins" in line)
+        assert any("did not answer" in line for line in receiver.said if "spool.begins" in line)
     assert receiver.end() == 0
 
 
@@ -404,7 +404,7 @@ def test_poison(house: SpoolProcesses) -> None:
     [bad] = spool.aside(folder)
     assert bad.id == json.loads(told)["events"][0]["id"]
     assert bad.said.startswith("the store refused")
-    assert any("spool_set_aside" in line and bad.id in line for line in receiver.said)
+    assert any("spool.set_aside" in line and bad.id in line for line in receiver.said)
     with house.store as store:
         assert [store.llen(other) for other in store.keys(f"{PREFIX}b:in:*") if other != box] == [4]
         store.rename("mended", box)
