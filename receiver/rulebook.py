@@ -32,9 +32,8 @@ class SourceEntry:
     adapter: SourceType
     #: None: a secret is missing, so nobody can be verified.
     checks: tuple[Check, ...] | None
-    #: Headers and parameters of the URL that are never stored.
+    #: Headers that are never stored, in lower case.
     secret_headers: frozenset[str] = frozenset()
-    secret_parameters: frozenset[str] = frozenset()
 
     def verified_by(self) -> tuple[Check, ...]:
         """Return the checks. Raises NotKept while a secret is missing."""
@@ -117,13 +116,7 @@ class RulebookWatcher:
         except (SecretMissing, ValueError) as exc:
             log.error("secret.missing source=%s answers=503 why=%s", source.name, exc)
             return SourceEntry(source, adapter, None)
-        return SourceEntry(
-            source,
-            adapter,
-            checks,
-            frozenset().union(*(each.secret_headers for each in checks)),
-            frozenset().union(*(each.secret_parameters for each in checks)),
-        )
+        return SourceEntry(source, adapter, checks, frozenset().union(*(each.secret_headers for each in checks)))
 
     async def watch(self) -> None:
         """Take each change of the files, until cancelled."""

@@ -52,6 +52,22 @@ sources:
       id: body.id
       type: body.event
       order_key: body.customer.email
+  proof:
+    kind: generic
+    verify:
+      hmac:
+        header: X-Proof
+        secret: ${SHOP_SECRET}
+    read:
+      type: body.event
+  url:
+    kind: activetrail
+    verify:
+      query:
+        name: token
+        value:
+          - ${AT_TOKEN}
+          - ${AT_TOKEN_OLD}
   half:
     kind: activetrail
     verify:

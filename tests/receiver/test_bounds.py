@@ -161,12 +161,12 @@ def test_many_bodies_under_way(process: Process) -> None:
     ],
     ids=["one header", "headers", "URL", "chunk extension", "trailer", "trailers", "tiny chunks", "requests ahead"],
 )
-def test_floods(shared: Port, first: bytes, again: bytes) -> None:
+def test_floods(either: Port, first: bytes, again: bytes) -> None:
     """What never ends beside a body is ended soon, whatever it is; nobody else notices."""
-    with shared.connect() as connection:
+    with either.connect() as connection:
         _, sent = flood(connection, first, again, 20_000_000)
     assert sent < 10_000_000
-    assert shared.post("/in/at/contact_changed", CONTACT).status == 202
+    assert either.post("/in/at/contact_changed", CONTACT).status == 202
 
 
 def test_head_too_large(shared: Port) -> None:

@@ -138,6 +138,59 @@ def test_away(tmp_path: Path, failure: Exception) -> None:
     asyncio.run(run())
 
 
+def test_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says once when events begin to wait and why, and once when none waits any more."""
+
+    async def run() -> None:
+        room = FakeStore()
+        async with switched(tmp_path, room) as running:
+            await running.put([event("a")])
+            assert caplog.messages == []
+            room.failure = StoreUnavailable("it is away")
+            for name in ("b", "c"):
+                await running.put([event(name)])
+            assert caplog.messages == ["spool.begins why=it is away"]
+            room.failure = None
+            await wait_until_async(lambda: asyncio.sleep(0, "spool.ends" in caplog.messages), "the log says so")
+            room.hangs = True
+            await running.put([event("d")])
+            room.hangs = False
+            await wait_until_async(lambda: asyncio.sleep(0, caplog.messages[-1] == "spool.ends"), "the log says so")
+        assert caplog.messages == [
+            "spool.begins why=it is away",
+            "spool.ends",
+            "spool.begins why=the store did not answer within 0.2 s",
+            "spool.ends",
+        ]
+
+    asyncio.run(run())
+
+
+def test_defect(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A defect while events are handed over is logged, and it is tried again: events wait."""
+
+    class Broken(FakeStore):
+        defects = 1
+
+        async def known(self, event_ids: Sequence[str]) -> set[str]:
+            if self.defects:
+                self.defects -= 1
+                raise RuntimeError("a defect")
+            return await super().known(event_ids)
+
+    async def run() -> None:
+        room = Broken()
+        room.failure = StoreUnavailable("away")
+        async with switched(tmp_path, room) as running:
+            await running.put([event("a")])
+            room.failure = None
+            await handed_over(running)
+        assert room.kept == ["a"]
+        assert "spool.defect" in caplog.messages
+
+    asyncio.run(run())
+
+
 def test_away_at_the_start(tmp_path: Path) -> None:
     """A receiver starts without the store, and takes events at once."""
 
@@ -205,9 +258,10 @@ def test_nothing_overtakes(tmp_path: Path) -> None:
                 with Spool(tmp_path, MIB).only_one():  # nobody hands over meanwhile
                     await first.put([event("a")])
                     await second.put([event("b")])
-                    assert well.kept == []
+                    await second.quarantine([(event("unfit"), "why")])
+                    assert (well.kept, well.unfit) == ([], [])
                 await handed_over(second)
-        assert well.kept == ["a", "b"]
+        assert (well.kept, well.unfit) == (["a", "b"], ["unfit"])
 
     asyncio.run(run())
 
@@ -334,7 +388,7 @@ def poison_said(folder: Path) -> list[tuple[str, str]]:
     return [(one.id, one.said) for one in spool.aside(folder)]
 
 
-def test_poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """What the store never takes is set aside when it takes others; they keep their order, and nothing is lost."""
     monkeypatch.setattr(failover, "ASK_AGAIN", (0.01,))
 
@@ -352,6 +406,9 @@ def test_poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert sorted(room.kept) == ["a", "b", "c", "d"]
         assert [name for name in room.kept if name != "b"] == ["a", "c", "d"]
         assert poison_said(tmp_path) == [(name, "the store refused: a script error") for name in ("bad", "bad too")]
+        assert [line.partition(":")[0] for line in caplog.messages if line.startswith("spool.set_aside")] == [
+            f"spool.set_aside event_id={name} why=the store refused" for name in ("bad", "bad too")
+        ]
         # Whose first event was set aside need not fail so often again.
         assert room.refused_times < 2 * (failover.REFUSALS + 3)
 

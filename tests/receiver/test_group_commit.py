@@ -6,6 +6,7 @@ import pytest
 from mailroom import Receipt, StoreFull, StoreUnavailable
 from receiver import errors
 from receiver.group_commit import MOST_AT_ONCE, MOST_UNDER_WAY, WORTH_IT, GroupCommit
+from receiver.spool import SpoolFailed, SpoolFull
 from rules.event import Event
 
 
@@ -165,11 +166,16 @@ def test_not_before_it_is_kept() -> None:
     [
         (StoreUnavailable("away"), "store_unavailable"),
         (StoreFull("no room"), "store_full"),
+        (SpoolFull("full"), "spool_full"),
+        (SpoolFailed("broken"), "spool_failed"),
         (RuntimeError("a defect"), "store_unavailable"),
     ],
 )
-def test_failure(failure: Exception, code: str) -> None:
-    """When the mailroom fails, everybody who waited for that call gets 503, and the next call is a new one."""
+def test_failure(failure: Exception, code: str, caplog: pytest.LogCaptureFixture) -> None:
+    """When the mailroom fails, everybody who waited for that call gets 503, and the next call is a new one.
+
+    Of a defect the log has a traceback; that the store is away is logged where it is noticed.
+    """
 
     async def run() -> None:
         room = FakeSink()
@@ -185,6 +191,33 @@ def test_failure(failure: Exception, code: str) -> None:
         assert await put(commit, [event("later")]) == [Receipt("later", False)]
 
     asyncio.run(run())
+    assert caplog.messages == (["commit.failed"] if isinstance(failure, RuntimeError) else [])
+
+
+def test_broken_callback(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in one callback is logged and does not affect the others."""
+
+    async def run() -> None:
+        room = FakeSink()
+        room.open.set()
+        commit = GroupCommit(room, 100)
+        told: list[object] = []
+
+        def broken(_: object) -> None:
+            raise RuntimeError("a defect")
+
+        for name, kept in (("a", told.append), ("b", broken), ("c", told.append)):
+            commit.put([event(name)], kept)
+        await commit.drain()
+        assert told == [[Receipt("a", False)], [Receipt("c", False)]]
+        room.failure = StoreUnavailable("away")
+        commit.put([event("d")], broken)
+        commit.put([event("e")], told.append)
+        await commit.drain()
+        assert isinstance(told[-1], errors.NotKept)
+
+    asyncio.run(run())
+    assert caplog.messages == ["answer.failed", "answer.failed"]
 
 
 def test_bounded() -> None:

@@ -1,5 +1,6 @@
 """The short way of a request that is there as a whole, beside the long one: nobody can tell which was taken."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -9,7 +10,10 @@ import time
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
+from receiver.http_protocol import Connection
 from tests.conftest import PrivateValkey, wait_until
 from tests.receiver.port import Port
 
@@ -223,3 +227,174 @@ def test_stops_while_a_request_waits(port: Port, valkey: PrivateValkey) -> None:
             valkey.process.send_signal(signal.SIGCONT)
         assert [reader.answer()[0] for _ in range(2)] == [202, 202]
         assert reader.end() == b""
+
+
+class FakeTransport(asyncio.Transport):
+    """A transport that remembers what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 80) if name in ("peername", "sockname") else default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class Timers:
+    """The timers of a loop that nobody waits for: delay and function of those that run."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._call_later = loop.call_later
+        self._set: list[tuple[float, str, asyncio.TimerHandle]] = []
+        loop.call_later = self._noted  # type: ignore[assignment, method-assign]
+
+    def _noted(self, delay: float, callback: Any, *args: Any, **more: Any) -> asyncio.TimerHandle:
+        timer = self._call_later(delay, callback, *args, **more)
+        self._set.append((delay, callback.__name__, timer))
+        return timer
+
+    @property
+    def running(self) -> list[tuple[float, str]]:
+        return [(delay, name) for delay, name, timer in self._set if not timer.cancelled()]
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    """An application that never answers."""
+    await asyncio.Event().wait()
+
+
+def opened(app: Any = silent) -> tuple[Connection, FakeTransport, Timers]:
+    """Return a new connection with nobody at the other end."""
+    loop = asyncio.get_running_loop()
+    timers = Timers(loop)
+    config = uvicorn.Config(
+        app, http=Connection, lifespan="off", access_log=False, proxy_headers=False, log_config=None
+    )
+    config.load()
+    connection = Connection(config=config, server_state=ServerState(), app_state={}, _loop=loop)
+    transport = FakeTransport()
+    connection.connection_made(transport)
+    return connection, transport, timers
+
+
+def ended(connection: Connection) -> None:
+    connection.connection_lost(None)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+@pytest.mark.parametrize(("size", "refused"), [(32_768, False), (32_769, True)])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_largest_head(size: int, refused: bool, parts: int) -> None:
+    """A head may have exactly 32 KiB, wherever its segments end."""
+
+    async def run() -> None:
+        connection, transport, _ = opened()
+        head = (b"POST /in/at HTTP/1.1\r\nX-Long: ").ljust(size, b"x")
+        step = size // parts + 1
+        for at in range(0, size, step):
+            connection.data_received(head[at : at + step])
+        assert transport.closed == refused
+        assert transport.written.startswith(b"HTTP/1.1 431 ") == refused
+        ended(connection)
+
+    asyncio.run(run())
+
+
+def test_chunks_may_cost_as_much_as_they_carry() -> None:
+    """Chunks of a few bytes each are taken as long as their framing is not larger than a head and what they carry."""
+
+    async def run() -> None:
+        connection, transport, _ = opened()
+        head = b"POST /in/at HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.data_received(head)
+        for _ in range(2_000):
+            connection.data_received(b"10\r\n" + b"x" * 16 + b"\r\n")  # 6 bytes for 16: 10 less than they carry
+        for _ in range((32_768 + 20_000 - len(head)) // 4):
+            assert not transport.closed
+            connection.data_received(b"1\r\nx\r\n")  # 5 bytes for 1: 4 more than it carries
+        assert not transport.closed
+        connection.data_received(b"1\r\nx\r\n")
+        assert transport.closed
+        ended(connection)
+
+    asyncio.run(run())
+
+
+def test_deadline_of_a_head() -> None:
+    """A head has ten seconds from the connection's beginning; a body has no deadline here, and an answer ends it."""
+
+    async def run() -> None:
+        connection, _, timers = opened()
+        assert timers.running == [(10.0, "_too_slow")]
+        connection.data_received(b"POST /in/at HTTP/1.1\r\n")
+        assert timers.running == [(10.0, "_too_slow")]
+        connection.data_received(b"Content-Length: 5\r\n\r\n{")
+        assert timers.running == []
+        connection.data_received(b"    ")
+        connection.data_received(b"POST /in/at HTTP/1.1\r\n")
+        assert timers.running == [(10.0, "_too_slow")]
+        ended(connection)
+        assert timers.running == []
+
+    asyncio.run(run())
+
+
+def test_idle_and_stopped() -> None:
+    """An idle connection has the server's time, and half a second for a request on its way when the server stops."""
+
+    class Application:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            raise AssertionError("not the short way")
+
+        def takes_whole(self, scope: Any) -> bool:
+            return True
+
+        def take_whole(self, scope: Any, body: bytes, answer: Any) -> None:
+            answer(202, (), b"{}")
+
+    async def run() -> None:
+        connection, transport, timers = opened(Application())
+        connection.data_received(request(1))
+        assert transport.written.startswith(b"HTTP/1.1 202 ")
+        assert timers.running == [(connection.config.timeout_keep_alive, "timeout_keep_alive_handler")]
+        connection.data_received(request(2))
+        assert len(timers.running) == 1
+        connection.shutdown()
+        assert timers.running[1:] == [(0.5, "_close_if_idle")]
+        connection.data_received(request(3))
+        assert (transport.written.count(b"HTTP/1.1 202 "), transport.written.count(b"connection: close")) == (3, 1)
+        assert transport.closed
+        ended(connection)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("ahead", "taken"), [(32, True), (33, False)])
+def test_most_ahead(ahead: int, taken: bool) -> None:
+    """So many requests may be sent ahead of an answer; whoever sends more gets the answers to these, and no more."""
+
+    async def run() -> None:
+        connection, _, _ = opened()
+        connection.data_received(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (1 + ahead))
+        assert len(connection.pipeline) == 32
+        assert connection.cycle.keep_alive == taken
+        ended(connection)
+
+    asyncio.run(run())

@@ -1,12 +1,24 @@
-from dataclasses import fields, replace
+"""The door to the mailroom: webhooks and whoever fetches put their batches through it."""
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from receiver import intake
-from receiver.sources.base import SourceItem
+from mailroom import Receipt, StoreFull, StoreUnavailable
+from receiver import errors, intake
+from receiver.intake import Ids, Intake
+from receiver.sources.base import Batch, SourceItem, Unfit
 from rules.event import Event
 from rules.rulebook import Source
+from tests.conftest import wait_until_async
 from tests.receiver.book import holder
+
+TIME = "2026-11-21T10:00:00.000Z"
+TRACE = b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
 
 
 @pytest.fixture
@@ -15,9 +27,58 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return holder(tmp_path_factory.mktemp("book")).entry("at").source
 
 
+class FakeEventStore:
+    """A mailroom whose answers the test decides."""
+
+    def __init__(self) -> None:
+        self.kept: list[Event] = []
+        self.unfit: list[tuple[Event, str]] = []
+        #: Raised by `put` and by `quarantine`.
+        self.failures: list[Exception | None] = [None, None]
+        self.open = asyncio.Event()
+        self.open.set()
+        self.forgets_receipts = False
+
+    async def prepare(self) -> None:
+        pass
+
+    async def put(self, events: Sequence[Event]) -> list[Receipt]:
+        await self.open.wait()
+        if self.failures[0]:
+            raise self.failures[0]
+        self.kept += events
+        return [] if self.forgets_receipts else [Receipt(each.id, False) for each in events]
+
+    async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
+        await self.open.wait()
+        if self.failures[1]:
+            raise self.failures[1]
+        self.unfit += events
+        return [Receipt(f"first of {each.sender_id}", True) for each, _ in events]
+
+    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def item(name: str, **more: object) -> SourceItem:
+    told = {"type": "contact.changed", "sender_id": name, **more}
+    return SourceItem(0, b"{}", **told)  # type: ignore[arg-type]
+
+
+def batch(*items: SourceItem) -> Batch:
+    return Batch(list(items))
+
+
+UNFIT = {"invalid": Unfit("email", "is no address")}
+MIXED = batch(item("a"), item("no", type=None), item("b", **UNFIT), item("c"), item("d", **UNFIT))
+
+
 def test_every_field(source: Source) -> None:
     """An event that the receiver makes has every field of an event, and is as frozen as any."""
-    item = SourceItem(
+    one = SourceItem(
         3,
         b"{}",
         "contact.changed",
@@ -26,14 +87,156 @@ def test_every_field(source: Source) -> None:
         subject="contact/1",
         identities=("a", "b"),
     )
-    made = intake.build_event(
-        item, source, "2026-11-21T10:00:00.000Z", traceparent=b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
-    )
+    made = intake.build_event(one, source, TIME, traceparent=TRACE)
     assert set(vars(made)) == {each.name for each in fields(Event)}
     assert made == Event(**vars(made))
     assert (made.source, made.sender_id, made.position, made.identities) == ("at", "m1", 3, ("a", "b"))
     with pytest.raises(AttributeError):
         made.id = "another"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("trace", [b"", b"01" + TRACE[2:], TRACE + b"0", TRACE.replace(b"1", b"g"), b"\xff" * 55])
+def test_no_trace(source: Source, trace: bytes) -> None:
+    """A trace context that is none, or of another version, is left away."""
+    assert intake.build_event(item("a"), source, TIME, traceparent=TRACE).traceparent == TRACE.decode()
+    assert intake.build_event(item("a"), source, TIME, traceparent=trace).traceparent is None
+
+
+def test_keep(source: Source) -> None:
+    """Whoever fetches gets an id for each item when all are on disk: None for what is not taken."""
+
+    async def run() -> Ids:
+        return await Intake(store, 10).keep(MIXED, source, TIME, traceparent=TRACE)
+
+    store = FakeEventStore()
+    ids = asyncio.run(run())
+    assert [each.sender_id for each in store.kept] == ["a", "c"]
+    assert {(each.received_at, each.traceparent) for each in store.kept} == {(TIME, TRACE.decode())}
+    why = "email: is no address"
+    assert [(each.sender_id, said) for each, said in store.unfit] == [("b", why), ("d", why)]
+    assert ids == [store.kept[0].id, None, "first of b", store.kept[1].id, "first of d"]
+
+
+def test_received_now(source: Source) -> None:
+    """Without a time of reception it is now."""
+    store = FakeEventStore()
+    before = intake.format_now()
+    asyncio.run(Intake(store, 10).keep(batch(item("a")), source))
+    assert before <= store.kept[0].received_at <= intake.format_now()
+
+
+def test_nothing_to_keep(source: Source) -> None:
+    """A batch of which we take nothing is done at once."""
+    store = FakeEventStore()
+    store.open.clear()
+    assert asyncio.run(Intake(store, 10).keep(batch(item("no", type=None)), source)) == [None]
+    assert asyncio.run(Intake(store, 10).keep(batch(), source)) == []
+
+
+def test_refused(source: Source) -> None:
+    """With `on_invalid: refuse` one item that does not fit refuses the batch, and nothing of it is kept."""
+    store = FakeEventStore()
+    strict = dataclasses.replace(source, on_invalid="refuse")
+    with pytest.raises(errors.Invalid) as caught:
+        asyncio.run(Intake(store, 10).keep(MIXED, strict))
+    assert (caught.value.field, caught.value.hint) == ("email", "email: is no address")
+    assert (store.kept, store.unfit) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("failures", "code"),
+    [
+        ([StoreUnavailable("away"), None], "store_unavailable"),
+        ([StoreFull("no room"), None], "store_full"),
+        ([None, StoreUnavailable("away")], "store_unavailable"),
+        ([None, StoreFull("no room")], "store_full"),
+        ([None, RuntimeError("a defect")], "internal"),
+    ],
+)
+def test_not_kept(source: Source, failures: list[Exception | None], code: str) -> None:
+    """Where the store fails, with the events or with what goes to quarantine, the batch is not said to be kept."""
+    store = FakeEventStore()
+    store.failures = failures
+    with pytest.raises(errors.NotKept, match=code):
+        asyncio.run(Intake(store, 10).keep(MIXED, source))
+    assert not store.unfit
+
+
+def test_receipts_are_missing(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    """A store that says less than it was asked is a defect: nobody is told that anything is kept, and nobody waits."""
+    store = FakeEventStore()
+    store.forgets_receipts = True
+    with pytest.raises(errors.NotKept, match="internal"):
+        asyncio.run(Intake(store, 10).keep(batch(item("a")), source))
+    assert "receiver.defect" in caplog.messages
+
+
+def test_too_much(source: Source) -> None:
+    """Beyond what may wait for the store a batch is refused at once."""
+
+    async def run() -> None:
+        store = FakeEventStore()
+        store.open.clear()
+        full = Intake(store, 2)
+        first = asyncio.create_task(full.keep(batch(item("a"), item("b")), source))
+        await asyncio.sleep(0)
+        with pytest.raises(errors.NotKept, match="busy"):
+            await full.keep(batch(item("c")), source)
+        store.open.set()
+        assert len(await first) == 2
+
+    asyncio.run(run())
+
+
+def test_drain(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    """A stop waits until every batch is done, also what goes to quarantine, though somebody breaks or gives up."""
+
+    async def run() -> None:
+        store = FakeEventStore()
+        store.open.clear()
+        door = Intake(store, 10)
+        told: list[Ids | errors.RequestRefused] = []
+
+        def broken(_: object) -> None:
+            raise RuntimeError("a defect of the caller")
+
+        given_up = asyncio.create_task(door.keep(MIXED, source))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        door.keep_soon(MIXED, source, broken, TIME)
+        door.keep_soon(batch(item("e")), source, broken, TIME)
+        door.keep_soon(MIXED, source, told.append, TIME)
+        draining = asyncio.create_task(door.drain())
+
+        async def waits() -> bool:
+            return not draining.done() and not told
+
+        await wait_until_async(waits, "it waits")
+        store.open.set()
+        await draining
+        assert [len(each) for each in told if isinstance(each, list)] == [5]
+        assert caplog.messages.count("answer.failed") == 2
+        assert len(store.unfit) == 6
+
+    asyncio.run(run())
+
+
+def test_quarantine_is_logged(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    """Each item that goes to quarantine has a line with the id of its event."""
+    store = FakeEventStore()
+    asyncio.run(Intake(store, 10).keep(MIXED, source))
+    assert caplog.messages == [
+        f"receiver.quarantined source=at type=contact.changed event_id={each.id} why=email: is no address"
+        for each, _ in store.unfit
+    ]
+    assert len(caplog.messages) == 2
+
+
+def test_knows_no_http() -> None:
+    """The door is apart from HTTP: no request, no answer, no status."""
+    text = Path(intake.__file__).read_text()
+    for word in ("starlette", "uvicorn", "receiver.request", "scope"):
+        assert word not in text
 
 
 def items(*of: tuple[str | None, str, bytes]) -> list[SourceItem]:
@@ -45,7 +248,7 @@ def items(*of: tuple[str | None, str, bytes]) -> list[SourceItem]:
 
 def ids(batch: list[SourceItem], source: Source) -> list[str]:
     intake.tell_apart(batch)
-    return [intake.build_event(item, source, "2026-11-21T10:00:00.000Z").id for item in batch]
+    return [intake.build_event(item, source, TIME).id for item in batch]
 
 
 def test_equal_items_of_one_request(source: Source) -> None:
@@ -54,10 +257,12 @@ def test_equal_items_of_one_request(source: Source) -> None:
     first = ids(items(one, one, ("m1", "contact/8", b"{}"), one), source)
     assert len(set(first)) == 4
     assert ids(items(one, one), source) == first[:2]
+    store = FakeEventStore()
+    assert asyncio.run(Intake(store, 10).keep(Batch(items(one, one)), source)) == first[:2]
 
 
 def test_same_id(source: Source) -> None:
     """A source whose platform changes what it repeats says so: then the id alone tells its messages apart."""
     changed = items(("m1", "", b'{"attempt": 1}')), items(("m1", "", b'{"attempt": 2}'))
     assert len({ids(batch, source)[0] for batch in changed}) == 2
-    assert len({ids(batch, replace(source, same_id="same"))[0] for batch in changed}) == 1
+    assert len({ids(batch, dataclasses.replace(source, same_id="same"))[0] for batch in changed}) == 1

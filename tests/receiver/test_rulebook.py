@@ -6,7 +6,9 @@ import pytest
 
 from receiver import errors
 from receiver.rulebook import RulebookWatcher
+from receiver.verification import HeaderCheck
 from rules.errors import BookRefused
+from rules.rulebook import Rulebook
 from tests.receiver import book
 
 
@@ -21,10 +23,10 @@ def refreshed(held: RulebookWatcher) -> bool:
     return asyncio.run(held.refresh())
 
 
-def test_gates(tmp_path: Path) -> None:
-    """Each source of the book has a gate; another name has none."""
+def test_entries(tmp_path: Path) -> None:
+    """Each source of the book has an entry; another name has none."""
     held = book.holder(tmp_path)
-    assert held.names == ["at", "cmx", "half", "sd_nord", "sd_streng", "shop"]
+    assert held.names == ["at", "cmx", "half", "proof", "sd_nord", "sd_streng", "shop", "url"]
     assert held.entry("at").secret_headers == {"x-relais-token"}
     with pytest.raises(errors.NotFound, match="unknown_source"):
         held.entry("nobody")
@@ -44,6 +46,30 @@ def test_changed_book(tmp_path: Path) -> None:
     assert refreshed(held)
     assert held.names == ["fresh"]
     assert held.version != before
+
+
+def test_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says which book was taken, and why another one was not; a defect keeps the one in force, too."""
+    caplog.set_level("INFO", "relais.receiver")
+    held = book.holder(tmp_path)
+    before = held.version
+    touched(tmp_path / "book/sources.yaml", "sources: {")
+    assert not refreshed(held)
+    assert f"book.refused stays={before} problems=sources.yaml:" in caplog.text
+    touched(tmp_path / "book/sources.yaml", book.TEXT + "\n# mended\n")
+    assert refreshed(held)
+    assert f"book.taken version={held.version} sources={len(held.names)}" in caplog.text
+
+    def broken(*_: object) -> Rulebook:
+        raise RuntimeError("a defect")
+
+    held = RulebookWatcher(tmp_path / "book", book.CATALOGUE, book.ENVIRON, load=broken)
+    assert not refreshed(held)
+    assert held.problem == "RuntimeError while reading the book"
+    assert "book.unreadable stays=" in caplog.text
+    caplog.clear()
+    assert not refreshed(held)
+    assert caplog.text == ""
 
 
 def test_bad_book(tmp_path: Path) -> None:
@@ -88,7 +114,35 @@ def test_one_of_several_secrets_is_missing(tmp_path: Path, caplog: pytest.LogCap
     held = RulebookWatcher(book.write(tmp_path, text), book.CATALOGUE, book.ENVIRON)
     held.load()
     assert held.entry("half").verified_by()
-    assert "secret.missing source=half name=NOT_SET" in caplog.text
+    assert "secret.missing source=half name=NOT_SET why=not set: the others of this source are valid" in caplog.text
+
+
+def test_unreadable_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says which file holds no secret, whether that closes the source or leaves out one of several."""
+    (tmp_path / "NOT_SET").write_bytes(b"geheim\xff")
+    held = RulebookWatcher(book.write(tmp_path), book.CATALOGUE, book.ENVIRON, tmp_path)
+    held.load()
+    assert held.entry("half").checks is None
+    assert "secret.missing source=half answers=503 why=the secret NOT_SET has no value: " in caplog.text
+    assert f"{tmp_path}/NOT_SET is not UTF-8" in caplog.text
+    text = book.TEXT.replace("${NOT_SET}", '["${NOT_SET}", "${AT_TOKEN}"]')
+    touched(tmp_path / "book/sources.yaml", text)
+    caplog.clear()
+    assert refreshed(held)
+    assert f"secret.missing source=half name=NOT_SET why={tmp_path}/NOT_SET is not UTF-8: the others" in caplog.text
+    assert "geheim" not in caplog.text
+
+
+def test_changed_secret(tmp_path: Path) -> None:
+    """A mounted secret that changes counts at once: the new one is taken, the old one is not any more."""
+    (tmp_path / "NOT_SET").write_text("first\n")
+    held = RulebookWatcher(book.write(tmp_path), book.CATALOGUE, book.ENVIRON, tmp_path)
+    held.load()
+    assert held.entry("half").verified_by() == (HeaderCheck("X-Relais-Token", (b"first",)),)
+    touched(tmp_path / "NOT_SET", "second")
+    assert refreshed(held)
+    assert held.entry("half").verified_by() == (HeaderCheck("X-Relais-Token", (b"second",)),)
+    assert not refreshed(held)
 
 
 def test_secret_in_a_named_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -13,20 +14,21 @@ from pathlib import Path
 import pytest
 
 from mailroom import Mailroom
-from receiver import server
+from mailroom.client import client
+from receiver import connection_limits, http_protocol, server
 from receiver.rulebook import RulebookWatcher
 from receiver.settings import ReceiverSettings
 from rules.errors import BookRefused
 from tests.conftest import PrivateValkey, wait_until
 from tests.receiver import book
-from tests.receiver.port import AT, kept_in
+from tests.receiver.port import AT, Port, kept_in
 from tests.receiver.process import Process
 
 
 @pytest.fixture
-def process(tmp_path: Path, valkey: PrivateValkey) -> Iterator[Process]:
-    """A running receiver process."""
-    running = Process(tmp_path, valkey.url)
+def process(request: pytest.FixtureRequest, tmp_path: Path, valkey: PrivateValkey) -> Iterator[Process]:
+    """A running receiver process; the parameter is RELAIS_PLAIN_HTTP."""
+    running = Process(tmp_path, valkey.url, RELAIS_PLAIN_HTTP=getattr(request, "param", "0"))
     yield running
     if running.process.poll() is None:
         running.process.kill()
@@ -56,6 +58,10 @@ class KeptAliveSender(threading.Thread):
                     self.other.append(answer.status)
 
 
+BOTH_WAYS = pytest.mark.parametrize("process", ["0", "1"], ids=["own", "plain"], indirect=True)
+
+
+@BOTH_WAYS
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_under_load(process: Process, valkey: PrivateValkey, how: signal.Signals) -> None:
     """Stopped or killed under load, everything that was acknowledged is kept; a stop ends with status 0."""
@@ -73,6 +79,7 @@ def test_stopped_under_load(process: Process, valkey: PrivateValkey, how: signal
     assert kept_in(valkey.url, acknowledged) == len(acknowledged)
 
 
+@BOTH_WAYS
 def test_stop_finishes_what_was_accepted(process: Process, valkey: PrivateValkey) -> None:
     """A request under way when the stop comes is answered and kept, even if its body ends after it."""
     connection = http.client.HTTPConnection("127.0.0.1", process.number, timeout=10)
@@ -95,6 +102,42 @@ def test_stop_finishes_what_was_accepted(process: Process, valkey: PrivateValkey
     assert process.end() == 0
 
 
+def test_plain_http(tmp_path: Path, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain way works where our own protocol cannot even be imported, and bounds a head all the same."""
+    monkeypatch.setitem(sys.modules, "receiver.http_protocol", None)
+    with pytest.raises(ImportError):
+        server.protocol(ReceiverSettings())
+    with Port(tmp_path, valkey.url, plain_http=True) as port:
+        assert port.post("/in/at/unsubscribed", b'{"id": 12, "email": "eva@example.org"}').status == 202
+        answer = port.send(b"POST /in/at/unsubscribed HTTP/1.1\r\nX-Long: " + b"x" * connection_limits.MOST_HEAD)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_configuration(tmp_path: Path, plain: bool) -> None:
+    """uvicorn runs without access log and without headers of proxies, with our times and bounds."""
+    settings = ReceiverSettings(book=book.write(tmp_path), plain_http=plain, stop_seconds=7.5)
+    config = server.server(settings, book.holder(tmp_path), Mailroom(client("redis://localhost"))).config
+    assert (config.access_log, config.proxy_headers, config.server_header, config.ws) == (False, False, False, "none")
+    assert (config.timeout_keep_alive, config.timeout_graceful_shutdown, config.backlog) == (5, 8, 2048)
+    if plain:
+        assert (config.http, config.h11_max_incomplete_event_size) == ("h11", 32 * 1024)
+        assert config.limit_concurrency == connection_limits.most_connections()
+    else:
+        assert config.http is http_protocol.Connection
+        assert config.limit_concurrency is None
+
+
+def test_says_what_it_runs_with(process: Process) -> None:
+    """The log says where the receiver listens, with which book and sources, and over which protocol."""
+    (line,) = [line for line in process.said if "receiver.listening" in line]
+    assert f"receiver.listening address=http://127.0.0.1:{process.number} book=" in line
+    assert line.rstrip().endswith(" sources=at,cmx,half,proof,sd_nord,sd_streng,shop,url http=own")
+    assert any(
+        "secret.missing source=half answers=503 why=the secret NOT_SET is not set" in each for each in process.said
+    )
+
+
 def test_port_taken() -> None:
     """A port that somebody else has is said, with the mend."""
     with server.listen("127.0.0.1", 0) as taken:
@@ -104,7 +147,7 @@ def test_port_taken() -> None:
         assert str(number) in str(caught.value)
 
 
-def test_bad_book_at_the_start(valkey: PrivateValkey, tmp_path: Path) -> None:
+def test_bad_book_at_the_start(valkey: PrivateValkey, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A receiver that starts while the files are bad takes the book in force, and later the files when they are right;
     without one, or without a store to ask, it does not start."""
     settings = ReceiverSettings(redis_url=valkey.url, book=book.write(tmp_path, "sources: {"))
@@ -118,6 +161,7 @@ def test_bad_book_at_the_start(valkey: PrivateValkey, tmp_path: Path) -> None:
 
     asyncio.run(keep())
     server.load(held, settings)
+    assert f"book.refused stays={held.version} problems=sources.yaml:" in caplog.text
     assert held.entry("at").verified_by()
     assert "sources.yaml" in held.problem
     (settings.book / "sources.yaml").write_text(book.TEXT + "\n# mended\n")

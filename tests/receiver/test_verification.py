@@ -47,6 +47,22 @@ def request(
     return RawRequest(body, pairs, query.encode(), client)
 
 
+def basic(pair: str) -> str:
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def digest(key: bytes, body: bytes = BODY) -> str:
+    return stdlib.new(key, body, hashlib.sha256).hexdigest()
+
+
+def standard_digest(key: bytes) -> str:
+    return base64.b64encode(stdlib.digest(key, b"msg_1.%d." % NOW + BODY, "sha256")).decode()
+
+
+def standard(signature: str) -> dict[str, str | bytes]:
+    return {"webhook-id": "msg_1", "webhook-timestamp": str(int(NOW)), "webhook-signature": signature}
+
+
 def refused(check: Check, given: RawRequest, now: float = NOW) -> str:
     with pytest.raises(errors.RequestRefused) as caught:
         verification.verify(given, [check], now)
@@ -137,6 +153,87 @@ HOSTILE: list[tuple[str, dict[str, str | bytes], str]] = [
 ]
 
 
+#: Kind of check, headers, query, address: what a sender gives that is not, or not quite, what was agreed.
+NOT_AGREED: list[tuple[str, dict[str, str | bytes], str, str]] = [
+    ("header", {"X-Relais-Token": "wrong"}, "", "wrong_credentials"),
+    ("header", {"X-Relais-Token": "ne"}, "", "wrong_credentials"),
+    ("header", {"X-Relais-Token": "newer"}, "", "wrong_credentials"),
+    ("header", {"X-Relais-Token": "NEW"}, "", "wrong_credentials"),
+    ("header", {"X-Other": "new"}, "token=new", "missing_credentials"),
+    ("query", {}, "token=wrong", "wrong_credentials"),
+    ("query", {}, "token=", "wrong_credentials"),
+    ("query", {}, "token", "wrong_credentials"),
+    ("query", {}, "token=ol", "wrong_credentials"),
+    ("query", {}, "token=older", "wrong_credentials"),
+    ("query", {}, "token=OLD", "wrong_credentials"),
+    ("query", {}, "token=n%C3%A5w", "wrong_credentials"),
+    ("query", {}, "token=%00", "wrong_credentials"),
+    ("query", {"token": "old"}, "other=old", "missing_credentials"),
+    ("query", {}, "Token=old", "missing_credentials"),
+    ("basic", {"Authorization": basic("relais:")}, "", "wrong_credentials"),
+    ("basic", {"Authorization": basic(":next")}, "", "wrong_credentials"),
+    ("basic", {"Authorization": basic("relais:nex")}, "", "wrong_credentials"),
+    ("basic", {"Authorization": basic("relais:pass")}, "", "wrong_credentials"),
+    ("basic", {"Authorization": basic("other:pass:word")}, "", "wrong_credentials"),
+    ("hmac", {"X-Signature": "sha256=" + digest(b"a wrong key")}, "", "wrong_signature"),
+    ("hmac", {"X-Signature": "sha256=" + digest(KEY)[:32]}, "", "wrong_signature"),
+    ("hmac", {"X-Signature": "sha256=" + digest(KEY, BODY + b" ")}, "", "wrong_signature"),
+    ("hmac", {"X-Signature": "sha1=" + digest(KEY)}, "", "malformed_signature"),
+    ("hmac", {"X-Other": "sha256=" + digest(KEY)}, "", "missing_signature"),
+    ("standard", standard("v1," + standard_digest(b"a wrong key")), "", "wrong_signature"),
+    ("standard", standard("v2," + standard_digest(KEY)), "", "malformed_signature"),
+    ("standard", standard(f"v1,YWJj v2,{standard_digest(KEY)}"), "", "wrong_signature"),
+    ("standard", standard("v1,YWJj v1,YWJj"), "", "wrong_signature"),
+    ("standard", standard(" ".join(["v1,YWJj"] * 16 + ["v1," + standard_digest(KEY)])), "", "wrong_signature"),
+    ("standard", {**standard("v1," + standard_digest(KEY)), "webhook-id": "msg_2"}, "", "wrong_signature"),
+    ("standard", {**standard("v1," + standard_digest(KEY)), "webhook-timestamp": "1"}, "", "wrong_signature"),
+]
+
+
+@pytest.mark.parametrize(("name", "headers", "query", "code"), NOT_AGREED)
+def test_not_agreed(name: str, headers: dict[str, str | bytes], query: str, code: str) -> None:
+    """Whatever is not exactly one of the secrets agreed upon is refused, by each kind of check."""
+    assert refused(ALL[name], request(headers, query)) == code
+
+
+AGREED: list[tuple[str, dict[str, str | bytes], str]] = [
+    ("header", {"X-Relais-Token": "old"}, ""),
+    ("header", {"X-Relais-Token": "new"}, ""),
+    ("query", {}, "token=old"),
+    ("query", {}, "a=1&token=n%C3%A4w"),
+    ("basic", {"Authorization": basic("relais:pass:word")}, ""),
+    ("basic", {"Authorization": "BASIC " + basic("relais:next").partition(" ")[2]}, ""),
+    ("hmac", {"X-Signature": "sha256=" + digest(b"other")}, ""),
+    ("hmac", {"X-Signature": "sha256=" + digest(KEY)}, ""),
+    ("standard", standard("v1," + standard_digest(b"other")), ""),
+    ("standard", standard("v1," + standard_digest(KEY)), ""),
+    ("standard", standard(f"v1,YWJj v1,{standard_digest(KEY)}"), ""),
+    ("standard", standard(f"v1,{standard_digest(KEY)} v1,YWJj"), ""),
+    ("standard", standard(" ".join(["v1,YWJj"] * 15 + ["v1," + standard_digest(KEY)])), ""),
+]
+
+
+@pytest.mark.parametrize(("name", "headers", "query"), AGREED)
+def test_agreed(name: str, headers: dict[str, str | bytes], query: str) -> None:
+    """Each of the secrets agreed upon is taken, the first as the second; so is each of several signatures."""
+    assert verification.verify(request(headers, query), [ALL[name]], NOW).raw.body == BODY
+
+
+def test_never_stored() -> None:
+    """Each check names the headers and parameters that prove a sender, in lower case: they are never stored."""
+    named = {**ALL, "ip": IP}
+    assert {name: [*check.secret_headers, *check.secret_parameters] for name, check in named.items()} == {
+        "header": ["x-relais-token"],
+        "query": ["token"],
+        "basic": ["authorization"],
+        "hmac": ["x-signature"],
+        "timed": ["x-signature"],
+        "standard": ["webhook-signature"],
+        "ip": [],
+    }
+    assert [name for name, check in named.items() if check.secret_parameters] == ["query"]
+
+
 @pytest.mark.parametrize(("name", "headers", "code"), HOSTILE)
 def test_malformed_proofs(name: str, headers: dict[str, str | bytes], code: str) -> None:
     """Each malformed header meets our own refusal with its code."""
@@ -216,6 +313,38 @@ def test_addresses(client: str, forwarded: str | None, ok: bool) -> None:
         assert refused(PROXIED, given) in ("address_not_allowed", "malformed_forwarded")
 
 
+@pytest.mark.parametrize(
+    ("client", "ok"),
+    [
+        ("192.0.2.0", True),
+        ("192.0.2.255", True),
+        ("192.0.3.0", False),
+        ("2001:db8::7", True),
+        ("2001:db9::7", False),
+        ("::192.0.2.7", False),
+        ("192.0.2", False),
+        ("192.0.2.7:80", False),
+    ],
+)
+def test_networks(client: str, ok: bool) -> None:
+    """Of several networks each counts, the first as the last, to its edges."""
+    check = IpCheck((ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")))
+    if ok:
+        verification.verify(request(client=client), [check], NOW)
+    else:
+        assert refused(check, request(client=client)) == "address_not_allowed"
+
+
+@pytest.mark.parametrize(("proxies", "ok"), [(31, True), (32, False)])
+def test_long_chain_of_proxies(proxies: int, ok: bool) -> None:
+    """Only so many proxies are gone through; a chain that is longer never reaches the address that is allowed."""
+    given = request({"X-Forwarded-For": ", ".join(["192.0.2.7", *["10.0.0.1"] * proxies])}, client="10.1.1.1")
+    if ok:
+        verification.verify(given, [PROXIED], NOW)
+    else:
+        assert refused(PROXIED, given) == "address_not_allowed"
+
+
 def test_all_must_hold() -> None:
     """Of several checks each one must hold."""
     right = request({"X-Relais-Token": "new"}, client="198.51.100.1")
@@ -254,7 +383,7 @@ def test_checks_of_a_book() -> None:
             "standard_webhooks": {"secret": "${W}", "tolerance": "1m"},
             "basic": {"user": "relais", "password": "${B}"},
             "query": {"name": "t", "value": "${A}"},
-            "ip": {"allow": "192.0.2.0/24"},
+            "ip": {"allow": ["192.0.2.0/24", "2001:db8::/32"], "trusted_proxies": "10.0.0.0/8"},
         }
     )
     environ = {"A": "a", "B": "b", "W": "whsec_" + base64.b64encode(KEY).decode()}
@@ -263,7 +392,9 @@ def test_checks_of_a_book() -> None:
     assert made[HmacCheck] == HmacCheck("X-S", (b"a",), timestamp_header="X-T", tolerance=300)
     assert made[StandardWebhooksCheck] == StandardWebhooksCheck((KEY,), 60)
     assert made[BasicCheck] == BasicCheck(b"relais", (b"b",))
-    assert made[IpCheck] == IpCheck((ip_network("192.0.2.0/24"),))
+    networks = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
+    assert made[IpCheck] == IpCheck(networks, (ip_network("10.0.0.0/8"),))
+    assert made[Query] == Query("t", (b"a",))
     assert len(made) == 6
     with pytest.raises(SecretMissing, match="W"):
         verification.checks(verify, {"A": "a", "B": "b"})

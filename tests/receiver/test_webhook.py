@@ -1,19 +1,33 @@
+"""What a webhook is answered and what is kept of it, over our own HTTP protocol and over uvicorn's plain one."""
+
+import asyncio
 import base64
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from receiver import verification
+from receiver import verification, webhook
+from receiver.settings import ReceiverSettings
+from receiver.webhook import Receiver
 from tests.conftest import PrivateValkey, wait_until
-from tests.receiver import fixtures
+from tests.receiver import book, fixtures
 from tests.receiver.book import SOURCES
 from tests.receiver.port import AT, JSON, SD, Port, PortAnswer
+from tests.receiver.test_intake import FakeEventStore
 
 CONTACT = {"id": 12, "email": "eva@example.org", "first_name": "Eva"}
+
+
+@pytest.fixture(params=[False, True], ids=["own", "plain"])
+def port(request: pytest.FixtureRequest, tmp_path: Path, valkey: PrivateValkey) -> Iterator[Port]:
+    """A running receiver with the book of `tests.receiver.book`, either way."""
+    with Port(tmp_path, valkey.url, max_body=65_536, body_seconds=1, plain_http=request.param) as running:
+        yield running
 
 
 def post_recorded(port: Port, name: str, source: str | None = None) -> PortAnswer:
@@ -110,6 +124,11 @@ REFUSED: list[tuple[str, Any, dict[str, str], int, str]] = [
     ("/in/at/exploded", CONTACT, AT, 404, "unknown_event"),
     ("/in/at/unsubscribed", CONTACT, JSON, 401, "missing_credentials"),
     ("/in/at/unsubscribed", CONTACT, {**AT, "X-Relais-Token": "guess"}, 401, "wrong_credentials"),
+    ("/in/at/unsubscribed", CONTACT, {**AT, "X-Relais-Token": ""}, 401, "wrong_credentials"),
+    ("/in/url/unsubscribed?token=guess", CONTACT, JSON, 401, "wrong_credentials"),
+    ("/in/url/unsubscribed?token=", CONTACT, JSON, 401, "wrong_credentials"),
+    ("/in/url/unsubscribed", CONTACT, JSON, 401, "missing_credentials"),
+    ("/in/url/unsubscribed?token=new&token=old", CONTACT, JSON, 401, "ambiguous_parameter"),
     ("/in/sd_nord", {}, {**JSON, "Authorization": "Basic !"}, 401, "malformed_credentials"),
     ("/in/shop", {}, JSON, 401, "missing_signature"),
     ("/in/shop", {}, {**JSON, "X-Signature": "sha256=00"}, 401, "wrong_signature"),
@@ -128,46 +147,40 @@ REFUSED: list[tuple[str, Any, dict[str, str], int, str]] = [
 
 
 @pytest.mark.parametrize(("path", "body", "headers", "status", "code"), REFUSED)
-def test_refused(shared: Port, path: str, body: Any, headers: dict[str, str], status: int, code: str) -> None:
+def test_refused(either: Port, path: str, body: Any, headers: dict[str, str], status: int, code: str) -> None:
     """Each kind of trouble has its status, a code that never changes, and a hint."""
-    answer = shared.post(path, body, headers)
+    answer = either.post(path, body, headers)
     assert (answer.status, answer.json["error"]) == (status, code)
     assert answer.json["hint"]
     assert answer.headers["content-type"] == "application/json"
 
 
-def test_only_post(shared: Port) -> None:
+def test_only_post(either: Port) -> None:
     """Webhooks are posted; any other method says so."""
     for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
-        answer = shared.post("/in/at/unsubscribed", b"", AT, method)
+        answer = either.post("/in/at/unsubscribed", b"", AT, method)
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-def test_healthz(shared: Port) -> None:
-    """The only other thing on the public port is a sign of life."""
-    assert shared.post("/healthz", b"", {}, "GET").json == {"status": "ok"}
-    for path in ("/", "/docs", "/openapi.json", "/metrics", "/events", "/in"):
-        assert shared.post(path, b"", {}, "GET").status == 404
-
-
-def test_both_tokens(shared: Port) -> None:
-    """While a token rotates both are taken."""
+def test_both_tokens(either: Port) -> None:
+    """While a token rotates both are taken, in a header as in the URL."""
     for token in ("new", "old"):
-        assert shared.post("/in/at/unsubscribed", CONTACT, {**AT, "X-Relais-Token": token}).status == 202
+        assert either.post("/in/at/unsubscribed", CONTACT, {**AT, "X-Relais-Token": token}).status == 202
+        assert either.post(f"/in/url/unsubscribed?token={token}", CONTACT, JSON).status == 202
 
 
-def test_too_large_without_length(shared: Port) -> None:
+def test_too_large_without_length(either: Port) -> None:
     """A body that does not announce its length is cut off at the cap, and the answer arrives."""
     head = b"POST /in/at/unsubscribed HTTP/1.1\r\nHost: x\r\nX-Relais-Token: new\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
-    answer = shared.send(head + chunk * 6 + b"0\r\n\r\n")
+    answer = either.send(head + chunk * 6 + b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'"too_large"' in answer
 
 
-def test_too_slow(shared: Port) -> None:
+def test_too_slow(either: Port) -> None:
     """Who does not finish a body in time is sent away."""
-    with shared.connect() as connection:
+    with either.connect() as connection:
         connection.sendall(
             b"POST /in/at/unsubscribed HTTP/1.1\r\nHost: x\r\nX-Relais-Token: new\r\nContent-Length: 50\r\n\r\n{"
         )
@@ -191,15 +204,6 @@ def test_store_away(port: Port, valkey: PrivateValkey) -> None:
     assert port.post("/in/at/unsubscribed", CONTACT).status == 202
 
 
-def test_store_away_at_start(tmp_path: Path, valkey: PrivateValkey) -> None:
-    """A receiver that starts before its store answers 503, and takes webhooks as soon as the store is there."""
-    valkey.stop(kill=True)
-    with Port(tmp_path, valkey.url) as port:
-        assert port.post("/in/at/unsubscribed", CONTACT).status == 503
-        valkey.start()
-        wait_until(lambda: port.post("/in/at/unsubscribed", CONTACT).status == 202, "the receiver found the store")
-
-
 def test_killed_store_keeps_what_was_acknowledged(port: Port, valkey: PrivateValkey) -> None:
     """What was acknowledged is there after the store was killed."""
     ids = [port.post("/in/at/unsubscribed", {**CONTACT, "n": n}).ids[0] for n in range(20)]
@@ -209,14 +213,36 @@ def test_killed_store_keeps_what_was_acknowledged(port: Port, valkey: PrivateVal
         assert port.kept(event_id).data["email"] == "eva@example.org"
 
 
-def test_inspection(port: Port) -> None:
-    """A refused request is kept with its code, its body and its headers without secrets."""
+def test_signatures_are_not_kept(port: Port) -> None:
+    """A refused request is kept without the header that its source verifies senders by, whatever its name is."""
+    port.post("/in/proof", {"event": "order.paid"}, {**JSON, "X-Proof": "00ff", "X-Other": "00ff"})
+    wait_until(lambda: len(port.refused()) == 1, "the refused request is kept")
+    reason, _, headers, _ = port.refused()[0]
+    assert reason == "wrong_signature"
+    assert (headers["x-proof"], headers["x-other"]) == ("***", "00ff")
+
+
+def test_quarantine_is_logged(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names each event that goes to quarantine, with the reason and without a value."""
+    body = [{"id": 1, "email": "eva@example.org"}, {"id": 2, "email": "nobody"}, {"id": 3, "email": "nobody either"}]
+    ids = port.post("/in/at/contact_changed", body).ids
+    lines = [record.getMessage() for record in caplog.records if "receiver.quarantined" in record.getMessage()]
+    assert [line.partition(" why=")[0] for line in lines] == [
+        f"receiver.quarantined source=at type=contact.changed event_id={each}" for each in ids[1:]
+    ]
+    assert [line.partition(" why=")[2] for line in lines] == [port.fate(each).why for each in ids[1:]]
+    assert "nobody" not in caplog.text
+
+
+def test_inspection(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+    """A refused request is kept with its code, its body and its headers without secrets; the log has a line for it."""
     port.post("/in/at/unsubscribed", b"{broken", {**AT, "X-Odd": "kept"})
     wait_until(lambda: len(port.refused()) == 1, "the refused request is kept")
     reason, source, headers, body = port.refused()[0]
     assert (reason, source, body) == ("bad_json", "at", b"{broken")
     assert headers["x-relais-token"] == "***"
     assert headers["x-odd"] == "kept"
+    assert "receiver.refused reason=bad_json source=at dropped_so_far=0" in caplog.text
 
 
 def test_in_order(port: Port) -> None:
@@ -257,3 +283,115 @@ def test_basic_with_umlauts(port: Port) -> None:
     """A wrong password in any encoding is just wrong."""
     wrong = base64.b64encode("relais:gehëim".encode("latin-1")).decode()
     assert port.post("/in/sd_nord", {}, {**JSON, "Authorization": f"Basic {wrong}"}).status == 401
+
+
+class Sender:
+    """A sender of one request with a body in parts, as ASGI shows it to the application."""
+
+    def __init__(self, *parts: bytes, path: str = "/in/at/contact_changed") -> None:
+        headers = [(b"x-relais-token", b"new"), (b"content-type", b"application/json")]
+        self.scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+        self.parts = list(parts)
+        self.read = 0
+        #: What it is told.
+        self.status = 0
+        self.told: Any = None
+
+    async def receive(self) -> dict[str, Any]:
+        if self.read == len(self.parts):
+            await asyncio.Event().wait()
+        self.read += 1
+        return {"type": "http.request", "body": self.parts[self.read - 1], "more_body": self.read < len(self.parts)}
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            self.told = json.loads(message["body"])
+
+
+def receiver(folder: Path, **settings: Any) -> Receiver:
+    """Return a receiver without a server around it."""
+    chosen = ReceiverSettings(book=book.write(folder), **settings)
+    return Receiver(chosen, book.holder(folder), FakeEventStore())
+
+
+@pytest.mark.parametrize("parts", [9, 20])
+def test_reads_on(tmp_path: Path, parts: int) -> None:
+    """Of a body that is too large eight times the largest is read, so that the answer is seen, and no more."""
+    sender = Sender(*[b"x" * 1024] * parts, b"", path="/in/at/contact_changed")
+    asyncio.run(receiver(tmp_path, max_body=1024)(sender.scope, sender.receive, sender.send))
+    assert (sender.status, sender.told["error"]) == (413, "too_large")
+    assert sender.read == 9
+
+
+@pytest.mark.parametrize(("size", "status"), [(1024, 202), (1025, 413)])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_largest_body(tmp_path: Path, size: int, status: int, parts: int) -> None:
+    """A body may have exactly so many bytes as the setting says, whether it comes at once or in parts."""
+    body = json.dumps({"id": 12, "email": "eva@example.org", "note": "x" * (size - 50)}).encode()
+    assert len(body) == size
+    sender = Sender(body) if parts == 1 else Sender(body[:1000], body[1000:])
+    asyncio.run(receiver(tmp_path, max_body=1024)(sender.scope, sender.receive, sender.send))
+    assert sender.status == status
+
+
+def test_time_for_a_body(tmp_path: Path) -> None:
+    """A body may take as long as the setting says, and the time ends with it."""
+
+    async def run() -> tuple[list[float], list[asyncio.TimerHandle]]:
+        loop = asyncio.get_running_loop()
+        delays: list[float] = []
+        timers: list[asyncio.TimerHandle] = []
+        call_later = loop.call_later
+
+        def noted(delay: float, callback: Any, *args: Any, **more: Any) -> asyncio.TimerHandle:
+            delays.append(delay)
+            timers.append(call_later(delay, callback, *args, **more))
+            return timers[-1]
+
+        loop.call_later = noted  # type: ignore[assignment, method-assign]
+        sender = Sender(b"{}")
+        await receiver(tmp_path, body_seconds=7.5)(sender.scope, sender.receive, sender.send)
+        assert sender.status == 202
+        return delays, timers
+
+    delays, timers = asyncio.run(run())
+    assert delays == [7.5]
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
+def test_bodies_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Incomplete bodies of all requests count together up to a bound, and no more once they have ended."""
+    assert webhook.MOST_UNDER_WAY == 256 * 1024 * 1024
+    monkeypatch.setattr(webhook, "MOST_UNDER_WAY", 3_000)
+
+    async def run() -> None:
+        running = receiver(tmp_path)
+        slow = Sender(b"{" + b" " * 1_999, b"", b"}")
+        slow.parts, rest = slow.parts[:1], slow.parts[1:]
+        waiting = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if slow.read:
+                await waiting.wait()
+                slow.parts += rest
+                rest.clear()
+                return await slow.receive()
+            slow.read = 1
+            return {"type": "http.request", "body": slow.parts[0], "more_body": True}
+
+        first = asyncio.create_task(running(slow.scope, receive, slow.send))
+        await asyncio.sleep(0)
+        for size, status in ((1_001, 503), (1_000, 202)):
+            other = Sender(b"{" + b" " * (size - 1), b"}") if status == 503 else Sender(b"{" + b" " * (size - 2), b"}")
+            await running(other.scope, other.receive, other.send)
+            assert other.status == status
+        waiting.set()
+        await first
+        assert slow.status == 202
+        last = Sender(b"{" + b" " * 2_998, b"}")
+        await running(last.scope, last.receive, last.send)
+        assert last.status == 202
+
+    asyncio.run(run())

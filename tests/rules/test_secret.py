@@ -1,9 +1,12 @@
+import traceback
+from pathlib import Path
+
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rules import secret
 from rules.errors import SecretMissing
-from rules.secret import Secret
+from rules.secret import Secret, SecretFiles
 
 
 class SecretOptions(BaseModel):
@@ -48,3 +51,45 @@ def test_refused_value_is_hidden() -> None:
     with pytest.raises(ValidationError) as caught:
         SecretOptions.model_validate({"api_key": 48151623})
     assert "48151623" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"abc\xffgeheim", "is not UTF-8"),
+        (b"g" * (secret.LONGEST + 1), "is longer than 65536 bytes"),
+        (None, "is no file"),
+    ],
+)
+def test_unreadable_file(tmp_path: Path, content: bytes | None, why: str) -> None:
+    """A mounted file that cannot be used counts as missing, and the error says which one and why, not what is in it."""
+    path = tmp_path / "TOKEN"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(SecretMissing) as caught:
+        Secret("${TOKEN}").resolve({}, SecretFiles(tmp_path))
+    assert caught.value.why == f"{path} {why}"
+    assert f"the secret TOKEN has no value: {path} {why}: set the environment variable TOKEN" in str(caught.value)
+    chain = "".join(traceback.format_exception(caught.value))
+    assert "geheim" not in chain
+    assert "ggg" not in chain
+    assert caught.value.__cause__ is None or "UnicodeDecodeError" not in repr(caught.value.__cause__)
+
+
+def test_unreadable_and_elsewhere(tmp_path: Path) -> None:
+    """Where both files cannot be used the last one's reason is given; without a file there is none."""
+    (tmp_path / "TOKEN").mkdir()
+    (tmp_path / "other").write_bytes(b"\xff")
+    with pytest.raises(SecretMissing, match="other is not UTF-8"):
+        Secret("${TOKEN}").resolve({"TOKEN_FILE": "other"}, SecretFiles(tmp_path))
+    with pytest.raises(SecretMissing, match="is not set"):
+        Secret("${NOTHING}").resolve({}, SecretFiles(tmp_path))
+
+
+def test_without_a_folder(tmp_path: Path) -> None:
+    """Where no folder of secrets is given, only whole paths lead to files."""
+    (tmp_path / "TOKEN").write_text("abc\n")
+    assert SecretFiles(None)("TOKEN") is None
+    assert SecretFiles(None)(str(tmp_path / "TOKEN")) == "abc"

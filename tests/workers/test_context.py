@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
+import os
 
 import pytest
 
 from mailroom import INBOX, Mailroom, RoomChange, RoomRequest
+from rules.compiler.folder_watch import LOOK_EVERY
+from rules.secret import Secret
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture, event
+from workers.context import WorkerContext
 from workers.outcome import Failed
-from workers.rulebook import LOOK_EVERY
+
+ALERT_URL = Secret("${ALERT_URL}")
 
 pytestmark = pytest.mark.anyio
 
@@ -172,6 +177,77 @@ async def test_missing_secret_of_nobody(site: WorkerFixture, monkeypatch: pytest
         await site.until_true(lambda: noted(site, "old", "OLD_TOKEN"), "people see why")
         site.write(NOTE)
         await site.until_true(lambda: noted(site, "old", ""), "it is forgotten")
+
+
+async def test_unreadable_address_of_alerts(
+    site: WorkerFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is no text where the address of alerts should be stops no delivery; the log says what is wrong."""
+    site.write(NOTE)
+    address = os.environ["ALERT_URL"]
+    monkeypatch.delenv("ALERT_URL")
+    secrets = site.book.parent / "secrets"
+    secrets.mkdir()
+    (secrets / "ALERT_URL").write_bytes(b"http://\xff/geheim")
+    async with site.work(secrets=secrets):
+        await site.put(event("e1"), event("e2", "otto"))
+        await site.ended("e1")
+        await site.ended("e2")
+        site.context.tell(RoomChange("key", "crm", "unauthorised"))
+        assert f"alerts.unusable why=the secret ALERT_URL has no value: {secrets}/ALERT_URL is not UTF-8" in caplog.text
+        assert "drain.bug" not in caplog.text
+        assert site.far.alerts == []
+        # It is mended without a restart.
+        (secrets / "ALERT_URL").write_text(address + "\n")
+        await site.until(lambda: site.context.alerts._address == address, "the address is taken", 10)
+        site.context.tell(RoomChange("key", "crm", "unauthorised"))
+        await site.until(lambda: site.far.alerts, "an alert", 10)
+    assert "geheim" not in caplog.text
+    assert sorted(note["text"] for note in site.far.notes) == ["e1", "e2"]
+
+
+@pytest.mark.parametrize("part", ["_alert_address", "untold"])
+async def test_optional_parts(
+    site: WorkerFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    """A defect in what alerts need is logged, and events are delivered all the same."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    site.write(NOTE)
+    if part == "untold":
+        monkeypatch.setattr(Mailroom, "untold", broken)
+    else:
+        whole = WorkerContext.reveal
+        monkeypatch.setattr(WorkerContext, "reveal", lambda self, it: broken() if it == ALERT_URL else whole(self, it))
+    async with site.work():
+        await site.put(event("e1"))
+        await site.ended("e1")
+    assert ("alerts.bug" if part == "untold" else "alerts.unusable why=bug") in caplog.text
+    assert [note["text"] for note in site.far.notes] == ["e1"]
+
+
+async def test_changed_secret(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mounted secret that changes is used by the next deliveries, without a restart or another book."""
+    site.write(NOTE, more="auth:\n      bearer: ${CRM_TOKEN}")
+    monkeypatch.delenv("CRM_TOKEN", raising=False)
+    secrets = site.book.parent / "secrets"
+    secrets.mkdir()
+    (secrets / "CRM_TOKEN").write_text("first\n")
+    async with site.work(secrets=secrets):
+        await site.put(event("e1"))
+        await site.ended("e1")
+        revision, version = site.context.books.revision, site.context.books.version
+        told: list[str] = []
+        site.context.equipped = lambda: told.append(site.context.books.version)
+        (secrets / "CRM_TOKEN").write_text("second one\n")
+        await site.until(lambda: told == [version], "the secret is taken", 10)
+        assert (site.context.books.revision, site.context.books.version) == (revision + 1, version)
+        await site.put(event("e2"))
+        await site.ended("e2")
+    sent = [seen.headers["authorization"] for seen in site.far.requests("POST", "*/notes")]
+    assert sent == ["Bearer first", "Bearer second one"]
 
 
 async def test_removed_destination(site: WorkerFixture) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from console import catalogue
 from rules.rulebook import Rulebook
+from rules.secret import SecretFiles
 from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture
 from workers.rulebook import MOST_OLD, RulebookStore
 
@@ -56,6 +57,27 @@ async def test_few_predecessors(site: WorkerFixture) -> None:
     assert len(here & set(versions)) == MOST_OLD + 1
 
 
+async def test_secrets(site: WorkerFixture, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A secret that changes is a new revision of the same book; files that were only touched are none."""
+    caplog.set_level("INFO", "relais.books")
+    secrets = tmp_path / "mounted"
+    secrets.mkdir()
+    books = RulebookStore(site.book, catalogue.build(), site.mailroom, SecretFiles(secrets))
+    site.write(NOTE)
+    assert await books.look()
+    assert books.revision == 1
+    assert f"book.taken version={books.version} rules=1" in caplog.text
+    (secrets / "TOKEN").write_text("t")
+    assert not await books.look()
+    assert books.revision == 2
+    site.write(NOTE)
+    assert not await books.look()
+    assert books.revision == 2
+    site.write(UPSERT)
+    assert await books.look()
+    assert books.revision == 3
+
+
 async def test_touched(site: WorkerFixture) -> None:
     """Files that were only touched are the same book."""
     books = RulebookStore(site.book, catalogue.build(), site.mailroom)
@@ -82,6 +104,7 @@ async def test_refused(site: WorkerFixture, caplog: pytest.LogCaptureFixture) ->
     problems = " | ".join(books.problems)
     assert said(caplog) == [(logging.ERROR, f"book.refused stays={version} problems={problems}")]
     assert books.version == version
+    assert f"book.refused stays={version} problems={' | '.join(books.problems)}" in caplog.text
     site.write(UPSERT)
     assert await books.look()
     assert books.problems == ()

@@ -1,0 +1,37 @@
+"""The application around webhooks: what else the public port answers, and how it starts without a store."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PrivateValkey, wait_until
+from tests.receiver.port import Port
+
+CONTACT = {"id": 12, "email": "eva@example.org"}
+
+#: Whether uvicorn's own protocol serves the connections (RELAIS_PLAIN_HTTP).
+both_ways = pytest.mark.parametrize("plain", [False, True], ids=["own", "plain"])
+
+
+def test_healthz(either: Port) -> None:
+    """The only other thing on the public port is a sign of life."""
+    assert either.post("/healthz", b"", {}, "GET").json == {"status": "ok"}
+    for path in ("/", "/docs", "/openapi.json", "/metrics", "/events", "/in"):
+        assert either.post(path, b"", {}, "GET").status == 404
+
+
+@both_ways
+def test_store_away_at_start(
+    tmp_path: Path, valkey: PrivateValkey, plain: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A receiver that starts before its store answers 503, and takes webhooks as soon as the store is there."""
+    caplog.set_level(logging.INFO, "relais.receiver")
+    valkey.stop(kill=True)
+    with Port(tmp_path, valkey.url, plain_http=plain) as port:
+        assert port.post("/in/at/unsubscribed", CONTACT).status == 503
+        assert "store.away answers=503 why=" in caplog.text
+        assert "store.back" not in caplog.text
+        valkey.start()
+        wait_until(lambda: port.post("/in/at/unsubscribed", CONTACT).status == 202, "the receiver found the store")
+        wait_until(lambda: "store.back" in caplog.text, "the log says so")
