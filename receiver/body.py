@@ -1,7 +1,7 @@
-"""What a body says: JSON or a form, one record or several, each with its own bytes.
+"""Parses a body: JSON or a form, one record or several, each with its own bytes.
 
-Comes in: the body of a verified request. Goes out: records, with the bytes they stood in, so that nothing is written
-out anew that the vendor has written. Raises NotParseable and Unsupported, and nothing else whatever the bytes are.
+Comes in: the body of a verified request. Goes out: records, each with the bytes it stood in, so that an event keeps the
+vendor's own text. Raises NotParseable and Unsupported, and nothing else whatever the bytes are.
 """
 
 import codecs
@@ -22,9 +22,9 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 #: Forms of older programs; JSON is UTF-8 always (RFC 8259).
 FORM_CHARSETS = frozenset({"utf-8", "iso-8859-1", "windows-1252"})
-#: What a charset of JSON may say; nothing is best.
+#: Charsets that JSON may name; most senders name none.
 UTF8 = frozenset({"", "utf-8", "utf8"})
-#: More opening brackets than this, and the nesting is looked at: what is nested too deeply cannot be written out again.
+#: With more opening brackets the depth is checked: what is nested too deeply cannot be serialised again.
 MANY_BRACKETS = 100
 
 BLANKS = re.compile(r"[ \t\n\r]*")
@@ -45,7 +45,7 @@ def _refuse_constant(_: str) -> NoReturn:
     raise ValueError("no JSON")
 
 
-#: NaN and Infinity are no JSON, whatever Python thinks.
+#: NaN and Infinity are no JSON, though Python parses them.
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -62,7 +62,7 @@ def text_of(body: bytes) -> str:
         raise errors.NotParseable("bad_encoding", "the body is not UTF-8") from exc
     if not text or text.isspace():
         raise errors.NotParseable("empty_body", "the body is empty")
-    # Python reads halves of surrogate pairs and any depth; neither can be written out again.
+    # Python parses lone surrogates and any depth, but neither can be serialised again.
     if text.count("{") + text.count("[") > MANY_BRACKETS or "\\ud" in text or "\\uD" in text:
         try:
             pydantic_core.from_json(text)
@@ -85,7 +85,7 @@ def value_at(text: str, at: int) -> tuple[Any, int]:
 
 
 def members(text: str, at: int = 0) -> Generator[tuple[str, int], int, None]:
-    """Yield name and beginning of each value of the object that begins here; send the end of each back."""
+    """Yield name and position of each value of the object at `at`; the caller sends the position of its end back."""
     opened = OPENING.match(text, at)
     if opened is None:
         raise bad_json()
@@ -124,7 +124,7 @@ def elements(text: str, at: int) -> tuple[list[tuple[Any, str]], int]:
 
 
 def _sign(text: str, at: int) -> tuple[str, int]:
-    """Return the sign after a value, and where the next value begins if it is a comma."""
+    """Return the character after a value (`,`, `}` or `]`), and the position behind it and the blanks around it."""
     found = SIGN.match(text, at)
     if found is None:
         raise bad_json()
@@ -155,7 +155,7 @@ def _media_type(given: bytes) -> tuple[str, str]:
 
 
 def is_json(kind: str, body: bytes) -> bool:
-    """Tell whether a body is JSON, by its type; without a type, by its first sign."""
+    """Say whether a body is JSON, by its type; without a type, by its first character."""
     if kind:
         return kind in (JSON, "text/json") or (kind.startswith("application/") and kind.endswith("+json"))
     return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
@@ -175,25 +175,26 @@ def records(request: VerifiedRequest) -> list[BodyRecord]:
     """Return the records of a body that may be a JSON object, an array of them, a form, or parameters of the URL."""
     query = request.query
     if not request.body.strip() and query:
-        return [_made(dict(query))]
+        return [_to_record(dict(query))]
     kind, charset = media_type(request)
     if kind == FORM:
-        return [_made({**dict(query), **_form(request.body, charset)})]
+        return [_to_record({**dict(query), **_form(request.body, charset)})]
     if kind and not is_json(kind, request.body):
         raise errors.Unsupported("unsupported_type", f"this source reads {JSON} and {FORM}")
     found = _one_object(request.body, charset) or json_records(json_text(request))
-    return [_made({**dict(query), **each.fields}) for each in found] if query else found
+    return [_to_record({**dict(query), **each.fields}) for each in found] if query else found
 
 
 def _one_object(body: bytes, charset: str) -> list[BodyRecord] | None:
-    """Return the record of a body that is one JSON object; None: it has to be looked at more closely.
+    """Return the record of a body that is one JSON object; None: `json_records` has to parse it.
 
-    It is what nearly every body is, and pydantic reads it in an eighth of the time; it refuses whatever Python does.
+    Nearly every body is one object, and pydantic parses it in an eighth of the time; it refuses all that Python
+    refuses.
     """
     if body[:1] != b"{" or charset not in UTF8:
         return None
     try:
-        # Names of fields come again; of values, which are another person's each time, a cache would only be in the way.
+        # Only names of fields are worth caching: the values are another person's each time.
         fields = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         return None
@@ -236,5 +237,5 @@ def _form(body: bytes, charset: str) -> dict[str, str]:
     return dict(pairs)
 
 
-def _made(fields: dict[str, Any]) -> BodyRecord:
+def _to_record(fields: dict[str, Any]) -> BodyRecord:
     return BodyRecord(json.dumps(fields, ensure_ascii=False).encode(), fields)

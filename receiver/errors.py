@@ -52,13 +52,13 @@ class RequestRefused(Exception):
 
 
 class NotFound(RequestRefused):
-    """The URL leads nowhere."""
+    """The URL names no source, or no event of it."""
 
     status = 404
 
 
 class NotAllowed(RequestRefused):
-    """Only POST brings events."""
+    """The method is not POST."""
 
     status = 405
 
@@ -69,7 +69,7 @@ class NotAllowed(RequestRefused):
 
 
 class Unverified(RequestRefused):
-    """Nobody we know sent it, or nobody can tell."""
+    """The sender did not prove to be the source, or what proves it cannot be read."""
 
     status = 401
 
@@ -80,13 +80,13 @@ class Unverified(RequestRefused):
 
 
 class NotAdmitted(RequestRefused):
-    """It comes from an address that may not send."""
+    """It comes from an address that is not on the source's list."""
 
     status = 403
 
 
 class NotParseable(RequestRefused):
-    """It cannot be read."""
+    """Its body or its URL cannot be parsed."""
 
     status = 400
 
@@ -98,30 +98,30 @@ class TooSlow(RequestRefused):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The rest of the body is still under way, so the connection is of no more use."""
+        """Close the connection: the rest of the body may still come, and would be taken for the next request."""
         return {"connection": "close"}
 
 
 class TooLarge(TooSlow):
-    """It is larger than anything a platform sends."""
+    """Its body is larger than `max_body`."""
 
     status = 413
 
 
 class HeadTooLarge(TooSlow):
-    """Its head, or what surrounds its body, is larger than anything a platform sends."""
+    """Its head, or the framing of its body, is larger than any platform sends."""
 
     status = 431
 
 
 class Unsupported(RequestRefused):
-    """It is written in a form that this source does not read."""
+    """Its Content-Type or Content-Encoding is none that this source reads."""
 
     status = 415
 
 
 class Invalid(RequestRefused):
-    """Authentic, but not as its event type must be; only for sources with `on_invalid: refuse`."""
+    """An item does not fit the model of its event type; only for sources with `on_invalid: refuse`."""
 
     status = 422
 
@@ -137,7 +137,7 @@ class Invalid(RequestRefused):
 
 
 class NotKept(RequestRefused):
-    """It could not be kept; the same request may be taken later."""
+    """Its events are not on disk, or nobody knows whether they are; the same request may be taken later."""
 
     status = 503
 
@@ -148,7 +148,7 @@ class NotKept(RequestRefused):
 
 
 def unforeseen(defect: Exception) -> NotKept:
-    """Return the refusal for a defect of ours: nothing is kept, so the sender has to come again."""
+    """Log an exception that nobody expected and return the refusal for it, so that the sender sends again."""
     # The traceback holds no values of the request: Python prints lines of code, not variables.
     log.error("receiver.defect", exc_info=defect)
     return NotKept("internal", "a defect of ours, and nothing is kept; try again later")

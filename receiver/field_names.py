@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-#: Only such names are spelled anew; `Lieblingsfarbe des Gastes` is somebody's own name for something.
+#: Only such names become snake_case; `Lieblingsfarbe des Gastes` is a name that a user gave to a field.
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-#: Longer names are not worth remembering, and a stranger could fill the memory with them.
+#: Longer names are not cached: a stranger could fill the memory with them.
 LONGEST_NAME = 64
 MOST_NAMES = 4096
-#: Fields whose own names were given by people.
+#: Fields whose members have names that users gave; these stay as they are.
 LEFT_ALONE = frozenset({"additional_fields"})
 
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
@@ -43,26 +43,26 @@ def squash(name: str) -> str:
 
 
 class Names(dict[str, str]):
-    """Our name for each that was seen: by a table of squashed names, else in snake_case."""
+    """Cache of our name for each vendor's name: from a table of squashed names, else in snake_case."""
 
     def __init__(self, table: Mapping[str, str]) -> None:
         super().__init__()
         self._table = table
 
     def __missing__(self, name: str) -> str:
-        """Find a name, and remember it unless strangers' names would fill the memory."""
+        """Look a name up, and cache it within bounds."""
         ours = self._table.get(squash(name)) or snake(name)
         if len(name) <= LONGEST_NAME and len(self) < MOST_NAMES:
             self[name] = ours
         return ours
 
 
-#: What every nested name becomes, for those that were seen.
+#: Cache for `ours`, which has no table.
 _spelled = Names({})
 
 
 def ours(value: Any) -> Any:
-    """Return a JSON value with all names in snake_case. Where two become one, the one that was ours already stays."""
+    """Return a JSON value with all names in snake_case. If two become the same, the one that was snake_case wins."""
     if isinstance(value, dict):
         spelled: dict[str, Any] = {}
         for name, each in value.items():
@@ -84,7 +84,7 @@ def looked_up(fields: Mapping[str, Any], names: Names) -> dict[str, Any]:
     spelled: dict[str, Any] = {names[name]: None if value == "" else value for name, value in fields.items()}
     if len(spelled) == len(fields):
         return spelled
-    spelled = {}  # two names are one: the first that says something counts
+    spelled = {}  # two names became the same: the first value that is not empty counts
     for name, value in fields.items():
         new = names[name]
         if spelled.get(new) is None:

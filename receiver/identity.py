@@ -1,4 +1,4 @@
-"""Names of persons and things, in one spelling each, and the ids of events.
+"""Identities of persons and things, in one spelling each, and the ids of events.
 
 An event is source + sender's id + item + content. Its id says the first three in 16 letters (its base) and the content
 in ten: the same message sent again has the same id, and one with other content is told apart from it by the base alone.
@@ -17,7 +17,7 @@ ID_LENGTH = 26
 SENDER_ID_MAX = 255
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-#: A letter for each byte; of a random byte the last five bits are as random as all.
+#: A base32 letter for each byte: the last five bits of a random byte are random.
 _ANY_BYTE = _BASE32.encode() * 8
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
@@ -41,7 +41,7 @@ def event_id(source: str, sender_id: str | None, item: str, content: bytes) -> s
 
 
 def _text(of: bytes) -> str:
-    """Return the first 130 bits in base32, many times faster than the standard library's own."""
+    """Return the first 130 bits in base32, two letters at a time: many times faster than `base64.b32encode`."""
     bits = int.from_bytes(of, "big") >> (8 * len(of) - 5 * ID_LENGTH)
     return "".join([_PAIRS[bits >> shift & 1023] for shift in range(5 * ID_LENGTH - 10, -1, -10)])
 
@@ -67,5 +67,5 @@ def phone(number: str) -> str | None:
 
 
 def thing(kind: str, noun: str, key: int | str) -> str:
-    """Return the identity that something has at a platform."""
+    """Return the identity of a thing by its id at a platform."""
     return f"{kind}:{noun}:{key}"

@@ -1,7 +1,7 @@
 """Refused requests, kept for a few days so that people can see what a vendor really sends.
 
-Comes in: a refusal and the request. Goes out: a record in the mailroom, without secrets. Never makes anybody wait, and
-never lets strangers fill the store or keep it busy: what comes faster than it may be written is dropped and counted.
+Comes in: a refusal and the request. Goes out: a record in the mailroom, without secrets. Never delays an answer, and
+never lets strangers fill the store or keep it busy: requests beyond a rate are dropped and counted.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from mailroom import StoreUnavailable
 
 log = logging.getLogger("relais.receiver")
 
-#: Each record costs the store a sync; twenty a second leave it free for events.
+#: Each record costs the store a sync; twenty a second leave it time for events.
 SECONDS_BETWEEN = 0.05
 MOST_WAITING = 100
 #: Bytes that are kept of a body, whose beginning shows its shape, and of each header.

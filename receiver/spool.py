@@ -1,8 +1,8 @@
 """The spool: where events wait on this host's own disk while the store cannot take them.
 
 Comes in: events, each with the reason if it is to be quarantined. Goes out: receipts once they are synced, then the
-events again, oldest first, until somebody says that the store has them. One SQLite file for all receiver processes of a
-host. Never says that it kept what it did not, and never deletes what it was not told to.
+events again, oldest first, until `delete` says that the store has them. One SQLite file for all receiver processes of a
+host. Never returns a receipt before the sync, and never deletes an event on its own account.
 """
 
 import contextlib
@@ -22,40 +22,41 @@ from mailroom.keys import BODY_WINDOW
 from rules.event import Event
 
 FILE = "spool.sqlite"
-#: Version of the file. A file of a newer one is refused: half understood events would be lost.
+#: Version of the file. A newer file is refused: this program would lose what it does not know of.
 VERSION = 1
 PAGE = 4096  # bytes
-#: Seconds that one process waits while another one writes: a synced write takes milliseconds, a slow disk some hundred.
+#: Seconds that one process waits while another one writes: a synced write takes milliseconds, on a slow disk hundreds.
 BUSY = 2.0
-#: What goes to the store in one call: some hundred events cost it milliseconds, and bodies may be large.
+#: Most events of one call to the store, and most bytes of them: some hundred cost it milliseconds.
 BATCH = 500
 BATCH_BYTES = 1024 * 1024
-#: Deleting needs some disk, too. So much is kept aside, and given up when a full disk lets nothing be deleted.
+#: A file that occupies some disk. It is removed when the disk is so full that not even a DELETE can be written.
 BALLAST = "ballast"
 BALLAST_BYTES = 16 * 1024 * 1024
-#: A file that once was large gives its pages back when it is empty.
-LARGE = 64  # pages
+#: Pages from which on an empty spool is shrunk (VACUUM).
+LARGE = 64
 
 #: What is kept of an event: `at` is received_at in ms; `box` and `digest` tell a body that was sent twice, as the
 #: mailroom tells it; `why` is the reason of a quarantined event; `head` is the event without its body, JSON.
 CONTENT = "at INTEGER NOT NULL, box BLOB, digest BLOB, why TEXT, head TEXT NOT NULL, body BLOB NOT NULL"
 TABLE = f"CREATE TABLE IF NOT EXISTS spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, {CONTENT})"
-#: What the store refused again and again while it took others. `since` is when it was set aside, `said` what was said.
+#: Events that the store refused again and again while it took others. `since`: when it was set aside; `said`: the
+#: error.
 ASIDE = f"""
 CREATE TABLE IF NOT EXISTS aside (
     id TEXT PRIMARY KEY, seq INTEGER NOT NULL, since INTEGER NOT NULL, said TEXT NOT NULL, {CONTENT}
 )
 """
-#: Columns that both tables have, and those of a Row.
+#: Columns that both tables have, and those of a SpooledEvent.
 SHARED = "id, at, box, digest, why, head, body"
 COLUMNS = "seq, at, box, why, head, body"
 INDEX = "CREATE INDEX IF NOT EXISTS spool_box ON spool (box) WHERE box IS NOT NULL"
 
-#: Rows are appended at one end and deleted at the other, so their numbers tell how many there are, without counting. It
-#: is one or a few too many while a row that the store refuses is tried: others are put before it then.
+#: Rows are appended at one end and deleted at the other, so the first and the last number give their count without a
+#: scan. It is some too high while the oldest row is refused by the store and others behind it have been put already.
 DEPTH = "(SELECT max(seq) FROM spool) - (SELECT min(seq) FROM spool) + 1"
 
-#: What of an event does not go into the head: the body has a column, the data is read from it again.
+#: Fields of an event that are not in `head`: the body has a column of its own, the data is read from it again.
 APART = {"body", "data"}
 NAMES = [field.name for field in fields(Event) if field.name not in APART]
 
@@ -69,7 +70,7 @@ class SpoolFailed(StoreUnavailable):
 
 
 class Unreadable(Exception):
-    """A row cannot be made an event again; the text says why."""
+    """A row cannot be decoded into an event; the text says why."""
 
     def __init__(self, seq: int, why: Exception) -> None:
         super().__init__(f"it cannot be read ({type(why).__name__})")
@@ -77,7 +78,7 @@ class Unreadable(Exception):
 
 
 class Unusable(Exception):
-    """The spool cannot be opened; the text says where, why, and the mend."""
+    """The spool cannot be opened; the text says where, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class SpooledEvent:
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """An event that was set aside, as people see it: without its body."""
+    """An event that was set aside, as `relais spool list` shows it: without its body."""
 
     id: str
     source: str
@@ -134,7 +135,7 @@ class Spool:
             _make(folder, self.file)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             self._db = self._open(most)
-            # Asked before each flush, from the loop: never waits.
+            # For `empty` and `depth`, which are called from the event loop before each flush and must not wait.
             self._peek = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
             self._keep_ballast()
         except OSError as exc:
@@ -182,7 +183,7 @@ class Spool:
     # -- keeping
 
     def append(self, events: Sequence[tuple[Event, str | None]]) -> list[Receipt]:
-        """Keep events behind those that wait; when this returns they are synced. Raises Full, Failed.
+        """Keep events behind those that wait; when this returns they are synced. Raises SpoolFull, SpoolFailed.
 
         All or none. An event of an id that waits here is a duplicate, and so is a body without a sender's id that
         repeats the newest event of its order key here within the mailroom's window.
@@ -210,7 +211,7 @@ class Spool:
 
     @contextlib.contextmanager
     def _writing(self, *, synced: bool = True) -> Iterator[None]:
-        """One transaction. Raises Full, Failed; then nothing of it happened."""
+        """One transaction. Raises SpoolFull, SpoolFailed; then nothing was changed."""
         try:
             self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE")
@@ -227,30 +228,30 @@ class Spool:
     # -- handing over
 
     def empty(self) -> bool:
-        """Say whether nothing waits, in microseconds. False where nobody can tell: then it is safe to queue behind."""
+        """Say whether no event waits, in microseconds. False if it cannot be read: new events then join the spool."""
         try:
             return not self._peek.execute("SELECT 1 FROM spool LIMIT 1").fetchall()
         except sqlite3.Error:
             return False
 
     def depth(self) -> int:
-        """Return how many events wait, in microseconds; 0 where nobody can tell."""
+        """Return how many events wait, in microseconds; 0 if it cannot be read."""
         try:
             return self._peek.execute(f"SELECT {DEPTH}").fetchall()[0][0] or 0
         except sqlite3.Error:
             return 0
 
     def first(self) -> int:
-        """Return the number of the oldest row, 0 where nothing waits. Raises Failed."""
+        """Return the number of the oldest row, 0 if no event waits. Raises SpoolFailed."""
         try:
             return int(self._db.execute("SELECT min(seq) FROM spool").fetchone()[0] or 0)
         except sqlite3.Error as exc:
             raise _failed(exc) from exc
 
     def head(self, most: int = BATCH) -> list[SpooledEvent]:
-        """Return the oldest events, as many as go to the store in one call. Raises Failed.
+        """Return the oldest events, as many as go to the store in one call. Raises SpoolFailed.
 
-        Ends before a row that cannot be read; raises Unreadable where that is the oldest.
+        Ends before a row that cannot be decoded; raises Unreadable if that is the oldest.
         """
         rows: list[SpooledEvent] = []
         size = 0
@@ -272,7 +273,7 @@ class Spool:
         return rows
 
     def others(self, than: SpooledEvent, most: int) -> list[SpooledEvent]:
-        """Return events behind one, the oldest of each other order key: they may go before it. Raises Failed."""
+        """Return events behind a row, the oldest of each other order key: these may go first. Raises SpoolFailed."""
         found: dict[bytes | int, SpooledEvent] = {}
         query = f"SELECT {COLUMNS} FROM spool WHERE seq > ? AND (? IS NULL OR box IS NOT ?) ORDER BY seq LIMIT ?"  # noqa: S608
         try:
@@ -285,9 +286,9 @@ class Spool:
         return list(found.values())[:most]
 
     def set_aside(self, seq: int, said: str, now: int) -> str:
-        """Move an event out of the way, synced; return its id. Raises Full, Failed.
+        """Move an event out of the way, synced; return its id. Raises SpoolFull, SpoolFailed.
 
-        It leaves its pages first and takes them again, so that a full file has room for it.
+        It is deleted before it is inserted again, so that a full file has room for it.
         """
         with self._writing():
             [row] = self._db.execute(f"SELECT {SHARED} FROM spool WHERE seq = ?", (seq,)).fetchall()  # noqa: S608
@@ -299,7 +300,7 @@ class Spool:
         return str(row[0])
 
     def delete(self, rows: Sequence[SpooledEvent]) -> None:
-        """Delete events that the store has. Raises Full, Failed.
+        """Delete events that the store has. Raises SpoolFull, SpoolFailed.
 
         Not synced: an event that comes back after a power cut is put again, and the mailroom knows it.
         """
@@ -315,7 +316,7 @@ class Spool:
             self._db.executemany("DELETE FROM spool WHERE seq = ?", [(row.seq,) for row in rows])
 
     def tidy(self) -> None:
-        """Overwrite what the log still holds and give space back, where nothing waits."""
+        """If no event waits: overwrite bodies that the write-ahead log still holds, and give disk space back."""
         if not self.empty():
             return
         with contextlib.suppress(sqlite3.Error):  # another process is at it: there will be a next time
@@ -328,7 +329,7 @@ class Spool:
 
     @contextlib.contextmanager
     def only_one(self) -> Iterator[bool]:
-        """Hold the right to hand over, one process at a time; yields whether we have it."""
+        """Hold the lock for handing over, which one process at a time may have; yields whether we got it."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -340,14 +341,14 @@ class Spool:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def state(self) -> SpoolState:
-        """Return what waits. Raises Failed."""
+        """Return what waits. Raises SpoolFailed."""
         try:
             return _state(self._db, self.folder)
         except sqlite3.Error as exc:
             raise _failed(exc) from exc
 
     def _keep_ballast(self) -> None:
-        """Set some disk aside, unless there is too little of it anyway."""
+        """Write the ballast, unless the disk has no room for it."""
         path = self.folder / BALLAST
         if path.exists():
             return
@@ -362,13 +363,13 @@ class Spool:
 
 
 def look(folder: Path) -> SpoolState | None:
-    """Return the state of a spool from outside; None where there is none. Raises Failed."""
+    """Return the state of a spool, from another process; None if there is no spool. Raises SpoolFailed."""
     with _outside(folder) as db:
         return None if db is None else _state(db, folder)
 
 
 def aside(folder: Path) -> list[Aside]:
-    """Return what was set aside in a spool, from outside, oldest first. Raises Failed."""
+    """Return the events that were set aside in a spool, from another process, oldest first. Raises SpoolFailed."""
     with _outside(folder) as db:
         if db is None or not _has_aside(db):
             return []
@@ -377,7 +378,10 @@ def aside(folder: Path) -> list[Aside]:
 
 
 def again(folder: Path, ids: Sequence[str]) -> int:
-    """Put events that were set aside behind those that wait, from outside; return how many. Raises Full, Failed."""
+    """Append events that were set aside to those that wait, from another process; return how many.
+
+    Raises SpoolFull, SpoolFailed.
+    """
     with _outside(folder) as db:
         if db is None or not _has_aside(db):
             return 0
@@ -395,7 +399,7 @@ def again(folder: Path, ids: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _outside(folder: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open a spool from outside; None where there is none. Raises Failed; then nothing of it happened."""
+    """Open a spool of another process; None if there is none. Raises SpoolFailed; then nothing was changed."""
     file = folder / FILE
     if not file.exists():
         yield None
@@ -409,7 +413,7 @@ def _outside(folder: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _has_aside(db: sqlite3.Connection) -> bool:
-    """Say whether a receiver of this version has opened it yet."""
+    """Say whether it has the table: a receiver of an older version made none."""
     return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'aside'").fetchall())
 
 
@@ -440,12 +444,12 @@ def _row(found: tuple[Any, ...]) -> SpooledEvent:
 
 
 def encode(event: Event) -> str:
-    """Return an event without its body, as JSON. Identities are in clear, like the body beside it."""
+    """Return an event without body and data, as JSON. Identities are in clear, as they are in the body anyway."""
     return json.dumps({name: getattr(event, name) for name in NAMES}, separators=(",", ":"), ensure_ascii=False)
 
 
 def decode(head: str, body: bytes) -> Event:
-    """Return the event again."""
+    """Return the event of what `encode` returned, and its body."""
     told: dict[str, Any] = json.loads(head)
     told["identities"] = tuple(told.get("identities", ()))
     return Event(body=body, **{name: told[name] for name in NAMES if name in told})
@@ -461,7 +465,7 @@ def _hash(what: bytes) -> bytes:
 
 
 def _make(folder: Path, file: Path) -> None:
-    """Make folder and file for this user alone, and let both survive a power cut."""
+    """Make folder and file, readable by this user alone, and sync the folders so that both survive a power cut."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     for each in (folder, folder.parent):

@@ -1,8 +1,8 @@
-"""Who sent it: a RawRequest becomes a VerifiedRequest here and nowhere else.
+"""Verifies senders: a RawRequest becomes a VerifiedRequest here and nowhere else.
 
 Comes in: a request and the checks of its source, secrets resolved. Goes out: the request as verified, or Unverified
-with a short code. `sign` is the sender's side, for replays and tests. Never compares in a time that depends on the
-secret, and never fails otherwise than with our own errors, whatever the request holds.
+with a short code. `sign` is the sender's side, for replays and tests. Never compares a secret in a time that depends on
+it, and never raises anything but RequestRefused, whatever the request holds.
 """
 
 import base64
@@ -26,9 +26,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Epoch times above this are milliseconds: as seconds they would lie beyond the year 5000.
 MILLISECONDS_FROM = 100_000_000_000
-#: A chain of proxies longer than this is nobody's.
+#: Entries of X-Forwarded-For that are looked at, from the last one: no real chain of proxies is longer.
 MOST_PROXIES = 32
-#: A sender that rotates its key sends two signatures; nobody sends more than a handful.
+#: Signatures of one request that are compared: a sender that rotates its key sends two.
 MOST_SIGNATURES = 16
 
 STANDARD_ID = "webhook-id"
@@ -68,11 +68,11 @@ class Signed:
 
 
 class Check(ABC):
-    """One way to prove oneself. A source may ask for several; all must hold."""
+    """One way to verify a sender. A source may have several; all must hold."""
 
     @abstractmethod
     def check(self, request: RawRequest, now: float) -> str | None:
-        """Return the message id if the scheme carries one. Raises Refused."""
+        """Return the message id if the scheme carries one. Raises RequestRefused."""
 
     @abstractmethod
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
@@ -90,7 +90,7 @@ class Check(ABC):
 
 
 def verify(request: RawRequest, checks: Sequence[Check], now: float) -> VerifiedRequest:
-    """Return the request as verified by all checks. Raises Refused."""
+    """Return the request as verified by all checks. Raises RequestRefused."""
     sender_id: str | None = None
     hidden: frozenset[str] = frozenset()
     for each in checks:
@@ -206,7 +206,7 @@ class BasicCheck(Check):
 
     @property
     def secret_headers(self) -> frozenset[str]:
-        """Where the password stands."""
+        """The header with the password."""
         return frozenset({"authorization"})
 
 
@@ -289,7 +289,7 @@ class HmacCheck(Check):
 
     @property
     def secret_headers(self) -> frozenset[str]:
-        """A signature opens nothing else, yet it proves what somebody sent."""
+        """The signature: it is no password, but it proves that the source sent this body."""
         return frozenset({self.header.lower()})
 
 
@@ -344,7 +344,7 @@ class StandardWebhooksCheck(Check):
 
     @property
     def secret_headers(self) -> frozenset[str]:
-        """As with any signature."""
+        """The signature, as with HMAC."""
         return frozenset({STANDARD_SIGNATURE})
 
 
@@ -364,7 +364,7 @@ class IpCheck(Check):
     trusted_proxies: tuple[Network, ...] = ()
 
     def check(self, request: RawRequest, now: float) -> None:
-        """Find the sender's address and look it up."""
+        """Find the sender's address and compare it with the list."""
         if not _within(self._sender(request), self.allow):
             raise errors.NotAdmitted("address_not_allowed", "your address is not on the list of this source")
 
@@ -385,7 +385,7 @@ class IpCheck(Check):
         return address
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
-        """Nothing can be added: the address is the proof."""
+        """Add nothing: the address is the proof."""
         return Signed()
 
 

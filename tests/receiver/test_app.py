@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from receiver import app
+from receiver.settings import ReceiverSettings
 from tests.conftest import PrivateValkey, wait_until
+from tests.receiver import book
 from tests.receiver.port import Port
+from tests.receiver.test_intake import FakeEventStore
 
 CONTACT = {"id": 12, "email": "eva@example.org"}
 
@@ -35,3 +39,15 @@ def test_store_away_at_start(
         valkey.start()
         wait_until(lambda: port.post("/in/at/unsubscribed", CONTACT).status == 202, "the receiver found the store")
         wait_until(lambda: "store.back" in caplog.text, "the log says so")
+
+
+@both_ways
+def test_short_way(tmp_path: Path, plain: bool) -> None:
+    """Only beside our own protocol the application takes requests as a whole, and only webhooks."""
+    settings = ReceiverSettings(book=book.write(tmp_path), plain_http=plain)
+    made = app.build_app(settings, book.holder(tmp_path), FakeEventStore())
+    assert isinstance(made, app.FastPublicPort) != plain
+    if isinstance(made, app.FastPublicPort):
+        assert made.takes_whole({"method": "POST", "path": "/in/at"})
+        assert not made.takes_whole({"method": "GET", "path": "/in/at"})
+        assert not made.takes_whole({"method": "POST", "path": "/healthz"})

@@ -37,6 +37,8 @@ class FakeEventStore:
         self.failures: list[Exception | None] = [None, None]
         self.open = asyncio.Event()
         self.open.set()
+        self.quarantine_open = asyncio.Event()
+        self.quarantine_open.set()
         self.forgets_receipts = False
 
     async def prepare(self) -> None:
@@ -50,7 +52,7 @@ class FakeEventStore:
         return [] if self.forgets_receipts else [Receipt(each.id, False) for each in events]
 
     async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
-        await self.open.wait()
+        await self.quarantine_open.wait()
         if self.failures[1]:
             raise self.failures[1]
         self.unfit += events
@@ -194,6 +196,7 @@ def test_drain(source: Source, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         store = FakeEventStore()
         store.open.clear()
+        store.quarantine_open.clear()
         door = Intake(store, 10)
         told: list[Ids | errors.RequestRefused] = []
 
@@ -208,11 +211,17 @@ def test_drain(source: Source, caplog: pytest.LogCaptureFixture) -> None:
         door.keep_soon(MIXED, source, told.append, TIME)
         draining = asyncio.create_task(door.drain())
 
-        async def waits() -> bool:
-            return not draining.done() and not told
-
-        await wait_until_async(waits, "it waits")
         store.open.set()
+
+        async def kept() -> bool:
+            return len(store.kept) == 7
+
+        await wait_until_async(kept, "what fits is kept")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not draining.done()
+        assert told == []
+        store.quarantine_open.set()
         await draining
         assert [len(each) for each in told if isinstance(each, list)] == [5]
         assert caplog.messages.count("answer.failed") == 2
