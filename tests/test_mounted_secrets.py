@@ -51,7 +51,7 @@ def by_worker(folder: Path) -> str | None:
 def by_console(folder: Path) -> str | None:
     source = console_book.load(folder / "book").sources["at"]
     try:
-        return value_of(replay.proofs(source, os.environ, console_book.read_file))
+        return value_of(replay.read_checks(source, os.environ, console_book.read_file))
     except (SecretMissing, UserError):
         return None
 

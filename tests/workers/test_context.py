@@ -193,14 +193,14 @@ async def test_unreadable_address_of_alerts(
         await site.put(event("e1"), event("e2", "otto"))
         await site.ended("e1")
         await site.ended("e2")
-        site.context.tell(RoomChange("key", "crm", "unauthorised"))
+        site.context.report_room_change(RoomChange("key", "crm", "unauthorised"))
         assert f"alerts.unusable why=the secret ALERT_URL has no value: {secrets}/ALERT_URL is not UTF-8" in caplog.text
         assert "drain.bug" not in caplog.text
         assert site.far.alerts == []
         # It is mended without a restart.
         (secrets / "ALERT_URL").write_text(address + "\n")
         await site.until(lambda: site.context.alerts._address == address, "the address is taken", 10)
-        site.context.tell(RoomChange("key", "crm", "unauthorised"))
+        site.context.report_room_change(RoomChange("key", "crm", "unauthorised"))
         await site.until(lambda: site.far.alerts, "an alert", 10)
     assert "geheim" not in caplog.text
     assert sorted(note["text"] for note in site.far.notes) == ["e1", "e2"]
