@@ -209,7 +209,7 @@ def _routed(lease: Lease, item: str, record: bytes, room: Mailroom, *, last: boo
         "missed": [],
         "made": [[delivery.id, "mail", delivery.action, delivery.rule]],
     }
-    new = NewDelivery(delivery.id, "mail", box, delivery.encode(), lease=True)
+    new = NewDelivery(delivery.id, "mail", (box,), delivery.encode(), lease=True)
     return _settlement(lease, item, line, "routed|at", last=last, new=(new,))
 
 

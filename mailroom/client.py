@@ -25,8 +25,9 @@ from mailroom.hashing import Hasher
 from mailroom.keys import CALL_TIMEOUT, FORMER_SCHEMA, ID_PAGE, PREFIX, REPLICA_PATIENCE, SCHEMA
 
 #: What must be on the replicas, too, before anybody acts on it: what is acknowledged; leases, lest another drain sends
-#: without a doubt what is on the wire; what became of items, lest one is sent again after its successor.
-DURABLE = frozenset({"put", "quarantine", "take", "settle", "skip", "revive", "again", "drop"})
+#: without a doubt what is on the wire; what became of items, lest one is sent again after its successor; by which names
+#: an object is known, lest it is made twice.
+DURABLE = frozenset({"put", "quarantine", "take", "settle", "meet", "learn", "skip", "revive", "again", "drop"})
 
 #: What is called all the time has a connection of its own each: when the store dies, a call that cannot be sent any
 #: more would take the answers with it that wait to be read on the same connection.

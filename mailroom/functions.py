@@ -7,13 +7,14 @@ guesses: each method is safe to repeat, and one that raises StoreUnavailable may
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, Literal, cast
+from urllib.parse import quote, unquote
 
 import redis.exceptions
 
 from mailroom import errors
 from mailroom.hashing import former_event_id
-from mailroom.keys import BODY_WINDOW, ID_PAGE, QUARANTINE_KEEPS
+from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS
 from mailroom.queries import MailroomQueries
 from mailroom.records import Lease, Receipt, RoomChange, RoomRequest, Settled, Settlement, Taken, as_json
 from rules.event import Event
@@ -153,11 +154,62 @@ class Mailroom(MailroomQueries):
             args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, _argument(s), s.attempt, s.doubt)
             args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, s.says, len(s.new))
             for d in s.new:
-                args += (d.room, d.box, d.id, d.record, 1 if d.lease else 0)
+                args += (d.room, d.place, d.id, d.record, 1 if d.lease else 0)
                 args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead.encode() if d.dead is not None else "")
         statuses, leased, once, more, told = await self.call("settle", *args)
         changes = [RoomChange(*(word.decode() for word in one)) for one in told]
         return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), changes)
+
+    async def meet(
+        self,
+        room: str,
+        box: str,
+        token: str,
+        item: str,
+        names: Sequence[str],
+        kind: str,
+        id: str,
+        seconds: int = ID_MAP,
+    ) -> Literal["go", "wait", "stale"]:
+        """A delivery under way found by which names (hashed) its object is known, and has not written to it.
+
+        wait: others have it under another name, and the lease was given back: nothing is to be settled.
+        stale: the lease is ours no longer.
+        """
+        answer = await self.call("meet", room, box, token, item, seconds, quote(id), self._object(kind, id), *names)
+        return cast(Literal["go", "wait", "stale"], answer.decode())
+
+    async def learn(
+        self,
+        room: str,
+        names: Sequence[str],
+        kind: str,
+        id: str,
+        seconds: int = ID_MAP,
+        *,
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Remember by which names (hashed) an object is found at a destination, and by which no longer (a rename)."""
+        await self.call("learn", room, seconds, quote(id), self._object(kind, id), *names, "", *gone)
+
+    async def forget_names(self, room: str, names: Sequence[str]) -> int:
+        """Remember nothing of the objects that have one of these names (hashed). Returns how many entries went."""
+        return int(await self.call("forget_names", room, *names))
+
+    async def object_ids(self, room: str, names: Sequence[str], seconds: int = ID_MAP) -> list[tuple[str, int] | None]:
+        """Return per name (hashed) the id of its object, and how many seconds ago it was last seen with that name."""
+        pipe = self.store.pipeline(transaction=False)
+        for name in names:
+            pipe.get(self.key(f"m:{room}:{name}"))
+            pipe.ttl(self.key(f"m:{room}:{name}"))
+        answers = await self.read(pipe.execute())
+        return [
+            None if value is None else (unquote(value.decode().split(" ", 1)[0]), max(0, seconds - left))
+            for value, left in zip(answers[::2], answers[1::2], strict=True)
+        ]
+
+    def _object(self, kind: str, id: str) -> str:
+        return self.hash(f"id|{kind}|{id}")
 
     async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
         """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""

@@ -12,6 +12,8 @@ SCHEMA, FORMER_SCHEMA = "2", "1"
 ID_PAGE = 86_400_000
 #: Without a sender's id a body counts as sent twice only this long, in ms (docs/architecture.md, "The clocks").
 BODY_WINDOW = 60_000
+#: How long the id map keeps what was not confirmed, in seconds.
+ID_MAP = 180 * 86_400
 #: How long a quarantined event is kept, in ms.
 QUARANTINE_KEEPS = 30 * 86_400_000
 #: Seconds for one call. A synced write takes milliseconds; what takes longer is better treated as unknown.

@@ -101,7 +101,9 @@ class NewDelivery:
 
     id: str
     room: str
-    box: str
+    #: Hashed names of the objects that it may find, create or rename, each once; the first one is its home box. None
+    #: where it is born as a dead letter.
+    names: tuple[str, ...]
     record: bytes
     #: True: lease it to this drain in the same step if its box was idle and its room has room.
     lease: bool = False
@@ -112,6 +114,20 @@ class NewDelivery:
     delay: int = 0
     #: It comes into being as a dead letter, because its rule could not be carried out.
     dead: DeadLetterInfo | None = None
+    #: Hashed weak names: never leased beside another that has one of them, and not ordered by them.
+    weak: tuple[str, ...] = ()
+
+    @property
+    def box(self) -> str:
+        """Return its home box; empty where it is born as a dead letter."""
+        return self.names[0] if self.names else ""
+
+    @property
+    def place(self) -> str:
+        """Return its names as the mailroom's functions take them."""
+        if len(self.names) == 1 and not self.weak:
+            return self.names[0]
+        return " ".join((*self.names, *(f"~{name}" for name in self.weak)))
 
 
 @dataclass(slots=True)

@@ -11,7 +11,10 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   known:<bucket>       hash    base of an id -> contents that came with it, at most 20 put                   4 days
   seen:<bucket>        set     schema 1: ids of all events that were put              put                   2 days
   last:<minute>        hash    box -> digest, id, end: its newest without a sender id put                   120 s
-  b:<room>:<box>       list    [state, item, item, …]; the first element is the state put, take, settle, …  while it has items
+  b:<room>:<box>       list    [state, item, mark, …]; the first element is the state put, take, settle, …  while it has items
+  also:<room>          hash    delivery -> its further boxes, where its marks stand   settle, revive, meet  while it waits
+  weak:<room>          hash    delivery -> its weak names                             settle, revive        while it waits
+  under:<room>         hash    weak name -> delivery and home of who had it last      take, settle          while that waits
   ready:<room>         list    boxes that may be taken, oldest first                  put, settle, …        while not empty
   suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
   waiting:<room>       zset    box -> ms when it is due; a rule or the vendor said so settle                while not empty
@@ -38,7 +41,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
   log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries
   counts               hash    metric counters                                        all                   for ever
-  m:<name>:<hash>      string  id map and marks of a destination                      python (id_map.py)    as the destination says
+  m:<name>:<hash>      string  id map and marks of a destination                      learn, meet, python   as the destination says
+  joined:<room>        string  that the id map knows an object by several names       learn, meet           as the destination says
   order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day
   books                hash    version -> files of every book in force, JSON          python (rulebook)     for ever
   book                 string  version of the book in force                           python (rulebook)     for ever
@@ -51,12 +55,17 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   written              string  nothing; setting it moves the place in the stream      touch                 for ever
 
 State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"
-  s        r ready, l leased, w waiting, h held
+  s        r ready, l leased, w waiting, h held, b blocked (in no list)
   attempt  attempts that the first item has used
   doubt    how many items at the head may have been sent by somebody who died or got no answer
   deaths   how many drains died while holding this box, since it last moved on
   token    of the lease (l), or the ms when it is due (w)
   handed   how many items the drain got (l)
+
+A delivery that several names stand for is an item in the box of its first name, its home, and a mark `=<delivery> <home>`
+in the box of each further one. It is leased only when it is first in all of them: until then its home is blocked, and a
+box whose first element is a mark is blocked as well. Two that share a weak name are never leased at once; a weak name has
+no box and orders nothing.
 
 A paused room says why, as JSON: by a person, by its breaker (several boxes in a row found nobody there), or by key (the
 destination refuses ours). The last two have `probe_at`: from then on one box may be leased to see whether that still

@@ -88,8 +88,8 @@ local function announce(P, fresh, pool)
   for its, n in pairs(rings) do ring(P, its, n) end
 end
 
-local function one_more(fresh, room)
-  fresh[room] = (fresh[room] or 0) + 1
+local function add_fresh(fresh, room, n)
+  if n > 0 then fresh[room] = (fresh[room] or 0) + n end
 end
 
 -- A drain is gone, and so is what was rung for it. Returns its beat, false if there was none.
@@ -108,8 +108,47 @@ local function forget_drain(P, drain)
   return value
 end
 
--- The box becomes takeable. `front`: it was given back untouched, so it goes first.
+-- A delivery with several names is an item in its home box and a mark, `=<delivery> <home>`, in each further one.
+
+local function mark_of(delivery, home)
+  return '=' .. delivery .. ' ' .. home
+end
+
+-- Returns delivery and home of a mark; nil for an item.
+local function marked(element)
+  if string.byte(element) ~= 61 then return nil end
+  return string.match(element, '^=(%S+) (%S+)$')
+end
+
+-- Whether an item that is first at home is first in all its further boxes, too.
+local function is_first(P, room, item, home)
+  local also = redis.call('HGET', P .. 'also:' .. room, item)
+  local mark = also and mark_of(item, home)
+  for box in string.gmatch(also or '', '%S+') do
+    if redis.call('LINDEX', box_key(P, room, box), 1) ~= mark then return false end
+  end
+  return true
+end
+
+-- The box becomes takeable, or blocked if what stands first must not be leased: a mark, or an item that is not first in
+-- all its boxes. The only way into `ready`. `front`: it was given back untouched, so it goes first.
+-- Returns how many boxes became ready: a mark that is first now may free the home of its delivery.
 local function make_ready(P, room, box, attempt, doubt, deaths, front)
+  local first = redis.call('EXISTS', P .. 'also:' .. room) == 1 and redis.call('LINDEX', box_key(P, room, box), 1)
+  if first then
+    local delivery, home = marked(first)
+    if delivery then
+      redis.call('LSET', box_key(P, room, box), 0, 'b 0 0 0')
+      local head, its_first = unpack(redis.call('LRANGE', box_key(P, room, home), 0, 1))
+      local s, its_attempt, its_doubt, its_deaths = parse(head)
+      if s ~= 'b' or its_first ~= delivery then return 0 end
+      return make_ready(P, room, home, its_attempt, its_doubt, its_deaths, false)
+    end
+    if not is_first(P, room, first, box) then
+      redis.call('LSET', box_key(P, room, box), 0, 'b ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+      return 0
+    end
+  end
   redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
   if deaths > 0 then
     redis.call('RPUSH', P .. 'suspect:' .. room, box)
@@ -118,6 +157,78 @@ local function make_ready(P, room, box, attempt, doubt, deaths, front)
   else
     redis.call('RPUSH', P .. 'ready:' .. room, box)
   end
+  return 1
+end
+
+-- The box waits for no time any more.
+local function stop_waiting(P, room, box)
+  for _, queue in ipairs({ 'waiting:', 'retry:', 'woken:' }) do redis.call('ZREM', P .. queue .. room, box) end
+end
+
+-- Another element is first in a box that nobody holds: its state follows. Returns how many boxes became ready.
+local function head_changed(P, room, box)
+  local head, first = unpack(redis.call('LRANGE', box_key(P, room, box), 0, 1))
+  if not first then return 0 end
+  local s, attempt, doubt, deaths = parse(head)
+  if s == 'l' or s == 'h' then return 0 end
+  if s ~= 'b' and not marked(first) and is_first(P, room, first, box) then return 0 end
+  if s == 'w' then stop_waiting(P, room, box) end
+  return make_ready(P, room, box, attempt, doubt, deaths, false)
+end
+
+-- A delivery has left its home box, or is about to: its marks leave the further ones, and its weak names are free.
+-- `gone`: told of each box that was deleted. Returns how many boxes became ready.
+local function leave_names(P, room, home, delivery, gone)
+  local ready = 0
+  local also = redis.call('HGET', P .. 'also:' .. room, delivery)
+  if also then
+    redis.call('HDEL', P .. 'also:' .. room, delivery)
+    local mark = mark_of(delivery, home)
+    for box in string.gmatch(also, '%S+') do
+      local b = box_key(P, room, box)
+      local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
+      local s = parse(head or 'n 0 0 0')
+      if first == mark and not second and s == 'b' then
+        redis.call('DEL', b)
+        if gone then gone(b) end
+      else
+        redis.call('LREM', b, 1, mark)
+        if first == mark and s == 'b' then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end
+      end
+    end
+  end
+  local weak = redis.call('HGET', P .. 'weak:' .. room, delivery)
+  if weak then
+    redis.call('HDEL', P .. 'weak:' .. room, delivery)
+    for name in string.gmatch(weak, '%S+') do
+      local holder = redis.call('HGET', P .. 'under:' .. room, name) or ''
+      if string.match(holder, '^%S+') == delivery then redis.call('HDEL', P .. 'under:' .. room, name) end
+    end
+  end
+  return ready
+end
+
+-- Whether anything that waits in a room has further names.
+local function has_names(P, room)
+  return redis.call('EXISTS', P .. 'also:' .. room, P .. 'weak:' .. room) > 0
+end
+
+-- Whether another delivery that shares a weak name with this one is leased. If not, this one is about to be: it is
+-- written down under each of them.
+local function weak_name_taken(P, room, item, home)
+  local weak = redis.call('HGET', P .. 'weak:' .. room, item)
+  if not weak then return false end
+  local under = P .. 'under:' .. room
+  for name in string.gmatch(weak, '%S+') do
+    local other, box = string.match(redis.call('HGET', under, name) or '', '^(%S+) (%S+)$')
+    if other and other ~= item then
+      local head, first = unpack(redis.call('LRANGE', box_key(P, room, box), 0, 1))
+      local s, _, _, _, _, handed = parse(head or 'n 0 0 0')
+      if s == 'l' and handed > 0 and first == other then return true end
+    end
+  end
+  for name in string.gmatch(weak, '%S+') do redis.call('HSET', under, name, item .. ' ' .. home) end
+  return false
 end
 
 local function note(P, day, event, line)

@@ -49,10 +49,33 @@ local function spend(P, room, now, limits, used)
   return math.ceil(limits.tat - limits.every * (limits.burst - 1))
 end
 
--- Lease a ready box. Appends to `out`: room, box, attempt, doubt, deaths, n, then id and record n times.
+-- Of the first items of a box those that one lease may hand out: each one behind the first must, in each of its further
+-- boxes, stand directly behind marks of what is handed out before it.
+local function together(P, room, box, ids)
+  if #ids < 2 then return ids end
+  local out, ahead = {}, {}
+  for i, id in ipairs(ids) do
+    if i > 1 and (marked(id) or redis.call('HEXISTS', P .. 'weak:' .. room, id) == 1) then return out end
+    local mark = mark_of(id, box)
+    for other in string.gmatch(redis.call('HGET', P .. 'also:' .. room, id) or '', '%S+') do
+      local place = (ahead[other] or 0) + 1
+      if i > 1 and redis.call('LINDEX', box_key(P, room, other), place) ~= mark then return out end
+      ahead[other] = place
+    end
+    out[i] = id
+  end
+  return out
+end
+
+-- Ms that a box waits whose first item shares a weak name with one that is leased.
+local WEAK_WAIT = 20
+
+-- Lease a ready box. Appends to `out`: room, box, attempt, doubt, deaths, n, then id and record n times. Says there, too,
+-- what it made ready in passing (`fresh`, by room) and when a box that had to stand aside is due (`aside`).
 -- Items without a record are tombstones and leave the box here. Returns how many items were handed out.
 local function lease(P, room, box, drain, token, per_box, out)
   local b = box_key(P, room, box)
+  local named = has_names(P, room)
   while true do
     local head = redis.call('LINDEX', b, 0)
     if not head then return 0 end
@@ -63,6 +86,7 @@ local function lease(P, room, box, drain, token, per_box, out)
       redis.call('DEL', b)
       return 0
     end
+    if named then ids = together(P, room, box, ids) end
     local handed, doubtful = {}, doubt
     for i, id in ipairs(ids) do
       local record = redis.call('GET', record_key(P, room, id))
@@ -71,10 +95,17 @@ local function lease(P, room, box, drain, token, per_box, out)
         handed[#handed + 1] = record
       else
         redis.call('LREM', b, 1, id)
+        if named then add_fresh(out.fresh, room, leave_names(P, room, box, id)) end
         -- A tombstone takes its attempts and its doubt with it.
         if i == 1 then attempt = 0 end
         if i <= doubtful then doubt = doubt - 1 end
       end
+    end
+    if named and #handed > 0 and weak_name_taken(P, room, handed[1], box) then
+      out.aside = out[1] + WEAK_WAIT
+      redis.call('LSET', b, 0, 'w ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. out.aside)
+      redis.call('ZADD', P .. 'waiting:' .. room, out.aside, box)
+      return 0
     end
     if #handed > 0 then
       local n = #handed / 2
@@ -86,6 +117,8 @@ local function lease(P, room, box, drain, token, per_box, out)
       return n
     end
     redis.call('LSET', b, 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+    -- What is first now may be a mark, or wait elsewhere.
+    if named then add_fresh(out.fresh, room, head_changed(P, room, box)) end
   end
 end
 
@@ -93,6 +126,8 @@ end
 -- `out` as that does, and to `taken` what was leased. Returns how many boxes were.
 local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
   local found, names, leased, met, n, broken = {}, {}, {}, {}, 0, nil
+  local named = has_names(P, room)
+  local weak = named and redis.call('EXISTS', P .. 'weak:' .. room) == 1
   for k, box in ipairs(boxes) do
     local b = box_key(P, room, box)
     local elements = redis.pcall('LRANGE', b, 0, per_box)
@@ -100,6 +135,11 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
     local s, attempt, doubt, deaths = parse(elements[1] or 'n 0 0 0')
     if s == 'r' and #elements > 1 and not met[box] then
       met[box] = true
+      if named and per_box > 1 then
+        table.remove(elements, 1)
+        elements = together(P, room, box, elements)
+        table.insert(elements, 1, 'r')
+      end
       found[k] = { b, attempt, doubt, deaths, #names, elements }
       for i = 2, #elements do names[#names + 1] = record_key(P, room, elements[i]) end
     elseif s == 'r' and not met[box] then
@@ -114,7 +154,8 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
     local its = found[k]
     if its then
       local b, attempt, doubt, deaths, before, elements = unpack(its)
-      local all, items = true, #elements - 1
+      local items = #elements - 1
+      local all = not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
       for i = 1, items do all = all and records[before + i] end
       if all then
         redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. items)
@@ -180,7 +221,7 @@ local function take(keys, args)
   local P = keys[1]
   local drain, request, suspects = args[1], args[2], tonumber(args[3])
   local now = now_ms()
-  local out = { now, 0, 0 }
+  local out = { now, 0, 0, fresh = {} }
   local taken = {}
   -- Whoever is not known to live would not be missed when it dies.
   if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end
@@ -199,6 +240,7 @@ local function take(keys, args)
         end
       end
     end
+    announce(P, out.fresh, 'default')
     return out
   end
 
@@ -246,6 +288,7 @@ local function take(keys, args)
       end
       at = spend(P, room, now, limits, used)
       if n == 0 and redis.call('EXISTS', list) == 1 then sooner(at) end
+      if out.aside then sooner(out.aside) end
     end
     waiting_suspects = waiting_suspects + redis.call('LLEN', P .. 'suspect:' .. room)
   end
@@ -253,5 +296,6 @@ local function take(keys, args)
     redis.call('SET', memo, request .. table.concat(taken), 'EX', 600)
   end
   out[2], out[3] = next_ms, waiting_suspects
+  announce(P, out.fresh, 'default')
   return out
 end

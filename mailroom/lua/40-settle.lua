@@ -9,7 +9,7 @@ end
 -- Order among the dead. Whoever retries a dead letter must not overwrite what is newer: as long as a box has one,
 -- `passed` keeps how new the newest is that was sent from that box. New is what was received later, or later in its batch.
 local function event_of(item)
-  return string.match(item, '^([^.]+)')
+  return string.match(item, '^=?([^. ]+)')
 end
 
 local function newness(P, item)
@@ -23,43 +23,84 @@ local function passed(P, place)
   return tonumber(n) or 0, newest or ''
 end
 
-local function passed_by(P, place, newest)
-  local n, before = passed(P, place)
-  if n > 0 and newest > before then redis.call('HSET', P .. 'passed', place, n .. ' ' .. newest) end
+-- The names of an item in one string: `<home> <further box>… ~<weak name>…`. Returns home, further boxes, weak names.
+local function split_names(names)
+  local home, also, weak = nil, {}, {}
+  for name in string.gmatch(names, '%S+') do
+    if string.byte(name) == 126 then
+      weak[#weak + 1] = string.sub(name, 2)
+    elseif not home then
+      home = name
+    elseif name ~= 'born' then
+      also[#also + 1] = name
+    end
+  end
+  return home, also, weak
 end
 
--- An item became a dead letter of a box. `born`: it never was in it, because its rule could not be carried out.
-local function watch_box(P, item, room, box, born)
-  local place = room .. ' ' .. box
-  if redis.call('HSETNX', P .. 'deadbox', item, place .. (born and ' born' or '')) == 0 then return end
-  local n, newest = passed(P, place)
-  redis.call('HSET', P .. 'passed', place, (n + 1) .. ' ' .. newest)
+-- The names of an item that waits.
+local function names_of(P, room, box, item)
+  local also, weak = redis.call('HGET', P .. 'also:' .. room, item), redis.call('HGET', P .. 'weak:' .. room, item)
+  return box .. (also and ' ' .. also or '') .. (weak and string.gsub(' ' .. weak, ' ', ' ~') or '')
+end
+
+-- Use the boxes of an item, its home first.
+local function each_box(names, use)
+  local home, also = split_names(names)
+  use(home)
+  for _, box in ipairs(also) do use(box) end
+end
+
+local function passed_by(P, room, names, newest)
+  each_box(names, function(box)
+    local place = room .. ' ' .. box
+    local n, before = passed(P, place)
+    if n > 0 and newest > before then redis.call('HSET', P .. 'passed', place, n .. ' ' .. newest) end
+  end)
+end
+
+-- An item became a dead letter of its boxes. `born`: it never was in one, because its rule could not be carried out.
+local function watch_box(P, item, room, names, born)
+  if redis.call('HSETNX', P .. 'deadbox', item, room .. ' ' .. names .. (born and ' born' or '')) == 0 then return end
+  each_box(names, function(box)
+    local place = room .. ' ' .. box
+    local n, newest = passed(P, place)
+    redis.call('HSET', P .. 'passed', place, (n + 1) .. ' ' .. newest)
+  end)
 end
 
 -- What became of an item that died is decided for good.
 local function unwatch_box(P, item)
-  local place = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+ %S+)')
-  if not place then return end
+  local room, names = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (.+)$')
+  if not room then return end
   redis.call('HDEL', P .. 'deadbox', item)
-  local n, newest = passed(P, place)
-  if n > 1 then
-    redis.call('HSET', P .. 'passed', place, (n - 1) .. ' ' .. newest)
-  else
-    redis.call('HDEL', P .. 'passed', place)
-  end
+  each_box(names, function(box)
+    local place = room .. ' ' .. box
+    local n, newest = passed(P, place)
+    if n > 1 then
+      redis.call('HSET', P .. 'passed', place, (n - 1) .. ' ' .. newest)
+    else
+      redis.call('HDEL', P .. 'passed', place)
+    end
+  end)
 end
 
--- Whether something newer than an item was sent from a box or stands in it: mostly at its end, but not where `next` or
--- a retry put something older behind it.
-local function overtaken(P, item, room, box)
-  local its = newness(P, item)
-  local _, newest = passed(P, room .. ' ' .. box)
-  if newest > its then return true end
-  local waiting = redis.call('LRANGE', box_key(P, room, box), 1, -1)
-  for k = #waiting, 1, -1 do
-    if newness(P, waiting[k]) > its then return true end
-  end
-  return false
+-- Whether something newer than an item was sent under one of its names or waits under one: mostly at the end of a box,
+-- but not where `next` or a retry put something older behind it.
+local function overtaken(P, item, room, names)
+  local its, found = newness(P, item), false
+  each_box(names, function(box)
+    local _, newest = passed(P, room .. ' ' .. box)
+    if newest > its then found = true end
+    local waiting = found and {} or redis.call('LRANGE', box_key(P, room, box), 1, -1)
+    for k = #waiting, 1, -1 do
+      if newness(P, waiting[k]) > its then
+        found = true
+        return
+      end
+    end
+  end)
+  return found
 end
 
 -- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
@@ -75,19 +116,48 @@ local function take_doubt_along(P, delivery)
 end
 
 -- A delivery that became a dead letter may have been sent all the same: it overtook what is older.
-local function died_in_doubt(P, delivery, room, box)
+local function died_in_doubt(P, delivery, room, names)
   take_doubt_along(P, delivery)
-  passed_by(P, room .. ' ' .. box, newness(P, delivery))
+  passed_by(P, room, names, newness(P, delivery))
 end
 
--- Append an item to a box that no drain needs to know.
-local function append_item(P, room, box, item, pool)
-  local b = box_key(P, room, box)
+-- Write the marks and the weak names of an item that is about to be appended to its home. Returns whether one of its
+-- marks stands behind something. `made`: told of each box that was made.
+local function push_marks(P, room, home, also, weak, item, made)
+  local behind, mark = false, mark_of(item, home)
+  for _, box in ipairs(also) do
+    local b = box_key(P, room, box)
+    local length = redis.call('RPUSHX', b, mark)
+    if length == 0 then
+      redis.call('RPUSH', b, 'b 0 0 0', mark)
+      if made then made(b) end
+    elseif length > 2 then
+      behind = true
+    end
+  end
+  if #also > 0 then redis.call('HSET', P .. 'also:' .. room, item, table.concat(also, ' ')) end
+  if #weak > 0 then redis.call('HSET', P .. 'weak:' .. room, item, table.concat(weak, ' ')) end
+  return behind
+end
+
+-- Append an item to its boxes, which no drain needs to know.
+local function append_item(P, room, names, item, pool)
+  local box, also, weak = split_names(names)
+  local b, has = box_key(P, room, box), { [box] = true }
+  for _, name in ipairs(also) do has[name] = true end
+  if redis.call('EXISTS', P .. 'joined:' .. room) == 1 then
+    other_names(P, { { room, { box, unpack(also) } } }, function(_, name)
+      if not has[name] then also[#also + 1] = name end
+      has[name] = true
+    end)
+  end
   redis.call('SADD', P .. 'rooms', room)
-  if redis.call('EXISTS', b) == 1 then
-    redis.call('RPUSH', b, item)
+  local behind = push_marks(P, room, box, also, weak, item)
+  if redis.call('RPUSHX', b, item) > 0 then return end
+  if behind then
+    redis.call('RPUSH', b, 'b 0 0 0', item)
   else
-    redis.call('RPUSH', b, 'r 0 0 0', item)
+    redis.call('RPUSH', b, NEW_BOX, item)
     redis.call('RPUSH', P .. 'ready:' .. room, box)
     ring(P, pool_of(P, room, pool), 1)
   end
@@ -125,13 +195,29 @@ local function may_lease(P, c, room)
   return free > 0
 end
 
--- Append a new delivery (ten arguments from `k` on) to its box, within `settle`. Returns how many more deliveries need
+local NONE = {}
+
+-- Whether anything in a room has further names, asked once for all items of a call of `settle`.
+local function named(P, c, room)
+  local known = c.named[room]
+  if known == nil then
+    known = has_names(P, room)
+    c.named[room] = known
+  end
+  return known
+end
+
+-- Append a new delivery (ten arguments from `k` on) to its boxes, within `settle`. Returns how many more deliveries need
 -- the event now: 1, 0 when it did not come into being or took the place of another of the same event.
 local function append(P, c, event, day, args, k)
   local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
+  local further = c.further[k]
+  if further then box = further.home end
   local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
   local name, b = c.names[k], c.names[k + 1]
-  if c.is_gone[name] or c.is_gone[b] then flush(P, c) end
+  local flushed = c.is_gone[name] or c.is_gone[b]
+  for _, other in ipairs(further and further.keys or NONE) do flushed = flushed or c.is_gone[other] end
+  if flushed then flush(P, c) end
   if c.is_new[name] or (c.some_made and redis.call('EXISTS', name) == 1) then return 0 end
   if once_key ~= '' and dead == '' then
     local again = string.find(delivery, '^[^.]+%.a%d') -- its like died, and may have left its mark
@@ -150,7 +236,7 @@ local function append(P, c, event, day, args, k)
     c.watched = true
     return 1
   end
-  local more = 1
+  local more, was_first = 1, false
   c.touched[room] = true
   if coalesce ~= '' then
     local co = P .. 'co:' .. room .. ':' .. coalesce
@@ -166,6 +252,11 @@ local function append(P, c, event, day, args, k)
         if place == 1 and attempt > 0 then
           redis.call('LSET', b, 0, s .. ' 0 0 ' .. deaths .. (token ~= '' and ' ' .. token or ''))
         end
+        was_first = place == 1
+        if named(P, c, room) then
+          flush_ready(P, c, room)
+          add_fresh(c.fresh, room, leave_names(P, room, box, older, c.unmake))
+        end
         local its = string.match(older, '^([^.]+)')
         if its == event and redis.call('EXISTS', P .. 'd:' .. older) == 1 then more = 0 end
         if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}', event) then
@@ -176,19 +267,31 @@ local function append(P, c, event, day, args, k)
     end
     redis.call('SET', co, delivery, 'PX', delay + 86400000)
   end
+  local behind, weak = false, false
+  if further then
+    c.named[room] = true
+    behind = push_marks(P, room, box, further.also, further.weak, delivery, c.make)
+    weak = #further.weak > 0
+  end
   if c.box_made[b] or (c.some_boxes and redis.call('EXISTS', b) == 1) then
     redis.call('RPUSH', b, delivery)
+    if was_first and named(P, c, room) then
+      flush_ready(P, c, room)
+      add_fresh(c.fresh, room, head_changed(P, room, box))
+    end
+  elseif behind then
+    redis.call('RPUSH', b, 'b 0 0 0', delivery)
   elseif delay > 0 then
     redis.call('RPUSH', b, 'w 0 0 0 ' .. (c.now + delay), delivery)
     redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
-  elseif args[k + 4] == '1' and may_lease(P, c, room) then
+  elseif args[k + 4] == '1' and not (weak and weak_name_taken(P, room, delivery, box)) and may_lease(P, c, room) then
     redis.call('RPUSH', b, 'l 0 0 0 ' .. c.token .. ' 1', delivery)
     lease_later(c, room, box, c.drain)
     c.leased[#c.leased + 1] = delivery
   else
     redis.call('RPUSH', b, NEW_BOX, delivery)
     ready_later(c, room, box)
-    one_more(c.fresh, room)
+    add_fresh(c.fresh, room, 1)
   end
   c.box_made[b] = true
   record_later(c, name, record)
@@ -294,7 +397,10 @@ local function settle_items(P, c, args)
     if ours and c.failing and says == '' and last and room ~= 'in' then probed_nothing(P, c, room) end
     -- What is no list where one must be ends the call here, before anything of this item is written: an event of which
     -- half is made could end before the other half is.
-    for k = new, ours and c.some_boxes and i - 1 or 0, 10 do redis.call('LLEN', names[k + 1]) end
+    for k = new, ours and c.some_boxes and i - 1 or 0, 10 do
+      redis.call('LLEN', names[k + 1])
+      for _, other in ipairs(c.further[k] and c.further[k].keys or NONE) do redis.call('LLEN', other) end
+    end
     if not ours then
       statuses[#statuses + 1] = 0
     elseif says ~= '' and heard(P, c, room, box, says) then
@@ -328,6 +434,12 @@ local function settle_items(P, c, args)
         deaths = 0
         redis.call('LPUSH', b, 'l ' .. old_attempt .. ' ' .. old_doubt .. ' 0 ' .. token .. ' ' .. handed)
       end
+      local its_names = box
+      if there and named(P, c, room) then
+        if c.watched or verdict == 'dead' then its_names = names_of(P, room, box, item) end
+        flush_ready(P, c, room)
+        add_fresh(c.fresh, room, leave_names(P, room, box, item, c.unmake))
+      end
       local name = names[start]
       local alive = there and not c.is_gone[name] and (not c.some_gone or redis.call('EXISTS', name) == 1)
       statuses[#statuses + 1] = alive and 1 or 2
@@ -336,7 +448,7 @@ local function settle_items(P, c, args)
         note_later(c, day, event, line) -- before the lines about what it made
         if c.watched and verdict == 'done' then
           -- An event that no rule wanted overtakes nobody.
-          if room ~= 'in' or n > 0 then passed_by(P, room .. ' ' .. box, newness(P, item)) end
+          if room ~= 'in' or n > 0 then passed_by(P, room, its_names, newness(P, item)) end
           unwatch_box(P, item)
         end
         for k = new, i - 1, 10 do
@@ -346,9 +458,9 @@ local function settle_items(P, c, args)
         if verdict == 'dead' then
           redis.call('ZADD', P .. 'dead', now, item)
           redis.call('HSET', P .. 'deadinfo', item, argument)
-          watch_box(P, item, room, box)
+          watch_box(P, item, room, its_names)
           c.watched = true
-          if doubted and room ~= 'in' then died_in_doubt(P, item, room, box) end
+          if doubted and room ~= 'in' then died_in_doubt(P, item, room, its_names) end
           ended[#ended + 1] = event
           dereference(P, event, made, 0, c)
         else
@@ -361,8 +473,7 @@ local function settle_items(P, c, args)
         if (c.free[room] or 0) > 0 then c.free[room] = c.free[room] + 1 else c.free[room] = nil end
         if not only and redis.call('LLEN', b) > 1 then
           flush_ready(P, c, room)
-          make_ready(P, room, box, old_attempt, old_doubt, deaths, false)
-          one_more(c.fresh, room)
+          add_fresh(c.fresh, room, make_ready(P, room, box, old_attempt, old_doubt, deaths, false))
         elseif not only then
           redis.call('DEL', b)
         end
@@ -382,9 +493,38 @@ local function settle_items(P, c, args)
         redis.call('HSET', P .. 'held:' .. room, box, argument)
       else
         flush_ready(P, c, room)
-        make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true)
-        one_more(c.fresh, room)
+        add_fresh(c.fresh, room, make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true))
       end
+    end
+  end
+end
+
+-- Take the names of a new delivery apart. Returns its home. An old store knows homes only.
+local function further_names(P, c, k, names)
+  local home, also, weak = split_names(names)
+  if c.schema == nil then c.schema = redis.call('GET', P .. 'schema') end
+  if c.schema == '2' then c.further[k] = { home = home, also = also, weak = weak, keys = {} } end
+  return home
+end
+
+-- New deliveries whose objects are known by other names, too, stand under these as well. Says the boxes of all further
+-- names to `places`.
+local function further_places(P, c, args, asked, places)
+  other_names(P, asked, function(k, name)
+    local further = c.further[k]
+    local home = further and further.home or args[k + 1]
+    local also = further and further.also or {}
+    for _, other in ipairs(also) do
+      if other == name then return end
+    end
+    if name == home then return end
+    also[#also + 1] = name
+    if not further then c.further[k] = { home = home, also = also, weak = NONE, keys = {} } end
+  end)
+  for k, further in pairs(c.further) do
+    for n, box in ipairs(further.also) do
+      further.keys[n] = box_key(P, args[k], box)
+      places[#places + 1] = further.keys[n]
     end
   end
 end
@@ -392,7 +532,7 @@ end
 -- settle: what became of items, and what follows from them, in one step each.
 -- ARGV: drain, token for new leases, pool, then per item:
 --   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
---   then n times: room, box, delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
+--   then n times: room, names (its home, further boxes, `~` and weak names, blank between), delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
 --   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
 -- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
 -- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
@@ -415,10 +555,13 @@ local function settle(keys, args)
     refs = redis.call('EXISTS', P .. 'refs') == 1,
     drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
     gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
+    named = {}, further = {}, joined = {},
     leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
   }
+  c.make = function(b) c.box_made[b] = true end
+  c.unmake = function(b) c.box_made[b] = nil end
   local names, all = c.names, #args
-  local settled, made, places = {}, {}, {}
+  local settled, made, places, asked = {}, {}, {}, {}
   local i = 4
   while i <= all do
     local verdict, new = args[i + 4], i + 16
@@ -428,10 +571,21 @@ local function settle(keys, args)
     end
     i = new + tonumber(args[i + 15]) * 10
     for k = new, i - 1, 10 do
-      names[k], names[k + 1] = P .. 'd:' .. args[k + 2], box_key(P, args[k], args[k + 1])
+      local box = args[k + 1]
+      if string.find(box, ' ', 1, true) then box = further_names(P, c, k, box) end
+      local joined = c.joined[args[k]]
+      if joined == nil then
+        joined = redis.call('EXISTS', P .. 'joined:' .. args[k]) == 1
+        c.joined[args[k]] = joined
+      end
+      if joined and box ~= '' then
+        asked[#asked + 1] = { args[k], { box, unpack(c.further[k] and c.further[k].also or NONE) }, k }
+      end
+      names[k], names[k + 1] = P .. 'd:' .. args[k + 2], box_key(P, args[k], box)
       made[#made + 1], places[#places + 1] = names[k], names[k + 1]
     end
   end
+  if #asked > 0 or next(c.further) then further_places(P, c, args, asked, places) end
   -- Mostly all that is settled has a record and nothing that is made is there yet: then nothing is asked for again.
   c.some_gone = count_there(settled) < #settled
   c.some_made = count_there(made) > 0

@@ -23,8 +23,7 @@ local function leave(keys, args)
         redis.call('HDEL', P .. 'leased:' .. room, leases[k])
         local s, attempt, doubt, deaths, _, handed = parse(redis.call('LINDEX', box_key(P, room, leases[k]), 0) or 'r 0 0 0')
         if s == 'l' then
-          make_ready(P, room, leases[k], attempt, math.max(doubt, handed), deaths, true)
-          one_more(fresh, room)
+          add_fresh(fresh, room, make_ready(P, room, leases[k], attempt, math.max(doubt, handed), deaths, true))
         end
       end
     end
@@ -69,8 +68,7 @@ local function bury(keys, args)
               local _, day = terms(P, event_of(item) or '')
               if day then note(P, day, event_of(item), '{"t":"held","d":"' .. item .. '","code":"poison"}') end
             else
-              make_ready(P, room, box, attempt, doubt, deaths, false)
-              one_more(fresh, room)
+              add_fresh(fresh, room, make_ready(P, room, box, attempt, doubt, deaths, false))
             end
           end
         end
@@ -120,8 +118,7 @@ local function strays(keys, args)
           redis.call('HDEL', P .. 'leased:' .. room, box)
           if s == 'l' then
             if args[2] == '1' then doubt = math.max(doubt, handed) end
-            make_ready(P, room, box, attempt, doubt, deaths, true)
-            one_more(fresh, room)
+            add_fresh(fresh, room, make_ready(P, room, box, attempt, doubt, deaths, true))
             freed = freed + 1
           end
         end

@@ -28,8 +28,7 @@ local function unhold(keys, args)
     local record = redis.call('GET', P .. 'd:' .. (first or ''))
     if record then redis.call('SET', P .. 'd:' .. first, (string.gsub(record, '^{"doubtful":true,', '{'))) end
   end
-  make_ready(P, room, box, 0, doubt, 0, false)
-  ring(P, pool_of(P, room, args[3]), 1)
+  ring(P, pool_of(P, room, args[3]), make_ready(P, room, box, 0, doubt, 0, false))
   if args[6] and first then write_down(P, event_of(first), args[5], args[6]) end
   by_hand(P, 'release', room)
   return 1
@@ -42,16 +41,16 @@ local function skip(keys, args)
   local b = box_key(P, room, box)
   local s, _, doubt = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
   if s ~= 'h' or redis.call('LINDEX', b, 1) ~= item then return 0 end
-  local event = event_of(item)
+  local event, names = event_of(item), names_of(P, room, box, item)
   if redis.call('EXISTS', record_key(P, room, item)) == 1 then
     write_down(P, event, args[6], args[7])
     if info ~= '' then
       redis.call('ZADD', P .. 'dead', now_ms(), item)
       redis.call('HSET', P .. 'deadinfo', item, info)
-      watch_box(P, item, room, box)
-      if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, box) end
+      watch_box(P, item, room, names)
+      if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, names) end
     else
-      if doubt > 0 and room ~= 'in' then passed_by(P, room .. ' ' .. box, newness(P, item)) end
+      if doubt > 0 and room ~= 'in' then passed_by(P, room, names, newness(P, item)) end
       unwatch_box(P, item)
       redis.call('DEL', P .. 'd:' .. item)
       local retain = terms(P, event)
@@ -61,12 +60,13 @@ local function skip(keys, args)
   end
   redis.call('HDEL', P .. 'held:' .. room, box)
   redis.call('LREM', b, 1, item)
+  local ready = has_names(P, room) and leave_names(P, room, box, item) or 0
   if redis.call('LLEN', b) > 1 then
-    make_ready(P, room, box, 0, math.max(0, doubt - 1), 0, false)
-    ring(P, pool_of(P, room, args[5]), 1)
+    ready = ready + make_ready(P, room, box, 0, math.max(0, doubt - 1), 0, false)
   else
     redis.call('DEL', b)
   end
+  ring(P, pool_of(P, room, args[5]), ready)
   by_hand(P, 'skip', room)
   return 1
 end
@@ -86,12 +86,13 @@ end
 local function revive(keys, args)
   local P, item = keys[1], args[1]
   if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
-  local room, box = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (%S+)$')
-  if not room or room == 'in' or redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'never_made' end
-  if args[2] ~= '1' and overtaken(P, item, room, box) then return 'overtaken' end
+  local room, names = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (.+)$')
+  local born = room and string.find(names, ' born$')
+  if not room or room == 'in' or born or redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'never_made' end
+  if args[2] ~= '1' and overtaken(P, item, room, names) then return 'overtaken' end
   undead(P, item)
   write_down(P, event_of(item), args[4], args[5])
-  append_item(P, room, box, item, args[3])
+  append_item(P, room, names, item, args[3])
   by_hand(P, 'retry', room)
   return 'done'
 end
@@ -105,8 +106,8 @@ local function again(keys, args)
   if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
   local record = redis.call('GET', P .. 'e:' .. event)
   if not record then return 'erased' end
-  local room, box = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (%S+)')
-  if args[2] ~= '1' and (overtaken(P, item, 'in', inbox) or (room and overtaken(P, item, room, box))) then
+  local room, names = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (.+)$')
+  if args[2] ~= '1' and (overtaken(P, item, 'in', inbox) or (room and overtaken(P, item, room, names))) then
     return 'overtaken'
   end
   local b = box_key(P, 'in', inbox)

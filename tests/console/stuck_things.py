@@ -69,7 +69,7 @@ class Stuck:
                 "made": made,
             }
             record = {"id": f"{name}.0", "action": "add_note", "rule": rule, "path": [0]}
-            new = [NewDelivery(f"{name}.0", "crm", f"box-{who}", json.dumps(record).encode())]
+            new = [NewDelivery(f"{name}.0", "crm", (f"box-{who}",), json.dumps(record).encode())]
             await self._settle(lease, "done", line, new=new)
 
     async def end(self, then: Verdict, code: str = "invalid") -> None:

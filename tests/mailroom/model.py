@@ -5,14 +5,16 @@ store should then have. Keeps sets where the store counts, so that it cannot mak
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.mailroom.store import DAY, StoredKey
+from tests.mailroom.store import DAY, MOMENT, StoredKey
 
 BODY_WINDOW = 60_000
 MAX_DEATHS = 3
+#: Ms that a box waits whose first item shares a weak name with one that is leased.
+WEAK_WAIT = 20
 #: Ms until the first probe of a paused room, and the longest time between two, by who paused it.
 PROBES = {"breaker": (5_000, 60_000), "key": (60_000, 900_000)}
 #: How long `only_once` lasts in these tests, in ms.
@@ -39,6 +41,11 @@ class OracleBox:
         """Return its first element as the store writes it."""
         more = {"l": f" {self.token} {self.handed}", "w": f" {self.due}"}.get(self.state, "")
         return f"{self.state} {self.attempt} {self.doubt} {self.deaths}{more}"
+
+    @property
+    def own(self) -> list[str]:
+        """Its items, without the marks of what has its home elsewhere."""
+        return [element for element in self.items if not element.startswith("=")]
 
     def drop(self, item: str) -> None:
         """Take an item out; attempts were the first one's, doubt and what was handed count from the head."""
@@ -84,6 +91,9 @@ class Made:
     coalesce: str = ""
     delay: int = 0
     dead: bool = False
+    #: Further boxes and weak names.
+    also: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
 
 
 @dataclass
@@ -112,6 +122,20 @@ class MailroomOracle:
     once: dict[str, tuple[str, int]] = field(default_factory=dict)
     newest: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)
+    #: (room, item) -> the further boxes in which its mark stands, its weak names; while it waits.
+    also: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    weak: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    #: (room, weak name) -> who was leased last under it, and its home.
+    under: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    #: The id map: (room, name) -> object, (room, object) -> its names.
+    known: dict[tuple[str, str], str] = field(default_factory=dict)
+    objects: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    #: Dead item, of which nothing is decided for good -> its room and names when it died, and whether it was born dead.
+    watched: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], bool]] = field(default_factory=dict)
+    #: (room, name) of such items -> how new the newest is that was sent under it meanwhile.
+    passed: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: Deliveries whose record says that they may have been sent.
+    doubtful: set[str] = field(default_factory=set)
     quarantined: set[str] = field(default_factory=set)
 
     # -- small words
@@ -135,11 +159,268 @@ class MailroomOracle:
             if retain:
                 self.retained[event] = self.now + retain
 
-    def _ready(self, room: str, name: str, *, front: bool = False) -> None:
+    def _in_front(self, room: str, item: str, home: str) -> bool:
+        """Whether an item is first in each box in which it stands."""
+        places = [(home, item), *((name, f"={item} {home}") for name in self.also.get((room, item), ()))]
+        return all(self.boxes[room, name].items[0] == element for name, element in places)
+
+    def _blocked(self, room: str, name: str) -> bool:
+        items = self.boxes[room, name].items
+        return bool(items) and (items[0].startswith("=") or not self._in_front(room, items[0], name))
+
+    def _ready(self, room: str, name: str, *, front: bool = False) -> int:
+        """A box goes on: it is ready, or blocked. Return how many boxes became ready."""
         box = self.boxes[room, name]
-        box.state, box.token, box.handed, box.drain, box.due = "r", "", 0, "", 0
+        box.token, box.handed, box.drain, box.due = "", 0, "", 0
+        if self._blocked(room, name):
+            box.state = "b"
+            if not box.items[0].startswith("="):
+                return 0
+            box.attempt = box.doubt = box.deaths = 0
+            item, home = box.items[0][1:].split()
+            its = self.boxes[room, home]
+            return self._ready(room, home) if its.state == "b" and its.items[0] == item else 0
+        box.state = "r"
         waiting = (self.suspect if box.deaths else self.ready).setdefault(room, [])
         waiting.insert(0 if front and not box.deaths else len(waiting), name)
+        return 1
+
+    def _recheck(self, room: str, name: str) -> int:
+        """Another element is first in a box: it may be blocked, or no longer. Return how many boxes became ready."""
+        box = self.boxes[room, name]
+        wrong = box.state == "b" or (box.state in "rw" and self._blocked(room, name))
+        return self._ready(room, name) if box.items and wrong else 0
+
+    # -- order among the dead
+
+    def _age(self, item: str) -> int:
+        event = item.split(".")[0]
+        return int(event[1:]) if self.record("in", event) else -1
+
+    def _watch(self, room: str, home: str, item: str, *, born: bool = False) -> None:
+        also, weak = ((), ()) if born else (self.also.get((room, item), ()), self.weak.get((room, item), ()))
+        if item not in self.watched:
+            self.watched[item] = (room, (home, *also), weak, born)
+
+    def _pass(self, room: str, names: tuple[str, ...], age: int) -> None:
+        for name in names:
+            if any(room == its and name in theirs for its, theirs, _, _ in self.watched.values()):
+                self.passed[room, name] = max(self.passed.get((room, name), -1), age)
+
+    def _unwatch(self, item: str) -> None:
+        self.watched.pop(item, None)
+        left = {(room, name) for room, names, _, _ in self.watched.values() for name in names}
+        self.passed = {key: age for key, age in self.passed.items() if key in left}
+
+    def _overtaken(self, item: str, room: str, names: tuple[str, ...]) -> bool:
+        boxes = [self.boxes[room, name] for name in names if (room, name) in self.boxes]
+        ages = [self._age(element.lstrip("=").split()[0]) for box in boxes for element in box.items]
+        return max([*ages, *(self.passed.get((room, name), -1) for name in names)]) > self._age(item)
+
+    def _append_again(self, room: str, home: str, item: str, also: tuple[str, ...], weak: tuple[str, ...]) -> None:
+        also = (*also, *self._others(room, (home, *also)))
+        behind = self._stand(room, home, item, also, weak)
+        if (room, home) in self.boxes:
+            self.boxes[room, home].items.append(item)
+        else:
+            self.boxes[room, home] = OracleBox([item], "b")
+            if not behind:
+                self._ring(room, self._ready(room, home))
+
+    def skip(self, room: str, home: str, item: str, *, drop: bool) -> bool:
+        """The first item of a held box leaves it: it is dead, or dropped."""
+        box = self.boxes.get((room, home))
+        if box is None or box.state != "h" or box.items[0] != item:
+            return False
+        doubted = box.doubt > 0 and room != "in"
+        if self.record(room, item):
+            event, names = item.split(".")[0], (home, *self.also.get((room, item), ()))
+            if drop:
+                if doubted:
+                    self._pass(room, names, self._age(item))
+                self._unwatch(item)
+                self.deliveries.discard(item)
+                self._release(event, item, self.retain[event])
+            else:
+                self.dead[item] = self.now
+                self._watch(room, home, item)
+                if doubted:
+                    self.doubtful.add(item)
+                    self._pass(room, names, self._age(item))
+        box.drop(item)
+        box.attempt = box.deaths = 0
+        self._ring(room, self._leave(room, home, item))
+        if box.items:
+            self._ring(room, self._ready(room, home))
+        else:
+            del self.boxes[room, home]
+        return True
+
+    def revive(self, item: str, *, insist: bool) -> str:
+        """A dead letter goes to the tail of its boxes."""
+        if item not in self.dead:
+            return "gone"
+        room, names, weak, born = self.watched[item]
+        if room == "in" or born:
+            return "never_made"
+        if not insist and self._overtaken(item, room, names):
+            return "overtaken"
+        del self.dead[item]
+        self._append_again(room, names[0], item, names[1:], weak)
+        return "done"
+
+    def again(self, item: str, inbox: str, *, insist: bool) -> str:
+        """The event of a dead letter is routed once more."""
+        event = item.split(".")[0]
+        if item not in self.dead:
+            return "gone"
+        if not self.record("in", event):
+            return "erased"
+        room, names, _, _ = self.watched[item]
+        if not insist and (self._overtaken(item, "in", (inbox,)) or self._overtaken(item, room, names)):
+            return "overtaken"
+        box = self.boxes.get(("in", inbox))
+        there = box is not None and event in box.items
+        if there and box and box.items.index(event) < box.handed:
+            return "busy"
+        del self.dead[item]
+        self._unwatch(item)
+        if item != event:
+            self.deliveries.discard(item)
+        if not there:
+            self.needs[event] = self.needs[event] - {item} | {event}
+            self._append_again("in", inbox, event, (), ())
+        elif item != event:
+            self._release(event, item, 0)
+        return "done"
+
+    # -- names that are learned on the way
+
+    def know(self, room: str, id: str, names: Iterable[str], gone: Iterable[str] = ()) -> list[str]:
+        """An object has these names, and those no longer; return all that it has."""
+        for name in names:
+            before = self.known.get((room, name), id)
+            if before != id and name in self.objects.get((room, before), ()):
+                self.objects[room, before].remove(name)
+            self.known[room, name] = id
+        for name in gone:
+            if self.known.get((room, name)) == id:
+                del self.known[room, name]
+        every = dict.fromkeys([*self.objects.get((room, id), ()), *names])
+        self.objects[room, id] = [name for name in every if name not in set(gone)][-8:]
+        self.objects = {key: its for key, its in self.objects.items() if its}
+        return self.objects.get((room, id), [])
+
+    def forget_names(self, room: str, names: Iterable[str]) -> None:
+        """Nothing is known of the objects that have one of these names."""
+        for id in {self.known[room, name] for name in names if (room, name) in self.known}:
+            self.known = {key: its for key, its in self.known.items() if key[0] != room or its != id}
+            self.objects.pop((room, id), None)
+
+    def _others(self, room: str, names: Sequence[str]) -> list[str]:
+        """By which other names the objects of these names are known."""
+        ids = [self.known[room, name] for name in names if (room, name) in self.known]
+        every = dict.fromkeys(name for id in ids for name in self.objects.get((room, id), ()))
+        return [name for name in every if name not in names]
+
+    def _ahead(self, room: str, item: str, home: str) -> set[tuple[str, str]]:
+        """Whom an item waits for: (item, home) of all that stand before it, and of all that those wait for."""
+        found: set[tuple[str, str]] = set()
+        todo = [(item, home)]
+        while todo:
+            one, its_home = todo.pop()
+            for name in (its_home, *self.also.get((room, one), ())):
+                elements = self.boxes[room, name].items
+                for element in elements[: elements.index(one if name == its_home else f"={one} {its_home}")]:
+                    other, box = element[1:].split() if element.startswith("=") else (element, name)
+                    if (other, box) not in found:
+                        found.add((other, box))
+                        todo.append((other, box))
+        return found
+
+    def _newness(self, item: str) -> tuple[int, int, str]:
+        event = item.split(".")[0]
+        return int(event[1:]) if self.record("in", event) else -1, len(item), item
+
+    def meet(self, room: str, home: str, token: str, item: str, id: str, names: list[str]) -> str:
+        """A delivery under way found its object; return go, wait or stale."""
+        box = self.boxes.get((room, home))
+        if box is None or box.state != "l" or box.token != token or not box.handed or box.items[0] != item:
+            return "stale"
+        its = (home, *self.also.get((room, item), ()))
+        joined = [name for name in self.know(room, id, names) if name not in its]
+        passed: list[tuple[str, int]] = []
+        for name in joined:
+            other = self.boxes.setdefault((room, name), OracleBox([], "b"))
+            place = 0
+            for k, element in enumerate(other.items):
+                one, one_home = element[1:].split() if element.startswith("=") else (element, name)
+                there = self.boxes[room, one_home]
+                fixed = one_home != home and there.items.index(one) < {"l": there.handed, "h": 1}.get(there.state, 0)
+                if not fixed and (item, home) in self._ahead(room, one, one_home):
+                    break
+                older = self._newness(one) < self._newness(item)
+                if fixed or older or (one, one_home) in self._ahead(room, item, home):
+                    place = k + 1
+            other.items.insert(place, f"={item} {home}")
+            self.also[room, item] = (*self.also.get((room, item), ()), name)
+            passed.append((name, place))
+        for name, place in passed:
+            other = self.boxes[room, name]
+            if other.doubt > place:
+                self.doubtful |= {x for x in other.items[place + 1 : other.doubt + 1] if x in self.deliveries}
+                other.doubt = place
+            if place or not other.items[1:] or other.state == "l":
+                continue
+            if other.items[1].startswith("="):
+                one, one_home = other.items[1][1:].split()
+                there = self.boxes[room, one_home]
+                if there.state == "r" and there.items[0] == one:
+                    there.state = "b"
+            else:
+                other.state, other.attempt, other.doubt, other.deaths, other.due = "b", 0, 0, 0, 0
+        if not any(place for _, place in passed):
+            return "go"
+        if (paused := self.paused.get(room)) and paused.by != "person":
+            paused.probe_at = min(paused.probe_at, self.now)
+        self._ready(room, home, front=True)
+        return "wait"
+
+    def _leave(self, room: str, home: str, item: str) -> int:
+        """An item waits no more under its further names. Return how many boxes became ready."""
+        ready = 0
+        for name in self.also.pop((room, item), ()):
+            box = self.boxes[room, name]
+            was_first = box.items[0] == f"={item} {home}"
+            box.items.remove(f"={item} {home}")
+            if was_first and box.state == "b":
+                if box.items:
+                    ready += self._ready(room, name)
+                else:
+                    del self.boxes[room, name]
+        for name in self.weak.pop((room, item), ()):
+            if self.under.get((room, name), ("",))[0] == item:
+                del self.under[room, name]
+        return ready
+
+    def _weak_taken(self, room: str, item: str, home: str) -> bool:
+        """Whether a weak name of an item is under way; if none is, they are the item's now."""
+        names = self.weak.get((room, item), ())
+        for name in names:
+            other, its_home = self.under.get((room, name), ("", ""))
+            box = self.boxes.get((room, its_home))
+            if other not in ("", item) and box and box.state == "l" and box.handed and box.items[0] == other:
+                return True
+        self.under |= {(room, name): (item, home) for name in names}
+        return False
+
+    def _stand(self, room: str, home: str, item: str, also: tuple[str, ...], weak: tuple[str, ...]) -> bool:
+        """Write an item's marks; return whether one of them stands behind something."""
+        for name in also:
+            self.boxes.setdefault((room, name), OracleBox([], "b")).items.append(f"={item} {home}")
+        self.also |= {(room, item): also} if also else {}
+        self.weak |= {(room, item): weak} if weak else {}
+        return any(len(self.boxes[room, name].items) > 1 for name in also)
 
     def _waiting(self, room: str) -> list[tuple[str, OracleBox]]:
         return [(name, box) for (its, name), box in self.boxes.items() if its == room and box.state == "w"]
@@ -185,10 +466,17 @@ class MailroomOracle:
         """Let time pass."""
         self.now += ms
         self.last = {k: v for k, v in self.last.items() if v[2] > self.now}
-        self.once = {k: v for k, v in self.once.items() if v[1] > self.now}
-        self.newest = {k: v for k, v in self.newest.items() if v[1] > self.now}
-        self.retained = {k: v for k, v in self.retained.items() if v > self.now}
-        self.memo = {k: v for k, v in self.memo.items() if v[2] > self.now}
+        self.once = {k: v for k, v in self.once.items() if v[1] > self.now + MOMENT}
+        self.newest = {k: v for k, v in self.newest.items() if v[1] > self.now + MOMENT}
+        self.retained = {k: v for k, v in self.retained.items() if v > self.now + MOMENT}
+        self.memo = {k: v for k, v in self.memo.items() if v[2] > self.now + MOMENT}
+
+    def forget_late(self, found: Mapping[str, Any]) -> None:
+        """The store's keys live by real time, too: what it forgot a little before its time is forgotten here."""
+        late = self.now + 60_000
+        self.once = {k: v for k, v in self.once.items() if k in found["once"] or v[1] > late}
+        self.newest = {k: v for k, v in self.newest.items() if ":".join(k) in found["newest"] or v[1] > late}
+        self.retained = {k: v for k, v in self.retained.items() if k in found["records"] or v > late}
 
     def put(self, events: Iterable[tuple[str, str, str, int]]) -> list[str]:
         """Put (id, box, digest, retain); return the id that each repeats."""
@@ -229,17 +517,38 @@ class MailroomOracle:
         if box is None or box.state != "r":
             return []
         while True:
-            first = box.items[:per_box]
+            first = self._together(room, name, per_box)
             if not first:
                 del self.boxes[room, name]
                 return []
             for item in first:
                 if not self.record(room, item):
                     box.drop(item)
+                    self._ring(room, self._leave(room, name, item))
             alive = [item for item in first if item in box.items]
+            if not alive and self._blocked(room, name):
+                self._ring(room, self._ready(room, name))
+                return []
+            if alive and self._weak_taken(room, alive[0], name):
+                box.state, box.due, box.queue = "w", self.now + WEAK_WAIT, "waiting"
+                return []
             if alive:
                 box.state, box.token, box.handed, box.drain = "l", token, len(alive), drain
                 return alive
+
+    def _together(self, room: str, name: str, most: int) -> list[str]:
+        """The items at the head of a box that may be handed out together: nobody stands between them."""
+        out: list[str] = []
+        for item in self.boxes[room, name].items[:most]:
+            if out and (item.startswith("=") or (room, item) in self.weak):
+                break
+            for other in self.also.get((room, item), ()):
+                elements = self.boxes[room, other].items
+                before = elements[: elements.index(f"={item} {name}")]
+                if out and not set(before) <= {f"={one} {name}" for one in out}:
+                    return out
+            out.append(item)
+        return out
 
     def take(
         self, drain: str, request: str, wants: Iterable[tuple[str, int, int]], suspects: int
@@ -288,6 +597,7 @@ class MailroomOracle:
                     if lease(room, names.pop(0), 1 if suspects or rated or probed else per_box):
                         n, used = n - 1, used + 1
                 self._sent(room, used)
+                times += [box.due for _, box in self._waiting(room) if box.due == self.now + WEAK_WAIT]
                 if rated and not probed and went and n == 0 and names:
                     times.append(self.limits[room].tat - self.limits[room].every * (self.limits[room].burst - 1))
             waiting += len(self.suspect.get(room, []))
@@ -295,38 +605,57 @@ class MailroomOracle:
             self.memo[drain] = (request, [(room, name) for room, name, *_ in leases], self.now + 600_000)
         return leases, max(0, min(times) - self.now) if times else None, waiting
 
-    def _append(self, event: str, made: Made, drain: str, token: str, leased: set[str], once: set[str]) -> bool:
+    def _append(
+        self, source: tuple[str, str], event: str, made: Made, drain: str, token: str, leased: set[str], once: set[str]
+    ) -> bool:
         if made.id in self.deliveries:
             return False
         if made.once and not made.dead:
-            if made.once in self.once:
+            first = self.once.setdefault(made.once, (made.id, self.now + ONCE))[0]
+            # What is made once more takes the place of what died, which may have left the mark.
+            if first != made.id and not (".a" in made.id and first.split(".")[0] == event):
                 once.add(made.id)
                 return False
-            self.once[made.once] = (made.id, self.now + ONCE)
         self.deliveries.add(made.id)
         self.needs[event].add(made.id)
         if made.dead:
             self.dead[made.id] = self.now
+            self._watch(*source, made.id, born=True)
             return True
         box = self.boxes.get((made.room, made.box))
+        was_first = False
+        made.also = (*made.also, *self._others(made.room, (made.box, *made.also)))
         if made.coalesce:
             older = self.newest.get((made.room, made.coalesce), ("", 0))[0]
             if box and older in box.items:
                 place = box.items.index(older) + 1
-                if place > box.handed and place > box.doubt and not (box.state == "h" and place == 1):
+                if (
+                    place > box.handed
+                    and place > box.doubt
+                    and not (box.state == "h" and place == 1)
+                    and older not in self.doubtful
+                ):
                     box.drop(older)
+                    was_first = place == 1
+                    self._ring(made.room, self._leave(made.room, made.box, older))
                     if older in self.deliveries:
+                        self._unwatch(older)
                         self.deliveries.discard(older)
                         its = older.split(".")[0]
                         self._release(its, older, self.retain[its])
             self.newest[made.room, made.coalesce] = (made.id, self.now + made.delay + DAY)
+        behind = self._stand(made.room, made.box, made.id, made.also, made.weak)
         if box:
             box.items.append(made.id)
+            if was_first:
+                self._ring(made.room, self._recheck(made.room, made.box))
             return True
         box = self.boxes[made.room, made.box] = OracleBox([made.id])
-        if made.delay:
+        if behind:
+            box.state = "b"
+        elif made.delay:
             box.state, box.due = "w", self.now + made.delay
-        elif made.lease and self.allowance(made.room, 1)[0]:
+        elif made.lease and not self._weak_taken(made.room, made.id, made.box) and self.allowance(made.room, 1)[0]:
             box.state, box.token, box.handed, box.drain = "l", token, 1, drain
             self._sent(made.room, 1)
             leased.add(made.id)
@@ -407,23 +736,36 @@ class MailroomOracle:
         event = item.split(".")[0]
         if verdict in ("done", "dead"):
             there = item in box.items
+            doubted = there and box.items.index(item) < box.doubt
+            names = (name, *self.also.get((room, item), ()))
+            if there and self.record(room, item):
+                if verdict == "done" and self.watched:
+                    if room != "in" or made:
+                        self._pass(room, names, self._age(item))
+                    self._unwatch(item)
+                elif verdict == "dead":
+                    dies = (room, names, self.weak.get((room, item), ()), False)
             if there:
                 box.drop(item)
                 box.deaths = 0
+                self._ring(room, self._leave(room, name, item))
             alive = there and self.record(room, item)
             if alive:
                 # The item's own need goes last: what follows from it needs the event in the same step.
                 for one in made:
-                    self._append(event, one, drain, token, leased, once)
+                    self._append((room, name), event, one, drain, token, leased, once)
                 if verdict == "dead":
                     self.dead[item] = self.now
+                    self.watched.setdefault(item, dies)
+                    if doubted and room != "in":
+                        self.doubtful.add(item)
+                        self._pass(room, names, self._age(item))
                 else:
                     self.deliveries.discard(item)
                     self._release(event, item, self.retain[event])
             if last:
                 if box.items:
-                    self._ready(room, name)
-                    self._ring(room)
+                    self._ring(room, self._ready(room, name))
                 else:
                     del self.boxes[room, name]
             return (1 if alive else 2), leased, once, news
@@ -434,8 +776,7 @@ class MailroomOracle:
         elif verdict == "hold":
             box.state, box.deaths = "h", 0
         else:
-            self._ready(room, name, front=True)
-            self._ring(room)
+            self._ring(room, self._ready(room, name, front=True))
         return 1, leased, once, news
 
     def _forget_drain(self, drain: str) -> None:
@@ -460,8 +801,7 @@ class MailroomOracle:
                 poison += 1
                 box.state, box.deaths, box.token, box.handed, box.drain = "h", 0, "", 0, ""
             else:
-                self._ready(room, name)
-                self._ring(room)
+                self._ring(room, self._ready(room, name))
         return len(held), poison
 
     def leave(self, drain: str) -> None:
@@ -470,15 +810,13 @@ class MailroomOracle:
         for room, name in self._held_by([drain]):
             box = self.boxes[room, name]
             box.doubt = max(box.doubt, box.handed)
-            self._ready(room, name, front=True)
-            self._ring(room)
+            self._ring(room, self._ready(room, name, front=True))
 
     def strays(self, drain: str, known: set[tuple[str, str, str]]) -> int:
         """Give back what a drain holds without knowing."""
         freed = [key for key in self._held_by([drain]) if (*key, self.boxes[key].token) not in known]
         for room, name in freed:
-            self._ready(room, name, front=True)
-            self._ring(room)
+            self._ring(room, self._ready(room, name, front=True))
         return len(freed)
 
     def unhold(self, room: str, name: str) -> bool:
@@ -487,8 +825,7 @@ class MailroomOracle:
         if box is None or box.state != "h":
             return False
         box.attempt = box.deaths = 0
-        self._ready(room, name)
-        self._ring(room)
+        self._ring(room, self._ready(room, name))
         return True
 
     def pause(self, room: str) -> bool:
@@ -519,6 +856,7 @@ class MailroomOracle:
         old = [item for item, at in self.dead.items() if at <= self.now - age]
         for item in old:
             del self.dead[item]
+            self._unwatch(item)
             self.deliveries.discard(item)
             event = item.split(".")[0]
             self._release(event, item, self.retain[event])
@@ -527,6 +865,7 @@ class MailroomOracle:
     def vanish(self, room: str, item: str) -> None:
         """A person's verb removed the record of an item that waits: it is a tombstone."""
         self.deliveries.discard(item)
+        self.doubtful.discard(item)
         event = item.split(".")[0]
         if room == "in":
             del self.needs[event]
@@ -559,6 +898,22 @@ class MailroomOracle:
             "refs": {event: len(needs) for event, needs in self.needs.items() if len(needs) > 1},
             "deliveries": self.deliveries,
             "seen": {bucket: ids for bucket, ids in self.seen.items() if ids and self.now // DAY - bucket < 4},
+            "also": {key: " ".join(names) for key, names in self.also.items()},
+            "weak": {key: " ".join(names) for key, names in self.weak.items()},
+            "under": {key: " ".join(who) for key, who in self.under.items()},
+            "known": {**self.known, **{key: " ".join(its) for key, its in self.objects.items()}},
+            "doubtful": self.doubtful & self.deliveries,
+            "watched": {
+                item: " ".join((room, *names, *(f"~{name}" for name in weak), *(("born",) if born else ())))
+                for item, (room, names, weak, born) in self.watched.items()
+            },
+            "passed": {
+                f"{room} {name}": (
+                    sum(room == its and name in theirs for its, theirs, _, _ in self.watched.values()),
+                    self.passed.get((room, name), -1),
+                )
+                for room, name in {(room, name) for room, names, _, _ in self.watched.values() for name in names}
+            },
             "last": {box: f"{digest} {event}" for box, (digest, event, _) in self.last.items()},
             "once": {key: delivery for key, (delivery, _) in self.once.items()},
             "newest": {f"{room}:{key}": delivery for (room, key), (delivery, _) in self.newest.items()},
@@ -578,8 +933,11 @@ class MailroomOracle:
         }
 
 
-def seen_in(dump: Mapping[str, StoredKey], now: int) -> dict[str, Any]:
-    """Return what a store holds, in the words of `Model.contents`. Quarantined records are checked by examples."""
+def seen_in(dump: Mapping[str, StoredKey], now: int, objects: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what a store holds, in the words of `contents`. Quarantined records are checked by examples.
+
+    `objects`: hash of an object in the id map -> its id.
+    """
 
     def named(kind: str) -> dict[str, StoredKey]:
         return {name.removeprefix(kind): entry for name, entry in dump.items() if name.startswith(kind)}
@@ -601,6 +959,16 @@ def seen_in(dump: Mapping[str, StoredKey], now: int) -> dict[str, Any]:
                     found[box] = f"{digest} {event}"
         return found
 
+    def id_map() -> dict[tuple[str, str], str]:
+        """Of a name its object, of an object its names."""
+        found = {}
+        for name, entry in named("m:").items():
+            room, key = name.split(":")
+            found[room, (objects or {}).get(key, key)] = (
+                entry.value if key in (objects or {}) else entry.value.split()[0]
+            )
+        return found
+
     quarantined = set(empty("quarantine"))
     rooms = named("room:")
     return {
@@ -618,7 +986,17 @@ def seen_in(dump: Mapping[str, StoredKey], now: int) -> dict[str, Any]:
             for k, entry in named("known:").items()
             if now // DAY - int(k) < 4
         },
+        "also": by_room("also:"),
+        "weak": by_room("weak:"),
+        "under": by_room("under:"),
+        "known": id_map(),
+        "doubtful": {name for name, entry in named("d:").items() if entry.value.startswith('{"doubtful":true,')},
         "last": marks(),
+        "watched": empty("deadbox"),
+        "passed": {
+            place: (int(text.split()[0]), int(text.split()[2]) if len(text.split()) > 1 else -1)
+            for place, text in empty("passed").items()
+        },
         "once": {key: entry.value for key, entry in named("once:").items()},
         "newest": {key: entry.value for key, entry in named("co:").items()},
         "dead": empty("dead"),

@@ -6,10 +6,11 @@ shrink what it finds.
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from mailroom import INBOX, Lease
 from mailroom.ledger import Verdict
-from tests.mailroom.comparison import DRAINS, ROOMS, Comparison, OracleVerdict
+from tests.mailroom.comparison import DRAINS, OBJECTS, ROOMS, Comparison, OracleVerdict
 from tests.mailroom.model import Made
 from tests.mailroom.store import DAY
 
@@ -21,14 +22,23 @@ SAYS: dict[Verdict, list[str]] = {
     "hold": ["", "away"],
     "back": [""],
 }
+NAMES = "vwxyz"
 OTHERS = [name for name in ROOMS if name != INBOX]
 
 
 class Walk:
     """One walk."""
 
-    def __init__(self, world: Comparison, chance: Random) -> None:
+    def __init__(
+        self, world: Comparison, chance: Random, *, names: int = 3, kills: float = 0.0, dense: bool = False
+    ) -> None:
         self.world, self.chance = world, chance
+        #: So many names a delivery has at the most.
+        self.names = names
+        #: Each event makes several deliveries, and they are settled as fast as they are made.
+        self.dense = dense
+        #: Chance that the store is killed after a step, and how often it was.
+        self.kills, self.killed = kills, 0
         self._events = 0
         self._steps: dict[Callable[[], None], int] = {
             self.put: 6,
@@ -41,6 +51,8 @@ class Walk:
             self.leave: 2,
             self.strays: 2,
             self.unhold: 2,
+            self.skip: 1,
+            self.retry: 3,
             self.pause: 1,
             self.resume: 2,
             self.outage: 3,
@@ -49,7 +61,19 @@ class Walk:
             self.hear: 1,
             self.expire: 2,
             self.vanish: 1,
+            self.meet: 4 if names > 1 else 0,
+            self.learn: 1 if names > 1 else 0,
         }
+        if dense:
+            self._steps |= {
+                self.put: 5,
+                self.shift: 25,
+                self.settle: 10,
+                self.advance: 8,
+                self.unhold: 5,
+                self.meet: 10 if names > 1 else 0,
+                self.learn: 5 if names > 1 else 0,
+            }
 
     def go(self, steps: int) -> None:
         """Walk so many steps; raises AssertionError at the first that goes wrong."""
@@ -58,7 +82,12 @@ class Walk:
         for _ in range(steps):
             (step,) = self.chance.choices(list(self._steps), list(self._steps.values()))
             step()
+            if self.kills and self.chance.random() < self.kills:
+                self.world.crash()
+                self.killed += 1
             self.world.check()
+        if self.dense:
+            self.finish()
         self.world.check_keys()
 
     def put(self) -> None:
@@ -87,22 +116,29 @@ class Walk:
     def _made(self, item: str) -> tuple[Made, ...]:
         chance = self.chance
         event, dot, rest = item.partition(".")
-        prefix = f"{event}.{rest}n" if dot else f"{event}."
-        if len(prefix) > 9:
+        round = self.world.rounds.get(event, 0)
+        prefix = f"{event}.{rest}n" if dot else f"{event}.a{round}." if round else f"{event}."
+        if len(prefix) > 12:
             return ()
         return tuple(
             Made(
                 f"{prefix}{n}",
                 chance.choice(OTHERS),
-                chance.choice("xxyz"),
                 lease=chance.random() < 0.4,
                 once=chance.choice(["", "", "", "o"]),
                 coalesce=chance.choice(["", "k", "k"]),
                 delay=chance.choice([0, 0, 0, 700]),
                 dead=chance.random() < 0.1,
+                **self._names(),
             )
-            for n in range(chance.choice([0, 1, 1, 2, 3] if not dot else [0, 0, 0, 1]))
+            for n in range(chance.choice(([2, 3, 4] if self.dense else [0, 1, 1, 2, 3]) if not dot else [0, 0, 0, 1]))
         )
+
+    def _names(self) -> dict[str, Any]:
+        chance = self.chance
+        boxes = chance.sample(NAMES, chance.randint(1, self.names))
+        weak = chance.sample("pq", chance.choice([0, 0, 0, 1, 2])) if self.names > 1 else []
+        return {"box": boxes[0], "also": tuple(boxes[1:]), "weak": tuple(weak)}
 
     def _settle(self, lease: Lease) -> None:
         chance, pairs = self.chance, []
@@ -116,6 +152,68 @@ class Walk:
         last = len(pairs) == len(lease.items) or chance.random() < 0.3
         box = self.world.model.boxes.get((lease.room, lease.box))
         self.world.settle((box.drain if box else "") or "d1", lease, pairs, last=last)
+
+    def shift(self) -> None:
+        """Every drain takes what it can, and most of it is settled."""
+        self.put()
+        for drain in DRAINS:
+            self.world.take(
+                drain, [(room, 3, self.chance.randint(1, 3)) for room in ROOMS], self.chance.choice([0, 0, 9])
+            )
+        if self.names > 1:
+            self.meet()
+        for lease in self.world.in_force():
+            if lease.items and self.chance.random() < 0.8:
+                self._settle(lease)
+
+    def meet(self) -> None:
+        """What is under way finds its objects, mostly by names of its own."""
+        chance, world = self.chance, self.world
+        leases = [lease for lease in world.in_force() if lease.room != INBOX and lease.items]
+        for lease in chance.sample(leases, min(len(leases), 3)):
+            own = sorted({lease.box, *world.model.also.get((lease.room, lease.items[0][0]), ())})
+            name = chance.choice(own) if chance.random() < 0.5 else self._name()
+            world.meet(lease, chance.choice(OBJECTS), [name])
+
+    def learn(self) -> None:
+        """A destination made or renamed an object, or a person is forgotten."""
+        chance, room = self.chance, self.chance.choice(OTHERS)
+        if chance.random() < 0.2:
+            self.world.forget_names(room, [self._name()])
+        else:
+            names = chance.sample(NAMES, chance.choice([0, 1, 2, 2, 3]))
+            gone = [name for name in chance.sample(NAMES, chance.choice([0, 0, 1])) if name not in names]
+            self.world.learn(room, chance.choice(OBJECTS), names, gone)
+
+    def _name(self) -> str:
+        return self.chance.choice(NAMES)
+
+    def finish(self) -> None:
+        """All that waits is done, whatever the limits; then nothing is left of boxes and names."""
+        world, model = self.world, self.world.model
+        for _ in range(400):
+            if not model.boxes:
+                break
+            for room in sorted(model.paused):
+                world.resume(room)
+            for key in sorted(key for key, box in model.boxes.items() if box.state == "h"):
+                world.unhold(*key)
+            world.advance(60_000)
+            for drain in DRAINS:
+                for suspects in (0, 9):
+                    world.take(drain, [(room, 9, 3) for room in ROOMS], suspects)
+            for lease in world.in_force():
+                done = [(item, OracleVerdict("done", says="there")) for item, _ in lease.items]
+                if done:
+                    world.settle("d1", lease, done, last=True)
+                else:
+                    world.bury([model.boxes[lease.room, lease.box].drain], counted=False)
+                    for drain in DRAINS:
+                        world.beat(drain)
+        world.check()
+        kinds = ("b:", "also:", "weak:", "under:", "leased:", "held:")
+        left = [key for key in world.loop(world.store.dump()) if key.startswith(kinds)]
+        assert not left, f"{left} are left"
 
     def settle(self) -> None:
         """Something that a drain holds."""
@@ -168,6 +266,25 @@ class Walk:
         if held:
             self.world.unhold(*self.chance.choice(held))
 
+    def skip(self) -> None:
+        """A person goes on without the first item of a box."""
+        held = sorted(key for key, box in self.world.model.boxes.items() if box.state == "h")
+        if held:
+            room, box = self.chance.choice(held)
+            item = self.world.model.boxes[room, box].items[0]
+            self.world.skip(room, box, item, drop=self.chance.random() < 0.5)
+
+    def retry(self) -> None:
+        """A person retries a dead letter, as it was or by the rules of today."""
+        dead = sorted(self.world.model.dead)
+        if dead:
+            item, insist = self.chance.choice(dead), self.chance.random() < 0.5
+            if self.chance.random() < 0.6:
+                self.world.revive(item, insist=insist)
+            elif item in self.world.inbox or item.split(".")[0] not in dead:
+                # An event that died while it was routed has made nothing; here it may have.
+                self.world.again(item, insist=insist)
+
     def pause(self) -> None:
         """A room is paused."""
         self.world.pause(self.chance.choice(list(ROOMS)))
@@ -202,6 +319,6 @@ class Walk:
 
     def vanish(self) -> None:
         """A record is removed by a person's verb."""
-        there = [(room, item) for (room, _), box in sorted(self.world.model.boxes.items()) for item in box.items]
+        there = [(room, item) for (room, _), box in sorted(self.world.model.boxes.items()) for item in box.own]
         if there:
             self.world.vanish(*self.chance.choice(there))

@@ -9,7 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mailroom import INBOX, Mailroom
 from mailroom.ledger import Verdict
-from tests.conftest import PrivateValkey
 from tests.mailroom.comparison import DRAINS, ROOMS, Comparison, OracleVerdict
 from tests.mailroom.model import Made
 from tests.mailroom.random_walk import SAYS
@@ -54,6 +53,8 @@ new_deliveries = st.lists(
         id=st.just(""),
         room=others,
         box=st.sampled_from("xyz"),
+        also=st.sampled_from([(), (), ("u",), ("u", "v"), ("v",)]),
+        weak=st.sampled_from([(), (), ("p",)]),
         lease=st.booleans(),
         once=st.sampled_from(["", "", "o1"]),
         coalesce=st.sampled_from(["", "k1", "k2"]),
@@ -86,17 +87,8 @@ class Machine(RuleBasedStateMachine):
         if hasattr(self, "world"):
             self._steps += 1
             if self.crashes and self._steps % 3 == 0:
-                self._crash()
+                self.world.crash()
             self.world.check()
-
-    def _crash(self) -> None:
-        server = self.store.server
-        assert isinstance(server, PrivateValkey)
-        server.stop(kill=True)
-        server.start()
-        # A connection that the kill has cut says so only when it is used: `test_store_away` is about that.
-        for client in (self.store.raw, self.room.store):
-            self.loop(client.connection_pool.disconnect())
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -245,6 +237,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def vanish(self, data: st.DataObject) -> None:
-        there = [(room, item) for (room, _), box in sorted(self.world.model.boxes.items()) for item in box.items]
+        there = [(room, item) for (room, _), box in sorted(self.world.model.boxes.items()) for item in box.own]
         if there:
             self.world.vanish(*data.draw(st.sampled_from(there)))

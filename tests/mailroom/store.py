@@ -30,6 +30,9 @@ TODAY = datetime.now(UTC).date().isoformat()
 CLOCK = "test:{p0}:clock"
 START = 20_000 * DAY - 3_600_000
 
+#: Ms of real time between two calls of a test, at the most: keys live by real time, whatever the test's clock says.
+MOMENT = 5_000
+
 _STORE_CLOCK = """  local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)"""
 
@@ -52,7 +55,9 @@ _ADVANCE = """
 for _, k in ipairs(redis.call('KEYS', 'relais:*')) do
   local left = redis.call('PTTL', k)
   if left >= 0 then
-    if left <= tonumber(ARGV[1]) then redis.call('DEL', k) else redis.call('PEXPIRE', k, left - ARGV[1]) end
+    -- What a real moment would end is ended at once; pages of bodies count by the mailroom's own clock.
+    local early = string.find(k, ':last:', 1, true) and 0 or tonumber(ARGV[2])
+    if left <= tonumber(ARGV[1]) + early then redis.call('DEL', k) else redis.call('PEXPIRE', k, left - ARGV[1]) end
   end
 end
 return redis.call('INCRBY', KEYS[1], ARGV[1])
@@ -113,9 +118,9 @@ class Store:
         """Return what the test's clock shows."""
         return int(await self.raw.get(CLOCK) or 0)
 
-    async def advance(self, ms: int) -> int:
-        """Move the clock on; what lives shorter than that is gone."""
-        return int(await self._eval(_ADVANCE, 1, CLOCK, ms))
+    async def advance(self, ms: int, *, early: int = 0) -> int:
+        """Move the clock on; what lives shorter than that is gone, and what would end so many ms later."""
+        return int(await self._eval(_ADVANCE, 1, CLOCK, ms, early))
 
     async def dump(self) -> dict[str, StoredKey]:
         """Return everything under our prefix: name without prefix -> entry."""

@@ -58,7 +58,7 @@ async def route(room: Mailroom, drain: str, made: dict[str, tuple[str, str]], **
     for lease in leases:
         for n, (item, _) in enumerate(lease.items, 1):
             new = [
-                NewDelivery(d, to, box, b"{}", **more)  # type: ignore[arg-type]
+                NewDelivery(d, to, (box,), b"{}", **more)  # type: ignore[arg-type]
                 for d, (to, box) in made.items()
                 if d.split(".")[0] == item
             ]
@@ -206,8 +206,8 @@ async def test_half_a_settle(mailroom: Mailroom, store: Store, drain: str) -> No
     one, other = await take(mailroom, drain)
     await store.raw.set(mailroom.key("b:crm:there"), "no list")
     both = [
-        settlement(one, "a", new=[NewDelivery("a.0", "crm", "here", b"{}", lease=True)]),
-        settlement(other, "b", new=[NewDelivery("b.0", "crm", "there", b"{}", lease=True)]),
+        settlement(one, "a", new=[NewDelivery("a.0", "crm", ("here",), b"{}", lease=True)]),
+        settlement(other, "b", new=[NewDelivery("b.0", "crm", ("there",), b"{}", lease=True)]),
     ]
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
@@ -224,7 +224,9 @@ async def test_half_an_event(mailroom: Mailroom, store: Store, drain: str) -> No
     await mailroom.put([event("a")])
     (lease,) = await take(mailroom, drain)
     await store.raw.set(mailroom.key("b:crm:there"), "no list")
-    new = [NewDelivery(f"a.{n}", "crm", box, b"{}", once_key=box, once_ms=9) for n, box in enumerate(("here", "there"))]
+    new = [
+        NewDelivery(f"a.{n}", "crm", (box,), b"{}", once_key=box, once_ms=9) for n, box in enumerate(("here", "there"))
+    ]
     before = contents(await store.dump())
     with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
         await mailroom.settle(drain, "t1", [settlement(lease, "a", new=new)])
@@ -448,7 +450,7 @@ async def test_stale_token(mailroom: Mailroom, store: Store, drain: str) -> None
     (taken,) = (await mailroom.take("d2", "r2", [RoomRequest(INBOX, 1)], suspects=4)).leases
     before = contents(await store.dump())
     for verdict in ("done", "dead", "wait", "hold", "back"):
-        new = [NewDelivery("a.0", "crm", "box", b"{}")]
+        new = [NewDelivery("a.0", "crm", ("box",), b"{}")]
         s = settlement(lease, "a", verdict, wait_ms=1, info=INFO, new=new, line='{"t":"x"}', counter="x")
         assert (await mailroom.settle(drain, "s", [s])).statuses == [0]
     assert contents(await store.dump()) == before
@@ -516,7 +518,7 @@ async def test_dead_with_next(mailroom: Mailroom, drain: str) -> None:
     """What follows from a dead letter needs the payload beside the dead letter itself."""
     await mailroom.put([event("a")])
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery("a.0", "crm", "box", b"{}")]
+    new = [NewDelivery("a.0", "crm", ("box",), b"{}")]
     await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", info=INFO, new=new)])
     (lease,) = await take(mailroom, drain, "crm")
     await mailroom.settle(drain, "s", [settlement(lease, "a.0")])
@@ -580,11 +582,11 @@ async def test_story_of_the_coalesced(mailroom: Mailroom, drain: str) -> None:
     )
     await mailroom.put([one])
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery("a.0", "crm", "box", b"{}", coalesce_key="k")]
+    new = [NewDelivery("a.0", "crm", ("box",), b"{}", coalesce_key="k")]
     await mailroom.settle(drain, "s", [settlement(lease, "a", new=new, line=line, day=str(yesterday))])
     await mailroom.put([event("b")])
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery("b.0", "crm", "box", b"{}", coalesce_key="k")]
+    new = [NewDelivery("b.0", "crm", ("box",), b"{}", coalesce_key="k")]
     await mailroom.settle(drain, "s", [settlement(lease, "b", new=new, day=str(today))])
     story = await mailroom.fate("a")
     assert story is not None
@@ -623,7 +625,7 @@ async def test_coalesce_with_itself(mailroom: Mailroom, drain: str) -> None:
     """An event whose deliveries coalesce with each other keeps its payload for the one that is left."""
     await mailroom.put([event("a")])
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery(f"a.{n}", "crm", "box", b"{}", coalesce_key="k") for n in range(3)]
+    new = [NewDelivery(f"a.{n}", "crm", ("box",), b"{}", coalesce_key="k") for n in range(3)]
     line = (
         '{"t":"routed","at":"","source":"shop","type":"booking.created","received":"","book":"b1","fired":["r"],'
         '"missed":[],"made":[["a.0","crm","x","r"],["a.1","crm","x","r"],["a.2","crm","x","r"]],"skipped":[]}'
@@ -871,7 +873,9 @@ async def test_full_store(short_folder: Path) -> None:
                 if not taken.leases:
                     break
                 made = [
-                    settlement(lease, lease.items[0][0], new=[NewDelivery(f"{lease.items[0][0]}.0", "crm", "b", b"{}")])
+                    settlement(
+                        lease, lease.items[0][0], new=[NewDelivery(f"{lease.items[0][0]}.0", "crm", ("b",), b"{}")]
+                    )
                     for lease in taken.leases
                 ]
                 assert set((await room.settle("d", f"s{n}", made)).statuses) == {1}

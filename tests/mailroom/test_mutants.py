@@ -120,11 +120,61 @@ MUTANTS = {
 }
 
 
+#: Of deliveries with several names, weak names and what is learned on the way.
+NAME_MUTANTS = {
+    "heads are not asked": (
+        "    if redis.call('LINDEX', box_key(P, room, box), 1) ~= mark then return false end\n",
+        "",
+    ),
+    "marks stay": ("  if also then\n    redis.call('HDEL'", "  if false then\n    redis.call('HDEL'"),
+    "nobody is woken": (
+        "      if s ~= 'b' or its_first ~= delivery then return 0 end\n",
+        "      if true then return 0 end\n",
+    ),
+    "a box behind a mark is not looked at": (
+        "        if first == mark and s == 'b' then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end\n",
+        "",
+    ),
+    "the coalesced keep their marks": ("leave_names(P, room, box, older, c.unmake)", "0"),
+    "the skipped keep their marks": ("has_names(P, room) and leave_names(P, room, box, item) or 0", "0"),
+    "tombstones keep their marks": (
+        "        if named then add_fresh(out.fresh, room, leave_names(P, room, box, id)) end\n",
+        "",
+    ),
+    "who is passed stays ready": ("if string.sub(its_head, 1, 1) == 'r' and first == its then", "if false then"),
+    "a taken weak name is not asked for": ("if s == 'l' and handed > 0 and first == other then return true end", ""),
+    "weak names are kept": ("  if weak then\n    redis.call('HDEL'", "  if false then\n    redis.call('HDEL'"),
+    "before what is under way": ("if its_home ~= home and is_fixed(P, room, its, its_home) then", "if false then"),
+    "behind who waits for it": ("      if for_us then break end\n", ""),
+    "before what it waits for anyway": ("      if for_it or is_earlier", "      if is_earlier"),
+    "the lease is kept": ("  redis.call('HDEL', P .. 'leased:' .. room, box)\n  probed_nothing", "  probed_nothing"),
+    "doubt is lost": ("  for k = place + 1, doubt do take_doubt_along(P, redis.call('LINDEX', b, k + 1)) end\n", ""),
+    "whoever is passed waits on": ("    if s == 'w' then stop_waiting(P, room, box) end\n", ""),
+    "what is known is not asked for": (
+        "c.joined[args[k]] = joined\n",
+        "c.joined[args[k]] = joined\n        joined = false\n",
+    ),
+    "a name has two objects": ("      if other and other ~= object then\n", "      if false then\n"),
+    "others between are passed": (
+        "if i > 1 and redis.call('LINDEX', box_key(P, room, other), place) ~= mark then",
+        "if false then",
+    ),
+    "a dead letter comes back under one name": (
+        "    elseif name ~= 'born' then\n      also[#also + 1] = name\n",
+        "    elseif name ~= 'born' and false then\n      also[#also + 1] = name\n",
+    ),
+    "dead letters of one name only": (
+        "  use(home)\n  for _, box in ipairs(also) do use(box) end\n",
+        "  use(home)\n",
+    ),
+}
+
+
 #: Walks, and steps of each, within which a fault has to show.
 WALKS, STEPS = 40, 60
 
 
-def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS) -> int:
+def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: int = 1) -> int:
     """Walk until something is wrong; return in which walk it was."""
     loop = Loop()
     store = Store(server, lua)
@@ -132,7 +182,8 @@ def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS) -> int:
     try:
         for n in range(walks):
             try:
-                Walk(Comparison(loop, store, room, twice=n % 4 == 3), Random(n)).go(STEPS)
+                world = Comparison(loop, store, room, twice=n % 4 == 3)
+                Walk(world, Random(n), names=names, dense=names > 1).go(STEPS)
             except AssertionError:
                 return n
         return walks
@@ -148,6 +199,13 @@ def test_planted_fault(site_valkey: PrivateValkey, fault: str) -> None:
     assert walk(site_valkey, replaced(LUA, *MUTANTS[fault])) < WALKS
 
 
+@pytest.mark.parametrize("fault", NAME_MUTANTS)
+def test_planted_fault_about_names(site_valkey: PrivateValkey, fault: str) -> None:
+    """A planted fault about names is found within the given steps."""
+    assert walk(site_valkey, replaced(LUA, *NAME_MUTANTS[fault]), names=3) < WALKS
+
+
 def test_no_fault(site_valkey: PrivateValkey) -> None:
     """Where no fault was planted none is found."""
     assert walk(site_valkey, walks=5) == 5
+    assert walk(site_valkey, walks=5, names=3) == 5

@@ -54,7 +54,7 @@ async def route(
                 "missed": [],
                 "made": made,
             }
-            new = [NewDelivery(name, "crm", "" if dead else BOX, record(name, path=path), dead=dead)]
+            new = [NewDelivery(name, "crm", () if dead else (BOX,), record(name, path=path), dead=dead)]
             await room.settle(
                 drain, "s", [settlement(lease, item, line=json.dumps(line), new=new, last=n == len(lease.items))]
             )
@@ -240,7 +240,7 @@ async def test_doubt_is_not_coalesced_away(mailroom: Mailroom, people: Operator,
     async def made(name: str) -> None:
         await put(mailroom, name)
         (lease,) = await take(mailroom, drain)
-        new = [NewDelivery(f"{name}.0", "crm", BOX, record(f"{name}.0"), coalesce_key="k")]
+        new = [NewDelivery(f"{name}.0", "crm", (BOX,), record(f"{name}.0"), coalesce_key="k")]
         await mailroom.settle(drain, name, [settlement(lease, name, new=new)])
 
     await made("a")
@@ -310,7 +310,7 @@ async def test_retry_today_twice(mailroom: Mailroom, people: Operator, drain: st
     """Two dead letters of one event are one event in the inbox, which is asked about both; a second round counts on."""
     await put(mailroom, "a")
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery(f"a.{n}", "crm", BOX, record(f"a.{n}", path=[n])) for n in range(2)]
+    new = [NewDelivery(f"a.{n}", "crm", (BOX,), record(f"a.{n}", path=[n])) for n in range(2)]
     await mailroom.settle(drain, "s", [settlement(lease, "a", new=new)])
     for n in range(2):
         (lease,) = await take(mailroom, drain, "crm", per_box=1)
@@ -319,7 +319,7 @@ async def test_retry_today_twice(mailroom: Mailroom, people: Operator, drain: st
     (lease,) = await take(mailroom, drain)
     assert items([lease]) == ["a"]
     assert reroute.read(lease.items[0][1]) == reroute.Reroute(1, {"keep a note": ((0,), (1,))})
-    new = [NewDelivery("a.a1.0", "crm", BOX, record("a.a1.0"))]
+    new = [NewDelivery("a.a1.0", "crm", (BOX,), record("a.a1.0"))]
     await mailroom.settle(drain, "s", [settlement(lease, "a", new=new)])
     (lease,) = await take(mailroom, drain, "crm")
     await end(mailroom, drain, lease, "a.a1.0", "dead")
@@ -334,7 +334,7 @@ async def test_busy(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """While a drain routes the event nothing can be added to what it was asked."""
     await put(mailroom, "a")
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery(f"a.{n}", "crm", BOX, record(f"a.{n}", path=[n])) for n in range(2)]
+    new = [NewDelivery(f"a.{n}", "crm", (BOX,), record(f"a.{n}", path=[n])) for n in range(2)]
     await mailroom.settle(drain, "s", [settlement(lease, "a", new=new)])
     for n in range(2):
         (lease,) = await take(mailroom, drain, "crm", per_box=1)
@@ -400,16 +400,16 @@ async def test_once_is_left_to_the_retry(mailroom: Mailroom, people: Operator, d
     """`only_once` does not stop the delivery that takes the place of the one that died; it stops everybody else's."""
     await put(mailroom, "a", "b")
     for lease in await take(mailroom, drain, per_box=1):
-        new = [NewDelivery("a.0", "crm", BOX, record("a.0"), once_key="k", once_ms=10_000)]
+        new = [NewDelivery("a.0", "crm", (BOX,), record("a.0"), once_key="k", once_ms=10_000)]
         await mailroom.settle(drain, "s", [settlement(lease, "a", new=new)])
     (lease,) = await take(mailroom, drain, "crm")
     await end(mailroom, drain, lease, "a.0", "dead")
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery("b.0", "crm", BOX, record("b.0"), once_key="k", once_ms=10_000)]
+    new = [NewDelivery("b.0", "crm", (BOX,), record("b.0"), once_key="k", once_ms=10_000)]
     assert (await mailroom.settle(drain, "s", [settlement(lease, "b", new=new)])).once == {"b.0"}
     await people.retry_today("a.0")
     (lease,) = await take(mailroom, drain)
-    new = [NewDelivery("a.a1.0", "crm", BOX, record("a.a1.0"), once_key="k", once_ms=10_000)]
+    new = [NewDelivery("a.a1.0", "crm", (BOX,), record("a.a1.0"), once_key="k", once_ms=10_000)]
     assert (await mailroom.settle(drain, "s", [settlement(lease, "a", new=new)])).once == set()
 
 

@@ -240,7 +240,7 @@ class Replay:
             for delivery, target in self.model.follows(self.state, item):
                 room, name = self._where(target)
                 record = DOUBTFUL + b"1}" if delivery in self.state.marked else b'{"x":1}'
-                new.append(NewDelivery(delivery, room, name, record, lease=at_once))
+                new.append(NewDelivery(delivery, room, (name,), record, lease=at_once))
         settlement = Settlement(
             self._lease(hand),
             item,

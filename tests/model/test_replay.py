@@ -69,9 +69,9 @@ def test_changed_code_is_noticed(loop: Loop, valkey: PrivateValkey, passage: str
 @pytest.mark.parametrize(
     ("passage", "changed"),
     [
-        ("if newness(P, waiting[k]) > its then return true end", ""),
-        ("if newest > its then return true end", ""),
-        ("if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, box) end", ""),
+        ("      if newness(P, waiting[k]) > its then\n        found = true\n        return\n      end\n", ""),
+        ("if newest > its then found = true end", ""),
+        ("if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, names) end", ""),
         ("head.again.doubt[#head.again.doubt + 1] = what", ""),
         ("(string.gsub(record, '^{\"doubtful\":true,', '{'))", "record"),
         ("  dereference(P, event, -1, (terms(P, event)))\n  redis.call('XADD'", "  redis.call('XADD'"),

@@ -114,7 +114,7 @@ class Plan:
             record = NewDelivery(
                 delivery.id,
                 action.destination,
-                delivery.box,
+                (delivery.box,),
                 delivery.encode(),
                 lease=free and self.context.serves(action.destination),
                 once_key=hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
@@ -138,7 +138,7 @@ class Plan:
         code = "value_failed" if isinstance(error, ValueFailed) else "rule_failed"
         info = DeadLetterInfo(destination, self.event, code, why_failed(error), action=action, rule=rule)
         record = Delivery(id, self.event, self.day, destination, action, rule, path, self.book, {}, "")
-        self.new.append(NewDelivery(id, destination, "", record.encode(), dead=info))
+        self.new.append(NewDelivery(id, destination, (), record.encode(), dead=info))
         self.made.append((id, destination, action, rule))
         self.failed[id] = info
 

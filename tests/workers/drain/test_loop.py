@@ -749,7 +749,7 @@ async def test_strays(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch, capl
     await site.put(event("e1"))
     await site.mailroom.beat("other", register=True)
     (lease,) = (await site.mailroom.take("other", "r", [RoomRequest("in", 1)])).leases
-    new = [NewDelivery("e1.0", "elsewhere", "box", b"{}")]  # A room that no drain here serves.
+    new = [NewDelivery("e1.0", "elsewhere", ("box",), b"{}")]  # A room that no drain here serves.
     await site.mailroom.settle("other", "s", [Settlement(lease, "e1", "done", "e1", "2026-11-21", new=new)])
     await site.mailroom.leave("other")
     given_back: list[int] = []

@@ -210,7 +210,7 @@ async def test_leases_end(desk: Desk) -> None:
 
 async def test_leased_in_the_same_step(desk: Desk) -> None:
     """What a settlement made and leased is begun at once, with its arguments as they were validated."""
-    new = [NewDelivery(f"e1.{n}", "crm", f"box{n}", b"{}", lease=n < 2) for n in range(3)]
+    new = [NewDelivery(f"e1.{n}", "crm", (f"box{n}",), b"{}", lease=n < 2) for n in range(3)]
     fresh: dict[str, FreshDelivery] = {}
     for n in range(2):
         delivery = Delivery(f"e1.{n}", "e1", DAY, "crm", "add_note", "r", (0,), "b1", {}, f"box{n}")

@@ -1,0 +1,69 @@
+"""Random walks through the mailroom for as long as one likes: `python -m tests.mailroom.walks --minutes 2`.
+
+Comes in: how long, the first seed. Goes out: how many walks, deliveries and kills, and the first violation, if any.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from random import Random
+
+from tests.conftest import PrivateValkey
+from tests.mailroom.comparison import Comparison
+from tests.mailroom.random_walk import Walk
+from tests.mailroom.store import LUA, Loop, Store
+
+
+def main() -> int:
+    """Walk; return 1 if something was violated."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--minutes", type=float, default=1)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--steps", type=int, default=150)
+    options.add_argument("--kills", type=float, default=0.02, help="chance of kill -9 of the store after each step")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        return walk(Path(folder), chosen.minutes * 60, chosen.seed, chosen.steps, chosen.kills)
+
+
+def walk(folder: Path, seconds: float, seed: int, steps: int, kills: float) -> int:
+    """Walk for so long; print the figures."""
+    server = PrivateValkey(folder)
+    server.start("--appendfsync", "everysec")
+    loop = Loop()
+    store = Store(server, LUA)
+    room = loop(store.open())
+    walks = deliveries = killed = meets = waits = 0
+    ends = time.monotonic() + seconds
+    wrong = ""
+    while time.monotonic() < ends and not wrong:
+        chance = Random(seed + walks)
+        world = Comparison(loop, store, room, twice=chance.random() < 0.25)
+        kills_now = kills if chance.random() < 0.25 else 0.0
+        one = Walk(world, chance, names=chance.choice([1, 2, 3, 3]), kills=kills_now, dense=chance.random() < 0.75)
+        try:
+            one.go(steps)
+        except AssertionError:
+            wrong = f"walk {seed + walks}: {traceback.format_exc()}"
+        walks += 1
+        deliveries += len(world.names)
+        killed += one.killed
+        meets += world.met["go"] + world.met["wait"]
+        waits += world.met["wait"]
+    loop(room.close())
+    loop(store.close())
+    loop.close()
+    server.stop()
+    print(
+        f"{walks} walks, {deliveries} deliveries, {meets} meet of which {waits} had to wait, {killed} kills, ", end=""
+    )
+    print(f"{1 if wrong else 0} violations")
+    print(wrong, end="")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
