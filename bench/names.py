@@ -85,7 +85,11 @@ def an_event(name: str) -> Event:
 
 async def used(raw: redis.asyncio.Redis) -> float:
     """Return µs that the store has run so far, on whichever core."""
-    pid = (await raw.info("server"))["process_id"]
+    return run_time((await raw.info("server"))["process_id"])
+
+
+def run_time(pid: int) -> float:
+    """Return µs that the first thread of a process has run."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1000
 
 

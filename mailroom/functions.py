@@ -43,7 +43,11 @@ class Mailroom(MailroomQueries):
             box = hashed(key)
             digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
             hashes = tuple([box if identity == key else hashed(identity) for identity in event.identities])
-            args += (event.id, box, digest, origin, event.encode(hashes), self._former_id(event))
+            also: tuple[str, ...] = ()
+            if event.names:
+                also = tuple(name for name in dict.fromkeys(map(hashed, event.names)) if name != box)
+            place = " ".join((box, *also)) if also else box
+            args += (event.id, place, digest, origin, event.encode(hashes, also), self._former_id(event))
         known = await self.call("put", *args)
         return [_receipt(event, said) for event, said in zip(events, known, strict=True)]
 

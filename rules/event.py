@@ -56,6 +56,9 @@ class Event:
     traceparent: str | None = None
     #: Every identity found in the body, normalised, in the form of `order_key`. Stored only as keyed hashes.
     identities: tuple[str, ...] = ()
+    #: Further names of whom it is about, in the form of `order_key`: events that share one are routed in the order of
+    #: arrival, whichever is the order key of each. Two at the most; stored only as keyed hashes.
+    names: tuple[str, ...] = ()
     #: Milliseconds that the payload is kept after the event is settled (`retain:` of the source).
     retain: int = 0
 
@@ -71,7 +74,7 @@ class Event:
         """The vendor's body, parsed."""
         return json.loads(self.body)
 
-    def encode(self, identity_hashes: tuple[str, ...] = ()) -> bytes:
+    def encode(self, identity_hashes: tuple[str, ...] = (), name_hashes: tuple[str, ...] = ()) -> bytes:
         """Return the record that the mailroom keeps: one line of JSON, then the vendor's body as it came.
 
         `data` is not part of it, because it is derived from the body again when the event is routed; nor is the id,
@@ -97,6 +100,8 @@ class Event:
             head["trace"] = self.traceparent
         if identity_hashes:
             head["who"] = identity_hashes
+        if name_hashes:
+            head["also"] = name_hashes
         if self.retain:
             head["retain"] = self.retain
         return to_json(head) + b"\n" + self.body

@@ -120,6 +120,21 @@ local function marked(element)
   return string.match(element, '^=(%S+) (%S+)$')
 end
 
+-- The names of an item in one string: `<home> <further box>… ~<weak name>…`. Returns home, further boxes, weak names.
+local function split_names(names)
+  local home, also, weak = nil, {}, {}
+  for name in string.gmatch(names, '%S+') do
+    if string.byte(name) == 126 then
+      weak[#weak + 1] = string.sub(name, 2)
+    elseif not home then
+      home = name
+    elseif name ~= 'born' then
+      also[#also + 1] = name
+    end
+  end
+  return home, also, weak
+end
+
 -- Whether an item that is first at home is first in all its further boxes, too.
 local function is_first(P, room, item, home)
   local also = redis.call('HGET', P .. 'also:' .. room, item)
@@ -206,6 +221,25 @@ local function leave_names(P, room, home, delivery, gone)
     end
   end
   return ready
+end
+
+-- Write the marks and the weak names of an item that is about to be appended to its home. Returns whether one of its
+-- marks stands behind something. `made`: told of each box that was made.
+local function push_marks(P, room, home, also, weak, item, made)
+  local behind, mark = false, mark_of(item, home)
+  for _, box in ipairs(also) do
+    local b = box_key(P, room, box)
+    local length = redis.call('RPUSHX', b, mark)
+    if length == 0 then
+      redis.call('RPUSH', b, 'b 0 0 0', mark)
+      if made then made(b) end
+    elseif length > 2 then
+      behind = true
+    end
+  end
+  if #also > 0 then redis.call('HSET', P .. 'also:' .. room, item, table.concat(also, ' ')) end
+  if #weak > 0 then redis.call('HSET', P .. 'weak:' .. room, item, table.concat(weak, ' ')) end
+  return behind
 end
 
 -- Whether anything that waits in a room has further names.

@@ -119,8 +119,23 @@ local function day_of(record)
   return string.match(record, '"at":"(%d+-%d+-%d+)T')
 end
 
+-- Append new events to their boxes in the order in which they came, where some of them have further names.
+-- Returns the boxes that became ready.
+local function append_events(P, ids, homes, further)
+  local fresh = {}
+  for k, id in ipairs(ids) do
+    local box = homes[k]
+    local behind = further[id] and push_marks(P, 'in', box, further[id], {}, id)
+    if redis.call('RPUSHX', box_key(P, 'in', box), id) == 0 then
+      redis.call('RPUSH', box_key(P, 'in', box), behind and 'b 0 0 0' or NEW_BOX, id)
+      if not behind then fresh[#fresh + 1] = box end
+    end
+  end
+  return fresh
+end
+
 -- put: keep events and append them to the inbox.
--- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, box, digest, count field, record, its id
+-- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, names (as in `settle`), digest, count field, record, its id
 -- in schema 1 (empty: nobody has to ask for it any more). `digest` is empty where the sender named the message (its id
 -- says it all).
 -- Returns per event: '' stored, '+' and the id stored under its id of schema 1, else the id under which it was stored
@@ -135,13 +150,18 @@ local function put(keys, args)
   local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
-  local ids, boxes, bases, former, prefix = {}, {}, {}, {}, ''
+  local ids, boxes, bases, former, prefix, further, homes = {}, {}, {}, {}, '', {}, {}
   for i = 4, #args, 6 do
     local n = #ids + 1
     if args[i + 5] ~= '' and schema == '1' then
       args[i], args[i + 5], prefix = args[i + 5], '', '+'
     elseif args[i + 5] ~= '' then
       former[#former + 1] = args[i + 5]
+    end
+    if string.find(args[i + 1], ' ', 1, true) then
+      local home, also = split_names(args[i + 1])
+      args[i + 1] = home
+      if schema ~= '1' then further[args[i]] = also end
     end
     ids[n], boxes[n], bases[n] = args[i], args[i + 1], string.sub(args[i], 1, BASE)
   end
@@ -214,7 +234,7 @@ local function put(keys, args)
       its[#its + 1] = id
       local n = #records
       records[n + 1], records[n + 2] = name, record
-      stored[#stored + 1] = id
+      stored[#stored + 1], homes[#homes + 1] = id, box
       count(counts, 'received|' .. field)
     elseif known == id and digest ~= '' then
       count(counts, 'repeated|' .. field)
@@ -226,6 +246,9 @@ local function put(keys, args)
   -- What is no list where one must be ends the call here, before anything is written: half a put would pass for a whole
   -- one when it is repeated.
   redis.call('LLEN', P .. 'ready:in')
+  for _, also in pairs(further) do
+    for _, other in ipairs(also) do redis.call('LLEN', box_key(P, 'in', other)) end
+  end
   local waits = {}
   if count_there(places) > 0 then
     for k, place in ipairs(places) do waits[k] = redis.call('LLEN', place) > 0 end
@@ -247,7 +270,9 @@ local function put(keys, args)
   end
   write_all('ZREM', P .. 'quarantine', came)
   write_all('MSET', nil, records)
-  for k, box in ipairs(order) do
+  local named = next(further) ~= nil
+  if named then fresh = append_events(P, stored, homes, further) end
+  for k, box in ipairs(named and {} or order) do
     local its = items[box]
     if waits[k] then
       write_all('RPUSH', places[k], its, 2)

@@ -23,21 +23,6 @@ local function passed(P, place)
   return tonumber(n) or 0, newest or ''
 end
 
--- The names of an item in one string: `<home> <further box>… ~<weak name>…`. Returns home, further boxes, weak names.
-local function split_names(names)
-  local home, also, weak = nil, {}, {}
-  for name in string.gmatch(names, '%S+') do
-    if string.byte(name) == 126 then
-      weak[#weak + 1] = string.sub(name, 2)
-    elseif not home then
-      home = name
-    elseif name ~= 'born' then
-      also[#also + 1] = name
-    end
-  end
-  return home, also, weak
-end
-
 -- The names of an item that waits.
 local function names_of(P, room, box, item)
   local also, weak = redis.call('HGET', P .. 'also:' .. room, item), redis.call('HGET', P .. 'weak:' .. room, item)
@@ -119,25 +104,6 @@ end
 local function died_in_doubt(P, delivery, room, names)
   take_doubt_along(P, delivery)
   passed_by(P, room, names, newness(P, delivery))
-end
-
--- Write the marks and the weak names of an item that is about to be appended to its home. Returns whether one of its
--- marks stands behind something. `made`: told of each box that was made.
-local function push_marks(P, room, home, also, weak, item, made)
-  local behind, mark = false, mark_of(item, home)
-  for _, box in ipairs(also) do
-    local b = box_key(P, room, box)
-    local length = redis.call('RPUSHX', b, mark)
-    if length == 0 then
-      redis.call('RPUSH', b, 'b 0 0 0', mark)
-      if made then made(b) end
-    elseif length > 2 then
-      behind = true
-    end
-  end
-  if #also > 0 then redis.call('HSET', P .. 'also:' .. room, item, table.concat(also, ' ')) end
-  if #weak > 0 then redis.call('HSET', P .. 'weak:' .. room, item, table.concat(weak, ' ')) end
-  return behind
 end
 
 -- Append an item to its boxes, which no drain needs to know.

@@ -106,8 +106,10 @@ local function again(keys, args)
   if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
   local record = redis.call('GET', P .. 'e:' .. event)
   if not record then return 'erased' end
+  local also = string.match(string.match(record, '^[^\n]*'), '"also":%["([^%]]*)"%]')
+  local inbox_names = inbox .. (also and ' ' .. string.gsub(also, '","', ' ') or '')
   local room, names = string.match(redis.call('HGET', P .. 'deadbox', item) or '', '^(%S+) (.+)$')
-  if args[2] ~= '1' and (overtaken(P, item, 'in', inbox) or (room and overtaken(P, item, room, names))) then
+  if args[2] ~= '1' and (overtaken(P, item, 'in', inbox_names) or (room and overtaken(P, item, room, names))) then
     return 'overtaken'
   end
   local b = box_key(P, 'in', inbox)
@@ -134,7 +136,7 @@ local function again(keys, args)
   write_down(P, event, args[4], args[5])
   if item ~= event then redis.call('DEL', P .. 'd:' .. item) end
   if not place then
-    append_item(P, 'in', inbox, event, args[3]) -- and the event's need of the dead letter is the inbox's now
+    append_item(P, 'in', inbox_names, event, args[3]) -- and the event's need of the dead letter is the inbox's now
   elseif item ~= event then
     dereference(P, event, -1, 0)
   end

@@ -87,10 +87,14 @@ def name_faults(dump: dict[str, StoredKey]) -> list[str]:
 class Comparison:
     """A store and a model, empty at first."""
 
-    def __init__(self, loop: Loop, store: Store, room: Mailroom, *, twice: bool = False) -> None:
+    def __init__(
+        self, loop: Loop, store: Store, room: Mailroom, *, twice: bool = False, inbox_names: bool = False
+    ) -> None:
         self.loop, self.store, self.room = loop, store, room
         #: Every call is made twice, as if the first answer had been lost.
         self.twice = twice
+        #: Some events have further names.
+        self.inbox_names = inbox_names
         self.model = MailroomOracle(START, {name: Limits(**vars(limits)) for name, limits in ROOMS.items()})
         self.leases: list[Lease] = []
         self.put_ever: list[tuple[str, int, bool, bytes, int]] = []
@@ -100,8 +104,8 @@ class Comparison:
         self.appended: dict[str, list[str]] = {}
         self.names: dict[str, tuple[set[str], set[str]]] = {}
         #: What `meet` said, and how often.
-        #: event -> its box in the inbox.
-        self.inbox: dict[str, str] = {}
+        #: event -> its box in the inbox, and the further ones.
+        self.inbox: dict[str, tuple[str, tuple[str, ...]]] = {}
         #: event -> how often it was routed once more.
         self.rounds: dict[str, int] = {}
         self.met = dict.fromkeys(("go", "wait", "stale"), 0)
@@ -212,7 +216,8 @@ class Comparison:
     def _check_order(self, room: str, items: list[str]) -> None:
         """What is leased now stands behind nobody who shares a name with it."""
         model = self.model
-        live = [x for x in self.appended.get(room, []) if x in model.deliveries and x not in model.dead]
+        there = {item for (its, _), box in model.boxes.items() if its == room for item in box.own}
+        live = [x for x in self.appended.get(room, []) if x in there and model.record(room, x)]
         for item in items:
             for other in live[: live.index(item)] if item in live else []:
                 shared = self.names[item][0] & self.names[other][0]
@@ -245,19 +250,28 @@ class Comparison:
         given, expected = [], []
         for name, person, named, body, retain in events:
             one = event(name, f"email:p{person}@example.org", sender=named, body=body, retain=retain)
-            one = replace(one, position=int(name[1:]))  # so that each is received after the one before
+            number = int(name[1:])
+            others = [f"email:p{(person + k) % 3}@example.org" for k in range(1, 3)]
+            further = tuple(others[: (number % 4 == 0) + (number % 8 == 0)]) if self.inbox_names else ()
+            # The position, so that each is received after the one before.
+            one = replace(one, position=number, names=further)
             given.append(one)
             box = self.room.hash(one.order_key or "")
+            also = tuple(self.room.hash(other) for other in further)
             hasher = self.room._hasher
             assert hasher is not None
             digest = "" if named else hasher.body(f"{one.source}|{one.type}", body)
-            expected.append((name, box, digest, retain))
-            self.inbox[name] = box
+            expected.append((name, box, digest, retain, also))
+            self.inbox[name] = (box, also)
         want = self.model.put(expected)
         answers = self._call(lambda: self.room.put(given), may_change=["counts"])
         receipts = [(r.id, r.duplicate) for r in answers[0]]
         assert receipts == [(known or e.id, bool(known)) for known, e in zip(want, given, strict=True)], receipts
         assert all(r.duplicate for answer in answers[1:] for r in answer)
+        for one, known in zip(given, want, strict=True):
+            if not known and self.inbox_names:
+                self.appended.setdefault(INBOX, []).append(one.id)
+                self.names[one.id] = ({self.inbox[one.id][0], *self.inbox[one.id][1]}, set())
         self.put_ever += [e for e, known in zip(events, want, strict=True) if not known]
 
     def beat(self, drain: str) -> None:
@@ -463,9 +477,14 @@ class Comparison:
     def again(self, item: str, *, insist: bool) -> None:
         """The event of a dead letter is routed once more."""
         inbox = self.inbox[item.split(".")[0]]
-        want = self.model.again(item, inbox, insist=insist)
+        its_event = item.split(".")[0]
+        waits = any(its_event in box.own for (room, _), box in self.model.boxes.items() if room == INBOX)
+        want = self.model.again(item, *inbox, insist=insist)
+        if want == "done" and not waits and its_event in self.appended.get(INBOX, []):
+            self.appended[INBOX].remove(its_event)
+            self.appended[INBOX].append(its_event)
         self.rounds[item.split(".")[0]] = self.rounds.get(item.split(".")[0], 0) + (want == "done")
-        self._verb(want, "again", item, int(insist), "default", DAY, '{"t":"x"}', inbox, "")
+        self._verb(want, "again", item, int(insist), "default", DAY, '{"t":"x"}', inbox[0], "")
 
     def _verb(self, want: str, *words: Any) -> None:
         answers = [answer.decode() for answer in self._call(lambda: self.room.call(*words))]

@@ -269,7 +269,7 @@ class MailroomOracle:
         self._append_again(room, names[0], item, names[1:], weak)
         return "done"
 
-    def again(self, item: str, inbox: str, *, insist: bool) -> str:
+    def again(self, item: str, inbox: str, also: tuple[str, ...], *, insist: bool) -> str:
         """The event of a dead letter is routed once more."""
         event = item.split(".")[0]
         if item not in self.dead:
@@ -277,7 +277,7 @@ class MailroomOracle:
         if not self.record("in", event):
             return "erased"
         room, names, _, _ = self.watched[item]
-        if not insist and (self._overtaken(item, "in", (inbox,)) or self._overtaken(item, room, names)):
+        if not insist and (self._overtaken(item, "in", (inbox, *also)) or self._overtaken(item, room, names)):
             return "overtaken"
         box = self.boxes.get(("in", inbox))
         there = box is not None and event in box.items
@@ -289,7 +289,7 @@ class MailroomOracle:
             self.deliveries.discard(item)
         if not there:
             self.needs[event] = self.needs[event] - {item} | {event}
-            self._append_again("in", inbox, event, (), ())
+            self._append_again("in", inbox, event, also, ())
         elif item != event:
             self._release(event, item, 0)
         return "done"
@@ -478,10 +478,10 @@ class MailroomOracle:
         self.newest = {k: v for k, v in self.newest.items() if ":".join(k) in found["newest"] or v[1] > late}
         self.retained = {k: v for k, v in self.retained.items() if k in found["records"] or v > late}
 
-    def put(self, events: Iterable[tuple[str, str, str, int]]) -> list[str]:
-        """Put (id, box, digest, retain); return the id that each repeats."""
+    def put(self, events: Iterable[tuple[str, str, str, int, tuple[str, ...]]]) -> list[str]:
+        """Put (id, box, digest, retain, further boxes); return the id that each repeats."""
         answers, fresh = [], 0
-        for event, name, digest, retain in events:
+        for event, name, digest, retain, also in events:
             known = ""
             if self._remembers(event):
                 known = event
@@ -500,12 +500,12 @@ class MailroomOracle:
                 self.last[name] = (digest, event, self.now + BODY_WINDOW)
             else:
                 self.last.pop(name, None)
+            behind = self._stand("in", name, event, also, ())
             if ("in", name) in self.boxes:
                 self.boxes["in", name].items.append(event)
             else:
-                self.boxes["in", name] = OracleBox([event])
-                self._ready("in", name)
-                fresh += 1
+                self.boxes["in", name] = OracleBox([event], "b")
+                fresh += 0 if behind else self._ready("in", name)
         self._ring("in", fresh)
         return answers
 

@@ -182,7 +182,7 @@ def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: in
     try:
         for n in range(walks):
             try:
-                world = Comparison(loop, store, room, twice=n % 4 == 3)
+                world = Comparison(loop, store, room, twice=n % 4 == 3, inbox_names=names > 1 and n % 2 == 1)
                 Walk(world, Random(n), names=names, dense=names > 1).go(STEPS)
             except AssertionError:
                 return n
