@@ -8,6 +8,7 @@ from mailroom.functions import Mailroom
 from mailroom.keys import CALL_TIMEOUT, INBOX
 from mailroom.ledger import Fate
 from mailroom.records import (
+    BoxFault,
     DeadLetterInfo,
     Lease,
     NewDelivery,
@@ -23,6 +24,7 @@ from mailroom.records import (
 __all__ = [
     "CALL_TIMEOUT",
     "INBOX",
+    "BoxFault",
     "DeadLetterInfo",
     "Fate",
     "Lease",

@@ -11,7 +11,10 @@ from typing import Any, cast
 from mailroom import ledger
 from mailroom.client import MailroomClient
 from mailroom.keys import INBOX
-from mailroom.records import DeadLetter, RoomState
+from mailroom.records import BoxFault, DeadLetter, RoomState
+
+#: Boxes that one call examines.
+EXAMINED = 1000
 
 
 class MailroomQueries(MailroomClient):
@@ -121,6 +124,35 @@ class MailroomQueries(MailroomClient):
                 )
             )
         return out
+
+    async def box_faults(self, most: int = 20) -> list[BoxFault]:
+        """Return boxes that are not what they must be (`examine` in mailroom/lua), at most so many. Mends nothing."""
+        found: list[BoxFault] = []
+        cursor = 0
+        while True:
+            cursor, page = await self.read(self.store.scan(cursor, match=self.key("b:*"), count=1000))
+            names = [name.decode().removeprefix(self.key("b:")).split(":", 1) for name in page]
+            for first in range(0, len(names), EXAMINED):
+                part = [word for name in names[first : first + EXAMINED] for word in name]
+                said = [word.decode() for word in await self.call("examine", *part)]
+                found += [BoxFault(*said[n : n + 3]) for n in range(0, len(said), 3)]
+            if cursor == 0 or len(found) >= most:
+                return found[:most]
+
+    async def ahead(self, room: str, box: str, item: str, most: int = 20) -> list[tuple[str, str]]:
+        """Return (delivery, its home) of those that stand before an item, in its home and its further boxes."""
+        also = await self.read(cast(Any, self.store.hget(self.key(f"also:{room}"), item)))
+        places = [(box, item), *((other, f"={item} {box}") for other in (also or b"").decode().split())]
+        found: dict[tuple[str, str], None] = {}
+        for name, element in places:
+            key = self.key(f"b:{room}:{name}")
+            place = await self.read(self.store.lpos(key, element))
+            if place is not None and place > 1:
+                for before in await self.read(cast(Any, self.store.lrange(key, max(1, place - most), place - 1))):
+                    text = before.decode()
+                    its, _, home = text[1:].partition(" ") if text.startswith("=") else (text, "", name)
+                    found[its, home] = None
+        return list(found)[:most]
 
     async def counts(self) -> dict[str, int]:
         """Return the counters: name with its labels, joined by `|` -> how often."""

@@ -185,6 +185,16 @@ class Settled:
     room_changes: list[RoomChange]
 
 
+@dataclass(frozen=True, slots=True)
+class BoxFault:
+    """A box that is not what it must be."""
+
+    room: str
+    box: str
+    #: What is wrong, without a person's value.
+    why: str
+
+
 @dataclass(frozen=True)
 class RoomState:
     """A room at a glance."""

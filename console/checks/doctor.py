@@ -15,6 +15,7 @@ from console.checks import spool, store
 from console.checks.store import Guarantee, StoreCheck, Strict
 from console.errors import UserError
 from console.processes import valkey
+from mailroom import BoxFault, Mailroom, StoreDamaged, StoreUnavailable
 from mailroom.client import client
 from mailroom.settings import StoreSettings
 
@@ -75,7 +76,7 @@ def look(settings: DoctorSettings) -> Diagnosis:
     if found is None:
         away = StoreCheck("store", False, "the store does not answer", "start it, or mend REDIS_URL")
         return Diagnosis(promise(found, settings.spool_folder), (away, *found_spool))
-    checks = [*found.checks, *found_spool]
+    checks = [*found.checks, *boxes_of(settings.url), *found_spool]
     if settings.strict:
         mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
         says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"
@@ -97,6 +98,23 @@ def ask(url: str, replicas: int = 0) -> Guarantee | None:
         return asyncio.run(asking())
     except redis.exceptions.RedisError:
         return None
+
+
+def boxes_of(url: str) -> list[StoreCheck]:
+    """Return a check of what waits in the store: whether each thing stands where it must."""
+
+    async def asking() -> list[BoxFault]:
+        async with Mailroom.connect(url, timeout=PATIENCE) as room:
+            return await room.box_faults()
+
+    try:
+        faults = asyncio.run(asking())
+    except (StoreUnavailable, StoreDamaged) as exc:
+        return [StoreCheck("boxes", False, f"what waits could not be examined: {exc}", "relais doctor, once more")]
+    if not faults:
+        return [StoreCheck("boxes", True, "what waits stands where it must")]
+    told = "; ".join(f"{fault.room}/{fault.box}: {fault.why}" for fault in faults)
+    return [StoreCheck("boxes", False, told, "report it: this is a defect of Relais")]
 
 
 def promise(found: Guarantee | None, spool: str) -> str:

@@ -178,7 +178,6 @@ end
 local function append(P, c, event, day, args, k)
   local room, box, delivery, record = args[k], args[k + 1], args[k + 2], args[k + 3]
   local further = c.further[k]
-  if further then box = further.home end
   local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
   local name, b = c.names[k], c.names[k + 1]
   local flushed = c.is_gone[name] or c.is_gone[b]
@@ -469,7 +468,7 @@ end
 local function further_names(P, c, k, names)
   local home, also, weak = split_names(names)
   if c.schema == nil then c.schema = redis.call('GET', P .. 'schema') end
-  if c.schema == '2' then c.further[k] = { home = home, also = also, weak = weak, keys = {} } end
+  if c.schema == '2' then c.further[k] = { also = also, weak = weak, keys = {} } end
   return home
 end
 
@@ -478,14 +477,13 @@ end
 local function further_places(P, c, args, asked, places)
   other_names(P, asked, function(k, name)
     local further = c.further[k]
-    local home = further and further.home or args[k + 1]
-    local also = further and further.also or {}
+    local home, also = args[k + 1], further and further.also or {}
     for _, other in ipairs(also) do
       if other == name then return end
     end
     if name == home then return end
     also[#also + 1] = name
-    if not further then c.further[k] = { home = home, also = also, weak = NONE, keys = {} } end
+    if not further then c.further[k] = { also = also, weak = NONE, keys = {} } end
   end)
   for k, further in pairs(c.further) do
     for n, box in ipairs(further.also) do
@@ -538,7 +536,10 @@ local function settle(keys, args)
     i = new + tonumber(args[i + 15]) * 10
     for k = new, i - 1, 10 do
       local box = args[k + 1]
-      if string.find(box, ' ', 1, true) then box = further_names(P, c, k, box) end
+      if string.find(box, ' ', 1, true) then
+        box = further_names(P, c, k, box)
+        args[k + 1] = box
+      end
       local joined = c.joined[args[k]]
       if joined == nil then
         joined = redis.call('EXISTS', P .. 'joined:' .. args[k]) == 1

@@ -590,7 +590,8 @@ class MailroomOracle:
                 used, rated, probed = 0, bool(self.limits[room].every), room in self.paused
                 went = n > 0
                 while n > 0 and not alone and names:
-                    if suspects and self.boxes[room, names[0]].deaths >= MAX_DEATHS - 1:
+                    its = self.boxes.get((room, names[0]))  # one that was blocked meanwhile may be gone
+                    if suspects and its and its.deaths >= MAX_DEATHS - 1:
                         if leases:
                             break
                         alone = True

@@ -1,0 +1,55 @@
+-- What must be true of boxes and marks, for `relais doctor`. Writes nothing.
+
+-- Elements of a box that are looked at.
+local LOOKED_AT = 100
+
+local function contains(text, word)
+  return string.find(' ' .. (text or '') .. ' ', ' ' .. word .. ' ', 1, true) ~= nil
+end
+
+-- How often an element stands in a box: 0, 1 or 2 (or more).
+local function times(P, room, box, element)
+  return #redis.call('LPOS', box_key(P, room, box), element, 'COUNT', 2)
+end
+
+-- What is wrong with a box; nil if nothing is.
+local function fault_of(P, room, box)
+  local elements = redis.call('LRANGE', box_key(P, room, box), 0, LOOKED_AT)
+  if #elements < 2 then return nil end
+  local s, _, _, _, _, handed = parse(elements[1])
+  if not s then return 'has no state' end
+  local also = P .. 'also:' .. room
+  for n = 2, #elements do
+    local delivery, home = marked(elements[n])
+    if delivery then
+      if times(P, room, home, delivery) == 0 then return 'a mark whose delivery ' .. delivery .. ' is nowhere' end
+      if not contains(redis.call('HGET', also, delivery), box) then return 'a mark that ' .. delivery .. ' does not know of' end
+      if times(P, room, box, elements[n]) > 1 then return 'two marks of ' .. delivery end
+    else
+      if times(P, room, box, elements[n]) > 1 then return elements[n] .. ' stands there twice' end
+      for other in string.gmatch(redis.call('HGET', also, elements[n]) or '', '%S+') do
+        if times(P, room, other, mark_of(elements[n], box)) ~= 1 then return elements[n] .. ' has no mark in box ' .. other end
+      end
+    end
+  end
+  if s == 'l' and handed == 0 then return nil end -- its drain is through with it, and has not said so yet
+  local is_mark = marked(elements[2]) ~= nil
+  local first = not is_mark and is_first(P, room, elements[2], box)
+  if s == 'b' and first then return 'blocked, although ' .. elements[2] .. ' is first in all its boxes' end
+  -- A box that waits for its time may have been passed meanwhile; it is blocked when that has come.
+  if s ~= 'b' and not first and (s ~= 'w' or is_mark) then return 'not blocked, although ' .. elements[2] .. ' is not first' end
+  return nil
+end
+
+-- examine: at most 1,000 boxes. ARGV: room and box of each. Returns room, box and what is wrong, of those where something is.
+local function examine(keys, args)
+  local P, out = keys[1], {}
+  for k = 1, math.min(#args, 2000), 2 do
+    local fault = fault_of(P, args[k], args[k + 1])
+    if fault then
+      local n = #out
+      out[n + 1], out[n + 2], out[n + 3] = args[k], args[k + 1], fault
+    end
+  end
+  return out
+end

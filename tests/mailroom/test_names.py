@@ -1,0 +1,283 @@
+"""One thing under several names: who waits for whom, one sentence at a time. What sentences cannot say: the walks."""
+
+import pytest
+
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest
+from tests.mailroom.store import Store, event
+from tests.mailroom.test_client import INFO, settlement, take
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def drain(mailroom: Mailroom) -> str:
+    """The name of a drain that lives."""
+    await mailroom.beat("d1", register=True)
+    return "d1"
+
+
+async def send(
+    room: Mailroom, name: str, names: str, *, weak: str = "", at_once: bool = False, delay: int = 0, coalesce: str = ""
+) -> set[str]:
+    """Route one event to one delivery `<name>.0` of the CRM, under names (`x ab`: home x, then a, b)."""
+    await room.put([event(name, f"email:{name}@example.org")])
+    (lease,) = await take(room, "d1")
+    home, *also = tuple(names)
+    new = NewDelivery(
+        f"{name}.0", "crm", (home, *also), b'{"n":1}', at_once, coalesce_key=coalesce, delay=delay, weak=tuple(weak)
+    )
+    settled = await room.settle("d1", f"s-{name}", [settlement(lease, name, new=[new])])
+    return settled.leased
+
+
+async def crm(room: Mailroom) -> dict[str, Lease]:
+    """Take from the CRM: delivery -> lease."""
+    return {lease.items[0][0]: lease for lease in await take(room, "d1", "crm", per_box=1)}
+
+
+async def end(room: Mailroom, lease: Lease, verdict: str = "done", **more: object) -> None:
+    """Settle the only item of a lease."""
+    settled = await room.settle("d1", "unused", [settlement(lease, lease.items[0][0], verdict, **more)])
+    assert settled.statuses == [1]
+
+
+async def left(store: Store) -> set[str]:
+    """The keys of boxes and names that are left."""
+    kinds = ("b:", "also:", "weak:", "under:", "leased:", "held:", "waiting:")
+    return {name for name in await store.dump() if name.startswith(kinds)}
+
+
+async def test_retry_is_not_passed(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """`{X, a}` gets a 504; `{X, b}` follows and waits until its retry is done."""
+    await send(mailroom, "e1", "xa")
+    (first,) = (await crm(mailroom)).values()
+    await send(mailroom, "e2", "xb")
+    await end(mailroom, first, "wait", wait_ms=1000, attempt=1)
+    assert await crm(mailroom) == {}
+    await store.advance(1000)
+    (again,) = (await crm(mailroom)).values()
+    assert again.items[0][0] == "e1.0"
+    assert await crm(mailroom) == {}
+    await end(mailroom, again)
+    assert set(await crm(mailroom)) == {"e2.0"}
+
+
+async def test_renames(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Renames a→b and b→c, updates of c and a, at once: first; then the second and "a" together; then c."""
+    for name, names in (("e1", "ab"), ("e2", "bc"), ("e3", "c"), ("e4", "a")):
+        await send(mailroom, name, names)
+    waves = []
+    while leases := await crm(mailroom):
+        waves.append(set(leases))
+        for lease in leases.values():
+            await end(mailroom, lease)
+    assert waves == [{"e1.0"}, {"e2.0", "e4.0"}, {"e3.0"}]
+    assert await left(store) == set()
+
+
+async def test_shared_address_of_a_held_one(mailroom: Mailroom, drain: str) -> None:
+    """Who shares a name with a held one waits, and goes when it is skipped; who shares none went before."""
+    await send(mailroom, "e1", "xa")
+    await end(mailroom, (await crm(mailroom))["e1.0"], "hold", info=INFO)
+    await send(mailroom, "e2", "ya")
+    await send(mailroom, "e3", "z")
+    assert set(await crm(mailroom)) == {"e3.0"}
+    assert await mailroom.ahead("crm", "y", "e2.0") == [("e1.0", "x")]
+    assert await mailroom.call("skip", "crm", "x", "e1.0", "", "default", "2026-11-21", "") == 1
+    assert set(await crm(mailroom)) == {"e2.0"}
+
+
+async def test_weak_name_excludes_and_orders_nothing(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Two that share a telephone are never under way at once; while one is held the other goes."""
+    await send(mailroom, "e1", "x", weak="p")
+    await send(mailroom, "e2", "y", weak="p")
+    (first,) = (await crm(mailroom)).values()
+    taken = await mailroom.take("d1", "r", [RoomRequest("crm", 9, 1)])
+    assert (taken.leases, taken.wait) == ([], 20)
+    await end(mailroom, first, "hold", info=INFO)
+    await store.advance(20)
+    assert set(await crm(mailroom)) == {"e2.0"}
+
+
+async def test_taken_weak_name_is_not_leased_at_once(mailroom: Mailroom, drain: str) -> None:
+    """Routing leases nothing at once beside a delivery that shares a weak name with it."""
+    assert await send(mailroom, "e1", "x", weak="p", at_once=True) == {"e1.0"}
+    assert await send(mailroom, "e2", "y", weak="p", at_once=True) == set()
+    assert await send(mailroom, "e3", "z", weak="q", at_once=True) == {"e3.0"}
+
+
+async def test_both_find_one_object(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """`{a}` and `{X}` are under way and both find c1: the first to tell goes, the second gives back and follows."""
+    await send(mailroom, "e1", "a")
+    await send(mailroom, "e2", "x")
+    leases = await crm(mailroom)
+    by_a, by_x = leases["e1.0"], leases["e2.0"]
+    assert await mailroom.meet("crm", "a", by_a.token, "e1.0", ["a"], "contact", "c1") == "go"
+    assert await mailroom.meet("crm", "x", by_x.token, "e2.0", ["x"], "contact", "c1") == "wait"
+    assert await mailroom.meet("crm", "x", by_x.token, "e2.0", ["x"], "contact", "c1") == "stale"
+    assert await crm(mailroom) == {}
+    await end(mailroom, by_a)
+    again = (await crm(mailroom))["e2.0"]
+    assert again.attempt == 0
+    await end(mailroom, again)
+    assert await left(store) == set()
+
+
+async def test_learns_whom_it_must_not_pass(mailroom: Mailroom, drain: str) -> None:
+    """`{X}` found c1 and waits after a 504; `{a}` finds c1, learns that it is X, and waits for the retry."""
+    await send(mailroom, "e1", "x")
+    lease = (await crm(mailroom))["e1.0"]
+    await mailroom.meet("crm", "x", lease.token, "e1.0", ["x"], "contact", "c1")
+    await end(mailroom, lease, "wait", wait_ms=1000, attempt=1)
+    await send(mailroom, "e2", "a")
+    other = (await crm(mailroom))["e2.0"]
+    assert await mailroom.meet("crm", "a", other.token, "e2.0", ["a"], "contact", "c1") == "wait"
+
+
+async def test_drain_dies_with_a_rename(mailroom: Mailroom, drain: str) -> None:
+    """The rename comes back doubtful and alone; what shares either name waits."""
+    await send(mailroom, "e1", "ab")
+    await crm(mailroom)
+    await send(mailroom, "e2", "a")
+    await send(mailroom, "e3", "b")
+    await mailroom.bury(["d1"])
+    await mailroom.beat("d1", register=True)
+    assert await crm(mailroom) == {}
+    (again,) = (await mailroom.take("d1", "s", [RoomRequest("crm", 9, 1)], suspects=9)).leases
+    assert (again.items[0][0], again.doubt) == ("e1.0", 1)
+    assert await crm(mailroom) == {}
+
+
+async def test_doubt_of_the_passed(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Who may have been sent says so when it is leased again, whoever passed it meanwhile."""
+    await send(mailroom, "e1", "a")
+    await send(mailroom, "e2", "x")
+    leases = await crm(mailroom)
+    await mailroom.learn("crm", ["a", "x"], "contact", "c1")
+    await end(mailroom, leases["e2.0"], "wait", wait_ms=1000, attempt=1, doubt=1)
+    assert await mailroom.meet("crm", "a", leases["e1.0"].token, "e1.0", ["a"], "contact", "c1") == "go"
+    await store.advance(1000)
+    assert await crm(mailroom) == {}
+    await end(mailroom, leases["e1.0"])
+    again = (await crm(mailroom))["e2.0"]
+    assert (again.attempt, again.doubt) == (0, 0)
+    assert again.items[0][1].startswith(b'{"doubtful":true,')
+
+
+async def test_delay_is_waited_out(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A delayed delivery, then one under its other name: that waits out the delay."""
+    await send(mailroom, "e1", "xa", delay=5000)
+    await send(mailroom, "e2", "a")
+    assert await crm(mailroom) == {}
+    await store.advance(5000)
+    assert set(await crm(mailroom)) == {"e1.0"}
+
+
+async def test_coalescing_under_several_names(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """The newer goes behind what came between under one of its names; the older is gone, nobody is stuck."""
+    await send(mailroom, "e1", "xa", coalesce="k")
+    await send(mailroom, "e2", "a")
+    await send(mailroom, "e3", "xa", coalesce="k")
+    order = []
+    while leases := await crm(mailroom):
+        order.append(set(leases))
+        for lease in leases.values():
+            await end(mailroom, lease)
+    assert order == [{"e2.0"}, {"e3.0"}]
+    assert await left(store) == set()
+
+
+async def test_tombstone_with_marks(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A person is forgotten while a rename of theirs waits: its marks go with it, and what shared a name goes on."""
+    await send(mailroom, "e1", "ab")
+    await send(mailroom, "e2", "b")
+    await store.raw.delete(mailroom.key("d:e1.0"))
+    leases = {**await crm(mailroom), **await crm(mailroom)}
+    assert set(leases) == {"e2.0"}
+    await end(mailroom, leases["e2.0"])
+    assert await left(store) == set()
+
+
+async def test_dead_letter_comes_back_under_all_names(mailroom: Mailroom, drain: str) -> None:
+    """It waits behind what came meanwhile under any of them, and is not sent after what is newer."""
+    await send(mailroom, "e1", "xab")
+    await end(mailroom, (await crm(mailroom))["e1.0"], "dead", info=INFO)
+    await send(mailroom, "e2", "b")
+    (newer,) = (await crm(mailroom)).values()
+    verb = ("revive", "e1.0", 0, "default", "2026-11-21", "")
+    await end(mailroom, newer)
+    assert await mailroom.call(*verb) == b"done"  # received in the same moment, so it is not newer
+    assert await mailroom.ahead("crm", "x", "e1.0") == []
+    await send(mailroom, "e3", "a")
+    assert set(await crm(mailroom)) == {"e1.0"}
+
+
+async def test_id_map(mailroom: Mailroom, drain: str) -> None:
+    """A name has one object; a rename forgets the old address; who is forgotten is so under each name."""
+    await mailroom.learn("crm", ["a", "x"], "contact", "c 1")
+    assert await mailroom.object_ids("crm", ["a", "x", "b"]) == [("c 1", 0), ("c 1", 0), None]
+    await mailroom.learn("crm", ["b"], "contact", "c 1", gone=["a"])
+    assert await mailroom.object_ids("crm", ["a", "x", "b"]) == [None, ("c 1", 0), ("c 1", 0)]
+    await mailroom.learn("crm", ["b"], "contact", "c2")
+    await send(mailroom, "e1", "x")
+    await send(mailroom, "e2", "b")
+    assert set(await crm(mailroom)) == {"e1.0", "e2.0"}
+    await mailroom.learn("crm", ["b", "x"], "contact", "c3")
+    assert await mailroom.forget_names("crm", ["x"]) == 2
+    assert await mailroom.object_ids("crm", ["a", "x", "b"]) == [None, None, None]
+
+
+async def test_known_object_is_one(mailroom: Mailroom, drain: str) -> None:
+    """`{X}` and `{a}` of a known contact follow each other, although no event named both."""
+    await mailroom.learn("crm", ["a", "x"], "contact", "c1")
+    await send(mailroom, "e1", "x")
+    await send(mailroom, "e2", "a")
+    assert set(await crm(mailroom)) == {"e1.0"}
+
+
+async def test_inbox(mailroom: Mailroom, drain: str) -> None:
+    """Events with `{profile}`, with `{profile, e-mail}` and with `{e-mail}` are routed in the order received."""
+    profile, mail = "shop:profile:1", "email:eva@example.org"
+    first, third = event("e1", profile), event("e3", mail)
+    second = event("e2", mail)
+    second.__dict__["names"] = (profile,)
+    await mailroom.put([first, second, third])
+    order = []
+    while leases := await take(mailroom, drain):
+        order.append([item for lease in leases for item, _ in lease.items])
+        for lease in leases:
+            done = [settlement(lease, item, last=n == len(lease.items)) for n, (item, _) in enumerate(lease.items, 1)]
+            await mailroom.settle(drain, "s", done)
+    assert order == [["e1"], ["e2", "e3"]]
+
+
+async def test_schema_1(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Beside an older version each delivery stands in its home only, and ids stand alone in the id map."""
+    await store.raw.set(mailroom.key("schema"), "1")
+    await send(mailroom, "e1", "xa", weak="p")
+    await send(mailroom, "e2", "ya", weak="p")
+    leases = await crm(mailroom)
+    assert set(leases) == {"e1.0", "e2.0"}
+    lease = leases["e1.0"]
+    assert await mailroom.meet("crm", "x", lease.token, "e1.0", ["x", "a"], "contact", "c1") == "go"
+    assert await store.raw.get(mailroom.key("m:crm:x")) == b"c1"
+    assert await mailroom.object_ids("crm", ["x"]) == [("c1", 0)]
+    names = set(await store.dump())
+    assert not {"also:crm", "weak:crm", "under:crm", "joined:crm"} & names
+
+
+async def test_examined(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Boxes that are not what they must be are named."""
+    await send(mailroom, "e1", "xa")
+    await send(mailroom, "e2", "a")
+    await send(mailroom, "e3", "z")
+    assert await mailroom.box_faults() == []
+    raw, key = store.raw, mailroom.key
+    await raw.lset(key("b:crm:a"), 0, "r 0 0 0")
+    await raw.rpush(key("b:crm:z"), "=gone.0 q")
+    faults = {(fault.room, fault.box): fault.why for fault in await mailroom.box_faults()}
+    assert faults == {
+        ("crm", "a"): "not blocked, although =e1.0 x is not first",
+        ("crm", "z"): "a mark whose delivery gone.0 is nowhere",
+    }
+    assert INBOX == "in"
