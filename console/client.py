@@ -75,7 +75,7 @@ class ConsoleClient:
                 if body is None:
                     connection.request("GET", parts.path + path, headers=self.headers)
                 else:
-                    # Whoever asks for a change says that it is no web page (see `verbs.py`).
+                    # A request that changes something must show that no web page sent it (`console.api.auth.BY_HAND`).
                     more = {"Content-Type": "application/json", "X-Relais-By-Hand": "1"}
                     connection.request("POST", parts.path + path, body, headers={**self.headers, **more})
                 response = connection.getresponse()

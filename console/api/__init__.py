@@ -1,1 +1,1 @@
-"""The private HTTP port: what came, what became of it, and what people decide about it."""
+"""The private HTTP port: one module per group of routes, JSON for the commands and text for Prometheus."""

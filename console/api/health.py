@@ -1,7 +1,7 @@
-"""Whether everything is there that an event needs on its way, and in words what is not.
+"""The routes `/readyz` and `/healthz`: whether everything works that an event needs on its way, and what does not.
 
-Comes in: the mailroom, what the watch sees, the folders of book and spool. Goes out: one Check per need. Never mends
-anything.
+Comes in: the mailroom, what the watcher sees, the folders of book and spool. Goes out: one HealthCheck per need, with
+its mend. Never mends anything.
 """
 
 import asyncio
@@ -10,25 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import redis.exceptions
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
-from console.api import standstill
-from console.api.watcher import Watch
+from console.api import rooms
+from console.api.watcher import MailroomWatcher
 from console.checks import spool, store
-from console.checks.store import StoreCheck, Strict
+from console.checks.store import HealthCheck, Strict
 from console.render.tables import duration
 from mailroom import Mailroom, StoreUnavailable
 from rules.catalogue import Catalogue
 from rules.compiler import loader
 
-#: Seconds that a verdict on the book holds: health checks come often, compiling thousands of rules takes a second.
+#: Seconds after which the book is compiled anew: probes come often, and compiling thousands of rules takes a second.
 BOOK_AGAIN = 2.0
 
 
 @dataclass(frozen=True)
 class ReadinessReport:
-    """All needs at one moment."""
+    """All checks at one moment."""
 
-    checks: tuple[StoreCheck, ...]
+    checks: tuple[HealthCheck, ...]
 
     @property
     def ready(self) -> bool:
@@ -42,12 +45,12 @@ class ReadinessReport:
 
 
 class Readiness:
-    """Looks at everything on demand."""
+    """Runs the checks on demand."""
 
     def __init__(
         self,
         mailroom: Mailroom,
-        watch: Watch,
+        watcher: MailroomWatcher,
         book: Path,
         catalogue: Catalogue,
         *,
@@ -61,84 +64,98 @@ class Readiness:
         #: How many replicas must have each event.
         self.replicas = replicas
         self.mailroom = mailroom
-        self.watch = watch
+        self.watcher = watcher
         self.book = book
         self.catalogue = catalogue
-        self._book_check: StoreCheck | None = None
+        self._book_check: HealthCheck | None = None
         self._book_at = 0.0
 
     async def look(self) -> ReadinessReport:
-        """Return the verdict of this moment."""
+        """Run all checks now."""
         return ReadinessReport(
             (*await self._store(), *await self._spool(), self._drains(), await self._book(), *await self._stuck())
         )
 
-    async def _store(self) -> tuple[StoreCheck, ...]:
+    async def _store(self) -> tuple[HealthCheck, ...]:
         try:
             found = await store.examine(self.mailroom.store, self.replicas)
         except redis.exceptions.RedisError as exc:
             return (
-                StoreCheck(
+                HealthCheck(
                     "store", False, f"the store does not answer: {type(exc).__name__}", "start it, or mend REDIS_URL"
                 ),
             )
         if found.meets(self.strict):
             return found.checks
         says = f"{found.says}; RELAIS_STRICT={self.strict} asks for more"
-        return tuple(StoreCheck("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
+        return tuple(HealthCheck("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
 
-    async def _spool(self) -> list[StoreCheck]:
+    async def _spool(self) -> list[HealthCheck]:
         found = [await asyncio.to_thread(spool.check, self.spool)]
         if aside := await asyncio.to_thread(spool.aside, self.spool):
-            found.append(replace(aside, ok=True))  # it waits for a person, and everything else goes on
+            found.append(replace(aside, ok=True))  # only these events wait for a person; all others go on
         return found
 
-    async def _stuck(self) -> list[StoreCheck]:
-        """What waits for a person is a note: everything else goes on."""
+    async def _stuck(self) -> list[HealthCheck]:
+        """Report what waits for a person, as checks that are ok: everything else goes on."""
         try:
-            rooms = await self.mailroom.rooms()
+            states = await self.mailroom.rooms()
             dead = await self.mailroom.dead_count()
         except StoreUnavailable:
             return []
         found = []
-        if held := sum(room.held for room in rooms):
-            oldest = duration(max(room.held_for for room in rooms))
+        if held := sum(room.held for room in states):
+            oldest = duration(max(room.held_for for room in states))
             found.append(
-                StoreCheck(
+                HealthCheck(
                     "held", True, f"{held} boxes are held for a person, the first for {oldest}", "relais boxes list"
                 )
             )
         if dead:
-            found.append(StoreCheck("dead", True, f"{dead} dead letters are kept for a person", "relais dead list"))
-        for room in rooms:
+            found.append(HealthCheck("dead", True, f"{dead} dead letters are kept for a person", "relais dead list"))
+        for room in states:
             if room.unusable:
                 says = f"nothing is sent to {room.name}: it cannot be served"
-                found.append(StoreCheck(f"unusable {room.name}", True, says, "relais rooms list"))
-            if paused := standstill.pause(room):
+                found.append(HealthCheck(f"unusable {room.name}", True, says, "relais rooms list"))
+            if paused := rooms.read_pause(room):
                 word = "down" if paused.by == "breaker" else "paused"
                 says = f"nothing is sent to {room.name}: it {paused.says}"
-                found.append(StoreCheck(f"{word} {room.name}", True, says, "relais rooms list"))
+                found.append(HealthCheck(f"{word} {room.name}", True, says, "relais rooms list"))
         return found
 
-    def _drains(self) -> StoreCheck:
-        live = self.watch.drains
+    def _drains(self) -> HealthCheck:
+        live = self.watcher.drains
         if live:
-            return StoreCheck("drains", True, f"{live} alive")
-        return StoreCheck("drains", False, "no drain is alive, so events wait", "start workers: relais work")
+            return HealthCheck("drains", True, f"{live} alive")
+        return HealthCheck("drains", False, "no drain is alive, so events wait", "start workers: relais work")
 
-    async def _book(self) -> StoreCheck:
+    async def _book(self) -> HealthCheck:
         now = asyncio.get_running_loop().time()
         if self._book_check is None or now - self._book_at > BOOK_AGAIN:
             self._book_check = await asyncio.to_thread(self._read_book)
             self._book_at = now
         return self._book_check
 
-    def _read_book(self) -> StoreCheck:
+    def _read_book(self) -> HealthCheck:
         checked = loader.check(self.book, self.catalogue)
         errors = [problem for problem in checked.problems if problem.severity == "error"]
         if errors or checked.book is None:
             first = str(errors[0]) if errors else f"there is no book at {self.book}"
-            return StoreCheck(
+            return HealthCheck(
                 "book", False, f"{len(errors)} errors, the book before stays in force; {first}", "relais rules check"
             )
-        return StoreCheck("book", True, f"version {checked.book.version}, {len(checked.book.rules)} rules")
+        return HealthCheck("book", True, f"version {checked.book.version}, {len(checked.book.rules)} rules")
+
+
+async def show_readiness(request: Request) -> Response:
+    """Answer whether an event can go all the way now, and what is in its way."""
+    report = await request.app.state.readiness.look()
+    return JSONResponse(report.as_json(), 200 if report.ready else 503)
+
+
+async def show_liveness(_: Request) -> Response:
+    """Answer that this process lives."""
+    return JSONResponse({"alive": True})
+
+
+ROUTES = (Route("/readyz", show_readiness), Route("/healthz", show_liveness))

@@ -1,9 +1,11 @@
-"""What is counted, under which names and labels: the catalogue of the metrics, and their text for Prometheus.
+"""The route `/metrics`: the catalogue of the metrics with their labels, and their text for Prometheus.
 
-Comes in: the mailroom's counters and a look at its rooms. Goes out: the exposition text. A counter that is not declared
-here is reported under `relais_undeclared_counters`, and fails a test.
+Comes in: the mailroom's counters, its rooms, the spool. Goes out: the exposition text. Never drops a counter silently:
+one that is not declared here is counted in `relais_undeclared_counters`, and fails a test.
 """
 
+import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,14 +13,19 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from console.api import standstill
-from mailroom import RoomState
-from receiver.spool import SpoolState as SpoolState
+from console.api import rooms
+from console.api.request import get_mailroom
+from console.checks import spool
+from mailroom import RoomState, StoreUnavailable
+from receiver.spool import SpoolState
 
 
 @dataclass(frozen=True)
-class Declared:
+class MetricDeclaration:
     """One metric."""
 
     name: str
@@ -30,94 +37,102 @@ class Declared:
 
 
 CATALOGUE = (
-    Declared("relais_events_received", "counter", "Events kept and acknowledged.", ("source", "type"), "received"),
-    Declared(
+    MetricDeclaration(
+        "relais_events_received", "counter", "Events kept and acknowledged.", ("source", "type"), "received"
+    ),
+    MetricDeclaration(
         "relais_events_duplicate",
         "counter",
         "Events that had come before; answered alike.",
         ("source", "type"),
         "duplicate",
     ),
-    Declared(
+    MetricDeclaration(
         "relais_events_other_content",
         "counter",
         "Events whose sender's id had come before with other content: kept as events of their own.",
         ("source",),
         "other_content",
     ),
-    Declared(
+    MetricDeclaration(
         "relais_events_without_id",
         "counter",
         "Events without a sender's id: only a body that repeats the latest within a minute counts as sent twice.",
         ("source",),
         "without_id",
     ),
-    Declared(
+    MetricDeclaration(
         "relais_events_repeated",
         "counter",
         "Events put again by us after a lost answer.",
         ("source", "type"),
         "repeated",
     ),
-    Declared(
+    MetricDeclaration(
         "relais_events_quarantined", "counter", "Authentic events that their model refuses.", ("source",), "quarantined"
     ),
-    Declared(
+    MetricDeclaration(
         "relais_requests_refused", "counter", "Requests refused, by the code of the answer.", ("reason",), "refused"
     ),
-    Declared(
+    MetricDeclaration(
         "relais_events_routed",
         "counter",
         "Events that the rules were asked about: matched, unmatched or unreadable.",
         ("source", "type", "outcome"),
         "routed",
     ),
-    Declared(
+    MetricDeclaration(
         "relais_delivery_attempts",
         "counter",
         "Attempts to deliver, by how they ended and what followed (done, wait, dead, hold).",
         ("destination", "action", "outcome", "then"),
         "attempt",
     ),
-    Declared(
+    MetricDeclaration(
         "relais_look_up_failures",
         "counter",
         "Look-ups that made an event wait.",
         ("destination", "look_up", "outcome"),
         "look_up",
     ),
-    Declared("relais_boxes_freed", "counter", "Boxes freed from drains that died.", (), "buried_boxes"),
-    Declared(
+    MetricDeclaration("relais_boxes_freed", "counter", "Boxes freed from drains that died.", (), "buried_boxes"),
+    MetricDeclaration(
         "relais_deliveries_coalesced", "counter", "Deliveries that a newer one replaced.", ("destination",), "coalesced"
     ),
-    Declared(
+    MetricDeclaration(
         "relais_by_hand",
         "counter",
         "What people decided: retry, drop, release, skip, pause, resume.",
         ("verb", "room"),
         "by_hand",
     ),
-    Declared("relais_books_refused", "counter", "Times a book with errors was saved.", (), "book_refused"),
-    Declared("relais_store_up", "gauge", "0 while the store does not answer: then only the spool is told."),
-    Declared("relais_spool_events", "gauge", "Events that wait in the spool of the console's host."),
-    Declared("relais_spool_bytes", "gauge", "Size of its files."),
-    Declared("relais_spool_seconds", "gauge", "Seconds since the oldest event that waits in it was received."),
-    Declared("relais_spool_aside_events", "gauge", "Events in it that the store refused again and again."),
-    Declared("relais_room_boxes", "gauge", "Boxes in a room, by state.", ("room", "state")),
-    Declared("relais_room_overdue_seconds", "gauge", "Seconds that the oldest box is past its due time.", ("room",)),
-    Declared(
+    MetricDeclaration("relais_books_refused", "counter", "Times a book with errors was saved.", (), "book_refused"),
+    MetricDeclaration("relais_store_up", "gauge", "0 while the store does not answer: then only the spool is told."),
+    MetricDeclaration("relais_spool_events", "gauge", "Events that wait in the spool of the console's host."),
+    MetricDeclaration("relais_spool_bytes", "gauge", "Size of its files."),
+    MetricDeclaration("relais_spool_seconds", "gauge", "Seconds since the oldest event that waits in it was received."),
+    MetricDeclaration("relais_spool_aside_events", "gauge", "Events in it that the store refused again and again."),
+    MetricDeclaration("relais_room_boxes", "gauge", "Boxes in a room, by state.", ("room", "state")),
+    MetricDeclaration(
+        "relais_room_overdue_seconds", "gauge", "Seconds that the oldest box is past its due time.", ("room",)
+    ),
+    MetricDeclaration(
         "relais_room_held_seconds",
         "gauge",
         "Seconds that the first of a room's held boxes has waited for a person.",
         ("room",),
     ),
-    Declared("relais_room_paused", "gauge", "1 while a room is paused, by whomever.", ("room",)),
-    Declared("relais_breaker_open", "gauge", "1 while a destination is taken to be down, and probed.", ("room",)),
-    Declared("relais_dead_letters", "gauge", "Dead letters that are kept."),
-    Declared("relais_dead_letters_seconds", "gauge", "Seconds since the oldest dead letter died."),
-    Declared("relais_quarantined_events", "gauge", "Events in quarantine."),
-    Declared("relais_drains_live", "gauge", "Drains that beat."),
-    Declared("relais_undeclared_counters", "gauge", "Counters of the mailroom that this catalogue does not know."),
+    MetricDeclaration("relais_room_paused", "gauge", "1 while a room is paused, by whomever.", ("room",)),
+    MetricDeclaration(
+        "relais_breaker_open", "gauge", "1 while a destination is taken to be down, and probed.", ("room",)
+    ),
+    MetricDeclaration("relais_dead_letters", "gauge", "Dead letters that are kept."),
+    MetricDeclaration("relais_dead_letters_seconds", "gauge", "Seconds since the oldest dead letter died."),
+    MetricDeclaration("relais_quarantined_events", "gauge", "Events in quarantine."),
+    MetricDeclaration("relais_drains_live", "gauge", "Drains that beat."),
+    MetricDeclaration(
+        "relais_undeclared_counters", "gauge", "Counters of the mailroom that this catalogue does not know."
+    ),
 )
 
 STATES = ("ready", "leased", "waiting", "held", "suspect")
@@ -136,13 +151,13 @@ class Snapshot:
     drains: int = 0
     #: Whether the store answered; else all but the spool is unknown.
     up: bool = True
-    #: None: there is none.
+    #: None: there is no spool.
     spool: SpoolState | None = None
     #: When that was, ms since 1970.
     now: int = 0
 
 
-def text(snapshot: Snapshot) -> bytes:
+def write_text(snapshot: Snapshot) -> bytes:
     """Return the exposition text."""
     registry = CollectorRegistry()
     registry.register(Families(snapshot))
@@ -174,7 +189,7 @@ class Families(Collector):
             else:
                 yield self._gauge(declared)
 
-    def _counter(self, declared: Declared, odd: set[str]) -> Metric:
+    def _counter(self, declared: MetricDeclaration, odd: set[str]) -> Metric:
         family = CounterMetricFamily(declared.name, declared.about, labels=declared.labels)
         for name, count in sorted(self.snapshot.counts.items()):
             word, *labels = name.split("|")
@@ -182,7 +197,7 @@ class Families(Collector):
                 family.add_metric(labels, count)
         return family
 
-    def _gauge(self, declared: Declared) -> Metric:
+    def _gauge(self, declared: MetricDeclaration) -> Metric:
         family = GaugeMetricFamily(declared.name, declared.about, labels=declared.labels)
         for labels, value in self._values(declared.name):
             family.add_metric(labels, value)
@@ -211,7 +226,7 @@ class Families(Collector):
             case "relais_room_paused":
                 yield from (((room.name,), float(bool(room.paused))) for room in seen.rooms)
             case "relais_breaker_open":
-                pauses = ((room.name, standstill.pause(room)) for room in seen.rooms)
+                pauses = ((room.name, rooms.read_pause(room)) for room in seen.rooms)
                 yield from (((name,), float(pause is not None and pause.by == "breaker")) for name, pause in pauses)
             case "relais_dead_letters":
                 yield (), seen.dead
@@ -225,12 +240,36 @@ class Families(Collector):
                 yield (), len(undeclared(seen.counts))
 
 
-def _of_spool(spool: SpoolState, name: str, now: int) -> float:
+def _of_spool(found: SpoolState, name: str, now: int) -> float:
     match name:
         case "relais_spool_bytes":
-            return spool.size
+            return found.size
         case "relais_spool_seconds":
-            return max(0, now - spool.oldest) / 1000 if spool.events else 0.0
+            return max(0, now - found.oldest) / 1000 if found.events else 0.0
         case "relais_spool_aside_events":
-            return spool.aside
-    return spool.events
+            return found.aside
+    return found.events
+
+
+async def show_metrics(request: Request) -> Response:
+    """Answer the metrics for Prometheus; while the store is away, those of the spool."""
+    mailroom = get_mailroom(request)
+    waiting = await asyncio.to_thread(spool.state, request.app.state.readiness.spool)
+    now = time.time_ns() // 1_000_000
+    try:
+        snapshot = Snapshot(
+            spool=waiting,
+            now=now,
+            counts=await mailroom.counts(),
+            rooms=await mailroom.rooms(),
+            dead=await mailroom.dead_count(),
+            dead_for=await mailroom.dead_for(),
+            quarantined=await mailroom.quarantined(),
+            drains=request.app.state.watcher.drains,
+        )
+    except StoreUnavailable:
+        snapshot = Snapshot(up=False, spool=waiting, now=now)
+    return Response(write_text(snapshot), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+ROUTES = (Route("/metrics", show_metrics),)

@@ -1,30 +1,32 @@
-"""Why nothing is sent to a destination at the moment.
+"""The routes under `/rooms`: what waits for each destination, whether it is paused and why, and pausing it.
 
-Comes in: the state of its room. Goes out: that as fields and as a sentence. Never asks anybody.
+Comes in: GET to look, POST to pause or resume; the state of a room. Goes out: JSON, and why nothing is sent, as a
+sentence. Never shows a value of a person.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from console.api.request import DecisionBody, get_mailroom, get_operator, refuse, takes
 from mailroom import INBOX, RoomState
 from rules.event_types.base import from_epoch
 
 
-def instant(ms: int) -> str:
-    """Return a time as people and machines read it."""
-    return from_epoch(ms)
-
-
 @dataclass(frozen=True)
-class Standstill:
-    """A pause, as people see it."""
+class RoomPause:
+    """Why nothing is sent to a destination, since when, and until when."""
 
     code: str
     why: str
     since: str
     #: person, breaker (it is down), key (it refuses ours)
     by: str
-    #: When it is looked at next by itself; None: only a person ends the pause.
+    #: When one delivery is tried next; None: the pause ends only when a person resumes the destination.
     next_probe: str | None
 
     @property
@@ -37,21 +39,74 @@ class Standstill:
         return f"{what} ({self.code}) since {self.since}{probe}"
 
 
-def pause(room: RoomState) -> Standstill | None:
+def read_pause(room: RoomState) -> RoomPause | None:
     """Return why and since when a room is paused, None where it is not."""
     if not room.paused:
         return None
     found = json.loads(room.paused)
-    probe = instant(room.probe_at) if room.probe_at else None
-    return Standstill(
-        found.get("code", ""), found.get("why", ""), instant(found.get("at", 0)), found.get("by", "key"), probe
+    probe = from_epoch(room.probe_at) if room.probe_at else None
+    return RoomPause(
+        found.get("code", ""), found.get("why", ""), from_epoch(found.get("at", 0)), found.get("by", "key"), probe
     )
 
 
-def says(room: RoomState) -> str:
-    """Return why what waits in a room waits, empty where nothing but its turn is in the way."""
+def explain(room: RoomState) -> str:
+    """Return why nothing of a room is sent; empty where its items only wait for their turn."""
     name = "the inbox" if room.name == INBOX else room.name
     if room.unusable:
         return f"{name} cannot be served: {room.unusable}"
-    paused = pause(room)
-    return f"{name} {paused.says}" if paused else ""
+    pause = read_pause(room)
+    return f"{name} {pause.says}" if pause else ""
+
+
+class PauseRequest(DecisionBody):
+    """Why a destination is paused, for whoever sees it."""
+
+    why: str = Field("", max_length=500)
+
+
+class ResumeRequest(DecisionBody):
+    """An empty object."""
+
+
+async def list_rooms(request: Request) -> Response:
+    """Answer the inbox and every destination's room: what waits there, and whether it is paused."""
+    found = []
+    for room in await get_mailroom(request).rooms():
+        fields = asdict(room)
+        pause = read_pause(room)
+        del fields["probe_at"]
+        held_for = fields.pop("held_for")
+        overdue = fields.pop("overdue")
+        fields["unusable"] = fields["unusable"] or None
+        fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000}
+        fields["paused"] = asdict(pause) if pause is not None else None
+        found.append(fields)
+    return JSONResponse({"rooms": found})
+
+
+@takes(PauseRequest)
+async def pause_room(request: Request, decision: PauseRequest) -> Response:
+    """Stop sending to a destination."""
+    name = request.path_params["name"]
+    operator = get_operator(request)
+    if not await operator.knows(name):
+        return refuse("unknown_room", "no destination of this name", 404)
+    return JSONResponse({"changed": await operator.pause(name, decision.why)})
+
+
+@takes(ResumeRequest)
+async def resume_room(request: Request, _: ResumeRequest) -> Response:
+    """Let a paused destination go on."""
+    name = request.path_params["name"]
+    operator = get_operator(request)
+    if not await operator.knows(name):
+        return refuse("unknown_room", "no destination of this name", 404)
+    return JSONResponse({"changed": await operator.resume(name)})
+
+
+ROUTES = (
+    Route("/rooms", list_rooms),
+    Route("/rooms/{name}/pause", pause_room, methods=["POST"]),
+    Route("/rooms/{name}/resume", resume_room, methods=["POST"]),
+)

@@ -1,7 +1,7 @@
-"""Watches the mailroom for the console: which events end, and which drains are alive.
+"""Follows the mailroom's log and heartbeats: which events have ended, and which drains are alive.
 
 Comes in: the log and the beats of the mailroom. Goes out: a wait for the end of an event, the number of live drains.
-Never changes anything; a store that is away is looked at again a moment later.
+Never changes anything; while the store is away, it is asked again twice a second.
 """
 
 import asyncio
@@ -12,17 +12,18 @@ from typing import Self
 
 from mailroom import Fate, Mailroom, StoreUnavailable
 
-#: A drain whose counter stood still this many seconds is not counted as alive; it beats once a second.
+#: A drain whose counter has not changed for this many seconds is not counted as alive; it beats once a second.
 STILL = 5.0
 
-#: Seconds after which a waiting question looks by itself, should the log have been cut under it.
+#: Seconds after which a waiting request asks for the fate even if the log named no end: the log may have been cut.
 LOOK_AGAIN = 5.0
 
-AGAIN_AFTER = 0.5  # seconds before a store that was away is asked again
+#: Seconds between two looks at the beats, and before a store that was away is asked again.
+AGAIN_AFTER = 0.5
 
 
-class Watch:
-    """One for the whole console, however many wait. `async with`: watches inside."""
+class MailroomWatcher:
+    """One for the whole console, for any number of waiting requests. Runs inside its `async with` block."""
 
     def __init__(self, mailroom: Mailroom) -> None:
         self.mailroom = mailroom
@@ -64,7 +65,7 @@ class Watch:
 
     @property
     def drains(self) -> int:
-        """How many drains beat."""
+        """Number of live drains."""
         now = time.monotonic()
         return sum(now - moved < STILL for _, moved in self._beats.values())
 

@@ -12,7 +12,7 @@ import redis.exceptions
 from pydantic import Field
 
 from console.checks import spool, store
-from console.checks.store import Guarantee, StoreCheck, Strict
+from console.checks.store import Guarantee, HealthCheck, Strict
 from console.errors import UserError
 from console.processes import valkey
 from mailroom import BoxFault, Mailroom, StoreDamaged, StoreUnavailable
@@ -54,7 +54,7 @@ class Diagnosis:
 
     #: What an acknowledged event survives.
     says: str
-    checks: tuple[StoreCheck, ...]
+    checks: tuple[HealthCheck, ...]
 
     @property
     def well(self) -> bool:
@@ -74,13 +74,13 @@ def look(settings: DoctorSettings) -> Diagnosis:
         found_spool.append(aside)
     found = ask(settings.url, settings.replicas)
     if found is None:
-        away = StoreCheck("store", False, "the store does not answer", "start it, or mend REDIS_URL")
+        away = HealthCheck("store", False, "the store does not answer", "start it, or mend REDIS_URL")
         return Diagnosis(promise(found, settings.spool_folder), (away, *found_spool))
     checks = [*found.checks, *boxes_of(settings.url), *found_spool]
     if settings.strict:
         mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
         says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"
-        checks.append(StoreCheck("strict", not mend, says, mend))
+        checks.append(HealthCheck("strict", not mend, says, mend))
     return Diagnosis(promise(found, settings.spool_folder), tuple(checks))
 
 

@@ -49,7 +49,7 @@ ASKED = (
 
 
 @dataclass(frozen=True)
-class StoreCheck:
+class HealthCheck:
     """One need."""
 
     name: str
@@ -72,7 +72,7 @@ class Guarantee:
     server: str = ""
     mend: str = ""
     #: What it rests on, one by one.
-    checks: tuple[StoreCheck, ...] = ()
+    checks: tuple[HealthCheck, ...] = ()
 
     def meets(self, strict: Strict) -> bool:
         """Say whether that is as much as was asked for."""
@@ -131,7 +131,7 @@ def judge(
     keeps = says != NOTHING
     checks = (
         answers(server, info),
-        StoreCheck("kept", keeps, says, mend),
+        HealthCheck("kept", keeps, says, mend),
         evicted(evicts),
         written(info, config),
         memory(info),
@@ -161,13 +161,13 @@ def promise(info: Mapping[str, Any], config: Mapping[Any, Any]) -> tuple[str, st
     return UNKNOWN, ""
 
 
-def answers(server: str, info: Mapping[str, Any]) -> StoreCheck:
+def answers(server: str, info: Mapping[str, Any]) -> HealthCheck:
     """Say whether it takes what is written."""
     if info.get("loading") == 1:
         seconds = info.get("loading_eta_seconds", "some")
-        return StoreCheck("store", False, f"{server} still reads its data, {seconds} s more", "wait for it")
+        return HealthCheck("store", False, f"{server} still reads its data, {seconds} s more", "wait for it")
     if info.get("role") == "slave":
-        return StoreCheck(
+        return HealthCheck(
             "store",
             False,
             f"{server} is a replica, which takes nothing",
@@ -175,102 +175,102 @@ def answers(server: str, info: Mapping[str, Any]) -> StoreCheck:
         )
     if info.get("redis_mode") == "cluster":
         says = f"{server} is a node of a cluster: RQ needs keys of several nodes at once, which a cluster refuses"
-        return StoreCheck("store", False, says, "point REDIS_URL at a single primary, or at its Sentinels")
+        return HealthCheck("store", False, says, "point REDIS_URL at a single primary, or at its Sentinels")
     major = version(info).partition(".")[0]
     if info.get("server_name") != "valkey" and major.isdigit() and int(major) < OLDEST:
-        return StoreCheck("store", False, f"{server} is too old", "use Redis 7 or newer, or Valkey")
-    return StoreCheck("store", True, f"{server} answers")
+        return HealthCheck("store", False, f"{server} is too old", "use Redis 7 or newer, or Valkey")
+    return HealthCheck("store", True, f"{server} answers")
 
 
-def evicted(evicts: bool) -> StoreCheck:
+def evicted(evicts: bool) -> HealthCheck:
     """Say whether what waits may be thrown away."""
     if evicts:
         mend = "set `maxmemory-policy noeviction` in the store"
-        return StoreCheck("noeviction", False, "what waits may be thrown away when memory is full", mend)
-    return StoreCheck("noeviction", True, "nothing that waits is evicted")
+        return HealthCheck("noeviction", False, "what waits may be thrown away when memory is full", mend)
+    return HealthCheck("noeviction", True, "nothing that waits is evicted")
 
 
-def written(info: Mapping[str, Any], config: Mapping[Any, Any]) -> StoreCheck:
+def written(info: Mapping[str, Any], config: Mapping[Any, Any]) -> HealthCheck:
     """Say whether the store's last writes to its disk went well."""
     disk = "is its disk full? See the log of the store"
     if info.get("aof_last_write_status") == "err":
-        return StoreCheck("persistence", False, "the last write to the append-only file failed", disk)
+        return HealthCheck("persistence", False, "the last write to the append-only file failed", disk)
     if info.get("aof_last_bgrewrite_status") == "err":
-        return StoreCheck(
+        return HealthCheck(
             "persistence", False, "the last rewrite of the append-only file failed, so it only grows", disk
         )
     if info.get("rdb_last_bgsave_status") == "err" and config.get("stop-writes-on-bgsave-error") != "no":
-        return StoreCheck(
+        return HealthCheck(
             "persistence", False, "the last snapshot failed, and writes are refused until one works", disk
         )
-    return StoreCheck("persistence", True, "its last writes to disk went well")
+    return HealthCheck("persistence", True, "its last writes to disk went well")
 
 
-def memory(info: Mapping[str, Any]) -> StoreCheck:
+def memory(info: Mapping[str, Any]) -> HealthCheck:
     """Say how full the store is."""
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if not most:
         mend = "set `maxmemory` to two thirds of what it may use"
-        return StoreCheck("memory", True, f"{used // MIB} MiB used, unlimited: the kernel may kill it", mend)
+        return HealthCheck("memory", True, f"{used // MIB} MiB used, unlimited: the kernel may kill it", mend)
     says = f"{used // MIB} of {most // MIB} MiB used"
     if used >= HIGH_WATER * most:
-        return StoreCheck(
+        return HealthCheck(
             "memory", False, f"{says}: new events wait in the spool", "raise `maxmemory`, or see what waits"
         )
-    return StoreCheck("memory", True, says)
+    return HealthCheck("memory", True, says)
 
 
 def replicas(
     info: Mapping[str, Any], config: Mapping[Any, Any], demanded: int = 0, kept: int | None = None
-) -> StoreCheck:
+) -> HealthCheck:
     """Say what a failover would lose."""
     count = int(info.get("connected_slaves", 0))
     least = int(config.get("min-replicas-to-write", 0) or 0)
     lag = config.get("min-replicas-max-lag", "?")
     if least > count:
         says = f"{count} replicas, and {least} are demanded: the store refuses writes"
-        return StoreCheck("replicas", False, says, "bring the replicas back")
+        return HealthCheck("replicas", False, says, "bring the replicas back")
     if demanded > count:
         says = f"{count} replicas, and RELAIS_REPLICAS={demanded}: events wait in the spool, and nothing is delivered"
-        return StoreCheck("replicas", False, says, "bring the replicas back, or set RELAIS_REPLICAS to fewer")
+        return HealthCheck("replicas", False, says, "bring the replicas back, or set RELAIS_REPLICAS to fewer")
     if kept is not None and demanded > kept:
         says = f"{kept} of {count} have on disk what was written a second ago, and RELAIS_REPLICAS={demanded}"
-        return StoreCheck("replicas", False, says, "set `appendonly yes` and `appendfsync always` in the replicas")
+        return HealthCheck("replicas", False, says, "set `appendonly yes` and `appendfsync always` in the replicas")
     if demanded:
         where = "" if kept is not None else " in memory"
         which = "whichever takes over" if demanded == count else f"if one of the {demanded} takes over"
         says = f"{count}; each event is on {demanded} of them{where} before it is acknowledged, and survives {which}"
-        return StoreCheck("replicas", True, says, "" if least else ALONE)
+        return HealthCheck("replicas", True, says, "" if least else ALONE)
     if not count:
-        return StoreCheck("replicas", True, "none: events are on one machine")
+        return HealthCheck("replicas", True, "none: events are on one machine")
     if least:
         says = f"{count}; a failover may lose up to {lag} s, and a little more, of acknowledged events"
-        return StoreCheck("replicas", True, says, "set RELAIS_REPLICAS=1 to lose none")
+        return HealthCheck("replicas", True, says, "set RELAIS_REPLICAS=1 to lose none")
     mend = "set RELAIS_REPLICAS=1 to lose none, and `min-replicas-to-write 1` in the store"
-    return StoreCheck("replicas", True, f"{count}; a failover may lose acknowledged events, however many", mend)
+    return HealthCheck("replicas", True, f"{count}; a failover may lose acknowledged events, however many", mend)
 
 
-def erased(info: Mapping[str, Any], config: Mapping[Any, Any], refuses: bool) -> list[StoreCheck]:
+def erased(info: Mapping[str, Any], config: Mapping[Any, Any], refuses: bool) -> list[HealthCheck]:
     """Say where what was erased stays on the store's disk for longer than a day; a note, since all goes on."""
     stays = "what was erased stays in its append-only file"
     if info.get("aof_enabled") != 1:
         return []
     if str(config.get("auto-aof-rewrite-percentage", "")) == "0":
         mend = "set `auto-aof-rewrite-percentage 100` in the store when the backup is done"
-        return [StoreCheck("erased", True, f"rewriting is switched off, so {stays}", mend)]
+        return [HealthCheck("erased", True, f"rewriting is switched off, so {stays}", mend)]
     if refuses:
         mend = "allow BGREWRITEAOF to the workers, or rewrite it daily some other way"
-        return [StoreCheck("erased", True, f"it refuses BGREWRITEAOF: {stays} until it rewrites it by itself", mend)]
+        return [HealthCheck("erased", True, f"it refuses BGREWRITEAOF: {stays} until it rewrites it by itself", mend)]
     return []
 
 
-def disk(info: Mapping[str, Any], free: int) -> StoreCheck:
+def disk(info: Mapping[str, Any], free: int) -> HealthCheck:
     """Say whether the append-only file can grow and be rewritten."""
     needed = max(int(info.get("aof_current_size", 0)), LEAST_DISK)
     says = f"{free // MIB} MiB free"
     if free < needed:
-        return StoreCheck("disk", False, f"{says}, a rewrite may need {needed // MIB}", "free some space on its disk")
-    return StoreCheck("disk", True, says)
+        return HealthCheck("disk", False, f"{says}, a rewrite may need {needed // MIB}", "free some space on its disk")
+    return HealthCheck("disk", True, says)
 
 
 def version(info: Mapping[str, Any]) -> str:

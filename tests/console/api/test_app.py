@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from console import cli
-from console.api import app, metrics
+from console.api import auth, metrics
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
 from console.processes import port
@@ -159,7 +159,7 @@ def test_undeclared() -> None:
     """A counter that the catalogue does not know, or with other labels, is said to be undeclared."""
     counts = {"received|shop|order.paid": 1, "received|shop": 1, "invented|x": 1}
     assert metrics.undeclared(counts) == ["received|shop", "invented|x"]
-    assert b"relais_undeclared_counters 2.0" in metrics.text(metrics.Snapshot(counts))
+    assert b"relais_undeclared_counters 2.0" in metrics.write_text(metrics.Snapshot(counts))
 
 
 def test_readyz(start: Start, valkey: PrivateValkey, book: Path) -> None:
@@ -255,7 +255,7 @@ def test_commands(console: str, valkey: PrivateValkey, monkeypatch: pytest.Monke
 def test_loopback() -> None:
     """Only what nobody else can reach counts as loopback."""
     addresses = ("127.0.0.1", "127.8.8.8", "::1", "localhost", "0.0.0.0", "::", "192.168.1.1", "example.org")  # noqa: S104
-    assert [each for each in addresses if app.loopback(each)] == ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
+    assert [each for each in addresses if auth.is_loopback(each)] == ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
 
 
 def test_tail(start: Start, console: str, valkey: PrivateValkey) -> None:

@@ -7,9 +7,9 @@ import urllib.request
 import pytest
 
 from tests.conftest import PrivateValkey
+from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
 from tests.console.api.test_app import begin, ready, samples
 from tests.console.conftest import Start
-from tests.console.stuck_things import Stuck, StuckConsole, stuck
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from console import bulk, cli
 from tests.conftest import PrivateValkey
+from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
 from tests.console.api.test_app import begin, samples
 from tests.console.conftest import Start
-from tests.console.stuck_things import Stuck, StuckConsole, stuck
 
 
 @pytest.fixture
