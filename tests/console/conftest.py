@@ -13,7 +13,7 @@ import pytest
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
 from console.processes import port
-from tests.conftest import PrivateValkey, wait_until
+from tests.conftest import GENEROUS, PrivateValkey, wait_until
 
 BOOK = """\
 sources:
@@ -86,10 +86,10 @@ class RelaisProcess:
     def said(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, seconds: float = 30) -> None:
+    def wait_for(self, text: str) -> None:
         """Wait until it has said something."""
-        wait_until(lambda: text in self.said or self.process.poll() is not None, f"{text!r} in\n{self.said}", seconds)
-        assert text in self.said
+        wait_until(lambda: text in self.said or not self._reading.is_alive(), f"it says {text!r}")
+        assert text in self.said, f"it ended and said:\n{self.said}"
 
     def wait_healthy(self, url: str) -> None:
         """Wait until it answers."""
@@ -103,14 +103,14 @@ class RelaisProcess:
                 return False
             return True
 
-        wait_until(healthy, f"{url} answers", 30)
+        wait_until(healthy, f"{url} answers")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its status."""
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        status = self.process.wait(40)
-        self._reading.join(5)
+        status = self.process.wait(GENEROUS)
+        self._reading.join(GENEROUS)
         if self.process.stdout is not None:
             self.process.stdout.close()
         return status

@@ -14,10 +14,10 @@ from console import catalogue, cli, starter_book
 from console.processes import port
 from rules.catalogue import Catalogue
 from tests import reference
-from tests.conftest import wait_until
+from tests.conftest import GENEROUS, wait_until
 from tests.console.api.test_app import samples
 from tests.console.conftest import Start
-from tests.console.processes.test_up import READY_WITHIN, all_ready
+from tests.console.processes.test_up import all_ready
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,8 +36,8 @@ def test_the_curl(start: Start, short_folder: Path) -> None:
     up = start(
         "up", "--port", str(numbers[0]), "--console-port", str(numbers[1]), RELAIS_BOOK=str(starter_book.starter())
     )
-    up.wait_for("Relais is up.", READY_WITHIN)
-    wait_until(lambda: all_ready(console), "everything is ready", 30)
+    up.wait_for("Relais is up.")
+    wait_until(lambda: all_ready(console), "everything is ready")
     commands = block("sh", "curl").replace(":8080", f":{numbers[0]}")
     commands = commands.replace(".venv/bin/relais", f"{sys.executable} -m console.cli")
     said = subprocess.run(
@@ -46,7 +46,7 @@ def test_the_curl(start: Start, short_folder: Path) -> None:
         env={"PATH": "/usr/bin:/bin", "RELAIS_CONSOLE_URL": console},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GENEROUS,
     )
     assert said.returncode == 0, said.stderr
     found = re.search(r'"events":\[\{"id":"([a-z2-7]{26})"\}\]', said.stdout)

@@ -20,7 +20,7 @@ import redis
 
 from mailroom import Fate, Mailroom
 from rules.event import Event
-from tests.conftest import PrivateValkey, wait_until
+from tests.conftest import GENEROUS, PrivateValkey, wait_until
 from tests.fake_destination import FakeDestination
 from tests.workers.worker_fixture import event, write_book
 
@@ -74,7 +74,7 @@ class WorkProcess:
         """The worker processes of this parent."""
         return children(self.process.pid)
 
-    def stop(self, sign: signal.Signals = signal.SIGTERM, seconds: float = 20) -> int:
+    def stop(self, sign: signal.Signals = signal.SIGTERM, seconds: float = GENEROUS) -> int:
         """Send a signal and wait for the end."""
         self.process.send_signal(sign)
         status = self.process.wait(seconds)
@@ -115,7 +115,7 @@ class SystemProcesses:
         work = WorkProcess([sys.executable, "-m", module, *arguments], {**clean, **settings, **environ})
         self.works.append(work)
         if wait:
-            wait_until(lambda: len(self.drains()) == before + workers, "as many drains as workers", 30)
+            wait_until(lambda: len(self.drains()) == before + workers, "as many drains as workers")
         return work
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class SystemProcesses:
                     with contextlib.suppress(OSError):
                         os.kill(pid, signal.SIGCONT)
                 work.stop()
-        wait_until(lambda: not any(is_alive(pid) for pid in pids), "no process is left", 10)
+        wait_until(lambda: not any(is_alive(pid) for pid in pids), "no process is left")
         self.store.close()
 
     # -- the store, from outside

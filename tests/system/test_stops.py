@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from mailroom import Mailroom
 from tests.backlog import _event
 from tests.chaos.processes import StormProcesses as Whole
 from tests.chaos.processes import free_port
-from tests.conftest import wait_until
+from tests.conftest import GENEROUS, wait_until
 from tests.system.processes import SystemProcesses, event
 from tests.workers.worker_fixture import NOTE
 
@@ -46,13 +45,13 @@ def up() -> Iterator[Up]:
         yield one
 
 
-async def _stop_under_load(up: Up) -> tuple[int, float, int, int]:
+async def _stop_under_load(up: Up) -> tuple[int, int, int]:
     up.start("store")
     wait_until((up.folder / "s").exists, "the store is there")
     up.start("up")
     await up.until_up()
     over = asyncio.Event()
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=GENEROUS)) as session:
 
         async def all_of(key: str) -> None:
             while not over.is_set():
@@ -61,10 +60,9 @@ async def _stop_under_load(up: Up) -> tuple[int, float, int, int]:
         sending = [asyncio.create_task(all_of(f"p{n}@example.org")) for n in range(20)]
         while len(up.promised) < 200:  # noqa: ASYNC110 - what others do is counted
             await asyncio.sleep(0.01)
-        process, began = up.processes["up"], time.monotonic()
+        process = up.processes["up"]
         process.send_signal(signal.SIGTERM)
-        status = await asyncio.to_thread(process.wait, 60)
-        took = time.monotonic() - began
+        status = await asyncio.to_thread(process.wait, GENEROUS)
         over.set()
         async with await Mailroom.open(up.url) as mailroom:
             leased = sum(room.leased for room in await mailroom.rooms())
@@ -72,46 +70,57 @@ async def _stop_under_load(up: Up) -> tuple[int, float, int, int]:
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
-    return status, took, leased, drains
+    return status, leased, drains
 
 
 def test_up(up: Up) -> None:
     """`relais up` is stopped under load: status 0, no lease, no drain; what was acknowledged arrives later."""
-    status, took, leased, drains = asyncio.run(_stop_under_load(up))
+    status, leased, drains = asyncio.run(_stop_under_load(up))
     assert (status, leased, drains) == (0, 0, 0), up.logs()
-    assert took < 15
+    # Each process ended by itself, within the seconds that it gives itself; the supervisor had to kill none.
+    assert "did not stop within" not in (up.folder / "up.log").read_text()
     up.start("up")
 
     async def arrives() -> set[tuple[str, int]]:
         await up.until_up()
-        facts = await up.facts(await up.settle(30))
+        facts = await up.facts(await up.settle(GENEROUS))
         return set(facts.acknowledged) - {(key, n) for key, numbers in facts.effects.items() for n in numbers}
 
     assert asyncio.run(arrives()) == set()
 
 
 def test_console(house: SystemProcesses) -> None:
-    """The console ends at once and with status 0, though somebody waits for an event."""
+    """The console ends with status 0 although somebody waits for an event, and does not wait for that event."""
     number = free_port()
     environ = {**os.environ, "REDIS_URL": house.valkey.url, "RELAIS_CONSOLE_PORT": str(number)}
     words = [sys.executable, "-m", "console.cli", "console"]
     console = subprocess.Popen(words, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     house.put(event("e1"))
     try:
-        wait_until(lambda: answers(number), "the console answers", 20)
+        wait_until(lambda: answers(number), "the console answers")
         with socket.create_connection(("127.0.0.1", number)) as waiting:
             waiting.sendall(b"GET /events/e1?wait=30 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert answers(number)
             console.terminate()
-            assert console.wait(5) == 0
+            assert console.wait(GENEROUS) == 0
+            assert b"200 OK" not in read_rest(waiting)
     finally:
         console.kill()
         console.wait()
 
 
+def read_rest(connection: socket.socket) -> bytes:
+    """Return what a server sent before it closed the connection."""
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := connection.recv(65536):
+            found += more
+    return found
+
+
 def answers(number: int) -> bool:
     """Whether the console is there."""
-    connection = http.client.HTTPConnection("127.0.0.1", number, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", number, timeout=GENEROUS)
     with contextlib.closing(connection), contextlib.suppress(OSError):
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200
@@ -126,12 +135,12 @@ def test_rolling_workers(house: SystemProcesses) -> None:
     house.put(*(event(f"e{n}", f"p{n % 20}") for n in range(600)))
     for _ in range(2):
         new = house.work(wait=False)
-        wait_until(lambda: len(house.drains()) == 2, "both work", 20)
+        wait_until(lambda: len(house.drains()) == 2, "both work")
         assert old.stop() == 0
         assert len(house.drains()) == 1
         old = new
     house.far.mend()
-    house.idle(30)
+    house.idle(GENEROUS)
     for person in range(20):
         assert house.texts(f"p{person}") == [f"e{n}" for n in range(person, 600, 20)]
 

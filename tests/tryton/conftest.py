@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import GENEROUS, wait_until
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".cache" / "tryton"
@@ -84,11 +84,11 @@ def tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tryton]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log)
     try:
-        wait_until(lambda: _answers(process, port), "Tryton answers", seconds=60)
+        wait_until(lambda: _answers(process, port), "Tryton answers")
         yield Tryton(f"http://127.0.0.1:{port}", (built / "key").read_text().strip())
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(GENEROUS)
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:

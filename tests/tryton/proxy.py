@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.conftest import GENEROUS
+
 
 class Proxy:
     """Forwards to one server. `lose` names the requests whose answer the client never sees."""
@@ -51,7 +53,7 @@ class Proxy:
                 path = self.path.partition("?")[0]
                 proxy.seen.append(f"{self.command} {path}")
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                upstream = http.client.HTTPConnection(proxy._upstream, timeout=30)
+                upstream = http.client.HTTPConnection(proxy._upstream, timeout=GENEROUS)
                 upstream.request(self.command, self.path, body or None, dict(self.headers))
                 answer = upstream.getresponse()
                 content = answer.read()

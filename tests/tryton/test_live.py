@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import GENEROUS
 from tests.tryton.conftest import Tryton
 from tests.tryton.proxy import Proxy
 from tests.workers.destinations.conftest import Desk
@@ -50,7 +51,7 @@ def ask(tryton: Tryton, model: str, domain: list[Any], *fields: str) -> list[Any
         query = [("d", adapter.encode(domain)), *(("f", field) for field in fields)]
         async with Http() as http:
             url = build_url(tryton.url, "/shop/rest/model/{model}", query, model=model)
-            exchange = http.bind(timeout=10, allow_private=True).exchange()
+            exchange = http.bind(timeout=GENEROUS, allow_private=True).exchange()
             return (await exchange.request("GET", url, headers=headers)).json()
 
     found: list[Any] = asyncio.run(main())

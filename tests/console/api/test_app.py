@@ -19,7 +19,7 @@ from console.processes import port
 from mailroom import Mailroom
 from receiver.spool import Spool
 from rules.event import Event
-from tests.conftest import PrivateValkey, wait_until_async
+from tests.conftest import GENEROUS, PrivateValkey, wait_until_async
 from tests.console.conftest import Start
 
 
@@ -87,7 +87,7 @@ def test_wait(console: str, valkey: PrivateValkey) -> None:
         asking = asyncio.create_task(asyncio.to_thread(asked, console, "/events/settled?wait=20"))
         still = await asyncio.to_thread(asked, console, "/events/open?wait=0.1")
         await mailroom.quarantine([(event("settled"), "data.email: missing")])
-        found = await asyncio.wait_for(asking, 5)
+        found = await asyncio.wait_for(asking, GENEROUS)
         assert (still["state"], still["settled"]) == ("waiting", False)
         assert (found["state"], found["settled"]) == ("quarantined", True)
 
@@ -271,7 +271,7 @@ def test_tail(start: Start, console: str, valkey: PrivateValkey) -> None:
             await mailroom.put([event(f"e{number}")])
             return bool(process.lines)
 
-        await wait_until_async(seen, "the tail follows", 20)
+        await wait_until_async(seen, "the tail follows")
 
     with_mailroom(valkey, happen)
     assert json.loads(process.lines[0])["state"] == "waiting"

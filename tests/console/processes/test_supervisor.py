@@ -11,7 +11,7 @@ import pytest
 from console.errors import CANNOT_RUN, UserError
 from console.processes import supervisor
 from console.processes.supervisor import Child, Supervisor
-from tests.conftest import wait_until, wait_until_async
+from tests.conftest import GENEROUS, wait_until, wait_until_async
 
 
 class Lines:
@@ -165,7 +165,7 @@ asyncio.run(run())
     child = int(parent.stdout.readline())
     assert alive(child)
     parent.kill()
-    parent.communicate(timeout=10)
+    parent.communicate(timeout=GENEROUS)
     wait_until(lambda: not alive(child), "the child has gone")
 
 

@@ -11,10 +11,8 @@ import pytest
 
 from console.client import ClientSettings, ConsoleClient
 from console.processes import port
-from tests.conftest import PrivateValkey, wait_until
+from tests.conftest import GENEROUS, PrivateValkey, wait_until
 from tests.console.conftest import SECRETS, RelaisProcess, Start
-
-READY_WITHIN = 60.0
 
 
 def processes(folder: Path) -> list[int]:
@@ -40,7 +38,7 @@ def up(start: Start) -> Up:
     def begin(**environ: str) -> tuple[RelaisProcess, str]:
         ports = port.free("127.0.0.1"), port.free("127.0.0.1")
         process = start("up", "--port", str(ports[0]), "--console-port", str(ports[1]), **(SECRETS | environ))
-        process.wait_for("Relais is up.", READY_WITHIN)
+        process.wait_for("Relais is up.")
         return process, f"http://127.0.0.1:{ports[1]}"
 
     return begin
@@ -56,12 +54,14 @@ def all_ready(url: str) -> bool:
     except urllib.error.HTTPError as exc:
         exc.close()
         return False
+    except OSError:  # nobody listens yet, or no more
+        return False
 
 
 def test_starts_and_stops(up: Up, short_folder: Path) -> None:
     """`relais up` becomes ready all the way, stops on Ctrl-C in order, and leaves no process and no socket."""
     process, console = up()
-    wait_until(lambda: all_ready(console), "everything is ready", 30)
+    wait_until(lambda: all_ready(console), "everything is ready")
     assert len(processes(short_folder)) >= 6
     assert process.stop(signal.SIGINT) == 0
     assert process.said.endswith("Relais has stopped.")
@@ -82,7 +82,7 @@ def test_starts_again_what_dies(up: Up, short_folder: Path) -> None:
     )
     os.kill(server, signal.SIGKILL)
     process.wait_for("ended with signal SIGKILL; starts again")
-    wait_until(lambda: all_ready(console), "everything is ready again", 30)
+    wait_until(lambda: all_ready(console), "everything is ready again")
     assert client.get("/healthz") == {"alive": True}
 
 
@@ -92,7 +92,7 @@ def receivers(folder: Path) -> list[int]:
 
 def alive(number: int) -> int:
     """Ask the receiver whether it lives, however long it takes; return the status."""
-    connection = http.client.HTTPConnection("127.0.0.1", number, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", number, timeout=GENEROUS)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status
@@ -121,14 +121,14 @@ def test_inherited_socket(start: Start, short_folder: Path) -> None:
         words = ("up", "--console-port", str(port.free("127.0.0.1")))
         environ = {**SECRETS, "RELAIS_LISTEN_FD": str(listening.fileno())}
         first = start(*words, descriptors=(listening.fileno(),), **environ)
-        first.wait_for(f"http://127.0.0.1:{number}/in/SOURCE", READY_WITHIN)
+        first.wait_for(f"http://127.0.0.1:{number}/in/SOURCE")
         assert alive(number) == 200
         assert first.stop() == 0
         waiting = threading.Thread(target=lambda: statuses.append(alive(number)))
         statuses: list[int] = []
         waiting.start()
         second = start(*words, descriptors=(listening.fileno(),), **environ)
-        waiting.join(60)
+        waiting.join(GENEROUS)
         assert statuses == [200]
         assert second.stop() == 0
 
@@ -137,16 +137,16 @@ def test_killed(up: Up, short_folder: Path) -> None:
     """When `relais up` itself is killed, nothing of it stays behind, and the next one takes the folder over."""
     process, _ = up()
     process.stop(signal.SIGKILL)
-    wait_until(lambda: processes(short_folder) == [], "nothing of it runs", 30)
+    wait_until(lambda: processes(short_folder) == [], "nothing of it runs")
     again, console = up()
-    wait_until(lambda: all_ready(console), "everything is ready again", 30)
+    wait_until(lambda: all_ready(console), "everything is ready again")
     assert again.stop() == 0
 
 
 def test_uses_another_store(up: Up, valkey: PrivateValkey, short_folder: Path) -> None:
     """With REDIS_URL set no Valkey is started, and none has data in the folder."""
     process, console = up(REDIS_URL=valkey.url)
-    wait_until(lambda: all_ready(console), "everything is ready", 30)
+    wait_until(lambda: all_ready(console), "everything is ready")
     assert process.stop() == 0
     assert not (short_folder / ".relais" / "valkey").exists()
 
@@ -156,7 +156,7 @@ def test_port_taken(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         number = server.getsockname()[1]
         process = start("up", "--port", str(number), **SECRETS)
-        assert process.process.wait(30) == 3
+        assert process.process.wait(GENEROUS) == 3
         process.stop()
     assert f"port {number} on 127.0.0.1 is taken by" in process.said
     assert f"(pid {os.getpid()})" in process.said
@@ -168,7 +168,7 @@ def test_bad_book(start: Start, book: Path) -> None:
     """A book with errors is refused with every error and its place."""
     (book / "more.yaml").write_text("rules:\n  - name: wrong\n    wen:\n      source: cmx\n")
     process = start("up", "--port", str(port.free("127.0.0.1")), **SECRETS)
-    assert process.process.wait(30) == 3
+    assert process.process.wait(GENEROUS) == 3
     process.stop()
     assert f"{book}/more.yaml:3" in process.said
     assert "Traceback" not in process.said
@@ -178,7 +178,7 @@ def test_fresh_secrets(start: Start, short_folder: Path) -> None:
     """The first start writes a `.env` with the senders' secrets, for its owner only; it never overwrites one."""
     ports = [str(port.free("127.0.0.1")) for _ in range(2)]
     process = start("up", "--port", ports[0], "--console-port", ports[1], SHOP_SECRET="mine", CRM_TOKEN="t")
-    process.wait_for("Relais is up.", READY_WITHIN)
+    process.wait_for("Relais is up.")
     process.stop()
     file = short_folder / ".env"
     names = [line.partition("=")[0] for line in file.read_text().splitlines() if not line.startswith("#")]

@@ -10,7 +10,7 @@ import redis
 from console.errors import UserError
 from console.processes import up, valkey
 from console.processes.valkey import EmbeddedValkey
-from tests.conftest import wait_until
+from tests.conftest import GENEROUS, wait_until
 from workers import parent_death
 
 
@@ -39,13 +39,13 @@ def test_keeps_everything(opened: EmbeddedValkey) -> None:
         config = client.config_get("*")
         client.set("kept", "yes")
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=GENEROUS)
     process = started(opened)
     wait_until(opened.answers, "Valkey answers again")
     with redis.Redis.from_url(opened.url) as client:
         kept = client.get("kept")
         client.shutdown()
-    process.communicate(timeout=10)
+    process.communicate(timeout=GENEROUS)
 
     assert {name: config[name] for name in ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "save")} == {
         "appendonly": "yes",
@@ -99,7 +99,7 @@ def test_lock_outlives_parent(opened: EmbeddedValkey, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match="in use"):
         again.__enter__()
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=GENEROUS)
     with again:
         assert again.lock
 
@@ -137,7 +137,7 @@ def test_refusal(opened: EmbeddedValkey) -> None:
     (opened.data / "appendonlydir").mkdir()
     (opened.data / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
     process = started(opened)
-    said, _ = process.communicate(timeout=10)
+    said, _ = process.communicate(timeout=GENEROUS)
     mistake = opened.refusal(said, process.returncode)
     assert process.returncode != 0
     assert "manifest" in mistake.message

@@ -9,6 +9,7 @@ import pytest
 from rules.secret import Secret
 from sandbox import faults, server
 from sandbox.server import Running
+from tests.conftest import GENEROUS
 from workers.destinations import DESTINATIONS
 from workers.destinations.base import Attempt
 from workers.http import Http
@@ -55,7 +56,7 @@ class Desk:
         id: str = "d1",
         doubtful: bool = False,
         attempt: int = 1,
-        timeout: float = 5.0,
+        timeout: float = GENEROUS,
     ) -> Done:
         """Deliver once, in a process of its own as it were: only the memory stays."""
         validated = self.kind.actions[action].arguments.model_validate(arguments)
