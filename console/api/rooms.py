@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, get_mailroom, get_operator, refuse, takes
+from console.api.request import DecisionBody, Json, get_mailroom, get_operator, refuse, takes
 from mailroom import INBOX, RoomState
 from rules.event_types.base import from_epoch
 
@@ -71,18 +71,20 @@ class ResumeRequest(DecisionBody):
 
 async def list_rooms(request: Request) -> Response:
     """Answer the inbox and every destination's room: what waits there, and whether it is paused."""
-    found = []
-    for room in await get_mailroom(request).rooms():
-        fields = asdict(room)
-        pause = read_pause(room)
-        del fields["probe_at"]
-        held_for = fields.pop("held_for")
-        overdue = fields.pop("overdue")
-        fields["unusable"] = fields["unusable"] or None
-        fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000}
-        fields["paused"] = asdict(pause) if pause is not None else None
-        found.append(fields)
-    return JSONResponse({"rooms": found})
+    return JSONResponse({"rooms": [as_json(room) for room in await get_mailroom(request).rooms()]})
+
+
+def as_json(room: RoomState) -> Json:
+    """Return a room as JSON."""
+    fields = asdict(room)
+    pause = read_pause(room)
+    del fields["probe_at"]
+    held_for = fields.pop("held_for")
+    overdue = fields.pop("overdue")
+    fields["unusable"] = fields["unusable"] or None
+    fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000}
+    fields["paused"] = asdict(pause) if pause is not None else None
+    return fields
 
 
 @takes(PauseRequest)

@@ -172,38 +172,47 @@ class Watched:
         """Start the process."""
         self._started = time.monotonic()
         self._lines.clear()
-        self.process = await asyncio.create_subprocess_exec(
-            *self.child.command,
-            env={**os.environ, **self.child.environ},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            pass_fds=self.child.descriptors,
-            # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
-            process_group=0,
-            preexec_fn=parent_death.to_parent(),
-        )
-        self._reading = asyncio.create_task(self._read(self.process))
+        # A pipe of our own: with one of asyncio's, `wait` returns only when all who inherited the pipe have closed it.
+        reading, writing = os.pipe()
+        self._reading = asyncio.create_task(self._read(reading))
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.child.command,
+                env={**os.environ, **self.child.environ},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=self.child.descriptors,
+                # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
+                process_group=0,
+                preexec_fn=parent_death.to_parent(),
+            )
+        finally:
+            os.close(writing)
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is None:
-            return
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:  # longer than the reader's buffer: it has been dropped
-                continue
-            if not line:
-                return
-            text = line.decode(errors="replace").rstrip()
-            self._lines.append(text)
-            self.say(self.child.name, text)
+    async def _read(self, descriptor: int) -> None:
+        lines = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(descriptor, "rb", buffering=0)
+        )
+        with contextlib.closing(transport):
+            while True:
+                try:
+                    line = await lines.readline()
+                except ValueError:  # longer than the reader's buffer: it has been dropped
+                    continue
+                if not line:
+                    return
+                text = line.decode(errors="replace").rstrip()
+                self._lines.append(text)
+                self.say(self.child.name, text)
 
     async def _read_rest(self) -> None:
-        """Read what the pipe still holds; a grandchild that keeps it open does not hold us up."""
+        """Read what the pipe still holds, for a second at most: a grandchild may keep it open."""
         if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=1.0)
             self._reading.cancel()
+            await asyncio.wait({self._reading})
 
     @property
     def _process(self) -> asyncio.subprocess.Process:

@@ -15,7 +15,7 @@ from console.processes import port
 from rules.catalogue import Catalogue
 from tests import reference
 from tests.conftest import GENEROUS, wait_until
-from tests.console.api.test_app import samples
+from tests.console.api.console_process import samples
 from tests.console.conftest import Start
 from tests.console.processes.test_up import all_ready
 

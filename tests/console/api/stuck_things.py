@@ -141,3 +141,14 @@ class StuckConsole:
     def json(self, *words: str, status: int = 0) -> Any:
         """Return what a command said as JSON."""
         return json.loads(self(*words, "--json", status=status))
+
+
+def hold(url: str) -> None:
+    """Hold Ada's box, with two deliveries in it, and Bob's with one."""
+
+    async def do(it: Stuck) -> None:
+        await it.put("a1", "a2", who="ada")
+        await it.put("b1", who="bob", rule="keep a contact")
+        await it.end("hold", "unresolved")
+
+    stuck(url, do)

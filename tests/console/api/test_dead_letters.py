@@ -10,15 +10,9 @@ from click.testing import CliRunner
 
 from console import bulk, cli
 from tests.conftest import PrivateValkey
+from tests.console.api.console_process import begin, samples
 from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
-from tests.console.api.test_app import begin, samples
 from tests.console.conftest import Start
-
-
-@pytest.fixture
-def relais(start: Start, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> StuckConsole:
-    """The command line against a console on a store of its own."""
-    return StuckConsole(begin(start, valkey.url), monkeypatch)
 
 
 def some(url: str) -> None:

@@ -172,3 +172,234 @@ asyncio.run(run())
 def test_relais_ignores_the_folder() -> None:
     """Our own processes never import what lies in the current folder: a user's may hold a folder `rules`."""
     assert supervisor.relais("work")[1:] == ["-P", "-m", "console.cli", "work"]
+
+
+DIES = "raise SystemExit(1)"
+
+
+def waits(lines: Lines, count: int) -> list[str]:
+    """Run a child that dies at once until it has been started so often; return the waits that were announced."""
+
+    async def run() -> None:
+        async with Supervisor([python("one", DIES)], lines):
+
+            async def often() -> bool:
+                return len(lines.said) >= count
+
+            await wait_until_async(often, "it died so often")
+
+    asyncio.run(run())
+    said = [line for _, line in lines.said[:count]]
+    assert all(line.startswith("ended with status 1; starts again in ") for line in said)
+    return [line.rpartition(" in ")[2] for line in said]
+
+
+def test_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that keeps dying is started again after longer and longer waits, up to the longest."""
+    monkeypatch.setattr(supervisor, "BACKOFF", (0.0, 0.01, 0.02))
+    assert waits(Lines(), 5) == ["0 s", "0.01 s", "0.02 s", "0.02 s", "0.02 s"]
+
+
+def test_back_off_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that lived long enough before it died is started again after the shortest wait."""
+    monkeypatch.setattr(supervisor, "BACKOFF", (0.0, 0.01, 0.02))
+    monkeypatch.setattr(supervisor, "RECOVERED", 0.0)
+    assert waits(Lines(), 4) == ["0 s"] * 4
+
+
+def test_back_off_of_operators() -> None:
+    """The waits are the documented ones: at once after an accident, half a minute for what never runs."""
+    assert supervisor.BACKOFF == (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
+    assert supervisor.RECOVERED == 60.0
+
+
+def test_group_of_its_own() -> None:
+    """A child leads a process group of its own: Ctrl-C in the terminal reaches the supervisor alone."""
+
+    async def run() -> tuple[int, int]:
+        async with Supervisor([python("one", SLEEPS)], Lines()) as running:
+            pid = running.pids()["one"]
+            return pid, os.getpgid(pid)
+
+    pid, group = asyncio.run(run())
+    assert group == pid != os.getpgid(0)
+
+
+def test_what_a_child_leaves_behind() -> None:
+    """A child that stops as it is told takes along what it started and did not stop."""
+    lines = Lines()
+    code = (
+        "import subprocess, sys, time\n"
+        "code = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(0, flush=True); time.sleep(600)'\n"
+        "left = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)\n"
+        "left.stdout.readline()\n"
+        "print(left.pid)\n"
+        "time.sleep(600)"
+    )
+
+    async def run() -> int:
+        async with Supervisor([python("one", code)], lines):
+
+            async def told() -> bool:
+                return bool(lines.said)
+
+            await wait_until_async(told, "it told its child's pid")
+            return int(lines.said[0][1])
+
+    left = asyncio.run(run())
+    wait_until(lambda: not alive(left), "what it started has gone")
+    assert not lines.has("one", "killed")
+
+
+def test_stop_of_a_dead_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that waits to be started again when everything stops is no obstacle, and is not started."""
+    monkeypatch.setattr(supervisor, "BACKOFF", (600.0,))
+    lines = Lines()
+
+    async def run() -> None:
+        async with Supervisor([python("first", SLEEPS), python("dead", DIES)], lines) as running:
+
+            async def dead() -> bool:
+                return lines.has("dead", "starts again in 600 s")
+
+            await wait_until_async(dead, "it has died")
+            assert set(running.pids()) == {"first"}
+
+    asyncio.run(run())
+    assert len([1 for name, _ in lines.said if name == "dead"]) == 1
+
+
+def test_pipe_that_stays_open() -> None:
+    """A process that left the group and keeps the child's output open does not hold up the end."""
+    lines = Lines()
+    code = (
+        "import subprocess, sys\n"
+        "code = 'import time; time.sleep(600)'\n"
+        "print(subprocess.Popen([sys.executable, '-c', code], start_new_session=True).pid)\n"
+        "import time; time.sleep(600)"
+    )
+
+    async def run() -> None:
+        async with Supervisor([python("one", code)], lines):
+
+            async def told() -> bool:
+                return bool(lines.said)
+
+            await wait_until_async(told, "it told its child's pid")
+        daemon = int(lines.said[0][1])
+        assert alive(daemon)
+        os.kill(daemon, signal.SIGKILL)
+
+    asyncio.run(asyncio.wait_for(run(), GENEROUS))
+    assert not lines.has("one", "did not stop")
+
+
+def test_dies_and_leaves_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that dies is started again at once, also while something that it started keeps its output open."""
+    monkeypatch.setattr(supervisor, "BACKOFF", (0.0, 600.0))
+    lines = Lines()
+    code = (
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print('here', flush=True)\n"
+        "import os, time; time.sleep(600)"
+    )
+
+    async def run() -> None:
+        async with Supervisor([python("one", code)], lines) as running:
+
+            async def here() -> bool:
+                return lines.has("one", "here")
+
+            await wait_until_async(here, "it runs")
+            first = running.pids()["one"]
+            os.kill(first, signal.SIGKILL)
+
+            async def again() -> bool:
+                return running.pids().get("one", first) != first
+
+            await wait_until_async(again, "it runs again")
+            os.killpg(first, signal.SIGKILL)  # what it left behind
+
+    asyncio.run(asyncio.wait_for(run(), 2 * GENEROUS))
+
+
+def test_long_line() -> None:
+    """A line that is longer than the buffer is dropped; the next one is read."""
+    lines = Lines()
+    code = "print('x' * 200_000); print('after'); import time; time.sleep(600)"
+
+    async def run() -> None:
+        async with Supervisor([python("one", code)], lines):
+
+            async def after() -> bool:
+                return lines.has("one", "after")
+
+            await wait_until_async(after, "the next line is read")
+
+    asyncio.run(run())
+
+
+def test_own_words() -> None:
+    """A child that can never run and says why and how to mend it is quoted, with the name of the process."""
+    said = "print('much'); print('error: port 80 is taken'); print(' mend: take another'); raise SystemExit(3)"
+
+    async def run() -> None:
+        async with Supervisor([python("receiver", said)], Lines()) as running:
+            await running.forever()
+
+    with pytest.raises(UserError) as refused:
+        asyncio.run(run())
+    assert (refused.value.message, refused.value.mend) == ("receiver: port 80 is taken", "take another")
+
+
+def test_not_ready_in_time() -> None:
+    """A child that runs and does not become ready in its time ends everything, and is stopped."""
+    lines = Lines()
+
+    async def never() -> bool:
+        return False
+
+    async def run() -> None:
+        async with Supervisor([python("one", SLEEPS, ready=never, start_within=0.4)], lines):
+            pass
+
+    with pytest.raises(UserError, match="one was not ready within 0 s") as refused:
+        asyncio.run(run())
+    assert "relais doctor" in refused.value.mend
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_told_to_stop(sign: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal stop it once; a second signal does not break the cleaning up."""
+    done = []
+
+    async def main() -> None:
+        try:
+            os.kill(os.getpid(), sign)
+            await asyncio.sleep(600)
+        finally:
+            os.kill(os.getpid(), sign)
+            await asyncio.sleep(0.05)
+            done.append("cleaned up")
+
+    assert supervisor.run(main()) is False
+    assert done == ["cleaned up"]
+    assert capsys.readouterr().err == "Stopping already; what is on its way is being finished.\n"
+
+
+def test_ends_by_itself() -> None:
+    """What ends by itself is told apart from what was told to stop."""
+
+    async def main() -> None:
+        await asyncio.sleep(0)
+
+    assert supervisor.run(main()) is True
+
+
+def test_printer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line begins with the name of its process, padded to the longest."""
+    say = supervisor.Printer(["valkey", "receiver"])
+    say("valkey", "ready")
+    say("receiver", "listening")
+    assert capsys.readouterr().err == "valkey   │ ready\nreceiver │ listening\n"

@@ -1,0 +1,114 @@
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner
+
+from console import cli
+from console.errors import UserError
+from mailroom import Mailroom
+from tests.conftest import GENEROUS, PrivateValkey, wait_until_async
+from tests.console.api.console_process import asked, event, with_mailroom
+from tests.console.conftest import Start
+
+
+def test_events(console: str, valkey: PrivateValkey) -> None:
+    """Events come newest first in pages; one is told with its fate; none shows a value of a person."""
+
+    async def put(mailroom: Mailroom) -> None:
+        await mailroom.put([event("first"), event("second")])
+        await mailroom.put([event("third")])
+
+    with_mailroom(valkey, put)
+    page = asked(console, "/events?limit=1")
+    before = asked(console, f"/events?limit=1&before={page['next']}")
+    # Events that were put together come together, in the order of their coming.
+    assert [each["id"] for each in page["events"]] == ["third"]
+    assert [each["id"] for each in before["events"]] == ["second", "first"]
+    assert asked(console, "/events/first")["state"] == "waiting"
+    assert "eva" not in json.dumps(page)
+
+
+def test_wait(console: str, valkey: PrivateValkey) -> None:
+    """A question with `wait` is answered when the event's fate is settled, or when the time is over."""
+
+    async def put_and_quarantine(mailroom: Mailroom) -> None:
+        await mailroom.put([event("open")])
+        asking = asyncio.create_task(asyncio.to_thread(asked, console, "/events/settled?wait=20"))
+        still = await asyncio.to_thread(asked, console, "/events/open?wait=0.1")
+        await mailroom.quarantine([(event("settled"), "data.email: missing")])
+        found = await asyncio.wait_for(asking, GENEROUS)
+        assert (still["state"], still["settled"]) == ("waiting", False)
+        assert (found["state"], found["settled"]) == ("quarantined", True)
+
+    with_mailroom(valkey, put_and_quarantine)
+
+
+REFUSED = {
+    "/events?limit=0": "bad_limit",
+    "/events?limit=many": "bad_limit",
+    "/events?limit=nan": "bad_limit",
+    "/events?before=yesterday": "bad_cursor",
+    "/events/unknown": "unknown_event",
+    "/events/unknown?wait=1000": "bad_wait",
+    "/events/unknown?wait=-1": "bad_wait",
+    "/books/unknown": "unknown_book",
+}
+
+
+def test_refused(console: str) -> None:
+    """A question that cannot be answered has a code and a hint."""
+    for path, code in REFUSED.items():
+        with pytest.raises(UserError, match=rf"^{code}: .{{10}}"):
+            asked(console, path)
+
+
+@contextmanager
+def environ(monkeypatch: pytest.MonkeyPatch, **values: str) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        for name, value in values.items():
+            changed.setenv(name, value)
+        yield
+
+
+def test_commands(console: str, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`relais events list` and `show` print what the console says, as a table and as JSON."""
+
+    async def put(mailroom: Mailroom) -> None:
+        await mailroom.quarantine([(event("spoiled"), "data.email: missing")])
+        await mailroom.put([event("first")])
+
+    with_mailroom(valkey, put)
+    with environ(monkeypatch, RELAIS_CONSOLE_URL=console):
+        listed = CliRunner().invoke(cli.relais, ["events", "list"])
+        shown = CliRunner().invoke(cli.relais, ["events", "show", "spoiled"])
+        as_json = CliRunner().invoke(cli.relais, ["events", "show", "first", "--json"])
+        unknown = CliRunner().invoke(cli.relais, ["events", "show", "nothing"])
+    assert "first" in listed.output
+    assert "order.paid" in listed.output
+    assert "because data.email: missing" in shown.output
+    assert json.loads(as_json.output)["id"] == "first"
+    assert (unknown.exit_code, "unknown_event" in unknown.output) == (1, True)
+
+
+def test_tail(start: Start, console: str, valkey: PrivateValkey) -> None:
+    """`relais events tail` prints an event when it has come, and again when it has ended."""
+    process = start("events", "tail", "--json", RELAIS_CONSOLE_URL=console)
+
+    async def happen(mailroom: Mailroom) -> None:
+        number = 0
+
+        async def seen() -> bool:
+            nonlocal number
+            number += 1
+            await mailroom.put([event(f"e{number}")])
+            return bool(process.lines)
+
+        await wait_until_async(seen, "the tail follows")
+
+    with_mailroom(valkey, happen)
+    assert json.loads(process.lines[0])["state"] == "waiting"
+    assert process.stop(signal.SIGINT) == 0

@@ -1,0 +1,158 @@
+"""`relais rooms`, over HTTP: a real console on a real store."""
+
+import json
+import re
+
+import pytest
+
+from console.api import rooms
+from mailroom import RoomState
+from tests.conftest import PrivateValkey
+from tests.console.api.console_process import ready, samples
+from tests.console.api.stuck_things import Stuck, StuckConsole, hold, stuck
+
+
+def test_rooms(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """A destination is paused with a reason, which is shown with its age, and resumed."""
+    assert relais("rooms", "list") == "Nothing has ever waited anywhere.\n"
+    hold(valkey.url)
+    assert relais("rooms", "pause", "crm", "--why", "migration until noon") == "crm is paused.\n"
+    assert relais("rooms", "pause", "crm") == "crm was paused already.\n"
+    assert relais("rooms", "pause", "crm", "--why", "migration until noon") == "crm was paused already.\n"
+    crm = relais.json("rooms", "list")["rooms"][1]
+    assert (crm["name"], crm["held"], crm["paused"]["why"]) == ("crm", 2, "migration until noon")
+    assert "migration until noon, for" in relais("rooms", "list")
+    assert samples(relais.url)['relais_room_paused{room="crm"}'] == 1
+    assert "paused crm" in [check["name"] for check in ready(relais.url)["checks"]]
+    assert relais("rooms", "resume", "crm") == "crm goes on.\n"
+    assert relais("rooms", "resume", "crm") == "crm was not paused.\n"
+    assert "unknown_room" in relais("rooms", "pause", "nowhere", status=1)
+
+
+@pytest.mark.parametrize(
+    ("says", "word", "sentence", "is_open"),
+    [
+        ("away:timeout", "down: timeout", "crm is down (timeout) since ", 1),
+        ("refused:unauthorised", "unauthorised", "crm refuses our key (unauthorised) since ", 0),
+    ],
+)
+def test_down(relais: StuckConsole, valkey: PrivateValkey, says: str, word: str, sentence: str, is_open: int) -> None:
+    """A destination that is probed says so with the next probe: the room, the metrics, and each event that waits."""
+
+    async def go_down(it: Stuck) -> None:
+        await it.mailroom.configure("crm", breaker=1)
+        await it.put("a1")
+        await it.fail(says)
+
+    stuck(valkey.url, go_down)
+    crm = relais.json("rooms", "list")["rooms"][1]
+    assert (crm["ready"], crm["waiting"], crm["paused"]["code"]) == (1, 0, says.partition(":")[2])
+    assert crm["paused"]["next_probe"] > crm["paused"]["since"]
+    assert re.search(rf"{word}, for \d+ s, next probe in ", relais("rooms", "list"))
+    assert samples(relais.url)['relais_room_paused{room="crm"}'] == 1
+    assert samples(relais.url)['relais_breaker_open{room="crm"}'] == is_open
+    (delivery,) = relais.json("events", "show", "a1")["deliveries"]
+    assert delivery["why"].startswith(sentence)
+    assert ", next probe at " in delivery["why"]
+    assert sentence in relais("events", "show", "a1")
+    assert relais("rooms", "resume", "crm") == "crm goes on.\n"
+    assert "why" not in relais.json("events", "show", "a1")["deliveries"][0]
+
+
+def test_why_an_event_waits(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """An event tells why its delivery waits where its destination cannot be served or a person paused it."""
+
+    async def put(it: Stuck) -> None:
+        await it.put("a1")
+        await it.mailroom.unusable("crm", "the secret CRM_TOKEN is not set")
+
+    stuck(valkey.url, put)
+    assert "crm cannot be served: the secret CRM_TOKEN is not set" in relais("events", "show", "a1")
+
+    async def pause(it: Stuck) -> None:
+        await it.mailroom.unusable("crm", "")
+        await it.mailroom.pause("crm", "migration")
+
+    stuck(valkey.url, pause)
+    assert "crm is paused by a person since " in relais("events", "show", "a1")
+
+
+def test_unserved(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """A destination that workers cannot serve says why, also while nothing waits for it, and until they can."""
+    why = "the secret CRM_TOKEN is not set"
+
+    async def note(it: Stuck) -> None:
+        await it.mailroom.unusable("crm", why)
+
+    async def served(it: Stuck) -> None:
+        await it.mailroom.unusable("crm", "")
+
+    stuck(valkey.url, note)
+    assert why in relais("rooms", "list")
+    (check,) = (check for check in ready(relais.url)["checks"] if check["name"] == "unusable crm")
+    assert (check["ok"], check["mend"]) == (True, "relais rooms list")
+    stuck(valkey.url, served)
+    assert relais.json("rooms", "list")["rooms"][0]["unusable"] is None
+
+
+NOON = 1_795_435_200_000  # 2026-11-23T12:00:00.000Z
+
+
+def paused(**more: object) -> str:
+    return json.dumps({"code": "timeout", "at": NOON, "by": "breaker", **more})
+
+
+def test_as_json() -> None:
+    """A room is told in seconds and instants; what is not the case is null."""
+    found = rooms.as_json(
+        RoomState("crm", 1, 2, 3, 4, 5, paused(), overdue=1_500, held_for=90_000, probe_at=NOON + 30_000)
+    )
+    assert found == {
+        "name": "crm",
+        "ready": 1,
+        "leased": 2,
+        "waiting": 3,
+        "held": 4,
+        "suspect": 5,
+        "overdue_seconds": 1.5,
+        "held_seconds": 90.0,
+        "unusable": None,
+        "paused": {
+            "code": "timeout",
+            "why": "",
+            "since": "2026-11-23T12:00:00.000Z",
+            "by": "breaker",
+            "next_probe": "2026-11-23T12:00:30.000Z",
+        },
+    }
+    quiet = rooms.as_json(RoomState("in", 0, 0, 0, 0, 0, "", unusable="no key"))
+    assert (quiet["paused"], quiet["unusable"], quiet["overdue_seconds"], quiet["held_seconds"]) == (
+        None,
+        "no key",
+        0,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "sentence"),
+    [
+        ("crm", {}, "crm is down (timeout) since 2026-11-23T12:00:00.000Z"),
+        ("in", {}, "the inbox is down (timeout) since 2026-11-23T12:00:00.000Z"),
+        ("crm", {"by": "key"}, "crm refuses our key (timeout) since 2026-11-23T12:00:00.000Z"),
+        ("crm", {"by": "person"}, "crm is paused by a person since 2026-11-23T12:00:00.000Z"),
+        ("crm", {"by": "person", "why": "noon"}, "crm is paused by a person since 2026-11-23T12:00:00.000Z: noon"),
+    ],
+)
+def test_explain(name: str, more: dict[str, str], sentence: str) -> None:
+    """The sentence says who paused a room, why, since when, and when it is probed next, if it is."""
+    assert rooms.explain(RoomState(name, 0, 0, 0, 0, 0, paused(**more))) == sentence
+    probed = rooms.explain(RoomState(name, 0, 0, 0, 0, 0, paused(**more), probe_at=NOON))
+    ends = "" if more.get("by") == "person" else ", next probe at 2026-11-23T12:00:00.000Z"
+    assert probed == sentence + ends
+
+
+def test_explain_what_goes_on() -> None:
+    """Of a room where items only wait for their turn nothing is said; a missing secret counts more than a pause."""
+    assert rooms.explain(RoomState("crm", 9, 0, 9, 9, 0, "")) == ""
+    assert rooms.explain(RoomState("crm", 0, 0, 0, 0, 0, paused(), unusable="no key")) == "crm cannot be served: no key"
