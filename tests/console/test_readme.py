@@ -85,10 +85,3 @@ def test_kinds_are_documented(table: Callable[[Catalogue], list[str]]) -> None:
     lines = README.splitlines()
     start, end = reference.find(lines, made[0])
     assert lines[start:end] == made
-
-
-def test_files_exist() -> None:
-    """Every file and folder that the README names exists."""
-    names = re.findall(r"`((?:docs|rules|tests)/[A-Za-z0-9_./-]*)`", README)
-    assert names
-    assert [name for name in names if not (ROOT / name).exists()] == []

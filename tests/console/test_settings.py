@@ -30,23 +30,6 @@ def test_settings_are_documented(setting: Setting) -> None:
     assert f"{setting.variable}=" in (ROOT / ".env.example").read_text()
 
 
-def test_nothing_else_is_documented() -> None:
-    """The README names no setting that does not exist."""
-    known = {setting.variable for setting in EVERY}
-    lines = (ROOT / "README.md").read_text().splitlines()
-    assert {line.split("`")[1] for line in lines if line.startswith("| `RELAIS_")} <= known
-
-
-def test_commands_are_documented() -> None:
-    """Every command stands in the README's table with its sentence."""
-    from console.cli import Lazy
-    from tests.console.test_cli import EVERY as COMMANDS
-
-    readme = (ROOT / "README.md").read_text()
-    groups = {path for path, _, command in COMMANDS if isinstance(command, Lazy)}
-    assert [p for p, about, _ in COMMANDS if p not in groups and f"| `{p}` | {about} |" not in readme] == []
-
-
 def test_secrets_are_covered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is printed at start has stars for secrets, also inside addresses."""
     monkeypatch.setenv("RELAIS_TOKEN", "swordfish")
