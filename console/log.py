@@ -21,6 +21,6 @@ class LogSettings(BaseSettings):
 def set_up(settings: LogSettings) -> None:
     """Log to stderr."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
-    # They speak of every connection and request; ours say what matters.
+    # These log every connection and request at INFO.
     for noisy in ("asyncio", "aiohttp.access", "uvicorn.access", "uvicorn.error"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
