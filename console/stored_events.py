@@ -28,7 +28,7 @@ MOST_EVENTS = 100_000
 
 
 @dataclass
-class Recorded:
+class RecordedEvents:
     """What the store still knows of the events of a span."""
 
     events: list[Event] = field(default_factory=list)
@@ -39,9 +39,9 @@ class Recorded:
     cut: bool = False
 
 
-def since(milliseconds: int) -> Recorded:
+def since(milliseconds: int) -> RecordedEvents:
     """Return the events of the last so many milliseconds. Raises UserError."""
-    found = Recorded()
+    found = RecordedEvents()
 
     async def read(mailroom: Mailroom) -> None:
         start = datetime.now(UTC) - timedelta(milliseconds=milliseconds)
@@ -63,7 +63,7 @@ def book_in_force() -> Rulebook:
 
 def one(name: str) -> Event:
     """Return an event. Raises UserError where its payload is gone or the store away."""
-    found = Recorded()
+    found = RecordedEvents()
 
     async def read(mailroom: Mailroom) -> None:
         _add(found, name, await mailroom.record(name))
@@ -76,7 +76,7 @@ def one(name: str) -> Event:
     return found.events[0]
 
 
-def _add(found: Recorded, name: str, record: bytes | None) -> None:
+def _add(found: RecordedEvents, name: str, record: bytes | None) -> None:
     if record is None:
         found.gone += 1
         return

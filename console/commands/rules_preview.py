@@ -12,7 +12,7 @@ from console import book, event_files, replay
 from console import stored_events as recorded_events
 from console.errors import SAID_NO, UserError
 from console.event_files import read_answers
-from console.stored_events import Recorded
+from console.stored_events import RecordedEvents
 from rules.event import Event
 from rules.matching.path import ABSENT
 from rules.rulebook import Rulebook
@@ -67,7 +67,7 @@ def command(
     new_book = book.load(new)
     if since is None:
         old_book = book.load(folder)
-        recorded = Recorded(of_files(files, old_book))
+        recorded = RecordedEvents(of_files(files, old_book))
     else:
         recorded = recorded_events.since(since)
         old_book = book.load(folder) if folder else recorded_events.book_in_force()
@@ -116,7 +116,7 @@ def show(found: Preview) -> None:
     )
 
 
-def show_missing(recorded: Recorded) -> None:
+def show_missing(recorded: RecordedEvents) -> None:
     """Say what could not be looked at."""
     if recorded.gone:
         click.echo(

@@ -36,11 +36,7 @@ class StubConsole:
 
     def __call__(self, items: Sequence[Any]) -> Any:
         self.asked.append([str(item) for item in items])
-        return {
-            "results": [
-                [item, self.words.get(item, ["done"]).pop(0) if item in self.words else "done"] for item in items
-            ]
-        }
+        return {"results": [[item, self.words[item].pop(0) if item in self.words else "done"] for item in items]}
 
 
 def work(console: StubConsole, items: Sequence[str], rate: float = 0.0) -> BulkWork:

@@ -13,7 +13,7 @@ from console.errors import CANNOT_RUN, SAID_NO, UserError
 Answer = tuple[int, bytes]
 
 
-class Recorded:
+class SeenRequests:
     """What was asked."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Recorded:
 
 
 @contextmanager
-def answering(answer: Answer, seen: Recorded | None = None) -> Iterator[str]:
+def answering(answer: Answer, seen: SeenRequests | None = None) -> Iterator[str]:
     """A server that gives everybody the same answer; its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def client(url: str, token: str = "") -> ConsoleClient:
 
 def test_get() -> None:
     """A question carries the token and no header of a decision, below whatever path the console is found at."""
-    seen = Recorded()
+    seen = SeenRequests()
     with answering((200, b'{"a": 1}'), seen) as url:
         assert client(f"{url}/relais/", "swordfish").get("/events?limit=1") == {"a": 1}
     [(method, path, headers, body)] = seen.requests
@@ -63,7 +63,7 @@ def test_get() -> None:
 
 def test_post() -> None:
     """A decision is JSON and says that no web page sent it; without a token none is sent."""
-    seen = Recorded()
+    seen = SeenRequests()
     with answering((200, b"[]"), seen) as url:
         assert client(url).post("/dead/drop", {"items": ["a"]}) == []
     [(method, path, headers, body)] = seen.requests

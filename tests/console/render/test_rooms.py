@@ -101,6 +101,9 @@ def test_boxes() -> None:
     assert text(rooms.boxes([box]))[1].split() == ["crm/x", "poison", "2", "h", "5", "e", "r"]
 
 
+DOWN = "down: timeout, for 1 h, next probe in 2 min"
+
+
 @pytest.mark.parametrize(
     ("paused", "says"),
     [
@@ -109,7 +112,7 @@ def test_boxes() -> None:
         ({"by": "key", "why": "", "code": "unauthorised", "next_probe": None}, "unauthorised, for 1 h"),
         (
             {"by": "breaker", "why": "", "code": "timeout", "next_probe": 1},
-            "down: timeout, for 1 h, next probe in 2 min",
+            DOWN,
         ),
     ],
 )

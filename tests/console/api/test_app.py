@@ -1,0 +1,32 @@
+import pytest
+from starlette.routing import Route
+
+from console import catalogue
+from console.api import app
+from console.api.app import ConsoleSettings
+from console.errors import UserError
+
+
+def test_routes() -> None:
+    """No two routes share an address, and what changes something takes POST alone."""
+    found = [(route.path, frozenset(route.methods or ())) for route in app.ROUTES]
+    assert len({path for path, _ in found}) == len(found) == 17
+    verbs = ("retry", "drop", "release", "skip", "pause", "resume")
+    for path, methods in found:
+        assert methods == (frozenset({"POST"}) if path.endswith(verbs) else frozenset({"GET", "HEAD"})), path
+    assert all(isinstance(route, Route) for route in app.ROUTES)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - refused
+def test_no_token(host: str) -> None:
+    """Beyond loopback the console does not start without a token, and says what to set."""
+    with pytest.raises(UserError, match=f"would listen on {host} without a token") as refused:
+        app.run(ConsoleSettings(console_host=host, console_token=""), catalogue.build())
+    assert "RELAIS_CONSOLE_TOKEN" in refused.value.mend
+
+
+@pytest.mark.parametrize(("token", "guards"), [("", 2), ("swordfish", 1)])
+def test_guards(token: str, guards: int) -> None:
+    """Names of other hosts are refused only where no token does it."""
+    built = app.build_app(ConsoleSettings(console_token=token), catalogue.build())
+    assert len(built.user_middleware) == guards
