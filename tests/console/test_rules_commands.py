@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from console import cli, starter_book
+from console import cli, starter_book, stored_events
 from console.processes import port
 from mailroom import Mailroom
 from rules.event import Event
@@ -327,3 +327,17 @@ def test_schema(relais: Relais, wrong: Path) -> None:
     assert json.loads(text)["$schema"]
     assert "maileon_main.subscribe" in text
     assert relais("schema", wrong).exit_code == 0
+
+
+@pytest.mark.usefixtures("came_in")
+def test_preview_of_too_many(relais: Relais, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preview reads so many events and says when there are more."""
+    folder = tmp_path / "new"
+    starter_book.copy(folder)
+    assert stored_events.MOST_EVENTS == 100_000
+    monkeypatch.setattr(stored_events, "MOST_EVENTS", 3)
+    assert "there are more" not in relais("preview", folder, "--since", "7d").output
+    monkeypatch.setattr(stored_events, "MOST_EVENTS", 1)
+    told = relais("preview", folder, "--since", "7d").output
+    assert "1 events" in told
+    assert "these are the first 1; there are more" in told

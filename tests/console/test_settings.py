@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from console import settings
+from console.api.app import ConsoleSettings
 from console.errors import UserError
 from console.settings import Setting
 
@@ -62,3 +64,44 @@ def test_the_command_line_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELAIS_PORT", "1")
     assert settings.load(Example, port=2).port == 2
     assert settings.load(Example, port=None).port == 1
+
+
+def test_several_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several settings cannot be, the first is named and the others are counted."""
+    monkeypatch.setenv("RELAIS_CONSOLE_PORT", "many")
+    monkeypatch.setenv("RELAIS_STRICT", "very")
+    with pytest.raises(UserError, match=r"the setting RELAIS_CONSOLE_PORT cannot be: .* \(and 1 more\)$"):
+        settings.load(ConsoleSettings)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, ""),
+        (SecretStr(""), ""),
+        (SecretStr("x"), "***"),
+        ("plain", "plain"),
+        ("redis+sentinel://h:1?password=swordfish&db=1", "redis+sentinel://h:1?password=***&db=1"),
+        ("redis://h:1?db=1&sentinel_password=swordfish", "redis://h:1?db=1&sentinel_password=***"),
+        ("redis://:swordfish@h:1", "redis://:***@h:1"),
+        ("redis://h:1/0", "redis://h:1/0"),
+    ],
+)
+def test_covered(value: object, said: str) -> None:
+    """A secret is covered wherever it stands in an address; an empty one is seen to be empty."""
+    assert settings.covered(value) == said
+
+
+def test_announce(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A process says first what it runs with, on stderr, and logs from then on as it was told."""
+    monkeypatch.setenv("RELAIS_TOKEN", "swordfish")
+    monkeypatch.setenv("RELAIS_LOG_LEVEL", "ERROR")
+    before = logging.root.level, logging.root.handlers[:]
+    try:
+        settings.announce("receive", settings.load(Example))
+        assert logging.root.level == logging.ERROR
+    finally:
+        logging.root.level, logging.root.handlers[:] = before
+    said = capsys.readouterr()
+    assert said.err == "relais receive runs with RELAIS_PORT=8080 RELAIS_TOKEN=*** REDIS_URL=redis://localhost\n"
+    assert said.out == ""

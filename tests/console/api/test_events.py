@@ -49,11 +49,13 @@ def test_wait(console: str, valkey: PrivateValkey) -> None:
 
 REFUSED = {
     "/events?limit=0": "bad_limit",
+    "/events?limit=501": "bad_limit",
     "/events?limit=many": "bad_limit",
     "/events?limit=nan": "bad_limit",
     "/events?before=yesterday": "bad_cursor",
     "/events/unknown": "unknown_event",
-    "/events/unknown?wait=1000": "bad_wait",
+    "/events/unknown?wait=60.5": "bad_wait",
+    "/events/unknown?wait=soon": "bad_wait",
     "/events/unknown?wait=-1": "bad_wait",
     "/books/unknown": "unknown_book",
 }
@@ -112,3 +114,21 @@ def test_tail(start: Start, console: str, valkey: PrivateValkey) -> None:
     with_mailroom(valkey, happen)
     assert json.loads(process.lines[0])["state"] == "waiting"
     assert process.stop(signal.SIGINT) == 0
+
+
+def test_pages(console: str, valkey: PrivateValkey) -> None:
+    """A page has fifty events when nothing is said, and up to five hundred when asked; the last one has no next."""
+
+    async def put(mailroom: Mailroom) -> None:
+        await mailroom.put([event(f"e{n}") for n in range(60)])
+        for n in range(60, 64):
+            await mailroom.put([event(f"e{n}")])
+
+    with_mailroom(valkey, put)
+    first = asked(console, "/events")
+    assert len(first["events"]) >= 50
+    assert first["events"][0]["id"] == "e63"
+    whole = asked(console, "/events?limit=500")
+    assert len(whole["events"]) == 64
+    assert len({each["id"] for each in whole["events"]}) == 64
+    assert len(asked(console, "/events?limit=3")["events"]) == 3

@@ -1,11 +1,22 @@
+import asyncio
+import contextlib
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from console import catalogue
+from console.api import health
+from console.api.health import ReadinessReport
+from console.api.watcher import MailroomWatcher
+from console.checks import store
+from console.checks.store import Guarantee, HealthCheck
 from console.errors import UserError
+from mailroom import Mailroom, RoomState
+from receiver.spool import Spool
 from tests.conftest import PrivateValkey
-from tests.console.api.console_process import asked, begin, ready
+from tests.console.api.console_process import asked, begin, event, ready
 from tests.console.conftest import Start
 
 
@@ -39,3 +50,138 @@ def test_readyz_without_a_store(start: Start, book: Path) -> None:
     assert found["book"]["ok"] is False
     with pytest.raises(UserError, match=r"^store_away: "):
         asked(url, "/events")
+
+
+class StubWatcher:
+    """Sees as many drains as it is told."""
+
+    def __init__(self, drains: int = 1) -> None:
+        self.drains = drains
+
+
+class StubStuck:
+    """A mailroom with some rooms and dead letters, and a store whose guarantee is given."""
+
+    def __init__(self, *rooms: RoomState, dead: int = 0) -> None:
+        self.states = rooms
+        self.dead = dead
+        self.store = None
+
+    async def rooms(self) -> list[RoomState]:
+        return list(self.states)
+
+    async def dead_count(self) -> int:
+        return self.dead
+
+
+KEPT = HealthCheck("kept", True, "some of it")
+LAST_SECOND = Guarantee(store.ONE_SECOND, True, False, "Valkey 9", "set `appendfsync always`", (KEPT,))
+
+
+@pytest.fixture
+def guarantee(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store may lose the last second."""
+
+    async def examine(*_: object) -> Guarantee:
+        return LAST_SECOND
+
+    monkeypatch.setattr(store, "examine", examine)
+
+
+def report(mailroom: StubStuck, book: Path, drains: int = 1, **more: Any) -> ReadinessReport:
+    readiness = health.Readiness(
+        cast("Mailroom", mailroom), cast("MailroomWatcher", StubWatcher(drains)), book, catalogue.build(), **more
+    )
+    return asyncio.run(readiness.look())
+
+
+def notes(found: ReadinessReport) -> list[tuple[str, bool, str, str]]:
+    usual = ("kept", "spool", "drains", "book")
+    return [(each.name, each.ok, each.says, each.mend) for each in found.checks if each.name not in usual]
+
+
+@pytest.mark.usefixtures("guarantee")
+def test_nothing_is_stuck(book: Path) -> None:
+    """Where nothing waits for a person, nothing is said of it."""
+    found = report(StubStuck(RoomState("crm", 1, 1, 1, 0, 0, "")), book)
+    assert (found.ready, notes(found)) == (True, [])
+
+
+@pytest.mark.usefixtures("guarantee")
+def test_stuck(book: Path) -> None:
+    """What waits for a person is counted and named with the command to look at it; the service stays ready."""
+    down = json.dumps({"code": "timeout", "at": 0, "by": "breaker"})
+    by_hand = json.dumps({"code": "paused", "at": 0, "by": "person", "why": "noon"})
+    mailroom = StubStuck(
+        RoomState("in", 0, 0, 0, 1, 0, "", held_for=3_600_000),
+        RoomState("crm", 0, 0, 0, 2, 0, down, held_for=7_200_000),
+        RoomState("bill", 0, 0, 0, 0, 0, by_hand, unusable="no key"),
+        dead=7,
+    )
+    found = report(mailroom, book)
+    since = "since 1970-01-01T00:00:00.000Z"
+    assert found.ready
+    assert notes(found) == [
+        ("held", True, "3 boxes are held for a person, the first for 2 h", "relais boxes list"),
+        ("dead", True, "7 dead letters are kept for a person", "relais dead list"),
+        ("down crm", True, f"nothing is sent to crm: it is down (timeout) {since}", "relais rooms list"),
+        ("unusable bill", True, "nothing is sent to bill: it cannot be served", "relais rooms list"),
+        ("paused bill", True, f"nothing is sent to bill: it is paused by a person {since}: noon", "relais rooms list"),
+    ]
+
+
+@pytest.mark.usefixtures("guarantee")
+def test_not_ready(book: Path) -> None:
+    """What is missing comes first and makes it unready, with the mend."""
+    found = report(StubStuck(), book, drains=0)
+    first, *others = found.as_json()["checks"]
+    assert found.as_json()["ready"] is found.ready is False
+    assert (first["name"], first["mend"]) == ("drains", "start workers: relais work")
+    assert all(each["ok"] for each in others)
+    assert [each.says for each in report(StubStuck(), book, drains=3).checks if each.name == "drains"] == ["3 alive"]
+
+
+@pytest.mark.usefixtures("guarantee")
+@pytest.mark.parametrize(("strict", "ready"), [("", True), ("1s", True), ("power-cut", False)])
+def test_strict(book: Path, strict: Any, ready: bool) -> None:
+    """A store that keeps less than RELAIS_STRICT asks for makes it unready, and it is said how to mend the store."""
+    found = report(StubStuck(), book, strict=strict)
+    [kept] = [each for each in found.checks if each.name == "kept"]
+    assert (found.ready, kept.ok) == (ready, ready)
+    if not ready:
+        assert kept.says == f"{store.ONE_SECOND}; RELAIS_STRICT=power-cut asks for more"
+        assert kept.mend == "set `appendfsync always`"
+
+
+@pytest.mark.usefixtures("guarantee")
+def test_set_aside(book: Path, tmp_path: Path) -> None:
+    """Events that were set aside in the spool are a note: all others go on."""
+    with contextlib.closing(Spool(tmp_path / "spool", 1 << 20)) as spool:
+        spool.append([(event("first"), None)])
+        spool.set_aside(spool.first(), "no", 5)
+    found = report(StubStuck(), book, spool=str(tmp_path / "spool"))
+    assert notes(found) == [("aside", True, "the store refused 1 events again and again", "relais spool list")]
+    assert found.ready
+
+
+@pytest.mark.usefixtures("guarantee")
+def test_book_is_compiled_now_and_then(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict on the book holds for two seconds; then a change is seen."""
+    readiness = health.Readiness(
+        cast("Mailroom", StubStuck()), cast("MailroomWatcher", StubWatcher()), book, catalogue.build()
+    )
+
+    async def run() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        readied = []
+        for later, text in ((0.0, None), (1.9, "rules: [\n"), (2.1, None)):
+            if text:
+                (book / "book.yaml").write_text(text)
+            with monkeypatch.context() as changed:
+                changed.setattr(loop, "time", lambda later=later: now + later)
+                found = await readiness._book()
+            readied.append(found.ok)
+        return readied
+
+    assert asyncio.run(run()) == [True, True, False]

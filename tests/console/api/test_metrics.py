@@ -2,8 +2,9 @@ import contextlib
 from pathlib import Path
 
 from console.api import metrics
-from mailroom import Mailroom
-from receiver.spool import Spool
+from console.api.metrics import Snapshot
+from mailroom import Mailroom, RoomState
+from receiver.spool import Spool, SpoolState
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import begin, event, samples, with_mailroom
 from tests.console.conftest import Start
@@ -43,3 +44,59 @@ def test_undeclared() -> None:
     counts = {"received|shop|order.paid": 1, "received|shop": 1, "invented|x": 1}
     assert metrics.undeclared(counts) == ["received|shop", "invented|x"]
     assert b"relais_undeclared_counters 2.0" in metrics.write_text(metrics.Snapshot(counts))
+
+
+def test_values() -> None:
+    """Every gauge has its own value, times are in seconds, and a room is told by its name and its state."""
+    rooms = [
+        RoomState("crm", 1, 2, 3, 4, 5, '{"by": "breaker"}', overdue=6_500, held_for=7_500),
+        RoomState("bill", 0, 0, 0, 0, 0, '{"by": "person"}'),
+        RoomState("in", 0, 0, 0, 0, 0, ""),
+    ]
+    snapshot = Snapshot(
+        {"by_hand|retry|crm": 8, "buried_boxes": 9},
+        rooms,
+        dead=10,
+        dead_for=11_500,
+        quarantined=12,
+        drains=13,
+        spool=SpoolState(14, 1_000, 16, 17),
+        now=19_500,
+    )
+    found = metrics.write_text(snapshot).decode().splitlines()
+    lines = {name: float(value) for name, _, value in (line.rpartition(" ") for line in found if line[0] != "#")}
+    crm = {name: value for name, value in lines.items() if 'room="crm"' in name}
+    assert crm == {
+        'relais_by_hand_total{room="crm",verb="retry"}': 8,
+        'relais_room_boxes{room="crm",state="ready"}': 1,
+        'relais_room_boxes{room="crm",state="leased"}': 2,
+        'relais_room_boxes{room="crm",state="waiting"}': 3,
+        'relais_room_boxes{room="crm",state="held"}': 4,
+        'relais_room_boxes{room="crm",state="suspect"}': 5,
+        'relais_room_overdue_seconds{room="crm"}': 6.5,
+        'relais_room_held_seconds{room="crm"}': 7.5,
+        'relais_room_paused{room="crm"}': 1,
+        'relais_breaker_open{room="crm"}': 1,
+    }
+    assert {name: value for name, value in lines.items() if "{" not in name} == {
+        "relais_boxes_freed_total": 9,
+        "relais_dead_letters": 10,
+        "relais_dead_letters_seconds": 11.5,
+        "relais_quarantined_events": 12,
+        "relais_drains_live": 13,
+        "relais_spool_events": 14,
+        "relais_spool_seconds": 18.5,
+        "relais_spool_bytes": 16,
+        "relais_spool_aside_events": 17,
+        "relais_store_up": 1,
+        "relais_undeclared_counters": 0,
+    }
+    assert (lines['relais_room_paused{room="bill"}'], lines['relais_breaker_open{room="bill"}']) == (1, 0)
+    assert (lines['relais_room_paused{room="in"}'], lines['relais_breaker_open{room="in"}']) == (0, 0)
+
+
+def test_spool_without_age() -> None:
+    """An empty spool has no age, and a clock that was set back makes none that is negative; no spool is not told."""
+    for spool, now in ((SpoolState(0, 0, 16, 0), 9_000), (SpoolState(1, 9_000, 16, 0), 1_000)):
+        assert "relais_spool_seconds 0.0" in metrics.write_text(Snapshot(spool=spool, now=now)).decode().splitlines()
+    assert b"relais_spool_seconds 0" not in metrics.write_text(Snapshot())

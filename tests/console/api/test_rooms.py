@@ -9,7 +9,7 @@ from console.api import rooms
 from mailroom import RoomState
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import ready, samples
-from tests.console.api.stuck_things import Stuck, StuckConsole, hold, stuck
+from tests.console.api.stuck_things import Stuck, StuckConsole, event, hold, stuck
 
 
 def test_rooms(relais: StuckConsole, valkey: PrivateValkey) -> None:
@@ -156,3 +156,20 @@ def test_explain_what_goes_on() -> None:
     """Of a room where items only wait for their turn nothing is said; a missing secret counts more than a pause."""
     assert rooms.explain(RoomState("crm", 9, 0, 9, 9, 0, "")) == ""
     assert rooms.explain(RoomState("crm", 0, 0, 0, 0, 0, paused(), unusable="no key")) == "crm cannot be served: no key"
+
+
+def test_why_the_inbox_waits(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """An event that no rule was asked about tells why: its deliveries cannot, there are none yet."""
+
+    async def put(it: Stuck) -> None:
+        await it.mailroom.put([event("a1", 1)])
+
+    async def pause(it: Stuck) -> None:
+        await it.mailroom.pause("in", "new rules")
+
+    stuck(valkey.url, put)
+    assert "why" not in relais.json("events", "show", "a1")
+    stuck(valkey.url, pause)
+    why = relais.json("events", "show", "a1")["why"]
+    assert why.startswith("the inbox is paused by a person since ")
+    assert why.endswith(": new rules")

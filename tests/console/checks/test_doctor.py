@@ -2,15 +2,21 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import redis.asyncio
 
+from console.checks import doctor, store
+from console.errors import UserError
+from console.processes import port
 from receiver.spool import Spool
 from rules.event import Event
 from tests.conftest import PrivateValkey
+from tests.console.conftest import SECRETS, Start
 
 EVENT = Event("x", "at", "activetrail", "contact.changed", "2026-01-01T10:00:00.000Z", b"{}")
 
@@ -101,3 +107,50 @@ def test_strict(tmp_path: Path, valkey: PrivateValkey) -> None:
     assert ran.returncode == 3
     assert "RELAIS_STRICT=power-cut asks for more" in ran.stderr
     assert "appendfsync always" in ran.stderr
+
+
+def test_demand() -> None:
+    """A store that keeps less than was asked for is refused, and if it may evict, that is said, too."""
+    less = store.Guarantee(store.ONE_SECOND, True, False, mend="sync always")
+    with pytest.raises(UserError, match=r"keeps: .* up to 1 s of them$") as refused:
+        doctor.demand(less, "power-cut")
+    assert refused.value.mend == "sync always"
+    evicts = store.Guarantee(store.POWER_CUT, True, True)
+    with pytest.raises(UserError, match=r"and it may throw away what waits$") as refused:
+        doctor.demand(evicts, "power-cut")
+    assert refused.value.mend == "relais doctor"
+    doctor.demand(less, "1s")
+    doctor.demand(less, "")
+    doctor.demand(None, "power-cut")
+
+
+def test_silent_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes the connection and says nothing is away after two seconds."""
+    assert doctor.PATIENCE == 2.0
+    monkeypatch.setattr(doctor, "PATIENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert doctor.ask(f"redis://127.0.0.1:{silent.getsockname()[1]}") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "spool", "says"),
+    [
+        (store.Guarantee(store.POWER_CUT, True, False, "Valkey 9.1"), "", f"{store.POWER_CUT} (Valkey 9.1)"),
+        (None, "/s", "the store does not answer; acknowledged events wait in the spool and survive a power cut"),
+        (None, "", "the store does not answer, so nothing is acknowledged"),
+    ],
+)
+def test_promise(found: store.Guarantee | None, spool: str, says: str) -> None:
+    """What an acknowledged event survives is said for each state of store and spool."""
+    assert doctor.promise(found, spool) == says
+
+
+def test_receiver_says_what_it_promises(start: Start, valkey: PrivateValkey) -> None:
+    """A receiver says at its start what it runs with, and what an acknowledged event survives."""
+    number = port.free("127.0.0.1")
+    process = start("receive", "--port", str(number), REDIS_URL=valkey.url, **SECRETS)
+    process.wait_healthy(f"http://127.0.0.1:{number}")
+    first, second, *_ = process.lines
+    assert first.startswith("relais receive runs with ")
+    assert f"RELAIS_PORT={number}" in first
+    assert second.startswith(f"relais receive: {store.POWER_CUT} (Valkey 9")

@@ -1,9 +1,11 @@
 import asyncio
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from console.checks import store
+from receiver.failover import HIGH_WATER
 from tests.conftest import PrivateValkey
 
 ALWAYS = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
@@ -112,3 +114,64 @@ def test_strict(config: dict[str, str], policy: str, met: set[str]) -> None:
     found = store.judge({"maxmemory_policy": policy}, config)
     strict: tuple[store.Strict, ...] = ("", "1s", "power-cut")
     assert {asked for asked in strict if found.meets(asked)} == met
+
+
+def check(name: str, *args: Any, **more: Any) -> store.HealthCheck:
+    [found] = [each for each in store.judge(*args, **more).checks if each.name == name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("count", "demanded", "kept", "least", "ok", "says"),
+    [
+        (0, 0, None, "0", True, "none: events are on one machine"),
+        (1, 0, None, "2", False, "1 replicas, and 2 are demanded: the store refuses writes"),
+        (2, 0, None, "2", True, "2; a failover may lose up to 10 s"),
+        (1, 2, None, "0", False, "1 replicas, and RELAIS_REPLICAS=2"),
+        (2, 2, 1, "0", False, "1 of 2 have on disk"),
+        (2, 2, 2, "1", True, "on 2 of them before it is acknowledged, and survives whichever takes over"),
+        (3, 2, 2, "1", True, "on 2 of them before it is acknowledged, and survives if one of the 2 takes over"),
+        (2, 2, None, "1", True, "on 2 of them in memory before"),
+    ],
+)
+def test_replicas(count: int, demanded: int, kept: int | None, least: str, ok: bool, says: str) -> None:
+    """What a failover may lose is said for each number of replicas, demanded and there."""
+    config = ALWAYS | {"min-replicas-to-write": least, "min-replicas-max-lag": "10"}
+    found = check("replicas", {"connected_slaves": count}, config, demanded=demanded, kept=kept)
+    assert (found.ok, says in found.says) == (ok, True), found.says
+
+
+def test_replicas_alone() -> None:
+    """Where a primary that was cut off would go on alone, the mend is said."""
+    found = check("replicas", {"connected_slaves": 1}, ALWAYS, demanded=1, kept=1)
+    assert (found.ok, found.mend) == (True, store.ALONE)
+
+
+@pytest.mark.parametrize(("used", "ok"), [(int(HIGH_WATER * 1000) - 1, True), (int(HIGH_WATER * 1000), False)])
+def test_high_water(used: int, ok: bool) -> None:
+    """The store is full for the check where it is full for the receiver."""
+    assert check("memory", {"used_memory": used, "maxmemory": 1000}, ALWAYS).ok is ok
+
+
+@pytest.mark.parametrize(("size", "needed"), [(0, 256 * 2**20), (256 * 2**20 - 1, 256 * 2**20), (2**30, 2**30)])
+def test_room_for_a_rewrite(size: int, needed: int) -> None:
+    """The disk needs room for the append-only file once more, and for 256 MiB in any case."""
+    assert check("disk", {"aof_current_size": size}, ALWAYS, free=needed).ok
+    assert not check("disk", {"aof_current_size": size}, ALWAYS, free=needed - 1).ok
+
+
+def test_erased() -> None:
+    """Where what was erased stays in the append-only file, it is said with the mend; it is no fault."""
+    on = {"aof_enabled": 1}
+    assert [each for each in store.judge(on, ALWAYS).checks if each.name == "erased"] == []
+    assert [each for each in store.judge({}, ALWAYS, refuses=True).checks if each.name == "erased"] == []
+    off = check("erased", on, ALWAYS | {"auto-aof-rewrite-percentage": "0"})
+    refused = check("erased", on, ALWAYS | {"auto-aof-rewrite-percentage": "100"}, refuses=True)
+    assert (off.ok, "switched off" in off.says, "percentage 100" in off.mend) == (True, True, True)
+    assert (refused.ok, "refuses BGREWRITEAOF" in refused.says, bool(refused.mend)) == (True, True, True)
+
+
+def test_snapshots_that_stop_nothing() -> None:
+    """A snapshot that failed is no fault where writes go on."""
+    failed = {"rdb_last_bgsave_status": "err"}
+    assert check("persistence", failed, ALWAYS | {"stop-writes-on-bgsave-error": "no"}).ok

@@ -11,6 +11,9 @@ import pytest
 
 from console.client import ClientSettings, ConsoleClient
 from console.processes import port
+from console.processes import up as up_module
+from console.processes.valkey import EmbeddedValkey
+from receiver.settings import ReceiverSettings
 from tests.conftest import GENEROUS, PrivateValkey, wait_until
 from tests.console.conftest import SECRETS, RelaisProcess, Start
 
@@ -180,6 +183,7 @@ def test_fresh_secrets(start: Start, short_folder: Path) -> None:
     process = start("up", "--port", ports[0], "--console-port", ports[1], SHOP_SECRET="mine", CRM_TOKEN="t")
     process.wait_for("Relais is up.")
     process.stop()
+    assert "Wrote .env with fresh secrets for the sources: CMX_PASSWORD" in process.lines
     file = short_folder / ".env"
     names = [line.partition("=")[0] for line in file.read_text().splitlines() if not line.startswith("#")]
     assert names == ["CMX_PASSWORD"]
@@ -189,3 +193,38 @@ def test_fresh_secrets(start: Start, short_folder: Path) -> None:
     again.wait_for("CMX_PASSWORD is not set, so the source that needs it answers 503")
     again.stop()
     assert file.read_text() == "# mine\n"
+
+
+def test_time_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process gets longer to stop than it gives itself, and Valkey as long to read a large file as that takes."""
+    monkeypatch.setenv("RELAIS_STOP_SECONDS", "33")
+    receive = ReceiverSettings()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        children = up_module.relais_children(up_module.UpSettings(), {}, receive, listening)
+    times = {child.name: child.stop_within for child in children}
+    assert times == {"console": 15.0, "workers": 43.0, "receiver": 43.0}
+    assert list(times) == ["console", "workers", "receiver"]
+
+
+def test_valkey_as_a_child(short_folder: Path) -> None:
+    """Valkey starts before all others, holds the lock of its folder, and may take ten minutes to read its data."""
+    with EmbeddedValkey(short_folder / "data") as embedded:
+        child = up_module.valkey_child(embedded)
+        assert (child.base, child.start_within, child.descriptors) == (True, 600.0, (embedded.lock,))
+        assert child.refusal is not None
+        assert child.ready is not None
+
+
+def test_banner() -> None:
+    """The banner says where everything is; an address with a password is not repeated."""
+    told = "\n".join(up_module.banner(up_module.UpSettings(REDIS_URL="redis://:swordfish@h"), "all is kept"))
+    for line in (
+        "  webhooks  http://127.0.0.1:8080/in/SOURCE",
+        "  console   http://127.0.0.1:8081/readyz  (and /events, /metrics)",
+        "  store     REDIS_URL",
+        "  promise   all is kept",
+        "  rules     rules/book  (changes count within two seconds)",
+        "  stop      Ctrl-C",
+    ):
+        assert line in told.splitlines()
+    assert "swordfish" not in told
