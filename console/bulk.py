@@ -1,7 +1,7 @@
-"""What the commands about stuck things share: choosing, a look before anything happens, and doing it at a pace.
+"""What `relais dead` and `relais boxes` share: filters, a preview, the question whether to go on, batches at a rate.
 
 Comes in: options of the command line. Goes out: a query for the console; then, once a person has agreed, one request
-after the other, and what came of it. Never does anything without a yes.
+after the other, and how each item ended. Never changes anything without a yes.
 """
 
 import json
@@ -24,9 +24,9 @@ from console.render import rooms, tables
 
 #: Items in one request; a chosen rate makes it fewer.
 BATCH = 100
-#: With a rate, requests a second: what goes at once is a tenth of a second's worth.
+#: Requests a second when a rate is given: one request takes the items of a tenth of a second.
 BEATS = 10
-#: How often an item is asked for again that a drain has in hand just now, and the seconds between.
+#: An item that a drain is routing just now (`busy`) is asked for this often, with so many seconds between.
 BUSY_TRIES, BUSY_AGAIN = 10, 0.5
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -163,12 +163,12 @@ def _do(work: BulkWork, *, quiet: bool) -> None:
             if work.rate:
                 time.sleep(max(0.0, begun + start / work.rate - time.monotonic()))
             batch = work.items[start : start + size]
-            work.results += _insist(work, batch)
+            work.results += _ask_until_not_busy(work, batch)
             progress.advance(bar, len(batch))
 
 
-def _insist(work: BulkWork, batch: Sequence[Any]) -> list[tuple[str, str]]:
-    """Ask for a batch, and again for what a drain had in hand."""
+def _ask_until_not_busy(work: BulkWork, batch: Sequence[Any]) -> list[tuple[str, str]]:
+    """Ask for a batch, and again for its items that were busy."""
     known: dict[str, str] = {}
     left = list(batch)
     for _ in range(BUSY_TRIES):

@@ -1,1 +1,1 @@
-"""What is amiss with the store, the spool and this host, in words."""
+"""Checks of the store, the spool and this host, for `relais doctor`, `/readyz` and the start of a receiver."""

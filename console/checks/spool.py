@@ -1,6 +1,6 @@
 """What waits in the spool of this host, in words.
 
-Comes in: the folder of the spool. Goes out: a Check, or its State for the metrics. Never writes into it.
+Comes in: the folder of the spool. Goes out: a HealthCheck, or its SpoolState for the metrics. Never writes into it.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from console.checks.store import HealthCheck
 from receiver import spool
 
-#: Seconds that an event may wait there until somebody should look: a restart of the store takes less.
+#: Age in seconds from which the oldest waiting event is a fault: a restart of the store takes less.
 LONG = 60.0
 MIB = 1024 * 1024
 #: Below this much free disk nothing can be promised for the next outage of the store.
@@ -20,7 +20,7 @@ NONE = "there is none: while the store is away, the answer is 503"
 
 
 def check(folder: str) -> HealthCheck:
-    """Return what waits there."""
+    """Return whether events wait there too long, or its disk is full."""
     if not folder:
         return HealthCheck("spool", True, NONE)
     try:
@@ -40,7 +40,7 @@ def check(folder: str) -> HealthCheck:
 
 
 def aside(folder: str) -> HealthCheck | None:
-    """Return that events were set aside, None where none was."""
+    """Return a failed check if events were set aside, None otherwise."""
     found = state(folder)
     if found is None or not found.aside:
         return None
@@ -48,7 +48,7 @@ def aside(folder: str) -> HealthCheck | None:
 
 
 def state(folder: str) -> spool.SpoolState | None:
-    """Return what waits there; None where there is no spool, or nobody can tell."""
+    """Return the state of the spool; None where there is none, or it cannot be read."""
     with contextlib.suppress(spool.SpoolFailed):
         return spool.look(Path(folder)) if folder else None
     return None

@@ -1,7 +1,7 @@
 """What the store guarantees, in words: examined from what it says of itself.
 
-Comes in: a client. Goes out: a Guarantee, whose sentence tells what an acknowledged event survives, and a Check for
-each thing that it rests on. Never changes the store's settings or what waits, and never promises what it could not see.
+Comes in: a client. Goes out: a Guarantee, whose sentence tells what an acknowledged event survives, and a HealthCheck
+for each thing that it rests on. Never changes the store, and never promises what it could not see.
 """
 
 import shutil
@@ -50,7 +50,7 @@ ASKED = (
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """One need."""
+    """One thing that was checked: whether it is in order, what was found, and how to mend it."""
 
     name: str
     ok: bool

@@ -249,7 +249,7 @@ def farewell(where: DemoStage) -> str:
 
 
 class Quiet:
-    """Keeps the lines of the processes back until somebody stays to read them, or something went wrong."""
+    """Collects the lines of the processes; prints them only with --verbose, or while the demo stays up."""
 
     KEPT = 60
 

@@ -1,7 +1,7 @@
 """Whether a TCP port can be had, and if not, who has it.
 
 Comes in: host and port. Goes out: nothing, another port, or a UserError that names the process in the way.
-Never keeps the port: between the question and the server's own bind somebody else may take it.
+Never keeps the port: another process may take it before the server binds it.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """Asks a server on this machine one question over HTTP.
 
 Comes in: an address and a path. Goes out: the status and the JSON, or nothing where nobody answers in time.
-Never raises for a server that is away: that is an answer, too.
+Never raises where the server is away.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ from workers import parent_death
 #: Seconds before a dead child is started again: at once after a first accident, half a minute when it keeps dying.
 BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 
-#: A child that lived this many seconds has recovered: its backoff begins anew.
+#: A child that ran for this many seconds before it died is started again after the first wait of BACKOFF.
 RECOVERED = 60.0
 
 #: Lines of a child that are kept to say why it ended.
@@ -55,7 +55,7 @@ class Child:
 
 
 class Supervisor:
-    """A row of children. `async with`: all run inside, none after it."""
+    """Runs children in the order given. All run inside its `async with` block, none after it."""
 
     def __init__(self, children: Sequence[Child], say: Say | None = None) -> None:
         self.children = tuple(children)
@@ -92,7 +92,7 @@ class Supervisor:
         for watched in reversed(self._watched):
             await watched.stop()
         if self._failed is not None and self._failed.done() and not self._failed.cancelled():
-            self._failed.exception()  # it has been seen
+            self._failed.exception()  # marks it as retrieved: asyncio then does not log it
 
     def pids(self) -> dict[str, int]:
         """Return the process ids of the children that run now."""
@@ -100,7 +100,7 @@ class Supervisor:
 
 
 class Watched:
-    """One child and its life."""
+    """One child: its process, the task that reads its output, the task that starts it again."""
 
     def __init__(self, child: Child, say: Say) -> None:
         self.child = child

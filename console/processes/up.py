@@ -27,7 +27,7 @@ from receiver import server
 from receiver.settings import ReceiverSettings
 from workers.settings import WorkSettings
 
-#: Seconds that a child gets to stop beyond the time that it gives itself: whoever is killed first looks guilty.
+#: Seconds that a child gets to stop beyond its own limit: it should end and log by itself, not be killed.
 BEYOND = 10.0
 
 

@@ -24,9 +24,10 @@ LONGEST_SOCKET_PATH = 103
 #: Seconds that a new server waits for one that is on its way out: a synced shutdown takes well under one.
 LOCK_WAIT = 5.0
 
-#: The wheel's server allocates with glibc, whose cache of free pieces holds seven of a size. A call of the mailroom
-#: frees hundreds. What finds no room there is sought again all over the memory, which costs the more, the more waits:
-#: a sixth to a fifth of the store's time with 512 of a size and 300,000 waiting. Seen: 20 MB; 280 MB at the most.
+#: The wheel's server uses glibc's malloc, whose per-thread cache keeps seven free chunks of each size by default. One
+#: call of the mailroom frees hundreds, and the rest go through the slow path, which takes longer the more chunks are in
+#: use: with a cache of 512 and 300,000 waiting events, a sixth to a fifth of the store's time. This cache was seen to
+#: hold 20 MB; it holds 280 MB at the most.
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=8192"}
 
 #: What Valkey says when it cannot start -> how to mend it.

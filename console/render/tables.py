@@ -1,6 +1,6 @@
 """Where commands print tables: the terminal, or a pipe, which is as wide as it needs to be.
 
-Comes in: nothing. Goes out: a rich Console. Never wraps what somebody may want to copy out of a pipe.
+Comes in: nothing. Goes out: a rich Console. Never wraps a line in a pipe: ids must stay in one piece.
 """
 
 import sys
