@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from mailroom import INBOX, RoomRequest
+from tests.clock import ManualClock
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, WorkerFixture, event
 from workers import sweep as sweeps
@@ -17,20 +18,10 @@ from workers.sweep import Sweep
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    """The sweep's monotonic clock, moved by the test."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """A clock that stands still until the test moves it."""
-    clock = Clock()
+    clock = ManualClock()
     monkeypatch.setattr(sweeps, "time", clock)
     return clock
 
@@ -44,7 +35,7 @@ def connection(site_valkey: PrivateValkey) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def make(site: WorkerFixture, connection: redis.Redis, clock: Clock) -> Any:
+def make(site: WorkerFixture, connection: redis.Redis, clock: ManualClock) -> Any:
     """Make the sweep of a parent."""
 
     def make(name: str, **settings: Any) -> Sweep:
@@ -84,7 +75,7 @@ async def test_as_many_drains_as_workers(site: WorkerFixture, make: Any, connect
     assert queued(connection) == 2
 
 
-async def test_one_sweeps(make: Any, connection: redis.Redis, clock: Clock) -> None:
+async def test_one_sweeps(make: Any, connection: redis.Redis, clock: ManualClock) -> None:
     """Of two parents one sweeps, for the workers of both; when it leaves, the other one does, without its workers."""
     one, two = make("one"), make("two")
     for _ in range(3):
@@ -108,7 +99,7 @@ async def test_killed_sweeper(site: WorkerFixture, make: Any) -> None:
     assert 0 < left <= 5000
 
 
-async def test_a_parent_that_vanished(make: Any, connection: redis.Redis, clock: Clock) -> None:
+async def test_a_parent_that_vanished(make: Any, connection: redis.Redis, clock: ManualClock) -> None:
     """The workers of a parent that gave no sign for a while are not counted any more."""
     one, two = make("one"), make("two")
     await two.sweep(2, ())
@@ -133,7 +124,9 @@ async def test_pools(make: Any, connection: redis.Redis) -> None:
     assert (queued(connection), queued(connection, "heavy")) == (1, 2)
 
 
-async def test_dead_by_its_beat(site: WorkerFixture, make: Any, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+async def test_dead_by_its_beat(
+    site: WorkerFixture, make: Any, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """A drain whose counter stands still for too long, by our own clock, is buried; one that beats is not."""
     await site.mailroom.beat("a.1", register=True)
     await site.mailroom.beat("b.1", register=True)
@@ -191,7 +184,7 @@ async def test_strays_after_a_failover(site: WorkerFixture) -> None:
     assert lease.doubt == 1
 
 
-async def test_old_dead_letters(site: WorkerFixture, make: Any, clock: Clock) -> None:
+async def test_old_dead_letters(site: WorkerFixture, make: Any, clock: ManualClock) -> None:
     """Dead letters that are older than a month are given up, now and then."""
     await site.mailroom.store.zadd(site.mailroom.key("dead"), {"old.0": 1, "new.0": 32_503_680_000_000})
     one = make("one")

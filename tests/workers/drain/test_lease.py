@@ -4,25 +4,16 @@ import asyncio
 
 import pytest
 
+from tests.clock import ManualClock
 from workers.drain import lease
 from workers.drain.lease import BEAT, LeaseClock, read_head
 from workers.settings import WorkSettings
 
 
-class Clock:
-    """A monotonic clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def time(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """A clock that stands still until the test moves it."""
-    clock = Clock()
+    clock = ManualClock()
     monkeypatch.setattr(lease, "time", clock)
     return clock
 
@@ -32,7 +23,7 @@ def make(stopping: asyncio.Event | None = None) -> LeaseClock:
     return LeaseClock(stopping or asyncio.Event(), budget=60, dead_after=45, longest_request=30)
 
 
-def test_budget(time: Clock) -> None:
+def test_budget(time: ManualClock) -> None:
     """A drain begins nothing new once its time is used up."""
     clock = make()
     time.now += 59.9
@@ -41,7 +32,7 @@ def test_budget(time: Clock) -> None:
     assert clock.over()
 
 
-def test_asked_to_stop(time: Clock) -> None:
+def test_asked_to_stop(time: ManualClock) -> None:
     """A drain begins nothing new once its worker is to stop."""
     stopping = asyncio.Event()
     clock = make(stopping)
@@ -50,14 +41,14 @@ def test_asked_to_stop(time: Clock) -> None:
 
 
 @pytest.mark.parametrize("what", ["buried", "broken"])
-def test_ended(time: Clock, what: str) -> None:
+def test_ended(time: ManualClock, what: str) -> None:
     """A drain begins nothing new once somebody took over, or after a bug."""
     clock = make()
     setattr(clock, what, True)
     assert clock.over()
 
 
-def test_lease_is_good(time: Clock) -> None:
+def test_lease_is_good(time: ManualClock) -> None:
     """Nothing is sent whose answer could come after the drain counts as dead, with a beat to spare."""
     clock = make()
     time.now += 45 - 30 - BEAT - 0.1
@@ -71,7 +62,7 @@ def test_lease_is_good(time: Clock) -> None:
 
 
 @pytest.mark.parametrize("dead_after", [5.0, 10.0, 34.0, 45.0, 600.0])
-def test_time_to_send(time: Clock, dead_after: float) -> None:
+def test_time_to_send(time: ManualClock, dead_after: float) -> None:
     """With any setting a drain that beats as it should may send, also when its last beat came a little late."""
     settings = WorkSettings(dead_after=dead_after)
     stopping = asyncio.Event()

@@ -66,7 +66,7 @@ class FakeMailroom:
         return [SimpleNamespace(name=name, paused=why) for name, why in self.paused.items()]
 
 
-class Desk:
+class OutboxDesk:
     """An outbox, and what its surroundings heard of it."""
 
     def __init__(self) -> None:
@@ -118,10 +118,10 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OutboxDesk]:
     """An outbox that runs."""
     monkeypatch.setattr(store_outage, "AWAY", 0.01)
-    desk = Desk()
+    desk = OutboxDesk()
     running = asyncio.create_task(desk.outbox.run())
     yield desk
     running.cancel()
@@ -135,7 +135,7 @@ def done(lease: Lease, **more: Any) -> Settlement:
     return Settlement(lease, item, "done", item.split(".")[0], DAY, **more)
 
 
-async def test_gathered(desk: Desk) -> None:
+async def test_gathered(desk: OutboxDesk) -> None:
     """What arises while a call is under way goes with the next one, in order, in calls of a bounded size."""
     desk.mailroom.go_on.clear()
     desk.outbox.settle_soon(done(desk.lease("first.0")))
@@ -160,7 +160,7 @@ def test_size_of_a_call() -> None:
     assert 100 <= outboxes.SETTLE_BATCH <= 1000
 
 
-async def test_answer_lost(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_answer_lost(desk: OutboxDesk, caplog: pytest.LogCaptureFixture) -> None:
     """A call without an answer is made again as it was, and the drain looks for what it may have leased."""
     desk.mailroom.lost = 2
     desk.outbox.settle_soon(done(desk.lease()))
@@ -172,7 +172,7 @@ async def test_answer_lost(desk: Desk, caplog: pytest.LogCaptureFixture) -> None
     assert lines == ["drain.settle_unknown n=1 why=its answer was lost"] * 2
 
 
-async def test_answered_at_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_answered_at_once(desk: OutboxDesk, caplog: pytest.LogCaptureFixture) -> None:
     """Where every answer comes, nothing is looked for and nothing is logged."""
     desk.outbox.settle_soon(done(desk.lease()))
     await desk.empty()
@@ -180,7 +180,7 @@ async def test_answered_at_once(desk: Desk, caplog: pytest.LogCaptureFixture) ->
     assert caplog.records == []
 
 
-async def test_stale_lease(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_stale_lease(desk: OutboxDesk, caplog: pytest.LogCaptureFixture) -> None:
     """A settlement that came too late is a line of the log; one that was repeated is none, for it may be its own."""
     desk.mailroom.status = 0
     desk.outbox.settle_soon(done(desk.lease()))
@@ -195,7 +195,7 @@ async def test_stale_lease(desk: Desk, caplog: pytest.LogCaptureFixture) -> None
     assert "stale_lease" not in caplog.text
 
 
-async def test_leases_end(desk: Desk) -> None:
+async def test_leases_end(desk: OutboxDesk) -> None:
     """A lease ends with its last item, or with the first one that its box has to wait for."""
     kept = desk.lease("e1.0")
     desk.outbox.settle_soon(done(kept, last=False))
@@ -208,7 +208,7 @@ async def test_leases_end(desk: Desk) -> None:
     assert desk.leases == {}
 
 
-async def test_leased_in_the_same_step(desk: Desk) -> None:
+async def test_leased_in_the_same_step(desk: OutboxDesk) -> None:
     """What a settlement made and leased is begun at once, with its arguments as they were validated."""
     new = [NewDelivery(f"e1.{n}", "crm", (f"box{n}",), b"{}", lease=n < 2) for n in range(3)]
     fresh: dict[str, FreshDelivery] = {}
@@ -225,7 +225,7 @@ async def test_leased_in_the_same_step(desk: Desk) -> None:
     assert desk.outbox.fresh == {}
 
 
-async def test_summary(desk: Desk) -> None:
+async def test_summary(desk: OutboxDesk) -> None:
     """What ends is counted by how it ended: an attempt that did not count waits; of the inbox the router counts."""
     info = DeadLetterInfo("crm", "e1", "unresolved", "", action="add_note")
     for verdict, room, more in (
@@ -246,7 +246,7 @@ async def test_summary(desk: Desk) -> None:
     assert (desk.summary.retried, desk.summary.dead, desk.summary.held) == (2, 1, 1)
 
 
-async def test_held_box_is_told(desk: Desk) -> None:
+async def test_held_box_is_told(desk: OutboxDesk) -> None:
     """Of a box that is held somebody is told: where, what, why, and nothing of whom."""
     info = DeadLetterInfo("crm", "e1", "unresolved", "nobody can tell", action="add_note")
     desk.outbox.settle_soon(Settlement(desk.lease(), "e1.0", "hold", "e1", DAY, info=info))
@@ -254,7 +254,7 @@ async def test_held_box_is_told(desk: Desk) -> None:
     assert desk.alerts == [("held_key", "crm.add_note: unresolved", "crm")]
 
 
-async def test_room_changes(desk: Desk) -> None:
+async def test_room_changes(desk: OutboxDesk) -> None:
     """What an answer says of rooms is passed on; where answers were lost it is asked for, of the rooms concerned."""
     desk.mailroom.changes = [RoomChange("breaker", "crm", "timeout")]
     desk.outbox.settle_soon(done(desk.lease(), says="away:timeout"))
@@ -276,7 +276,7 @@ async def test_room_changes(desk: Desk) -> None:
     assert desk.changes == [RoomChange("key", "crm", "unauthorised")]
 
 
-async def test_room_changes_while_the_store_is_away(desk: Desk) -> None:
+async def test_room_changes_while_the_store_is_away(desk: OutboxDesk) -> None:
     """Where nobody can say it, the drain goes on without."""
     desk.mailroom.lost, desk.mailroom.rooms_away = 1, True
     desk.outbox.settle_soon(done(desk.lease(), says="away:timeout"))
@@ -284,7 +284,7 @@ async def test_room_changes_while_the_store_is_away(desk: Desk) -> None:
     assert desk.changes == []
 
 
-async def test_give_back(desk: Desk) -> None:
+async def test_give_back(desk: OutboxDesk) -> None:
     """A box goes back from its next item on: attempts are of its first item, doubt of those that may have been sent."""
     items = [(f"e{n}", b'{"at":"2026-11-0%d"}' % n) for n in range(1, 4)]
     lease = desk.lease("e1", INBOX, attempt=2, doubt=2, items=items)

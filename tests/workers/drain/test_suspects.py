@@ -3,31 +3,22 @@
 import pytest
 
 from mailroom import Lease, Taken
+from tests.clock import ManualClock
 from workers.drain import suspects
 from workers.drain.suspects import SUSPECTS_AGAIN, SUSPECTS_AGAIN_MOST, SuspectTurns
 
 LEASE = Lease("crm", "box", "t", 0, 0, 1, [("e1.0", b"{}")])
 
 
-class Clock:
-    """A monotonic clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def time(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """A clock that stands still until the test moves it."""
-    clock = Clock()
+    clock = ManualClock()
     monkeypatch.setattr(suspects, "time", clock)
     return clock
 
 
-def test_asked_for_when_there_are_some(time: Clock) -> None:
+def test_asked_for_when_there_are_some(time: ManualClock) -> None:
     """Suspects are asked for as soon as the store says that some wait, and not while none do."""
     turns = SuspectTurns()
     assert not turns.due()
@@ -39,7 +30,7 @@ def test_asked_for_when_there_are_some(time: Clock) -> None:
     assert not turns.due()
 
 
-def test_less_and_less_often(time: Clock) -> None:
+def test_less_and_less_often(time: ManualClock) -> None:
     """Suspects that may not be sent yet are asked for after one second, two, four, at the most thirty."""
     turns = SuspectTurns()
     turns.note(Taken([], None, 3), asked=False)
@@ -55,7 +46,7 @@ def test_less_and_less_often(time: Clock) -> None:
     assert (waits[0], waits[-1]) == (SUSPECTS_AGAIN, SUSPECTS_AGAIN_MOST)
 
 
-def test_soon_again_after_success(time: Clock) -> None:
+def test_soon_again_after_success(time: ManualClock) -> None:
     """Once they could be sent the waits begin anew."""
     turns = SuspectTurns()
     turns.note(Taken([], None, 3), asked=False)
