@@ -21,7 +21,6 @@ TESTED_ELSEWHERE = {
     "console/demo/arrivals.py": "tests/console/demo/test_scenario.py",
     # Records and tables without behaviour, tested by those who make and read them.
     "mailroom/settings.py": "tests/console/test_settings.py",
-    "workers/outcome.py": "tests/workers/test_retry.py",
     "receiver/request.py": "tests/receiver/test_hostile.py",
     "rules/action.py": "tests/rules/test_rule.py",
     "rules/catalogue.py": "tests/rules/test_language.py",

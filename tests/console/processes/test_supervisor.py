@@ -373,17 +373,21 @@ def test_not_ready_in_time() -> None:
 def test_told_to_stop(sign: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C, SIGTERM and a closed terminal stop it once; a second signal does not break the cleaning up."""
     done = []
+    before = signal.signal(sign, lambda *_: None)  # a signal that nobody handles must not end the tests
 
     async def main() -> None:
         try:
             os.kill(os.getpid(), sign)
-            await asyncio.sleep(600)
+            await asyncio.sleep(20)
         finally:
             os.kill(os.getpid(), sign)
             await asyncio.sleep(0.05)
             done.append("cleaned up")
 
-    assert supervisor.run(main()) is False
+    try:
+        assert supervisor.run(main()) is False
+    finally:
+        signal.signal(sign, before)
     assert done == ["cleaned up"]
     assert capsys.readouterr().err == "Stopping already; what is on its way is being finished.\n"
 
