@@ -32,7 +32,6 @@ TESTED_ELSEWHERE = {
     "rules/matching/truth.py": "tests/rules/test_truth_table.py",
     # Parts of one machine that are tested through its door.
     "receiver/sources/base.py": "tests/receiver/sources",
-    "workers/destinations/registry.py": "tests/workers/destinations/test_contract.py",
     "workers/destinations/id_map.py": "tests/workers/destinations",
     "workers/store_outage.py": "tests/system/test_outage.py",
     "mailroom/functions.py": "tests/mailroom/test_mailroom_properties.py",
