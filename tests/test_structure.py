@@ -32,11 +32,9 @@ TESTED_ELSEWHERE = {
     "rules/matching/truth.py": "tests/rules/test_truth_table.py",
     # Parts of one machine that are tested through its door.
     "receiver/sources/base.py": "tests/receiver/sources",
-    "workers/destinations/id_map.py": "tests/workers/destinations",
     "mailroom/functions.py": "tests/mailroom/test_mailroom_properties.py",
     "mailroom/queries.py": "tests/mailroom/test_client.py",
     "mailroom/keys.py": "tests/mailroom/test_client.py",
-    "mailroom/records.py": "tests/mailroom/test_client.py",
     "mailroom/errors.py": "tests/mailroom/test_client.py",
     "mailroom/reroute.py": "tests/mailroom/test_operator.py",
     "rules/compiler/draft.py": "tests/rules/test_defects.py",

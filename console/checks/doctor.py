@@ -100,7 +100,7 @@ def ask(url: str, replicas: int = 0) -> Guarantee | None:
         return None
 
 
-def boxes_of(url: str) -> list[StoreCheck]:
+def boxes_of(url: str) -> list[HealthCheck]:
     """Return a check of what waits in the store: whether each thing stands where it must."""
 
     async def asking() -> list[BoxFault]:
@@ -110,11 +110,11 @@ def boxes_of(url: str) -> list[StoreCheck]:
     try:
         faults = asyncio.run(asking())
     except (StoreUnavailable, StoreDamaged) as exc:
-        return [StoreCheck("boxes", False, f"what waits could not be examined: {exc}", "relais doctor, once more")]
+        return [HealthCheck("boxes", False, f"what waits could not be examined: {exc}", "relais doctor, once more")]
     if not faults:
-        return [StoreCheck("boxes", True, "what waits stands where it must")]
+        return [HealthCheck("boxes", True, "what waits stands where it must")]
     told = "; ".join(f"{fault.room}/{fault.box}: {fault.why}" for fault in faults)
-    return [StoreCheck("boxes", False, told, "report it: this is a defect of Relais")]
+    return [HealthCheck("boxes", False, told, "report it: this is a defect of Relais")]
 
 
 def promise(found: Guarantee | None, spool: str) -> str:
