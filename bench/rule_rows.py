@@ -111,6 +111,7 @@ def _least(work: Callable[[], object], times: int = 500) -> float:
 
 def _book_of(rules: int) -> str:
     lines = [
+        "country: DE",
         "sources:",
         "  at:",
         "    kind: activetrail",

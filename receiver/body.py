@@ -15,8 +15,10 @@ from urllib.parse import parse_qsl
 import pydantic_core
 
 from receiver import errors
+from receiver.field_names import SPELLED, Names
 from receiver.request import MOST_PARAMETERS
 from receiver.verification import VerifiedRequest
+from rules import addresses
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -171,18 +173,29 @@ def json_text(request: VerifiedRequest) -> str:
     return text_of(request.body)
 
 
-def records(request: VerifiedRequest) -> list[BodyRecord]:
-    """Return the records of a body that may be a JSON object, an array of them, a form, or parameters of the URL."""
-    query = request.query
+def records(request: VerifiedRequest, names: Names = SPELLED) -> list[BodyRecord]:
+    """Return the records of a body that may be a JSON object, an array of them, a form, or parameters of the URL.
+
+    `names`: a field's name -> ours, to know which field is an e-mail address.
+    """
+    query = _restore_plus(dict(request.query), names)
     if not request.body.strip() and query:
-        return [_to_record(dict(query))]
+        return [_to_record(query)]
     kind, charset = media_type(request)
     if kind == FORM:
-        return [_to_record({**dict(query), **_form(request.body, charset)})]
+        return [_to_record({**query, **_restore_plus(_form(request.body, charset), names)})]
     if kind and not is_json(kind, request.body):
         raise errors.Unsupported("unsupported_type", f"this source reads {JSON} and {FORM}")
     found = _one_object(request.body, charset) or json_records(json_text(request))
-    return [_to_record({**dict(query), **each.fields}) for each in found] if query else found
+    return [_to_record({**query, **each.fields}) for each in found] if query else found
+
+
+def _restore_plus(fields: dict[str, str], names: Names) -> dict[str, str]:
+    """Return the fields of a form or query with the `+` of addresses put back, which unencoded is read as a blank."""
+    for name, value in fields.items():
+        if " " in value and names[name] == "email":
+            fields[name] = addresses.restore_plus(value)
+    return fields
 
 
 def _one_object(body: bytes, charset: str) -> list[BodyRecord] | None:

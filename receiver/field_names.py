@@ -57,8 +57,8 @@ class Names(dict[str, str]):
         return ours
 
 
-#: Cache for `ours`, which has no table.
-_spelled = Names({})
+#: Names in snake_case, for those that have no table.
+SPELLED = Names({})
 
 
 def ours(value: Any) -> Any:
@@ -66,7 +66,7 @@ def ours(value: Any) -> Any:
     if isinstance(value, dict):
         spelled: dict[str, Any] = {}
         for name, each in value.items():
-            new = _spelled[name]
+            new = SPELLED[name]
             if new == name or (new not in spelled and new not in value):
                 nested = each.__class__ in (dict, list) and new not in LEFT_ALONE
                 spelled[new] = ours(each) if nested else each

@@ -9,7 +9,10 @@ Comes in: values from vendors' bodies. Goes out: `email:eva@example.org`, `phone
 
 import hashlib
 import os
-import re
+from contextlib import suppress
+
+from rules import addresses
+from rules.addresses import AddressRefused
 
 #: 26 characters of base32 carry 130 bits: 80 of the base, 50 of the content.
 ID_LENGTH = 26
@@ -20,8 +23,6 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 #: A base32 letter for each byte: the last five bits of a random byte are random.
 _ANY_BYTE = _BASE32.encode() * 8
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
-
-NO_DIGIT = re.compile(r"[^0-9]")
 
 
 def event_id(source: str, sender_id: str | None, item: str, content: bytes) -> str:
@@ -46,24 +47,18 @@ def _text(of: bytes) -> str:
     return "".join([_PAIRS[bits >> shift & 1023] for shift in range(5 * ID_LENGTH - 10, -1, -10)])
 
 
-def email(address: str) -> str:
-    """Return the identity of an e-mail address."""
-    return f"email:{address.strip().lower()}"
+def email(address: str) -> str | None:
+    """Return the identity of an e-mail address; None where the text is none."""
+    with suppress(AddressRefused):
+        return f"email:{addresses.key(address)}"
+    return None
 
 
-def phone(number: str) -> str | None:
-    """Return the identity of a telephone number, None where there are no digits. `0049 30/123` is `+49 30 123`."""
-    trimmed = number.strip()
-    if trimmed[:1] == "+" and trimmed[1:].isdigit() and trimmed.isascii():  # as most platforms write it
-        return f"phone:{trimmed}"
-    digits = NO_DIGIT.sub("", trimmed.replace("(0)", "") if trimmed.startswith(("+", "00")) else trimmed)
-    if not digits:
-        return None
-    if trimmed.startswith("+"):
-        return f"phone:+{digits}"
-    if digits.startswith("00") and len(digits) > 2:
-        return f"phone:+{digits[2:]}"
-    return f"phone:{digits}"
+def phone(number: str, country: str | None = None) -> str | None:
+    """Return the identity of a telephone number; None where there is none, or nobody knows in which country."""
+    with suppress(AddressRefused):
+        return f"phone:{addresses.phone_key(number, country)}"
+    return None
 
 
 def thing(kind: str, noun: str, key: int | str) -> str:

@@ -176,6 +176,10 @@ def build_event(
     data: Mapping[str, Any] | None = None,
 ) -> Event:
     """Return the event of an item that has a type."""
+    identities = item.identities
+    if item.phones:
+        numbers = (identity.phone(each, source.country) for each in item.phones)
+        identities = tuple(dict.fromkeys((*identities, *filter(None, numbers))))
     return Event.of(
         id=identity.event_id(source.name, item.sender_id, item.identity, _content(item, source)),
         source=source.name,
@@ -184,13 +188,13 @@ def build_event(
         received_at=received_at,
         body=item.body,
         data=data or {},
-        order_key=item.order_key,
+        order_key=item.order_key or (identities[0] if identities else None),
         subject=item.subject,
         time=item.time,
         sender_id=item.sender_id[: identity.SENDER_ID_MAX] if item.sender_id else None,
         position=item.position,
         traceparent=traceparent.decode("ascii") if traceparent and TRACEPARENT.match(traceparent) else None,
-        identities=item.identities,
+        identities=identities,
         retain=source.retain,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from rules import addresses
 from rules.action import Action, ActionOptions, OnlyOnce, Skipped
 from rules.catalogue import ActionKind
 from rules.errors import ValueFailed
@@ -303,6 +304,8 @@ class Rule:
             value = self.per.render(facts)
         except ValueFailed as exc:
             raise exc.inside(self.name, "only_once per") from exc.__cause__
+        if isinstance(value, str):  # one person, however the address is spelled today
+            value = addresses.key_or_text(value)
         place = ".".join(str(at) for at in step.path)
         plain = self.options
         once = OnlyOnce(f"{self.name}/{place}/{value}", self.within)

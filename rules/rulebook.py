@@ -56,6 +56,8 @@ class Source:
     retain: int = 0
     #: other: a message of the same id with other content is another event; same: the platform changes what it repeats.
     same_id: Literal["other", "same"] = "other"
+    #: Two letters (`DE`): where telephone numbers without `+` belong. Its own, else the book's; None: nowhere.
+    country: str | None = None
     #: Extra fields of `data` that this platform sends: name -> text, number, boolean, instant, list or object.
     fields: Mapping[str, str] = field(default_factory=dict)
 

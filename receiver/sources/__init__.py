@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from receiver.sources import base
 from receiver.sources.base import SourceType
 from rules.discovery import discover
 
@@ -36,4 +37,5 @@ def read(kind: str, type: str, body: bytes) -> Mapping[str, Any]:
     source = SOURCES.get(kind)
     if source is None:
         raise ValueError(f"there is no kind of source named {kind}")
-    return source.read(type, body)
+    data = source.read(type, body)
+    return base.drop_nul(data) if base.NUL in body else data

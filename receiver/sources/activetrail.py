@@ -108,7 +108,9 @@ class ActiveTrail(SourceType):
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Return an item per contact."""
         type = find_type(event)
-        return Batch([_make_item(position, each, type) for position, each in enumerate(bodies.records(request))])
+        return Batch(
+            [_make_item(position, each, type) for position, each in enumerate(bodies.records(request, _names))]
+        )
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
@@ -123,11 +125,10 @@ def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceIte
         item.invalid = base.describe_unfit(exc)
         return item
     if isinstance(contact, Contact):
-        told = [identity.email(contact.email)] if contact.email else []
+        told = list(base.identify_emails([contact.email]))
         if contact.id is not None:
             told.append(identity.thing(NAME, "contact", contact.id))
-        if contact.sms or contact.phone1 or contact.phone2:
-            told += base.identify_contacts(phones=(contact.sms, contact.phone1, contact.phone2))
+        item.phones = tuple(filter(None, (contact.sms, contact.phone1, contact.phone2)))
         item.identities = base.drop_repeated(told)
         item.order_key = item.identities[0] if item.identities else None
         item.subject = f"contact/{contact.id}" if contact.id is not None else None

@@ -26,6 +26,9 @@ TYPE_NAME = re.compile(r"(?:int|str|float|bool|none|list|dict)\Z|.*[^A-Za-z0-9_]
 MOST_VALUES_SEARCHED = 500
 
 
+#: How JSON writes U+0000, which may stand nowhere as it is.
+NUL = b"\\u0000"
+
 #: How the names of fields are written: as most platforms do, or as we do.
 Spelling = Literal["camelCase", "snake_case"]
 
@@ -54,6 +57,8 @@ class SourceItem:
     subject: str | None = None
     time: str | None = None
     identities: tuple[str, ...] = ()
+    #: Telephone numbers as they came. They are identities where the country is known: of the source, or of the book.
+    phones: tuple[str, ...] = ()
     #: Path of the field that makes it invalid, and why; without a value.
     invalid: "Unfit | None" = None
     #: What the platform calls it, for the answer.
@@ -158,6 +163,15 @@ def read_data(type: str, fields: Any, spelling: Spelling) -> dict[str, Any]:
     return data
 
 
+def drop_nul(value: Any) -> Any:
+    """Return a JSON value without U+0000 in its texts: no name has one, and data bases refuse it."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {name: drop_nul(each) for name, each in value.items()}
+    return [drop_nul(each) for each in value] if isinstance(value, list) else value
+
+
 def search_texts(value: Any) -> Iterator[tuple[str, str]]:
     """Yield name and text of the texts in a JSON value, names in lower case; not endlessly."""
     waiting: list[tuple[str, Any]] = [("", value)]
@@ -173,10 +187,9 @@ def search_texts(value: Any) -> Iterator[tuple[str, str]]:
             yield name, each
 
 
-def identify_contacts(*, emails: Iterable[str | None] = (), phones: Iterable[str | None] = ()) -> Iterator[str]:
-    """Yield the identities of addresses and numbers."""
-    yield from (identity.email(each) for each in emails if each and "@" in each)
-    yield from (found for each in phones if each and (found := identity.phone(each)))
+def identify_emails(emails: Iterable[str | None]) -> Iterator[str]:
+    """Yield the identities of addresses."""
+    yield from (found for each in emails if each and (found := identity.email(each)))
 
 
 def drop_repeated(identities: Iterable[str]) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class CmxOrganize(SourceType):
         """Return an item per sign-up."""
         if event and field_names.squash(event) not in EVENTS:
             raise errors.NotFound("unknown_event", "cmxOrganize sends newsletter sign-ups only; end the URL before")
-        return Batch([_make_item(position, each) for position, each in enumerate(bodies.records(request))])
+        return Batch([_make_item(position, each) for position, each in enumerate(bodies.records(request, _names))])
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one sign-up."""
@@ -75,7 +75,7 @@ def _make_item(position: int, record: bodies.BodyRecord) -> SourceItem:
         item.invalid = base.describe_unfit(exc)
         return item
     if isinstance(signup, Signup):
-        item.identities = base.drop_repeated(base.identify_contacts(emails=[signup.email]))
+        item.identities = base.drop_repeated(base.identify_emails([signup.email]))
         item.order_key = item.identities[0]
         item.subject = f"purchase/{signup.purchase_id}" if signup.purchase_id else None
     return item

@@ -18,7 +18,7 @@ from receiver import field_names, identity
 from receiver.sources import base
 from receiver.sources.base import Batch, SourceItem, SourceType, Unfit
 from receiver.verification import VerifiedRequest
-from rules import event_types
+from rules import addresses, event_types
 from rules.catalogue import SourceKind
 from rules.event_types.base import Instant, rfc3339
 
@@ -179,17 +179,17 @@ def _make_item(
     item.time = _read_time(_find_text(read.time, request, fields))
     key = _find_text(read.order_key, request, fields)
     if key and len(key) <= LONGEST_KEY:
-        item.order_key = identity.email(key) if "@" in key else f"id:{key}"
+        if read.order_key and read.order_key.startswith("query."):
+            key = addresses.restore_plus(key)
+        item.order_key = identity.email(key) or f"id:{key}"
     texts = list(base.search_texts(fields))
     item.identities = base.drop_repeated(
         (
             *([item.order_key] if item.order_key else []),
-            *base.identify_contacts(
-                emails=[text for name, text in texts if "mail" in name],
-                phones=[text for name, text in texts if "phone" in name or name in ("mobile", "sms")],
-            ),
+            *base.identify_emails([text for name, text in texts if "mail" in name]),
         )
     )
+    item.phones = tuple(text for name, text in texts if "phone" in name or name in ("mobile", "sms"))
     if item.order_key is None and item.identities:
         item.order_key = item.identities[0]
     if type is None:

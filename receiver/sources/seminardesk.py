@@ -109,16 +109,11 @@ def _find_identities(type: str, model: EventData) -> tuple[str, ...]:
         if model.recipient is None:
             return (identity.thing(NAME, "invoice", model.id),)
         address = model.billing_address.email if model.billing_address else None
-        return base.drop_repeated((_identify_profile(model.recipient.id), *base.identify_contacts(emails=[address])))
+        return base.drop_repeated((_identify_profile(model.recipient.id), *base.identify_emails([address])))
     if isinstance(model, ProfileGone):
         billing = model.billing_address.email if model.billing_address else None
-        numbers = (model.private_phone_number, model.alternative_phone_number, model.work_phone_number)
-        return base.drop_repeated(
-            (
-                _identify_profile(model.id),
-                *base.identify_contacts(emails=(model.email, model.alternative_email, billing), phones=numbers),
-            )
-        )
+        told = base.identify_emails((model.email, model.alternative_email, billing))
+        return base.drop_repeated((_identify_profile(model.id), *told))
     key: int | str = model.id  # type: ignore[attr-defined]
     return (identity.thing(NAME, type.partition(".")[0], key),)
 
@@ -216,6 +211,9 @@ def _make_item(position: int, notification: Any, text: str, sender_id: str | Non
     item.subject = f"{VENDOR_NOUNS.get(noun, noun)}/{item.key}"
     item.identities = _find_identities(type, model)
     item.order_key = item.identities[0]
+    if isinstance(model, ProfileGone):
+        numbers = (model.private_phone_number, model.alternative_phone_number, model.work_phone_number)
+        item.phones = tuple(filter(None, numbers))
     return item
 
 

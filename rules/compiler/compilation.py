@@ -21,7 +21,7 @@ from rules.source import yaml_document
 from rules.source.node import Node
 from rules.source.problem import MOST_PROBLEMS, Problem, is_full
 
-SECTIONS = ("sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
+SECTIONS = ("country", "sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         draft.constants_model = create_model("Vars", **dict.fromkeys(draft.constants, (Any, None)))  # type: ignore[call-overload]
     for parts in tops:
         systems_section.read_destinations(draft, parts.get("destinations"))
+        systems_section.read_country(draft, parts.get("country"))
     for parts in tops:
         systems_section.read_sources(draft, parts.get("sources"))
         systems_section.read_alerts(draft, parts.get("alerts"))

@@ -40,6 +40,8 @@ class Draft:
     constants: dict[str, Any] = field(default_factory=dict)
     constants_model: type[BaseModel] | None = None
     alerts: AlertSettings | None = None
+    #: `country:` of the book, for the sources that name none.
+    country: str | None = None
     #: Name of each rule and test -> `file:line`.
     rule_names: dict[str, str] = field(default_factory=dict)
     test_names: dict[str, str] = field(default_factory=dict)

@@ -24,6 +24,12 @@ Schema = dict[str, Any]
 #: How deep fields are completed: `data.booker.id`.
 DEPTH = 3
 
+COUNTRY: Schema = {
+    "type": "string",
+    "pattern": "^[A-Z]{2}$",
+    "examples": ["DE"],
+    "description": "Where telephone numbers without + belong.",
+}
 TEMPLATE: Schema = {"type": "string", "pattern": r"\{[\{%]", "description": "A template: {{ data.email }}"}
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
@@ -54,6 +60,7 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
     _rules(definitions)
     _tests(definitions, catalogue, book)
     sections = {
+        "country": COUNTRY,
         "sources": _named(_kinds(definitions, "source", catalogue.sources, _source_keys(definitions, book))),
         "destinations": _named(_kinds(definitions, "destination", catalogue.destinations, _destination_keys())),
         "alerts": _model(definitions, "alerts", AlertSettings),
@@ -89,6 +96,7 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
             "enum": ["other", "same"],
             "description": "A message with an id that came before and other content: another event, or the same.",
         },
+        "country": COUNTRY,
         "fields": {
             "type": "object",
             "additionalProperties": {"enum": sorted(FIELD_WORDS)},

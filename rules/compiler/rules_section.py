@@ -207,7 +207,8 @@ class _RuleReader:
         for name in self.reach.senders:
             extra.update(draft.sources[name].fields)
         look_ups = {"vars": draft.constants_model} if draft.constants_model else {}
-        return FieldScope(data_models=tuple(models), look_ups=look_ups, extra_fields=extra)
+        countries = {name: draft.sources[name].country for name in self.reach.senders}
+        return FieldScope(data_models=tuple(models), look_ups=look_ups, extra_fields=extra, countries=countries)
 
     # --- patterns, look-ups
 

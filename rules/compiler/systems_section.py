@@ -1,4 +1,4 @@
-"""The `vars:`, `destinations:`, `sources:` and `alerts:` of a file, checked.
+"""The `vars:`, `country:`, `destinations:`, `sources:` and `alerts:` of a file, checked.
 
 Comes in: these sections as written, and a draft with the catalogue of kinds. Goes out: constants, Destinations, Sources
 and AlertSettings in the draft, and every problem found in them. Never resolves a secret, and never calls a system.
@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rules import addresses
 from rules.compiler import lint
 from rules.compiler.draft import Draft
 from rules.matching.field_types import FIELD_WORDS
@@ -39,6 +40,7 @@ class SourceKeys(BaseModel):
     on_invalid: Any = "keep"
     retain: Duration = 0
     same_id: Any = "other"
+    country: Any = None
     fields: Any = None
 
 
@@ -172,6 +174,7 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         node.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
     if keys is not None and keys.same_id not in ("other", "same"):
         node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
+    country = _country(node.at("country")) if node.value.get("country") is not None else draft.country
     fields = _fields(node.at("fields")) if node.value.get("fields") is not None else {}
     if keys is None or options is None or verify is None or len(draft.problems) > before:
         return None
@@ -186,8 +189,27 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         on_invalid=keys.on_invalid,
         retain=keys.retain,
         same_id=keys.same_id,
+        country=country,
         fields=fields,
     )
+
+
+def read_country(draft: Draft, section: Node | None) -> None:
+    """Read `country:` of the book into the draft."""
+    if section is None:
+        return
+    if draft.country is not None:
+        section.wrong("the country is there already in another file", "keep one country:", "duplicate_name", key=True)
+        return
+    draft.country = _country(section)
+
+
+def _country(node: Node) -> str | None:
+    """Return the two letters of a country; None where it is none, which is noted."""
+    if isinstance(node.value, str) and addresses.country_of(node.value) == node.value:
+        return node.value
+    node.wrong("country must be two capital letters of a country", "write country: DE", "wrong_type")
+    return None
 
 
 def _fields(node: Node) -> dict[str, str]:

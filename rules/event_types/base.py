@@ -4,13 +4,12 @@ Comes in: a vendor's values, as parsed JSON or form text. Goes out: one shape, t
 what does not fit is an error with the field's path and without the value.
 """
 
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,14 +21,15 @@ from pydantic import (
     GetCoreSchemaHandler,
     PlainSerializer,
     StringConstraints,
+    ValidationError,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-#: An address of more than 254 characters cannot be delivered to (RFC 5321).
-EMAIL_MAX = 254
-#: What an address must look like before anybody is written to; whether it exists, only a mail tells.
-ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\Z")
+from rules import addresses
+from rules.addresses import AddressRefused
+
 #: The last millisecond of the year 9999, in epoch time: RFC 3339 knows no later one.
 LATEST = 253_402_300_799_999
 #: Money has two decimals in every currency that the platforms know.
@@ -95,16 +95,8 @@ def _day(value: Any) -> Any:
     return value[:10] if isinstance(value, str) and len(value) > 10 and value[10] in "T " else value
 
 
-def _email(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return value.strip().lower() or None
-
-
-def _looks_like_an_address(value: str) -> str:
-    if not ADDRESS.match(value):
-        raise ValueError("is no e-mail address")
-    return value
+def _nothing(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
 
 
 class _Schema:
@@ -199,10 +191,10 @@ Ratio = Annotated[
 NumericId = Annotated[int, _Schema(_numeric_id)]
 #: An id of unknown make: digits become a number, all else stays text.
 Key = Annotated[int | str, _Schema(_key)]
-#: An address, trimmed and in lower case. The empty text counts as null.
-Email = Annotated[str, AfterValidator(_looks_like_an_address), Field(max_length=EMAIL_MAX)]
-OptionalEmail = Annotated[Email | None, BeforeValidator(_email)]
-RequiredEmail = Annotated[Email, BeforeValidator(_email)]
+#: An address, as `rules.addresses` cleans it, case as it came. The empty text counts as null.
+RequiredEmail = Annotated[str, AfterValidator(addresses.clean), BeforeValidator(_nothing)]
+#: The same beside other names of somebody, in a model that is a MayHaveEmail: what is no address is left out there.
+OptionalEmail = Annotated[str | None, BeforeValidator(_nothing)]
 #: An open set of words, in lower case whatever the vendor shouts.
 Word = Annotated[str, StringConstraints(to_lower=True, strip_whitespace=True)]
 #: Yes or no in a person's words (`ja`, `nein`); the empty text counts as null.
@@ -214,6 +206,34 @@ Texts = Annotated[list[str], BeforeValidator(_texts)]
 
 #: For closed sets: `Annotated[Literal["open", "closed"], lower]`.
 lower = _Schema(lambda choice: core_schema.chain_schema([_WORD, choice]))
+
+
+class MayHaveEmail(EventData):
+    """Somebody whom other things than the address name, too."""
+
+    email: OptionalEmail = None
+    #: Derived: what came and could not be read, each with the code of why: `{"email": "email_no_at"}`.
+    left_out: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _read_email(self) -> Self:
+        if self.email is None:
+            return self
+        try:
+            self.email = addresses.clean(self.email)
+        except AddressRefused as exc:
+            self.email = None
+            self.model_fields_set.discard("email")
+            self.left_out = {"email": exc.code}
+            if self.is_nobody():
+                # As pydantic's own errors: with the field, without the value.
+                found = InitErrorDetails(type=PydanticCustomError("email", str(exc)), loc=("email",), input=None)
+                raise ValidationError.from_exception_data(self.__class__.__name__, [found], hide_input=True) from None
+        return self
+
+    def is_nobody(self) -> bool:
+        """Return whether nothing but an address could say whom it is about."""
+        return False
 
 
 class Reference(EventData):

@@ -7,15 +7,14 @@ from typing import Self
 
 from pydantic import model_validator
 
-from rules.event_types.base import Day, EventData, Instant, Key, OptionalEmail, Word, YesNo
+from rules.event_types.base import Day, EventData, Instant, Key, MayHaveEmail, Word, YesNo
 
 
-class Contact(EventData):
+class Contact(MayHaveEmail):
     """Who it is about. One of `email`, `id`, `sms` is always there."""
 
     #: The platform's own number of the contact.
     id: Key | None = None
-    email: OptionalEmail = None
     #: Mobile number, as the platform writes it.
     sms: str | None = None
     first_name: str | None = None
@@ -75,9 +74,13 @@ class Contact(EventData):
 
     @model_validator(mode="after")
     def _is_somebody(self) -> Self:
-        if self.email is None and self.id is None and not self.sms:
+        if self.email is None and self.is_nobody():
             raise ValueError("names nobody: one of email, id, sms is needed")
         return self
+
+    def is_nobody(self) -> bool:
+        """Return whether nothing but an address could say whom it is about."""
+        return self.id is None and not self.sms
 
 
 class ContactInGroup(Contact):

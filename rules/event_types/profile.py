@@ -8,8 +8,8 @@ from rules.event_types.base import (
     ExternalReference,
     Label,
     Localized,
+    MayHaveEmail,
     NumericId,
-    OptionalEmail,
     PostalAddress,
     Word,
     lower,
@@ -25,7 +25,7 @@ class BankAccount(EventData):
     account_holder: str | None = None
 
 
-class ProfileGone(EventData):
+class ProfileGone(MayHaveEmail):
     """A profile that was deleted or merged into another one; often only its id is told."""
 
     id: NumericId
@@ -44,7 +44,6 @@ class ProfileGone(EventData):
     #: formal, informal
     salutation_type: Word | None = None
     language: str | None = None
-    email: OptionalEmail = None
     alternative_email: str | None = None
     website: str | None = None
     private_phone_number: str | None = None

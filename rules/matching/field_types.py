@@ -101,6 +101,8 @@ class FieldScope:
     result: type[BaseModel] | None = None
     #: The fields that a source declares (`fields:`), as paths inside `data`, and a word of FIELD_WORDS for each.
     extra_fields: Mapping[str, str] = field(default_factory=dict)
+    #: Where the telephone numbers of a source belong that have no `+`: source -> `DE`; None: nobody says.
+    countries: Mapping[str, str | None] = field(default_factory=dict)
 
     def check(self, path: str | Path) -> tuple[str, str] | None:
         """Return what is wrong with a path, and how to mend it; None: nothing is."""

@@ -38,6 +38,9 @@ COMPUTED: Final = Computed()
 #: Template syntax of other languages, for a warning: `${…}`, and `{data.email}`.
 _OTHER_BRACES: Final = re.compile(r"(\$\{|(?<!\{)\{(?=\s*data\.))\s*(data\.[\w.]+)?")
 
+#: The filter, without the country that it may be given.
+_PHONE: Final = re.compile(r"\|\s*phone\b(?!\s*\(\s*\S*[^\s)])")
+
 _Run = Callable[[Facts], Any]
 
 
@@ -154,6 +157,16 @@ class _ArgumentCompiler:
         if any(path == "raw" or path.startswith(("raw.", "raw[")) for path in made.paths):
             self.problems.append(
                 Finding(at, "raw is not checked: it has no model", "use data where it can", "raw", "warning")
+            )
+        if None in self.scope.countries.values() and _PHONE.search(text):
+            self.problems.append(
+                Finding(
+                    at,
+                    "nobody says where a number without + belongs, so this fails for it",
+                    "write country: \"DE\" in the book or at its source, or | phone('DE')",
+                    "no_country",
+                    "warning",
+                )
             )
         return Value(made.run, made.paths, may_omit=made.may_omit, kind=made.kind)
 

@@ -17,7 +17,7 @@ from rules.matching.field_types import OPEN, FieldScope, FieldType
 from rules.matching.path import ABSENT, At, Facts, Path, Step
 from rules.source.problem import did_you_mean
 from rules.values import filters, limits
-from rules.values.filters import FilterFailed
+from rules.values.filters import FilterFailed, NoValue
 
 #: Evaluates an expression. Strict functions raise ValueFailed for an absent field, lenient ones return ABSENT.
 Run = Callable[[Facts], Any]
@@ -186,7 +186,21 @@ class Expressions:
         target = self._expression(target_of(node), depth + 1)
         arguments, named = self._arguments(node, depth)
         _check_arguments(name, arguments, named)
+        if name == "phone" and not arguments and not named:
+            named["country"] = self._country()
         return _compile_filter(name, target, arguments, named)
+
+    def _country(self) -> ExpressionNode:
+        """Return the country of the event's source."""
+        countries = self.scope.countries
+
+        def run(facts: Facts) -> str | None:
+            try:
+                return countries.get(facts["source"])
+            except KeyError:  # an event of a test in which nobody sends
+                return None
+
+        return ExpressionNode(run, run, "")
 
     def _arguments(self, node: nodes.Filter, depth: int) -> tuple[list[ExpressionNode], dict[str, ExpressionNode]]:
         """Compile the arguments of a filter: positional and named ones."""
@@ -504,7 +518,7 @@ def _compile_filter(
     runs = [part.strict for part in arguments]
     runs_named = {key: part.strict for key, part in named.items()}
 
-    def apply(value: Any, facts: Facts) -> Any:
+    def apply(value: Any, facts: Facts, *, leniently: bool = False) -> Any:
         try:
             if literals:
                 made = work(value, *fixed, **fixed_named)
@@ -512,6 +526,8 @@ def _compile_filter(
                 given = [run(facts) for run in runs]
                 made = work(value, *given, **{key: run(facts) for key, run in runs_named.items()})
         except FilterFailed as exc:
+            if leniently and isinstance(exc, NoValue):
+                return ABSENT
             raise ValueFailed(label, f"{name}: {exc}") from None
         if made.__class__ is str and len(made) > filters.LONGEST:
             limits.raise_too_long()
@@ -527,6 +543,6 @@ def _compile_filter(
 
     def lenient(facts: Facts) -> Any:
         value = lenient_target(facts)
-        return value if value is ABSENT or value is None else apply(value, facts)
+        return value if value is ABSENT or value is None else apply(value, facts, leniently=True)
 
     return ExpressionNode(strict, lenient, label)

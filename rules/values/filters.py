@@ -16,6 +16,8 @@ from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from rules import addresses
+from rules.addresses import AddressRefused
 from rules.matching import operators
 from rules.matching.path import ABSENT, WhereStep
 
@@ -29,6 +31,10 @@ LARGEST: Final = 10**18
 
 class FilterFailed(Exception):
     """A filter cannot be applied to this value. The text says why, without the value."""
+
+
+class NoValue(FilterFailed):
+    """What a filter should make is not in the value: `default` and `omit` may say what to do."""
 
 
 def text_of(value: Any) -> str:
@@ -92,37 +98,31 @@ _WHOLE = re.compile(r"[+-]?\d{1,18}\Z", re.ASCII)
 
 
 def email(value: Any) -> str:
-    """Return an e-mail address trimmed and in lower case, so that one person is written in one way."""
-    address = _text(value).strip().lower()
-    local, at, domain = address.rpartition("@")
-    if not (local and at and domain) or "@" in local or len(address) > 254 or any(sign.isspace() for sign in address):
-        raise FilterFailed("is no e-mail address")
-    return address
+    """Return the key of an e-mail address: bare and in lower case, so that one person is written in one way."""
+    try:
+        return addresses.key(_text(value))
+    except AddressRefused as exc:
+        raise FilterFailed(str(exc)) from None
 
 
-def phone(value: Any, country: Any = "49") -> str:
-    """Return a telephone number as `+4930123456`; a number that begins with 0 belongs to the country."""
-    text = _text(value).strip().replace("(0)", "")
-    digits = "".join(sign for sign in text if sign not in " \t\u00a0\u202f-‐‑–/.()")
-    if digits.startswith("+"):
-        digits = digits[1:]
-    elif digits.startswith("00"):
-        digits = digits[2:]
-    elif digits.startswith("0"):
-        digits = _country(country) + digits[1:]
-    else:
-        raise FilterFailed("begins neither with + nor with 0, so its country is not known")
-    # E.164: at most 15 digits; fewer than 5 are extensions and emergency numbers.
-    if not (digits.isascii() and digits.isdigit() and 5 <= len(digits) <= 15 and digits[0] != "0"):
-        raise FilterFailed("is no telephone number")
-    return f"+{digits}"
+def phone(value: Any, country: Any = None) -> str:
+    """Return a telephone number as `+4930123456`; without `+` it belongs to the country, else the source's or book's.
+
+    An extension stands behind it: `+4930123456;ext=12`.
+    """
+    try:
+        return addresses.phone_key(_text(value), _country(country))
+    except AddressRefused as exc:
+        raise NoValue(str(exc)) from None
 
 
-def _country(country: Any) -> str:
-    code = str(country).removeprefix("+")
-    if not (code.isascii() and code.isdigit() and 1 <= len(code) <= 3 and code[0] != "0"):
-        raise FilterFailed("needs a country code such as 49")
-    return code
+def _country(country: Any = None) -> str | None:
+    if country is None:
+        return None
+    found = addresses.country_of(str(country))
+    if found is None:
+        raise FilterFailed("needs a country such as 'DE', or its code 49")
+    return found
 
 
 #: Titles and salutations, which are not part of a name.
@@ -557,7 +557,7 @@ CHECKS: Final[Mapping[str, Filter]] = {
     "date": _check_date,
     "money": _check_money,
     "instant": lambda zone="UTC": _zone(zone),
-    "phone": lambda country="49": _country(country),
+    "phone": _country,
     "round": lambda digits=0: round_(0, digits),
     "truncate": lambda most=255: truncate("", most),
     "map": lambda attribute: map_([], attribute),
@@ -573,7 +573,7 @@ def signature(name: str) -> inspect.Signature:
 
 
 def usage(name: str) -> str:
-    """Return how to write a filter: `phone(country='49')`."""
+    """Return how to write a filter: `truncate(most=255)`."""
     parameters = signature(name).parameters.values()
     words = [
         str(each).split(":")[0] if each.default is inspect.Parameter.empty else f"{each.name}={each.default!r}"

@@ -9,25 +9,34 @@ from receiver import identity
 
 
 @pytest.mark.parametrize(
-    ("number", "expected"),
+    ("number", "country", "expected"),
     [
-        ("+49 30 123456", "phone:+4930123456"),
-        ("+49 (0)30 123456", "phone:+4930123456"),
-        ("0049 30/12 34-56", "phone:+4930123456"),
-        ("030 123456", "phone:030123456"),
-        ("unbekannt", None),
-        ("", None),
-        ("+", None),
+        ("+49 30 123456", None, "phone:+4930123456"),
+        ("+49 (0)30 123456", None, "phone:+4930123456"),
+        ("0049 30/12 34-56", "DE", "phone:+4930123456"),
+        ("030 123456", "DE", "phone:+4930123456"),
+        ("030 123456", None, None),
+        ("unbekannt", "DE", None),
+        ("", None, None),
+        ("+", None, None),
     ],
 )
-def test_phone(number: str, expected: str | None) -> None:
-    """A telephone number has one spelling, however people part it."""
-    assert identity.phone(number) == expected
+def test_phone(number: str, country: str | None, expected: str | None) -> None:
+    """A telephone number has one spelling, however people part it; without a country it is nobody's."""
+    assert identity.phone(number, country) == expected
 
 
 def test_email() -> None:
-    """An address has one spelling."""
+    """An address has one spelling; what is none is no identity."""
     assert identity.email(" Eva@Example.ORG ") == "email:eva@example.org"
+    assert identity.email("eva") is None
+
+
+def test_plain_addresses_keep_their_identity() -> None:
+    """What was plain and in lower case already is hashed as ever: no box is named anew by an upgrade."""
+    for address in ("eva@example.org", "eva.muster+kurs@mail.example.org", "o'neil@localhost", "0815@example.org"):
+        assert identity.email(address) == f"email:{address}"
+    assert identity.phone("+4930123456") == "phone:+4930123456"
 
 
 def test_same_message_same_id() -> None:

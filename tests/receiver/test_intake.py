@@ -275,3 +275,29 @@ def test_same_id(source: Source) -> None:
     changed = items(("m1", "", b'{"attempt": 1}')), items(("m1", "", b'{"attempt": 2}'))
     assert len({ids(batch, source)[0] for batch in changed}) == 2
     assert len({ids(batch, dataclasses.replace(source, same_id="same"))[0] for batch in changed}) == 1
+
+
+@pytest.mark.parametrize(
+    ("country", "expected"),
+    [
+        (None, ("seminardesk:profile:1", "phone:+4930123456")),
+        ("DE", ("seminardesk:profile:1", "phone:+4930123456", "phone:+493111234567")),
+        ("AT", ("seminardesk:profile:1", "phone:+4930123456", "phone:+433111234567")),
+    ],
+)
+def test_numbers_belong_to_a_country(source: Source, country: str | None, expected: tuple[str, ...]) -> None:
+    """A number is an identity where its country is known: by itself, or by the source."""
+    phones = ("+49 30 123456", "0311 1234567", "tel:+49-30-123456", "unknown")
+    item = SourceItem(0, b"{}", "profile.created", identities=("seminardesk:profile:1",), order_key="x", phones=phones)
+    made = intake.build_event(item, dataclasses.replace(source, country=country), TIME)
+    assert (made.identities, made.order_key) == (expected, "x")
+
+
+def test_number_as_order_key(source: Source) -> None:
+    """Who is known by nothing but a number is kept in order by it, however it was written."""
+    keys = set()
+    for number in ("030 123456", "+49 30 12 34 56", "0049 (0)30 123456"):
+        item = SourceItem(0, b"{}", "contact.changed", phones=(number,))
+        keys.add(intake.build_event(item, dataclasses.replace(source, country="DE"), TIME).order_key)
+    assert keys == {"phone:+4930123456"}
+    assert intake.build_event(item, source, TIME).order_key is None

@@ -224,7 +224,7 @@ def test_signatures_are_not_kept(port: Port) -> None:
 
 def test_quarantine_is_logged(port: Port, caplog: pytest.LogCaptureFixture) -> None:
     """The log names each event that goes to quarantine, with the reason and without a value."""
-    body = [{"id": 1, "email": "eva@example.org"}, {"id": 2, "email": "nobody"}, {"id": 3, "email": "nobody either"}]
+    body = [{"id": 1, "email": "eva@example.org"}, {"email": "nobody"}, {"email": "nobody either"}]
     ids = port.post("/in/at/contact_changed", body).ids
     lines = [record.getMessage() for record in caplog.records if "receiver.quarantined" in record.getMessage()]
     assert [line.partition(" why=")[0] for line in lines] == [

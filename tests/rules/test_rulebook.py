@@ -153,3 +153,30 @@ def test_types_by_operator(type: str) -> None:
     )
     assert fired(book, email="x") == ["a"]
     assert fired(book, type="contact.changed", email="x") == (["a"] if "prefix" in type else [])
+
+
+def test_country() -> None:
+    """A source has the country that it names, else the one that the book names in any of its files, else none."""
+    assert {source.country for source in writing.book("vars: {greeting: Hello}").sources.values()} == {None}
+    sued = """
+        sources:
+          wien: {kind: activetrail, country: AT, verify: {none: it is a test}}
+    """
+    countries = {source.name: source.country for source in writing.book(sued, "country: DE").sources.values()}
+    assert countries.pop("wien") == "AT"
+    assert set(countries.values()) == {"DE"}
+
+
+@pytest.mark.parametrize("wrong", ["Germany", "de", "49", "[DE]", "{a: DE}", "true", "5", "XX", "''", "NO"])
+def test_no_country(wrong: str) -> None:
+    """What is no country is said; in YAML, NO is false and no Norway unless it stands in quotes."""
+    problems = [str(problem) for problem in writing.checked(f"country: {wrong}").errors]
+    assert len(problems) == 1
+    assert "country must be two capital letters" in problems[0]
+    assert writing.checked('country: "NO"').errors == ()
+
+
+def test_one_country() -> None:
+    """A book has one country."""
+    [problem] = writing.checked("country: DE", "country: AT").errors
+    assert (problem.file, problem.code) == ("02-rules.yaml", "duplicate_name")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
+from rules import addresses
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
 from workers.http import Http, HttpExchange
@@ -136,15 +137,6 @@ def open_base(base: str, reveal: Reveal) -> str:
     return _read_base(reveal(Secret(base)).strip())
 
 
-_ADDRESS = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
-
-
-def _read_email(text: str) -> str:
-    if not _ADDRESS.fullmatch(text):
-        raise ValueError("must be an e-mail address")
-    return text
-
-
 def _read_id(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -152,10 +144,8 @@ def _read_id(value: object) -> object:
 #: The address of an API; `${NAME}` in it is a reference.
 Base = Annotated[str, AfterValidator(_read_base)]
 
-#: Normalised as in every identity: no space around it, lower case.
-Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, to_lower=True, max_length=254), AfterValidator(_read_email)
-]
+#: The key of the address, as in every identity: what is searched must be what is written.
+Email = Annotated[str, AfterValidator(addresses.key)]
 
 #: An id of some system: text, or a whole number that becomes text.
 Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]

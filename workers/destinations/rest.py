@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from rules import addresses
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
 from workers.destinations.base import (
@@ -309,7 +310,7 @@ class RestClient(Client[RestOptions]):
         for name, value in keys.items():
             if name in contacts.find:
                 theirs = contacts.fields.get(name, name)
-                found = await visit.find(contacts, {contacts.find[name]: value}, theirs, value)
+                found = await visit.find(contacts, {contacts.find[name]: value}, theirs, value, name)
                 if found is not None:
                     return str(dig(found, contacts.id))
         return None
@@ -413,7 +414,7 @@ class RestClient(Client[RestOptions]):
         if known := await self._memory.get(key):
             return known
         theirs = customers.fields.get("email", "email")
-        found = await visit.find(customers, {customers.find: customer.email}, theirs, customer.email)
+        found = await visit.find(customers, {customers.find: customer.email}, theirs, customer.email, "email")
         id = None if found is None else str(dig(found, customers.id))
         if id is None:
             values = drop_nulls({"email": customer.email, "name": customer.name})
@@ -469,15 +470,15 @@ class RestVisit(Visit):
         self.status = 0
 
     async def find(
-        self, collection: Collection, query: Mapping[str, str], field: str, value: str
+        self, collection: Collection, query: Mapping[str, str], field: str, value: str, kind: str = ""
     ) -> Mapping[str, Any] | None:
         """Return the first object whose field has exactly this value: searches may be fuzzy. None: there is none."""
-        return next(iter(await self.find_all(collection, query, field, value)), None)
+        return next(iter(await self.find_all(collection, query, field, value, kind)), None)
 
     async def find_all(
-        self, collection: Collection, query: Mapping[str, str], field: str, value: str
+        self, collection: Collection, query: Mapping[str, str], field: str, value: str, kind: str = ""
     ) -> list[Mapping[str, Any]]:
-        """Return all objects whose field has exactly this value."""
+        """Return all objects whose field has exactly this value; `kind` tells what it is: email, phone, or an id."""
         url = build_url(self._base, collection.path, query)
         answer = await self.exchange.request("GET", url, headers=self._headers)
         self.status = answer.status
@@ -492,7 +493,7 @@ class RestVisit(Visit):
             for item in found
             if isinstance(item, Mapping)
             and dig(item, collection.id) is not None
-            and (not field or _equals(dig(item, field), value))
+            and (not field or _equals(dig(item, field), value, kind))
         ]
 
     async def send(
@@ -539,8 +540,14 @@ class RestVisit(Visit):
             raise failed
 
 
-def _equals(theirs: Any, ours: str) -> bool:
-    return theirs is None or str(theirs).strip().lower() == ours.lower()
+def _equals(theirs: Any, ours: str, kind: str) -> bool:
+    if theirs is None:
+        return True
+    if kind == "email":
+        return addresses.same_email(str(theirs), ours)
+    if kind == "phone":
+        return addresses.same_phone(str(theirs), ours)
+    return str(theirs).strip().lower() == ours.lower()
 
 
 def _read_id(answer: HttpAnswer, path: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
+from rules import addresses
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
 from workers.destinations.base import (
@@ -437,9 +438,12 @@ def party_domain(name: str, value: str) -> list[Any]:
 
 def has_mechanism(party: Record, type: str, value: str) -> bool:
     """Tell whether the party can be reached there."""
-    types = PHONES if type == "phone" else [type]
+    types, same = (PHONES, addresses.same_phone) if type == "phone" else ([type], addresses.same_email)
     return any(
-        one.get("type") in types and value.lower() in (str(one.get("value")).strip().lower(), one.get("value_compact"))
+        one.get("type") in types
+        and any(
+            isinstance(theirs, str) and same(theirs, value) for theirs in (one.get("value"), one.get("value_compact"))
+        )
         for one in party.get("contact_mechanisms") or ()
     )
 

@@ -59,7 +59,7 @@ def test_spellings() -> None:
     pascal = data("contact_changed.pascal.json")
     assert pascal == {
         "id": 12,
-        "email": "eva@example.org",
+        "email": "Eva@example.org",
         "first_name": "Eva",
         "last_name": "Muster",
         "sms": None,
@@ -67,8 +67,8 @@ def test_spellings() -> None:
         "status": "subscribed",
     }
     snake = data("contact_changed.snake.json")
-    assert {name: snake[name] for name in ("id", "email", "first_name", "last_name", "ext1", "status")} == {
-        name: pascal[name] for name in ("id", "email", "first_name", "last_name", "ext1", "status")
+    assert {name: snake[name] for name in ("id", "first_name", "last_name", "ext1", "status")} == {
+        name: pascal[name] for name in ("id", "first_name", "last_name", "ext1", "status")
     }
     assert snake["birthday"] == "1990-05-17"
 
@@ -118,7 +118,8 @@ def test_nested() -> None:
 def test_identities() -> None:
     """The strongest identity is the order key: e-mail, else the platform's number, else the telephone."""
     full = fixtures.unpacked("activetrail/contact_changed.snake.json").items[0]
-    assert full.identities == ("email:eva@example.org", "activetrail:contact:12", "phone:+491701234567")
+    assert full.identities == ("email:eva@example.org", "activetrail:contact:12")
+    assert full.phones == ("+491701234567",)
     assert fixtures.unpacked("activetrail/unsubscribed.phone_only.json").items[0].order_key == "activetrail:contact:14"
 
 
@@ -127,7 +128,46 @@ def test_invalid_names_the_field() -> None:
     nobody = fixtures.unpacked("activetrail/contact_changed.invalid_nobody.json").items[0]
     assert str(nobody.invalid) == "names nobody: one of email, id, sms is needed"
     email = fixtures.unpacked("activetrail/contact_changed.invalid_email.json").items[0]
-    assert str(email.invalid) == "email: is no e-mail address"
+    assert str(email.invalid) == "email: the e-mail address has no @"
+
+
+def test_no_address_beside_an_id() -> None:
+    """What is no address does not keep a contact with an id from its rules; they are told what was left out."""
+    body = b'{"id": 12, "email": "eva", "sms": "+49 170 1234567"}'
+    item = unpack(body).items[0]
+    assert item.invalid is None
+    assert (item.identities, item.order_key) == (("activetrail:contact:12",), "activetrail:contact:12")
+    assert SOURCE.read("contact.changed", item.body) == {
+        "id": 12,
+        "sms": "+49 170 1234567",
+        "left_out": {"email": "email_no_at"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b"eva+kurs@example.org", "eva+kurs@example.org"),
+        (b"eva%2Bkurs@example.org", "eva+kurs@example.org"),
+        (b"+Eva+kurs@Example.org+", "Eva+kurs@example.org"),
+        (b"Eva+Muster+<eva+kurs@example.org>", "eva+kurs@example.org"),
+        (b"Eva+Muster+%3Ceva%40example.org%3E", "eva@example.org"),
+    ],
+)
+def test_plus_that_nobody_encoded(sent: bytes, kept: str) -> None:
+    """In a form and in a query a blank before the @ of an address is a `+`; other fields keep their blanks."""
+    form = unpack(b"EMail=" + sent + b"&last_name=von+Muster", content_type=b"application/x-www-form-urlencoded")
+    query = unpack(b"", query=b"email=" + sent + b"&last_name=von+Muster")
+    for item in (form.items[0], query.items[0]):
+        read = SOURCE.read("contact.changed", item.body)
+        assert (read["email"], read["last_name"]) == (kept, "von Muster")
+        assert item.order_key == f"email:{kept.lower()}"
+
+
+def test_blank_in_json_is_no_plus() -> None:
+    """JSON says what it means: a blank before the @ makes it no address."""
+    item = unpack(b'{"email": "eva kurs@example.org"}').items[0]
+    assert str(item.invalid).startswith("email: the part before @")
 
 
 def test_answer() -> None:

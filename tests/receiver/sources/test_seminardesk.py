@@ -125,8 +125,19 @@ def test_identities() -> None:
     """Everybody in it can be found again: booker and guests, addresses and telephone numbers."""
     guests = fixtures.unpacked("seminardesk/booking.create.guests.json").items[0].identities
     assert guests == ("seminardesk:profile:4713", "seminardesk:profile:4715")
-    person = fixtures.unpacked("seminardesk/profile.create.person.json").items[0].identities
-    assert person == ("seminardesk:profile:4711", "email:ada@example.org", "phone:+493012345678")
+    person = fixtures.unpacked("seminardesk/profile.create.person.json").items[0]
+    assert person.identities == ("seminardesk:profile:4711", "email:ada@example.org")
+    assert person.phones == ("+49 (0)30 12345678",)
+
+
+def test_no_address() -> None:
+    """A profile whose address cannot be read is a profile all the same, and says what was left out."""
+    item = fixtures.unpacked("seminardesk/profile.create.email_left_out.json").items[0]
+    assert item.invalid is None
+    assert item.identities == ("seminardesk:profile:4711",)
+    data = SOURCE.read("profile.created", item.body)
+    assert "email" not in data
+    assert data["left_out"] == {"email": "email_no_at"}
 
 
 def test_envelope() -> None:

@@ -6,14 +6,16 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import ValidationError
 
+from rules import addresses
 from rules.event_types.base import (
     EventData,
     Instant,
     Key,
     Localized,
+    MayHaveEmail,
     Money,
     NumericId,
-    OptionalEmail,
+    RequiredEmail,
     Texts,
     Word,
     YesNo,
@@ -23,14 +25,13 @@ from rules.event_types.base import (
 )
 
 
-class Thing(EventData):
+class Thing(MayHaveEmail):
     """Every kind of field once."""
 
     at: Instant | None = None
     price: Money | None = None
     number: NumericId | None = None
     key: Key | None = None
-    email: OptionalEmail = None
     word: Word | None = None
     state: Annotated[Literal["open", "wait_list"], lower] | None = None
     agreed: YesNo = None
@@ -60,8 +61,10 @@ def data(**fields: Any) -> dict[str, Any]:
         ("key", "709", 709),
         ("key", "37eb4c57", "37eb4c57"),
         ("key", "0" * 30, "0" * 30),
-        ("email", " Eva@Example.ORG ", "eva@example.org"),
+        ("email", " Eva@Example.ORG ", "Eva@example.org"),
+        ("email", "Eva Muster <eva@bücher.example>", "eva@xn--bcher-kva.example"),
         ("email", "", None),
+        ("email", " ", None),
         ("word", " WAIT_LIST ", "wait_list"),
         ("state", "WAIT_LIST", "wait_list"),
         ("agreed", "Ja", True),
@@ -99,11 +102,7 @@ def test_read(field: str, given: Any, expected: Any) -> None:
         ("key", 1.5),
         ("key", ""),
         ("key", "x" * 256),
-        ("email", "eva"),
-        ("email", "eva@"),
-        ("email", "a@b@example.org"),
-        ("email", "eva muster@example.org"),
-        ("email", "e" * 250 + "@example.org"),
+        ("email", {"private": "eva@example.org"}),
         ("state", "closed"),
         ("agreed", "vielleicht"),
         ("title", [{"value": "Yoga"}]),
@@ -116,6 +115,56 @@ def test_refused(field: str, given: Any) -> None:
         data(**{field: given})
     assert str(caught.value.errors()[0]["loc"][0]) == field
     assert "input_value" not in str(caught.value)
+
+
+class Named(MayHaveEmail):
+    """Somebody whom only the address names."""
+
+    def is_nobody(self) -> bool:
+        return True
+
+
+class Needed(EventData):
+    """Somebody whose address must be there."""
+
+    email: RequiredEmail
+
+
+NO_ADDRESSES = [
+    ("eva", "email_no_at"),
+    ("eva@", "email_bad_domain"),
+    ("a@b@example.org", "email_several"),
+    ("eva muster@example.org", "email_bad_local"),
+    ("e" * 250 + "@example.org", "email_bad_local"),
+    ("eva@" + "example." * 40 + "org", "email_too_long"),
+    ("eva@exam\x00ple.org", "email_control_character"),
+]
+
+
+@pytest.mark.parametrize(("text", "code"), NO_ADDRESSES)
+def test_no_address_beside_other_names(text: str, code: str) -> None:
+    """What is no address is left out and named where other fields say whom it is about."""
+    assert data(email=text, word="x") == {"word": "x", "left_out": {"email": code}}
+
+
+@pytest.mark.parametrize("model", [Named, Needed])
+@pytest.mark.parametrize(("text", "code"), NO_ADDRESSES)
+def test_no_address_and_no_other_name(model: type[EventData], text: str, code: str) -> None:
+    """What is no address is an error at the field where nothing else says whom it is about; it never has the value."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({"email": text})
+    [error] = caught.value.errors()
+    assert error["loc"] == ("email",)
+    assert error["msg"].removeprefix("Value error, ") == addresses.SENTENCES[code]
+    assert text not in str(caught.value)
+
+
+def test_required_email_is_there() -> None:
+    """An empty text is no address either."""
+    for given in ({}, {"email": ""}, {"email": None}):
+        with pytest.raises(ValidationError):
+            Needed.model_validate(given)
+    assert Needed.model_validate({"email": "Eva@Example.org."}).data() == {"email": "Eva@example.org"}
 
 
 def test_absent_and_null() -> None:

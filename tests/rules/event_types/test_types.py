@@ -22,8 +22,11 @@ def test_every_type(type: str) -> None:
     assert model.__doc__
 
 
+ADDRESSES = ("from rules import addresses",)
+
+
 def test_imports() -> None:
-    """The event types import pydantic, the standard library and each other; their package also what finds them."""
+    """The types import pydantic, the standard library, the reader of addresses, each other; the package its finder."""
     for path in FOLDER.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
@@ -32,4 +35,5 @@ def test_imports() -> None:
                 root = name.partition(".")[0]
                 known = root in sys.stdlib_module_names or root in ("pydantic", "pydantic_core")
                 finder = path.name == "__init__.py" and name == "rules.discovery"
-                assert known or finder or name.startswith("rules.event_types"), (path.name, name)
+                ours = name.startswith(("rules.event_types", "rules.addresses")) or ast.unparse(node) in ADDRESSES
+                assert known or finder or ours, (path.name, name)
