@@ -163,7 +163,7 @@ class _ArgumentCompiler:
                 Finding(
                     at,
                     "nobody says where a number without + belongs, so this fails for it",
-                    "write country: \"DE\" in the book or at its source, or | phone('DE')",
+                    "write country: DE in the book or at its source, or | phone('DE')",
                     "no_country",
                     "warning",
                 )

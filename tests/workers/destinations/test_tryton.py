@@ -157,3 +157,22 @@ def test_not_set_up() -> None:
         failed = scripted(server).fail("create_invoice", arguments)
     assert (failed.failure, failed.code) == ("permanent", "not_set_up")
     assert "journal, receivable, revenue" in failed.hint
+
+
+@pytest.mark.parametrize(
+    ("type", "theirs", "ours", "known"),
+    [
+        ("email", {"type": "email", "value": "Eva@Example.ORG "}, "eva@example.org", True),
+        ("email", {"type": "email", "value": "eva@bücher.example"}, "eva@xn--bcher-kva.example", True),
+        ("email", {"type": "email", "value": "eva+kurs@example.org"}, "eva@example.org", False),
+        ("email", {"type": "email", "value": None}, "eva@example.org", False),
+        ("email", {"type": "phone", "value": "eva@example.org"}, "eva@example.org", False),
+        ("phone", {"type": "mobile", "value": "030 123456", "value_compact": "+4930123456"}, "+4930123456", True),
+        ("phone", {"type": "phone", "value": "+49 (0)30 123456"}, "+4930123456", True),
+        ("phone", {"type": "phone", "value": "+49 30 123456 x3"}, "+4930123456", False),
+        ("phone", {"type": "phone", "value": "12"}, "12", True),
+    ],
+)
+def test_spellings_of_mechanisms(type: str, theirs: dict[str, Any], ours: str, known: bool) -> None:
+    """A party is known by an address or number however Tryton shows it."""
+    assert tryton.has_mechanism({"contact_mechanisms": [theirs]}, type, ours) is known
