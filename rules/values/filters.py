@@ -572,8 +572,14 @@ def signature(name: str) -> inspect.Signature:
     return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
+#: How to write the filters that do something else without their argument.
+_TWO_USAGES: Final = {"phone": "phone or phone('DE')", "sum": "sum or sum('price')"}
+
+
 def usage(name: str) -> str:
     """Return how to write a filter: `truncate(most=255)`."""
+    if name in _TWO_USAGES:
+        return _TWO_USAGES[name]
     parameters = signature(name).parameters.values()
     words = [
         str(each).split(":")[0] if each.default is inspect.Parameter.empty else f"{each.name}={each.default!r}"

@@ -193,9 +193,10 @@ def test_refused(name: str, value: Any, arguments: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILTERS))
 def test_described(name: str) -> None:
-    """Each filter has a sentence and can say how it is written."""
+    """Each filter has a sentence and can say how it is written, in words that a template may hold."""
     assert (FILTERS[name].__doc__ or "").startswith("Return ")
     assert filters.usage(name).startswith(name)
+    assert "None" not in filters.usage(name)
 
 
 @pytest.mark.parametrize("name", sorted(filters.CHECKS))
