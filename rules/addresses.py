@@ -207,11 +207,16 @@ def phone_key(text: str, country: str | None = None) -> str:
     return f"{found};ext={number.extension}" if number.extension else found
 
 
+def phone_key_or_text(text: str) -> str:
+    """Return the key of a text that is a telephone number with its country, and any other text as it is."""
+    with suppress(AddressRefused):
+        return phone_key(text)
+    return text
+
+
 def same_phone(one: str, other: str) -> bool:
     """Tell whether two texts are one telephone number; those without a country, if they are written alike."""
-    with suppress(AddressRefused):
-        return phone_key(one) == phone_key(other)
-    return one.strip() == other.strip()
+    return phone_key_or_text(one).strip() == phone_key_or_text(other).strip()
 
 
 def country_of(text: str) -> str | None:

@@ -432,6 +432,21 @@ def test_country(text: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+49 (0)30 123456", "+4930123456"),
+        ("tel:+49-30-123456;ext=7", "+4930123456;ext=7"),
+        ("030 123456", "030 123456"),
+        (" in the evening ", " in the evening "),
+        ("", ""),
+    ],
+)
+def test_phone_key_or_text(text: str, expected: str) -> None:
+    """What is no number with a country stays as it is, to the blank."""
+    assert addresses.phone_key_or_text(text) == expected
+
+
+@pytest.mark.parametrize(
     ("same", "one", "other", "expected"),
     [
         (addresses.same_phone, "+49 30 123456", "+4930123456", True),

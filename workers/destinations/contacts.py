@@ -6,12 +6,17 @@ Never says how a CRM does it: that is the file of each kind.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from rules import addresses
 from rules.catalogue import ActionKind
 from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, drop_nulls
+
+#: The key of a telephone number, as in every identity: what is searched must be what is written. What has no country
+#: stays as it was given.
+_PHONE_KEY = AfterValidator(addresses.phone_key_or_text)
 
 
 class ContactAddress(ActionArguments):
@@ -31,7 +36,7 @@ class UpsertContact(ActionArguments):
     new_email: Email | None = Field(default=None, description="The address that replaces `email`.")
     first_name: str | None = None
     last_name: str | None = None
-    phone: str | None = None
+    phone: Annotated[str, _PHONE_KEY] | None = None
     address: ContactAddress | None = None
     custom: Mapping[str, Scalar] = Field(default={}, description="Fields of this CRM, by their own names.")
 
@@ -54,7 +59,7 @@ class AddNote(ActionArguments):
     """Add a note to the contact, making a bare one for a caller nobody knows."""
 
     email: Email | None = Field(default=None, description="Needed unless phone is given.")
-    phone: Id | None = Field(default=None, description="Needed unless email is given.")
+    phone: Annotated[Id, _PHONE_KEY] | None = Field(default=None, description="Needed unless email is given.")
     text: str = Field(default="", description="What the note says.")
 
     @model_validator(mode="after")

@@ -1,3 +1,6 @@
+import pytest
+from pydantic import ValidationError
+
 from workers.destinations.contacts import (
     ADD_NOTE,
     SET_CONSENT,
@@ -21,6 +24,30 @@ def test_note_and_upsert_of_one_person_write_one_object() -> None:
     note = AddNote(email="eva@example.org", phone="+4930123", text="x")
     assert ADD_NOTE.writes(note) == UPSERT_CONTACT.writes(UpsertContact(email="eva@example.org"))
     assert ADD_NOTE.writes(AddNote(phone="+4930123")) == "phone:+4930123"
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ("+49 (0)30 123456", "+4930123456"),
+        ("tel:+49-30-123456", "+4930123456"),
+        ("+49 30 123456 ext. 3", "+4930123456;ext=3"),
+        ("030 123456", "030 123456"),
+        ("in the evening", "in the evening"),
+    ],
+)
+def test_one_number_is_one_argument(given: str, key: str) -> None:
+    """However a number is written, it is one object and one value; without its country it stays as it was given."""
+    assert ADD_NOTE.writes(AddNote(phone=given)) == f"phone:{key}"
+    assert flatten(UpsertContact(email="eva@example.org", phone=given)) == {"email": "eva@example.org", "phone": key}
+
+
+def test_number_that_is_cleared() -> None:
+    """An empty number clears the one that is there; a note needs somebody."""
+    assert flatten(UpsertContact(email="eva@example.org", phone="")) == {"email": "eva@example.org", "phone": ""}
+    assert AddNote.model_validate({"phone": 30123456}).phone == "30123456"
+    with pytest.raises(ValidationError):
+        AddNote(phone="")
 
 
 def test_consents_of_other_values_are_other_effects() -> None:

@@ -155,6 +155,17 @@ def test_caller_is_remembered_by_the_number() -> None:
     assert [request.target for request in server.requests] == ["/contacts", *["/contacts/7/notes"] * 2]
 
 
+def test_caller_is_remembered_in_any_spelling() -> None:
+    """The number of a caller is remembered by its key, and written and searched as that key."""
+    with RawServer(NOTHING, reply(201, '{"id": 7}'), reply(201, '{"id": "n1"}')) as server:
+        desk = Desk("rest", {"base": server.url})
+        for n, number in enumerate(("+49 (0)30 123456", "tel:+49-30-123456", "+4930123456")):
+            desk.deliver("add_note", {"phone": number, "text": "Please call back."}, id=f"d{n}")
+    notes = ["/contacts/7/notes"] * 3
+    assert [request.target for request in server.requests] == ["/contacts?phone=%2B4930123456", "/contacts", *notes]
+    assert server.requests[1].json() == {"phone": "+4930123456"}
+
+
 def test_search_without_the_field() -> None:
     """A search that leaves out the field by which it searched is believed."""
     with RawServer(reply(200, '{"data": [{"id": 7}]}'), reply(200, "{}")) as server:

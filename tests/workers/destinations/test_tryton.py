@@ -159,6 +159,24 @@ def test_not_set_up() -> None:
     assert "journal, receivable, revenue" in failed.hint
 
 
+def test_caller_is_remembered_in_any_spelling() -> None:
+    """A caller made for a note is the same party for the next note, however the number is written."""
+    note = reply(200, '{"id": 1}')
+    with RawServer(NOTHING, MADE, note, reply(200, json.dumps(PARTY)), note) as server:
+        desk = scripted(server)
+        for n, number in enumerate(("+49 (0)30 123456", "tel:+49-30-123456")):
+            done = desk.deliver("add_note", {"phone": number, "text": "Please call back."}, id=f"d{n}")
+            assert done.result == {"id": "1", "contact": "7"}
+    assert [request.method for request in server.requests] == ["GET", "POST", "POST", "GET", "POST"]
+    wanted = [
+        "contact_mechanisms",
+        "where",
+        [["type", "in", ["phone", "mobile"]], ["value_compact", "=", "+4930123456"]],
+    ]
+    assert domain(server.requests[0]) == [wanted]
+    assert server.requests[1].json()["contact_mechanisms"] == [["create", [{"type": "phone", "value": "+4930123456"}]]]
+
+
 @pytest.mark.parametrize(
     ("type", "theirs", "ours", "known"),
     [
