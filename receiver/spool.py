@@ -452,6 +452,7 @@ def decode(head: str, body: bytes) -> Event:
     """Return the event of what `encode` returned, and its body."""
     told: dict[str, Any] = json.loads(head)
     told["identities"] = tuple(told.get("identities", ()))
+    told["names"] = tuple(told.get("names", ()))
     return Event(body=body, **{name: told[name] for name in NAMES if name in told})
 
 

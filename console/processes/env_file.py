@@ -43,7 +43,9 @@ def missing(book: Rulebook, environ: Mapping[str, str]) -> list[str]:
 
 
 def set_somewhere(name: str, environ: Mapping[str, str]) -> bool:
-    """Say whether a reference leads to a value: in the environment or in a mounted file."""
+    """Say whether a reference leads to a value, or to a file that somebody has named: then it is not ours to choose."""
+    if environ.get(f"{name}_FILE"):
+        return True
     try:
         secret.resolve(f"${{{name}}}", environ, books.read_file)
     except SecretMissing:

@@ -117,7 +117,7 @@ def test_refused(field: str, given: Any) -> None:
     assert "input_value" not in str(caught.value)
 
 
-class Named(MayHaveEmail):
+class NamedPerson(MayHaveEmail):
     """Somebody whom only the address names."""
 
     def is_nobody(self) -> bool:
@@ -147,7 +147,7 @@ def test_no_address_beside_other_names(text: str, code: str) -> None:
     assert data(email=text, word="x") == {"word": "x", "left_out": {"email": code}}
 
 
-@pytest.mark.parametrize("model", [Named, Needed])
+@pytest.mark.parametrize("model", [NamedPerson, Needed])
 @pytest.mark.parametrize(("text", "code"), NO_ADDRESSES)
 def test_no_address_and_no_other_name(model: type[EventData], text: str, code: str) -> None:
     """What is no address is an error at the field where nothing else says whom it is about; it never has the value."""
