@@ -215,9 +215,12 @@ class Mailroom(MailroomQueries):
     def _object(self, kind: str, id: str) -> str:
         return self.hash(f"id|{kind}|{id}")
 
-    async def beat(self, drain: str, pool: str = "default", *, register: bool = False) -> bool:
-        """Say that a drain lives. False: it was declared dead meanwhile and must drop everything."""
-        return bool(await self.call("beat", drain, pool, 1 if register else 0))
+    async def beat(self, drain: str, pool: str = "default", *, register: bool = False, said: str = "") -> bool:
+        """Say that a drain lives. False: it was declared dead meanwhile and must drop everything.
+
+        `said`: when it registers, the schema that it speaks and where its process lives.
+        """
+        return bool(await self.call("beat", drain, pool, 1 if register else 0, *([said] if said else [])))
 
     async def leave(self, drain: str, pool: str = "default") -> None:
         """A drain ends by itself and holds nothing that it knows of."""

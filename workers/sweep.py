@@ -114,12 +114,15 @@ class Sweep:
 
     async def _workers_everywhere(self, now: float) -> int:
         total = 0
-        for name, (pool, workers, turn) in (await self.mailroom.parents()).items():
+        parents = await self.mailroom.parents()
+        self._parents = {name: seen for name, seen in self._parents.items() if name in parents}
+        for name, (pool, workers, turn) in parents.items():
             seen = self._parents.get(name)
             if seen is None or seen.counter != turn:
                 self._parents[name] = _Seen(turn, now)
             elif now - seen.at > PARENT_GONE:
                 await self.mailroom.forget_parent(name)
+                del self._parents[name]
                 continue
             if pool == self.settings.pool:
                 total += workers

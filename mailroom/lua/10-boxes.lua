@@ -96,6 +96,7 @@ end
 local function forget_drain(P, drain)
   local value = redis.call('HGET', P .. 'beats', drain)
   redis.call('DEL', P .. 'take:' .. drain)
+  redis.call('HDEL', P .. 'speaks', drain)
   if not value then return false end
   redis.call('HDEL', P .. 'beats', drain)
   local pool = string.match(value, '^(.*) %d+$')

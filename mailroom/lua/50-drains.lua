@@ -1,12 +1,14 @@
 -- Drains: `beat`, `leave`, `bury`, `doubt`, `strays`, and the pace of their requests.
 
--- beat: a drain lives. ARGV: drain, pool, 1 to register. Returns its counter, 0 if it was buried meanwhile.
+-- beat: a drain lives. ARGV: drain, pool, 1 to register, and then what it says of itself (its schema, its place). Returns
+-- its counter, 0 if it was buried meanwhile.
 local function beat(keys, args)
   local key = keys[1] .. 'beats'
   local value = redis.call('HGET', key, args[1])
   if not value and args[3] ~= '1' then return 0 end
   local n = tonumber(string.match(value or ' 0', ' (%d+)$')) + 1
   redis.call('HSET', key, args[1], args[2] .. ' ' .. n)
+  if args[3] == '1' and args[4] then redis.call('HSET', keys[1] .. 'speaks', args[1], args[4]) end
   return n
 end
 

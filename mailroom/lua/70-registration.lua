@@ -33,6 +33,7 @@ register('pause', pause, { 'allow-oom' })
 register('resume', resume, { 'allow-oom' })
 register('probe', probe, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
+register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks
 register('touch', touch, { 'allow-oom' })
 register('story', story, { 'no-writes', 'allow-stale' })
 register('examine', examine, { 'no-writes', 'allow-stale' })

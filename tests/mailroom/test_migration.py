@@ -1,0 +1,74 @@
+"""From schema 1 to schema 2 while programs of both run: who is fenced off, and when."""
+
+import pytest
+
+from mailroom import Mailroom, StoreUnavailable, migration
+from mailroom.client import client
+from tests.mailroom.store import LUA, Store, event, replaced
+
+pytestmark = pytest.mark.anyio
+MARK = "register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks\n"
+#: A library of schema 1, as far as this test goes.
+FORMER = replaced(LUA, MARK, "") + "\n-- of schema 1\n"
+
+
+async def began_by_a_former_one(store: Store) -> None:
+    await store.raw.set("relais:{p0}:schema", "1")
+
+
+def former(store: Store) -> Mailroom:
+    return Mailroom(client(store.server.url), hash_key=b"k" * 32, text=FORMER)
+
+
+async def test_new_stores_speak_ours(store: Store) -> None:
+    """A store that nobody used before needs no migration."""
+    async with await store.open() as room:
+        assert await migration.schema(room) == "2"
+        assert not await migration.migrate(room)
+
+
+async def test_migrate(store: Store) -> None:
+    """From then on the store speaks schema 2, and says so once."""
+    await began_by_a_former_one(store)
+    async with await store.open() as room:
+        assert await migration.schema(room) == "1"
+        assert await migration.migrate(room)
+        assert await migration.schema(room) == "2"
+        assert not await migration.migrate(room)
+        assert not (await room.put([event("a")]))[0].duplicate
+
+
+async def test_a_former_program_that_goes_on(store: Store) -> None:
+    """A process of schema 1 that was stopped all the while, or that takes webhooks, changes nothing any more."""
+    await began_by_a_former_one(store)
+    async with former(store) as old, await store.open() as room:
+        await old._load()
+        await old.put([event("a")])
+        await migration.migrate(room)
+        before = {name: entry.value for name, entry in (await store.dump()).items()}
+        with pytest.raises(StoreUnavailable, match="migrated to schema 2"):
+            await old.put([event("b")])
+        with pytest.raises(StoreUnavailable, match="migrated to schema 2"):
+            await old.beat("d1", register=True)
+        assert {name: entry.value for name, entry in (await store.dump()).items()} == before
+
+
+async def test_our_own_libraries_stay(store: Store) -> None:
+    """Other programs of schema 2 beside us are not fenced off."""
+    await began_by_a_former_one(store)
+    other = Store(store.server, LUA + "\n-- another program of schema 2\n")
+    async with await store.open() as room, await other.open() as neighbour:
+        await migration.migrate(room)
+        assert not (await neighbour.put([event("a")]))[0].duplicate
+        assert (await room.put([event("a")]))[0].duplicate
+    await other.close()
+
+
+async def test_speaks(store: Store) -> None:
+    """A drain says what it speaks and where it lives when it begins, and leaves nothing of it behind."""
+    async with await store.open() as room:
+        await room.beat("d1", register=True, said="2 boot 7 1")
+        await room.beat("d1")
+        assert await migration.speaks(room) == {"d1": "2 boot 7 1"}
+        await room.bury(["d1"])
+        assert await migration.speaks(room) == {}
