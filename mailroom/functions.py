@@ -325,9 +325,16 @@ class Mailroom(MailroomQueries):
 
     # -- what the sweep uses
 
-    async def say_parent(self, name: str, pool: str, workers: int, turn: int) -> None:
-        """Say that a `relais work` process lives, with so many workers. Raises StoreUnavailable."""
-        await self.read(cast(Any, self.store.hset(self.key("parents"), name, f"{pool} {workers} {turn}")))
+    async def say_parent(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+        """Say that a `relais work` process lives, with so many workers, and what it says of itself.
+
+        Raises StoreUnavailable.
+        """
+        pipe = self.store.pipeline(transaction=False)
+        pipe.hset(self.key("parents"), name, f"{pool} {workers} {turn}")
+        if said:
+            pipe.hset(self.key("speaks"), name, said)
+        await self.read(pipe.execute())
 
     async def parents(self) -> dict[str, tuple[str, int, int]]:
         """Return `relais work` process -> (pool, workers, counter). Raises StoreUnavailable."""
@@ -338,6 +345,7 @@ class Mailroom(MailroomQueries):
     async def forget_parent(self, name: str) -> None:
         """A `relais work` process is gone. Raises StoreUnavailable."""
         await self.read(self.store.hdel(self.key("parents"), name))
+        await self.read(self.store.hdel(self.key("speaks"), name))
 
     async def hold_sweep(self, pool: str, name: str, seconds: int) -> bool:
         """Take the sweep of a pool over all hosts for so many seconds, or keep it. Raises StoreUnavailable."""

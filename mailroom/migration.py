@@ -1,8 +1,8 @@
 """From one version of the key schema to the next, while programs of both run.
 
-Comes in: a mailroom. Goes out: a store that speaks our schema. Whoever asks for it has seen that no process of the former
-schema beats any more; one that is left all the same (it was stopped all the while, or is a receiver, which did not beat
-then) is refused by the store, and can do no harm.
+Comes in: a mailroom. Goes out: a store that speaks our schema. Never looks who still speaks the former one: the sweep
+does. Whoever is left all the same (a process that was stopped all the while, a receiver, which did not beat then) is
+refused by the store, and can do no harm.
 """
 
 import logging

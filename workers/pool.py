@@ -151,7 +151,7 @@ async def _sweep(sweep: Sweep, workers: int, gone: set[str], *, last: bool) -> N
 
 def run(settings: WorkSettings, entry: Entry) -> None:
     """Be `relais work` until told to stop. `entry` starts one worker process (see Entry)."""
-    connection = worker.connect(settings.redis_url)
+    connection = worker.connect(settings.queue_url, worker.RQ_SHORT)
     try:
         Pool(settings, entry, connection).start()
     finally:

@@ -18,6 +18,11 @@ class WorkSettings(StoreSettings):
         Path("/run/secrets"),
         description="Folder with one file per secret, read where the environment has no such name.",
     )
+    rq_url: str = Field(
+        "",
+        description="Redis or Valkey for RQ's queues, which hold no event. Empty: the store. Away, emptied or hung, it "
+        "stops no delivery.",
+    )
     workers: int = Field(2, ge=1, le=64, description="Worker processes of one `relais work`.")
     pool: str = Field("default", pattern=r"^[a-z0-9_]+$", description="Pool whose rooms these workers serve.")
     in_flight: int = Field(2000, ge=1, description="Deliveries that one worker process has under way at once.")
@@ -27,6 +32,11 @@ class WorkSettings(StoreSettings):
     dead_after: float = Field(
         45.0, ge=5, description="Seconds without a beat after which a drain on another host counts as dead."
     )
+
+    @property
+    def queue_url(self) -> str:
+        """Where RQ's queues are."""
+        return self.rq_url or self.redis_url
 
     @property
     def longest_request(self) -> float:

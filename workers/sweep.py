@@ -2,18 +2,21 @@
 
 Comes in: twice a second, in the parent of `relais work`, how many workers it has. Goes out: drain jobs and burials; a
 lock in the store picks one parent of all hosts. Never trusts wall clocks or RQ's registries: a drain is dead when its
-counter stands still for too long by the sweep's own monotonic clock.
+process on this host is no more, or when its counter stands still for too long by the sweep's own monotonic clock. Time
+in which the counters could not be read does not count: nobody could beat then.
 """
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import redis
 
-from mailroom import Mailroom, aof_rewrite
-from workers import worker
+from mailroom import Mailroom, aof_rewrite, migration
+from mailroom.keys import SCHEMA
+from workers import liveness, worker
+from workers.drain.lease import BEAT
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.sweep")
@@ -22,6 +25,10 @@ log = logging.getLogger("relais.sweep")
 LOCK = 4
 #: Seconds after which the workers of a `relais work` whose counter stands still are not counted any more.
 PARENT_GONE = 15.0
+#: So many seconds at the most count as observed between two readings of the counters.
+LONGEST_STEP = 1.0
+#: Seconds after which RQ's store, which did not answer, is asked again: a question that hangs holds the sweep up.
+RQ_AGAIN = 5.0
 #: Seconds between two searches for dead letters that are too old, and two looks at the append-only file.
 EXPIRE_EVERY = 600.0
 
@@ -49,6 +56,15 @@ class Sweep:
     #: How many drains the last round missed.
     _missing: int = 0
     _expired: float = 0.0
+    #: Seconds in which the counters could be read, and when they were read last.
+    _observed: float = 0.0
+    _read_at: float | None = None
+    #: When RQ's store may be asked again, and whether it was away.
+    _ask_rq_at: float = 0.0
+    _rq_away: bool = False
+    #: When a process of the former schema was seen last, in observed time; None: nobody has looked yet.
+    _former_at: float | None = None
+    _migrated: bool = False
 
     async def sweep(self, workers: int, gone: Collection[str]) -> None:
         """Do one round. `workers`: live worker processes here; `gone`: names of workers of ours that ended.
@@ -56,29 +72,70 @@ class Sweep:
         A worker of ours that ended is certain to be dead, so its drains are buried at once; others' after `dead_after`.
         """
         self._turn += 1
-        await self.mailroom.say_parent(self.name, self.settings.pool, workers, self._turn)
+        await self.mailroom.say_parent(
+            self.name, self.settings.pool, workers, self._turn, said=f"{SCHEMA} {liveness.place()}"
+        )
         beats = await self.mailroom.beats()
-        mine = [drain for drain in beats if drain.partition(".")[0] in gone]
+        now = time.monotonic()
+        observed = self._observe(now)
+        said = await migration.speaks(self.mailroom)
+        mine = [drain for drain in beats if drain.partition(".")[0] in gone or _is_gone(said.get(drain, ""))]
         if mine:
             await self._bury(mine, "its worker ended")
         if not await self.mailroom.hold_sweep(self.settings.pool, self.name, LOCK):
             return
-        now = time.monotonic()
         await self._failed_over()
-        alive = await self._live_drains(beats, set(mine), now)
-        total = await self._workers_everywhere(now)
-        queue = worker.queue_of(self.settings.pool, self.connection)
-        missing = max(0, total - alive - queue.count)
-        # A job that a worker has just popped is neither queued nor alive yet: only what stays missing is replaced.
-        for _ in range(min(missing, self._missing)):
-            worker.enqueue(queue, self.settings)
-            missing -= 1
-        self._missing = missing
+        alive = await self._live_drains(beats, set(mine), observed)
+        total = await self._workers_everywhere(observed)
+        await self._migrate(beats.keys() - set(mine), said, observed)
+        self._fill_queue(total - alive, now)
         if now - self._expired > EXPIRE_EVERY:
             self._expired = now
             while await self.mailroom.expire():
                 pass
             await aof_rewrite.look(self.mailroom)
+
+    def _observe(self, now: float) -> float:
+        """Return the observed time: what the clock says, without the gaps in which no counter could be read."""
+        if self._read_at is not None:
+            self._observed += min(now - self._read_at, LONGEST_STEP)
+        self._read_at = now
+        return self._observed
+
+    def _fill_queue(self, wanted: int, now: float) -> None:
+        """Enqueue the drains that are missing. RQ's store may be away, emptied or hung: the drains go on without it."""
+        if now < self._ask_rq_at:
+            return
+        try:
+            queue = worker.queue_of(self.settings.pool, self.connection)
+            missing = max(0, wanted - queue.count)
+            # A job that a worker has just popped is neither queued nor alive yet: only what stays missing is replaced.
+            for _ in range(min(missing, self._missing)):
+                worker.enqueue(queue, self.settings)
+                missing -= 1
+            self._missing = missing
+        except redis.RedisError as exc:
+            self._ask_rq_at = time.monotonic() + RQ_AGAIN
+            if not self._rq_away:
+                log.warning("rq.away why=%s: drains go on, none can be started", exc.__class__.__name__)
+            self._rq_away = True
+        else:
+            if self._rq_away:
+                log.info("rq.back")
+            self._rq_away = False
+
+    async def _migrate(self, drains: Collection[str], said: Mapping[str, str], observed: float) -> None:
+        """Let the store speak our schema as soon as no process of the former one has beaten for two beat periods."""
+        if self._migrated:
+            return
+        if await migration.schema(self.mailroom) == SCHEMA:
+            self._migrated = True
+            return
+        former = [name for name in (*drains, *self._parents) if said.get(name, "").partition(" ")[0] != SCHEMA]
+        if former or self._former_at is None:
+            self._former_at = observed
+        elif observed - self._former_at > 2 * BEAT:
+            self._migrated = await migration.migrate(self.mailroom)
 
     async def _bury(self, drains: list[str], why: str) -> None:
         freed, poison = await self.mailroom.bury(drains)
@@ -132,3 +189,7 @@ class Sweep:
         """Forget this parent, which ends: its workers are not counted any more."""
         await self.mailroom.forget_parent(self.name)
         await self.mailroom.release_sweep(self.settings.pool, self.name)
+
+
+def _is_gone(said: str) -> bool:
+    return liveness.is_gone(said.partition(" ")[2])

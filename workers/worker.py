@@ -36,6 +36,8 @@ log = logging.getLogger("relais.worker")
 QUEUE = "relais-"
 #: Seconds RQ waits for Redis.
 RQ_TIMEOUT = 30.0
+#: Seconds we wait for RQ's store where a delivery or the sweep would wait with us.
+RQ_SHORT = 2.0
 #: Seconds of life that an idle worker reports to RQ. RQ waits 15 s less for a job; were the time-out above not 10 s
 #: longer than that, RQ would make it so.
 WORKER_TTL = 35
@@ -98,9 +100,9 @@ class _Here:
     turns: "itertools.count[int]" = itertools.count(1)
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, seconds: float = RQ_TIMEOUT) -> redis.Redis:
     """Return the synchronous client for RQ: no retries, explicit time-outs."""
-    return address.parse(url).plain_client(RQ_TIMEOUT)
+    return address.parse(url).plain_client(seconds)
 
 
 def queue_of(pool: str, connection: redis.Redis) -> Queue:
@@ -110,35 +112,54 @@ def queue_of(pool: str, connection: redis.Redis) -> Queue:
 
 def enqueue(queue: Queue, settings: WorkSettings) -> Job:
     """Put one drain job into the queue."""
-    timeout = int(settings.drain_budget + settings.stop_seconds) + GRACE
     return queue.enqueue(
-        run_drain, job_timeout=timeout, result_ttl=RESULT_TTL, failure_ttl=FAILURE_TTL, description="drain"
+        run_drain,
+        job_timeout=longest_job(settings),
+        result_ttl=RESULT_TTL,
+        failure_ttl=FAILURE_TTL,
+        description="drain",
     )
 
 
+def longest_job(settings: WorkSettings) -> int:
+    """Return the seconds after which a drain job's process is ended by force."""
+    return int(settings.drain_budget + settings.stop_seconds) + GRACE
+
+
 def run_drain() -> dict[str, int]:
-    """The job: one drain in this process' context. Returns what it did."""
+    """The job: one drain in this process' context, and another as long as RQ cannot say who is next.
+
+    Returns what the last one did.
+    """
     context = _Here.context
-    name = f"{_Here.worker}.{next(_Here.turns)}"
     settings = context.settings
-    try:
-        summary = _Here.runner.run(Drain(context, name, budget=settings.drain_budget).run())
-    except StoreUnavailable as exc:
-        # The store went away before the drain began. RQ cannot work without it either: wait, so as not to spin.
-        log.warning("drain.not_begun why=%s", exc)
-        time.sleep(1)
-        return {}
-    if not context.stopping.is_set():
-        connection = connect(settings.redis_url)
+    while True:
+        name = f"{_Here.worker}.{next(_Here.turns)}"
         try:
-            queue = queue_of(settings.pool, connection)
-            if not queue.count:
-                enqueue(queue, settings)  # The successor; the sweep would do it too, a little later.
-        except redis.RedisError as exc:
-            log.warning("drain.no_successor why=%s", exc.__class__.__name__)
-        finally:
-            connection.close()
-    return summary.as_json()
+            summary = _Here.runner.run(Drain(context, name, budget=settings.drain_budget).run())
+        except StoreUnavailable as exc:
+            # The store went away before the drain began: wait, so as not to spin.
+            log.warning("drain.not_begun why=%s", exc)
+            time.sleep(1)
+            return {}
+        if context.stopping.is_set() or _has_successor(settings):
+            return summary.as_json()
+        signal.alarm(longest_job(settings))  # RQ's time-out was meant for one drain.
+
+
+def _has_successor(settings: WorkSettings) -> bool:
+    """See to it that another drain job waits. False: RQ's store does not answer, so this process goes on itself."""
+    connection = connect(settings.queue_url, RQ_SHORT)
+    try:
+        queue = queue_of(settings.pool, connection)
+        if not queue.count:
+            enqueue(queue, settings)  # The sweep would do it too, a little later.
+    except redis.RedisError as exc:
+        log.warning("drain.renewed why=%s: RQ's store does not answer", exc.__class__.__name__)
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def wait_for_store(connection: redis.Redis) -> None:
@@ -183,7 +204,7 @@ def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, re
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         context = runner.run(open_context())
         _Here.context, _Here.runner, _Here.worker = context, runner, name
-        connection = connect(settings.redis_url)
+        connection = connect(settings.queue_url)
         try:
             wait_for_store(connection)
             worker = Worker(

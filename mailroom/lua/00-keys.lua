@@ -30,7 +30,6 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
   beats                hash    drain -> pool and counter                              beat                  until it leaves or is buried
   speaks               hash    process -> its schema, and its place (boot, pid, …)    beat, python (sweep)  until it leaves or is buried
-  receivers            hash    receiver -> its schema and counter                     python (receiver)     until it ends or is forgotten
   bell:<pool>          list    a ring for each drain that should look                 put, settle, …        while not empty
   once:<hash>          string  `only_once` marks                                      settle                as the rule says
   co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day and the delay

@@ -1,18 +1,19 @@
 """The sweep, round by round, against a real store: who sweeps, how many drains there are, who counts as dead."""
 
 import logging
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 
-from mailroom import INBOX, RoomRequest
+from mailroom import INBOX, RoomRequest, migration
 from tests.clock import ManualClock
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, WorkerFixture, event
+from workers import liveness, worker
 from workers import sweep as sweeps
-from workers import worker
 from workers.sweep import Sweep
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +48,7 @@ def make(site: WorkerFixture, connection: redis.Redis, clock: ManualClock) -> An
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the warnings of the sweep."""
     records = [record for record in caplog.records if record.name == "relais.sweep"]
-    assert {record.levelno for record in records} <= {logging.WARNING}
+    assert {record.levelno for record in records} <= {logging.INFO, logging.WARNING}
     return [record.getMessage() for record in records]
 
 
@@ -109,7 +110,10 @@ async def test_a_parent_that_vanished(make: Any, connection: redis.Redis, clock:
     await two.sweep(2, ())
     assert queued(connection) == 3
     connection.delete("rq:queue:relais-default")
-    clock.now += sweeps.PARENT_GONE + 1
+    for _ in range(int(sweeps.PARENT_GONE) + 3):
+        clock.now += 1
+        await two.sweep(2, ())
+    connection.delete("rq:queue:relais-default")
     for _ in range(3):
         await two.sweep(2, ())
     assert queued(connection) == 2
@@ -134,8 +138,8 @@ async def test_dead_by_its_beat(
     assert (await site.mailroom.take("a.1", "r", [RoomRequest(INBOX, 1)])).leases
     one = make("one")
     await one.sweep(2, ())
-    for _ in range(5):
-        clock.now += 10
+    for _ in range(50):
+        clock.now += 1
         await site.mailroom.beat("b.1")
         await one.sweep(2, ())
     assert set(await site.mailroom.beats()) == {"b.1"}
@@ -153,6 +157,93 @@ async def test_dead_by_its_process(site: WorkerFixture, make: Any, caplog: pytes
     assert await site.mailroom.beats() == {}
     assert (await site.mailroom.rooms())[0].suspect == 1
     assert said(caplog) == ["drain.dead names=gone.3 why=its worker ended freed=1 poison=0"]
+
+
+@pytest.mark.parametrize("phase", range(20))
+async def test_an_outage_is_no_silence(site: WorkerFixture, make: Any, clock: ManualClock, phase: int) -> None:
+    """Nobody is buried for the time in which no beat could be read, wherever in its second the outage began."""
+    one = make("one", dead_after=5)
+    beaten = 0.0
+    await site.mailroom.beat("a.1", register=True)
+    for outage in (0.0, 4.9, 8.3, 60.0, 8.3):
+        clock.now += outage
+        for _ in range(12 + phase):  # a beat each second, a sweep each half: the first beat comes up to a second later
+            clock.now += 0.5
+            beaten += 0.5
+            if beaten >= 1 + phase / 20:
+                beaten = 0.0
+                await site.mailroom.beat("a.1")
+            await one.sweep(1, ())
+    assert set(await site.mailroom.beats()) == {"a.1"}
+
+
+async def test_gone_with_everything(site: WorkerFixture, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A drain of this host whose process is no more is buried at once, also by a parent that never knew it."""
+    place = liveness.place()
+    ended = place.rpartition(" ")[0] + " 1"
+    elsewhere = "another boot pid:[1] 17 1"
+    for name, said_of_itself in (("gone.1", ended), ("here.1", place), ("far.1", elsewhere), ("former.1", "")):
+        await site.mailroom.beat(name, register=True, said=f"2 {said_of_itself}" if said_of_itself else "")
+    await site.put(event("e1"))
+    assert (await site.mailroom.take("gone.1", "r", [RoomRequest(INBOX, 1)])).leases
+    await make("one").sweep(1, ())
+    assert set(await site.mailroom.beats()) == {"here.1", "far.1", "former.1"}
+    assert (await site.mailroom.rooms())[0].suspect == 1
+    assert said(caplog) == ["drain.dead names=gone.1 why=its worker ended freed=1 poison=0"]
+
+
+async def rounds(sweep: Sweep, clock: ManualClock, n: int) -> None:
+    for _ in range(n):
+        clock.now += 0.5
+        await sweep.sweep(1, ())
+
+
+async def test_migration(site: WorkerFixture, make: Any, clock: ManualClock) -> None:
+    """The store speaks the new schema when no drain and no parent of the former one has beaten for two beat periods."""
+    store, key = site.mailroom.store, site.mailroom.key
+    await store.set(key("schema"), "1")
+    await store.hset(key("parents"), "former", "default 1 7")
+    await site.mailroom.beat("former.1", register=True)
+    one = make("one")
+    await rounds(one, clock, 10)
+    assert await migration.schema(site.mailroom) == "1"
+    await site.mailroom.leave("former.1")
+    await rounds(one, clock, 10)  # its parent lives on, and may start another drain
+    assert await migration.schema(site.mailroom) == "1"
+    await site.mailroom.forget_parent("former")
+    await site.mailroom.beat("ours.1", register=True, said="2 somewhere")
+    await rounds(one, clock, 4)
+    assert await migration.schema(site.mailroom) == "1"
+    await site.mailroom.beat("former.2", register=True)  # one more of it, for a moment
+    await rounds(one, clock, 1)
+    await site.mailroom.leave("former.2")
+    await rounds(one, clock, 4)
+    assert await migration.schema(site.mailroom) == "1"
+    await rounds(one, clock, 3)
+    assert await migration.schema(site.mailroom) == "2"
+
+
+async def test_without_rq(site: WorkerFixture, make: Any, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    """RQ's store may be away: the dead are buried all the same; when it is back, the number of drains is put right."""
+    one = make("one")
+    there = one.connection
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        one.connection = worker.connect(f"redis://127.0.0.1:{closed.getsockname()[1]}", 1.0)
+    caplog.set_level("INFO", "relais.sweep")
+    await site.mailroom.beat("gone.3", register=True)
+    for _ in range(3):
+        await one.sweep(1, {"gone"})
+    assert await site.mailroom.beats() == {}
+    one.connection.close()
+    one.connection = there
+    await one.sweep(2, ())
+    assert queued(there) == 0  # it is not asked at once again
+    clock.now += sweeps.RQ_AGAIN
+    for _ in range(2):
+        await one.sweep(2, ())
+    assert queued(there) == 2
+    assert [line.partition(" ")[0] for line in said(caplog)] == ["drain.dead", "rq.away", "rq.back"]
 
 
 async def test_another_store(site: WorkerFixture, make: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from mailroom import CALL_TIMEOUT, INBOX, Lease, RoomRequest, StoreUnavailable
-from workers import store_outage
+from mailroom.keys import SCHEMA
+from workers import liveness, store_outage
 from workers.context import WorkerContext
 from workers.drain.delivering import Courier
 from workers.drain.lease import BEAT, LeaseClock, LeaseProgress
@@ -79,7 +80,7 @@ class Drain:
     async def run(self) -> Summary:
         """Work until the budget is used, the worker is asked to stop, or somebody else took over."""
         await self.mailroom.prepare()
-        await self.mailroom.beat(self.name, self.pool, register=True)
+        await self.mailroom.beat(self.name, self.pool, register=True, said=f"{SCHEMA} {liveness.place()}")
         self.clock.beat_at = time.monotonic()
         self._replid = await self.mailroom.replication_id()
         self.context.may_send = self.clock.lease_is_good
