@@ -1,8 +1,15 @@
 """`relais work` as people run it: signals, deaths, hangs, a store that comes and goes. Real processes, real sockets."""
 
 import os
+import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
 
 from tests.conftest import PrivateValkey, wait_until
 from tests.system.processes import SystemProcesses, event, is_alive
@@ -198,3 +205,60 @@ def test_store_restarts(house: SystemProcesses) -> None:
     assert work.workers == workers
     wait_until(lambda: len(house.drains()) == 2, "two drains", 10)
     assert house.held() == []
+
+
+def test_everything_killed(house: SystemProcesses, valkey: PrivateValkey) -> None:
+    """After a kill of all processes, the store too, what was under way is delivered before any beat is missed."""
+    house.write(UPSERT)
+    slow = house.far.fail(method="POST", path="/contacts", times=None, delay=0.5, after_effect=True)
+    work = house.work(workers=2)
+    house.put(*(event(f"e{n}", f"p{n}") for n in range(20)))
+    wait_until(lambda: len(house.far.contacts) == 20, "all creates are done and none is answered", 30)
+    slow.times = 0
+    for pid in work.workers:
+        os.kill(pid, signal.SIGKILL)
+    work.stop(signal.SIGKILL)
+    valkey.stop(kill=True)
+    valkey.start()
+    house.work(workers=2, wait=False, RELAIS_DEAD_AFTER="100000")
+    house.idle()
+    assert sorted(house.far.emails()) == sorted(f"p{n}@example.org" for n in range(20))
+
+
+@pytest.fixture
+def queues() -> Iterator[PrivateValkey]:
+    """A store of its own for RQ's queues."""
+    folder = Path(tempfile.mkdtemp(prefix="rl"))
+    server = PrivateValkey(folder)
+    server.start("--appendonly", "no")
+    yield server
+    server.stop(kill=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("trouble", ["killed", "emptied", "stopped"])
+def test_without_rq(house: SystemProcesses, queues: PrivateValkey, trouble: str) -> None:
+    """Deliveries go on while RQ's store is killed, emptied or stopped, and there are as many drains afterwards."""
+    house.write(NOTE)
+    house.work(workers=2, RELAIS_RQ_URL=queues.url, RELAIS_DRAIN_BUDGET="1")
+    house.put(*(event(f"a{n}", f"p{n % 9}") for n in range(30)))
+    house.idle()
+    assert queues.process is not None
+    if trouble == "killed":
+        queues.stop(kill=True)
+    elif trouble == "emptied":
+        redis.Redis.from_url(queues.url).flushall()
+    else:
+        queues.process.send_signal(signal.SIGSTOP)
+    for part in range(4):  # longer than a drain's budget
+        house.put(*(event(f"b{part}-{n}", f"p{n % 9}") for n in range(30)))
+        house.idle()
+        time.sleep(1)
+    if trouble == "killed":
+        queues.start("--appendonly", "no")
+    elif trouble == "stopped":
+        queues.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: len(house.drains()) == 2, "as many drains as workers")
+    house.put(*(event(f"c{n}", f"p{n % 9}") for n in range(30)))
+    house.idle()
+    assert len(house.texts()) == 30 + 120 + 30
