@@ -476,7 +476,7 @@ class MailroomOracle:
         late = self.now + 60_000
         self.once = {k: v for k, v in self.once.items() if k in found["once"] or v[1] > late}
         self.newest = {k: v for k, v in self.newest.items() if ":".join(k) in found["newest"] or v[1] > late}
-        self.retained = {k: v for k, v in self.retained.items() if k in found["records"] or v > late}
+        self.retained = {k: v for k, v in self.retained.items() if k in found["records"] or v > self.now + 20_000}
 
     def put(self, events: Iterable[tuple[str, str, str, int, tuple[str, ...]]]) -> list[str]:
         """Put (id, box, digest, retain, further boxes); return the id that each repeats."""

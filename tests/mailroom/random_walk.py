@@ -5,6 +5,7 @@ shrink what it finds.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -51,8 +52,6 @@ class Walk:
             self.leave: 2,
             self.strays: 2,
             self.unhold: 2,
-            self.skip: 1,
-            self.retry: 3,
             self.pause: 1,
             self.resume: 2,
             self.outage: 3,
@@ -61,9 +60,10 @@ class Walk:
             self.hear: 1,
             self.expire: 2,
             self.vanish: 1,
-            self.meet: 4 if names > 1 else 0,
-            self.learn: 1 if names > 1 else 0,
+            self.quarantine: 1,
         }
+        if names > 1:
+            self._steps |= {self.meet: 4, self.learn: 1, self.skip: 1, self.retry: 3}
         if dense:
             self._steps |= {
                 self.put: 5,
@@ -71,9 +71,12 @@ class Walk:
                 self.settle: 10,
                 self.advance: 8,
                 self.unhold: 5,
-                self.meet: 10 if names > 1 else 0,
-                self.learn: 5 if names > 1 else 0,
             }
+
+        if dense and names > 1:
+            self._steps |= {self.meet: 10, self.learn: 5}
+        elif dense:
+            self._steps |= {self.pause: 6, self.outage: 10, self.flap: 10, self.take: 20}
 
     def go(self, steps: int) -> None:
         """Walk so many steps; raises AssertionError at the first that goes wrong."""
@@ -124,20 +127,22 @@ class Walk:
             Made(
                 f"{prefix}{n}",
                 chance.choice(OTHERS),
+                **self._names(),
                 lease=chance.random() < 0.4,
                 once=chance.choice(["", "", "", "o"]),
                 coalesce=chance.choice(["", "k", "k"]),
                 delay=chance.choice([0, 0, 0, 700]),
                 dead=chance.random() < 0.1,
-                **self._names(),
             )
             for n in range(chance.choice(([2, 3, 4] if self.dense else [0, 1, 1, 2, 3]) if not dot else [0, 0, 0, 1]))
         )
 
     def _names(self) -> dict[str, Any]:
         chance = self.chance
+        if self.names == 1:
+            return {"box": chance.choice("xxyz")}
         boxes = chance.sample(NAMES, chance.randint(1, self.names))
-        weak = chance.sample("pq", chance.choice([0, 0, 0, 1, 2])) if self.names > 1 else []
+        weak = chance.sample("pq", chance.choice([0, 0, 0, 1, 2]))
         return {"box": boxes[0], "also": tuple(boxes[1:]), "weak": tuple(weak)}
 
     def _settle(self, lease: Lease) -> None:
@@ -285,6 +290,11 @@ class Walk:
                 # An event that died while it was routed has made nothing; here it may have.
                 self.world.again(item, insist=insist)
 
+    def quarantine(self) -> None:
+        """An event is refused by its model; it may come again and be valid."""
+        name = f"e{self._events + self.chance.randint(1, 3)}"
+        self.world.quarantine(name)
+
     def pause(self) -> None:
         """A room is paused."""
         self.world.pause(self.chance.choice(list(ROOMS)))
@@ -300,6 +310,33 @@ class Walk:
             if lease.room != INBOX and lease.items and self.chance.random() < 0.8:
                 verdict = OracleVerdict("wait", self.chance.choice([700, 3_600_000]), lease.attempt + 1, 0, "away")
                 self.world.settle("d1", lease, [(lease.items[0][0], verdict)], last=True)
+
+    def flap(self) -> None:
+        """A destination goes away, is resumed, and goes away again before anybody takes from it."""
+        self._away()
+        self.world.resume("crm")
+        self.put()
+        self.world.take("d2", [(INBOX, 3, 1)], 0)
+        for lease in self.world.in_force():
+            if lease.room == INBOX and lease.items:
+                item = lease.items[0][0]
+                box = self.chance.choice("abcdef")  # mostly idle
+                made = tuple(replace(one, room="crm", box=box, lease=True, dead=False) for one in self._made(item)[:1])
+                self.world.settle("d2", lease, [(item, OracleVerdict("done", made=made))], last=True)
+        if self.chance.random() < 0.3:
+            self._away(1)
+            self.world.pause("crm")
+            for lease in self._at_crm()[:1]:
+                self.world.settle("d1", lease, [(lease.items[0][0], OracleVerdict("done", says="there"))], last=True)
+        self._away()
+
+    def _at_crm(self) -> list[Lease]:
+        return [lease for lease in self.world.in_force() if lease.room == "crm" and lease.items]
+
+    def _away(self, most: int = 9) -> None:
+        for lease in self._at_crm()[:most]:
+            verdict = OracleVerdict("wait", 3_600_000, lease.attempt + 1, 0, "away")
+            self.world.settle("d1", lease, [(lease.items[0][0], verdict)], last=True)
 
     def probe(self) -> None:
         """A new book."""

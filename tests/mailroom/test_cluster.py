@@ -60,7 +60,8 @@ async def room(node: StoreNode) -> AsyncIterator[Mailroom]:
 def called(node: StoreNode) -> set[str]:
     """Return the functions that a node was asked for, by its own record."""
     asked = [words for _, _, _, words, *_ in node.ask("SLOWLOG", "GET", -1)]
-    return {words[1].decode().rpartition("_")[2] for words in asked if words[0].upper() == b"FCALL"}
+    names = {words[1].decode() for words in asked if words[0].upper() == b"FCALL"}
+    return {name.split("_", 2)[2] for name in names}
 
 
 def walk(server: PrivateValkey | StoreNode, lua: str = LUA) -> None:
@@ -102,6 +103,10 @@ async def by_hand(room: Mailroom) -> None:
     assert await take(room, "d1")
     assert await room.doubt() == 1
     assert [fate is not None for fate in await room.fates(["a", "q"])] == [True, True]
+    await room.learn("crm", ["a"], "contact", "c1")
+    assert await room.meet("crm", BOX, "no token", "a.0", ["a"], "contact", "c1") == "stale"
+    assert await room.forget_names("crm", ["a"]) == 1
+    assert await room.box_faults() == []
     await room.call("touch")
 
 

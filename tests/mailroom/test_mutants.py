@@ -146,7 +146,6 @@ NAME_MUTANTS = {
     "weak names are kept": ("  if weak then\n    redis.call('HDEL'", "  if false then\n    redis.call('HDEL'"),
     "before what is under way": ("if its_home ~= home and is_fixed(P, room, its, its_home) then", "if false then"),
     "behind who waits for it": ("      if for_us then break end\n", ""),
-    "before what it waits for anyway": ("      if for_it or is_earlier", "      if is_earlier"),
     "the lease is kept": ("  redis.call('HDEL', P .. 'leased:' .. room, box)\n  probed_nothing", "  probed_nothing"),
     "doubt is lost": ("  for k = place + 1, doubt do take_doubt_along(P, redis.call('LINDEX', b, k + 1)) end\n", ""),
     "whoever is passed waits on": ("    if s == 'w' then stop_waiting(P, room, box) end\n", ""),
@@ -171,7 +170,7 @@ NAME_MUTANTS = {
 
 
 #: Walks, and steps of each, within which a fault has to show.
-WALKS, STEPS = 40, 60
+WALKS, STEPS = 120, 60
 
 
 def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: int = 1) -> int:
@@ -183,7 +182,7 @@ def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: in
         for n in range(walks):
             try:
                 world = Comparison(loop, store, room, twice=n % 4 == 3, inbox_names=names > 1 and n % 2 == 1)
-                Walk(world, Random(n), names=names, dense=names > 1).go(STEPS)
+                Walk(world, Random(n), names=names, dense=names > 1 or n % 2 == 1).go(STEPS)
             except AssertionError:
                 return n
         return walks

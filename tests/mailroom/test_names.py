@@ -134,6 +134,25 @@ async def test_learns_whom_it_must_not_pass(mailroom: Mailroom, drain: str) -> N
     assert await mailroom.meet("crm", "a", other.token, "e2.0", ["a"], "contact", "c1") == "wait"
 
 
+async def test_learns_two_names_at_once(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Of two names, one leads behind what is older, and that waits for what is younger under the other: behind both."""
+    await mailroom.learn("crm", ["a", "b", "x"], "contact", "c1")
+    await mailroom.forget_names("crm", ["a"])
+    await send(mailroom, "e2", "x")
+    lease = (await crm(mailroom))["e2.0"]
+    await send(mailroom, "e3", "bq")
+    await send(mailroom, "e1", "aq")  # received before the others, and routed behind them
+    await mailroom.learn("crm", ["a", "b"], "contact", "c1")
+    assert await mailroom.meet("crm", "x", lease.token, "e2.0", ["x"], "contact", "c1") == "wait"
+    order = []
+    while leases := await crm(mailroom):
+        order.append(set(leases))
+        for one in leases.values():
+            await end(mailroom, one)
+    assert order == [{"e3.0"}, {"e1.0"}, {"e2.0"}]
+    assert await left(store) == set()
+
+
 async def test_drain_dies_with_a_rename(mailroom: Mailroom, drain: str) -> None:
     """The rename comes back doubtful and alone; what shares either name waits."""
     await send(mailroom, "e1", "ab")
