@@ -221,7 +221,8 @@ class Operator:
             pipe.lrange(self.key(f"b:{room}:{box}"), 1, SHOWN)
             pipe.llen(self.key(f"b:{room}:{box}"))
         answers = await self.mailroom.read(pipe.execute()) if whys else []
-        items = [[item.decode() for item in page] for page in answers[::2]]
+        # Marks among them are deliveries with another home, which wait for these.
+        items = [[item.decode() for item in page if not item.startswith(b"=")] for page in answers[::2]]
         pipe = self.store.pipeline(transaction=False)
         for page in items:
             first = page[0] if page else ""

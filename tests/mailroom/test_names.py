@@ -3,6 +3,7 @@
 import pytest
 
 from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest
+from mailroom.operator import Operator
 from tests.mailroom.store import Store, event
 from tests.mailroom.test_client import INFO, settlement, take
 
@@ -83,8 +84,12 @@ async def test_shared_address_of_a_held_one(mailroom: Mailroom, drain: str) -> N
     await send(mailroom, "e3", "z")
     assert set(await crm(mailroom)) == {"e3.0"}
     assert await mailroom.ahead("crm", "y", "e2.0") == [("e1.0", "x")]
+    await send(mailroom, "e4", "wx")
+    shown = await Operator(mailroom).box("crm", "x")
+    assert shown is not None
+    assert (shown.item, shown.items, shown.waiting) == ("e1.0", ("e1.0",), 2)
     assert await mailroom.call("skip", "crm", "x", "e1.0", "", "default", "2026-11-21", "") == 1
-    assert set(await crm(mailroom)) == {"e2.0"}
+    assert set(await crm(mailroom)) == {"e2.0", "e4.0"}
 
 
 async def test_weak_name_excludes_and_orders_nothing(mailroom: Mailroom, store: Store, drain: str) -> None:

@@ -67,6 +67,10 @@ async def test_replica_stands_still(room: Mailroom) -> None:
     await room.beat("d", register=True)
     with pytest.raises(StoreUnavailable, match="0 of 1"):
         await room.take("d", "r", [RoomRequest(INBOX, 9)])
+    with pytest.raises(StoreUnavailable, match="0 of 1"):
+        await room.learn("crm", ["a"], "contact", "c1")
+    with pytest.raises(StoreUnavailable, match="0 of 1"):
+        await room.meet("crm", "x", "t", "first.0", ["a"], "contact", "c1")
 
 
 @pytest.mark.usefixtures("still")
