@@ -272,7 +272,8 @@ class Comparison:
         assert all(r.duplicate for answer in answers[1:] for r in answer)
         for one, known in zip(given, want, strict=True):
             if not known and self.inbox_names:
-                self.appended.setdefault(INBOX, []).append(one.id)
+                order = self.appended.setdefault(INBOX, [])
+                self.appended[INBOX] = [other for other in order if other != one.id] + [one.id]  # days later it is new
                 self.names[one.id] = ({self.inbox[one.id][0], *self.inbox[one.id][1]}, set())
         self.put_ever += [e for e, known in zip(events, want, strict=True) if not known]
 
