@@ -150,12 +150,13 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
   each_part(names, function(from, to)
     for k, record in ipairs(redis.call('MGET', unpack(names, from, to))) do records[from + k - 1] = record end
   end)
+  local cleared = false -- tombstones went, so that more may go together than was found above
   for k, box in ipairs(boxes) do
     local its = found[k]
     if its then
       local b, attempt, doubt, deaths, before, elements = unpack(its)
       local items = #elements - 1
-      local all = not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
+      local all = not cleared and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
       for i = 1, items do all = all and records[before + i] end
       if all then
         redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. items)
@@ -167,6 +168,7 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
         for i = 1, items do out[o + 2 * i], out[o + 2 * i + 1] = elements[i + 1], records[before + i] end
       else
         local done, handed = pcall(lease, P, room, box, drain, token, per_box, out)
+        cleared = named and per_box > 1
         if not done then broken = handed end
         if not done or handed == 0 then its = nil end
       end
