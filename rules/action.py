@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rules.catalogue import ActionKind
+from rules.catalogue import ActionKind, Name
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Action:
     name: str
     #: Validated against the action's model, as plain JSON values; consent is in it where the action needs it.
     arguments: Mapping[str, Any]
-    #: The object it writes, in plain text (`email:eva@example.org`). The drain hashes it before it becomes a key.
-    writes: str
+    #: The names of the objects that it may find, create or rename, its home first. The drain hashes them before they
+    #: become keys.
+    touches: tuple[Name, ...]
     #: `arguments` as an instance of the action's model, and the catalogue entry of the action.
     model: BaseModel
     kind: ActionKind
@@ -53,8 +54,13 @@ class Action:
     options: ActionOptions = field(default_factory=ActionOptions)
 
     @property
+    def touched(self) -> list[str]:
+        """Its names in plain text, for people: `email:eva@example.org`, `~phone:+4930123456`."""
+        return [str(name) for name in self.touches]
+
+    @property
     def once_by(self) -> str | None:
-        """The idempotency key, in plain text: deliveries that share it have one effect. None: each has its own."""
+        """What makes deliveries one effect, in plain text: those that share it. None: each has its own."""
         return self.kind.once_by(self.model) if self.kind.once_by else None
 
 

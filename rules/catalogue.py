@@ -12,6 +12,29 @@ from pydantic import BaseModel
 
 Consent = Literal["newsletter", "tracking"]
 
+#: Names that one action may have at the most.
+MOST_NAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name by which an action may find, create or rename an object at its destination."""
+
+    #: What it is: email, external_id, phone, invoice. Names of different kinds are never the same.
+    kind: str
+    #: As it is searched and written: the key of an address or number, an id as text.
+    value: str
+    #: Shared by nature, as a company's telephone is: deliveries that share it never overlap, but keep no order.
+    weak: bool = False
+
+    @property
+    def key(self) -> str:
+        """Return it as it is hashed: `email:eva@example.org`."""
+        return f"{self.kind}:{self.value}"
+
+    def __str__(self) -> str:
+        return f"~{self.key}" if self.weak else self.key
+
 
 @dataclass(frozen=True)
 class SourceKind:
@@ -36,12 +59,14 @@ class ActionKind:
     name: str
     about: str
     arguments: type[BaseModel]
-    #: The object the action touches, from its validated arguments: `email:eva@example.org`. Deliveries that write one
-    #: object at one destination never overlap and keep their order.
-    writes: Callable[[Any], str]
-    #: The same in words, for `relais rules actions`.
-    writes_about: str
-    #: The idempotency key of a delivery, from its arguments: deliveries that share it have one effect. None: no key.
+    #: Every name by which the action may find, create or rename an object, from its validated arguments: each once, a
+    #: strong one first, which is the home. Deliveries to one destination that share a strong name never overlap and
+    #: keep their order.
+    touches: Callable[[Any], tuple[Name, ...]]
+    #: The same in words, for `relais rules actions`; `~` before a weak one.
+    touches_about: str
+    #: What makes two deliveries one effect, from the arguments; None: each is its own. Arguments that are equal in it
+    #: share a strong name, so that the second one is sent after the first has ended, and finds what that has done.
     once_by: Callable[[Any], str] | None
     once_by_about: str
     #: The consents it needs. Without `newsletter` the action is skipped; without `tracking` it is sent without

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from rules import addresses
 from rules.action import Action, ActionOptions, OnlyOnce, Skipped
-from rules.catalogue import ActionKind
+from rules.catalogue import MOST_NAMES, ActionKind, Name
 from rules.errors import ValueFailed
 from rules.event import Event
 from rules.matching import truth
@@ -86,15 +86,11 @@ class Target:
     ) -> Action:
         """Return the Action with validated arguments. Raises ValueFailed."""
         model = validate_arguments(self.kind, rendered)
-        try:
-            writes = self.kind.writes(model)
-        except (ValueError, TypeError, AttributeError, LookupError) as exc:
-            raise ValueFailed("", f"what it writes cannot be told ({exc.__class__.__name__})") from exc
         return Action(
             destination=self.destination_for(event),
             name=self.action,
             arguments=model.model_dump(mode="json", exclude_unset=True),
-            writes=writes,
+            touches=find_names(self.kind, model),
             model=model,
             kind=self.kind,
             rule=rule,
@@ -112,6 +108,19 @@ def validate_arguments(kind: ActionKind, rendered: Mapping[str, Any]) -> BaseMod
         first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise ValueFailed(where, first["msg"].removeprefix("Value error, ")) from exc
+
+
+def find_names(kind: ActionKind, arguments: BaseModel) -> tuple[Name, ...]:
+    """Return the names of the objects that an action touches. Raises ValueFailed, whose text holds no value."""
+    try:
+        names = kind.touches(arguments)
+    except (ValueError, TypeError, AttributeError, LookupError) as exc:
+        raise ValueFailed("", f"what it touches cannot be told ({exc.__class__.__name__})") from exc
+    if len(names) > MOST_NAMES:
+        raise ValueFailed("", f"it touches {len(names)} names, and {MOST_NAMES} is the most")
+    if not names or names[0].weak or (len(names) > 1 and len(set(names)) < len(names)):
+        raise ValueFailed("", "what it touches must begin with a strong name, and have each name once")
+    return names
 
 
 @dataclass(frozen=True)

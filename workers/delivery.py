@@ -27,7 +27,7 @@ class Delivery:
     #: Version of the book that made it.
     book: str
     arguments: Mapping[str, Any]
-    #: Hash of the object it writes: the name of its box.
+    #: Hash of the name that is its home: the name of its box.
     box: str
     #: Milliseconds that the event's payload outlives its settling.
     retain: int = 0
@@ -40,6 +40,8 @@ class Delivery:
     delay: int = 0
     #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom/lua`.
     doubtful: bool = False
+    #: Hashes of its further strong names: the boxes in which it has a mark.
+    also: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Return it as JSON."""
@@ -55,6 +57,8 @@ class Delivery:
             "box": self.box,
             "args": self.arguments,
         }
+        if self.also:
+            record["also"] = self.also
         if self.retain:
             record["retain"] = self.retain
         if self.results is not None:
@@ -87,4 +91,5 @@ def decode(record: bytes) -> Delivery:
         r.get("due", 0),
         r.get("delay", 0),
         r.get("doubtful", False),
+        tuple(r.get("also", ())),
     )

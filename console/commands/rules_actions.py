@@ -41,7 +41,7 @@ def command(name: str | None, folder: Path | None, as_json: bool) -> None:
         for row in ("required", "optional"):
             for argument, about in told[row].items():
                 click.echo(f"  {row:9} {argument}{': ' + about if about else ''}")
-        for row in ("writes", "once_by", "consent"):
+        for row in ("touches", "once_by", "consent"):
             click.echo(f"  {row.replace('_', ' '):9} {told[row]}")
         click.echo()
 
@@ -66,7 +66,7 @@ def described(action: ActionKind) -> dict[str, Any]:
         "about": action.about + (" (a look-up)" if action.look_up else ""),
         "required": required,
         "optional": optional,
-        "writes": action.writes_about or "nothing",
+        "touches": action.touches_about or "nothing",
         "once_by": action.once_by_about or "delivery",
         "consent": ", ".join(sorted(action.consent)) or "none",
         "result": sorted(action.result.model_fields) if action.result else [],

@@ -136,8 +136,10 @@ def told(sample: Sample) -> list[str]:
     if before is None or after is None:
         action = before or after
         return [_shown(dict(action.arguments))] if action else []
-    one = {**before.arguments, "options": asdict(before.options), "writes": before.writes, "once by": before.once_by}
-    other = {**after.arguments, "options": asdict(after.options), "writes": after.writes, "once by": after.once_by}
+    one, other = (
+        {**each.arguments, "options": asdict(each.options), "touches": each.touched, "once by": each.once_by}
+        for each in (before, after)
+    )
     return [f"{path}: {was} -> {is_now}" for path, was, is_now in differences(one, other)] or ["another next:"]
 
 

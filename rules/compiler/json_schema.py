@@ -273,7 +273,7 @@ def _arguments(definitions: Schema, full_name: str, action: ActionKind) -> Schem
             "description": "Where each consent comes from.",
         }
         own["required"] = sorted({*own.get("required", []), "consent"})
-    about = [action.about, f"Writes: {action.writes_about}.", f"Once by: {action.once_by_about}."]
+    about = [action.about, f"Touches: {action.touches_about}.", f"Once by: {action.once_by_about}."]
     own["description"] = "\n".join(about)
     return {"$ref": f"#/definitions/{name}"}
 

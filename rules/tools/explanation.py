@@ -139,7 +139,7 @@ def _action_as_json(action: Action | Skipped) -> dict[str, Any]:
     found: dict[str, Any] = {
         "action": f"{action.destination}.{action.name}",
         "arguments": dict(action.arguments),
-        "writes": action.writes,
+        "touches": action.touched,
     }
     if action.once_by is not None:
         found["once_by"] = action.once_by

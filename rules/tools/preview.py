@@ -287,11 +287,13 @@ def _same_rule(old: Action, new: Action) -> bool:
 
 
 def _same_object(old: Action, new: Action) -> bool:
-    return (old.destination, old.name, old.writes) == (new.destination, new.name, new.writes)
+    if (old.destination, old.name) != (new.destination, new.name):
+        return False
+    return any(name in new.touches for name in old.touches if not name.weak)
 
 
 def _effect(action: Action) -> tuple[Any, ...]:
-    return (action.arguments, action.writes, action.once_by, action.options, action.has_next)
+    return (action.arguments, action.touches, action.once_by, action.options, action.has_next)
 
 
 def _as_json(action: Action | None) -> dict[str, Any] | None:
@@ -301,7 +303,7 @@ def _as_json(action: Action | None) -> dict[str, Any] | None:
         "action": _name_action(action),
         "rule": action.rule,
         "arguments": dict(action.arguments),
-        "writes": action.writes,
+        "touches": action.touched,
         "once_by": action.once_by,
         "options": asdict(action.options),
     }

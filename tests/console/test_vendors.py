@@ -60,7 +60,7 @@ DESTINATION = '''
 """Notepad: who called."""
 
 from rules.catalogue import ActionKind, DestinationKind
-from workers.destinations.base import ActionArguments, Client, DestinationOptions, DestinationType
+from workers.destinations.base import ActionArguments, Client, DestinationOptions, DestinationType, list_names
 from workers.outcome import Done
 
 
@@ -87,8 +87,8 @@ JOT = ActionKind(
     name="jot",
     about="Take a number down.",
     arguments=Jot,
-    writes=lambda arguments: f"phone:{arguments.phone}",
-    writes_about="phone",
+    touches=lambda arguments: list_names(("phone", arguments.phone)),
+    touches_about="phone",
     once_by=None,
     once_by_about="delivery",
 )

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rules.catalogue import ActionKind, Catalogue, DestinationKind, SourceKind
+from rules.catalogue import ActionKind, Catalogue, DestinationKind, Name, SourceKind
 from rules.consent import Consent
 from rules.event_types import TYPES
 from rules.secret import Secret
@@ -136,11 +136,15 @@ def by_email(arguments: Any) -> str:
     return f"email:{arguments.email}"
 
 
+def named(**strong: Any) -> tuple[Name, ...]:
+    return tuple(Name(kind, str(value)) for kind, value in strong.items() if value)
+
+
 def action(name: str, arguments: type[BaseModel], **more: Any) -> ActionKind:
     settings: dict[str, Any] = {
         "about": f"{name}.",
-        "writes": by_email,
-        "writes_about": "email",
+        "touches": lambda a: named(email=a.email),
+        "touches_about": "email",
         "once_by": by_email,
         "once_by_about": "email",
         **more,
@@ -166,15 +170,15 @@ REST = DestinationKind(
         "upsert_contact": action(
             "upsert_contact",
             ToyUpsertContact,
-            writes=lambda a: f"email:{a.email}" if a.email else f"id:{a.external_id}",
-            once_by=lambda a: f"email:{a.email}" if a.email else f"id:{a.external_id}",
+            touches=lambda a: named(external_id=a.external_id, email=a.email),
+            once_by=lambda a: f"email:{a.email}" if a.email else f"external_id:{a.external_id}",
         ),
         "set_consent": action("set_consent", ToySetConsent, keep_always=True),
-        "add_note": action("add_note", ToyAddNote, once_by=None, writes=lambda a: f"email:{a.email or a.phone}"),
+        "add_note": action("add_note", ToyAddNote, once_by=None, touches=lambda a: named(email=a.email or a.phone)),
         "create_invoice": action(
             "create_invoice",
             ToyCreateInvoice,
-            writes=lambda a: f"email:{a.customer.email}",
+            touches=lambda a: named(invoice=a.reference, email=a.customer.email),
             once_by=lambda a: f"invoice:{a.reference}",
             result=ToyInvoice,
             creates=True,
@@ -187,12 +191,12 @@ API = DestinationKind(
     ApiOptions,
     {
         "person": action(
-            "person", ToyFindPerson, look_up=True, result=ToyPerson, writes=lambda a: f"profile:{a.id}", once_by=None
+            "person", ToyFindPerson, look_up=True, result=ToyPerson, touches=lambda a: named(profile=a.id), once_by=None
         ),
         "add_external_reference": action(
             "add_external_reference",
             AddReference,
-            writes=lambda a: f"invoice:{a.invoice}",
+            touches=lambda a: named(invoice=a.invoice),
             once_by=lambda a: f"{a.invoice} {a.external_id}",
         ),
     },

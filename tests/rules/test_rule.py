@@ -1,10 +1,14 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from rules.action import Action, OnlyOnce, Skipped
+from rules.catalogue import MOST_NAMES, ActionKind, Name
 from rules.errors import ValueFailed
 from rules.event import Event
+from rules.rule import find_names
 from tests.rules import writing
 from tests.rules.writing import event
 
@@ -66,19 +70,20 @@ def test_look_up() -> None:
 
 
 def test_actions() -> None:
-    """Actions carry validated arguments, what they write, what makes them one effect, and their place."""
+    """Actions carry validated arguments, the names of what they touch, what makes them one effect, and their place."""
     (rule,) = writing.book(BOOKING).rules
     contact, invoice = rule.actions(*booked())
     assert isinstance(contact, Action)
     assert isinstance(invoice, Action)
     assert contact.arguments == {"email": "ada@example.org"}
-    assert (contact.writes, contact.once_by, contact.path, contact.has_next) == (
-        "email:ada@example.org",
+    assert (contact.touched, contact.once_by, contact.path, contact.has_next) == (
+        ["email:ada@example.org"],
         "email:ada@example.org",
         (0,),
         False,
     )
     assert (invoice.destination, invoice.name, invoice.rule) == ("invoicing", "create_invoice", "booked")
+    assert invoice.touches == (Name("invoice", "SD-9001"), Name("email", "ada@example.org"))
     assert (invoice.once_by, invoice.path, invoice.has_next) == ("invoice:SD-9001", (1,), True)
 
 
@@ -199,3 +204,44 @@ def test_only_if() -> None:
         assert isinstance(leave, Action)
         assert isinstance(update, Skipped)
         assert update.code == "only_if"
+
+
+class TouchArguments(BaseModel):
+    """Arguments of an action of which a test says what it touches."""
+
+
+def touching(touches: Callable[[Any], tuple[Name, ...]]) -> ActionKind:
+    """Return an action that touches what the test says."""
+    return ActionKind("touch", "Touch.", TouchArguments, touches, "what the test says", None, "delivery")
+
+
+def test_names_of_an_action() -> None:
+    """As many names as an action may have are taken as they are; a weak one may repeat a strong one."""
+    most = tuple(Name("email", f"{n}@example.org") for n in range(MOST_NAMES))
+    assert find_names(touching(lambda arguments: most), TouchArguments()) == most
+    both = (Name("phone", "+4930123456"), Name("phone", "+4930123456", weak=True))
+    assert find_names(touching(lambda arguments: both), TouchArguments()) == both
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        ([], "must begin with a strong name"),
+        ([Name("phone", "+4930123456", weak=True), Name("email", "eva@example.org")], "must begin with a strong name"),
+        ([Name("email", "eva@example.org")] * 2, "each name once"),
+        ([Name("email", f"{n}@example.org") for n in range(MOST_NAMES + 1)], "it touches 9 names, and 8 is the most"),
+    ],
+)
+def test_wrong_names(names: list[Name], why: str) -> None:
+    """No name, a weak home, a repeated name or more than eight fail the action, and no value is told."""
+    with pytest.raises(ValueFailed, match=why) as caught:
+        find_names(touching(lambda arguments: tuple(names)), TouchArguments())
+    assert "example.org" not in str(caught.value)
+
+
+def test_bug_in_touches() -> None:
+    """What an action touches and cannot be told fails it, without a value."""
+    nobody: dict[str, tuple[Name, ...]] = {}
+    with pytest.raises(ValueFailed, match=r"what it touches cannot be told \(KeyError\)") as caught:
+        find_names(touching(lambda arguments: nobody["eva@example.org"]), TouchArguments())
+    assert "eva" not in str(caught.value)

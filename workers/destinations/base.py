@@ -5,15 +5,15 @@ Never knows rooms, leases or retries, and never prints a secret or a value of a 
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 from rules import addresses
-from rules.catalogue import DestinationKind
+from rules.catalogue import DestinationKind, Name
 from rules.secret import Secret
 from workers.http import Http, HttpExchange
 from workers.outcome import Done, Failed
@@ -32,6 +32,17 @@ UNRESOLVED = "unresolved"
 ID_DAYS = 180
 
 
+#: Tells the store by which names an object is known, what it is and its id. Raises LeaseGivenBack.
+Meeting = Callable[[Sequence[str], str, str], Awaitable[None]]
+
+
+class LeaseGivenBack(Exception):
+    """Another delivery to the same object comes first, and the store has taken the lease back: nothing more is sent.
+
+    It is no outcome: no attempt is counted and nothing is settled. Only the courier handles it.
+    """
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What a client may know of the delivery it carries out."""
@@ -42,6 +53,18 @@ class Attempt:
     doubtful: bool = False
     #: Counted from 1.
     attempt: int = 1
+    #: None where there is no lease, as for a look-up.
+    meeting: Meeting | None = field(default=None, repr=False, compare=False)
+
+    async def meet(self, names: Sequence[str], kind: str, id: str) -> None:
+        """Say which object was found, before the first write to it. Raises LeaseGivenBack; let it pass.
+
+        `names`: the strong names by which it is known (`Name.key`: `email:eva@example.org`), as the search tells them;
+        `kind` and `id`: what it is (`contact`) and its id there. Where other deliveries to it wait under a name that
+        this one does not have, it joins them.
+        """
+        if self.meeting is not None:
+            await self.meeting(names, kind, id)
 
 
 class Memory(Protocol):
@@ -152,6 +175,12 @@ Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespac
 
 #: A value of a field that we only pass on.
 Scalar = str | int | float | bool | None
+
+
+def list_names(*told: tuple[str, str | None]) -> tuple[Name, ...]:
+    """Return the names of an action, from pairs of kind and value. What is absent is left out; `~phone`: a weak one."""
+    found = (Name(kind.removeprefix("~"), value, kind.startswith("~")) for kind, value in told if value)
+    return tuple(dict.fromkeys(found))
 
 
 def drop_nulls(values: Mapping[str, Any]) -> dict[str, Any]:

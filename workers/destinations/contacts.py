@@ -1,6 +1,6 @@
 """The actions of any CRM: contact, consent, note.
 
-Comes in: what rules say. Goes out: validated arguments and what each action writes.
+Comes in: what rules say. Goes out: validated arguments and the names of the contact that each action touches.
 Never says how a CRM does it: that is the file of each kind.
 """
 
@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from rules import addresses
-from rules.catalogue import ActionKind
-from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, drop_nulls
+from rules.catalogue import ActionKind, Name
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, drop_nulls, list_names
 
 #: The key of a telephone number, as in every identity: what is searched must be what is written. What has no country
 #: stays as it was given.
@@ -83,14 +83,24 @@ class NoteDone(ActionResult):
     contact: str = Field(description="The CRM's id of the contact.")
 
 
-def contact_key(arguments: UpsertContact) -> str:
-    """Return the object that an upsert writes."""
-    return f"email:{arguments.email}" if arguments.email else f"id:{arguments.external_id}"
+def _upsert_names(arguments: UpsertContact) -> tuple[Name, ...]:
+    return list_names(
+        ("external_id", arguments.external_id),
+        ("email", arguments.email),
+        ("email", arguments.new_email),
+        ("~phone", (arguments.phone or "").strip()),
+    )
 
 
-def note_key(arguments: AddNote) -> str:
-    """Return the object that a note writes."""
-    return f"email:{arguments.email}" if arguments.email else f"phone:{arguments.phone}"
+def _note_names(arguments: AddNote) -> tuple[Name, ...]:
+    """A telephone alone is both: notes of one caller keep their order, and no upsert with that number runs beside."""
+    if arguments.email:
+        return list_names(("email", arguments.email), ("~phone", arguments.phone))
+    return list_names(("phone", arguments.phone), ("~phone", arguments.phone))
+
+
+def _one_contact(arguments: UpsertContact) -> str:
+    return f"email:{arguments.email}" if arguments.email else f"external_id:{arguments.external_id}"
 
 
 def _email_and_values(arguments: SetConsent) -> str:
@@ -114,9 +124,9 @@ UPSERT_CONTACT = ActionKind(
     name="upsert_contact",
     about="Find a contact by external_id or email, create it or write what is given.",
     arguments=UpsertContact,
-    writes=contact_key,
-    writes_about="email, else external_id",
-    once_by=contact_key,
+    touches=_upsert_names,
+    touches_about="external_id, email, new_email, ~phone",
+    once_by=_one_contact,
     once_by_about="email, else external_id",
     result=ContactDone,
     creates=True,
@@ -126,8 +136,8 @@ SET_CONSENT = ActionKind(
     name="set_consent",
     about="Write down at the contact what the person agreed to, or no longer.",
     arguments=SetConsent,
-    writes=lambda arguments: f"email:{arguments.email}",
-    writes_about="email",
+    touches=lambda arguments: list_names(("email", arguments.email)),
+    touches_about="email",
     once_by=_email_and_values,
     once_by_about="email + values",
     keep_always=True,
@@ -137,8 +147,8 @@ ADD_NOTE = ActionKind(
     name="add_note",
     about="Add a note to a contact.",
     arguments=AddNote,
-    writes=note_key,
-    writes_about="email, else phone",
+    touches=_note_names,
+    touches_about="email, ~phone; without email phone, ~phone",
     once_by=None,
     once_by_about="delivery",
     result=NoteDone,

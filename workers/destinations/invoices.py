@@ -1,6 +1,6 @@
 """The actions of any invoicing system: make an invoice, cancel it.
 
-Comes in: what rules say. Goes out: validated arguments and what each action writes.
+Comes in: what rules say. Goes out: validated arguments and the names of what each action touches.
 Never says how a system does it: that is the file of each kind.
 """
 
@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, PlainSerializer
 
-from rules.catalogue import ActionKind
-from workers.destinations.base import ActionArguments, ActionResult, Email, Id
+from rules.catalogue import ActionKind, Name
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id, list_names
 from workers.destinations.contacts import ContactAddress
 
 #: An amount, in JSON a number.
@@ -71,16 +71,16 @@ class CancelDone(ActionResult):
     id: str | None = Field(default=None, description="The invoicing system's id of the invoice that was cancelled.")
 
 
-def _customer_key(arguments: CreateInvoice | CancelInvoice) -> str:
-    return f"email:{arguments.customer.email}"
+def _names(arguments: CreateInvoice | CancelInvoice) -> tuple[Name, ...]:
+    return list_names(("invoice", arguments.reference), ("email", arguments.customer.email))
 
 
 CREATE_INVOICE = ActionKind(
     name="create_invoice",
     about="Make an invoice for a customer, a draft unless the destination finalises.",
     arguments=CreateInvoice,
-    writes=_customer_key,
-    writes_about="customer's e-mail",
+    touches=_names,
+    touches_about="reference, customer's e-mail",
     once_by=lambda arguments: f"invoice:{arguments.reference}",
     once_by_about="reference",
     result=InvoiceDone,
@@ -91,8 +91,8 @@ CANCEL_INVOICE = ActionKind(
     name="cancel_invoice",
     about="Delete a draft, cancel a final invoice; where there is none, it is done.",
     arguments=CancelInvoice,
-    writes=_customer_key,
-    writes_about="customer's e-mail",
+    touches=_names,
+    touches_about="reference, customer's e-mail",
     once_by=lambda arguments: f"invoice:{arguments.reference} cancelled",
     once_by_about="reference",
     result=CancelDone,

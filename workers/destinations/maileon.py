@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from rules.catalogue import ActionKind, DestinationKind
+from rules.catalogue import ActionKind, DestinationKind, Name
 from rules.consent import Consent
 from rules.secret import Secret
 from workers.destinations.base import (
@@ -34,6 +34,7 @@ from workers.destinations.base import (
     Visit,
     drop_nulls,
     fail_unresolved,
+    list_names,
     open_base,
 )
 from workers.destinations.classify import classify
@@ -135,8 +136,16 @@ class Subscribed(ActionResult):
     id: str | None = Field(default=None, description="Maileon's id of the contact, where it named one.")
 
 
-def _email(arguments: Subscribe | Update | Unsubscribe) -> str:
+def _email(arguments: Subscribe | Unsubscribe) -> str:
     return f"email:{arguments.email}"
+
+
+def _names(arguments: Subscribe | Unsubscribe) -> tuple[Name, ...]:
+    return list_names(("email", arguments.email))
+
+
+def _update_names(arguments: Update) -> tuple[Name, ...]:
+    return list_names(("email", arguments.email), ("email", arguments.new_email))
 
 
 def _email_and_values(arguments: Update) -> str:
@@ -155,8 +164,8 @@ KIND = DestinationKind(
                 name="subscribe",
                 about="Start the double opt-in; with tracking, DOI+. Who is pending or confirmed gets no second mail.",
                 arguments=Subscribe,
-                writes=_email,
-                writes_about="email",
+                touches=_names,
+                touches_about="email",
                 once_by=_email,
                 once_by_about="email, while pending or confirmed",
                 consent=frozenset({"newsletter", "tracking"}),
@@ -167,8 +176,8 @@ KIND = DestinationKind(
                 name="update",
                 about="Change fields of a contact that exists. Nobody is added.",
                 arguments=Update,
-                writes=_email,
-                writes_about="email",
+                touches=_update_names,
+                touches_about="email, new_email",
                 once_by=_email_and_values,
                 once_by_about="email + values",
             ),
@@ -176,8 +185,8 @@ KIND = DestinationKind(
                 name="unsubscribe",
                 about="Unsubscribe everywhere in the account.",
                 arguments=Unsubscribe,
-                writes=_email,
-                writes_about="email",
+                touches=_names,
+                touches_about="email",
                 once_by=_email,
                 once_by_about="email",
                 keep_always=True,

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from rules.catalogue import ActionKind, DestinationKind
+from rules.catalogue import ActionKind, DestinationKind, Name
 from rules.secret import Secret
 from workers.destinations.base import (
     ID_DAYS,
@@ -27,6 +27,7 @@ from workers.destinations.base import (
     Reveal,
     Visit,
     dig,
+    list_names,
     open_base,
     rename_keys,
 )
@@ -141,8 +142,8 @@ class FoundBooking(ActionResult):
     external_identifier: str | None = None
 
 
-def _invoice(arguments: AddExternalReference) -> str:
-    return f"invoice:{arguments.invoice}"
+def _names(arguments: AddExternalReference) -> tuple[Name, ...]:
+    return list_names(("invoice", arguments.invoice))
 
 
 def _reference(arguments: AddExternalReference) -> str:
@@ -154,8 +155,8 @@ def _look_up(name: str, about: str, result: type[ActionResult], key: str) -> Act
         name=name,
         about=about,
         arguments=ById,
-        writes=lambda arguments: f"seminardesk:{key}:{arguments.id}",
-        writes_about="nothing",
+        touches=lambda arguments: list_names((key, arguments.id)),
+        touches_about="nothing",
         once_by=None,
         once_by_about="-",
         result=result,
@@ -177,8 +178,8 @@ KIND = DestinationKind(
                 name="add_external_reference",
                 about="Write at an invoice which id it has in another system.",
                 arguments=AddExternalReference,
-                writes=_invoice,
-                writes_about="invoice",
+                touches=_names,
+                touches_about="invoice",
                 once_by=_reference,
                 once_by_about="invoice + external_id",
                 result=ReferenceDone,

@@ -71,7 +71,7 @@ def test_actions() -> None:
         {
             "action": "crm.set_consent",
             "arguments": {"email": "eva@example.org", "newsletter": False},
-            "writes": "email:eva@example.org",
+            "touches": ["email:eva@example.org"],
             "once_by": "email:eva@example.org",
         }
     ]

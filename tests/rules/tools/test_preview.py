@@ -66,6 +66,17 @@ def test_changed() -> None:
     assert (before.arguments["text"], after.arguments["text"]) == ("Left.", "Gone.")
 
 
+def test_one_name_more() -> None:
+    """A rule of another name that gives the contact one name more writes the same object: it changes, no more."""
+    one = OLD.replace("crm.set_consent", "crm.upsert_contact").replace("newsletter: false", "first_name: Eva")
+    found = compare(one.replace("first_name:", "external_id:").replace("name: left", "name: gone"), old=one)
+    assert summary(found) == [("gone", "changed", "crm.upsert_contact", 5)]
+    before, after = found.differences[0].samples[0].before, found.differences[0].samples[0].after
+    assert before is not None
+    assert after is not None
+    assert (before.touched, after.touched) == (["email:a@example.org"], ["external_id:Eva", "email:a@example.org"])
+
+
 def test_options_change() -> None:
     """An option of the rule is a difference too."""
     assert summary(compare(OLD.replace("  - name: note\n", "  - name: note\n    delay: 5m\n"))) == [

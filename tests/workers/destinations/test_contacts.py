@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from rules.catalogue import Name
 from workers.destinations.contacts import (
     ADD_NOTE,
     SET_CONSENT,
@@ -11,19 +12,47 @@ from workers.destinations.contacts import (
     flatten,
 )
 
-
-def test_upsert_writes_the_email() -> None:
-    """An upsert writes the contact of the e-mail, and only without one that of the external id."""
-    both = UpsertContact(email="Eva@example.org", external_id="7")
-    assert UPSERT_CONTACT.writes(both) == "email:eva@example.org"
-    assert UPSERT_CONTACT.writes(UpsertContact(external_id="7")) == "id:7"
+EMAIL = Name("email", "eva@example.org")
+PHONE = Name("phone", "+4930123456")
+WEAK_PHONE = Name("phone", "+4930123456", weak=True)
 
 
-def test_note_and_upsert_of_one_person_write_one_object() -> None:
-    """A note never overtakes the contact it belongs to: both write the same object."""
-    note = AddNote(email="eva@example.org", phone="+4930123", text="x")
-    assert ADD_NOTE.writes(note) == UPSERT_CONTACT.writes(UpsertContact(email="eva@example.org"))
-    assert ADD_NOTE.writes(AddNote(phone="+4930123")) == "phone:+4930123"
+def test_names_of_an_upsert() -> None:
+    """An upsert touches whatever it is found by, what it is renamed to, and weakly its telephone; each name once."""
+
+    def names(**arguments: str) -> tuple[Name, ...]:
+        return UPSERT_CONTACT.touches(UpsertContact(**arguments))
+
+    renamed = names(external_id="7", email="Eva@example.org", new_email="eve@example.org", phone="+4930123456")
+    assert renamed == (Name("external_id", "7"), EMAIL, Name("email", "eve@example.org"), WEAK_PHONE)
+    assert names(external_id="7") == (Name("external_id", "7"),)
+    assert names(email="eva@example.org", new_email="EVA@example.org") == (EMAIL,)
+    assert names(email="eva@example.org", phone="") == names(email="eva@example.org", phone=" ") == (EMAIL,)
+
+
+def test_one_contact_is_one_effect() -> None:
+    """Upserts of one e-mail are one effect, and those of one external id where there is no e-mail."""
+    assert UPSERT_CONTACT.once_by is not None
+    assert UPSERT_CONTACT.once_by(UpsertContact(email="Eva@example.org", external_id="7")) == "email:eva@example.org"
+    assert UPSERT_CONTACT.once_by(UpsertContact(external_id="7")) == "external_id:7"
+
+
+def test_names_of_a_note() -> None:
+    """A note touches its person; the caller's number keeps notes in order only where nothing else names the caller."""
+    note = AddNote(email="eva@example.org", phone="+4930123456", text="x")
+    assert ADD_NOTE.touches(note) == (EMAIL, WEAK_PHONE)
+    assert ADD_NOTE.touches(AddNote(email="eva@example.org")) == (EMAIL,)
+    assert ADD_NOTE.touches(AddNote(phone="+4930123456")) == (PHONE, WEAK_PHONE)
+
+
+def test_kinds_never_meet() -> None:
+    """The same text as an address and as an external id are two names, and a weak name is told by a sign."""
+    assert EMAIL.key != Name("external_id", "eva@example.org").key
+    assert (str(EMAIL), str(WEAK_PHONE), WEAK_PHONE.key) == (
+        "email:eva@example.org",
+        "~phone:+4930123456",
+        PHONE.key,
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +67,7 @@ def test_note_and_upsert_of_one_person_write_one_object() -> None:
 )
 def test_one_number_is_one_argument(given: str, key: str) -> None:
     """However a number is written, it is one object and one value; without its country it stays as it was given."""
-    assert ADD_NOTE.writes(AddNote(phone=given)) == f"phone:{key}"
+    assert ADD_NOTE.touches(AddNote(phone=given)) == (Name("phone", key), Name("phone", key, weak=True))
     assert flatten(UpsertContact(email="eva@example.org", phone=given)) == {"email": "eva@example.org", "phone": key}
 
 
@@ -54,7 +83,7 @@ def test_consents_of_other_values_are_other_effects() -> None:
     """Giving and withdrawing are two effects on one object; saying the same twice is one."""
     assert SET_CONSENT.once_by is not None
     given, withdrawn = (SetConsent(email="eva@example.org", newsletter=value) for value in (True, False))
-    assert SET_CONSENT.writes(given) == SET_CONSENT.writes(withdrawn)
+    assert SET_CONSENT.touches(given) == SET_CONSENT.touches(withdrawn) == (EMAIL,)
     assert SET_CONSENT.once_by(given) != SET_CONSENT.once_by(withdrawn)
     assert SET_CONSENT.once_by(given) == SET_CONSENT.once_by(given.model_copy())
     assert SET_CONSENT.keep_always

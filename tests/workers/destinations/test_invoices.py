@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from rules.catalogue import Name
 from rules.event_types.booking import Booking
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice
 
@@ -14,14 +15,15 @@ INVOICE: dict[str, Any] = {
 
 
 def test_keys() -> None:
-    """Making and cancelling write the same customer, so they keep their order; the reference is the effect."""
+    """Making and cancelling touch the same invoice and customer, so they keep their order; home is the reference."""
     made, cancelled = (
         CreateInvoice.model_validate(INVOICE),
         CancelInvoice.model_validate({"reference": "SD-1", "customer": {"email": "EVA@example.org"}}),
     )
     assert CREATE_INVOICE.once_by is not None
     assert CANCEL_INVOICE.once_by is not None
-    assert CREATE_INVOICE.writes(made) == CANCEL_INVOICE.writes(cancelled) == "email:eva@example.org"
+    names = (Name("invoice", "SD-1"), Name("email", "eva@example.org"))
+    assert CREATE_INVOICE.touches(made) == CANCEL_INVOICE.touches(cancelled) == names
     assert CREATE_INVOICE.once_by(made) != CANCEL_INVOICE.once_by(cancelled)
     assert CANCEL_INVOICE.keep_always
 

@@ -10,6 +10,7 @@ import pytest
 from console import catalogue
 from receiver import payload
 from rules.action import Action
+from rules.catalogue import Name
 from rules.compiler import compilation
 from rules.errors import ValueFailed
 from rules.rulebook import Rulebook
@@ -106,7 +107,7 @@ def test_one_order_key_and_one_argument(book: Rulebook) -> None:
     assert {each.identities for each in found} == {(f"email:{KEY}",)}
     actions = [action for each in found for action in each.actions]
     assert len(actions) == 42
-    assert {action.writes for action in actions} == {f"email:{KEY}"}
+    assert {action.touches for action in actions} == {(Name("email", KEY),)}
     assert {action.arguments["email"] for action in actions} == {KEY}
     once = {action.options.only_once.key for action in actions if action.options.only_once}
     assert {key.rpartition("/")[2] for key in once} == {KEY}

@@ -9,6 +9,7 @@ from console import catalogue
 from mailroom.reroute import Reroute
 from receiver import sources
 from rules import event as events
+from rules import rule
 from rules.compiler import loader
 from rules.event import Event
 from rules.rulebook import Rulebook
@@ -54,7 +55,7 @@ def plan_for(
 
 
 def test_deliveries() -> None:
-    """Each action becomes a delivery in the order of the book, with an id of its own in the box of what it writes."""
+    """Each action becomes a delivery in the order of the book, with an id of its own in the box that is its home."""
     made = plan_for(UPSERT + NOTE)
     assert made.made == [
         ("e1.0", "crm", "upsert_contact", "keep the contact"),
@@ -149,6 +150,54 @@ def test_options() -> None:
     assert (plain.coalesce_key, plain.once_key, plain.once_ms, plain.delay) == ("", "", 0, 0)
     (longer,) = plan_for(UPSERT + "    delay: 9s\n    coalesce: 5s\n").new
     assert longer.delay == 9_000
+
+
+#: A contact under all the names that it may have.
+NAMED = UPSERT.replace(
+    '          last_name: "{{ data.name }}"\n',
+    '          external_id: "{{ data.name }}"\n          new_email: new@example.org\n          phone: "+4930123456"\n',
+)
+
+
+def test_names() -> None:
+    """A delivery has its names as hashes, strong ones beside weak ones; its record has the strong ones, home first."""
+    (new,) = plan_for(NAMED).new
+    strong = ("#external_id:e1", "#email:eva@example.org", "#email:new@example.org")
+    assert (new.names, new.weak, new.box) == (strong, ("#phone:+4930123456",), strong[0])
+    delivery = deliveries.decode(new.record)
+    assert (delivery.box, delivery.also) == (strong[0], strong[1:])
+    assert json.loads(new.record)["also"] == list(strong[1:])
+    assert deliveries.decode(delivery.encode()) == delivery
+
+
+def test_one_name() -> None:
+    """Of an action with one name the record says no more than it ever did."""
+    (new,) = plan_for(UPSERT).new
+    assert (new.names, new.weak, new.place) == (("#email:eva@example.org",), (), "#email:eva@example.org")
+    assert list(json.loads(new.record)) == [
+        *("id", "event", "day", "to", "action", "rule", "path", "book", "box", "args"),
+    ]
+
+
+def test_coalescing_takes_all_names() -> None:
+    """Only deliveries with the same names replace one another: a rename never one to another address."""
+
+    def key(rules: str) -> str:
+        (new,) = plan_for(rules + "    coalesce: 5s\n").new
+        return new.coalesce_key
+
+    names = "email:eva@example.org|email:new@example.org|external_id:e1|~phone:+4930123456"
+    assert key(NAMED) == f"#upsert_contact|{names}"
+    assert len({key(NAMED), key(NAMED.replace("new@", "other@")), key(UPSERT)}) == 3
+
+
+def test_too_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action that touches too much is a dead letter that says so; the other rules go on."""
+    monkeypatch.setattr(rule, "MOST_NAMES", 3)
+    made = plan_for(NAMED + NOTE)
+    assert [info.code for info in made.failed.values()] == ["value_failed"]
+    assert "it touches 4 names, and 3 is the most" in made.failed["e1.0"].why
+    assert [new.id for new in made.new if not new.dead] == ["e1.1"]
 
 
 def test_results_are_kept_for_next() -> None:
