@@ -6,7 +6,7 @@ from it (`next:`). Never decides what follows a failure: `workers.retry` does.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,7 @@ from workers import delivery as deliveries
 from workers import retry, store_outage
 from workers.context import WorkerContext
 from workers.delivery import Delivery
-from workers.destinations.base import Attempt
+from workers.destinations.base import Attempt, LeaseGivenBack
 from workers.drain.lease import LeaseClock, LeaseProgress
 from workers.drain.outbox import Outbox
 from workers.drain.plan import FreshDelivery, Plan, PlanContext, why_failed
@@ -63,12 +63,20 @@ class Courier:
             return
         attempt = lease.attempt + 1
         started = time.monotonic()
-        about = Attempt(delivery.id, lease.doubt > 0 or delivery.doubtful, attempt)
+        about = Attempt(
+            delivery.id,
+            lease.doubt > 0 or delivery.doubtful,
+            attempt,
+            meeting=lambda names, kind, id: self._meet(lease, names, kind, id),
+        )
         try:
             if delivery.in_order and await self._earlier_action_died(delivery):
                 raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
             progress.sent = True
             done = await self.carry_out(delivery.destination, delivery.action, delivery.arguments, about, model)
+        except LeaseGivenBack as exc:
+            log.info("delivery.gave_way event_id=%s delivery_id=%s why=%s", delivery.event, delivery.id, exc)
+            self._outbox.let_go(lease)
         except Failed as failed:
             await self._settle_failed(lease, delivery, failed, attempt, started)
         else:
@@ -82,7 +90,7 @@ class Courier:
         about: Attempt,
         model: BaseModel | None = None,
     ) -> Done:
-        """Carry out an action or look-up. Raises Failed, whatever happens.
+        """Carry out an action or look-up. Raises Failed, whatever happens; a delivery may raise LeaseGivenBack.
 
         `model`: its arguments as they were validated when they were made, if that was just now.
         """
@@ -101,11 +109,20 @@ class Courier:
             ) from None
         try:
             return await client.deliver(action, model, about)
-        except Failed:
+        except (Failed, LeaseGivenBack):
             raise
         except Exception as exc:  # An adapter's bug must not stop the others; it is a failure like any other.
             log.exception("destination.bug destination=%s action=%s", destination, action)
             raise Failed("ambiguous" if kind.creates else "transient", "bug", hint=exc.__class__.__name__) from exc
+
+    async def _meet(self, lease: Lease, names: Sequence[str], kind: str, id: str) -> None:
+        """Tell the store which object a delivery is about. Raises LeaseGivenBack unless the delivery may go on."""
+        item, hashed = lease.items[0][0], [self._mailroom.hash(name) for name in names]
+        answer = await store_outage.retry_until_answered(
+            lambda: self._mailroom.meet(lease.room, lease.box, lease.token, item, hashed, kind, id)
+        )
+        if answer != "go":
+            raise LeaseGivenBack(answer)
 
     def _wait_until_due(self, lease: Lease, delivery: Delivery, early: int) -> None:
         """Let the box wait without counting an attempt: its rule asks for a delay and the box was not idle before."""

@@ -77,6 +77,11 @@ class Outbox:
         event, day = item.partition(".")[0], read_head(record).get("at", ledger.now())[:10]
         self.settle_soon(Settlement(lease, item, "back", event, day, attempt=attempt, doubt=doubt))
 
+    def let_go(self, lease: Lease) -> None:
+        """Forget a lease that the store has taken back already: nothing of it is to be settled."""
+        self._leases.pop(id(lease), None)
+        self._wake.set()
+
     async def run(self) -> None:
         """Write settlements until cancelled; those that arise while a call is under way go with the next one."""
         while True:
