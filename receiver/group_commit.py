@@ -1,9 +1,9 @@
 """Group commit: events that arrive together are put together, synced once, and acknowledged together.
 
 Comes in: the events of one request. Goes out: their receipts, when they are on disk. While the store syncs one flush,
-the next is sent; what arrives meanwhile goes with the one after. No order key is in two flushes at once: the earlier
-event could end in the spool, and the later one in the store before it. Never acknowledges early, and never lets more
-events wait than `most_waiting`.
+the next is sent; what arrives meanwhile goes with the one after. No order key or other name of an event is in two
+flushes at once: the earlier event could end in the spool, and the later one in the store before it. Never acknowledges
+early, and never lets more events wait than `most_waiting`.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class EventSink(Protocol):
 
 #: Called with the receipts when the events are on disk, or with the reason why they could not be kept.
 Kept = Callable[[list[Receipt] | errors.NotKept], None]
-#: The events of a request, their order keys, and the callback.
+#: The events of a request, their order keys and further names, and the callback.
 Waiting = tuple[Sequence[Event], list[str], Kept]
 
 
@@ -53,7 +53,7 @@ class GroupCommit:
         self._gathered = self._waiting = 0
         #: Flushes that wait for the store.
         self._under_way = 0
-        #: Order keys of the events in these flushes.
+        #: Order keys and further names of the events in these flushes.
         self._keys: set[str] = set()
         self._flushers: set[asyncio.Task[None]] = set()
         #: Whether a flush has been scheduled that has not begun.
@@ -63,7 +63,10 @@ class GroupCommit:
         """Keep events with the next flush, then call `kept`. Raises NotKept while too many events wait."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
             raise errors.NotKept("busy", "more is arriving than can be kept; try again")
-        self._queue.append((events, [event.order_key or event.id for event in events], kept))
+        names = [event.order_key or event.id for event in events]
+        for event in events:
+            names += event.names
+        self._queue.append((events, names, kept))
         self._gathered += len(events)
         self._waiting += len(events)
         if not self._scheduled and self._is_due():

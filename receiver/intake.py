@@ -27,6 +27,9 @@ log = logging.getLogger("relais.receiver")
 #: W3C trace context, version 00.
 TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
+#: Names of an event beside its order key.
+MOST_FURTHER_NAMES = 2
+
 #: One id for each item of the batch, None for items that we do not take.
 Ids = list[str | None]
 #: Called once with the ids when all events are on disk, or with the reason why they are not.
@@ -180,6 +183,7 @@ def build_event(
     if item.phones:
         numbers = (identity.phone(each, source.country) for each in item.phones)
         identities = tuple(dict.fromkeys((*identities, *filter(None, numbers))))
+    order_key = item.order_key or (identities[0] if identities else None)
     return Event.of(
         id=identity.event_id(source.name, item.sender_id, item.identity, _content(item, source)),
         source=source.name,
@@ -188,13 +192,14 @@ def build_event(
         received_at=received_at,
         body=item.body,
         data=data or {},
-        order_key=item.order_key or (identities[0] if identities else None),
+        order_key=order_key,
         subject=item.subject,
         time=item.time,
         sender_id=item.sender_id[: identity.SENDER_ID_MAX] if item.sender_id else None,
         position=item.position,
         traceparent=traceparent.decode("ascii") if traceparent and TRACEPARENT.match(traceparent) else None,
         identities=identities,
+        names=tuple([name for name in item.names if name != order_key][:MOST_FURTHER_NAMES]) if item.names else (),
         retain=source.retain,
     )
 

@@ -273,17 +273,21 @@ class Spool:
         return rows
 
     def others(self, than: SpooledEvent, most: int) -> list[SpooledEvent]:
-        """Return events behind a row, the oldest of each other order key: these may go first. Raises SpoolFailed."""
-        found: dict[bytes | int, SpooledEvent] = {}
+        """Return events behind a row that share no name with one before: these may go first. Raises SpoolFailed."""
+        found: list[SpooledEvent] = []
+        before = _names(than)
         query = f"SELECT {COLUMNS} FROM spool WHERE seq > ? AND (? IS NULL OR box IS NOT ?) ORDER BY seq LIMIT ?"  # noqa: S608
         try:
             for raw in self._db.execute(query, (than.seq, than.box, than.box, BATCH)).fetchall():
                 with contextlib.suppress(Unreadable):
                     row = _row(raw)
-                    found.setdefault(row.box or row.seq, row)
+                    names = _names(row)
+                    if before.isdisjoint(names):
+                        found.append(row)
+                    before |= names
         except sqlite3.Error as exc:
             raise _failed(exc) from exc
-        return list(found.values())[:most]
+        return found[:most]
 
     def set_aside(self, seq: int, said: str, now: int) -> str:
         """Move an event out of the way, synced; return its id. Raises SpoolFull, SpoolFailed.
@@ -459,6 +463,13 @@ def decode(head: str, body: bytes) -> Event:
 def milliseconds(instant: str) -> int:
     """Return an RFC 3339 instant as ms since 1970."""
     return round(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
+def _names(row: SpooledEvent) -> set[str]:
+    """Return the names by which an event is kept in order; one for the quarantine has none."""
+    if row.why is not None:
+        return set()
+    return {row.event.order_key or row.event.id, *row.event.names}
 
 
 def _hash(what: bytes) -> bytes:

@@ -131,6 +131,7 @@ def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceIte
         item.phones = tuple(filter(None, (contact.sms, contact.phone1, contact.phone2)))
         item.identities = base.drop_repeated(told)
         item.order_key = item.identities[0] if item.identities else None
+        item.names = item.identities[1:]
         item.subject = f"contact/{contact.id}" if contact.id is not None else None
     return item
 

@@ -57,6 +57,10 @@ class SourceItem:
     subject: str | None = None
     time: str | None = None
     identities: tuple[str, ...] = ()
+    #: Whom it is about, beside the order key: the person's id at the platform and the primary e-mail. Events that share
+    #: a name are routed in the order of arrival. Never a telephone or another address: a company's would chain its
+    #: people.
+    names: tuple[str, ...] = ()
     #: Telephone numbers as they came. They are identities where the country is known: of the source, or of the book.
     phones: tuple[str, ...] = ()
     #: Path of the field that makes it invalid, and why; without a value.

@@ -212,6 +212,7 @@ def _make_item(position: int, notification: Any, text: str, sender_id: str | Non
     item.identities = _find_identities(type, model)
     item.order_key = item.identities[0]
     if isinstance(model, ProfileGone):
+        item.names = tuple(base.identify_emails([model.email]))
         numbers = (model.private_phone_number, model.alternative_phone_number, model.work_phone_number)
         item.phones = tuple(filter(None, numbers))
     return item

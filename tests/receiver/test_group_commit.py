@@ -10,8 +10,9 @@ from receiver.spool import SpoolFailed, SpoolFull
 from rules.event import Event
 
 
-def event(name: str, order_key: str | None = None) -> Event:
-    return Event(name, "at", "activetrail", "contact.changed", "2026-11-21T10:00:00.000Z", b"{}", order_key=order_key)
+def event(name: str, order_key: str | None = None, *names: str) -> Event:
+    at = "2026-11-21T10:00:00.000Z"
+    return Event(name, "at", "activetrail", "contact.changed", at, b"{}", order_key=order_key, names=names)
 
 
 class FakeSink:
@@ -122,6 +123,33 @@ def test_no_order_key_is_under_way_twice() -> None:
         room.open.set()
         await asyncio.gather(*tasks)
         assert room.calls == [["eva1"], names(before), ["adam1", "eva2", *names(after)]]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        (("contact", "eva"), ("eva",)),
+        (("eva",), ("contact", "other", "eva")),
+        (("contact", "eva"), ("profile", "eva")),
+    ],
+)
+def test_no_name_is_under_way_twice(earlier: tuple[str, ...], later: tuple[str, ...]) -> None:
+    """It is the same for each further name of an event, whichever is its order key; who shares none goes."""
+
+    async def run() -> None:
+        room = FakeSink()
+        commit = GroupCommit(room, 1000)
+        tasks: Tasks = []
+        await arrive(commit, tasks, [event("eva1", *earlier)])
+        before, after = some("a", WORTH_IT), some("b", WORTH_IT)
+        last = event("eva2", *later)
+        await arrive(commit, tasks, *([each] for each in before), [last], *([each] for each in after))
+        assert room.calls == [["eva1"], names(before)]
+        room.open.set()
+        await asyncio.gather(*tasks)
+        assert room.calls == [["eva1"], names(before), ["eva2", *names(after)]]
 
     asyncio.run(run())
 

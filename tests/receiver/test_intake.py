@@ -88,13 +88,22 @@ def test_every_field(source: Source) -> None:
         order_key="email:eva@example.org",
         subject="contact/1",
         identities=("a", "b"),
+        names=("email:eva@example.org", "at:contact:1"),
     )
     made = intake.build_event(one, source, TIME, traceparent=TRACE)
     assert set(vars(made)) == {each.name for each in fields(Event)}
     assert made == Event(**vars(made))
     assert (made.source, made.sender_id, made.position, made.identities) == ("at", "m1", 3, ("a", "b"))
+    assert (made.order_key, made.names) == ("email:eva@example.org", ("at:contact:1",))
     with pytest.raises(AttributeError):
         made.id = "another"  # type: ignore[misc]
+
+
+def test_names(source: Source) -> None:
+    """Beside its order key an event has two further names at the most, and most events have none."""
+    assert intake.build_event(item("a", order_key="x"), source, TIME).names == ()
+    assert intake.build_event(item("a", order_key="x", names=("x",)), source, TIME).names == ()
+    assert intake.build_event(item("a", order_key="x", names=("u", "v", "w")), source, TIME).names == ("u", "v")
 
 
 @pytest.mark.parametrize("trace", [b"", b"01" + TRACE[2:], TRACE + b"0", TRACE.replace(b"1", b"g"), b"\xff" * 55])

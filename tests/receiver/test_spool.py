@@ -243,6 +243,18 @@ def test_others(opened: Spool) -> None:
     assert [row.event.id for row in opened.others(opened.head(1)[0], 2)] == ["2", "5"]
 
 
+def test_others_share_no_name(opened: Spool) -> None:
+    """Whoever shares a further name with one before it is kept back as well, however many stand between."""
+    add = [
+        event("1", order_key="contact:1", names=("email:eva@example.org",)),
+        event("2", order_key="email:eva@example.org", names=("contact:2",)),
+        event("3", order_key="contact:2"),
+        event("4", order_key="contact:3"),
+    ]
+    opened.append([(each, None) for each in add])
+    assert [row.event.id for row in opened.others(opened.head(1)[0], 9)] == ["4"]
+
+
 def test_unusable(tmp_path: Path) -> None:
     """A folder that cannot be one, a file that is none, and one of a newer version are refused with the mend."""
     (tmp_path / "file").write_text("")

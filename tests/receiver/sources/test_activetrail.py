@@ -123,6 +123,19 @@ def test_identities() -> None:
     assert fixtures.unpacked("activetrail/unsubscribed.phone_only.json").items[0].order_key == "activetrail:contact:14"
 
 
+def test_names() -> None:
+    """A contact is known by its address and its id at the platform, never by a telephone."""
+
+    def names(body: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+        (item,) = unpack(json.dumps(body).encode()).items
+        return item.order_key, item.names
+
+    known = {"email": "Eva@example.org", "id": 12, "sms": "+4930123456", "phone1": "+4930123457"}
+    assert names(known) == ("email:eva@example.org", ("activetrail:contact:12",))
+    assert names({"id": 12, "sms": "+4930123456"}) == ("activetrail:contact:12", ())
+    assert names({"email": "eva@example.org"}) == ("email:eva@example.org", ())
+
+
 def test_invalid_names_the_field() -> None:
     """The reason of a quarantine is a field and a sentence, never a value."""
     nobody = fixtures.unpacked("activetrail/contact_changed.invalid_nobody.json").items[0]

@@ -130,6 +130,22 @@ def test_identities() -> None:
     assert person.phones == ("+49 (0)30 12345678",)
 
 
+def test_names() -> None:
+    """A profile is known by its id and its primary address; another or a billing address names nobody."""
+
+    def names(**payload: Any) -> tuple[str | None, tuple[str, ...]]:
+        whole = json.loads(fixtures.unpacked("seminardesk/profile.create.person.json").items[0].body)
+        whole["payload"] |= payload
+        (item,) = unpack({"id": "1", "notifications": [whole]}).items
+        return item.order_key, item.names
+
+    others = {"alternativeEmail": "other@example.org", "billingAddress": {"email": "bills@example.org"}}
+    assert names(**others) == ("seminardesk:profile:4711", ("email:ada@example.org",))
+    assert names(**others, email=None) == ("seminardesk:profile:4711", ())
+    booking = fixtures.unpacked("seminardesk/booking.create.guests.json").items[0]
+    assert (booking.order_key, booking.names) == ("seminardesk:profile:4713", ())
+
+
 def test_no_address() -> None:
     """A profile whose address cannot be read is a profile all the same, and says what was left out."""
     item = fixtures.unpacked("seminardesk/profile.create.email_left_out.json").items[0]
