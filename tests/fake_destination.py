@@ -215,7 +215,7 @@ class FakeDestination:
         parts = seen.path.strip("/").split("/")
         match seen.method, parts:
             case "GET", ["contacts"]:
-                return 200, {"data": [c for c in self.contacts.values() if c.get("email") == seen.query.get("email")]}
+                return 200, {"data": [c for c in self.contacts.values() if seen.query.items() <= c.items()]}
             case "POST", ["contacts"]:
                 return 201, self._keep(self.contacts, seen.body)
             case "GET", ["others"]:

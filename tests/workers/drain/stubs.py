@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mailroom import Settlement
+from mailroom import Lease, Settlement
 from receiver import sources
 from rules.rulebook import Rulebook
 from workers.destinations.base import Attempt
@@ -56,8 +56,19 @@ class ContextStub:
         self.records: dict[str, bytes] = {}
         self.died: set[tuple[str, str]] = set()
         self.mailroom = SimpleNamespace(
-            record=self._record, died_in_order=self._died_in_order, remember_death_in_order=self._remember
+            record=self._record,
+            died_in_order=self._died_in_order,
+            remember_death_in_order=self._remember,
+            hash=lambda name: f"#{name}",
+            meet=self._meet,
         )
+        #: What `meet` answers, and what it was asked.
+        self.meets = "go"
+        self.met: list[tuple[Any, ...]] = []
+
+    async def _meet(self, *about: Any) -> str:
+        self.met.append(about)
+        return self.meets
 
     async def _by_version(self, version: str) -> Rulebook | None:
         book: Rulebook | None = self.books.current
@@ -92,10 +103,14 @@ class OutboxStub:
         self.settled: list[Settlement] = []
         self.fresh: dict[str, FreshDelivery] = {}
         self.given_back: list[LeaseProgress] = []
+        self.let_go_of: list[Lease] = []
 
     def settle_soon(self, settlement: Settlement, fresh: Mapping[str, FreshDelivery] | None = None) -> None:
         self.settled.append(settlement)
         self.fresh.update(fresh or {})
+
+    def let_go(self, lease: Lease) -> None:
+        self.let_go_of.append(lease)
 
     def give_back(self, progress: LeaseProgress) -> None:
         self.given_back.append(progress)

@@ -347,3 +347,47 @@ async def test_next_is_gone(gone: str) -> None:
     line = json.loads(settled.line.split("\n")[1])
     assert {**line, "at": ""} == {"t": "next", "d": "e1.0", "at": "", "why": "event or book are gone"}
     assert (settled.verdict, settled.new) == ("done", ())
+
+
+class MeetingClient(ClientStub):
+    """Says which contact it found before it answers."""
+
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
+        await delivery.meet(["email:eva@example.org", "external_id:7"], "contact", "c1")
+        return await super().deliver(action, arguments, delivery)
+
+
+def meeting(answer: str) -> Round:
+    """Return a round whose client meets, and is answered so."""
+    one = Round()
+    one.client = one.context.clients["crm"] = MeetingClient()
+    one.context.meets = answer
+    return one
+
+
+async def test_meet() -> None:
+    """What a client found is told to the store under the lease, names as hashes; then the delivery goes on."""
+    one = meeting("go")
+    settled = await one.deliver()
+    assert settled.verdict == "done"
+    assert one.context.met == [
+        ("crm", "box", "t", "e1.0", ["#email:eva@example.org", "#external_id:7"], "contact", "c1"),
+    ]
+    assert one.outbox.let_go_of == []
+
+
+@pytest.mark.parametrize("answer", ["wait", "stale"])
+async def test_lease_given_back(answer: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Where others come first, or the lease is another's, nothing is sent, settled or given back; it is let go."""
+    caplog.set_level(logging.INFO, "relais.drain")
+    one = meeting(answer)
+    await one.courier.deliver(one.progress, None)
+    assert one.client.asked == []
+    assert one.outbox.let_go_of == [one.lease]
+    assert (one.outbox.settled, one.outbox.given_back) == ([], [])
+    assert caplog.messages == [f"delivery.gave_way event_id=e1 delivery_id=e1.0 why={answer}"]
+
+
+async def test_meet_without_a_lease() -> None:
+    """A look-up has no lease that could be given back."""
+    await Attempt("e1.look_up").meet(["email:eva@example.org"], "contact", "c1")
