@@ -15,6 +15,9 @@ from typing import Any, Literal
 #: credential  our key is refused: pause the destination, keep its queue, send an alert
 Failure = Literal["limited", "transient", "ambiguous", "permanent", "credential"]
 
+#: Codes of transient or ambiguous failures that only a person can settle: the drain holds the box at once.
+HELD = frozenset({"unresolved", "several_objects", "two_objects", "exists_unseen"})
+
 
 @dataclass(frozen=True)
 class Done:

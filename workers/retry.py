@@ -8,8 +8,7 @@ import random
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from workers.destinations.base import UNRESOLVED
-from workers.outcome import Done, Failed
+from workers.outcome import HELD, Done, Failed
 
 #: Seconds before the next attempt. The first ones outlive a restart of the other side, the last ones a bad weekend.
 RETRY_AFTER = (1, 5, 15, 60, 300, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200)
@@ -19,7 +18,7 @@ LIMITED = 5.0
 JITTER = 0.2
 #: Codes of transient or ambiguous failures that do not mean that the destination is away: the cause lies with us, or
 #: with one object.
-NOT_AWAY = frozenset({"no_destination", "lease_lost", "bug", "stale_id", UNRESOLVED})
+NOT_AWAY = frozenset({"no_destination", "lease_lost", "bug", "stale_id", "exists_already", "not_in_force", *HELD})
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
                 max(failed.wait, LIMITED if not failed.wait else 0.0) * (1 + JITTER * abs(drawn)), counted=False
             )
     doubtful = failed.failure == "ambiguous"
-    if failed.code == UNRESOLVED:
+    if failed.code in HELD:
         return HoldBox(failed.code)
     if attempt > len(RETRY_AFTER):
         return HoldBox(failed.code) if doubtful else GiveUp(f"{failed.code}_too_often")

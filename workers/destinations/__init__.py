@@ -11,7 +11,7 @@ from rules.discovery import discover
 from workers.destinations.base import DestinationType
 
 #: Modules of this folder that several destinations share and that are none themselves.
-HELPERS = ("classify", "contacts", "id_map", "invoices")
+HELPERS = ("classify", "contacts", "finding", "id_map", "invoices")
 
 
 def find(*folders: str) -> Mapping[str, DestinationType]:

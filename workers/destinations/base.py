@@ -24,7 +24,7 @@ Reveal = Callable[[Secret], str]
 #: What ops write under a destination, as the model of its kind.
 Options = TypeVar("Options", bound=BaseModel)
 
-#: The one code of an ambiguous failure that no later find can settle: the drain holds the box for a person at once.
+#: The one code of an ambiguous failure that no later find can settle.
 UNRESOLVED = "unresolved"
 
 #: Days that a destination remembers which id of theirs belongs to which key of ours. A season's bookings fit in;
@@ -75,6 +75,15 @@ class Memory(Protocol):
 
     async def set(self, key: str, value: str, days: int) -> None:
         """Remember a value for some days. An empty value forgets."""
+
+    async def ids(self, names: Sequence[str]) -> Mapping[str, tuple[str, int]]:
+        """Return name -> the id of its object, and how many seconds ago it was last seen with that name."""
+
+    async def learn(self, names: Sequence[str], kind: str, id: str, *, gone: Sequence[str] = ()) -> None:
+        """Remember by which names an object is found, and by which no longer."""
+
+    async def forget_names(self, names: Sequence[str]) -> None:
+        """Remember nothing of the objects that have one of these names."""
 
 
 class Visit:

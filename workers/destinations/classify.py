@@ -4,6 +4,8 @@ Takes an Answer and the exceptions that a destination knows of its own; returns 
 Never sends and never quotes a body: bodies hold people.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -44,8 +46,13 @@ HINTS: Mapping[str, str] = {
     "payment_required": "the contract with the vendor does not cover this",
     "forbidden": "the key has no right to do this",
     "not_found": "the address or the object does not exist; look at base and paths",
+    "bad_answer": "it said success, and the answer is none: a page, or text that is no JSON",
     "redirected": "the address answers with a redirect, which is not followed; look at base",
 }
+
+
+#: How a page for people begins.
+_PAGE = re.compile(rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 
 
 class ErrorRule(BaseModel):
@@ -93,11 +100,16 @@ class SuccessTest(BaseModel):
 
 
 def classify(
-    answer: HttpAnswer, *, creates: bool = False, rules: Sequence[ErrorRule] = (), success: SuccessTest | None = None
+    answer: HttpAnswer,
+    *,
+    creates: bool = False,
+    rules: Sequence[ErrorRule] = (),
+    success: SuccessTest | None = None,
+    xml: bool = False,
 ) -> Failed | None:
     """Return what the answer means: None for done, else the failure to raise.
 
-    `creates`: a server error after which something may have been created is ambiguous.
+    `creates`: an answer after which something may have been created is ambiguous. `xml`: the vendor answers in XML.
     """
     parsed = answer.json() if rules or success is not None else None
     for rule in rules:
@@ -106,8 +118,24 @@ def classify(
     if answer.ok:
         if success is not None and dig(parsed, success.path) != success.equals:
             return _failed("permanent", "refused_in_body", answer)
+        if not looks_like_success(answer, xml=xml):
+            return _failed("ambiguous" if creates else "transient", "bad_answer", answer)
         return None
     return _failed(*by_status(answer.status, creates=creates), answer)
+
+
+def looks_like_success(answer: HttpAnswer, *, xml: bool = False) -> bool:
+    """Tell whether the body of a success is one: JSON, or nothing at all. A login page says 200, too."""
+    body = answer.body.strip()
+    if not body or (xml and body.startswith(b"<") and not _PAGE.match(body)):
+        return True
+    if answer.cut:
+        return body.startswith((b"{", b"["))
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def by_status(status: int, *, creates: bool) -> tuple[Failure, str]:

@@ -12,11 +12,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import unescape
 from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from rules import addresses
 from rules.catalogue import ActionKind, DestinationKind, Name
 from rules.consent import Consent
 from rules.secret import Secret
@@ -38,6 +40,7 @@ from workers.destinations.base import (
     open_base,
 )
 from workers.destinations.classify import classify
+from workers.destinations.finding import count_existing
 from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
 
@@ -262,9 +265,19 @@ class MaileonClient(Client[MaileonOptions]):
         answer = await self._send(
             visit, "POST", "/contacts/email/{email}", arguments, query=query, body=_body(arguments), creates=True
         )
-        _raise(classify(answer, creates=True))
+        if answer.status == 409:
+            raise await count_existing(self._memory, visit.delivery, "contact", answer.status)
+        _raise(classify(answer, creates=True, xml=True))
+        id = read_id(answer)
+        if id is None:
+            contact = await self._find(visit, arguments.email) if self._may_read else None
+            if contact is None:
+                raise Failed(
+                    "ambiguous", "no_id", status=answer.status, hint="no id came back, and no contact is shown"
+                )
+            id = contact.id
         await self._remember_pending(arguments.email)
-        return Done(result=drop_nulls({"id": read_id(answer)}), status=answer.status)
+        return Done(result=drop_nulls({"id": id}), status=answer.status)
 
     async def _complete(
         self, visit: Visit, arguments: Subscribe, note: str, contact: MaileonContact | None = None
@@ -278,32 +291,66 @@ class MaileonClient(Client[MaileonOptions]):
         if answer.status == 404:
             await self._memory.set(self._mark(arguments.email), "", 1)
             return None
-        _raise(classify(answer))
+        _raise(classify(answer, xml=True))
         return Done(result=result, note=note, status=answer.status)
 
     async def _update(self, visit: Visit, arguments: Update) -> Done:
         body = _body(arguments)
-        if arguments.new_email:
-            body["email"] = arguments.new_email
+        email = arguments.email
+        if arguments.new_email and arguments.new_email != email:
+            email = await self._find_renamed(visit, email, arguments.new_email)
+            if email != arguments.new_email:
+                body["email"] = arguments.new_email
         if not body:
             return Done(note="nothing_to_change")
-        answer = await self._send(visit, "PUT", "/contacts/email/{email}", arguments, body=body)
+        answer = await self._send(visit, "PUT", "/contacts/email/{email}", arguments, email=email, body=body)
         if answer.status == 404:
             return Done(note="not_there", status=answer.status)
-        _raise(classify(answer))
+        _raise(classify(answer, xml=True))
+        if "email" in body and arguments.new_email:
+            await self._move_mark(arguments.email, arguments.new_email)
         return Done(status=answer.status)
+
+    async def _find_renamed(self, visit: Visit, email: str, new_email: str) -> str:
+        """Return under which address the contact to rename is found: the new one, if it was done already."""
+        old = await self._find(visit, email) if self._may_read else None
+        new = await self._find(visit, new_email) if self._may_read else None
+        if old is not None and new is not None and old.id != new.id:
+            raise Failed(
+                "transient",
+                "two_objects",
+                hint=f"the address is contact {old.id}, the new one is contact {new.id}: nothing was written; "
+                "mend it there, then release",
+            )
+        return new_email if new is not None else email
+
+    async def _move_mark(self, email: str, new_email: str) -> None:
+        """What is remembered of an address is true of the one that replaces it."""
+        if (mark := await self._memory.get(self._mark(email))) is not None:
+            days = UNSUBSCRIBED_DAYS if mark == "unsubscribed" else self._options.pending_days
+            await self._memory.set(self._mark(new_email), mark, days)
+            await self._memory.set(self._mark(email), "", 1)
 
     async def _unsubscribe(self, visit: Visit, arguments: Unsubscribe) -> Done:
         query = {"reason": _reason(arguments.reason)} if arguments.reason else {}
         answer = await self._send(visit, "DELETE", "/contacts/email/{email}/unsubscribe", arguments, query=query)
         if answer.status == 404:
+            done_before = await self._memory.get(self._mark(arguments.email)) == "unsubscribed"
             await self._memory.set(self._mark(arguments.email), "", 1)
-            return Done(note="not_there", status=answer.status)
-        failed = classify(answer)
+            return Done(note="" if done_before else "not_there", status=answer.status)
+        failed = classify(answer, xml=True)
         if failed is not None and answer.status == 403:
             failed.hint = "the key has no right to DELETE, which unsubscribing needs"
         _raise(failed)
         await self._memory.set(self._mark(arguments.email), "unsubscribed", UNSUBSCRIBED_DAYS)
+        contact = await self._find(visit, arguments.email) if self._may_read else None
+        if contact is not None and contact.permission > int(PERMISSION_NONE):
+            raise Failed(
+                "transient",
+                "not_in_force",
+                status=200,
+                hint="Maileon took it, and the contact still has its permission",
+            )
         return Done(status=answer.status)
 
     async def _find(self, visit: Visit, email: str) -> MaileonContact | None:
@@ -315,8 +362,12 @@ class MaileonClient(Client[MaileonOptions]):
         if answer.status in (403, 405):
             self._may_read = False
             return None
-        _raise(classify(answer))
-        return MaileonContact(read_id(answer), read_permission(answer))
+        _raise(classify(answer, xml=True))
+        contact = MaileonContact(read_id(answer), read_permission(answer))
+        shown = read_email(answer)
+        if contact.id is None or (shown is not None and not addresses.same_email(shown, email)):
+            raise Failed("transient", "bad_answer", status=answer.status, hint="a contact was asked for, and not shown")
+        return contact
 
     async def _send(
         self,
@@ -325,13 +376,14 @@ class MaileonClient(Client[MaileonOptions]):
         template: str,
         arguments: Subscribe | Update | Unsubscribe,
         *,
+        email: str = "",
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         creates: bool = False,
     ) -> HttpAnswer:
         return await visit.exchange.request(
             method,
-            build_url(self._base, template, query, email=arguments.email),
+            build_url(self._base, template, query, email=email or arguments.email),
             headers=self._headers,
             json=body,
             media_type=JSON,
@@ -367,6 +419,13 @@ def read_id(answer: HttpAnswer) -> str | None:
     """Return the contact's id of an answer, in XML as documented or in JSON as asked for."""
     found = re.search(r"<id>\s*(\d+)\s*</id>|\"id\"\s*:\s*\"?(\d+)|^\s*(\d+)\s*$", answer.text)
     return next((group for group in found.groups() if group), None) if found else None
+
+
+def read_email(answer: HttpAnswer) -> str | None:
+    """Return the address of a contact in an answer, None where it shows none."""
+    found = re.search(r"<email>([^<]*)</email>|\"email\"\s*:\s*\"([^\"]*)\"", answer.text)
+    text = next((group for group in found.groups() if group), "") if found else ""
+    return unescape(text).strip() or None
 
 
 def read_permission(answer: HttpAnswer) -> int:

@@ -39,6 +39,7 @@ from workers.destinations.contacts import (
     UpsertContact,
     flatten,
 )
+from workers.destinations.finding import FoundObject, ObjectFinder, ObjectName, list_contact_names, same_id
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
     CREATE_INVOICE,
@@ -126,6 +127,15 @@ class Collection(DestinationOptions):
     list: str = Field(default="data", description="Where a search answers its list; empty: the answer is the list.")
     id: str = Field(default="id", description="Where an object has its id: `id`, `data.id` …")
     update: Literal["PATCH", "PUT"] = "PATCH"
+    trust_search: bool = Field(
+        default=False,
+        description="Believe a hit that does not show the field that was searched. Never for a consent.",
+    )
+    conflict_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Where the refusal of a create (409) says the id of the object that exists: `error.id` …",
+    )
 
 
 class Contacts(Collection):
@@ -255,75 +265,119 @@ class RestClient(Client[RestOptions]):
     # Contacts
 
     async def _upsert_contact(self, visit: "RestVisit", arguments: UpsertContact) -> Done:
-        contacts = self._options.contacts
-        values = flatten(arguments)
-        keys = drop_nulls({"external_id": arguments.external_id, "email": arguments.email})
-        body = _translate(values, contacts.fields)
-        for name, value in drop_nulls(arguments.custom).items():
-            _put(body, _join_path(contacts.fields.get("custom", "custom"), name), value)
-        found = await self._find_contact(visit, keys)
-        if found is not None and await self._update_contact(visit, found, body):
-            await self._remember_contact(values | keys, found)
-            return Done(result={"id": found, "created": False}, status=visit.status)
-        if found is not None:  # The id map named a contact that is gone.
-            await self._forget_contact(keys)
-            found = await self._search_contact(visit, keys)
-            if found is not None:
-                await self._update_contact(visit, found, body)
-                await self._remember_contact(values | keys, found)
-                return Done(result={"id": found, "created": False}, status=visit.status)
-        made = await self._create_contact(visit, body, keys)
-        await self._remember_contact(values | keys, made)
-        return Done(result={"id": made, "created": True}, status=visit.status)
+        names = list_contact_names(arguments.external_id, arguments.email, arguments.new_email)
+        wanted = list_contact_names(arguments.external_id, arguments.new_email or arguments.email)
+        finder = self._contact_finder(visit)
+        for _ in range(2):
+            found = await finder.find(names)
+            if found is None:
+                body = self._contact_body(arguments)
+                found, created = await self._create(visit, finder, self._options.contacts, names, body, "")
+                if created:
+                    phones = [ObjectName("phone", arguments.phone)] if arguments.phone else []
+                    await finder.learn([*wanted, *phones], found.id, gone=names)
+                    return Done(result={"id": found.id, "created": True}, status=visit.status)
+            await finder.meet(found)
+            # Never the name by which it was found: an old address of the id map would come back.
+            body = self._contact_body(arguments, leave_out=[name.kind for name in wanted if name in found.names])
+            if await self._update_contact(visit, found.id, body):
+                if found.news or not found.names.issuperset(wanted):
+                    await finder.learn(wanted, found.id, gone=[*names, *self._replaced(found, body)])
+                return Done(result={"id": found.id, "created": False}, status=visit.status)
+            await finder.forget(found)
+        raise _fail_stale()
+
+    def _replaced(self, found: FoundObject, body: Mapping[str, Any]) -> list[ObjectName]:
+        """Return the addresses that a contact had before an update wrote another one."""
+        field = self._options.contacts.fields.get("email", "email")
+        if found.record is None or not field or dig(body, field) is None:
+            return []
+        shown = _show(self._options.contacts, found.record, field) or ()
+        return [ObjectName("email", addresses.key_or_text(each)) for each in shown if isinstance(each, str) and each]
 
     async def _set_consent(self, visit: "RestVisit", arguments: SetConsent) -> Done:
-        found = await self._find_contact(visit, {"email": arguments.email})
-        if found is None:
-            return Done(note="no_such_contact", status=visit.status)
         values = drop_nulls({"newsletter": arguments.newsletter, "tracking": arguments.tracking})
-        if not await self._update_contact(visit, found, _translate(values, self._options.contacts.fields)):
-            await self._forget_contact({"email": arguments.email})
-            raise Failed("transient", "stale_id", hint="the contact was replaced by another; the next attempt searches")
+        withdrawn = {name: value for name, value in values.items() if not value}
+        names = [ObjectName("email", arguments.email)]
+        finder = self._contact_finder(visit, consent=True)
+        if withdrawn:
+            found = await finder.find_all(names)  # Whoever has the address: it is they who withdraw it.
+        else:
+            found = [one] if (one := await finder.find(names)) is not None else []
+        if not found:
+            return Done(note="no_such_contact", status=visit.status)
+        await finder.meet(*found)
+        ends = [await self._write_consent(visit, each, values if len(found) == 1 else withdrawn) for each in found]
+        for each, end in zip(found, ends, strict=True):
+            if end == "gone":
+                await finder.forget(each)
+        if set(ends) == {"gone"}:
+            raise _fail_stale()
+        if "hidden" in ends:
+            raise Failed(
+                "transient", "not_in_force", status=visit.status, hint="they took it, and the contact does not show it"
+            )
+        if len(found) > 1 and values != withdrawn:
+            raise finder.fail_several(found)
+        if len(found) == 1 and found[0].news:
+            await finder.learn(names, found[0].id)
         return Done(status=visit.status)
+
+    async def _write_consent(
+        self, visit: "RestVisit", found: FoundObject, values: Mapping[str, bool]
+    ) -> Literal["shown", "hidden", "gone"]:
+        """Write what a person agreed to, and look whether the contact shows it."""
+        contacts = self._options.contacts
+        body = _translate(values, contacts.fields)
+        if not body:
+            return "shown"
+        answer = await visit.try_send(contacts.update, contacts.path + "/{id}", body, id=found.id)
+        if answer.status in (404, 410):
+            return "gone"
+        visit.check(answer)
+        fields = {contacts.fields.get(name, name): value for name, value in values.items()}
+        if _is_in_force(contacts, answer.json(), fields):
+            return "shown"
+        now = await visit.read(contacts, found.id)
+        if now is None:
+            return "gone"
+        return "shown" if _is_in_force(contacts, now, fields) else "hidden"
 
     async def _add_note(self, visit: "RestVisit", arguments: AddNote) -> Done:
         contacts = self._options.contacts
         if visit.delivery.doubtful and not self._options.idempotency_header and contacts.note_on_doubt == "hold":
             raise fail_unresolved("the note may have been written, and notes cannot be searched")
-        keys = drop_nulls({"email": arguments.email, "phone": arguments.phone})
-        found = await self._find_contact(visit, keys)
+        # A number is a name only where there is no address: colleagues share one.
+        given = drop_nulls({"email": arguments.email, "phone": arguments.phone})
+        names = [ObjectName(*next(iter(given.items())))]
+        finder = self._contact_finder(visit)
+        found = await finder.find(names)
         if found is None:
-            found = await self._create_contact(visit, _translate(keys, contacts.fields), keys, part="contact")
-            await self._remember_contact(keys, found)
+            body = _translate(given, contacts.fields)
+            found, created = await self._create(visit, finder, contacts, names, body, "contact")
+            await finder.learn([ObjectName(*each) for each in given.items()] if created else names, found.id)
+        if found.news:
+            await finder.meet(found)
+            await finder.learn(names, found.id)
         note = {contacts.note_text: arguments.text}
-        answer = await visit.send("POST", contacts.notes, note, creates=True, id=found)
-        return Done(result=drop_nulls({"id": _read_id(answer, contacts.id), "contact": found}), status=visit.status)
+        answer = await visit.send("POST", contacts.notes, note, creates=True, id=found.id)
+        return Done(result=drop_nulls({"id": _read_id(answer, contacts), "contact": found.id}), status=visit.status)
 
-    async def _find_contact(self, visit: "RestVisit", keys: Mapping[str, str]) -> str | None:
-        for name, value in keys.items():
-            if known := await self._memory.get(self._key("contact", name, value)):
-                return known
-        return await self._search_contact(visit, keys)
-
-    async def _search_contact(self, visit: "RestVisit", keys: Mapping[str, str]) -> str | None:
+    def _contact_finder(self, visit: "RestVisit", *, consent: bool = False) -> ObjectFinder:
         contacts = self._options.contacts
-        for name, value in keys.items():
-            if name in contacts.find:
-                theirs = contacts.fields.get(name, name)
-                found = await visit.find(contacts, {contacts.find[name]: value}, theirs, value, name)
-                if found is not None:
-                    return str(dig(found, contacts.id))
-        return None
+        fields = {name: contacts.fields.get(name, name) for name in ("email", "external_id", "phone")}
+        objects = RestObjects(
+            "contact", visit, contacts, contacts.find, fields, self._options.find_lag, consent=consent
+        )
+        return ObjectFinder(objects, self._memory, visit.delivery)
 
-    async def _create_contact(
-        self, visit: "RestVisit", body: Mapping[str, Any], keys: Mapping[str, str], part: str = ""
-    ) -> str:
+    def _contact_body(self, arguments: UpsertContact, *, leave_out: Sequence[str] = ()) -> dict[str, Any]:
         contacts = self._options.contacts
-        answer = await visit.send("POST", contacts.path, body, creates=True, part=part)
-        made = _read_id(answer, contacts.id) or await self._search_contact(visit, keys)
-        if made is None:
-            raise Failed("ambiguous", "no_id", status=answer.status, hint="a contact was made, but no id came back")
-        return made
+        values = {name: value for name, value in flatten(arguments).items() if name not in leave_out}
+        body = _translate(values, contacts.fields)
+        for name, value in drop_nulls(arguments.custom).items():
+            _put(body, _join_path(contacts.fields.get("custom", "custom"), name), value)
+        return body
 
     async def _update_contact(self, visit: "RestVisit", id: str, body: Mapping[str, Any]) -> bool:
         """Write the fields; False: there is no contact with that id."""
@@ -336,36 +390,49 @@ class RestClient(Client[RestOptions]):
         visit.check(answer)
         return True
 
-    async def _remember_contact(self, keys: Mapping[str, Any], id: str) -> None:
-        for name in ("external_id", "email", "phone"):
-            if keys.get(name):
-                await self._memory.set(self._key("contact", name, keys[name]), id, ID_DAYS)
-
-    async def _forget_contact(self, keys: Mapping[str, str]) -> None:
-        for name, value in keys.items():
-            await self._memory.set(self._key("contact", name, value), "", 1)
+    async def _create(
+        self,
+        visit: "RestVisit",
+        finder: ObjectFinder,
+        collection: Collection,
+        names: Sequence[ObjectName],
+        body: Mapping[str, Any],
+        part: str,
+    ) -> tuple[FoundObject, bool]:
+        """Create an object. False: they refused, because it exists, and named the one that the search did not show."""
+        answer = await visit.try_send("POST", collection.path, body, creates=True, part=part)
+        failed = visit.judge(answer, creates=True)
+        if failed is not None and (answer.status, failed.code) == (409, "conflict"):
+            id = _to_id(dig(answer.json(), collection.conflict_id)) if collection.conflict_id else None
+            return await finder.find_existing(names, id, answer.status), False
+        if failed is not None:
+            raise failed
+        if (id := _read_id(answer, collection)) is not None:
+            return FoundObject(id, _unwrap(collection, answer.json())), True
+        if (found := await finder.find(names)) is None:
+            raise Failed("ambiguous", "no_id", status=answer.status, hint="something was made, but no id came back")
+        return found, True
 
     # Invoices
 
     async def _create_invoice(self, visit: "RestVisit", arguments: CreateInvoice) -> Done:
         invoices = self._options.invoices
-        invoice = await self._find_invoice(visit, arguments.reference)
-        created = invoice is None
-        if invoice is None:
+        name = ObjectName("invoice", arguments.reference)
+        finder = self._invoice_finder(visit)
+        found = await finder.find([name])
+        created = False
+        if found is None:
             customer = await self._find_or_create_customer(visit, arguments.customer)
-            answer = await visit.send("POST", invoices.path, self._invoice_body(arguments, customer), creates=True)
-            made = answer.json()
-            if _read_id(answer, invoices.id) is None:
-                made = await self._find_invoice(visit, arguments.reference)
-            if not isinstance(made, Mapping):
-                raise Failed(
-                    "ambiguous", "no_id", status=answer.status, hint="an invoice was made, but no id came back"
-                )
-            invoice = made
-        id = str(dig(invoice, invoices.id))
+            body = self._invoice_body(arguments, customer)
+            found, created = await self._create(visit, finder, invoices, [name], body, "")
+            await finder.learn([name], found.id)
+        elif found.news:
+            await finder.meet(found)
+            await finder.learn([name], found.id)
+        invoice = _unwrap(invoices, found.record)
         if invoices.finalise:
-            invoice = await self._finalise(visit, arguments.reference, id, invoice)
-        result = {"id": id, "number": dig(invoice, invoices.number), "status": dig(invoice, invoices.status)}
+            invoice = await self._finalise(visit, arguments.reference, found.id, invoice)
+        result = {"id": found.id, "number": dig(invoice, invoices.number), "status": dig(invoice, invoices.status)}
         if result["number"] is not None:
             result["number"] = str(result["number"])
         note = "" if created else "already_there"
@@ -387,48 +454,48 @@ class RestClient(Client[RestOptions]):
 
     async def _cancel_invoice(self, visit: "RestVisit", arguments: CancelInvoice) -> Done:
         invoices = self._options.invoices
-        invoice = await self._find_invoice(visit, arguments.reference)
-        if invoice is None:
+        finder = self._invoice_finder(visit)
+        found = await finder.find([ObjectName("invoice", arguments.reference)])
+        if found is None:
             return Done(note="nothing_to_cancel", status=visit.status)
-        id = str(dig(invoice, invoices.id))
-        status = dig(invoice, invoices.status)
+        id, status = found.id, dig(_unwrap(invoices, found.record), invoices.status)
         if status in invoices.cancelled:
             return Done(result={"id": id}, note="already_cancelled", status=visit.status)
+        await finder.meet(found)
         if status in invoices.draft:
             answer = await visit.try_send("DELETE", invoices.path + "/{id}", id=id)
             if answer.status not in (404, 410):
                 visit.check(answer)
+            await finder.forget(found)
             return Done(result={"id": id}, note="draft_deleted", status=visit.status)
         await visit.send("POST", invoices.cancel_path, drop_nulls({"reason": arguments.reason}), creates=True, id=id)
         return Done(result={"id": id}, status=visit.status)
 
-    async def _find_invoice(self, visit: "RestVisit", reference: str) -> Mapping[str, Any] | None:
+    def _invoice_finder(self, visit: "RestVisit") -> ObjectFinder:
         invoices = self._options.invoices
-        theirs = invoices.fields.get("reference", "reference")
-        found = await visit.find_all(invoices, {invoices.find: reference}, theirs, reference)
-        return next((one for one in found if dig(one, invoices.type) not in invoices.other_types), None)
+        fields = {"invoice": invoices.fields.get("reference", "reference")}
+        objects = RestInvoices("invoice", visit, invoices, {"invoice": invoices.find}, fields, self._options.find_lag)
+        return ObjectFinder(objects, self._memory, visit.delivery, believed=0)  # Its status is needed as it is now.
 
     async def _find_or_create_customer(self, visit: "RestVisit", customer: Customer) -> str:
         customers = self._options.customers
-        key = self._key("customer", "email", customer.email)
-        if known := await self._memory.get(key):
-            return known
-        theirs = customers.fields.get("email", "email")
-        found = await visit.find(customers, {customers.find: customer.email}, theirs, customer.email, "email")
-        id = None if found is None else str(dig(found, customers.id))
-        if id is None:
-            values = drop_nulls({"email": customer.email, "name": customer.name})
-            if customer.address is not None:
-                values |= {
-                    f"address.{name}": value for name, value in drop_nulls(customer.address.model_dump()).items()
-                }
-            body = _translate(values, customers.fields)
-            answer = await visit.send("POST", customers.path, body, creates=True, part="customer")
-            id = _read_id(answer, customers.id)
-        if id is None:
-            raise Failed("ambiguous", "no_id", status=visit.status, hint="a customer was made, but no id came back")
-        await self._memory.set(key, id, ID_DAYS)
-        return id
+        fields = {"email": customers.fields.get("email", "email")}
+        objects = RestObjects("customer", visit, customers, {"email": customers.find}, fields, self._options.find_lag)
+        # The id map tells customers from contacts, unless the vendor has one list for both.
+        prefix = "" if customers.path == self._options.contacts.path else "customer_"
+        finder = ObjectFinder(objects, self._memory, visit.delivery, prefix=prefix)
+        names = [ObjectName("email", customer.email)]
+        found = await finder.find(names)
+        if found is not None:
+            if found.news:
+                await finder.learn(names, found.id)
+            return found.id
+        values = drop_nulls({"email": customer.email, "name": customer.name})
+        if customer.address is not None:
+            values |= {f"address.{name}": value for name, value in drop_nulls(customer.address.model_dump()).items()}
+        found, _ = await self._create(visit, finder, customers, names, _translate(values, customers.fields), "customer")
+        await finder.learn(names, found.id)
+        return found.id
 
     def _invoice_body(self, arguments: CreateInvoice, customer: str) -> dict[str, Any]:
         invoices = self._options.invoices
@@ -469,16 +536,8 @@ class RestVisit(Visit):
         #: Status of the latest answer.
         self.status = 0
 
-    async def find(
-        self, collection: Collection, query: Mapping[str, str], field: str, value: str, kind: str = ""
-    ) -> Mapping[str, Any] | None:
-        """Return the first object whose field has exactly this value: searches may be fuzzy. None: there is none."""
-        return next(iter(await self.find_all(collection, query, field, value, kind)), None)
-
-    async def find_all(
-        self, collection: Collection, query: Mapping[str, str], field: str, value: str, kind: str = ""
-    ) -> list[Mapping[str, Any]]:
-        """Return all objects whose field has exactly this value; `kind` tells what it is: email, phone, or an id."""
+    async def search(self, collection: Collection, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """Return the objects that a search answers."""
         url = build_url(self._base, collection.path, query)
         answer = await self.exchange.request("GET", url, headers=self._headers)
         self.status = answer.status
@@ -488,13 +547,20 @@ class RestVisit(Visit):
         found = dig(answer.json(), collection.list)
         if not isinstance(found, list):
             raise Failed("transient", "bad_answer", status=answer.status, hint="a search did not answer with a list")
-        return [
-            item
-            for item in found
-            if isinstance(item, Mapping)
-            and dig(item, collection.id) is not None
-            and (not field or _equals(dig(item, field), value, kind))
-        ]
+        return [item for item in found if isinstance(item, Mapping) and _to_id(dig(item, collection.id)) is not None]
+
+    async def read(self, collection: Collection, id: str) -> Mapping[str, Any] | None:
+        """Return an object, None where there is none."""
+        answer = await self.try_send("GET", collection.path + "/{id}", id=id)
+        if answer.status in (404, 410):
+            return None
+        if answer.status in (405, 501):
+            return {}  # It cannot be read by its id: nothing is known of it.
+        self.check(answer)
+        found = _unwrap(collection, answer.json())
+        if not same_id(dig(found, collection.id), id):
+            raise Failed("transient", "bad_answer", status=answer.status, hint="an object was asked for, and not shown")
+        return dict(found)
 
     async def send(
         self,
@@ -535,24 +601,121 @@ class RestVisit(Visit):
 
     def check(self, answer: HttpAnswer, *, creates: bool = False) -> None:
         """Raise what the answer means, if it does not mean done."""
-        failed = classify(answer, creates=creates, rules=self._options.errors, success=self._options.success)
+        failed = self.judge(answer, creates=creates)
         if failed is not None:
             raise failed
 
-
-def _equals(theirs: Any, ours: str, kind: str) -> bool:
-    if theirs is None:
-        return True
-    if kind == "email":
-        return addresses.same_email(str(theirs), ours)
-    if kind == "phone":
-        return addresses.same_phone(str(theirs), ours)
-    return str(theirs).strip().lower() == ours.lower()
+    def judge(self, answer: HttpAnswer, *, creates: bool = False) -> Failed | None:
+        """Return what the answer means, None for done."""
+        return classify(answer, creates=creates, rules=self._options.errors, success=self._options.success)
 
 
-def _read_id(answer: HttpAnswer, path: str) -> str | None:
-    id = dig(answer.json(), path)
-    return str(id) if isinstance(id, str | int) and not isinstance(id, bool) else None
+class RestObjects:
+    """One collection of an API. `find`: kind of name -> query parameter; `fields`: kind of name -> their field."""
+
+    def __init__(
+        self,
+        kind: str,
+        visit: RestVisit,
+        collection: Collection,
+        find: Mapping[str, str],
+        fields: Mapping[str, str],
+        find_lag: float,
+        *,
+        consent: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.searched = frozenset(find)
+        self.trust_search = collection.trust_search and not consent
+        self.find_lag = find_lag
+        self._visit = visit
+        self._collection = collection
+        self._find = find
+        self._fields = fields
+        self._consent = consent
+
+    async def search(self, name: ObjectName) -> list[FoundObject]:
+        """Return what their search finds, be it fuzzy."""
+        hits = await self._visit.search(self._collection, {self._find[name.kind]: name.value})
+        return [FoundObject(str(dig(hit, self._collection.id)), hit) for hit in hits]
+
+    async def read(self, id: str) -> FoundObject | None:
+        """Return an object, None where there is none."""
+        record = await self._visit.read(self._collection, id)
+        return None if record is None else FoundObject(id, record)
+
+    def values(self, record: Any, kind: str) -> Sequence[Any] | None:
+        """Return what an object has in the field of a kind of names; None: it does not have the field."""
+        return _show(self._collection, record, self._fields[kind])
+
+    def explain_unreadable(self, kind: str) -> str:
+        """Return what to do where their search does not show the field that was searched."""
+        told = f"their search returns no `{self._fields[kind] or kind}`: name the field under `fields`"
+        return told if self._consent else f"{told}, or say `trust_search: true`"
+
+    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
+        """Return all: which one is meant is a person's to say."""
+        return found
+
+
+class RestInvoices(RestObjects):
+    """The invoices of an API. Other documents may have their references, and cancelled ones give theirs away."""
+
+    _collection: Invoices
+
+    async def search(self, name: ObjectName) -> list[FoundObject]:
+        """Return the invoices that their search finds."""
+        invoices = self._collection
+        hits = await super().search(name)
+        return [hit for hit in hits if dig(hit.record, invoices.type) not in invoices.other_types]
+
+    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
+        """Return those that are not cancelled, or the newest of the cancelled ones."""
+        invoices = self._collection
+        alive = [
+            each for each in found if dig(_unwrap(invoices, each.record), invoices.status) not in invoices.cancelled
+        ]
+        return alive or found[-1:]
+
+
+def _fail_stale() -> Failed:
+    return Failed("transient", "stale_id", hint="the contact was replaced by another; the next attempt searches")
+
+
+def _unwrap(collection: Collection, answer: Any) -> Mapping[str, Any]:
+    """Return the object of an answer, which may lie where a search has its list: `{"data": {"id": 7}}`."""
+    if dig(answer, collection.id) is None and isinstance(inner := dig(answer, collection.list), Mapping):
+        return inner
+    return answer if isinstance(answer, Mapping) else {}
+
+
+def _show(collection: Collection, record: Any, field: str) -> Sequence[Any] | None:
+    """Return what stands in a field of an object, beside its id or from the top; None where there is no such field."""
+    beside = collection.id.rpartition(".")[0]
+    for path in dict.fromkeys((field, _join_path(beside, field))) if field else ():
+        parent, _, last = path.rpartition(".")
+        holder = dig(record, parent)
+        if isinstance(holder, Mapping) and last in holder:
+            return holder[last] if isinstance(holder[last], list) else [holder[last]]
+    return None
+
+
+def _is_in_force(collection: Collection, answer: Any, fields: Mapping[str, bool]) -> bool:
+    """Tell whether an object shows what was agreed to. Some write 1, or "true"."""
+    shown = {field: _show(collection, _unwrap(collection, answer), field) for field in fields if field}
+    words = {True: (True, 1, "1", "true", "yes"), False: (False, 0, "0", "false", "no")}
+    return all(
+        any((value.lower() if isinstance(value, str) else value) in words[fields[field]] for value in values or ())
+        for field, values in shown.items()
+    )
+
+
+def _read_id(answer: HttpAnswer, collection: Collection) -> str | None:
+    return _to_id(dig(_unwrap(collection, answer.json()), collection.id))
+
+
+def _to_id(value: Any) -> str | None:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
 
 
 def _to_json_id(id: str) -> str | int:

@@ -32,6 +32,7 @@ from workers.destinations.base import (
     rename_keys,
 )
 from workers.destinations.classify import ErrorRule, classify
+from workers.destinations.finding import same_id
 from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
 
@@ -237,8 +238,12 @@ class SeminarDeskClient(Client[SeminarDeskOptions]):
             creates=True,
         )
         _raise(classify(answer, creates=True, rules=ERRORS))
-        await self._memory.set(mark, "1", ID_DAYS)
         made = dig(answer.json(), "id")
+        if made is None and (found := await self._find_reference(visit, arguments, system)) is not None:
+            made = found["id"]
+        elif made is None:
+            raise Failed("ambiguous", "no_id", status=answer.status, hint="no id came back, and no reference is shown")
+        await self._memory.set(mark, "1", ID_DAYS)
         return Done(result={} if made is None else {"id": made}, status=answer.status)
 
     async def _find_reference(
@@ -246,7 +251,7 @@ class SeminarDeskClient(Client[SeminarDeskOptions]):
     ) -> Mapping[str, Any] | None:
         answer = await self._get(visit, "/invoices/{id}", arguments.invoice)
         for reference in dig(answer.json(), "externalReferences") or ():
-            if dig(reference, "system.id") == system and dig(reference, "externalId") == arguments.external_id:
+            if dig(reference, "system.id") == system and same_id(dig(reference, "externalId"), arguments.external_id):
                 return {"id": dig(reference, "id")}
         return None
 

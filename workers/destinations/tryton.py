@@ -15,11 +15,9 @@ from typing import Any
 
 from pydantic import Field
 
-from rules import addresses
 from rules.catalogue import DestinationKind
 from rules.secret import Secret
 from workers.destinations.base import (
-    ID_DAYS,
     Attempt,
     Base,
     Client,
@@ -34,6 +32,7 @@ from workers.destinations.base import (
 )
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, ContactAddress, UpsertContact
+from workers.destinations.finding import FoundObject, ObjectFinder, ObjectName, equals, list_contact_names, same_id
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed, Failure
@@ -69,6 +68,11 @@ PARTY_FIELDS = (
     "contact_mechanisms.value_compact",
     "identifiers.code",
 )
+
+#: Of a party that the id map named, what tells whether it is still in use.
+LIFE_FIELDS = ("active", "replaced_by")
+#: Replacements of replacements that are followed.
+MOST_REPLACED = 5
 
 INVOICE_FIELDS = ("state", "number", "reference")
 
@@ -130,62 +134,80 @@ class TrytonClient(Client[TrytonOptions]):
     # Parties
 
     async def _upsert_contact(self, visit: "TrytonVisit", arguments: UpsertContact) -> Done:
-        keys = drop_nulls({"external_id": arguments.external_id, "email": arguments.email})
+        names = list_contact_names(arguments.external_id, arguments.email, arguments.new_email)
+        wanted = list_contact_names(arguments.external_id, arguments.new_email or arguments.email)
         country = await visit.country(arguments.address)
-        party = await self._find_party(visit, keys)
-        if party is None:
-            party = await visit.create("party.party", new_party(arguments, country), PARTY_FIELDS)
-            created = True
+        finder = self._party_finder(visit)
+        found = await finder.find(names)
+        created = False
+        if found is None:
+            found, created = await self._create(
+                visit, finder, "party.party", names, new_party(arguments, country), PARTY_FIELDS
+            )
+        if created:
+            phones = [ObjectName("phone", arguments.phone)] if arguments.phone else []
+            await finder.learn([*wanted, *phones], found.id, gone=names)
         else:
-            created = False
-            if changes := party_changes(party, arguments, country):
-                await visit.update("party.party", party["id"], changes)
-        id = str(party["id"])
-        await self._remember_party(keys | drop_nulls({"email": arguments.new_email}), id)
-        return Done(result={"id": id, "created": created}, status=visit.status)
+            await finder.meet(found)
+            if changes := party_changes(found.record, arguments, country):
+                await visit.update("party.party", int(found.id), changes)
+            if found.news or not found.names.issuperset(wanted):
+                await finder.learn(wanted, found.id, gone=names)
+        return Done(result={"id": found.id, "created": created}, status=visit.status)
 
     async def _add_note(self, visit: "TrytonVisit", arguments: AddNote) -> Done:
-        keys = drop_nulls({"email": arguments.email, "phone": arguments.phone})
-        party = await self._find_party(visit, keys)
-        if party is None:
-            bare = {"name": arguments.email or arguments.phone, "contact_mechanisms": [["create", mechanisms(keys)]]}
-            party = await visit.create("party.party", bare, PARTY_FIELDS)
-            await self._remember_party(keys, str(party["id"]))
-        resource = f"party.party,{party['id']}"
+        # A number is a name only where there is no address: colleagues share one.
+        given = drop_nulls({"email": arguments.email, "phone": arguments.phone})
+        names = [ObjectName(*next(iter(given.items())))]
+        finder = self._party_finder(visit)
+        found = await finder.find(names)
+        if found is None:
+            bare = {"name": arguments.email or arguments.phone, "contact_mechanisms": [["create", mechanisms(given)]]}
+            found, created = await self._create(visit, finder, "party.party", names, bare, PARTY_FIELDS)
+            await finder.learn([ObjectName(*each) for each in given.items()] if created else names, found.id)
+        if found.news:
+            await finder.meet(found)
+            await finder.learn(names, found.id)
+        resource = f"party.party,{found.id}"
         if visit.delivery.doubtful or visit.delivery.attempt > 1:
             same = [["resource", "=", resource], ["message", "=", arguments.text]]
             for note in await visit.search("ir.note", same, ()):
-                result = {"id": str(note["id"]), "contact": str(party["id"])}
+                result = {"id": str(note["id"]), "contact": found.id}
                 return Done(result=result, note="already_there", status=visit.status)
         note = await visit.create("ir.note", {"resource": resource, "message": arguments.text}, ())
-        return Done(result={"id": str(note["id"]), "contact": str(party["id"])}, status=visit.status)
+        return Done(result={"id": str(note["id"]), "contact": found.id}, status=visit.status)
 
-    async def _find_party(self, visit: "TrytonVisit", keys: Mapping[str, str]) -> Record | None:
-        for name, value in keys.items():
-            if known := await self._memory.get(self._key(name, value)):
-                party = await visit.get("party.party", known, PARTY_FIELDS)
-                if party is not None:
-                    return party
-                await self._memory.set(self._key(name, value), "", 1)
-        for name, value in keys.items():
-            for party in await visit.search("party.party", party_domain(name, value), PARTY_FIELDS):
-                if name == "external_id" or has_mechanism(party, name, value):
-                    return party
-        return None
+    def _party_finder(self, visit: "TrytonVisit") -> ObjectFinder:
+        return ObjectFinder(
+            TrytonParties(visit), self._memory, visit.delivery, believed=0
+        )  # It is needed as it is now.
 
-    async def _remember_party(self, keys: Mapping[str, str], id: str) -> None:
-        for name, value in keys.items():
-            await self._memory.set(self._key(name, value), id, ID_DAYS)
-
-    def _key(self, name: str, value: str) -> str:
-        return f"{self._name}:party:{name}:{value}"
+    async def _create(
+        self,
+        visit: "TrytonVisit",
+        finder: ObjectFinder,
+        model: str,
+        names: Sequence[ObjectName],
+        values: Record,
+        fields: Sequence[str],
+    ) -> tuple[FoundObject, bool]:
+        """Create a record. False: Tryton refused, because it exists, and it was found."""
+        try:
+            record = await visit.create(model, values, fields)
+        except Failed as failed:
+            if (failed.status, failed.code) != (409, "conflict"):
+                raise
+            return await finder.find_existing(names, None, failed.status), False
+        return FoundObject(str(record["id"]), record), True
 
     # Invoices
 
     async def _create_invoice(self, visit: "TrytonVisit", arguments: CreateInvoice) -> Done:
-        invoice = await self._find_invoice(visit, arguments.reference)
-        created = invoice is None
-        if invoice is None:
+        name = ObjectName("invoice", arguments.reference)
+        finder = self._invoice_finder(visit)
+        found = await finder.find([name])
+        created = False
+        if found is None:
             lines = [self._line(line.text, line.quantity, line.unit_price, line.tax_rate) for line in arguments.lines]
             party, place = await self._find_or_create_customer(visit, arguments.customer)
             accounts = await self._accounts(visit)
@@ -201,7 +223,11 @@ class TrytonClient(Client[TrytonOptions]):
                 "reference": arguments.reference,
                 "lines": [["create", lines]],
             }
-            invoice = await self._make(visit, header)
+            found, created = await self._make(visit, finder, name, header)
+        elif found.news:
+            await finder.meet(found)
+            await finder.learn([name], found.id)
+        invoice = found.record
         if self._options.invoices.post and invoice["state"] in ("draft", "validated"):
             invoice = await visit.act("account.invoice", invoice["id"], "post", INVOICE_FIELDS)
         return Done(
@@ -216,38 +242,41 @@ class TrytonClient(Client[TrytonOptions]):
         )
 
     async def _cancel_invoice(self, visit: "TrytonVisit", arguments: CancelInvoice) -> Done:
-        invoice = await self._find_invoice(visit, arguments.reference)
-        if invoice is None:
+        finder = self._invoice_finder(visit)
+        found = await finder.find([ObjectName("invoice", arguments.reference)])
+        if found is None:
             return Done(note="nothing_to_cancel", status=visit.status)
-        id = str(invoice["id"])
-        if invoice["state"] == "cancelled":
+        id, state = found.id, found.record["state"]
+        if state == "cancelled":
             return Done(result={"id": id}, note="already_cancelled", status=visit.status)
-        if invoice["state"] in ("draft", "validated"):
-            await visit.delete("account.invoice", invoice["id"])
+        await finder.meet(found)
+        if state in ("draft", "validated"):
+            await visit.delete("account.invoice", int(id))
+            await finder.forget(found)
             return Done(result={"id": id}, note="draft_deleted", status=visit.status)
         # Tryton's own wizard for credits cannot be reached over REST: the document is made as the wizard makes it.
-        reference = arguments.reference + self._options.invoices.cancel_suffix
-        document = await self._find_invoice(visit, reference)
+        name = ObjectName("invoice", arguments.reference + self._options.invoices.cancel_suffix)
+        document = await finder.find([name])
         if document is None:
-            document = await self._make(visit, await self._credit(visit, invoice["id"], reference, arguments.reason))
-        elif document["state"] == "posted":
+            credit = await self._credit(visit, int(id), name.value, arguments.reason)
+            document, _ = await self._make(visit, finder, name, credit)
+        elif document.record["state"] == "posted":
             return Done(result={"id": id}, note="already_cancelled", status=visit.status)
-        await visit.act("account.invoice", document["id"], "post", INVOICE_FIELDS)
-        return Done(result={"id": id, "document": str(document["id"])}, status=visit.status)
+        await visit.act("account.invoice", int(document.id), "post", INVOICE_FIELDS)
+        return Done(result={"id": id, "document": document.id}, status=visit.status)
 
-    async def _find_invoice(self, visit: "TrytonVisit", reference: str) -> Record | None:
-        domain = [
-            ["type", "=", "out"],
-            ["company", "=", self._options.company],
-            ["reference", "=", reference],
-        ]
-        return next(iter(await visit.search("account.invoice", domain, INVOICE_FIELDS)), None)
+    def _invoice_finder(self, visit: "TrytonVisit") -> ObjectFinder:
+        objects = TrytonInvoices(visit, self._options.company)
+        return ObjectFinder(objects, self._memory, visit.delivery, believed=0)  # Its state is needed as it is now.
 
-    async def _make(self, visit: "TrytonVisit", header: Record) -> Record:
+    async def _make(
+        self, visit: "TrytonVisit", finder: ObjectFinder, name: ObjectName, header: Record
+    ) -> tuple[FoundObject, bool]:
         """Create a customer invoice; its lines belong to the same company."""
-        return await visit.create(
-            "account.invoice", drop_nulls(header) | {"type": "out", "company": self._options.company}, INVOICE_FIELDS
-        )
+        values = drop_nulls(header) | {"type": "out", "company": self._options.company}
+        found, created = await self._create(visit, finder, "account.invoice", [name], values, INVOICE_FIELDS)
+        await finder.learn([name], found.id)
+        return found, created
 
     async def _credit(self, visit: "TrytonVisit", id: int, reference: str, reason: str | None) -> dict[str, Any]:
         """Return the cancellation document of a posted invoice: the same lines, negative."""
@@ -265,23 +294,25 @@ class TrytonClient(Client[TrytonOptions]):
 
     async def _find_or_create_customer(self, visit: "TrytonVisit", customer: Customer) -> tuple[int, int]:
         """Return party and address; Tryton makes no invoice without an address, be it an empty one."""
-        keys = {"email": customer.email}
-        party = await self._find_party(visit, keys)
+        names = [ObjectName("email", customer.email)]
+        finder = self._party_finder(visit)
+        found = await finder.find(names)
         country = await visit.country(customer.address)
         place = address_values(customer.address, country)
-        if party is None:
-            party = await visit.create(
-                "party.party",
-                {
-                    "name": customer.name or customer.email,
-                    "contact_mechanisms": [["create", mechanisms(keys)]],
-                    "addresses": [["create", [place]]],
-                },
-                PARTY_FIELDS,
-            )
-        elif not party["addresses"]:
+        if found is None:
+            values = {
+                "name": customer.name or customer.email,
+                "contact_mechanisms": [["create", mechanisms({"email": customer.email})]],
+                "addresses": [["create", [place]]],
+            }
+            found, _ = await self._create(visit, finder, "party.party", names, values, PARTY_FIELDS)
+            await finder.learn(names, found.id)
+        party = found.record
+        if found.news:
+            await finder.meet(found)
+            await finder.learn(names, found.id)
+        if not party["addresses"]:
             party = await visit.update("party.party", party["id"], {"addresses": [["create", [place]]]})
-        await self._remember_party(keys, str(party["id"]))
         return party["id"], party["addresses"][0]["id"]
 
     async def _accounts(self, visit: "TrytonVisit") -> dict[str, int]:
@@ -356,7 +387,10 @@ class TrytonVisit(Visit):
         answer = await self._try_send("GET", build_url(self._base, "/{model}/{id}", _query(fields), model=model, id=id))
         if answer.status == 404:
             return None
-        return self._record(answer)
+        record = self._record(answer)
+        if not same_id(record["id"], str(id)):
+            raise Failed("transient", "bad_answer", status=answer.status, hint="another record came back")
+        return record
 
     async def create(self, model: str, values: Record, fields: Sequence[str]) -> Record:
         """Create a record and return it."""
@@ -367,7 +401,12 @@ class TrytonVisit(Visit):
     async def update(self, model: str, id: int, values: Record) -> Record:
         """Write a record and return it, as a party."""
         url = build_url(self._base, "/{model}/{id}", _query(PARTY_FIELDS), model=model, id=id)
-        return self._record(await self._try_send("PUT", url, values))
+        answer = await self._try_send("PUT", url, values)
+        if answer.status == 404:
+            raise Failed(
+                "transient", "stale_id", status=404, hint="the record is not in use any more; the next attempt searches"
+            )
+        return self._record(answer)
 
     async def delete(self, model: str, id: int) -> None:
         """Delete a record, or find it gone."""
@@ -412,6 +451,89 @@ class TrytonVisit(Visit):
             raise failed
 
 
+class TrytonParties:
+    """The parties of a Tryton, for `finding`."""
+
+    kind = "contact"
+    searched = frozenset({"email", "external_id", "phone"})
+    trust_search = False
+    find_lag = 0.0
+
+    def __init__(self, visit: TrytonVisit) -> None:
+        self._visit = visit
+
+    async def search(self, name: ObjectName) -> list[FoundObject]:
+        """Return what a search finds; inactive parties are not among it."""
+        found = await self._visit.search("party.party", party_domain(*name), PARTY_FIELDS)
+        return [FoundObject(str(party["id"]), party) for party in found]
+
+    async def read(self, id: str) -> FoundObject | None:
+        """Return a party, or the one that it was merged into; None where it is gone or not in use any more."""
+        for _ in range(MOST_REPLACED):
+            party = await self._visit.get("party.party", id, (*PARTY_FIELDS, *LIFE_FIELDS))
+            if party is None:
+                return None
+            successor = party.get("replaced_by")
+            successor = dig(successor, "id") if isinstance(successor, Mapping) else successor
+            if isinstance(successor, int):
+                id = str(successor)
+            else:
+                return None if party.get("active") is False else FoundObject(id, party)
+        return None
+
+    def values(self, record: Record, kind: str) -> list[Any] | None:
+        """Return the addresses, numbers or identifiers of a party."""
+        if kind == "external_id":
+            codes = record.get("identifiers")
+            return None if codes is None else [one.get("code") for one in codes]
+        ways = record.get("contact_mechanisms")
+        return None if ways is None else list_mechanisms(ways, kind)
+
+    def explain_unreadable(self, kind: str) -> str:
+        """Return what to do where Tryton does not show what was searched."""
+        return f"Tryton shows no {kind} at parties: look at the rights of the user application"
+
+    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
+        """Return all: which one is meant is a person's to say."""
+        return found
+
+
+class TrytonInvoices:
+    """The customer invoices of a company, for `finding`."""
+
+    kind = "invoice"
+    searched = frozenset({"invoice"})
+    trust_search = False
+    find_lag = 0.0
+
+    def __init__(self, visit: TrytonVisit, company: int) -> None:
+        self._visit = visit
+        self._company = company
+
+    async def search(self, name: ObjectName) -> list[FoundObject]:
+        """Return what a search finds."""
+        domain = [["type", "=", "out"], ["company", "=", self._company], ["reference", "=", name.value]]
+        found = await self._visit.search("account.invoice", domain, INVOICE_FIELDS)
+        return [FoundObject(str(invoice["id"]), invoice) for invoice in found]
+
+    async def read(self, id: str) -> FoundObject | None:
+        """Return an invoice, None where there is none."""
+        invoice = await self._visit.get("account.invoice", id, INVOICE_FIELDS)
+        return None if invoice is None else FoundObject(id, invoice)
+
+    def values(self, record: Record, kind: str) -> list[Any] | None:
+        """Return the reference of an invoice."""
+        return [record["reference"]] if "reference" in record else None
+
+    def explain_unreadable(self, kind: str) -> str:
+        """Return what to do where Tryton does not show what was searched."""
+        return "Tryton shows no reference at invoices: look at the rights of the user application"
+
+    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
+        """Return those that are not cancelled, or the newest of the cancelled ones."""
+        return [each for each in found if each.record.get("state") != "cancelled"] or found[-1:]
+
+
 def _query(fields: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:
     return [*more, *(("f", field) for field in fields)]
 
@@ -436,16 +558,16 @@ def party_domain(name: str, value: str) -> list[Any]:
     return [["contact_mechanisms", "where", [["type", "=", "email"], ["value", "ilike", escaped]]]]
 
 
+def list_mechanisms(ways: Sequence[Record], type: str) -> list[Any]:
+    """Return under which addresses or numbers somebody can be reached."""
+    types = PHONES if type == "phone" else [type]
+    return [one.get(field) for one in ways if one.get("type") in types for field in ("value", "value_compact")]
+
+
 def has_mechanism(party: Record, type: str, value: str) -> bool:
     """Tell whether the party can be reached there."""
-    types, same = (PHONES, addresses.same_phone) if type == "phone" else ([type], addresses.same_email)
-    return any(
-        one.get("type") in types
-        and any(
-            isinstance(theirs, str) and same(theirs, value) for theirs in (one.get("value"), one.get("value_compact"))
-        )
-        for one in party.get("contact_mechanisms") or ()
-    )
+    ways = party.get("contact_mechanisms") or ()
+    return any(equals(ObjectName(type, value), theirs) for theirs in list_mechanisms(ways, type))
 
 
 def mechanisms(keys: Mapping[str, str | None]) -> list[dict[str, str]]:

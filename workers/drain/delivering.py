@@ -196,7 +196,6 @@ class Courier:
                 then = "hold"
                 settlement.info = _info(delivery, failed, decision.reason)
                 settlement.attempt = attempt
-                settlement.doubt = max(doubt, 1)
             case retry.GiveUp():
                 then = "dead"
                 settlement.info = _info(delivery, failed, decision.reason)

@@ -1,7 +1,7 @@
 """A sandbox for the destinations, and one short way to deliver to any address."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -17,12 +17,17 @@ from workers.outcome import Done, Failed
 
 
 class InMemory:
-    """The memory of a destination; days are written down and never pass."""
+    """The memory of a destination; days are written down and never pass, an id is as old as a test makes it."""
 
     def __init__(self) -> None:
+        #: Marks by their keys, and ids by the names of their objects.
         self.values: dict[str, str] = {}
         #: Key -> for how many days it was remembered last.
         self.days: dict[str, int] = {}
+        #: Seconds since objects were seen with their names. What is learned is new.
+        self.ages: dict[str, int] = {}
+        #: What was learned: names, kind, id, and the names that are gone.
+        self.learned: list[tuple[list[str], str, str, list[str]]] = []
 
     async def get(self, key: str) -> str | None:
         """Return what was remembered."""
@@ -36,6 +41,29 @@ class InMemory:
             self.values[key] = value
         else:
             self.values.pop(key, None)
+
+    async def ids(self, names: Sequence[str]) -> Mapping[str, tuple[str, int]]:
+        """Return the ids that are known, and how old that is."""
+        return {name: (self.values[name], self.ages.get(name, 0)) for name in names if name in self.values}
+
+    async def learn(self, names: Sequence[str], kind: str, id: str, *, gone: Sequence[str] = ()) -> None:
+        """Remember the names of an object."""
+        self.learned.append((list(names), kind, id, list(gone)))
+        for name in names:
+            self.values[name] = id
+            self.ages.pop(name, None)
+        for name in gone:
+            if self.values.get(name) == id:
+                del self.values[name]
+
+    async def forget_names(self, names: Sequence[str]) -> None:
+        """Forget the objects that have one of these names."""
+        ids = {self.values[name] for name in names if name in self.values}
+        self.values = {key: value for key, value in self.values.items() if value not in ids or ":" not in key}
+
+    def age(self, seconds: int) -> None:
+        """Let time pass for all names."""
+        self.ages = dict.fromkeys(self.values, seconds)
 
 
 class Desk:

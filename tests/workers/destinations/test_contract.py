@@ -150,8 +150,8 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("tryton", "add_note"): (reply(200, "[]"),),
     ("tryton", "create_invoice"): (reply(200, "[]"), reply(200, "[]")),
     ("tryton", "cancel_invoice"): (
-        reply(200, '[{"id": 1, "state": "posted"}]'),
-        reply(200, '[{"id": 2, "state": ""}]'),
+        reply(200, '[{"id": 1, "state": "posted", "reference": "SD-1"}]'),
+        reply(200, '[{"id": 2, "state": "", "reference": "SD-1/C"}]'),
     ),
     ("seminardesk", "add_external_reference"): (),
 }

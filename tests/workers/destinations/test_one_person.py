@@ -138,7 +138,8 @@ def test_one_contact(book: Rulebook, sandbox: Running) -> None:
 def test_their_address(theirs: dict[str, str], created: bool) -> None:
     """A contact whose address the CRM shows in another spelling is that contact; one of another address is not."""
     with RawServer(shown(theirs), reply(200, '{"id": "7"}')) as server:
-        found = Desk("rest", {"base": server.url, "auth": {"bearer": "t"}}).deliver("upsert_contact", {"email": KEY})
+        desk = Desk("rest", {"base": server.url, "auth": {"bearer": "t"}})
+        found = desk.deliver("upsert_contact", {"email": KEY, "first_name": "Eva"})
         assert found.result == {"id": "7", "created": created}
         assert [each.method for each in server.requests] == ["GET", "POST" if created else "PATCH"]
 
