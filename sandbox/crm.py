@@ -1,7 +1,8 @@
 """A CRM with the generic REST preset.
 
 Comes in: HTTP below `/crm` with a bearer token: contacts (find, create, change) and notes on them. Goes out: JSON.
-Never rejects a duplicate: two creates with one e-mail make two contacts, as the CRMs do that were measured.
+Never rejects a duplicate unless it is told to (`unique`): two creates with one e-mail make two contacts, as the CRMs do
+that were measured.
 """
 
 import re
@@ -72,13 +73,14 @@ class Crm(rest.Api):
         )
 
     async def _find(self, request: Request) -> Response:
-        return rest.page(request, self.contacts.find(rest.searched(request, IDENTITIES), self.find_lag))
+        return self.search(request, self.contacts, IDENTITIES)
 
     async def _create(self, request: Request) -> Response:
         body = await rest.read_object(request)
         if identity(body) is None:
             raise rest.RestRefusal(422, "A contact needs an email, an external_id or a phone", "email")
         _check(body)
+        self.check_unique(self.contacts, body, "email")
         return JSONResponse(self.contacts.add(body), 201)
 
     async def _show(self, request: Request) -> Response:

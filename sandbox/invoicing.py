@@ -1,8 +1,8 @@
 """An invoicing system with the generic REST preset.
 
 Comes in: HTTP below `/invoicing` with a bearer token: customers, and invoices that are drafts, then final, then
-canceled by a cancellation document. Goes out: JSON. Never refuses a second invoice with the same reference, as the
-systems that were measured do not; never changes a final one.
+canceled by a cancellation document. Goes out: JSON. Never refuses a second invoice with the same reference unless it is
+told to (`unique`), as the systems that were measured do not; never changes a final one.
 """
 
 import re
@@ -84,13 +84,14 @@ class Invoicing(rest.Api):
     # -- customers
 
     async def _find_customers(self, request: Request) -> Response:
-        return rest.page(request, self.customers.find(rest.searched(request, crm.IDENTITIES), self.find_lag))
+        return self.search(request, self.customers, crm.IDENTITIES)
 
     async def _create_customer(self, request: Request) -> Response:
         body = await rest.read_object(request)
         _check_customer(body)
         if crm.identity(body) is None:
             raise rest.RestRefusal(422, "A customer needs an email, an external_id or a phone", "email")
+        self.check_unique(self.customers, body, "email")
         return JSONResponse(self.customers.add(body), 201)
 
     async def _show_customer(self, request: Request) -> Response:
@@ -106,8 +107,7 @@ class Invoicing(rest.Api):
     # -- invoices
 
     async def _find_invoices(self, request: Request) -> Response:
-        test = rest.searched(request, ("reference", "customer_id", "status"))
-        return rest.page(request, self.invoices.find(test, self.find_lag))
+        return self.search(request, self.invoices, ("reference", "customer_id", "status"))
 
     async def _create_invoice(self, request: Request) -> Response:
         """Make a draft: no number yet."""
@@ -120,6 +120,7 @@ class Invoicing(rest.Api):
         currency = body.get("currency", "EUR")
         if not isinstance(currency, str) or CURRENCY.fullmatch(currency) is None:
             raise rest.RestRefusal(422, "currency must be three capital letters", "currency")
+        self.check_unique(self.invoices, body, "reference")
         net, gross = _totals(body.get("lines"))
         invoice = self.invoices.add(
             {

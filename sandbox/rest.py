@@ -7,6 +7,7 @@ the caller has to avoid duplicates.
 
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Record = dict[str, Any]
+
+#: Where the first word of a value ends, for a search that is not exact.
+WORD = re.compile(r"[@-]")
 
 #: Records in one answer of a list.
 PAGE_SIZE = 100
@@ -38,13 +42,14 @@ CODES = {
 
 
 class RestRefusal(Exception):
-    """An answer other than success; `field` is the one that is wrong."""
+    """An answer other than success; `field` is the one that is wrong, `id` the record that is in the way."""
 
-    def __init__(self, status: int, message: str, field: str | None = None) -> None:
+    def __init__(self, status: int, message: str, field: str | None = None, id: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.field = field
+        self.id = id
 
 
 class Table:
@@ -118,16 +123,53 @@ class Api:
         self.answers: Answers | None = Answers()
         #: Seconds during which a search does not find a new record, as in systems whose index lags (Pipedrive's may).
         self.find_lag = 0.0
+        #: A search finds what contains the text, as a search box does, and not only what is equal.
+        self.fuzzy = False
+        #: Fields that the hits of a search do not have, and fields that are null there. The record itself shows them.
+        self.hidden: frozenset[str] = frozenset()
+        self.null: frozenset[str] = frozenset()
+        #: A second record with one e-mail or reference is None: made; plain: 409; id: 409 with the id of the first.
+        self.unique: str | None = None
 
     def tell(self, settings: Mapping[str, Any]) -> None:
-        """Take `find_lag` (seconds) and `idempotency` (false: the header is ignored)."""
+        """Take `find_lag` (seconds), `idempotency`, `fuzzy`, `hidden`, `null` (lists of fields) and `unique`."""
         for name, value in settings.items():
-            if name == "find_lag":
-                self.find_lag = lag(name, value)
-            elif name == "idempotency":
-                self.answers = Answers() if value else None
-            else:
-                raise ValueError(f"{self.name} has no setting {name}; there are find_lag, idempotency")
+            match name:
+                case "find_lag":
+                    self.find_lag = lag(name, value)
+                case "idempotency":
+                    self.answers = Answers() if value else None
+                case "fuzzy":
+                    self.fuzzy = bool(value)
+                case "hidden":
+                    self.hidden = field_names(name, value)
+                case "null":
+                    self.null = field_names(name, value)
+                case "unique":
+                    if value not in (None, "plain", "id"):
+                        raise ValueError("unique must be null, plain or id")
+                    self.unique = value
+                case _:
+                    known = "find_lag, idempotency, fuzzy, hidden, null, unique"
+                    raise ValueError(f"{self.name} has no setting {name}; there are {known}")
+
+    def search(self, request: Request, table: Table, fields: Iterable[str]) -> Response:
+        """Answer a search of a table, as exact and as complete as the settings say."""
+        hits = table.find(searched(request, fields, fuzzy=self.fuzzy), self.find_lag)
+        shown = [
+            {name: None if name in self.null else value for name, value in hit.items() if name not in self.hidden}
+            for hit in hits
+        ]
+        return page(request, shown)
+
+    def check_unique(self, table: Table, body: Mapping[str, Any], field: str) -> None:
+        """Refuse a second record with one value, if the settings say so. Raises RestRefusal 409."""
+        value = normal(field, body.get(field))
+        if self.unique is None or value is None:
+            return
+        for number, record in table.records.items():
+            if normal(field, record.get(field)) == value:
+                raise RestRefusal(409, "There is one already", field, number if self.unique == "id" else None)
 
     def error(self, status: int, text: str) -> Response:
         """Return an error in the API's shape."""
@@ -204,9 +246,16 @@ def page(request: Request, records: list[Record]) -> Response:
     return JSONResponse({"data": records[start : start + PAGE_SIZE], "total": len(records)})
 
 
-def searched(request: Request, fields: Iterable[str]) -> Callable[[Record], bool]:
-    """Return the predicate of a search: every field in the query is equal, e-mails regardless of case."""
+def searched(request: Request, fields: Iterable[str], *, fuzzy: bool = False) -> Callable[[Record], bool]:
+    """Return the predicate of a search: every field in the query is equal, e-mails regardless of case.
+
+    `fuzzy`: it is enough that the first word of the value, up to an @ or a dash, stands in the field.
+    """
     wanted = {name: normal(name, request.query_params[name]) for name in fields if name in request.query_params}
+    if fuzzy:
+        return lambda record: all(
+            WORD.split(value or "")[0] in (normal(name, record.get(name)) or "") for name, value in wanted.items()
+        )
     return lambda record: all(normal(name, record.get(name)) == value for name, value in wanted.items())
 
 
@@ -221,22 +270,29 @@ def normal(name: str, value: object) -> str | None:
     return text.lower() if name == "email" else text
 
 
-def error(status: int, message: str, field: str | None = None) -> Response:
+def error(status: int, message: str, field: str | None = None, id: str | None = None) -> Response:
     """Return an error in the shape of both APIs."""
-    code = CODES.get(status, "error")
-    return JSONResponse({"error": {"code": code, "message": message, "field": field}}, status)
+    told = {"code": CODES.get(status, "error"), "message": message, "field": field}
+    return JSONResponse({"error": told if id is None else {**told, "id": id}}, status)
 
 
 async def refuse(request: Request, exc: Exception) -> Response:
     """Answer a refusal or an unknown route."""
     if isinstance(exc, RestRefusal):
-        return error(exc.status, exc.message, exc.field)
+        return error(exc.status, exc.message, exc.field, exc.id)
     return error(exc.status_code if isinstance(exc, HTTPException) else 500, "There is no such route")
 
 
 def now() -> str:
     """Return the time as RFC 3339 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def field_names(name: str, value: object) -> frozenset[str]:
+    """Return a list of fields that a setting was given. Raises ValueError."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{name} must be a list of fields")
+    return frozenset(value)
 
 
 def lag(name: str, value: object) -> float:

@@ -6,7 +6,8 @@ part of a vendor's API.
 - `GET /_sandbox/state`, `GET /_sandbox/state/{vendor}`: all stored data.
 - `POST /_sandbox/faults`: `{vendor, method?, path?, object?, status?, body?, content_type?, retry_after?, delay?,
   reset?, after_effect?, times?}`, one call unless `times` says otherwise (null: all); or settings that stay:
-  `{vendor, find_lag?, idempotency?, rate?: {requests, per}, unsubscribe_lag?, default_doi_mailing?}`.
+  `{vendor, find_lag?, idempotency?, fuzzy?, hidden?, null?, unique?, rate?: {requests, per}, unsubscribe_lag?,
+  default_doi_mailing?}`.
 - `GET /_sandbox/faults`, `DELETE /_sandbox/faults?vendor=`: list, clear. Settings are put back by a reset.
 - `GET /_sandbox/requests?vendor=&object=&after=`, `DELETE /_sandbox/requests`: the log.
 - `POST /_sandbox/reset?vendor=`: delete everything, of all vendors or one, including log and faults.
@@ -33,7 +34,19 @@ from sandbox.maileon import Maileon
 from sandbox.seminardesk import SeminarDesk
 
 #: Settings that last until a reset, unlike faults, which are used up.
-SETTINGS = frozenset({"find_lag", "idempotency", "rate", "unsubscribe_lag", "default_doi_mailing"})
+SETTINGS = frozenset(
+    {
+        "default_doi_mailing",
+        "find_lag",
+        "fuzzy",
+        "hidden",
+        "idempotency",
+        "null",
+        "rate",
+        "unique",
+        "unsubscribe_lag",
+    }
+)
 
 
 class SandboxState:

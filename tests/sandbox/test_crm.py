@@ -117,3 +117,31 @@ def test_creates_at_once(crm: Send, control: Send) -> None:
         answers = list(threads.map(lambda n: crm("POST", "/contacts", sent={"external_id": str(n)}), range(40)))
     assert len({answer.json()["id"] for answer in answers}) == 40
     assert len(control("GET", "/state/crm").json()["contacts"]) == 40
+
+
+def test_search_that_is_not_exact(crm: Send, control: Send) -> None:
+    """A search may find more than was asked for and show less than the contact has."""
+    for email in ("eva@example.org", "eva@example.com", "ole@example.org"):
+        crm("POST", "/contacts", sent={"email": email, "external_id": "1"})
+    assert control("POST", "/faults", sent={"vendor": "crm", "fuzzy": True}).status == 201
+    assert found(crm, "email=eva%40example.org") == ["c1", "c2"]
+    control("POST", "/faults", sent={"vendor": "crm", "fuzzy": False, "hidden": ["email"], "null": ["external_id"]})
+    (hit,) = crm("GET", "/contacts?email=eva%40example.org").json()["data"]
+    assert ("email" in hit, hit["external_id"]) == (False, None)
+    assert crm("GET", "/contacts/c1").json()["email"] == "eva@example.org"
+
+
+@pytest.mark.parametrize(("unique", "named"), [("plain", None), ("id", "c1")])
+def test_second_contact_is_refused(crm: Send, control: Send, unique: str, named: str | None) -> None:
+    """Told so, a second contact with one e-mail is 409, with or without the id of the first."""
+    control("POST", "/faults", sent={"vendor": "crm", "unique": unique})
+    assert crm("POST", "/contacts", sent={"email": "eva@example.org"}).status == 201
+    refusal = crm("POST", "/contacts", sent={"email": "EVA@example.org"})
+    assert (refusal.status, refusal.json()["error"].get("id")) == (409, named)
+    assert crm("POST", "/contacts", sent={"email": "ole@example.org"}).status == 201
+
+
+@pytest.mark.parametrize("settings", [{"unique": "yes"}, {"hidden": "email"}, {"null": [1]}, {"fuzz": True}])
+def test_setting_that_is_none(control: Send, settings: dict[str, object]) -> None:
+    """What is no setting is refused."""
+    assert control("POST", "/faults", sent={"vendor": "crm", **settings}).status == 400

@@ -63,6 +63,22 @@ def test_unresolved() -> None:
     assert retry.decide(Failed("ambiguous", "unresolved"), 1) == HoldBox("unresolved")
 
 
+@pytest.mark.parametrize("code", ["several_objects", "two_objects", "exists_unseen"])
+def test_which_object_is_for_a_person(code: str) -> None:
+    """Where nobody but a person can say which object is meant, the box is held at once, and the vendor is not away."""
+    failed = Failed("transient", code, status=409)
+    assert retry.decide(failed, 1) == HoldBox(code)
+    assert retry.destination_health(failed) == ""
+
+
+def test_not_in_force() -> None:
+    """A consent that the vendor does not show is tried as often as anything, and dead in the end."""
+    failed = Failed("transient", "not_in_force", status=200)
+    assert isinstance(retry.decide(failed, 12), WaitAndRetry)
+    assert retry.decide(failed, 13) == GiveUp("not_in_force_too_often")
+    assert retry.destination_health(failed) == ""
+
+
 def test_credential() -> None:
     """A refused key pauses the destination and burns no attempt of anybody."""
     assert retry.decide(Failed("credential", "unauthorized"), 13) == PauseRoom("unauthorized")

@@ -15,6 +15,8 @@ from workers.outcome import Failed
 
 #: Seconds for which the id map is believed, counted from when the object was last seen with the name. Later it is read.
 BELIEVED = 600
+#: Names of one object that the store takes.
+MOST_NAMES = 8
 #: Hits of a search that are read one by one because the search leaves out the field that it was asked for.
 MOST_READ = 5
 #: So often a vendor may say that an object exists which its search does not show; then a person looks.
@@ -159,7 +161,8 @@ class ObjectFinder:
             return  # Names that only the id map has: no other delivery stands under them.
         for each in found:
             if each.news and (meet := getattr(self._delivery, "meet", None)) is not None:
-                await meet([self._key(name) for name in sorted(each.names)], self._objects.kind, each.id)
+                names = list(dict.fromkeys([*sorted(each.names), *self._strong_names(each)]))[:MOST_NAMES]
+                await meet([self._key(name) for name in names], self._objects.kind, each.id)
 
     async def learn(self, names: Sequence[ObjectName], id: str, *, gone: Sequence[ObjectName] = ()) -> None:
         """Remember by which names an object is found, and by which no longer. After a create: before anything else."""
@@ -282,6 +285,16 @@ class ObjectFinder:
 
     def _fail_unreadable(self, name: ObjectName) -> Failed:
         return Failed("permanent", "search_unreadable", hint=self._objects.explain_unreadable(name.kind))
+
+    def _strong_names(self, found: FoundObject) -> list[ObjectName]:
+        """Return the names that an object shows; a number is none, colleagues share it."""
+        names = []
+        for kind in sorted(self._objects.searched - {"phone"}):
+            for value in (None if found.record is None else self._objects.values(found.record, kind)) or ():
+                text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+                if text:
+                    names.append(ObjectName(kind, addresses.key_or_text(text) if kind == "email" else text))
+        return names
 
     def _shows(self, found: FoundObject, name: ObjectName) -> bool:
         values = None if found.record is None else self._objects.values(found.record, name.kind)

@@ -66,6 +66,10 @@ class InMemory:
         self.ages = dict.fromkeys(self.values, seconds)
 
 
+class GaveWay(Exception):
+    """The lease of a delivery was given back."""
+
+
 class Desk:
     """One destination of the book, as a test uses it."""
 
@@ -73,6 +77,10 @@ class Desk:
         self.kind = DESTINATIONS[kind].kind
         self.options = self.kind.options.model_validate(options)
         self.memory = InMemory()
+        #: What was said of the objects that were found: names, kind and id.
+        self.met: list[tuple[list[str], str, str]] = []
+        #: True: others come first, and the lease is given back.
+        self.gives_way = False
         #: The latest client, to look for leaks.
         self.client: Any = None
 
@@ -94,10 +102,16 @@ class Desk:
                 bound = http.bind(timeout=timeout, allow_private=True)
                 self.client = DESTINATIONS[self.kind.name].client("it", self.options, reveal, bound, self.memory)
                 delivery = Attempt(id, doubtful=doubtful or attempt > 1, attempt=attempt)
+                object.__setattr__(delivery, "meet", self._meet)
                 done: Done = await self.client.deliver(action, validated, delivery)
                 return done
 
         return asyncio.run(main())
+
+    async def _meet(self, names: Sequence[str], kind: str, id: str) -> None:
+        self.met.append((list(names), kind, id))
+        if self.gives_way:
+            raise GaveWay
 
     def fail(self, action: str, arguments: Mapping[str, Any], **more: Any) -> Failed:
         """Deliver what must fail."""

@@ -19,6 +19,51 @@ def test_done(status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "xml", "done"),
+    [
+        ("", False, True),
+        (" \r\n", False, True),
+        ("null", False, True),
+        ("7", False, True),
+        ('{"id": 7}', False, True),
+        ("OK", False, False),
+        ("<id>7</id>", False, False),
+        ("<id>7</id>", True, True),
+        ('<?xml version="1.0"?><id>7</id>', True, True),
+        ("<html><body>Log in</body></html>", False, False),
+        ("<html><body>Log in</body></html>", True, False),
+        ('<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">', True, False),
+        ("<!-- cached --><!doctype html>", True, False),
+        ("<HEAD>", True, False),
+        ("7", True, True),
+        ("OK", True, False),
+    ],
+)
+def test_done_means_shown(body: str, xml: bool, done: bool) -> None:
+    """A 2xx counts with JSON, with XML where the vendor speaks that, or without any body; a page is none."""
+    page, made = classify(make(200, body), xml=xml), classify(make(200, body), xml=xml, creates=True)
+    if done:
+        assert (page, made) == (None, None)
+    else:
+        assert page is not None
+        assert made is not None
+        assert (page.failure, page.code, page.status) == ("transient", "bad_answer", 200)
+        assert (made.failure, made.code) == ("ambiguous", "bad_answer")
+
+
+def test_rule_for_a_vendor_that_answers_in_words() -> None:
+    """Where a vendor says success in words, the book can tell, and that counts."""
+    rule = ErrorRule.model_validate({"status": [200], "contains": "OK", "is": "done"})
+    assert classify(make(200, "OK", "text/plain"), rules=[rule]) is None
+
+
+def test_answer_that_was_cut() -> None:
+    """JSON that is too long to be read to its end is a success; a page is none, however long."""
+    assert classify(HttpAnswer(200, {}, "", b'{"id": 7', cut=True)) is None
+    assert classify(HttpAnswer(200, {}, "", b"<html>", cut=True)) is not None
+
+
+@pytest.mark.parametrize(
     ("status", "failure", "code"),
     [
         (301, "transient", "redirected"),

@@ -112,6 +112,7 @@ async def test_doubtful(doubt: int, marked: bool) -> None:
         (Failed("credential", "unauthorised", status=401), 4, "wait", 4, 0, "refused:unauthorised"),
         (Failed("ambiguous", "timeout"), 0, "wait", 1, 1, "away:timeout"),
         (Failed("ambiguous", "unresolved"), 4, "hold", 5, 1, ""),
+        (Failed("transient", "two_objects", status=200), 0, "hold", 1, 0, ""),
         (refused(), 4, "dead", 0, 0, "there"),
         (Failed("transient", "timeout"), len(retry.RETRY_AFTER), "dead", 0, 0, "away:timeout"),
     ],
