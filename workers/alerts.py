@@ -1,4 +1,4 @@
-"""Alerts: a held box, a paused destination, one that is down or up again, a bad book, an unusable destination.
+"""Alerts: a held box, a consent that is not in force, a destination that is paused, down, up or unusable, a bad book.
 
 Comes in: a short stable code and a sentence without values. Goes out: a line of the log, and JSON posted to the address
 of `alerts:`, at most once an hour for the same code and the same object. Never blocks or fails a delivery.

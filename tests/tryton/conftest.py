@@ -31,6 +31,8 @@ class Tryton:
 
     url: str
     key: str
+    #: Its SQLite file.
+    file: Path
     database: str = "shop"
 
 
@@ -85,7 +87,7 @@ def tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tryton]:
         process = subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log)
     try:
         wait_until(lambda: _answers(process, port), "Tryton answers")
-        yield Tryton(f"http://127.0.0.1:{port}", (built / "key").read_text().strip())
+        yield Tryton(f"http://127.0.0.1:{port}", (built / "key").read_text().strip(), folder / "data" / "shop.sqlite")
     finally:
         process.terminate()
         process.wait(GENEROUS)

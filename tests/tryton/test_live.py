@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +58,20 @@ def ask(tryton: Tryton, model: str, domain: list[Any], *fields: str) -> list[Any
 
     found: list[Any] = asyncio.run(main())
     return found
+
+
+def change(tryton: Tryton, id: str, values: dict[str, Any]) -> None:
+    """Change a party in Tryton itself, as a clerk does."""
+
+    async def main() -> str:
+        headers = {"Authorization": f"bearer {tryton.key}", "X-Tryton-Context": adapter.encode({"company": 1})}
+        async with Http() as http:
+            url = build_url(tryton.url, "/shop/rest/model/party.party/{id}", id=id)
+            exchange = http.bind(timeout=10, allow_private=True).exchange()
+            answer = await exchange.request("PUT", url, headers=headers, json=values)
+            return answer.text if answer.status != 200 else ""
+
+    assert asyncio.run(main()) == ""
 
 
 def parties(tryton: Tryton, email: str, *fields: str) -> list[Any]:
@@ -118,9 +134,48 @@ def test_upsert_of_the_address(desk: Desk, tryton: Tryton) -> None:
 
 def test_party_that_is_gone(desk: Desk, tryton: Tryton) -> None:
     """An id that is remembered for a party that is gone is forgotten."""
-    desk.memory.values["it:party:email:gone@example.org"] = "99999"
+    desk.memory.values["email:gone@example.org"] = "99999"
     assert desk.deliver("upsert_contact", {"email": "gone@example.org"}).result["created"] is True
     assert len(parties(tryton, "gone@example.org")) == 1
+
+
+def test_address_that_a_clerk_moved(desk: Desk, tryton: Tryton) -> None:
+    """A note to an address that a clerk took from one party and gave to another lies at the other one."""
+    first = desk.deliver("upsert_contact", {"email": "moved@example.org"}).result["id"]
+    second = desk.deliver("upsert_contact", {"external_id": "moved:2"}, id="d2").result["id"]
+    (party,) = parties(tryton, "moved@example.org", "contact_mechanisms.id")
+    change(tryton, first, {"contact_mechanisms": [["delete", [party["contact_mechanisms"][0]["id"]]]]})
+    change(tryton, second, {"contact_mechanisms": [["create", [{"type": "email", "value": "moved@example.org"}]]]})
+    note = desk.deliver("add_note", {"email": "moved@example.org", "text": "Please call back."}, id="d3")
+    assert note.result["contact"] == second
+    assert desk.deliver("upsert_contact", {"email": "moved@example.org"}, id="d4").result["id"] == second
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_party_that_is_not_in_use(desk: Desk, tryton: Tryton, merged: bool) -> None:
+    """A party that was merged is its successor, one that was deactivated is made anew; neither is a dead letter."""
+    person = {"email": f"unused{merged}@example.org", "first_name": "A", "last_name": "B"}
+    first = desk.deliver("upsert_contact", person).result["id"]
+    second = desk.deliver("upsert_contact", {"external_id": f"unused:{merged}"}, id="d2").result["id"]
+    change(tryton, first, {"active": False})
+    if merged:
+        change(tryton, second, {"contact_mechanisms": [["create", [{"type": "email", "value": person["email"]}]]]})
+        # Tryton's own wizard writes this; nobody else may.
+        with contextlib.closing(sqlite3.connect(tryton.file, timeout=10)) as tables, tables:
+            tables.execute("UPDATE party_party SET replaced_by = ? WHERE id = ?", (int(second), int(first)))
+    done = desk.deliver("upsert_contact", person | {"last_name": "C"}, id="d3")
+    assert done.result["created"] is not merged
+    assert (done.result["id"] == second) is merged
+    assert done.result["id"] != first
+
+
+def test_two_parties_with_one_address(desk: Desk, tryton: Tryton) -> None:
+    """One address at two parties waits for a person."""
+    desk.deliver("upsert_contact", {"email": "twice@example.org"})
+    second = desk.deliver("upsert_contact", {"external_id": "twice:2"}, id="d2").result["id"]
+    change(tryton, second, {"contact_mechanisms": [["create", [{"type": "email", "value": "twice@example.org"}]]]})
+    desk.memory.values.clear()
+    assert desk.fail("add_note", {"email": "twice@example.org", "text": "x"}, id="d3").code == "several_objects"
 
 
 def test_lost_answer_makes_no_second_party(desk: Desk, tryton: Tryton, proxy: Proxy) -> None:

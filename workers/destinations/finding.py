@@ -137,7 +137,9 @@ class ObjectFinder:
 
     async def find(self, names: Sequence[ObjectName]) -> FoundObject | None:
         """Return the one object that has these names, None if there is none. Raises Failed."""
-        objects, having = await self._gather(names)
+        objects, having = await self._gather(names, self._believed)
+        if len(objects) > 1 and any(each.record is None for each in objects.values()):
+            objects, having = await self._gather(names, 0)  # Nobody is asked about what is only believed.
         if not objects:
             return None
         sets = [set(ids) for ids in having.values() if ids]
@@ -152,7 +154,7 @@ class ObjectFinder:
 
         For what must reach all of them, such as a consent that is withdrawn.
         """
-        objects, _ = await self._gather(names, alone=False)
+        objects, _ = await self._gather(names, 0, alone=False)
         return list(objects.values())
 
     async def meet(self, *found: FoundObject) -> None:
@@ -208,7 +210,7 @@ class ObjectFinder:
         )
 
     async def _gather(
-        self, names: Sequence[ObjectName], *, alone: bool = True
+        self, names: Sequence[ObjectName], believed: int, *, alone: bool = True
     ) -> tuple[dict[str, FoundObject], dict[ObjectName, list[str]]]:
         """Return the objects by their ids, and which of them have which name: of the id map, then of searches.
 
@@ -217,7 +219,7 @@ class ObjectFinder:
         objects: dict[str, FoundObject] = {}
         having: dict[ObjectName, list[str]] = {name: [] for name in names}
         for id, hinted in (await self._hints(having)).items():
-            if (known := await self._confirm(id, hinted, self._believed if alone else 0)) is not None:
+            if (known := await self._confirm(id, hinted, believed)) is not None:
                 objects.setdefault(known.id, known).names |= known.names
                 for name in known.names:
                     having[name].append(known.id)

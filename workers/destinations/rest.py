@@ -39,7 +39,7 @@ from workers.destinations.contacts import (
     UpsertContact,
     flatten,
 )
-from workers.destinations.finding import FoundObject, ObjectFinder, ObjectName, list_contact_names, same_id
+from workers.destinations.finding import FoundObject, ObjectFinder, ObjectName, list_contact_names
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
     CREATE_INVOICE,
@@ -426,7 +426,7 @@ class RestClient(Client[RestOptions]):
             body = self._invoice_body(arguments, customer)
             found, created = await self._create(visit, finder, invoices, [name], body, "")
             await finder.learn([name], found.id)
-        elif found.news:
+        if found.news:
             await finder.meet(found)
             await finder.learn([name], found.id)
         invoice = _unwrap(invoices, found.record)
@@ -550,7 +550,7 @@ class RestVisit(Visit):
         return [item for item in found if isinstance(item, Mapping) and _to_id(dig(item, collection.id)) is not None]
 
     async def read(self, collection: Collection, id: str) -> Mapping[str, Any] | None:
-        """Return an object, None where there is none."""
+        """Return an object, or the one that they answer with because it was merged; None where there is none."""
         answer = await self.try_send("GET", collection.path + "/{id}", id=id)
         if answer.status in (404, 410):
             return None
@@ -558,9 +558,9 @@ class RestVisit(Visit):
             return {}  # It cannot be read by its id: nothing is known of it.
         self.check(answer)
         found = _unwrap(collection, answer.json())
-        if not same_id(dig(found, collection.id), id):
+        if _to_id(dig(found, collection.id)) is None:
             raise Failed("transient", "bad_answer", status=answer.status, hint="an object was asked for, and not shown")
-        return dict(found)
+        return found
 
     async def send(
         self,
@@ -642,7 +642,7 @@ class RestObjects:
     async def read(self, id: str) -> FoundObject | None:
         """Return an object, None where there is none."""
         record = await self._visit.read(self._collection, id)
-        return None if record is None else FoundObject(id, record)
+        return None if record is None else FoundObject(_to_id(dig(record, self._collection.id)) or id, record)
 
     def values(self, record: Any, kind: str) -> Sequence[Any] | None:
         """Return what an object has in the field of a kind of names; None: it does not have the field."""

@@ -224,7 +224,7 @@ class TrytonClient(Client[TrytonOptions]):
                 "lines": [["create", lines]],
             }
             found, created = await self._make(visit, finder, name, header)
-        elif found.news:
+        if found.news:
             await finder.meet(found)
             await finder.learn([name], found.id)
         invoice = found.record
@@ -478,7 +478,8 @@ class TrytonParties:
             if isinstance(successor, int):
                 id = str(successor)
             else:
-                return None if party.get("active") is False else FoundObject(id, party)
+                # 0 in place of false where Tryton's database is SQLite.
+                return None if party.get("active", True) == 0 else FoundObject(id, party)
         return None
 
     def values(self, record: Record, kind: str) -> list[Any] | None:

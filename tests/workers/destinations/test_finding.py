@@ -337,6 +337,27 @@ def test_address_that_moved(vendor: Vendor, moved: bool) -> None:
     assert desk.memory.values == {"email:eva@example.org": "8"}
 
 
+def test_nobody_is_asked_about_what_is_only_believed() -> None:
+    """Before two objects wait for a person, what the id map says of them is looked at, however new it is."""
+    with RawServer(reply(404), reply(200, '{"id": 15, "email": "eva@example.org", "external_id": "4711"}')) as server:
+        desk = Desk("rest", {"base": server.url})
+        desk.memory.values |= {"external_id:4711": "12", "email:eva@example.org": "15"}
+        assert desk.deliver("upsert_contact", EVA | NUMBER | NAMED).result == {"id": "15", "created": False}
+    assert asked(server) == ["GET 12", "GET 15", "PATCH 15"]
+    assert desk.memory.values == {"external_id:4711": "15", "email:eva@example.org": "15"}
+
+
+def test_contact_that_answers_for_another() -> None:
+    """Where a vendor answers with the contact that the one was merged into, that one is written from then on."""
+    with RawServer(reply(200, '{"id": 8, "email": "eva@example.org"}')) as server:
+        desk = Desk("rest", {"base": server.url})
+        desk.memory.values["email:eva@example.org"] = "7"
+        desk.memory.age(BELIEVED + 1)
+        assert desk.deliver("upsert_contact", EVA | NAMED).result == {"id": "8", "created": False}
+    assert asked(server) == ["GET 7", "PATCH 8"]
+    assert desk.memory.values == {"email:eva@example.org": "8"}
+
+
 @pytest.mark.parametrize("successor", [8, {"id": 8}])
 def test_party_that_was_merged(successor: Any) -> None:
     """A party that Tryton replaced by another is that one, known by it from then on."""
@@ -351,10 +372,11 @@ def test_party_that_was_merged(successor: Any) -> None:
     assert desk.memory.values == {"email:eva@example.org": "8"}
 
 
-def test_party_that_is_not_in_use() -> None:
+@pytest.mark.parametrize("active", [False, 0])
+def test_party_that_is_not_in_use(active: bool | int) -> None:
     """A party that a clerk has deactivated is forgotten and searched; a new one is made where there is none."""
     tryton = Vendor("tryton")
-    old = tryton.contact(7, "eva@example.org", active=False, replaced_by=None)
+    old = tryton.contact(7, "eva@example.org", active=active, replaced_by=None)
     with RawServer(tryton.one(old), tryton.hits(), tryton.one(tryton.contact(9, "eva@example.org"))) as server:
         desk = tryton.desk(server)
         desk.memory.values["email:eva@example.org"] = "7"

@@ -254,6 +254,16 @@ async def test_held_box_is_told(desk: OutboxDesk) -> None:
     assert desk.alerts == [("held_key", "crm.add_note: unresolved", "crm")]
 
 
+@pytest.mark.parametrize(("code", "told"), [("not_in_force_too_often", True), ("timeout_too_often", False)])
+async def test_consent_that_is_not_in_force_is_told(desk: OutboxDesk, code: str, told: bool) -> None:
+    """Of a consent or an unsubscription that the vendor never showed somebody is told; of other dead letters not."""
+    info = DeadLetterInfo("crm", "e1", code, "", action="set_consent")
+    desk.outbox.settle_soon(Settlement(desk.lease(), "e1.0", "dead", "e1", DAY, info=info))
+    await desk.empty()
+    text = "crm.set_consent: a consent or an unsubscription is not in force"
+    assert desk.alerts == ([("not_in_force", text, "crm")] if told else [])
+
+
 async def test_room_changes(desk: OutboxDesk) -> None:
     """What an answer says of rooms is passed on; where answers were lost it is asked for, of the rooms concerned."""
     desk.mailroom.changes = [RoomChange("breaker", "crm", "timeout")]
