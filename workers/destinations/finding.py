@@ -162,9 +162,9 @@ class ObjectFinder:
         if self._prefix:
             return  # Names that only the id map has: no other delivery stands under them.
         for each in found:
-            if each.news and (meet := getattr(self._delivery, "meet", None)) is not None:
+            if each.news:
                 names = list(dict.fromkeys([*sorted(each.names), *self._strong_names(each)]))[:MOST_NAMES]
-                await meet([self._key(name) for name in names], self._objects.kind, each.id)
+                await self._delivery.meet([self._key(name) for name in names], self._objects.kind, each.id)
 
     async def learn(self, names: Sequence[ObjectName], id: str, *, gone: Sequence[ObjectName] = ()) -> None:
         """Remember by which names an object is found, and by which no longer. After a create: before anything else."""

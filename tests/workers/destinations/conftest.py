@@ -11,7 +11,7 @@ from sandbox import faults, server
 from sandbox.server import Running
 from tests.conftest import GENEROUS
 from workers.destinations import DESTINATIONS
-from workers.destinations.base import Attempt
+from workers.destinations.base import Attempt, LeaseGivenBack
 from workers.http import Http
 from workers.outcome import Done, Failed
 
@@ -66,10 +66,6 @@ class InMemory:
         self.ages = dict.fromkeys(self.values, seconds)
 
 
-class GaveWay(Exception):
-    """The lease of a delivery was given back."""
-
-
 class Desk:
     """One destination of the book, as a test uses it."""
 
@@ -101,8 +97,7 @@ class Desk:
             async with Http() as http:
                 bound = http.bind(timeout=timeout, allow_private=True)
                 self.client = DESTINATIONS[self.kind.name].client("it", self.options, reveal, bound, self.memory)
-                delivery = Attempt(id, doubtful=doubtful or attempt > 1, attempt=attempt)
-                object.__setattr__(delivery, "meet", self._meet)
+                delivery = Attempt(id, doubtful=doubtful or attempt > 1, attempt=attempt, meeting=self._meet)
                 done: Done = await self.client.deliver(action, validated, delivery)
                 return done
 
@@ -111,7 +106,7 @@ class Desk:
     async def _meet(self, names: Sequence[str], kind: str, id: str) -> None:
         self.met.append((list(names), kind, id))
         if self.gives_way:
-            raise GaveWay
+            raise LeaseGivenBack
 
     def fail(self, action: str, arguments: Mapping[str, Any], **more: Any) -> Failed:
         """Deliver what must fail."""

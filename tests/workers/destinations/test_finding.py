@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.server import Running
-from tests.workers.destinations.conftest import Desk, GaveWay, order
+from tests.workers.destinations.conftest import Desk, order
 from tests.workers.wire import RawServer, reply
+from workers.destinations.base import LeaseGivenBack
 from workers.destinations.finding import BELIEVED, ObjectName, equals
 from workers.outcome import HELD
 from workers.retry import HoldBox, decide, destination_health
@@ -262,7 +263,7 @@ def test_meet_before_the_first_write(vendor: Vendor, action: str) -> None:
     with RawServer(found, vendor.one(vendor.contact(1))) as server:
         desk = vendor.desk(server)
         desk.gives_way = True
-        with pytest.raises(GaveWay):
+        with pytest.raises(LeaseGivenBack):
             desk.deliver(action, arguments)
         assert {each.method for each in server.requests} == {"GET"}
         assert desk.met == [(["email:eva@example.org", "external_id:4711"], "contact", "1")]
@@ -289,7 +290,7 @@ def test_invoice_is_met_before_it_is_cancelled(vendor: Vendor) -> None:
     with RawServer(vendor.hits(one)) as server:
         desk = vendor.desk(server)
         desk.gives_way = True
-        with pytest.raises(GaveWay):
+        with pytest.raises(LeaseGivenBack):
             desk.deliver("cancel_invoice", {"reference": "SD-1", "customer": EVA})
     assert desk.met == [(["invoice:SD-1"], "invoice", "3")]
     assert len(server.requests) == 1
