@@ -65,8 +65,9 @@ def test_newer_address_wins(house: SystemProcesses, stored: bool) -> None:
     delivered(house, "e1", "e2", "e3")
     assert sorted(house.far.emails()) == [B, C]
     assert house.far.contact(B)["external_id"] == "X"
-    writes = [seen.body["email"] for seen in house.far.requests() if seen.method in ("POST", "PATCH")]
-    assert [email for email in writes if email != C] == [A, A, B]
+    writes = [seen.body.get("email") for seen in house.far.requests() if seen.method in ("POST", "PATCH")]
+    # The retry of what was stored finds the contact by its address, and does not write that again.
+    assert [email for email in writes if email != C] == [A, None if stored else A, B]
     assert writes.index(C) < 2, "who shares no name goes before the retry"
 
 
