@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from rules.snake_case import to_snake_case
+
 #: Only such names become snake_case; `Lieblingsfarbe des Gastes` is a name that a user gave to a field.
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: Longer names are not cached: a stranger could fill the memory with them.
 LONGEST_NAME = 64
 MOST_NAMES = 4096
@@ -24,7 +25,7 @@ NOT_A_LETTER = re.compile(r"[\W_]+")
 
 @lru_cache(MOST_NAMES)
 def _snake(name: str) -> str:
-    return HUMP.sub("_", name).lower() if IDENTIFIER.match(name) else name
+    return to_snake_case(name) if IDENTIFIER.match(name) else name
 
 
 def snake(name: str) -> str:

@@ -4,7 +4,6 @@ Takes a delivery's validated arguments; returns Done or raises Failed, in the wo
 Never knows rooms, leases or retries, and never prints a secret or a value of a person.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 from rules import addresses
 from rules.catalogue import DestinationKind, Name
 from rules.secret import Secret
+from rules.snake_case import to_snake_case
 from workers.http import Http, HttpExchange
 from workers.outcome import Done, Failed
 
@@ -195,11 +195,6 @@ def list_names(*told: tuple[str, str | None]) -> tuple[Name, ...]:
 def drop_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is not null: absent and null leave the other side's value alone."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def to_snake_case(name: str) -> str:
-    """Return a vendor's `firstName` as our `first_name`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def rename_keys(value: Any) -> Any:
