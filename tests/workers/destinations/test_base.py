@@ -8,23 +8,6 @@ from workers.destinations import base
 from workers.destinations.base import Base, Email, Id
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        ("firstName", "first_name"),
-        ("isSubscribedToNewsletter", "is_subscribed_to_newsletter"),
-        ("vatID", "vat_id"),
-        ("URLOfPage", "url_of_page"),
-        ("phone1", "phone1"),
-        ("streetAddress2", "street_address2"),
-        ("already_snake", "already_snake"),
-    ],
-)
-def test_snake(theirs: str, ours: str) -> None:
-    """Names of vendors become ours."""
-    assert base.to_snake_case(theirs) == ours
-
-
 def test_snake_keys() -> None:
     """Names change at every depth, values at none."""
     assert base.rename_keys({"aB": [{"cD": "eF"}, None, 1]}) == {"a_b": [{"c_d": "eF"}, None, 1]}

@@ -22,7 +22,7 @@ PAGE = reply(200, "<!doctype html><html><body>Please log in</body></html>", "tex
 TEXT = reply(200, "Thank you!", "text/plain")
 
 
-class Vendor:
+class FindVendor:
     """How one kind of vendor shows contacts, for tests that hold for each."""
 
     def __init__(self, kind: str) -> None:
@@ -55,7 +55,7 @@ class Vendor:
         return reply(200, json.dumps(contact))
 
 
-every_vendor = pytest.mark.parametrize("vendor", [Vendor("rest"), Vendor("tryton")], ids=["rest", "tryton"])
+every_vendor = pytest.mark.parametrize("vendor", [FindVendor("rest"), FindVendor("tryton")], ids=["rest", "tryton"])
 
 
 def asked(server: RawServer) -> list[str]:
@@ -97,7 +97,7 @@ def test_equal(kind: str, ours: str, theirs: Any, same: bool) -> None:
 
 @every_vendor
 @pytest.mark.parametrize("theirs", [None, "", "ole@example.org", "eva@example.org.example"])
-def test_hit_of_somebody_else(vendor: Vendor, theirs: str | None) -> None:
+def test_hit_of_somebody_else(vendor: FindVendor, theirs: str | None) -> None:
     """A hit whose address is null, empty or another one is nobody: a contact is made."""
     with RawServer(vendor.hits(vendor.contact(1, theirs)), vendor.one(vendor.contact(2))) as server:
         done = vendor.desk(server).deliver("upsert_contact", EVA)
@@ -143,7 +143,7 @@ def test_trust_search() -> None:
 
 
 @every_vendor
-def test_all_names_are_searched(vendor: Vendor) -> None:
+def test_all_names_are_searched(vendor: FindVendor) -> None:
     """Whoever is found by one name gets the other one; the one it was found by is not written."""
     script = [vendor.hits(), vendor.hits(vendor.contact(1, "eva@example.org"))]
     with RawServer(*script, vendor.one(vendor.contact(1))) as server:
@@ -154,7 +154,7 @@ def test_all_names_are_searched(vendor: Vendor) -> None:
 
 
 @every_vendor
-def test_name_that_the_object_shows_is_not_searched(vendor: Vendor) -> None:
+def test_name_that_the_object_shows_is_not_searched(vendor: FindVendor) -> None:
     """An object found by its id that shows the address, too, is asked for once."""
     with RawServer(vendor.hits(vendor.contact(1, "eva@example.org", "4711"))) as server:
         assert vendor.desk(server).deliver("upsert_contact", EVA | NUMBER).result == {"id": "1", "created": False}
@@ -162,7 +162,7 @@ def test_name_that_the_object_shows_is_not_searched(vendor: Vendor) -> None:
 
 
 @every_vendor
-def test_several_objects(vendor: Vendor) -> None:
+def test_several_objects(vendor: FindVendor) -> None:
     """One address at two contacts waits for a person, who is told their ids and nothing of the person."""
     found = vendor.hits(vendor.contact(12, "eva@example.org"), vendor.contact(15, "eva@example.org"))
     with RawServer(found) as server:
@@ -174,7 +174,7 @@ def test_several_objects(vendor: Vendor) -> None:
 
 
 @every_vendor
-def test_several_objects_of_which_one_fits(vendor: Vendor) -> None:
+def test_several_objects_of_which_one_fits(vendor: FindVendor) -> None:
     """One address at two contacts means the one that has the other name as well."""
     both = vendor.hits(vendor.contact(12, "eva@example.org"), vendor.contact(15, "eva@example.org", "4711"))
     for script in ([both], [vendor.hits(vendor.contact(15, None, "4711")), both]):
@@ -185,7 +185,7 @@ def test_several_objects_of_which_one_fits(vendor: Vendor) -> None:
 
 
 @every_vendor
-def test_two_objects(vendor: Vendor) -> None:
+def test_two_objects(vendor: FindVendor) -> None:
     """Two names of two contacts: nothing is written, whichever were chosen could be another person."""
     script = [
         vendor.hits(vendor.contact(12, "old@example.org", "4711")),
@@ -199,7 +199,7 @@ def test_two_objects(vendor: Vendor) -> None:
 
 
 @every_vendor
-def test_rename(vendor: Vendor) -> None:
+def test_rename(vendor: FindVendor) -> None:
     """A rename teaches the id map the new address and takes the old one away; a repeated one finds that it is done."""
     new = {"new_email": "neu@example.org"}
     script = [vendor.hits(vendor.contact(1, "eva@example.org")), vendor.hits()]
@@ -256,7 +256,7 @@ def test_withdrawn_consent_does_not_trust_the_id_map(sandbox: Running) -> None:
 
 @every_vendor
 @pytest.mark.parametrize("action", ["upsert_contact", "add_note"])
-def test_meet_before_the_first_write(vendor: Vendor, action: str) -> None:
+def test_meet_before_the_first_write(vendor: FindVendor, action: str) -> None:
     """Which object was found, and all names that it shows, is said before a write; who gives way writes nothing."""
     found = vendor.hits(vendor.contact(1, "Eva@Example.org", "4711"))
     arguments = EVA | (NAMED if action == "upsert_contact" else {"text": "x"})
@@ -284,7 +284,7 @@ def test_nothing_to_tell(sandbox: Running) -> None:
 
 
 @every_vendor
-def test_invoice_is_met_before_it_is_cancelled(vendor: Vendor) -> None:
+def test_invoice_is_met_before_it_is_cancelled(vendor: FindVendor) -> None:
     """An invoice that a search found is told before it is deleted."""
     one = {"id": 3, "reference": "SD-1", "state": "draft", "status": "draft"}
     with RawServer(vendor.hits(one)) as server:
@@ -300,7 +300,7 @@ def test_invoice_is_met_before_it_is_cancelled(vendor: Vendor) -> None:
 
 
 @every_vendor
-def test_create_writes_the_id_map(vendor: Vendor) -> None:
+def test_create_writes_the_id_map(vendor: FindVendor) -> None:
     """What was created is known by all its names before anything else happens, and is not searched again."""
     script = [vendor.hits(), vendor.hits(), vendor.one(vendor.contact(1, "eva@example.org", "4711"))]
     with RawServer(*script) as server:
@@ -327,7 +327,7 @@ def test_id_map_is_believed_for_ten_minutes(age: int, requests: list[str]) -> No
 
 @every_vendor
 @pytest.mark.parametrize("moved", [True, False])
-def test_address_that_moved(vendor: Vendor, moved: bool) -> None:
+def test_address_that_moved(vendor: FindVendor, moved: bool) -> None:
     """An address that a clerk gave to another contact, or a contact that is gone: forgotten, and searched."""
     first = vendor.one(vendor.contact(7, "ole@example.org")) if moved else reply(404)
     with RawServer(first, vendor.hits(vendor.contact(8, "eva@example.org")), reply(200, '{"id": 5}')) as server:
@@ -362,7 +362,7 @@ def test_contact_that_answers_for_another() -> None:
 @pytest.mark.parametrize("successor", [8, {"id": 8}])
 def test_party_that_was_merged(successor: Any) -> None:
     """A party that Tryton replaced by another is that one, known by it from then on."""
-    tryton = Vendor("tryton")
+    tryton = FindVendor("tryton")
     old = tryton.contact(7, None, active=False, replaced_by=successor)
     new = tryton.contact(8, "eva@example.org", active=True, replaced_by=None)
     with RawServer(tryton.one(old), tryton.one(new), reply(200, '{"id": 5}')) as server:
@@ -376,7 +376,7 @@ def test_party_that_was_merged(successor: Any) -> None:
 @pytest.mark.parametrize("active", [False, 0])
 def test_party_that_is_not_in_use(active: bool | int) -> None:
     """A party that a clerk has deactivated is forgotten and searched; a new one is made where there is none."""
-    tryton = Vendor("tryton")
+    tryton = FindVendor("tryton")
     old = tryton.contact(7, "eva@example.org", active=active, replaced_by=None)
     with RawServer(tryton.one(old), tryton.hits(), tryton.one(tryton.contact(9, "eva@example.org"))) as server:
         desk = tryton.desk(server)
@@ -387,14 +387,14 @@ def test_party_that_is_not_in_use(active: bool | int) -> None:
 
 def test_party_that_went_out_of_use_meanwhile() -> None:
     """A party that is gone between the search and the write is searched by the next attempt; it is no dead letter."""
-    tryton = Vendor("tryton")
+    tryton = FindVendor("tryton")
     with RawServer(tryton.hits(tryton.contact(7, "eva@example.org")), reply(404)) as server:
         failed = tryton.desk(server).fail("upsert_contact", EVA | NAMED)
     assert (failed.failure, failed.code) == ("transient", "stale_id")
 
 
 @every_vendor
-def test_invoice_within_the_lag(vendor: Vendor) -> None:
+def test_invoice_within_the_lag(vendor: FindVendor) -> None:
     """An invoice that their search does not show yet is known by its reference: it is made once."""
     arguments = {"reference": "SD-1", "customer": EVA, "lines": [{"text": "x", "unit_price": 1}]}
     one = {"id": 3, "reference": "SD-1", "state": "draft", "status": "draft", "number": None}
@@ -521,7 +521,7 @@ SUBSCRIBE = EVA | {"consent": {"newsletter": True}}
 EMPTY, NONE = reply(200, '{"data": []}'), reply(200, "[]")
 ONE = reply(200, '{"data": [{"id": 1, "email": "eva@example.org", "reference": "SD-1", "status": "draft"}]}')
 FINAL = reply(200, '{"data": [{"id": 1, "reference": "SD-1", "status": "final"}]}')
-PARTY = reply(200, json.dumps([Vendor("tryton").contact(1, "eva@example.org")]))
+PARTY = reply(200, json.dumps([FindVendor("tryton").contact(1, "eva@example.org")]))
 DRAFT = reply(200, '[{"id": 1, "reference": "SD-1", "state": "draft"}]')
 WRITES: Sequence[tuple[str, str, Mapping[str, Any], list[bytes], str]] = [
     ("rest", "upsert_contact", EVA, [EMPTY], "ambiguous"),
