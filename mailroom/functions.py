@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import redis.exceptions
 
-from mailroom import errors
+from mailroom import errors, ledger
 from mailroom.hashing import former_event_id
 from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS
 from mailroom.queries import MailroomQueries
@@ -61,19 +61,12 @@ class Mailroom(MailroomQueries):
         """Keep authentic events that their model refuses, each with the reason (a field's path, never its value)."""
         args: list[Any] = [QUARANTINE_KEEPS, ID_PAGE]
         for event, why in events:
-            line = {
-                "t": "quarantined",
-                "at": event.received_at,
-                "source": event.source,
-                "type": event.type,
-                "received": event.received_at,
-                "why": why,
-            }
+            line = ledger.quarantined(source=event.source, type=event.type, received=event.received_at, why=why)
             hashes = tuple(self.hash(identity) for identity in event.identities)
             args += (
                 event.id,
                 event.received_at[:10],
-                as_json(line),
+                line,
                 f"quarantined|{event.source}",
                 event.encode(hashes),
                 self._former_id(event),

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from mailroom import reroute
+from mailroom import ledger, reroute
 from mailroom.functions import Mailroom
 from mailroom.keys import INBOX
-from mailroom.records import as_json
-from rules.event_types.base import rfc3339
+from mailroom.records import DeadLetterInfo
 
 #: Dead letters that are read in one go.
 PAGE = 500
@@ -169,7 +168,7 @@ class Operator:
 
     async def retry(self, item: str, *, even_if_older: bool = False) -> Retried:
         """Send a dead letter once more as it was, after what waits for its object."""
-        line = _line("revived", item)
+        line = ledger.revived(item)
         return await self._verb("revive", item, 1 if even_if_older else 0, "default", _today(), line)
 
     async def retry_today(self, item: str, *, even_if_older: bool = False) -> Retried:
@@ -189,12 +188,12 @@ class Operator:
             what = reroute.written(delivery["rule"], delivery["path"])
         await self.mailroom.prepare()  # The hash key, where the store keeps it.
         box = self.mailroom.hash(_head(record).get("key") or event)
-        line = _line("again", item)
+        line = ledger.again(item)
         return await self._verb("again", item, 1 if even_if_older else 0, "default", _today(), line, box, what)
 
     async def drop(self, item: str) -> bool:
         """Give a dead letter up for good. False: it is none any more."""
-        return bool(await self.mailroom.call("drop", item, _today(), _line("dropped", item)))
+        return bool(await self.mailroom.call("drop", item, _today(), ledger.dropped(item)))
 
     async def _verb(self, name: str, *args: Any) -> Retried:
         return cast(Retried, (await self.mailroom.call(name, *args)).decode())
@@ -261,7 +260,7 @@ class Operator:
             return False
         flag = 1 if not_sent else 0
         return bool(
-            await self.mailroom.call("unhold", room, box, "default", flag, _today(), _line("released", held.item))
+            await self.mailroom.call("unhold", room, box, "default", flag, _today(), ledger.released(held.item))
         )
 
     async def skip(self, room: str, box: str, item: str, *, drop: bool = False) -> bool:
@@ -272,19 +271,19 @@ class Operator:
         held = await self.box(room, box)
         if held is None or held.item != item:
             return False
-        info = {
-            "room": room,
-            "box": box,
-            "event": held.event,
-            "delivery": item,
-            "action": held.action,
-            "rule": held.rule,
-            "code": held.code,
-            "why": held.why,
-            "at": held.at,
-        }
-        line = _line("skipped", item, code=held.code, then="dropped" if drop else "dead")
-        about = "" if drop else as_json(info)
+        info = DeadLetterInfo(
+            room,
+            held.event,
+            held.code,
+            held.why,
+            box=box,
+            delivery=item,
+            action=held.action,
+            rule=held.rule,
+            at=held.at,
+        )
+        line = ledger.skipped(item, code=held.code, then="dropped" if drop else "dead")
+        about = "" if drop else info.encode()
         return bool(await self.mailroom.call("skip", room, box, item, about, "default", _today(), line))
 
     # -- rooms
@@ -321,7 +320,3 @@ def _head(record: bytes | None) -> dict[str, Any]:
 
 def _today() -> str:
     return datetime.now(UTC).date().isoformat()
-
-
-def _line(kind: str, item: str, **more: str) -> str:
-    return as_json({"t": kind, "d": item, "at": rfc3339(datetime.now(UTC)), **more})
