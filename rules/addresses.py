@@ -187,11 +187,22 @@ def _ascii_domain(domain: str) -> str:
 # Telephone. ----------------------------------------------------------------------------------------------------------
 
 
+#: Numbers that are their own key, as the library says of all of them (tested), and 50 µs later: Germany, Austria, France,
+#: Switzerland, written as most platforms write them.
+PLAIN_PHONE: Final = re.compile(r"\+(?:4[39][1-9][0-9]{6,11}|(?:33|41)[1-9][0-9]{8})\Z", re.ASCII)
+
+
 def phone_key(text: str, country: str | None = None) -> str:
     """Return a telephone number as `+4930123456`, with an extension as `+4930123456;ext=12`. Raises AddressRefused.
 
     `country`: two letters, where a number without `+` belongs; without it such a number is nobody's in particular.
     """
+    if PLAIN_PHONE.match(text):
+        return text
+    return _parse_phone(text, country)
+
+
+def _parse_phone(text: str, country: str | None) -> str:
     import phonenumbers  # 2.7 MB, for those who have numbers
 
     try:

@@ -460,3 +460,15 @@ def test_same(same: Callable[[str, str], bool], one: str, other: str, expected: 
     """Two texts are one when their keys are."""
     assert same(one, other) is expected
     assert same(other, one) is expected
+
+
+@given(st.from_regex(addresses.PLAIN_PHONE, fullmatch=True))
+def test_plain_numbers(number: str) -> None:
+    """A number that is taken for its own key is what the library makes of it."""
+    assert addresses.phone_key(number) == addresses._parse_phone(number, None) == number
+
+
+@pytest.mark.parametrize("number", ["+490301234567", "+3312345678", "+4312345", "+41441234567890", "+49301234567\n"])
+def test_not_plain(number: str) -> None:
+    """A trunk zero, a length that is none and a line end are the library's to judge."""
+    assert not addresses.PLAIN_PHONE.match(number)
