@@ -42,14 +42,16 @@ class Mailroom(MailroomQueries):
             key = event.order_key or event.id
             box = hashed(key)
             digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
-            hashes = tuple([box if identity == key else hashed(identity) for identity in event.identities])
+            known = {identity: hashed(identity) for identity in event.identities if identity != key}
+            hashes = tuple([known.get(identity, box) for identity in event.identities])
             also: tuple[str, ...] = ()
-            if event.names:
-                also = tuple(name for name in dict.fromkeys(map(hashed, event.names)) if name != box)
+            if event.names:  # mostly identities, too
+                names = dict.fromkeys([known.get(name) or hashed(name) for name in event.names])
+                also = tuple([name for name in names if name != box])
             place = " ".join((box, *also)) if also else box
             args += (event.id, place, digest, origin, event.encode(hashes, also), self._former_id(event))
-        known = await self.call("put", *args)
-        return [_receipt(event, said) for event, said in zip(events, known, strict=True)]
+        answers = await self.call("put", *args)
+        return [_receipt(event, said) for event, said in zip(events, answers, strict=True)]
 
     def _former_id(self, event: Event) -> str:
         """Return the id that schema 1 gave an event, as long as somebody may have kept it under that one."""
