@@ -16,9 +16,9 @@ Consent = Literal["newsletter", "tracking"]
 MOST_NAMES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Name:
-    """A name by which an action may find, create or rename an object at its destination."""
+    """A name by which an action may find, create or rename an object at its destination, and by which one is known."""
 
     #: What it is: email, external_id, phone, invoice. Names of different kinds are never the same.
     kind: str
@@ -80,6 +80,10 @@ class ActionKind:
     look_up: bool = False
     #: True: it creates an object. If its answer is lost, the client must search for the object before it repeats.
     creates: bool = False
+
+    def list_strong_names(self, arguments: Any) -> tuple[Name, ...]:
+        """Return the names by which the object is found, the strongest first."""
+        return tuple(name for name in self.touches(arguments) if not name.weak)
 
 
 @dataclass(frozen=True)

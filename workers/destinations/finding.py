@@ -7,9 +7,10 @@ name, never chooses between two people; what it says of them are ids of the vend
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from rules import addresses
+from rules.catalogue import Name
 from workers.destinations.base import Attempt, Memory
 from workers.outcome import Failed
 
@@ -27,20 +28,6 @@ UNSEEN_DAYS = 7
 SHORTEST_LAG = 1.0
 
 
-class ObjectName(NamedTuple):
-    """A name that an object may be found by."""
-
-    #: email, external_id, phone, invoice
-    kind: str
-    value: str
-
-
-def list_contact_names(external_id: str | None, *emails: str | None) -> list[ObjectName]:
-    """Return the names of a contact, the strongest first; what is absent is left out."""
-    told = [("external_id", external_id), *(("email", email) for email in emails)]
-    return list(dict.fromkeys(ObjectName(kind, value) for kind, value in told if value))
-
-
 @dataclass
 class FoundObject:
     """An object of a vendor."""
@@ -49,7 +36,7 @@ class FoundObject:
     #: As it was read; None: the id map was believed, and nothing was asked.
     record: Any = None
     #: Those of the names that it has.
-    names: set[ObjectName] = field(default_factory=set)
+    names: set[Name] = field(default_factory=set)
     #: The id map did not name it for one of them.
     news: bool = False
 
@@ -66,7 +53,7 @@ class VendorObjects(Protocol):
     #: Seconds until a search finds what was just created.
     find_lag: float
 
-    async def search(self, name: ObjectName) -> Sequence[FoundObject]:
+    async def search(self, name: Name) -> Sequence[FoundObject]:
         """Return what their search finds, be it fuzzy."""
 
     async def read(self, id: str) -> FoundObject | None:
@@ -87,7 +74,7 @@ def same_id(theirs: Any, ours: str) -> bool:
     return isinstance(theirs, str | int) and not isinstance(theirs, bool) and str(theirs).strip() == ours
 
 
-def equals(name: ObjectName, theirs: Any) -> bool:
+def equals(name: Name, theirs: Any) -> bool:
     """Tell whether their value is this name, as its kind is compared. Absent, null and empty equal nothing."""
     if name.kind == "email":
         return isinstance(theirs, str) and addresses.same_email(theirs, name.value)
@@ -135,7 +122,7 @@ class ObjectFinder:
         self._believed = believed
         self._prefix = prefix
 
-    async def find(self, names: Sequence[ObjectName]) -> FoundObject | None:
+    async def find(self, names: Sequence[Name]) -> FoundObject | None:
         """Return the one object that has these names, None if there is none. Raises Failed."""
         objects, having = await self._gather(names, self._believed)
         if len(objects) > 1 and any(each.record is None for each in objects.values()):
@@ -149,7 +136,7 @@ class ObjectFinder:
             return several[0]
         raise self.fail_several(several) if several else self._fail_two(having)
 
-    async def find_all(self, names: Sequence[ObjectName]) -> list[FoundObject]:
+    async def find_all(self, names: Sequence[Name]) -> list[FoundObject]:
         """Return every object that has one of these names: the id map says which one was meant, not that it is alone.
 
         For what must reach all of them, such as a consent that is withdrawn.
@@ -166,7 +153,7 @@ class ObjectFinder:
                 names = list(dict.fromkeys([*sorted(each.names), *self._strong_names(each)]))[:MOST_NAMES]
                 await self._delivery.meet([self._key(name) for name in names], self._objects.kind, each.id)
 
-    async def learn(self, names: Sequence[ObjectName], id: str, *, gone: Sequence[ObjectName] = ()) -> None:
+    async def learn(self, names: Sequence[Name], id: str, *, gone: Sequence[Name] = ()) -> None:
         """Remember by which names an object is found, and by which no longer. After a create: before anything else."""
         kept = [self._key(name) for name in names]
         lost = [key for key in map(self._key, gone) if key not in kept]
@@ -177,7 +164,7 @@ class ObjectFinder:
         """An object turned out to be gone: remember nothing of it."""
         await self._memory.forget_names([self._key(name) for name in found.names])
 
-    async def find_existing(self, names: Sequence[ObjectName], id: str | None, status: int) -> FoundObject:
+    async def find_existing(self, names: Sequence[Name], id: str | None, status: int) -> FoundObject:
         """A create was refused because the object exists: return the one that the refusal names, if it is ours.
 
         Else raises Failed: the next attempt searches again, and after three of them a person looks.
@@ -202,7 +189,7 @@ class ObjectFinder:
             "merge them there, then release",
         )
 
-    def _fail_two(self, having: Mapping[ObjectName, Sequence[str]]) -> Failed:
+    def _fail_two(self, having: Mapping[Name, Sequence[str]]) -> Failed:
         kind = self._objects.kind
         told = [f"{_called(name)} is {kind} {_listed(ids)}" for name, ids in having.items() if ids]
         return Failed(
@@ -210,14 +197,14 @@ class ObjectFinder:
         )
 
     async def _gather(
-        self, names: Sequence[ObjectName], believed: int, *, alone: bool = True
-    ) -> tuple[dict[str, FoundObject], dict[ObjectName, list[str]]]:
+        self, names: Sequence[Name], believed: int, *, alone: bool = True
+    ) -> tuple[dict[str, FoundObject], dict[Name, list[str]]]:
         """Return the objects by their ids, and which of them have which name: of the id map, then of searches.
 
         `alone`: an object that shows a name is enough, and the name is not searched.
         """
         objects: dict[str, FoundObject] = {}
-        having: dict[ObjectName, list[str]] = {name: [] for name in names}
+        having: dict[Name, list[str]] = {name: [] for name in names}
         for id, hinted in (await self._hints(having)).items():
             if (known := await self._confirm(id, hinted, believed)) is not None:
                 objects.setdefault(known.id, known).names |= known.names
@@ -237,17 +224,17 @@ class ObjectFinder:
                     objects[id].news = True
         return objects, having
 
-    async def _hints(self, names: Collection[ObjectName]) -> dict[str, dict[ObjectName, int]]:
+    async def _hints(self, names: Collection[Name]) -> dict[str, dict[Name, int]]:
         """Return the ids that the id map knows, each with its names and how long ago it was seen with them."""
         known = await self._memory.ids([self._key(name) for name in names])
-        hints: dict[str, dict[ObjectName, int]] = {}
+        hints: dict[str, dict[Name, int]] = {}
         for name in names:
             if (hint := known.get(self._key(name))) is not None:
                 id, age = hint
                 hints.setdefault(id, {})[name] = age
         return hints
 
-    async def _confirm(self, id: str, hinted: Mapping[ObjectName, int], believed: int) -> FoundObject | None:
+    async def _confirm(self, id: str, hinted: Mapping[Name, int], believed: int) -> FoundObject | None:
         """Return the object that the id map names, with those of the names that it still has; the others are forgotten.
 
         One request, in place of the searches; none for what was seen just now.
@@ -262,11 +249,11 @@ class ObjectFinder:
         await self.learn(sorted(has), id, gone=sorted(hinted.keys() - has))
         return found if found is not None and found.names else None
 
-    def _cannot_show(self, found: FoundObject, name: ObjectName) -> bool:
+    def _cannot_show(self, found: FoundObject, name: Name) -> bool:
         """Tell whether nothing but the id map can know a name: objects do not have it, and searches do not take it."""
         return name.kind not in self._objects.searched and self._objects.values(found.record, name.kind) is None
 
-    async def _search(self, name: ObjectName) -> list[FoundObject]:
+    async def _search(self, name: Name) -> list[FoundObject]:
         """Return the objects that their search finds and that have the name indeed."""
         hits = await self._objects.search(name)
         found = [hit for hit in hits if self._shows(hit, name)]
@@ -285,28 +272,28 @@ class ObjectFinder:
                 found.append(whole)
         return found
 
-    def _fail_unreadable(self, name: ObjectName) -> Failed:
+    def _fail_unreadable(self, name: Name) -> Failed:
         return Failed("permanent", "search_unreadable", hint=self._objects.explain_unreadable(name.kind))
 
-    def _strong_names(self, found: FoundObject) -> list[ObjectName]:
+    def _strong_names(self, found: FoundObject) -> list[Name]:
         """Return the names that an object shows; a number is none, colleagues share it."""
         names = []
         for kind in sorted(self._objects.searched - {"phone"}):
             for value in (None if found.record is None else self._objects.values(found.record, kind)) or ():
                 text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
                 if text:
-                    names.append(ObjectName(kind, addresses.key_or_text(text) if kind == "email" else text))
+                    names.append(Name(kind, addresses.key_or_text(text) if kind == "email" else text))
         return names
 
-    def _shows(self, found: FoundObject, name: ObjectName) -> bool:
+    def _shows(self, found: FoundObject, name: Name) -> bool:
         values = None if found.record is None else self._objects.values(found.record, name.kind)
         return values is not None and any(equals(name, value) for value in values)
 
-    def _key(self, name: ObjectName) -> str:
-        return f"{self._prefix}{name.kind}:{name.value}"
+    def _key(self, name: Name) -> str:
+        return f"{self._prefix}{name.key}"
 
 
-def _called(name: ObjectName) -> str:
+def _called(name: Name) -> str:
     words = {"email": "the address", "phone": "the number", "invoice": "the reference"}
     return words.get(name.kind, name.kind)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rules import addresses
-from rules.catalogue import DestinationKind
+from rules.catalogue import DestinationKind, Name
 from rules.secret import Secret
 from workers.destinations.base import (
     ID_DAYS,
@@ -27,6 +27,7 @@ from workers.destinations.base import (
     dig,
     drop_nulls,
     fail_unresolved,
+    list_names,
     open_base,
 )
 from workers.destinations.classify import ErrorRule, SuccessTest, classify
@@ -39,7 +40,7 @@ from workers.destinations.contacts import (
     UpsertContact,
     flatten,
 )
-from workers.destinations.finding import FoundObject, ObjectFinder, ObjectName, list_contact_names
+from workers.destinations.finding import FoundObject, ObjectFinder
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
     CREATE_INVOICE,
@@ -265,8 +266,8 @@ class RestClient(Client[RestOptions]):
     # Contacts
 
     async def _upsert_contact(self, visit: "RestVisit", arguments: UpsertContact) -> Done:
-        names = list_contact_names(arguments.external_id, arguments.email, arguments.new_email)
-        wanted = list_contact_names(arguments.external_id, arguments.new_email or arguments.email)
+        names = UPSERT_CONTACT.list_strong_names(arguments)
+        wanted = list_names(("external_id", arguments.external_id), ("email", arguments.new_email or arguments.email))
         finder = self._contact_finder(visit)
         for _ in range(2):
             found = await finder.find(names)
@@ -274,7 +275,7 @@ class RestClient(Client[RestOptions]):
                 body = self._contact_body(arguments)
                 found, created = await self._create(visit, finder, self._options.contacts, names, body, "")
                 if created:
-                    phones = [ObjectName("phone", arguments.phone)] if arguments.phone else []
+                    phones = list_names(("phone", arguments.phone))
                     await finder.learn([*wanted, *phones], found.id, gone=names)
                     return Done(result={"id": found.id, "created": True}, status=visit.status)
             await finder.meet(found)
@@ -287,18 +288,18 @@ class RestClient(Client[RestOptions]):
             await finder.forget(found)
         raise _fail_stale()
 
-    def _replaced(self, found: FoundObject, body: Mapping[str, Any]) -> list[ObjectName]:
+    def _replaced(self, found: FoundObject, body: Mapping[str, Any]) -> list[Name]:
         """Return the addresses that a contact had before an update wrote another one."""
         field = self._options.contacts.fields.get("email", "email")
         if found.record is None or not field or dig(body, field) is None:
             return []
         shown = _show(self._options.contacts, found.record, field) or ()
-        return [ObjectName("email", addresses.key_or_text(each)) for each in shown if isinstance(each, str) and each]
+        return [Name("email", addresses.key_or_text(each)) for each in shown if isinstance(each, str) and each]
 
     async def _set_consent(self, visit: "RestVisit", arguments: SetConsent) -> Done:
         values = drop_nulls({"newsletter": arguments.newsletter, "tracking": arguments.tracking})
         withdrawn = {name: value for name, value in values.items() if not value}
-        names = [ObjectName("email", arguments.email)]
+        names = [Name("email", arguments.email)]
         finder = self._contact_finder(visit, consent=True)
         if withdrawn:
             found = await finder.find_all(names)  # Whoever has the address: it is they who withdraw it.
@@ -349,13 +350,13 @@ class RestClient(Client[RestOptions]):
             raise fail_unresolved("the note may have been written, and notes cannot be searched")
         # A number is a name only where there is no address: colleagues share one.
         given = drop_nulls({"email": arguments.email, "phone": arguments.phone})
-        names = [ObjectName(*next(iter(given.items())))]
+        names = ADD_NOTE.list_strong_names(arguments)
         finder = self._contact_finder(visit)
         found = await finder.find(names)
         if found is None:
             body = _translate(given, contacts.fields)
             found, created = await self._create(visit, finder, contacts, names, body, "contact")
-            await finder.learn([ObjectName(*each) for each in given.items()] if created else names, found.id)
+            await finder.learn(list_names(*given.items()) if created else names, found.id)
         if found.news:
             await finder.meet(found)
             await finder.learn(names, found.id)
@@ -395,7 +396,7 @@ class RestClient(Client[RestOptions]):
         visit: "RestVisit",
         finder: ObjectFinder,
         collection: Collection,
-        names: Sequence[ObjectName],
+        names: Sequence[Name],
         body: Mapping[str, Any],
         part: str,
     ) -> tuple[FoundObject, bool]:
@@ -417,7 +418,7 @@ class RestClient(Client[RestOptions]):
 
     async def _create_invoice(self, visit: "RestVisit", arguments: CreateInvoice) -> Done:
         invoices = self._options.invoices
-        name = ObjectName("invoice", arguments.reference)
+        name = Name("invoice", arguments.reference)
         finder = self._invoice_finder(visit)
         found = await finder.find([name])
         created = False
@@ -455,7 +456,7 @@ class RestClient(Client[RestOptions]):
     async def _cancel_invoice(self, visit: "RestVisit", arguments: CancelInvoice) -> Done:
         invoices = self._options.invoices
         finder = self._invoice_finder(visit)
-        found = await finder.find([ObjectName("invoice", arguments.reference)])
+        found = await finder.find([Name("invoice", arguments.reference)])
         if found is None:
             return Done(note="nothing_to_cancel", status=visit.status)
         id, status = found.id, dig(_unwrap(invoices, found.record), invoices.status)
@@ -484,7 +485,7 @@ class RestClient(Client[RestOptions]):
         # The id map tells customers from contacts, unless the vendor has one list for both.
         prefix = "" if customers.path == self._options.contacts.path else "customer_"
         finder = ObjectFinder(objects, self._memory, visit.delivery, prefix=prefix)
-        names = [ObjectName("email", customer.email)]
+        names = [Name("email", customer.email)]
         found = await finder.find(names)
         if found is not None:
             if found.news:
@@ -634,7 +635,7 @@ class RestObjects:
         self._fields = fields
         self._consent = consent
 
-    async def search(self, name: ObjectName) -> list[FoundObject]:
+    async def search(self, name: Name) -> list[FoundObject]:
         """Return what their search finds, be it fuzzy."""
         hits = await self._visit.search(self._collection, {self._find[name.kind]: name.value})
         return [FoundObject(str(dig(hit, self._collection.id)), hit) for hit in hits]
@@ -663,7 +664,7 @@ class RestInvoices(RestObjects):
 
     _collection: Invoices
 
-    async def search(self, name: ObjectName) -> list[FoundObject]:
+    async def search(self, name: Name) -> list[FoundObject]:
         """Return the invoices that their search finds."""
         invoices = self._collection
         hits = await super().search(name)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from rules.catalogue import DestinationKind
+from rules.catalogue import DestinationKind, Name
 from rules.secret import Secret
 from workers.destinations.base import (
     Attempt,
@@ -28,11 +28,12 @@ from workers.destinations.base import (
     Visit,
     dig,
     drop_nulls,
+    list_names,
     open_base,
 )
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, ContactAddress, UpsertContact
-from workers.destinations.finding import FoundObject, ObjectFinder, ObjectName, equals, list_contact_names, same_id
+from workers.destinations.finding import FoundObject, ObjectFinder, equals, same_id
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed, Failure
@@ -134,8 +135,8 @@ class TrytonClient(Client[TrytonOptions]):
     # Parties
 
     async def _upsert_contact(self, visit: "TrytonVisit", arguments: UpsertContact) -> Done:
-        names = list_contact_names(arguments.external_id, arguments.email, arguments.new_email)
-        wanted = list_contact_names(arguments.external_id, arguments.new_email or arguments.email)
+        names = UPSERT_CONTACT.list_strong_names(arguments)
+        wanted = list_names(("external_id", arguments.external_id), ("email", arguments.new_email or arguments.email))
         country = await visit.country(arguments.address)
         finder = self._party_finder(visit)
         found = await finder.find(names)
@@ -145,7 +146,7 @@ class TrytonClient(Client[TrytonOptions]):
                 visit, finder, "party.party", names, new_party(arguments, country), PARTY_FIELDS
             )
         if created:
-            phones = [ObjectName("phone", arguments.phone)] if arguments.phone else []
+            phones = list_names(("phone", arguments.phone))
             await finder.learn([*wanted, *phones], found.id, gone=names)
         else:
             await finder.meet(found)
@@ -158,13 +159,13 @@ class TrytonClient(Client[TrytonOptions]):
     async def _add_note(self, visit: "TrytonVisit", arguments: AddNote) -> Done:
         # A number is a name only where there is no address: colleagues share one.
         given = drop_nulls({"email": arguments.email, "phone": arguments.phone})
-        names = [ObjectName(*next(iter(given.items())))]
+        names = ADD_NOTE.list_strong_names(arguments)
         finder = self._party_finder(visit)
         found = await finder.find(names)
         if found is None:
             bare = {"name": arguments.email or arguments.phone, "contact_mechanisms": [["create", mechanisms(given)]]}
             found, created = await self._create(visit, finder, "party.party", names, bare, PARTY_FIELDS)
-            await finder.learn([ObjectName(*each) for each in given.items()] if created else names, found.id)
+            await finder.learn(list_names(*given.items()) if created else names, found.id)
         if found.news:
             await finder.meet(found)
             await finder.learn(names, found.id)
@@ -187,7 +188,7 @@ class TrytonClient(Client[TrytonOptions]):
         visit: "TrytonVisit",
         finder: ObjectFinder,
         model: str,
-        names: Sequence[ObjectName],
+        names: Sequence[Name],
         values: Record,
         fields: Sequence[str],
     ) -> tuple[FoundObject, bool]:
@@ -203,7 +204,7 @@ class TrytonClient(Client[TrytonOptions]):
     # Invoices
 
     async def _create_invoice(self, visit: "TrytonVisit", arguments: CreateInvoice) -> Done:
-        name = ObjectName("invoice", arguments.reference)
+        name = Name("invoice", arguments.reference)
         finder = self._invoice_finder(visit)
         found = await finder.find([name])
         created = False
@@ -243,7 +244,7 @@ class TrytonClient(Client[TrytonOptions]):
 
     async def _cancel_invoice(self, visit: "TrytonVisit", arguments: CancelInvoice) -> Done:
         finder = self._invoice_finder(visit)
-        found = await finder.find([ObjectName("invoice", arguments.reference)])
+        found = await finder.find([Name("invoice", arguments.reference)])
         if found is None:
             return Done(note="nothing_to_cancel", status=visit.status)
         id, state = found.id, found.record["state"]
@@ -255,7 +256,7 @@ class TrytonClient(Client[TrytonOptions]):
             await finder.forget(found)
             return Done(result={"id": id}, note="draft_deleted", status=visit.status)
         # Tryton's own wizard for credits cannot be reached over REST: the document is made as the wizard makes it.
-        name = ObjectName("invoice", arguments.reference + self._options.invoices.cancel_suffix)
+        name = Name("invoice", arguments.reference + self._options.invoices.cancel_suffix)
         document = await finder.find([name])
         if document is None:
             credit = await self._credit(visit, int(id), name.value, arguments.reason)
@@ -270,7 +271,7 @@ class TrytonClient(Client[TrytonOptions]):
         return ObjectFinder(objects, self._memory, visit.delivery, believed=0)  # Its state is needed as it is now.
 
     async def _make(
-        self, visit: "TrytonVisit", finder: ObjectFinder, name: ObjectName, header: Record
+        self, visit: "TrytonVisit", finder: ObjectFinder, name: Name, header: Record
     ) -> tuple[FoundObject, bool]:
         """Create a customer invoice; its lines belong to the same company."""
         values = drop_nulls(header) | {"type": "out", "company": self._options.company}
@@ -294,7 +295,7 @@ class TrytonClient(Client[TrytonOptions]):
 
     async def _find_or_create_customer(self, visit: "TrytonVisit", customer: Customer) -> tuple[int, int]:
         """Return party and address; Tryton makes no invoice without an address, be it an empty one."""
-        names = [ObjectName("email", customer.email)]
+        names = [Name("email", customer.email)]
         finder = self._party_finder(visit)
         found = await finder.find(names)
         country = await visit.country(customer.address)
@@ -462,9 +463,9 @@ class TrytonParties:
     def __init__(self, visit: TrytonVisit) -> None:
         self._visit = visit
 
-    async def search(self, name: ObjectName) -> list[FoundObject]:
+    async def search(self, name: Name) -> list[FoundObject]:
         """Return what a search finds; inactive parties are not among it."""
-        found = await self._visit.search("party.party", party_domain(*name), PARTY_FIELDS)
+        found = await self._visit.search("party.party", party_domain(name.kind, name.value), PARTY_FIELDS)
         return [FoundObject(str(party["id"]), party) for party in found]
 
     async def read(self, id: str) -> FoundObject | None:
@@ -511,7 +512,7 @@ class TrytonInvoices:
         self._visit = visit
         self._company = company
 
-    async def search(self, name: ObjectName) -> list[FoundObject]:
+    async def search(self, name: Name) -> list[FoundObject]:
         """Return what a search finds."""
         domain = [["type", "=", "out"], ["company", "=", self._company], ["reference", "=", name.value]]
         found = await self._visit.search("account.invoice", domain, INVOICE_FIELDS)
@@ -568,7 +569,7 @@ def list_mechanisms(ways: Sequence[Record], type: str) -> list[Any]:
 def has_mechanism(party: Record, type: str, value: str) -> bool:
     """Tell whether the party can be reached there."""
     ways = party.get("contact_mechanisms") or ()
-    return any(equals(ObjectName(type, value), theirs) for theirs in list_mechanisms(ways, type))
+    return any(equals(Name(type, value), theirs) for theirs in list_mechanisms(ways, type))
 
 
 def mechanisms(keys: Mapping[str, str | None]) -> list[dict[str, str]]:

@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rules.catalogue import Name
 from sandbox.server import Running
 from tests.workers.destinations.conftest import Desk, order
 from tests.workers.wire import RawServer, reply
 from workers.destinations.base import LeaseGivenBack
-from workers.destinations.finding import BELIEVED, ObjectName, equals
+from workers.destinations.finding import BELIEVED, equals
 from workers.outcome import HELD
 from workers.retry import HoldBox, decide, destination_health
 
@@ -92,7 +93,7 @@ def asked(server: RawServer) -> list[str]:
 )
 def test_equal(kind: str, ours: str, theirs: Any, same: bool) -> None:
     """Addresses and numbers are compared by their keys, ids as exact text; absent, null and empty equal nothing."""
-    assert equals(ObjectName(kind, ours), theirs) is same
+    assert equals(Name(kind, ours), theirs) is same
 
 
 @every_vendor
