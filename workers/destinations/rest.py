@@ -467,10 +467,26 @@ class RestClient(Client[RestOptions]):
             answer = await visit.try_send("DELETE", invoices.path + "/{id}", id=id)
             if answer.status not in (404, 410):
                 visit.check(answer)
+                now = await visit.read(invoices, id)
+                if now is not None and dig(now, invoices.status) in (None, *invoices.draft):
+                    raise self._fail_not_cancelled(visit)
             await finder.forget(found)
             return Done(result={"id": id}, note="draft_deleted", status=visit.status)
-        await visit.send("POST", invoices.cancel_path, drop_nulls({"reason": arguments.reason}), creates=True, id=id)
+        body = drop_nulls({"reason": arguments.reason})
+        answer = await visit.send("POST", invoices.cancel_path, body, creates=True, id=id)
+        now = _unwrap(invoices, answer.json())
+        if status is not None and (
+            _to_id(dig(now, invoices.id)) != id or dig(now, invoices.status) not in invoices.cancelled
+        ):
+            # It answered with something else, such as the cancellation document: look at the invoice itself.
+            now = await visit.read(invoices, id)
+            if now is not None and dig(now, invoices.status) not in invoices.cancelled:
+                raise self._fail_not_cancelled(visit)
         return Done(result={"id": id}, status=visit.status)
+
+    def _fail_not_cancelled(self, visit: "RestVisit") -> Failed:
+        hint = "they took it, and the invoice is not cancelled; look at invoices.cancelled, their words for it"
+        return Failed("transient", "not_in_force", wait=self._options.find_lag, status=visit.status, hint=hint)
 
     def _invoice_finder(self, visit: "RestVisit") -> ObjectFinder:
         invoices = self._options.invoices

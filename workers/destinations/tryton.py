@@ -77,6 +77,9 @@ MOST_REPLACED = 5
 
 INVOICE_FIELDS = ("state", "number", "reference")
 
+#: States of an invoice that counts.
+POSTED = ("posted", "paid")
+
 #: Of an invoice, what its cancellation document repeats.
 REPEATED = ("party", "invoice_address", "currency", "account", "journal", "payment_term")
 
@@ -253,6 +256,9 @@ class TrytonClient(Client[TrytonOptions]):
         await finder.meet(found)
         if state in ("draft", "validated"):
             await visit.delete("account.invoice", int(id))
+            left = await visit.get("account.invoice", id, INVOICE_FIELDS)
+            if left is not None and left["state"] != "cancelled":
+                raise _fail_not_cancelled(visit)
             await finder.forget(found)
             return Done(result={"id": id}, note="draft_deleted", status=visit.status)
         # Tryton's own wizard for credits cannot be reached over REST: the document is made as the wizard makes it.
@@ -261,9 +267,13 @@ class TrytonClient(Client[TrytonOptions]):
         if document is None:
             credit = await self._credit(visit, int(id), name.value, arguments.reason)
             document, _ = await self._make(visit, finder, name, credit)
-        elif document.record["state"] == "posted":
+        elif document.record["state"] in POSTED:
             return Done(result={"id": id}, note="already_cancelled", status=visit.status)
-        await visit.act("account.invoice", int(document.id), "post", INVOICE_FIELDS)
+        posted = await visit.act("account.invoice", int(document.id), "post", INVOICE_FIELDS)
+        if posted["state"] not in POSTED:
+            again = await visit.get("account.invoice", document.id, INVOICE_FIELDS)
+            if again is None or again["state"] not in POSTED:
+                raise _fail_not_cancelled(visit)
         return Done(result={"id": id, "document": document.id}, status=visit.status)
 
     def _invoice_finder(self, visit: "TrytonVisit") -> ObjectFinder:
@@ -534,6 +544,11 @@ class TrytonInvoices:
     def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
         """Return those that are not cancelled, or the newest of the cancelled ones."""
         return [each for each in found if each.record.get("state") != "cancelled"] or found[-1:]
+
+
+def _fail_not_cancelled(visit: TrytonVisit) -> Failed:
+    hint = "Tryton took it, and the invoice is not cancelled"
+    return Failed("transient", "not_in_force", status=visit.status, hint=hint)
 
 
 def _query(fields: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:

@@ -135,7 +135,7 @@ class Outbox:
             case "dead":
                 self._summary.dead += 1
                 if (info := settlement.info) is not None and info.code.startswith("not_in_force"):
-                    what = f"{info.room}.{info.action}: a consent or an unsubscription is not in force"
+                    what = f"{info.room}.{info.action}: a consent, an unsubscription or a cancellation is not in force"
                     self._context.alerts.tell("not_in_force", what, destination=info.room)
             case "hold":
                 self._summary.held += 1

@@ -524,6 +524,8 @@ ONE = reply(200, '{"data": [{"id": 1, "email": "eva@example.org", "reference": "
 FINAL = reply(200, '{"data": [{"id": 1, "reference": "SD-1", "status": "final"}]}')
 PARTY = reply(200, json.dumps([FindVendor("tryton").contact(1, "eva@example.org")]))
 DRAFT = reply(200, '[{"id": 1, "reference": "SD-1", "state": "draft"}]')
+POSTED = reply(200, '[{"id": 1, "reference": "SD-1", "state": "posted"}]')
+NEGATIVE = reply(200, '[{"id": 2, "reference": "SD-1/C", "state": "draft"}]')
 WRITES: Sequence[tuple[str, str, Mapping[str, Any], list[bytes], str]] = [
     ("rest", "upsert_contact", EVA, [EMPTY], "ambiguous"),
     ("rest", "upsert_contact", EVA | NAMED, [ONE], "transient"),
@@ -674,3 +676,36 @@ def test_login_page_instead_of_an_answer(sandbox: Running) -> None:
     assert desk.fail("upsert_contact", EVA).failure == "ambiguous"
     assert desk.deliver("upsert_contact", EVA, attempt=2).result["created"] is False
     assert len(sandbox.world.crm.contacts.all()) == 1
+
+
+CANCEL = {"reference": "SD-1", "customer": EVA}
+#: What is answered to the search and the write; what the invoice then shows, and whether that is in force.
+CANCELLATIONS: Sequence[tuple[str, Sequence[bytes], bytes, bool]] = [
+    ("rest", [FINAL, reply(200, '{"id": 1, "status": "canceled"}')], b"", True),
+    ("rest", [FINAL, reply(201, '{"id": 2, "status": "final"}')], reply(200, '{"id": 1, "status": "canceled"}'), True),
+    ("rest", [FINAL, reply(204)], reply(404), True),
+    ("rest", [FINAL, reply(204)], reply(200, '{"id": 1, "status": "final"}'), False),
+    ("rest", [FINAL, reply(201, '{"id": 2, "status": "canceled"}')], reply(200, '{"id": 1, "status": "final"}'), False),
+    ("rest", [FINAL, reply(200, '{"ok": true}')], reply(200, '{"id": 1}'), False),
+    ("rest", [ONE, reply(204)], reply(404), True),
+    ("rest", [ONE, reply(204)], reply(200, '{"id": 1, "status": "deleted"}'), True),
+    ("rest", [ONE, reply(204)], reply(200, '{"id": 1, "status": "draft"}'), False),
+    ("tryton", [DRAFT, reply(204)], reply(404), True),
+    ("tryton", [DRAFT, reply(204)], reply(200, '{"id": 1, "state": "draft"}'), False),
+    ("tryton", [POSTED, NEGATIVE, reply(200, '{"id": 2, "state": "posted"}')], b"", True),
+    ("tryton", [POSTED, NEGATIVE, reply(200, '{"id": 2, "state": ""}')], reply(200, '{"id": 2, "state": ""}'), False),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "shown", "in_force"), CANCELLATIONS)
+def test_cancellation_is_in_force(kind: str, before: Sequence[bytes], shown: bytes, in_force: bool) -> None:
+    """An invoice is cancelled if the answer shows it, or the invoice does when it is read; else it is tried again."""
+    keys = {"tryton": {"database": "shop", "key": "k"}}.get(kind, {})
+    with RawServer(*before, shown) as server:
+        desk = Desk(kind, {"base": server.url, **keys})
+        if in_force:
+            assert desk.deliver("cancel_invoice", CANCEL).result["id"] == "1"
+        else:
+            failed = desk.fail("cancel_invoice", CANCEL)
+            assert (failed.failure, failed.code) == ("transient", "not_in_force")
+    assert len(server.requests) == len(before) + bool(shown)

@@ -256,11 +256,11 @@ async def test_held_box_is_told(desk: OutboxDesk) -> None:
 
 @pytest.mark.parametrize(("code", "told"), [("not_in_force_too_often", True), ("timeout_too_often", False)])
 async def test_consent_that_is_not_in_force_is_told(desk: OutboxDesk, code: str, told: bool) -> None:
-    """Of a consent or an unsubscription that the vendor never showed somebody is told; of other dead letters not."""
+    """Of a consent, unsubscription or cancellation that the vendor never showed somebody is told; of the rest not."""
     info = DeadLetterInfo("crm", "e1", code, "", action="set_consent")
     desk.outbox.settle_soon(Settlement(desk.lease(), "e1.0", "dead", "e1", DAY, info=info))
     await desk.empty()
-    text = "crm.set_consent: a consent or an unsubscription is not in force"
+    text = "crm.set_consent: a consent, an unsubscription or a cancellation is not in force"
     assert desk.alerts == ([("not_in_force", text, "crm")] if told else [])
 
 
