@@ -5,6 +5,7 @@ guesses: each method is safe to repeat, and one that raises StoreUnavailable may
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -234,16 +235,25 @@ class Mailroom(MailroomQueries):
         info = await self.read(self.store.info("replication"))
         return str(info.get("master_replid", ""))
 
-    async def pace(self, room: str) -> float:
-        """Account for one more request to a rate-limited destination. Returns seconds to wait before sending it."""
-        return int(await self.call("pace", room)) / 1000
+    async def rest(self, room: str, seconds: float) -> bool:
+        """A destination asks to be left alone for so long: nothing is sent to it. False: until then it was already."""
+        return bool(await self.call("rest", room, math.ceil(seconds * 1000)))
+
+    async def pace(self, room: str, requests: int = 1) -> tuple[float, float]:
+        """Account for more requests to a destination than its leases paid for; 0: only look.
+
+        Returns the seconds to wait before sending one, and those for which the destination asked to be left alone: then
+        none may be sent, and none was counted.
+        """
+        wait, rest = await self.call("pace", room, requests)
+        return int(wait) / 1000, int(rest) / 1000
 
     async def pause(self, room: str, why: str = "") -> bool:
         """A person stops leasing from a room until a person resumes. False: a person had done so before."""
         return bool(await self.call("pause", room, why))
 
     async def resume(self, room: str, pool: str = "default") -> bool:
-        """A person lets a room go on, whoever paused it. False: it was not paused."""
+        """A person lets a room go on, whoever paused it or let it rest. False: nobody had."""
         return bool(await self.call("resume", room, pool))
 
     async def probe(self, room: str, pool: str = "default") -> bool:

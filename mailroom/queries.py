@@ -92,7 +92,7 @@ class MailroomQueries(MailroomClient):
             pipe.zcard(self.key(f"waiting:{name}"))
             pipe.hlen(self.key(f"held:{name}"))
             pipe.llen(self.key(f"suspect:{name}"))
-            pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at")
+            pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at", "rests")
             pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
             pipe.hvals(self.key(f"held:{name}"))
             pipe.zcard(self.key(f"retry:{name}"))
@@ -107,7 +107,7 @@ class MailroomQueries(MailroomClient):
             ms = int(now[0] * 1000 + now[1] // 1000)
             overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
-            paused, unusable, probe_at = ((text or b"").decode() for text in said)
+            paused, unusable, probe_at, rests = ((text or b"").decode() for text in said)
             out.append(
                 RoomState(
                     name,
@@ -121,6 +121,7 @@ class MailroomQueries(MailroomClient):
                     held_for,
                     unusable,
                     int(probe_at or 0),
+                    int(rests) if int(rests or 0) > ms else 0,
                 )
             )
         return out

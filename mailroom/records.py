@@ -215,6 +215,8 @@ class RoomState:
     unusable: str = ""
     #: When a paused room is looked at next, ms of the store's clock; 0: not by itself.
     probe_at: int = 0
+    #: Until when its destination asked to be left alone, ms of the store's clock; 0: it did not, or that is over.
+    rests_until: int = 0
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class WorkerContext:
         http = self.http.bind(
             timeout=min(destination.timeout, self.settings.longest_request),
             allow_private=destination.allow_private,
-            pace=SharedPace(self, name, limited=destination.limit is not None),
+            pace=SharedPace(self, name),
         )
         client = destinations.DESTINATIONS[destination.kind].client
         return client(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
@@ -188,7 +188,7 @@ class WorkerContext:
             yield
             return
         async with turns:
-            await SharedPace(self, destination, limited=found.limit is not None).wait()
+            await SharedPace(self, destination).wait()
             yield
 
     def kind(self, destination: str, action: str) -> ActionKind | None:
@@ -228,18 +228,25 @@ class WorkerContext:
 
 
 class SharedPace:
-    """Admits requests that `take` has not accounted for: within the shared rate, and while the lease is good."""
+    """Admits requests that `take` has not accounted for: within the shared rate, while the lease is good, and not while
+    the destination asks to be left alone.
+    """
 
-    def __init__(self, context: WorkerContext, room: str, *, limited: bool) -> None:
+    def __init__(self, context: WorkerContext, room: str) -> None:
         self._context = context
         self._room = room
-        self._limited = limited
 
     async def wait(self) -> None:
         """Return when one more request may be sent. Raises Failed when it must not be sent any more."""
-        if self._limited:
-            await asyncio.sleep(
-                await store_outage.retry_until_answered(lambda: self._context.mailroom.pace(self._room))
-            )
+        seconds = await self._ask(1)
+        while seconds > 0:
+            await asyncio.sleep(seconds)
+            seconds = await self._ask(0)
         if not self._context.may_send():
             raise Failed("transient", "lease_lost", hint="somebody else may be at it already")
+
+    async def _ask(self, requests: int) -> float:
+        wait, rest = await store_outage.retry_until_answered(lambda: self._context.mailroom.pace(self._room, requests))
+        if rest:
+            raise Failed("limited", "limited", wait=rest, hint="the destination asked to be left alone meanwhile")
+        return wait

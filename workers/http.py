@@ -39,6 +39,8 @@ CONNECT_TIMEOUT = 5.0
 KEEP_ALIVE = 4.0
 #: Seconds, the longest wait that is believed: daily quotas end within a day, a larger number is an error.
 LONGEST_WAIT = 86_400.0
+#: From here on a number in `Retry-After` is a Unix time and no wait, and from here on one in milliseconds.
+UNIX_TIMES = (1e9, 1e11)
 
 USER_AGENT = "relais"
 
@@ -50,6 +52,9 @@ SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 _ADDRESS = re.compile(r"(?i:(https?://[^/?#\s]+))([!-\"$-~]*)(?:#.*)?")
+_SECONDS = re.compile(r"(\d+(?:\.\d*)?)\s*(?:s|secs?|seconds?)?", re.ASCII | re.IGNORECASE)
+#: A comma, unless it is the one of an HTTP date.
+_BETWEEN_WAITS = re.compile(r",(?!\s*\d{1,2}[ -](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))", re.IGNORECASE)
 _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: Addresses that carry an IPv4 address inside: NAT64 and its local form.
@@ -108,17 +113,28 @@ class HttpAnswer:
 
 
 def read_retry_after(value: str, now: datetime) -> float:
-    """Return the seconds of a `Retry-After` (a number or an HTTP date), between 0 and LONGEST_WAIT; nonsense is 0."""
-    value = value.strip()
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", value):
-        return min(float(value), LONGEST_WAIT)
+    """Return the seconds of a `Retry-After`, between 0 and LONGEST_WAIT.
+
+    Seconds, an HTTP date, an ISO 8601 date (without an offset: UTC) or a Unix time in seconds or milliseconds; of
+    several that a proxy joined, the longest. What is past, negative or nonsense is 0.
+    """
+    return min(
+        max((_read_wait(part.strip(' "'), now) for part in _BETWEEN_WAITS.split(value)), default=0.0), LONGEST_WAIT
+    )
+
+
+def _read_wait(value: str, now: datetime) -> float:
+    if found := _SECONDS.fullmatch(value):
+        seconds = float(found[1])
+        if seconds < UNIX_TIMES[0] or seconds >= 10_000 * UNIX_TIMES[0]:
+            return seconds
+        return max(0.0, (seconds if seconds < UNIX_TIMES[1] else seconds / 1000) - now.timestamp())
     try:
-        then = parsedate_to_datetime(value)
+        then = datetime.fromisoformat(value) if value[:1].isdigit() else parsedate_to_datetime(value)
+        then = then if then.tzinfo is not None else then.replace(tzinfo=UTC)
+        return max(0.0, (then - now).total_seconds())
     except (ValueError, TypeError, IndexError, OverflowError):
         return 0.0
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return min(max((then - now).total_seconds(), 0.0), LONGEST_WAIT)
 
 
 def build_url(

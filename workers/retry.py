@@ -79,6 +79,18 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
     return WaitAndRetry(wait)
 
 
+def read_rest(failed: Failed) -> float:
+    """Return the seconds for which the destination asks to be left alone altogether, 0 if it does not.
+
+    Every 429 does, as long as it says, else LIMITED; a 503 does where it says how long.
+    """
+    if not failed.status:
+        return 0.0  # No request was sent: it is known already.
+    if failed.failure == "limited":
+        return failed.wait or LIMITED
+    return failed.wait if failed.status == HTTPStatus.SERVICE_UNAVAILABLE and failed.failure == "transient" else 0.0
+
+
 def destination_health(ended: Done | Failed) -> str:
     """Return what an attempt says about the health of its destination, in the words of `Settlement.says`.
 
@@ -89,7 +101,7 @@ def destination_health(ended: Done | Failed) -> str:
         return "there" if ended.status else ""
     match ended.failure:
         case "limited":
-            return "there"
+            return "there" if ended.status else ""
         case "credential":
             return f"refused:{ended.code}"
     if ended.code in NOT_AWAY:

@@ -56,7 +56,9 @@ def explain(room: RoomState) -> str:
     if room.unusable:
         return f"{name} cannot be served: {room.unusable}"
     pause = read_pause(room)
-    return f"{name} {pause.says}" if pause else ""
+    if pause:
+        return f"{name} {pause.says}"
+    return f"{name} asked to be left alone until {from_epoch(room.rests_until)}" if room.rests_until else ""
 
 
 class PauseRequest(DecisionBody):
@@ -84,6 +86,7 @@ def as_json(room: RoomState) -> Json:
     fields["unusable"] = fields["unusable"] or None
     fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000}
     fields["paused"] = asdict(pause) if pause is not None else None
+    fields["rests_until"] = from_epoch(room.rests_until) if room.rests_until else None
     return fields
 
 

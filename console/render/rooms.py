@@ -107,6 +107,8 @@ def rooms(found: Sequence[Json]) -> Table:
             why = f"{word}{paused['why'] or paused['code']}, for {age(paused['since'])}"
             if paused["next_probe"]:
                 why += f", next probe in {ahead(paused['next_probe'])}"
+        if one["rests_until"]:
+            why += f"{', ' if why else ''}asked to be left alone, for {ahead(one['rests_until'])} more"
         held = f"{one['held']}, for {duration(one['held_seconds'] * 1000)}" if one["held"] else "0"
         table.add_row(
             one["name"],

@@ -24,7 +24,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
   d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
   room:<room>          hash    pool, concurrency, every, burst, tat, paused, unusable configure, pause      for ever (one a destination)
-                               breaker, probe_at, probe_every                         configure, settle
+                               breaker, probe_at, probe_every, rests                  configure, settle, rest
   failing              hash    room -> boxes that failed one after the other          settle                until one does not
   rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
@@ -71,6 +71,8 @@ no box and orders nothing.
 A paused room says why, as JSON: by a person, by its breaker (several boxes in a row found nobody there), or by key (the
 destination refuses ours). The last two have `probe_at`: from then on one box may be leased to see whether that still
 holds, the next one `probe_every` ms later. What failed meanwhile is ready; so when the destination answers, all goes on.
+A room also rests: `rests` is the ms until which its destination asked to be left alone (`Retry-After`). Until then
+nothing is leased from it, not even a probe.
 
 Times are the store's own clock in ms. Nothing is decided by them but when a wait ends and how fast a room may send.
 ]]

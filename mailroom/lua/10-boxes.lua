@@ -14,6 +14,8 @@ local WORDS = 1000
 -- ms until the first probe of a paused room and the longest time between two, by who paused it. A restart of the other
 -- side takes seconds; a key is mended by a person.
 local PROBES = { breaker = { 5000, 60000 }, key = { 60000, 900000 } }
+-- The longest that a destination may ask to be left alone, in ms.
+local LONGEST_REST = 86400000
 -- Boxes that are woken in one call.
 local WOKEN = 500
 -- Somebody emptied the store while we ran: schema and hash key have to be written again before anything else.

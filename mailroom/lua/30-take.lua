@@ -5,11 +5,18 @@ local function paused_by(paused)
   return paused and (string.match(paused, '"by":"(%a+)"') or 'key') or nil
 end
 
--- What may be sent from a room now: not paused, within its concurrency and its rate.
+-- The ms until which a room's destination asked to be left alone; 0: it did not, or that is over.
+local function resting(rests, now)
+  local at = tonumber(rests) or 0
+  return at > now and at <= now + LONGEST_REST and at or 0 -- later still: the store's clock was set back
+end
+
+-- What may be sent from a room now: not paused, not resting, within its concurrency and its rate.
 -- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and what `spend` has to know.
 local function allowance(P, room, now, want)
-  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat', 'probe_at')
-  local probe
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat', 'probe_at', 'rests')
+  local probe, rests = nil, resting(cfg[7], now)
+  if rests > 0 then return 0, rests, nil end
   if cfg[1] then
     local at = tonumber(cfg[6])
     -- One at a time, and not before what was sent earlier has come back.

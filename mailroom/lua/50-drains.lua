@@ -131,17 +131,31 @@ local function strays(keys, args)
   return freed
 end
 
--- pace: one more request than `take` paid for. ARGV: room. Returns the ms to wait before it may be sent.
+-- rest: a destination asks to be left alone for so many ms: nothing is sent to it until then. ARGV: room, ms.
+-- Returns 1 if that is later than what it said before.
+local function rest(keys, args)
+  local P, room = keys[1], args[1]
+  local now = now_ms()
+  local at = now + math.min(tonumber(args[2]), LONGEST_REST)
+  if at <= resting(redis.call('HGET', P .. 'room:' .. room, 'rests'), now) then return 0 end
+  redis.call('HSET', P .. 'room:' .. room, 'rests', at)
+  redis.call('SADD', P .. 'rooms', room) -- look-ups ask without a delivery
+  return 1
+end
+
+-- pace: more requests than `take` paid for. ARGV: room, how many (0: only look). Returns the ms to wait before one may be
+-- sent, and the ms for which the destination asked to be left alone: then none is sent, and none was counted.
 local function pace(keys, args)
   local P = keys[1]
   local key = P .. 'room:' .. args[1]
-  local cfg = redis.call('HMGET', key, 'every', 'burst', 'tat')
-  local every = tonumber(cfg[1]) or 0
-  if every <= 0 then return 0 end
-  local now = now_ms()
+  local cfg = redis.call('HMGET', key, 'every', 'burst', 'tat', 'rests')
+  local now, every = now_ms(), tonumber(cfg[1]) or 0
+  local rests = resting(cfg[4], now)
+  if rests > 0 then return { 0, rests - now } end
+  if every <= 0 or args[2] == '0' then return { 0, 0 } end
   local burst = tonumber(cfg[2]) or 1
   local tat = math.max(tonumber(cfg[3]) or now, now)
   if tat > now + every * burst + 3600000 then tat = now end
   redis.call('HSET', key, 'tat', string.format('%.3f', tat + every))
-  return math.max(0, math.ceil(tat - now - every * (burst - 1)))
+  return { math.max(0, math.ceil(tat - now - every * (burst - 1))), 0 }
 end

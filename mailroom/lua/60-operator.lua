@@ -171,10 +171,12 @@ local function pause(keys, args)
   return before == 'person' and 0 or 1
 end
 
--- resume: a person lets a paused room go on. ARGV: room, pool. Returns 1 if it was paused.
+-- resume: a person lets a room go on that is paused or rests. ARGV: room, pool. Returns 1 if it was or did.
 local function resume(keys, args)
   local P, room = keys[1], args[1]
-  local changed = unpause(P, room)
+  local rested = resting(redis.call('HGET', P .. 'room:' .. room, 'rests'), now_ms()) > 0 and 1 or 0
+  redis.call('HDEL', P .. 'room:' .. room, 'rests')
+  local changed = math.max(unpause(P, room), rested)
   if changed == 1 then ring(P, pool_of(P, room, args[2]), 1000) end
   by_hand(P, 'resume', room)
   return changed

@@ -514,12 +514,20 @@ class Comparison:
         want = self.model.probe(room)
         assert self._call(lambda: self.room.probe(room))[0] == want
 
+    def rest(self, room: str, ms: int) -> None:
+        """A destination asks to be left alone."""
+        want = self.model.rest(room, ms)
+        assert self._call(lambda: self.room.rest(room, ms / 1000))[0] == want
+
     def pace(self, room: str) -> None:
         """One more request."""
         limits = self.model.limits[room]
+        if limits.rests > self.model.now:
+            assert self.loop(self.room.pace(room)) == (0, (limits.rests - self.model.now) / 1000)
+            return
         wait = max(0, max(limits.tat, self.model.now) - self.model.now - limits.every * (limits.burst - 1))
         self.model.spend(room, 1)
-        assert self.loop(self.room.pace(room)) == (wait / 1000 if limits.every else 0)
+        assert self.loop(self.room.pace(room)) == (wait / 1000 if limits.every else 0, 0)
         if limits.every:
             # It goes out when it may, which counts as then; `take` sees it through the room's own account.
             self.sent[room] = []

@@ -67,6 +67,8 @@ class Limits:
     #: Boxes that fail in a row before it is paused; 0: it never is.
     breaker: int = 0
     tat: int = 0
+    #: Until when its destination asked to be left alone.
+    rests: int = 0
 
 
 @dataclass
@@ -432,6 +434,8 @@ class MailroomOracle:
     def allowance(self, room: str, want: int) -> tuple[int, int]:
         """Return how many may be sent now, and when the next may."""
         limits = self.limits[room]
+        if limits.rests > self.now:
+            return 0, limits.rests
         if paused := self.paused.get(room):
             if paused.by == "person" or want <= 0 or self.leased(room):
                 return 0, 0
@@ -838,10 +842,16 @@ class MailroomOracle:
     def resume(self, room: str) -> bool:
         """A person lets a room go on."""
         self.failing.pop(room, None)
-        changed = self.paused.pop(room, None) is not None
+        changed = self.paused.pop(room, None) is not None or self.limits[room].rests > self.now
+        self.limits[room].rests = 0
         if changed:
             self._ring(room, 1000)
         return changed
+
+    def rest(self, room: str, ms: int) -> bool:
+        """A destination asks to be left alone."""
+        before, self.limits[room].rests = self.limits[room].rests, max(self.limits[room].rests, self.now + ms)
+        return self.limits[room].rests > before
 
     def probe(self, room: str) -> bool:
         """Something is new: a paused room is looked at now."""
@@ -926,6 +936,7 @@ class MailroomOracle:
             "probes": {room: (p.probe_at, p.probe_every) for room, p in self.paused.items() if p.by != "person"},
             "failing": self.failing,
             "tat": {room: limits.tat for room, limits in self.limits.items() if limits.tat},
+            "rests": {room: limits.rests for room, limits in self.limits.items() if limits.rests},
             "memo": {
                 drain: request + "".join(f" {room} {name}" for room, name in taken)
                 for drain, (request, taken, _) in self.memo.items()
@@ -1014,6 +1025,7 @@ def seen_in(dump: Mapping[str, StoredKey], now: int, objects: Mapping[str, str] 
         },
         "failing": {room: boxes.split() for room, boxes in empty("failing").items()},
         "tat": {room: float(entry.value["tat"]) for room, entry in rooms.items() if "tat" in entry.value},
+        "rests": {room: int(entry.value["rests"]) for room, entry in rooms.items() if "rests" in entry.value},
         "memo": {drain: entry.value for drain, entry in named("take:").items()},
         "rooms that nobody knows": {name.split(":")[0] for name in named("b:")} - set(empty("rooms")),
     }

@@ -57,6 +57,7 @@ class Walk:
             self.outage: 3,
             self.probe: 1,
             self.pace: 1,
+            self.rest: 1,
             self.hear: 1,
             self.expire: 2,
             self.vanish: 1,
@@ -341,6 +342,10 @@ class Walk:
     def probe(self) -> None:
         """A new book."""
         self.world.probe(self.chance.choice(OTHERS))
+
+    def rest(self) -> None:
+        """A destination asks to be left alone."""
+        self.world.rest(self.chance.choice(OTHERS), self.chance.choice([500, 5_000]))
 
     def pace(self) -> None:
         """One request more."""

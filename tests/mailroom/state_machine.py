@@ -209,6 +209,10 @@ class Machine(RuleBasedStateMachine):
     def probe(self, room: str) -> None:
         self.world.probe(room)
 
+    @rule(room=others, ms=st.sampled_from([500, 5_000]))
+    def rest(self, room: str, ms: int) -> None:
+        self.world.rest(room, ms)
+
     @rule(room=rooms)
     def pace(self, room: str) -> None:
         self.world.pace(room)

@@ -339,10 +339,52 @@ async def test_rate_of_a_repeated_take(mailroom: Mailroom, drain: str) -> None:
 async def test_pace(mailroom: Mailroom, store: Store) -> None:
     """Further requests of a delivery wait as the room's rate asks."""
     await mailroom.configure("mail", every=100, burst=2)
-    assert [await mailroom.pace("mail") for _ in range(4)] == [0, 0, 0.1, 0.2]
+    assert [await mailroom.pace("mail") for _ in range(4)] == [(0, 0), (0, 0), (0.1, 0), (0.2, 0)]
     await store.advance(10_000)
-    assert await mailroom.pace("mail") == 0
-    assert await mailroom.pace("anything") == 0
+    assert await mailroom.pace("mail", 0) == await mailroom.pace("mail", 0) == (0, 0)
+    assert await mailroom.pace("mail") == (0, 0)
+    assert await mailroom.pace("anything") == (0, 0)
+
+
+async def test_rest(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A destination that asks to be left alone gets nothing until then, not even further requests; then all goes on."""
+    await mailroom.put([event("a")])
+    assert await mailroom.rest("mail", 6)
+    assert not await mailroom.rest("mail", 5)
+    settled = await route(mailroom, drain, {f"a.{n}": ("mail", f"box{n}") for n in range(3)}, lease=True)
+    assert not settled.leased
+    early = await mailroom.take(drain, "r1", [RoomRequest("mail", 9, 9)])
+    assert (early.leases, early.wait) == ([], 6_000)
+    assert await mailroom.pace("mail") == (0, 6)
+    (room,) = [room for room in await mailroom.rooms() if room.name == "mail"]
+    assert (room.ready, room.paused) == (3, "")
+    await store.advance(6_000)
+    assert len((await mailroom.take(drain, "r2", [RoomRequest("mail", 9, 9)])).leases) == 3
+
+
+async def test_rest_ends(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A day is the longest, and none where the store's clock was set back; a person ends it at once."""
+    await mailroom.rest("mail", 1_000_000)
+    assert await mailroom.pace("mail") == (0, 86_400)
+    assert await mailroom.resume("mail")
+    assert not await mailroom.resume("mail")
+    assert await mailroom.pace("mail") == (0, 0)
+    await mailroom.rest("mail", 86_400)
+    await store.advance(-1)
+    assert await mailroom.pace("mail") == (0, 0)
+
+
+async def test_rest_comes_before_probes(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A paused room that rests is not probed either."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {"a.0": ("mail", "box")})
+    (lease,) = await take(mailroom, drain, "mail")
+    refused = settlement(lease, "a.0", "wait", wait_ms=1, attempt=1, says="refused:unauthorised")
+    await mailroom.settle(drain, "s", [refused])
+    await mailroom.rest("mail", 300)
+    await mailroom.probe("mail")
+    taken = await mailroom.take(drain, "r1", [RoomRequest("mail", 9, 9)])
+    assert (taken.leases, taken.wait) == ([], 300_000)
 
 
 async def test_pause(mailroom: Mailroom, drain: str) -> None:

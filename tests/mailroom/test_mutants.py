@@ -39,6 +39,7 @@ MUTANTS = {
     ),
     "the burst is always full": ("local tat = tonumber(cfg[5]) or now\n", "local tat = now\n"),
     "paused rooms send": ("  if cfg[1] then\n", "  if false then\n"),
+    "resting rooms send": ("  if rests > 0 then return 0, rests, nil end\n", ""),
     "several probes at once": (
         " or redis.call('EXISTS', P .. 'leased:' .. room) == 1 then return 0, 0, nil end",
         " then return 0, 0, nil end",

@@ -263,10 +263,32 @@ def test_address_does_not_climb(value: str) -> None:
         ("1e400", 0),
         ("", 0),
         ("Sat, 99 Nov 2026 12:05:00 GMT", 0),
+        ("120, 120", 120),
+        ("30,120", 120),
+        ("30, soon", 30),
+        ("Sat, 21 Nov 2026 12:01:00 GMT, Sat, 21 Nov 2026 12:05:00 GMT", 300),
+        ("120, Sat, 21 Nov 2026 12:05:00 GMT", 300),
+        ("Saturday, 21-Nov-26 12:05:00 GMT", 300),
+        ("Sat Nov 21 12:05:00 2026", 300),
+        ("2026-11-21T12:05:00Z", 300),
+        ("2026-11-21T13:05:00.500+01:00", 300.5),
+        ("2026-11-21 12:05:00", 300),
+        ("2026-11-21T11:00:00Z", 0),
+        (str(int(NOW.timestamp()) + 300), 300),
+        (str(int(NOW.timestamp()) * 1000 + 300_000), 300),
+        (str(int(NOW.timestamp()) - 300), 0),
+        ("9" * 400, LONGEST_WAIT),
+        ("120s", 120),
+        ("2 seconds", 2),
+        ('"120"', 120),
+        ("120;", 0),
+        ("\u0661\u0662", 0),
+        ("2026-99-21T12:05:00Z", 0),
+        (",", 0),
     ],
 )
 def test_retry_after(value: str, seconds: float) -> None:
-    """Seconds and dates are understood; the past and nonsense are no wait; a day is the longest that is believed."""
+    """D8c: seconds, dates and Unix times are read, joined ones, too; what is past or nonsense is 0, a day the most."""
     assert http.read_retry_after(value, NOW) == seconds
 
 

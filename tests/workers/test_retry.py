@@ -97,6 +97,24 @@ def test_jitter_is_bounded(failure: Failure) -> None:
 
 
 @pytest.mark.parametrize(
+    ("failed", "seconds"),
+    [
+        (Failed("limited", "limited", status=429, wait=7), 7),
+        (Failed("limited", "limited", status=429), retry.LIMITED),
+        (Failed("limited", "limited", wait=7), 0),  # nothing was asked: the room rests already
+        (Failed("limited", "told_by_rule", status=403), retry.LIMITED),
+        (Failed("transient", "unavailable", status=503, wait=7), 7),
+        (Failed("transient", "unavailable", status=503), 0),
+        (Failed("transient", "locked", status=423, wait=7), 0),  # one object
+        (Failed("credential", "unauthorised", status=401), 0),
+    ],
+)
+def test_rest(failed: Failed, seconds: float) -> None:
+    """Who says "too much", or until when it is away, is left alone by everybody."""
+    assert retry.read_rest(failed) == seconds
+
+
+@pytest.mark.parametrize(
     ("ended", "health"),
     [
         (Done(status=200), "there"),
@@ -104,6 +122,7 @@ def test_jitter_is_bounded(failure: Failure) -> None:
         (Failed("permanent", "invalid", status=422), "there"),
         (Failed("permanent", "bad_arguments"), ""),
         (Failed("limited", "limited", status=429), "there"),
+        (Failed("limited", "limited", wait=5), ""),
         (Failed("transient", "locked", status=423), "there"),
         (Failed("credential", "unauthorised", status=401), "refused:unauthorised"),
         (Failed("transient", "request_timeout", status=408), "away:request_timeout"),

@@ -109,7 +109,11 @@ class Courier:
             ) from None
         try:
             return await client.deliver(action, model, about)
-        except (Failed, LeaseGivenBack):
+        except Failed as failed:
+            if seconds := retry.read_rest(failed):  # Before anything is settled that lets the next one go.
+                await store_outage.retry_until_answered(lambda: self._mailroom.rest(destination, seconds))
+            raise
+        except LeaseGivenBack:
             raise
         except Exception as exc:  # An adapter's bug must not stop the others; it is a failure like any other.
             log.exception("destination.bug destination=%s action=%s", destination, action)

@@ -124,6 +124,7 @@ def test_as_json() -> None:
             "by": "breaker",
             "next_probe": "2026-11-23T12:00:30.000Z",
         },
+        "rests_until": None,
     }
     quiet = rooms.as_json(RoomState("in", 0, 0, 0, 0, 0, "", unusable="no key"))
     assert (quiet["paused"], quiet["unusable"], quiet["overdue_seconds"], quiet["held_seconds"]) == (
@@ -154,6 +155,8 @@ def test_explain(name: str, more: dict[str, str], sentence: str) -> None:
 
 def test_explain_what_goes_on() -> None:
     """Of a room where items only wait for their turn nothing is said; a missing secret counts more than a pause."""
+    resting = rooms.explain(RoomState("crm", 9, 0, 9, 9, 0, "", rests_until=NOON))
+    assert resting == "crm asked to be left alone until 2026-11-23T12:00:00.000Z"
     assert rooms.explain(RoomState("crm", 9, 0, 9, 9, 0, "")) == ""
     assert rooms.explain(RoomState("crm", 0, 0, 0, 0, 0, paused(), unusable="no key")) == "crm cannot be served: no key"
 

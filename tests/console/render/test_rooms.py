@@ -33,7 +33,7 @@ LETTER: dict[str, Any] = {
 
 def room(**more: Any) -> dict[str, Any]:
     usual = {"name": "crm", "ready": 2, "suspect": 3, "leased": 4, "waiting": 6, "held": 0, "held_seconds": 0.0}
-    return {**usual, "paused": None, "unusable": None, **more}
+    return {**usual, "paused": None, "unusable": None, "rests_until": None, **more}
 
 
 def test_every_word_is_explained() -> None:
@@ -121,6 +121,15 @@ def test_rooms(paused: dict[str, Any], says: str) -> None:
     probe = ago(minutes=-2, seconds=-30) if paused["next_probe"] else None
     line = text(rooms.rooms([room(paused={**paused, "since": ago(hours=1, minutes=1), "next_probe": probe})]))[1]
     assert line.split(maxsplit=5) == ["crm", "5", "4", "6", "0", says]
+
+
+def test_resting() -> None:
+    """D8s: a room whose destination asked to be left alone says for how long, beside why it is paused."""
+    until = ago(minutes=-2, seconds=-30)
+    assert text(rooms.rooms([room(rests_until=until)]))[1].endswith("asked to be left alone, for 2 min more")
+    pause = {"by": "breaker", "why": "", "code": "timeout", "since": ago(hours=1, minutes=1), "next_probe": until}
+    line = text(rooms.rooms([room(paused=pause, rests_until=until)]))[1]
+    assert line.endswith(f"{DOWN}, asked to be left alone, for 2 min more")
 
 
 def test_held_and_unusable() -> None:
