@@ -61,7 +61,10 @@ class ContextStub:
             remember_death_in_order=self._remember,
             hash=lambda name: f"#{name}",
             meet=self._meet,
+            rest=self._rest,
         )
+        #: Which destinations asked to be left alone, and for how long.
+        self.rests: list[tuple[str, float]] = []
         #: What `meet` answers, and what it was asked.
         self.meets = "go"
         self.met: list[tuple[Any, ...]] = []
@@ -69,6 +72,9 @@ class ContextStub:
     async def _meet(self, *about: Any) -> str:
         self.met.append(about)
         return self.meets
+
+    async def _rest(self, room: str, seconds: float) -> None:
+        self.rests.append((room, seconds))
 
     async def _by_version(self, version: str) -> Rulebook | None:
         book: Rulebook | None = self.books.current

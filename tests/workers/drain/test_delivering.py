@@ -131,6 +131,7 @@ async def test_failed(
     settled = await one.deliver()
     assert (settled.verdict, settled.attempt, settled.doubt, settled.says) == (then, counted, doubt, says)
     assert settled.counter == f"attempt|crm|add_note|{failed.failure}|{then}"
+    assert one.context.rests == ([("crm", retry.LIMITED)] if failed.failure == "limited" else [])
     code = f"{failed.code}_too_often" if attempt == len(retry.RETRY_AFTER) else failed.code
     line = json.loads(settled.line)
     assert (line["n"], line["outcome"], line["code"], line["status"], line["then"]) == (
