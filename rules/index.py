@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rules.rule import Rule
+from rules.source.look_alikes import nfc
 
 #: With at most this many rules for one source and type, testing each is as fast as an index look-up, and the ledger
 #: then says of each why it did not fire.
@@ -78,7 +79,7 @@ class _Bucket:
             for step in path:
                 value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
             if isinstance(value, str):
-                found += by_value.get(value, ())
+                found += by_value.get(nfc(value), ())
 
 
 def _needs(rule: "Rule") -> dict[tuple[str, ...], frozenset[str]]:

@@ -64,6 +64,22 @@ def compile_book(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
             gc.enable()
 
 
+def _sections(top: Node) -> dict[str, Node]:
+    """Return the sections of a file. Notes a list without its `rules:` above it."""
+    if isinstance(top.value, list):
+        first = top.value[0] if top.value else None
+        word = "tests" if isinstance(first, dict) and "given" in first else "rules"
+        mend = f"write {word}: above it, and indent the list"
+        top.wrong("a book file must be a mapping, not a list", mend, "wrong_shape")
+        return {}
+    if isinstance(top.value, dict) and "then" in top.value:
+        top.wrong(
+            "a rule stands here without rules:", "write rules: above it, and a dash before its name", "wrong_shape"
+        )
+        return {}
+    return top.mapping(SECTIONS, "a book file")
+
+
 def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     draft = Draft(catalogue)
     tops: list[dict[str, Node]] = []
@@ -71,7 +87,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         doc = yaml_document.read(files[name], name, draft.problems)
         if doc is not None and doc.value is not None:
             top = Node(doc, (), doc.value, draft.problems)
-            tops.append(top.mapping(SECTIONS, "a book file"))
+            tops.append(_sections(top))
     for parts in tops:
         systems_section.read_constants(draft, parts.get("vars"))
     if draft.constants:

@@ -14,7 +14,8 @@ from rules.matching.field_types import OPEN, FieldType, Kind
 from rules.matching.operators import ArgumentWrong, OperatorTest
 from rules.matching.path import ABSENT
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
-from rules.source.finding import Finding
+from rules.source import look_alikes
+from rules.source.finding import LOOKS_TYPED, Finding
 from rules.source.problem import did_you_mean
 
 
@@ -273,7 +274,31 @@ class _ConditionReader:
         good = [part for part in parts if part is not None]
         if len(good) < len(parts):
             return None
+        if not denied:
+            self._doubt_or(node, good, at)
         return good[0] if len(good) == 1 else OneOf(tuple(good))
+
+    def _doubt_or(self, node: list[Any], parts: list[Condition], at: tuple[str | int, ...]) -> None:
+        """Note a list whose entries were probably meant as AND: days and times apart, ranges that leave nothing out."""
+        keys = [frozenset(each) for each in node if isinstance(each, Mapping)]
+        days = any("days" in each and "between" not in each for each in keys)
+        times = any("between" in each and "zone" in each and "days" not in each for each in keys)
+        leaves = [part.operator_test for part in parts if isinstance(part, Leaf)]
+        open_ended = any(
+            one.low and two.high and one.low[0] <= two.high[0] and one.high is None and two.low is None
+            for one, two in itertools.permutations(leaves, 2)
+        )
+        denials = [part.inner.says for part in parts if isinstance(part, Not)]
+        if (days and times) or open_ended or len(set(denials)) > 1:
+            self._doubt(
+                at,
+                f"{self.field}: a list is OR, so one of its entries is enough",
+                "if all are meant, write them without dashes, as one condition",
+                "or_for_and",
+            )
+
+    def _doubt(self, at: tuple[str | int, ...], text: str, mend: str, code: str) -> None:
+        self.findings.append(Finding(at, text, mend, code, "warning"))
 
     def _literals(self, literals: list[Any], places: list[tuple[str | int, ...]]) -> Condition | None:
         fit = [self._literal(literal, at) for literal, at in zip(literals, places, strict=True)]
@@ -287,6 +312,14 @@ class _ConditionReader:
     def _literal(self, literal: Any, at: tuple[str | int, ...]) -> bool:
         """Check a literal against the type of the field; return whether it is usable."""
         kind = self.kind
+        meant = look_alikes.typed_mend(literal) if isinstance(literal, str) else ""
+        if meant and (kind.is_open or meant == "null") and not (kind.choices and literal in kind.choices):
+            self._doubt(
+                at,
+                f'"{literal}" is text here, and nothing but that text is the same',
+                f"write {meant}; if the text is meant, put it in quotes",
+                LOOKS_TYPED,
+            )
         if kind.is_open:
             return True
         if not field_types.admits(kind, literal):
@@ -363,6 +396,13 @@ class _ConditionReader:
             mend = f"write {self.field}[] for any element" if "list" in self.kind.kinds else ""
             self._wrong(at, f"{self.field} is {self.kind.words}, {name} needs {wanted}", mend, "wrong_type")
             return None
+        if operator_test.wants == operators.NUMBER and self.kind.is_open and not self.field.startswith("raw"):
+            self._doubt(
+                at,
+                f'nothing says that {self.field} is a number, and {name} never holds for a text such as "19.99"',
+                f"declare {self.field} under fields: of the source as number",
+                "undeclared_number",
+            )
         return Leaf(operator_test, name)
 
     def _time(self, node: Mapping[Any, Any], at: tuple[str | int, ...]) -> Condition | None:

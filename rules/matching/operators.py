@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from rules.matching.field_types import Kind
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
-from rules.source.problem import did_you_mean
+from rules.source.look_alikes import DASHES, nfc
+from rules.source.problem import did_you_mean, name_sign
 
 Test = Callable[[Any], int]
 
@@ -77,7 +78,7 @@ def equal_to(literals: Sequence[Any]) -> OperatorTest:
     if len(literals) > MOST_LITERALS:
         raise ArgumentWrong(f"a list of {len(literals)} values", f"a list has at most {MOST_LITERALS}")
     known = frozenset((_kind(literal), literal) for literal in literals)
-    texts = frozenset(value for kind, value in known if kind == "text")
+    texts = frozenset(nfc(value) for kind, value in known if kind == "text")
     numbers = frozenset(value for kind, value in known if kind == "number")
     booleans = frozenset(value for kind, value in known if kind == "boolean")
     shown = _quoted(list(literals))
@@ -110,15 +111,15 @@ def _equality(texts: frozenset[str], numbers: frozenset[Any], booleans: frozense
     if len(texts) == 1 and not (numbers or booleans or null):
         (only,) = texts
         # In Python, text never equals anything but text, as the language requires.
-        return lambda value: TRUE if value == only else FALSE
+        return lambda value: TRUE if value == only or _is_in(value, texts) else FALSE
     if not (numbers or booleans or null):
-        return lambda value: TRUE if value.__class__ is str and value in texts else FALSE
+        return lambda value: TRUE if _is_in(value, texts) else FALSE
 
     def test(value: Any) -> int:
         if value is None:
             return TRUE if null else FALSE
         if value.__class__ is str:
-            return TRUE if value in texts else FALSE
+            return TRUE if _is_in(value, texts) else FALSE
         if value.__class__ is bool:
             return TRUE if value in booleans else FALSE
         if value.__class__ is int or value.__class__ is float:
@@ -128,13 +129,17 @@ def _equality(texts: frozenset[str], numbers: frozenset[Any], booleans: frozense
     return test
 
 
+def _is_in(value: Any, texts: frozenset[str]) -> bool:
+    return value.__class__ is str and (value if value.isascii() else nfc(value)) in texts
+
+
 def ignore_case(argument: Any) -> OperatorTest:
     """`ignore_case: berlin` is the same as Berlin and BERLIN."""
     texts = _texts(argument, "ignore_case", may_be_empty=True)
-    folded = frozenset(text.casefold() for text in texts)
+    folded = frozenset(nfc(text.casefold()) for text in texts)
 
     def test(value: Any) -> int:
-        return TRUE if value.__class__ is str and value.casefold() in folded else FALSE
+        return TRUE if value.__class__ is str and nfc(value.casefold()) in folded else FALSE
 
     shown = _quoted(texts)
     return OperatorTest(test, f"is {shown} in any case", f"is not {shown} in any case", TEXT)
@@ -150,7 +155,7 @@ def prefix(argument: Any) -> OperatorTest:
     def test(value: Any) -> int:
         if value.__class__ is not str:
             return UNKNOWN
-        return TRUE if value.startswith(texts) else FALSE
+        return TRUE if nfc(value).startswith(texts) else FALSE
 
     shown = _quoted(texts)
     return OperatorTest(test, f"begins with {shown}", f"does not begin with {shown}", TEXT, prefixes=texts)
@@ -163,7 +168,7 @@ def suffix(argument: Any) -> OperatorTest:
     def test(value: Any) -> int:
         if value.__class__ is not str:
             return UNKNOWN
-        return TRUE if value.endswith(texts) else FALSE
+        return TRUE if nfc(value).endswith(texts) else FALSE
 
     shown = _quoted(texts)
     return OperatorTest(test, f"ends with {shown}", f"does not end with {shown}", TEXT)
@@ -177,6 +182,7 @@ def wildcard(argument: Any) -> OperatorTest:
     def test(value: Any) -> int:
         if value.__class__ is not str:
             return UNKNOWN
+        value = nfc(value)
         for pieces in known:
             if _fits(pieces, value):
                 return TRUE
@@ -247,7 +253,7 @@ def _texts(argument: Any, operator: str, *, may_be_empty: bool = False) -> list[
             )
         if len(text) > LONGEST:
             raise ArgumentWrong(f"{operator}: {len(text)} characters", f"write at most {LONGEST}")
-    return texts
+    return [nfc(text) for text in texts]
 
 
 # Numbers. ------------------------------------------------------------------------------------------------------------
@@ -263,6 +269,8 @@ def _number(argument: Any, operator: str) -> float:
                 pass
             else:
                 mend = "write it without quotes, without a leading zero or plus sign"
+            if argument[:1] in tuple(DASHES):
+                mend = f"write a plain minus; this is {name_sign(argument[0])}"
         raise ArgumentWrong(f"{operator} needs a number", mend)
     if not _is_finite(argument):
         raise ArgumentWrong(f"{operator} needs a finite number", f"{operator}: 100")
@@ -480,6 +488,9 @@ def _days(argument: Any) -> frozenset[int]:
             raise ArgumentWrong("days needs names of days", "write days: mon-fri, or [mon, wed]", operator="days")
         first, dash, last = (word.strip() for word in part.partition("-"))
         for word in (first, last) if dash else (first,):
+            if odd := next((sign for sign in DASHES if sign in word), None):
+                mend = f"write a plain -; this is {name_sign(odd)}"
+                raise ArgumentWrong(f'there is no day "{word}"', mend, operator="days")
             if word not in DAYS:
                 near = word[:3].lower()
                 mend = f'did you mean "{near}"?' if near in DAYS else "days are " + ", ".join(DAYS)

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rules.source.look_alikes import nfc
+from rules.source.problem import name_sign
+
 Facts = Mapping[str, Any]
 #: Reads a value from the facts.
 Reader = Callable[[Facts], Any]
@@ -51,7 +54,9 @@ class WhereStep:
             return ABSENT
         for element in elements:
             if isinstance(element, Mapping):
-                found = element.get(self.key, ABSENT)
+                found = _get(element, self.key)
+                if found.__class__ is str:
+                    found = nfc(found)
                 if found == self.literal and isinstance(found, bool) is isinstance(self.literal, bool):
                     return element
         return ABSENT
@@ -129,6 +134,7 @@ def parse(text: str) -> Path:
     """Return the path that a text writes. Raises PathWrong."""
     if len(text) > LONGEST:
         raise PathWrong(f"a path of {len(text)} characters", f"paths have at most {LONGEST}")
+    text = nfc(text)
     end = _word_end(text, 0)
     root = text[:end]
     if not _PLAIN.match(root):
@@ -150,18 +156,27 @@ def _word_end(text: str, start: int) -> int:
     return end
 
 
+def _refuse_unseen(text: str, position: int) -> None:
+    """Raise PathWrong where an invisible sign stands at a position."""
+    sign = text[position : position + 1]
+    if sign and not sign.isprintable():
+        raise PathWrong(f"in the path {text} stands an invisible sign, {name_sign(sign)}", "delete it")
+
+
 def _step(text: str, position: int) -> tuple[Step, int]:
     """Return the step that begins at a position, and the position of the next one."""
     if text[position] == ".":
         end = _word_end(text, position + 1)
         word = text[position + 1 : end]
         if not _PLAIN.match(word):
+            _refuse_unseen(text, position + 1)
             raise PathWrong(
                 f'"{text}" is no path: no name after the dot at character {position + 1}',
                 'keys that are not letters, digits and _ are written ["Odd key"], without a dot before',
             )
         return word, end
     if text[position] != "[":
+        _refuse_unseen(text, position)
         raise PathWrong(
             f'"{text}" is no path: "{text[position]}" at character {position + 1}',
             'keys that are not letters, digits and _ are written ["Odd key"]',
@@ -217,7 +232,7 @@ def step_into(node: Any, step: Step) -> Any:
     """Return the value that one step leads to, or ABSENT. `[]` has no single value: `pattern.py` handles it."""
     if step.__class__ is str:
         if node.__class__ is dict or isinstance(node, Mapping):
-            return node.get(step, ABSENT)
+            return _get(node, step)
         return ABSENT
     if isinstance(step, WhereStep):
         return step.finds(node)
@@ -231,7 +246,7 @@ def reader_of(path: Path) -> Reader:
     root = path.root
     if not path.steps:
         return lambda facts: _root(facts, root)
-    if len(path.steps) == 1 and isinstance(path.steps[0], str):
+    if len(path.steps) == 1 and isinstance(path.steps[0], str) and path.steps[0].isascii():
         return _reader_of_one_key(root, path.steps[0])
     inner = follower(path.steps)
     return lambda facts: inner(_root(facts, root))
@@ -266,7 +281,18 @@ def _root(facts: Facts, root: str) -> Any:
         return ABSENT
 
 
+def _get(node: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a key, however the sender composes its letters (`ö`, or `o` and two dots); else ABSENT."""
+    found = node.get(key, ABSENT)
+    if found is ABSENT and not key.isascii():
+        return next((value for name, value in node.items() if nfc(name) == key), ABSENT)
+    return found
+
+
 def _key_of(key: str) -> Callable[[Any], Any]:
+    if not key.isascii():
+        return lambda node: _get(node, key) if isinstance(node, Mapping) else ABSENT
+
     def read(node: Any) -> Any:
         if node.__class__ is dict or isinstance(node, Mapping):
             return node.get(key, ABSENT)

@@ -5,7 +5,10 @@ file, line and column. Never holds a value of a person.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+#: The code of a finding that counts only where the text has no quotes: in quotes, `"TRUE"` is meant as text.
+LOOKS_TYPED: Final = "looks_typed"
 
 
 @dataclass(frozen=True)

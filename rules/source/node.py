@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rules.source.finding import Finding
+from rules.source.finding import LOOKS_TYPED, Finding
 from rules.source.problem import Problem, Severity, did_you_mean, is_full
 from rules.source.yaml_document import Document, Path, Position
 
@@ -72,6 +72,8 @@ class Node:
     def note(self, findings: Iterable[Finding], *, keys: Collection[str] = ()) -> None:
         """Report findings inside this node; `keys`: codes of findings that are reported at the key."""
         for finding in findings:
+            if finding.code == LOOKS_TYPED and not self.doc.is_typed(self.path + finding.at):
+                continue  # it stands in quotes, so the text is meant
             self.wrong(
                 finding.text,
                 finding.mend,

@@ -5,6 +5,7 @@ Never shows a secret.
 """
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -53,9 +54,18 @@ def is_full(problems: Sequence[Problem]) -> bool:
 
 
 def on_one_line(text: str) -> str:
-    """Return text without line ends and control characters, cut to LONGEST: it may quote a file."""
-    shown = "".join(sign if sign.isprintable() else " " for sign in text)
+    """Return text on one line, cut to LONGEST: it may quote a file. A sign that nobody sees is shown as `U+200B`."""
+    shown = "".join(sign if sign.isprintable() else " " if sign.isspace() else _code(sign) for sign in text)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+
+
+def name_sign(sign: str) -> str:
+    """Return the code point of a sign, with its name: `U+200B (zero width space)`."""
+    return f"{_code(sign)} ({unicodedata.name(sign, 'no name').lower()})"
+
+
+def _code(sign: str) -> str:
+    return f"U+{ord(sign):04X}"
 
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:

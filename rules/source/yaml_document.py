@@ -21,7 +21,8 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from rules.source.problem import Problem, is_full
+from rules.source import look_alikes
+from rules.source.problem import Problem, Severity, is_full, name_sign
 
 #: The C parser is ten times as fast and part of every wheel; the fallback is for a PyYAML built without it.
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -46,7 +47,14 @@ _UNQUOTED_TEMPLATE = re.compile(r"(?:^\s*|[:\-,\[{]\s+)\{\{|\{%")
 _UNQUOTED_STAR = re.compile(r"(?:[:\-,]\s+|\[\s*)\*")
 _UNQUOTED_SIGN = re.compile(r"(?:[:\-,]\s+|\[\s*)([@`%&!|>])")
 _UNQUOTED_BRACE = re.compile(r"[\[,]\s*[^\s\[\],]*\$\{")
-_HARD_SPACE = re.compile(r"^[ -]*\u00a0")
+_WIDE_COLON = re.compile("\uff1a|\ufe55|\ua789")
+_HARD_SPACE = re.compile(r"^[ -]*\u00a0|[:-]\u00a0")
+#: A text that begins with a straight quote and ends with a curly one, or the other way round.
+_MIXED_QUOTES = re.compile(
+    f"[\"'][^\"']*(?P<end>[{look_alikes.CURLY}])\\s*$|(?P<begin>[{look_alikes.CURLY}])[^\"']*[\"']\\s*$"
+)
+#: Lines before a syntax error that are examined for the quote that opened it.
+_LINES_BEFORE = 30
 
 QUOTE_TEMPLATE = 'put the whole value in double quotes: "{{ data.email }}"'
 ORDINARY_SPACE = "put an ordinary space there: this one was copied from a web page or a text program"
@@ -72,6 +80,13 @@ class Document:
     #: For each mapping and list (by its identity): key or position -> line and column of key and of value, from 0.
     _marks: dict[int, dict[str | int, tuple[int, int, int, int]]] = field(default_factory=dict)
     _start: tuple[int, int] = (0, 0)
+    #: Line and column of texts without quotes that look like another type: `TRUE`, `~`.
+    _typed: set[tuple[int, int]] = field(default_factory=set)
+
+    def is_typed(self, path: Path) -> bool:
+        """Return whether the text at `path` has no quotes and looks like true, false, null or a number."""
+        where = self.where(path)
+        return (where.line - 1, where.column - 1) in self._typed
 
     def where(self, path: Path = (), *, key: bool = False) -> Position:
         """Return the position of the value at `path` (or of its key), or of the nearest existing value above it."""
@@ -120,7 +135,7 @@ def _decoded(content: bytes, file: str, problems: list[Problem]) -> str | None:
         problems.append(Problem(file, 1, 1, f"the file is larger than {MAX_BYTES // 1_000_000} MB", code="too_large"))
         return None
     try:
-        return content.decode("utf-8-sig")
+        return look_alikes.nfc(content.decode("utf-8-sig"))
     except UnicodeDecodeError as exc:
         before = content[: exc.start]
         line = before.count(b"\n")
@@ -145,11 +160,14 @@ class _DocumentReader:
         self.copied = 0
         self.count = 0
         self.lines: list[str] | None = None
+        #: Texts without quotes are looked at for a comment that cuts them only if there is any.
+        self.has_comments = " #" in text
         #: Spans (first line, last line) in which a tab is text: quoted and block scalars.
         self.quoted: list[tuple[int, int]] = []
 
     def document(self) -> Document:
         """Read the file to its end."""
+        self.look_alikes()
         events = self.events()
         started = False
         for event in events:
@@ -217,8 +235,58 @@ class _DocumentReader:
             self.quoted.append((_start(event)[0], _end(event)[0]))
             return text
         if "{{" in text or "{%" in text:
-            self.wrong(event, "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
-        return scalar(text)
+            what = "these are curly quotes, " if text[0] in look_alikes.CURLY else ""
+            self.wrong(event, f"{what}this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
+        else:
+            self.plain(event, text)
+        if text != text.strip():
+            odd = text[0] if text[0].isspace() else text[-1]
+            self.doubt(event, f"this text begins or ends with {name_sign(odd)}", "delete it", "hard_space")
+        value = scalar(text)
+        if value.__class__ is str and look_alikes.typed_mend(text):
+            self.doc._typed.add(_start(event))
+        return value
+
+    def plain(self, event: ScalarEvent, text: str) -> None:
+        """Report what looks like something else in a text without quotes: curly quotes, a dash, a comment in it."""
+        if not text.isascii():
+            if look_alikes.is_in_curly_quotes(text):
+                self.doubt(
+                    event,
+                    f"the curly quotes {text[0]} and {text[-1]} are part of this text",
+                    f'write straight quotes: "{text[1:-1]}"',
+                    "curly_quotes",
+                )
+            line, column = _start(event)
+            if look_alikes.is_dashed(text) and not self.line(line)[:column].strip():
+                self.wrong(event, f"this dash is {name_sign(text[0])}", "start each entry with a plain -", "odd_dash")
+        line, column = _end(event)
+        if self.has_comments and text and look_alikes.is_cut(self.line(line)[column:]):
+            self.doubt(
+                event,
+                f'everything after # is a comment, so this text is only "{text}"',
+                "put the whole text in quotes; or write a blank after #, if it is a comment",
+                "cut_by_comment",
+            )
+
+    def empty(self, event: Event, before: Event) -> None:
+        """Report a value that a comment has eaten as a whole: `color: #ff0000`."""
+        if self.has_comments and isinstance(event, ScalarEvent) and not event.style and not event.value:
+            line, column = _end(before)
+            rest = self.line(line)[column:].lstrip(":")
+            if look_alikes.is_cut(rest):
+                text = "everything after # is a comment, so there is no value here"
+                mend = "put the value in quotes; or write a blank after #, if it is a comment"
+                self.note(line, column, text, mend, "cut_by_comment", "warning")
+
+    def look_alikes(self) -> None:
+        """Report what nobody sees in the text. Raises _Stop at a git conflict: nothing after it is what it seems."""
+        for found in look_alikes.find(self.text):
+            before = self.text.count("\n", 0, found.at)
+            column = found.at - (self.text.rfind("\n", 0, found.at) + 1)
+            self.note(before, column, found.text, found.mend, found.code, found.severity)
+            if found.severity == "error":
+                raise _Stop
 
     def sequence(self, events: Iterator[Event], depth: int) -> list[Any]:
         values: list[Any] = []
@@ -231,6 +299,8 @@ class _DocumentReader:
             value = self.value(event, events, depth + 1)
             size += self.sizes.get(id(value), 1)
             values.append(value)
+            if value is None:
+                self.empty(event, event)
         self.doc._marks[id(values)] = marks
         self.sizes[id(values)] = size
         return values
@@ -255,8 +325,12 @@ class _DocumentReader:
                 self.quoted.append((_start(event)[0], _end(event)[0]))
             elif "{{" in key:
                 self.wrong(event, "this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
+            elif not key.isascii():
+                self.plain(event, key)
             following = next(events)
             value = self.value(following, events, depth + 1)
+            if value is None:
+                self.empty(following, event)
             size += self.sizes.get(id(value), 1)
             if plain and key == "<<":
                 merged += value if isinstance(value, list) else [value]
@@ -320,7 +394,7 @@ class _DocumentReader:
         return None
 
     def syntax(self, line: int, column: int, what: str) -> None:
-        """Report a syntax error with its most likely cause, guessed from the text of the line."""
+        """Report a syntax error with its most likely cause, guessed from the text of its line and those before."""
         for at in (line, line - 1):
             text = self.line(at)
             bare = _without_quoted(text)
@@ -351,6 +425,15 @@ class _DocumentReader:
                     "unquoted_sign",
                 )
                 return
+            if found := _WIDE_COLON.search(text):
+                self.note(at, found.start(), f"a {name_sign(found[0])} stands here", "write a plain :", "odd_sign")
+                return
+        for at in range(line, max(line - _LINES_BEFORE, -1), -1):
+            if found := _MIXED_QUOTES.search(self.line(at)):
+                sign = found["begin"] or found["end"]
+                column = found.start("begin" if found["begin"] else "end")
+                self.note(at, column, f"a {name_sign(sign)} stands here", "write straight quotes", "curly_quotes")
+                return
         mend = "check indentation, colons and quotes on this line and the one above"
         if "mapping values" in what:
             mend = "put text that contains a colon and a space in quotes, or check the indentation"
@@ -380,8 +463,11 @@ class _DocumentReader:
     def wrong(self, event: Event, text: str, mend: str, code: str) -> None:
         self.note(*_start(event), text, mend, code)
 
-    def note(self, line: int, column: int, text: str, mend: str, code: str) -> None:
-        problem = Problem(self.file, line + 1, column + 1, text, mend, code)
+    def doubt(self, event: Event, text: str, mend: str, code: str) -> None:
+        self.note(*_start(event), text, mend, code, "warning")
+
+    def note(self, line: int, column: int, text: str, mend: str, code: str, severity: Severity = "error") -> None:
+        problem = Problem(self.file, line + 1, column + 1, text, mend, code, severity)
         if is_full(self.problems):
             raise _Stop
         if problem not in self.problems[-3:]:

@@ -15,6 +15,7 @@ from rules.errors import ValueFailed
 from rules.matching import path as paths
 from rules.matching.field_types import OPEN, FieldScope, FieldType
 from rules.matching.path import ABSENT, At, Facts, Path, Step
+from rules.source.look_alikes import nfc
 from rules.source.problem import did_you_mean
 from rules.values import filters, limits
 from rules.values.filters import FilterFailed, NoValue
@@ -363,6 +364,8 @@ def is_true(value: Any) -> bool:
 
 
 def _equal(one: Any, two: Any) -> bool:
+    if one.__class__ is str and two.__class__ is str:
+        return nfc(one) == nfc(two)
     # In Python `True == 1`; in the language, true is no number.
     return bool(one == two) and isinstance(one, bool) is isinstance(two, bool)
 
@@ -373,7 +376,7 @@ def _equal(one: Any, two: Any) -> bool:
 def _strict(path: Path, label: str) -> Run:
     """Return a function that reads a path, and raises ValueFailed where it is absent."""
     keys = path.steps
-    if all(isinstance(key, str) for key in keys):
+    if all(isinstance(key, str) and key.isascii() for key in keys):
         root = path.root
         if len(keys) == 1:
             return _strict_one(root, keys[0], label)

@@ -20,6 +20,7 @@ from rules import addresses
 from rules.addresses import AddressRefused
 from rules.matching import operators
 from rules.matching.path import ABSENT, WhereStep
+from rules.source.look_alikes import nfc
 
 Filter = Callable[..., Any]
 
@@ -492,7 +493,7 @@ def translate(value: Any, words: Any) -> Any:
     """Return what a word stands for: `translate({'Frau': 'female'})`; null where it is not named."""
     if not isinstance(words, Mapping):
         raise FilterFailed("needs words: translate({'Frau': 'female'})")
-    return words.get(text_of(value))
+    return words.get(nfc(text_of(value)))
 
 
 def json_(value: Any) -> str:

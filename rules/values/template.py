@@ -17,6 +17,8 @@ from rules.errors import ValueFailed
 from rules.matching import path as paths
 from rules.matching.field_types import OPEN, FieldScope, FieldType
 from rules.matching.path import ABSENT, Facts, Path
+from rules.source.look_alikes import CURLY
+from rules.source.problem import name_sign
 from rules.values import filters
 from rules.values.expression import TEXT, Expressions, Run, TemplateWrong, Variable, is_true, target_of
 from rules.values.filters import FilterFailed
@@ -79,7 +81,9 @@ def compile_template(text: str, scope: FieldScope) -> Template:
         tree = _parse(text)
         return _TemplateCompiler(scope).template(tree)
     except TemplateError as exc:
-        raise TemplateWrong(f"this is no template: {exc.message}", "write {{ data.field }}") from None
+        odd = next((sign for sign in text if sign in CURLY), None)
+        mend = f"write straight quotes; {odd} is {name_sign(odd)}" if odd else "write {{ data.field }}"
+        raise TemplateWrong(f"this is no template: {exc.message}", mend) from None
     except RecursionError:
         raise TemplateWrong("a template nested too deeply", "say it in simpler parts") from None
     except ValueError:  # a number with thousands of digits

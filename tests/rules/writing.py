@@ -62,7 +62,12 @@ destinations:
 
 def checked(*texts: str) -> Checked:
     """Return what the check says of rules beside the systems above."""
-    files = {"00-systems.yaml": SYSTEMS.encode()}
+    return checked_with(SYSTEMS, *texts)
+
+
+def checked_with(systems: str, *texts: str) -> Checked:
+    """Return the same with other systems."""
+    files = {"00-systems.yaml": systems.encode()}
     files |= {f"{number:02}-rules.yaml": textwrap.dedent(text).encode() for number, text in enumerate(texts, 1)}
     return compilation.compile_book(files, CATALOGUE)
 

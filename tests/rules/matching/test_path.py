@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rules.matching import path
 from rules.matching.path import ABSENT, ANY, Path, PathWrong, WhereStep
+from rules.source.look_alikes import nfc
 
 FACTS = {
     "data": {
@@ -88,7 +89,12 @@ def test_parse_anything(text: str) -> None:
 def test_any_keys(keys: list[str]) -> None:
     """Whatever the keys of an event are, there is a path to them."""
     written = Path("data", tuple(keys)).text
-    assert path.parse(written).steps == tuple(keys)
+    assert path.parse(written).steps == tuple(nfc(key) for key in keys)
+    assert path.reader_of(path.parse(written))({"data": _nested(keys)}) == 1
+
+
+def _nested(keys: list[str]) -> Any:
+    return {keys[0]: _nested(keys[1:])} if keys else 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""Signs that look like others, or like nothing: curly quotes, long dashes, invisible signs, letters of other alphabets.
+
+Comes in: the text of a file, or a part of it. Goes out: where such signs stand, and what to write. Never changes a
+text, but for `nfc`: the one form in which texts of book and event are compared.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from rules.source.problem import Severity, name_sign
+
+#: Quotes that YAML does not know, with their straight form.
+CURLY: Final = "“”„‟‘’‚‛«»‹›〝〞＂´"
+#: Signs that look like the dash of a list, or like the minus of a number.
+DASHES: Final = "–—−‐‑‒―﹣－•·"
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0"
+    "\ufff9-\ufffb\U000e0000-\U000e007f\u0085]"
+)
+#: They have a place between signs that are not ASCII: in Persian, in Hindi, and in pictures made of several.
+_JOINERS: Final = "\u200c\u200d"
+#: Letters that look like Latin ones, next to a Latin one.
+_FOREIGN = "АВЕКМНОРСТХЅІЈасеорхуѕіјһԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧονι"
+_MIXED = re.compile(f"(?<=[A-Za-z])[{_FOREIGN}]|[{_FOREIGN}](?=[A-Za-z])")
+_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: .*)?$", re.MULTILINE)
+_CUT = re.compile(r"\s+#(?:[^\s#!].*|.*\{\{.*)$")
+
+
+class LookAlike(NamedTuple):
+    """One place in a text."""
+
+    #: Index of the sign in the text.
+    at: int
+    text: str
+    mend: str
+    code: str
+    severity: Severity = "warning"
+
+
+def nfc(text: str) -> str:
+    """Return a text in the form in which texts are compared: an `ö` is one sign, not an o and two dots."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def find(text: str) -> Iterator[LookAlike]:
+    """Yield the marks of a git conflict, and the signs that nobody sees for what they are."""
+    if found := _CONFLICT.search(text):
+        mend = "decide between the two versions, and take the lines of <, = and > out"
+        yield LookAlike(found.start(), "a conflict of git stands here", mend, "git_conflict", "error")
+    if text.isascii():
+        return
+    for found in _INVISIBLE.finditer(text):
+        sign, at = found[0], found.start()
+        if sign in _JOINERS and text[at - 1 : at] > "\x7f" and text[at + 1 : at + 2] > "\x7f":
+            continue
+        mend = f'delete it; where it is meant, write "\\u{ord(sign):04X}" inside double quotes'
+        yield LookAlike(at, f"an invisible sign stands here, {name_sign(sign)}", mend, "invisible_sign")
+    for found in _MIXED.finditer(text):
+        what = f'the "{found[0]}" here is {name_sign(found[0])}, between Latin letters'
+        yield LookAlike(found.start(), what, "write the Latin letter", "foreign_letter")
+
+
+def is_in_curly_quotes(text: str) -> bool:
+    """Return whether a text begins and ends with a quote that YAML takes for a part of it."""
+    return len(text) > 1 and text[0] in CURLY and text[-1] in CURLY
+
+
+def is_dashed(text: str) -> bool:
+    """Return whether a text begins like an entry of a list, with a dash that YAML does not know."""
+    return text[:1] in tuple(DASHES) and text[1:2] in (" ", "\u00a0")
+
+
+def is_cut(rest: str) -> bool:
+    """Return whether what follows a text on its line is a comment that was probably meant as text: ` #12`."""
+    return _CUT.match(rest) is not None
+
+
+#: Texts that other readers of YAML take for true, false or null, and numbers as people write them.
+_BOOLEAN: Final = frozenset({"true", "false", "yes", "no", "on", "off"})
+_NULL: Final = frozenset({"null", "~", "none", "nil"})
+_NUMBER = re.compile(r"[+-]?(?:\d+,\d{1,2}|\.\d+|\d{1,3}(?:_\d{3})+|0[xob][0-9a-fA-F]+)\Z", re.ASCII)
+
+
+def typed_mend(text: str) -> str:
+    """Return how to write what this text looks like, `true` for `TRUE`; empty where it looks like text."""
+    word = text.lower()
+    if word in _NULL:
+        return "null"
+    if word in _BOOLEAN:
+        return "true" if word in ("true", "yes", "on") else "false"
+    return "a number as 19.99" if _NUMBER.match(text) else ""

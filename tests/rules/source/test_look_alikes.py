@@ -1,0 +1,261 @@
+"""What looks like something else is named, with place and mend. The tests are named after the cases of the field."""
+
+import unicodedata
+
+import pytest
+
+from rules.source import look_alikes
+from rules.source.problem import Problem
+from tests.rules import writing
+from tests.rules.asking import rendered, truth, wrong, yaml
+
+RULE = """
+rules:
+  - name: looked at
+    when:
+      source: shop
+      type: order.paid
+      {when}
+    then:
+      - crm.add_note:
+          email: "{{{{ data.email }}}}"
+          text: {text}
+"""
+
+
+def problems(when: str = "data.a: b", text: str = "Hello", *, swap: tuple[str, str] = ("", "")) -> list[Problem]:
+    """Return what the check says of a rule with this condition and this text."""
+    return list(writing.checked(RULE.format(when=when, text=text).replace(*swap)).problems)
+
+
+def only(found: list[Problem]) -> Problem:
+    assert len(found) == 1, [str(problem) for problem in found]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("word", "mend"),
+    [
+        ("yes", "true"),
+        ("TRUE", "true"),
+        ("True", "true"),
+        ("NO", "false"),
+        ("off", "false"),
+        ("Null", "null"),
+        ("~", "null"),
+        ("None", "null"),
+        ("19,99", "a number as 19.99"),
+        (".5", "a number as 19.99"),
+    ],
+)
+def test_y1b_words_of_other_readers(word: str, mend: str) -> None:
+    """A text that others read as true, null or a number is a doubt, with what to write; in quotes it is meant."""
+    said = only(problems(f"data.paid: {word}"))
+    assert (said.severity, said.code, said.line, said.column) == ("warning", "looks_typed", 7, 18)
+    assert said.mend == f"write {mend}; if the text is meant, put it in quotes"
+    assert only(problems(f"data.paid:\n        - true\n        - {word}")).code == "looks_typed"
+    assert only(problems(f"data.paid:\n        not: {word}")).code == "looks_typed"
+    assert problems(f'data.paid: "{word}"') == []
+
+
+def test_y10_no_rules_above() -> None:
+    """A list at the top of a file, or a single rule, is told to stand under `rules:`."""
+    said = only(problems(swap=("rules:\n", "")))
+    assert (said.text, said.mend) == (
+        "a book file must be a mapping, not a list",
+        "write rules: above it, and indent the list",
+    )
+    text = "name: one\nwhen:\n  type: order.paid\nthen:\n  - crm.add_note:\n      text: x\n"
+    assert only(list(writing.checked(text).problems)).mend == "write rules: above it, and a dash before its name"
+    tests = "- name: one\n  given:\n    source: shop\n"
+    assert only(list(writing.checked(tests).problems)).mend == "write tests: above it, and indent the list"
+
+
+def test_y11_then_too_deep() -> None:
+    """`then` among the conditions: the rule has none, and among the conditions there is no such field."""
+    said = problems(swap=("    then:", "      then:"))
+    assert [(problem.line, problem.code) for problem in said] == [(3, "missing_key"), (8, "unknown_field")]
+
+
+def test_y12_arguments_not_indented() -> None:
+    """Arguments beside their action are no actions."""
+    said = problems(swap=("          ", "        "))
+    assert {problem.code for problem in said} == {"missing_argument", "unknown_key"}
+    assert {problem.line for problem in said} == {9, 10, 11}
+
+
+def test_y13_when_in_capitals() -> None:
+    """`When:` is meant as `when:`."""
+    assert 'did you mean "when"?' in [problem.mend for problem in problems(swap=("when:", "When:"))]
+
+
+def test_y16_template_in_curly_quotes() -> None:
+    """A template in curly quotes is not quoted, and the message says what the reader sees."""
+    said = only(problems(swap=('"{{ data.email }}"', "“{{ data.email }}”")))
+    assert said.text == "these are curly quotes, this template is not quoted"
+    inside = only(problems(text='"{{ data.x | default(‘’) }}"'))
+    assert inside.mend == "write straight quotes; ‘ is U+2018 (left single quotation mark)"
+
+
+@pytest.mark.parametrize("quoted", ["“confirmed”", "„confirmed“", "‘confirmed’", "«confirmed»", "´confirmed´"])
+def test_y17_value_in_curly_quotes(quoted: str) -> None:
+    """A value in curly quotes has them in it, which is a doubt wherever it stands."""
+    for when in (f"data.status: {quoted}", f"data.status: [{quoted}, 5]", f"data.status:\n        not: {quoted}"):
+        said = only(problems(when))
+        assert (said.severity, said.mend) == ("warning", 'write straight quotes: "confirmed"')
+    assert problems(f'data.status: "{quoted}"') == []
+    assert only(problems(text=quoted)).code == "curly_quotes"
+
+
+def test_y17_one_quote_curly() -> None:
+    """A straight quote that is closed by a curly one swallows the lines below: the line with the curly one is named."""
+    said = only(problems('data.status: "confirmed”'))
+    assert (said.line, said.text) == (7, "a U+201D (right double quotation mark) stands here")
+
+
+@pytest.mark.parametrize(
+    ("when", "text", "line"),
+    [
+        ("data.a: b", "Ticket #12 for {{ data.email }}", 11),
+        ("data.a: b", "Ticket # 12 for {{ data.email }}", 11),
+        ("data.ticket: no #12", "x", 7),
+        ("data.ticket: #12", "x", 7),
+        ("data.ticket:\n        - #12\n        - b", "x", 8),
+    ],
+)
+def test_y20_text_cut_by_a_comment(when: str, text: str, line: int) -> None:
+    """What a # cuts off is a doubt; a comment with a blank after its # is none, nor is a # in quotes."""
+    said = only([problem for problem in problems(when, text) if problem.code != "looks_typed"])
+    assert (said.code, said.line, said.severity) == ("cut_by_comment", line, "warning")
+    assert problems("data.a: b # a remark", '"Ticket #12"') == []
+
+
+def test_y38_invisible_sign() -> None:
+    """An invisible sign is named by its code point, in a path, in a value and in a comment."""
+    path, place = problems("data.x\u200b: 1")
+    assert path.text == "in the path data.x\u200b stands an invisible sign, U+200B (zero width space)"
+    assert "\u200b" not in str(path)
+    assert "data.xU+200B" in str(path)
+    assert (place.code, place.severity, place.column) == ("invisible_sign", "warning", 13)
+    for sign in "\u200b\u200e\u200f\u202e\u2066\u00ad\ufeff\u2060\u3164":
+        assert only(problems(f"data.x: con{sign}firmed")).code == "invisible_sign"
+        assert only(problems(f"data.x: b # {sign}")).code == "invisible_sign"
+    assert problems('data.x: "con\\u200Bfirmed"') == []
+    assert problems(text="👩\u200d💻 می\u200cخواهم") == []
+
+
+def test_y38_letter_of_another_alphabet() -> None:
+    """A Cyrillic letter between Latin ones is named."""
+    said = only(problems("data.st\u0430tus: confirmed"))
+    assert said.text == 'the "\u0430" here is U+0430 (cyrillic small letter a), between Latin letters'
+    assert problems("data.x: Борис") == []
+
+
+@pytest.mark.parametrize("when", ["data.x:\u00a0confirmed", "data.x: confirmed\u00a0", "data.x: \u3000confirmed"])
+def test_y38_odd_space(when: str) -> None:
+    """A no-break space beside a value is named."""
+    assert only(problems(when)).code == "hard_space"
+
+
+@pytest.mark.parametrize("dash", "–—−‐•")
+def test_dash_of_a_list(dash: str) -> None:
+    """A list whose dash is none is an error that names the sign, before an action and before a value."""
+    for said in (problems(swap=("- crm", f"{dash} crm")), problems(f"data.a:\n        {dash} b\n        {dash} c")):
+        (found,) = [problem for problem in said if problem.code == "odd_dash"]
+        assert (found.severity, found.mend) == ("error", "start each entry with a plain -")
+    assert problems(text=f"so {dash} or so") == []
+
+
+def test_dash_of_days_and_numbers() -> None:
+    """A range of days with a long dash, and a minus that is none, are named."""
+    (days,) = wrong({"received_at": {"days": "mon–fri", "zone": "UTC"}})
+    (number,) = wrong({"data.x": {"gt": "−5"}})
+    assert days[2] == "write a plain -; this is U+2013 (en dash)"
+    assert number[2] == "write a plain minus; this is U+2212 (minus sign)"
+
+
+def test_git_conflict() -> None:
+    """A conflict of git is one error, at its first line."""
+    said = only(problems("data.a: b\n<<<<<<< HEAD\n      data.b: c\n=======\n      data.b: d\n>>>>>>> theirs"))
+    assert (said.line, said.code, said.severity) == (8, "git_conflict", "error")
+
+
+def test_wide_colon() -> None:
+    """A colon of another alphabet is named."""
+    assert only(problems("data.begin： x")).text == "a U+FF1A (fullwidth colon) stands here"
+
+
+def test_t1_number_that_may_be_text() -> None:
+    """A number asked of a field of which nobody says that it is one is a doubt; of a text field it is an error."""
+    said = only(problems("data.total: {gt: 10}"))
+    assert (said.severity, said.code) == ("warning", "undeclared_number")
+    assert "fields:" in said.mend
+    declared = ("    read:\n      type: body.event", "    read:\n      type: body.event\n    fields:\n      total: ")
+    for kind, codes in (("number", []), ("text", ["wrong_type"])):
+        book = RULE.format(when="data.total: {gt: 10}", text="x")
+        systems = writing.SYSTEMS.replace(declared[0], declared[1] + kind)
+        assert [problem.code for problem in writing.checked_with(systems, book).problems] == codes
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "received_at: [{days: wed, zone: UTC}, {between: [09:00, 10:00], zone: UTC}]",
+        "data.status: [{not: a}, {not: b}]",
+        "data.begin: [{days: wed, zone: UTC}, {between: [09:00, 10:00], zone: UTC}]",
+    ],
+)
+def test_t2_list_meant_as_and(when: str) -> None:
+    """A list whose entries leave nothing out, or are days here and times there, was probably meant as AND."""
+    assert only(problems(when)).code == "or_for_and"
+
+
+def test_t2_ranges() -> None:
+    """Of two ranges that overlap everything is inside; of two that do not, the list says something."""
+    assert "or_for_and" in [problem.code for problem in problems("data.n: [{gte: 10}, {lte: 20}]")]
+    assert "or_for_and" not in [problem.code for problem in problems("data.n: [{lt: 10}, {gt: 20}]")]
+    assert problems("received_at: [{days: sat, zone: UTC}, {days: mon, between: [09:00, 10:00], zone: UTC}]") == []
+
+
+SIZE = "Größe"
+SIZE_IN_PARTS = unicodedata.normalize("NFD", SIZE)
+
+
+@pytest.mark.parametrize("word", [SIZE, SIZE_IN_PARTS])
+@pytest.mark.parametrize("sent", [SIZE, SIZE_IN_PARTS])
+def test_composed_letters(word: str, sent: str) -> None:
+    """A letter with dots is the same however it is composed: in values, keys, lists, texts, and in the index."""
+    for asked in (
+        word,
+        [word, "b"],
+        [word, 5],
+        {"prefix": word},
+        {"suffix": word},
+        {"wildcard": f"{word}*"},
+        {"ignore_case": word.upper()},
+    ):
+        assert truth({"data.x": asked}, {"x": sent}) == "true"
+    assert truth({f"data.{word}": 1}, {sent: 1}) == "true"
+    assert truth({f"data.x.{word}": 1}, {"x": {sent: 1}}) == "true"
+    assert truth({f'data.x[name="{word}"].n': 1}, {"x": [{"name": sent, "n": 1}]}) == "true"
+    (template,) = yaml(f"[\"{{{{ data.{word} }}}}{{{{ data.x == '{word}' }}}}\"]")
+    assert rendered(template, {sent: "L", "x": sent}) == "Ltrue"
+    (template,) = yaml(f"[\"{{{{ data.x | translate({{'{word}': 'size'}}) }}}}\"]")
+    assert rendered(template, {"x": sent}) == "size"
+    book = writing.book(
+        "rules:"
+        + "".join(
+            f'\n  - name: r{n}\n    when:\n      source: shop\n      type: order.paid\n      data.x: "{word}{n}"\n'
+            '    then:\n      - crm.add_note:\n          email: "{{ data.email }}"\n          text: x\n'
+            for n in range(30)
+        )
+    )
+    fired = book.match(writing.event("order.paid", "shop", x=f"{sent}7", email="eva@example.org")).fired
+    assert [rule.name for rule in fired] == ["r7"]
+
+
+def test_typed_mend() -> None:
+    """What looks like text is no doubt."""
+    assert [look_alikes.typed_mend(text) for text in ("confirmed", "01067", "+4930123", "18:30", "2026-11-21")] == [
+        ""
+    ] * 5
