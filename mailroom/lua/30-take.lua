@@ -77,6 +77,33 @@ end
 -- Ms that a box waits whose first item shares a weak name with one that is leased.
 local WEAK_WAIT = 20
 
+-- In 55-meet.lua: whether a delivery that is about to be leased has to wait, since its object is known by more names now
+-- than when it was appended.
+local joins_behind
+
+-- Of the boxes that `lease_all` found those whose first item is about an object that is known by names which it does not
+-- have. `found`: place -> what was read of a box, its elements last.
+local function find_late(P, room, boxes, found)
+  local late, asked, has = {}, {}, {}
+  if redis.call('EXISTS', P .. 'joined:' .. room) == 0 then return late end
+  local items = {}
+  for k = 1, #boxes do
+    if found[k] then
+      items[#items + 1] = found[k][6][2]
+      asked[#asked + 1] = { room, { boxes[k] }, k }
+      has[k] = { [boxes[k]] = true }
+    end
+  end
+  each_part(items, function(from, to)
+    for n, also in ipairs(redis.call('HMGET', P .. 'also:' .. room, unpack(items, from, to))) do
+      local names, k = asked[from + n - 1][2], asked[from + n - 1][3]
+      for name in string.gmatch(also or '', '%S+') do names[#names + 1], has[k][name] = name, true end
+    end
+  end)
+  other_names(P, asked, function(k, name) late[k] = late[k] or not has[k][name] end)
+  return late
+end
+
 -- Lease a ready box. Appends to `out`: room, box, attempt, doubt, deaths, n, then id and record n times. Says there, too,
 -- what it made ready in passing (`fresh`, by room) and when a box that had to stand aside is due (`aside`).
 -- Items without a record are tombstones and leave the box here. Returns how many items were handed out.
@@ -107,6 +134,10 @@ local function lease(P, room, box, drain, token, per_box, out)
         if i == 1 then attempt = 0 end
         if i <= doubtful then doubt = doubt - 1 end
       end
+    end
+    if #handed > 0 and joins_behind(P, room, handed[1], box) then
+      redis.call('LSET', b, 0, 'b ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+      return 0
     end
     if named and #handed > 0 and weak_name_taken(P, room, handed[1], box) then
       out.aside = out[1] + WEAK_WAIT
@@ -157,13 +188,14 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
   each_part(names, function(from, to)
     for k, record in ipairs(redis.call('MGET', unpack(names, from, to))) do records[from + k - 1] = record end
   end)
-  local cleared = false -- tombstones went, so that more may go together than was found above
+  local late = find_late(P, room, boxes, found)
+  local cleared = false -- tombstones went or names came, so that more or less may go than was found above
   for k, box in ipairs(boxes) do
     local its = found[k]
     if its then
       local b, attempt, doubt, deaths, before, elements = unpack(its)
       local items = #elements - 1
-      local all = not cleared and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
+      local all = not cleared and not late[k] and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
       for i = 1, items do all = all and records[before + i] end
       if all then
         redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. items)
@@ -175,7 +207,7 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
         for i = 1, items do out[o + 2 * i], out[o + 2 * i + 1] = elements[i + 1], records[before + i] end
       else
         local done, handed = pcall(lease, P, room, box, drain, token, per_box, out)
-        cleared = named and per_box > 1
+        cleared = cleared or late[k] or (named and per_box > 1)
         if not done then broken = handed end
         if not done or handed == 0 then its = nil end
       end

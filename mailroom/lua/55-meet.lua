@@ -131,6 +131,26 @@ local function join_boxes(P, room, delivery, home, boxes, safe)
   return first
 end
 
+-- Returns whether a delivery has to wait in one of these boxes, which it joins now.
+local function waits_after_joining(P, room, delivery, home, boxes)
+  local first = join_boxes(P, room, delivery, home, boxes, false) or join_boxes(P, room, delivery, home, boxes, true)
+  return first < #boxes
+end
+
+-- While a delivery stood behind others its object may have become known by further names: a rename before it went
+-- through, or the object was made. It joins their boxes before it is leased, or it would go beside what waits there.
+joins_behind = function(P, room, delivery, home)
+  if redis.call('EXISTS', P .. 'joined:' .. room) == 0 then return false end
+  local names, has, joined = words_of(redis.call('HGET', P .. 'also:' .. room, delivery)), {}, {}
+  table.insert(names, 1, home)
+  for _, name in ipairs(names) do has[name] = true end
+  other_names(P, { { room, names } }, function(_, name)
+    if not has[name] then joined[#joined + 1] = name end
+    has[name] = true
+  end)
+  return #joined > 0 and waits_after_joining(P, room, delivery, home, joined)
+end
+
 -- meet: whoever carries a delivery out found its object by some names, and has not written to it. If that is known by
 -- names which the delivery does not have, it joins their boxes: behind what is under way or held, then behind what was
 -- received earlier, unless that waits for it.
@@ -148,8 +168,7 @@ local function meet(keys, args)
     if not has[name] then joined[#joined + 1] = name end
   end
   if #joined == 0 then return 'go' end
-  local in_front = join_boxes(P, room, item, box, joined, false) or join_boxes(P, room, item, box, joined, true)
-  if in_front == #joined then return 'go' end
+  if not waits_after_joining(P, room, item, box, joined) then return 'go' end
   redis.call('HDEL', P .. 'leased:' .. room, box)
   probed_nothing(P, { now = now_ms() }, room)
   make_ready(P, room, box, attempt, doubt, deaths, true)

@@ -351,6 +351,15 @@ class MailroomOracle:
             return "stale"
         its = (home, *self.also.get((room, item), ()))
         joined = [name for name in self.know(room, id, names) if name not in its]
+        if not self._join(room, home, item, joined):
+            return "go"
+        if (paused := self.paused.get(room)) and paused.by != "person":
+            paused.probe_at = min(paused.probe_at, self.now)
+        self._ready(room, home, front=True)
+        return "wait"
+
+    def _join(self, room: str, home: str, item: str, joined: Sequence[str]) -> bool:
+        """An item comes into further boxes; return whether it has to wait in one of them."""
         passed: list[tuple[str, int]] = []
         for name in joined:
             other = self.boxes.setdefault((room, name), OracleBox([], "b"))
@@ -381,12 +390,7 @@ class MailroomOracle:
                     there.state = "b"
             else:
                 other.state, other.attempt, other.doubt, other.deaths, other.due = "b", 0, 0, 0, 0
-        if not any(place for _, place in passed):
-            return "go"
-        if (paused := self.paused.get(room)) and paused.by != "person":
-            paused.probe_at = min(paused.probe_at, self.now)
-        self._ready(room, home, front=True)
-        return "wait"
+        return any(place for _, place in passed)
 
     def _leave(self, room: str, home: str, item: str) -> int:
         """An item waits no more under its further names. Return how many boxes became ready."""
@@ -532,6 +536,11 @@ class MailroomOracle:
             alive = [item for item in first if item in box.items]
             if not alive and self._blocked(room, name):
                 self._ring(room, self._ready(room, name))
+                return []
+            # Its object may have become known by further names while it stood behind others.
+            late = self._others(room, (name, *self.also.get((room, alive[0]), ()))) if alive else []
+            if late and self._join(room, name, alive[0], late):
+                box.state = "b"
                 return []
             if alive and self._weak_taken(room, alive[0], name):
                 box.state, box.due, box.queue = "w", self.now + WEAK_WAIT, "waiting"

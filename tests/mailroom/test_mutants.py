@@ -154,6 +154,12 @@ NAME_MUTANTS = {
         "c.joined[args[k]] = joined\n",
         "c.joined[args[k]] = joined\n        joined = false\n",
     ),
+    "what is known since it waits is not asked for": ("joins_behind(P, room, handed[1], box) then", "false then"),
+    "nobody in a lot is asked for it": ("local late = find_late(P, room, boxes, found)", "local late = {}"),
+    "who joins late does not wait": (
+        "      redis.call('LSET', b, 0, 'b ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)\n      return 0\n",
+        "",
+    ),
     "a name has two objects": ("      if other and other ~= object then\n", "      if false then\n"),
     "others between are passed": (
         "if i > 1 and redis.call('LINDEX', box_key(P, room, other), place) ~= mark then",

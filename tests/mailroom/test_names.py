@@ -139,6 +139,36 @@ async def test_learns_whom_it_must_not_pass(mailroom: Mailroom, drain: str) -> N
     assert await mailroom.meet("crm", "a", other.token, "e2.0", ["a"], "contact", "c1") == "wait"
 
 
+async def test_known_while_they_wait(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """`{X}` and `{a}` wait behind `{X, a}`, which makes the contact: one follows the other, in the order received."""
+    await send(mailroom, "e1", "xa")
+    first = (await crm(mailroom))["e1.0"]
+    await send(mailroom, "e2", "a")
+    await send(mailroom, "e3", "x")
+    await mailroom.learn("crm", ["x", "a"], "contact", "c1")
+    await end(mailroom, first)
+    for name in ("e2.0", "e3.0"):
+        leases = await crm(mailroom)
+        assert set(leases) == {name}
+        await end(mailroom, leases[name])
+    assert await left(store) == set()
+
+
+async def test_renamed_while_they_wait(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A rename of X to b is under way; what waits for `b` and for `X` is about one contact when it is through."""
+    await mailroom.learn("crm", ["x", "a"], "contact", "c1")
+    await send(mailroom, "e1", "xab")
+    first = (await crm(mailroom))["e1.0"]
+    await send(mailroom, "e2", "b")
+    await send(mailroom, "e3", "x")
+    await mailroom.learn("crm", ["b"], "contact", "c1", gone=["a"])
+    await end(mailroom, first)
+    second = await crm(mailroom)
+    assert set(second) == {"e2.0"}
+    await end(mailroom, second["e2.0"])
+    assert set(await crm(mailroom)) == {"e3.0"}
+
+
 async def test_learns_two_names_at_once(mailroom: Mailroom, store: Store, drain: str) -> None:
     """Of two names, one leads behind what is older, and that waits for what is younger under the other: behind both."""
     await mailroom.learn("crm", ["a", "b", "x"], "contact", "c1")
