@@ -6,7 +6,7 @@ that were measured.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -35,6 +35,8 @@ class Crm(rest.Api):
 
     def __init__(self, accounts: Accounts) -> None:
         self._token = accounts.crm_token
+        #: Told of each contact that was created or changed, and of what was written.
+        self.on_write: Callable[[rest.Record, rest.Record], None] = lambda contact, body: None
         self.reset()
 
     def reset(self) -> None:
@@ -81,7 +83,9 @@ class Crm(rest.Api):
             raise rest.RestRefusal(422, "A contact needs an email, an external_id or a phone", "email")
         _check(body)
         self.check_unique(self.contacts, body, "email")
-        return JSONResponse(self.contacts.add(body), 201)
+        contact = self.contacts.add(body)
+        self.on_write(contact, body)
+        return JSONResponse(contact, 201)
 
     async def _show(self, request: Request) -> Response:
         return JSONResponse(self.contacts.get(request.path_params["id"]))
@@ -93,6 +97,7 @@ class Crm(rest.Api):
         _check(body)
         rest.merge(contact, body)
         contact["updated_at"] = rest.now()
+        self.on_write(contact, body)
         return JSONResponse(contact)
 
     async def _delete(self, request: Request) -> Response:

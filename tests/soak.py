@@ -24,7 +24,7 @@ from mailroom import Mailroom, StoreUnavailable
 from mailroom.keys import PREFIX
 from sandbox.faults import SandboxFault
 from tests.chaos.checker import RunFacts, check
-from tests.chaos.processes import TOKEN
+from tests.chaos.processes import TOKEN, StormProcesses
 from tests.chaos.storm import Storm
 from tests.conftest import PrivateValkey
 from tests.mailroom.store import Store, key_faults
@@ -83,6 +83,10 @@ class Soak(Storm):
         people = KEYS + int((time.monotonic() - self.began) * JOIN)
         return f"p{self._whose.randrange(people)}@example.org"
 
+    def names_of(self, key: str) -> dict[str, str]:
+        """One name: what dies here is sent again by nobody, and another name would make a second contact."""
+        return StormProcesses.names_of(self, key)
+
     async def _send(self, session: aiohttp.ClientSession, key: str) -> None:
         for share, fault in (
             (ERRS, SandboxFault("crm", status=503)),
@@ -108,7 +112,6 @@ class Soak(Storm):
         self.began = began = time.monotonic()
         while time.monotonic() < ends:
             await asyncio.sleep(min(EVERY, max(0.0, ends - time.monotonic())))
-            self.harvest()
             self.forget_bodies()
             self.sandbox.world.faults.clear(None)
             try:

@@ -19,12 +19,14 @@ class RunFacts:
     effects: Mapping[str, Sequence[int]]
     #: Events that a person sees: dead letters and held keys.
     seen_by_a_person: frozenset[tuple[str, int]]
-    #: What exists at the destination, once per thing: contacts by e-mail, invoices by reference.
+    #: What exists at the destination, once per thing: contacts by person and by e-mail, invoices by reference.
     things: Iterable[str] = ()
     #: Things that must exist, because the delivery that makes them was acknowledged and not seen by a person.
     wanted: frozenset[str] = frozenset()
     #: What still waits, is leased or held when the run is over and nothing disturbs it any more.
     left: int = 0
+    #: What was seen on the way: a message that was taken for another one, a write to somebody else's contact.
+    mistaken: Sequence[str] = ()
 
 
 @dataclass
@@ -35,12 +37,13 @@ class StormVerdict:
     inverted: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    mistaken: list[str] = field(default_factory=list)
     stuck: int = 0
 
     @property
     def good(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.lost or self.inverted or self.doubled or self.missing or self.stuck)
+        return not (self.lost or self.inverted or self.doubled or self.missing or self.mistaken or self.stuck)
 
     def __str__(self) -> str:
         parts = [
@@ -48,15 +51,17 @@ class StormVerdict:
             f"order inversions {len(self.inverted)}",
             f"effects doubled {len(self.doubled)}",
             f"effects missing {len(self.missing)}",
+            f"mistaken {len(self.mistaken)}",
             f"stuck {self.stuck}",
         ]
-        shown = [f"  {text}" for text in (*self.lost, *self.inverted, *self.doubled, *self.missing)[:20]]
+        broken = (*self.lost, *self.inverted, *self.doubled, *self.missing, *self.mistaken)
+        shown = [f"  {text}" for text in broken[:20]]
         return "\n".join([", ".join(parts), *shown])
 
 
 def check(facts: RunFacts) -> StormVerdict:
     """Return what broke."""
-    verdict = StormVerdict(stuck=facts.left)
+    verdict = StormVerdict(stuck=facts.left, mistaken=list(facts.mistaken))
     done = {(key, number) for key, numbers in facts.effects.items() for number in numbers}
     for key, number in sorted(facts.acknowledged - done - facts.seen_by_a_person):
         verdict.lost.append(f"{key} #{number} was acknowledged and never arrived")

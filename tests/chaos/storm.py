@@ -11,13 +11,14 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import aiohttp
 
 from tests.chaos import jumping
 from tests.chaos.checker import RunFacts
-from tests.chaos.processes import StormProcesses
+from tests.chaos.processes import ATTEMPTS, StormProcesses
 
 #: What happens, and how likely it is against the others.
 HAPPENINGS = {
@@ -34,8 +35,20 @@ HAPPENINGS = {
     "the destination breaks off": 3,
     "the destination does it and breaks off": 4,
     "the destination is slow": 2,
+    "the destination does it and says 504": 3,
+    "the destination shows a page": 3,
+    "the destination says that it exists": 2,
+    "the destination refuses doubles": 2,
     "the clock of receiver and workers jumps": 2,
 }
+
+#: Shares of the events: sent once more as they were; followed by another one with the same id; above the last, with an
+#: invoice that somebody else has asked for.
+TWICE, OTHER_CONTENT, OTHERS_INVOICE = 0.05, 0.05, 0.97
+#: What a proxy answers in the place of the destination.
+PAGE = "<html><title>Log in</title><body>Please log in.</body></html>"
+#: Seconds until a search finds what was created; the book says a little more.
+FIND_LAG = 0.5
 
 
 def drawn(seed: int, n: int) -> tuple[random.Random, str, float]:
@@ -64,6 +77,9 @@ class Storm(StormProcesses):
         self._say = say
         self._busy: set[str] = set()
         self._later: set[asyncio.Task[None]] = set()
+        self._last_reference = ""
+        #: Addresses that a person has had.
+        self._moved: Counter[str] = Counter()
 
     def environ(self, name: str) -> dict[str, str]:
         more = jumping.environ(self.folder / "clock") if self._jumps and name != "store" else {}
@@ -74,6 +90,8 @@ class Storm(StormProcesses):
         for name in ("store", "receive", "work"):
             self.start(name)
         await self.until_up()
+        for vendor in ("crm", "invoicing"):
+            self.sandbox.world.tell(vendor, {"find_lag": FIND_LAG})
         ends = time.monotonic() + seconds
         trouble = asyncio.create_task(self._trouble(ends))
         await self._load(ends)
@@ -108,11 +126,45 @@ class Storm(StormProcesses):
     def _key(self) -> str:
         return f"p{self._whose.randrange(self._keys)}@example.org"
 
+    def names_of(self, key: str) -> dict[str, str]:
+        """Both names when a person is introduced, then any; one in seven events is a rename, with or without the id."""
+        person, _, domain = key.partition("@")
+        number, email = {"external_id": f"x-{person}"}, {"email": self._address(key)}
+        if key not in self._addresses:
+            return number | email
+        (kind,) = self._whose.choices(["number", "email", "both", "rename", "rename by email"], [6, 6, 5, 2, 1])
+        if not kind.startswith("rename"):
+            return {"number": number, "email": email, "both": number | email}[kind]
+        self._moved[key] += 1
+        moved = {"new_email": f"{person}.{self._moved[key]}@{domain}"}
+        return email | moved if kind == "rename by email" else number | email | moved
+
+    def _address(self, key: str) -> str:
+        return self._addresses[key][0] if key in self._addresses else key
+
     async def _send(self, session: aiohttp.ClientSession, key: str) -> None:
+        """Send an event; at times somebody else's invoice, the same message again, or another one with the same id."""
         try:
-            await self.send(session, key)
+            drawn = self._whose.random()
+            event = await self.send(session, key, reference=self._last_reference if drawn > OTHERS_INVOICE else "")
+            if not event:
+                return
+            self._last_reference = str(self._bodies[event].get("invoice") or self._last_reference)
+            if drawn < TWICE:
+                await self._send_again(session, event)
+            elif drawn < TWICE + OTHER_CONTENT:
+                await self.send(session, key, id=str(self._bodies[event]["id"]))
         finally:
             self._busy.discard(key)
+
+    async def _send_again(self, session: aiohttp.ClientSession, event: str) -> None:
+        """The platform repeats what was acknowledged: it has to be known, also where nobody answers the first time."""
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, KeyError):
+                if (told := await self.repeat(session, event)) != event:
+                    self._wrong.append(f"event {event} came again and was taken for {told}")
+                return
+            await asyncio.sleep(0.5)
 
     async def _trouble(self, ends: float) -> None:
         for n in itertools.count():
@@ -156,6 +208,10 @@ class Storm(StormProcesses):
                 else:
                     self.report.happenings[-1] += ": skipped, there is no libfaketime (tests/chaos/install.sh)"
                     self._say(self.report.happenings[-1])
+            case "the destination refuses doubles":
+                vendor = self._random.choice(["crm", "invoicing"])
+                self.sandbox.world.tell(vendor, {"unique": self._random.choice(["plain", "id"])})
+                self._in(self._random.uniform(2, 6), lambda: self.sandbox.world.tell(vendor, {"unique": None}))
             case _:
                 await self._fault(name)
 
@@ -178,6 +234,9 @@ class Storm(StormProcesses):
             "the destination breaks off": {"reset": True},
             "the destination does it and breaks off": {"reset": True, "after_effect": True},
             "the destination is slow": {"delay": self._random.choice([0.5, 3.0]), "after_effect": True},
+            "the destination does it and says 504": {"status": 504, "after_effect": True},
+            "the destination shows a page": {"status": 200, "body": PAGE, "after_effect": self._random.random() < 0.5},
+            "the destination says that it exists": {"status": 409, "method": "POST", "times": 1},
         }[name]  # type: ignore[assignment]
         async with (
             aiohttp.ClientSession() as session,

@@ -49,3 +49,10 @@ def test_planted_gap() -> None:
 def test_stuck() -> None:
     """What still waits when nothing disturbs it any more is found."""
     assert not check(replace(GOOD, left=1)).good
+
+
+def test_planted_mistake() -> None:
+    """A message that was taken for another one, or a write to somebody else's contact, breaks a promise."""
+    verdict = check(replace(GOOD, mistaken=["eva #2 was taken for #1"]))
+    assert not verdict.good
+    assert "mistaken 1, stuck 0\n  eva #2 was taken for #1" in str(verdict)
