@@ -423,6 +423,15 @@ class Mailroom(MailroomQueries):
         version = await self.read(self.store.get(self.key("book")))
         return "" if version is None else str(version.decode())
 
+    async def approve_book(self, version: str) -> None:
+        """Remember that a person approved a book. Raises StoreUnavailable."""
+        await self.read(self.store.set(self.key("approved"), version))
+
+    async def approved_book(self) -> str:
+        """Return the version of the book that a person approved last, '' for none. Raises StoreUnavailable."""
+        version = await self.read(self.store.get(self.key("approved")))
+        return "" if version is None else str(version.decode())
+
     async def kept_book(self, version: str = "") -> dict[str, str] | None:
         """Return the files of a book that was in force once; without a version, of the one in force."""
         version = version or await self.book_version()

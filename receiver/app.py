@@ -38,7 +38,7 @@ def build_app(settings: ReceiverSettings, book: RulebookWatcher, mailroom: Event
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(book.watch(), name="book"),
+            asyncio.create_task(book.watch(mailroom.approved_book), name="book"),
             asyncio.create_task(receiver.refused_requests.carry(), name="refused requests"),
         ]
         if not await prepare(mailroom):

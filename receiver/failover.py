@@ -64,6 +64,10 @@ class StoreClient(Protocol):
         """Keep a refused request for inspection. Raises StoreUnavailable."""
         ...
 
+    async def approved_book(self) -> str:
+        """Return the version of the book that a person approved last. Raises StoreUnavailable."""
+        ...
+
     async def known(self, event_ids: Sequence[str]) -> set[str]:
         """Return those of these events that it has, or had in the last month. Raises StoreUnavailable."""
         ...
@@ -154,6 +158,11 @@ class SpoolingMailroom:
         if not self._up:
             raise StoreUnavailable(self._why)
         await self._mailroom.refused(reason=reason, source=source, headers=headers, body=body)
+
+    async def approved_book(self) -> str:
+        """Return the version of the book that a person approved last. Raises StoreUnavailable, TimeoutError."""
+        async with asyncio.timeout(self._patience):
+            return await self._mailroom.approved_book()
 
     async def _append(self, events: Sequence[tuple[Event, str | None]]) -> list[Receipt]:
         before = self._spool.depth()

@@ -57,6 +57,10 @@ class EventStore(Protocol):
         """Keep a refused request for inspection. Raises StoreUnavailable."""
         ...
 
+    async def approved_book(self) -> str:
+        """Return the version of the book that a person approved last, '' for none. Raises StoreUnavailable."""
+        ...
+
     async def close(self) -> None:
         """Close the connections."""
         ...

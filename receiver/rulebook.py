@@ -6,17 +6,20 @@ a book.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailroom import StoreUnavailable
 from receiver import errors, sources, verification
 from receiver.sources.base import SourceType
 from receiver.verification import Check
 from rules.catalogue import Catalogue
 from rules.compiler import loader
-from rules.compiler.folder_watch import LOOK_EVERY, FolderWatch
+from rules.compiler.folder_watch import LOOK_EVERY
+from rules.compiler.reload import BookReload
 from rules.errors import BookRefused, SecretMissing
 from rules.rulebook import Rulebook, Source
 from rules.secret import SecretFiles
@@ -52,17 +55,15 @@ class RulebookWatcher:
         environ: Mapping[str, str],
         secrets: Path | None = None,
         *,
+        approve_all: bool = False,
         load: Callable[[Path, Catalogue], Rulebook] = loader.load,
     ) -> None:
-        self._folder = folder
         self._catalogue = catalogue
         self._environ = environ
         self._secrets = SecretFiles(secrets)
-        self._load = load
         self._entries: Mapping[str, SourceEntry] = {}
-        self._watch = FolderWatch(folder, self._secrets)
-        #: Version of the book in force.
-        self.version = ""
+        self._reload = BookReload(folder, catalogue, self._secrets, approve_all=approve_all, load=load)
+        self._current: Rulebook | None = None
         #: What is wrong with the files as they are now; empty: nothing.
         self.problem = ""
 
@@ -78,26 +79,42 @@ class RulebookWatcher:
         """The names of the sources."""
         return sorted(self._entries)
 
-    def load(self) -> None:
-        """Load the book and take it. Raises BookRefused and leaves the one in force as it is."""
-        # The stamp is taken first: a change made while the files are read is seen at the next look.
-        stamp = self._watch.look()
-        try:
-            book = self._load(self._folder, self._catalogue)
-        finally:
-            self._watch.accept(stamp)
-        self._take(book)
+    @property
+    def version(self) -> str:
+        """Version of the book in force; empty before the first."""
+        return self._current.version if self._current is not None else ""
+
+    def load(self, approved: str = "") -> None:
+        """Take the book of the folder, unless it loses too much of the one in force. Raises BookRefused."""
+        self._look(approved)
 
     def load_kept(self, files: Mapping[str, str]) -> None:
-        """Take a book that was in force, by its texts, until the files are right. Raises BookRefused."""
+        """Take the book that was in force before this process, by its texts. Raises BookRefused."""
         checked = loader.check_texts(files, self._catalogue)
         if checked.book is None:
             raise BookRefused(checked.problems)
         self._take(checked.book)
 
+    def _look(self, approved: str) -> bool:
+        """Take the files if they count; return whether another book is in force. Raises BookRefused."""
+        pending = self._reload.pending
+        change = self._reload.look(self._current, approved)
+        waits = self._reload.pending
+        if waits is not None and waits != pending:
+            log.warning("book.waits stays=%s why=%s", self.version, waits)
+        if change is None:
+            return False
+        self._take(change.book)
+        self._reload.accept(change.book.version)
+        return True
+
     def _take(self, book: Rulebook) -> None:
-        self._entries = {name: self._build_entry(source) for name, source in book.sources.items()}
-        self.version = book.version
+        self._current = book
+        self._build_entries()
+
+    def _build_entries(self) -> None:
+        if self._current is not None:
+            self._entries = {name: self._build_entry(source) for name, source in self._current.sources.items()}
 
     def _build_entry(self, source: Source) -> SourceEntry:
         adapter = sources.SOURCES[source.kind]
@@ -118,26 +135,34 @@ class RulebookWatcher:
             return SourceEntry(source, adapter, None)
         return SourceEntry(source, adapter, checks, frozenset().union(*(each.secret_headers for each in checks)))
 
-    async def watch(self) -> None:
-        """Take each change of the files, until cancelled."""
+    async def watch(self, approved: Callable[[], Awaitable[str]]) -> None:
+        """Take each change of the files, until cancelled. `approved` returns the version a person approved last."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             await self.refresh()
+            if self._reload.pending is not None:
+                with contextlib.suppress(StoreUnavailable, TimeoutError):
+                    await self.refresh(await approved())
 
-    async def refresh(self) -> bool:
-        """Take the files if they have changed; return whether they are in force."""
-        if await asyncio.to_thread(self._watch.changed) is None:
-            return False
+    async def refresh(self, approved: str = "") -> bool:
+        """Take the files if they changed and count, and new secrets; return whether anything was taken."""
+        secrets_changed = await asyncio.to_thread(self._reload.secrets_changed)
+        if secrets_changed:
+            self._build_entries()
+            log.info("secrets.taken")
         try:
-            await asyncio.to_thread(self.load)
+            taken = await asyncio.to_thread(self._look, approved)
         except BookRefused as exc:
             self.problem = str(exc)
             log.error("book.refused stays=%s problems=%s", self.version, exc)
             return False
         except Exception as exc:  # files in a state that nobody thought of must not end the watch
-            self.problem = f"{exc.__class__.__name__} while reading the book"
-            log.exception("book.unreadable stays=%s", self.version)
+            problem = f"{exc.__class__.__name__} while reading the book"
+            if self.problem != problem:
+                log.exception("book.unreadable stays=%s", self.version)
+            self.problem = problem
             return False
-        self.problem = ""
-        log.info("book.taken version=%s sources=%d", self.version, len(self._entries))
-        return True
+        if taken:
+            self.problem = ""
+            log.info("book.taken version=%s sources=%d", self.version, len(self._entries))
+        return taken or secrets_changed

@@ -5,6 +5,7 @@ Never listens without a book or its spool, and never drops a request that it has
 """
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -38,6 +39,8 @@ BACKLOG = 2048
 GC_THRESHOLDS = (20_000, 20, 20)
 #: The descriptor of the first socket that systemd hands over (sd_listen_fds(3)).
 FIRST_OF_SYSTEMD = 3
+#: Seconds that a receiver which starts waits for the store to say which book is in force.
+STORE_PATIENCE = 2.0
 
 
 class CannotListen(OSError):
@@ -47,7 +50,7 @@ class CannotListen(OSError):
 def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     """Serve until SIGTERM or SIGINT. Raises BookRefused, CannotListen, spool.Unusable."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    book = RulebookWatcher(settings.book, catalogue, os.environ, settings.secrets)
+    book = RulebookWatcher(settings.book, catalogue, os.environ, settings.secrets, approve_all=settings.approve)
     load(book, settings)
     keeping = mailroom(settings)
     connection_limits.raise_limit()
@@ -70,28 +73,32 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
 
 
 def load(book: RulebookWatcher, settings: ReceiverSettings) -> None:
-    """Load the book; while its files are bad, take the one in force, which the store keeps. Raises BookRefused.
+    """Take the book in force, which the store keeps, and where there is none the files. Raises BookRefused.
 
-    A receiver that dies while somebody is editing must come back: no webhook waits for a typing error.
+    A receiver that dies while somebody is editing must come back as it was: no webhook waits for a typing error, and a
+    restart is no approval of a book that has lost its sources.
     """
+    files, approved = asyncio.run(read_books(settings))
+    if files is not None:
+        with contextlib.suppress(BookRefused):  # another version of this program kept it
+            book.load_kept(files)
     try:
-        book.load()
+        book.load(approved)
     except BookRefused as exc:
-        files = asyncio.run(kept_book(settings))
-        if files is None:
+        if not book.version:
             raise
-        book.load_kept(files)
         book.problem = str(exc)
         log.error("book.refused stays=%s problems=%s", book.version, exc)
 
 
-async def kept_book(settings: ReceiverSettings) -> Mapping[str, str] | None:
-    """Return the files of the book in force; None without one, or while the store is away."""
+async def read_books(settings: ReceiverSettings) -> tuple[Mapping[str, str] | None, str]:
+    """Return the files of the book in force (None without one, or while the store is away) and the approved version."""
     async with Mailroom.connect(settings.redis_url) as room:
         try:
-            return await room.kept_book()
-        except StoreUnavailable:
-            return None
+            async with asyncio.timeout(STORE_PATIENCE):
+                return await room.kept_book(), await room.approved_book()
+        except (StoreUnavailable, TimeoutError):
+            return None, ""
 
 
 def mailroom(settings: ReceiverSettings) -> EventStore:

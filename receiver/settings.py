@@ -33,6 +33,11 @@ class ReceiverSettings(StoreSettings):
         description="What the store must keep of acknowledged events, else the receiver refuses to start: "
         "power-cut (all), 1s (all but the last second before a power cut). Empty: anything goes.",
     )
+    approve: bool = Field(
+        False,
+        description="1: every change of the book waits for `relais rules approve`, not only one that loses a source, a "
+        "destination or most of its rules.",
+    )
     secrets: Path = Field(
         Path("/run/secrets"),
         description="Folder with one file per secret, read where the environment has no such name.",

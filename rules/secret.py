@@ -25,7 +25,7 @@ LONGEST = 65_536  # bytes
 #: Returns the text of the mounted file of that name, or None where there is none. Raises SecretUnreadable.
 ReadFile = Callable[[str], "str | None"]
 #: Name, time of change and size of each file.
-FileStamps = tuple[tuple[str, int, int], ...]
+FileStamps = tuple[tuple[str, int, int, int], ...]
 
 
 class SecretUnreadable(Exception):
@@ -92,14 +92,14 @@ class SecretFiles:
         """Return a mark that differs once a secret has changed: any in the folder, and those read from elsewhere."""
         return tuple(self._stamps())
 
-    def _stamps(self) -> Iterator[tuple[str, int, int]]:
+    def _stamps(self) -> Iterator[tuple[str, int, int, int]]:
         inside = self._folder.glob("*") if self._folder else ()
         for path in sorted({*inside, *self._elsewhere}):
             try:
                 status = path.stat()
             except OSError:  # gone since it was listed, or not there yet
                 continue
-            yield str(path), status.st_mtime_ns, status.st_size
+            yield str(path), status.st_ino, status.st_ctime_ns, status.st_size
 
     def _path(self, name: str) -> Path | None:
         if self._folder is None and not Path(name).is_absolute():

@@ -65,7 +65,9 @@ class WorkerContext:
         self._loop = asyncio.get_running_loop()
         key = self.settings.hash_key.get_secret_value().encode()
         self.mailroom = Mailroom.connect(self.settings.redis_url, hash_key=key, replicas=self.settings.replicas)
-        self.books = RulebookStore(self.settings.book, self.catalogue, self.mailroom, self._secrets)
+        self.books = RulebookStore(
+            self.settings.book, self.catalogue, self.mailroom, self._secrets, approve_all=self.settings.approve
+        )
         self.alerts = AlertSender(self.http, self.mailroom)
         await self.http.__aenter__()
         return self
@@ -79,8 +81,8 @@ class WorkerContext:
         """Once a second: take a book or secrets that have changed, and send alerts. Raises StoreUnavailable."""
         if time.monotonic() - self._looked < LOOK_EVERY:
             return
-        problems = self.books.problems
-        await self.books.look()
+        problems, pending = self.books.problems, self.books.pending
+        taken = await self.books.look()
         book = self.books.current
         revision = self.books.revision
         if book is not None and revision != self._equipped:
@@ -91,6 +93,10 @@ class WorkerContext:
         self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)
+        if self.books.pending is not None and self.books.pending != pending:
+            self.alerts.tell("book_waits", str(self.books.pending), book=self.books.pending.version)
+        if taken and self.books.lost:
+            self.alerts.tell("book_lost", f"the book in force lost {self.books.lost}", book=self.books.version)
         await self._send_waiting_alerts()
 
     async def _send_waiting_alerts(self) -> None:

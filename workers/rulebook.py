@@ -11,9 +11,10 @@ import logging
 from pathlib import Path
 
 from mailroom import Mailroom, StoreUnavailable
+from rules.book_losses import BookLosses
 from rules.catalogue import Catalogue
 from rules.compiler import loader
-from rules.compiler.folder_watch import FolderStamp, FolderWatch
+from rules.compiler.reload import BookReload, PendingBook
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
 from rules.secret import SecretFiles
@@ -30,60 +31,81 @@ class RulebookStore:
     """The book in force and its predecessors."""
 
     def __init__(
-        self, folder: Path, catalogue: Catalogue, mailroom: Mailroom, secrets: SecretFiles | None = None
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        mailroom: Mailroom,
+        secrets: SecretFiles | None = None,
+        *,
+        approve_all: bool = False,
     ) -> None:
         self._folder = folder
         self._catalogue = catalogue
         self._mailroom = mailroom
-        self._watch = FolderWatch(folder, secrets or SecretFiles(None))
+        self._reload = BookReload(folder, catalogue, secrets or SecretFiles(None), approve_all=approve_all)
         self._old: dict[str, Rulebook] = {}
         self.current: Rulebook | None = None
         #: Counts what the clients are built of: one more whenever another book is in force, or a secret has changed.
         self.revision = 0
         #: What is wrong with the files on disk, while an older book stays in force.
         self.problems: tuple[str, ...] = ()
+        #: What the book in force no longer has of the one before it.
+        self.lost = BookLosses()
+
+    @property
+    def pending(self) -> PendingBook | None:
+        """Files that are right and wait for a person or for a quiet time; None: none do."""
+        return self._reload.pending
 
     async def look(self) -> bool:
-        """Load the book if its files changed. Returns whether another book is in force now."""
-        seen = self._watch.changed()
-        if seen is None:
-            return False
-        if self._watch.secrets_changed(seen):
+        """Take the files if they changed and count. Returns whether another book is in force now."""
+        taken_over = self.current is None and await self._take_over()
+        if self._reload.secrets_changed():
             self.revision += 1
+        pending = self.pending
         try:
-            book = await asyncio.to_thread(loader.load, self._folder, self._catalogue)
+            change = await asyncio.to_thread(self._reload.look, self.current)
+            if self.pending is not None and await self._mailroom.approved_book() == self.pending.version:
+                change = await asyncio.to_thread(self._reload.look, self.current, self.pending.version)
         except BookRefused as exc:
             self.problems = tuple(str(problem) for problem in exc.problems if problem.severity == "error")
-            taken = self.current is None and await self._take_over()
             log.error("book.refused stays=%s problems=%s", self.version, " | ".join(self.problems))
-            self._watch.accept(seen)
-            await self._count(seen)
-            return taken
-        self.problems = ()
-        if self.current is not None and book.version == self.current.version:
-            self._watch.accept(seen)
-            return False
+            await self._count()
+            return taken_over
+        if self.pending is not None and self.pending != pending:
+            log.warning("book.waits stays=%s why=%s", self.version, self.pending)
+        if self._reload.refused is None:
+            self.problems = ()
+        if change is None:
+            return taken_over
+        book = change.book
         await self._keep(book)  # Raises while the store is away; then the files are read again.
-        self._watch.accept(seen)
+        self._reload.accept(book.version)
+        self.problems = ()
         if self.current is not None:
             self._remember(self.current)
-        self.current = book
+        self.current, self.lost = book, change.losses
         self.revision += 1
         log.info("book.taken version=%s rules=%d", book.version, len(book.rules))
         return True
 
     async def _take_over(self) -> bool:
-        """Take the book in force from the store. Returns whether there was one. Raises StoreUnavailable."""
+        """Take the book in force from the store. Returns whether there was one. Raises StoreUnavailable.
+
+        A restart is no approval: files that have lost something meanwhile wait as they do in a process that runs.
+        """
         files = await self._mailroom.kept_book()
         checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
-        if checked is not None:
-            self.current = checked.book
-            self.revision += 1
-        return self.current is not None
+        if checked is None or checked.book is None:
+            return False
+        self.current = checked.book
+        self.revision += 1
+        return True
 
-    async def _count(self, seen: FolderStamp) -> None:
+    async def _count(self) -> None:
         with contextlib.suppress(StoreUnavailable):  # The log has it, and the alert.
-            if await self._mailroom.first(f"book_refused|{self._folder}|{seen.book}", COUNT_ONCE):
+            what = f"book_refused|{self._folder}|{loader.fingerprint(self._folder)}"
+            if await self._mailroom.first(what, COUNT_ONCE):
                 await self._mailroom.count("book_refused")
 
     @property

@@ -14,6 +14,11 @@ class WorkSettings(StoreSettings):
     """Settings of the workers; times in seconds."""
 
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
+    approve: bool = Field(
+        False,
+        description="1: every change of the book waits for `relais rules approve`, not only one that loses a source, a "
+        "destination or most of its rules.",
+    )
     secrets: Path = Field(
         Path("/run/secrets"),
         description="Folder with one file per secret, read where the environment has no such name.",

@@ -5,6 +5,8 @@ its mend. Never mends anything.
 """
 
 import asyncio
+import contextlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from console.checks.store import HealthCheck, Strict
 from console.render.tables import duration
 from mailroom import Mailroom, StoreUnavailable
 from rules.catalogue import Catalogue
-from rules.compiler import loader
+from rules.compiler import loader, reload
 
 #: Seconds after which the book is compiled anew: probes come often, and compiling thousands of rules takes a second.
 BOOK_AGAIN = 2.0
@@ -132,11 +134,14 @@ class Readiness:
     async def _book(self) -> HealthCheck:
         now = asyncio.get_running_loop().time()
         if self._book_check is None or now - self._book_at > BOOK_AGAIN:
-            self._book_check = await asyncio.to_thread(self._read_book)
+            in_force = None
+            with contextlib.suppress(StoreUnavailable):  # a check of its own says that the store is away
+                in_force = await self.mailroom.kept_book()
+            self._book_check = await asyncio.to_thread(self._read_book, in_force)
             self._book_at = now
         return self._book_check
 
-    def _read_book(self) -> HealthCheck:
+    def _read_book(self, in_force: Mapping[str, str] | None) -> HealthCheck:
         checked = loader.check(self.book, self.catalogue)
         errors = [problem for problem in checked.problems if problem.severity == "error"]
         if errors or checked.book is None:
@@ -144,6 +149,10 @@ class Readiness:
             return HealthCheck(
                 "book", False, f"{len(errors)} errors, the book before stays in force; {first}", "relais rules check"
             )
+        before = loader.check_texts(in_force, self.catalogue).book if in_force else None
+        waits = reload.judge(before, checked.book, approve_all=False) if before is not None else None
+        if before is not None and waits is not None:
+            return HealthCheck("book", True, f"version {before.version} is in force; {waits}", "relais rules approve")
         return HealthCheck("book", True, f"version {checked.book.version}, {len(checked.book.rules)} rules")
 
 

@@ -5,6 +5,7 @@ import click
 from console.cli import Lazy
 
 COMMANDS = {
+    "approve": "Put the files on disk in force although they lose rules, sources or destinations.",
     "check": "Say what is wrong with the book, with file, line, column and the mend.",
     "test": "Run the tests that stand in the book.",
     "actions": "List the actions of the book's destinations: arguments, what they write, consent.",
@@ -21,7 +22,7 @@ def command() -> None:
     """Check, test and explain the rules.
 
     The book is the folder of YAML that RELAIS_BOOK names, or the FOLDER of a command. None of these needs a
-    secret, Redis or the network, except show and status, which ask the console.
+    secret, Redis or the network, except approve, show and status, which ask the console.
 
     \b
     Examples:

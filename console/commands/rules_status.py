@@ -9,9 +9,10 @@ from console import book, catalogue, settings
 from console.client import ClientSettings, ConsoleClient
 from console.commands import rules_check
 from console.errors import SAID_NO, UserError
-from rules.compiler import loader
+from rules.compiler import loader, reload
+from rules.rulebook import Rulebook
 
-NOT_YET = "not in force yet: workers that run and see this folder take it within two seconds"
+NOT_YET = "not in force yet: workers that run and see this folder take it within three seconds"
 
 
 @click.command()
@@ -30,9 +31,16 @@ def command(folder: Path | None, as_json: bool) -> None:
     place = book.folder(folder)
     checked = loader.check(place, catalogue.build())
     on_disk = checked.book.version if checked.book else None
-    current = in_force()
+    book_in_force = read_in_force()
+    current = book_in_force.version if book_in_force else None
+    waits = reload.judge(book_in_force, checked.book, approve_all=False) if book_in_force and checked.book else None
     if as_json:
-        told = {"in_force": current, "on_disk": on_disk, **rules_check.as_json_values(checked)}
+        told = {
+            "in_force": current,
+            "on_disk": on_disk,
+            "waits": str(waits) if waits else None,
+            **rules_check.as_json_values(checked),
+        }
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         click.echo(f"in force: {current or 'none yet'}")
@@ -40,16 +48,20 @@ def command(folder: Path | None, as_json: bool) -> None:
             click.echo(f"on disk:  {place} has errors, so the book in force stays")
             rules_check.show(checked, place)
         else:
-            click.echo(f"on disk:  {on_disk}, {'the same' if on_disk == current else NOT_YET}")
+            click.echo(f"on disk:  {on_disk}, {'the same' if on_disk == current else waits or NOT_YET}")
     if on_disk is None or on_disk != current:
         raise SystemExit(SAID_NO)
 
 
-def in_force() -> str | None:
-    """Return the version in force, None before the first. Raises UserError."""
+def read_in_force() -> Rulebook | None:
+    """Return the book in force, None before the first. Raises UserError."""
     try:
-        return str(ConsoleClient(settings.load(ClientSettings)).get("/books/current")["version"])
+        files = ConsoleClient(settings.load(ClientSettings)).get("/books/current")["files"]
     except UserError as exc:
         if exc.exit_code == SAID_NO:
             return None
         raise
+    checked = loader.check_texts(files, catalogue.build())
+    if checked.book is None:
+        raise UserError(f"this program cannot read the book in force: {checked.errors[0]}")
+    return checked.book

@@ -82,7 +82,7 @@ def stamp(place: Path) -> tuple[object, ...]:
     for path in sorted(place.rglob("*.*")):
         with contextlib.suppress(OSError):  # gone since it was listed
             fixtures.append((str(path), path.stat().st_mtime_ns, path.stat().st_size))
-    return loader.changed(place), tuple(fixtures)
+    return loader.fingerprint(place), tuple(fixtures)
 
 
 def show(results: Results, *, coverage: bool) -> None:

@@ -47,6 +47,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day
   books                hash    version -> files of every book in force, JSON          python (rulebook)     for ever
   book                 string  version of the book in force                           python (rulebook)     for ever
+  approved             string  version of the book that a person approved last        python (rulebook)     for ever
   parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   told:<what>:<source> string  an alert that is told once a day                       put                   a day

@@ -5,6 +5,7 @@ problem found, each with its position in the file; the Rulebook is None if any p
 and never stops at the first problem.
 """
 
+import codecs
 import gc
 import hashlib
 from collections.abc import Mapping
@@ -42,11 +43,11 @@ class Checked:
         return tuple(problem for problem in self.problems if problem.severity == "warning")
 
 
-def version_of(files: Mapping[str, str]) -> str:
-    """Return the version of a book: a short hash of names and contents."""
+def version_of(files: Mapping[str, bytes]) -> str:
+    """Return the version of a book: a short hash of names and contents, whether they are right or not."""
     whole = hashlib.sha256()
     for name in sorted(files):
-        content = files[name].encode("utf-8", "surrogatepass")
+        content = files[name].removeprefix(codecs.BOM_UTF8)
         whole.update(f"{name}\0{len(content)}\0".encode())
         whole.update(content)
     return whole.hexdigest()[:12]
@@ -111,7 +112,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         return Checked(None, problems)
     texts = {name: files[name].decode("utf-8-sig") for name in sorted(files)}
     book = Rulebook(
-        version=version_of(texts),
+        version=version_of(files),
         files=texts,
         sources=draft.sources,
         destinations=draft.destinations,

@@ -1,48 +1,56 @@
 """Notices that the files of a book, or the mounted secrets it refers to, have changed.
 
-Comes in: the book's folder and the reader of its secrets. Goes out: a stamp of the files when it differs from the one
-that was accepted last. Never reads a file's content: times and sizes are cheap enough to look at every second.
+Comes in: the book's folder and the reader of its secrets. Goes out: the version of the files once it differs from the
+one that was accepted last and has stood still from one look to the next. Never takes times or sizes for content: an
+editor, rsync or git may keep both.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from rules.compiler import loader
 from rules.secret import FileStamps, SecretFiles
 
-#: Seconds between two looks: a change by operators counts at once, and a look costs some microseconds.
+#: Seconds between two looks.
 LOOK_EVERY = 1.0
-
-
-class FolderStamp(NamedTuple):
-    """The files at one look."""
-
-    book: FileStamps
-    secrets: FileStamps
 
 
 class FolderWatch:
     """What receiver and workers watch a book with. It changes nothing by itself: whoever took a change accepts it."""
 
-    def __init__(self, folder: Path, secrets: SecretFiles) -> None:
+    def __init__(
+        self, folder: Path, secrets: SecretFiles, *, fingerprint: Callable[[Path], str] = loader.fingerprint
+    ) -> None:
         self._folder = folder
         self._secrets = secrets
-        #: The files that were accepted last; None: none yet.
-        self._accepted: FolderStamp | None = None
+        self._fingerprint = fingerprint
+        #: The version of the files that was accepted last; None: none yet.
+        self._accepted: str | None = None
+        self._last: str | None = None
+        self._secret_stamps: FileStamps = secrets.stamp()
 
-    def look(self) -> FolderStamp:
-        """Return the stamp of the files as they are now."""
-        return FolderStamp(loader.changed(self._folder), self._secrets.stamp())
+    def changed(self) -> str | None:
+        """Return the version of files that differ from those accepted last; None: none do, or they still change.
 
-    def changed(self) -> FolderStamp | None:
-        """Return the stamp of files that differ from those that were accepted last; None: nothing has changed."""
-        seen = self.look()
-        return None if seen == self._accepted else seen
+        Files are taken together and when they have stood still since the look before, so that a rule which moves from
+        one file to another is never missed in between. Only the very first look does not wait: a process that starts
+        needs a book.
+        """
+        seen = self._fingerprint(self._folder)
+        still = self._last is None or seen == self._last
+        self._last = seen
+        return seen if still and seen != self._accepted else None
 
-    def accept(self, stamp: FolderStamp) -> None:
+    @property
+    def quiet(self) -> bool:
+        """Whether the files were those that had been accepted, at the last look."""
+        return self._last == self._accepted
+
+    def accept(self, version: str) -> None:
         """Remember that these files have been dealt with, whether they could be used or not."""
-        self._accepted = stamp
+        self._accepted = version
 
-    def secrets_changed(self, stamp: FolderStamp) -> bool:
-        """Say whether secrets differ from those that were accepted last."""
-        return self._accepted is not None and stamp.secrets != self._accepted.secrets
+    def secrets_changed(self) -> bool:
+        """Say once of each change of the secrets that there was one."""
+        before, self._secret_stamps = self._secret_stamps, self._secrets.stamp()
+        return self._secret_stamps != before

@@ -5,7 +5,8 @@ Comes in: a path. Goes out: a Rulebook, or what is wrong with it. Of all modules
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from rules.source.problem import Problem
 from rules.source.yaml_document import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml")
+#: What looks like a file of a book: `10.YAML`, `10.yaml.bak`, `10.yml~`.
+YAML_NAME = re.compile(r"\.ya?ml(?![a-z])", re.IGNORECASE)
+#: The folder inside a book for bodies that its tests name.
+FIXTURES = "fixtures"
 #: Fixtures are single webhook bodies; the receiver takes no larger ones.
 MAX_FIXTURE = 4_000_000  # bytes
 
@@ -44,7 +49,20 @@ def check(folder: Path, catalogue: Catalogue) -> Checked:
     if not contents:
         mend = "put a .yaml file there, or run: relais init"
         return Checked(None, (Problem(".", 1, 1, f"there is no YAML file in {folder}", mend, "empty_book"),))
-    return compilation.compile_book(contents, catalogue)
+    checked = compilation.compile_book(contents, catalogue)
+    return Checked(checked.book, (*checked.problems, *_name_ignored(folder)))
+
+
+def _name_ignored(folder: Path) -> Iterator[Problem]:
+    """Yield a warning for each file that looks like a part of the book and is none: an editor's copy, a subfolder."""
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        inside = path.relative_to(folder)
+        if not YAML_NAME.search(path.name) or inside.parts[0] == FIXTURES or not path.is_file():
+            continue
+        if any(part.startswith(".") for part in inside.parts) or (path.parent == folder and path.suffix in SUFFIXES):
+            continue
+        text = f"{inside} is no part of the book: only files of the folder itself are that end in .yaml or .yml"
+        yield Problem(str(inside), 1, 1, text, "rename it, move it up, or move it out", "ignored_file", "warning")
 
 
 def check_texts(files: Mapping[str, str], catalogue: Catalogue) -> Checked:
@@ -62,19 +80,18 @@ def read(folder: Path) -> dict[str, bytes]:
     return {path.name: _bytes(path) for path in names if path.is_file()}
 
 
-def changed(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return a mark that differs once a file of the book has changed; cheap enough to ask every second."""
+def fingerprint(folder: Path) -> str:
+    """Return the version that the files of a book would have, right or wrong; empty while they cannot be read."""
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
-        return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in found)
+        return compilation.version_of(read(folder))
     except OSError:
-        return ()
+        return ""
 
 
 def fixture(folder: Path, name: str) -> Any:
     """Return the vendor's body that a test names: parsed where it is JSON, else bytes. Raises FixtureMissing."""
     root = folder.resolve()
-    for base in (root, root / "fixtures"):
+    for base in (root, root / FIXTURES):
         path = (base / name).resolve()
         if not path.is_relative_to(root):
             raise FixtureMissing(f"the fixture {name} is outside the book")

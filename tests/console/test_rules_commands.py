@@ -26,8 +26,9 @@ def relais(monkeypatch: pytest.MonkeyPatch) -> Relais:
     """Run a command on the starter book."""
     monkeypatch.setenv("RELAIS_BOOK", str(starter_book.starter()))
 
-    def run(*arguments: str | Path) -> Result:
-        return CliRunner().invoke(cli.relais, ["rules", *(str(each) for each in arguments)], catch_exceptions=False)
+    def run(*arguments: str | Path, typed: str = "") -> Result:
+        words = ["rules", *(str(each) for each in arguments)]
+        return CliRunner().invoke(cli.relais, words, input=typed, catch_exceptions=False)
 
     return run
 
@@ -311,7 +312,11 @@ def test_status_and_show(
     starter_book.copy(folder)
     (folder / "20-people.yaml").unlink()
     other = relais("status", folder)
-    assert (other.exit_code, "not in force yet" in other.output) == (1, True)
+    assert other.exit_code == 1
+    assert "would lose rules " in other.output
+    assert relais("approve", folder, typed="n\n").exit_code == 1
+    assert "is approved: receivers and workers" in relais("approve", folder, "--yes").output
+    assert f"{version} is in force already" in relais("approve").output
     (folder / "20-people.yaml").write_text("rules: {")
     bad = json.loads(relais("status", folder, "--json").stdout)
     assert (bad["in_force"], bad["on_disk"], bad["valid"]) == (version, None, False)

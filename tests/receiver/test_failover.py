@@ -69,6 +69,9 @@ class FakeStore:
         self.unfit += [each.id for each, _ in events]
         return [Receipt(each.id, False) for each, _ in events]
 
+    async def approved_book(self) -> str:
+        return ""
+
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
         await self._answer()
 

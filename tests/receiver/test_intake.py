@@ -58,6 +58,9 @@ class FakeEventStore:
         self.unfit += events
         return [Receipt(f"first of {each.sender_id}", True) for each, _ in events]
 
+    async def approved_book(self) -> str:
+        return ""
+
     async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
         pass
 

@@ -7,6 +7,7 @@ import pytest
 from receiver import errors
 from receiver.rulebook import RulebookWatcher
 from receiver.verification import HeaderCheck
+from rules.compiler import loader
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
 from tests.receiver import book
@@ -19,8 +20,9 @@ def touched(path: Path, text: str) -> None:
     os.utime(path, ns=(before + 10**9, before + 10**9))
 
 
-def refreshed(held: RulebookWatcher) -> bool:
-    return asyncio.run(held.refresh())
+def refreshed(held: RulebookWatcher, approved: str = "") -> bool:
+    """Look as often as a change needs that stands still; tell whether it was taken."""
+    return any(asyncio.run(held.refresh(approved)) for _ in range(2))
 
 
 def test_entries(tmp_path: Path) -> None:
@@ -38,12 +40,14 @@ def test_unchanged(tmp_path: Path) -> None:
 
 
 def test_changed_book(tmp_path: Path) -> None:
-    """A changed book is taken as a whole."""
+    """A changed book is taken as a whole; one that loses sources when a person has approved it."""
     held = book.holder(tmp_path)
     before = held.version
     text = "sources:\n  fresh:\n    kind: activetrail\n    verify:\n      none: only reachable inside the house\n"
     touched(tmp_path / "book/sources.yaml", text)
-    assert refreshed(held)
+    assert not refreshed(held)
+    assert held.version == before
+    assert refreshed(held, loader.fingerprint(tmp_path / "book"))
     assert held.names == ["fresh"]
     assert held.version != before
 

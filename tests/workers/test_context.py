@@ -34,7 +34,7 @@ async def test_reload(site: WorkerFixture) -> None:
         before = site.context.books.version
         told: list[str] = []
         site.context.equipped = lambda: told.append(site.context.books.version)
-        site.write(UPSERT)
+        await site.rewrite(UPSERT)
         await site.until(lambda: site.context.books.version != before, "the new book is in force")
         await site.until(lambda: told == [site.context.books.version], "the worker is told of it")
         await site.put(event("e2"))
@@ -49,17 +49,38 @@ async def test_bad_book(site: WorkerFixture) -> None:
     async with site.work():
         await site.until(lambda: site.context.clients, "the context is equipped")
         before = site.context.books.version
-        site.write(NOTE.replace("crm.add_note", "crm.ad_note"))
+        await site.rewrite(NOTE.replace("crm.add_note", "crm.ad_note"))
         await site.until(lambda: site.far.alerts, "an alert")
         await site.put(event("e1"))
         await site.ended("e1")
         assert site.context.books.version == before
-        site.write(NOTE)
+        await site.rewrite(NOTE)
         await site.until(lambda: not site.context.books.problems, "the book is good again")
     (alert,) = site.far.alerts
     assert alert["alert"] == "bad_book"
     assert "did you mean" in alert["text"]
     assert [note["text"] for note in site.far.notes] == ["e1"]
+
+
+async def test_emptied_book(site: WorkerFixture) -> None:
+    """O6: a book whose rules are gone changes nothing until a person approves it; somebody is told before and after."""
+    site.write(NOTE + UPSERT)
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the context is equipped")
+        before = site.context.books.version
+        site.write(NOTE.replace("keep a note", "something else"))
+        await site.until(lambda: site.context.books.pending, "the files wait")
+        await site.put(event("e1"))
+        (fate,) = await site.ended("e1")
+        assert (fate.book, fate.state) == (before, "delivered")
+        await site.approve()
+        await site.until(lambda: site.context.books.version != before, "the approved book is in force")
+        await site.until(lambda: len(site.far.alerts) == 2, "two alerts")
+    assert [alert["alert"] for alert in site.far.alerts] == ["book_waits", "book_lost"]
+    assert site.far.alerts[0]["text"].endswith(
+        "would lose rules keep a note, keep the contact; waits for: relais rules approve"
+    )
+    assert site.far.alerts[1]["text"] == "the book in force lost rules keep a note, keep the contact"
 
 
 async def test_refused_again(site: WorkerFixture, caplog: pytest.LogCaptureFixture) -> None:
@@ -175,7 +196,7 @@ async def test_missing_secret_of_nobody(site: WorkerFixture, monkeypatch: pytest
     )
     async with site.work():
         await site.until_true(lambda: noted(site, "old", "OLD_TOKEN"), "people see why")
-        site.write(NOTE)
+        await site.rewrite(NOTE)
         await site.until_true(lambda: noted(site, "old", ""), "it is forgotten")
 
 
@@ -260,11 +281,12 @@ async def test_removed_destination(site: WorkerFixture) -> None:
         text = (site.book / "book.yaml").read_text()
         start, end = text.index("  other:"), text.index("alerts:")
         (site.book / "book.yaml").write_text(text[:start] + text[end:].replace("other.", "crm."))
+        await site.approve()
         await site.until(lambda: "other" not in site.context.rooms(), "the new book is in force")
         await site.put(event("e2"))
         await site.ended("e2")
         site.far.mend()
-        site.write(UPSERT.replace("crm.", "other."))
+        await site.rewrite(UPSERT.replace("crm.", "other."))
         await site.ended("e1")
     assert [len(site.far.contacts), len(site.far.others)] == [1, 1]
 
@@ -301,7 +323,7 @@ async def test_limit_and_concurrency(site: WorkerFixture) -> None:
     assert 2 <= site.far.most_under_way <= 3
     site.far.mend()
     site.far.seen.clear()
-    site.write(NOTE, more="limit: 20/s")
+    await site.rewrite(NOTE, more="limit: 20/s")
     async with site.work():
         await site.put(*(event(f"f{n}", f"q{n}") for n in range(8)))
         await site.idle()

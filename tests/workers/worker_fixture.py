@@ -15,6 +15,7 @@ from typing import Any
 from console import catalogue
 from mailroom import Fate, Mailroom
 from receiver import sources
+from rules.compiler import loader
 from rules.event import Event
 from rules.event_types.base import rfc3339
 from tests.conftest import wait_until_async
@@ -125,6 +126,15 @@ class WorkerFixture:
     def write(self, rules: str = UPSERT, **more: Any) -> None:
         """Write the book."""
         write_book(self.book, self.far.url, rules, **more)
+
+    async def rewrite(self, rules: str = UPSERT, **more: Any) -> None:
+        """Write another book, and approve it: whatever it loses, it counts when it has stood still."""
+        self.write(rules, **more)
+        await self.approve()
+
+    async def approve(self) -> None:
+        """Approve the book as it lies on disk."""
+        await self.mailroom.approve_book(loader.fingerprint(self.book))
 
     def settings(self, **more: Any) -> WorkSettings:
         return WorkSettings(**{"REDIS_URL": self.url, "book": self.book, "stop_seconds": 3.0, **more})

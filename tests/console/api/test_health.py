@@ -66,6 +66,10 @@ class StubStuck:
         self.states = rooms
         self.dead = dead
         self.store = None
+        self.book: dict[str, str] | None = None
+
+    async def kept_book(self) -> dict[str, str] | None:
+        return self.book
 
     async def rooms(self) -> list[RoomState]:
         return list(self.states)

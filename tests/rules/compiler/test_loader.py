@@ -47,9 +47,28 @@ def test_texts(tmp_path: Path) -> None:
 
 def test_changed(tmp_path: Path) -> None:
     """The mark of a folder changes with its files."""
-    before = loader.changed(tmp_path)
+    before = loader.fingerprint(tmp_path)
     (tmp_path / "00.yaml").write_text(SYSTEMS)
-    assert loader.changed(tmp_path) != before
+    assert loader.fingerprint(tmp_path) != before
+
+
+@pytest.mark.parametrize("name", ["10.YAML", "10.yaml.bak", "10.yml~", "sub/10.yaml", "10.yaml_old"])
+def test_ignored_files(tmp_path: Path, name: str) -> None:
+    """O10: a file that looks like a part of the book and is none is named."""
+    (tmp_path / "00.yaml").write_text(SYSTEMS)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("rules: []\n")
+    (problem,) = loader.check(tmp_path, CATALOGUE).problems
+    assert (problem.file, problem.code, problem.severity) == (name, "ignored_file", "warning")
+
+
+@pytest.mark.parametrize("name", ["fixtures/a.yaml", ".10.yaml.swp", "..data/00.yaml", "README.md", "notes.txt"])
+def test_other_files(tmp_path: Path, name: str) -> None:
+    """Fixtures, hidden files and what has another ending are nobody's mistake."""
+    (tmp_path / "00.yaml").write_text(SYSTEMS)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("rules: []\n")
+    assert loader.check(tmp_path, CATALOGUE).problems == ()
 
 
 def test_fixture(tmp_path: Path) -> None:

@@ -335,7 +335,7 @@ async def test_next_by_an_older_book(site: WorkerFixture) -> None:
         await site.put(event("e1"))
         await site.until(lambda: site.far.requests("POST", "/contacts"), "the request is under way")
         before = site.context.books.version
-        site.write(NOTE.replace("{{ data.name }}", "new"))
+        await site.rewrite(NOTE.replace("{{ data.name }}", "new"))
         await site.until(lambda: site.context.books.version != before, "the new book is in force")
         hanging.hang = False
         (fate,) = await site.ended("e1")
@@ -477,7 +477,7 @@ async def test_look_ups_keep_the_limits(site: WorkerFixture) -> None:
         await site.ended(*(f"e{n}" for n in range(20)))
     asked = [seen.at for seen in site.far.requests("GET", "/persons/*")]
     assert asked[-1] - asked[0] > 17 / 20
-    site.write(LOOK_UP, desk="concurrency: 3")
+    await site.rewrite(LOOK_UP, desk="concurrency: 3")
     site.far.fail(path="/persons/*", times=None, delay=0.05)
     site.far.most_under_way = 0
     async with site.work():
@@ -503,7 +503,7 @@ async def test_suspects_that_may_not_be_sent_yet(site: WorkerFixture) -> None:
     await site.mailroom.beat("dead", register=True)
     await site.mailroom.take("dead", "request", [RoomRequest("crm", 9)])
     await site.mailroom.bury(["dead"])
-    site.write(NOTE.replace("crm.", "other."), more="limit: 1/m")
+    await site.rewrite(NOTE.replace("crm.", "other."), more="limit: 1/m")
     async with site.work():
         for n in range(3):
             await site.put(event(f"f{n}", f"q{n}"))

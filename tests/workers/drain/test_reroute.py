@@ -34,7 +34,7 @@ async def test_a_mended_rule(site: WorkerFixture) -> None:
         await site.ended("e1", "f1")
         assert await site.mailroom.dead_count() == 2
     asked = len(site.far.requests("*", "/contacts*"))
-    site.write(UPSERT + NOTE)
+    await site.rewrite(UPSERT + NOTE)
     async with site.work():
         assert await retry_all(site) == ["done", "done"]
         first, _ = await site.ended("e1", "f1")
@@ -76,7 +76,7 @@ async def test_a_rule_that_does_not_match_any_more(site: WorkerFixture) -> None:
     async with site.work():
         await site.put(event("e1"))
         await site.ended("e1")
-    site.write(NOTE.replace("type: person.changed", "type: person.changed\n      data.name: somebody else"))
+    await site.rewrite(NOTE.replace("type: person.changed", "type: person.changed\n      data.name: somebody else"))
     async with site.work():
         assert await retry_all(site) == ["done"]
         (fate,) = await site.ended("e1")
@@ -99,14 +99,14 @@ async def test_still_dead(site: WorkerFixture, rules: str, why: str) -> None:
     async with site.work():
         await site.put(event("e1"))
         await site.ended("e1")
-    site.write(rules)
+    await site.rewrite(rules)
     async with site.work():
         await retry_all(site)
         await site.ended("e1")
     (letter,) = await Operator(site.mailroom).dead(Selection())
     assert (letter.id, letter.rule) == ("e1.a1.0", "keep a note")
     assert why in letter.why
-    site.write(NOTE)
+    await site.rewrite(NOTE)
     async with site.work():
         assert await retry_all(site) == ["done"]
         (fate,) = await site.ended("e1")
@@ -121,7 +121,7 @@ async def test_an_action_that_is_gone(site: WorkerFixture) -> None:
     async with site.work():
         await site.put(event("e1"))
         await site.ended("e1")
-    site.write(NOTE)
+    await site.rewrite(NOTE)
     async with site.work():
         await retry_all(site)
         await site.ended("e1")
@@ -149,7 +149,7 @@ async def test_as_it_was_sent(site: WorkerFixture) -> None:
     async with site.work():
         await site.put(event("e1"))
         await site.ended("e1")
-    site.write(UPSERT)
+    await site.rewrite(UPSERT)
     async with site.work():
         (letter,) = await Operator(site.mailroom).dead(Selection())
         assert await Operator(site.mailroom).retry(letter.id) == "done"
