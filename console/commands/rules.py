@@ -5,7 +5,6 @@ import click
 from console.cli import Lazy
 
 COMMANDS = {
-    "approve": "Put the files on disk in force although they lose rules, sources or destinations.",
     "check": "Say what is wrong with the book, with file, line, column and the mend.",
     "test": "Run the tests that stand in the book.",
     "actions": "List the actions of the book's destinations: arguments, what they write, consent.",
@@ -13,6 +12,7 @@ COMMANDS = {
     "preview": "Show what a new book would do differently.",
     "schema": "Print the JSON Schema of a book, for editors.",
     "show": "Print a book that was in force, by its version.",
+    "approve": "Put the files on disk in force although they lose rules, sources or destinations.",
     "status": "Say which book is in force, and whether the files on disk could take its place.",
 }
 

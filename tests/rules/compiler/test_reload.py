@@ -31,7 +31,7 @@ def write(
     (folder / "a.yaml").write_text(text)
 
 
-class Watched:
+class WatchedFolder:
     """A folder, its book in force and a clock that stands still."""
 
     def __init__(self, folder: Path, *, approve_all: bool = False) -> None:
@@ -54,18 +54,18 @@ class Watched:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    return Watched(tmp_path)
+def watched(tmp_path: Path) -> WatchedFolder:
+    return WatchedFolder(tmp_path)
 
 
-def test_nothing_is_lost(watched: Watched) -> None:
+def test_nothing_is_lost(watched: WatchedFolder) -> None:
     """A book that only gains counts at once."""
     write(watched.folder, rules="abcde")
     assert watched.look() == ""
     assert watched.reload.pending is None
 
 
-def test_a_few_rules_go(watched: Watched) -> None:
+def test_a_few_rules_go(watched: WatchedFolder) -> None:
     """A book that loses at most half of its rules counts once it has stood still for a quiet time."""
     write(watched.folder, rules="ab")
     assert watched.look() is None
@@ -77,7 +77,7 @@ def test_a_few_rules_go(watched: Watched) -> None:
     assert watched.reload.pending is None
 
 
-def test_quiet_time_begins_anew(watched: Watched) -> None:
+def test_quiet_time_begins_anew(watched: WatchedFolder) -> None:
     """Files that change within their quiet time are waited for anew."""
     write(watched.folder, rules="abc")
     assert watched.look() is None
@@ -90,7 +90,7 @@ def test_quiet_time_begins_anew(watched: Watched) -> None:
     assert watched.look() == "rules c, d"
 
 
-def test_truncated_and_mended(watched: Watched) -> None:
+def test_truncated_and_mended(watched: WatchedFolder) -> None:
     """O6: a file that was emptied and is put back is no change at all."""
     whole = (watched.folder / "a.yaml").read_text()
     before = watched.current
@@ -115,7 +115,7 @@ def test_truncated_and_mended(watched: Watched) -> None:
         ({"rules": "abc", "sources": "s"}, "rule d; source t"),
     ],
 )
-def test_needs_approval(watched: Watched, change: dict[str, str], lost: str) -> None:
+def test_needs_approval(watched: WatchedFolder, change: dict[str, str], lost: str) -> None:
     """A book that loses most of its rules, a source or a destination counts when a person has approved these files."""
     write(watched.folder, **change)  # type: ignore[arg-type]
     assert watched.look() is None
@@ -132,14 +132,14 @@ def test_needs_approval(watched: Watched, change: dict[str, str], lost: str) -> 
 
 def test_every_change_needs_approval(tmp_path: Path) -> None:
     """Where all changes are to be approved, one that loses nothing waits as well; the first book does not."""
-    watched = Watched(tmp_path, approve_all=True)
+    watched = WatchedFolder(tmp_path, approve_all=True)
     write(watched.folder, rules="abcde")
     assert watched.look() is None
     assert str(watched.reload.pending).endswith("loses nothing; waits for: relais rules approve")
     assert watched.look(loader.fingerprint(tmp_path)) == ""
 
 
-def test_moved_rule(watched: Watched) -> None:
+def test_moved_rule(watched: WatchedFolder) -> None:
     """O12: a rule that moves to another file in two writes is never lost in between."""
     write(watched.folder, rules="abc")
     assert watched.reload.look(watched.current) is None
@@ -149,7 +149,7 @@ def test_moved_rule(watched: Watched) -> None:
     assert [rule.name for rule in watched.current.rules] == ["a", "b", "c", "d"]
 
 
-def test_bad_files(watched: Watched) -> None:
+def test_bad_files(watched: WatchedFolder) -> None:
     """Bad files are told once and change nothing; mended ones count."""
     before = watched.current
     (watched.folder / "a.yaml").write_text("rules: {")
@@ -163,7 +163,7 @@ def test_bad_files(watched: Watched) -> None:
     assert watched.current is not before
 
 
-def test_not_accepted(watched: Watched) -> None:
+def test_not_accepted(watched: WatchedFolder) -> None:
     """A book that nobody could put in force is returned again."""
     write(watched.folder, rules="abcde")
     assert watched.reload.look(watched.current) is None
