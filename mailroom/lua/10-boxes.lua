@@ -9,6 +9,8 @@ local UNTOLD = 100
 local MARKED = 60000
 -- The state of a box that was idle.
 local NEW_BOX = 'r 0 0 0'
+-- The state of a box that was idle, where what comes first must not be leased.
+local BLOCKED_BOX = 'b 0 0 0'
 -- So many words in one command: Lua's stack is bounded.
 local WORDS = 1000
 -- ms until the first probe of a paused room and the longest time between two, by who paused it. A restart of the other
@@ -32,6 +34,7 @@ local function each_part(words, use, first)
 end
 
 local function write_all(command, key, words, first)
+  if #words == 0 then return end
   each_part(words, function(from, to)
     if key then
       redis.call(command, key, unpack(words, from, to))
@@ -50,6 +53,10 @@ end
 local function parse(head)
   local s, a, d, x, token, handed = string.match(head, '^(%a) (%d+) (%d+) (%d+) ?(%S*) ?(%d*)')
   return s, tonumber(a), tonumber(d), tonumber(x), token, tonumber(handed) or 0
+end
+
+local function delete_key(key)
+  redis.call('DEL', key)
 end
 
 local function box_key(P, room, box)
@@ -194,35 +201,44 @@ local function head_changed(P, room, box)
   return make_ready(P, room, box, attempt, doubt, deaths, false)
 end
 
+-- The marks of a delivery leave its further boxes (`also`). `delete`: deletes the key of a box that nothing is in any more.
+-- Returns how many boxes became ready.
+local function leave_boxes(P, room, home, delivery, also, delete)
+  local ready, mark = 0, mark_of(delivery, home)
+  for box in string.gmatch(also, '%S+') do
+    local b = box_key(P, room, box)
+    local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
+    local blocked = head and string.byte(head) == 98
+    if first == mark and not second and blocked then
+      delete(b)
+    else
+      redis.call('LREM', b, 1, mark)
+      if first == mark and blocked then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end
+    end
+  end
+  return ready
+end
+
+local function free_weak_names(P, room, delivery)
+  local weak = redis.call('HGET', P .. 'weak:' .. room, delivery)
+  if not weak then return end
+  redis.call('HDEL', P .. 'weak:' .. room, delivery)
+  for name in string.gmatch(weak, '%S+') do
+    local holder = redis.call('HGET', P .. 'under:' .. room, name) or ''
+    if string.match(holder, '^%S+') == delivery then redis.call('HDEL', P .. 'under:' .. room, name) end
+  end
+end
+
 -- A delivery has left its home box, or is about to: its marks leave the further ones, and its weak names are free.
--- `gone`: told of each box that was deleted. Returns how many boxes became ready.
-local function leave_names(P, room, home, delivery, gone)
+-- Returns how many boxes became ready.
+local function leave_names(P, room, home, delivery, delete)
   local ready = 0
   local also = redis.call('HGET', P .. 'also:' .. room, delivery)
   if also then
     redis.call('HDEL', P .. 'also:' .. room, delivery)
-    local mark = mark_of(delivery, home)
-    for box in string.gmatch(also, '%S+') do
-      local b = box_key(P, room, box)
-      local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
-      local s = parse(head or 'n 0 0 0')
-      if first == mark and not second and s == 'b' then
-        redis.call('DEL', b)
-        if gone then gone(b) end
-      else
-        redis.call('LREM', b, 1, mark)
-        if first == mark and s == 'b' then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end
-      end
-    end
+    ready = leave_boxes(P, room, home, delivery, also, delete or delete_key)
   end
-  local weak = redis.call('HGET', P .. 'weak:' .. room, delivery)
-  if weak then
-    redis.call('HDEL', P .. 'weak:' .. room, delivery)
-    for name in string.gmatch(weak, '%S+') do
-      local holder = redis.call('HGET', P .. 'under:' .. room, name) or ''
-      if string.match(holder, '^%S+') == delivery then redis.call('HDEL', P .. 'under:' .. room, name) end
-    end
-  end
+  free_weak_names(P, room, delivery)
   return ready
 end
 
@@ -354,7 +370,8 @@ local function flush_leases(P, c, room)
 end
 
 local function flush_ready(P, c, room)
-  write_all('RPUSH', P .. 'ready:' .. room, c.ready[room] or {})
+  if not c.ready[room] then return end
+  write_all('RPUSH', P .. 'ready:' .. room, c.ready[room])
   c.ready[room] = nil
 end
 
@@ -377,8 +394,9 @@ local function flush(P, c)
   write_all('MSET', nil, c.records)
   for room in pairs(c.leases) do flush_leases(P, c, room) end
   for room in pairs(c.ready) do flush_ready(P, c, room) end
+  for room, items in pairs(c.nameless) do write_all('HDEL', P .. 'also:' .. room, items) end
   for day, lines in pairs(c.lines) do flush_notes(P, day, lines) end
-  c.gone, c.is_gone, c.records, c.is_new, c.lines = {}, {}, {}, {}, {}
+  c.gone, c.is_gone, c.records, c.is_new, c.nameless, c.lines = {}, {}, {}, {}, {}, {}
 end
 
 -- One user of the event less (or `by` more). Returns true when nobody needs it any longer. `c`: what `settle` writes later.

@@ -119,18 +119,71 @@ local function day_of(record)
   return string.match(record, '"at":"(%d+-%d+-%d+)T')
 end
 
--- Append new events to their boxes in the order in which they came, where some of them have further names.
--- Returns the boxes that became ready.
-local function append_events(P, ids, homes, further)
-  local fresh = {}
-  for k, id in ipairs(ids) do
-    local box = homes[k]
-    local behind = further[id] and push_marks(P, 'in', box, further[id], {}, id)
-    if redis.call('RPUSHX', box_key(P, 'in', box), id) == 0 then
-      redis.call('RPUSH', box_key(P, 'in', box), behind and 'b 0 0 0' or NEW_BOX, id)
-      if not behind then fresh[#fresh + 1] = box end
+-- The keys of the boxes of these events, and how many elements those have that are there, by box.
+local function boxes_of(P, ids, homes, further)
+  local keys, length, boxes, places = {}, {}, {}, {}
+  local prefix = box_key(P, 'in', '')
+  local function add(box)
+    local key, n = prefix .. box, #boxes + 1
+    keys[box], boxes[n], places[n] = key, box, key
+  end
+  for _, id in ipairs(ids) do
+    add(homes[id])
+    if further[id] then
+      for box in string.gmatch(further[id], '%S+') do add(box) end
     end
   end
+  if count_there(places) > 0 then
+    for k, place in ipairs(places) do
+      local n = redis.call('LLEN', place)
+      if n > 0 then length[boxes[k]] = n end
+    end
+  end
+  return keys, length
+end
+
+-- Append events to their boxes in the order in which they came; one with further names leaves a mark in the box of each.
+-- `homes`, `further`: by event; `keys`, `length`: as `boxes_of` has them. Each box is written once.
+-- Returns the boxes that became ready.
+local function append_events(P, ids, homes, further, keys, length)
+  -- Mostly one element goes into a box: then it needs no table.
+  local pushed, states, order, fresh, also = {}, {}, {}, {}, {}
+  local function push(box, state, element)
+    local its = pushed[box]
+    if not its then
+      order[#order + 1] = box
+      pushed[box], states[box] = element, state
+    elseif type(its) == 'string' then
+      pushed[box] = { its, element }
+    else
+      its[#its + 1] = element
+    end
+  end
+  for _, id in ipairs(ids) do
+    local home, names = homes[id], further[id]
+    local idle, state = not length[home] and not pushed[home], NEW_BOX
+    if names then
+      local mark = mark_of(id, home)
+      for box in string.gmatch(names, '%S+') do
+        if length[box] or pushed[box] then state = BLOCKED_BOX end
+        push(box, BLOCKED_BOX, mark)
+      end
+      local n = #also
+      also[n + 1], also[n + 2] = id, names
+    end
+    push(home, state, id)
+    if idle and state == NEW_BOX then fresh[#fresh + 1] = home end
+  end
+  for _, box in ipairs(order) do
+    local its, key = pushed[box], keys[box]
+    if not length[box] then redis.call('RPUSH', key, states[box], type(its) == 'string' and its or table.remove(its, 1)) end
+    if type(its) == 'table' then
+      write_all('RPUSH', key, its)
+    elseif length[box] then
+      redis.call('RPUSH', key, its)
+    end
+  end
+  write_all('HSET', P .. 'also:in', also)
   return fresh
 end
 
@@ -150,7 +203,7 @@ local function put(keys, args)
   local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
-  local ids, boxes, bases, former, prefix, further, homes = {}, {}, {}, {}, '', {}, {}
+  local ids, boxes, bases, former, prefix, further = {}, {}, {}, {}, '', {}
   for i = 4, #args, 6 do
     local n = #ids + 1
     if args[i + 5] ~= '' and schema == '1' then
@@ -158,10 +211,10 @@ local function put(keys, args)
     elseif args[i + 5] ~= '' then
       former[#former + 1] = args[i + 5]
     end
-    if string.find(args[i + 1], ' ', 1, true) then
-      local home, also = split_names(args[i + 1])
-      args[i + 1] = home
-      if schema ~= '1' then further[args[i]] = also end
+    local blank = string.find(args[i + 1], ' ', 1, true)
+    if blank then
+      if schema ~= '1' then further[args[i]] = string.sub(args[i + 1], blank + 1) end
+      args[i + 1] = string.sub(args[i + 1], 1, blank - 1)
     end
     ids[n], boxes[n], bases[n] = args[i], args[i + 1], string.sub(args[i], 1, BASE)
   end
@@ -184,8 +237,8 @@ local function put(keys, args)
   local records_there = count_there(names) > 0
   local marks = marks_of(P, boxes, { page_before, page })
 
-  local answers, stored, records, counts, fresh = {}, {}, {}, {}, {}
-  local items, order, places, marked, unmarked, notes, came, several = {}, {}, {}, {}, {}, {}, {}, {}
+  local answers, stored, homes, records, counts = {}, {}, {}, {}, {}
+  local marked, unmarked, notes, came, several = {}, {}, {}, {}, {}
   for i = 4, #args, 6 do
     local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
     local known, name, source = '', P .. 'e:' .. id, string.match(field, '^[^|]*')
@@ -224,17 +277,9 @@ local function put(keys, args)
         notes[#notes + 1] = { day_of(record), id, '{"t":"came_again"}' }
         came[#came + 1] = id
       end
-      local its = items[box]
-      if not its then
-        its = { NEW_BOX }
-        items[box] = its
-        order[#order + 1] = box
-        places[#places + 1] = P .. 'b:in:' .. box
-      end
-      its[#its + 1] = id
       local n = #records
       records[n + 1], records[n + 2] = name, record
-      stored[#stored + 1], homes[#homes + 1] = id, box
+      stored[#stored + 1], homes[id] = id, box
       count(counts, 'received|' .. field)
     elseif known == id and digest ~= '' then
       count(counts, 'repeated|' .. field)
@@ -246,13 +291,7 @@ local function put(keys, args)
   -- What is no list where one must be ends the call here, before anything is written: half a put would pass for a whole
   -- one when it is repeated.
   redis.call('LLEN', P .. 'ready:in')
-  for _, also in pairs(further) do
-    for _, other in ipairs(also) do redis.call('LLEN', box_key(P, 'in', other)) end
-  end
-  local waits = {}
-  if count_there(places) > 0 then
-    for k, place in ipairs(places) do waits[k] = redis.call('LLEN', place) > 0 end
-  end
+  local keys_of, length = boxes_of(P, stored, homes, further)
 
   if seen then write_ids(P, seen, bucket, window) else write_former_ids(P, new_ids, bucket, window) end
   if #unmarked > 0 then
@@ -270,17 +309,7 @@ local function put(keys, args)
   end
   write_all('ZREM', P .. 'quarantine', came)
   write_all('MSET', nil, records)
-  local named = next(further) ~= nil
-  if named then fresh = append_events(P, stored, homes, further) end
-  for k, box in ipairs(named and {} or order) do
-    local its = items[box]
-    if waits[k] then
-      write_all('RPUSH', places[k], its, 2)
-    else
-      write_all('RPUSH', places[k], its)
-      fresh[#fresh + 1] = box
-    end
-  end
+  local fresh = append_events(P, stored, homes, further, keys_of, length)
   write_all('RPUSH', P .. 'ready:in', fresh)
   if #stored > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))

@@ -173,7 +173,7 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
     local s, attempt, doubt, deaths = parse(elements[1] or 'n 0 0 0')
     if s == 'r' and #elements > 1 and not met[box] then
       met[box] = true
-      if named and per_box > 1 then
+      if named and #elements > 2 then
         table.remove(elements, 1)
         elements = together(P, room, box, elements)
         table.insert(elements, 1, 'r')

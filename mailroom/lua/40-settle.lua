@@ -220,7 +220,7 @@ local function append(P, c, event, day, args, k)
         was_first = place == 1
         if named(P, c, room) then
           flush_ready(P, c, room)
-          add_fresh(c.fresh, room, leave_names(P, room, box, older, c.unmake))
+          add_fresh(c.fresh, room, leave_names(P, room, box, older, c.delete))
         end
         local its = string.match(older, '^([^.]+)')
         if its == event and redis.call('EXISTS', P .. 'd:' .. older) == 1 then more = 0 end
@@ -338,6 +338,35 @@ local function probed_nothing(P, c, room)
   if at and at > c.now then redis.call('HSET', key, 'probe_at', c.now) end
 end
 
+-- As `leave_names`, for an item that is settled; what it was known by has been asked for once for all of them.
+local function leave_later(P, c, room, box, item)
+  local its, ready = c.names_of[room], 0
+  local also = its and its.also[item]
+  if also then
+    its.also[item] = nil
+    c.nameless[room] = c.nameless[room] or {}
+    table.insert(c.nameless[room], item)
+    ready = leave_boxes(P, room, box, item, also, c.delete_later)
+  end
+  if its and its.weak then free_weak_names(P, room, item) end
+  return ready
+end
+
+-- Ask once for the further names of the items that are settled, by room.
+local function ask_for_names(P, c, items)
+  for room, its in pairs(items) do
+    if named(P, c, room) then
+      local found = { also = {}, weak = redis.call('EXISTS', P .. 'weak:' .. room) == 1 }
+      each_part(its, function(from, to)
+        for k, also in ipairs(redis.call('HMGET', P .. 'also:' .. room, unpack(its, from, to))) do
+          found.also[its[from + k - 1]] = also or nil
+        end
+      end)
+      c.names_of[room] = found
+    end
+  end
+end
+
 -- The items of a call of `settle`, one after the other.
 local function settle_items(P, c, args)
   local now, counts, ended, statuses, names = c.now, c.counts, c.ended, c.statuses, c.names
@@ -403,7 +432,7 @@ local function settle_items(P, c, args)
       if there and named(P, c, room) then
         if c.watched or verdict == 'dead' then its_names = names_of(P, room, box, item) end
         flush_ready(P, c, room)
-        add_fresh(c.fresh, room, leave_names(P, room, box, item, c.unmake))
+        add_fresh(c.fresh, room, leave_later(P, c, room, box, item))
       end
       local name = names[start]
       local alive = there and not c.is_gone[name] and (not c.some_gone or redis.call('EXISTS', name) == 1)
@@ -519,19 +548,28 @@ local function settle(keys, args)
     refs = redis.call('EXISTS', P .. 'refs') == 1,
     drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
     gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
-    named = {}, further = {}, joined = {},
+    named = {}, names_of = {}, nameless = {}, further = {}, joined = {},
     leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
   }
   c.make = function(b) c.box_made[b] = true end
-  c.unmake = function(b) c.box_made[b] = nil end
+  c.delete = function(b)
+    redis.call('DEL', b)
+    c.box_made[b] = nil
+  end
+  c.delete_later = function(b)
+    delete_later(c, b)
+    c.box_made[b] = nil
+  end
   local names, all = c.names, #args
-  local settled, made, places, asked = {}, {}, {}, {}
+  local settled, items, made, places, asked = {}, {}, {}, {}, {}
   local i = 4
   while i <= all do
     local verdict, new = args[i + 4], i + 16
     if verdict == 'done' or verdict == 'dead' then
       names[i] = record_key(P, args[i], args[i + 3])
       settled[#settled + 1] = names[i]
+      items[args[i]] = items[args[i]] or {}
+      table.insert(items[args[i]], args[i + 3])
     end
     i = new + tonumber(args[i + 15]) * 10
     for k = new, i - 1, 10 do
@@ -552,6 +590,7 @@ local function settle(keys, args)
       made[#made + 1], places[#places + 1] = names[k], names[k + 1]
     end
   end
+  ask_for_names(P, c, items)
   if #asked > 0 or next(c.further) then further_places(P, c, args, asked, places) end
   -- Mostly all that is settled has a record and nothing that is made is there yet: then nothing is asked for again.
   c.some_gone = count_there(settled) < #settled

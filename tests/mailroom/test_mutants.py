@@ -11,12 +11,7 @@ from tests.mailroom.store import LUA, Loop, Store, replaced
 
 #: What goes wrong: the passage of mailroom/lua, and what stands there instead.
 MUTANTS = {
-    "the newest first": (
-        "      write_all('RPUSH', places[k], its, 2)\n",
-        "      for n = 2, #its do\n"
-        "        redis.call('LINSERT', places[k], 'AFTER', redis.call('LINDEX', places[k], 0), its[n])\n"
-        "      end\n",
-    ),
+    "the newest first": ("pushed[box] = { its, element }", "pushed[box] = { element, its }"),
     "the youngest box first": (
         "write_all('RPUSH', P .. 'ready:in', fresh)",
         "write_all('LPUSH', P .. 'ready:in', fresh)",
@@ -133,10 +128,11 @@ NAME_MUTANTS = {
         "      if true then return 0 end\n",
     ),
     "a box behind a mark is not looked at": (
-        "        if first == mark and s == 'b' then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end\n",
+        "      if first == mark and blocked then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end\n",
         "",
     ),
-    "the coalesced keep their marks": ("leave_names(P, room, box, older, c.unmake)", "0"),
+    "the coalesced keep their marks": ("leave_names(P, room, box, older, c.delete)", "0"),
+    "the settled keep their marks": ("    ready = leave_boxes(P, room, box, item, also, c.delete_later)\n", ""),
     "the skipped keep their marks": ("has_names(P, room) and leave_names(P, room, box, item) or 0", "0"),
     "tombstones keep their marks": (
         "        if named then add_fresh(out.fresh, room, leave_names(P, room, box, id)) end\n",
@@ -144,7 +140,7 @@ NAME_MUTANTS = {
     ),
     "who is passed stays ready": ("if string.sub(its_head, 1, 1) == 'r' and first == its then", "if false then"),
     "a taken weak name is not asked for": ("if s == 'l' and handed > 0 and first == other then return true end", ""),
-    "weak names are kept": ("  if weak then\n    redis.call('HDEL'", "  if false then\n    redis.call('HDEL'"),
+    "weak names are kept": ("  if not weak then return end\n", "  if true then return end\n"),
     "before what is under way": ("if its_home ~= home and is_fixed(P, room, its, its_home) then", "if false then"),
     "behind who waits for it": ("      if for_us then break end\n", ""),
     "the lease is kept": ("  redis.call('HDEL', P .. 'leased:' .. room, box)\n  probed_nothing", "  probed_nothing"),
