@@ -37,8 +37,8 @@ class Mailroom(MailroomQueries):
         0 for what was received long ago: then they repeat nothing, either.
         """
         args: list[Any] = [ID_PAGE, body_window, pool]
+        hashed = self._hashed
         for event in events:
-            hashed = self._hashed
             origin = f"{event.source}|{event.type}"
             key = event.order_key or event.id
             box = hashed(key)

@@ -178,7 +178,7 @@ def records(request: VerifiedRequest, names: Names = SPELLED) -> list[BodyRecord
 
     `names`: a field's name -> ours, to know which field is an e-mail address.
     """
-    query = _restore_plus(dict(request.query), names)
+    query = _restore_plus(dict(request.query), names) if request.raw.query_string else {}
     if not request.body.strip() and query:
         return [_to_record(query)]
     kind, charset = media_type(request)

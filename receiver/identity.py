@@ -9,7 +9,6 @@ Comes in: values from vendors' bodies. Goes out: `email:eva@example.org`, `phone
 
 import hashlib
 import os
-from contextlib import suppress
 
 from rules import addresses
 from rules.addresses import AddressRefused
@@ -47,18 +46,20 @@ def _text(of: bytes) -> str:
     return "".join([_PAIRS[bits >> shift & 1023] for shift in range(5 * ID_LENGTH - 10, -1, -10)])
 
 
-def email(address: str) -> str | None:
-    """Return the identity of an e-mail address; None where the text is none."""
-    with suppress(AddressRefused):
-        return f"email:{addresses.key(address)}"
-    return None
+def email(address: str, *, clean: bool = False) -> str | None:
+    """Return the identity of an e-mail address; None where the text is none. `clean`: it was cleaned before."""
+    try:
+        return f"email:{addresses.key_of_clean(address) if clean else addresses.key(address)}"
+    except AddressRefused:
+        return None
 
 
 def phone(number: str, country: str | None = None) -> str | None:
     """Return the identity of a telephone number; None where there is none, or nobody knows in which country."""
-    with suppress(AddressRefused):
+    try:
         return f"phone:{addresses.phone_key(number, country)}"
-    return None
+    except AddressRefused:
+        return None
 
 
 def thing(kind: str, noun: str, key: int | str) -> str:

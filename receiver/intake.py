@@ -184,9 +184,10 @@ def build_event(
 ) -> Event:
     """Return the event of an item that has a type."""
     identities = item.identities
-    if item.phones:
-        numbers = (identity.phone(each, source.country) for each in item.phones)
-        identities = tuple(dict.fromkeys((*identities, *filter(None, numbers))))
+    for each in item.phones:
+        number = identity.phone(each, source.country)
+        if number and number not in identities:
+            identities += (number,)
     order_key = item.order_key or (identities[0] if identities else None)
     return Event.of(
         id=identity.event_id(source.name, item.sender_id, item.identity, _content(item, source)),

@@ -73,6 +73,8 @@ def clean(text: str, *, form: bool = False) -> str:
     if len(text) > LONGEST_TEXT:
         raise AddressRefused("email_too_long")
     plain = PLAIN.fullmatch(text) if len(text) <= LONGEST_ADDRESS else None
+    if plain and text.islower():  # as nearly all come
+        return text
     if plain is None:
         text = _unwrap(_visible(text))
         plain = PLAIN.fullmatch(text) if len(text) <= LONGEST_ADDRESS else None
@@ -84,9 +86,14 @@ def clean(text: str, *, form: bool = False) -> str:
 
 def key(text: str) -> str:
     """Return what is the same for all spellings of one address: what is searched, written and compared."""
-    local, _, domain = clean(text).rpartition("@")
-    if local.isascii():
-        return f"{local.lower()}@{domain}"
+    return key_of_clean(clean(text))
+
+
+def key_of_clean(address: str) -> str:
+    """Return the key of an address that `clean` returned. Raises AddressRefused."""
+    if address.isascii():
+        return address.lower()
+    local, _, domain = address.rpartition("@")
     # Once more: İ takes more octets in lower case.
     return clean(f"{normalize('NFC', local.lower())}@{domain}")
 

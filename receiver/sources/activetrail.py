@@ -125,11 +125,11 @@ def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceIte
         item.invalid = base.describe_unfit(exc)
         return item
     if isinstance(contact, Contact):
-        told = list(base.identify_emails([contact.email]))
+        told = [identity.email(contact.email, clean=True)] if contact.email else []
         if contact.id is not None:
             told.append(identity.thing(NAME, "contact", contact.id))
-        item.phones = tuple(filter(None, (contact.sms, contact.phone1, contact.phone2)))
-        item.identities = base.drop_repeated(told)
+        item.phones = tuple([each for each in (contact.sms, contact.phone1, contact.phone2) if each])
+        item.identities = tuple([each for each in told if each])
         item.order_key = item.identities[0] if item.identities else None
         item.names = item.identities[1:]
         item.subject = f"contact/{contact.id}" if contact.id is not None else None

@@ -220,7 +220,9 @@ class MayHaveEmail(EventData):
         if self.email is None:
             return self
         try:
-            self.email = addresses.clean(self.email)
+            cleaned = addresses.clean(self.email)
+            if cleaned != self.email:
+                self.email = cleaned
         except AddressRefused as exc:
             self.email = None
             self.model_fields_set.discard("email")

@@ -30,6 +30,7 @@ def test_email() -> None:
     """An address has one spelling; what is none is no identity."""
     assert identity.email(" Eva@Example.ORG ") == "email:eva@example.org"
     assert identity.email("eva") is None
+    assert identity.email("Eva@example.org", clean=True) == "email:eva@example.org"
 
 
 def test_plain_addresses_keep_their_identity() -> None:
