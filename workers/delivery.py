@@ -40,8 +40,6 @@ class Delivery:
     delay: int = 0
     #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom/lua`.
     doubtful: bool = False
-    #: Hashes of its further strong names: the boxes in which it has a mark.
-    also: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Return it as JSON."""
@@ -57,8 +55,6 @@ class Delivery:
             "box": self.box,
             "args": self.arguments,
         }
-        if self.also:
-            record["also"] = self.also
         if self.retain:
             record["retain"] = self.retain
         if self.results is not None:
@@ -91,5 +87,4 @@ def decode(record: bytes) -> Delivery:
         r.get("due", 0),
         r.get("delay", 0),
         r.get("doubtful", False),
-        tuple(r.get("also", ())),
     )

@@ -188,8 +188,8 @@ Scalar = str | int | float | bool | None
 
 def list_names(*told: tuple[str, str | None]) -> tuple[Name, ...]:
     """Return the names of an action, from pairs of kind and value. What is absent is left out; `~phone`: a weak one."""
-    found = (Name(kind.removeprefix("~"), value, kind.startswith("~")) for kind, value in told if value)
-    return tuple(dict.fromkeys(found))
+    found = [Name(kind.removeprefix("~"), value, kind.startswith("~")) for kind, value in told if value]
+    return tuple(found if len(found) == 1 else dict.fromkeys(found))
 
 
 def drop_nulls(values: Mapping[str, Any]) -> dict[str, Any]:

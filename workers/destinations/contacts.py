@@ -38,7 +38,7 @@ class UpsertContact(ActionArguments):
     last_name: str | None = None
     phone: Annotated[str, _PHONE_KEY] | None = None
     address: ContactAddress | None = None
-    custom: Mapping[str, Scalar] = Field(default={}, description="Fields of this CRM, by their own names.")
+    custom: Mapping[str, Scalar] = Field(default_factory=dict, description="Fields of this CRM, by their own names.")
 
     @model_validator(mode="after")
     def _names_somebody(self) -> "UpsertContact":

@@ -107,9 +107,11 @@ class Subscribe(ActionArguments):
 
     email: Email = Field(description="Who subscribes.")
     consent: Consent = Field(description="Needed: newsletter. With tracking the mail asks for DOI+.")
-    fields: Fields = Field(default={}, description="Standard fields, by Maileon's names: FIRSTNAME, LASTNAME …")
+    fields: Fields = Field(
+        default_factory=dict, description="Standard fields, by Maileon's names: FIRSTNAME, LASTNAME …"
+    )
     custom_fields: Mapping[CustomName, Scalar] = Field(
-        default={}, description="Fields of the account. They must exist there; names are case-sensitive."
+        default_factory=dict, description="Fields of the account. They must exist there; names are case-sensitive."
     )
     doi_mailing: str | None = Field(default=None, description="Key of the opt-in mailing, instead of the usual one.")
     source_text: str | None = Field(default=None, max_length=255, description="Where the sign-up came from.")
@@ -120,8 +122,8 @@ class Update(ActionArguments):
 
     email: Email = Field(description="The contact.")
     new_email: Email | None = Field(default=None, description="Its new address.")
-    fields: Fields = Field(default={}, description="Standard fields, by Maileon's names.")
-    custom_fields: Mapping[CustomName, Scalar] = Field(default={}, description="Fields of the account.")
+    fields: Fields = Field(default_factory=dict, description="Standard fields, by Maileon's names.")
+    custom_fields: Mapping[CustomName, Scalar] = Field(default_factory=dict, description="Fields of the account.")
 
 
 class Unsubscribe(ActionArguments):

@@ -92,7 +92,7 @@ class Plan:
                 left_out.append((action.destination, action.name, action.rule, action.code, action.why))
                 continue
             options = action.options
-            box, *also = [hash(name.key) for name in action.touches if not name.weak]
+            names = tuple([hash(name.key) for name in action.touches if not name.weak])
             delivery = Delivery(
                 f"{self.parent}.{len(self.new) + len(born)}",
                 self.event,
@@ -103,20 +103,19 @@ class Plan:
                 action.path,
                 self.book,
                 action.arguments,
-                box,
+                names[0],
                 self.retain,
                 results if action.has_next else None,
                 options.in_order,
                 int(time.time() * 1000) + options.delay if options.delay else 0,
                 options.delay,
                 self.redo is not None and self.redo.doubtful(action.rule, action.path),
-                tuple(also),
             )
             once = options.only_once
             record = NewDelivery(
                 delivery.id,
                 action.destination,
-                (box, *also),
+                names,
                 delivery.encode(),
                 lease=free and self.context.serves(action.destination),
                 once_key=hash(f"{action.rule}|{action.path}|{once.key}") if once else "",

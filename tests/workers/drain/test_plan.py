@@ -160,13 +160,12 @@ NAMED = UPSERT.replace(
 
 
 def test_names() -> None:
-    """A delivery has its names as hashes, strong ones beside weak ones; its record has the strong ones, home first."""
+    """A delivery has its names as hashes, strong ones beside weak ones, home first; its record has its home."""
     (new,) = plan_for(NAMED).new
     strong = ("#external_id:e1", "#email:eva@example.org", "#email:new@example.org")
     assert (new.names, new.weak, new.box) == (strong, ("#phone:+4930123456",), strong[0])
     delivery = deliveries.decode(new.record)
-    assert (delivery.box, delivery.also) == (strong[0], strong[1:])
-    assert json.loads(new.record)["also"] == list(strong[1:])
+    assert delivery.box == strong[0]
     assert deliveries.decode(delivery.encode()) == delivery
 
 
