@@ -47,8 +47,8 @@ class Mailroom(MailroomQueries):
             hashes = tuple([known.get(identity, box) for identity in event.identities])
             also: tuple[str, ...] = ()
             if event.names:  # mostly identities, too
-                names = dict.fromkeys([known.get(name) or hashed(name) for name in event.names])
-                also = tuple([name for name in names if name != box])
+                names = event.names if len(event.names) == 1 else dict.fromkeys(event.names)
+                also = tuple([known.get(name) or hashed(name) for name in names if name != key])
             place = " ".join((box, *also)) if also else box
             args += (event.id, place, digest, origin, event.encode(hashes, also), self._former_id(event))
         answers = await self.call("put", *args)
@@ -443,6 +443,8 @@ class Mailroom(MailroomQueries):
 
 def _receipt(event: Event, said: bytes) -> Receipt:
     """Return what `put` or `quarantine` said of an event."""
+    if not said:
+        return Receipt(event.id, False)
     text = said.decode()
     return Receipt(text[1:], False) if text[:1] == "+" else Receipt(text or event.id, bool(text))
 

@@ -218,6 +218,7 @@ class MayHaveEmail(EventData):
     @model_validator(mode="after")
     def _read_email(self) -> Self:
         if self.email is None:
+            self.check_without_email()
             return self
         try:
             cleaned = addresses.clean(self.email)
@@ -236,6 +237,9 @@ class MayHaveEmail(EventData):
     def is_nobody(self) -> bool:
         """Return whether nothing but an address could say whom it is about."""
         return False
+
+    def check_without_email(self) -> None:
+        """Raise ValueError where there must be an address."""
 
 
 class Reference(EventData):

@@ -3,10 +3,6 @@
 `contact.changed` by form or API, `contact.edited` by hand, `contact.updated` by either; the others say what happened.
 """
 
-from typing import Self
-
-from pydantic import model_validator
-
 from rules.event_types.base import Day, EventData, Instant, Key, MayHaveEmail, Word, YesNo
 
 
@@ -72,11 +68,10 @@ class Contact(MayHaveEmail):
     num4: float | None = None
     num5: float | None = None
 
-    @model_validator(mode="after")
-    def _is_somebody(self) -> Self:
-        if self.email is None and self.is_nobody():
+    def check_without_email(self) -> None:
+        """Raise ValueError where nothing says whom it is about."""
+        if self.is_nobody():
             raise ValueError("names nobody: one of email, id, sms is needed")
-        return self
 
     def is_nobody(self) -> bool:
         """Return whether nothing but an address could say whom it is about."""
