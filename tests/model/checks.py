@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import handover, mailroom
+from tests.model import handover, mailroom, names
 from tests.model.search import SearchVerdict, search
 
 #: Two events of one order key that write one object.
@@ -40,19 +40,37 @@ EITHER: Mapping[str, Any] = {"at_once": (True, False)}
 AS_SENT: Mapping[str, Any] = {"verbs": frozenset({"not sent", "skip", "drop", "revive"})}
 TODAY: Mapping[str, Any] = {"verbs": frozenset({"not sent", "skip", "drop", "again"})}
 
+#: What makes the object under both names, and what comes under one of them.
+INTRODUCED: Mapping[str, Any] = {"touches": ("xa", "a", "x")}
+#: A rename from a to b of an object that is known, and what comes under its id and the new address.
+RENAMED: Mapping[str, Any] = {"touches": ("xab", "b", "x"), "shows": "xa", "known": True, "takes": {1: "a"}}
+#: The same where the rename names no id and the id map knows nothing.
+RENAMED_COLD: Mapping[str, Any] = {"touches": ("xa", "ab", "x"), "takes": {2: "a"}}
+#: Names of which nobody knows that they are one: each find tells it on the way.
+UNKNOWN: Mapping[str, Any] = {"touches": ("a", "x", "xa"), "shows": "xa", "in_order": False}
+#: Three names of one object, none of which is known: see "Known" in docs/model.md for what is not promised.
+UNKNOWN_THREE: Mapping[str, Any] = {
+    "touches": ("a", "x", "b"),
+    "shows": "xab",
+    "in_order": False,
+    "one_writer": False,
+}
+
 
 @dataclass(frozen=True)
 class ModelCheck:
     """One search."""
 
     name: str
-    setup: mailroom.MailroomSetup | handover.HandoverSetup
+    setup: mailroom.MailroomSetup | handover.HandoverSetup | names.NamesSetup
     most: int = 1_000_000
 
     def run(self) -> SearchVerdict:
         """Search it."""
         if isinstance(self.setup, mailroom.MailroomSetup):
             return search(mailroom.MailroomModel(self.setup), most=self.most)
+        if isinstance(self.setup, names.NamesSetup):
+            return search(names.NamesModel(self.setup), most=self.most)
         return search(handover.Handover(self.setup), most=self.most)
 
 
@@ -66,6 +84,10 @@ def _handover(name: str, events: str, options: Mapping[str, Any] | None = None, 
         f"hand-over, {name}",
         handover.HandoverSetup(tuple(events), handover.HandoverFaults(**faults), **(options or {})),
     )
+
+
+def _names(name: str, what: Mapping[str, Any], **faults: int) -> ModelCheck:
+    return ModelCheck(f"names, {name}", names.NamesSetup(faults=names.NamesFaults(**faults), **what))
 
 
 SMALL = (
@@ -89,6 +111,13 @@ SMALL = (
     _handover("the spool is full", "12", {"most": 1}, outages=1, again=1),
     _handover("the store is believed to be away", "123", {"wary": True}),
     _handover("both hand over at once", "12", {"wary": True, "both": True, "batch": 1}, lost=1),
+    _names("the object is made", INTRODUCED, crashes=1),
+    _names("an answer is lost", INTRODUCED, lost=1),
+    _names("a rename, a destination fails", RENAMED, bad=1),
+    _names("a rename, the store fails over", RENAMED, failovers=1),
+    _names("a rename of what is made", RENAMED_COLD, lost=1),
+    _names("nobody knew that they are one", UNKNOWN, failovers=1),
+    _names("three names", UNKNOWN_THREE, lost=1),
 )
 
 LARGE = (
@@ -111,4 +140,13 @@ LARGE = (
     _handover("the power goes", "123", outages=1, power_cuts=1),
     _handover("both hand over at once", "123", {"wary": True, "both": True, "batch": 1}, lost=1),
     _handover("all but resending", "12", outages=1, lost=1, crashes=1, power_cuts=1),
+    _names("the object is made, answers are lost, a drain dies", INTRODUCED, crashes=1, lost=1, failovers=1),
+    _names("the object is made, a destination fails, a drain dies", INTRODUCED, crashes=1, bad=1),
+    _names("a rename, declared dead alive, an answer is lost", RENAMED, stalls=1, lost=1),
+    _names("a rename, a destination fails, a drain dies", RENAMED, bad=1, crashes=1),
+    _names("a rename of what is made, a destination fails", RENAMED_COLD, bad=1, failovers=1),
+    _names("nobody knew that they are one, answers are lost, failover", UNKNOWN, lost=2, failovers=1),
+    _names("nobody knew that they are one, a drain dies", UNKNOWN, crashes=1, lost=1),
+    _names("three names, a drain dies", UNKNOWN_THREE, crashes=1),
+    _names("three names, a destination fails, failover", UNKNOWN_THREE, bad=1, failovers=1),
 )
