@@ -18,11 +18,13 @@ from rules.matching.path import ABSENT, At, Facts, Path, Step
 from rules.source.look_alikes import nfc
 from rules.source.problem import did_you_mean
 from rules.values import filters, limits
-from rules.values.filters import FilterFailed, NoValue
+from rules.values.filters import FilterFailed, Unreadable
 
 #: Evaluates an expression. Strict functions raise ValueFailed for an absent field, lenient ones return ABSENT.
 Run = Callable[[Facts], Any]
 DEEPEST: Final = 40
+#: Filters that say what becomes of an argument whose value is not there.
+LAST: Final = ("omit", "clear")
 
 
 class TemplateWrong(Exception):
@@ -177,12 +179,14 @@ class Expressions:
         name = node.name
         if node.dyn_args is not None or node.dyn_kwargs is not None:
             raise TemplateWrong(f"{name}: * and ** are not available", "name the arguments")
-        if name == "omit":
-            raise TemplateWrong("omit stands last, in a value that is nothing but {{ … }}", "use | default('') inside")
+        if name in LAST:
+            raise TemplateWrong(
+                f"{name} stands last, in a value that is nothing but {{{{ … }}}}", "use | default('') inside"
+            )
         if name in ("default", "d"):
             return self._default(node, depth)
         if name not in filters.FILTERS:
-            mend = did_you_mean(name, [*filters.FILTERS, "default", "omit"])
+            mend = did_you_mean(name, [*filters.FILTERS, "default", *LAST])
             raise TemplateWrong(f'there is no filter "{name}"', mend, "unknown_filter")
         target = self._expression(target_of(node), depth + 1)
         arguments, named = self._arguments(node, depth)
@@ -529,8 +533,8 @@ def _compile_filter(
                 given = [run(facts) for run in runs]
                 made = work(value, *given, **{key: run(facts) for key, run in runs_named.items()})
         except FilterFailed as exc:
-            if leniently and isinstance(exc, NoValue):
-                return ABSENT
+            if leniently and isinstance(exc, Unreadable):
+                return None if filters.is_blank(value) else ABSENT
             raise ValueFailed(label, f"{name}: {exc}") from None
         if made.__class__ is str and len(made) > filters.LONGEST:
             limits.raise_too_long()

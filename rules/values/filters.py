@@ -34,8 +34,17 @@ class FilterFailed(Exception):
     """A filter cannot be applied to this value. The text says why, without the value."""
 
 
-class NoValue(FilterFailed):
-    """What a filter should make is not in the value: `default` and `omit` may say what to do."""
+class Unreadable(FilterFailed):
+    """The value is none that the filter can read: `default`, `omit` and `clear` may say what to do."""
+
+
+#: A text in which nobody sees anything: blanks, controls, signs without a width.
+_BLANK = re.compile(rf"[\s{addresses.IGNORABLE}\x00-\x1f\x7f-\x9f\u2800]*\Z")
+
+
+def is_blank(value: Any) -> bool:
+    """Return whether a value is a text in which nobody sees anything."""
+    return isinstance(value, str) and _BLANK.match(value) is not None
 
 
 def text_of(value: Any) -> str:
@@ -43,42 +52,53 @@ def text_of(value: Any) -> str:
     if value.__class__ is str:
         return value
     if value is None:
-        raise FilterFailed("is null inside a text; add | default('')")
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, int | float):
-        return str(bounded(value))
+        raise Unreadable("is null inside a text; add | default('')")
+    if isinstance(value, bool | int | float):
+        return write_scalar(bounded(value))
     if isinstance(value, Mapping):
-        raise FilterFailed("is a group of fields inside a text; name one of them")
+        raise Unreadable("is a group of fields inside a text; name one of them")
     if isinstance(value, list):
-        raise FilterFailed("is a list inside a text; add | join(', ')")
+        raise Unreadable("is a list inside a text; add | join(', ')")
+    return str(value)
+
+
+def write_scalar(value: float) -> str:
+    """Return true, false or a number as text: `true`, `5` and not `5.0`, never with an exponent."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
     return str(value)
 
 
 def bounded(number: float) -> float:
     """Return the number if it is within LARGEST and finite. Raises FilterFailed."""
     if not -LARGEST < number < LARGEST:  # also false for NaN
-        raise FilterFailed("is too large a number")
+        raise Unreadable("is too large a number")
     return number
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise FilterFailed("is not text")
+        raise Unreadable("is not text")
     return value
+
+
+def _word(argument: Any) -> str:
+    if not isinstance(argument, str):
+        raise FilterFailed("needs texts between its brackets")
+    return argument
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise FilterFailed("is not a list")
+        raise Unreadable("is not a list")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FilterFailed("is not a number")
+        raise Unreadable("is not a number")
     return bounded(value)
 
 
@@ -88,7 +108,7 @@ def _decimal(value: Any) -> Decimal:
     try:
         return Decimal(str(_number(value)))
     except InvalidOperation:  # pragma: no cover - a finite number has a decimal text
-        raise FilterFailed("is not a number") from None
+        raise Unreadable("is not a number") from None
 
 
 _DECIMAL = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?\Z", re.ASCII)
@@ -103,7 +123,7 @@ def email(value: Any) -> str:
     try:
         return addresses.key(_text(value))
     except AddressRefused as exc:
-        raise FilterFailed(str(exc)) from None
+        raise Unreadable(str(exc)) from None
 
 
 def phone(value: Any, country: Any = None) -> str:
@@ -114,7 +134,7 @@ def phone(value: Any, country: Any = None) -> str:
     try:
         return addresses.phone_key(_text(value), _country(country))
     except AddressRefused as exc:
-        raise NoValue(str(exc)) from None
+        raise Unreadable(str(exc)) from None
 
 
 def _country(country: Any = None) -> str | None:
@@ -186,7 +206,7 @@ def _from_epoch(value: Any, milliseconds: int) -> str:
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=_number(value) * milliseconds)
     except (OverflowError, ValueError):
-        raise FilterFailed("is no instant") from None
+        raise Unreadable("is no instant") from None
     return _rfc3339(moment)
 
 
@@ -198,13 +218,13 @@ def instant(value: Any, zone: Any = "UTC") -> str:
 def _moment(value: Any, zone: Any) -> datetime:
     text = _text(value).strip()
     if len(text) > 40:
-        raise FilterFailed("is no instant")
+        raise Unreadable("is no instant")
     try:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=_zone(zone)) if moment.tzinfo is None else moment
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise FilterFailed("is no instant") from None
+        raise Unreadable("is no instant") from None
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -223,7 +243,7 @@ def date_(value: Any, format: Any = "%Y-%m-%d", zone: Any = "UTC") -> str:
         day = date.fromisoformat(text) if len(text) == 10 else _moment(text, zone).astimezone(_zone(zone))
         return day.strftime(format)
     except (ValueError, OverflowError):
-        raise FilterFailed("is no date") from None
+        raise Unreadable("is no date") from None
 
 
 def _check_date(format: Any = "%Y-%m-%d", zone: Any = "UTC") -> None:
@@ -279,7 +299,7 @@ def int_(value: Any) -> int:
     """Return a whole number; of a text its digits, of a number what is before the point."""
     if isinstance(value, str):
         if not _WHOLE.match(value.strip()):
-            raise FilterFailed("is no whole number")
+            raise Unreadable("is no whole number")
         return int(value.strip())
     return int(_number(value))
 
@@ -332,7 +352,7 @@ def _texts_by_language(value: Any) -> dict[str, str]:
     texts: dict[str, str] = {}
     for entry in _list(value):
         if not isinstance(entry, Mapping):
-            raise FilterFailed("is no text in several languages")
+            raise Unreadable("is no text in several languages")
         language, text = entry.get("language"), entry.get("value")
         if isinstance(language, str) and isinstance(text, str):
             texts.setdefault(language.lower(), text)
@@ -383,15 +403,15 @@ def map_(value: Any, attribute: Any) -> list[Any]:
 def join(value: Any, between: Any = "") -> str:
     """Return the elements of a list as one text: `join(', ')`; null elements are left out."""
     parts = [text_of(part) for part in _list(value) if part is not None]
-    glue = _text(between)
+    glue = _word(between)
     if sum(map(len, parts)) + len(glue) * len(parts) > LONGEST:
-        raise FilterFailed(f"becomes longer than {LONGEST} characters")
+        raise Unreadable(f"becomes longer than {LONGEST} characters")
     return glue.join(parts)
 
 
 def split(value: Any, between: Any = " ") -> list[str]:
     """Return the parts of a text: `split(',')`, each trimmed, empty ones left out."""
-    if not _text(between):
+    if not _word(between):
         raise FilterFailed("needs a text to split at")
     return [part.strip() for part in _text(value).split(between) if part.strip()]
 
@@ -411,7 +431,7 @@ def unique(value: Any) -> list[Any]:
     seen: dict[tuple[type, Any], None] = {}
     for each in _list(value):
         if not isinstance(each, str | int | float):
-            raise FilterFailed("takes a list of texts or numbers")
+            raise Unreadable("takes a list of texts or numbers")
         seen[(type(each), each)] = None
     return [each for _, each in seen]
 
@@ -419,7 +439,7 @@ def unique(value: Any) -> list[Any]:
 def length(value: Any) -> int:
     """Return how many elements or characters there are."""
     if not isinstance(value, str | list | Mapping):
-        raise FilterFailed("has no length")
+        raise Unreadable("has no length")
     return len(value)
 
 
@@ -449,11 +469,11 @@ def trim(value: Any) -> str:
 
 def replace(value: Any, old: Any, new: Any) -> str:
     """Return the text with all occurrences of a part replaced."""
-    text, old, new = _text(value), _text(old), _text(new)
+    text, old, new = _text(value), _word(old), _word(new)
     if not old:
         raise FilterFailed("needs a text to replace")
     if len(text) + text.count(old) * max(len(new) - len(old), 0) > LONGEST:
-        raise FilterFailed(f"becomes longer than {LONGEST} characters")
+        raise Unreadable(f"becomes longer than {LONGEST} characters")
     return text.replace(old, new)
 
 
@@ -485,7 +505,7 @@ def string(value: Any) -> str:
 def yes_no(value: Any, yes: Any = "yes", no: Any = "no") -> Any:
     """Return one of two words for true and false: `yes_no('ja', 'nein')`."""
     if not isinstance(value, bool):
-        raise FilterFailed("is neither true nor false")
+        raise Unreadable("is neither true nor false")
     return yes if value else no
 
 
@@ -501,7 +521,7 @@ def json_(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
-        raise FilterFailed("cannot be written as JSON") from None
+        raise Unreadable("cannot be written as JSON") from None
 
 
 def urlencode(value: Any) -> str:
@@ -509,10 +529,10 @@ def urlencode(value: Any) -> str:
     try:
         return quote(text_of(value), safe="")
     except UnicodeEncodeError:
-        raise FilterFailed("holds half a character, which is no text") from None
+        raise Unreadable("holds half a character, which is no text") from None
 
 
-#: All filters but `default` and `omit`, which see what is not there and belong to `rules.values`.
+#: All filters but `default`, `omit` and `clear`, which see what is not there and belong to `rules.values`.
 FILTERS: Final[Mapping[str, Filter]] = {
     "email": email,
     "phone": phone,

@@ -20,7 +20,7 @@ from rules.matching.path import ABSENT, Facts, Path
 from rules.source.look_alikes import CURLY
 from rules.source.problem import name_sign
 from rules.values import filters
-from rules.values.expression import TEXT, Expressions, Run, TemplateWrong, Variable, is_true, target_of
+from rules.values.expression import LAST, TEXT, Expressions, Run, TemplateWrong, Variable, is_true, target_of
 from rules.values.filters import FilterFailed
 from rules.values.limits import Writer, check_value
 
@@ -127,8 +127,8 @@ class _TemplateCompiler:
     # A value that is exactly one {{ … }} keeps its type.
 
     def whole(self, node: nodes.Expr) -> Template:
-        if isinstance(node, nodes.Filter) and node.name == "omit":
-            return self.omitted(node)
+        if isinstance(node, nodes.Filter) and node.name in LAST:
+            return self.may_be_missing(node)
         part = self.expressions.part(node)
         run = part.strict
 
@@ -136,20 +136,26 @@ class _TemplateCompiler:
             lambda facts: check_value(run(facts), part.label), frozenset(self.expressions.read), kind=part.kind
         )
 
-    def omitted(self, node: nodes.Filter) -> Template:
+    def may_be_missing(self, node: nodes.Filter) -> Template:
+        """Compile a value that is left out where it is absent, blank or unreadable; `clear` empties what is blank."""
         if node.args or node.kwargs:
-            raise TemplateWrong("omit takes no argument", "write | omit")
+            raise TemplateWrong(f"{node.name} takes no argument", f"write | {node.name}")
+        blank: Any = "" if node.name == "clear" else OMIT
         part = self.expressions.part(target_of(node))
         run = part.lenient
 
-        def omit(facts: Facts) -> Any:
+        def read(facts: Facts) -> Any:
             value = run(facts)
-            if value is ABSENT or value is None:
+            if value is ABSENT:
                 return OMIT
+            if value is None or filters.is_blank(value):
+                return blank
             return check_value(value, part.label)
 
-        kind = part.kind if part.kind.is_open else replace(part.kind, kinds=part.kind.kinds - {"null"})
-        return Template(omit, frozenset(self.expressions.read), may_omit=True, kind=kind)
+        kind = part.kind
+        if not kind.is_open:
+            kind = replace(kind, kinds=kind.kinds - {"null"} | ({"text"} if node.name == "clear" else set()))
+        return Template(read, frozenset(self.expressions.read), may_omit=True, kind=kind)
 
     # Text with {{ … }} in it.
 

@@ -77,7 +77,7 @@ def outcome(template: str, data: Any) -> str:
 def test_all_filters() -> None:
     """Each filter is shown on the page."""
     shown = set(re.findall(r"\| (\w+)", " ".join(template for template, _, _ in VALUES)))
-    assert shown == {*filters.FILTERS, "default", "omit"}
+    assert shown == {*filters.FILTERS, "default", "omit", "clear"}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from rules import addresses
 from rules.catalogue import DestinationKind, Name
 from rules.secret import Secret
 from rules.snake_case import to_snake_case
+from rules.values import filters
 from workers.http import Http, HttpExchange
 from workers.outcome import Done, Failed
 
@@ -169,8 +170,15 @@ def open_base(base: str, reveal: Reveal) -> str:
     return _read_base(reveal(Secret(base)).strip())
 
 
+def as_text(value: Any) -> Any:
+    """Return true, false and numbers as the text that they are everywhere, and anything else as it is."""
+    return filters.write_scalar(value) if isinstance(value, bool | int | float) else value
+
+
 def _read_id(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        return value
+    return as_text(value)
 
 
 #: The address of an API; `${NAME}` in it is a reference.
@@ -178,6 +186,9 @@ Base = Annotated[str, AfterValidator(_read_base)]
 
 #: The key of the address, as in every identity: what is searched must be what is written.
 Email = Annotated[str, AfterValidator(addresses.key)]
+
+#: Text. A number, true and false become the text that they are everywhere: `5`, `true`.
+Text = Annotated[str, BeforeValidator(as_text)]
 
 #: An id of some system: text, or a whole number that becomes text.
 Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rules import addresses
 from rules.catalogue import ActionKind, Name
-from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, drop_nulls, list_names
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Scalar, Text, drop_nulls, list_names
 
 #: The key of a telephone number, as in every identity: what is searched must be what is written. What has no country
 #: stays as it was given.
@@ -22,10 +22,10 @@ _PHONE_KEY = AfterValidator(addresses.phone_key_or_text)
 class ContactAddress(ActionArguments):
     """A postal address; only the parts that are given are written."""
 
-    street: str | None = None
-    postal_code: str | None = None
-    city: str | None = None
-    country: str | None = Field(default=None, description="As the CRM wants it, usually two letters: DE.")
+    street: Text | None = None
+    postal_code: Text | None = None
+    city: Text | None = None
+    country: Text | None = Field(default=None, description="As the CRM wants it, usually two letters: DE.")
 
 
 class UpsertContact(ActionArguments):
@@ -34,9 +34,9 @@ class UpsertContact(ActionArguments):
     email: Email | None = Field(default=None, description="Normalised e-mail. Needed unless external_id is given.")
     external_id: Id | None = Field(default=None, description="The id in another system, kept at the contact.")
     new_email: Email | None = Field(default=None, description="The address that replaces `email`.")
-    first_name: str | None = None
-    last_name: str | None = None
-    phone: Annotated[str, _PHONE_KEY] | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    phone: Annotated[Text, _PHONE_KEY] | None = None
     address: ContactAddress | None = None
     custom: Mapping[str, Scalar] = Field(default_factory=dict, description="Fields of this CRM, by their own names.")
 
@@ -60,7 +60,7 @@ class AddNote(ActionArguments):
 
     email: Email | None = Field(default=None, description="Needed unless phone is given.")
     phone: Annotated[Id, _PHONE_KEY] | None = Field(default=None, description="Needed unless email is given.")
-    text: str = Field(default="", description="What the note says.")
+    text: Text = Field(default="", description="What the note says.")
 
     @model_validator(mode="after")
     def _names_somebody(self) -> "AddNote":

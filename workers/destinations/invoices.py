@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, PlainSerializer
 
 from rules.catalogue import ActionKind, Name
-from workers.destinations.base import ActionArguments, ActionResult, Email, Id, list_names
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Text, list_names
 from workers.destinations.contacts import ContactAddress
 
 #: An amount, in JSON a number.
@@ -23,7 +23,7 @@ class Customer(ActionArguments):
     """Who the invoice is for."""
 
     email: Email
-    name: str | None = None
+    name: Text | None = None
     address: ContactAddress | None = None
 
 
@@ -32,7 +32,7 @@ class InvoiceLine(ActionArguments):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    text: str
+    text: Text
     quantity: Money = Decimal(1)
     unit_price: Money
     tax_rate: Money | None = Field(default=None, ge=0, lt=1, description="A fraction: 0.19.")
@@ -53,7 +53,7 @@ class CancelInvoice(ActionArguments):
 
     reference: Id
     customer: Customer
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class InvoiceDone(ActionResult):

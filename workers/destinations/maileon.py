@@ -33,7 +33,9 @@ from workers.destinations.base import (
     Memory,
     Reveal,
     Scalar,
+    Text,
     Visit,
+    as_text,
     drop_nulls,
     fail_unresolved,
     list_names,
@@ -113,8 +115,8 @@ class Subscribe(ActionArguments):
     custom_fields: Mapping[CustomName, Scalar] = Field(
         default_factory=dict, description="Fields of the account. They must exist there; names are case-sensitive."
     )
-    doi_mailing: str | None = Field(default=None, description="Key of the opt-in mailing, instead of the usual one.")
-    source_text: str | None = Field(default=None, max_length=255, description="Where the sign-up came from.")
+    doi_mailing: Text | None = Field(default=None, description="Key of the opt-in mailing, instead of the usual one.")
+    source_text: Text | None = Field(default=None, max_length=255, description="Where the sign-up came from.")
 
 
 class Update(ActionArguments):
@@ -130,7 +132,7 @@ class Unsubscribe(ActionArguments):
     """Unsubscribe; Maileon anonymises the contact."""
 
     email: Email = Field(description="Who leaves.")
-    reason: str | None = Field(
+    reason: Text | None = Field(
         default=None, max_length=255, description="Why: one of Maileon's reasons (`no_demand`), or words of your own."
     )
 
@@ -444,7 +446,7 @@ def _body(arguments: Subscribe | Update) -> dict[str, Any]:
     """Return the JSON of the contact; the e-mail stands in the address only. Maileon takes no null."""
     body = {}
     if fields := drop_nulls(arguments.fields):
-        body["standard_fields"] = {name: str(value) for name, value in fields.items()}
+        body["standard_fields"] = {name: as_text(value) for name, value in fields.items()}
     if custom_fields := drop_nulls(arguments.custom_fields):
         body["custom_fields"] = custom_fields
     return body

@@ -151,6 +151,9 @@ class Contacts(Collection):
         default={},
         description="Our field: theirs, dots for nested ones, empty: never sent (custom: at the top).",
     )
+    null_clears: bool = Field(
+        default=False, description="A field that a rule clears is sent as null; else as an empty text."
+    )
     notes: str = Field(default="/contacts/{id}/notes", description="Where a note is posted.")
     note_text: str = Field(default="text", description="Their field for the text of a note.")
     note_on_doubt: Literal["hold", "resend"] = Field(
@@ -374,10 +377,11 @@ class RestClient(Client[RestOptions]):
 
     def _contact_body(self, arguments: UpsertContact, *, leave_out: Sequence[str] = ()) -> dict[str, Any]:
         contacts = self._options.contacts
-        values = {name: value for name, value in flatten(arguments).items() if name not in leave_out}
+        empty = None if contacts.null_clears else ""
+        values = {name: value or empty for name, value in flatten(arguments).items() if name not in leave_out}
         body = _translate(values, contacts.fields)
         for name, value in drop_nulls(arguments.custom).items():
-            _put(body, _join_path(contacts.fields.get("custom", "custom"), name), value)
+            _put(body, _join_path(contacts.fields.get("custom", "custom"), name), empty if value == "" else value)
         return body
 
     async def _update_contact(self, visit: "RestVisit", id: str, body: Mapping[str, Any]) -> bool:

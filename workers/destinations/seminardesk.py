@@ -25,6 +25,7 @@ from workers.destinations.base import (
     Id,
     Memory,
     Reveal,
+    Text,
     Visit,
     dig,
     list_names,
@@ -62,7 +63,7 @@ class AddExternalReference(ActionArguments):
     invoice: Id = Field(description="SeminarDesk's number of the invoice.")
     external_id: Id = Field(description="Its id in the other system.")
     system: int | None = Field(default=None, description="Number of the external system; default: the destination's.")
-    url: str | None = Field(
+    url: Text | None = Field(
         default=None, max_length=2083, description="Not sent: SeminarDesk makes the address itself, from the system's."
     )
 

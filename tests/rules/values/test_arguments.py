@@ -141,11 +141,62 @@ def test_dot_is_key(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "expected"),
-    [({}, OMIT), ({"x": None}, OMIT), ({"x": ""}, ""), ({"x": False}, False), ({"x": 0}, 0), ({"x": []}, [])],
+    [({}, OMIT), ({"x": None}, OMIT), ({"x": ""}, OMIT), ({"x": False}, False), ({"x": 0}, 0), ({"x": []}, [])],
 )
 def test_omit(data: Any, expected: Any) -> None:
-    """`omit` drops what is absent or null, and nothing else."""
+    """`omit` drops what is absent, null or blank, and nothing else."""
     assert rendered("{{ data.x | omit }}", data) == expected
+
+
+@pytest.mark.parametrize(
+    "blank",
+    ["", "   ", "\t\r\n", "\u200b", "\ufeff", "\u00a0\u3000", "\u00ad\u2060 ", "\x00", "\u2800", "\u200e\u200f"],
+)
+def test_d11b_blank_is_nothing(blank: str) -> None:
+    """D11b: a text in which nobody sees anything is left out by `omit`, and clears by `clear`; also behind a filter."""
+    for filter in ("", "| phone ", "| email ", "| date ", "| int ", "| trim "):
+        assert rendered(f"{{{{ data.x {filter}| omit }}}}", {"x": blank}) is OMIT
+        assert rendered(f"{{{{ data.x {filter}| clear }}}}", {"x": blank}) == ""
+
+
+def test_d11c_clear() -> None:
+    """D11c: `clear` empties what is there and empty; what is absent or unreadable is left alone, the rest passes."""
+    values = [
+        ({}, OMIT),
+        ({"x": None}, ""),
+        ({"x": ""}, ""),
+        ({"x": "Ulm"}, "Ulm"),
+        ({"x": 0}, 0),
+        ({"x": False}, False),
+    ]
+    for data, expected in values:
+        assert rendered("{{ data.x | clear }}", data) == expected
+    assert rendered("{{ data.x | phone | clear }}", {"x": "n/a"}) is OMIT
+    assert rendered("{{ data.x | phone | clear }}", {"x": None}) == ""
+
+
+@pytest.mark.parametrize("value", ["", "-", "n/a", "auf Anfrage", "0", "tel:", "\u200b-\u200b", "???", 0, [], {}, True])
+def test_d13a_unreadable(value: Any) -> None:
+    """D13a: what a filter cannot read is left out by `omit`, and replaced by `default`."""
+    for filter in ("phone", "phone('DE')", "email", "date", "instant", "money | float", "first | float"):
+        assert rendered(f"{{{{ data.x | {filter} | omit }}}}", {"x": value}) in (OMIT, 0.0)
+    assert rendered("{{ data.x | phone('DE') | default('none') }}", {"x": value}) == "none"
+    with pytest.raises(ValueFailed):
+        rendered("{{ data.x | phone('DE') }}", {"x": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["tel:+49 30 123456", "\u200b+49 30 123456\u202c", "+49\u00a030\u2011123456", "TEL:+4930123456"]
+)
+def test_d13a_readable(value: str) -> None:
+    """D13a: schemes and signs nobody sees are no part of a number."""
+    assert rendered("{{ data.x | phone('DE') | omit }}", {"x": value}) == "+4930123456"
+
+
+def test_wrong_arguments_are_not_left_out() -> None:
+    """A filter that is used wrongly says so: that is a mistake of the rule and not of the value."""
+    with pytest.raises(ValueFailed, match="needs texts"):
+        rendered("{{ data.x | join(data.y) | omit }}", {"x": ["a"], "y": 5})
 
 
 def test_omit_inside() -> None:

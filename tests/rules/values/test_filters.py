@@ -102,7 +102,12 @@ def filtered(name: str, value: Any, *arguments: Any) -> Any:
         ("translate", True, ({"true": "ja"},), "ja"),
         ("json", {"ä": [1.5, None, True]}, (), '{"ä": [1.5, null, true]}'),
         ("urlencode", "eva+x@example.org/ä", (), "eva%2Bx%40example.org%2F%C3%A4"),
-        ("string", 5.0, (), "5.0"),
+        ("string", 5.0, (), "5"),
+        ("string", 5.5, (), "5.5"),
+        ("string", 1e-7, (), "0.0000001"),
+        ("string", 1e17, (), "100000000000000000"),
+        ("string", True, (), "true"),
+        ("join", [1.0, False], (" ",), "1 false"),
         ("truncate", "yoga", (2,), "yo"),
     ],
 )  # fmt: skip

@@ -1,3 +1,6 @@
+from decimal import Decimal
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -11,6 +14,8 @@ from workers.destinations.contacts import (
     UpsertContact,
     flatten,
 )
+from workers.destinations.invoices import InvoiceLine
+from workers.destinations.maileon import Unsubscribe
 
 EMAIL = Name("email", "eva@example.org")
 PHONE = Name("phone", "+4930123456")
@@ -95,3 +100,31 @@ def test_flat() -> None:
         {"email": "a@example.org", "new_email": "b@example.org", "phone": None, "address": {"city": "", "street": None}}
     )
     assert flatten(upsert) == {"email": "b@example.org", "address.city": ""}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12, "12"),
+        (5.0, "5"),
+        (5.5, "5.5"),
+        (1e-7, "0.0000001"),
+        (True, "true"),
+        (False, "false"),
+        (10**15, "1" + "0" * 15),
+    ],
+)
+def test_d5t_numbers_are_text(value: Any, text: str) -> None:
+    """D5t: a number, true or false where text is wanted is the same text at every action."""
+    contact = UpsertContact(email="eva@example.org", first_name=value, address={"postal_code": value})
+    assert (contact.first_name, contact.address and contact.address.postal_code) == (text, text)
+    assert AddNote(email="eva@example.org", text=value).text == text
+    assert InvoiceLine(text=value, unit_price=Decimal(1)).text == text
+    assert Unsubscribe(email="eva@example.org", reason=value).reason == text
+
+
+@pytest.mark.parametrize("value", [{}, [], ["Eva"]])
+def test_no_text(value: Any) -> None:
+    """Lists and groups are no text."""
+    with pytest.raises(ValidationError):
+        UpsertContact(email="eva@example.org", first_name=value)

@@ -57,6 +57,13 @@ def test_subscribe(desk: Desk, sandbox: Running) -> None:
     assert [mail["doiplus"] for mail in sandbox.world.maileon.mailbox] == [False]
 
 
+def test_d5b_standard_fields_are_text(desk: Desk, sandbox: Running) -> None:
+    """D5b: true, false and numbers arrive as the text that they are everywhere; an empty text clears."""
+    desk.deliver("subscribe", EVA | {"fields": {"FIRSTNAME": True, "LASTNAME": 5.0, "ZIP": 1.5, "CITY": ""}})
+    (contact,) = contacts(sandbox)
+    assert contact["standard_fields"] == {"FIRSTNAME": "true", "LASTNAME": "5", "ZIP": "1.5"}
+
+
 def test_subscribe_on_the_wire() -> None:
     """The request is the documented one: percent-encoded address, permission 1, sync_mode 1, the opt-in flags."""
     with RawServer(ABSENT, MADE) as server:

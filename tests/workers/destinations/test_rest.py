@@ -72,6 +72,19 @@ def test_upsert_creates(crm: Desk, sandbox: Running) -> None:
     assert methods(sandbox) == ["GET /contacts", "POST /contacts"]
 
 
+@pytest.mark.parametrize(("options", "empty"), [({}, ""), ({"contacts": {"null_clears": True}}, None)])
+def test_d11c_clearing(sandbox: Running, options: dict[str, Any], empty: str | None) -> None:
+    """D11c: an empty text clears a field, as null where the CRM wants null; what is not given is left alone."""
+    auth = {"bearer": sandbox.world.accounts.crm_token}
+    crm = Desk("rest", {"base": sandbox.base("crm"), "auth": auth} | options)
+    address = {"address": {"city": "Ulm"}}
+    crm.deliver("upsert_contact", EVA | {"first_name": "Eva", "last_name": "Muster", "custom": {"n": 1}} | address)
+    emptied = {"last_name": "", "address": {"city": ""}, "custom": {"n": "", "zero": 0, "no": False}}
+    crm.deliver("upsert_contact", EVA | emptied, id="d2")
+    written = list(sandbox.world.journal.entries())[-1].call.json()
+    assert written == {"last_name": empty, "address": {"city": empty}, "custom": {"n": empty, "zero": 0, "no": False}}
+
+
 def test_upsert_updates(crm: Desk, sandbox: Running) -> None:
     """A second upsert writes what is given and blanks nothing, and needs no search."""
     crm.deliver("upsert_contact", EVA | {"first_name": "Eva", "last_name": "Muster"})
