@@ -7,7 +7,7 @@ Lines, by `t`:
   routed       at, source, type, received, book, fired: [rule], missed: [[rule, at, why]],
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]]
   attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead
-               (of a delivery whose rule could not be carried out only: at, d, then: dead, code)
+               (of a delivery that could not be made only: at, d, then: dead, code, why)
   next         at, d(elivery), made: […], skipped: […], or why nothing can follow
   other_content  first            its sender's id came before, with other content, as the event `first`
   came_again   (nothing)          it was in quarantine, came again and fits now
@@ -177,9 +177,9 @@ def attempt(delivery: str, *, n: int, outcome: Outcome, code: str, status: int, 
     )
 
 
-def never_made(delivery: str, code: str) -> str:
-    """A delivery came into being as a dead letter, because its rule could not be carried out."""
-    return _encode({"t": "attempt", "d": delivery, "at": now(), "then": "dead", "code": code})
+def never_made(delivery: str, code: str, why: str) -> str:
+    """A delivery came into being as a dead letter, because a value of it could not be made."""
+    return _encode({"t": "attempt", "d": delivery, "at": now(), "then": "dead", "code": code, "why": why})
 
 
 def next_actions(delivery: str, made: Sequence[MadeDelivery], skipped: Sequence[SkippedAction]) -> str:
@@ -311,7 +311,8 @@ class _Story:
         if "outcome" in line:
             delivery.attempts.append({k: line[k] for k in ("at", "n", "outcome", "code", "status", "ms")})
         delivery.state = {"done": "delivered", "dead": "dead", "hold": "held"}.get(then, "waiting")
-        delivery.why = line.get("code", "") if then in ("dead", "hold") else ""
+        why = ": ".join(filter(None, (line.get("code"), line.get("why"))))
+        delivery.why = why if then in ("dead", "hold") else ""
 
     def once(self, line: Mapping[str, Any]) -> None:
         self._became(line, "skipped", "only_once")

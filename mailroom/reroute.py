@@ -7,12 +7,9 @@ rules ask for that was asked for again. Never lets anything through that was don
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from rules.action import Action, Skipped
+from rules.action import AskedAction
 from rules.rulebook import Matching, Rulebook
-
-Asked = TypeVar("Asked", bound=Action | Skipped)
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Reroute:
             missed=tuple(miss for miss in matching.missed if miss.rule.name in self.only),
         )
 
-    def wanted(self, rule: str, asked: Sequence[Asked]) -> list[Asked]:
+    def wanted(self, rule: str, asked: Sequence[AskedAction]) -> list[AskedAction]:
         """Return what a rule asks for now at the places that had failed."""
         places = self.only[rule]
         return [one for one in asked if () in places or one.path in places]

@@ -1,4 +1,4 @@
-"""What a rule asks for: Actions, or for each action that it skips the reason.
+"""What a rule asks for: Actions, or for each action that it skips or that cannot be made the reason.
 
 Frozen records without behaviour. Options that need a clock or a memory (`delay`, `coalesce`, `only_once`) are only
 recorded here; the mailroom enforces them.
@@ -75,3 +75,20 @@ class Skipped:
     #: A short stable code (`no_consent`, `only_if`), then the sentence.
     code: str
     why: str
+
+
+@dataclass(frozen=True)
+class FailedAction:
+    """An action that cannot be made for this event. The others of its rule are made all the same."""
+
+    #: Of `api.…` where the event's source has no API: `api`.
+    destination: str
+    name: str
+    rule: str
+    path: tuple[int, ...]
+    #: Mostly a ValueFailed; anything else is a bug.
+    error: Exception
+
+
+#: What becomes of one action of a rule.
+AskedAction = Action | Skipped | FailedAction

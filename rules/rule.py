@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rules import addresses
-from rules.action import Action, ActionOptions, OnlyOnce, Skipped
+from rules.action import Action, ActionOptions, AskedAction, FailedAction, OnlyOnce, Skipped
 from rules.catalogue import MOST_NAMES, ActionKind, Name
 from rules.errors import ValueFailed
 from rules.event import Event
@@ -269,14 +269,24 @@ class Rule:
             return RuleVerdict(True, note=f"unless is unknown, so it does not hold back: {held.why}")
         return RuleVerdict(True)
 
-    def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
-        """Return its actions for an event; `results` are those of its look-ups by name. Raises ValueFailed."""
+    def ask(self, event: Event, results: Mapping[str, Any]) -> tuple[AskedAction, ...]:
+        """Return what becomes of each of its actions for an event; `results` are those of its look-ups by name."""
         return self._ask(self.then, event, Facts(event, self.constants, results))
+
+    def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
+        """Return its actions for an event, all of them: raises the ValueFailed of the first that cannot be made."""
+        return _expect_all(self.ask(event, results))
 
     def next_actions(
         self, event: Event, results: Mapping[str, Any], path: tuple[int, ...], result: Mapping[str, Any]
     ) -> tuple[Action | Skipped, ...]:
-        """Return the actions under `next:` of the action at `path`, whose answer is `result`. Raises ValueFailed."""
+        """Return all actions under `next:` of the action at `path`, whose answer is `result`. Raises ValueFailed."""
+        return _expect_all(self.ask_next(event, results, path, result))
+
+    def ask_next(
+        self, event: Event, results: Mapping[str, Any], path: tuple[int, ...], result: Mapping[str, Any]
+    ) -> tuple[AskedAction, ...]:
+        """Return what becomes of each action under `next:` of the action at `path`, whose answer is `result`."""
         step = self.step(path)
         if step is None:
             return ()
@@ -301,10 +311,21 @@ class Rule:
             yield step
             waiting.extend(reversed(step.next))
 
-    def _ask(
-        self, steps: tuple[ActionStep, ...], event: Event, facts: Mapping[str, Any]
-    ) -> tuple[Action | Skipped, ...]:
-        return tuple(step.ask(event, facts, self.name, self._options(step, facts)) for step in steps)
+    def _ask(self, steps: tuple[ActionStep, ...], event: Event, facts: Mapping[str, Any]) -> tuple[AskedAction, ...]:
+        asked: list[AskedAction] = []
+        lost: set[str] = set()
+        for step in steps:
+            destination = step.target.written
+            try:
+                destination = step.target.destination_for(event)
+                if destination in lost:
+                    raise ValueFailed("", "in_order: an action before it could not be made")
+                asked.append(step.ask(event, facts, self.name, self._options(step, facts)))
+            except Exception as exc:  # It costs its own action, whatever it is, and nobody else's.
+                asked.append(FailedAction(destination, step.target.action, self.name, step.path, exc))
+                if self.options.in_order:
+                    lost.add(destination)
+        return tuple(asked)
 
     def _options(self, step: ActionStep, facts: Mapping[str, Any]) -> ActionOptions:
         if self.per is None:
@@ -319,3 +340,13 @@ class Rule:
         plain = self.options
         once = OnlyOnce(f"{self.name}/{place}/{value}", self.within)
         return ActionOptions(plain.delay, plain.coalesce, plain.in_order, once)
+
+
+def _expect_all(asked: tuple[AskedAction, ...]) -> tuple[Action | Skipped, ...]:
+    """Return what was asked for. Raises what the first action failed with that cannot be made."""
+    made: list[Action | Skipped] = []
+    for one in asked:
+        if isinstance(one, FailedAction):
+            raise one.error
+        made.append(one)
+    return tuple(made)

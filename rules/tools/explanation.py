@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rules.action import Action, Skipped
+from rules.action import Action, FailedAction, Skipped
 from rules.errors import ValueFailed
 from rules.event import Event
 from rules.matching.path import ABSENT
@@ -127,7 +127,9 @@ def _explain_fired(rule: Rule, event: Event, facts: Facts, results: Mapping[str,
                 break
             answers[look_up.name] = results[look_up.name]
         else:
-            actions = rule.actions(event, answers)
+            made = rule.ask(event, answers)
+            actions = tuple(one for one in made if not isinstance(one, FailedAction))
+            failed = "; ".join(str(one.error) for one in made if isinstance(one, FailedAction))
     except ValueFailed as exc:
         failed = str(exc)
     return RuleExplained(rule.name, rule.file, rule.line, True, (), note, tuple(asked), actions, failed)

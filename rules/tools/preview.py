@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from rules.action import Action
+from rules.action import Action, FailedAction
 from rules.errors import ValueFailed
 from rules.event import Event
 from rules.rule import ActionStep
@@ -151,7 +151,11 @@ def _apply(book: Rulebook, event: Event, answer: Answer | None) -> _Outcome:
             if results is None:
                 found.waiting.append(rule)
                 continue
-            found.actions += [action for action in rule.actions(event, results) if isinstance(action, Action)]
+            for one in rule.ask(event, results):
+                if isinstance(one, Action):
+                    found.actions.append(one)
+                elif isinstance(one, FailedAction):
+                    found.failed.setdefault(rule.name, str(one.error))
         except ValueFailed as exc:
             found.failed[rule.name] = str(exc)
     return found

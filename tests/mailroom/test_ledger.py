@@ -149,8 +149,9 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             '"status":503,"ms":7,"then":"wait"}',
         ),
         (
-            lambda: ledger.never_made("e.0", "value_failed"),
-            '{"t":"attempt","d":"e.0","at":"2026-11-21T10:00:01.000Z","then":"dead","code":"value_failed"}',
+            lambda: ledger.never_made("e.0", "value_failed", "data.x: absent"),
+            '{"t":"attempt","d":"e.0","at":"2026-11-21T10:00:01.000Z","then":"dead","code":"value_failed",'
+            '"why":"data.x: absent"}',
         ),
         (
             lambda: ledger.next_actions("e.0", MADE, SKIPPED),
@@ -195,7 +196,7 @@ def test_written_and_read() -> None:
         (ledger.released("e.0"), "delivering", "waiting"),
         (ledger.skipped("e.0", code="timeout", then="dead"), "dead", "dead"),
         (ledger.revived("e.0"), "delivering", "waiting"),
-        (ledger.never_made("e.0", "value_failed"), "dead", "dead"),
+        (ledger.never_made("e.0", "value_failed", "data.x: absent"), "dead", "dead"),
         (ledger.dropped("e.0"), "skipped", "skipped"),
         (ledger.attempt("e.0", n=1, outcome="done", code="", status=200, ms=9, then="done"), "delivered", "delivered"),
         (ledger.next_actions("e.0", [("e.0.0", "crm", "add_note", "vip")], []), "delivering", "delivered"),

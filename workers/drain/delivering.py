@@ -173,11 +173,12 @@ class Courier:
             results = delivery.results or {}
             try:
                 event = events.decode(delivery.event, record, self._context.read)
-                plan.add(rule.next_actions(event, results, delivery.path, done.result), results)
+                plan.add(rule.ask_next(event, results, delivery.path, done.result), results)
             except Exception as exc:
                 why = why_failed(exc)
-                log.error("rule.failed event_id=%s rule=%s why=%s", delivery.event, delivery.rule, why)
                 plan.add_failed(delivery.rule, f"{delivery.destination}.next", ValueFailed("next", why), delivery.path)
+        for info in plan.failed.values():
+            log.error("rule.failed event_id=%s rule=%s why=%s", delivery.event, delivery.rule, info.why)
         lines = [ledger.next_actions(delivery.id, plan.made, plan.skipped), *plan.failed_lines()]
         return plan, "\n".join(lines)
 

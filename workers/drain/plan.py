@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from mailroom import DeadLetterInfo, NewDelivery, ledger
 from mailroom.ledger import MadeDelivery, SkippedAction
 from mailroom.reroute import Reroute
-from rules.action import Action, Skipped
+from rules.action import AskedAction, FailedAction, Skipped
 from rules.errors import RulesError, ValueFailed
 from rules.event import Event
 from rules.rulebook import Matching, Rulebook
@@ -81,13 +81,17 @@ class Plan:
     #: Those of the new ones that come into being as dead letters, by id.
     failed: dict[str, DeadLetterInfo] = field(default_factory=dict)
 
-    def add(self, actions: Iterable[Action | Skipped], results: Mapping[str, Any]) -> None:
-        """Add what a rule asks for: deliveries, and what it did not ask for and why. All of it, or it raises."""
+    def add(self, actions: Iterable[AskedAction], results: Mapping[str, Any]) -> None:
+        """Add what a rule asks for: deliveries, what it left out and why, and dead letters of what it cannot make."""
         hash = self.context.hash
         free = self.context.free() - len(self.new) > 0
         born: list[tuple[FreshDelivery, NewDelivery]] = []
         left_out: list[SkippedAction] = []
+        lost: list[FailedAction] = []
         for action in actions:
+            if isinstance(action, FailedAction):
+                lost.append(action)
+                continue
             if isinstance(action, Skipped):
                 left_out.append((action.destination, action.name, action.rule, action.code, action.why))
                 continue
@@ -132,6 +136,8 @@ class Plan:
             self.new.append(record)
             self.made.append((delivery.id, delivery.destination, delivery.action, delivery.rule))
         self.skipped += left_out
+        for each in lost:
+            self.add_failed(each.rule, f"{each.destination}.{each.name}", each.error, each.path)
 
     def add_failed(self, rule: str, step: str, error: Exception, path: tuple[int, ...] = ()) -> None:
         """Add a dead letter for what a rule could not be asked for; `step`: its destination and action, if known."""
@@ -146,7 +152,7 @@ class Plan:
 
     def failed_lines(self) -> list[str]:
         """Return what the ledger says of the dead letters among its deliveries."""
-        return [ledger.never_made(id, info.code) for id, info in self.failed.items()]
+        return [ledger.never_made(id, info.code, info.why) for id, info in self.failed.items()]
 
 
 def plan(
@@ -157,7 +163,7 @@ def plan(
     book: Rulebook,
     context: PlanContext,
 ) -> Plan:
-    """Return what follows from an event. A rule that cannot be carried out leaves a dead letter, the others go on.
+    """Return what follows from an event. An action that cannot be made leaves a dead letter, and the others go on.
 
     `found`: what look-ups brought, by the name of the rule. `redo`: what is asked for once more; each place of a rule
     that had failed stays a dead letter of its own.
@@ -175,7 +181,7 @@ def plan(
             if look_up is not None:
                 look_up.check()
             results = look_up.results if look_up is not None else {}
-            actions = rule.actions(event, results)
+            actions = rule.ask(event, results)
             made.add(actions if redo is None else redo.wanted(rule.name, actions), results)
         except Exception as exc:
             step = next(iter(rule.steps()), None)

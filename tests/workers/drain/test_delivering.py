@@ -323,12 +323,12 @@ async def test_next_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     info = new.dead
     assert (info.room, info.action, info.event, info.rule, info.code) == (
         "crm",
-        "next",
+        "add_note",
         "e1",
         "keep the contact",
         "value_failed",
     )
-    assert info.why.startswith("next: ")
+    assert info.why.startswith('rule "keep the contact", crm.add_note: ')
     assert "nobody_sends_this" in info.why
     lines = [json.loads(line) for line in settled.line.split("\n")]
     assert [(line["t"], line["d"]) for line in lines] == [("attempt", "e1.0"), ("next", "e1.0"), ("attempt", "e1.0.0")]

@@ -357,14 +357,18 @@ async def test_unmatched(site: WorkerFixture) -> None:
 
 
 async def test_value_failed(site: WorkerFixture) -> None:
-    """A rule that cannot be filled leaves a dead letter of its own; other rules of the event go on."""
+    """An action that cannot be filled leaves a dead letter that says why; everything else of the event goes on."""
     broken = UPSERT.replace("keep the contact", "broken").replace("{{ data.name }}", "{{ data.nobody_sends_this }}")
     site.write(broken + NOTE)
     async with site.work():
         await site.put(event("e1"))
         (fate,) = await site.ended("e1")
     assert [(d.rule, d.state, d.why) for d in fate.deliveries] == [
-        ("broken", "dead", "value_failed"),
+        (
+            "broken",
+            "dead",
+            'value_failed: rule "broken", crm.upsert_contact: data.nobody_sends_this: absent',
+        ),
         ("keep a note", "delivered", ""),
     ]
     (dead,) = await site.mailroom.dead()

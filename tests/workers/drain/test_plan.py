@@ -10,6 +10,7 @@ from mailroom.reroute import Reroute
 from receiver import sources
 from rules import event as events
 from rules import rule
+from rules.action import Skipped
 from rules.compiler import loader
 from rules.event import Event
 from rules.rulebook import Rulebook
@@ -83,19 +84,21 @@ def test_leased_at_once() -> None:
 
 
 def test_rule_that_fails() -> None:
-    """A rule that cannot be filled leaves one dead letter; nothing of it is sent, and the other rules go on."""
-    twice = BROKEN.replace("    then:\n", "    then:\n      - crm.upsert_contact:\n          email: a@example.org\n")
+    """An action that cannot be filled is a dead letter at its own destination; the others of its rule go on."""
+    twice = BROKEN.replace("    then:\n", "    then:\n      - other.upsert_contact:\n          email: a@example.org\n")
     made = plan_for(UPSERT + twice + NOTE)
-    assert [new.id for new in made.new if new.dead] == ["e1.1"]
-    assert [line[2:] for line in made.made] == [
-        ("upsert_contact", "keep the contact"),
-        ("upsert_contact", "broken"),
-        ("add_note", "keep a note"),
+    assert [new.id for new in made.new if new.dead] == ["e1.2"]
+    assert [line[1:] for line in made.made] == [
+        ("crm", "upsert_contact", "keep the contact"),
+        ("other", "upsert_contact", "broken"),
+        ("crm", "add_note", "broken"),
+        ("crm", "add_note", "keep a note"),
     ]
-    info = made.failed["e1.1"]
+    assert deliveries.decode(made.new[2].record).path == (1,)
+    info = made.failed["e1.2"]
     assert (info.room, info.action, info.event, info.rule, info.code) == (
         "crm",
-        "upsert_contact",
+        "add_note",
         "e1",
         "broken",
         "value_failed",
@@ -104,12 +107,37 @@ def test_rule_that_fails() -> None:
     (line,) = made.failed_lines()
     assert {**json.loads(line), "at": ""} == {
         "t": "attempt",
-        "d": "e1.1",
+        "d": "e1.2",
         "at": "",
         "then": "dead",
         "code": "value_failed",
+        "why": info.why,
     }
-    assert "e1.1" not in made.fresh
+    assert "e1.2" not in made.fresh
+
+
+def test_in_order_rule_that_fails() -> None:
+    """With `in_order` what comes later at the same destination depends on it, and is a dead letter, too."""
+    head = BROKEN.replace("    then:\n", "    in_order: true\n    then:\n")
+    more = "".join(f"      - {name}.upsert_contact:\n          email: a@example.org\n" for name in ("crm", "other"))
+    made = plan_for(head + more)
+    assert [(line[1], line[2], line[0] in made.failed) for line in made.made] == [
+        ("other", "upsert_contact", False),
+        ("crm", "add_note", True),
+        ("crm", "upsert_contact", True),
+    ]
+    assert "in_order" in made.failed["e1.2"].why
+
+
+def test_bug_costs_one_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in the making of one action, the others are made."""
+    left_out = Skipped("crm", "upsert_contact", "r", (0,), "c", "why")
+    monkeypatch.setattr(
+        rule.ActionStep, "_ask", lambda step, *_: 1 / 0 if step.target.action == "add_note" else left_out
+    )
+    made = plan_for(UPSERT + NOTE)
+    assert [(info.action, info.code) for info in made.failed.values()] == [("add_note", "rule_failed")]
+    assert made.skipped == [("crm", "upsert_contact", "r", "c", "why")]
 
 
 def test_bug_in_a_rule() -> None:
