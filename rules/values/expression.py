@@ -18,7 +18,7 @@ from rules.matching.path import ABSENT, At, Facts, Path, Step
 from rules.source.look_alikes import nfc
 from rules.source.problem import did_you_mean
 from rules.values import filters, limits
-from rules.values.filters import FilterFailed, Unreadable
+from rules.values.filters import FilterFailed, UnreadableValue
 
 #: Evaluates an expression. Strict functions raise ValueFailed for an absent field, lenient ones return ABSENT.
 Run = Callable[[Facts], Any]
@@ -533,7 +533,7 @@ def _compile_filter(
                 given = [run(facts) for run in runs]
                 made = work(value, *given, **{key: run(facts) for key, run in runs_named.items()})
         except FilterFailed as exc:
-            if leniently and isinstance(exc, Unreadable):
+            if leniently and isinstance(exc, UnreadableValue):
                 return None if filters.is_blank(value) else ABSENT
             raise ValueFailed(label, f"{name}: {exc}") from None
         if made.__class__ is str and len(made) > filters.LONGEST:

@@ -34,7 +34,7 @@ class FilterFailed(Exception):
     """A filter cannot be applied to this value. The text says why, without the value."""
 
 
-class Unreadable(FilterFailed):
+class UnreadableValue(FilterFailed):
     """The value is none that the filter can read: `default`, `omit` and `clear` may say what to do."""
 
 
@@ -52,13 +52,13 @@ def text_of(value: Any) -> str:
     if value.__class__ is str:
         return value
     if value is None:
-        raise Unreadable("is null inside a text; add | default('')")
+        raise UnreadableValue("is null inside a text; add | default('')")
     if isinstance(value, bool | int | float):
         return write_scalar(bounded(value))
     if isinstance(value, Mapping):
-        raise Unreadable("is a group of fields inside a text; name one of them")
+        raise UnreadableValue("is a group of fields inside a text; name one of them")
     if isinstance(value, list):
-        raise Unreadable("is a list inside a text; add | join(', ')")
+        raise UnreadableValue("is a list inside a text; add | join(', ')")
     return str(value)
 
 
@@ -74,13 +74,13 @@ def write_scalar(value: float) -> str:
 def bounded(number: float) -> float:
     """Return the number if it is within LARGEST and finite. Raises FilterFailed."""
     if not -LARGEST < number < LARGEST:  # also false for NaN
-        raise Unreadable("is too large a number")
+        raise UnreadableValue("is too large a number")
     return number
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise Unreadable("is not text")
+        raise UnreadableValue("is not text")
     return value
 
 
@@ -92,13 +92,13 @@ def _word(argument: Any) -> str:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise Unreadable("is not a list")
+        raise UnreadableValue("is not a list")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unreadable("is not a number")
+        raise UnreadableValue("is not a number")
     return bounded(value)
 
 
@@ -108,7 +108,7 @@ def _decimal(value: Any) -> Decimal:
     try:
         return Decimal(str(_number(value)))
     except InvalidOperation:  # pragma: no cover - a finite number has a decimal text
-        raise Unreadable("is not a number") from None
+        raise UnreadableValue("is not a number") from None
 
 
 _DECIMAL = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?\Z", re.ASCII)
@@ -123,7 +123,7 @@ def email(value: Any) -> str:
     try:
         return addresses.key(_text(value))
     except AddressRefused as exc:
-        raise Unreadable(str(exc)) from None
+        raise UnreadableValue(str(exc)) from None
 
 
 def phone(value: Any, country: Any = None) -> str:
@@ -134,7 +134,7 @@ def phone(value: Any, country: Any = None) -> str:
     try:
         return addresses.phone_key(_text(value), _country(country))
     except AddressRefused as exc:
-        raise Unreadable(str(exc)) from None
+        raise UnreadableValue(str(exc)) from None
 
 
 def _country(country: Any = None) -> str | None:
@@ -206,7 +206,7 @@ def _from_epoch(value: Any, milliseconds: int) -> str:
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=_number(value) * milliseconds)
     except (OverflowError, ValueError):
-        raise Unreadable("is no instant") from None
+        raise UnreadableValue("is no instant") from None
     return _rfc3339(moment)
 
 
@@ -218,13 +218,13 @@ def instant(value: Any, zone: Any = "UTC") -> str:
 def _moment(value: Any, zone: Any) -> datetime:
     text = _text(value).strip()
     if len(text) > 40:
-        raise Unreadable("is no instant")
+        raise UnreadableValue("is no instant")
     try:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=_zone(zone)) if moment.tzinfo is None else moment
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Unreadable("is no instant") from None
+        raise UnreadableValue("is no instant") from None
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -243,7 +243,7 @@ def date_(value: Any, format: Any = "%Y-%m-%d", zone: Any = "UTC") -> str:
         day = date.fromisoformat(text) if len(text) == 10 else _moment(text, zone).astimezone(_zone(zone))
         return day.strftime(format)
     except (ValueError, OverflowError):
-        raise Unreadable("is no date") from None
+        raise UnreadableValue("is no date") from None
 
 
 def _check_date(format: Any = "%Y-%m-%d", zone: Any = "UTC") -> None:
@@ -299,7 +299,7 @@ def int_(value: Any) -> int:
     """Return a whole number; of a text its digits, of a number what is before the point."""
     if isinstance(value, str):
         if not _WHOLE.match(value.strip()):
-            raise Unreadable("is no whole number")
+            raise UnreadableValue("is no whole number")
         return int(value.strip())
     return int(_number(value))
 
@@ -352,7 +352,7 @@ def _texts_by_language(value: Any) -> dict[str, str]:
     texts: dict[str, str] = {}
     for entry in _list(value):
         if not isinstance(entry, Mapping):
-            raise Unreadable("is no text in several languages")
+            raise UnreadableValue("is no text in several languages")
         language, text = entry.get("language"), entry.get("value")
         if isinstance(language, str) and isinstance(text, str):
             texts.setdefault(language.lower(), text)
@@ -405,7 +405,7 @@ def join(value: Any, between: Any = "") -> str:
     parts = [text_of(part) for part in _list(value) if part is not None]
     glue = _word(between)
     if sum(map(len, parts)) + len(glue) * len(parts) > LONGEST:
-        raise Unreadable(f"becomes longer than {LONGEST} characters")
+        raise UnreadableValue(f"becomes longer than {LONGEST} characters")
     return glue.join(parts)
 
 
@@ -431,7 +431,7 @@ def unique(value: Any) -> list[Any]:
     seen: dict[tuple[type, Any], None] = {}
     for each in _list(value):
         if not isinstance(each, str | int | float):
-            raise Unreadable("takes a list of texts or numbers")
+            raise UnreadableValue("takes a list of texts or numbers")
         seen[(type(each), each)] = None
     return [each for _, each in seen]
 
@@ -439,7 +439,7 @@ def unique(value: Any) -> list[Any]:
 def length(value: Any) -> int:
     """Return how many elements or characters there are."""
     if not isinstance(value, str | list | Mapping):
-        raise Unreadable("has no length")
+        raise UnreadableValue("has no length")
     return len(value)
 
 
@@ -473,7 +473,7 @@ def replace(value: Any, old: Any, new: Any) -> str:
     if not old:
         raise FilterFailed("needs a text to replace")
     if len(text) + text.count(old) * max(len(new) - len(old), 0) > LONGEST:
-        raise Unreadable(f"becomes longer than {LONGEST} characters")
+        raise UnreadableValue(f"becomes longer than {LONGEST} characters")
     return text.replace(old, new)
 
 
@@ -505,7 +505,7 @@ def string(value: Any) -> str:
 def yes_no(value: Any, yes: Any = "yes", no: Any = "no") -> Any:
     """Return one of two words for true and false: `yes_no('ja', 'nein')`."""
     if not isinstance(value, bool):
-        raise Unreadable("is neither true nor false")
+        raise UnreadableValue("is neither true nor false")
     return yes if value else no
 
 
@@ -521,7 +521,7 @@ def json_(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
-        raise Unreadable("cannot be written as JSON") from None
+        raise UnreadableValue("cannot be written as JSON") from None
 
 
 def urlencode(value: Any) -> str:
@@ -529,7 +529,7 @@ def urlencode(value: Any) -> str:
     try:
         return quote(text_of(value), safe="")
     except UnicodeEncodeError:
-        raise Unreadable("holds half a character, which is no text") from None
+        raise UnreadableValue("holds half a character, which is no text") from None
 
 
 #: All filters but `default`, `omit` and `clear`, which see what is not there and belong to `rules.values`.
