@@ -47,12 +47,19 @@ HINTS: Mapping[str, str] = {
     "forbidden": "the key has no right to do this",
     "not_found": "the address or the object does not exist; look at base and paths",
     "bad_answer": "it said success, and the answer is none: a page, or text that is no JSON",
+    "error_in_body": "it said success, and its body says error; see `success:` and `errors:` of a rest destination",
     "redirected": "the address answers with a redirect, which is not followed; look at base",
 }
 
 
-#: How a page for people begins.
-_PAGE = re.compile(rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+#: How a page for people begins, or a piece of one.
+_PAGE = re.compile(
+    rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body|title|meta|h[1-6]|div|p|center|span|br|style|script"
+    rb"|table|form|pre|b|font|errors?|fault)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+#: XML that was not cut: what is opened first is closed last.
+_WHOLE_XML = re.compile(rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<([\w:.-]+)[^>]*(?:/>|>.*</\1\s*>)", re.DOTALL)
 
 
 class ErrorRule(BaseModel):
@@ -111,7 +118,7 @@ def classify(
 
     `creates`: an answer after which something may have been created is ambiguous. `xml`: the vendor answers in XML.
     """
-    parsed = answer.json() if rules or success is not None else None
+    parsed = answer.json() if rules or answer.ok else None
     for rule in rules:
         if rule.holds(answer, parsed):
             return None if rule.means == "done" else _failed(rule.means, rule.code, answer)
@@ -120,6 +127,8 @@ def classify(
             return _failed("permanent", "refused_in_body", answer)
         if not looks_like_success(answer, xml=xml):
             return _failed("ambiguous" if creates else "transient", "bad_answer", answer)
+        if success is None and says_error(parsed):
+            return _failed("ambiguous" if creates else "transient", "error_in_body", answer)
         return None
     return _failed(*by_status(answer.status, creates=creates), answer)
 
@@ -127,8 +136,10 @@ def classify(
 def looks_like_success(answer: HttpAnswer, *, xml: bool = False) -> bool:
     """Tell whether the body of a success is one: JSON, or nothing at all. A login page says 200, too."""
     body = answer.body.strip()
-    if not body or (xml and body.startswith(b"<") and not _PAGE.match(body)):
+    if not body:
         return True
+    if xml and body.startswith(b"<"):
+        return not _PAGE.match(body) and (answer.cut or _WHOLE_XML.fullmatch(body) is not None)
     if answer.cut:
         return body.startswith((b"{", b"["))
     try:
@@ -136,6 +147,18 @@ def looks_like_success(answer: HttpAnswer, *, xml: bool = False) -> bool:
     except ValueError:
         return False
     return True
+
+
+def says_error(parsed: Any) -> bool:
+    """Tell whether JSON says at its top that something went wrong: `{"success": false}`, `{"errors": [...]}`.
+
+    Nobody promises more: whether anything was done is unknown, unless the book says what success looks like.
+    """
+    if not isinstance(parsed, Mapping):
+        return False
+    if any(parsed.get(word) is False for word in ("success", "ok")):
+        return True
+    return any(bool(parsed.get(word)) for word in ("error", "errors")) and parsed.get("id") is None
 
 
 def by_status(status: int, *, creates: bool) -> tuple[Failure, str]:

@@ -4,6 +4,9 @@ from pydantic import ValidationError
 from workers.destinations.classify import ErrorRule, SuccessTest, classify
 from workers.http import HttpAnswer
 
+#: What success looks like where `success` does not say it.
+DONE_STATE = SuccessTest(path="state", equals="done")
+
 
 def make(status: int, body: str = "", content_type: str = "application/json", **headers: str) -> HttpAnswer:
     """Return an answer."""
@@ -37,6 +40,12 @@ def test_done(status: int) -> None:
         ("<HEAD>", True, False),
         ("7", True, True),
         ("OK", True, False),
+        ("<id>7</id", True, False),
+        ("<contact><id>7</id>", True, False),
+        ("<contact/>", True, True),
+        ("<center>Maintenance</center>", True, False),
+        ("<errors><error>no</error></errors>", True, False),
+        ('{"id": 7', False, False),
     ],
 )
 def test_done_means_shown(body: str, xml: bool, done: bool) -> None:
@@ -49,6 +58,30 @@ def test_done_means_shown(body: str, xml: bool, done: bool) -> None:
         assert made is not None
         assert (page.failure, page.code, page.status) == ("transient", "bad_answer", 200)
         assert (made.failure, made.code) == ("ambiguous", "bad_answer")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ('{"success": false}', True),
+        ('{"ok": false, "id": 7}', True),
+        ('{"error": "no"}', True),
+        ('{"errors": [{"field": "x"}], "data": null}', True),
+        ('{"id": 7, "errors": ["of an older import"]}', False),  # a field of an object that is there
+        ('{"error": null, "errors": []}', False),
+        ('{"success": true}', False),
+        ('{"data": {"success": false}}', False),
+        ("[]", False),
+    ],
+)
+def test_error_in_a_success(body: str, error: bool) -> None:
+    """A 200 whose JSON says error at its top is none: in doubt after a create; the book may say what counts instead."""
+    written, made = classify(make(200, body)), classify(make(200, body), creates=True)
+    assert (written and (written.failure, written.code)) == (("transient", "error_in_body") if error else None)
+    assert (made and (made.failure, made.code)) == (("ambiguous", "error_in_body") if error else None)
+    done = ErrorRule.model_validate({"status": [200], "is": "done"})
+    assert classify(make(200, body), rules=[done]) is None
+    assert classify(make(200, '{"success": false, "state": "done"}'), success=DONE_STATE) is None
 
 
 def test_rule_for_a_vendor_that_answers_in_words() -> None:
