@@ -33,7 +33,7 @@ from workers.destinations.base import (
     rename_keys,
 )
 from workers.destinations.classify import ErrorRule, classify
-from workers.destinations.finding import same_id
+from workers.destinations.finding import count_existing, same_id
 from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
 
@@ -238,7 +238,13 @@ class SeminarDeskClient(Client[SeminarDeskOptions]):
             json={"system": {"id": system}, "externalId": arguments.external_id},
             creates=True,
         )
-        _raise(classify(answer, creates=True, rules=ERRORS))
+        failed = classify(answer, creates=True, rules=ERRORS)
+        if failed is not None and failed.code == "conflict" and answer.status == 409:
+            if (found := await self._find_reference(visit, arguments, system)) is None:
+                raise await count_existing(self._memory, visit.delivery, "reference", answer.status)
+            await self._memory.set(mark, "1", ID_DAYS)
+            return Done(result=found, note="already_there", status=answer.status)
+        _raise(failed)
         made = dig(answer.json(), "id")
         if made is None and (found := await self._find_reference(visit, arguments, system)) is not None:
             made = found["id"]

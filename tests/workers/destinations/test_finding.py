@@ -453,7 +453,7 @@ def test_invoice_that_was_cancelled_and_made_again(sandbox: Running) -> None:
 
 @pytest.mark.parametrize("unique", ["plain", "id"])
 @pytest.mark.parametrize("vendor", ["crm", "invoicing"])
-def test_exists_although_not_found(sandbox: Running, vendor: str, unique: str) -> None:
+def test_d6a_exists_although_not_found(sandbox: Running, vendor: str, unique: str) -> None:
     """A create that is refused as a double is searched again after the lag, or found by the id that they name."""
     account = {"crm": sandbox.world.accounts.crm_token, "invoicing": sandbox.world.accounts.invoicing_token}[vendor]
     named = {"conflict_id": "error.id"} if unique == "id" else {}
@@ -493,7 +493,13 @@ def test_conflict_about_somebody_else() -> None:
     assert asked(server) == ["GET contacts", "POST contacts", "GET 8"]
 
 
+NOTHING, REFUSED = reply(200, '{"data": []}'), reply(409, "{}")
+BILL = {"reference": "SD-1", "customer": EVA, "lines": [{"text": "x", "unit_price": 1}]}
+REFERENCE = {"invoice": 1, "external_id": "x"}
 CREATES: Sequence[tuple[str, str, Mapping[str, Any], list[bytes]]] = [
+    ("rest", "create_invoice", BILL, [NOTHING, NOTHING, REFUSED]),  # the customer
+    ("tryton", "create_invoice", BILL, [reply(200, "[]"), reply(200, "[]"), REFUSED]),  # the customer
+    ("seminardesk", "add_external_reference", REFERENCE, [REFUSED, reply(200, '{"id": 1}')]),
     ("rest", "upsert_contact", EVA, [reply(200, '{"data": []}'), reply(409, "{}")]),
     ("rest", "add_note", EVA | {"text": "x"}, [reply(200, '{"data": []}'), reply(409, "{}")]),
     ("tryton", "upsert_contact", EVA, [reply(200, "[]"), reply(409, "{}")]),
@@ -503,9 +509,9 @@ CREATES: Sequence[tuple[str, str, Mapping[str, Any], list[bytes]]] = [
 
 
 @pytest.mark.parametrize(("kind", "action", "arguments", "script"), CREATES)
-def test_exists_unseen(kind: str, action: str, arguments: Mapping[str, Any], script: list[bytes]) -> None:
-    """What they say exists and never show waits for a person after the third time."""
-    own = {"tryton": {"database": "shop", "key": "k"}, "maileon": {"api_key": "k"}}.get(kind, {})
+def test_d6a_exists_unseen(kind: str, action: str, arguments: Mapping[str, Any], script: list[bytes]) -> None:
+    """D6a: what they say exists and never show is searched again; after the third time a person looks."""
+    own = {"tryton": {"database": "shop", "key": "k"}, "rest": {}}.get(kind, {"api_key": "k"})
     with RawServer(*script * 4) as server:
         desk = Desk(kind, {"base": server.url} | own)
         failed = [desk.fail(action, arguments) for _ in range(4)]
@@ -513,6 +519,14 @@ def test_exists_unseen(kind: str, action: str, arguments: Mapping[str, Any], scr
     assert failed[0].wait == 1
     assert decide(failed[2], 3) == HoldBox("exists_unseen")
     assert "exists_unseen" in HELD
+
+
+def test_reference_that_is_there_already() -> None:
+    """D6a: a reference that SeminarDesk refuses as a double is done, if the invoice shows it."""
+    shown = '{"id": 1, "externalReferences": [{"id": 9, "system": {"id": 1}, "externalId": "x"}]}'
+    with RawServer(REFUSED, reply(200, shown)) as server:
+        done = Desk("seminardesk", {"base": server.url, "api_key": "k"}).deliver("add_external_reference", REFERENCE)
+    assert (done.result, done.note) == ({"id": 9}, "already_there")
 
 
 # Done means shown (D17b to D17g)
@@ -572,7 +586,7 @@ NO_SUCCESS = {
 
 @pytest.mark.parametrize("answer", NO_SUCCESS.values(), ids=NO_SUCCESS)
 @pytest.mark.parametrize(("kind", "action", "arguments", "before", "failure"), WRITES)
-def test_page_is_no_success(
+def test_d17_page_is_no_success(
     kind: str, action: str, arguments: Mapping[str, Any], before: list[bytes], failure: str, answer: bytes
 ) -> None:
     """A page, half an answer or one that says error is no success anywhere: in doubt after a create, else transient."""
