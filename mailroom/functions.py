@@ -355,9 +355,10 @@ class Mailroom(MailroomQueries):
     async def hold_sweep(self, pool: str, name: str, seconds: int) -> bool:
         """Take the sweep of a pool over all hosts for so many seconds, or keep it. Raises StoreUnavailable."""
         lock = self.key(f"sweeper:{pool}")
-        if await self.read(self.store.set(lock, name, nx=True, ex=seconds)):
+        holder = await self.read(self.store.set(lock, name, nx=True, ex=seconds, get=True))
+        if holder is None:
             return True
-        if await self.read(self.store.get(lock)) != name.encode():
+        if holder != name.encode():
             return False
         await self.read(self.store.expire(lock, seconds))
         return True

@@ -27,8 +27,10 @@ from workers.sweep import Sweep
 
 log = logging.getLogger("relais.pool")
 
-#: Seconds between two rounds of the sweep: a lost drain is replaced within one.
+#: Seconds between two rounds of the sweep while something is amiss, and between two looks at the workers.
 SWEEP_EVERY = 0.5
+#: Seconds between two rounds where the last one found nothing to do: an idle `relais work` asks the store rarely.
+QUIET_EVERY = 1.0
 #: Seconds between two attempts to start a worker that keeps dying.
 RESPAWN_AFTER = 1.0
 #: Seconds added to the workers' own stop time before they are killed: they give back leases and leave RQ's registry.
@@ -106,10 +108,13 @@ class Pool(WorkerPool):
             key = self._settings.hash_key.get_secret_value().encode()
             mailroom = Mailroom.connect(self._settings.redis_url, hash_key=key)
             sweep = Sweep(self._settings, mailroom, self.connection, uuid4().hex)
+            swept = -QUIET_EVERY
             try:
                 while self.status != self.Status.STOPPED:
                     self.check_workers()
-                    self._round(runner, sweep)
+                    if self._gone or not sweep.quiet or time.monotonic() - swept >= QUIET_EVERY:
+                        swept = time.monotonic()
+                        self._round(runner, sweep)
                     time.sleep(SWEEP_EVERY)
                 self._wait_for_workers()
                 self._round(runner, sweep, last=True)
@@ -143,7 +148,6 @@ class Pool(WorkerPool):
 
 
 async def _sweep(sweep: Sweep, workers: int, gone: set[str], *, last: bool) -> None:
-    await sweep.mailroom.prepare()
     await sweep.sweep(0 if last else workers, gone)
     if last:
         await sweep.leave()

@@ -1,6 +1,6 @@
 """The sweep: keeps exactly as many drains queued or alive as there are workers, and buries drains that died.
 
-Comes in: twice a second, in the parent of `relais work`, how many workers it has. Goes out: drain jobs and burials; a
+Comes in: once or twice a second, in the parent of `relais work`, how many workers it has. Goes out: drain jobs and burials; a
 lock in the store picks one parent of all hosts. Never trusts wall clocks or RQ's registries: a drain is dead when its
 process on this host is no more, or when its counter stands still for too long by the sweep's own monotonic clock. Time
 in which the counters could not be read does not count: nobody could beat then.
@@ -65,6 +65,13 @@ class Sweep:
     #: When a process of the former schema was seen last, in observed time; None: nobody has looked yet.
     _former_at: float | None = None
     _migrated: bool = False
+    #: Whether the store has our functions, as far as this process knows.
+    _prepared: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the last round found nothing to do."""
+        return self._prepared and self._migrated and not self._missing and not self._rq_away
 
     async def sweep(self, workers: int, gone: Collection[str]) -> None:
         """Do one round. `workers`: live worker processes here; `gone`: names of workers of ours that ended.
@@ -72,13 +79,16 @@ class Sweep:
         A worker of ours that ended is certain to be dead, so its drains are buried at once; others' after `dead_after`.
         """
         self._turn += 1
-        await self.mailroom.say_parent(
-            self.name, self.settings.pool, workers, self._turn, said=f"{SCHEMA} {liveness.place()}"
-        )
+        prepared, self._prepared = self._prepared, False
+        if not prepared:
+            await self.mailroom.prepare()
         beats = await self.mailroom.beats()
         now = time.monotonic()
         observed = self._observe(now)
         said = await migration.speaks(self.mailroom)
+        place = "" if self.name in said else f"{SCHEMA} {liveness.place()}"
+        await self.mailroom.say_parent(self.name, self.settings.pool, workers, self._turn, said=place)
+        self._prepared = True  # Until the store was away, or is another one.
         mine = [drain for drain in beats if drain.partition(".")[0] in gone or _is_gone(said.get(drain, ""))]
         if mine:
             await self._bury(mine, "its worker ended")
@@ -148,6 +158,7 @@ class Sweep:
         replication_id = await self.mailroom.replication_id()
         before = await self.mailroom.exchange_replication_id(replication_id)
         if before and before != replication_id:
+            self._prepared = False
             # The drains keep their boxes: a freed one could be leased to others while its request is under way.
             log.warning("store.changed: restarted or failed over; doubtful=%d", await self.mailroom.doubt())
 

@@ -145,7 +145,7 @@ def test_a_store_that_stays_away(
 
 def test_times_of_the_sweep() -> None:
     """A parent says that it sweeps well before its lock is over, and others count it well before it counts as gone."""
-    assert 3 * pool.SWEEP_EVERY < sweeps.LOCK
-    assert 10 * pool.SWEEP_EVERY < sweeps.PARENT_GONE <= 60
-    assert pool.SWEEP_EVERY <= 1
+    assert pool.SWEEP_EVERY <= pool.QUIET_EVERY <= sweeps.LONGEST_STEP
+    assert 3 * pool.QUIET_EVERY < sweeps.LOCK
+    assert 10 * pool.QUIET_EVERY < sweeps.PARENT_GONE <= 60
     assert pool.STOP_MARGIN > loop.HANDING_BACK

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from mailroom import INBOX, RoomRequest, migration
+from mailroom import INBOX, RoomRequest, StoreUnavailable, migration
 from tests.clock import ManualClock
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, WorkerFixture, event
@@ -287,3 +287,31 @@ async def test_old_dead_letters(site: WorkerFixture, make: Any, clock: ManualClo
     clock.now += sweeps.EXPIRE_EVERY + 1
     await one.sweep(1, ())
     assert [letter.id for letter in await site.mailroom.dead()] == ["new.0"]
+
+
+async def test_quiet_sweep(site: WorkerFixture, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that finds nothing to do says so, and does not load the functions again; after an outage it does."""
+    loads: list[str] = []
+    one = make("one")
+
+    async def prepare() -> None:
+        loads.append("prepare")
+
+    monkeypatch.setattr(site.mailroom, "prepare", prepare)
+    assert not one.quiet
+    for _ in range(5):
+        await one.sweep(0, ())
+    assert one.quiet
+    assert loads == ["prepare"]
+
+    async def away() -> dict[str, tuple[str, int]]:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreUnavailable):
+        patch.setattr(site.mailroom, "beats", away)
+        await one.sweep(0, ())
+    assert not one.quiet
+    await one.sweep(0, ())
+    assert loads == ["prepare", "prepare"]
+    await one.sweep(2, ())
+    assert not one.quiet
