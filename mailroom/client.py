@@ -189,7 +189,7 @@ class MailroomClient:
                 return line
             if self._why is not None and self._failed > failed:
                 # Somebody has tried while we waited: were each to try by himself, the last would wait for all.
-                raise type(self._why)(*self._why.args)
+                raise type(self._why)(*self._why.args) from self._why.__cause__
             try:
                 line = self._lines[name] = await StoreConnection.open(self.store.connection_pool)
             except redis.exceptions.RedisError as exc:

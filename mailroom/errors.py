@@ -1,18 +1,28 @@
 """How a call of the store fails, and which of its errors means what.
 
 StoreUnavailable   the store is away or its answer was lost; what was asked for may or may not have happened
+  StoreRefused     it answers and refuses us: password, database, rights, or it is too old
   StoreFull        it has no memory left for new events
 StoreDamaged       it holds something that is not ours, or of another version
 
 Comes in: errors of redis-py. Goes out: ours, with the mend. Never puts a value of anybody into a text.
 """
 
+import re
+
 import redis.exceptions
 from redis.asyncio.sentinel import MasterNotFoundError
+
+#: The mend for a store without functions.
+NEWER = "use Redis 7 or newer, or Valkey"
 
 
 class StoreUnavailable(Exception):
     """The store is away or its answer was lost; what was asked for may or may not have happened."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The store answers, and refuses whoever comes with this REDIS_URL, or this program."""
 
 
 class StoreFull(StoreUnavailable):
@@ -25,11 +35,13 @@ class StoreDamaged(Exception):
 
 def explained(exc: Exception) -> StoreUnavailable:
     """Return what an error of redis-py means for whoever called."""
+    if isinstance(exc.__cause__, redis.exceptions.AuthenticationError | redis.exceptions.ResponseError):
+        exc = exc.__cause__  # redis-py says of a refusal at the door no more than that there is no connection.
     text = str(exc)
     if isinstance(exc, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return StoreFull("the store is full: raise its maxmemory, or let the workers catch up")
-    if isinstance(exc, redis.exceptions.AuthenticationError):
-        return StoreUnavailable("the store refuses our password: check REDIS_URL")
+    if refused := _refused(exc, text):
+        return StoreRefused(refused)
     if isinstance(exc, redis.exceptions.AskError | redis.exceptions.ClusterDownError):
         return StoreUnavailable("REDIS_URL names a node of a cluster: give Relais a single primary, or its Sentinels")
     if isinstance(exc, redis.exceptions.ResponseError):
@@ -39,3 +51,22 @@ def explained(exc: Exception) -> StoreUnavailable:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return StoreUnavailable("the store's certificate is not trusted: name its CA with ssl_ca_certs in REDIS_URL")
     return StoreUnavailable(f"the store did not answer: {exc.__class__.__name__}")
+
+
+#: What a store older than Redis 7 says to our functions.
+OLDER = re.compile(r"unknown command\W+(FUNCTION|FCALL)", re.IGNORECASE)
+
+
+def _refused(exc: Exception, text: str) -> str:
+    """Return why a store that answers refuses us, with the mend; empty: it does not."""
+    if isinstance(exc, redis.exceptions.AuthenticationError):
+        if "WRONGPASS" in text or "invalid" in text:
+            return "the store refuses user or password: mend them in REDIS_URL"
+        return "the store asks for a password: name it in REDIS_URL (redis://:password@host)"
+    if isinstance(exc, redis.exceptions.NoPermissionError):
+        return f"the user of REDIS_URL lacks a right: {text[:200]}; `relais doctor` names all that it lacks"
+    if "DB index is out of range" in text or "Invalid Database" in text:
+        return "the store has no database of that number: mend what stands behind the last slash of REDIS_URL"
+    if OLDER.search(text):
+        return f"the store is too old: {NEWER}"
+    return ""

@@ -25,3 +25,13 @@ class StoreSettings(BaseSettings):
         description="Replicas of the store that must have an event on disk before it is acknowledged, and a lease or "
         "an outcome before it counts. 0: a failover may lose the last of them.",
     )
+
+
+class QueueSettings(StoreSettings):
+    """The same for those who also ask RQ's queues."""
+
+    rq_url: str = Field(
+        "",
+        description="Redis or Valkey for RQ's queues, which hold no event. Empty: the store. Away, emptied or hung, it "
+        "stops no delivery.",
+    )

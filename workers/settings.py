@@ -4,13 +4,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from mailroom.settings import StoreSettings
+from mailroom.settings import QueueSettings
 
 #: The longest time-out a destination may have, in seconds (`timeout:` in the book).
 LONGEST_REQUEST = 30.0
 
 
-class WorkSettings(StoreSettings):
+class WorkSettings(QueueSettings):
     """Settings of the workers; times in seconds."""
 
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
@@ -22,11 +22,6 @@ class WorkSettings(StoreSettings):
     secrets: Path = Field(
         Path("/run/secrets"),
         description="Folder with one file per secret, read where the environment has no such name.",
-    )
-    rq_url: str = Field(
-        "",
-        description="Redis or Valkey for RQ's queues, which hold no event. Empty: the store. Away, emptied or hung, it "
-        "stops no delivery.",
     )
     workers: int = Field(2, ge=1, le=64, description="Worker processes of one `relais work`.")
     pool: str = Field("default", pattern=r"^[a-z0-9_]+$", description="Pool whose rooms these workers serve.")

@@ -1,9 +1,9 @@
 """The sweep: keeps exactly as many drains queued or alive as there are workers, and buries drains that died.
 
-Comes in: once or twice a second, in the parent of `relais work`, how many workers it has. Goes out: drain jobs and burials; a
-lock in the store picks one parent of all hosts. Never trusts wall clocks or RQ's registries: a drain is dead when its
-process on this host is no more, or when its counter stands still for too long by the sweep's own monotonic clock. Time
-in which the counters could not be read does not count: nobody could beat then.
+Comes in: once or twice a second, in the parent of `relais work`, how many workers it has. Goes out: drain jobs and
+burials; a lock in the store picks one parent of all hosts. Never trusts wall clocks or RQ's registries: a drain is dead
+when its process on this host is no more, or when its counter stands still for too long by the sweep's own monotonic
+clock. Time in which the counters could not be read does not count: nobody could beat then.
 """
 
 import logging

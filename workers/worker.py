@@ -9,6 +9,7 @@ import gc
 import itertools
 import logging
 import os
+import re
 import signal
 import time
 from types import FrameType
@@ -102,7 +103,16 @@ class _Here:
 
 def connect(url: str, seconds: float = RQ_TIMEOUT) -> redis.Redis:
     """Return the synchronous client for RQ: no retries, explicit time-outs."""
-    return address.parse(url).plain_client(seconds)
+    client = address.parse(url).plain_client(seconds)
+    client.set_response_callback("CLIENT INFO", _read_client_info)
+    return client
+
+
+def _read_client_info(answer: bytes | str) -> dict[str, str]:
+    """Return what RQ wants of CLIENT INFO. redis-py's own reading fails where the socket's path has a blank."""
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+    found = re.search(r"(?:^| )addr=(.*?) laddr=", text)
+    return {"addr": found[1] if found else "unknown"}
 
 
 def queue_of(pool: str, connection: redis.Redis) -> Queue:

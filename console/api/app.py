@@ -22,7 +22,7 @@ from console.checks.store import Strict
 from console.errors import UserError
 from console.processes import port
 from mailroom import Mailroom, StoreUnavailable
-from mailroom.settings import StoreSettings
+from mailroom.settings import QueueSettings
 from rules.catalogue import Catalogue
 
 ROUTES = (
@@ -36,7 +36,7 @@ ROUTES = (
 )
 
 
-class ConsoleSettings(StoreSettings):
+class ConsoleSettings(QueueSettings):
     """What `relais console` reads."""
 
     console_host: str = Field(
@@ -110,6 +110,7 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                 spool=settings.spool,
                 strict=settings.strict,
                 replicas=settings.replicas,
+                rq_url=settings.rq_url,
             )
             yield
 

@@ -18,15 +18,18 @@ from starlette.routing import Route
 
 from console.api import rooms
 from console.api.watcher import MailroomWatcher
-from console.checks import spool, store
+from console.checks import rights, spool, store
 from console.checks.store import HealthCheck, Strict
 from console.render.tables import duration
-from mailroom import Mailroom, StoreUnavailable
+from mailroom import Mailroom, RoomState, StoreUnavailable, errors
+from mailroom.client import client
 from rules.catalogue import Catalogue
 from rules.compiler import loader, reload
 
 #: Seconds after which the book is compiled anew: probes come often, and compiling thousands of rules takes a second.
 BOOK_AGAIN = 2.0
+#: Seconds that RQ's own store gets to answer: deliveries go on without it.
+RQ_WITHIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class ReadinessReport:
     """All checks at one moment."""
 
     checks: tuple[HealthCheck, ...]
+    #: Whether an event would be kept now: in the store, or in the spool of this host.
+    taking: bool
+    #: Destination -> why nothing is sent to it now; empty: it is served.
+    destinations: Mapping[str, str]
 
     @property
     def ready(self) -> bool:
@@ -43,7 +50,14 @@ class ReadinessReport:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON; what is not ready comes first."""
         ordered = sorted(self.checks, key=lambda check: check.ok)
-        return {"ready": self.ready, "checks": [{k: v for k, v in asdict(c).items() if v != ""} for c in ordered]}
+        return {
+            "ready": self.ready,
+            "taking": self.taking,
+            "serving": {
+                name: {"ok": False, "why": why} if why else {"ok": True} for name, why in self.destinations.items()
+            },
+            "checks": [{k: v for k, v in asdict(c).items() if v != ""} for c in ordered],
+        }
 
 
 class Readiness:
@@ -59,12 +73,15 @@ class Readiness:
         spool: str = "",
         strict: Strict = "",
         replicas: int = 0,
+        rq_url: str = "",
     ) -> None:
         #: Folder of the spool of this host, empty: there is none.
         self.spool = spool
         self.strict: Strict = strict
         #: How many replicas must have each event.
         self.replicas = replicas
+        #: Where RQ's queues are; empty: in the store.
+        self.rq_url = rq_url
         self.mailroom = mailroom
         self.watcher = watcher
         self.book = book
@@ -74,23 +91,47 @@ class Readiness:
 
     async def look(self) -> ReadinessReport:
         """Run all checks now."""
-        return ReadinessReport(
-            (*await self._store(), *await self._spool(), self._drains(), await self._book(), *await self._stuck())
-        )
+        kept = await self._store()
+        taking = all(check.ok for check in kept) or await asyncio.to_thread(spool.takes, self.spool)
+        drains = self._drains()
+        states = await self._states()
+        checks = (*kept, *await self._spool(), drains, await self._book(), *await self._stuck(states))
+        served = {room.name: rooms.explain(room) or ("" if drains.ok else drains.says) for room in states or ()}
+        return ReadinessReport(checks, taking, served)
+
+    async def _states(self) -> list[RoomState] | None:
+        try:
+            return await self.mailroom.rooms()
+        except StoreUnavailable:
+            return None
 
     async def _store(self) -> tuple[HealthCheck, ...]:
         try:
             found = await store.examine(self.mailroom.store, self.replicas)
         except redis.exceptions.RedisError as exc:
-            return (
-                HealthCheck(
-                    "store", False, f"the store does not answer: {type(exc).__name__}", "start it, or mend REDIS_URL"
-                ),
-            )
+            return (store.away(errors.explained(exc)),)
+        checks = found.checks
+        if found.unfit is None:
+            checks += (await self._rights(),)
         if found.meets(self.strict):
-            return found.checks
+            return checks
         says = f"{found.says}; RELAIS_STRICT={self.strict} asks for more"
-        return tuple(HealthCheck("kept", False, says, found.mend) if c.name == "kept" else c for c in found.checks)
+        return tuple(HealthCheck("kept", False, says, found.mend) if c.name == "kept" else c for c in checks)
+
+    async def _rights(self) -> HealthCheck:
+        """Try what our processes do, with this process' user."""
+        queues = client(self.rq_url, timeout=RQ_WITHIN) if self.rq_url else None
+        try:
+            return await rights.check(self.mailroom.store, queues)
+        except redis.exceptions.RedisError as exc:
+            return HealthCheck(
+                "rights",
+                not isinstance(exc, redis.exceptions.ResponseError),
+                f"they could not be tried: {errors.explained(exc)}",
+            )
+        finally:
+            if queues is not None:
+                await queues.aclose()
 
     async def _spool(self) -> list[HealthCheck]:
         found = [await asyncio.to_thread(spool.check, self.spool)]
@@ -98,12 +139,13 @@ class Readiness:
             found.append(replace(aside, ok=True))  # only these events wait for a person; all others go on
         return found
 
-    async def _stuck(self) -> list[HealthCheck]:
+    async def _stuck(self, states: list[RoomState] | None) -> list[HealthCheck]:
         """Report what waits for a person, as checks that are ok: everything else goes on."""
         try:
-            states = await self.mailroom.rooms()
             dead = await self.mailroom.dead_count()
         except StoreUnavailable:
+            return []
+        if states is None:
             return []
         found = []
         if held := sum(room.held for room in states):
@@ -167,4 +209,14 @@ async def show_liveness(_: Request) -> Response:
     return JSONResponse({"alive": True})
 
 
-ROUTES = (Route("/readyz", show_readiness), Route("/healthz", show_liveness))
+async def show_taking(request: Request) -> Response:
+    """Answer whether an event would be kept now, whatever becomes of it later."""
+    report = await request.app.state.readiness.look()
+    return JSONResponse(report.as_json(), 200 if report.taking else 503)
+
+
+ROUTES = (
+    Route("/readyz", show_readiness),
+    Route("/readyz/taking", show_taking),
+    Route("/healthz", show_liveness),
+)

@@ -11,19 +11,19 @@ from typing import Any
 import redis.exceptions
 from pydantic import Field
 
-from console.checks import spool, store
+from console.checks import rights, spool, store
 from console.checks.store import Guarantee, HealthCheck, Strict
 from console.errors import UserError
 from console.processes import valkey
-from mailroom import BoxFault, Mailroom, StoreDamaged, StoreUnavailable
+from mailroom import BoxFault, Mailroom, StoreDamaged, StoreUnavailable, errors
 from mailroom.client import client
-from mailroom.settings import StoreSettings
+from mailroom.settings import QueueSettings
 
 #: Seconds that the store gets to answer.
 PATIENCE = 2.0
 
 
-class DoctorSettings(StoreSettings):
+class DoctorSettings(QueueSettings):
     """What `relais doctor` reads; the settings are those of the receiver."""
 
     redis_url: str = Field(
@@ -72,11 +72,13 @@ def look(settings: DoctorSettings) -> Diagnosis:
     found_spool = [spool.check(settings.spool_folder)]
     if aside := spool.aside(settings.spool_folder):
         found_spool.append(aside)
-    found = ask(settings.url, settings.replicas)
-    if found is None:
-        away = HealthCheck("store", False, "the store does not answer", "start it, or mend REDIS_URL")
-        return Diagnosis(promise(found, settings.spool_folder), (away, *found_spool))
-    checks = [*found.checks, *boxes_of(settings.url), *found_spool]
+    try:
+        found = examine(settings.url, settings.replicas)
+    except StoreUnavailable as exc:
+        return Diagnosis(promise(None, settings.spool_folder), (store.away(exc), *found_spool))
+    checks = [*found.checks, *found_spool]
+    if found.unfit is None:
+        checks += [*rights_of(settings.url, settings.rq_url), *boxes_of(settings.url)]
     if settings.strict:
         mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
         says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"
@@ -85,7 +87,15 @@ def look(settings: DoctorSettings) -> Diagnosis:
 
 
 def ask(url: str, replicas: int = 0) -> Guarantee | None:
-    """Return what a store guarantees; None where it does not answer. `replicas`: how many must have each event."""
+    """Return what a store guarantees; None where it does not answer or refuses us."""
+    try:
+        return examine(url, replicas)
+    except StoreUnavailable:
+        return None
+
+
+def examine(url: str, replicas: int = 0) -> Guarantee:
+    """Return what a store guarantees. `replicas`: how many must have each event. Raises StoreUnavailable."""
 
     async def asking() -> Guarantee:
         asked = client(url, timeout=PATIENCE)
@@ -96,8 +106,25 @@ def ask(url: str, replicas: int = 0) -> Guarantee | None:
 
     try:
         return asyncio.run(asking())
-    except redis.exceptions.RedisError:
-        return None
+    except redis.exceptions.RedisError as exc:
+        raise errors.explained(exc) from exc
+
+
+def rights_of(url: str, rq_url: str) -> list[HealthCheck]:
+    """Return a check of whether the user of these addresses may do what our processes do."""
+
+    async def asking() -> HealthCheck:
+        asked, queues = client(url, timeout=PATIENCE), client(rq_url or url, timeout=PATIENCE)
+        try:
+            return await rights.check(asked, queues)
+        finally:
+            await asked.aclose()
+            await queues.aclose()
+
+    try:
+        return [asyncio.run(asking())]
+    except redis.exceptions.RedisError as exc:
+        return [HealthCheck("rights", False, f"they could not be tried: {errors.explained(exc)}", rights.MEND)]
 
 
 def boxes_of(url: str) -> list[HealthCheck]:
@@ -127,7 +154,12 @@ def promise(found: Guarantee | None, spool: str) -> str:
 
 
 def demand(found: Guarantee | None, strict: Strict) -> None:
-    """Raise UserError for a store that keeps less than was asked for; one that is away cannot be judged yet."""
+    """Raise UserError for a store that cannot serve, or keeps less than was asked for.
+
+    One that is away cannot be judged yet.
+    """
+    if found is not None and found.unfit is not None:
+        raise UserError(f"{found.unfit.says}, so Relais cannot work on it", mend=found.unfit.mend)
     if found is not None and not found.meets(strict):
         evicts = ", and it may throw away what waits" if found.evicts else ""
         raise UserError(

@@ -39,6 +39,11 @@ def check(folder: str) -> HealthCheck:
     return HealthCheck("spool", True, f"empty, {free // MIB} MiB free")
 
 
+def takes(folder: str) -> bool:
+    """Say whether the spool of this host would take an event, as far as can be seen from here."""
+    return state(folder) is not None and shutil.disk_usage(folder).free >= LEAST_DISK
+
+
 def aside(folder: str) -> HealthCheck | None:
     """Return a failed check if events were set aside, None otherwise."""
     found = state(folder)

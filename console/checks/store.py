@@ -14,6 +14,7 @@ import redis.asyncio
 import redis.exceptions
 
 from mailroom import aof_rewrite
+from mailroom.errors import NEWER, StoreRefused, StoreUnavailable
 from mailroom.keys import PREFIX
 from receiver.failover import HIGH_WATER
 
@@ -73,10 +74,20 @@ class Guarantee:
     mend: str = ""
     #: What it rests on, one by one.
     checks: tuple[HealthCheck, ...] = ()
+    #: Why Relais can never work on it, and the mend; None: it can.
+    unfit: HealthCheck | None = None
 
     def meets(self, strict: Strict) -> bool:
         """Say whether that is as much as was asked for."""
         return not strict or (self.says in ENOUGH[strict] and not self.evicts)
+
+
+def away(exc: StoreUnavailable) -> HealthCheck:
+    """Say that a store does not answer, or refuses us."""
+    if isinstance(exc, StoreRefused):
+        says, _, mend = str(exc).partition(": ")
+        return HealthCheck("store", False, says, mend)
+    return HealthCheck("store", False, "the store does not answer", "start it, or mend REDIS_URL")
 
 
 async def examine(store: redis.asyncio.Redis, replicas: int = 0) -> Guarantee:
@@ -139,7 +150,8 @@ def judge(
         *([] if free is None else [disk(info, free)]),
         *erased(info, config, refuses),
     )
-    return Guarantee(says, keeps, evicts, server, mend or (evicted(evicts).mend if keeps else ""), checks)
+    mend = mend or (evicted(evicts).mend if keeps else "")
+    return Guarantee(says, keeps, evicts, server, mend, checks, unfit(server, info))
 
 
 def promise(info: Mapping[str, Any], config: Mapping[Any, Any]) -> tuple[str, str]:
@@ -173,13 +185,18 @@ def answers(server: str, info: Mapping[str, Any]) -> HealthCheck:
             f"{server} is a replica, which takes nothing",
             "point REDIS_URL at the primary, or the Sentinels",
         )
+    return unfit(server, info) or HealthCheck("store", True, f"{server} answers")
+
+
+def unfit(server: str, info: Mapping[str, Any]) -> HealthCheck | None:
+    """Say why Relais can never work on a store, None where it can."""
     if info.get("redis_mode") == "cluster":
         says = f"{server} is a node of a cluster: RQ needs keys of several nodes at once, which a cluster refuses"
         return HealthCheck("store", False, says, "point REDIS_URL at a single primary, or at its Sentinels")
     major = version(info).partition(".")[0]
     if info.get("server_name") != "valkey" and major.isdigit() and int(major) < OLDEST:
-        return HealthCheck("store", False, f"{server} is too old", "use Redis 7 or newer, or Valkey")
-    return HealthCheck("store", True, f"{server} answers")
+        return HealthCheck("store", False, f"{server} is too old", NEWER)
+    return None
 
 
 def evicted(evicts: bool) -> HealthCheck:

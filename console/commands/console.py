@@ -4,6 +4,7 @@ import click
 
 from console import catalogue, settings
 from console.api import app
+from console.checks import doctor
 
 
 @click.command()
@@ -22,5 +23,6 @@ def command(**options: object) -> None:
       curl http://127.0.0.1:8081/readyz
     """
     chosen = settings.load(app.ConsoleSettings, **options)
+    doctor.demand(doctor.ask(chosen.redis_url), "")
     settings.announce("console", chosen)
     app.run(chosen, catalogue.build())

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from console import book, settings
+from console.checks import doctor
 from console.processes import worker_process
 from workers import pool
 from workers.settings import WorkSettings
@@ -25,6 +26,7 @@ def command(**options: object) -> None:
       relais work --workers 4
     """
     chosen = settings.load(WorkSettings, **options)
+    doctor.demand(doctor.ask(chosen.redis_url), "")
     settings.announce("work", chosen)
     book.folder(chosen.book)
     pool.run(chosen, worker_process.main)

@@ -17,7 +17,7 @@ async def get(host: str, port: int, path: str, *, token: str = "", within: float
             try:
                 authorization = f"Authorization: Bearer {token}\r\n" if token else ""
                 writer.write(
-                    f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}Connection: close\r\n\r\n".encode()
+                    f"GET {path} HTTP/1.1\r\nHost: {in_url(host)}\r\n{authorization}Connection: close\r\n\r\n".encode()
                 )
                 answer = await reader.read()
             finally:
@@ -33,6 +33,11 @@ async def get(host: str, port: int, path: str, *, token: str = "", within: float
         return status, json.loads(body)
     except ValueError:
         return status, None
+
+
+def in_url(host: str) -> str:
+    """Return a host as it stands in an address: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def reachable(host: str) -> str:

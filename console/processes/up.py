@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,12 +24,17 @@ from console.errors import UserError
 from console.processes import env_file, port, probe, supervisor
 from console.processes.supervisor import Child, Say, Supervisor
 from console.processes.valkey import ALLOCATOR, EmbeddedValkey
+from mailroom import Mailroom, StoreUnavailable, migration
 from receiver import server
 from receiver.settings import ReceiverSettings
+from workers import liveness
 from workers.settings import WorkSettings
 
 #: Seconds that a child gets to stop beyond its own limit: it should end and log by itself, not be killed.
 BEYOND = 10.0
+#: Seconds between two looks at the workers' beats while they start, and between two lines that say that they do not.
+LOOK_EVERY = 0.25
+SAY_EVERY = 15.0
 
 
 class UpSettings(BaseSettings):
@@ -81,11 +87,53 @@ def where_it_listens(settings: UpSettings) -> UpSettings:
 
 
 async def _run(settings: UpSettings) -> None:
+    if settings.redis_url:
+        doctor.demand(await asyncio.to_thread(doctor.ask, settings.redis_url), "")
     async with everything(settings) as running:
-        url = settings.redis_url or EmbeddedValkey(settings.data).url
-        found = await asyncio.to_thread(doctor.ask, url)
-        click.echo("\n".join(banner(settings, doctor.promise(found, str(settings.data / "spool")))))
-        await running.forever()
+        announcing = asyncio.create_task(_announce(settings))
+        try:
+            await running.forever()
+        finally:
+            announcing.cancel()
+
+
+async def _announce(settings: UpSettings) -> None:
+    """Say that Relais is up when that is so: the receiver answers already, so when every worker beats.
+
+    Until then say what is missing: workers are started again and again, and a store may be away.
+    """
+    url = settings.redis_url or EmbeddedValkey(settings.data).url
+    wanted = read.load(WorkSettings).workers
+    seen: dict[str, int] = {}
+    beating: set[str] = set()
+    said = time.monotonic()
+    async with Mailroom.connect(url) as mailroom:
+        while len(beating) < wanted:
+            try:
+                beats, why = await _beats_of_this_host(mailroom), ""
+            except StoreUnavailable as exc:
+                beats, why = {}, f"; {exc}"
+            # One that beats, and not one that did before it was killed.
+            beating = {drain for drain, counter in beats.items() if seen.setdefault(drain, counter) != counter}
+            if time.monotonic() - said > SAY_EVERY:
+                said = time.monotonic()
+                click.echo(f"Relais is not up yet: {len(beating)} of {wanted} workers work{why}", err=True)
+                click.echo("  mend: see the lines of `workers` above, and relais doctor", err=True)
+            await asyncio.sleep(LOOK_EVERY)
+    found = await asyncio.to_thread(doctor.ask, url)
+    click.echo("\n".join(banner(settings, doctor.promise(found, str(settings.data / "spool")))))
+
+
+async def _beats_of_this_host(mailroom: Mailroom) -> dict[str, int]:
+    """Return drain -> counter, of processes that live on this host, or may. Raises StoreUnavailable."""
+    places = await migration.speaks(mailroom)
+    here = liveness.place().split(" ")[:2]
+    beats = await mailroom.beats()
+    return {
+        drain: counter
+        for drain, (_, counter) in beats.items()
+        if places.get(drain, "").split(" ")[1:3] in (here, [""], [])
+    }
 
 
 @contextlib.asynccontextmanager
@@ -188,11 +236,12 @@ async def healthy(host: str, number: int) -> bool:
 
 def banner(settings: UpSettings, promise: str) -> list[str]:
     """Return what one wants to know at the start."""
+    console = f"http://{probe.in_url(settings.console_host)}:{settings.console_port}"
     return [
         "",
         click.style("Relais is up.", bold=True),
-        f"  webhooks  http://{settings.host}:{settings.port}/in/SOURCE",
-        f"  console   http://{settings.console_host}:{settings.console_port}/readyz  (and /events, /metrics)",
+        f"  webhooks  http://{probe.in_url(settings.host)}:{settings.port}/in/SOURCE",
+        f"  console   {console}/readyz  (and /events, /metrics)",
         f"  store     {'REDIS_URL' if settings.redis_url else settings.data}",
         f"  promise   {promise}",
         f"  rules     {settings.book}  (changes count within two seconds)",

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import redis
+import redis.exceptions
 
 from console import catalogue
 from console.api import health
 from console.api.health import ReadinessReport
 from console.api.watcher import MailroomWatcher
-from console.checks import store
+from console.checks import rights, store
 from console.checks.store import Guarantee, HealthCheck
 from console.errors import UserError
 from mailroom import Mailroom, RoomState
@@ -33,6 +35,7 @@ def test_readyz(start: Start, valkey: PrivateValkey, book: Path) -> None:
         "memory": True,
         "replicas": True,
         "disk": True,
+        "rights": True,
         "spool": True,
         "drains": False,
         "book": True,
@@ -89,7 +92,11 @@ def guarantee(monkeypatch: pytest.MonkeyPatch) -> None:
     async def examine(*_: object) -> Guarantee:
         return LAST_SECOND
 
+    async def check(*_: object) -> HealthCheck:
+        return HealthCheck("rights", True, "all")
+
     monkeypatch.setattr(store, "examine", examine)
+    monkeypatch.setattr(rights, "check", check)
 
 
 def report(mailroom: StubStuck, book: Path, drains: int = 1, **more: Any) -> ReadinessReport:
@@ -100,7 +107,7 @@ def report(mailroom: StubStuck, book: Path, drains: int = 1, **more: Any) -> Rea
 
 
 def notes(found: ReadinessReport) -> list[tuple[str, bool, str, str]]:
-    usual = ("kept", "spool", "drains", "book")
+    usual = ("kept", "rights", "spool", "drains", "book")
     return [(each.name, each.ok, each.says, each.mend) for each in found.checks if each.name not in usual]
 
 
@@ -189,3 +196,60 @@ def test_book_is_compiled_now_and_then(book: Path, monkeypatch: pytest.MonkeyPat
         return readied
 
     assert asyncio.run(run()) == [True, True, False]
+
+
+@pytest.mark.usefixtures("guarantee")
+def test_taking_and_serving(book: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whether an event is kept and whether a destination is served are two things, and each says why not."""
+    down = json.dumps({"code": "timeout", "at": 0, "by": "breaker"})
+    mailroom = StubStuck(RoomState("bill", 0, 0, 0, 0, 0, ""), RoomState("crm", 0, 0, 0, 0, 0, down))
+    found = report(mailroom, book).as_json()
+    assert (found["ready"], found["taking"], found["serving"]["bill"]) == (True, True, {"ok": True})
+    assert found["serving"]["crm"]["why"].startswith("crm is down (timeout)")
+    found = report(mailroom, book, drains=0).as_json()
+    assert (found["ready"], found["taking"]) == (False, True)
+    assert found["serving"]["bill"] == {"ok": False, "why": "no drain is alive, so events wait"}
+
+    async def away(*_: object) -> Guarantee:
+        raise redis.exceptions.ConnectionError
+
+    monkeypatch.setattr(store, "examine", away)
+    assert report(mailroom, book, spool=str(tmp_path / "none")).as_json()["taking"] is False
+    Spool(tmp_path / "spool", 1 << 20).close()
+    found = report(mailroom, book, spool=str(tmp_path / "spool")).as_json()
+    assert (found["ready"], found["taking"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "db", "says"),
+    [
+        ("", "", 0, "the store asks for a password"),
+        ("default", "wrong", 0, "the store refuses user or password"),
+        ("default", "right", 99, "the store has no database of that number"),
+        ("reader", "right", 0, "its user has no right to "),
+        ("no_rq", "right", 0, "its user has no right to keys rq:*"),
+    ],
+)
+def test_refused(start: Start, valkey: PrivateValkey, book: Path, user: str, password: str, db: int, says: str) -> None:
+    """A store that refuses us is told apart from one that is away, and so is what exactly it refuses."""
+    with redis.Redis.from_url(valkey.url) as admin:
+        admin.acl_setuser(
+            "reader",
+            enabled=True,
+            passwords=["+right"],
+            keys=["*"],
+            categories=["+@read"],
+            commands=["+info", "+multi"],
+        )
+        admin.acl_setuser(
+            "no_rq", enabled=True, passwords=["+right"], keys=["relais:*"], channels=["rq:*"], categories=["+@all"]
+        )
+        admin.config_set("requirepass", "right")
+    url = valkey.url.replace("unix://", f"unix://{user}:{password}@" if user else "unix://") + (
+        f"?db={db}" if db else ""
+    )
+    found = ready(begin(start, url))
+    assert says in next(
+        check["says"] for check in found["checks"] if not check["ok"] and check["name"] in ("store", "rights")
+    )
+    assert found["taking"] is False

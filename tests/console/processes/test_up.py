@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
+from console.checks import doctor
 from console.client import ClientSettings, ConsoleClient
 from console.processes import port
 from console.processes import up as up_module
@@ -29,6 +31,22 @@ def processes(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+OPEN = """\
+sources:
+  open: {kind: generic, verify: {none: only for tests}, read: {id: body.id, type: body.type}}
+rules:
+  - name: cannot be rendered
+    when: {source: open}
+    then:
+      - crm.upsert_contact:
+          email: "{{ data.nothing }}"
+"""
+
+
+def docs_text(name: str) -> str:
+    return (Path(__file__).parents[3] / "docs" / name).read_text()
 
 
 Up = Callable[..., tuple[RelaisProcess, str]]
@@ -152,6 +170,62 @@ def test_uses_another_store(up: Up, valkey: PrivateValkey, short_folder: Path) -
     wait_until(lambda: all_ready(console), "everything is ready")
     assert process.stop() == 0
     assert not (short_folder / ".relais" / "valkey").exists()
+
+
+ACL = [
+    line for line in docs_text("operating.md").replace("\n  +", " +").splitlines() if line.startswith("user relais ")
+]
+
+
+@pytest.mark.parametrize("line", ACL, ids=["short", "smallest"])
+def test_user_of_its_own(start: Start, valkey: PrivateValkey, book: Path, line: str) -> None:
+    """With the rights that the docs name an event goes all the way, people can decide, and the doctor is content."""
+    with redis.Redis.from_url(valkey.url) as admin:
+        admin.execute_command("ACL", "SETUSER", *line.replace(">PASSWORD", ">pw").split()[1:])
+        admin.config_set("requirepass", "another")
+    url = valkey.url.replace("unix://", "unix://relais:pw@")
+    (book / "more.yaml").write_text(OPEN)
+    ports = [str(port.free("127.0.0.1")) for _ in range(2)]
+    environ = {**SECRETS, "REDIS_URL": url, "RELAIS_DRAIN_BUDGET": "2", "RELAIS_WORKERS": "1"}
+    process = start("up", "--port", ports[0], "--console-port", ports[1], **environ)
+    process.wait_for("Relais is up.")
+    client = ConsoleClient(ClientSettings(console_url=f"http://127.0.0.1:{ports[1]}"))
+    connection = http.client.HTTPConnection("127.0.0.1", int(ports[0]), timeout=GENEROUS)
+    connection.request("POST", "/in/open", json.dumps({"id": 1, "type": "a.b"}), {"Content-Type": "application/json"})
+    event = json.loads(connection.getresponse().read())["events"][0]
+    connection.close()
+    assert client.get(f"/events/{event}?wait=30")["state"] == "dead"
+    assert client.post("/rooms/crm/pause", {"why": "noon"}) == {"changed": True}
+    assert client.post("/rooms/crm/resume", {}) == {"changed": True}
+    assert client.post("/dead/retry", {"items": [f"{event}.0"]})["results"] == [[f"{event}.0", "never_made"]]
+    assert client.post("/dead/drop", {"items": [f"{event}.0"]})["results"] == [[f"{event}.0", "done"]]
+    wait_until(lambda: all_ready(client.url), "everything is ready")
+    checks = {check["name"]: check["ok"] for check in client.get("/readyz")["checks"]}
+    assert checks["rights"] is True
+    assert doctor.rights_of(url, "")[0].ok
+    assert process.stop() == 0
+    assert "NOPERM" not in process.said
+    assert "no permissions" not in process.said
+
+
+def test_path_with_a_blank(start: Start, short_folder: Path) -> None:
+    """A data folder may have any name: every worker beats, which is what "is up" says."""
+    ports = [str(port.free("127.0.0.1")) for _ in range(2)]
+    folder = short_folder / "ä b"
+    process = start("up", "--port", ports[0], "--console-port", ports[1], "--data", str(folder), **SECRETS)
+    process.wait_for("Relais is up.")
+    assert all_ready(f"http://127.0.0.1:{ports[1]}")
+    assert process.stop() == 0
+
+
+def test_is_not_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no worker beats, it does not say that it is up; it says what is missing."""
+    ports = [str(port.free("127.0.0.1")) for _ in range(2)]
+    environ = {**SECRETS, "REDIS_URL": "redis://127.0.0.1:9"}
+    process = start("up", "--port", ports[0], "--console-port", ports[1], **environ)
+    process.wait_for("Relais is not up yet: 0 of 2 workers work; the store did not answer")
+    assert "Relais is up." not in process.said
+    assert process.stop() == 0
 
 
 def test_port_taken(start: Start) -> None:
