@@ -24,7 +24,7 @@ from workers.alerts import AlertSender
 from workers.destinations.base import Client
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http
-from workers.outcome import Failed
+from workers.outcome import MISTAKES, Failed
 from workers.rulebook import RulebookStore
 from workers.settings import WorkSettings
 
@@ -216,7 +216,8 @@ class WorkerContext:
         match change.what:
             case "key":
                 log.error("destination.paused name=%s why=%s", name, code)
-                self.alerts.tell("paused_destination", f"{name} refuses our key ({code})", destination=name)
+                text = f"{name} {MISTAKES.get(code, 'refuses our key')} ({code})"
+                self.alerts.tell("paused_destination", text, destination=name)
             case "breaker":
                 log.error("destination.down name=%s why=%s", name, code)
                 text = f"{name} is down ({code}): its deliveries wait, and go on when it answers"

@@ -192,13 +192,15 @@ def _public_socket(info: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Origin:
     """A server: the connections to use for it, and the headers of every request to it."""
 
     connector: aiohttp.TCPConnector
     #: Tells the connector host, port and TLS, and holds the headers that never change. It is never sent itself.
     template: aiohttp.ClientRequest
+    #: Whether it has answered us: then its name was resolved once.
+    answered: bool = False
 
 
 class _Connectors:
@@ -355,16 +357,19 @@ class HttpExchange:
         if self.sent and self._http._pace is not None:
             await self._http._pace.wait()
         self.sent += 1
-        sending = None
+        sending = way = None
         try:
             origin, target = _split(url)
             way = await self._http._connectors.to(origin, self._http._allow_private)
             body = None if json is None else to_json(json)
             said = {"Accept": accept, **({"Content-Type": media_type} if body is not None else {}), **(headers or {})}
             sending = _Sending(way, method, _build_message(way, method, target, said, body))
-            return await sending.answer(self._http._timeout, again=method in SAFE_TO_REPEAT and not creates)
+            answer = await sending.answer(self._http._timeout, again=method in SAFE_TO_REPEAT and not creates)
+            way.answered = True
+            return answer
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError) as exc:
-            failed = _explain(exc, sent=sending is not None and sending.sent, creates=creates)
+            known = way is not None and way.answered
+            failed = _explain(exc, sent=sending is not None and sending.sent, creates=creates, known=known)
         # Raised outside the handler: the exceptions of aiohttp name the address, and the address names the person.
         raise failed
 
@@ -383,6 +388,10 @@ def _split(url: str) -> tuple[str, str]:
     return origin, target if target.startswith("/") else "/" + target
 
 
+class _BadHeader(ValueError):
+    """A header would be more than one."""
+
+
 def _build_message(way: _Origin, method: str, target: str, said: Mapping[str, str], body: bytes | None) -> bytes:
     """Return a request as it goes over the wire. Raises ValueError for a header that would be more than one."""
     headers = CIMultiDict(way.template.headers)
@@ -391,7 +400,7 @@ def _build_message(way: _Origin, method: str, target: str, said: Mapping[str, st
         headers["Content-Length"] = str(len(body or b""))
     lines = [f"{name}: {value}" for name, value in headers.items()]
     if _NO_TEXT.search("".join(lines)):
-        raise ValueError("a header holds a control character")
+        raise _BadHeader("a header holds a control character")
     head = "\r\n".join((f"{method} {target} HTTP/1.1", *lines, "\r\n"))
     return head.encode() + (body or b"")
 
@@ -418,9 +427,12 @@ async def _read(head: RawResponseMessage, content: aiohttp.StreamReader) -> Http
     )
 
 
-def _explain(exc: Exception, *, sent: bool, creates: bool) -> Failed:
-    """Return the failure of a request that got no answer: not sent, or sent and unknown."""
-    code, hint = _name_failure(exc)
+def _explain(exc: Exception, *, sent: bool, creates: bool, known: bool = False) -> Failed:
+    """Return the failure of a request that got no answer: not sent, or sent and unknown.
+
+    `known`: the server has answered this process before.
+    """
+    code, hint = _name_failure(exc, known=known)
     if code == "bad_address":
         return Failed("permanent", code, hint=hint)
     if not sent or isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
@@ -431,13 +443,17 @@ def _explain(exc: Exception, *, sent: bool, creates: bool) -> Failed:
     return Failed(failure, code, hint=hint)
 
 
-def _name_failure(exc: Exception) -> tuple[str, str]:
+def _name_failure(exc: Exception, *, known: bool = False) -> tuple[str, str]:
     cause = getattr(exc, "os_error", None)
     match exc:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return "bad_address", "the address of the destination is no http(s) address"
+        case aiohttp.ClientConnectorDNSError() if known or getattr(cause, "errno", None) == socket.EAI_AGAIN:
+            return "dns_failed", "the name of the destination could not be resolved now"
         case aiohttp.ClientConnectorDNSError():
-            return "unknown_host", "the name of the destination could not be resolved"
+            return "unknown_host", "the name of the destination could not be resolved, and never was"
+        case _BadHeader():
+            return "bad_header", "a header of the request holds a line end or another control character"
         case aiohttp.ClientConnectorCertificateError():
             return "bad_certificate", "the certificate of the destination is not to be trusted"
         case aiohttp.ClientConnectorSSLError():

@@ -18,6 +18,14 @@ Failure = Literal["limited", "transient", "ambiguous", "permanent", "credential"
 #: Codes of transient or ambiguous failures that only a person can settle: the drain holds the box at once.
 HELD = frozenset({"unresolved", "several_objects", "two_objects", "exists_unseen"})
 
+#: Codes of failures that lie in the book or in a secret of it, whatever is delivered, and what they say of a
+#: destination: its room is paused at once, and probed, since a new book or an entry of the name service mends it.
+MISTAKES: Mapping[str, str] = {
+    "private_address": "leads to an address inside our own network; if that is meant, say allow_private: true",
+    "unknown_host": "has a host name that does not exist; look at base",
+    "bad_header": "has a header that cannot be written; look for line ends in its key",
+}
+
 
 @dataclass(frozen=True)
 class Done:

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from workers.outcome import HELD, Done, Failed
+from workers.outcome import HELD, MISTAKES, Done, Failed
 
 #: Seconds before the next attempt. The first ones outlive a restart of the other side, the last ones a bad weekend.
 RETRY_AFTER = (1, 5, 15, 60, 300, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200)
@@ -47,7 +47,10 @@ class HoldBox:
 
 @dataclass(frozen=True)
 class PauseRoom:
-    """The destination refuses our key: its room is paused and probed, its queue is kept, an alert is sent."""
+    """The destination refuses our key, or cannot be asked as the book says.
+
+    Its room is paused and probed, its queue is kept, an alert is sent.
+    """
 
     reason: str
 
@@ -60,6 +63,8 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
 
     `find_lag`: seconds by which the other side's search may be behind. `jitter`: between -1 and 1, else drawn.
     """
+    if failed.code in MISTAKES:
+        return PauseRoom(failed.code)
     drawn = random.uniform(-1, 1) if jitter is None else jitter
     spread = 1 + JITTER * drawn
     match failed.failure:
@@ -96,9 +101,12 @@ def read_rest(failed: Failed) -> float:
 def destination_health(ended: Done | Failed) -> str:
     """Return what an attempt says about the health of its destination, in the words of `Settlement.says`.
 
-    there: it gave a sensible answer, which may be a refusal. away: it did not. refused: it rejects our key.
+    there: it gave a sensible answer, which may be a refusal. away: it did not. refused: it rejects our key, or
+    cannot be asked as the book says.
     Empty: nothing, because no request was sent or the cause lies elsewhere.
     """
+    if isinstance(ended, Failed) and ended.code in MISTAKES:
+        return f"refused:{ended.code}"
     if isinstance(ended, Done) or ended.failure == "permanent":
         return "there" if ended.status else ""
     match ended.failure:

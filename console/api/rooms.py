@@ -15,6 +15,7 @@ from starlette.routing import Route
 from console.api.request import DecisionBody, Json, get_mailroom, get_operator, refuse, takes
 from mailroom import INBOX, RoomState
 from rules.event_types.base import from_epoch
+from workers.outcome import MISTAKES
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class RoomPause:
     code: str
     why: str
     since: str
-    #: person, breaker (it is down), key (it refuses ours)
+    #: person, breaker (it is down), key (it refuses ours, or the book says what cannot work)
     by: str
     #: When one delivery is tried next; None: the pause ends only when a person resumes the destination.
     next_probe: str | None
@@ -34,7 +35,7 @@ class RoomPause:
         """Say it in a sentence."""
         if self.by == "person":
             return f"is paused by a person since {self.since}{': ' + self.why if self.why else ''}"
-        what = "is down" if self.by == "breaker" else "refuses our key"
+        what = "is down" if self.by == "breaker" else MISTAKES.get(self.code, "refuses our key")
         probe = f", next probe at {self.next_probe}" if self.next_probe else ""
         return f"{what} ({self.code}) since {self.since}{probe}"
 

@@ -123,7 +123,6 @@ def test_sent_and_unknown(step: bytes, code: str, creates: bool, failure: str) -
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("http://nobody.invalid/", "unknown_host"),
         ("http://127.0.0.1:{closed}/", "refused"),
         ("https://127.0.0.1:{plain}/", "tls_failed"),
     ],
@@ -134,6 +133,48 @@ def test_not_sent(url: str, code: str) -> None:
         taken.bind(("127.0.0.1", 0))
         closed, plain = taken.getsockname()[1], server.url.rpartition(":")[2]
         failed = fail(url.format(closed=closed, plain=plain), method="POST", json={}, creates=True)
+    assert (failed.failure, failed.code) == ("transient", code)
+
+
+@pytest.mark.parametrize(
+    ("error", "known", "code"),
+    [
+        (socket.EAI_NONAME, False, "unknown_host"),
+        (socket.EAI_NONAME, True, "dns_failed"),
+        (socket.EAI_AGAIN, False, "dns_failed"),
+    ],
+)
+def test_unknown_host(monkeypatch: pytest.MonkeyPatch, error: int, known: bool, code: str) -> None:
+    """A name that does not exist and never was resolved is a mistake of the book; else the name service is away."""
+    real, lost = socket.getaddrinfo, not known
+
+    def resolve(*asked: Any, **more: Any) -> Any:
+        if lost and asked[0] == "localhost":
+            raise socket.gaierror(error, "not known")
+        return real(*asked, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    async def run(url: str) -> Failed:
+        nonlocal lost
+        async with Http() as opened:
+            http = opened.bind(timeout=5.0, allow_private=True)
+            if known:
+                await http.exchange().request("GET", url)
+                lost = True
+                await opened._connectors._open[True].close()
+                opened._connectors._open.clear()
+                origins = opened._connectors._origins
+                (origin,) = origins.values()
+                origins.clear()
+                fresh = await opened._connectors.to(url.rstrip("/"), True)
+                fresh.answered = origin.answered
+            with pytest.raises(Failed) as caught:
+                await http.exchange().request("GET", url)
+            return caught.value
+
+    with RawServer(reply(200, "{}", Connection="close")) as server:
+        failed = asyncio.run(run(server.url.replace("127.0.0.1", "localhost") + "/"))
     assert (failed.failure, failed.code) == ("transient", code)
 
 
@@ -463,7 +504,7 @@ def test_header_is_one_line() -> None:
     """A value that would begin another header, or another request, is refused before anything is sent."""
     with RawServer(OK) as server:
         failed = fail(server.url, headers={"X-Name": "Eva\r\nX-Admin: yes"}, method="POST", json={}, creates=True)
-    assert (failed.failure, failed.code) == ("transient", "broken")
+    assert (failed.failure, failed.code) == ("transient", "bad_header")
     assert server.requests == []
 
 

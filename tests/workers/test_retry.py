@@ -1,7 +1,7 @@
 import pytest
 
 from workers import retry
-from workers.outcome import Done, Failed, Failure
+from workers.outcome import MISTAKES, Done, Failed, Failure
 from workers.retry import GiveUp, HoldBox, PauseRoom, WaitAndRetry
 
 
@@ -69,6 +69,14 @@ def test_which_object_is_for_a_person(code: str) -> None:
     failed = Failed("transient", code, status=409)
     assert retry.decide(failed, 1) == HoldBox(code)
     assert retry.destination_health(failed) == ""
+
+
+@pytest.mark.parametrize("code", MISTAKES)
+def test_mistake_of_the_book(code: str) -> None:
+    """What stops every delivery pauses the room at the first one, and uses up no attempt."""
+    failed = Failed("transient", code)
+    assert retry.decide(failed, 1) == PauseRoom(code)
+    assert retry.destination_health(failed) == f"refused:{code}"
 
 
 def test_not_in_force() -> None:

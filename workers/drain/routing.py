@@ -24,7 +24,7 @@ from workers.drain.lease import LeaseClock, LeaseProgress, read_head
 from workers.drain.outbox import Outbox
 from workers.drain.plan import LookUpResults, Plan, PlanContext, plan, why_failed
 from workers.drain.summary import Summary
-from workers.outcome import Failed, Failure
+from workers.outcome import MISTAKES, Failed, Failure
 
 log = logging.getLogger("relais.drain")
 
@@ -167,15 +167,17 @@ class Router:
         if failed is None:
             return False
         attempt = (lease.attempt if n == 0 else 0) + 1
-        decision = retry.decide(Failed(_failure_of_look_up(failed), failed.code, wait=failed.wait), attempt)
+        mistaken = failed.code in MISTAKES  # It pauses no room: the inbox is not that destination's.
+        code = "" if mistaken else failed.code
+        decision = retry.decide(Failed(_failure_of_look_up(failed), code, wait=failed.wait), attempt)
         if not isinstance(decision, retry.WaitAndRetry):
             look_up.error = f"{failed.code}_too_often"
             look_up.failed = None
             return False
-        if failed.failure == "credential":
+        if failed.failure == "credential" or mistaken:
             self._context.alerts.tell(
                 "look_up_refused",
-                f"{look_up.destination} refuses our key ({failed.code})",
+                f"{look_up.destination} {MISTAKES.get(failed.code, 'refuses our key')} ({failed.code})",
                 destination=look_up.destination,
             )
         self._summary.retried += 1

@@ -141,6 +141,12 @@ def test_as_json() -> None:
         ("crm", {}, "crm is down (timeout) since 2026-11-23T12:00:00.000Z"),
         ("in", {}, "the inbox is down (timeout) since 2026-11-23T12:00:00.000Z"),
         ("crm", {"by": "key"}, "crm refuses our key (timeout) since 2026-11-23T12:00:00.000Z"),
+        (
+            "crm",
+            {"by": "key", "code": "private_address"},
+            "crm leads to an address inside our own network; if that is meant, say allow_private: true "
+            "(private_address) since 2026-11-23T12:00:00.000Z",
+        ),
         ("crm", {"by": "person"}, "crm is paused by a person since 2026-11-23T12:00:00.000Z"),
         ("crm", {"by": "person", "why": "noon"}, "crm is paused by a person since 2026-11-23T12:00:00.000Z: noon"),
     ],
