@@ -192,7 +192,7 @@ def test_user_of_its_own(start: Start, valkey: PrivateValkey, book: Path, line: 
     client = ConsoleClient(ClientSettings(console_url=f"http://127.0.0.1:{ports[1]}"))
     connection = http.client.HTTPConnection("127.0.0.1", int(ports[0]), timeout=GENEROUS)
     connection.request("POST", "/in/open", json.dumps({"id": 1, "type": "a.b"}), {"Content-Type": "application/json"})
-    event = json.loads(connection.getresponse().read())["events"][0]
+    event = json.loads(connection.getresponse().read())["events"][0]["id"]
     connection.close()
     assert client.get(f"/events/{event}?wait=30")["state"] == "dead"
     assert client.post("/rooms/crm/pause", {"why": "noon"}) == {"changed": True}
