@@ -10,6 +10,7 @@ from mailroom.ledger import Fate
 from mailroom.records import (
     BoxFault,
     DeadLetterInfo,
+    ItemPlace,
     Lease,
     NewDelivery,
     Receipt,
@@ -27,6 +28,7 @@ __all__ = [
     "BoxFault",
     "DeadLetterInfo",
     "Fate",
+    "ItemPlace",
     "Lease",
     "Mailroom",
     "NewDelivery",

@@ -6,7 +6,7 @@ touches Redis, and never writes a value of a person: rules, places, codes and co
 Lines, by `t`:
   routed       at, source, type, received, book, fired: [rule], missed: [[rule, at, why]],
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]]
-  attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead
+  attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead, why
                (of a delivery that could not be made only: at, d, then: dead, code, why)
   next         at, d(elivery), made: […], skipped: […], or why nothing can follow
   other_content  first            its sender's id came before, with other content, as the event `first`
@@ -56,6 +56,9 @@ SkippedAction = tuple[str, str, str, str, str]
 
 #: Ends of a delivery, and what a person may still decide.
 OPEN = frozenset({"waiting", "held"})
+
+#: Characters of a reason that a line keeps.
+LONGEST_WHY = 300
 
 
 @dataclass
@@ -160,8 +163,14 @@ def routed(
     return _encode(line)
 
 
-def attempt(delivery: str, *, n: int, outcome: Outcome, code: str, status: int, ms: int, then: Then) -> str:
-    """A delivery was attempted; `n` counts from 1."""
+def _why(why: str) -> dict[str, str]:
+    return {"why": why[:LONGEST_WHY]} if why else {}
+
+
+def attempt(
+    delivery: str, *, n: int, outcome: Outcome, code: str, status: int, ms: int, then: Then, why: str = ""
+) -> str:
+    """A delivery was attempted; `n` counts from 1. `why`: a sentence without a value of anybody."""
     return _encode(
         {
             "t": "attempt",
@@ -173,13 +182,14 @@ def attempt(delivery: str, *, n: int, outcome: Outcome, code: str, status: int, 
             "status": status,
             "ms": ms,
             "then": then,
+            **_why(why),
         }
     )
 
 
 def never_made(delivery: str, code: str, why: str) -> str:
     """A delivery came into being as a dead letter, because a value of it could not be made."""
-    return _encode({"t": "attempt", "d": delivery, "at": now(), "then": "dead", "code": code, "why": why})
+    return _encode({"t": "attempt", "d": delivery, "at": now(), "then": "dead", "code": code, **_why(why)})
 
 
 def next_actions(delivery: str, made: Sequence[MadeDelivery], skipped: Sequence[SkippedAction]) -> str:
@@ -309,10 +319,12 @@ class _Story:
             return
         then = line["then"]
         if "outcome" in line:
-            delivery.attempts.append({k: line[k] for k in ("at", "n", "outcome", "code", "status", "ms")})
+            told = ("at", "n", "outcome", "code", "status", "ms", "why")
+            delivery.attempts.append({k: line[k] for k in told if k in line})
         delivery.state = {"done": "delivered", "dead": "dead", "hold": "held"}.get(then, "waiting")
-        why = ": ".join(filter(None, (line.get("code"), line.get("why"))))
-        delivery.why = why if then in ("dead", "hold") else ""
+        delivery.why = line.get("code", "") if then in ("dead", "hold") else ""
+        if "outcome" not in line and line.get("why"):
+            delivery.why += f": {line['why']}"  # There is no attempt that says it.
 
     def once(self, line: Mapping[str, Any]) -> None:
         self._became(line, "skipped", "only_once")

@@ -11,7 +11,10 @@ from typing import Any, cast
 from mailroom import ledger
 from mailroom.client import MailroomClient
 from mailroom.keys import INBOX
-from mailroom.records import BoxFault, DeadLetter, RoomState
+from mailroom.records import BoxFault, DeadLetter, ItemPlace, RoomState
+
+#: What the letter of a box says.
+STATES = {"r": "ready", "l": "under way", "w": "waiting", "h": "held", "b": "blocked"}
 
 #: Boxes that one call examines.
 EXAMINED = 1000
@@ -99,6 +102,7 @@ class MailroomQueries(MailroomClient):
             pipe.zrange(self.key(f"retry:{name}"), 0, 0, withscores=True)
             pipe.zcard(self.key(f"woken:{name}"))
         answers = await self.read(pipe.execute())
+        blocked = await self.call("blocked", *names) if names else []
         out = []
         for n, name in enumerate(names):
             ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[
@@ -122,6 +126,7 @@ class MailroomQueries(MailroomClient):
                     unusable,
                     int(probe_at or 0),
                     int(rests) if int(rests or 0) > ms else 0,
+                    blocked[n],
                 )
             )
         return out
@@ -139,6 +144,21 @@ class MailroomQueries(MailroomClient):
                 found += [BoxFault(*said[n : n + 3]) for n in range(0, len(said), 3)]
             if cursor == 0 or len(found) >= most:
                 return found[:most]
+
+    async def place(self, room: str, item: str) -> ItemPlace | None:
+        """Return where a delivery stands; None: it waits nowhere."""
+        record = await self.read(self.store.get(self.key(f"d:{item}")))
+        box: str = json.loads(record).get("box", "") if record is not None else ""
+        head = await self.read(self.store.lindex(self.key(f"b:{room}:{box}"), 0)) if box else None
+        if head is None:
+            return None
+        before = await self.ahead(room, box, item)
+        letter, attempts, _, _, *more = head.decode().split()
+        state = STATES.get(letter, letter)
+        if any(home == box for _, home in before):
+            state, attempts, more = "blocked", "0", []
+        due = int(more[0]) if state == "waiting" and more else 0
+        return ItemPlace(state, int(attempts), due, tuple(each for each, _ in before))
 
     async def ahead(self, room: str, box: str, item: str, most: int = 20) -> list[tuple[str, str]]:
         """Return (delivery, its home) of those that stand before an item, in its home and its further boxes."""

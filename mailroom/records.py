@@ -195,6 +195,20 @@ class BoxFault:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class ItemPlace:
+    """What a delivery waits for, and until when."""
+
+    #: ready, under way, waiting (for a time), held, blocked (by one that stands before it).
+    state: str
+    #: Attempts that it has used.
+    attempts: int
+    #: When it is tried next, ms of the store's clock; 0: that is no matter of time.
+    due_at: int
+    #: Deliveries that stand before it, under any of its names.
+    ahead: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class RoomState:
     """A room at a glance."""
@@ -217,6 +231,8 @@ class RoomState:
     probe_at: int = 0
     #: Until when its destination asked to be left alone, ms of the store's clock; 0: it did not, or that is over.
     rests_until: int = 0
+    #: Boxes that wait for another one: what stands first in them shares a further name with an earlier delivery.
+    blocked: int = 0
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,9 @@ async def show_box(request: Request) -> Response:
     if held is None:
         return refuse("unknown_box", "no held box of this name", 404)
     fate = await get_mailroom(request).fate(held.event)
-    return JSONResponse({**as_json(held), "story": fate.as_json() if fate is not None else None})
+    before = await get_mailroom(request).ahead(held.destination, held.box, held.item)
+    ahead = [item for item, _ in before]
+    return JSONResponse({**as_json(held), "ahead": ahead, "story": fate.as_json() if fate is not None else None})
 
 
 def as_json(held: HeldBox) -> Json:

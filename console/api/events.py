@@ -12,13 +12,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from console.api import rooms
-from console.api.request import get_mailroom, read_number, refuse
-from mailroom import INBOX, Mailroom
+from console.api.request import Json, get_mailroom, read_number, refuse
+from mailroom import INBOX, ItemPlace, Mailroom
+from rules.event_types.base import from_epoch
 
 #: `?wait=` may hold the answer back for this many seconds at most; who wants to wait longer asks again.
 LONGEST_WAIT = 60.0
 #: Events of a page: when nothing is said, and at most.
 PAGE, LARGEST_PAGE = 50, 500
+#: Deliveries of one event of which it is told what they wait for.
+MOST_PLACES = 50
 
 
 async def list_events(request: Request) -> Response:
@@ -56,12 +59,26 @@ async def show_event(request: Request) -> Response:
     waiting = [delivery for delivery in answer["deliveries"] if delivery["state"] == "waiting"]
     if waiting or fate.state == "waiting":
         whys = {room.name: rooms.explain(room) for room in await get_mailroom(request).rooms()}
+        for delivery in waiting[:MOST_PLACES]:
+            if (place := await get_mailroom(request).place(delivery["destination"], delivery["id"])) is not None:
+                delivery["waits"] = describe_place(place)
         for delivery in waiting:
             if why := whys.get(delivery["destination"]):
                 delivery["why"] = why
         if fate.state == "waiting" and (why := whys.get(INBOX)):
             answer["why"] = why
     return JSONResponse({**answer, "settled": fate.settled})
+
+
+def describe_place(place: ItemPlace) -> Json:
+    """Return where a delivery stands as JSON."""
+    next_attempt = from_epoch(place.due_at) if place.due_at else None
+    return {
+        "state": place.state,
+        "attempts": place.attempts,
+        "next_attempt": next_attempt,
+        "ahead": list(place.ahead),
+    }
 
 
 ROUTES = (Route("/events", list_events), Route("/events/{id}", show_event))

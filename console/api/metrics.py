@@ -135,7 +135,7 @@ CATALOGUE = (
     ),
 )
 
-STATES = ("ready", "leased", "waiting", "held", "suspect")
+STATES = ("ready", "leased", "waiting", "held", "suspect", "blocked")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,16 @@ KEY, CHANNEL = "K", "C"
 OF_STORE = (
     *("blpop K 1", "del K", "exists K", "expire K 1", "fcall none 1 K", "function|load x", "get K", "getrange K 0 1"),
     *("getset K x", "hdel K x", "hexists K x", "hget K x", "hgetall K", "hincrby K x 1", "hkeys K", "hlen K"),
-    *("hmget K x", "hset K x x", "hsetnx K x x", "hvals K", "info server", "lindex K 0", "linsert K before x x"),
+    *(
+        "hmget K x",
+        "hscan K 0",
+        "hset K x x",
+        "hsetnx K x x",
+        "hvals K",
+        "info server",
+        "lindex K 0",
+        "linsert K before x x",
+    ),
     *("llen K", "lpop K", "lpos K x", "lpush K x", "lrange K 0 1", "lrem K 0 x", "lset K 0 x", "ltrim K 0 1"),
     *("mget K", "mset K x", "pexpire K 1", "ping", "rename K K", "rpush K x", "rpushx K x", "sadd K x", "scard K"),
     *("set K x", "sismember K x", "smembers K", "smismember K x", "time", "ttl K", "xadd K * x x", "xrange K - +"),

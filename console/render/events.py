@@ -91,8 +91,20 @@ def tree(event: Json) -> Tree:
                 f"{attempt['at'][11:23]}  attempt {attempt['n']}: {attempt['outcome']}"
                 f"{' ' + attempt['code'] if attempt['code'] else ''}"
                 f"{', HTTP ' + str(attempt['status']) if attempt['status'] else ''}, {attempt['ms']} ms"
+                f"{': ' + attempt['why'] if attempt.get('why') else ''}"
             )
+        if waits := delivery.get("waits"):
+            branch.add(Text(waiting(waits), style="yellow"))
     return told
+
+
+def waiting(waits: Json) -> str:
+    """Return what a delivery waits for, in a sentence."""
+    if waits["ahead"]:
+        return f"waits behind {', '.join(waits['ahead'])}"
+    tried = f" after {waits['attempts']} attempts" if waits["attempts"] else ""
+    until = f", next at {waits['next_attempt']}" if waits["next_attempt"] else ""
+    return f"{waits['state']}{tried}{until}"
 
 
 def _short(delivery: Json) -> Text:

@@ -81,6 +81,8 @@ def box(one: Json) -> Tree:
     """Return a held box with the story of the event at its head."""
     told = Tree(Text.assemble((one["id"], "bold"), f"  held for {age(one['at'])}, {one['waiting']} wait in it"))
     told.add(Text(f"because {one['code']}{': ' + one['why'] if one['why'] else ''}", style="red"))
+    if one["ahead"]:
+        told.add(f"behind {', '.join(one['ahead'])}, which have a name of it, too")
     waiting = told.add("in their order")
     for item in one["items"]:
         waiting.add(item)
@@ -97,7 +99,7 @@ def _with_story(told: Tree, one: Json) -> Tree:
 
 def rooms(found: Sequence[Json]) -> Table:
     """Return rooms as a table."""
-    columns = ("room", "ready", "under way", "waiting", "held", "paused", "cannot be served")
+    columns = ("room", "ready", "under way", "waiting", "blocked", "held", "paused", "cannot be served")
     table = Table(*columns, box=None, pad_edge=False)
     for one in found:
         paused = one["paused"]
@@ -115,6 +117,7 @@ def rooms(found: Sequence[Json]) -> Table:
             str(one["ready"] + one["suspect"]),
             str(one["leased"]),
             str(one["waiting"]),
+            str(one["blocked"]),
             Text(held, style="red" if one["held"] else ""),
             Text(why, style="red"),
             Text(one["unusable"] or "", style="red"),

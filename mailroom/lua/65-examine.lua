@@ -53,3 +53,28 @@ local function examine(keys, args)
   end
   return out
 end
+
+-- Deliveries with further names that are looked at to count blocked boxes.
+local COUNTED = 1000
+
+-- blocked: how many boxes of each room are blocked, as far as the first deliveries with further names tell. ARGV: rooms.
+local function blocked(keys, args)
+  local P, out = keys[1], {}
+  for k, room in ipairs(args) do
+    local seen, n = {}, 0
+    local function look(box)
+      if seen[box] then return end
+      seen[box] = true
+      local head = redis.call('LINDEX', box_key(P, room, box), 0)
+      if head and string.sub(head, 1, 1) == 'b' then n = n + 1 end
+    end
+    local names = redis.call('HSCAN', P .. 'also:' .. room, '0', 'COUNT', COUNTED)[2]
+    for i = 1, #names, 2 do
+      for box in string.gmatch(names[i + 1], '%S+') do look(box) end
+      local home = string.match(redis.call('GET', record_key(P, room, names[i])) or '', '"box":"([^"]+)"')
+      if home then look(home) end
+    end
+    out[k] = n
+  end
+  return out
+end

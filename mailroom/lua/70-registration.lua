@@ -38,3 +38,4 @@ register('schema_2', touch, { 'allow-oom' }) -- says which schema this library s
 register('touch', touch, { 'allow-oom' })
 register('story', story, { 'no-writes', 'allow-stale' })
 register('examine', examine, { 'no-writes', 'allow-stale' })
+register('blocked', blocked, { 'no-writes', 'allow-stale' })

@@ -25,7 +25,14 @@ async def send(
     (lease,) = await take(room, "d1")
     home, *also = tuple(names)
     new = NewDelivery(
-        f"{name}.0", "crm", (home, *also), b'{"n":1}', at_once, coalesce_key=coalesce, delay=delay, weak=tuple(weak)
+        f"{name}.0",
+        "crm",
+        (home, *also),
+        b'{"n":1,"box":"%s"}' % home.encode(),
+        at_once,
+        coalesce_key=coalesce,
+        delay=delay,
+        weak=tuple(weak),
     )
     settled = await room.settle("d1", f"s-{name}", [settlement(lease, name, new=[new])])
     return settled.leased
@@ -84,6 +91,12 @@ async def test_shared_address_of_a_held_one(mailroom: Mailroom, drain: str) -> N
     await send(mailroom, "e3", "z")
     assert set(await crm(mailroom)) == {"e3.0"}
     assert await mailroom.ahead("crm", "y", "e2.0") == [("e1.0", "x")]
+    (room,) = [room for room in await mailroom.rooms() if room.name == "crm"]
+    assert (room.held, room.blocked) == (1, 2)  # The address, whose first is a mark, and the home of the second.
+    place = await mailroom.place("crm", "e2.0")
+    assert place is not None
+    assert (place.state, place.attempts, place.due_at, place.ahead) == ("blocked", 0, 0, ("e1.0",))
+    assert await mailroom.place("crm", "e9.0") is None
     await send(mailroom, "e4", "wx")
     shown = await Operator(mailroom).box("crm", "x")
     assert shown is not None

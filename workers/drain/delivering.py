@@ -211,7 +211,9 @@ class Courier:
         settlement.verdict = then
         settlement.counter = f"attempt|{delivery.destination}|{delivery.action}|{failed.failure}|{then}"
         code = getattr(decision, "reason", failed.code)
-        settlement.line = _attempt_line(delivery, attempt, failed.failure, code, failed.status, started, then)
+        settlement.line = _attempt_line(
+            delivery, attempt, failed.failure, code, failed.status, started, then, failed.hint
+        )
         log.warning(
             "delivery.attempted event_id=%s delivery_id=%s to=%s.%s attempt=%d outcome=%s code=%s status=%d "
             "then=%s hint=%s",
@@ -256,7 +258,14 @@ def _info(delivery: Delivery, failed: Failed, reason: str) -> DeadLetterInfo:
 
 
 def _attempt_line(
-    delivery: Delivery, attempt: int, outcome: Outcome, code: str, status: int, started: float, then: Then
+    delivery: Delivery,
+    attempt: int,
+    outcome: Outcome,
+    code: str,
+    status: int,
+    started: float,
+    then: Then,
+    why: str = "",
 ) -> str:
     ms = int((time.monotonic() - started) * 1000)
-    return ledger.attempt(delivery.id, n=attempt, outcome=outcome, code=code, status=status, ms=ms, then=then)
+    return ledger.attempt(delivery.id, n=attempt, outcome=outcome, code=code, status=status, ms=ms, then=then, why=why)

@@ -73,6 +73,7 @@ def test_values() -> None:
         'relais_room_boxes{room="crm",state="waiting"}': 3,
         'relais_room_boxes{room="crm",state="held"}': 4,
         'relais_room_boxes{room="crm",state="suspect"}': 5,
+        'relais_room_boxes{room="crm",state="blocked"}': 0,
         'relais_room_overdue_seconds{room="crm"}': 6.5,
         'relais_room_held_seconds{room="crm"}': 7.5,
         'relais_room_paused{room="crm"}': 1,

@@ -54,6 +54,7 @@ def test_down(relais: StuckConsole, valkey: PrivateValkey, says: str, word: str,
     (delivery,) = relais.json("events", "show", "a1")["deliveries"]
     assert delivery["why"].startswith(sentence)
     assert ", next probe at " in delivery["why"]
+    assert delivery["waits"] == {"state": "ready", "attempts": 0, "next_attempt": None, "ahead": []}
     assert sentence in relais("events", "show", "a1")
     assert relais("rooms", "resume", "crm") == "crm goes on.\n"
     assert "why" not in relais.json("events", "show", "a1")["deliveries"][0]
@@ -125,6 +126,7 @@ def test_as_json() -> None:
             "next_probe": "2026-11-23T12:00:30.000Z",
         },
         "rests_until": None,
+        "blocked": 0,
     }
     quiet = rooms.as_json(RoomState("in", 0, 0, 0, 0, 0, "", unusable="no key"))
     assert (quiet["paused"], quiet["unusable"], quiet["overdue_seconds"], quiet["held_seconds"]) == (

@@ -32,7 +32,16 @@ LETTER: dict[str, Any] = {
 
 
 def room(**more: Any) -> dict[str, Any]:
-    usual = {"name": "crm", "ready": 2, "suspect": 3, "leased": 4, "waiting": 6, "held": 0, "held_seconds": 0.0}
+    usual = {
+        "name": "crm",
+        "ready": 2,
+        "suspect": 3,
+        "leased": 4,
+        "waiting": 6,
+        "blocked": 7,
+        "held": 0,
+        "held_seconds": 0.0,
+    }
     return {**usual, "paused": None, "unusable": None, "rests_until": None, **more}
 
 
@@ -80,6 +89,7 @@ def test_box(waiting: int, more: list[str]) -> None:
         "id": "crm/x",
         "at": ago(minutes=9, seconds=5),
         "waiting": waiting,
+        "ahead": ["e9.0"],
         "code": "poison",
         "why": "",
         "story": None,
@@ -88,6 +98,7 @@ def test_box(waiting: int, more: list[str]) -> None:
     assert shown == [
         f"crm/x  held for 9 min, {waiting} wait in it",
         "because poison",
+        "behind e9.0, which have a name of it, too",
         "in their order",
         "a.0",
         "b.0",
@@ -120,7 +131,7 @@ def test_rooms(paused: dict[str, Any], says: str) -> None:
     """A room says what is ready (suspects too), what is under way, and why it is paused and until when."""
     probe = ago(minutes=-2, seconds=-30) if paused["next_probe"] else None
     line = text(rooms.rooms([room(paused={**paused, "since": ago(hours=1, minutes=1), "next_probe": probe})]))[1]
-    assert line.split(maxsplit=5) == ["crm", "5", "4", "6", "0", says]
+    assert line.split(maxsplit=6) == ["crm", "5", "4", "6", "7", "0", says]
 
 
 def test_resting() -> None:
@@ -135,4 +146,4 @@ def test_resting() -> None:
 def test_held_and_unusable() -> None:
     """Held boxes are told with the age of the oldest; a room that cannot be served says why."""
     line = text(rooms.rooms([room(held=2, held_seconds=7_300.0, unusable="no key")]))[1]
-    assert line.split() == ["crm", "5", "4", "6", "2,", "for", "2", "h", "no", "key"]
+    assert line.split() == ["crm", "5", "4", "6", "7", "2,", "for", "2", "h", "no", "key"]
