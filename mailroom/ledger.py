@@ -10,6 +10,7 @@ Lines, by `t`:
                (of a delivery that could not be made only: at, d, then: dead, code, why)
   next         at, d(elivery), made: […], skipped: […], or why nothing can follow
   other_content  first            its sender's id came before, with other content, as the event `first`
+  unread       fields                        what could not be read and was left out when it was received
   came_again   (nothing)          it was in quarantine, came again and fits now
   once         d(elivery)         not made: `only_once` had seen its like
   coalesced    d(elivery), by     a newer one took its place
@@ -24,9 +25,9 @@ What a person did; `d` is a delivery, or the event itself where that was what di
   again        d, at                 a dead letter's event is routed once more for it; the next `routed` has `again`: 1
   dropped      d, at                 a dead letter is given up
 
-The mailroom's Lua writes `once`, `coalesced`, `held`, `other_content` and `came_again`, and changes `then` of an
-attempt's line to `wait` where a destination turns out to be away. It finds it by its text: a line is compact JSON with
-its keys in the order above.
+The mailroom's Lua writes `once`, `coalesced`, `held`, `other_content`, `unread` and `came_again`, and changes `then` of
+an attempt's line to `wait` where a destination turns out to be away. It finds it by its text: a line is compact JSON
+with its keys in the order above.
 """
 
 import json
@@ -89,6 +90,8 @@ class Fate:
     why: str = ""
     #: The event that had the same sender's id before, with other content.
     same_id_as: str = ""
+    #: Fields that could not be read and were left out, and what else was not read as it came.
+    unread: list[str] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     deliveries: list[DeliveryFate] = field(default_factory=list)
 
@@ -107,6 +110,7 @@ class Fate:
             "state": self.state,
             **({"why": self.why} if self.why else {}),
             **({"same_id_as": self.same_id_as} if self.same_id_as else {}),
+            **({"unread": self.unread} if self.unread else {}),
             "book": self.book,
             "rules": self.rules,
             "deliveries": [
@@ -337,6 +341,9 @@ class _Story:
 
     def other_content(self, line: Mapping[str, Any]) -> None:
         self.fate.same_id_as = line["first"]
+
+    def unread(self, line: Mapping[str, Any]) -> None:
+        self.fate.unread = line["fields"]
 
     def came_again(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why = "waiting", ""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from unicodedata import normalize
 
 from rules.snake_case import to_snake_case
 
@@ -25,7 +26,7 @@ NOT_A_LETTER = re.compile(r"[\W_]+")
 
 @lru_cache(MOST_NAMES)
 def _snake(name: str) -> str:
-    return to_snake_case(name) if IDENTIFIER.match(name) else name
+    return to_snake_case(name) if IDENTIFIER.match(name) else normalize("NFC", name)
 
 
 def snake(name: str) -> str:
@@ -35,7 +36,8 @@ def snake(name: str) -> str:
 
 @lru_cache(MOST_NAMES)
 def _squash(name: str) -> str:
-    return NOT_A_LETTER.sub("", name.lower().translate(UMLAUTS))
+    # Some systems write an umlaut as a letter and two dots.
+    return NOT_A_LETTER.sub("", normalize("NFKC", name).lower().translate(UMLAUTS))
 
 
 def squash(name: str) -> str:
@@ -77,17 +79,21 @@ def ours(value: Any) -> Any:
     return value
 
 
+def _or_none(value: Any) -> Any:
+    return None if value.__class__ is str and not value.strip() else value
+
+
 def looked_up(fields: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Return fields under our names.
 
     For platforms that post forms: an empty text is how a form says that there is nothing.
     """
-    spelled: dict[str, Any] = {names[name]: None if value == "" else value for name, value in fields.items()}
+    spelled: dict[str, Any] = {names[name]: _or_none(value) for name, value in fields.items()}
     if len(spelled) == len(fields):
         return spelled
     spelled = {}  # two names became the same: the first value that is not empty counts
     for name, value in fields.items():
         new = names[name]
         if spelled.get(new) is None:
-            spelled[new] = None if value == "" else value
+            spelled[new] = _or_none(value)
     return spelled

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from mailroom import Receipt, StoreUnavailable
-from receiver import errors, group_commit, identity
+from receiver import errors, group_commit, identity, sources
 from receiver.group_commit import GroupCommit
 from receiver.sources.base import Batch, SourceItem
+from rules import declared_fields
 from rules.event import Event
 from rules.event_types.base import from_epoch
 from rules.rulebook import Source
@@ -188,6 +189,10 @@ def build_event(
         number = identity.phone(each, source.country)
         if number and number not in identities:
             identities += (number,)
+    unread = item.unread
+    if source.fields and item.invalid is None and item.type:
+        data, left_out = declared_fields.convert(data or sources.read(source.kind, item.type, item.body), source.fields)
+        unread = tuple(dict.fromkeys((*unread, *left_out)))
     order_key = item.order_key or (identities[0] if identities else None)
     return Event.of(
         id=identity.event_id(source.name, item.sender_id, item.identity, _content(item, source)),
@@ -206,6 +211,8 @@ def build_event(
         identities=identities,
         names=tuple([name for name in item.names if name != order_key][:MOST_FURTHER_NAMES]) if item.names else (),
         retain=source.retain,
+        unread=unread,
+        types=source.fields,
     )
 
 

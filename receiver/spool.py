@@ -457,6 +457,7 @@ def decode(head: str, body: bytes) -> Event:
     told: dict[str, Any] = json.loads(head)
     told["identities"] = tuple(told.get("identities", ()))
     told["names"] = tuple(told.get("names", ()))
+    told["unread"] = tuple(told.get("unread", ()))
     return Event(body=body, **{name: told[name] for name in NAMES if name in told})
 
 

@@ -83,7 +83,7 @@ class Receiver:
             request.demand_post()
             request.demand_size(self._settings.max_body, len(body))
             entry = request.entry = self._book.entry(request.source)
-            raw = RawRequest(body, request.headers, scope["query_string"], request.client)
+            raw = RawRequest(body, request.headers, scope["query_string"], request.client, self._settings.max_body)
             now = time.time()
             verified = verification.verify(raw, entry.verified_by(), now)
             batch = entry.adapter.unpack(verified, entry.source.options, request.event)

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from rules import declared_fields
+
 #: Derives `data` from a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
 Reader = Callable[[str, str, bytes], Mapping[str, Any]]
 
@@ -61,6 +63,10 @@ class Event:
     names: tuple[str, ...] = ()
     #: Milliseconds that the payload is kept after the event is settled (`retain:` of the source).
     retain: int = 0
+    #: Fields that could not be read and were left out: `birthday`, `labels.id`; and what else was not read as it came.
+    unread: tuple[str, ...] = ()
+    #: The types that the book declared for fields of `data` when it was received: name -> word.
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, **fields: Any) -> "Event":
@@ -80,12 +86,12 @@ class Event:
         `data` is not part of it, because it is derived from the body again when the event is routed; nor is the id,
         because it is part of the record's key in the store.
         """
-        head: dict[str, Any] = {
-            "source": self.source,
-            "kind": self.kind,
-            "type": self.type,
-            "at": self.received_at,
-        }
+        # The store's functions look for `unread` at the beginning.
+        head: dict[str, Any] = {"unread": self.unread} if self.unread else {}
+        head["source"] = self.source
+        head["kind"] = self.kind
+        head["type"] = self.type
+        head["at"] = self.received_at
         if self.order_key:
             head["key"] = self.order_key
         if self.subject:
@@ -104,6 +110,8 @@ class Event:
             head["also"] = name_hashes
         if self.retain:
             head["retain"] = self.retain
+        if self.types:
+            head["types"] = self.types
         return to_json(head) + b"\n" + self.body
 
 
@@ -112,6 +120,9 @@ def decode(event_id: str, record: bytes, read: Reader) -> Event:
     try:
         line, body = record.split(b"\n", 1)
         head = from_json(line)
+        data = read(head["kind"], head["type"], body)
+        if "types" in head:
+            data, _ = declared_fields.convert(data, head["types"])
         return Event.of(
             id=event_id,
             source=head["source"],
@@ -119,7 +130,7 @@ def decode(event_id: str, record: bytes, read: Reader) -> Event:
             type=head["type"],
             received_at=head["at"],
             body=body,
-            data=read(head["kind"], head["type"], body),
+            data=data,
             order_key=head.get("key"),
             subject=head.get("subject"),
             time=head.get("time"),
@@ -128,6 +139,8 @@ def decode(event_id: str, record: bytes, read: Reader) -> Event:
             traceparent=head.get("trace"),
             identities=(),
             retain=head.get("retain", 0),
+            unread=tuple(head.get("unread", ())),
+            types=head.get("types", {}),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise EventDamaged(f"not an event record: {exc.__class__.__name__}", record) from exc

@@ -72,6 +72,13 @@ CATALOGUE = (
         "relais_events_quarantined", "counter", "Authentic events that their model refuses.", ("source",), "quarantined"
     ),
     MetricDeclaration(
+        "relais_fields_unread",
+        "counter",
+        "Optional fields that could not be read and were left out of their event, by source and field.",
+        ("source", "field"),
+        "unread",
+    ),
+    MetricDeclaration(
         "relais_requests_refused", "counter", "Requests refused, by the code of the answer.", ("reason",), "refused"
     ),
     MetricDeclaration(

@@ -74,6 +74,8 @@ def tree(event: Json) -> Tree:
     told.add(f"received {event['received_at']}")
     if event.get("same_id_as"):
         told.add(Text(f"its sender's id came before with other content: {event['same_id_as']}", style="yellow"))
+    if event.get("unread"):
+        told.add(Text(f"not read, and left out: {', '.join(event['unread'])}", style="yellow"))
     if event.get("why"):
         told.add(Text(f"because {event['why']}", style="red"))
     rules = told.add(f"rules (book {event['book'] or 'not asked yet'})")

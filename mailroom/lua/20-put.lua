@@ -273,6 +273,11 @@ local function put(keys, args)
         count(counts, 'other_content|' .. source)
       end
       if many then several[source] = true end
+      local unread = string.sub(record, 1, 11) == '{"unread":[' and string.match(record, '^{"unread":(%b[])')
+      if unread then
+        notes[#notes + 1] = { day_of(record), id, '{"t":"unread","fields":' .. unread .. '}' }
+        for name in string.gmatch(unread, '"([^"]*)"') do count(counts, 'unread|' .. source .. '|' .. name) end
+      end
       if aside[id] then
         notes[#notes + 1] = { day_of(record), id, '{"t":"came_again"}' }
         came[#came + 1] = id

@@ -118,12 +118,15 @@ class ActiveTrail(SourceType):
 
 
 def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
-    item = SourceItem(position, record.body, type)
+    item = base.make_item(record, position, type)
+    if item.invalid is not None:
+        return item
     try:
-        contact = base.fit_model(type, read_fields(record.fields), "snake_case")
+        contact, unread = base.fit_model(type, read_fields(record.fields), "snake_case")
     except ValidationError as exc:
         item.invalid = base.describe_unfit(exc)
         return item
+    item.unread += unread
     if isinstance(contact, Contact):
         told = [identity.email(contact.email, clean=True)] if contact.email else []
         if contact.id is not None:

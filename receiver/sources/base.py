@@ -4,33 +4,29 @@ Comes in: verified requests. Goes out: items (what becomes an event each), and t
 stores, never verifies: the receiver does, the same for all.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
 
-from receiver import identity
+from receiver import identity, unread_fields
+from receiver.body import BodyRecord
 from receiver.field_names import ours
+from receiver.unread_fields import TYPE_NAME, Spelling
 from receiver.verification import VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
-from rules.event_types.base import EventData
+from rules.event_types.base import EventData, MayHaveEmail
 
-#: Parts of a pydantic location that name a type, not a field.
-TYPE_NAME = re.compile(r"(?:int|str|float|bool|none|list|dict)\Z|.*[^A-Za-z0-9_]")
 #: Values looked at when addresses are searched in data of unknown shape; a stranger may send any number of them.
 MOST_VALUES_SEARCHED = 500
 
 
 #: How JSON writes U+0000, which may stand nowhere as it is.
 NUL = b"\\u0000"
-
-#: How the names of fields are written: as most platforms do, or as we do.
-Spelling = Literal["camelCase", "snake_case"]
 
 
 class NoSourceOptions(BaseModel):
@@ -65,6 +61,8 @@ class SourceItem:
     phones: tuple[str, ...] = ()
     #: Path of the field that makes it invalid, and why; without a value.
     invalid: "Unfit | None" = None
+    #: Fields that could not be read and were left out: `birthday`, `labels.id`; and what else was not read as it came.
+    unread: tuple[str, ...] = ()
     #: What the platform calls it, for the answer.
     name: str = ""
     #: Its id at the platform, for the answer.
@@ -139,14 +137,31 @@ def describe_unfit(error: ValidationError) -> Unfit:
     return Unfit(path[:200], str(first["msg"]).removeprefix("Value error, ")[:200])
 
 
-def fit_model(type: str, fields: Any, spelling: Spelling) -> EventData:
-    """Return the model of a type's data. Raises ValidationError. Only one spelling of names is looked for."""
-    # What `model_validate` calls, which costs a sixth more.
-    validator = event_types.TYPES[type].__pydantic_validator__
-    model: EventData = validator.validate_python(
-        fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case"
-    )
-    return model
+def make_item(record: BodyRecord, position: int, type: str) -> SourceItem:
+    """Return the item of a record, invalid where that is no object."""
+    item = SourceItem(position, record.body, type, unread=record.unread)
+    if record.unfit:
+        item.invalid = Unfit("", record.unfit)
+    return item
+
+
+def fit_model(type: str, fields: Any, spelling: Spelling) -> tuple[EventData, tuple[str, ...]]:
+    """Return the model of a type's data, and the optional fields that could not be read.
+
+    Raises ValidationError. Only one spelling of names is looked for.
+    """
+    kind = event_types.TYPES[type]
+    unread: tuple[str, ...] = ()
+    try:
+        # What `model_validate` calls, which costs a sixth more.
+        model: EventData = kind.__pydantic_validator__.validate_python(
+            fields, by_alias=spelling == "camelCase", by_name=spelling == "snake_case"
+        )
+    except ValidationError as exc:
+        model, unread = unread_fields.fit(kind, fields, spelling, exc)
+    if isinstance(model, MayHaveEmail) and model.left_out:
+        unread += tuple(model.left_out)
+    return model, unread
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -160,7 +175,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 def read_data(type: str, fields: Any, spelling: Spelling) -> dict[str, Any]:
     """Return data as rules see it. Raises NotReadable."""
     try:
-        model = fit_model(type, fields, spelling)
+        model, _ = fit_model(type, fields, spelling)
     except ValidationError as exc:
         raise NotReadable(str(describe_unfit(exc))) from exc
     data: dict[str, Any] = ours(model.data())

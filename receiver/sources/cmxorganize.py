@@ -68,12 +68,15 @@ class CmxOrganize(SourceType):
 
 
 def _make_item(position: int, record: bodies.BodyRecord) -> SourceItem:
-    item = SourceItem(position, record.body, TYPE)
+    item = base.make_item(record, position, TYPE)
+    if item.invalid is not None:
+        return item
     try:
-        signup = base.fit_model(TYPE, field_names.looked_up(record.fields, _names), "snake_case")
+        signup, unread = base.fit_model(TYPE, field_names.looked_up(record.fields, _names), "snake_case")
     except ValidationError as exc:
         item.invalid = base.describe_unfit(exc)
         return item
+    item.unread += unread
     if isinstance(signup, Signup):
         item.identities = base.drop_repeated(base.identify_emails([signup.email]))
         item.order_key = item.identities[0]

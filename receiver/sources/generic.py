@@ -1,6 +1,7 @@
 """Any other platform that signs its webhooks: where id, type and order key stand is told by the book.
 
-Comes in: a JSON object or an array of them. Goes out: one item each. Data of a type that we know is checked against its
+Comes in: a JSON object, an array of them, a form, or parameters of the URL where the book looks for something there.
+Goes out: one item each. Data of a type that we know is checked against its
 model; of any other type it is the body with our spelling of names.
 """
 
@@ -8,6 +9,7 @@ import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -33,10 +35,22 @@ LONGEST_KEY = 255
 _instant: TypeAdapter[Any] = TypeAdapter(Instant)
 
 
+#: What follows `body.`: names, and positions in lists (`entry[0].id`, `entry.0.id`).
+IN_BODY = re.compile(r"[^.\[\]*\s]+(?:\[\d{1,4}\])*(?:\.[^.\[\]*\s]+(?:\[\d{1,4}\])*)*\Z")
+#: The name of a header (RFC 9110).
+HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+\Z", re.ASCII)
+
+
 def _is_place(value: str) -> str:
     part, dot, rest = value.partition(".")
     if part not in ("body", "header", "query") or not dot or not rest:
         raise ValueError("must be a place in the request: body.…, header.… or query.…")
+    if part == "body" and not IN_BODY.match(rest):
+        raise ValueError(
+            "can never be found: write names with dots between them, and positions as [0]: body.events[0].type"
+        )
+    if part == "header" and not HEADER_NAME.match(rest):
+        raise ValueError("can never be found: no header has such a name")
     return value
 
 
@@ -84,10 +98,16 @@ class GenericOptions(BaseModel):
 
     read: ReadPlaces = ReadPlaces()
 
+    def looks_into_query(self) -> bool:
+        """Return whether a place is a parameter of the URL, so that a request without a body says something, too."""
+        read = self.read
+        ids = read.id if isinstance(read.id, tuple) else (read.id,)
+        return any(place and place.startswith("query.") for place in (*ids, read.type, read.order_key, read.subject))
+
 
 KIND = SourceKind(
     name=NAME,
-    about="Any platform that posts JSON and signs it; the book says where id, type and order key stand.",
+    about="Any platform that posts JSON or forms and signs them; the book says where id, type and order key stand.",
     options=GenericOptions,
     types=frozenset(),
     event_from_url=lambda options: options.read.type is None,
@@ -107,11 +127,23 @@ def _find_text(place: str | None, request: VerifiedRequest, fields: Any) -> str 
         value = dict(request.query).get(rest)
     else:
         value = fields
-        for name in rest.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
+        for step in _steps(rest):
+            value = _at(value, step)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).strip() or None
+
+
+@lru_cache(maxsize=1_024)
+def _steps(place: str) -> tuple[str, ...]:
+    return tuple(place.replace("[", ".").replace("]", "").split("."))
+
+
+def _at(value: Any, step: str) -> Any:
+    """Return a member of an object, or an element of a list; None where there is none."""
+    if isinstance(value, list):
+        return value[int(step)] if step.isdecimal() and int(step) < len(value) else None
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def _find_sender_id(places: str | tuple[str, ...] | None, request: VerifiedRequest, fields: Any) -> str | None:
@@ -128,25 +160,30 @@ def _drop_places(fields: dict[str, Any], places: Sequence[str]) -> bytes:
     """Return the values without some places, names sorted: what stays the same when a message is repeated."""
     kept = copy.deepcopy(fields)
     for place in places:
-        *above, last = place.split(".")[1:]
+        *above, last = _steps(place)[1:]
         at: Any = kept
-        for name in above:
-            at = at.get(name) if isinstance(at, dict) else None
+        for step in above:
+            at = _at(at, step)
         if isinstance(at, dict):
             at.pop(last, None)
     return json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def _read_type(read: ReadPlaces, request: VerifiedRequest, fields: Any, event: str | None) -> str | None:
-    """Return the type in our spelling: `Order/Paid`, `order:paid` and `order.paid` are one."""
+def _read_type(read: ReadPlaces, request: VerifiedRequest, fields: Any, event: str | None) -> tuple[str | None, str]:
+    """Return the type in our spelling, or why there is none: `Order/Paid`, `order:paid` and `order.paid` are one."""
     if read.type and not read.type.startswith(("body.", "header.", "query.")):
-        return read.type
+        return read.type, ""
     told = _find_text(read.type, request, fields) or event
     if not told:
-        return None
+        if read.type is None:
+            return None, "the URL names no type; end it with one such as order.paid, or say read: type: in the book"
+        return None, f"there is no text at {read.type}, which should name the type; is read: type: in the book right?"
     parts = [field_names.snake(part.strip()) for part in re.split(r"[./:]", told)]
     type = ".".join(re.sub(r"[\s-]+", "_", part).lower() for part in parts)
-    return type if TYPE.match(type) and len(type) <= LONGEST_TYPE else None
+    if TYPE.match(type) and len(type) <= LONGEST_TYPE:
+        return type, ""
+    where = f"at {read.type}" if read.type else "in the URL"
+    return None, f"the type {where} is {bodies.told(told)}; only letters a to z, digits and . _ - / : make one"
 
 
 class Generic(SourceType):
@@ -156,8 +193,11 @@ class Generic(SourceType):
 
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Return an item per object."""
-        read = options.read if isinstance(options, GenericOptions) else ReadPlaces()
-        records = bodies.json_records(bodies.json_text(request))
+        if not isinstance(options, GenericOptions):
+            options = GenericOptions()
+        read = options.read
+        alone = bool(request.raw.query_string) and not request.body.strip() and options.looks_into_query()
+        records = bodies.records(request, merge_query=alone)
         return Batch([_make_item(position, each, request, read, event) for position, each in enumerate(records)])
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
@@ -170,15 +210,20 @@ def _make_item(
     position: int, record: bodies.BodyRecord, request: VerifiedRequest, read: ReadPlaces, event: str | None
 ) -> SourceItem:
     fields = record.fields
-    type = _read_type(read, request, fields, event)
-    item = SourceItem(position, record.body, type or NO_TYPE)
+    type, why = _read_type(read, request, fields, event)
+    item = base.make_item(record, position, type or NO_TYPE)
+    if item.invalid is not None:
+        return item
     item.sender_id = _find_sender_id(read.id, request, fields) or request.sender_id
     if read.ignore and item.sender_id is not None:
         item.content = _drop_places(fields, read.ignore)
     item.subject = _find_text(read.subject, request, fields)
     item.time = _read_time(_find_text(read.time, request, fields))
+    item.unread += _missing(read, item)
     key = _find_text(read.order_key, request, fields)
-    if key and len(key) <= LONGEST_KEY:
+    if read.order_key and not (key and len(key) <= LONGEST_KEY):
+        item.unread += ("read.order_key",)
+    elif key:
         if read.order_key and read.order_key.startswith("query."):
             key = addresses.restore_plus(key)
         item.order_key = identity.email(key) or f"id:{key}"
@@ -193,13 +238,20 @@ def _make_item(
     if item.order_key is None and item.identities:
         item.order_key = item.identities[0]
     if type is None:
-        item.invalid = Unfit("type", "neither the body nor the URL names a type such as order.paid")
+        item.invalid = Unfit("type", why)
     elif type in event_types.TYPES:
         try:
-            base.fit_model(type, field_names.ours(fields), "snake_case")
+            _, unread = base.fit_model(type, field_names.ours(fields), "snake_case")
+            item.unread += unread
         except ValidationError as exc:
             item.invalid = base.describe_unfit(exc)
     return item
+
+
+def _missing(read: ReadPlaces, item: SourceItem) -> tuple[str, ...]:
+    """Return the places of the book at which nothing stands that can be used: nobody would notice."""
+    looked_for = (("id", read.id, item.sender_id), ("time", read.time, item.time))
+    return tuple(f"read.{name}" for name, place, found in looked_for if place and found is None)
 
 
 def _read_time(told: str | None) -> str | None:

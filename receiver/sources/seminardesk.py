@@ -134,8 +134,7 @@ class SeminarDeskSource(SourceType):
 
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Split the envelope."""
-        text = bodies.json_text(request)
-        envelope, notifications = _read_envelope(text)
+        (envelope, notifications), unread = bodies.parse_json(bodies.json_text(request), _read_envelope)
         sender_id = envelope.get("id", envelope.get("requestId"))
         sender_id = str(sender_id) if isinstance(sender_id, str | int) and sender_id != "" else None
         properties = envelope.get("properties")
@@ -144,6 +143,9 @@ class SeminarDeskSource(SourceType):
         items = [
             _make_item(position, value, each, sender_id, time) for position, (value, each) in enumerate(notifications)
         ]
+        if unread:
+            for item in items:
+                item.unread += unread
         return Batch(items, {"requestId": sender_id, "attempt": envelope.get("attempt")})
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
@@ -202,7 +204,7 @@ def _make_item(position: int, notification: Any, text: str, sender_id: str | Non
     # Not its position: a second attempt may send fewer items.
     item.identity = f"{type}\0{payload.get('id')}"
     try:
-        model = base.fit_model(type, _rename(type, payload), "camelCase")
+        model, item.unread = base.fit_model(type, _rename(type, payload), "camelCase")
     except ValidationError as exc:
         item.invalid = base.describe_unfit(exc)
         return item

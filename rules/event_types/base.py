@@ -4,12 +4,13 @@ Comes in: a vendor's values, as parsed JSON or form text. Goes out: one shape, t
 what does not fit is an error with the field's path and without the value.
 """
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +53,9 @@ class EventData(BaseModel):
         coerce_numbers_to_str=True,
     )
 
+    #: Places of fields on which a sum hangs: one that does not fit is not left out alone, but all of its field here.
+    read_whole: ClassVar[tuple[str, ...]] = ()
+
     def data(self) -> dict[str, Any]:
         """Return the plain JSON values that rules see: what was sent and what is derived from it, nothing else."""
         self.derive()
@@ -90,8 +94,28 @@ def _number(amount: Decimal) -> float:
     return float(cents(amount))
 
 
+#: What programs write for no date: .NET's year 1, MySQL's zeros, the first days of SQL Server and of spreadsheets.
+NO_DATE = re.compile(
+    r"(?:0000-00-00|0001-01-01|0?1[./-]0?1[./-]0001|1753-01-01)(?:[T ].*)?|(?:1899-12-30|1900-01-01)(?:[T ]00:00.*)?"
+    r"|(?:/Date\()?-6213[56]\d{6}(?:\d{3})?(?:[+-]\d{4})?(?:\)/)?"
+)
+#: Nothing is dated before it, so that what stands for no date is none.
+NEVER = datetime(1900, 1, 1, tzinfo=UTC)
+#: Nor behind it: our texts of instants end there.
+FOR_EVER = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+def means_nothing(value: Any) -> bool:
+    """Return whether a value of a field that is no text only says that there is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return isinstance(value, str) and (not value.strip() or NO_DATE.fullmatch(value.strip()) is not None)
+
+
 def _day(value: Any) -> Any:
     """Cut the time off: birthdays come as `1990-05-17` and as `1990-05-17T00:00:00`."""
+    if means_nothing(value):
+        return ""  # which is no day
     return value[:10] if isinstance(value, str) and len(value) > 10 and value[10] in "T " else value
 
 
@@ -170,8 +194,12 @@ def _localized(value: Any) -> Any:
     return value
 
 
+def _by_language(value: Any) -> Any:
+    return _localized(value) if isinstance(value, list) else value
+
+
 #: A moment. Read from epoch milliseconds (number or text) and from ISO 8601; without a zone it counts as UTC.
-Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Instant = Annotated[datetime, Field(gt=NEVER, le=FOR_EVER), PlainSerializer(rfc3339, return_type=str, when_used="json")]
 #: A calendar day.
 Day = Annotated[date, BeforeValidator(_day)]
 #: An amount of money, a JSON number with two decimals in `data`. What is larger is no price, and its cents could not be
@@ -201,6 +229,8 @@ Word = Annotated[str, StringConstraints(to_lower=True, strip_whitespace=True)]
 YesNo = Annotated[bool | None, BeforeValidator(_yes_or_no)]
 #: Texts by language, in lower case: `data.title.de`.
 Localized = Annotated[dict[str, str], BeforeValidator(_localized)]
+#: A text, or texts by language; some platforms send either.
+Wording = Annotated[str | dict[str, str], BeforeValidator(_by_language)]
 #: One text or several; always a list.
 Texts = Annotated[list[str], BeforeValidator(_texts)]
 
@@ -278,8 +308,8 @@ class Label(EventData):
     id: Key | None = None
     abbreviation: str | None = None
     name: str | None = None
-    description: str | None = None
-    picture_url: str | None = None
+    description: Wording | None = None
+    picture_url: Wording | None = None
     label_group: LabelGroupReference | None = None
 
 

@@ -7,7 +7,7 @@ cost nothing.
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from rules.event_types.base import (
     EventData,
@@ -30,6 +30,10 @@ Status = Annotated[Literal["pending", "confirmed", "wait_list", "canceled", "wai
 
 #: Nobody pays for these.
 CANCELED = frozenset({"canceled", "wait_list_canceled"})
+
+
+def _or_pending(value: object) -> object:
+    return "pending" if value is None else value
 
 
 class TaxRate(EventData):
@@ -167,6 +171,8 @@ def total(of: list[BookingLine]) -> Decimal:
 class BookingDeleted(EventData):
     """A booking that is gone; often only its id is told."""
 
+    read_whole = ("guests.items", "guests.status")
+
     id: NumericId
     status: Status | None = None
     #: Who booked: name and profile, never an address. `look_up` finds the person.
@@ -204,7 +210,8 @@ class BookingDeleted(EventData):
 class Booking(BookingDeleted):
     """A booking as it stands now."""
 
-    status: Status
+    #: The platform's own default where it says null.
+    status: Annotated[Status, BeforeValidator(_or_pending)]
     booker: Reference
     guests: Annotated[list[Guest], Field(min_length=1)]
 

@@ -60,6 +60,15 @@ sources:
         secret: ${SHOP_SECRET}
     read:
       type: body.event
+  typed:
+    kind: generic
+    verify:
+      none: a source for tests
+    fields:
+      total: number
+    read:
+      id: body.id
+      type: body.event
   url:
     kind: activetrail
     verify:

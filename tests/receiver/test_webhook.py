@@ -136,7 +136,8 @@ REFUSED: list[tuple[str, Any, dict[str, str], int, str]] = [
     ("/in/at/unsubscribed", b"", AT, 400, "empty_body"),
     ("/in/at/unsubscribed", b"[1]", AT, 400, "not_an_object"),
     ("/in/at/unsubscribed", b"<a/>", {**AT, "Content-Type": "application/xml"}, 415, "unsupported_type"),
-    ("/in/at/unsubscribed", b"x", {**AT, "Content-Encoding": "gzip"}, 415, "unsupported_encoding"),
+    ("/in/at/unsubscribed", b"x", {**AT, "Content-Encoding": "gzip"}, 400, "bad_packing"),
+    ("/in/at/unsubscribed", b"x", {**AT, "Content-Encoding": "br"}, 415, "unsupported_encoding"),
     ("/in/at/unsubscribed?a=%FF", CONTACT, AT, 400, "bad_query"),
     ("/in/sd_nord", {"id": "1"}, SD, 400, "no_notifications"),
     ("/in/at/unsubscribed", b"x" * 70_000, AT, 413, "too_large"),
@@ -395,3 +396,23 @@ def test_bodies_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert last.status == 202
 
     asyncio.run(run())
+
+
+def test_f10_unread_is_told(port: Port) -> None:
+    """F10: the ledger names what was left out, and it is counted by source and field."""
+    body = {"email": "eva@example.org", "birthday": "17/05/1990", "first_name": "E\0va"}
+    [kept] = port.post("/in/at/unsubscribed", body).ids
+    assert port.kept(kept).data == {"email": "eva@example.org", "first_name": "Eva"}
+    assert port.fate(kept).as_json()["unread"] == ["(characters)", "birthday"]
+    assert port.counts()["unread|at|birthday"] == port.counts()["unread|at|(characters)"] == 1
+    assert port.post("/in/at/unsubscribed", body).ids == [kept]
+    assert port.counts()["unread|at|birthday"] == 1
+
+
+def test_t1_declared_types(port: Port) -> None:
+    """T1: a declared type is held, or the event says that it could not be read."""
+    total, late = ({"event": "order.paid", "id": n, "total": told} for n, told in ((1, "19.99"), (2, "1,234")))
+    kept = [port.post("/in/typed", body, JSON).ids[0] for body in (total, late)]
+    assert port.kept(kept[0]).data["total"] == 19.99
+    assert "total" not in port.kept(kept[1]).data
+    assert port.fate(kept[1]).unread == ["total"]

@@ -192,3 +192,97 @@ def test_group_ids() -> None:
     """A group's id is a number whether the platform sends number or text."""
     assert data("group_added.plain.json")["group_id"] == data("group_removed.plain.json")["group_id"] == 77
     assert json.loads(fixtures.unpacked("activetrail/group_removed.plain.json").items[0].body)["group_id"] == "77"
+
+
+def read_one(body: bytes, event: str = "unsubscribed", **request: bytes) -> tuple[Any, tuple[str, ...]]:
+    [item] = unpack(body, event, **request).items
+    assert item.invalid is None
+    assert item.type is not None
+    return SOURCE.read(item.type, item.body), item.unread
+
+
+def test_f10_unreadable_optional_field() -> None:
+    """F10: an optional field that does not fit is left out and named; an opt-out needs only somebody."""
+    found, unread = read_one(b'{"email": "eva@example.org", "birthday": "17/05/1990"}')
+    assert (found, unread) == ({"email": "eva@example.org"}, ("birthday",))
+    odd = {"id": {"a": 1}, "email": "eva@example.org", "num1": "viel", "is_deleted": "?", "date1": [1], "ext1": {}}
+    found, unread = read_one(json.dumps(odd).encode())
+    assert (found, sorted(unread)) == ({"email": "eva@example.org"}, ["date1", "ext1", "id", "is_deleted", "num1"])
+    found, unread = read_one(b'{"id": 7, "email": ["eva@example.org"], "sms": 5}')
+    assert (found, unread) == ({"id": 7, "sms": "5"}, ("email",))
+    found, unread = read_one(b'{"id": 7, "email": "eva"}')
+    assert (found["id"], unread) == (7, ("email",))
+
+
+def test_f10_nobody() -> None:
+    """F10: without anybody whom it is about it stays unfit, and the reason is why there is nobody."""
+    [item] = unpack(b'{"email": {"a": 1}, "birthday": "17/05/1990"}', "unsubscribed").items
+    assert item.invalid is not None
+    assert item.invalid.field == "email"
+    [item] = unpack(b'{"birthday": "17/05/1990"}', "unsubscribed").items
+    assert "names nobody" in str(item.invalid)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "0001-01-01T00:00:00",
+        "0001-01-01",
+        "0001-01-01T00:00:00Z",
+        "01/01/0001 00:00:00",
+        "1/1/0001 12:00:00 AM",
+        "01.01.0001 00:00:00",
+        "/Date(-62135596800000)/",
+        "/Date(-62135596800000+0100)/",
+        -62135596800000,
+        "0000-00-00",
+        "0000-00-00 00:00:00",
+        "1753-01-01T00:00:00",
+        "1900-01-01T00:00:00",
+        "1899-12-30",
+        "",
+        "  ",
+        None,
+    ],
+)
+def test_f53_no_date(given: Any) -> None:
+    """F53: what programs write for no date is null, for days and instants, and nothing was left out."""
+    found, unread = read_one(json.dumps({"id": 7, "birthday": given, "date1": given}).encode())
+    assert (found, unread) == ({"id": 7, "birthday": None, "date1": None}, ())
+
+
+def test_f53_dates() -> None:
+    """F53: other dates stay what they are."""
+    found, unread = read_one(b'{"id": 7, "birthday": "1901-02-03T00:00:00", "date1": "1970-01-01T00:00:00"}')
+    assert (found["birthday"], found["date1"], unread) == ("1901-02-03", "1970-01-01T00:00:00.000Z", ())
+
+
+def test_f21_plus_in_the_url() -> None:
+    """F21: the `+` of an address in the URL, or in a form, is put back; so it is inside `contact[…]`."""
+    assert read_one(b"", query=b"email=eva+x@example.org")[0] == {"email": "eva+x@example.org"}
+    form = b"application/x-www-form-urlencoded"
+    assert read_one(b"email=eva+x@example.org", content_type=form)[0] == {"email": "eva+x@example.org"}
+    assert read_one(b"contact[Email]=eva+x@example.org", content_type=form)[0] == {"email": "eva+x@example.org"}
+
+
+def test_f41_semicolon() -> None:
+    """F41: `;` parts the fields of a form, and of a URL; where it does not, no address has it in it."""
+    form = b"application/x-www-form-urlencoded"
+    expected = {"email": "eva@example.org", "first_name": "Eva"}
+    assert read_one(b"email=eva@example.org;first_name=Eva", content_type=form)[0] == expected
+    assert read_one(b"", query=b"email=eva@example.org;first_name=Eva")[0] == expected
+    [item] = unpack(b"email=eva@example.org;first_name=Eva&x=1", "unsubscribed", content_type=form).items
+    assert item.invalid is not None
+
+
+def test_f48_element_that_is_no_object() -> None:
+    """F48: one element of an array that is no contact does not cost the others."""
+    items = unpack(b'[{"id": 1}, "x", {"id": 2}]', "unsubscribed").items
+    assert [item.invalid is None for item in items] == [True, False, True]
+    assert "must be an object" in str(items[1].invalid)
+
+
+def test_d14s_half_a_character() -> None:
+    """D14s: a name whose emoji was cut in half is taken, with U+FFFD, and it is said so."""
+    found, unread = read_one(rb'{"id":12,"email":"eva@example.org","first_name":"Eva \ud83d"}')
+    assert (found["first_name"], unread) == ("Eva \ufffd", ("(characters)",))

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -54,19 +55,24 @@ def test_order_key() -> None:
     assert item.order_key == "email:kim@example.org"
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("signup.invalid_no_email.json", "email: Field required"),
-        (
-            "signup.invalid_tracking.json",
-            "single_user_tracking: Input should be a valid boolean, unable to interpret input",
-        ),
-    ],
-)
-def test_invalid(name: str, reason: str) -> None:
-    """Nobody is signed up by guessing: no e-mail, or a consent that is neither yes nor no, does not fit."""
-    assert str(fixtures.unpacked(f"cmxorganize/{name}").items[0].invalid) == reason
+def test_invalid() -> None:
+    """Nobody is signed up by guessing: a sign-up without an e-mail does not fit."""
+    [item] = fixtures.unpacked("cmxorganize/signup.invalid_no_email.json").items
+    assert str(item.invalid) == "email: Field required"
+
+
+def test_unreadable_consent() -> None:
+    """A second consent that is neither yes nor no is not given, and is named; the sign-up goes on."""
+    [item] = fixtures.unpacked("cmxorganize/signup.unread_tracking.json").items
+    assert (item.invalid, item.unread) == (None, ("single_user_tracking",))
+    assert "single_user_tracking" not in SOURCE.read(TYPE, item.body)
+
+
+def test_f45_decomposed_umlaut() -> None:
+    """F45: a label whose umlaut is written as a letter and two dots is the same label."""
+    body = json.dumps({"E-Mail": "eva@example.org", "Namenspra\u0308fix": "Dr."}).encode()
+    [item] = SOURCE.unpack(fixtures.verified(body), NoSourceOptions(), None).items
+    assert SOURCE.read(TYPE, item.body) == {"email": "eva@example.org", "title": "Dr."}
 
 
 def test_event_in_the_url() -> None:

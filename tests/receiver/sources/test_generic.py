@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from receiver import verification
+from receiver import errors, verification
 from receiver.request import RawRequest
 from receiver.sources.base import SourceItem
 from receiver.sources.generic import SOURCE, GenericOptions, ReadPlaces
@@ -116,3 +116,118 @@ def test_ignored_places() -> None:
     assert item({"id": "m"}, ReadPlaces(id="body.id"), "x").content is None
     with pytest.raises(ValidationError, match="must be a place in the body"):
         ReadPlaces(ignore=("header.x-attempt",))
+
+
+def options(**read: Any) -> GenericOptions:
+    return GenericOptions(read=ReadPlaces(**read))
+
+
+FORM = b"application/x-www-form-urlencoded"
+OPEN = {"id": "body.id", "type": "body.type", "order_key": "body.email"}
+
+
+def test_f22_query_only() -> None:
+    """F22: a POST without a body is an event where the book looks into the URL, else it is empty."""
+    request = fixtures.verified(b"", b"", b"email=eva+x@example.org&type=contact.unsubscribed&msg=7")
+    [item] = SOURCE.unpack(request, options(id="query.msg", type="query.type", order_key="query.email"), None).items
+    assert (item.type, item.sender_id, item.order_key) == ("contact.unsubscribed", "7", "email:eva+x@example.org")
+    assert SOURCE.read("contact.unsubscribed", item.body)["email"] == "eva+x@example.org"
+    with pytest.raises(errors.NotParseable, match="empty_body"):
+        SOURCE.unpack(request, options(id="body.msg"), "x")
+    [item] = SOURCE.unpack(fixtures.verified(b'{"a": 1}', query=b"type=x&b=2"), options(type="query.type"), None).items
+    assert json.loads(item.body) == {"a": 1}
+
+
+def test_f23_d14f_form() -> None:
+    """F23, D14f: a generic source reads forms; places lead into brackets."""
+    [item] = SOURCE.unpack(
+        fixtures.verified(b"type=change&email=eva+x%40example.org&id=5", FORM), options(**OPEN), None
+    ).items
+    assert (item.type, item.sender_id, item.order_key) == ("change", "5", "email:eva+x@example.org")
+    assert SOURCE.read("change", item.body) == {"type": "change", "email": "eva+x@example.org", "id": "5"}
+    nested = fixtures.verified(b"type=subscribe&data[email]=eva@example.org", FORM)
+    [item] = SOURCE.unpack(nested, options(type="body.type", order_key="body.data.email"), None).items
+    assert item.order_key == "email:eva@example.org"
+
+
+def test_f25_multipart() -> None:
+    """F25: fields of multipart/form-data are read; files are left out, and said so."""
+    raw = (
+        b'--b\r\nContent-Disposition: form-data; name="type"\r\n\r\nform.sent\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\nx\r\n--b--\r\n'
+    )
+    [item] = SOURCE.unpack(
+        fixtures.verified(raw, b"multipart/form-data; boundary=b"), options(type="body.type"), None
+    ).items
+    assert (item.type, item.unread) == ("form.sent", ("(files)",))
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["Rechnung gelöscht", "contact|updated", "list_addition (v2)", "order–paid", "https://example.org/x?y", "a\u202eb"],
+)
+def test_f34_unreadable_type(told: str) -> None:
+    """F34: words that make no type are told as what came, not as missing."""
+    invalid = item({"event": told}, ReadPlaces(type="body.event")).invalid
+    assert invalid is not None
+    assert f'the type at body.event is "{told}"' in invalid.why
+    missing = item({"evnt": told}, ReadPlaces(type="body.event")).invalid
+    assert missing is not None
+    assert "there is no text at body.event" in missing.why
+    url = item({}, ReadPlaces()).invalid
+    assert url is not None
+    assert "the URL names no type" in url.why
+
+
+@pytest.mark.parametrize("place", ["body.events[0].type", "body.events.0.type"])
+def test_f36_places_in_lists(place: str) -> None:
+    """F36: a place may lead into a list."""
+    read = ReadPlaces(type=place, id="body.events[0].ids[1]", ignore=("body.events[0].n",))
+    found = item({"events": [{"type": "order.paid", "ids": [1, 2], "n": 5}]}, read)
+    assert (found.type, found.sender_id) == ("order.paid", "2")
+    assert found.content == b'{"events":[{"ids":[1,2],"type":"order.paid"}]}'
+    assert item({"events": []}, read).invalid is not None
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "body.events[].type",
+        "body.events[*].type",
+        "body..type",
+        "body.a.",
+        "body.data[email]",
+        "body.a b",
+        "header.X Y",
+        "header.ä",
+    ],
+)
+def test_f36_places_that_never_match(place: str) -> None:
+    """F36: a place that can never be found does not compile."""
+    with pytest.raises(ValidationError, match="can never be found"):
+        ReadPlaces(type=place)
+
+
+def test_f38_absent_places() -> None:
+    """F38: an event at which the book's places for id, order key or time find nothing says so."""
+    read = ReadPlaces(id="body.uuid", type="body.event", order_key="body.mail", time="body.at")
+    assert item({"event": "x"}, read).unread == ("read.id", "read.time", "read.order_key")
+    assert item({"event": "x", "uuid": 1, "mail": "a@example.org", "at": 1795000000000}, read).unread == ()
+    assert item({"event": "x", "uuid": 1, "mail": "x" * 256, "at": "gestern"}, read).unread == (
+        "read.time",
+        "read.order_key",
+    )
+
+
+def test_f43_nul() -> None:
+    """F43: NUL is taken out of JSON and of forms."""
+    [found] = SOURCE.unpack(fixtures.verified(b"type=x&first_name=E%00va", FORM), options(type="body.type"), None).items
+    assert SOURCE.read("x", found.body)["first_name"] == "Eva"
+    found = item({"event": "x", "first_name": "E\0va"}, ReadPlaces(type="body.event"))
+    assert (SOURCE.read("x", found.body)["first_name"], found.unread) == ("Eva", ("(characters)",))
+
+
+def test_f48_element_that_is_no_object() -> None:
+    """F48: the good elements of an array are events, the others are kept apart."""
+    items = SOURCE.unpack(fixtures.verified(b'[{"type": "x"}, 5]'), options(type="body.type"), None).items
+    assert [each.invalid is None for each in items] == [True, False]

@@ -276,3 +276,64 @@ def test_a_retry_with_fewer_items() -> None:
     assert first[0].identity != first[1].identity
     created = unpack({"id": "req-1", "notifications": [{**items[0], "action": "profile.create"}]}).items
     assert created[0].identity != first[0].identity
+
+
+def one(action: str, payload: Any) -> Any:
+    [item] = unpack({"notifications": [{"action": action, "payload": payload}]}).items
+    return item
+
+
+def recorded(name: str) -> Any:
+    return json.loads((fixtures.FOLDER / "seminardesk" / name).read_text())["notifications"][0]["payload"]
+
+
+def test_f01_labels_by_language() -> None:
+    """F01: a label may be described in several languages."""
+    label = {"id": 1, "name": "yoga", "description": [{"language": "DE", "value": "Ruhe"}], "pictureUrl": []}
+    payload = {**recorded("event.create.plain.json"), "labels": [label]}
+    item = one("event.create", payload)
+    assert (item.invalid, item.unread) == (None, ())
+    found = SOURCE.read(item.type, item.body)["labels"]
+    assert found == [{"id": 1, "name": "yoga", "description": {"de": "Ruhe"}, "picture_url": {}}]
+
+
+def test_f04_status_of_null() -> None:
+    """F04: a booking whose status is null is pending, as the platform has it."""
+    item = one("booking.create", {**recorded("booking.create.free.json"), "status": None})
+    assert item.invalid is None
+    assert SOURCE.read(item.type, item.body)["status"] == "pending"
+
+
+def test_unread_in_depth() -> None:
+    """The innermost optional field is left out; what it stands in, where that cannot be without it."""
+    payload = recorded("booking.create.free.json")
+    payload |= {"numberOfInvoices": "viele", "openBalance": "", "payments": [{"date": "0001-01-01", "id": 1}, 5]}
+    payload["guests"][0]["guest"]["age"] = "alt"
+    payload["guests"][0]["specialRequests"] = [{"name": "vegan"}]
+    item = one("booking.create", payload)
+    assert item.invalid is None
+    assert sorted(item.unread) == ["guests.guest.age", "guests.special_requests", "number_of_invoices", "payments"]
+    found = SOURCE.read(item.type, item.body)
+    assert found["open_balance"] is None
+    assert "payments" not in found
+    assert found["total"] == 0.0
+
+
+def test_unread_price() -> None:
+    """Where a sum hangs on a field, nothing is left out: a booking stays unfit, of a deleted one all guests go."""
+    payload = recorded("booking.create.guests.json")
+    payload["guests"][0]["items"][0]["actualPrice"] = "teuer"
+    item = one("booking.create", payload)
+    assert item.invalid is not None
+    assert item.invalid.field == "guests[0].items[0].actual_price"
+    gone = one("booking.delete", payload)
+    assert (gone.invalid, gone.unread) == (None, ("guests",))
+    assert "total" not in SOURCE.read(gone.type, gone.body)
+
+
+def test_d14s_half_a_character() -> None:
+    """D14s: half a character, NUL or a tab in a text does not refuse the batch."""
+    body = b'{"notifications": [{"action": "profile.delete", "payload": {"id": 4711, "name": "E\\u0000va\\ud83d\tX"}}]}'
+    [item] = SOURCE.unpack(fixtures.verified(body), NoSourceOptions(), None).items
+    assert item.unread == ("(characters)",)
+    assert SOURCE.read("profile.deleted", item.body)["name"] == "Eva\ufffd\tX"
