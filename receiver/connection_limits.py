@@ -9,8 +9,6 @@ import resource
 
 #: Bytes of a request that are not its body: head, trailers, and what chunks cost beyond as much as they carry.
 MOST_HEAD = 32_768
-#: Seconds that a connection stays open without a request.
-KEEP_ALIVE = 5
 #: File descriptors that are wanted, and those left for the store, the spool and the book.
 WANTED, SPARE = 65_536, 128
 

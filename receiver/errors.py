@@ -7,12 +7,12 @@ RequestRefused
                      malformed_signature, wrong_signature, missing_timestamp, malformed_timestamp, stale_timestamp,
                      ambiguous_header, ambiguous_parameter
   NotAdmitted   403  address_not_allowed, malformed_forwarded
-  NotParseable  400  bad_json, bad_form, bad_query, bad_encoding, bad_length, empty_body, not_an_object,
-                     no_notifications, cut_short
+  NotParseable  400  bad_json, bad_form, bad_query, bad_encoding, bad_packing, bad_length, empty_body, not_an_object,
+                     no_notifications, too_many_fields, cut_short
   TooSlow       408  too_slow
   TooLarge      413  too_large
   HeadTooLarge  431  head_too_large
-  Unsupported   415  unsupported_type, unsupported_encoding
+  Unsupported   415  unsupported_type, unsupported_charset, unsupported_encoding
   Invalid       422  invalid
   NotKept       503  store_unavailable, store_full, spool_full, spool_failed, busy, secret_missing, internal
 
@@ -115,7 +115,7 @@ class HeadTooLarge(TooSlow):
 
 
 class Unsupported(RequestRefused):
-    """Its Content-Type or Content-Encoding is none that this source reads."""
+    """Its type, charset or packing is none that this source reads."""
 
     status = 415
 

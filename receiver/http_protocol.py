@@ -268,11 +268,12 @@ class Connection(HttpToolsProtocol):
         lines = [_beginning(status, self.server_state.default_headers)]
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
-        if not whole.keep_alive:
+        closes = (b"connection", b"close") in headers
+        if not whole.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
         lines += (b"content-length: %d\r\n\r\n" % len(body), body)
         self.transport.write(b"".join(lines))
-        if not whole.keep_alive:
+        if closes or not whole.keep_alive:
             self.transport.close()
         self.on_response_complete()
 

@@ -22,7 +22,19 @@ BODY_KEEPS = 16_384
 HEADER_KEEPS = 500
 
 #: Headers whose name says that they hold a secret, whatever the source.
-SECRET = re.compile(r"auth|cookie|token|secret|signature|password|key|session")
+SECRET = re.compile(r"auth|cookie|token|secret|signature|password|passwd|key|session|credential|sid$|otp")
+#: Headers whose values are long, and neither secret nor anybody's.
+HARMLESS = re.compile(
+    r"accept.*|content-.*|user-agent|host|traceparent|date|via|(x-)?forwarded.*|x-real-ip|x-request-id"
+)
+
+_URL_USER = re.compile(r"//[^/?#@\s]*@")
+_URL_QUERY = re.compile(r"[?#][^\s\"'<>]*")
+_ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:=/?&@*]+(?:@|%40)[^\s\"'<>()\[\],;:=/?&@]+", re.IGNORECASE)
+_SCHEME = re.compile(r"\b(basic|bearer|digest|negotiate|token)\s+\S+", re.IGNORECASE)
+_PAIR = re.compile(rf"(?i)\b([\w-]*(?:{SECRET.pattern})[\w-]*\s*[=:]\s*)[^\s;,&]+")
+#: A long word of letters and digits: a key, or a part of one.
+_KEY = re.compile(r"(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])[\w+/=.~-]{16,}", re.ASCII)
 
 
 class RefusedRequestStore(Protocol):
@@ -53,7 +65,9 @@ class RefusedRequests:
         """Write what was taken, until cancelled."""
         while True:
             reason, source, headers, body = await self._waiting.get()
-            log.warning("receiver.refused reason=%s source=%s dropped_so_far=%d", reason, source, self.dropped)
+            # Whatever a stranger wrote where a source's name stands, the log does not repeat it.
+            known = "unknown" if reason == "unknown_source" else source
+            log.warning("receiver.refused code=%s source=%s dropped_so_far=%d", reason, known, self.dropped)
             try:
                 await self._room.refused(reason=reason, source=source, headers=headers, body=body)
             except StoreUnavailable:
@@ -67,5 +81,18 @@ def hide_secrets(headers: Iterable[tuple[bytes, bytes]], secret: frozenset[str])
     for name, value in headers:
         text = name.decode("latin-1")
         hidden = text in secret or SECRET.search(text) is not None
-        told[text] = "***" if hidden else value[:HEADER_KEEPS].decode("latin-1")
+        shown = value[:HEADER_KEEPS].decode("latin-1")
+        told[text] = "***" if hidden else hide_values(shown, keys=HARMLESS.fullmatch(text) is None)
     return told
+
+
+def hide_values(text: str, *, keys: bool = True) -> str:
+    """Return a header's value, or a part of a URL, without queries and what looks like an address or a credential.
+
+    `keys`: whether long words of letters and digits are taken for keys.
+    """
+    text = _URL_USER.sub("//***@", text)
+    if "://" in text or text.startswith("/"):
+        text = _URL_QUERY.sub("?***", text)
+    text = _PAIR.sub(r"\1***", _SCHEME.sub(r"\1 ***", _ADDRESS.sub("***", text)))
+    return _KEY.sub("***", text) if keys else text

@@ -74,6 +74,10 @@ class RulebookWatcher:
             raise errors.NotFound("unknown_source", "the book has no source of this name; is the URL right?")
         return found
 
+    def has(self, name: str) -> bool:
+        """Return whether the book has a source of that name."""
+        return name in self._entries
+
     @property
     def names(self) -> list[str]:
         """The names of the sources."""

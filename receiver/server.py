@@ -165,7 +165,7 @@ def server(settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventSto
             proxy_headers=False,
             server_header=False,
             backlog=BACKLOG,
-            timeout_keep_alive=connection_limits.KEEP_ALIVE,
+            timeout_keep_alive=settings.keep_alive_seconds,
             # Read by uvicorn's own protocol only; ours has bounds of its own.
             h11_max_incomplete_event_size=connection_limits.MOST_HEAD,
             limit_concurrency=connection_limits.most_connections() if settings.plain_http else None,

@@ -46,6 +46,13 @@ class ReceiverSettings(StoreSettings):
         1_048_576, ge=1_024, le=64 * 1_048_576, description="Largest request body that is taken, in bytes."
     )
     body_seconds: float = Field(30, gt=0, le=600, description="Seconds that a request body may take to arrive.")
+    keep_alive_seconds: int = Field(
+        150,
+        ge=1,
+        le=3_600,
+        description="Seconds that a connection stays open without a request. Longer than the proxy keeps it, else a "
+        "webhook may meet its end and is answered 502.",
+    )
     waiting_events: int = Field(
         10_000, ge=1, description="Events that may wait for the store; beyond it the answer is 503."
     )

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ MILLISECONDS_FROM = 100_000_000_000
 MOST_PROXIES = 32
 #: Signatures of one request that are compared: a sender that rotates its key sends two.
 MOST_SIGNATURES = 16
+
+#: `[2001:db8::1]:443`, `[2001:db8::1]`, `198.51.100.7:51008`.
+_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\w*)?|([\d.]+):\w*", re.ASCII)
+_FOR = re.compile(r"(?:^|;)\s*for\s*=\s*(\"[^\"]*\"|[^;\s]*)", re.IGNORECASE)
 
 STANDARD_ID = "webhook-id"
 STANDARD_TIMESTAMP = "webhook-timestamp"
@@ -362,6 +367,8 @@ class IpCheck(Check):
 
     allow: tuple[Network, ...]
     trusted_proxies: tuple[Network, ...] = ()
+    #: Where a trusted proxy writes who is before it.
+    header: str = "X-Forwarded-For"
 
     def check(self, request: RawRequest, now: float) -> None:
         """Find the sender's address and compare it with the list."""
@@ -374,13 +381,16 @@ class IpCheck(Check):
             raise errors.NotAdmitted("address_not_allowed", "the address at the other end is not known")
         if not self.trusted_proxies:
             return address
-        chain = b",".join(value for name, value in request.headers if name == b"x-forwarded-for").split(b",")
+        wanted = self.header.lower().encode()
+        chain = b",".join(value for name, value in request.headers if name == wanted).split(b",")
         for hop in reversed(chain[-MOST_PROXIES:]):
             if not hop.strip() or not _within(address, self.trusted_proxies):
                 break
-            before = _address(hop.strip().decode("ascii", "replace"))
+            before = _read_hop(hop.decode("ascii", "replace"), in_pairs=wanted == b"forwarded")
             if before is None:
-                raise errors.NotAdmitted("malformed_forwarded", "the header X-Forwarded-For holds no address")
+                raise errors.NotAdmitted(
+                    "malformed_forwarded", f"what the header {self.header} holds before a trusted proxy is no address"
+                )
             address = before
         return address
 
@@ -396,6 +406,19 @@ def _address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def _read_hop(text: str, *, in_pairs: bool) -> Address | None:
+    """Return the address of one proxy or sender, with or without a port; None: it is none.
+
+    `in_pairs`: as Forwarded has it, `for="[2001:db8::1]:443";proto=https` (RFC 7239).
+    """
+    if in_pairs:
+        found = _FOR.search(text)
+        text = found[1] if found else ""
+    text = text.strip().strip('"')
+    with_port = _WITH_PORT.fullmatch(text)
+    return _address((with_port[1] or with_port[2]) if with_port else text)
 
 
 def _within(address: Address, networks: Sequence[Network]) -> bool:
@@ -434,7 +457,7 @@ def checks(
 
     found: list[Check] = []
     if of.ip:
-        found.append(IpCheck(_networks(of.ip.allow), _networks(of.ip.trusted_proxies)))
+        found.append(IpCheck(_networks(of.ip.allow), _networks(of.ip.trusted_proxies), of.ip.trusted_header))
     if of.header:
         found.append(HeaderCheck(of.header.name, texts(of.header.value)))
     if of.query:

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from receiver import errors, intake, verification
 from receiver.intake import EventStore, Ids, Intake
-from receiver.refused_requests import RefusedRequests, hide_secrets
+from receiver.refused_requests import RefusedRequests, hide_secrets, hide_values
 from receiver.request import Answer, Headers, RawRequest
 from receiver.rulebook import RulebookWatcher, SourceEntry
 from receiver.settings import ReceiverSettings
@@ -117,7 +117,10 @@ class Receiver:
         if not isinstance(refused, errors.NotKept):  # else the sender comes again, and the store has other worries
             secret = request.entry.secret_headers if request.entry else frozenset()
             headers = hide_secrets(request.headers, secret)
-            self.refused_requests.keep(refused.code, request.source[:NAME_KEEPS], headers, request.body)
+            name = request.source[:NAME_KEEPS]
+            if request.entry is None and not self._book.has(name):
+                name = "" if refused.code != "unknown_source" else hide_values(name)
+            self.refused_requests.keep(refused.code, name, headers, request.body)
         answer_headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
         request.answer(refused.status, answer_headers, refused.answer)
 
@@ -217,4 +220,4 @@ class WebhookRequest:
                 raise errors.NotParseable("bad_length", "the header Content-Length must be a number")
             size = int(announced[:20])
         if size > most:
-            raise errors.TooLarge("too_large", f"a body may have {most} bytes")
+            raise errors.TooLarge("too_large", f"a body may have {most} bytes (RELAIS_MAX_BODY)")

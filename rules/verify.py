@@ -98,6 +98,15 @@ class Ip(VerifyMethod):
 
     allow: Annotated[Networks, Field(min_length=1)]
     trusted_proxies: Networks = ()
+    #: The header in which a trusted proxy tells the sender's address: X-Forwarded-For, or the one it is set up to write
+    #: (`Forwarded`, `X-Real-IP`).
+    trusted_header: Header = "X-Forwarded-For"
+
+    @model_validator(mode="after")
+    def _header_needs_a_proxy(self) -> Self:
+        if "trusted_header" in self.model_fields_set and not self.trusted_proxies:
+            raise ValueError("trusted_header: counts only where trusted_proxies: says who writes it")
+        return self
 
 
 class Verify(VerifyMethod):

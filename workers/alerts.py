@@ -39,7 +39,7 @@ class AlertSender:
 
         `ends`: codes of alerts that this one revokes: the next of such a code is posted before its hour is over.
         """
-        log.warning("alert code=%s %s text=%s", code, " ".join(f"{k}={v}" for k, v in about.items()), text)
+        log.warning("alert code=%s text=%s", code, text, extra={"about": about})
         if self._address:
             task = asyncio.get_running_loop().create_task(self._post(code, text, ends, about))
             self._tasks.add(task)

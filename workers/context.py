@@ -136,7 +136,7 @@ class WorkerContext:
                 clients[name] = self._client(name, destination)
             except (RulesError, ValueError, Failed) as exc:
                 unusable[name] = str(exc)
-                log.error("destination.unusable name=%s why=%s", name, exc)
+                log.error("destination.unusable destination=%s why=%s", name, exc)
                 self.alerts.tell("unusable_destination", f"{name}: {exc}", destination=name)
             rate = destination.limit
             every = rate.per / rate.n if rate is not None else 0.0
@@ -215,15 +215,15 @@ class WorkerContext:
         name, code = change.room, change.code
         match change.what:
             case "key":
-                log.error("destination.paused name=%s why=%s", name, code)
+                log.error("destination.paused destination=%s code=%s", name, code)
                 text = f"{name} {MISTAKES.get(code, 'refuses our key')} ({code})"
                 self.alerts.tell("paused_destination", text, destination=name)
             case "breaker":
-                log.error("destination.down name=%s why=%s", name, code)
+                log.error("destination.down destination=%s code=%s", name, code)
                 text = f"{name} is down ({code}): its deliveries wait, and go on when it answers"
                 self.alerts.tell("destination_down", text, destination=name)
             case "there":
-                log.warning("destination.up name=%s", name)
+                log.warning("destination.up destination=%s", name)
                 text = f"{name} answers again, what waited is being delivered"
                 ends = ("destination_down", "paused_destination")
                 self.alerts.tell("destination_up", text, destination=name, ends=ends)

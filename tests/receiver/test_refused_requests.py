@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import Mapping
 
+import pytest
+
 from mailroom import StoreUnavailable
 from receiver.refused_requests import BODY_KEEPS, MOST_WAITING, RefusedRequests, hide_secrets
 from tests.conftest import wait_until_async
@@ -86,3 +88,26 @@ def test_store_away() -> None:
         carrying.cancel()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("referer", "https://eva:pw@shop.example.org/a?token=abc#x", "https://***@shop.example.org/a?***"),
+        ("x-original-url", "/in/at?email=eva@example.org", "/in/at?***"),
+        ("from", "Eva <eva@example.org>", "Eva <***>"),
+        ("x-info", "user eva%40example.org", "user ***"),
+        ("x-info", "Bearer abc", "Bearer ***"),
+        ("x-info", "a=1; api_key=abc; b=2", "a=1; api_key=***; b=2"),
+        ("x-info", "sk_live_4eC39HqLyjWDarjtT1zdp7dc", "***"),
+        ("x-info", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "***"),
+        ("x-info", "contact.updated", "contact.updated"),
+        ("x-credential", "abc", "***"),
+        ("content-type", "multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW", None),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)", None),
+        ("x-forwarded-for", "198.51.100.7", None),
+    ],
+)
+def test_what_looks_like_a_secret(name: str, value: str, told: str | None) -> None:
+    """Queries, addresses and what looks like a credential are not stored, in whatever header; what helps is."""
+    assert hide_secrets([(name.encode(), value.encode())], frozenset())[name] == (value if told is None else told)

@@ -120,7 +120,7 @@ def test_configuration(tmp_path: Path, plain: bool) -> None:
     settings = ReceiverSettings(book=book.write(tmp_path), plain_http=plain, stop_seconds=7.5)
     config = server.server(settings, book.holder(tmp_path), Mailroom(client("redis://localhost"))).config
     assert (config.access_log, config.proxy_headers, config.server_header, config.ws) == (False, False, False, "none")
-    assert (config.timeout_keep_alive, config.timeout_graceful_shutdown, config.backlog) == (5, 8, 2048)
+    assert (config.timeout_keep_alive, config.timeout_graceful_shutdown, config.backlog) == (150, 8, 2048)
     if plain:
         assert (config.http, config.h11_max_incomplete_event_size) == ("h11", 32 * 1024)
         assert config.limit_concurrency == connection_limits.most_connections()
@@ -133,7 +133,7 @@ def test_says_what_it_runs_with(process: Process) -> None:
     """The log says where the receiver listens, with which book and sources, and over which protocol."""
     (line,) = [line for line in process.said if "receiver.listening" in line]
     assert f"receiver.listening address=http://127.0.0.1:{process.number} book=" in line
-    assert line.rstrip().endswith(" sources=at,cmx,half,proof,sd_nord,sd_streng,shop,url http=own")
+    assert line.rstrip().endswith(" sources=at,cmx,half,proof,sd_nord,sd_streng,shop,typed,url http=own")
     assert any(
         "secret.missing source=half answers=503 why=the secret NOT_SET is not set" in each for each in process.said
     )

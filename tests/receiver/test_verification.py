@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from receiver import errors, verification
 from receiver.request import RawRequest
@@ -299,7 +300,7 @@ def test_header_twice() -> None:
         ("10.1.1.1", None, False),
         ("10.1.1.1", "", False),
         ("10.1.1.1", "not an address", False),
-        ("10.1.1.1", "192.0.2.7:80", False),
+        ("10.1.1.1", "192.0.2.7:80", True),
         ("", None, False),
     ],
 )
@@ -343,6 +344,56 @@ def test_long_chain_of_proxies(proxies: int, ok: bool) -> None:
         verification.verify(given, [PROXIED], NOW)
     else:
         assert refused(PROXIED, given) == "address_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "ok"),
+    [
+        ("X-Forwarded-For", "192.0.2.7:51008", True),
+        ("X-Forwarded-For", "[2001:db8::1]:443", True),
+        ("X-Forwarded-For", "[2001:db8::1]", True),
+        ("X-Forwarded-For", '"[2001:db8::1]:443"', True),
+        ("X-Forwarded-For", "2001:db8::1", True),
+        ("X-Forwarded-For", "[::ffff:192.0.2.7]:80", True),
+        ("X-Forwarded-For", "192.0.2.7:80, 10.0.0.9:4711", True),
+        ("X-Forwarded-For", "192.0.2.7, 198.51.100.1:80", False),
+        ("X-Forwarded-For", "192.0.2.7:80:90", None),
+        ("X-Forwarded-For", "[192.0.2.7", None),
+        ("X-Forwarded-For", "unknown", None),
+        ("X-Real-IP", "192.0.2.7", True),
+        ("X-Real-IP", "198.51.100.7", False),
+        ("Forwarded", "for=192.0.2.7", True),
+        ("Forwarded", 'For="[2001:db8::1]:443";proto=https;by=203.0.113.9', True),
+        ("Forwarded", 'proto=https; for="192.0.2.7:80", for=10.0.0.1;host=x', True),
+        ("Forwarded", "for=192.0.2.7, for=198.51.100.1", False),
+        ("Forwarded", "for=_hidden", None),
+        ("Forwarded", "proto=https", None),
+        ("Forwarded", "192.0.2.7", None),
+    ],
+)
+def test_f39_forwarded(header: str, value: str, ok: bool | None) -> None:
+    """F39: the forwarded address may have a port and brackets, and stand in another header; else it is malformed."""
+    allow = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
+    check = IpCheck(allow, (ip_network("10.0.0.0/8"),), header)
+    given = request({header: value}, client="10.1.1.1")
+    if ok:
+        verification.verify(given, [check], NOW)
+        with pytest.raises(errors.NotAdmitted):
+            verification.verify(request({header: value}, client="203.0.113.1"), [check], NOW)
+    else:
+        assert refused(check, given) == ("malformed_forwarded" if ok is None else "address_not_allowed")
+
+
+def test_f39_other_header_only() -> None:
+    """F39: where the book names another header, X-Forwarded-For counts no more; several headers are one chain."""
+    check = IpCheck((ip_network("192.0.2.0/24"),), (ip_network("10.0.0.0/8"),), "Forwarded")
+    assert refused(check, request({"X-Forwarded-For": "192.0.2.7"}, client="10.1.1.1")) == "address_not_allowed"
+    lines = ((b"forwarded", b"for=192.0.2.7"), (b"forwarded", b"for=10.0.0.2"))
+    verification.verify(RawRequest(b"", lines, b"", "10.1.1.1"), [check], NOW)
+    with pytest.raises(ValidationError, match="trusted_proxies"):
+        Verify.model_validate({"ip": {"allow": "192.0.2.0/24", "trusted_header": "Forwarded"}})
+    ip = {"allow": "192.0.2.0/24", "trusted_proxies": "10.0.0.0/8", "trusted_header": "Forwarded"}
+    assert verification.checks(Verify.model_validate({"ip": ip}), {}) == (check,)
 
 
 def test_all_must_hold() -> None:

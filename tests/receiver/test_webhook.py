@@ -243,7 +243,7 @@ def test_inspection(port: Port, caplog: pytest.LogCaptureFixture) -> None:
     assert (reason, source, body) == ("bad_json", "at", b"{broken")
     assert headers["x-relais-token"] == "***"
     assert headers["x-odd"] == "kept"
-    assert "receiver.refused reason=bad_json source=at dropped_so_far=0" in caplog.text
+    assert "receiver.refused code=bad_json source=at dropped_so_far=0" in caplog.text
 
 
 def test_in_order(port: Port) -> None:
@@ -416,3 +416,27 @@ def test_t1_declared_types(port: Port) -> None:
     assert port.kept(kept[0]).data["total"] == 19.99
     assert "total" not in port.kept(kept[1]).data
     assert port.fate(kept[1]).unread == ["total"]
+
+
+def test_unknown_names_are_not_told(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+    """What a stranger writes where a source's name stands is in no line, and is kept without addresses."""
+    with caplog.at_level("WARNING", logger="relais.receiver"):
+        assert port.post("/in/eva@example.org/sk_live_4eC39HqLyjWD", b"{}").status == 404
+        wait_until(lambda: port.refused() != [], "it is kept")
+    [(reason, source, _, _)] = port.refused()
+    assert (reason, source) == ("unknown_source", "***")
+    assert "source=unknown" in caplog.text
+    assert "eva" not in caplog.text
+
+
+@pytest.mark.parametrize("plain_http", [False, True])
+def test_f49_keep_alive(tmp_path: Path, valkey: PrivateValkey, plain_http: bool) -> None:
+    """F49: how long an idle connection stays open is a setting, longer by default than proxies keep one."""
+    assert ReceiverSettings().keep_alive_seconds == 150
+    with Port(tmp_path, valkey.url, keep_alive_seconds=1, plain_http=plain_http) as running:
+        with running.connect() as idle:
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = b""
+            while part := idle.recv(65536):
+                received += part
+        assert received.endswith(b'{"status":"ok"}')

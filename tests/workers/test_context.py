@@ -97,9 +97,9 @@ async def test_refused_again(site: WorkerFixture, caplog: pytest.LogCaptureFixtu
         "paused_destination",
     ]
     assert said(caplog) == [
-        (logging.ERROR, "destination.paused name=crm why=unauthorised"),
-        (logging.WARNING, "destination.up name=crm"),
-        (logging.ERROR, "destination.paused name=crm why=unauthorised"),
+        (logging.ERROR, "destination.paused destination=crm code=unauthorised"),
+        (logging.WARNING, "destination.up destination=crm"),
+        (logging.ERROR, "destination.paused destination=crm code=unauthorised"),
     ]
 
 
@@ -117,8 +117,8 @@ async def test_down_again(site: WorkerFixture, caplog: pytest.LogCaptureFixture)
         ("destination_down", "crm"),
     ]
     assert site.far.alerts[0]["text"] == "crm is down (timeout): its deliveries wait, and go on when it answers"
-    down = (logging.ERROR, "destination.down name=crm why=timeout")
-    assert said(caplog) == [down, (logging.WARNING, "destination.up name=crm"), down, down]
+    down = (logging.ERROR, "destination.down destination=crm code=timeout")
+    assert said(caplog) == [down, (logging.WARNING, "destination.up destination=crm"), down, down]
 
 
 async def test_poison_is_told(site: WorkerFixture) -> None:
@@ -179,7 +179,7 @@ async def test_missing_secret(
         assert (await site.fate("e1")).state in ("waiting", "delivering")
         await site.until_true(lambda: noted(site, "crm", "CRM_TOKEN"), "people see why")
         ((level, line),) = said(caplog)
-        assert (level, line.startswith("destination.unusable name=crm why=")) == (logging.ERROR, True)
+        assert (level, line.startswith("destination.unusable destination=crm why=")) == (logging.ERROR, True)
         assert "CRM_TOKEN" in line
     (secrets / "CRM_TOKEN").write_text("token\n")
     async with site.work(secrets=secrets):

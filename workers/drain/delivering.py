@@ -215,8 +215,8 @@ class Courier:
             delivery, attempt, failed.failure, code, failed.status, started, then, failed.hint
         )
         log.warning(
-            "delivery.attempted event_id=%s delivery_id=%s to=%s.%s attempt=%d outcome=%s code=%s status=%d "
-            "then=%s hint=%s",
+            "delivery.attempted event_id=%s delivery_id=%s destination=%s action=%s attempt=%d outcome=%s code=%s "
+            "status=%d then=%s hint=%s",
             delivery.event,
             delivery.id,
             delivery.destination,

@@ -144,7 +144,7 @@ async def test_failed(
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("relais.drain", logging.WARNING)
     assert record.getMessage() == (
-        f"delivery.attempted event_id=e1 delivery_id=e1.0 to=crm.add_note attempt={attempt + 1} "
+        f"delivery.attempted event_id=e1 delivery_id=e1.0 destination=crm action=add_note attempt={attempt + 1} "
         f"outcome={failed.failure} code={failed.code} status={failed.status} then={then} hint={failed.hint}"
     )
     if then in ("dead", "hold"):
