@@ -13,15 +13,16 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rules.event_types.base import from_epoch
+
 #: A placeholder of a line, as `%` has it.
 _PLACEHOLDER = re.compile(r"%(?:%|[-#0 +]*\d*(?:\.\d+)?[a-zA-Z])")
 #: A key of a line with its value: `source=%s`.
 _PAIR = re.compile(r"([A-Za-z_]\w*)=(\S*?)(:?)\Z")
-_URL_USER = re.compile(r"//[^/?#@\s]*@(?=[^\s@])")
-#: Neither these signs nor a name of a host without dots are part of an address.
-_ADDRESS = re.compile(
-    r"[^\s\"'<>()\[\],;:=/?&@*]+(?:@|%40)[^\s\"'<>()\[\],;:=/?&@]+\.[a-z][^\s\"'<>()\[\],;:=/?&@]*", re.I
-)
+_URL_USER = re.compile(r"//[^/?#@\s]*@")
+#: What may be an address: it is looked at as a whole, so that long lines take no longer than they are.
+_WORD = re.compile(r"[^\s\"'<>()\[\],;:=/?&]+")
+_IN_WORD = re.compile(r"[^@*]@[^@*]+\.[a-z]", re.IGNORECASE)
 _ODD = re.compile(r'[\s"=]')
 
 
@@ -74,7 +75,8 @@ class LineFormatter(logging.Formatter):
         return f"{self.formatTime(record)} {record.levelname:7} {told}"
 
     def _write_json(self, record: logging.LogRecord, parts: list[LinePart]) -> str:
-        line: dict[str, Any] = {"at": self.formatTime(record), "level": record.levelname, "logger": record.name}
+        at = from_epoch(int(record.created * 1000))
+        line: dict[str, Any] = {"at": at, "level": record.levelname, "logger": record.name}
         words = [_hide(str(each.value)) for each in parts if not each.key]
         if _is_ours(record):
             line["event"] = words.pop(0).rstrip(":")
@@ -113,7 +115,10 @@ def _specs(text: str) -> list[str]:
 
 
 def _hide(text: str) -> str:
-    return _ADDRESS.sub("***", _URL_USER.sub("//***@", text))
+    if "@" not in text and "%40" not in text:
+        return text
+    text = _URL_USER.sub("//***@", text)
+    return _WORD.sub(lambda word: "***" if _IN_WORD.search(word[0].replace("%40", "@")) else word[0], text)
 
 
 def _escape(value: Any) -> str:

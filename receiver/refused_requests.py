@@ -30,11 +30,11 @@ HARMLESS = re.compile(
 
 _URL_USER = re.compile(r"//[^/?#@\s]*@")
 _URL_QUERY = re.compile(r"[?#][^\s\"'<>]*")
-_ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:=/?&@*]+(?:@|%40)[^\s\"'<>()\[\],;:=/?&@]+", re.IGNORECASE)
+#: What may be an address or a key: it is looked at as a whole, so that a long header takes no longer than it is.
+_WORD = re.compile(r"[^\s\"'<>()\[\],;:=/?&]+")
+_KEY = re.compile(r"[\w+/=.~-]{16,}", re.ASCII)
 _SCHEME = re.compile(r"\b(basic|bearer|digest|negotiate|token)\s+\S+", re.IGNORECASE)
-_PAIR = re.compile(rf"(?i)\b([\w-]*(?:{SECRET.pattern})[\w-]*\s*[=:]\s*)[^\s;,&]+")
-#: A long word of letters and digits: a key, or a part of one.
-_KEY = re.compile(r"(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])[\w+/=.~-]{16,}", re.ASCII)
+_PAIR = re.compile(rf"((?:{SECRET.pattern})[\w-]{{0,40}}\s?[=:]\s?)[^\s;,&]+", re.IGNORECASE)
 
 
 class RefusedRequestStore(Protocol):
@@ -94,5 +94,16 @@ def hide_values(text: str, *, keys: bool = True) -> str:
     text = _URL_USER.sub("//***@", text)
     if "://" in text or text.startswith("/"):
         text = _URL_QUERY.sub("?***", text)
-    text = _PAIR.sub(r"\1***", _SCHEME.sub(r"\1 ***", _ADDRESS.sub("***", text)))
-    return _KEY.sub("***", text) if keys else text
+    text = _WORD.sub(lambda word: "***" if _is_address(word[0]) else word[0], text)
+    text = _PAIR.sub(r"\1***", _SCHEME.sub(r"\1 ***", text))
+    return _KEY.sub(lambda word: "***" if _is_key(word[0]) else word[0], text) if keys else text
+
+
+def _is_address(word: str) -> bool:
+    name, _, host = word.replace("%40", "@").partition("@")
+    return bool(name.strip("*") and host)
+
+
+def _is_key(word: str) -> bool:
+    """Say whether a long word has letters and digits: a key, or a part of one."""
+    return any(map(str.isdigit, word)) and any(map(str.isalpha, word))
