@@ -212,7 +212,7 @@ def build_event(
         names=tuple([name for name in item.names if name != order_key][:MOST_FURTHER_NAMES]) if item.names else (),
         retain=source.retain,
         unread=unread,
-        types=source.fields,
+        types=source.fields or None,
     )
 
 

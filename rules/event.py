@@ -66,7 +66,7 @@ class Event:
     #: Fields that could not be read and were left out: `birthday`, `labels.id`; and what else was not read as it came.
     unread: tuple[str, ...] = ()
     #: The types that the book declared for fields of `data` when it was received: name -> word.
-    types: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, **fields: Any) -> "Event":
@@ -140,7 +140,7 @@ def decode(event_id: str, record: bytes, read: Reader) -> Event:
             identities=(),
             retain=head.get("retain", 0),
             unread=tuple(head.get("unread", ())),
-            types=head.get("types", {}),
+            types=head.get("types"),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise EventDamaged(f"not an event record: {exc.__class__.__name__}", record) from exc
