@@ -14,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from rules.catalogue import ActionKind, Catalogue
 from rules.compiler.tests_section import EVENT_KEYS
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
+from rules.matching.operators import IS_KINDS
 from rules.rule import API
 from rules.rulebook import AlertSettings, Rulebook
 from rules.source.units import DURATION, MOST_FAILING, RATE
@@ -34,11 +35,28 @@ TEMPLATE: Schema = {"type": "string", "pattern": r"\{[\{%]", "description": "A t
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
 
+_IS = [*sorted(IS_KINDS - {"null"}), None]
+
 _OPERATORS: Mapping[str, Any] = {
     "prefix": {"description": "Text that begins with this."},
     "suffix": {"description": "Text that ends with this."},
     "wildcard": {"description": "Text like this; * stands for anything. Needs quotes."},
-    "ignore_case": {"description": "This text, whatever the case."},
+    "ignore_case": {"description": "This text, or prefix:, suffix:, wildcard: under it, whatever the case."},
+    "number": {"$ref": "#/definitions/condition", "description": "The number that stands in a text: number: {gt: 10}."},
+    "length": {"$ref": "#/definitions/condition", "description": "How many elements or characters: length: {gte: 2}."},
+    "is": {
+        "anyOf": [{"enum": _IS}, {"type": "array", "items": {"enum": _IS}, "minItems": 1}],
+        "description": "What kind of value it is.",
+    },
+    "before": {"description": "An instant, or a date (with zone), before this one; or {field: …}."},
+    "after": {"description": "An instant, or a date (with zone), after this one; or {field: …}."},
+    "older_than": {"type": "string", "pattern": DURATION, "description": "So long before the event was received: 30d."},
+    "newer_than": {"type": "string", "pattern": DURATION, "description": "Not so long before it was received: 30d."},
+    "field": {"type": "string", "description": "The same as this other field: data.booker.email."},
+    "some": {
+        "anyOf": [{"type": "object", "minProperties": 1}, {"$ref": "#/definitions/condition"}],
+        "description": "One element of the list fits all of this: fields of the element, or a condition on it.",
+    },
     "gt": {"description": "Greater than."},
     "gte": {"description": "Greater than or equal to."},
     "lt": {"description": "Less than."},

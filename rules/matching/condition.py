@@ -5,14 +5,15 @@ value and can say why it did not hold. Never sees the whole event: the pattern r
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 from rules.matching import field_types, operators
-from rules.matching.field_types import OPEN, FieldType, Kind
-from rules.matching.operators import ArgumentWrong, OperatorTest
-from rules.matching.path import ABSENT
+from rules.matching import path as paths
+from rules.matching.field_types import ELEMENT, OPEN, FieldScope, FieldType, Kind
+from rules.matching.operators import ArgumentWrong, OperatorTest, View
+from rules.matching.path import ABSENT, Facts, Path, PathWrong
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
 from rules.source import look_alikes
 from rules.source.finding import LOOKS_TYPED, Finding
@@ -52,10 +53,12 @@ class Leaf:
             return f"{path} {self.operator_test.denies}"
         if value is None:
             return f"null at {path}"
-        wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(self.operator_test.wants))
+        wanted = _words(self.operator_test.wants)
         kind = field_types.kind_of(value)
-        if kind == "text" and self.operator_test.wants == {"text"}:
+        if kind == "text" and self.operator_test.wants == operators.TEXT:
             return f"{path} is no address"
+        if self.operator_test.wants == operators.INSTANT and operators.is_local(value):
+            return f"{path} is a date or a time without an offset, {self.operator} needs a zone for it"
         return f"{path} is {field_types.WORDS[kind]}, {self.operator} needs {wanted}"
 
 
@@ -146,7 +149,156 @@ class OneOf:
         return "; ".join(dict.fromkeys(part.explain(path, value) for part in self.parts))
 
 
-Condition = Leaf | Exists | Not | Every | OneOf
+@dataclass(frozen=True)
+class Viewed:
+    """`ignore_case:`, `number:`, `length:`: a condition on what is made of the value."""
+
+    view: View
+    inner: "Condition"
+
+    def test(self, value: Any) -> int:
+        """Test a value."""
+        return self.inner.test(value if value is ABSENT or value is NOTHING else self.view.make(value))
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+        return f"{self.view.before}{self.inner.says}{self.view.after}"
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold."""
+        made = self.view.make(value)
+        if made is ABSENT:
+            return f"{path} is {self.view.not_made}"
+        return f"{self.view.of}{self.inner.explain(path, made)}{self.view.after}"
+
+
+@dataclass(frozen=True)
+class Against:
+    """An operator whose argument is read from the event: from another field, or the time at which it was received."""
+
+    path: Path
+    operator: str
+    #: Makes the operator from what the path has. Raises ArgumentWrong.
+    make: Callable[[Any], OperatorTest]
+    #: As a statement and denied; they name the field, never its value.
+    says: str
+    denies: str
+    #: True: its field was looked at and has nothing to compare with.
+    failed: bool = False
+
+    def test(self, value: Any) -> int:
+        """Return unknown: there is nothing to compare with."""
+        return FALSE if value is NOTHING else UNKNOWN
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold."""
+        return f"{path} has nothing to be compared with: {self.path} is absent or of another kind"
+
+    def bind(self, facts: Facts) -> "Leaf | Against":
+        """Return it with the argument that this event has."""
+        found = paths.reader_of(self.path)(facts)
+        try:
+            test = self.make(found) if found is not ABSENT else None
+        except ArgumentWrong:
+            test = None
+        if test is None:
+            return replace(self, failed=True)
+        return Leaf(replace(test, says=self.says, denies=self.denies), self.operator)
+
+
+class ElementPattern(Protocol):
+    """What `some:` asks of one element; a Pattern whose only root is ELEMENT."""
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+
+    def truth(self, facts: Facts) -> int:
+        """Test an element."""
+
+    def against(self) -> Iterator[Against]:
+        """Yield what it compares with."""
+
+    def bind(self, facts: Facts) -> "ElementPattern":
+        """Return it with the arguments that this event has."""
+
+    def contradiction(self) -> str | None:
+        """Say why no element can match."""
+
+
+@dataclass(frozen=True)
+class Some:
+    """`some:`, a pattern that one and the same element of a list fits."""
+
+    pattern: ElementPattern
+
+    def test(self, value: Any) -> int:
+        """Test a value."""
+        if not isinstance(value, list):
+            return FALSE if value is NOTHING else UNKNOWN
+        best = FALSE
+        for element in value:
+            truth = self.pattern.truth({ELEMENT: element})
+            if truth == TRUE:
+                return TRUE
+            best = max(best, truth)
+        return best
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement."""
+        return f"has an element that fits: {self.pattern.says}"
+
+    def explain(self, path: str, value: Any) -> str:
+        """Say why it did not hold."""
+        if value is None:
+            return f"null at {path}"
+        if not isinstance(value, list):
+            return f"{path} is {field_types.WORDS[field_types.kind_of(value)]}, some needs a list"
+        if not value:
+            return f"{path} is empty"
+        unknown = "" if self.test(value) == FALSE else " (absent, null or of another kind in some)"
+        return f"no element of {path} fits: {self.pattern.says}{unknown}"
+
+
+Condition = Leaf | Exists | Not | Every | OneOf | Viewed | Against | Some
+
+
+# Comparing with other fields. ----------------------------------------------------------------------------------------
+
+
+def against(condition: Condition) -> Iterator[Against]:
+    """Yield what a condition compares with, as far as it has not been looked at."""
+    match condition:
+        case Against():
+            if not condition.failed:
+                yield condition
+        case Not(inner) | Viewed(_, inner):
+            yield from against(inner)
+        case Every(parts) | OneOf(parts):
+            for part in parts:
+                yield from against(part)
+        case Some(pattern):
+            yield from (each for each in pattern.against() if each.path.root != ELEMENT)
+
+
+def bind(condition: Condition, facts: Facts) -> Condition:
+    """Return a condition with the arguments that this event has."""
+    match condition:
+        case Against():
+            return condition if condition.path.root == ELEMENT and ELEMENT not in facts else condition.bind(facts)
+        case Not(inner):
+            return Not(bind(inner, facts))
+        case Viewed(view, inner):
+            return Viewed(view, bind(inner, facts))
+        case Every(parts):
+            return Every(tuple(bind(part, facts) for part in parts))
+        case OneOf(parts):
+            return OneOf(tuple(bind(part, facts) for part in parts))
+        case Some(pattern):
+            return Some(pattern.bind(facts))
+    return condition
 
 
 # Making tests. -------------------------------------------------------------------------------------------------------
@@ -167,6 +319,10 @@ def compile_test(condition: Condition) -> Callable[[Any], int]:
             return _every([compile_test(part) for part in parts])
         case OneOf(parts):
             return _one_of([compile_test(part) for part in parts])
+        case Viewed(view, inner):
+            make, viewed = view.make, compile_test(inner)
+            return lambda value: UNKNOWN if (made := make(value)) is ABSENT else viewed(made)
+    return condition.test
 
 
 def _every(tests: Sequence[Callable[[Any], int]]) -> Callable[[Any], int]:
@@ -226,28 +382,34 @@ def compile_element_test(condition: Condition, closed: list[Condition]) -> Test:
         case Leaf(operator_test):
             judge = operator_test.test
             return lambda value, answers: UNKNOWN if value is ABSENT else FALSE if value is NOTHING else judge(value)
+        case Viewed() | Against() | Some():
+            whole = condition.test
+            return lambda value, answers: whole(value)
     return lambda value, answers: FALSE if value is ABSENT or value is NOTHING else TRUE  # exists: true
 
 
 # Reading the YAML. ---------------------------------------------------------------------------------------------------
 
 
-def read(
-    node: Any, kind: FieldType, field: str, at: tuple[str | int, ...], findings: list[Finding]
-) -> Condition | None:
-    """Return the condition on a field; None where it is wrong, after adding to `findings`."""
-    return _ConditionReader(kind, field, findings).read(node, at)
+#: Compiles what `some:` asks of an element: (what is written, type of an element, place) -> pattern.
+ReadElement = Callable[[Any, FieldType, tuple[str | int, ...]], ElementPattern | None]
 
 
-class _ConditionReader:
+@dataclass(frozen=True)
+class ConditionReader:
     """Reads the condition on one field and collects findings."""
 
-    def __init__(self, kind: FieldType, field: str, findings: list[Finding]) -> None:
-        self.kind = kind
-        self.field = field
-        self.findings = findings
+    kind: FieldType
+    field: str
+    findings: list[Finding]
+    #: The fields that it may be compared with.
+    scope: FieldScope
+    read_element: ReadElement
+    #: What is looked at instead of the value.
+    view: View | None = None
 
     def read(self, node: Any, at: tuple[str | int, ...], *, denied: bool = False) -> Condition | None:
+        """Return the condition; None where it is wrong, after adding to the findings."""
         if isinstance(node, Mapping):
             return self._operators(node, at, denied=denied)
         if isinstance(node, list):
@@ -303,7 +465,7 @@ class _ConditionReader:
     def _literals(self, literals: list[Any], places: list[tuple[str | int, ...]]) -> Condition | None:
         fit = [self._literal(literal, at) for literal, at in zip(literals, places, strict=True)]
         try:
-            operator_test = operators.equal_to(literals)
+            operator_test = operators.equal_to([self._convert(literal) for literal in literals])
         except ArgumentWrong as exc:
             self._wrong(places[0], f"{self.field}: {exc.text}", exc.mend, "wrong_type")
             return None
@@ -346,7 +508,7 @@ class _ConditionReader:
             self._wrong(
                 at,
                 f"{self.field} is an instant, and no instant is written {field_types.format_literal(literal)}",
-                "ask with days, between and zone, or write it as 2026-11-21T09:30:00.000Z",
+                "ask with before, after, days or between and zone",
                 "wrong_type",
             )
             return False
@@ -356,12 +518,12 @@ class _ConditionReader:
         if not node:
             self._wrong(at, f"{self.field}: {{}} asks nothing", "write a value or an operator", "empty")
             return None
-        in_time = not {"days", "zone"}.isdisjoint(node)
+        in_time = not operators.OF_TIME.isdisjoint(node)
         parts: list[Condition | None] = []
         if in_time:
-            parts.append(self._time(node, at))
+            parts += self._time(node, at)
         for name, argument in node.items():
-            if in_time and name in ("days", "between", "zone"):
+            if in_time and (name in operators.OF_TIME or name == "between"):
                 continue
             parts.append(self._operator(name, argument, (*at, name), denied=denied))
         good = [part for part in parts if part is not None]
@@ -374,6 +536,14 @@ class _ConditionReader:
             return self._not(argument, at, denied=denied)
         if name == "exists":
             return self._exists(argument, at, denied=denied)
+        if name == "some":
+            return self._some(argument, at)
+        if name == "field":
+            return self._against({"field": argument}, name, at[:-1], lambda found: operators.equal_to([found]))
+        if name in operators.VIEWS:
+            return self._viewed(name, argument, at)
+        if name in operators.SIMPLE and _is_field(argument):
+            return self._against(argument, name, at, operators.SIMPLE[name])
         if name not in operators.SIMPLE:
             mend = operators.ELSEWHERE.get(str(name)) or did_you_mean(str(name), operators.NAMES)
             self._wrong(at, f'there is no operator "{name}"', mend, "unknown_operator")
@@ -382,41 +552,127 @@ class _ConditionReader:
             self._wrong(at, "between of an instant needs a zone", "add zone: Europe/Berlin")
             return None
         try:
-            operator_test = operators.SIMPLE[name](argument)
+            operator_test = operators.SIMPLE[name](self._convert(argument))
         except ArgumentWrong as exc:
-            self._wrong(at, exc.text, exc.mend)
+            mend = exc.mend
+            if isinstance(argument, str) and name in _INSTEAD_OF and operators.DATE.match(argument):
+                mend = f"write {_INSTEAD_OF[name]}: {argument}"
+            self._wrong(at, exc.text, mend)
             return None
         return self._judged(operator_test, name, at)
+
+    def _convert(self, argument: Any) -> Any:
+        """Return an argument as the view needs it: in small letters where the value is looked at in small letters."""
+        if self.view is None or self.view.convert is None:
+            return argument
+        return list(map(self.view.convert, argument)) if isinstance(argument, list) else self.view.convert(argument)
+
+    def _against(
+        self, argument: Mapping[str, Any], name: str, at: tuple[str | int, ...], make: Callable[[Any], OperatorTest]
+    ) -> Condition | None:
+        """Return the comparison with the field that `{field: …}` names."""
+        written, at = argument["field"], (*at, "field")
+        if not isinstance(written, str):
+            self._wrong(at, "field needs the path of a field", "write field: data.booker.email")
+            return None
+        try:
+            path = paths.parse(written)
+        except PathWrong as exc:
+            self._wrong(at, exc.text, exc.mend, "bad_path")
+            return None
+        if path.list_steps:
+            self._wrong(at, f"{path} is no single field", "ask with some: under the list instead", "bad_path")
+            return None
+        wrong = self.scope.check(path)
+        if wrong is not None:
+            self._wrong(at, *wrong, "unknown_field")
+            return None
+        theirs = self.scope.field_type(path)
+        if self.view is None and not theirs.is_open and not self.kind.may_be(*theirs.kinds - {"null"}):
+            self._wrong(at, f"{self.field} is {self.kind.words}, {path} is {theirs.words}", "", "wrong_type")
+            return None
+        says, denies = operators.COMPARES.get(name, (f"fits {name}", f"does not fit {name}"))
+        convert = self.view.convert_field if self.view is not None else None
+        made = make if convert is None else lambda found: make(convert(found))
+        return Against(path, name, made, f"{says} {path}", f"{denies} {path}")
+
+    def _viewed(self, name: str, argument: Any, at: tuple[str | int, ...]) -> Condition | None:
+        view = operators.VIEWS[name]
+        if self.view is not None:
+            self._wrong(at, f"{name} inside another view of the value", "ask in one of them")
+            return None
+        if not self.kind.may_be(*view.wants):
+            self._wrong(at, f"{self.field} is {self.kind.words}, {name} needs {_words(view.wants)}", "", "wrong_type")
+            return None
+        field = f"{view.of}{self.field}"
+        inner = replace(self, kind=FieldType(view.gives), field=field, view=view).read(argument, at)
+        return Viewed(view, inner) if inner is not None else None
+
+    def _some(self, argument: Any, at: tuple[str | int, ...]) -> Condition | None:
+        if not self.kind.may_be("list"):
+            self._wrong(at, f"{self.field} is {self.kind.words}, some needs a list", "", "wrong_type")
+            return None
+        pattern = self.read_element(argument, self.kind.element or OPEN, at)
+        return Some(pattern) if pattern is not None else None
 
     def _judged(self, operator_test: OperatorTest, name: str, at: tuple[str | int, ...]) -> Condition | None:
         """Return the condition if the operator can be applied to the type of the field, else note why not."""
         wants: Iterable[Kind] = operator_test.wants
         if not self.kind.may_be(*wants) and not ("text" in operator_test.wants and self.kind.may_be("instant")):
-            wanted = " or ".join(field_types.WORDS[kind] for kind in sorted(operator_test.wants))
+            wanted = _words(operator_test.wants)
             mend = f"write {self.field}[] for any element" if "list" in self.kind.kinds else ""
+            if operator_test.wants == operators.NUMBER and self.kind.may_be("text"):
+                mend = f"write number: and {name}: under it, if it is a number in a text"
+            if operator_test.wants == operators.INSTANT and self.kind.may_be("text"):
+                mend = f"declare {self.field} under fields: of the source as instant"
             self._wrong(at, f"{self.field} is {self.kind.words}, {name} needs {wanted}", mend, "wrong_type")
             return None
         if operator_test.wants == operators.NUMBER and self.kind.is_open and not self.field.startswith("raw"):
             self._doubt(
                 at,
                 f'nothing says that {self.field} is a number, and {name} never holds for a text such as "19.99"',
-                f"declare {self.field} under fields: of the source as number",
+                f"write number: and {name}: under it, or declare the field under fields: of the source as number",
                 "undeclared_number",
             )
         return Leaf(operator_test, name)
 
-    def _time(self, node: Mapping[Any, Any], at: tuple[str | int, ...]) -> Condition | None:
-        given = {name: node[name] for name in ("days", "between", "zone") if name in node}
+    def _time(self, node: Mapping[Any, Any], at: tuple[str | int, ...]) -> list[Condition | None]:
+        """Return the conditions on an instant; one zone counts for all of them."""
+        given = {name: node[name] for name in ("days", "between") if name in node}
+        zone = node.get("zone")
+        found: list[Condition | None] = []
+        here = "zone"
         try:
-            operator_test = operators.when(given)
+            if given or node.keys() <= {"zone"}:
+                found.append(self._judged(operators.when({**given, "zone": zone}), "zone", at))
+            for here in (name for name in operators.MOMENTS if name in node):
+                make = operators.moment(here, zone)
+                if _is_field(node[here]):
+                    found.append(self._against(node[here], here, (*at, here), make))
+                else:
+                    found.append(self._judged(make(node[here]), here, (*at, here)))
+            for here in (name for name in operators.AGES if name in node):
+                if self.field == _RECEIVED_AT.root:
+                    raise ArgumentWrong(f"{here}: ages are counted up to received_at", "ask it of another time")
+                age = operators.age(here, node[here], zone)
+                sample = self._judged(age(operators.LONG_AGO), here, (*at, here))
+                if sample is not None:
+                    says, denies = (f"{word} {node[here]}" for word in operators.COMPARES[here])
+                    found.append(Against(_RECEIVED_AT, here, age, says, denies))
+                else:
+                    found.append(None)
         except ArgumentWrong as exc:
-            self._wrong((*at, exc.operator) if exc.operator in node else at, exc.text, exc.mend)
-            return None
-        return self._judged(operator_test, "zone", at)
+            operator = exc.operator or (here if here in node else "")
+            self._wrong((*at, operator) if operator in node else at, exc.text, exc.mend)
+            found.append(None)
+        return found
 
     def _not(self, argument: Any, at: tuple[str | int, ...], *, denied: bool) -> Condition | None:
         if denied:
             self._wrong(at, "not inside not", "say it without not")
+            return None
+        if self.view is not None:
+            self._wrong(at, f"not inside {self.view.name}", f"write not: and {self.view.name}: under it")
             return None
         inner = self.read(argument, at, denied=True)
         return Not(inner) if inner is not None else None
@@ -428,7 +684,24 @@ class _ConditionReader:
         if denied:
             self._wrong(at, "exists inside not", f"write exists: {'false' if argument else 'true'}")
             return None
+        if self.view is not None:
+            self._wrong(at, f"exists inside {self.view.name}", "write exists beside it")
+            return None
         return Exists(argument)
+
+
+def _is_field(argument: Any) -> bool:
+    """Return whether an argument is `{field: …}`: what another field has."""
+    return isinstance(argument, Mapping) and argument.keys() == {"field"}
+
+
+def _words(kinds: Iterable[Kind]) -> str:
+    return " or ".join(field_types.WORDS[kind] for kind in sorted(kinds))
+
+
+#: What is asked of an instant instead of a comparison of numbers.
+_INSTEAD_OF: Final[Mapping[str, str]] = {"lt": "before", "lte": "before", "gt": "after", "gte": "after"}
+_RECEIVED_AT: Final = Path("received_at")
 
 
 def _exact(text: str) -> bool:
@@ -459,6 +732,13 @@ def contradiction(condition: Condition, kind: FieldType = OPEN) -> str | None:
     """Say why no value can make a condition true; None: none found. It does not find every contradiction."""
     if truth_of_absent(condition) == TRUE:
         return None
+    match condition:
+        case Viewed(_, inner):
+            return contradiction(inner)
+        case Some(pattern):
+            return pattern.contradiction()
+        case Against():
+            return None
     if isinstance(condition, OneOf):
         reasons = [contradiction(part, kind) for part in condition.parts]
         return reasons[0] if all(reasons) else None

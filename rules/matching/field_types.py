@@ -35,6 +35,9 @@ WORDS: Final[Mapping[str, str]] = {
     "any": "anything",
 }
 
+#: The root of paths into the element that `some:` looks at.
+ELEMENT: Final = "element"
+
 #: What may stand behind a field under `fields:` of a source.
 FIELD_WORDS: Final = frozenset({"text", "number", "boolean", "instant", "list", "object", "any"})
 
@@ -103,6 +106,8 @@ class FieldScope:
     extra_fields: Mapping[str, str] = field(default_factory=dict)
     #: Where the telephone numbers of a source belong that have no `+`: source -> `DE`; None: nobody says.
     countries: Mapping[str, str | None] = field(default_factory=dict)
+    #: The type of the element inside `some:`; None: there is none here.
+    element: FieldType | None = None
 
     def check(self, path: str | Path) -> tuple[str, str] | None:
         """Return what is wrong with a path, and how to mend it; None: nothing is."""
@@ -122,9 +127,14 @@ class FieldScope:
     @cached_property
     def roots(self) -> frozenset[str]:
         """Return all names that a path may begin with."""
-        return self.names | frozenset(self.look_ups) | (frozenset({"result"}) if self.result else frozenset())
+        beside = {"result"} if self.result else set()
+        if self.element is not None:
+            beside.add(ELEMENT)
+        return self.names | frozenset(self.look_ups) | beside
 
     def _root_type(self, root: str) -> FieldType:
+        if root == ELEMENT and self.element is not None:
+            return self.element
         if root in self.look_ups:
             model = self.look_ups[root]
             return _of_models((model,)) if model else OPEN
@@ -295,7 +305,9 @@ def _of_class(kind: Any, arguments: tuple[Any, ...]) -> FieldType:
         return _of("number")
     if issubclass(kind, datetime | AwareDatetime | NaiveDatetime | PastDatetime | FutureDatetime):
         return _of("instant")
-    if issubclass(kind, str | bytes | date):
+    if issubclass(kind, date):
+        return _of("text", "instant")
+    if issubclass(kind, str | bytes):
         return _of("text")
     if issubclass(kind, abc.Mapping):
         return _of("object", values=_of_annotation(arguments[1]) if len(arguments) == 2 else OPEN)

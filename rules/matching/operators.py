@@ -10,15 +10,18 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from rules.matching import field_types
 from rules.matching.field_types import Kind
+from rules.matching.path import ABSENT
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
 from rules.source.look_alikes import DASHES, nfc
 from rules.source.problem import did_you_mean, name_sign
+from rules.source.units import duration
 
 Test = Callable[[Any], int]
 
@@ -133,16 +136,94 @@ def _is_in(value: Any, texts: frozenset[str]) -> bool:
     return value.__class__ is str and (value if value.isascii() else nfc(value)) in texts
 
 
-def ignore_case(argument: Any) -> OperatorTest:
-    """`ignore_case: berlin` is the same as Berlin and BERLIN."""
-    texts = _texts(argument, "ignore_case", may_be_empty=True)
-    folded = frozenset(nfc(text.casefold()) for text in texts)
+def is_(argument: Any) -> OperatorTest:
+    """`is: number`: a value of that kind; never unknown of a value that is there."""
+    words = argument if isinstance(argument, list) else [argument]
+    kinds = frozenset[Any]("null" if word is None else word for word in words)
+    if not kinds or not kinds <= IS_KINDS:
+        raise ArgumentWrong(
+            f"is takes {', '.join(sorted(IS_KINDS))}", "for a value write the value itself, without is: before it"
+        )
+    shown = " or ".join(field_types.WORDS[word] for word in sorted(kinds))
 
     def test(value: Any) -> int:
-        return TRUE if value.__class__ is str and nfc(value.casefold()) in folded else FALSE
+        return TRUE if field_types.kind_of(value) in kinds else FALSE
 
-    shown = _quoted(texts)
-    return OperatorTest(test, f"is {shown} in any case", f"is not {shown} in any case", TEXT)
+    return OperatorTest(test, f"is {shown}", f"is not {shown}", IS_KINDS if "text" in kinds else kinds)
+
+
+#: What `is:` takes.
+IS_KINDS: Final[frozenset[Any]] = frozenset({"text", "number", "boolean", "list", "object", "null"})
+
+
+# Views: what is made of a value before it is looked at. ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at instead of the value."""
+
+    name: str
+    #: Makes it of a value; ABSENT where that cannot be done.
+    make: Callable[[Any], Any]
+    #: The kinds of values it can be made of, and of what comes out.
+    wants: frozenset[Kind]
+    gives: frozenset[Kind]
+    #: Words around the statement, before the field, and for a value of which it cannot be made.
+    before: str = ""
+    after: str = ""
+    of: str = ""
+    not_made: str = ""
+    #: Makes the same of an argument, and of a field that is compared; None: they stay.
+    convert: Callable[[Any], Any] | None = None
+    convert_field: Callable[[Any], Any] | None = None
+
+
+def fold(value: Any) -> Any:
+    """Return a text without its capitals; anything else as it is."""
+    return nfc(value.casefold()) if value.__class__ is str else value
+
+
+def to_number(value: Any) -> Any:
+    """Return a number, also of a text such as `19.99`; else ABSENT."""
+    if value.__class__ is str:
+        text = value.strip() if len(value) <= _LONGEST_NUMBER else ""
+        if not _NUMERIC.match(text):
+            return ABSENT
+        return float(text) if "." in text else int(text)
+    return value if _is_number(value) else ABSENT
+
+
+_LONGEST_NUMBER = 60  # characters, with blanks around
+_NUMERIC = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?\Z", re.ASCII)
+
+
+def count(value: Any) -> Any:
+    """Return how many elements or characters there are; ABSENT of what has no length."""
+    return len(value) if isinstance(value, list | str) else ABSENT
+
+
+VIEWS: Final[Mapping[str, View]] = {
+    "ignore_case": View("ignore_case", fold, TEXT, TEXT, after=" in any case", convert=fold, convert_field=fold),
+    "number": View(
+        "number",
+        to_number,
+        TEXT | NUMBER,
+        NUMBER,
+        after=", read as a number",
+        not_made="no number, nor a text with one",
+        convert_field=to_number,
+    ),
+    "length": View(
+        "length",
+        count,
+        TEXT | frozenset({"list"}),
+        NUMBER,
+        before="has a length that ",
+        of="the length of ",
+        not_made="neither a list nor a text",
+    ),
+}
 
 
 # Texts. --------------------------------------------------------------------------------------------------------------
@@ -237,7 +318,7 @@ def _fits(pieces: tuple[str, ...], value: str) -> bool:
     return position <= end
 
 
-def _texts(argument: Any, operator: str, *, may_be_empty: bool = False) -> list[str]:
+def _texts(argument: Any, operator: str) -> list[str]:
     """Return the text, or the texts of a list, that an operator was given."""
     texts = argument if isinstance(argument, list) else [argument]
     if not texts:
@@ -247,7 +328,7 @@ def _texts(argument: Any, operator: str, *, may_be_empty: bool = False) -> list[
     for text in texts:
         if not isinstance(text, str):
             raise ArgumentWrong(f"{operator} needs text", "write it in quotes")
-        if not text and not may_be_empty:
+        if not text:
             raise ArgumentWrong(
                 f"{operator}: the empty text fits every text", "write exists: true, or leave the condition out"
             )
@@ -409,6 +490,14 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d\Z|24:00\Z", re.ASCII)
 _ALL_DAY: Final = (0, 24 * 60)
+DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_UTC: Final = ZoneInfo("UTC")
+#: A time of reception with which the argument of an age is tried at compile time.
+LONG_AGO: Final = "2000-01-01T00:00:00.000Z"
+MOMENTS: Final = ("before", "after")
+AGES: Final = ("older_than", "newer_than")
+#: The operators that make one condition on an instant, together with `between`.
+OF_TIME: Final = frozenset({"days", "zone", *MOMENTS, *AGES})
 
 
 def when(arguments: Mapping[str, Any]) -> OperatorTest:
@@ -424,11 +513,11 @@ def when(arguments: Mapping[str, Any]) -> OperatorTest:
         raise ArgumentWrong("zone alone asks nothing", "add days: mon-fri or between: [09:00, 18:00]", operator="zone")
 
     def test(value: Any) -> int:
-        instant = instant_of(value)
-        if instant is None:
+        span = span_of(value, zone)
+        if span is None or ("between" in arguments and span[0] != span[1]):  # a date has no time of the day
             return UNKNOWN
         try:
-            local = instant.astimezone(zone)
+            local = span[0].astimezone(zone)
         except OverflowError:  # the first and the last day that there is
             return UNKNOWN
         minute, day = local.hour * 60 + local.minute, local.weekday()
@@ -450,6 +539,83 @@ def when(arguments: Mapping[str, Any]) -> OperatorTest:
         if part
     )
     return OperatorTest(test, f"is {words}", f"is not {words}", INSTANT)
+
+
+def span_of(value: Any, zone: ZoneInfo | None) -> tuple[datetime, datetime] | None:
+    """Return the first and the last instant that a text means: of a date its whole day in the zone; None: of none.
+
+    A text without an offset is an instant only where a zone is known.
+    """
+    if value.__class__ is not str or len(value) > 40:
+        return None
+    try:
+        begin = datetime.fromisoformat(value)
+        if begin.tzinfo is not None:
+            return begin, begin
+        if zone is None:
+            return None
+        begin = begin.replace(tzinfo=zone)
+        if not DATE.fullmatch(value):
+            return begin.astimezone(UTC), begin.astimezone(UTC)
+        return begin.astimezone(UTC), (begin + timedelta(days=1)).astimezone(UTC) - timedelta.resolution
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_local(value: Any) -> bool:
+    """Return whether a value is a date, or a time without an offset."""
+    return span_of(value, _UTC) is not None and span_of(value, None) is None
+
+
+def moment(name: str, zone_name: Any) -> Callable[[Any], OperatorTest]:
+    """Return what makes `before:` or `after:` of an instant, or of a date, which is its whole day."""
+    zone = _zone(zone_name)[1] if zone_name is not None else None
+
+    def make(argument: Any) -> OperatorTest:
+        span = span_of(argument, zone)
+        if zone is None and is_local(argument):
+            raise ArgumentWrong(f"{name}: {argument} is another instant in each zone", "add zone: Europe/Berlin")
+        if span is None:
+            raise ArgumentWrong(f"{name} needs a date or an instant", f"write {name}: 2026-01-31, and zone: beside it")
+        says, denies = COMPARES[name]
+        if name == "before":
+            return _instants(lambda begin, end: end < span[0], zone, f"{says} {argument}", f"{denies} {argument}")
+        return _instants(lambda begin, end: begin > span[1], zone, f"{says} {argument}", f"{denies} {argument}")
+
+    return make
+
+
+def age(name: str, argument: Any, zone_name: Any) -> Callable[[Any], OperatorTest]:
+    """Return what makes `older_than: 30d` or `newer_than: 30d` of the instant at which the event was received."""
+    zone = _zone(zone_name)[1] if zone_name is not None else None
+    try:
+        span = timedelta(milliseconds=duration(argument))
+    except ValueError as exc:
+        raise ArgumentWrong(f"{name} {exc}", f"write {name}: 30d") from None
+    says, denies = COMPARES[name]
+
+    def make(received_at: Any) -> OperatorTest:
+        now = instant_of(received_at)
+        if now is None:
+            raise ArgumentWrong("no instant of reception")
+        bound = now - span
+        if name == "older_than":
+            return _instants(lambda begin, end: end < bound, zone, f"{says} {argument}", f"{denies} {argument}")
+        return _instants(lambda begin, end: begin > bound, zone, f"{says} {argument}", f"{denies} {argument}")
+
+    return make
+
+
+def _instants(
+    holds: Callable[[datetime, datetime], bool], zone: ZoneInfo | None, says: str, denies: str
+) -> OperatorTest:
+    def test(value: Any) -> int:
+        span = span_of(value, zone)
+        if span is None:
+            return UNKNOWN
+        return TRUE if holds(*span) else FALSE
+
+    return OperatorTest(test, says, denies, INSTANT)
 
 
 def instant_of(value: Any) -> datetime | None:
@@ -521,12 +687,12 @@ def _minutes(time: str) -> int:
     return int(time[:2]) * 60 + int(time[3:])
 
 
-#: The operators that take one argument. `exists`, `not`, `days` and `zone` are handled in `condition.py`.
+#: The operators that take one argument. The others are handled in `condition.py`.
 SIMPLE: Final[Mapping[str, Callable[[Any], OperatorTest]]] = {
     "prefix": prefix,
     "suffix": suffix,
     "wildcard": wildcard,
-    "ignore_case": ignore_case,
+    "is": is_,
     "gt": gt,
     "gte": gte,
     "lt": lt,
@@ -536,7 +702,22 @@ SIMPLE: Final[Mapping[str, Callable[[Any], OperatorTest]]] = {
 }
 
 #: All operators, in the order of rules/README.md.
-NAMES: Final = (*SIMPLE, "exists", "not", "days", "zone")
+NAMES: Final = (*SIMPLE, *VIEWS, *MOMENTS, *AGES, "field", "some", "exists", "not", "days", "zone")
+
+#: What a comparison with another field says, and denies.
+COMPARES: Final[Mapping[str, tuple[str, str]]] = {
+    "field": ("is the same as", "is not the same as"),
+    "prefix": ("begins with", "does not begin with"),
+    "suffix": ("ends with", "does not end with"),
+    "gt": ("is greater than", "is not greater than"),
+    "gte": ("is at least", "is not at least"),
+    "lt": ("is less than", "is not less than"),
+    "lte": ("is at most", "is not at most"),
+    "before": ("is before", "is not before"),
+    "after": ("is after", "is not after"),
+    "older_than": ("is older than", "is not older than"),
+    "newer_than": ("is newer than", "is not newer than"),
+}
 
 #: Names of operators in other languages, with what to write here.
 ELSEWHERE: Final[Mapping[str, str]] = {
@@ -544,7 +725,6 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "==": "write the value itself",
     "eq": "write the value itself",
     "equals": "write the value itself",
-    "is": "write the value itself",
     "in": "write a list of values",
     "one_of": "write a list of values",
     "or": "write a list of values, or any_of",
@@ -575,6 +755,18 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "matches": 'write wildcard: "*text*"',
     "equals-ignore-case": "write ignore_case",
     "equals_ignore_case": "write ignore_case",
+    "any": "write some",
+    "contains_any": "write some",
+    "size": "write length",
+    "count": "write length",
+    "type": "write is",
+    "since": "write after",
+    "until": "write before",
+    "later_than": "write after",
+    "earlier_than": "write before",
+    "within": "write newer_than",
+    "same_as": "write field",
+    "ref": "write field",
     "present": "write exists",
     "absent": "write exists: false",
     "weekday": "write days",

@@ -6,13 +6,14 @@ value is in `actual`, apart.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from rules.matching import condition as conditions
+from rules.matching import operators
 from rules.matching import path as paths
-from rules.matching.condition import NOTHING, Condition
-from rules.matching.field_types import FieldScope, FieldType
+from rules.matching.condition import NOTHING, Against, Condition, ConditionReader
+from rules.matching.field_types import ELEMENT, FieldScope, FieldType
 from rules.matching.path import ABSENT, AnyElement, Facts, Path, PathWrong
 from rules.matching.truth import FALSE, TRUE, UNKNOWN, Truth
 from rules.source.finding import Finding
@@ -101,6 +102,29 @@ class Pattern:
             return PatternVerdict(Truth.UNKNOWN, *unknown.explain(facts))
         return _HOLDS
 
+    def truth(self, facts: Facts) -> int:
+        """Return `test(facts).truth`, but faster."""
+        worst = TRUE
+        for test in self._tests:
+            truth = test(facts)
+            if truth == FALSE:
+                return FALSE
+            worst = min(worst, truth)
+        return worst
+
+    @property
+    def says(self) -> str:
+        """Return it as a statement about an element."""
+        return _says(self._group)
+
+    def against(self) -> Iterator[Against]:
+        """Yield what its conditions compare with, as far as that has not been looked at."""
+        return _against(self._group)
+
+    def bind(self, facts: Facts) -> "Pattern":
+        """Return it with the arguments that this event has, for comparisons between fields."""
+        return Pattern(_bound(self._group, facts))
+
     def every_reason(self, facts: Facts) -> tuple[PatternVerdict, ...]:
         """Return every condition that does not hold, in the order of the rule, for `explain`."""
         return tuple(
@@ -154,6 +178,7 @@ class _PatternCompiler:
             self.wrong(at, "a pattern is fields and what they must be", "write data.status: confirmed", "bad_pattern")
             return Group()
         fields: list[Field] = []
+        written: dict[int, str] = {}
         any_of: tuple[Group, ...] = ()
         for name, asked in node.items():
             if len(self.problems) >= MOST_PROBLEMS:
@@ -169,6 +194,8 @@ class _PatternCompiler:
                 field = self.field(name, asked, (*at, name))
                 if field is not None:
                     fields.append(field)
+                    written[id(field)] = name
+        self.doubt_no_element(fields, written, at)
         return Group(tuple(fields), any_of)
 
     def groups(self, node: Any, at: tuple[str | int, ...], depth: int) -> tuple[Group, ...]:
@@ -189,6 +216,8 @@ class _PatternCompiler:
         if not isinstance(name, str):
             self.wrong(at, "a field has a name", "write data.status: confirmed", "bad_path")
             return None
+        if self.scope.element is not None:
+            name = f"{ELEMENT}{name}" if name[:1] in ("", "[") else f"{ELEMENT}.{name}"
         try:
             path = paths.parse(name)
         except PathWrong as exc:
@@ -203,8 +232,81 @@ class _PatternCompiler:
                 Finding(at, f"{path} is not checked: raw has no model", "use data where it can", "raw", "warning")
             )
         kind = self.scope.field_type(path)
-        condition = conditions.read(asked, kind, path.text, at, self.problems)
+        reader = ConditionReader(kind, path.text, self.problems, self.scope, self.element)
+        condition = reader.read(asked, at)
         return Field(path, condition, kind) if condition is not None else None
+
+    def element(self, node: Any, kind: FieldType, at: tuple[str | int, ...]) -> Pattern | None:
+        """Return what `some:` asks of one element: a group of fields, or a condition on the element itself."""
+        before = len(self.problems)
+        inside = _PatternCompiler(replace(self.scope, element=kind), self.problems)
+        of_fields = isinstance(node, Mapping) and (bool(kind.models) or not node.keys() <= frozenset(operators.NAMES))
+        if of_fields and node:
+            group = inside.group(node, at, 0)
+        else:
+            itself = inside.field("", node, at)
+            group = Group((itself,) if itself is not None else ())
+        wrong = any(problem.severity == "error" for problem in self.problems[before:])
+        return None if wrong else Pattern(group)
+
+    def doubt_no_element(self, fields: Sequence[Field], written: Mapping[int, str], at: tuple[str | int, ...]) -> None:
+        """Note each `not` over `[]`: it is about all elements, and reads as if it were about the one beside it."""
+        for field in fields:
+            if not field.path.list_steps:
+                continue
+            closed = [part.condition for part in _parts(field) if conditions.is_closed(part.condition)]
+            whole = Path(field.path.root, field.path.steps[: field.path.list_steps[0]])
+            inside = _inside(field.path, field.path.list_steps[0]).strip()
+            alone = sum(other.path.text.startswith(f"{whole}[]") for other in fields) == 1 and len(_parts(field)) == 1
+            if any(isinstance(part, conditions.Not) for part in closed) or (closed and not alone):
+                under = f"some: {inside}:" if inside else "some:"
+                self.problems.append(
+                    Finding(
+                        (*at, written[id(field)]),
+                        f"this asks that no element of {whole} is so, whatever else is asked of {whole}[]",
+                        f"for one element that is not so, write {whole}: {under} not: …; "
+                        f"for no element at all, {whole}: not: {under} …",
+                        "no_element",
+                        "warning",
+                    )
+                )
+
+
+# Comparisons between fields. -----------------------------------------------------------------------------------------
+
+
+def _against(group: Group) -> Iterator[Against]:
+    for field in group.fields:
+        yield from conditions.against(field.condition)
+    for inner in group.any_of:
+        yield from _against(inner)
+
+
+def _bound(group: Group, facts: Facts) -> Group:
+    return Group(_bound_fields(group.fields, facts), tuple(_bound(inner, facts) for inner in group.any_of))
+
+
+def _bound_fields(fields: Sequence[Field], facts: Facts) -> tuple[Field, ...]:
+    return tuple(replace(field, condition=conditions.bind(field.condition, facts)) for field in fields)
+
+
+def _check_against(fields: Sequence[Field], make: Callable[[Sequence[Field]], PatternCheck]) -> PatternCheck:
+    """Return the check of fields; where they are compared with others, it is made anew for each event."""
+    if not any(True for field in fields for _ in conditions.against(field.condition)):
+        return make(fields)
+    return PatternCheck(
+        lambda facts: make(_bound_fields(fields, facts)).test(facts),
+        lambda facts: make(_bound_fields(fields, facts)).explain(facts),
+    )
+
+
+def _says(group: Group) -> str:
+    said = [
+        f"{field.path.text.removeprefix(ELEMENT).lstrip('.')} {field.condition.says}".strip() for field in group.fields
+    ]
+    if group.any_of:
+        said.append(f"({' or '.join(_says(inner) for inner in group.any_of)})")
+    return " and ".join(said)
 
 
 # Checks. -------------------------------------------------------------------------------------------------------------
@@ -216,11 +318,11 @@ def _checks_of(group: Group) -> tuple[PatternCheck, ...]:
     members: dict[int, list[Field]] = {}
     for field in group.fields:
         if not field.path.list_steps:
-            checks.append(_field_check(field))
+            checks.append(_check_against([field], lambda fields: _field_check(fields[0])))
             continue
         for part in _parts(field):
             if conditions.is_closed(part.condition):
-                checks.append(_no_element_check(part))
+                checks.append(_check_against([part], lambda fields: _no_element_check(fields[0])))
                 continue
             prefix = Path(part.path.root, part.path.steps[: part.path.list_steps[0]])
             if prefix not in of_elements:
@@ -229,7 +331,7 @@ def _checks_of(group: Group) -> tuple[PatternCheck, ...]:
                 checks.append(PatternCheck(_never, _never))  # placeholder, replaced below when all members are known
             members[of_elements[prefix]].append(part)
     for index, fields in members.items():
-        checks[index] = _elements_check(fields)
+        checks[index] = _check_against(fields, _elements_check)
     if group.any_of:
         checks.append(_any_of_check([Pattern(each) for each in group.any_of]))
     return tuple(checks)
@@ -550,4 +652,5 @@ def _must_not_exist(field: Field) -> bool:
 
 
 def _paths(group: Group) -> list[str]:
-    return [field.path.text for field in group.fields] + [each for inner in group.any_of for each in _paths(inner)]
+    compared = [each.path.text for each in _against(group)]
+    return [field.path.text for field in group.fields] + compared + [p for inner in group.any_of for p in _paths(inner)]

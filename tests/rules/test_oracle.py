@@ -117,7 +117,7 @@ def test_event_ruler_same_element(asked: dict[str, list[Any]], elements: list[An
 
 # What the slow one knows: everything, straight from the words of the language. ---------------------------------------
 
-VALUES = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "a", "b", "ab"])
+VALUES = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "a", "b", "ab", "1", "-1"])
 OPERATORS = st.one_of(
     st.sampled_from(["a", "b"]).map(lambda text: {"prefix": text}),
     st.sampled_from(["a", "b"]).map(lambda text: {"suffix": text}),
@@ -128,8 +128,35 @@ OPERATORS = st.one_of(
     VALUES.map(lambda value: {"not": value}),
     st.integers(-1, 1).map(lambda bound: {"not": {"gt": bound}}),
     st.integers(-1, 0).map(lambda bound: {"gt": bound, "not": bound + 1}),
+    st.sampled_from(["A", "b"]).map(lambda text: {"ignore_case": {"prefix": text}}),
+    st.lists(st.sampled_from(["A", "aB", "b"]), min_size=1, max_size=2).map(lambda texts: {"ignore_case": texts}),
+    st.integers(-1, 1).map(lambda bound: {"number": {"gt": bound}}),
+    st.integers(-1, 1).map(lambda bound: {"not": {"number": [bound, {"gt": bound}]}}),
+    st.integers(0, 2).map(lambda bound: {"length": {"gt": bound}}),
+    st.lists(st.sampled_from(["text", "number", "boolean", "list", "object", None]), min_size=1, max_size=2).map(
+        lambda words: {"is": words}
+    ),
+    st.sampled_from(["data.a", "data.o.a", "data.b"]).map(lambda path: {"field": path}),
+    st.sampled_from(["data.a", "data.b"]).map(lambda path: {"not": {"field": path}}),
+    st.sampled_from(["data.a", "data.b"]).map(lambda path: {"gt": {"field": path}}),
+    st.sampled_from(["data.a", "data.b"]).map(lambda path: {"prefix": {"field": path}}),
 )
-QUESTIONS = VALUES | OPERATORS | st.lists(VALUES | OPERATORS, min_size=1, max_size=3)
+PLAIN = VALUES | OPERATORS | st.lists(VALUES | OPERATORS, min_size=1, max_size=3)
+#: What is asked of one element, which may be asked of an element of it again.
+ONE_ELEMENT = st.recursive(
+    st.dictionaries(
+        st.sampled_from(["a", "b", "l[].a"]),
+        PLAIN | st.sampled_from("ab").map(lambda key: {"field": f"element.{key}"}),
+        min_size=1,
+        max_size=2,
+    ),
+    lambda inner: st.tuples(st.dictionaries(st.sampled_from("ab"), PLAIN, max_size=1), inner).map(
+        lambda pair: {**pair[0], "l": {"some": pair[1]}}
+    ),
+    max_leaves=2,
+)
+SOME = ONE_ELEMENT.map(lambda asked: {"some": asked}) | ONE_ELEMENT.map(lambda asked: {"not": {"some": asked}})
+QUESTIONS = PLAIN | SOME
 PATHS = st.sampled_from(["a", "b", "o.a", "l[]", "l[].a", "l[].b", "l[].l[].a", "l[].l[].b", "m[].a"])
 RULES = st.recursive(
     st.dictionaries(PATHS, QUESTIONS, min_size=1, max_size=4),
@@ -153,6 +180,10 @@ DATA = st.fixed_dictionaries(
 
 FALSE, UNKNOWN, TRUE = 0, 1, 2
 GONE: Any = object()
+
+
+#: What `{field: …}` sees while the slow one is asked.
+SEEN: dict[str, Any] = {}
 
 
 def slow(rule: Mapping[str, Any], data: Any) -> int:
@@ -192,8 +223,26 @@ def slow_operator(name: str, argument: Any, value: Any) -> int:
         return UNKNOWN
     if name == "not":
         return TRUE - slow_asked(argument, value)
+    if name == "some":
+        return slow_some(argument, value)
+    if name == "is":
+        kinds = {str: "text", int: "number", bool: "boolean", list: "list", dict: "object", type(None): None}
+        return TRUE if kinds[type(value)] in argument else FALSE
     if name == "ignore_case":
-        return TRUE if isinstance(value, str) and value.lower() == argument.lower() else FALSE
+        return slow_asked(small(argument), value.lower() if isinstance(value, str) else value)
+    if name == "number":
+        number = int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value
+        return slow_asked(argument, number) if type(number) is int else UNKNOWN
+    if name == "length":
+        return slow_asked(argument, len(value)) if isinstance(value, str | list) else UNKNOWN
+    if name == "field" or isinstance(argument, dict):
+        other = slow_read(SEEN, argument if name == "field" else argument["field"])
+        if other is GONE or isinstance(other, list | dict):
+            return UNKNOWN
+        if name == "field":
+            return slow_asked(other, value)
+        fitting = type(other) is int if name == "gt" else isinstance(other, str) and other != ""
+        return slow_operator(name, other, value) if fitting else UNKNOWN
     if name in ("gt", "lte"):
         if type(value) is not int:
             return UNKNOWN
@@ -201,6 +250,25 @@ def slow_operator(name: str, argument: Any, value: Any) -> int:
     if not isinstance(value, str):
         return UNKNOWN
     return TRUE if (value.startswith(argument) if name == "prefix" else value.endswith(argument)) else FALSE
+
+
+def small(argument: Any) -> Any:
+    if isinstance(argument, dict):
+        return {name: small(inner) for name, inner in argument.items()}
+    return [each.lower() for each in argument] if isinstance(argument, list) else argument.lower()
+
+
+def slow_some(asked: Any, value: Any) -> int:
+    """There is an element that is as asked, each looked at by itself."""
+    if not isinstance(value, list):
+        return UNKNOWN
+    outer = SEEN.get("element", GONE)
+    truths = []
+    for element in value:
+        SEEN["element"] = element
+        truths.append(slow(asked, element))
+    SEEN["element"] = outer
+    return max(truths, default=FALSE)
 
 
 def slow_elements(some: dict[str, Any], data: Any) -> int:
@@ -278,6 +346,8 @@ def test_slow(rule: dict[str, Any], data: dict[str, Any]) -> None:
     """All operators, lists in lists and groups say what the slow matcher says, unknown included."""
     node = _under_data(rule)
     made = compiled(node)
+    SEEN.clear()
+    SEEN["data"] = data
     assert int(made.test(facts(data)).truth) == slow(rule, data)
 
 

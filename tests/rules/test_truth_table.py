@@ -79,6 +79,13 @@ def test_lists(cell: Cell) -> None:
     assert truth({"data.x[].y": yaml(cell.condition)}, data) == cell.expected
 
 
+@pytest.mark.parametrize("cell", cells("One element"), ids=str)
+def test_one_element(cell: Cell) -> None:
+    """Of one element each condition says what the table says."""
+    data = {} if cell.value is ABSENT else {"x": cell.value}
+    assert truth({"data.x": yaml(cell.condition)}, data) == cell.expected
+
+
 @pytest.mark.parametrize("row", rows("Joining")[1:], ids=" ".join)
 def test_joining(row: list[str]) -> None:
     """AND is the lesser, OR the greater, NOT the mirror; however it is written."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from rules.matching import operators
 from rules.matching.operators import ArgumentWrong
+from rules.matching.path import ABSENT
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
 
 
@@ -127,8 +128,6 @@ def test_days(days: Any, found: set[int]) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "2026-11-20T09:00:00",  # no offset: which nine o'clock?
-        "2026-11-20",
         "0001-01-01T00:00:00+14:00",  # before the first day in any zone to the west
         "9999-12-31T23:59:59-14:00",
         "yesterday",
@@ -142,6 +141,14 @@ def test_days(days: Any, found: set[int]) -> None:
 def test_no_instant(value: Any) -> None:
     """Of what is no instant nobody knows the day."""
     assert operators.when({"days": "mon-sun", "zone": "America/New_York"}).test(value) == UNKNOWN
+
+
+def test_instant_without_offset() -> None:
+    """A date, and a time without an offset, are meant in the zone of the condition; a date has no time of the day."""
+    friday = operators.when({"days": "fri", "zone": "America/New_York"})
+    assert [friday.test(value) for value in ("2026-11-20", "2026-11-20T23:00:00", "2026-11-21")] == [TRUE, TRUE, FALSE]
+    mornings = operators.when({"between": ["09:00", "12:00"], "zone": "America/New_York"})
+    assert [mornings.test(value) for value in ("2026-11-20", "2026-11-20T09:00:00")] == [UNKNOWN, TRUE]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +240,11 @@ ANYTHING = st.recursive(
 CONDITIONS = [
     operators.equal_to(["a", 1, True, None]),
     operators.equal_to(["a"]),
-    operators.ignore_case("A"),
+    operators.is_(["number", None]),
+    operators.moment("before", "Europe/Berlin")("2026-01-01"),
+    operators.moment("after", None)("2026-01-01T00:00:00Z"),
+    operators.age("older_than", "30d", "UTC")("2026-01-01T00:00:00Z"),
+    operators.age("newer_than", "30d", None)("2026-01-01T00:00:00Z"),
     operators.prefix("a"),
     operators.suffix("a"),
     operators.wildcard("a*b"),
@@ -252,6 +263,55 @@ def test_anything(value: Any) -> None:
     """No value whatever makes a condition raise or say something else than a truth value."""
     for condition in CONDITIONS:
         assert condition.test(value) in (TRUE, FALSE, UNKNOWN)
+
+
+@given(ANYTHING)
+def test_any_view(value: Any) -> None:
+    """Of any value whatever a view makes something, or nothing, and never raises."""
+    assert isinstance(operators.fold(value), type(value))
+    assert operators.to_number(value) is ABSENT or isinstance(operators.to_number(value), int | float)
+    assert operators.count(value) is ABSENT or operators.count(value) >= 0
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("19.99", 19.99), ("-5", -5), ("+5", 5), (" 5 ", 5), ("007", 7), (5, 5), (5.5, 5.5)],
+)
+def test_to_number(value: Any, number: Any) -> None:
+    """A number in a text is written as in JSON, also with blanks around it or a plus."""
+    assert operators.to_number(value) == number
+
+
+@pytest.mark.parametrize(
+    "value", ["19,99", "5 EUR", "", "1e5", ".5", "٥", "9" * 19, True, None, [], float("nan")], ids=repr
+)
+def test_to_no_number(value: Any) -> None:
+    """What else there is, is no number."""
+    assert operators.to_number(value) is ABSENT
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("2026-03-28", TRUE, FALSE),
+        ("2026-03-28T22:59:59Z", TRUE, FALSE),
+        ("2026-03-28T23:00:00Z", FALSE, FALSE),  # midnight in Berlin
+        ("2026-03-29T00:00:00", FALSE, FALSE),
+        ("2026-03-29", FALSE, FALSE),
+        ("2026-03-29T21:59:59.999Z", FALSE, FALSE),  # the day has 23 hours
+        ("2026-03-29T22:00:00Z", FALSE, TRUE),
+        ("2026-03-30", FALSE, TRUE),
+        ("2026-03-30T00:00:00+14:00", FALSE, FALSE),
+        ("2026-13-01", UNKNOWN, UNKNOWN),
+        ("0001-01-01", UNKNOWN, UNKNOWN),  # in UTC it is the year before the first
+        ("9999-12-31", UNKNOWN, UNKNOWN),
+        (20260329, UNKNOWN, UNKNOWN),
+    ],
+)
+def test_moments(value: Any, before: int, after: int) -> None:
+    """A date is its whole day in the zone, summer time minded, as argument and as value."""
+    assert operators.moment("before", "Europe/Berlin")("2026-03-29").test(value) == before
+    assert operators.moment("after", "Europe/Berlin")("2026-03-29").test(value) == after
 
 
 def test_not_a_number() -> None:

@@ -290,7 +290,7 @@ def test_paths() -> None:
         ({"data.guests": {"prefix": "x"}}, ("data.guests", "prefix"), "prefix needs text", "data.guests[]"),
         ({"data.total": {"prefix": "x"}}, ("data.total", "prefix"), "data.total is a number, prefix needs text", ""),
         ({"data.remarks": {"gt": 1}}, ("data.remarks", "gt"), "data.remarks is text, gt needs a number", ""),
-        ({"data.begin": "2026-11-21"}, ("data.begin",), "no instant is written", "days, between and zone"),
+        ({"data.begin": "2026-11-21"}, ("data.begin",), "no instant is written", "before, after, days or between"),
         ({"data.begin": {"between": ["09:00", "18:00"]}}, ("data.begin", "between"), "needs a zone", "add zone"),
         ({"data.total": {"days": "mon", "zone": "UTC"}}, ("data.total",), "needs an instant", ""),
         ({"data.total": {"gt": "5"}}, ("data.total", "gt"), "gt needs a number", "without quotes"),
@@ -419,3 +419,83 @@ def test_fast() -> None:
 def test_findings_are_plain() -> None:
     """Findings can be written as JSON, whatever the keys were."""
     assert json.dumps([at for at, _, _ in wrong({5: 1, "data.x": {True: 1}})])
+
+
+@pytest.mark.parametrize(
+    ("node", "text", "mend"),
+    [
+        ({"data.x": {"is": "confirmed"}}, "is takes boolean, list, null", "without is: before it"),
+        ({"data.x": {"number": {"not": 5}}}, "not inside number", "write not: and number: under it"),
+        ({"data.x": {"length": {"exists": True}}}, "exists inside length", "write exists beside it"),
+        ({"data.x": {"number": {"length": 5}}}, "length inside another view", "in one of them"),
+        ({"data.x": {"number": "5"}}, '"5" is text', "without quotes"),
+        ({"data.x": {"ignore_case": 5}}, "5 is a number", '"5"'),
+        ({"data.x": {"gt": {"field": "dta.y"}}}, 'no "dta"', 'did you mean "data"'),
+        ({"data.x": {"gt": {"field": "data.l[].y"}}}, "no single field", "some:"),
+        ({"data.x": {"field": 5}}, "needs the path", "data.booker.email"),
+        ({"data.x": {"field": "element.y"}}, 'no "element"', ""),
+        ({"data.x": {"some": {}}}, "asks nothing", ""),
+        ({"received_at": {"older_than": "1d"}}, "counted up to received_at", "another time"),
+    ],
+)
+def test_wrong_of_views_and_fields(node: Any, text: str, mend: str) -> None:
+    """What cannot be looked at, compared or asked of an element is wrong, with a mend."""
+    ((_, said, how),) = wrong(node)
+    assert text in said
+    assert mend in how
+
+
+def test_wrong_types_of_views_and_fields() -> None:
+    """Where the type of a field is known, the check knows what can never be."""
+    scope = FieldScope(
+        extra_fields={"total": "number", "name": "text", "begin": "instant", "lines": "list", "paid": "boolean"}
+    )
+    for node, text in (
+        ({"data.total": {"ignore_case": "a"}}, "data.total is a number, ignore_case needs text"),
+        ({"data.paid": {"number": 5}}, "data.paid is true or false, number needs a number or text"),
+        ({"data.total": {"some": 5}}, "data.total is a number, some needs a list"),
+        ({"data.total": {"length": 5}}, "data.total is a number, length needs a list or text"),
+        ({"data.total": {"field": "data.name"}}, "data.total is a number, data.name is text"),
+        ({"data.name": {"before": "2026-01-01", "zone": "UTC"}}, "data.name is text, before needs an instant"),
+        ({"data.total": {"is": "list"}}, "data.total is a number, is needs a list"),
+    ):
+        assert [said for _, said, _ in wrong(node, scope)] == [text]
+    for good in (
+        {"data.begin": {"before": {"field": "time"}}},
+        {"data.lines": {"some": {"price": {"number": {"gt": 5}}}, "length": {"gt": 1}}},
+        {"data.name": {"ignore_case": {"field": "data.name"}, "length": 3}},
+    ):
+        assert wrong(good, scope) == []
+
+
+def test_some_of_a_model() -> None:
+    """Fields of an element are checked against its model, also where they are called like an operator."""
+
+    class Line(BaseModel):
+        number: int
+        title: str
+
+    class Order(BaseModel):
+        lines: list[Line] = []
+
+    scope = FieldScope(data_models=[Order])
+    assert wrong({"data.lines": {"some": {"number": 5}}}, scope) == []
+    ((at, text, mend),) = wrong({"data.lines": {"some": {"titel": "a"}}}, scope)
+    assert (at, text) == (("data.lines", "some", "titel"), "there is no field element.titel")
+    assert mend == 'did you mean "element.title"?'
+    assert compiled({"data.lines": {"some": {"number": {"gt": 5, "lt": 3}}}}, scope).contradiction() is not None
+
+
+def test_reasons_of_comparisons() -> None:
+    """A comparison between fields says which fields, and never what is in them."""
+    data = {"email": "eva@example.org", "other": "ada@example.org", "guests": [{"email": "ada@example.org"}]}
+    for node, why in (
+        ({"data.email": {"field": "data.other"}}, "data.email is not the same as data.other"),
+        ({"data.email": {"gt": {"field": "data.none"}}}, "nothing to be compared with: data.none is absent"),
+        ({"data.guests[].email": {"field": "data.email"}}, "no element of data.guests where email is the same as"),
+        ({"data.guests": {"some": {"email": {"field": "data.email"}}}}, "fits: email is the same as data.email"),
+    ):
+        said = verdict(node, data)
+        assert why in said.why
+        assert "example.org" not in said.why
+    assert "data.other" in compiled({"data.email": {"field": "data.other"}}).paths

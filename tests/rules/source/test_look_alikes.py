@@ -217,6 +217,52 @@ def test_t2_ranges() -> None:
     assert problems("received_at: [{days: sat, zone: UTC}, {days: mon, between: [09:00, 10:00], zone: UTC}]") == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "mend"),
+    [
+        ("{lt: 2026-01-01}", "write before: 2026-01-01"),
+        ("{gte: 2026-01-01}", "write after: 2026-01-01"),
+        ("{before: 2026-01-01}", "add zone: Europe/Berlin"),
+        ("{after: soon}", "write after: 2026-01-31, and zone: beside it"),
+        ("{older_than: 30}", "write older_than: 30d"),
+        ("{since: 2026-01-01}", "write after"),
+    ],
+)
+def test_t4_dates(asked: str, mend: str) -> None:
+    """A date asked as a number, without a zone, or in other words gets the word that says it."""
+    assert only(problems(f"data.begin: {asked}")).mend == mend
+    assert problems("data.begin: {before: 2026-01-01, zone: Europe/Berlin}") == []
+
+
+def test_t5_not_over_a_list() -> None:
+    """`not` under `[]` is about all elements: a doubt, with how to ask it of one element, and of none."""
+    together = "data.guests[].status: confirmed\n      data.guests[].marker: {not: test}"
+    said = only(problems(together))
+    assert (said.code, said.severity, said.line) == ("no_element", "warning", 8)
+    assert said.mend == (
+        "for one element that is not so, write data.guests: some: marker: not: …; "
+        "for no element at all, data.guests: not: some: marker: …"
+    )
+    guests = [{"status": "confirmed", "marker": "ok"}, {"status": "pending", "marker": "test"}]
+    asked = {"status": "confirmed", "marker": {"not": "test"}}
+    assert truth({f"data.guests[].{key}": each for key, each in asked.items()}, {"guests": guests}) == "false"
+    assert truth({"data.guests": {"some": asked}}, {"guests": guests}) == "true"
+    for doubtful in (
+        "data.guests[].age: {gte: 18, not: 20}",
+        "data.guests[].lines[].tax: {not: 0}",
+        "data.labels[]: {not: internal}",
+        "data.guests[].status: confirmed\n      data.guests[].marker: {exists: false}",
+    ):
+        assert "no_element" in [problem.code for problem in problems(doubtful)], doubtful
+    for plain in (
+        "data.guests: {some: {status: confirmed, marker: {not: test}}}",
+        "data.guests: {not: {some: {marker: test}}}",
+        "data.guests[].marker: {exists: false}",
+        "data.guests[].status: confirmed",
+    ):
+        assert problems(plain) == [], plain
+
+
 SIZE = "Größe"
 SIZE_IN_PARTS = unicodedata.normalize("NFD", SIZE)
 
