@@ -254,6 +254,8 @@ class Rule:
     sources: frozenset[str] | None = None
     types: frozenset[str] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
+    #: What it is for, in words, shown where it is named; empty: nobody says.
+    description: str = ""
 
     def test(self, facts: Mapping[str, Any]) -> RuleVerdict:
         """Return whether it fires for an event with these facts."""

@@ -102,6 +102,7 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
         ):
             app.state.mailroom = mailroom
             app.state.watcher = watcher
+            app.state.descriptions = {}
             app.state.readiness = health.Readiness(
                 mailroom,
                 watcher,

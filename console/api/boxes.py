@@ -16,6 +16,7 @@ from console.api.request import (
     MOST_ITEMS,
     DecisionBody,
     Json,
+    describe_rules,
     get_mailroom,
     get_operator,
     read_selection,
@@ -54,7 +55,13 @@ async def list_boxes(request: Request) -> Response:
     if selection is None:
         return refuse("bad_since", "since is a time in ms")
     held = await get_operator(request).held(selection)
-    return JSONResponse({"total": len(held), "groups": causes.group(held), "boxes": [as_json(one) for one in held]})
+    return JSONResponse(
+        {
+            "total": len(held),
+            "groups": causes.group(held, await describe_rules(request)),
+            "boxes": [as_json(one) for one in held],
+        }
+    )
 
 
 async def show_box(request: Request) -> Response:

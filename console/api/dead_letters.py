@@ -17,6 +17,7 @@ from console.api.request import (
     MOST_ITEMS,
     DecisionBody,
     Json,
+    describe_rules,
     get_mailroom,
     get_operator,
     read_selection,
@@ -47,7 +48,7 @@ async def list_dead_letters(request: Request) -> Response:
     if selection is None:
         return refuse("bad_since", "since is a time in ms")
     letters = await get_operator(request).dead(selection)
-    answer: Json = {"total": len(letters), "groups": causes.group(letters)}
+    answer: Json = {"total": len(letters), "groups": causes.group(letters, await describe_rules(request))}
     if request.query_params.get("items") == "true":
         answer["items"] = [as_json(letter) for letter in letters]
     return JSONResponse(answer)

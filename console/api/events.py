@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from console.api import rooms
-from console.api.request import Json, get_mailroom, read_number, refuse
+from console.api.request import Json, describe_rules, get_mailroom, read_number, refuse
 from mailroom import INBOX, ItemPlace, Mailroom
 from rules.event_types.base import from_epoch
 
@@ -56,6 +56,10 @@ async def show_event(request: Request) -> Response:
     if fate is None:
         return refuse("unknown_event", "no event of this id in the last 31 days", 404)
     answer = fate.as_json()
+    descriptions = await describe_rules(request, answer["book"])
+    for rule in answer["rules"]:
+        if described := descriptions.get(rule["name"]):
+            rule["description"] = described
     waiting = [delivery for delivery in answer["deliveries"] if delivery["state"] == "waiting"]
     if waiting or fate.state == "waiting":
         whys = {room.name: rooms.explain(room) for room in await get_mailroom(request).rooms()}

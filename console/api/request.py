@@ -1,11 +1,13 @@
 """What the routes of the console share: reading a query, reading the body of a decision, refusing.
 
 Comes in: a Starlette request. Goes out: numbers, a Selection, a validated body, or a refusal with its stable code.
-Never asks the store.
+Asks the store
+only for books.
 """
 
+import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from console.api import auth
 from mailroom import Mailroom
 from mailroom.operator import Operator, Selection
+from rules.compiler import loader
 
 #: Items in one request: they cost some milliseconds of the store's time.
 MOST_ITEMS = 500
@@ -23,6 +26,9 @@ LARGEST_BODY = 262_144
 
 #: Parameters of a query that select dead letters and held boxes.
 FILTERS = ("destination", "action", "rule", "code", "source", "event")
+
+#: Books whose descriptions are kept in memory; a page of events is about one or two of them.
+MOST_BOOKS = 8
 
 Json = dict[str, Any]
 
@@ -50,6 +56,19 @@ def get_mailroom(request: Request) -> Mailroom:
 def get_operator(request: Request) -> Operator:
     """Return the mailroom's functions for people: retry, drop, release, skip, pause, resume."""
     return Operator(get_mailroom(request))
+
+
+async def describe_rules(request: Request, version: str = "") -> Mapping[str, str]:
+    """Return the descriptions of rules by name, as the book of this version has them; else that in force."""
+    mailroom = get_mailroom(request)
+    version = version or await mailroom.book_version()
+    known: dict[str, Mapping[str, str]] = request.app.state.descriptions
+    if version not in known:
+        files = await mailroom.kept_book(version) if version else None
+        while len(known) >= MOST_BOOKS:
+            del known[next(iter(known))]
+        known[version] = await asyncio.to_thread(loader.describe_rules, files or {})
+    return known[version]
 
 
 def read_number(text: str | None, default: float) -> float | None:

@@ -89,7 +89,7 @@ def show(found: Explanation) -> None:
 
 def lines(rule: RuleExplained) -> list[str]:
     """Return what one rule says."""
-    told = []
+    told = [rule.description] if rule.description else []
     for reason in rule.reasons:
         there = (
             ""
@@ -104,6 +104,8 @@ def lines(rule: RuleExplained) -> list[str]:
         f"skips {each.destination}.{each.name}: {each.why}" if isinstance(each, Skipped) else f"→ {asked(each)}"
         for each in rule.actions
     ]
+    if rule.fires and not (rule.actions or rule.look_ups or rule.failed):
+        told.append("asks for nothing")
     return [*told, rule.failed] if rule.failed else told
 
 

@@ -81,7 +81,8 @@ def tree(event: Json) -> Tree:
     rules = told.add(f"rules (book {event['book'] or 'not asked yet'})")
     for rule in event["rules"]:
         if rule["matched"]:
-            rules.add(Text.assemble(("✓ ", "green"), rule["name"]))
+            described = f"  {rule['description']}" if "description" in rule else ""
+            rules.add(Text.assemble(("✓ ", "green"), rule["name"], (described, "dim")))
         else:
             at = f"{rule['at']}: " if rule.get("at") else ""
             rules.add(Text.assemble(("· ", "dim"), rule["name"], (f"  {at}{rule.get('why', '')}", "dim")))

@@ -84,7 +84,14 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
         "alerts": _model(definitions, "alerts", AlertSettings),
         "vars": {"type": "object", "propertyNames": NAME, "description": "Constants for values: {{ vars.name }}"},
         "defaults": {"type": "object", "properties": _options(), "additionalProperties": False},
-        "rules": {"type": "array", "items": {"$ref": "#/definitions/rule"}},
+        "rules": {
+            "type": "array",
+            "items": {
+                "if": {"required": ["rules"]},
+                "then": {"$ref": "#/definitions/group"},
+                "else": {"$ref": "#/definitions/rule"},
+            },
+        },
         "tests": {"type": "array", "items": {"$ref": "#/definitions/test"}},
     }
     return {
@@ -331,10 +338,11 @@ def _rules(definitions: Schema) -> None:
             },
         ]
     }
-    definitions["rule"] = {
+    rule: Schema = {
         "type": "object",
         "properties": {
-            "name": {"type": "string"},
+            "name": {"type": "string", "description": "What the rule does, in words of your own; unique in the book."},
+            "description": {"type": "string", "description": "Why it is there; shown where the rule is named."},
             "when": {"$ref": "#/definitions/pattern", "description": "All of it must be true."},
             "unless": {"$ref": "#/definitions/pattern", "description": "Holds back where all of it is true."},
             "look_up": {
@@ -342,10 +350,31 @@ def _rules(definitions: Schema) -> None:
                 "propertyNames": NAME,
                 "additionalProperties": {"$ref": "#/definitions/look_up"},
             },
-            "then": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/action"}},
+            "then": {
+                "anyOf": [
+                    {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/action"}},
+                    {"const": "nothing", "description": "The event is known, and nothing is to be done."},
+                ],
+                "description": "What happens: destination.action with its arguments, each after a dash; or nothing.",
+            },
             **_options(),
         },
-        "required": ["name", "when", "then"],
+        "additionalProperties": False,
+    }
+    definitions["rule"] = {**rule, "required": ["name", "when", "then"]}
+    definitions["group"] = {
+        "type": "object",
+        "description": "Rules with a condition in common.",
+        "properties": {
+            "group": {"type": "string", "description": "What its rules are about."},
+            "description": {"type": "string", "description": "The description of its rules that have none."},
+            "when": {
+                "$ref": "#/definitions/pattern",
+                "description": "Asked by each of its rules, beside its own when.",
+            },
+            "rules": {"type": "array", "minItems": 1, "items": {**rule, "required": ["name", "then"]}},
+        },
+        "required": ["group", "when", "rules"],
         "additionalProperties": False,
     }
 

@@ -101,10 +101,11 @@ def _check_shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
 
 def _implies(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> bool:
     """Return whether `wide` certainly matches every event that `narrow` matches; False where that cannot be shown."""
-    return all(path in narrow and _covers(asked, narrow[path]) for path, asked in wide.items())
+    return all(path in narrow and covers(asked, narrow[path]) for path, asked in wide.items())
 
 
-def _covers(wide: Any, narrow: Any) -> bool:
+def covers(wide: Any, narrow: Any) -> bool:
+    """Return whether `narrow`, asked of a field, certainly asks for no more than `wide` does."""
     if _canonical(wide) == _canonical(narrow):
         return True
     literals = [_literals(wide), _literals(narrow)]

@@ -15,6 +15,7 @@ from rules.compiler import compilation
 from rules.compiler.compilation import Checked
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
+from rules.source import yaml_document
 from rules.source.problem import Problem
 from rules.source.yaml_document import MAX_BYTES
 
@@ -70,6 +71,21 @@ def check_texts(files: Mapping[str, str], catalogue: Catalogue) -> Checked:
     return compilation.compile_book(
         {name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}, catalogue
     )
+
+
+def describe_rules(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the descriptions that a book's rules have, by their names, without compiling it."""
+    found: dict[str, str] = {}
+    for name, text in files.items():
+        document = yaml_document.read(text.encode("utf-8", "surrogatepass"), name, [])
+        top = document.value if document is not None and isinstance(document.value, dict) else {}
+        for entry in top.get("rules") or ():
+            members = entry.get("rules") or [entry]
+            for rule in members:
+                described = rule.get("description") or entry.get("description")
+                if described:
+                    found[rule["name"]] = described
+    return found
 
 
 def read(folder: Path) -> dict[str, bytes]:

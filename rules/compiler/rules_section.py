@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from rules.action import ActionOptions
 from rules.catalogue import ActionKind
+from rules.compiler import lint
 from rules.compiler.draft import Draft, WrittenRule
 from rules.matching import pattern as patterns
 from rules.matching import truth
@@ -30,7 +31,10 @@ from rules.values import checks as argument_checks
 OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order")
 #: Options that nothing carries out yet; they are refused.
 NOT_AVAILABLE = ("on_echo",)
-KEYS = ("name", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
+KEYS = ("name", "description", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
+GROUP_KEYS = ("group", "description", "when", "rules")
+#: What stands under `then:` of a rule that asks for nothing.
+NOTHING = "nothing"
 STEP_KEYS = ("next", "only_if")
 #: `next:` may nest this deep. Deeper ones would be hard to follow in the ledger and in explanations.
 DEEPEST_NEXT = 3
@@ -57,13 +61,53 @@ def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> Non
     standard = defaults.mapping((*OPTIONS, *NOT_AVAILABLE), "defaults") if defaults is not None else {}
     if defaults is not None:
         defaults.refuse(NOT_AVAILABLE)
-    for node in section.items("rules") if section is not None else ():
+    for node in _single_rules(section) if section is not None else ():
         if is_full(draft.problems):
             break
         parts = node.mapping(KEYS, "a rule")
         node.refuse(NOT_AVAILABLE)
         if parts:
             _read_rule(draft, node, parts, standard)
+
+
+def _single_rules(section: Node) -> Iterator[Node]:
+    """Yield the rules of a section; those of a group have its condition among their own."""
+    for node in section.items("rules"):
+        if not isinstance(node.value, dict) or not {"group", "rules"} & node.value.keys():
+            yield node
+            continue
+        parts = node.mapping(GROUP_KEYS, "a group of rules")
+        if "group" not in parts or parts["group"].text("the name of a group") is None:
+            node.wrong("this group has no name", "give it one: - group: what its rules are about", "missing_key")
+        missing = next((key for key in ("when", "rules") if not node.value.get(key)), None)
+        if missing is not None:
+            node.wrong(f"this group has no {missing}", f"write {missing}: in it", "missing_key", key=True)
+        elif parts["when"].mapping(None, "when"):
+            yield from _members(node, parts)
+
+
+def _members(group: Node, parts: dict[str, Node]) -> Iterator[Node]:
+    common = parts["when"].value
+    for member in parts["rules"].items("rules"):
+        if not isinstance(member.value, dict):
+            member.mapping(None, "a rule")
+            continue
+        if {"group", "rules"} & member.value.keys():
+            member.wrong("a group inside a group", "write two groups, each with all of its condition", "wrong_shape")
+            continue
+        own = member.value.get("when") or {}
+        if not isinstance(own, dict):
+            yield member
+            continue
+        for key in own.keys() & common.keys():
+            if not lint.covers(common[key], own[key]):
+                text = f"the group asks for {key} already, and this is not a part of that"
+                member.wrong(text, "ask for it in one of the two", "asked_twice", inner=("when", key), key=True)
+        group.doc.merge(member.path, "when", parts["when"].path)
+        changed = parts["rules"].at(member.path[-1])
+        if "description" in parts:
+            changed.value.setdefault("description", parts["description"].value)
+        yield changed
 
 
 def _read_rule(draft: Draft, node: Node, parts: dict[str, Node], standard: dict[str, Node]) -> None:
@@ -125,6 +169,7 @@ class _RuleReader:
             return None
         return Rule(
             name=self.name,
+            description=parts["description"].text("description") or "" if "description" in parts else "",
             file=self.node.doc.file,
             line=self.node.line,
             position=len(self.draft.written),
@@ -251,9 +296,11 @@ class _RuleReader:
         if section is None:
             self.node.wrong("this rule has no then", "write then: with at least one action", "missing_key", key=True)
             return ()
+        if section.value == NOTHING:
+            return ()
         steps = self.steps(section, scope, (), 0)
         if isinstance(section.value, list) and not section.value:
-            section.wrong("then is empty", "write at least one action", "wrong_shape")
+            section.wrong("then is empty", "write at least one action, or then: nothing", "wrong_shape")
         return steps
 
     def steps(self, section: Node, scope: FieldScope, path: tuple[int, ...], depth: int) -> tuple[ActionStep, ...]:

@@ -83,6 +83,31 @@ class Document:
     #: Line and column of texts without quotes that look like another type: `TRUE`, `~`.
     _typed: set[tuple[int, int]] = field(default_factory=set)
 
+    #: Values that others took the place of: their identities are keys of `_marks`, and must not be given to others.
+    _replaced: list[Any] = field(default_factory=list)
+
+    def merge(self, path: Path, key: str, shared: Path) -> None:
+        """Put the entries of the mapping at `shared` into the mapping `key` at `path`, where it has no own ones.
+
+        The mapping at `path` must stand in a list. Positions stay those in the file.
+        """
+        others, parent = self._value(shared), self._value(path[:-1])
+        node = parent[path[-1]]
+        own = node.get(key) or {}
+        marks = self._marks
+        merged = {**others, **own}
+        marks[id(merged)] = {**marks.get(id(others), {}), **marks.get(id(own), {})}
+        changed = {**node, key: merged}
+        marks[id(changed)] = {key: marks[id(self._value(shared[:-1]))][shared[-1]], **marks[id(node)]}
+        self._replaced += [node, own]
+        parent[path[-1]] = changed
+
+    def _value(self, path: Path) -> Any:
+        value = self.value
+        for step in path:
+            value = value[step]
+        return value
+
     def is_typed(self, path: Path) -> bool:
         """Return whether the text at `path` has no quotes and looks like true, false, null or a number."""
         where = self.where(path)

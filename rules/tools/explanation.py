@@ -6,7 +6,7 @@ anything; and since the result holds personal data, never for a log.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rules.action import Action, FailedAction, Skipped
@@ -50,10 +50,14 @@ class RuleExplained:
     actions: tuple[Action | Skipped, ...] = ()
     #: Why its actions could not be filled; else empty.
     failed: str = ""
+    #: What the rule is for, in words.
+    description: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         found: dict[str, Any] = {"rule": self.name, "file": self.file, "line": self.line, "matched": self.fires}
+        if self.description:
+            found["description"] = self.description
         if self.reasons:
             found["reasons"] = [reason.as_json() for reason in self.reasons]
         if self.note:
@@ -97,12 +101,14 @@ def explain(book: Rulebook, event: Event, results: Mapping[str, Any] | None = No
     explained = []
     for rule in book.rules:
         if rule.name in fired:
-            explained.append(_explain_fired(rule, event, facts, results or {}))
+            told = _explain_fired(rule, event, facts, results or {})
+            explained.append(replace(told, description=rule.description))
             continue
         miss = missed[rule.name]
         reasons = _find_reasons(rule, facts) if miss.at not in ("enabled", "stop", "unless") else ()
         first = FailedCondition(miss.at, miss.why)
-        explained.append(RuleExplained(rule.name, rule.file, rule.line, False, reasons or (first,)))
+        told = RuleExplained(rule.name, rule.file, rule.line, False, reasons or (first,), description=rule.description)
+        explained.append(told)
     return Explanation(event, book.version, tuple(explained))
 
 

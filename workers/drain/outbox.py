@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic_core import from_json
 
-from mailroom import INBOX, Lease, RoomChange, Settled, Settlement, StoreUnavailable, ledger
+from mailroom import INBOX, DeadLetterInfo, Lease, RoomChange, Settled, Settlement, StoreUnavailable, ledger
 from workers import store_outage
 from workers.context import WorkerContext
 from workers.drain.lease import LeaseClock, LeaseProgress, read_head
@@ -135,13 +135,24 @@ class Outbox:
             case "dead":
                 self._summary.dead += 1
                 if (info := settlement.info) is not None and info.code.startswith("not_in_force"):
-                    what = f"{info.room}.{info.action}: a consent, an unsubscription or a cancellation is not in force"
+                    what = (
+                        f"{self._name_delivery(info)}: a consent, an unsubscription or a cancellation is not in force"
+                    )
                     self._context.alerts.tell("not_in_force", what, destination=info.room)
             case "hold":
                 self._summary.held += 1
                 if (info := settlement.info) is not None:
-                    what = f"{info.room}.{info.action}: {info.code}"
+                    what = f"{self._name_delivery(info)}: {info.code}"
                     self._context.alerts.tell("held_key", what, destination=info.room)
+
+    def _name_delivery(self, info: DeadLetterInfo) -> str:
+        """Return what a delivery is, by whose rule, and what that rule is for."""
+        if not info.rule:
+            return f"{info.room}.{info.action}"
+        book = self._context.books.current
+        rule = book.rule(info.rule) if book is not None else None
+        described = f" ({rule.description})" if rule is not None and rule.description else ""
+        return f'{info.room}.{info.action}, by the rule "{info.rule}"{described}'
 
     async def _missed_changes(self, batch: Sequence[Settlement]) -> list[RoomChange]:
         """Return what a lost answer may have said: which rooms that the batch is about are paused now."""

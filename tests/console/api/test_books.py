@@ -7,6 +7,7 @@ from console.errors import UserError
 from mailroom import Mailroom
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import asked, with_mailroom
+from tests.console.api.stuck_things import Stuck
 
 
 def test_books(console: str, valkey: PrivateValkey) -> None:
@@ -43,3 +44,37 @@ def test_approval(console: str, valkey: PrivateValkey) -> None:
     with_mailroom(valkey, approved)
     with pytest.raises(UserError, match="version"):
         posted(console, "/books/approve", "../etc")
+
+
+DESCRIBED = """
+rules:
+  - name: greet
+    description: Guests are greeted.
+  - group: people
+    description: The house wants to know.
+    rules:
+      - name: note
+      - name: call
+        description: By telephone.
+  - name: silent
+"""
+
+
+def test_descriptions(console: str, valkey: PrivateValkey) -> None:
+    """Where an event's rules are named, their descriptions stand beside them, as the book of that version had them."""
+    rules = ("greet", "note", "call", "silent")
+
+    async def route(mailroom: Mailroom) -> None:
+        await mailroom.keep_book("b1", {"a.yaml": DESCRIBED, "b.yaml": "vars: {a: 1}\n"})
+        stuck = Stuck(mailroom)
+        for rule in rules:
+            await stuck.put(f"told-{rule}", rule=rule)
+
+    with_mailroom(valkey, route)
+    told = [asked(console, f"/events/told-{rule}")["rules"] for rule in rules]
+    assert [(each[0]["name"], each[0].get("description")) for each in told] == [
+        ("greet", "Guests are greeted."),
+        ("note", "The house wants to know."),
+        ("call", "By telephone."),
+        ("silent", None),
+    ]

@@ -13,7 +13,7 @@ def letter(id: str, at: int, **more: str) -> DeadLetterView:
 
 def test_group() -> None:
     """Letters of one cause are one group: how many, from when to when, and the newest of them to look at."""
-    [found] = causes.group([letter("b", NOON + 2_000), letter("c", NOON + 5_000), letter("a", NOON)])
+    [found] = causes.group([letter("b", NOON + 2_000), letter("c", NOON + 5_000), letter("a", NOON)], {})
     assert found == {
         "destination": "crm",
         "code": "invalid",
@@ -35,7 +35,8 @@ def test_order() -> None:
             letter("c", 3, rule="another"),
             letter("d", 4),
             letter("e", 5, rule="another"),
-        ]
+        ],
+        {"another": "Nobody is forgotten."},
     )
     assert [(one["destination"], one["code"], one["rule"], one["count"]) for one in found] == [
         ("crm", "invalid", "another", 2),
@@ -43,4 +44,5 @@ def test_order() -> None:
         ("crm", "invalid", "keep a note", 1),
         ("other", "invalid", "keep a note", 1),
     ]
-    assert causes.group([]) == []
+    assert [one.get("description") for one in found] == ["Nobody is forgotten.", None, None, None]
+    assert causes.group([], {}) == []

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.rules import writing
@@ -115,3 +117,82 @@ def test_consent(consent: str, found: list[str]) -> None:
     """A rule says where consent comes from, a path that must be true or the reason in words, or does not compile."""
     problems = writing.checked(CONSENT.replace("CONSENT", consent)).errors
     assert sorted(problem.code for problem in problems) == sorted(found)
+
+
+GROUP = """
+rules:
+  - group: unsubscribed
+    description: Who goes is let go.
+    when:
+      source: at
+      type: [contact.unsubscribed, contact.changed]
+      data.reason: {prefix: m}
+    rules:
+      - name: noted
+        when:
+          type: contact.unsubscribed
+          data.last_name: Muster
+        then:
+          - crm.add_note:
+              email: "{{ data.email }}"
+              text: Gone.
+      - name: dropped
+        description: Nothing to do.
+        then: nothing
+  - name: alone
+    when:
+      type: contact.unsubscribed
+    then: nothing
+"""
+
+
+def test_group() -> None:
+    """The rules of a group ask for its condition and their own, and have its description where they have none."""
+    book = writing.book(GROUP)
+    assert [(rule.name, rule.description) for rule in book.rules] == [
+        ("noted", "Who goes is let go."),
+        ("dropped", "Nothing to do."),
+        ("alone", ""),
+    ]
+    assert [rule.position for rule in book.rules] == [0, 1, 2]
+    for data, fired in (
+        ({"reason": "moved", "last_name": "Muster"}, ["noted", "dropped", "alone"]),
+        ({"reason": "moved", "last_name": "Beispiel"}, ["dropped", "alone"]),
+        ({"reason": "test", "last_name": "Muster"}, ["alone"]),
+    ):
+        event = replace(writing.event(), data={"email": "eva@example.org", **data})
+        assert [rule.name for rule in book.match(event).fired] == fired
+    changed = writing.event("contact.changed", email="eva@example.org", reason="moved", last_name="Muster")
+    assert [rule.name for rule in book.match(changed).fired] == ["dropped"]
+    assert book.rules[0].types == frozenset({"contact.unsubscribed"})
+
+
+def test_nothing() -> None:
+    """A rule that asks for nothing fires, so that the event does not count as unmatched."""
+    rule = writing.book(GROUP).rules[1]
+    assert rule.actions(writing.event(), {}) == ()
+    assert list(rule.steps()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "code", "mend"),
+    [
+        (
+            "type: contact.unsubscribed\n          data",
+            "type: call.missed\n          data",
+            12,
+            "asked_twice",
+            "in one of",
+        ),
+        ("data.last_name: Muster", "data.reason: {prefix: n}", 13, "asked_twice", "in one of the two"),
+        ("    when:\n      source: at\n", "    whn:\n      source: at\n", 3, "missing_key", "write when: in it"),
+        ("- group: unsubscribed\n    desc", "- group:\n    desc", 3, "missing_key", "give it one"),
+        ("      - name: noted", "      - group: inner\n        name: noted", 10, "wrong_shape", "two groups"),
+        ("data.reason: {prefix: m}", "data.reasn: m", 8, "unknown_field", 'did you mean "data.reason"?'),
+    ],
+)
+def test_group_wrong(old: str, new: str, line: int, code: str, mend: str) -> None:
+    """What is wrong with a group is said at its place, also inside its condition, once."""
+    assert old in GROUP
+    found = [problem for problem in writing.checked(GROUP.replace(old, new)).problems if problem.code == code]
+    assert [(problem.line, mend in problem.mend) for problem in found] == [(line, True)], found

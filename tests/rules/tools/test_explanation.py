@@ -108,3 +108,13 @@ def test_as_json() -> None:
     """The whole explanation is plain JSON."""
     found = explanation.explain(writing.book(RULES), event(email="eva@example.org"))
     assert json.loads(json.dumps(found.as_json()))["rules"][0]["rule"] == "moved"
+
+
+def test_description() -> None:
+    """A rule is explained with what it is for, whether it fires or not."""
+    book = writing.book(RULES.replace("  - name: moved\n", "  - name: moved\n    description: They ask.\n"))
+    for type_ in ("contact.unsubscribed", "contact.changed"):
+        told = explanation.explain(book, event(type_, reason="moved", first_name="Eva", email="eva@example.org"))
+        assert (told.rules[0].description, told.rules[1].description) == ("They ask.", "")
+        assert told.as_json()["rules"][0]["description"] == "They ask."
+        assert "description" not in told.as_json()["rules"][1]

@@ -78,7 +78,10 @@ class OutboxDesk:
         self.clock = LeaseClock(asyncio.Event(), budget=60, dead_after=45, longest_request=30)
         self.summary = Summary()
         self.wake = asyncio.Event()
+        rules = {"greet": SimpleNamespace(description="Guests are greeted.")}
+        rules["greet without words"] = SimpleNamespace(description="")
         context: Any = SimpleNamespace(
+            books=SimpleNamespace(current=SimpleNamespace(rule=rules.get)),
             mailroom=self.mailroom,
             settings=SimpleNamespace(pool="heavy"),
             alerts=SimpleNamespace(tell=self._alert),
@@ -252,6 +255,20 @@ async def test_held_box_is_told(desk: OutboxDesk) -> None:
     desk.outbox.settle_soon(Settlement(desk.lease(), "e1.0", "hold", "e1", DAY, info=info))
     await desk.empty()
     assert desk.alerts == [("held_key", "crm.add_note: unresolved", "crm")]
+
+
+async def test_held_box_names_its_rule(desk: OutboxDesk) -> None:
+    """The alert has the rule's name, and its description where the book has one."""
+    for rule in ("greet", "greet without words", "gone"):
+        info = DeadLetterInfo("crm", "e1", "unresolved", "nobody can tell", action="add_note", rule=rule)
+        desk.outbox.settle_soon(Settlement(desk.lease(), "e1.0", "hold", "e1", DAY, info=info))
+        await desk.empty()
+        desk.wake.clear()
+    assert [text for _, text, _ in desk.alerts] == [
+        'crm.add_note, by the rule "greet" (Guests are greeted.): unresolved',
+        'crm.add_note, by the rule "greet without words": unresolved',
+        'crm.add_note, by the rule "gone": unresolved',
+    ]
 
 
 @pytest.mark.parametrize(("code", "told"), [("not_in_force_too_often", True), ("timeout_too_often", False)])
