@@ -19,6 +19,7 @@ from rules.event import Event
 from rules.matching import truth
 from rules.matching.path import ABSENT
 from rules.matching.pattern import Pattern
+from rules.values import limits
 from rules.values.arguments import CompiledArguments, Value
 
 #: The name that stands for "the API of the platform that sent the event".
@@ -212,6 +213,7 @@ class LookUp:
     def request(self, event: Event, results: Mapping[str, Any]) -> Action:
         """Return the request as an Action; `results` are those of the look-ups before it. Raises ValueFailed."""
         facts = Facts(event, self.constants, results)
+        limits.begin()
         try:
             return self.target.action_for(event, self.arguments.render(facts), self.rule, ())
         except ValueFailed as exc:
@@ -316,6 +318,7 @@ class Rule:
     def _ask(self, steps: tuple[ActionStep, ...], event: Event, facts: Mapping[str, Any]) -> tuple[AskedAction, ...]:
         asked: list[AskedAction] = []
         lost: set[str] = set()
+        limits.begin()  # one budget for all of them
         for step in steps:
             destination = step.target.written
             try:

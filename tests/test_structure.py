@@ -42,7 +42,6 @@ TESTED_ELSEWHERE = {
     "rules/compiler/tests_section.py": "tests/rules/test_defects.py",
     "rules/matching/condition.py": "tests/rules/matching/test_pattern.py",
     "rules/values/expression.py": "tests/rules/values",
-    "rules/values/limits.py": "tests/rules/values",
     "rules/values/template.py": "tests/rules/values",
     "sandbox/calls.py": "tests/sandbox/test_server.py",
     "sandbox/gate.py": "tests/sandbox/test_server.py",

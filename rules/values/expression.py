@@ -286,6 +286,7 @@ class Expressions:
             value = run(facts)
             for judge, other in steps:
                 following = other(facts)
+                limits.spend_on(following)
                 try:
                     if not judge(value, following):
                         return False
@@ -307,7 +308,9 @@ class Expressions:
                     writer.write(filters.text_of(run(facts)))
                 except FilterFailed as exc:
                     raise ValueFailed(label, str(exc)) from None
-            return "".join(writer.parts)
+            made = "".join(writer.parts)
+            limits.spend_on(made)
+            return made
 
         return _computed(join, next((part.label for part in parts if part.label), ""), TEXT)
 
@@ -328,6 +331,7 @@ class Expressions:
             if sign == "+" and first.__class__ is str and second.__class__ is str:
                 if len(first) + len(second) > filters.LONGEST:
                     limits.raise_too_long()
+                limits.spend_on(first)
                 return first + second
             for value in (first, second):
                 if isinstance(value, bool) or not isinstance(value, int | float):
@@ -527,10 +531,14 @@ def _compile_filter(
 
     def apply(value: Any, facts: Facts, *, leniently: bool = False) -> Any:
         try:
+            if value.__class__ is not str or len(value) > limits.WORTH_COUNTING:
+                limits.spend_on(value)
             if literals:
                 made = work(value, *fixed, **fixed_named)
             else:
                 given = [run(facts) for run in runs]
+                for each in given:
+                    limits.spend_on(each)
                 made = work(value, *given, **{key: run(facts) for key, run in runs_named.items()})
         except FilterFailed as exc:
             if leniently and isinstance(exc, UnreadableValue):

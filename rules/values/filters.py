@@ -19,13 +19,15 @@ from zoneinfo import ZoneInfo
 from rules import addresses
 from rules.addresses import AddressRefused
 from rules.matching import operators
-from rules.matching.path import ABSENT, WhereStep
+from rules.matching.path import ABSENT, DEEPEST, WhereStep
 from rules.source.look_alikes import nfc
 
 Filter = Callable[..., Any]
 
 #: The longest text that a value may become.
 LONGEST: Final = 65_536  # characters
+#: Signs such as `&amp;` that are read in one text; each costs some microseconds.
+MOST_ENTITIES: Final = 20_000
 #: The largest number. Without a bound, Python's integers could grow until arithmetic takes hours.
 LARGEST: Final = 10**18
 
@@ -388,7 +390,7 @@ def element(value: Any, key: Any, wanted: Any) -> Any:
 
 def map_(value: Any, attribute: Any) -> list[Any]:
     """Return one field of each element of a list: `map('name')`. Elements without it are left out."""
-    if not isinstance(attribute, str):
+    if not isinstance(attribute, str) or attribute.count(".") > DEEPEST:
         raise FilterFailed("needs the name of a field: map('name')")
     found: list[Any] = []
     for node in _list(value):
@@ -413,6 +415,8 @@ def split(value: Any, between: Any = " ") -> list[str]:
     """Return the parts of a text: `split(',')`, each trimmed, empty ones left out."""
     if not _word(between):
         raise FilterFailed("needs a text to split at")
+    if _text(value).count(between) > LONGEST:
+        raise FilterFailed(f"has more than {LONGEST} parts")
     return [part.strip() for part in _text(value).split(between) if part.strip()]
 
 
@@ -486,15 +490,15 @@ def truncate(value: Any, most: Any = 255) -> str:
 
 def plain_text(value: Any) -> str:
     """Return a text without HTML tags, with `&amp;` and the like written out and blanks made one."""
-    text, parts, index = _text(value), [], 0
-    while (start := text.find("<", index)) >= 0:
-        end = text.find(">", start)
-        if end < 0:
-            break
-        parts.append(text[index:start])
-        index = end + 1
-    parts.append(text[index:])
-    return " ".join(html.unescape(" ".join(parts)).split())
+    text = _text(value)
+    if text.count("&") > MOST_ENTITIES:
+        raise FilterFailed(f"has more than {MOST_ENTITIES} &")
+    # Behind the last > there is no tag, so that each < before it finds its >, and no part of the text is read twice.
+    end = text.rfind(">") + 1
+    return " ".join(html.unescape(_TAG.sub(" ", text[:end]) + text[end:]).split())
+
+
+_TAG = re.compile("<[^>]*>")
 
 
 def string(value: Any) -> str:

@@ -1,14 +1,68 @@
-"""Bounds on rendered values: size, and whether JSON can carry them.
+"""Bounds on rendering: how much work and time it takes, how large a value becomes, and whether JSON can carry it.
 
-Comes in: the result of a template. Goes out: the same value, or ValueFailed. Never puts the value into an error.
+Comes in: what a template is about to do, and its result. Goes out: nothing, the same value, or ValueFailed. Never puts
+the value into an error. The one clock of `rules` is here: it ends what takes too long, and decides nothing else.
 """
 
 import json
 import math
+import threading
+import time
 from typing import Any, Final, NoReturn
 
 from rules.errors import ValueFailed
 from rules.values import filters
+
+#: What the values of one rule may cost for one event: characters that filters read and templates write.
+MOST_WORK: Final = 50_000_000
+#: What an element of a list costs.
+OF_AN_ELEMENT: Final = 20
+#: Shorter texts are not counted: what reads many of them is a loop, and its rounds are.
+WORTH_COUNTING: Final = 400  # characters
+#: Seconds of the processor for the values of one rule. It is the thread's own time: a busy host ends nothing early.
+LONGEST_RENDER: Final = 0.12
+#: Longer texts and lists are no input of a filter.
+LONGEST_INPUT: Final = 1_048_576  # characters
+MOST_ELEMENTS: Final = 100_000
+
+
+class _Budget(threading.local):
+    """What is left of the budget of the rule that this thread renders. Its clock starts when something is spent."""
+
+    work = MOST_WORK
+    until = 0.0
+
+
+_budget: Final = _Budget()
+
+
+def begin() -> None:
+    """Begin a new budget: for the actions of a rule, or for a look-up."""
+    _budget.work, _budget.until = MOST_WORK, 0.0
+
+
+def spend(work: int) -> None:
+    """Take work off the budget. Raises ValueFailed where work or time is used up."""
+    now = time.thread_time()
+    _budget.work -= work
+    _budget.until = _budget.until or now + LONGEST_RENDER
+    if _budget.work < 0 or now > _budget.until:
+        raise ValueFailed("", "takes too long to compute")
+
+
+def spend_on(value: Any) -> None:
+    """Take the reading of a value off the budget. Raises ValueFailed where it is too large to be read."""
+    if value.__class__ is str:
+        length = len(value)
+        if length > WORTH_COUNTING:
+            if length > LONGEST_INPUT:
+                raise ValueFailed("", f"is longer than {LONGEST_INPUT} characters")
+            spend(length)
+    elif value.__class__ is list or value.__class__ is dict:
+        if len(value) > MOST_ELEMENTS:
+            raise ValueFailed("", f"has more than {MOST_ELEMENTS} elements")
+        if len(value) > OF_AN_ELEMENT:
+            spend(len(value) * OF_AN_ELEMENT)
 
 
 class Writer:
@@ -63,6 +117,7 @@ _written: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 def _check_size(value: Any, label: str) -> None:
     """Check the size and the contents of a list or mapping. Raises ValueFailed."""
+    spend_on(value)
     try:
         text = _written(value)
         if not text.isascii():

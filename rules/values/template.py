@@ -19,7 +19,7 @@ from rules.matching.field_types import OPEN, FieldScope, FieldType
 from rules.matching.path import ABSENT, Facts, Path
 from rules.source.look_alikes import CURLY
 from rules.source.problem import name_sign
-from rules.values import filters
+from rules.values import filters, limits
 from rules.values.expression import LAST, TEXT, Expressions, Run, TemplateWrong, Variable, is_true, target_of
 from rules.values.filters import FilterFailed
 from rules.values.limits import Writer, check_value
@@ -269,6 +269,7 @@ class _TemplateCompiler:
             if not isinstance(found, list):
                 raise ValueFailed(label, "null" if found is None else "is not a list")
             for index, element in enumerate(found):
+                limits.spend(0)
                 facts.rounds[0] += 1
                 if facts.rounds[0] > MOST_ROUNDS:
                     raise ValueFailed(label, f"more than {MOST_ROUNDS} rounds of loops")

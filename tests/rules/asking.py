@@ -9,7 +9,7 @@ from rules.matching.pattern import Pattern, PatternVerdict
 from rules.source.finding import Finding
 from rules.source.problem import Problem
 from rules.source.yaml_document import read
-from rules.values import arguments
+from rules.values import arguments, limits
 
 #: Open data: anything goes.
 OPEN = FieldScope()
@@ -69,6 +69,7 @@ def rendered(node: Any, data: Any = None, *, scope: FieldScope = OPEN, **beside:
     findings: list[Finding] = []
     made = arguments.compile_value(node, scope, findings)
     assert [finding for finding in findings if finding.severity == "error"] == []
+    limits.begin()
     return made.render(facts(data, **beside))
 
 

@@ -258,6 +258,24 @@ async def test_in_order(site: WorkerFixture) -> None:
     assert [note["text"] for note in site.far.notes] == ["one e2", "two e2"]
 
 
+async def test_rendering_that_takes_long(site: WorkerFixture) -> None:
+    """A template that reads a long text thousands of times is given up, and 180 other people get theirs meanwhile."""
+    loop_over_a_filter = "{% for x in data.list %}{{ data.html | plain_text | length }}{% endfor %}"
+    hostile = NOTE.replace("keep a note", "slow").replace("person.changed", "person.slow")
+    site.write(NOTE + hostile.replace("{{ data.name }}", loop_over_a_filter))
+    more: dict[str, Any] = {"type": "person.slow", "list": list(range(5_000)), "html": "<p>x</p>&amp; y " * 1_000}
+    people = [event(f"p{n}", f"p{n}") for n in range(180)]
+    slow = [event(f"slow{n}", f"slow{n}", **more) for n in range(6)]
+    async with site.work():
+        await site.put(*people[:60], *slow[:3], *people[60:120], *slow[3:], *people[120:])
+        fates = await site.ended(*(one.id for one in (*people, *slow)), seconds=60)
+    assert sorted(note["text"] for note in site.far.notes) == sorted(one.id for one in people)
+    assert {fate.state for fate in fates[:180]} == {"delivered"}
+    assert [fate.state for fate in fates[180:]] == ["dead"] * 6
+    (delivery,) = fates[-1].deliveries
+    assert delivery.why.startswith("value_failed")
+
+
 async def test_only_once(site: WorkerFixture) -> None:
     """`only_once`: of two events with one value only the first is sent; the second says why it was not."""
     rules = NOTE + '    only_once:\n      per: "{{ data.email }}"\n      within: 30d\n'
