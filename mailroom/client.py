@@ -27,7 +27,9 @@ from mailroom.keys import CALL_TIMEOUT, FORMER_SCHEMA, ID_PAGE, PREFIX, REPLICA_
 #: What must be on the replicas, too, before anybody acts on it: what is acknowledged; leases, lest another drain sends
 #: without a doubt what is on the wire; what became of items, lest one is sent again after its successor; by which names
 #: an object is known, lest it is made twice.
-DURABLE = frozenset({"put", "quarantine", "take", "settle", "meet", "learn", "skip", "revive", "again", "drop"})
+DURABLE = frozenset(
+    {"put", "quarantine", "take", "settle", "meet", "learn", "skip", "revive", "again", "drop", "take_in", "clear"}
+)
 
 #: What is called all the time has a connection of its own each: when the store dies, a call that cannot be sent any
 #: more would take the answers with it that wait to be read on the same connection.

@@ -17,7 +17,17 @@ from mailroom import errors, ledger
 from mailroom.hashing import former_event_id
 from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS
 from mailroom.queries import MailroomQueries
-from mailroom.records import Lease, Receipt, RoomChange, RoomRequest, Settled, Settlement, Taken, as_json
+from mailroom.records import (
+    Lease,
+    Receipt,
+    RefusedDetails,
+    RoomChange,
+    RoomRequest,
+    Settled,
+    Settlement,
+    Taken,
+    as_json,
+)
 from rules.event import Event
 
 
@@ -36,6 +46,10 @@ class Mailroom(MailroomQueries):
         `body_window`: ms from now within which an equal body repeats these; less for what was received a while ago,
         0 for what was received long ago: then they repeat nothing, either.
         """
+        answers = await self.call("put", *self._put_arguments(events, pool, body_window))
+        return [_receipt(event, said) for event, said in zip(events, answers, strict=True)]
+
+    def _put_arguments(self, events: Sequence[Event], pool: str, body_window: int) -> list[Any]:
         args: list[Any] = [ID_PAGE, body_window, pool]
         hashed = self._hashed
         for event in events:
@@ -51,8 +65,27 @@ class Mailroom(MailroomQueries):
                 also = tuple([known.get(name) or hashed(name) for name in names if name != key])
             place = " ".join((box, *also)) if also else box
             args += (event.id, place, digest, origin, event.encode(hashes, also), self._former_id(event))
-        answers = await self.call("put", *args)
-        return [_receipt(event, said) for event, said in zip(events, answers, strict=True)]
+        return args
+
+    async def take_in(
+        self,
+        shelf: str,
+        id: str,
+        events: Sequence[Event],
+        line: str,
+        *,
+        comes_as: str = "",
+        even_if_older: bool = False,
+    ) -> str:
+        """Put what lay aside into the inbox, all events of it or none. Safe to repeat.
+
+        `comes_as`: the id by which the vendor's repetition would come, where that may be another. Returns done, gone,
+        overtaken or known.
+        """
+        day = events[0].received_at[:10]
+        given = self._put_arguments(events, "default", 0)
+        answer = await self.call("take_in", shelf, id, 1 if even_if_older else 0, day, line, comes_as, *given)
+        return str(answer.decode())
 
     def _former_id(self, event: Event) -> str:
         """Return the id that schema 1 gave an event, as long as somebody may have kept it under that one."""
@@ -66,18 +99,21 @@ class Mailroom(MailroomQueries):
         for event, why in events:
             line = ledger.quarantined(source=event.source, type=event.type, received=event.received_at, why=why)
             hashes = tuple(self.hash(identity) for identity in event.identities)
+            also = tuple(self.hash(name) for name in event.names)
             args += (
                 event.id,
                 event.received_at[:10],
                 line,
                 f"quarantined|{event.source}",
-                event.encode(hashes),
+                event.encode(hashes, also),
                 self._former_id(event),
             )
         known = await self.call("quarantine", *args)
         return [_receipt(event, said) for (event, _), said in zip(events, known, strict=True)]
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         """Keep a refused request for inspection: 1,000 at the most, 3 days at the longest. Headers without secrets."""
         try:
             pipe = self.store.pipeline(transaction=False)
@@ -85,7 +121,15 @@ class Mailroom(MailroomQueries):
             pipe.xtrim(self.key("refused"), minid=oldest, approximate=True)
             pipe.xadd(
                 self.key("refused"),
-                {"reason": reason, "source": source, "headers": as_json(headers), "body": body},
+                {
+                    "reason": reason,
+                    "source": source,
+                    "headers": as_json(headers),
+                    "body": body,
+                    "name": more.name,
+                    "size": more.size,
+                    "verified": int(more.verified),
+                },
                 maxlen=1000,
                 approximate=True,
             )
@@ -248,9 +292,9 @@ class Mailroom(MailroomQueries):
         wait, rest = await self.call("pace", room, requests)
         return int(wait) / 1000, int(rest) / 1000
 
-    async def pause(self, room: str, why: str = "") -> bool:
+    async def pause(self, room: str, why: str = "", who: str = "") -> bool:
         """A person stops leasing from a room until a person resumes. False: a person had done so before."""
-        return bool(await self.call("pause", room, why))
+        return bool(await self.call("pause", room, why, who))
 
     async def resume(self, room: str, pool: str = "default") -> bool:
         """A person lets a room go on, whoever paused it or let it rest. False: nobody had."""
@@ -406,7 +450,7 @@ class Mailroom(MailroomQueries):
 
     async def expire(self, age: int = 30 * 86_400_000) -> int:
         """Give up dead letters older than `age` ms. Returns how many."""
-        return int(await self.call("expire", age))
+        return int(await self.call("expire", age, QUARANTINE_KEEPS))
 
     async def unhold(self, room: str, box: str, pool: str = "default") -> bool:
         """Let a held box go on."""
@@ -451,7 +495,9 @@ def _receipt(event: Event, said: bytes) -> Receipt:
 
 
 def _argument(settlement: Settlement) -> str:
-    """Return what `settle` takes as its one argument: the details of dead and hold, the time of wait."""
+    """Return what `settle` takes as its one argument: the details of dead and hold, wait's time, done's note."""
     if settlement.info is not None:
         return settlement.info.encode()
+    if settlement.note:
+        return settlement.note
     return str(settlement.wait_ms) if settlement.wait_ms else ""

@@ -18,12 +18,14 @@ Lines, by `t`:
   failed       at, source, type, received, book, code, why       the event itself is a dead letter
   held         d(elivery or event), code                         its box waits for a person: it killed three drains
 
-What a person did; `d` is a delivery, or the event itself where that was what died or was held:
+What a person did, `by` whom and `why`; `d` is a delivery, or the event itself where that is what was decided about:
   released     d, at                 the held box goes on with it
   skipped      d, at, code, then     the held box goes on without it; then: dead | dropped
   revived      d, at                 a dead letter is sent once more
   again        d, at                 a dead letter's event is routed once more for it; the next `routed` has `again`: 1
-  dropped      d, at                 a dead letter is given up
+  dropped      d, at                 a dead letter, or what was kept of an event that lies aside, is given up
+  taken_in     d, at, from           what lay aside (quarantine, unmatched, refused) goes to be routed after all
+  looked       d, at                 somebody saw the payload
 
 The mailroom's Lua writes `once`, `coalesced`, `held`, `other_content`, `unread` and `came_again`, and changes `then` of
 an attempt's line to `wait` where a destination turns out to be away. It finds it by its text: a line is compact JSON
@@ -48,6 +50,10 @@ Then = Literal["done", "wait", "hold", "dead"]
 Outcome = Literal["done", "limited", "transient", "ambiguous", "permanent", "credential"]
 #: What follows for an item that a person took out of a held box.
 SkippedThen = Literal["dead", "dropped"]
+#: What an event can wait or end in; docs/operating.md lists each with the verbs of people.
+EventState = Literal["waiting", "delivering", "delivered", "unmatched", "coalesced", "skipped", "dead", "quarantined"]
+#: What a delivery can wait or end in. retried: another took its place, because its event was routed once more.
+DeliveryState = Literal["waiting", "held", "delivered", "dead", "skipped", "coalesced", "retried"]
 #: The condition at which a rule did not match: rule, at, why.
 MissedRule = tuple[str, str, str]
 #: A delivery that came into being: delivery, destination, action, rule.
@@ -55,11 +61,40 @@ MadeDelivery = tuple[str, str, str, str]
 #: An action that a matching rule did not ask for: destination, action, rule, code, why.
 SkippedAction = tuple[str, str, str, str, str]
 
+#: What a delivery is after an attempt, by what follows.
+AFTER_ATTEMPT: Mapping[str, DeliveryState] = {"done": "delivered", "dead": "dead", "hold": "held"}
+#: What an event is that is itself held, dropped, retried.
+OF_ITSELF: Mapping[DeliveryState, EventState] = {
+    "waiting": "waiting",
+    "held": "waiting",
+    "delivered": "delivered",
+    "dead": "dead",
+    "skipped": "skipped",
+    "coalesced": "coalesced",
+    "retried": "waiting",
+}
 #: Ends of a delivery, and what a person may still decide.
 OPEN = frozenset({"waiting", "held"})
 
 #: Characters of a reason that a line keeps.
 LONGEST_WHY = 300
+
+
+#: What a person did: the kinds of line that are listed as decisions.
+DECISIONS = frozenset({"released", "skipped", "revived", "again", "dropped", "taken_in", "looked"})
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who decides something, and why."""
+
+    #: The operating-system user that the command line names, or what the console knows of who asks.
+    by: str = ""
+    why: str = ""
+
+
+#: Nobody says who: a test, or an older program.
+NOBODY = Decision()
 
 
 @dataclass
@@ -70,8 +105,7 @@ class DeliveryFate:
     destination: str
     action: str
     rule: str
-    #: waiting | held | delivered | dead | skipped | coalesced | retried (another took its place: routed once more)
-    state: str = "waiting"
+    state: DeliveryState = "waiting"
     why: str = ""
     attempts: list[dict[str, Any]] = field(default_factory=list)
 
@@ -84,8 +118,7 @@ class Fate:
     source: str = ""
     type: str = ""
     received_at: str = ""
-    #: waiting | delivering | delivered | unmatched | coalesced | skipped | dead | quarantined
-    state: str = "waiting"
+    state: EventState = "waiting"
     book: str = ""
     why: str = ""
     #: The event that had the same sender's id before, with other content.
@@ -94,6 +127,8 @@ class Fate:
     unread: list[str] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     deliveries: list[DeliveryFate] = field(default_factory=list)
+    #: What people did: at, what, item, by, why.
+    decisions: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def settled(self) -> bool:
@@ -125,6 +160,7 @@ class Fate:
                 }
                 for d in self.deliveries
             ],
+            **({"decisions": self.decisions} if self.decisions else {}),
         }
 
 
@@ -229,29 +265,44 @@ def quarantined(*, source: str, type: str, received: str, why: str) -> str:
     )
 
 
-def released(item: str) -> str:
+def released(item: str, decision: Decision = NOBODY) -> str:
     """A person lets a held box go on with its first item."""
-    return _encode({"t": "released", "d": item, "at": now()})
+    return _decided("released", item, decision)
 
 
-def skipped(item: str, *, code: str, then: SkippedThen) -> str:
+def skipped(item: str, decision: Decision = NOBODY, *, code: str, then: SkippedThen) -> str:
     """A person lets a held box go on without its first item; `code`: why it was held."""
-    return _encode({"t": "skipped", "d": item, "at": now(), "code": code, "then": then})
+    return _decided("skipped", item, decision, code=code, then=then)
 
 
-def revived(item: str) -> str:
+def revived(item: str, decision: Decision = NOBODY) -> str:
     """A person sends a dead letter once more."""
-    return _encode({"t": "revived", "d": item, "at": now()})
+    return _decided("revived", item, decision)
 
 
-def again(item: str) -> str:
+def again(item: str, decision: Decision = NOBODY) -> str:
     """A person lets an event be routed once more for a dead letter of it."""
-    return _encode({"t": "again", "d": item, "at": now()})
+    return _decided("again", item, decision)
 
 
-def dropped(item: str) -> str:
-    """A person gives a dead letter up."""
-    return _encode({"t": "dropped", "d": item, "at": now()})
+def dropped(item: str, decision: Decision = NOBODY) -> str:
+    """A person gives a dead letter up, or what lies aside."""
+    return _decided("dropped", item, decision)
+
+
+def taken_in(item: str, decision: Decision = NOBODY, *, shelf: str) -> str:
+    """A person lets what lay aside be routed after all; `shelf`: where it lay."""
+    return _decided("taken_in", item, decision, **{"from": shelf})
+
+
+def looked(item: str, decision: Decision = NOBODY) -> str:
+    """A person saw the payload."""
+    return _decided("looked", item, decision)
+
+
+def _decided(what: str, item: str, decision: Decision, **more: str) -> str:
+    said = {"by": decision.by, "why": decision.why}
+    return _encode({"t": what, "d": item, "at": now(), **more, **{name: text for name, text in said.items() if text}})
 
 
 def _encode(line: Mapping[str, Any]) -> str:
@@ -271,6 +322,8 @@ def tell(event_id: str, lines: Iterable[str]) -> Fate:
         line = json.loads(text)
         if "received" in line:
             story.fate.source, story.fate.type, story.fate.received_at = line["source"], line["type"], line["received"]
+        if line["t"] in DECISIONS:
+            story.decided(line)
         tell_it = getattr(story, line["t"], None)
         if tell_it is not None:  # A newer version, side by side with this one, may know more kinds.
             tell_it(line)
@@ -284,7 +337,11 @@ class _Story:
         self.fate = fate
         self.by_id: dict[str, DeliveryFate] = {}
         #: What became of the event itself while it was an item of the inbox; `routed`: its deliveries tell.
-        self.itself = "waiting"
+        self.itself: EventState | Literal["routed"] = "waiting"
+
+    def decided(self, line: Mapping[str, Any]) -> None:
+        said = {"at": line["at"], "what": line["t"], "item": line["d"], "by": line.get("by", "")}
+        self.fate.decisions.append({**said, "why": line.get("why", "")})
 
     def end(self) -> Fate:
         fate = self.fate
@@ -325,7 +382,7 @@ class _Story:
         if "outcome" in line:
             told = ("at", "n", "outcome", "code", "status", "ms", "why")
             delivery.attempts.append({k: line[k] for k in told if k in line})
-        delivery.state = {"done": "delivered", "dead": "dead", "hold": "held"}.get(then, "waiting")
+        delivery.state = AFTER_ATTEMPT.get(then, "waiting")
         delivery.why = line.get("code", "") if then in ("dead", "hold") else ""
         if "outcome" not in line and line.get("why"):
             delivery.why += f": {line['why']}"  # There is no attempt that says it.
@@ -352,7 +409,7 @@ class _Story:
         self.itself, self.fate.why, self.fate.book = "dead", line["why"], line["book"]
 
     def held(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "held", line["code"], itself="waiting")
+        self._became(line, "held", line["code"])
 
     def released(self, line: Mapping[str, Any]) -> None:
         self._became(line, "waiting", "released by a person")
@@ -367,21 +424,27 @@ class _Story:
         self._became(line, "waiting", "retried by a person")
 
     def again(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "retried", "by today's rules", itself="waiting")
+        self._became(line, "retried", "by today's rules")
         self.itself = "waiting"
 
     def dropped(self, line: Mapping[str, Any]) -> None:
         self._became(line, "skipped", BY_HAND)
 
-    def _became(self, line: Mapping[str, Any], state: str, why: str, *, itself: str = "") -> None:
+    def taken_in(self, line: Mapping[str, Any]) -> None:
+        self._became(line, "waiting", "")
+
+    def _became(
+        self, line: Mapping[str, Any], state: DeliveryState, why: str, *, itself: EventState | None = None
+    ) -> None:
+        """Change what the line is about: a delivery, or the event itself, which has other states than those."""
         delivery = self.by_id.get(line["d"])
         if delivery is not None:
             delivery.state, delivery.why = state, why
         elif line["d"] == self.fate.id:
-            self.itself, self.fate.why = itself or state, why
+            self.itself, self.fate.why = itself or OF_ITSELF[state], why
 
 
-def _state(fate: Fate) -> str:
+def _state(fate: Fate) -> EventState:
     states = {d.state for d in fate.deliveries}
     if not fate.rules or not any(rule["matched"] for rule in fate.rules):
         return "unmatched"

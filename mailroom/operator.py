@@ -13,7 +13,8 @@ from typing import Any, Literal, cast
 from mailroom import ledger, reroute
 from mailroom.functions import Mailroom
 from mailroom.keys import INBOX
-from mailroom.records import DeadLetterInfo
+from mailroom.ledger import NOBODY, Decision
+from mailroom.records import DeadLetterInfo, RefusedDetails
 
 #: Dead letters that are read in one go.
 PAGE = 500
@@ -26,6 +27,10 @@ SHOWN = 20
 #: be carried out, so there is nothing to send as it was. overtaken: something newer was sent to its object. erased: the
 #: payload is no more. follows_another: it came of `next:`, which an event alone does not bring about. busy: ask again.
 Retried = Literal["done", "gone", "never_made", "overtaken", "erased", "follows_another", "busy"]
+
+
+#: Where things lie: in the names of the store's keys.
+Shelf = Literal["quarantine", "unmatched", "refused"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Selection:
     since: int = 0
     ids: frozenset[str] = frozenset()
 
-    def fits(self, one: "DeadLetterView | HeldBox") -> bool:
+    def fits(self, one: "DeadLetterView | HeldBox | AsideView") -> bool:
         """Say whether it is meant."""
         wanted = (
             (self.destination, one.destination),
@@ -52,7 +57,8 @@ class Selection:
             (self.source, one.source),
             (self.event, one.event),
         )
-        if one.at < self.since or (self.ids and one.id not in self.ids):
+        # An event's id means all of its dead letters.
+        if one.at < self.since or (self.ids and self.ids.isdisjoint((one.id, one.event))):
             return False
         return all(not want or want == has for want, has in wanted)
 
@@ -107,11 +113,40 @@ class HeldBox:
         return f"{self.destination}/{self.box}"
 
 
+@dataclass(frozen=True)
+class AsideView:
+    """Something that lies aside."""
+
+    id: str
+    shelf: Shelf
+    #: When it was laid there (unmatched: when it goes), ms.
+    at: int
+    source: str
+    type: str
+    #: One word or the path of a field, and a sentence.
+    code: str
+    why: str
+    received: str
+    position: int
+    details: RefusedDetails = field(default_factory=RefusedDetails)
+    #: What a Selection may ask for, and what nothing here has.
+    destination: str = ""
+    action: str = ""
+    rule: str = ""
+
+    @property
+    def event(self) -> str:
+        """Return what a Selection calls an event."""
+        return self.id
+
+
 class Operator:
     """The verbs of people at one mailroom."""
 
-    def __init__(self, mailroom: Mailroom) -> None:
+    def __init__(self, mailroom: Mailroom, decision: Decision = NOBODY) -> None:
+        """`decision`: who acts, and why; each verb writes it down."""
         self.mailroom = mailroom
+        self.decision = decision
         self.key = mailroom.key
         self.store: Any = mailroom.store
 
@@ -145,7 +180,7 @@ class Operator:
         out = []
         for n, (item, at) in enumerate(page):
             info = json.loads(answers[2 * n] or b"{}")
-            head = _head(answers[2 * n + 1])
+            head = read_head(answers[2 * n + 1])
             out.append(
                 DeadLetterView(
                     item,
@@ -168,8 +203,8 @@ class Operator:
 
     async def retry(self, item: str, *, even_if_older: bool = False) -> Retried:
         """Send a dead letter once more as it was, after what waits for its object."""
-        line = ledger.revived(item)
-        return await self._verb("revive", item, 1 if even_if_older else 0, "default", _today(), line)
+        line = ledger.revived(item, self.decision)
+        return await self._verb("revive", item, 1 if even_if_older else 0, "default", today(), line)
 
     async def retry_today(self, item: str, *, even_if_older: bool = False) -> Retried:
         """Let the rules of today decide once more about what had failed, and about nothing else of the event."""
@@ -187,13 +222,13 @@ class Operator:
                 return "follows_another"
             what = reroute.written(delivery["rule"], delivery["path"])
         await self.mailroom.prepare()  # The hash key, where the store keeps it.
-        box = self.mailroom.hash(_head(record).get("key") or event)
-        line = ledger.again(item)
-        return await self._verb("again", item, 1 if even_if_older else 0, "default", _today(), line, box, what)
+        box = self.mailroom.hash(read_head(record).get("key") or event)
+        line = ledger.again(item, self.decision)
+        return await self._verb("again", item, 1 if even_if_older else 0, "default", today(), line, box, what)
 
     async def drop(self, item: str) -> bool:
         """Give a dead letter up for good. False: it is none any more."""
-        return bool(await self.mailroom.call("drop", item, _today(), ledger.dropped(item)))
+        return bool(await self.mailroom.call("drop", item, today(), ledger.dropped(item, self.decision)))
 
     async def _verb(self, name: str, *args: Any) -> Retried:
         return cast(Retried, (await self.mailroom.call(name, *args)).decode())
@@ -232,7 +267,7 @@ class Operator:
         for n, (box, why) in enumerate(whys.items()):
             # Poison was held by the mailroom itself, which knows no more than the box.
             delivery = json.loads(records[2 * n] or b"{}")
-            head = _head(records[2 * n + 1])
+            head = read_head(records[2 * n + 1])
             first = items[n][0] if items[n] else ""
             out.append(
                 HeldBox(
@@ -258,10 +293,8 @@ class Operator:
         held = await self.box(room, box)
         if held is None:
             return False
-        flag = 1 if not_sent else 0
-        return bool(
-            await self.mailroom.call("unhold", room, box, "default", flag, _today(), ledger.released(held.item))
-        )
+        flag, line = 1 if not_sent else 0, ledger.released(held.item, self.decision)
+        return bool(await self.mailroom.call("unhold", room, box, "default", flag, today(), line))
 
     async def skip(self, room: str, box: str, item: str, *, drop: bool = False) -> bool:
         """Let a held box go on without its first item, which becomes a dead letter, or is dropped.
@@ -282,15 +315,15 @@ class Operator:
             rule=held.rule,
             at=held.at,
         )
-        line = ledger.skipped(item, code=held.code, then="dropped" if drop else "dead")
+        line = ledger.skipped(item, self.decision, code=held.code, then="dropped" if drop else "dead")
         about = "" if drop else info.encode()
-        return bool(await self.mailroom.call("skip", room, box, item, about, "default", _today(), line))
+        return bool(await self.mailroom.call("skip", room, box, item, about, "default", today(), line))
 
     # -- rooms
 
     async def pause(self, room: str, why: str) -> bool:
         """Stop sending to a destination until a person resumes it. False: a person had paused it before."""
-        return await self.mailroom.pause(room, why)
+        return await self.mailroom.pause(room, why, self.decision.by)
 
     async def resume(self, room: str) -> bool:
         """Let a paused destination go on, whoever paused it. False: it was not paused."""
@@ -308,7 +341,7 @@ def _event(item: str) -> str:
     return item.partition(".")[0]
 
 
-def _head(record: bytes | None) -> dict[str, Any]:
+def read_head(record: bytes | None) -> dict[str, Any]:
     """Return the head of a record, as far as a part of it tells."""
     line = (record or b"").split(b"\n", 1)[0]
     try:
@@ -318,5 +351,6 @@ def _head(record: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _today() -> str:
+def today() -> str:
+    """Return the day of now: the page of the ledger for what has none of its own."""
     return datetime.now(UTC).date().isoformat()

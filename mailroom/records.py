@@ -130,6 +130,11 @@ class NewDelivery:
         return " ".join((*self.names, *(f"~{name}" for name in self.weak)))
 
 
+def newness(received_at: str, position: int) -> str:
+    """Return how new an event is, as texts that can be compared: received later, or later in its batch."""
+    return f"{received_at} {position:06d}"
+
+
 @dataclass(slots=True)
 class Settlement:
     """What became of one item of a lease."""
@@ -144,6 +149,9 @@ class Settlement:
     line: str = ""
     #: Counter to raise, empty: none.
     counter: str = ""
+    #: done, of an event: how new it is, noted under its names (`newness`); `aside`: no rule wanted it, and its payload
+    #: is kept for `retain`; empty: neither.
+    note: str = ""
     #: wait: ms from now; 0: as soon as its room goes on.
     wait_ms: int = 0
     #: dead and hold: what people are told.
@@ -183,6 +191,18 @@ class Settled:
     #: True when something became takeable.
     more: bool
     room_changes: list[RoomChange]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedDetails:
+    """What must be known of a refused request, beside its headers and its body, to take it in later."""
+
+    #: What follows the source's name in the URL.
+    name: str = ""
+    #: Bytes of the whole body.
+    size: int = 0
+    #: Whether its sender had been verified when it was refused.
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)

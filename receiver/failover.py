@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from mailroom import Receipt, StoreDamaged, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, StoreDamaged, StoreUnavailable
 from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, ID_PAGE
 from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
@@ -60,7 +60,9 @@ class StoreClient(Protocol):
         """Keep events that do not fit, each with the reason. Raises StoreUnavailable."""
         ...
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         """Keep a refused request for inspection. Raises StoreUnavailable."""
         ...
 
@@ -153,11 +155,13 @@ class SpoolingMailroom:
                 self._down(exc)
         return await self._append(events)
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         """Keep a refused request for inspection, while the store has time for it. Raises StoreUnavailable."""
         if not self._up:
             raise StoreUnavailable(self._why)
-        await self._mailroom.refused(reason=reason, source=source, headers=headers, body=body)
+        await self._mailroom.refused(reason=reason, source=source, headers=headers, body=body, more=more)
 
     async def approved_book(self) -> str:
         """Return the version of the book that a person approved last. Raises StoreUnavailable, TimeoutError."""

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from mailroom import Receipt, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, StoreUnavailable
 from receiver import errors, group_commit, identity, sources
 from receiver.group_commit import GroupCommit
 from receiver.sources.base import Batch, SourceItem
@@ -54,7 +54,9 @@ class EventStore(Protocol):
         """Keep events that do not fit, each with the reason. Raises StoreUnavailable."""
         ...
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         """Keep a refused request for inspection. Raises StoreUnavailable."""
         ...
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from mailroom import StoreUnavailable
+from mailroom import RefusedDetails, StoreUnavailable
 
 log = logging.getLogger("relais.receiver")
 
@@ -37,10 +37,15 @@ _SCHEME = re.compile(r"\b(basic|bearer|digest|negotiate|token)\s+\S+", re.IGNORE
 _PAIR = re.compile(rf"((?:{SECRET.pattern})[\w-]{{0,40}}\s?[=:]\s?)[^\s;,&]+", re.IGNORECASE)
 
 
+_Refused = tuple[str, str, Mapping[str, str], bytes, RefusedDetails]
+
+
 class RefusedRequestStore(Protocol):
     """The part of the mailroom that keeps refused requests."""
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         """Keep one."""
         ...
 
@@ -50,26 +55,36 @@ class RefusedRequests:
 
     def __init__(self, room: RefusedRequestStore) -> None:
         self._room = room
-        self._waiting: asyncio.Queue[tuple[str, str, Mapping[str, str], bytes]] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[_Refused] = asyncio.Queue(MOST_WAITING)
         #: Refused requests that were not kept.
         self.dropped = 0
 
-    def keep(self, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    def keep(
+        self,
+        reason: str,
+        source: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        name: str = "",
+        verified: bool = False,
+    ) -> None:
         """Take a refused request, unless too many wait already."""
+        more = RefusedDetails(name, len(body), verified)
         try:
-            self._waiting.put_nowait((reason, source, headers, body[:BODY_KEEPS]))
+            self._waiting.put_nowait((reason, source, headers, body[:BODY_KEEPS], more))
         except asyncio.QueueFull:
             self.dropped += 1
 
     async def carry(self) -> None:
         """Write what was taken, until cancelled."""
         while True:
-            reason, source, headers, body = await self._waiting.get()
+            reason, source, headers, body, more = await self._waiting.get()
             # Whatever a stranger wrote where a source's name stands, the log does not repeat it.
             known = "unknown" if reason == "unknown_source" else source
             log.warning("receiver.refused code=%s source=%s dropped_so_far=%d", reason, known, self.dropped)
             try:
-                await self._room.refused(reason=reason, source=source, headers=headers, body=body)
+                await self._room.refused(reason=reason, source=source, headers=headers, body=body, more=more)
             except StoreUnavailable:
                 self.dropped += 1
             await asyncio.sleep(SECONDS_BETWEEN)

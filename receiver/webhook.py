@@ -86,6 +86,7 @@ class Receiver:
             raw = RawRequest(body, request.headers, scope["query_string"], request.client, self._settings.max_body)
             now = time.time()
             verified = verification.verify(raw, entry.verified_by(), now)
+            request.verified = True
             batch = entry.adapter.unpack(verified, entry.source.options, request.event)
             self.intake.keep_soon(
                 batch,
@@ -120,7 +121,8 @@ class Receiver:
             name = request.source[:NAME_KEEPS]
             if request.entry is None and not self._book.has(name):
                 name = "" if refused.code != "unknown_source" else hide_values(name)
-            self.refused_requests.keep(refused.code, name, headers, request.body)
+            event = hide_values((request.event or "")[:NAME_KEEPS])
+            self.refused_requests.keep(refused.code, name, headers, request.body, name=event, verified=request.verified)
         answer_headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
         request.answer(refused.status, answer_headers, refused.answer)
 
@@ -169,7 +171,7 @@ class Receiver:
 class WebhookRequest:
     """What is known of a request while it is being answered."""
 
-    __slots__ = ("answer", "body", "entry", "event", "headers", "scope", "source", "too_slow")
+    __slots__ = ("answer", "body", "entry", "event", "headers", "scope", "source", "too_slow", "verified")
 
     def __init__(self, scope: Scope, answer: Answer) -> None:
         self.scope = scope
@@ -183,6 +185,8 @@ class WebhookRequest:
         #: The source in the book, once it has been found.
         self.entry: SourceEntry | None = None
         self.body = b""
+        #: Whether its sender has proved who he is.
+        self.verified = False
         #: Whether `give_up` ended the wait for the body.
         self.too_slow = False
 

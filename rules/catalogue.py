@@ -50,6 +50,8 @@ class SourceKind:
     #: Whether only the URL says what happened (`/in/at/unsubscribed`), asked with the options that ops wrote. Replays
     #: and rule tests then take it from the file's name up to the first dot.
     event_from_url: Callable[[Any], bool] = lambda options: False
+    #: Milliseconds that the payload of an event that no rule wanted is kept where the book does not say.
+    retain_unmatched: int = 86_400_000
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,10 @@ local function unwatch_box(P, item)
   end)
 end
 
--- Whether something newer than an item was sent under one of its names or waits under one: mostly at the end of a box,
+-- Whether something newer than `its` was sent under one of the names or waits under one: mostly at the end of a box,
 -- but not where `next` or a retry put something older behind it.
-local function overtaken(P, item, room, names)
-  local its, found = newness(P, item), false
+local function is_overtaken(P, its, room, names)
+  local found = false
   each_box(names, function(box)
     local _, newest = passed(P, room .. ' ' .. box)
     if newest > its then found = true end
@@ -86,6 +86,50 @@ local function overtaken(P, item, room, names)
     end
   end)
   return found
+end
+
+local function overtaken(P, item, room, names)
+  return is_overtaken(P, newness(P, item), room, names)
+end
+
+-- How new the newest event is that rules wanted, under each of its names: whoever takes in late what lay aside must know.
+-- A page a day, of the day on which it was routed.
+local function newest_page(P, now, ago)
+  return P .. 'newest:' .. string.format('%d', math.floor(now / 86400000) - ago)
+end
+
+local note_newest
+function note_newest(newest, names, its)
+  if string.find(names, ' ', 1, true) then
+    each_box(names, function(name) note_newest(newest, name, its) end)
+  elseif its > (newest[names] or '') then
+    newest[names] = its
+  end
+end
+
+local function write_newest(P, now, newest)
+  local key, names, words, fresh = newest_page(P, now, 0), {}, {}, true
+  for name in pairs(newest) do names[#names + 1] = name end
+  each_part(names, function(from, to)
+    for k, before in ipairs(redis.call('HMGET', key, unpack(names, from, to))) do
+      local name, n = names[from + k - 1], #words
+      fresh = fresh and not before
+      if not before or newest[name] > before then words[n + 1], words[n + 2] = name, newest[name] end
+    end
+  end)
+  write_all('HSET', key, words)
+  if fresh and redis.call('HLEN', key) == #names then redis.call('EXPIRE', key, LEDGER_DAYS * 86400) end
+end
+
+-- Events that no rule wanted: score and id, in turn. Their payloads have an end of their own.
+local function lay_aside(P, events)
+  local key = P .. 'unmatched'
+  write_all('ZADD', key, events)
+  local over = redis.call('ZCARD', key) - MOST_UNMATCHED
+  if over > 0 then
+    local first = redis.call('ZPOPMIN', key, math.min(over, WORDS))
+    for k = 1, #first, 2 do redis.call('DEL', P .. 'e:' .. first[k]) end
+  end
 end
 
 -- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
@@ -430,7 +474,7 @@ local function settle_items(P, c, args)
       end
       local its_names = box
       if there and named(P, c, room) then
-        if c.watched or verdict == 'dead' then its_names = names_of(P, room, box, item) end
+        if c.watched or verdict == 'dead' or room == 'in' and argument ~= '' then its_names = names_of(P, room, box, item) end
         flush_ready(P, c, room)
         add_fresh(c.fresh, room, leave_later(P, c, room, box, item))
       end
@@ -460,6 +504,12 @@ local function settle_items(P, c, args)
         else
           if room ~= 'in' then delete_later(c, name) end
           if dereference(P, event, made - 1, retain, c) then ended[#ended + 1] = event end
+          if argument == 'aside' then
+            local a = #c.aside
+            c.aside[a + 1], c.aside[a + 2] = now + retain, event
+          elseif argument ~= '' then
+            note_newest(c.newest, its_names, argument)
+          end
         end
       end
       if last then
@@ -527,7 +577,8 @@ end
 --   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
 --   then n times: room, names (its home, further boxes, `~` and weak names, blank between), delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
 --   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
--- verdict: done | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
+-- verdict: done (argument, of an event: how new it is, noted under its names; `aside`: no rule wanted it, and its payload
+--   is kept for `retain`; empty: neither) | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
 -- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
 -- last: 1 when the drain is through with the box.
 -- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its
@@ -548,7 +599,7 @@ local function settle(keys, args)
     refs = redis.call('EXISTS', P .. 'refs') == 1,
     drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
     gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
-    named = {}, names_of = {}, nameless = {}, further = {}, joined = {},
+    named = {}, names_of = {}, nameless = {}, further = {}, joined = {}, newest = {}, aside = {},
     leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
   }
   c.make = function(b) c.box_made[b] = true end
@@ -604,6 +655,8 @@ local function settle(keys, args)
     for k = #c.gone, c.before + 1, -1 do c.gone[k] = nil end
   end
   flush(P, c)
+  if next(c.newest) then write_newest(P, now, c.newest) end
+  if #c.aside > 0 then lay_aside(P, c.aside) end
   if not done then error(why, 0) end
   for room in pairs(c.touched) do redis.call('SADD', P .. 'rooms', room) end
   if #ended > 0 then

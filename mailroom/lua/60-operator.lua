@@ -159,12 +159,92 @@ local function drop(keys, args)
   return 1
 end
 
--- pause: a person says so, and only a person resumes. ARGV: room, why. Returns 1 if no person had paused it before.
+-- What lies aside until a person decides: events in quarantine, events that no rule wanted, refused requests.
+
+local function lies_aside(P, shelf, id)
+  if shelf == 'refused' then return #redis.call('XRANGE', P .. shelf, id, id) > 0 end
+  return redis.call('ZSCORE', P .. shelf, id) and redis.call('EXISTS', P .. 'e:' .. id) == 1
+end
+
+local function clear_away(P, shelf, id)
+  if shelf == 'refused' then redis.call('XDEL', P .. shelf, id) else redis.call('ZREM', P .. shelf, id) end
+end
+
+-- Whether something newer than an event was routed under one of its names, or waits to be.
+local function is_late(P, now, record, names)
+  local head = string.match(record, '^[^\n]*')
+  local at, position = string.match(head, '"at":"([^"]+)"'), tonumber(string.match(head, '"pos":(%d+)')) or 0
+  local its = string.format('%s %06d', at, position)
+  if is_overtaken(P, its, 'in', names) then return true end
+  local home, boxes = split_names(names)
+  boxes[#boxes + 1] = home
+  for ago = 0, LEDGER_DAYS do
+    for _, newest in ipairs(redis.call('HMGET', newest_page(P, now, ago), unpack(boxes))) do
+      if newest and newest > its then return true end
+    end
+  end
+  return false
+end
+
+-- take_in: what lies aside goes into the inbox, as it is read today. ARGV: quarantine | unmatched | refused, its id there,
+-- 1 even if it was overtaken, day, ledger line, the id by which the vendor's repetition would come, then as for `put`.
+-- Returns done | gone | overtaken | known (it came in meanwhile).
+local function take_in(keys, args)
+  local P, shelf, from, now = keys[1], args[1], args[2], now_ms()
+  if not lies_aside(P, shelf, from) then return 'gone' end
+  local given, ids = {}, {}
+  for k = 7, #args do given[k - 6] = args[k] end
+  for k = 4, #given, 6 do
+    ids[#ids + 1] = given[k]
+    if args[3] ~= '1' and is_late(P, now, given[k + 4], given[k + 1]) then return 'overtaken' end
+  end
+  if shelf == 'unmatched' then
+    redis.call('SET', P .. 'e:' .. from, given[8])
+    append_item(P, 'in', given[5], from, given[3])
+  else
+    local bucket, window = math.floor(now / tonumber(given[1])), tonumber(given[1])
+    local seen = args[6] ~= '' and contents_of(P, bucket, { string.sub(args[6], 1, BASE) })
+    if seen and knows(seen, args[6]) then return 'known' end
+    local said, came = put(keys, given), false
+    if said.err then return said end
+    for _, known in ipairs(said) do came = came or known == '' or string.sub(known, 1, 1) == '+' end
+    if not came then return 'known' end
+    if seen and args[6] ~= given[4] then
+      remember_id(seen, args[6])
+      write_ids(P, seen, bucket, window)
+    end
+  end
+  clear_away(P, shelf, from)
+  for _, id in ipairs(ids) do write_down(P, id, args[4], args[5]) end
+  by_hand(P, 'retry', shelf)
+  return 'done'
+end
+
+-- clear: what lies aside is given up. ARGV: shelf, its id there, day, ledger line. Returns 1 if it lay there.
+local function clear(keys, args)
+  local P, shelf, from = keys[1], args[1], args[2]
+  if not lies_aside(P, shelf, from) then return 0 end
+  write_down(P, from, args[3], args[4])
+  clear_away(P, shelf, from)
+  if shelf ~= 'refused' then redis.call('DEL', P .. 'e:' .. from) end
+  by_hand(P, 'drop', shelf)
+  return 1
+end
+
+-- look: a person wants to see a payload; the ledger says so first. ARGV: id of an event or refused request, day, ledger line.
+local function look(keys, args)
+  write_down(keys[1], args[1], args[2], args[3])
+  by_hand(keys[1], 'look', '')
+  return redis.status_reply('OK')
+end
+
+-- pause: a person says so, and only a person resumes. ARGV: room, why, who. Returns 1 if no person had paused it before.
 local function pause(keys, args)
   local P, room = keys[1], args[1]
   local key = P .. 'room:' .. room
   local before = paused_by(redis.call('HGET', key, 'paused'))
-  local why = cjson.encode({ code = 'by_hand', why = args[2], at = now_ms(), by = 'person' })
+  local why = cjson.encode({ code = 'by_hand', why = args[2], who = args[3] or '', at = now_ms(), by = 'person' })
+  redis.call('SADD', P .. 'rooms', room) -- it may be paused before anything came for it
   redis.call('HSET', key, 'paused', why)
   redis.call('HDEL', key, 'probe_at', 'probe_every')
   by_hand(P, 'pause', room)
@@ -200,10 +280,13 @@ local function probe(keys, args)
   return 1
 end
 
--- expire: dead letters older than ARGV[1] ms are given up, at most 1,000 a call. Returns how many.
+-- expire: dead letters older than ARGV[1] ms are given up, at most 1,000 a call. Returns how many. Of what lies aside the
+-- payload has gone by itself (in quarantine after ARGV[2] ms); its place in the lists goes here.
 local function expire(keys, args)
-  local P = keys[1]
-  local old = redis.call('ZRANGE', P .. 'dead', '-inf', now_ms() - tonumber(args[1]), 'BYSCORE', 'LIMIT', 0, 1000)
+  local P, now = keys[1], now_ms()
+  redis.call('ZREMRANGEBYSCORE', P .. 'unmatched', '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[2]))
+  local old = redis.call('ZRANGE', P .. 'dead', '-inf', now - tonumber(args[1]), 'BYSCORE', 'LIMIT', 0, 1000)
   for _, item in ipairs(old) do
     redis.call('ZREM', P .. 'dead', item)
     redis.call('HDEL', P .. 'deadinfo', item)

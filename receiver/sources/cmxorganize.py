@@ -48,6 +48,8 @@ KIND = SourceKind(
     about="cmxOrganize: newsletter sign-ups from course registrations, with or without single-user tracking.",
     options=base.NoSourceOptions,
     types=frozenset({TYPE}),
+    # Whoever is a customer without consent comes along, too: nobody asked us to keep those.
+    retain_unmatched=0,
 )
 
 

@@ -117,6 +117,9 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
         "api": _word(book.destinations if book else (), "The destination that look-ups named `api.` go to."),
         "on_invalid": {"enum": ["keep", "refuse"], "description": "keep: 2xx, quarantined, alarm; refuse: 422."},
         "retain": _duration("How long a payload outlives its settling."),
+        "retain_unmatched": _duration(
+            "How long the payload of an event that no rule wanted is kept: 24h; 0 for cmxOrganize."
+        ),
         "same_id": {
             "enum": ["other", "same"],
             "description": "A message with an id that came before and other content: another event, or the same.",

@@ -39,6 +39,7 @@ class SourceKeys(BaseModel):
     api: str | None = None
     on_invalid: Any = "keep"
     retain: Duration = 0
+    retain_unmatched: Duration | None = None
     same_id: Any = "other"
     country: Any = None
     fields: Any = None
@@ -188,6 +189,7 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         api=keys.api,
         on_invalid=keys.on_invalid,
         retain=keys.retain,
+        retain_unmatched=found.retain_unmatched if keys.retain_unmatched is None else keys.retain_unmatched,
         same_id=keys.same_id,
         country=country,
         fields=fields,

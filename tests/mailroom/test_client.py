@@ -17,6 +17,7 @@ from mailroom import (
     Lease,
     Mailroom,
     NewDelivery,
+    RefusedDetails,
     RoomRequest,
     Settled,
     Settlement,
@@ -837,7 +838,7 @@ async def test_quarantined_can_be_found_by_person(mailroom: Mailroom) -> None:
 
 async def test_refused(mailroom: Mailroom, store: Store) -> None:
     """A refused request is kept for people and counted by its reason."""
-    await mailroom.refused(reason="bad_signature", source="shop", headers={"x": "y"}, body=b"{}")
+    await mailroom.refused(reason="bad_signature", source="shop", headers={"x": "y"}, body=b"{}", more=RefusedDetails())
     ((_, fields),) = (await store.dump())["refused"].value
     assert dict(zip(fields[::2], fields[1::2], strict=True))["reason"] == "bad_signature"
     assert (await mailroom.counts())["refused|bad_signature"] == 1

@@ -172,6 +172,10 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             '{"t":"quarantined","at":"2026-11-21T09:59:59.000Z","source":"shop","type":"order.placed",'
             '"received":"2026-11-21T09:59:59.000Z","why":"data.email: missing"}',
         ),
+        (
+            lambda: ledger.released("e.0", ledger.Decision("ada", "it is not there")),
+            '{"t":"released","d":"e.0","at":"2026-11-21T10:00:01.000Z","by":"ada","why":"it is not there"}',
+        ),
         (lambda: ledger.released("e.0"), '{"t":"released","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
         (
             lambda: ledger.skipped("e.0", code="unresolved", then="dropped"),
@@ -223,3 +227,27 @@ def test_now() -> None:
     told = ledger.now()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told)
     assert before <= datetime.fromisoformat(told) <= datetime.now(UTC)
+
+
+def test_decisions() -> None:
+    """What people did is told with who and why, in its order; what an older program wrote has nobody's name."""
+    ada = ledger.Decision("ada", "the address is mended")
+    lines = [
+        ledger.quarantined(source="shop", type="order.paid", received="2026-11-21T10:00:00.000Z", why="email: no"),
+        ledger.looked("e", ada),
+        ledger.taken_in("e", ada, shelf="quarantine"),
+        '{"t":"dropped","d":"e","at":"2026-11-21T11:00:00.000Z"}',
+    ]
+    story = ledger.tell("e", lines)
+    assert [(one["what"], one["item"], one["by"], one["why"]) for one in story.decisions] == [
+        ("looked", "e", "ada", "the address is mended"),
+        ("taken_in", "e", "ada", "the address is mended"),
+        ("dropped", "e", "", ""),
+    ]
+    assert (ledger.tell("e", lines[:2]).state, ledger.tell("e", lines[:3]).state, story.state) == (
+        "quarantined",
+        "waiting",
+        "skipped",
+    )
+    assert "decisions" in story.as_json()
+    assert "decisions" not in ledger.tell("e", lines[:1]).as_json()

@@ -571,7 +571,13 @@ async def test_pause(mailroom: Mailroom, people: Operator, store: Store, drain: 
     assert not await people.pause("crm", "still")
     assert not await mailroom.probe("crm")
     (room,) = [room for room in await mailroom.rooms() if room.name == "crm"]
-    assert json.loads(room.paused) | {"at": 0} == {"code": "by_hand", "why": "still", "at": 0, "by": "person"}
+    assert json.loads(room.paused) | {"at": 0} == {
+        "code": "by_hand",
+        "why": "still",
+        "who": "",
+        "at": 0,
+        "by": "person",
+    }
     assert await take(mailroom, drain, "crm") == []
     assert await people.resume("crm")
     assert not await people.resume("crm")

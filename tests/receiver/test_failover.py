@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Receipt, StoreDamaged, StoreFull, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, StoreDamaged, StoreFull, StoreUnavailable
 from receiver import failover, spool
 from receiver.failover import SpoolingMailroom
 from receiver.spool import Spool
@@ -72,7 +72,9 @@ class FakeStore:
     async def approved_book(self) -> str:
         return ""
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         await self._answer()
 
     async def known(self, event_ids: Sequence[str]) -> set[str]:

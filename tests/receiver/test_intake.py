@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Receipt, StoreFull, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, StoreFull, StoreUnavailable
 from receiver import errors, intake
 from receiver.intake import Ids, Intake
 from receiver.sources.base import Batch, SourceItem, Unfit
@@ -61,7 +61,9 @@ class FakeEventStore:
     async def approved_book(self) -> str:
         return ""
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         pass
 
     async def close(self) -> None:

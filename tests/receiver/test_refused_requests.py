@@ -3,7 +3,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from mailroom import StoreUnavailable
+from mailroom import RefusedDetails, StoreUnavailable
 from receiver.refused_requests import BODY_KEEPS, MOST_WAITING, RefusedRequests, hide_secrets
 from tests.conftest import wait_until_async
 
@@ -15,7 +15,9 @@ class FakeRefusedStore:
         self.kept: list[tuple[str, bytes]] = []
         self.away = False
 
-    async def refused(self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes) -> None:
+    async def refused(
+        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
+    ) -> None:
         if self.away:
             raise StoreUnavailable("away")
         self.kept.append((reason, body))

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute
+from mailroom.records import newness
 from rules import event as events
 from rules.action import Action
 from rules.errors import RulesError
@@ -76,7 +77,8 @@ class Router:
         event, matching, redo = matched
         if any(rule.look_ups for rule in matching.fired):
             return False
-        self._settle_routed(lease, n, event, matching, plan(event, matching, {}, redo, book, self._plan_context))
+        event_plan = plan(event, matching, {}, redo, book, self._plan_context)
+        self._settle_routed(lease, n, event, matching, event_plan, book)
         return True
 
     async def _route_on(self, progress: LeaseProgress, book: Rulebook) -> None:
@@ -99,7 +101,7 @@ class Router:
                     if look_up.can_wait and self._wait_for_look_up(lease, n, event, look_up):
                         return
             event_plan = plan(event, matching, found, redo, book, self._plan_context)
-            self._settle_routed(lease, n, event, matching, event_plan)
+            self._settle_routed(lease, n, event, matching, event_plan, book)
 
     def _match(self, lease: Lease, n: int, book: Rulebook) -> tuple[Event, Matching, reroute.Reroute | None] | None:
         """Return an event, the rules that fire for it, and what is asked for once more; None: it cannot be read."""
@@ -195,9 +197,17 @@ class Router:
         )
         return True
 
-    def _settle_routed(self, lease: Lease, n: int, event: Event, matching: Matching, event_plan: Plan) -> None:
-        """Settle an event: its deliveries come into being in the same step."""
+    def _settle_routed(
+        self, lease: Lease, n: int, event: Event, matching: Matching, event_plan: Plan, book: Rulebook
+    ) -> None:
+        """Settle an event: its deliveries come into being in the same step. What no rule wanted is kept for a while."""
         fired = matching.fired
+        retain, note = event.retain, ""
+        if event_plan.new and event.order_key:
+            note = newness(event.received_at, event.position)
+        elif not fired and event_plan.redo is None and (source := book.sources.get(event.source)) is not None:
+            retain = max(retain, source.retain_unmatched)
+            note = "aside" if retain else ""
         line = ledger.routed(
             source=event.source,
             type=event.type,
@@ -223,7 +233,8 @@ class Router:
                 line=line,
                 counter=f"routed|{event.source}|{event.type}|{'matched' if fired else 'unmatched'}",
                 last=n == len(lease.items) - 1,
-                retain=event.retain,
+                retain=retain,
+                note=note,
                 new=event_plan.new,
             ),
             event_plan.fresh,

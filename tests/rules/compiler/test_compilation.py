@@ -23,9 +23,10 @@ STARTER = sorted((Path(loader.__file__).parents[1] / "book").glob("*.yaml"))
 PATIENCE = 5.0  # seconds
 
 VOCABULARY = """
-sources destinations alerts vars defaults rules tests name kind verify api on_invalid retain fields country read when
-unless look_up then next only_if enabled stop only_once per within coalesce delay in_order on_echo given expect
-contains nothing source type body fixture event result consent newsletter tracking data data.email data.total
+sources destinations alerts vars defaults rules tests name kind verify api on_invalid retain retain_unmatched fields
+country read when unless look_up then next only_if enabled stop only_once per within coalesce delay in_order on_echo
+given expect contains nothing source type body fixture event result consent newsletter tracking data data.email
+data.total
 data.items[].price data.guests[id=1].status raw raw.x any_of not exists prefix suffix wildcard gt between cidr days
 zone crm.upsert_contact crm.add_note maileon_main.subscribe api.person invoicing.create_invoice email fields lines
 contact.unsubscribed booking.created at cmx sd_nord shop seminardesk rest generic <<

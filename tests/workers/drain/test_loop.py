@@ -364,14 +364,15 @@ async def test_next_by_an_older_book(site: WorkerFixture) -> None:
 
 
 async def test_unmatched(site: WorkerFixture) -> None:
-    """An event that no rule wants ends as unmatched, and its payload is erased."""
+    """An event that no rule wants ends as unmatched, and its payload is kept for a day."""
     site.write()
     async with site.work():
         await site.put(event("e1", type="nobody.cares"))
         (fate,) = await site.ended("e1")
     assert fate.state == "unmatched"
     assert (await site.mailroom.counts())["routed|shop|nobody.cares|unmatched"] == 1
-    assert await site.mailroom.record("e1") is None
+    assert await site.mailroom.record("e1") is not None
+    assert 0 < await site.mailroom.store.pttl(site.mailroom.key("e:e1")) <= 86_400_000
 
 
 async def test_value_failed(site: WorkerFixture) -> None:

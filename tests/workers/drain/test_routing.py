@@ -99,6 +99,7 @@ async def test_routed() -> None:
     assert [new.id for new in first.new] == ["e1.0", "e1.1"]
     assert list(tray.outbox.fresh) == ["e1.0", "e1.1", "e2.0", "e2.1"]
     assert tray.summary.routed == 2
+    assert [one.note for one in (first, second)] == [f"{one.received_at} 000000" for one in two]
 
 
 async def test_unmatched() -> None:
@@ -111,6 +112,7 @@ async def test_unmatched() -> None:
     )
     (settled,) = await Tray(rules, event("e1")).route()
     assert settled.counter == "routed|shop|person.changed|unmatched"
+    assert (settled.note, settled.retain) == ("aside", 86_400_000)
     missed = first_line(settled)["missed"]
     assert [name for name, _, _ in missed] == [f"note {n}" for n in range(MISSES_TOLD)]
     assert {at for _, at, _ in missed} == {"data.person"}
