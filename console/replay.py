@@ -20,6 +20,7 @@ import aiohttp
 from console.errors import UserError
 from receiver import sources, verification
 from rules.errors import SecretMissing
+from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook, Source
 from rules.secret import ReadFile, no_file
 from rules.source.problem import did_you_mean
@@ -32,6 +33,12 @@ ANSWER_WITHIN = 30.0
 
 #: How long an event may take to settle, in seconds, when its end is waited for.
 SETTLE_WITHIN = 60.0
+
+#: What is said of an event that had come before the replay, whatever became of it then.
+SENT_BEFORE = "was sent before"
+
+#: Milliseconds that the receiver's clock may be behind ours.
+CLOCKS_APART = 1_000
 
 #: Questions to the console at once.
 ASKING = 50
@@ -60,7 +67,7 @@ class SentRequest:
     code: str = ""
     ms: float = 0.0
     events: list[str] = field(default_factory=list)
-    #: What became of the events, in their order, when that was waited for.
+    #: What became of the events, in their order, when that was waited for. `sent_before`: it had come before.
     fates: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
@@ -75,6 +82,8 @@ class ReplayReport:
 
     sent: list[SentRequest]
     seconds: float
+    #: When it began, as events carry times.
+    began: str = ""
 
     @property
     def accepted(self) -> int:
@@ -99,8 +108,13 @@ class ReplayReport:
 
     @property
     def states(self) -> dict[str, int]:
-        """State -> how many events ended in it."""
-        return dict(Counter(str(fate["state"]) for fate in self.fates).most_common())
+        """State -> how many events ended in it; of one that came before this replay, that it did."""
+        return dict(Counter(say(fate) for fate in self.fates).most_common())
+
+    @property
+    def unanswered(self) -> bool:
+        """True when nobody answered anything."""
+        return bool(self.sent) and all(one.code == "unanswered" for one in self.sent)
 
     @property
     def unsettled(self) -> int:
@@ -222,6 +236,7 @@ async def send_all(
 ) -> ReplayReport:
     """Send all: one after the other, or at a rate, in which case a slow answer delays nobody."""
     started = time.monotonic()
+    began = from_epoch(int(time.time() * 1000) - CLOCKS_APART)
     timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
     async with aiohttp.ClientSession(to.rstrip("/"), timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
         if rate:
@@ -235,7 +250,7 @@ async def send_all(
             sent = [task.result() for task in tasks]
         else:
             sent = [await send(session, request, time.monotonic(), told) for request in requests]
-    return ReplayReport(sent, time.monotonic() - started)
+    return ReplayReport(sent, time.monotonic() - started, began)
 
 
 async def send(
@@ -300,10 +315,22 @@ async def await_fates(
     async with aiohttp.ClientSession(console.rstrip("/"), headers=headers, timeout=timeout) as session:
         for one in report.sent:
             try:
-                one.fates = list(await asyncio.gather(*(ask(session, event) for event in one.events)))
+                fates = await asyncio.gather(*(ask(session, event) for event in one.events))
+                one.fates = [_mark(fate, report.began) for fate in fates]
             except (aiohttp.ClientError, ValueError) as exc:
                 raise UserError(
                     f"no console answers at {console}",
                     mend="start it: relais up\nor say where it is: RELAIS_CONSOLE_URL=http://HOST:PORT",
                 ) from exc
             told()
+
+
+def say(fate: Mapping[str, Any]) -> str:
+    """Return what became of an event that was replayed."""
+    return SENT_BEFORE if fate.get("sent_before") else str(fate["state"])
+
+
+def _mark(fate: Mapping[str, Any], began: str) -> Mapping[str, Any]:
+    """Return a fate that says whether its event had been received before the replay began."""
+    received = str(fate.get("received_at", ""))
+    return {**fate, "sent_before": True} if received and received < began else fate

@@ -57,6 +57,27 @@ _SECONDS = re.compile(r"(\d+(?:\.\d*)?)\s*(?:s|secs?|seconds?)?", re.ASCII | re.
 _BETWEEN_WAITS = re.compile(r",(?!\s*\d{1,2}[ -](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))", re.IGNORECASE)
 _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
+#: Addresses of special use beside those that Python knows: rows of the IANA registries that are not globally reachable,
+#: the former site-local ones, the relays of 6to4, and what Azure answers its own machines at.
+SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "168.63.129.16/32",
+            "192.0.0.0/24",
+            "192.88.99.0/24",
+            "198.18.0.0/15",
+            "::/96",
+            "100::/64",
+            "100:0:0:1::/64",
+            "2001::/23",
+            "2001:db8::/32",
+            "3fff::/20",
+            "5f00::/16",
+            "fec0::/10",
+        ),
+    )
+)
 #: Addresses that carry an IPv4 address inside: NAT64 and its local form.
 NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
@@ -177,6 +198,8 @@ def is_private(host: str) -> bool:
             inner = ipaddress.IPv4Address(ip.packed[-4:])
         if inner is not None:
             ip = inner
+    if any(ip in net for net in SPECIAL):
+        return True
     return not ip.is_global or ip.is_multicast or ip.is_reserved or ip.is_unspecified
 
 

@@ -5,6 +5,7 @@ of a person: the ledger holds none.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -29,13 +30,19 @@ async def list_events(request: Request) -> Response:
     if request.query_params.get("follow") == "true":
         return StreamingResponse(follow(get_mailroom(request)), media_type="application/x-ndjson")
     limit = read_number(request.query_params.get("limit"), PAGE)
-    if limit is None or not 1 <= limit <= LARGEST_PAGE:
+    if limit is None or limit != int(limit) or not 1 <= limit <= LARGEST_PAGE:
         return refuse("bad_limit", f"limit is a whole number from 1 to {LARGEST_PAGE}")
     before = request.query_params.get("before", "")
-    if before and not all(part.isdigit() for part in before.split("-", 1)):
+    if before and not is_cursor(before):
         return refuse("bad_cursor", "before is what `next` of the page before says")
     found, cursor = await get_mailroom(request).recent(int(limit), before)
     return JSONResponse({"events": [fate.as_json() for fate in found], "next": cursor or None})
+
+
+def is_cursor(text: str) -> bool:
+    """Say whether a text is the id of an entry of a stream: two numbers of 64 bits, the second one at will."""
+    parts = text.split("-", 1)
+    return all(re.fullmatch(r"[0-9]{1,20}", part) and int(part) < 1 << 64 for part in parts)
 
 
 async def follow(mailroom: Mailroom) -> AsyncIterator[bytes]:

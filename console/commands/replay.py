@@ -11,7 +11,7 @@ from rich.table import Table
 
 from console import book, replay, settings
 from console.client import ClientSettings
-from console.errors import SAID_NO
+from console.errors import SAID_NO, UserError
 from console.render import events, tables
 from console.replay import ReplayReport
 
@@ -55,6 +55,10 @@ def command(
     with Progress(*columns, console=tables.out(stderr=True), disable=as_json, transient=True) as progress:
         sending = progress.add_task("sending", total=len(shots))
         report = asyncio.run(replay.send_all(shots, to, rate=rate, told=lambda _: progress.advance(sending)))
+        if report.unanswered:
+            raise UserError(
+                f"no receiver answers at {to}", mend="start it: relais up\nor say where it is: --to http://HOST:PORT"
+            )
         if wait:
             settling = progress.add_task("settling", total=len(report.sent))
             asyncio.run(
@@ -80,7 +84,7 @@ def show(report: ReplayReport, repeat: int) -> None:
     if repeat == 1 and len(report.sent) <= 200:
         table = Table("file", "source", "answer", "ms", "events", box=None, pad_edge=False)
         for one in report.sent:
-            ended = [events.state(str(fate["state"])) for fate in one.fates]
+            ended = [events.state(replay.say(fate)) for fate in one.fates]
             answer = str(one.status or "none") + (f" {one.code}" if one.code else "")
             table.add_row(
                 str(Path(one.file).relative_to(Path(one.file).parent.parent)),

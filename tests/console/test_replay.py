@@ -3,13 +3,14 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from console import book as books
-from console import replay
-from console.errors import UserError
+from console import cli, replay
+from console.errors import CANNOT_RUN, UserError
 from console.replay import ReplayReport, SentRequest
 from rules.rulebook import Rulebook
-from tests.console.conftest import SECRETS
+from tests.console.conftest import BOOK, SECRETS
 
 SIGNUP = {"E-Mailadresse": "eva@example.org", "Name": "Muster", "Vorname": "Eva", "Einzelnutzertracking": "ja"}
 
@@ -107,3 +108,27 @@ def test_percentiles() -> None:
     )
     assert (report.latency(0.5), report.latency(0.99), report.latency(1.0)) == (50, 99, 100)
     assert ReplayReport([], 0.0).latency(0.5) == 0
+
+
+def test_sent_before() -> None:
+    """What had come before this replay is said to have, not to be delivered by it; what comes twice in it is not."""
+    fates = [
+        {"id": "old", "state": "delivered", "settled": True, "received_at": "2026-11-21T09:59:00.000Z"},
+        {"id": "new", "state": "delivered", "settled": True, "received_at": "2026-11-21T10:00:01.000Z"},
+        {"id": "gone", "state": "unknown", "settled": False, "deliveries": []},
+    ]
+    marked = [replay._mark(fate, "2026-11-21T10:00:00.000Z") for fate in fates]
+    report = ReplayReport([SentRequest(name, "shop", 202, fates=marked) for name in ("a", "b")], 1.0)
+    assert report.states == {"was sent before": 1, "delivered": 1, "unknown": 1}
+
+
+def test_a_stopped_receiver(bodies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody answers the command could not run: that is no answer of a receiver."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    (bodies / "book").mkdir()
+    (bodies / "book" / "book.yaml").write_text(BOOK)
+    words = ["replay", str(bodies / "generic"), "--to", "http://127.0.0.1:9", "--book", str(bodies / "book")]
+    said = CliRunner().invoke(cli.relais, words)
+    assert said.exit_code == CANNOT_RUN
+    assert "no receiver answers at http://127.0.0.1:9" in said.output
