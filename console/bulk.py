@@ -85,6 +85,10 @@ def filters(command: F) -> F:
     return command
 
 
+#: Why somebody decides: the story of what was decided about says so.
+reason = click.option("--reason", default="", help="Why, for whoever reads the story later.")
+
+
 def query(given: Mapping[str, Any], **more: str) -> str:
     """Return the query of what was chosen."""
     return urlencode({name: value for name, value in {**given, **more}.items() if value})

@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, str] = {
     "events": "See what came in and what became of it.",
     "dead": "See what could not be delivered; retry or drop it.",
     "boxes": "See which boxes are held for a person; release or skip them.",
+    "quarantine": "See events that do not fit their type; take them in after a mend, or drop them.",
+    "refused": "See requests that were refused; take them in after a mend, or drop them.",
     "rooms": "See what waits where; pause and resume destinations.",
     "spool": "See events that the store refuses again and again; hand them over once more.",
     "rules": "Check, test and explain the rules.",

@@ -5,11 +5,13 @@ says how to reach the console. Never talks to the store: the console is the one 
 """
 
 import contextlib
+import getpass
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -76,7 +78,7 @@ class ConsoleClient:
                     connection.request("GET", parts.path + path, headers=self.headers)
                 else:
                     # A request that changes something must show that no web page sent it (`console.api.auth.BY_HAND`).
-                    more = {"Content-Type": "application/json", "X-Relais-By-Hand": "1"}
+                    more = {"Content-Type": "application/json", "X-Relais-By-Hand": quote(_user())}
                     connection.request("POST", parts.path + path, body, headers={**self.headers, **more})
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as exc:
@@ -97,6 +99,14 @@ class ConsoleClient:
 
     def _strange(self) -> UserError:
         return UserError(f"what answers at {self.url} is no console of Relais", mend="check RELAIS_CONSOLE_URL")
+
+
+def _user() -> str:
+    """Return the operating-system user: what the console writes down as the one who decided."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a number that has no name
+        return f"uid {os.getuid()}"
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from console import settings
+from mailroom import ledger
+from mailroom.operator import Shelf
 from tests.test_compose import parse
 
 ROOT = Path(__file__).parents[1]
@@ -46,3 +49,21 @@ def test_settings() -> None:
 def test_yaml() -> None:
     """The YAML on the page is YAML."""
     assert [yaml.safe_load(block) for kind, block in BLOCKS if kind == "yaml"]
+
+
+def test_states() -> None:
+    """Every state that an event or a delivery can wait or end in is in the table, with a command for who can decide."""
+    _, _, part = PAGE.partition("### Every state, and what can be done")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", part, re.MULTILINE)
+    listed = {state: {word.strip() for word in of.split(",")} for state, of, _, _ in rows}
+    events = {state for state, of in listed.items() if "event" in of}
+    deliveries = {state for state, of in listed.items() if "delivery" in of}
+    assert events == set(get_args(ledger.EventState))
+    assert deliveries == set(get_args(ledger.DeliveryState))
+    assert listed.keys() - events - deliveries == {"refused", "set_aside"}
+    assert all("`relais " in look for _, _, look, _ in rows)
+    ends = {"delivered", "skipped", "coalesced", "retried"}
+    assert {state for state, _, _, decide in rows if decide == "nothing"} == ends
+    decides = " ".join(decide for _, _, _, decide in rows)
+    verbs = {"quarantine": "quarantine retry", "refused": "refused retry", "unmatched": "events reroute"}
+    assert [shelf for shelf in get_args(Shelf) if f"`relais {verbs[shelf]}" not in decides] == []

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Lifespan
 
-from console.api import auth, books, boxes, dead_letters, events, health, metrics, rooms
+from console.api import aside, auth, books, boxes, dead_letters, events, health, metrics, rooms
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
 from console.errors import UserError
@@ -26,6 +26,7 @@ from mailroom.settings import QueueSettings
 from rules.catalogue import Catalogue
 
 ROUTES = (
+    *aside.ROUTES,
     *events.ROUTES,
     *books.ROUTES,
     *dead_letters.ROUTES,
@@ -101,6 +102,8 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
             MailroomWatcher(mailroom) as watcher,
         ):
             app.state.mailroom = mailroom
+            app.state.book_in_force = aside.BookInForce(mailroom, catalogue)
+            app.state.has_token = bool(settings.console_token.get_secret_value())
             app.state.watcher = watcher
             app.state.descriptions = {}
             app.state.readiness = health.Readiness(

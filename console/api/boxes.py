@@ -83,7 +83,7 @@ def as_json(held: HeldBox) -> Json:
 @takes(ReleaseRequest)
 async def release(request: Request, decision: ReleaseRequest) -> Response:
     """Let held boxes go on."""
-    operator = get_operator(request)
+    operator = get_operator(request, decision.reason)
     results = []
     for one in decision.boxes:
         now = await operator.box(one.destination, one.box)
@@ -96,7 +96,7 @@ async def release(request: Request, decision: ReleaseRequest) -> Response:
 @takes(SkipRequest)
 async def skip(request: Request, decision: SkipRequest) -> Response:
     """Let held boxes go on without their first item."""
-    operator = get_operator(request)
+    operator = get_operator(request, decision.reason)
     results = []
     for one in decision.boxes:
         done = await operator.skip(one.destination, one.box, one.item, drop=decision.drop)

@@ -73,7 +73,7 @@ def as_json(letter: DeadLetterView) -> Json:
 @takes(RetryRequest)
 async def retry(request: Request, decision: RetryRequest) -> Response:
     """Retry dead letters one after the other."""
-    operator = get_operator(request)
+    operator = get_operator(request, decision.reason)
     act = operator.retry if decision.how == "as_sent" else operator.retry_today
     return JSONResponse(
         {"results": [[item, await act(item, even_if_older=decision.even_if_older)] for item in decision.items]}
@@ -83,7 +83,7 @@ async def retry(request: Request, decision: RetryRequest) -> Response:
 @takes(DropRequest)
 async def drop(request: Request, decision: DropRequest) -> Response:
     """Give dead letters up."""
-    operator = get_operator(request)
+    operator = get_operator(request, decision.reason)
     return JSONResponse(
         {"results": [[item, "done" if await operator.drop(item) else "gone"] for item in decision.items]}
     )

@@ -109,7 +109,7 @@ CATALOGUE = (
     MetricDeclaration(
         "relais_by_hand",
         "counter",
-        "What people decided: retry, drop, release, skip, pause, resume.",
+        "What people decided: retry, drop, release, skip, pause, resume, look.",
         ("verb", "room"),
         "by_hand",
     ),

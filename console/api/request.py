@@ -7,15 +7,18 @@ only for books.
 
 import asyncio
 import functools
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from console.api import auth
 from mailroom import Mailroom
+from mailroom.ledger import Decision
 from mailroom.operator import Operator, Selection
 from rules.compiler import loader
 
@@ -23,6 +26,9 @@ from rules.compiler import loader
 MOST_ITEMS = 500
 #: Bytes of a request body; 500 ids take a tenth of it.
 LARGEST_BODY = 262_144
+
+#: A number as a query writes it.
+NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 
 #: Parameters of a query that select dead letters and held boxes.
 FILTERS = ("destination", "action", "rule", "code", "source", "event")
@@ -33,10 +39,17 @@ MOST_BOOKS = 8
 Json = dict[str, Any]
 
 
+#: Characters of a reason, and of a name.
+LONGEST_REASON, LONGEST_NAME = 500, 100
+
+
 class DecisionBody(BaseModel):
     """The JSON body of a POST: unknown fields and converted types are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    #: Why, for whoever reads the story of what was decided about.
+    reason: str = Field("", max_length=LONGEST_REASON)
 
 
 Body = TypeVar("Body", bound=DecisionBody)
@@ -53,9 +66,23 @@ def get_mailroom(request: Request) -> Mailroom:
     return mailroom
 
 
-def get_operator(request: Request) -> Operator:
+def get_operator(request: Request, reason: str = "") -> Operator:
     """Return the mailroom's functions for people: retry, drop, release, skip, pause, resume."""
-    return Operator(get_mailroom(request))
+    return Operator(get_mailroom(request), Decision(read_who(request), keep_printable(reason)))
+
+
+def keep_printable(text: str) -> str:
+    """Return a text that no terminal takes for a command; line ends and tabs become blanks."""
+    return "".join(sign if sign.isprintable() else " " if sign in "\r\n\t" else "" for sign in text)
+
+
+def read_who(request: Request) -> str:
+    """Return who asks: the name that the command line says, and whether the token of the console vouches for it."""
+    said = unquote(request.headers.get(auth.BY_HAND, ""))
+    name = "" if said == "1" else keep_printable(said)[:LONGEST_NAME].strip()
+    if request.app.state.has_token:
+        return f"{name} (token)" if name else "token"
+    return name
 
 
 async def describe_rules(request: Request, version: str = "") -> Mapping[str, str]:
@@ -75,20 +102,18 @@ def read_number(text: str | None, default: float) -> float | None:
     """Return a number from a query, the default where it is missing, None where it is not a number."""
     if text is None:
         return default
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    # Not all that Python takes for one: `1_0`, `nan`, digits of other writings.
+    return float(text) if NUMBER.fullmatch(text) else None
 
 
 def read_selection(request: Request) -> Selection | None:
     """Return what a query selects; None where `since` is not a time in ms."""
     query = request.query_params
-    try:
-        ids = frozenset(name for name in query.get("ids", "").split(",") if name)
-        return Selection(**{name: query.get(name, "") for name in FILTERS}, since=int(query.get("since", "0")), ids=ids)
-    except ValueError:
+    ids = frozenset(name for name in query.get("ids", "").split(",") if name)
+    since = query.get("since", "0")
+    if not re.fullmatch(r"[0-9]{1,15}", since):
         return None
+    return Selection(**{name: query.get(name, "") for name in FILTERS}, since=int(since), ids=ids)
 
 
 def takes(

@@ -4,6 +4,7 @@ Comes in: GET to look, POST to pause or resume; the state of a room. Goes out: J
 sentence. Never shows a value of a person.
 """
 
+import asyncio
 import json
 from dataclasses import asdict, dataclass
 
@@ -12,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, Json, get_mailroom, get_operator, refuse, takes
+from console.api.request import LONGEST_REASON, DecisionBody, Json, get_mailroom, get_operator, refuse, takes
 from mailroom import INBOX, RoomState
+from rules.compiler import loader
 from rules.event_types.base import from_epoch
 from workers.outcome import MISTAKES
 
@@ -27,6 +29,8 @@ class RoomPause:
     since: str
     #: person, breaker (it is down), key (it refuses ours, or the book says what cannot work)
     by: str
+    #: The person.
+    who: str
     #: When one delivery is tried next; None: the pause ends only when a person resumes the destination.
     next_probe: str | None
 
@@ -34,7 +38,7 @@ class RoomPause:
     def says(self) -> str:
         """Say it in a sentence."""
         if self.by == "person":
-            return f"is paused by a person since {self.since}{': ' + self.why if self.why else ''}"
+            return f"is paused by {self.who or 'a person'} since {self.since}{': ' + self.why if self.why else ''}"
         what = "is down" if self.by == "breaker" else MISTAKES.get(self.code, "refuses our key")
         probe = f", next probe at {self.next_probe}" if self.next_probe else ""
         return f"{what} ({self.code}) since {self.since}{probe}"
@@ -47,7 +51,12 @@ def read_pause(room: RoomState) -> RoomPause | None:
     found = json.loads(room.paused)
     probe = from_epoch(room.probe_at) if room.probe_at else None
     return RoomPause(
-        found.get("code", ""), found.get("why", ""), from_epoch(found.get("at", 0)), found.get("by", "key"), probe
+        found.get("code", ""),
+        found.get("why", ""),
+        from_epoch(found.get("at", 0)),
+        found.get("by", "key"),
+        found.get("who", ""),
+        probe,
     )
 
 
@@ -63,9 +72,9 @@ def explain(room: RoomState) -> str:
 
 
 class PauseRequest(DecisionBody):
-    """Why a destination is paused, for whoever sees it."""
+    """Why a destination is paused, for whoever sees it. `why` is how programs before `reason` said so."""
 
-    why: str = Field("", max_length=500)
+    why: str = Field("", max_length=LONGEST_REASON)
 
 
 class ResumeRequest(DecisionBody):
@@ -95,17 +104,24 @@ def as_json(room: RoomState) -> Json:
 async def pause_room(request: Request, decision: PauseRequest) -> Response:
     """Stop sending to a destination."""
     name = request.path_params["name"]
-    operator = get_operator(request)
-    if not await operator.knows(name):
+    operator = get_operator(request, decision.reason or decision.why)
+    if not (await operator.knows(name) or await _is_in_book(request, name)):
         return refuse("unknown_room", "no destination of this name", 404)
-    return JSONResponse({"changed": await operator.pause(name, decision.why)})
+    return JSONResponse({"changed": await operator.pause(name, operator.decision.why)})
+
+
+async def _is_in_book(request: Request, name: str) -> bool:
+    """Say whether the book on disk has this destination: before the first worker the store knows of none."""
+    ready = request.app.state.readiness
+    checked = await asyncio.to_thread(loader.check, ready.book, ready.catalogue)
+    return checked.book is not None and name in checked.book.destinations
 
 
 @takes(ResumeRequest)
-async def resume_room(request: Request, _: ResumeRequest) -> Response:
+async def resume_room(request: Request, decision: ResumeRequest) -> Response:
     """Let a paused destination go on."""
     name = request.path_params["name"]
-    operator = get_operator(request)
+    operator = get_operator(request, decision.reason)
     if not await operator.knows(name):
         return refuse("unknown_room", "no destination of this name", 404)
     return JSONResponse({"changed": await operator.resume(name)})

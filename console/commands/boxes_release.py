@@ -13,9 +13,12 @@ from console.client import ClientSettings, ConsoleClient
 @bulk.filters
 @click.option("--not-sent", is_flag=True, help="Somebody has looked: their first items did not arrive, send them.")
 @click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@bulk.reason
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(boxes: tuple[str, ...], not_sent: bool, rate: float, yes: bool, as_json: bool, **given: Any) -> None:
+def command(
+    boxes: tuple[str, ...], not_sent: bool, rate: float, yes: bool, as_json: bool, reason: str, **given: Any
+) -> None:
     """Let held boxes go on with their first item.
 
     Says how many it would be, by cause, and asks. What may have been sent is looked for before it is sent again; where
@@ -30,7 +33,8 @@ def command(boxes: tuple[str, ...], not_sent: bool, rate: float, yes: bool, as_j
     found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
 
     def ask(those: Any) -> Any:
-        return client.post("/boxes/release", {"boxes": [bulk.head(one) for one in those], "not_sent": not_sent})
+        body = {"boxes": [bulk.head(one) for one in those], "not_sent": not_sent, "reason": reason}
+        return client.post("/boxes/release", body)
 
     would = "would go on" if not not_sent else "would go on, and their first items be sent without a look"
     work = bulk.BulkWork(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)

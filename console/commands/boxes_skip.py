@@ -13,9 +13,12 @@ from console.client import ClientSettings, ConsoleClient
 @bulk.filters
 @click.option("--drop", is_flag=True, help="Give the first items up for good; otherwise they become dead letters.")
 @click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@bulk.reason
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json: bool, **given: Any) -> None:
+def command(
+    boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json: bool, reason: str, **given: Any
+) -> None:
     """Let held boxes go on without their first item.
 
     Says how many it would be, by cause, and asks. The first item of each becomes a dead letter; the rest goes on.
@@ -29,7 +32,7 @@ def command(boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json:
     found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
 
     def ask(those: Any) -> Any:
-        return client.post("/boxes/skip", {"boxes": [bulk.head(one) for one in those], "drop": drop})
+        return client.post("/boxes/skip", {"boxes": [bulk.head(one) for one in those], "drop": drop, "reason": reason})
 
     would = "would go on without their first item" + (
         ", which is given up" if drop else ", which becomes a dead letter"

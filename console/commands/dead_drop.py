@@ -11,9 +11,10 @@ from console.client import ClientSettings, ConsoleClient
 @click.command()
 @click.argument("letters", nargs=-1)
 @bulk.filters
+@bulk.reason
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(letters: tuple[str, ...], yes: bool, as_json: bool, **given: Any) -> None:
+def command(letters: tuple[str, ...], yes: bool, as_json: bool, reason: str, **given: Any) -> None:
     """Give dead letters up for good.
 
     Says how many it would be, by cause, and asks. Their payloads are erased; the ledger keeps their story.
@@ -28,7 +29,7 @@ def command(letters: tuple[str, ...], yes: bool, as_json: bool, **given: Any) ->
     items = [letter["id"] for letter in found["items"]]
     work = bulk.BulkWork(
         "would be given up for good",
-        lambda those: client.post("/dead/drop", {"items": list(those)}),
+        lambda those: client.post("/dead/drop", {"items": list(those), "reason": reason}),
         str,
         items,
         found["groups"],

@@ -14,10 +14,18 @@ from console.client import ClientSettings, ConsoleClient
 @click.option("--as-sent/--today", "as_sent", default=True, help="As it was sent [default], or by the rules of today.")
 @click.option("--even-if-older", is_flag=True, help="Also where something newer was sent to the same object.")
 @click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@bulk.reason
 @click.option("--yes", is_flag=True, help="Do it, do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(
-    letters: tuple[str, ...], as_sent: bool, even_if_older: bool, rate: float, yes: bool, as_json: bool, **given: Any
+    letters: tuple[str, ...],
+    as_sent: bool,
+    even_if_older: bool,
+    rate: float,
+    yes: bool,
+    as_json: bool,
+    reason: str,
+    **given: Any,
 ) -> None:
     """Send dead letters once more, as they were or by today's rules.
 
@@ -34,7 +42,12 @@ def command(
     found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true')}")
 
     def ask(items: Any) -> Any:
-        body = {"items": items, "how": "as_sent" if as_sent else "today", "even_if_older": even_if_older}
+        body = {
+            "items": items,
+            "how": "as_sent" if as_sent else "today",
+            "even_if_older": even_if_older,
+            "reason": reason,
+        }
         return client.post("/dead/retry", body)
 
     would = "would be retried as they were sent" if as_sent else "would be retried by the rules of today"

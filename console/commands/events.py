@@ -7,6 +7,8 @@ from console.cli import Lazy
 COMMANDS = {
     "list": "List the newest events and what became of each.",
     "show": "Show one event: rules, deliveries, attempts.",
+    "reroute": "Route events that no rule wanted, by the rules of today.",
+    "drop": "Erase the payloads of events that no rule wanted.",
     "tail": "Follow events as they come in and end.",
 }
 

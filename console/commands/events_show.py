@@ -5,8 +5,7 @@ from urllib.parse import quote
 
 import click
 
-from console import settings
-from console.client import ClientSettings, ConsoleClient
+from console import aside, bulk
 from console.render import events, tables
 
 
@@ -15,17 +14,24 @@ from console.render import events, tables
 @click.option(
     "--wait", type=click.FloatRange(0, 60), default=0, help="Wait up to this many seconds until it is settled."
 )
+@click.option("--payload", is_flag=True, help="With its payload, while that is kept. The story says who looked.")
+@bulk.reason
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(event: str, wait: float, as_json: bool) -> None:
+def command(event: str, wait: float, payload: bool, reason: str, as_json: bool) -> None:
     """Show one event: rules, deliveries, attempts.
 
     \b
     Examples:
       relais events show 3kqv…
       relais events show 3kqv… --wait 10 --json
+      relais events show 3kqv… --payload --reason "the customer asks what we got"
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}?wait={wait:g}")
+    client = aside.open_client()
+    found = client.get(f"/events/{quote(event, safe='')}?wait={wait:g}")
+    kept = client.post("/events/look", {"id": event, "reason": reason}) if payload else None
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        tables.out().print(events.tree(found))
+        click.echo(json.dumps({**found, **({"payload": kept} if kept else {})}, indent=2, ensure_ascii=False))
+        return
+    tables.out().print(events.tree(found))
+    if kept:
+        aside.print_payload(kept)

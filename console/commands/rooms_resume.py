@@ -4,13 +4,14 @@ from urllib.parse import quote
 
 import click
 
-from console import settings
+from console import bulk, settings
 from console.client import ClientSettings, ConsoleClient
 
 
 @click.command()
 @click.argument("destination")
-def command(destination: str) -> None:
+@bulk.reason
+def command(destination: str, reason: str) -> None:
     """Let a paused destination go on.
 
     Where it was paused because it is down or refuses our key, and that is still so, it is paused again soon.
@@ -19,5 +20,7 @@ def command(destination: str) -> None:
     Examples:
       relais rooms resume crm
     """
-    said = ConsoleClient(settings.load(ClientSettings)).post(f"/rooms/{quote(destination, safe='')}/resume", {})
+    said = ConsoleClient(settings.load(ClientSettings)).post(
+        f"/rooms/{quote(destination, safe='')}/resume", {"reason": reason}
+    )
     click.echo(f"{destination} goes on." if said["changed"] else f"{destination} was not paused.")

@@ -98,6 +98,13 @@ def tree(event: Json) -> Tree:
             )
         if waits := delivery.get("waits"):
             branch.add(Text(waiting(waits), style="yellow"))
+    if event.get("decisions"):
+        people = told.add("people")
+        for one in event["decisions"]:
+            why = f": {one['why']}" if one["why"] else ""
+            people.add(
+                Text(f"{one['at'][:19].replace('T', ' ')}  {one['by'] or 'somebody'} {one['what']} {one['item']}{why}")
+            )
     return told
 
 

@@ -24,6 +24,11 @@ SAYS = {
     "overtaken": "left alone: something newer was sent to the same object, or waits for it; --even-if-older insists",
     "erased": "left alone: the payload is erased",
     "follows_another": "left alone: it came of `next:`, so it can only be retried as it was sent",
+    "known": "left alone: they came in meanwhile",
+    "unfit": "left alone: the book in force cannot read them, either",
+    "unwanted": "left alone: no rule of the book in force wants them",
+    "unverified": "left alone: their senders were never verified; --unverified takes them in all the same",
+    "cut": "left alone: only the beginning of their bodies was kept",
     "busy": "left alone: their events are being routed, try again",
 }
 
@@ -42,12 +47,13 @@ def ahead(at: str) -> str:
 
 def groups(found: Sequence[Json]) -> Table:
     """Return causes as a table."""
-    table = Table("destination", "reason", "rule", "count", "oldest", "newest", "one of them", box=None, pad_edge=False)
+    where, what = ("source", "type") if found and "source" in found[0] else ("destination", "rule")
+    table = Table(where, "reason", what, "count", "oldest", "newest", "one of them", box=None, pad_edge=False)
     for one in found:
         table.add_row(
-            one["destination"],
+            one[where],
             Text(one["code"], style="red"),
-            one["rule"],
+            one[what],
             str(one["count"]),
             age(one["oldest"]),
             age(one["newest"]),
@@ -74,6 +80,14 @@ def letter(one: Json) -> Tree:
     told.add(f"at {where}, by the rule {one['rule']}" if one["rule"] else f"at {where}")
     status = f", HTTP {one['status']}" if one["status"] else ""
     told.add(Text(f"because {one['code']}{status}{': ' + one['why'] if one['why'] else ''}", style="red"))
+    return _with_story(told, one)
+
+
+def aside(one: Json) -> Tree:
+    """Return something that lies aside, with its story."""
+    told = Tree(Text.assemble((one["id"], "bold"), f"  in {one['shelf']}, received {one['received'][:19]}Z"))
+    told.add(f"{one['type'] or 'a request'} from {one['source']}")
+    told.add(Text(f"because {one['why']}", style="red"))
     return _with_story(told, one)
 
 
@@ -106,7 +120,8 @@ def rooms(found: Sequence[Json]) -> Table:
         why = ""
         if paused is not None:
             word = "down: " if paused["by"] == "breaker" else ""
-            why = f"{word}{paused['why'] or paused['code']}, for {age(paused['since'])}"
+            who = f" by {paused['who']}" if paused.get("who") else ""
+            why = f"{word}{paused['why'] or paused['code']}{who}, for {age(paused['since'])}"
             if paused["next_probe"]:
                 why += f", next probe in {ahead(paused['next_probe'])}"
         if one["rests_until"]:

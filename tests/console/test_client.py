@@ -61,14 +61,15 @@ def test_get() -> None:
     assert "X-Relais-By-Hand" not in headers
 
 
-def test_post() -> None:
-    """A decision is JSON and says that no web page sent it; without a token none is sent."""
+def test_post(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision is JSON and says who makes it, which no web page can; without a token none is sent."""
+    monkeypatch.setattr("getpass.getuser", lambda: "Jörg")
     seen = SeenRequests()
     with answering((200, b"[]"), seen) as url:
         assert client(url).post("/dead/drop", {"items": ["a"]}) == []
     [(method, path, headers, body)] = seen.requests
     assert (method, path, json.loads(body)) == ("POST", "/dead/drop", {"items": ["a"]})
-    assert (headers["Content-Type"], headers["X-Relais-By-Hand"]) == ("application/json", "1")
+    assert (headers["Content-Type"], headers["X-Relais-By-Hand"]) == ("application/json", "J%C3%B6rg")
     assert "Authorization" not in headers
 
 

@@ -1,5 +1,6 @@
 """`relais dead`, over HTTP: a real console on a real store."""
 
+import getpass
 import json
 import time
 import urllib.error
@@ -216,3 +217,43 @@ def test_pace() -> None:
     """A rate is read with its unit."""
     pace = bulk.ItemsPerSecond()
     assert [pace.convert(x, None, None) for x in ("5", "5/s", "120/m", "36/h")] == [5, 5, 2, 0.01]
+
+
+def test_who_and_why(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """The story of an event says which user of the system decided what about it, and why."""
+    some(valkey.url)
+    relais("dead", "retry", "b1.0", "--reason", "their form was down", "--yes")
+    (one,) = relais.json("events", "show", "b1")["decisions"]
+    assert (one["by"], one["what"], one["item"], one["why"]) == (
+        getpass.getuser(),
+        "revived",
+        "b1.0",
+        "their form was down",
+    )
+    assert f"{getpass.getuser()} revived b1.0: their form was down" in relais("events", "show", "b1")
+
+
+def test_who_with_a_token(start: Start, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the console has a token, the story says that its bearer decided, whatever name is given."""
+    monkeypatch.setenv("RELAIS_CONSOLE_TOKEN", "swordfish")
+    relais = StuckConsole(begin(start, valkey.url, RELAIS_CONSOLE_TOKEN="swordfish"), monkeypatch)
+    some(valkey.url)
+    monkeypatch.setattr("getpass.getuser", lambda: "ada\nnobody")
+    relais("dead", "drop", "b1.0", "--yes")
+    (one,) = relais.json("events", "show", "b1")["decisions"]
+    assert (one["by"], one["why"]) == ("adanobody (token)", "")
+
+
+def test_of_an_event(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """An event's id without the number of a delivery means all of its dead letters."""
+    some(valkey.url)
+    assert relais.json("dead", "retry", "a1", "b1", "--yes")["results"] == {"done": 2}
+    assert [one["id"] for one in relais.json("dead", "list", "--each")["items"]] == ["a2.0"]
+
+
+def test_a_reason_is_no_command(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """What somebody gives as a reason is text: no terminal that shows it later takes part of it for a command."""
+    some(valkey.url)
+    relais("dead", "drop", "b1.0", "--yes", "--reason", "done\x1b[2J\nby\u202e me")
+    (one,) = relais.json("events", "show", "b1")["decisions"]
+    assert one["why"] == "done[2J by me"

@@ -1,9 +1,10 @@
 import contextlib
+import re
 from pathlib import Path
 
 from console.api import metrics
 from console.api.metrics import Snapshot
-from mailroom import Mailroom, RoomState
+from mailroom import Mailroom, RefusedDetails, RoomState
 from receiver.spool import Spool, SpoolState
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import begin, event, samples, with_mailroom
@@ -16,7 +17,7 @@ def test_metrics(console: str, valkey: PrivateValkey) -> None:
     async def happen(mailroom: Mailroom) -> None:
         await mailroom.put([event("first"), event("second")])
         await mailroom.put([event("first")])
-        await mailroom.refused(reason="wrong_signature", source="shop", headers={}, body=b"")
+        await mailroom.refused(reason="wrong_signature", source="shop", headers={}, body=b"", more=RefusedDetails())
 
     with_mailroom(valkey, happen)
     found = samples(console)
@@ -101,3 +102,13 @@ def test_spool_without_age() -> None:
     for spool, now in ((SpoolState(0, 0, 16, 0), 9_000), (SpoolState(1, 9_000, 16, 0), 1_000)):
         assert "relais_spool_seconds 0.0" in metrics.write_text(Snapshot(spool=spool, now=now)).decode().splitlines()
     assert b"relais_spool_seconds 0" not in metrics.write_text(Snapshot())
+
+
+def test_names_on_the_page() -> None:
+    """The page for operators has every metric under the name that the exposition gives it, and no other."""
+    text = metrics.write_text(Snapshot({"buried_boxes": 1})).decode()
+    given = set(re.findall(r"^# HELP (\w+) ", text, re.MULTILINE))
+    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    assert set(re.findall(r"^\| `(relais_\w+)` \|", page, re.MULTILINE)) == given
+    named = set(re.findall(r"\brelais_[a-z]+_\w+", page))
+    assert named - given == set()

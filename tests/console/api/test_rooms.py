@@ -1,5 +1,6 @@
 """`relais rooms`, over HTTP: a real console on a real store."""
 
+import getpass
 import json
 import re
 
@@ -16,12 +17,12 @@ def test_rooms(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A destination is paused with a reason, which is shown with its age, and resumed."""
     assert relais("rooms", "list") == "Nothing has ever waited anywhere.\n"
     hold(valkey.url)
-    assert relais("rooms", "pause", "crm", "--why", "migration until noon") == "crm is paused.\n"
+    assert relais("rooms", "pause", "crm", "--reason", "migration until noon") == "crm is paused.\n"
     assert relais("rooms", "pause", "crm") == "crm was paused already.\n"
     assert relais("rooms", "pause", "crm", "--why", "migration until noon") == "crm was paused already.\n"
     crm = relais.json("rooms", "list")["rooms"][1]
     assert (crm["name"], crm["held"], crm["paused"]["why"]) == ("crm", 2, "migration until noon")
-    assert "migration until noon, for" in relais("rooms", "list")
+    assert f"migration until noon by {getpass.getuser()}, for" in relais("rooms", "list")
     assert samples(relais.url)['relais_room_paused{room="crm"}'] == 1
     assert "paused crm" in [check["name"] for check in ready(relais.url)["checks"]]
     assert relais("rooms", "resume", "crm") == "crm goes on.\n"
@@ -123,6 +124,7 @@ def test_as_json() -> None:
             "why": "",
             "since": "2026-11-23T12:00:00.000Z",
             "by": "breaker",
+            "who": "",
             "next_probe": "2026-11-23T12:00:30.000Z",
         },
         "rests_until": None,
@@ -184,3 +186,12 @@ def test_why_the_inbox_waits(relais: StuckConsole, valkey: PrivateValkey) -> Non
     why = relais.json("events", "show", "a1")["why"]
     assert why.startswith("the inbox is paused by a person since ")
     assert why.endswith(": new rules")
+
+
+def test_paused_before_the_first_worker(relais: StuckConsole) -> None:
+    """A destination of the book can be paused before any worker has told the store of it."""
+    assert relais("rooms", "pause", "crm", "--reason", "not yet") == "crm is paused.\n"
+    (crm,) = relais.json("rooms", "list")["rooms"]
+    assert (crm["name"], crm["paused"]["why"]) == ("crm", "not yet")
+    assert "unknown_room" in relais("rooms", "pause", "nowhere", status=1)
+    assert relais("rooms", "resume", "crm") == "crm goes on.\n"

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from console.render import rooms
+from mailroom.aside import TakenIn
 from mailroom.operator import Retried
 
 
@@ -47,7 +48,7 @@ def room(**more: Any) -> dict[str, Any]:
 
 def test_every_word_is_explained() -> None:
     """Each word by which the console says how a decision ended has a sentence."""
-    assert set(rooms.SAYS) == set(get_args(Retried))
+    assert set(rooms.SAYS) == set(get_args(Retried)) | set(get_args(TakenIn))
 
 
 def test_age() -> None:

@@ -1,0 +1,226 @@
+"""The routes under `/quarantine`, `/unmatched` and `/refused`: what lies aside, and what people decide about it.
+
+Comes in: GET to look, POST to see a payload, to take in or to drop. Goes out: JSON, one word for each item. Never shows
+a value of a person but to whoever asks for the payload, after the ledger has it, and never takes in what the book in
+force cannot read.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from console.api import causes
+from console.api.request import (
+    MOST_ITEMS,
+    DecisionBody,
+    Json,
+    get_mailroom,
+    get_operator,
+    read_selection,
+    refuse,
+    takes,
+)
+from mailroom import Mailroom, ledger
+from mailroom.aside import AsideShelf, KeptPayload, TakenIn, kept_payload, look
+from mailroom.operator import AsideView, Operator, Shelf
+from receiver import sources
+from receiver.errors import RequestRefused
+from receiver.payload import read_kept, read_refused
+from rules.catalogue import Catalogue
+from rules.compiler import loader
+from rules.event import Event
+from rules.event_types.base import from_epoch
+from rules.rulebook import Rulebook
+
+log = logging.getLogger("relais.console")
+
+
+class LookRequest(DecisionBody):
+    """Whose payload is to be seen."""
+
+    id: str
+
+
+class TakeInRequest(DecisionBody):
+    """What is taken in, in this order. `unverified`: somebody vouches for senders that were never verified."""
+
+    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
+    even_if_older: bool = False
+    unverified: bool = False
+
+
+class ClearRequest(DecisionBody):
+    """What is given up."""
+
+    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class BookInForce:
+    """The book of the workers, compiled when it is asked for and kept until there is another."""
+
+    def __init__(self, mailroom: Mailroom, catalogue: Catalogue) -> None:
+        self._mailroom = mailroom
+        self._catalogue = catalogue
+        self._book: Rulebook | None = None
+
+    async def get(self) -> Rulebook | None:
+        """Return it, None where there is none that this program can read. Raises StoreUnavailable."""
+        version = await self._mailroom.book_version()
+        if self._book is None or self._book.version != version:
+            files = await self._mailroom.kept_book(version)
+            checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
+            self._book = checked.book if checked is not None else None
+        return self._book
+
+
+def _shelf(request: Request) -> Shelf:
+    name: Shelf = request.url.path.split("/")[1]  # type: ignore[assignment]  # the routes say which there are
+    return name
+
+
+def _aside(request: Request, reason: str = "") -> AsideShelf:
+    return AsideShelf(get_operator(request, reason), _shelf(request))
+
+
+async def list_aside(request: Request) -> Response:
+    """Answer what lies there grouped by cause; with `items=true` each of them, in the order of taking in."""
+    selection = read_selection(request)
+    if selection is None:
+        return refuse("bad_since", "since is a time in ms")
+    found = await _aside(request).find(selection)
+    answer: Json = {"total": len(found), "groups": causes.group(found)}
+    if request.query_params.get("items") == "true":
+        answer["items"] = [as_json(one) for one in found]
+    return JSONResponse(answer)
+
+
+async def show_aside(request: Request) -> Response:
+    """Answer one of them, with its story."""
+    found = await _aside(request).one(request.path_params["id"])
+    if found is None:
+        return refuse("unknown_item", f"nothing of this id lies in {_shelf(request)}", 404)
+    fate = await get_mailroom(request).fate(found.id)
+    return JSONResponse({**as_json(found), "story": fate.as_json() if fate is not None else None})
+
+
+def as_json(one: AsideView) -> Json:
+    """Return it as JSON."""
+    fields = asdict(one)
+    for name in ("destination", "action", "rule", "details"):
+        del fields[name]
+    details = asdict(one.details) if one.shelf == "refused" else {}
+    return {**fields, **details, "at": from_epoch(one.at)}
+
+
+@takes(LookRequest)
+async def show_payload(request: Request, asked: LookRequest) -> Response:
+    """Answer what was kept, after the ledger says who wanted to see it and why."""
+    operator = get_operator(request, asked.reason)
+    shelf = request.url.path.split("/")[1]
+    if shelf == "events":
+        kept = await kept_payload(operator.mailroom, asked.id)
+    else:
+        kept = await _aside(request).payload(asked.id)
+    if kept is None:
+        return refuse("erased", "no payload of this id is kept (any more)", 404)
+    await look(operator, asked.id)
+    log.info("by_hand verb=look id=%s by=%s", asked.id, operator.decision.by)
+    text = kept.body.decode("utf-8", "replace")
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = text
+    return JSONResponse({"id": asked.id, "head": kept.head, "body": body})
+
+
+@takes(TakeInRequest)
+async def take_in(request: Request, decision: TakeInRequest) -> Response:
+    """Take in one after the other what the book in force can read and wants."""
+    book = await request.app.state.book_in_force.get()
+    if book is None:
+        return refuse("no_book", "no book that this program can read is in force; do the workers run?", 409)
+    operator = get_operator(request, decision.reason)
+    door = LateIntake(operator, AsideShelf(operator, _shelf(request)), book)
+    results: list[tuple[str, TakenIn]] = [(id, await door.take(id, decision)) for id in decision.items]
+    return JSONResponse({"results": results})
+
+
+@takes(ClearRequest)
+async def clear(request: Request, decision: ClearRequest) -> Response:
+    """Give up what lies aside."""
+    aside = _aside(request, decision.reason)
+    return JSONResponse({"results": [[id, "done" if await aside.clear(id) else "gone"] for id in decision.items]})
+
+
+class LateIntake:
+    """Reads what lies aside by the book in force, and takes in what fits."""
+
+    def __init__(self, operator: Operator, aside: AsideShelf, book: Rulebook) -> None:
+        self._operator = operator
+        self._aside = aside
+        self._book = book
+
+    async def take(self, id: str, decision: TakeInRequest) -> TakenIn:
+        """Take one in, or say why not. Raises StoreUnavailable."""
+        found = await self._aside.one(id)
+        kept = await self._aside.payload(id) if found is not None else None
+        if found is None or kept is None:
+            return "gone"
+        if self._aside.shelf == "refused":
+            if not found.details.verified and not decision.unverified:
+                return "unverified"
+            if found.details.size > len(kept.body):
+                return "cut"
+        try:
+            events, comes_as = self._read(found, kept)
+        except (RequestRefused, ValueError, KeyError):
+            return "unfit"
+        if self._aside.shelf == "unmatched" and not self._is_wanted(events[0]):
+            return "unwanted"
+        line = ledger.taken_in(id, self._operator.decision, shelf=self._aside.shelf)
+        mailroom = self._operator.mailroom
+        await mailroom.prepare()  # The hash key, where the store keeps it.
+        older = decision.even_if_older
+        answer: TakenIn = await mailroom.take_in(  # type: ignore[assignment]  # one of its words
+            self._aside.shelf, id, events, line, comes_as=comes_as, even_if_older=older
+        )
+        return answer
+
+    def _read(self, found: AsideView, kept: KeptPayload) -> tuple[Sequence[Event], str]:
+        source = self._book.sources[found.source]
+        if self._aside.shelf == "refused":
+            events = read_refused(source, kept.head, kept.body, found.details.name or None, found.received)
+            if not events:
+                raise ValueError("nothing of it is an event")
+            return events, ""
+        event, comes_as = read_kept(source, found.id, kept.head, kept.body)
+        return [event], comes_as if self._aside.shelf == "quarantine" else ""
+
+    def _is_wanted(self, event: Event) -> bool:
+        data = sources.read(event.kind, event.type, event.body)
+        return bool(self._book.match(replace(event, data=data)).fired)
+
+
+def _routes(shelf: Shelf) -> tuple[Route, ...]:
+    return (
+        Route(f"/{shelf}", list_aside),
+        Route(f"/{shelf}/retry", take_in, methods=["POST"]),
+        Route(f"/{shelf}/drop", clear, methods=["POST"]),
+        Route(f"/{shelf}/look", show_payload, methods=["POST"]),
+        Route(f"/{shelf}/{{id}}", show_aside),
+    )
+
+
+ROUTES = (
+    *_routes("quarantine"),
+    *_routes("unmatched"),
+    *_routes("refused"),
+    Route("/events/look", show_payload, methods=["POST"]),
+)

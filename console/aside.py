@@ -1,0 +1,112 @@
+"""What `relais quarantine`, `relais refused` and `relais events reroute` share: filters, lists, looks, decisions.
+
+Comes in: which shelf, and what was chosen on the command line. Goes out: what the console says of it. Never takes
+anything in or gives it up without a yes.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import click
+
+from console import bulk, settings
+from console.client import ClientSettings, ConsoleClient
+from console.render import rooms, tables
+from mailroom.operator import Shelf
+
+#: What things are called where they lie.
+NOUNS: Mapping[Shelf, str] = {
+    "quarantine": "events in quarantine",
+    "unmatched": "events that no rule wanted",
+    "refused": "refused requests",
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILTERS = (
+    click.option("--source", default="", help="Only from this source."),
+    click.option("--code", default="", help="Only with this reason: a field, `no_rule`, `wrong_signature`."),
+    click.option(
+        "--since", type=bulk.Since(), default=0, help="Only since then: 2h, 3d, 2026-11-21, 2026-11-21T10:00."
+    ),
+)
+
+
+def filters(command: F) -> F:
+    """Add the options that choose."""
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
+def open_client() -> ConsoleClient:
+    """Return the console that the settings name."""
+    return ConsoleClient(settings.load(ClientSettings))
+
+
+def list_kept(shelf: Shelf, given: Mapping[str, Any], *, each: bool, as_json: bool) -> None:
+    """Print what lies there, by cause."""
+    found = open_client().get(f"/{shelf}?{bulk.query(given, **({'items': 'true'} if each else {}))}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    if not found["total"]:
+        click.echo(f"No {NOUNS[shelf]}.")
+        return
+    out = tables.out()
+    out.print(rooms.groups(found["groups"]))
+    for one in found.get("items", ()):
+        out.print(f"{one['id']}  {one['source']}  {one['type']}  {one['why']}", soft_wrap=True)
+
+
+def show_kept(shelf: Shelf, id: str, *, payload: bool, reason: str, as_json: bool) -> None:
+    """Print one of them; its payload only where that is asked for."""
+    client = open_client()
+    found = client.get(f"/{shelf}/{quote(id, safe='')}")
+    kept = client.post(f"/{shelf}/look", {"id": id, "reason": reason}) if payload else None
+    if as_json:
+        click.echo(json.dumps({**found, **({"payload": kept} if kept else {})}, indent=2, ensure_ascii=False))
+        return
+    tables.out().print(rooms.aside(found))
+    if kept:
+        print_payload(kept)
+
+
+def print_payload(kept: Mapping[str, Any]) -> None:
+    """Print what was kept, as a program would read it."""
+    click.echo(json.dumps({"head": kept["head"], "body": kept["body"]}, indent=2, ensure_ascii=False))
+
+
+def retry_kept(shelf: Shelf, given: Mapping[str, Any], ids: Sequence[str], how: Mapping[str, Any], **ask: Any) -> None:
+    """Take in what is chosen. `how`: the console's words for it; `ask`: rate, yes, as_json."""
+    _decide(shelf, "retry", "would be taken in as the book in force reads them", given, ids, how, **ask)
+
+
+def drop_kept(shelf: Shelf, given: Mapping[str, Any], ids: Sequence[str], reason: str, **ask: Any) -> None:
+    """Give up what is chosen. `ask`: yes, as_json."""
+    _decide(shelf, "drop", "would be given up for good", given, ids, {"reason": reason}, **ask)
+
+
+def _decide(
+    shelf: Shelf,
+    verb: str,
+    would: str,
+    given: Mapping[str, Any],
+    ids: Sequence[str],
+    how: Mapping[str, Any],
+    *,
+    yes: bool,
+    as_json: bool,
+    rate: float = 0.0,
+) -> None:
+    client = open_client()
+    found = client.get(f"/{shelf}?{bulk.query(given, ids=','.join(ids), items='true')}")
+
+    def ask(items: Sequence[Any]) -> Any:
+        return client.post(f"/{shelf}/{verb}", {"items": list(items), **how})
+
+    items = [one["id"] for one in found["items"]]
+    work = bulk.BulkWork(would, ask, str, items, found["groups"], NOUNS[shelf], rate)
+    bulk.carry_out(work, client, yes=yes, as_json=as_json)

@@ -1,0 +1,34 @@
+"""`relais events reroute`."""
+
+from typing import Any
+
+import click
+
+from console import aside, bulk
+
+
+@click.command()
+@click.argument("events", nargs=-1)
+@aside.filters
+@click.option(
+    "--even-if-older", is_flag=True, help="Also where something newer of the same person or thing was routed."
+)
+@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@bulk.reason
+@click.option("--yes", is_flag=True, help="Do it, do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(
+    events: tuple[str, ...], even_if_older: bool, rate: float, reason: str, yes: bool, as_json: bool, **given: Any
+) -> None:
+    """Route events that no rule wanted, by the rules of today.
+
+    Says how many it would be, by cause, and asks. Those that no rule wants today, either, are left alone. Payloads
+    are kept for 24 hours (`retain_unmatched:` of the source).
+
+    \b
+    Examples:
+      relais events reroute 3kqv…
+      relais events reroute --source shop --since 2h --yes --reason "the rule was missing"
+    """
+    how = {"even_if_older": even_if_older, "reason": reason}
+    aside.retry_kept("unmatched", given, events, how, rate=rate, yes=yes, as_json=as_json)

@@ -1,0 +1,34 @@
+"""`relais quarantine retry`."""
+
+from typing import Any
+
+import click
+
+from console import aside, bulk
+
+
+@click.command()
+@click.argument("events", nargs=-1)
+@aside.filters
+@click.option(
+    "--even-if-older", is_flag=True, help="Also where something newer of the same person or thing was routed."
+)
+@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
+@bulk.reason
+@click.option("--yes", is_flag=True, help="Do it, do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(
+    events: tuple[str, ...], even_if_older: bool, rate: float, reason: str, yes: bool, as_json: bool, **given: Any
+) -> None:
+    """Take events in quarantine in, as the book in force reads them.
+
+    Says how many it would be, by cause, and asks. Without a terminal it does nothing unless told --yes (status 1).
+    Each is read by the book in force, and taken in where it fits now.
+
+    \b
+    Examples:
+      relais quarantine retry 3kqv…
+      relais quarantine retry --code email --since 2h --yes --reason "mended in the book"
+    """
+    how = {"even_if_older": even_if_older, "reason": reason}
+    aside.retry_kept("quarantine", given, events, how, rate=rate, yes=yes, as_json=as_json)

@@ -1,0 +1,21 @@
+"""`relais quarantine show`."""
+
+import click
+
+from console import aside, bulk
+
+
+@click.command()
+@click.argument("event")
+@click.option("--payload", is_flag=True, help="With what was kept of it. The story says who looked.")
+@bulk.reason
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(event: str, payload: bool, reason: str, as_json: bool) -> None:
+    """Show one of them and its story; its payload only when asked to.
+
+    \b
+    Examples:
+      relais quarantine show 3kqv…
+      relais quarantine show 3kqv… --payload --reason "what do they send?"
+    """
+    aside.show_kept("quarantine", event, payload=payload, reason=reason, as_json=as_json)
