@@ -7,7 +7,6 @@ force cannot read.
 
 import asyncio
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -38,8 +37,6 @@ from rules.compiler import loader
 from rules.event import Event
 from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook
-
-log = logging.getLogger("relais.console")
 
 
 class LookRequest(DecisionBody):
@@ -131,7 +128,6 @@ async def show_payload(request: Request, asked: LookRequest) -> Response:
     if kept is None:
         return refuse("erased", "no payload of this id is kept (any more)", 404)
     await look(operator, asked.id)
-    log.info("by_hand verb=look id=%s by=%s", asked.id, operator.decision.by)
     text = kept.body.decode("utf-8", "replace")
     try:
         body = json.loads(text)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, get_mailroom, refuse, takes
+from console.api.request import DecisionBody, get_mailroom, log_decision, refuse, takes
 
 
 class ApprovalRequest(DecisionBody):
@@ -34,6 +34,7 @@ async def show_book(request: Request) -> Response:
 async def approve_book(request: Request, decision: ApprovalRequest) -> Response:
     """Let receivers and workers take a book, once they see files of exactly this version."""
     mailroom = get_mailroom(request)
+    log_decision(request, "approve", decision.version)
     await mailroom.approve_book(decision.version)
     return JSONResponse({"approved": decision.version, "current": await mailroom.book_version() or None})
 

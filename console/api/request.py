@@ -7,6 +7,7 @@ only for books.
 
 import asyncio
 import functools
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -37,6 +38,8 @@ FILTERS = ("destination", "action", "rule", "code", "source", "event")
 MOST_BOOKS = 8
 
 Json = dict[str, Any]
+
+log = logging.getLogger("relais.console")
 
 
 #: Characters of a reason, and of a name.
@@ -69,6 +72,11 @@ def get_mailroom(request: Request) -> Mailroom:
 def get_operator(request: Request, reason: str = "") -> Operator:
     """Return the mailroom's functions for people: retry, drop, release, skip, pause, resume."""
     return Operator(get_mailroom(request), Decision(read_who(request), keep_printable(reason)))
+
+
+def log_decision(request: Request, verb: str, what: str) -> None:
+    """Write down who decided about what has no story in the ledger. Never why: a reason may name people."""
+    log.info("by_hand verb=%s what=%s by=%s", verb, what, read_who(request))
 
 
 def keep_printable(text: str) -> str:

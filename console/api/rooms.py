@@ -13,7 +13,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import LONGEST_REASON, DecisionBody, Json, get_mailroom, get_operator, refuse, takes
+from console.api.request import (
+    LONGEST_REASON,
+    DecisionBody,
+    Json,
+    get_mailroom,
+    get_operator,
+    log_decision,
+    refuse,
+    takes,
+)
 from mailroom import INBOX, RoomState
 from rules.compiler import loader
 from rules.event_types.base import from_epoch
@@ -107,6 +116,7 @@ async def pause_room(request: Request, decision: PauseRequest) -> Response:
     operator = get_operator(request, decision.reason or decision.why)
     if not (await operator.knows(name) or await _is_in_book(request, name)):
         return refuse("unknown_room", "no destination of this name", 404)
+    log_decision(request, "pause", name)
     return JSONResponse({"changed": await operator.pause(name, operator.decision.why)})
 
 
@@ -124,6 +134,7 @@ async def resume_room(request: Request, decision: ResumeRequest) -> Response:
     operator = get_operator(request, decision.reason)
     if not await operator.knows(name):
         return refuse("unknown_room", "no destination of this name", 404)
+    log_decision(request, "resume", name)
     return JSONResponse({"changed": await operator.resume(name)})
 
 
