@@ -7,6 +7,7 @@ where a person asks for it, which the ledger says first. Never decides by itself
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from mailroom import ledger
@@ -73,11 +74,12 @@ class AsideShelf:
         whys = ["" for _ in page]
         if self.shelf == "quarantine":
             whys = [fate.why if fate is not None else "" for fate in await self._mailroom.fates([id for id, _ in page])]
+        unmatched = self.shelf == "unmatched"  # its score is when it goes
         return [
             AsideView(
                 id,
                 self.shelf,
-                at,
+                int(datetime.fromisoformat(head["at"]).timestamp() * 1000) if unmatched else at,
                 head["source"],
                 head["type"],
                 why.partition(":")[0] or "no_rule",

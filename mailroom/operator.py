@@ -119,7 +119,7 @@ class AsideView:
 
     id: str
     shelf: Shelf
-    #: When it was laid there (unmatched: when it goes), ms.
+    #: When it was laid there (unmatched: when it was received), ms.
     at: int
     source: str
     type: str

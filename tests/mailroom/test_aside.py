@@ -10,6 +10,7 @@ from mailroom.ledger import Decision
 from mailroom.operator import Operator, Selection
 from mailroom.records import newness
 from rules.event import Event
+from rules.event_types.base import from_epoch
 from tests.mailroom.store import DAY, TODAY, Store, event
 from tests.mailroom.test_client import drain, settlement, take
 
@@ -58,6 +59,7 @@ async def test_unmatched(mailroom: Mailroom, store: Store, drain: str) -> None:
     await route(mailroom, drain, note="aside", retain=24 * HOUR)
     (one,) = await shelf(mailroom, "unmatched").find(Selection())
     assert (one.id, one.source, one.type, one.code) == ("a", "shop", "booking.created", "no_rule")
+    assert from_epoch(one.at) == one.received, "and it is chosen by that"
     assert await mailroom.record("a") is not None
     await store.advance(24 * HOUR)
     assert await mailroom.record("a") is None
