@@ -241,7 +241,7 @@ def test_who_with_a_token(start: Start, valkey: PrivateValkey, monkeypatch: pyte
     monkeypatch.setattr("getpass.getuser", lambda: "ada\nnobody")
     relais("dead", "drop", "b1.0", "--yes")
     (one,) = relais.json("events", "show", "b1")["decisions"]
-    assert (one["by"], one["why"]) == ("adanobody (token)", "")
+    assert (one["by"], one["why"]) == ("ada nobody (token)", "")
 
 
 def test_of_an_event(relais: StuckConsole, valkey: PrivateValkey) -> None:
