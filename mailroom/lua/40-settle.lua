@@ -474,7 +474,12 @@ local function settle_items(P, c, args)
       end
       local its_names = box
       if there and named(P, c, room) then
-        if c.watched or verdict == 'dead' or room == 'in' and argument ~= '' then its_names = names_of(P, room, box, item) end
+        local further = c.names_of[room] and c.names_of[room].also[item]
+        if c.watched or verdict == 'dead' then
+          its_names = names_of(P, room, box, item)
+        elseif further and room == 'in' then
+          its_names = box .. ' ' .. further
+        end
         flush_ready(P, c, room)
         add_fresh(c.fresh, room, leave_later(P, c, room, box, item))
       end
