@@ -32,8 +32,17 @@ OF_STORE = (
     ),
     *("llen K", "lpop K", "lpos K x", "lpush K x", "lrange K 0 1", "lrem K 0 x", "lset K 0 x", "ltrim K 0 1"),
     *("mget K", "mset K x", "pexpire K 1", "ping", "rename K K", "rpush K x", "rpushx K x", "sadd K x", "scard K"),
-    *("set K x", "sismember K x", "smembers K", "smismember K x", "time", "ttl K", "xadd K * x x", "xrange K - +"),
-    *("xread streams K 0", "xrevrange K + -", "xtrim K maxlen 1", "zadd K 1 x", "zcard K", "zmscore K x"),
+    *("set K x", "sismember K x", "smembers K", "smismember K x", "time", "ttl K", "xadd K * x x", "xdel K 0-1"),
+    *(
+        "xrange K - +",
+        "xread streams K 0",
+        "xrevrange K + -",
+        "xtrim K maxlen 1",
+        "zadd K 1 x",
+        "zcard K",
+        "zmscore K x",
+        "zpopmin K",
+    ),
     *("zrange K 0 1", "zrem K x", "zremrangebyscore K 0 1", "zrevrange K 0 1", "zscan K 0", "zscore K x"),
 )
 #: What RQ asks of the store of its queues.
