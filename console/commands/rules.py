@@ -10,6 +10,7 @@ COMMANDS = {
     "actions": "List the actions of the book's destinations: arguments, what they write, consent.",
     "explain": "Say for every rule whether an event matches it, and where not.",
     "preview": "Show what a new book would do differently.",
+    "diff": "Say in words what one book does otherwise than another.",
     "schema": "Print the JSON Schema of a book, for editors.",
     "show": "Print a book that was in force, by its version.",
     "approve": "Put the files on disk in force although they lose rules, sources or destinations.",

@@ -11,6 +11,7 @@ from console import book
 from console.errors import SAID_NO, UserError
 from receiver import payload
 from rules.compiler import loader
+from rules.source.problem import as_annotations
 from rules.tools import testing
 from rules.tools.testing import Results
 
@@ -23,7 +24,11 @@ LOOK_EVERY = 0.5
 @click.option("--name", "names", multiple=True, help="Only the test of this name; may be repeated.")
 @click.option("--watch", is_flag=True, help="Run again whenever a file changes; Ctrl-C ends.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(folder: Path | None, names: tuple[str, ...], watch: bool, as_json: bool) -> None:
+@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="For CI.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit's XML to this file; - is the output.")
+def command(
+    folder: Path | None, names: tuple[str, ...], watch: bool, as_json: bool, form: str, junit: Path | None
+) -> None:
     """Run the tests that stand in the book.
 
     Says what was expected (-) and what came (+), and which ways through the rules no test goes: a rule that fires or is
@@ -35,16 +40,23 @@ def command(folder: Path | None, names: tuple[str, ...], watch: bool, as_json: b
       relais rules test
       relais rules test book --watch
       relais rules test --name "a free booking makes no invoice"
+      relais rules test --junit report.xml --format github
     """
     place = book.folder(folder)
     if watch:
         follow(place, names)
         return
     results = run(place, names)
-    if as_json:
-        click.echo(json.dumps(testing.as_json(results), indent=2, ensure_ascii=False))
-    else:
-        show(results, coverage=not names)
+    if junit is not None:
+        with click.open_file(str(junit), "w", encoding="utf-8") as file:
+            file.write(testing.as_junit(results, str(place)) + "\n")
+    match "json" if as_json else form:
+        case "json":
+            click.echo(json.dumps(testing.as_json(results), indent=2, ensure_ascii=False))
+        case "github":
+            click.echo(as_annotations(testing.as_problems(results), str(place)))
+        case _ if str(junit) != "-":
+            show(results, coverage=not names)
     if not results.passed:
         raise SystemExit(SAID_NO)
 

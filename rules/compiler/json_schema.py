@@ -5,8 +5,10 @@ which the YAML language server supports best). Never the authority on what is va
 """
 
 import copy
-from collections.abc import Iterable, Mapping
-from typing import Any
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
@@ -94,7 +96,7 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
         },
         "tests": {"type": "array", "items": {"$ref": "#/definitions/test"}},
     }
-    return {
+    whole = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A book of Relais",
         "type": "object",
@@ -102,6 +104,105 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
         "additionalProperties": False,
         "definitions": {name: definitions[name] for name in sorted(definitions)},
     }
+    _describe(whole, definitions)
+    return whole
+
+
+# Hover texts: every key has one. -------------------------------------------------------------------------------------
+
+_ABOUT: Mapping[str, str] = {
+    "country": "Where telephone numbers without + belong.",
+    "sources": "The platforms that post webhooks, by a name of your own.",
+    "destinations": "The systems that deliveries go to, by a name of your own.",
+    "alerts": "Where alerts are posted.",
+    "defaults": "Options for all rules of this file.",
+    "rules": "What happens when: each with name, when and then. They fire in this order.",
+    "tests": "Events and the actions that they must yield; relais rules test runs them.",
+    "given": "What comes in.",
+    "expect": "The actions, or nothing.",
+    "type": "The event's type.",
+    "source": "The name of a source.",
+    "id": "The event's id.",
+    "subject": "What the event is about.",
+    "time": "When it happened, as the platform says.",
+    "received_at": "When it was received.",
+    "order_key": "The person or thing whose events stay in order.",
+    "any_of": "Groups of conditions, one of which must hold.",
+    "next": "What follows when the action has succeeded; it sees the answer as result.",
+    "only_if": "A condition for this action; it may use the answers of look-ups.",
+    "look_up": "What is asked before the actions, by a name of your own.",
+    "result": "The answer that the test pretends to get.",
+    "contains": "These among others.",
+}
+_TYPES: Mapping[str, str] = {
+    "string": "Text.",
+    "number": "A number.",
+    "integer": "A whole number.",
+    "boolean": "true or false.",
+    "array": "A list.",
+    "object": "A group of keys.",
+}
+
+
+def _describe(node: Any, definitions: Schema) -> None:
+    """Give every key that has no description one: of its own, of what it refers to, or of its type."""
+    if isinstance(node, dict):
+        properties = node.get("properties")
+        if isinstance(properties, dict):
+            for name, inner in properties.items():
+                if inner is True or "description" not in inner:
+                    given = {} if inner is True else {"allOf": [inner]} if "$ref" in inner else inner
+                    about = _ABOUT.get(name) or _about(given, definitions) or f"{name.replace('_', ' ').capitalize()}."
+                    properties[name] = {**given, "description": about}
+        for key, inner in node.items():
+            if key != "if":  # a question, that no editor shows
+                _describe(inner, definitions)
+    elif isinstance(node, list):
+        for inner in node:
+            _describe(inner, definitions)
+
+
+def _about(node: Any, definitions: Schema) -> str:
+    """Return what a schema says of itself: its description, its words, its type."""
+    if not isinstance(node, dict):
+        return ""
+    if "$ref" in node:
+        return _about(definitions.get(str(node["$ref"]).removeprefix("#/definitions/")), definitions)
+    if "description" in node:
+        return str(node["description"])
+    if "enum" in node:
+        return f"One of {', '.join(str(word) for word in node['enum'])}."
+    inner = [
+        found
+        for key in ("allOf", "anyOf", "oneOf")
+        for each in node.get(key, ())
+        if (found := _about(each, definitions))
+    ]
+    own = _TYPES.get(node["type"], "") if isinstance(node.get("type"), str) else ""
+    return own or next((each for each in inner if each != TEMPLATE["description"]), "")
+
+
+_COMMENT = re.compile(r"((?:^ +#: .*\n)+) +(\w+)\s*:", re.MULTILINE)
+
+
+def _comments(model: type[BaseModel]) -> Mapping[str, str]:
+    """Return the `#:` comments of a model's fields, by the keys of a book."""
+    found: dict[str, str] = {}
+    for each in reversed(model.__mro__):
+        if issubclass(each, BaseModel) and each is not BaseModel:
+            for lines, name in _COMMENT.findall(inspect.getsource(each)):
+                found[name] = " ".join(line.strip().removeprefix("#: ") for line in lines.splitlines())
+    fields = model.model_fields
+    return {fields[name].alias or name: text for name, text in found.items() if name in fields}
+
+
+def _inner_models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from _inner_models(field.annotation)
+    for inner in get_args(annotation):
+        yield from _inner_models(inner)
 
 
 # Sources and destinations. -------------------------------------------------------------------------------------------
@@ -178,10 +279,19 @@ def _model(definitions: Schema, name: str, model: type[BaseModel]) -> Schema:
     made = model.model_json_schema(
         mode="validation", schema_generator=_Draft7, ref_template=f"#/definitions/{name}.{{model}}"
     )
+    comments = {each.__name__: _comments(each) for each in _inner_models(model)}
     for inner, schema_ in made.pop("$defs", {}).items():
-        definitions[f"{name}.{inner}"] = _tidy(schema_)
-    definitions[name] = _tidy(made)
+        definitions[f"{name}.{inner}"] = _tidy(_commented(schema_, comments.get(inner, {})))
+    definitions[name] = _tidy(_commented(made, comments[model.__name__]))
     return {"$ref": f"#/definitions/{name}"}
+
+
+def _commented(node: Schema, comments: Mapping[str, str]) -> Schema:
+    """Add the comments of a model to the keys that have no description."""
+    for name, inner in node.get("properties", {}).items():
+        if name in comments:
+            inner.setdefault("description", comments[name])
+    return node
 
 
 def _tidy(node: Any) -> Any:
@@ -211,19 +321,45 @@ def _patterns(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) 
     alternatives = [SCALAR, {"$ref": "#/definitions/operators"}]
     definitions["condition"] = {"anyOf": [*alternatives, {"type": "array", "items": {"anyOf": alternatives}}]}
     types = sorted(frozenset(catalogue.types).union(*(kind.types for kind in catalogue.sources.values())))
+    every: dict[str, str] = {}
+    by_model: dict[type[BaseModel], str] = {}
+    for type_, model in sorted(catalogue.types.items()):
+        fields = {path: _about_field(kind) for path, kind in _paths(model)}
+        every |= {path: about for path, about in fields.items() if path not in every}
+        if model not in by_model:
+            by_model[model] = f"pattern.{type_}"
+            definitions[by_model[model]] = _pattern(fields, types, book)
+    definitions["pattern"] = _pattern(every, types, book)
+    #: A `when:` that names one type has the fields of that type, any other has all.
+    ways: Schema = {"$ref": "#/definitions/pattern"}
+    for name in dict.fromkeys(by_model.values()):
+        named = sorted(type_ for type_, model in catalogue.types.items() if by_model[model] == name)
+        asked = {"required": ["type"], "properties": {"type": {"enum": named}}}
+        ways = {"if": asked, "then": {"$ref": f"#/definitions/{name}"}, "else": ways}
+    definitions["when"] = {**ways, "description": "All of it must be true."}
+
+
+def _pattern(fields: Mapping[str, str], types: Iterable[str], book: Rulebook | None) -> Schema:
     condition = {"$ref": "#/definitions/condition"}
-    paths = sorted({path for model in catalogue.types.values() for path in _paths(model)})
-    definitions["pattern"] = {
+    return {
         "type": "object",
         "properties": {
             "source": _condition_of(book.sources if book else ()),
             "type": _condition_of(types),
             **dict.fromkeys(("id", "subject", "time", "received_at", "order_key"), condition),
-            **dict.fromkeys(paths, condition),
+            **{path: {"allOf": [condition], "description": about} for path, about in sorted(fields.items())},
             "any_of": {"type": "array", "items": {"$ref": "#/definitions/pattern"}, "minItems": 1},
         },
         "additionalProperties": condition,
     }
+
+
+def _about_field(kind: FieldType) -> str:
+    """Return what a field holds, in words."""
+    words = kind.words[:1].upper() + kind.words[1:]
+    if kind.choices is not None:
+        return f"{words}: {', '.join(str(word) for word in sorted(kind.choices, key=str))}."
+    return f"{words}."
 
 
 def _condition_of(words: Iterable[str]) -> Schema:
@@ -236,16 +372,17 @@ def _condition_of(words: Iterable[str]) -> Schema:
     return {"anyOf": [word, {"type": "array", "items": inner}, {"$ref": "#/definitions/operators"}]}
 
 
-def _paths(model: type[BaseModel]) -> Iterable[str]:
+def _paths(model: type[BaseModel]) -> Iterator[tuple[str, FieldType]]:
     for name, kind in fields_of(model).items():
         yield from _paths_of(f"data.{name}", kind, DEPTH - 1)
 
 
-def _paths_of(path: str, kind: FieldType, depth: int) -> Iterable[str]:
+def _paths_of(path: str, kind: FieldType, depth: int) -> Iterator[tuple[str, FieldType]]:
     if kind.element is not None and "list" in kind.kinds:
+        yield path, kind
         path, kind = f"{path}[]", kind.element
     if not kind.models or depth == 0:
-        yield path
+        yield path, kind
     for model in kind.models if depth else ():
         for name, inner in fields_of(model).items():
             yield from _paths_of(f"{path}.{name}", inner, depth - 1)
@@ -346,7 +483,7 @@ def _rules(definitions: Schema) -> None:
         "properties": {
             "name": {"type": "string", "description": "What the rule does, in words of your own; unique in the book."},
             "description": {"type": "string", "description": "Why it is there; shown where the rule is named."},
-            "when": {"$ref": "#/definitions/pattern", "description": "All of it must be true."},
+            "when": {"$ref": "#/definitions/when"},
             "unless": {"$ref": "#/definitions/pattern", "description": "Holds back where all of it is true."},
             "look_up": {
                 "type": "object",

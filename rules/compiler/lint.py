@@ -31,6 +31,7 @@ def check_rules(draft: Draft) -> None:
         _check_contradiction(written, rule)
     _check_shadowed(enabled)
     _check_sent_twice(enabled)
+    _check_forgotten(draft, enabled)
 
 
 def check_secrets(node: Node, record: BaseModel) -> None:
@@ -193,6 +194,46 @@ def _both_fire(earlier: _Sent, later: _Sent) -> bool:
         return False
     both = patterns.compile_pattern({**second, "any_of": [first]}, FieldScope(), [])
     return both.contradiction() is None
+
+
+# A person who is let go at one system, and kept at its twin. ----------------------------------------------------------
+
+
+def _check_forgotten(draft: Draft, rules: "list[tuple[WrittenRule, Rule]]") -> None:
+    """Warn of an unsubscribe that leaves the person in another destination of the same kind.
+
+    Another one counts if a rule sends people there, and no rule for such events does the same there.
+    """
+    let_go: list[tuple[Rule, ActionStep, Node, str]] = []
+    filled: set[str] = set()
+    for written, rule in rules:
+        if not rule.then:
+            continue
+        for step, node in _steps(rule.then, written.node.at("then")):
+            if "email" not in step.target.kind.arguments.model_fields:
+                continue
+            for name in set(step.target.by_source.values()) or {step.target.written}:
+                if step.target.kind.keep_always:
+                    let_go.append((rule, step, node, name))
+                else:
+                    filled.add(name)
+    for rule, step, node, name in let_go:
+        twins = {other for other in filled - {name} if draft.destinations[other].kind == draft.destinations[name].kind}
+        for other, its_step, _, its_name in let_go:
+            if its_step.target.action == step.target.action and (
+                other.types is None or rule.types is None or other.types & rule.types
+            ):
+                twins.discard(its_name)
+        if twins:
+            shown = ", ".join(f"{twin}.{step.target.action}" for twin in sorted(twins))
+            node.wrong(
+                f"{step.written} leaves the person in {', '.join(sorted(twins))}",
+                f"write {shown} beside it, or a rule of its own for these events",
+                "forgotten_destination",
+                inner=(step.written,),
+                key=True,
+                severity="warning",
+            )
 
 
 class _ArgumentProbe:

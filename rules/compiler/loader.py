@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rules.catalogue import Catalogue
-from rules.compiler import compilation
+from rules.compiler import compilation, rules_section
 from rules.compiler.compilation import Checked
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
 from rules.source import yaml_document
+from rules.source.node import Node
 from rules.source.problem import Problem
 from rules.source.yaml_document import MAX_BYTES
 
@@ -73,19 +74,36 @@ def check_texts(files: Mapping[str, str], catalogue: Catalogue) -> Checked:
     )
 
 
+def parse(files: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what a book says, by section and name, without compiling it; groups are taken apart.
+
+    The problems of a book with errors are passed over, and so is what has no name.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted(files):
+        document = yaml_document.read(files[file].encode("utf-8", "surrogatepass"), file, [])
+        top = Node(document, (), document.value, []) if document is not None else None
+        for section, node in top.mapping().items() if top is not None else ():
+            entries = found.setdefault(section, {})
+            if section == "rules":
+                entries |= {
+                    rule.value["name"]: rule.value for rule in rules_section.single_rules(node) if _is_named(rule)
+                }
+            elif section == "tests":
+                entries |= {test.value["name"]: test.value for test in node.items() if _is_named(test)}
+            else:
+                entries |= node.value if isinstance(node.value, dict) else {section: node.value}
+    return found
+
+
+def _is_named(node: Node) -> bool:
+    return isinstance(node.value, dict) and isinstance(node.value.get("name"), str)
+
+
 def describe_rules(files: Mapping[str, str]) -> dict[str, str]:
     """Return the descriptions that a book's rules have, by their names, without compiling it."""
-    found: dict[str, str] = {}
-    for name, text in files.items():
-        document = yaml_document.read(text.encode("utf-8", "surrogatepass"), name, [])
-        top = document.value if document is not None and isinstance(document.value, dict) else {}
-        for entry in top.get("rules") or ():
-            members = entry.get("rules") or [entry]
-            for rule in members:
-                described = rule.get("description") or entry.get("description")
-                if described:
-                    found[rule["name"]] = described
-    return found
+    rules = parse(files).get("rules", {})
+    return {name: rule["description"] for name, rule in rules.items() if rule.get("description")}
 
 
 def read(folder: Path) -> dict[str, bytes]:

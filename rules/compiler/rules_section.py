@@ -61,7 +61,7 @@ def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> Non
     standard = defaults.mapping((*OPTIONS, *NOT_AVAILABLE), "defaults") if defaults is not None else {}
     if defaults is not None:
         defaults.refuse(NOT_AVAILABLE)
-    for node in _single_rules(section) if section is not None else ():
+    for node in single_rules(section) if section is not None else ():
         if is_full(draft.problems):
             break
         parts = node.mapping(KEYS, "a rule")
@@ -70,7 +70,7 @@ def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> Non
             _read_rule(draft, node, parts, standard)
 
 
-def _single_rules(section: Node) -> Iterator[Node]:
+def single_rules(section: Node) -> Iterator[Node]:
     """Yield the rules of a section; those of a group have its condition among their own."""
     for node in section.items("rules"):
         if not isinstance(node.value, dict) or not {"group", "rules"} & node.value.keys():

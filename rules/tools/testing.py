@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from xml.etree import ElementTree
 
 import yaml
 from pydantic import ValidationError
@@ -24,6 +25,7 @@ from rules.matching.pattern import Pattern
 from rules.rule import ActionStep, Facts
 from rules.rulebook import Expected, Rule, Rulebook, Source, TestCase
 from rules.source.node import describe_error
+from rules.source.problem import Problem
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
 ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]
@@ -89,6 +91,9 @@ class Results:
         """The share of branches that tests reached, from 0 to 1."""
         return len(self.reached) / len(self.branches) if self.branches else 1.0
 
+
+#: What a test expects of an argument that was left out.
+OMITTED: Final[Mapping[str, Any]] = {"exists": False}
 
 FIRES = "fires"
 HELD_BACK = "is held back by unless"
@@ -348,23 +353,30 @@ def _pair(
 
 
 def _is_same(book: Rulebook, wanted: Expected, found: Action, *, partly: bool) -> bool:
-    """Compare the arguments that the test names. An expected null also matches an argument that was omitted."""
+    """Compare the arguments that the test names: null is null, and what is expected not to exist was omitted."""
     if (wanted.destination, wanted.action) != (found.destination, found.name):
         return False
     compare = _contains if partly else _is_equal
     arguments = _normalise(book, wanted)
-    return all(compare(value, found.arguments.get(name)) for name, value in arguments.items())
+    return all(
+        name not in found.arguments
+        if value == OMITTED
+        else name in found.arguments and compare(value, found.arguments[name])
+        for name, value in arguments.items()
+    )
 
 
 def _normalise(book: Rulebook, wanted: Expected) -> Mapping[str, Any]:
     """Return expected arguments as the action's model serialises them; as written where the model refuses them."""
     kind = book.action_kind(wanted.destination, wanted.action)
+    omitted = {name: value for name, value in wanted.arguments.items() if value == OMITTED}
+    given = {name: value for name, value in wanted.arguments.items() if name not in omitted}
     try:
         if kind is not None:
-            return kind.arguments.model_validate(dict(wanted.arguments)).model_dump(mode="json", exclude_unset=True)
+            given = kind.arguments.model_validate(given).model_dump(mode="json", exclude_unset=True)
     except ValueError:
         pass  # the test names only some of the arguments
-    return wanted.arguments
+    return given | omitted
 
 
 def _is_equal(one: Any, other: Any) -> bool:
@@ -398,7 +410,7 @@ def _select_arguments(found: Action, wanted: Expected | None) -> Mapping[str, An
     """Return the arguments to show: those that the test names, if it is the same action, else all."""
     if wanted is None or (wanted.destination, wanted.action) != (found.destination, found.name):
         return found.arguments
-    return {name: found.arguments.get(name) for name in wanted.arguments}
+    return {name: found.arguments.get(name, OMITTED) for name in wanted.arguments}
 
 
 def _format_actions(actions: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
@@ -434,3 +446,38 @@ def as_json(results: Results) -> dict[str, Any]:
             for branch in results.unreached
         ],
     }
+
+
+def as_junit(results: Results, folder: str = "") -> str:
+    """Return JUnit's XML, which CI systems show: one suite, the book, with its tests."""
+    suite = ElementTree.Element(
+        "testsuite", name="rules", tests=str(len(results.results)), failures=str(len(results.failed)), errors="0"
+    )
+    for result in results.results:
+        test = result.test
+        names = {"name": _printable(test.name), "classname": test.file}
+        place = {"file": _in_folder(folder, test.file), "line": str(test.line)}
+        case = ElementTree.SubElement(suite, "testcase", names | place)
+        if not result.passed:
+            failure = ElementTree.SubElement(case, "failure", message="other actions than expected")
+            failure.text = _printable("\n".join(result.lines))
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def as_problems(results: Results) -> list[Problem]:
+    """Return each failed test as a problem at its place, for annotations."""
+    return [
+        Problem(
+            result.test.file, result.test.line, 1, f"{result.test.name}\n" + "\n".join(result.lines), "", "test_failed"
+        )
+        for result in results.failed
+    ]
+
+
+def _in_folder(folder: str, file: str) -> str:
+    return f"{folder.rstrip('/')}/{file}" if folder else file
+
+
+def _printable(text: str) -> str:
+    """Return a text without the signs that XML cannot hold."""
+    return "".join(sign if sign == "\n" or sign.isprintable() else "?" for sign in text)

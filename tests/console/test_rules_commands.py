@@ -346,3 +346,27 @@ def test_preview_of_too_many(relais: Relais, tmp_path: Path, monkeypatch: pytest
     told = relais("preview", folder, "--since", "7d").output
     assert "1 events" in told
     assert "these are the first 1; there are more" in told
+
+
+def test_diff(relais: Relais, tmp_path: Path) -> None:
+    """Two books are compared in words, and as JSON; of the same book there is nothing to say."""
+    other = tmp_path / "other"
+    starter_book.copy(other)
+    newsletter = next(other.glob("*newsletter.yaml"))
+    text = newsletter.read_text(encoding="utf-8")
+    name = text.split("- name: ")[1].split("\n")[0]
+    newsletter.write_text(text.replace(f"- name: {name}\n", f"- name: {name}\n    delay: 5m\n", 1), encoding="utf-8")
+    told = relais("diff", starter_book.starter(), other)
+    assert told.output.splitlines() == [f"changed rule {name}", "  delay is 5m, and was not there"]
+    (change,) = json.loads(relais("diff", starter_book.starter(), other, "--json").output)
+    assert (change["what"], change["name"]) == ("changed", name)
+    assert "Both say the same." in relais("diff", other, other).output
+
+
+def test_test_for_ci(relais: Relais, tmp_path: Path) -> None:
+    """`rules test` writes JUnit's XML beside its table, and annotations for GitHub."""
+    report = tmp_path / "report.xml"
+    told = relais("test", "--junit", report)
+    assert (told.exit_code, "tests passed" in told.output) == (0, True)
+    assert report.read_text(encoding="utf-8").count("<testcase ") == told.output.count("passed  ")
+    assert relais("test", "--format", "github").output.strip() == ""

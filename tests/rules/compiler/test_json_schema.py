@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,62 @@ def test_completes() -> None:
     assert "crm.upsert_contact" in definitions["action"]["properties"]
     assert "sd_nord_api.person" in definitions["look_up"]["properties"]
     assert "sd_nord_api.person" not in definitions["action"]["properties"]
+
+
+def test_completes_by_type() -> None:
+    """A `when:` that names one type has the fields of that type and no others; one that names none has all."""
+    made = json_schema.schema(catalogue.build())
+    way, fields = made["definitions"]["when"], {}
+    while "if" in way:
+        for type_ in way["if"]["properties"]["type"]["enum"]:
+            name = way["then"]["$ref"].removeprefix("#/definitions/")
+            fields[type_] = set(made["definitions"][name]["properties"])
+        way = way["else"]
+    assert fields.keys() == catalogue.build().types.keys()
+    assert "data.guests[].status" in fields["booking.created"]
+    assert "data.guests[].status" not in fields["call.missed"]
+    everything = set(made["definitions"]["pattern"]["properties"])
+    assert set().union(*fields.values()) <= everything
+    assert way == {"$ref": "#/definitions/pattern"}
+
+
+def test_hover_texts() -> None:
+    """Every key has a description, and no title names a class."""
+    made = json_schema.schema(catalogue.build(), book())
+    assert list(_silent(made, ())) == []
+    assert made.pop("title") == "A book of Relais"
+    assert '"title": "' not in json.dumps(made)
+    definitions = made["definitions"]
+    about = definitions["pattern.booking.created"]["properties"]["data.status"]["description"]
+    assert about.startswith("Text: canceled, confirmed")
+    contact = definitions["arguments.rest.upsert_contact"]["properties"]
+    assert contact["email"]["description"].startswith("Normalised e-mail.")
+    generic = next(
+        way["then"]["properties"]
+        for way in made["properties"]["sources"]["additionalProperties"]["allOf"]
+        if way["if"]["properties"]["kind"] == {"const": "generic"}
+    )
+    assert "read" in generic
+
+
+def _silent(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys that have no description."""
+    if isinstance(node, dict):
+        for name, inner in node.get("properties", {}).items() if "if" not in path[-1:] else ():
+            if not (isinstance(inner, dict) and inner.get("description")):
+                yield (*path, name)
+        for name, inner in node.items():
+            yield from _silent(inner, (*path, name))
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _silent(inner, path)
+
+
+def test_groups() -> None:
+    """A group is valid with rules that have no condition of their own; a rule alone needs one."""
+    validator = jsonschema.Draft7Validator(json_schema.schema(catalogue.build()))
+    rule = {"name": "a", "then": "nothing"}
+    group = {"group": "g", "when": {"type": "call.missed"}, "rules": [rule]}
+    assert validator.is_valid({"rules": [group, {**rule, "when": {"type": "call.missed"}}]})
+    assert not validator.is_valid({"rules": [rule]})
+    assert not validator.is_valid({"rules": [{**group, "name": "b"}]})

@@ -121,3 +121,43 @@ def test_secret_in_clear() -> None:
     ]
     for secret in ("0a1b2c", "3d4e5f", "6a7b8c"):
         assert secret not in "\n".join(map(str, checked.problems))
+
+
+TWIN = """
+destinations:
+  maileon_events:
+    kind: maileon
+    api_key: ${MAILEON_EVENTS_KEY}
+"""
+
+
+def forgotten(*rules: str) -> list[Problem]:
+    checked = writing.checked(TWIN + "rules:\n" + "".join(rules))
+    assert checked.errors == ()
+    return [problem for problem in checked.warnings if problem.code == "forgotten_destination"]
+
+
+def test_forgotten() -> None:
+    """Who unsubscribes at one of two accounts that people are sent to stays in the other: a doubt."""
+    into = rule("into", "type: contact.changed", action="maileon_events.update")
+    (problem,) = forgotten(into, rule("out", LEFT))
+    assert problem.text == "maileon_main.unsubscribe leaves the person in maileon_events"
+    assert problem.mend.startswith("write maileon_events.unsubscribe beside it, or a rule of its own")
+    (both,) = forgotten(
+        into,
+        rule("in too", "type: contact.changed", action="crm.add_note").rstrip() + "\n          text: x\n",
+        rule("out", LEFT),
+    )
+    assert both.text == problem.text
+
+
+def test_not_forgotten() -> None:
+    """A rule beside it, an account that nobody is sent to, or one of another kind is no doubt."""
+    into = rule("into", "type: contact.changed", action="maileon_events.update")
+    assert forgotten(into, rule("out", LEFT), rule("out too", LEFT, action="maileon_events.unsubscribe")) == []
+    assert forgotten(rule("out", LEFT)) == []
+    assert forgotten(rule("into", "type: contact.changed", action="maileon_main.update"), rule("out", LEFT)) == []
+    elsewhere = rule("out elsewhere", "type: contact.bounced", action="maileon_events.unsubscribe")
+    assert [problem.text.split(" ")[0] for problem in forgotten(into, rule("out", LEFT), elsewhere)] == [
+        "maileon_main.unsubscribe"
+    ]

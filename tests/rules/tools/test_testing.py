@@ -1,9 +1,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from rules.event import Event
 from rules.rulebook import Source
+from rules.source.problem import as_annotations
 from rules.tools import testing
 from rules.tools.testing import Results
 from tests.rules import writing
@@ -94,10 +96,23 @@ def test_nothing() -> None:
 
 
 def test_left_out() -> None:
-    """An expected null is an argument that was left out."""
+    """An expected null is a null, and what is expected not to exist was left out."""
     absent = GIVEN.replace(", last_name: Beispiel", "")
-    assert run(EXACT.replace("Beispiel", "null"), given=absent).passed
-    assert not run(EXACT.replace("Beispiel", "null")).passed
+    as_null = RULES.replace('last_name: "{{ booker.last_name | omit }}"', "last_name: null")
+    assert as_null != RULES
+    null, left_out = EXACT.replace("Beispiel", "null"), EXACT.replace("Beispiel", "{exists: false}")
+    for expect, rules, given, passed in (
+        (left_out, RULES, absent, True),
+        (null, RULES, absent, False),
+        (left_out, RULES, GIVEN, False),
+        (null, as_null, GIVEN, True),
+        (left_out, as_null, GIVEN, False),
+    ):
+        assert run(expect, rules=rules, given=given).passed is passed
+        assert run("contains:\n" + "\n".join(f"  {line}" for line in expect.split("\n")), rules, given).passed is passed
+    (result,) = run(null, given=absent).results
+    assert "+     last_name:" in result.lines
+    assert "+       exists: false" in result.lines
 
 
 def test_true_is_not_one() -> None:
@@ -233,3 +248,29 @@ def test_coverage_of_groups() -> None:
     }
     other = {branch.what for branch in results.unreached if branch.rule == "about something else"}
     assert other == {"fires"}
+
+
+def test_junit() -> None:
+    """JUnit's XML has each test with its place, and what came instead."""
+    results = run(
+        EXACT.replace("Beispiel", "Muster\\u0001 <b>")
+        .replace("last_name: Muster", 'last_name: "Muster')
+        .replace("<b>", '<b>"')
+    )
+    suite = ElementTree.fromstring(testing.as_junit(results, "book"))  # noqa: S314 - our own
+    assert (suite.tag, suite.attrib["tests"], suite.attrib["failures"]) == ("testsuite", "1", "1")
+    (case,) = suite
+    assert case.attrib["file"].startswith("book/")
+    assert int(case.attrib["line"]) > 0
+    assert "+     last_name: Beispiel" in (case[0].text or "")
+    passed = ElementTree.fromstring(testing.as_junit(run(EXACT)))  # noqa: S314 - our own
+    assert (passed.attrib["failures"], len(passed[0])) == ("0", 0)
+
+
+def test_annotations() -> None:
+    """A failed test is an annotation of GitHub at its line; one that passed is none."""
+    (problem,) = testing.as_problems(run(EXACT.replace("Beispiel", "Muster")))
+    text = as_annotations([problem], "book")
+    assert text.startswith(f"::error file=book/{problem.file},line={problem.line},")
+    assert "%0A+     last_name: Beispiel" in text
+    assert testing.as_problems(run(EXACT)) == []
