@@ -116,11 +116,11 @@ def test_test_and_watch(start: Start, tmp_path: Path) -> None:
     file = folder / "10-newsletter.yaml"
     right = file.read_text()
     process = start("rules", "test", str(folder), "--watch")
-    process.wait_for("18 of 18 tests passed")
+    process.wait_for("19 of 19 tests passed")
     file.write_text("rules: {")
     process.wait_for("error: the book at")
     file.write_text(right.replace("TITLE: Dr.", "TITLE: Prof."))
-    process.wait_for("17 of 18 tests passed")
+    process.wait_for("18 of 19 tests passed")
     assert process.stop(signal.SIGINT) == 0
 
 
