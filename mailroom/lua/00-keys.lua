@@ -7,6 +7,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   schema               string  version of this page                                   open                  for ever
   hash_key             string  key of the keyed hashes, unless RELAIS_HASH_KEY is set open                  for ever
   e:<event>            string  event record: a line of JSON, then the vendor's body   put, again, …         until its count is 0, + retain
+  taken                string  how many events were taken so far: their `n`           put                   for ever
   refs                 hash    event -> what still needs it; absent means 1           settle                with the event
   known:<bucket>       hash    base of an id -> contents that came with it, at most 20 put                   4 days
   seen:<bucket>        set     schema 1: ids of all events that were put              put                   2 days

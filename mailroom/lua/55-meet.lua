@@ -40,9 +40,15 @@ local function is_fixed(P, room, delivery, home)
   return place ~= false and place <= math.max(handed, s == 'h' and 1 or 0)
 end
 
--- Whether a delivery was received before another: by its event, then by its number.
+-- The number under which the store took the event of a delivery; 0 of one that was taken before there were numbers.
+local function number_of(P, delivery)
+  local head = string.match(redis.call('GET', P .. 'e:' .. event_of(delivery)) or '', '^[^\n]*')
+  return tonumber(string.match(head, '^{"n":(%d+)')) or 0
+end
+
+-- Whether the event of a delivery was taken before that of another, or the delivery made before it for the same event.
 local function is_earlier(P, one, other)
-  local its, others = newness(P, one), newness(P, other)
+  local its, others = number_of(P, one), number_of(P, other)
   if its ~= others then return its < others end
   if #one ~= #other then return #one < #other end
   return one < other

@@ -123,6 +123,9 @@ class MailroomOracle:
     deliveries: set[str] = field(default_factory=set)
     once: dict[str, tuple[str, int]] = field(default_factory=dict)
     newest: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    #: event -> its number among all that were put, and the number of the last.
+    taken: dict[str, int] = field(default_factory=dict)
+    number: int = 0
     dead: dict[str, int] = field(default_factory=dict)
     #: (room, item) -> the further boxes in which its mark stands, its weak names; while it waits.
     also: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
@@ -342,7 +345,7 @@ class MailroomOracle:
 
     def _newness(self, item: str) -> tuple[int, int, str]:
         event = item.split(".")[0]
-        return int(event[1:]) if self.record("in", event) else -1, len(item), item
+        return self.taken.get(event, 0) if self.record("in", event) else 0, len(item), item
 
     def meet(self, room: str, home: str, token: str, item: str, id: str, names: list[str]) -> str:
         """A delivery under way found its object; return go, wait or stale."""
@@ -503,6 +506,8 @@ class MailroomOracle:
             if known:
                 continue
             self.quarantined.discard(event)
+            self.number += 1
+            self.taken[event] = self.number
             self.needs[event], self.retain[event] = {event}, retain
             if digest:
                 self.last[name] = (digest, event, self.now + BODY_WINDOW)

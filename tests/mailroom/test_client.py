@@ -88,13 +88,13 @@ def contents(dump: Mapping[str, StoredKey]) -> dict[str, object]:
 
 
 async def test_put_and_take(mailroom: Mailroom, drain: str) -> None:
-    """What was put is taken in the order it came, with its record unchanged."""
+    """What was put is taken in the order it came, with its record unchanged but for its number."""
     events = [event("a"), event("b"), event("c", "email:ole@example.org")]
     receipts = await mailroom.put(events)
     assert [(r.id, r.duplicate) for r in receipts] == [("a", False), ("b", False), ("c", False)]
     leases = await take(mailroom, drain)
     assert [[item for item, _ in lease.items] for lease in leases] == [["a", "b"], ["c"]]
-    assert leases[0].items[0][1] == events[0].encode()
+    assert leases[0].items[0][1] == b'{"n":1,' + events[0].encode()[1:]
 
 
 async def test_sent_twice(mailroom: Mailroom, drain: str) -> None:
