@@ -260,7 +260,20 @@ def faults(partitions: Sequence[Partition], lots: Sequence[Sequence[Event]]) -> 
 
 
 #: Keys that remain when nothing waits: settings, ids for deduplication, and what people read.
-STAYS = ("schema", "known:", "seen:", "ledger:", "log", "counts", "rooms", "take:", "room:", "written")
+STAYS = (
+    "schema",
+    "known:",
+    "seen:",
+    "ledger:",
+    "log",
+    "counts",
+    "rooms",
+    "take:",
+    "room:",
+    "written",
+    "taken",
+    "newest:",
+)
 
 
 def left_over(nodes: Sequence[StoreNode], prefixes: Sequence[str]) -> list[str]:

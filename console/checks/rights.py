@@ -19,7 +19,17 @@ KEY, CHANNEL = "K", "C"
 #: What the mailroom asks, in Python and inside its functions, with arguments that the store can queue.
 OF_STORE = (
     *("blpop K 1", "del K", "exists K", "expire K 1", "fcall none 1 K", "function|load x", "get K", "getrange K 0 1"),
-    *("getset K x", "hdel K x", "hexists K x", "hget K x", "hgetall K", "hincrby K x 1", "hkeys K", "hlen K"),
+    *(
+        "getset K x",
+        "hdel K x",
+        "hexists K x",
+        "hget K x",
+        "hgetall K",
+        "hincrby K x 1",
+        "hkeys K",
+        "hlen K",
+        "incrby K 1",
+    ),
     *(
         "hmget K x",
         "hscan K 0",

@@ -10,6 +10,7 @@ from redis.crc import key_slot
 from bench import cluster as bench
 from bench.nodes import Cluster, StoreNode, slot_of
 from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable
+from mailroom.aside import AsideShelf, look
 from mailroom.client import client
 from mailroom.keys import PREFIX
 from mailroom.operator import Operator, Selection
@@ -107,6 +108,12 @@ async def by_hand(room: Mailroom) -> None:
     assert await room.meet("crm", BOX, "no token", "a.0", ["a"], "contact", "c1") == "stale"
     assert await room.forget_names("crm", ["a"]) == 1
     assert await room.box_faults() == []
+    assert await room.call("blocked", "crm") == [0]
+    shelf = AsideShelf(people, "quarantine")
+    await look(people, "q")
+    assert await room.take_in("quarantine", "q", [event("q")], "{}", even_if_older=True) == "done"
+    await room.quarantine([(event("r"), "data.email: missing")])
+    assert await shelf.clear("r")
     await room.call("touch")
 
 

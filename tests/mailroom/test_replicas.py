@@ -98,7 +98,7 @@ async def test_memory_counts_where_disks_are_unknown(room: Mailroom, monkeypatch
 
 async def test_demoted(keepers: Keepers) -> None:
     """A primary that became a replica answers READONLY: unavailable, and the connections are given up."""
-    async with Mailroom.connect(url(keepers, 1)) as room:
+    async with Mailroom.connect(url(keepers, 1), hash_key=b"k" * 32) as room:
         with pytest.raises(StoreUnavailable, match="store refused: "):
             await room.put([])
 
