@@ -197,12 +197,20 @@ def _ascii_domain(domain: str) -> str:
 #: Numbers that are their own key, as the library finds in 50 µs (tested for all of them): Germany, Austria, France,
 #: Switzerland, written as most platforms write them.
 PLAIN_PHONE: Final = re.compile(r"\+(?:4[39][1-9][0-9]{6,11}|(?:33|41)[1-9][0-9]{8})\Z", re.ASCII)
+#: What may stand before a number: words that end with a mark, or that a prefix follows ("room 3 030…" is no number).
+_LABEL: Final = re.compile(r"\A[^\d+\uff0b]*(?:[:.][\s(]*|(?=[+\uff0b0\uff10]))")
+#: Where `tel:` says something beside the number (RFC 3966).
+_TEL_PARAMETER: Final = re.compile(r";(?:phone-context|isub)=[^;]*", re.ASCII | re.IGNORECASE)
+#: At most one word names it.
+_EXTENSION: Final = re.compile(r"\W*[^\W\d]*\W*\d+\W*\Z")
+_LETTER: Final = re.compile(r"[^\W\d_]")
 
 
 def phone_key(text: str, country: str | None = None) -> str:
     """Return a telephone number as `+4930123456`, with an extension as `+4930123456;ext=12`. Raises AddressRefused.
 
     `country`: two letters, where a number without `+` belongs; without it such a number is nobody's in particular.
+    Letters are no digits (0800-RELAIS): beside a label before the number and an extension there may be none.
     """
     if PLAIN_PHONE.match(text):
         return text
@@ -212,8 +220,9 @@ def phone_key(text: str, country: str | None = None) -> str:
 def _parse_phone(text: str, country: str | None) -> str:
     import phonenumbers  # 2.7 MB, for those who have numbers
 
+    text = _IGNORABLE.sub("", text)
     try:
-        number = phonenumbers.parse(_IGNORABLE.sub("", text), country)
+        number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException as exc:
         invalid = exc.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE
         at_home = invalid and country is None and not _PLUS.search(text)
@@ -221,8 +230,16 @@ def _parse_phone(text: str, country: str | None) -> str:
     # Not what is possible inside a town only: such a number is another telephone in each of them.
     if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise AddressRefused("phone_not_possible")
+    if _LETTER.search(text) and _has_words(text, bool(number.extension)):
+        raise AddressRefused("phone_not_possible")
     found = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return f"{found};ext={number.extension}" if number.extension else found
+
+
+def _has_words(text: str, extension: bool) -> bool:
+    """Tell whether a number has letters other than its label and its extension: the library reads them as digits."""
+    text = _LABEL.sub("", _TEL_PARAMETER.sub("", text), count=1)
+    return bool(_LETTER.search(_EXTENSION.sub("", text) if extension else text))
 
 
 def phone_key_or_text(text: str) -> str:

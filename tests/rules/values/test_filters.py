@@ -24,7 +24,6 @@ def filtered(name: str, value: Any, *arguments: Any) -> Any:
         ("phone", "031/1234567", (41,), "+41311234567"),
         ("phone", "+1 (212) 555-0100", (), "+12125550100"),
         ("phone", "0151\u00a01234‑567", ("DE",), "+491511234567"),
-        ("phone", "+49 30 CALL-ME", (), "+4930225563"),
         ("phone", "٠٣٠١٢٣٤٥٦", ("DE",), "+4930123456"),
         ("phone", "030 123456 ext. 12", ("DE",), "+4930123456;ext=12"),
         ("first_name", "Eva Muster", (), "Eva"),
@@ -133,6 +132,8 @@ def test_filter(name: str, value: Any, arguments: tuple[Any, ...], expected: Any
         ("phone", "110", ("DE",)),
         ("phone", "123456", ("US",)),  # in which town?
         ("phone", "call me", ("DE",)),
+        ("phone", "+49 30 CALL-ME", ()),
+        ("phone", "+49 30 123456 (privat)", ()),
         ("phone", "+" + "1" * 16, ()),
         ("phone", "+0301234567", ()),
         ("phone", 30123456, ("DE",)),
