@@ -215,13 +215,17 @@ class WebhookRequest:
             raise errors.NotAllowed("method_not_allowed", "webhooks are sent with POST")
 
     def demand_size(self, most: int, size: int | None = None) -> None:
-        """Raise TooLarge for a body larger than the cap, by the length its head announces or by the bytes received."""
+        """Raise TooLarge for a body larger than the cap, by the bytes received or by the length its head announces.
+
+        What is announced is read on within bounds, as what is not: who is still sending sees no answer.
+        """
+        bound = most
         if size is None:
             announced = self.header(b"content-length")
             if announced is None:
                 return
             if not announced.isdigit():
                 raise errors.NotParseable("bad_length", "the header Content-Length must be a number")
-            size = int(announced[:20])
-        if size > most:
+            size, bound = int(announced[:20]), READ_ON * most
+        if size > bound:
             raise errors.TooLarge("too_large", f"a body may have {most} bytes (RELAIS_MAX_BODY)")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import threading
 import time
@@ -20,7 +21,8 @@ from tests.receiver.book import SOURCES
 from tests.receiver.port import AT, JSON, SD, Port, PortAnswer
 from tests.receiver.test_intake import FakeEventStore
 
-CONTACT = {"id": 12, "email": "eva@example.org", "first_name": "Eva"}
+EVA = "eva@example.org"
+CONTACT = {"id": 12, "email": EVA, "first_name": "Eva"}
 
 
 @pytest.fixture(params=[False, True], ids=["own", "plain"])
@@ -396,6 +398,61 @@ def test_bodies_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert last.status == 202
 
     asyncio.run(run())
+
+
+def test_f05_one_id_for_several_events(port: Port) -> None:
+    """F05: what comes under an id that came before with other content is an event of its own, and counted as that."""
+    delivered, bounced = ({"event": name, "id": 26224, "email": EVA} for name in ("delivered", "hard_bounce"))
+    kept = [port.post("/in/typed", body, JSON).ids[0] for body in (delivered, bounced)]
+    assert [port.kept(each).data["event"] for each in kept] == ["delivered", "hard_bounce"]
+    assert port.counts()["other_content|typed"] == 1
+    assert "duplicate|typed|hard_bounce" not in port.counts()
+    assert port.post("/in/typed", bounced, JSON).ids == [kept[1]]
+
+
+def test_f08_fewer_items_at_the_second_attempt(port: Port) -> None:
+    """F08: an item keeps its id wherever it stands when its request comes again."""
+    items = [{"action": "profile.delete", "payload": {"id": id}} for id in ("4711", "4712")]
+    first, again = (
+        port.post("/in/sd_nord", {"id": "R", "attempt": attempt, "notifications": sent}, SD).ids
+        for attempt, sent in ((1, items), (2, items[1:]))
+    )
+    assert again == first[1:]
+    assert port.kept(again[0]).data == {"id": 4712}
+
+
+def test_f09_sent_again_after_the_mend(port: Port, tmp_path: Path) -> None:
+    """F09: a quarantined event that its sender sends again after the book was mended is taken in."""
+    path = tmp_path / "book/sources.yaml"
+    right = path.read_text()
+    body = {"event": "order.paid", "id": 7}
+
+    def state(n: int) -> str:
+        return port.fate(port.post("/in/typed", {**body, "id": n}, JSON).ids[0]).state
+
+    fine = state(1)
+    place, _, rest = right.partition("  typed:")
+    path.write_text(place + "  typed:" + rest.replace("type: body.event", "type: body.evnt", 1))
+    tries = itertools.count(100)
+    wait_until(lambda: state(next(tries)) == "quarantined", "the book with the mistake is in force")
+    assert state(7) == "quarantined"
+    path.write_text(right)
+    wait_until(lambda: state(next(tries)) == fine, "the mended book is in force")
+    assert state(7) == fine
+    [kept] = port.post("/in/typed", body, JSON).ids
+    assert port.kept(kept).type == "order.paid"
+
+
+def test_f51_many_items_in_one_request(tmp_path: Path, valkey: PrivateValkey) -> None:
+    """F51: a batch above the bound is refused with the setting's name; with that raised all of it is taken."""
+    items = [{"action": "profile.delete", "payload": {"id": n, "text": "x" * 11_000}} for n in range(100)]
+    batch = {"id": "R", "attempt": 1, "notifications": items}
+    with Port(tmp_path, valkey.url) as running:
+        answer = running.post("/in/sd_nord", batch, SD)
+        assert (answer.status, answer.json["error"]) == (413, "too_large")
+        assert "RELAIS_MAX_BODY" in answer.json["hint"]
+    with Port(tmp_path, valkey.url, max_body=2_000_000) as running:
+        assert len(set(running.post("/in/sd_nord", batch, SD).ids)) == 100
 
 
 def test_f10_unread_is_told(port: Port) -> None:
