@@ -342,7 +342,7 @@ def test_address_does_not_climb(value: str) -> None:
         (",", 0),
     ],
 )
-def test_retry_after(value: str, seconds: float) -> None:
+def test_d8c_retry_after(value: str, seconds: float) -> None:
     """D8c: seconds, dates and Unix times are read, joined ones, too; what is past or nonsense is 0, a day the most."""
     assert http.read_retry_after(value, NOW) == seconds
 

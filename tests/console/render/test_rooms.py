@@ -135,7 +135,7 @@ def test_rooms(paused: dict[str, Any], says: str) -> None:
     assert line.split(maxsplit=6) == ["crm", "5", "4", "6", "7", "0", says]
 
 
-def test_resting() -> None:
+def test_d8s_resting() -> None:
     """D8s: a room whose destination asked to be left alone says for how long, beside why it is paused."""
     until = ago(minutes=-2, seconds=-30)
     assert text(rooms.rooms([room(rests_until=until)]))[1].endswith("asked to be left alone, for 2 min more")

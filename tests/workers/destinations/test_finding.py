@@ -521,7 +521,7 @@ def test_d6a_exists_unseen(kind: str, action: str, arguments: Mapping[str, Any],
     assert "exists_unseen" in HELD
 
 
-def test_reference_that_is_there_already() -> None:
+def test_d6a_reference_that_is_there_already() -> None:
     """D6a: a reference that SeminarDesk refuses as a double is done, if the invoice shows it."""
     shown = '{"id": 1, "externalReferences": [{"id": 9, "system": {"id": 1}, "externalId": "x"}]}'
     with RawServer(REFUSED, reply(200, shown)) as server:
@@ -702,6 +702,72 @@ def test_twenty_people_at_a_bad_search(sandbox: Running, settings: dict[str, Any
         desk.deliver("upsert_contact", {"email": person["email"], "last_name": str(n)}, id=f"b{n}")
     shown = [(each["email"], each["first_name"], each["last_name"]) for each in sandbox.world.crm.contacts.all()]
     assert shown == [(person["email"], str(n), str(n)) for n, person in enumerate(people)]
+
+
+def crm(sandbox: Running, **options: Any) -> Desk:
+    """Return the CRM of the sandbox, as a book points at it."""
+    return Desk("rest", {"base": sandbox.base("crm"), "auth": {"bearer": sandbox.world.accounts.crm_token}, **options})
+
+
+def maileon(sandbox: Running, **options: Any) -> Desk:
+    """Return the Maileon of the sandbox."""
+    key = sandbox.world.accounts.maileon_api_key
+    return Desk("maileon", {"base": sandbox.base("maileon"), "api_key": key, **options})
+
+
+def answer_a_page(sandbox: Running, vendor: str, method: str) -> None:
+    """Let the next such request end at somebody who answers 200 and a page, and does nothing."""
+    order(sandbox, vendor=vendor, method=method, status=200, body="<html>Back soon</html>", content_type="text/html")
+
+
+def test_d17b_page_at_an_update(sandbox: Running) -> None:
+    """D17b: a contact whose update was answered with a page is written by the next attempt."""
+    sandbox.world.crm.contacts.add(EVA)
+    answer_a_page(sandbox, "crm", "PATCH")
+    assert crm(sandbox).fail("upsert_contact", EVA | NAMED).failure == "transient"
+    crm(sandbox).deliver("upsert_contact", EVA | NAMED, attempt=2)
+    assert [each["last_name"] for each in sandbox.world.crm.contacts.all()] == ["Muster"]
+
+
+def test_d17c_page_at_a_note(sandbox: Running) -> None:
+    """D17c: a note that was answered with a page may be there or not, and is told so."""
+    sandbox.world.crm.contacts.add(EVA)
+    answer_a_page(sandbox, "crm", "POST")
+    failed = crm(sandbox).fail("add_note", EVA | {"text": "called"})
+    assert (failed.failure, failed.code) == ("ambiguous", "bad_answer")
+
+
+def test_d17d_page_at_a_sign_up(sandbox: Running) -> None:
+    """D17d: a sign-up that was answered with a page is made by the next attempt, which finds nobody; one mail goes."""
+    answer_a_page(sandbox, "maileon", "POST")
+    assert maileon(sandbox).fail("subscribe", SUBSCRIBE).failure == "ambiguous"
+    maileon(sandbox).deliver("subscribe", SUBSCRIBE, attempt=2, doubtful=True)
+    assert len(sandbox.world.maileon.holds()["contacts"]) == len(sandbox.world.maileon.mailbox) == 1
+
+
+def test_d17e_page_at_an_opt_out(sandbox: Running) -> None:
+    """D17e: an unsubscription and a withdrawn consent that were answered with a page are in force after the next."""
+    maileon(sandbox).deliver("subscribe", SUBSCRIBE)
+    sandbox.world.maileon.confirm("eva@example.org")
+    sandbox.world.tell("maileon", {"unsubscribe_lag": 0})
+    answer_a_page(sandbox, "maileon", "DELETE")
+    assert maileon(sandbox).fail("unsubscribe", EVA).failure == "transient"
+    maileon(sandbox).deliver("unsubscribe", EVA, attempt=2)
+    assert sandbox.world.maileon.holds()["contacts"] == []
+    sandbox.world.crm.contacts.add(EVA | {"newsletter": True})
+    answer_a_page(sandbox, "crm", "PATCH")
+    assert crm(sandbox).fail("set_consent", EVA | {"newsletter": False}).failure == "transient"
+    crm(sandbox).deliver("set_consent", EVA | {"newsletter": False}, attempt=2)
+    assert [each["newsletter"] for each in sandbox.world.crm.contacts.all()] == [False]
+
+
+def test_d17g_rule_about_pages(sandbox: Running) -> None:
+    """D17g: a book that says the same of pages by a rule of its own may keep that rule."""
+    sandbox.world.crm.contacts.add(EVA)
+    answer_a_page(sandbox, "crm", "PATCH")
+    desk = crm(sandbox, errors=[{"content_type": "text/html", "is": "transient"}])
+    assert desk.fail("upsert_contact", EVA | NAMED).failure == "transient"
+    assert desk.deliver("upsert_contact", EVA | NAMED, attempt=2).result["created"] is False
 
 
 def test_null_field_is_no_match(sandbox: Running) -> None:

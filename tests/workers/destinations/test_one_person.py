@@ -127,6 +127,32 @@ def test_one_contact(book: Rulebook, sandbox: Running) -> None:
 
 
 @pytest.mark.parametrize(
+    "unseen",
+    [
+        "\u200beva@example.org",
+        "eva\u200b@example.org",
+        "\ufeffeva@example.org",
+        "eva@example.org\u200f",
+        "eva@example.org\u2060",
+        "eva\u00ad@example.org",
+    ],
+)
+def test_d1a_signs_that_nobody_sees(book: Rulebook, sandbox: Running, unseen: str) -> None:
+    """D1a: an address with a sign in it that nobody sees is the same contact, and gets no second opt-in mail."""
+    accounts = sandbox.world.accounts
+    rest = Desk("rest", {"base": sandbox.base("crm"), "auth": {"bearer": accounts.crm_token}})
+    letters = Desk("maileon", {"base": sandbox.base("maileon"), "api_key": accounts.maileon_api_key})
+    for at, email in enumerate(("eva@example.org", unseen)):
+        for desk, action in zip(
+            (rest, letters), routed(book, "at", {"email": email}, "contact_changed").actions, strict=True
+        ):
+            desk.deliver(action.name, action.arguments, id=f"{at}")
+    assert [contact["email"] for contact in sandbox.world.crm.contacts.all()] == ["eva@example.org"]
+    assert [contact["email"] for contact in sandbox.world.maileon.holds()["contacts"]] == ["eva@example.org"]
+    assert len(sandbox.world.maileon.mailbox) == 1
+
+
+@pytest.mark.parametrize(
     ("theirs", "created"),
     [
         ({"email": "Eva+Kurs@BÜCHER.example"}, False),

@@ -52,7 +52,7 @@ async def rests(site: WorkerFixture, room: str = "crm") -> bool:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_nothing_is_sent_meanwhile(site: WorkerFixture, status: int) -> None:
+async def test_d8s_nothing_is_sent_meanwhile(site: WorkerFixture, status: int) -> None:
     """D8s: four workers send nothing from when one is told to wait until that is over, not even second requests."""
     site.write(concurrency=20)
     site.far.fail(method="GET", who="p0@*", status=status, headers={"Retry-After": "3"})
@@ -85,7 +85,7 @@ async def test_nothing_is_sent_meanwhile(site: WorkerFixture, status: int) -> No
         assert [attempt["n"] for attempt in fate.deliveries[0].attempts if attempt["outcome"] == "done"] == [1]
 
 
-async def test_other_destinations_go_on(site: WorkerFixture) -> None:
+async def test_d8s_other_destinations_go_on(site: WorkerFixture) -> None:
     """D8s: only the destination that asked is left alone; a person may end it, and all goes on at once."""
     site.write(UPSERT + UPSERT.replace("keep the contact", "keep it elsewhere").replace("crm.", "other."))
     site.far.fail(path="/contacts", status=429, headers={"Retry-After": "3000"})
@@ -99,7 +99,7 @@ async def test_other_destinations_go_on(site: WorkerFixture) -> None:
         await site.ended("e2")
 
 
-async def test_look_ups_count(site: WorkerFixture) -> None:
+async def test_d8s_look_ups_count(site: WorkerFixture) -> None:
     """D8s: a look-up that is told to wait holds the others, too; the events wait without an attempt."""
     site.write(LOOK_UP)
     site.far.persons = {f"{n}": {"id": n, "lastName": f"L{n}"} for n in range(1, 6)}
