@@ -38,5 +38,5 @@ def command(folder: Path | None, yes: bool) -> None:
         raise SystemExit(SAID_NO)
     ConsoleClient(settings.load(ClientSettings)).post("/books/approve", {"version": wanted.version})
     click.echo(
-        f"{wanted.version} is approved: receivers and workers that see these files take them within two seconds."
+        f"{wanted.version} is approved: receivers and workers that see these files take them within three seconds."
     )

@@ -17,7 +17,7 @@ from workers.settings import WorkSettings
 def command(**options: object) -> None:
     """Run the workers: rules and deliveries.
 
-    Changes of the book count within two seconds; a book with errors changes nothing. SIGTERM finishes or
+    Changes of the book count within three seconds; a book with errors changes nothing. SIGTERM finishes or
     hands back what is held.
 
     \b

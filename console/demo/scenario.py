@@ -241,7 +241,7 @@ def farewell(where: DemoStage) -> str:
             "",
             f"What became of it:      RELAIS_CONSOLE_URL={where.console} relais events list",
             f"What the vendors hold:  curl {where.sandbox}/_sandbox/state",
-            f"The rules (change them, they count within two seconds): {where.settings.book}",
+            f"The rules (change them, they count within three seconds): {where.settings.book}",
             "Ctrl-C ends the demo and removes its data.",
             "",
         ]

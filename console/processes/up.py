@@ -244,7 +244,7 @@ def banner(settings: UpSettings, promise: str) -> list[str]:
         f"  console   {console}/readyz  (and /events, /metrics)",
         f"  store     {'REDIS_URL' if settings.redis_url else settings.data}",
         f"  promise   {promise}",
-        f"  rules     {settings.book}  (changes count within two seconds)",
+        f"  rules     {settings.book}  (changes count within three seconds)",
         "  stop      Ctrl-C",
         "",
     ]

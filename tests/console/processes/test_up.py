@@ -297,7 +297,7 @@ def test_banner() -> None:
         "  console   http://127.0.0.1:8081/readyz  (and /events, /metrics)",
         "  store     REDIS_URL",
         "  promise   all is kept",
-        "  rules     rules/book  (changes count within two seconds)",
+        "  rules     rules/book  (changes count within three seconds)",
         "  stop      Ctrl-C",
     ):
         assert line in told.splitlines()
