@@ -20,7 +20,7 @@ from rules.compiler.draft import Draft
 from rules.rulebook import AlertSettings, Rulebook
 from rules.source import yaml_document
 from rules.source.node import Node
-from rules.source.problem import MOST_PROBLEMS, Problem, is_full
+from rules.source.problem import MOST_PROBLEMS, MOST_WARNINGS, Problem, is_full
 
 SECTIONS = ("country", "sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
 
@@ -107,6 +107,10 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     if is_full(draft.problems):
         text = f"there are more problems than these {MOST_PROBLEMS}"
         draft.problems.append(Problem(draft.problems[0].file, 1, 1, text, "mend these first", "too_many_problems"))
+    elif is_full(draft.problems, "warning"):
+        text = f"there may be more warnings than these {MOST_WARNINGS}"
+        first = draft.problems[0].file
+        draft.problems.append(Problem(first, 1, 1, text, "mend these first", "too_many_warnings", "warning"))
     problems = tuple(sorted(set(draft.problems)))
     if any(problem.severity == "error" for problem in problems):
         return Checked(None, problems)

@@ -395,7 +395,7 @@ def compile_element_test(condition: Condition, closed: list[Condition]) -> Test:
 ReadElement = Callable[[Any, FieldType, tuple[str | int, ...]], ElementPattern | None]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ConditionReader:
     """Reads the condition on one field and collects findings."""
 

@@ -181,7 +181,7 @@ class _PatternCompiler:
         written: dict[int, str] = {}
         any_of: tuple[Group, ...] = ()
         for name, asked in node.items():
-            if len(self.problems) >= MOST_PROBLEMS:
+            if len(self.problems) >= MOST_PROBLEMS and any(each.severity == "error" for each in self.problems):
                 break
             self.count += 1
             if self.count > MOST_CONDITIONS:
@@ -195,7 +195,8 @@ class _PatternCompiler:
                 if field is not None:
                     fields.append(field)
                     written[id(field)] = name
-        self.doubt_no_element(fields, written, at)
+        if any(field.path.list_steps for field in fields if "[]" in written[id(field)]):
+            self.doubt_no_element(fields, written, at)
         return Group(tuple(fields), any_of)
 
     def groups(self, node: Any, at: tuple[str | int, ...], depth: int) -> tuple[Group, ...]:
@@ -292,7 +293,9 @@ def _bound_fields(fields: Sequence[Field], facts: Facts) -> tuple[Field, ...]:
 
 def _check_against(fields: Sequence[Field], make: Callable[[Sequence[Field]], PatternCheck]) -> PatternCheck:
     """Return the check of fields; where they are compared with others, it is made anew for each event."""
-    if not any(True for field in fields for _ in conditions.against(field.condition)):
+    if all(isinstance(field.condition, conditions.Leaf) for field in fields) or not any(
+        True for field in fields for _ in conditions.against(field.condition)
+    ):
         return make(fields)
     return PatternCheck(
         lambda facts: make(_bound_fields(fields, facts)).test(facts),

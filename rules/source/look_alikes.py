@@ -84,8 +84,14 @@ _NULL: Final = frozenset({"null", "~", "none", "nil"})
 _NUMBER = re.compile(r"[+-]?(?:\d+,\d{1,2}|\.\d+|\d{1,3}(?:_\d{3})+|0[xob][0-9a-fA-F]+)\Z", re.ASCII)
 
 
+#: Longer texts look like nothing but text.
+_LONGEST_TYPED = 20
+
+
 def typed_mend(text: str) -> str:
     """Return how to write what this text looks like, `true` for `TRUE`; empty where it looks like text."""
+    if len(text) > _LONGEST_TYPED:
+        return ""
     word = text.lower()
     if word in _NULL:
         return "null"

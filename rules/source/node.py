@@ -64,7 +64,7 @@ class Node:
         severity: Severity = "error",
     ) -> None:
         """Report a problem at this node, or at `inner` below it; `key`: at the key instead of its value."""
-        if is_full(self.problems):
+        if is_full(self.problems, severity):
             return
         where = self.doc.where(self.path + inner, key=key)
         self.problems.append(Problem(where.file, where.line, where.column, text, mend, code, severity))

@@ -15,6 +15,8 @@ Severity = Literal["error", "warning"]
 
 #: No more problems than this are collected; a hostile file could cause millions.
 MOST_PROBLEMS = 500
+#: Warnings are collected up to here: they must not take the place of errors, nor keep a book from being used.
+MOST_WARNINGS = 200
 #: Characters of a text or a mend that are shown.
 LONGEST = 600
 #: Characters of a word that are compared for suggestions: the cost of a comparison is quadratic.
@@ -48,9 +50,9 @@ class Problem:
         return asdict(self)
 
 
-def is_full(problems: Sequence[Problem]) -> bool:
-    """Return whether the limit of problems is reached, so that the check may stop."""
-    return len(problems) >= MOST_PROBLEMS
+def is_full(problems: Sequence[Problem], severity: Severity = "error") -> bool:
+    """Return whether no further problem is collected: with so many errors the check may stop."""
+    return len(problems) >= (MOST_PROBLEMS if severity == "error" else MOST_WARNINGS)
 
 
 def on_one_line(text: str) -> str:

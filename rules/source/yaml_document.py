@@ -262,9 +262,9 @@ class _DocumentReader:
         if "{{" in text or "{%" in text:
             what = "these are curly quotes, " if text[0] in look_alikes.CURLY else ""
             self.wrong(event, f"{what}this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
-        else:
+        elif self.has_comments or not text.isascii():
             self.plain(event, text)
-        if text != text.strip():
+        if not text.isascii() and text != text.strip():
             odd = text[0] if text[0].isspace() else text[-1]
             self.doubt(event, f"this text begins or ends with {name_sign(odd)}", "delete it", "hard_space")
         value = scalar(text)
@@ -493,7 +493,9 @@ class _DocumentReader:
 
     def note(self, line: int, column: int, text: str, mend: str, code: str, severity: Severity = "error") -> None:
         problem = Problem(self.file, line + 1, column + 1, text, mend, code, severity)
-        if is_full(self.problems):
+        if is_full(self.problems, severity):
+            if severity == "warning":
+                return
             raise _Stop
         if problem not in self.problems[-3:]:
             self.problems.append(problem)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rules.compiler import compilation, loader
 from rules.errors import ValueFailed
 from rules.rulebook import Rulebook
-from rules.source.problem import MOST_PROBLEMS
-from tests.rules import writing
+from rules.source.problem import MOST_PROBLEMS, MOST_WARNINGS
+from tests.rules import asking, writing
 from tests.rules.catalogue import CATALOGUE
 from tests.rules.writing import SYSTEMS, event
 
@@ -200,3 +200,22 @@ def test_hostile(name: str, text: str) -> None:
     checked = check(text.encode())
     assert checked.errors, name
     assert len(checked.problems) <= MOST_PROBLEMS + 1
+
+
+def test_warnings_do_not_refuse_a_book() -> None:
+    """However many doubts there are, they are no error, and every rule is there; an error beside them is seen."""
+    text = "rules:" + "".join(
+        f"\n  - name: r{n}\n    when:\n      source: shop\n      type: order.paid\n      data.total: {{gt: {n}}}\n"
+        "    then: nothing"
+        for n in range(700)
+    )
+    made = writing.checked(text)
+    assert made.book is not None
+    assert len(made.book.rules) == 700
+    assert len(made.problems) == MOST_WARNINGS + 1
+    assert [problem.code for problem in made.problems if problem.code != "undeclared_number"] == ["too_many_warnings"]
+    wrong = writing.checked(text + "\n  - name: last\n    whn: {}\n    then: nothing\n")
+    assert wrong.book is None
+    assert {problem.code for problem in wrong.errors} == {"unknown_key", "missing_key"}
+    pattern = {f"data.n{n}": {"gt": n} for n in range(700)}
+    assert not asking.compiled(pattern).fires(asking.facts({f"n{n}": n + 1 for n in range(699)}))
