@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import redis
 
-from mailroom import Mailroom, aof_rewrite, migration
+from mailroom import Mailroom, aof_rewrite, liveness, migration
 from mailroom.keys import SCHEMA
-from workers import liveness, worker
+from workers import worker
 from workers.drain.lease import BEAT
 from workers.settings import WorkSettings
 

@@ -24,10 +24,9 @@ from console.errors import UserError
 from console.processes import env_file, port, probe, supervisor
 from console.processes.supervisor import Child, Say, Supervisor
 from console.processes.valkey import ALLOCATOR, EmbeddedValkey
-from mailroom import Mailroom, StoreUnavailable, migration
+from mailroom import Mailroom, StoreUnavailable, liveness, migration
 from receiver import server
 from receiver.settings import ReceiverSettings
-from workers import liveness
 from workers.settings import WorkSettings
 
 #: Seconds that a child gets to stop beyond its own limit: it should end and log by itself, not be killed.

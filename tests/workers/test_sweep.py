@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import redis
 
-from mailroom import INBOX, RoomRequest, StoreUnavailable, migration
+from mailroom import INBOX, RoomRequest, StoreUnavailable, liveness, migration
 from tests.clock import ManualClock
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, WorkerFixture, event
-from workers import liveness, worker
 from workers import sweep as sweeps
+from workers import worker
 from workers.sweep import Sweep
 
 pytestmark = pytest.mark.anyio

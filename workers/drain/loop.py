@@ -12,9 +12,9 @@ import time
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from mailroom import CALL_TIMEOUT, INBOX, Lease, RoomRequest, StoreUnavailable
+from mailroom import CALL_TIMEOUT, INBOX, Lease, RoomRequest, StoreUnavailable, liveness
 from mailroom.keys import SCHEMA
-from workers import liveness, store_outage
+from workers import store_outage
 from workers.context import WorkerContext
 from workers.drain.delivering import Courier
 from workers.drain.lease import BEAT, LeaseClock, LeaseProgress

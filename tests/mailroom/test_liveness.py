@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from workers import liveness
+from mailroom import liveness
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process began")
 
-TELL = "from workers import liveness; print(liveness.place(), flush=True); input()"
+TELL = "from mailroom import liveness; print(liveness.place(), flush=True); input()"
 
 
 def test_gone() -> None:
