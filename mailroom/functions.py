@@ -374,7 +374,7 @@ class Mailroom(MailroomQueries):
 
     # -- what the sweep uses
 
-    async def say_parent(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
         """Say that a `relais work` process lives, with so many workers, and what it says of itself.
 
         Raises StoreUnavailable.
@@ -385,13 +385,13 @@ class Mailroom(MailroomQueries):
             pipe.hset(self.key("speaks"), name, said)
         await self.read(pipe.execute())
 
-    async def parents(self) -> dict[str, tuple[str, int, int]]:
+    async def processes(self) -> dict[str, tuple[str, int, int]]:
         """Return `relais work` process -> (pool, workers, counter). Raises StoreUnavailable."""
         found = await self.read(self.store.hgetall(self.key("parents")))
         split = {name.decode(): value.decode().split() for name, value in found.items()}
         return {name: (pool, int(workers), int(turn)) for name, (pool, workers, turn) in split.items()}
 
-    async def forget_parent(self, name: str) -> None:
+    async def forget_process(self, name: str) -> None:
         """A `relais work` process is gone. Raises StoreUnavailable."""
         await self.read(self.store.hdel(self.key("parents"), name))
         await self.read(self.store.hdel(self.key("speaks"), name))

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 import redis
 
 from mailroom import Mailroom, aof_rewrite, liveness, migration
-from mailroom.keys import SCHEMA
+from mailroom.keys import BEAT, SCHEMA
 from workers import worker
-from workers.drain.lease import BEAT
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.sweep")
@@ -51,7 +50,7 @@ class Sweep:
     #: This parent's name.
     name: str
     _drains: dict[str, _Seen] = field(default_factory=dict)
-    _parents: dict[str, _Seen] = field(default_factory=dict)
+    _processes: dict[str, _Seen] = field(default_factory=dict)
     _turn: int = 0
     #: How many drains the last round missed.
     _missing: int = 0
@@ -87,7 +86,7 @@ class Sweep:
         observed = self._observe(now)
         said = await migration.speaks(self.mailroom)
         place = "" if self.name in said else f"{SCHEMA} {liveness.place()}"
-        await self.mailroom.say_parent(self.name, self.settings.pool, workers, self._turn, said=place)
+        await self.mailroom.say_process(self.name, self.settings.pool, workers, self._turn, said=place)
         self._prepared = True  # Until the store was away, or is another one.
         mine = [drain for drain in beats if drain.partition(".")[0] in gone or _is_gone(said.get(drain, ""))]
         if mine:
@@ -96,7 +95,7 @@ class Sweep:
             return
         await self._failed_over()
         alive = await self._live_drains(beats, set(mine), observed)
-        total = await self._workers_everywhere(observed)
+        total = await self._live_processes(observed)
         await self._migrate(beats.keys() - set(mine), said, observed)
         self._fill_queue(total - alive, now)
         if now - self._expired > EXPIRE_EVERY:
@@ -141,7 +140,7 @@ class Sweep:
         if await migration.schema(self.mailroom) == SCHEMA:
             self._migrated = True
             return
-        former = [name for name in (*drains, *self._parents) if said.get(name, "").partition(" ")[0] != SCHEMA]
+        former = [name for name in (*drains, *self._processes) if said.get(name, "").partition(" ")[0] != SCHEMA]
         if former or self._former_at is None:
             self._former_at = observed
         elif observed - self._former_at > 2 * BEAT:
@@ -180,17 +179,17 @@ class Sweep:
             await self._bury(dead, f"no beat for {self.settings.dead_after} s")
         return alive
 
-    async def _workers_everywhere(self, now: float) -> int:
+    async def _live_processes(self, now: float) -> int:
         total = 0
-        parents = await self.mailroom.parents()
-        self._parents = {name: seen for name, seen in self._parents.items() if name in parents}
-        for name, (pool, workers, turn) in parents.items():
-            seen = self._parents.get(name)
+        processes = await self.mailroom.processes()
+        self._processes = {name: seen for name, seen in self._processes.items() if name in processes}
+        for name, (pool, workers, turn) in processes.items():
+            seen = self._processes.get(name)
             if seen is None or seen.counter != turn:
-                self._parents[name] = _Seen(turn, now)
+                self._processes[name] = _Seen(turn, now)
             elif now - seen.at > PARENT_GONE:
-                await self.mailroom.forget_parent(name)
-                del self._parents[name]
+                await self.mailroom.forget_process(name)
+                del self._processes[name]
                 continue
             if pool == self.settings.pool:
                 total += workers
@@ -198,7 +197,7 @@ class Sweep:
 
     async def leave(self) -> None:
         """Forget this parent, which ends: its workers are not counted any more."""
-        await self.mailroom.forget_parent(self.name)
+        await self.mailroom.forget_process(self.name)
         await self.mailroom.release_sweep(self.settings.pool, self.name)
 
 

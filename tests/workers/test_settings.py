@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from workers.drain.lease import BEAT
+from mailroom.keys import BEAT
 from workers.settings import LONGEST_REQUEST, WorkSettings
 
 

@@ -210,7 +210,7 @@ async def test_migration(site: WorkerFixture, make: Any, clock: ManualClock) -> 
     await site.mailroom.leave("former.1")
     await rounds(one, clock, 10)  # its parent lives on, and may start another drain
     assert await migration.schema(site.mailroom) == "1"
-    await site.mailroom.forget_parent("former")
+    await site.mailroom.forget_process("former")
     await site.mailroom.beat("ours.1", register=True, said="2 somewhere")
     await rounds(one, clock, 4)
     assert await migration.schema(site.mailroom) == "1"

@@ -12,9 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from mailroom import Lease
-
-#: Seconds between two beats.
-BEAT = 1.0
+from mailroom.keys import BEAT
 
 
 @dataclass(slots=True)

@@ -13,11 +13,11 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from mailroom import CALL_TIMEOUT, INBOX, Lease, RoomRequest, StoreUnavailable, liveness
-from mailroom.keys import SCHEMA
+from mailroom.keys import BEAT, SCHEMA
 from workers import store_outage
 from workers.context import WorkerContext
 from workers.drain.delivering import Courier
-from workers.drain.lease import BEAT, LeaseClock, LeaseProgress
+from workers.drain.lease import LeaseClock, LeaseProgress
 from workers.drain.outbox import Outbox
 from workers.drain.plan import FreshDelivery, PlanContext
 from workers.drain.routing import Router

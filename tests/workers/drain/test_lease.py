@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from mailroom.keys import BEAT
 from tests.clock import ManualClock
 from workers.drain import lease
-from workers.drain.lease import BEAT, LeaseClock, read_head
+from workers.drain.lease import LeaseClock, read_head
 from workers.settings import WorkSettings
 
 
