@@ -375,9 +375,10 @@ class Mailroom(MailroomQueries):
     # -- what the sweep uses
 
     async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
-        """Say that a `relais work` process lives, with so many workers, and what it says of itself.
+        """Say that a `relais work` or `relais receive` lives (the latter with NO_POOL and no workers).
 
-        Raises StoreUnavailable.
+        `turn`: another number each time, else it counts as dead in the end. `said`: its schema and its place, to be
+        said at least once. Raises StoreUnavailable.
         """
         pipe = self.store.pipeline(transaction=False)
         pipe.hset(self.key("parents"), name, f"{pool} {workers} {turn}")
@@ -386,15 +387,17 @@ class Mailroom(MailroomQueries):
         await self.read(pipe.execute())
 
     async def processes(self) -> dict[str, tuple[str, int, int]]:
-        """Return `relais work` process -> (pool, workers, counter). Raises StoreUnavailable."""
+        """Return process -> (pool, workers, counter). Raises StoreUnavailable."""
         found = await self.read(self.store.hgetall(self.key("parents")))
         split = {name.decode(): value.decode().split() for name, value in found.items()}
         return {name: (pool, int(workers), int(turn)) for name, (pool, workers, turn) in split.items()}
 
     async def forget_process(self, name: str) -> None:
-        """A `relais work` process is gone. Raises StoreUnavailable."""
-        await self.read(self.store.hdel(self.key("parents"), name))
-        await self.read(self.store.hdel(self.key("speaks"), name))
+        """A process of `say_process` is gone. Raises StoreUnavailable."""
+        pipe = self.store.pipeline(transaction=False)
+        pipe.hdel(self.key("parents"), name)
+        pipe.hdel(self.key("speaks"), name)
+        await self.read(pipe.execute())
 
     async def hold_sweep(self, pool: str, name: str, seconds: int) -> bool:
         """Take the sweep of a pool over all hosts for so many seconds, or keep it. Raises StoreUnavailable."""

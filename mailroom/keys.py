@@ -18,6 +18,8 @@ ID_MAP = 180 * 86_400
 QUARANTINE_KEEPS = 30 * 86_400_000
 #: Seconds for one call. A synced write takes milliseconds; what takes longer is better treated as unknown.
 CALL_TIMEOUT = 5.0
+#: Instead of the pool of workers: what a receiver has.
+NO_POOL = "-"
 #: Seconds between two beats of a drain, and of a receiver.
 BEAT = 1.0
 #: Milliseconds that replicas have to keep what was written: a replica that syncs each write takes one or two, one that

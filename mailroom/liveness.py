@@ -20,11 +20,14 @@ def place() -> str:
 
 def is_gone(said: str) -> bool:
     """Say whether a process that lived on this host, among our process ids, is certainly no more."""
+    process = number(said)
+    return process > 0 and _began(process) != said.rpartition(" ")[2]
+
+
+def number(said: str) -> int:
+    """Return the process id of a process on this host, among ours; 0: it lives elsewhere, or has not told."""
     boot_and_namespace, _, process = said.rpartition(" ")[0].rpartition(" ")
-    began = said.rpartition(" ")[2]
-    if not process.isdigit() or boot_and_namespace != _here() or not _here():
-        return False
-    return _began(int(process)) != began
+    return int(process) if process.isdigit() and boot_and_namespace == _here() != "" else 0
 
 
 @lru_cache(maxsize=1)

@@ -1,17 +1,18 @@
 """From one version of the key schema to the next, while programs of both run.
 
-Comes in: a mailroom. Goes out: a store that speaks our schema. Never looks who still speaks the former one: the sweep
-does. Whoever is left all the same (a process that was stopped all the while, a receiver, which did not beat then) is
-refused by the store, and can do no harm.
+Comes in: a mailroom. Goes out: who still speaks the former schema, or a store that speaks ours. Never decides when: the
+sweep does. Whoever is left all the same (a process that was stopped all the while, a receiver of 0.1.0, which does not
+beat) is refused by the store, and can do no harm.
 """
 
 import logging
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import redis.exceptions
 
-from mailroom import errors
+from mailroom import errors, liveness
 from mailroom.client import MailroomClient
 from mailroom.keys import FORMER_SCHEMA, SCHEMA
 
@@ -57,6 +58,29 @@ async def speaks(mailroom: MailroomClient) -> dict[str, str]:
     """Return process -> what it said of itself when it began: its schema, then its place (see `place`)."""
     found = await mailroom.read(cast(Any, mailroom.store.hgetall(mailroom.key("speaks"))))
     return {name.decode(): said.decode() for name, said in found.items()}
+
+
+async def holders(mailroom: MailroomClient) -> dict[str, str]:
+    """Return who keeps the store from our schema: process -> what it said of itself, empty where it said nothing.
+
+    Nobody, where the store speaks our schema. Raises StoreUnavailable.
+    """
+    if await schema(mailroom) != FORMER_SCHEMA:
+        return {}
+    said = await speaks(mailroom)
+    found = [await mailroom.read(cast(Any, mailroom.store.hkeys(mailroom.key(key)))) for key in ("beats", "parents")]
+    names = [name.decode() for names in found for name in names]
+    return {name: said.get(name, "") for name in speakers_of_former(names, said) if not is_gone(said.get(name, ""))}
+
+
+def speakers_of_former(names: Iterable[str], said: Mapping[str, str]) -> list[str]:
+    """Return those of these processes that do not say that they speak our schema."""
+    return [name for name in names if said.get(name, "").partition(" ")[0] != SCHEMA]
+
+
+def is_gone(said: str) -> bool:
+    """Say of what a process said of itself whether it is certainly no more."""
+    return liveness.is_gone(said.partition(" ")[2])
 
 
 async def schema(mailroom: MailroomClient) -> str:

@@ -6,9 +6,11 @@ Never routes or delivers an event, and never opens a second door.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,7 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mailroom import StoreUnavailable
+from mailroom import StoreUnavailable, liveness
+from mailroom.keys import BEAT, NO_POOL, SCHEMA
 from receiver import errors
 from receiver.intake import EventStore
 from receiver.request import Answer
@@ -29,6 +32,8 @@ log = logging.getLogger("relais.receiver")
 
 #: Seconds between two attempts to reach a store that was away when the receiver started.
 PREPARE_AGAIN = 1.0
+#: Seconds that a receiver which stops takes at the most to say so.
+LEAVE_WITHIN = 1.0
 
 
 def build_app(settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore) -> Starlette:
@@ -43,6 +48,8 @@ def build_app(settings: ReceiverSettings, book: RulebookWatcher, mailroom: Event
         ]
         if not await prepare(mailroom):
             tasks.append(asyncio.create_task(prepare_until_there(mailroom), name="prepare"))
+        name = f"receiver.{uuid4().hex}"
+        tasks.append(asyncio.create_task(beat(mailroom, name), name="beat"))
         try:
             yield
         finally:
@@ -50,6 +57,7 @@ def build_app(settings: ReceiverSettings, book: RulebookWatcher, mailroom: Event
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await leave(mailroom, name)
             await mailroom.close()
 
     port = PublicPort if settings.plain_http else FastPublicPort
@@ -107,6 +115,25 @@ async def prepare_until_there(mailroom: EventStore) -> None:
             await mailroom.prepare()
             log.info("store.back")
             return
+
+
+async def beat(mailroom: EventStore, name: str) -> None:
+    """Say each second that this receiver lives and which schema it speaks, so that no migration passes over it.
+
+    A store that is away is asked again, and holds nothing else up.
+    """
+    said = f"{SCHEMA} {liveness.place()}"
+    for turn in itertools.count(1):
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
+            await mailroom.say_process(name, NO_POOL, 0, turn, said=said)
+        await asyncio.sleep(BEAT)
+
+
+async def leave(mailroom: EventStore, name: str) -> None:
+    """Say that this receiver ends; where that does not get through, the sweep notices."""
+    with contextlib.suppress(StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(LEAVE_WITHIN):
+            await mailroom.forget_process(name)
 
 
 async def healthz(request: Request) -> Response:

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from mailroom import Receipt, RefusedDetails, StoreDamaged, StoreUnavailable
 from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, ID_PAGE
+from receiver.intake import EventStore
 from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
 
@@ -45,29 +46,11 @@ T = TypeVar("T")
 STORE_FAILURES = (StoreUnavailable, StoreDamaged, TimeoutError)
 
 
-class StoreClient(Protocol):
-    """What is needed of the mailroom."""
-
-    async def prepare(self) -> None:
-        """Connect and agree on the schema. Raises StoreUnavailable, StoreDamaged."""
-        ...
+class StoreClient(EventStore, Protocol):
+    """What is needed of the mailroom beside that."""
 
     async def put(self, events: Sequence[Event], *, body_window: int = BODY_WINDOW) -> list[Receipt]:
         """Keep events. Raises StoreUnavailable."""
-        ...
-
-    async def quarantine(self, events: Sequence[tuple[Event, str]]) -> list[Receipt]:
-        """Keep events that do not fit, each with the reason. Raises StoreUnavailable."""
-        ...
-
-    async def refused(
-        self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
-    ) -> None:
-        """Keep a refused request for inspection. Raises StoreUnavailable."""
-        ...
-
-    async def approved_book(self) -> str:
-        """Return the version of the book that a person approved last. Raises StoreUnavailable."""
         ...
 
     async def known(self, event_ids: Sequence[str]) -> set[str]:
@@ -76,10 +59,6 @@ class StoreClient(Protocol):
 
     async def memory_used(self) -> float:
         """Return the used part of the store's memory. Raises StoreUnavailable."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connections."""
         ...
 
 
@@ -167,6 +146,16 @@ class SpoolingMailroom:
         """Return the version of the book that a person approved last. Raises StoreUnavailable, TimeoutError."""
         async with asyncio.timeout(self._patience):
             return await self._mailroom.approved_book()
+
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+        """Say that this process lives, also while the store takes no events. Raises StoreUnavailable, TimeoutError."""
+        async with asyncio.timeout(self._patience):
+            await self._mailroom.say_process(name, pool, workers, turn, said=said)
+
+    async def forget_process(self, name: str) -> None:
+        """Say that this process ends. Raises StoreUnavailable, TimeoutError."""
+        async with asyncio.timeout(self._patience):
+            await self._mailroom.forget_process(name)
 
     async def _append(self, events: Sequence[tuple[Event, str | None]]) -> list[Receipt]:
         before = self._spool.depth()

@@ -64,6 +64,14 @@ class EventStore(Protocol):
         """Return the version of the book that a person approved last, '' for none. Raises StoreUnavailable."""
         ...
 
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+        """Say that this process lives, and what it says of itself. Raises StoreUnavailable."""
+        ...
+
+    async def forget_process(self, name: str) -> None:
+        """Say that this process ends. Raises StoreUnavailable."""
+        ...
+
     async def close(self) -> None:
         """Close the connections."""
         ...

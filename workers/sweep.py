@@ -22,8 +22,9 @@ log = logging.getLogger("relais.sweep")
 
 #: Seconds after which the lock of a killed parent expires, so that another one sweeps.
 LOCK = 4
-#: Seconds after which the workers of a `relais work` whose counter stands still are not counted any more.
-PARENT_GONE = 15.0
+#: Seconds after which a process whose counter stands still is forgotten: the workers of a `relais work` are not counted
+#: any more, and a receiver holds no migration up.
+PROCESS_GONE = 15.0
 #: So many seconds at the most count as observed between two readings of the counters.
 LONGEST_STEP = 1.0
 #: Seconds after which RQ's store, which did not answer, is asked again: a question that hangs holds the sweep up.
@@ -88,14 +89,14 @@ class Sweep:
         place = "" if self.name in said else f"{SCHEMA} {liveness.place()}"
         await self.mailroom.say_process(self.name, self.settings.pool, workers, self._turn, said=place)
         self._prepared = True  # Until the store was away, or is another one.
-        mine = [drain for drain in beats if drain.partition(".")[0] in gone or _is_gone(said.get(drain, ""))]
+        mine = [drain for drain in beats if drain.partition(".")[0] in gone or migration.is_gone(said.get(drain, ""))]
         if mine:
             await self._bury(mine, "its worker ended")
         if not await self.mailroom.hold_sweep(self.settings.pool, self.name, LOCK):
             return
         await self._failed_over()
         alive = await self._live_drains(beats, set(mine), observed)
-        total = await self._live_processes(observed)
+        total = await self._live_processes(said, observed)
         await self._migrate(beats.keys() - set(mine), said, observed)
         self._fill_queue(total - alive, now)
         if now - self._expired > EXPIRE_EVERY:
@@ -140,8 +141,7 @@ class Sweep:
         if await migration.schema(self.mailroom) == SCHEMA:
             self._migrated = True
             return
-        former = [name for name in (*drains, *self._processes) if said.get(name, "").partition(" ")[0] != SCHEMA]
-        if former or self._former_at is None:
+        if migration.speakers_of_former((*drains, *self._processes), said) or self._former_at is None:
             self._former_at = observed
         elif observed - self._former_at > 2 * BEAT:
             self._migrated = await migration.migrate(self.mailroom)
@@ -179,15 +179,16 @@ class Sweep:
             await self._bury(dead, f"no beat for {self.settings.dead_after} s")
         return alive
 
-    async def _live_processes(self, now: float) -> int:
+    async def _live_processes(self, said: Mapping[str, str], now: float) -> int:
+        """Return how many workers the live processes of our pool have; forget the others, receivers among them."""
         total = 0
         processes = await self.mailroom.processes()
         self._processes = {name: seen for name, seen in self._processes.items() if name in processes}
         for name, (pool, workers, turn) in processes.items():
             seen = self._processes.get(name)
             if seen is None or seen.counter != turn:
-                self._processes[name] = _Seen(turn, now)
-            elif now - seen.at > PARENT_GONE:
+                seen = self._processes[name] = _Seen(turn, now)
+            if now - seen.at > PROCESS_GONE or migration.is_gone(said.get(name, "")):
                 await self.mailroom.forget_process(name)
                 del self._processes[name]
                 continue
@@ -199,7 +200,3 @@ class Sweep:
         """Forget this parent, which ends: its workers are not counted any more."""
         await self.mailroom.forget_process(self.name)
         await self.mailroom.release_sweep(self.settings.pool, self.name)
-
-
-def _is_gone(said: str) -> bool:
-    return liveness.is_gone(said.partition(" ")[2])

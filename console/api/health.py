@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from console.api import rooms
 from console.api.watcher import MailroomWatcher
-from console.checks import rights, spool, store
+from console.checks import rights, schema, spool, store
 from console.checks.store import HealthCheck, Strict
 from console.render.tables import duration
 from mailroom import Mailroom, RoomState, StoreUnavailable, errors
@@ -142,12 +142,12 @@ class Readiness:
     async def _stuck(self, states: list[RoomState] | None) -> list[HealthCheck]:
         """Report what waits for a person, as checks that are ok: everything else goes on."""
         try:
-            dead = await self.mailroom.dead_count()
+            dead, spoken = await self.mailroom.dead_count(), await schema.check(self.mailroom)
         except StoreUnavailable:
             return []
         if states is None:
             return []
-        found = []
+        found = [*spoken]
         if held := sum(room.held for room in states):
             oldest = duration(max(room.held_for for room in states))
             found.append(

@@ -11,7 +11,7 @@ from typing import Any
 import redis.exceptions
 from pydantic import Field
 
-from console.checks import rights, spool, store
+from console.checks import rights, schema, spool, store
 from console.checks.store import Guarantee, HealthCheck, Strict
 from console.errors import UserError
 from console.processes import valkey
@@ -78,7 +78,7 @@ def look(settings: DoctorSettings) -> Diagnosis:
         return Diagnosis(promise(None, settings.spool_folder), (store.away(exc), *found_spool))
     checks = [*found.checks, *found_spool]
     if found.unfit is None:
-        checks += [*rights_of(settings.url, settings.rq_url), *boxes_of(settings.url)]
+        checks += [*rights_of(settings.url, settings.rq_url), *waiting_in(settings.url)]
     if settings.strict:
         mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
         says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"
@@ -127,21 +127,21 @@ def rights_of(url: str, rq_url: str) -> list[HealthCheck]:
         return [HealthCheck("rights", False, f"they could not be tried: {errors.explained(exc)}", rights.MEND)]
 
 
-def boxes_of(url: str) -> list[HealthCheck]:
-    """Return a check of what waits in the store: whether each thing stands where it must."""
+def waiting_in(url: str) -> list[HealthCheck]:
+    """Return checks of the schema, and of what waits in the store: whether each thing stands where it must."""
 
-    async def asking() -> list[BoxFault]:
+    async def asking() -> tuple[list[HealthCheck], list[BoxFault]]:
         async with Mailroom.connect(url, timeout=PATIENCE) as room:
-            return await room.box_faults()
+            return await schema.check(room), await room.box_faults()
 
     try:
-        faults = asyncio.run(asking())
+        spoken, faults = asyncio.run(asking())
     except (StoreUnavailable, StoreDamaged) as exc:
         return [HealthCheck("boxes", False, f"what waits could not be examined: {exc}", "relais doctor, once more")]
     if not faults:
-        return [HealthCheck("boxes", True, "what waits stands where it must")]
+        return [*spoken, HealthCheck("boxes", True, "what waits stands where it must")]
     told = "; ".join(f"{fault.room}/{fault.box}: {fault.why}" for fault in faults)
-    return [HealthCheck("boxes", False, told, "report it: this is a defect of Relais")]
+    return [*spoken, HealthCheck("boxes", False, told, "report it: this is a defect of Relais")]
 
 
 def promise(found: Guarantee | None, spool: str) -> str:

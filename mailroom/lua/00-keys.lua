@@ -30,7 +30,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
   beats                hash    drain -> pool and counter                              beat                  until it leaves or is buried
-  speaks               hash    process -> its schema, and its place (boot, pid, …)    beat, python (sweep)  until it leaves or is buried
+  speaks               hash    process -> its schema, and its place (boot, pid, …)    beat, python          until it leaves or is buried
   bell:<pool>          list    a ring for each drain that should look                 put, settle, …        while not empty
   once:<hash>          string  `only_once` marks                                      settle                as the rule says
   co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day and the delay
@@ -51,7 +51,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   books                hash    version -> files of every book in force, JSON          python (rulebook)     for ever
   book                 string  version of the book in force                           python (rulebook)     for ever
   approved             string  version of the book that a person approved last        python (rulebook)     for ever
-  parents              hash    `relais work` process -> pool, workers, counter        python (sweep.py)     until it leaves or is forgotten
+  parents              hash    work or receive process -> pool (or -), workers, count python (sweep, app)   until it leaves or is forgotten
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   told:<what>:<source> string  an alert that is told once a day                       put                   a day
   untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mailroom import Mailroom, StoreUnavailable, migration
+from mailroom import Mailroom, StoreUnavailable, liveness, migration
 from mailroom.client import client
+from mailroom.keys import NO_POOL
 from tests.mailroom.store import LUA, Store, event, replaced
 
 pytestmark = pytest.mark.anyio
@@ -72,3 +73,21 @@ async def test_speaks(store: Store) -> None:
         assert await migration.speaks(room) == {"d1": "2 boot 7 1"}
         await room.bury(["d1"])
         assert await migration.speaks(room) == {}
+
+
+async def test_holders(store: Store) -> None:
+    """Whoever lives and does not say that it speaks our schema keeps the store from it, until the store speaks it."""
+    here = liveness.place()
+    await began_by_a_former_one(store)
+    async with await store.open() as room:
+        await room.beat("d1", register=True, said=f"2 {here}")
+        await room.beat("d2", register=True)
+        for name, said in (("r1", "2 x"), ("r2", "1 x"), ("gone", "1 " + here.rpartition(" ")[0] + " 1")):
+            await room.say_process(name, NO_POOL, 0, 1, said=said)
+        assert await migration.holders(room) == {"d2": "", "r2": "1 x"}
+        await room.leave("d2")
+        await room.forget_process("r2")
+        assert await migration.holders(room) == {}
+        await room.say_process("r2", NO_POOL, 0, 2, said="1 x")
+        await migration.migrate(room)
+        assert await migration.holders(room) == {}

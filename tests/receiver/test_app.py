@@ -2,9 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import cast
 
 import pytest
+import redis
 
+from mailroom import liveness
 from receiver import app
 from receiver.settings import ReceiverSettings
 from tests.conftest import PrivateValkey, wait_until
@@ -39,6 +42,33 @@ def test_store_away_at_start(
         valkey.start()
         wait_until(lambda: port.post("/in/at/unsubscribed", CONTACT).status == 202, "the receiver found the store")
         wait_until(lambda: "store.back" in caplog.text, "the log says so")
+
+
+def processes(valkey: PrivateValkey) -> dict[str, tuple[bytes, str]]:
+    """Return process -> what it says of itself, and that it lives."""
+    with redis.Redis.from_url(valkey.url) as store:
+        said = cast("dict[bytes, bytes]", store.hgetall("relais:{p0}:speaks"))
+        lives = cast("dict[bytes, bytes]", store.hgetall("relais:{p0}:parents"))
+    assert said.keys() == lives.keys()
+    return {name.decode(): (lives[name], said[name].decode()) for name in said}
+
+
+def test_beat(tmp_path: Path, valkey: PrivateValkey) -> None:
+    """While it serves, a receiver says that it lives, where, and which schema it speaks; at its end it takes that back.
+
+    An emptied store learns it again.
+    """
+    with Port(tmp_path, valkey.url):
+        wait_until(lambda: len(processes(valkey)) == 1, "it says so")
+        ((name, (lives, said)),) = processes(valkey).items()
+        assert name.startswith("receiver.")
+        assert lives.startswith(b"- 0 ")
+        assert said == f"2 {liveness.place()}"
+        wait_until(lambda: processes(valkey)[name][0] != lives, "it says so again")
+        with redis.Redis.from_url(valkey.url) as store:
+            store.flushall()
+        wait_until(lambda: name in processes(valkey), "it says all of it again")
+    assert processes(valkey) == {}
 
 
 @both_ways

@@ -41,6 +41,7 @@ class FakeStore:
         self.poison: set[str] = set()
         self.refused_times = 0
         self.asked: list[str] = []
+        self.processes: dict[str, str] = {}
 
     async def _answer(self) -> None:
         if self.hangs:
@@ -71,6 +72,14 @@ class FakeStore:
 
     async def approved_book(self) -> str:
         return ""
+
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+        await self._answer()
+        self.processes[name] = said
+
+    async def forget_process(self, name: str) -> None:
+        await self._answer()
+        del self.processes[name]
 
     async def refused(
         self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
@@ -320,6 +329,28 @@ def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             room.memory = 0.5
             await handed_over(running)
         assert room.kept == ["a"]
+
+    asyncio.run(run())
+
+
+def test_beats_while_it_spools(tmp_path: Path) -> None:
+    """That it lives reaches the store also while that takes no events; a store that hangs holds it up for a moment."""
+
+    async def run() -> None:
+        room = FakeStore()
+        room.memory = 0.99
+        async with switched(tmp_path, room) as running:
+            assert running.spooling
+            await running.say_process("r", "-", 0, 1, said="2 x")
+            assert room.processes == {"r": "2 x"}
+            room.hangs = True
+            with pytest.raises(TimeoutError):
+                await running.say_process("r", "-", 0, 2, said="2 x")
+            with pytest.raises(TimeoutError):
+                await running.forget_process("r")
+            room.hangs = False
+            await running.forget_process("r")
+            assert room.processes == {}
 
     asyncio.run(run())
 

@@ -61,6 +61,12 @@ class FakeEventStore:
     async def approved_book(self) -> str:
         return ""
 
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+        pass
+
+    async def forget_process(self, name: str) -> None:
+        pass
+
     async def refused(
         self, *, reason: str, source: str, headers: Mapping[str, str], body: bytes, more: RefusedDetails
     ) -> None:

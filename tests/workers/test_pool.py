@@ -147,5 +147,5 @@ def test_times_of_the_sweep() -> None:
     """A parent says that it sweeps well before its lock is over, and others count it well before it counts as gone."""
     assert pool.SWEEP_EVERY <= pool.QUIET_EVERY <= sweeps.LONGEST_STEP
     assert 3 * pool.QUIET_EVERY < sweeps.LOCK
-    assert 10 * pool.QUIET_EVERY < sweeps.PARENT_GONE <= 60
+    assert 10 * pool.QUIET_EVERY < sweeps.PROCESS_GONE <= 60
     assert pool.STOP_MARGIN > loop.HANDING_BACK

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from mailroom import INBOX, RoomRequest, StoreUnavailable, liveness, migration
+from mailroom.keys import NO_POOL
 from tests.clock import ManualClock
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, WorkerFixture, event
@@ -110,7 +111,7 @@ async def test_a_parent_that_vanished(make: Any, connection: redis.Redis, clock:
     await two.sweep(2, ())
     assert queued(connection) == 3
     connection.delete("rq:queue:relais-default")
-    for _ in range(int(sweeps.PARENT_GONE) + 3):
+    for _ in range(int(sweeps.PROCESS_GONE) + 3):
         clock.now += 1
         await two.sweep(2, ())
     connection.delete("rq:queue:relais-default")
@@ -221,6 +222,42 @@ async def test_migration(site: WorkerFixture, make: Any, clock: ManualClock) -> 
     assert await migration.schema(site.mailroom) == "1"
     await rounds(one, clock, 3)
     assert await migration.schema(site.mailroom) == "2"
+
+
+async def test_migration_waits_for_receivers(site: WorkerFixture, make: Any, clock: ManualClock) -> None:
+    """A receiver that speaks the former schema holds the migration up while it beats; one that speaks ours does not."""
+    room = site.mailroom
+    await room.store.set(room.key("schema"), "1")
+    one = make("one")
+    for turn in range(20):
+        await room.say_process("receiver.former", NO_POOL, 0, turn, said="1 elsewhere")
+        await room.say_process("receiver.ours", NO_POOL, 0, turn, said="2 elsewhere")
+        await rounds(one, clock, 2)
+    assert await migration.schema(room) == "1"
+    await room.forget_process("receiver.former")
+    await rounds(one, clock, 4)
+    assert await migration.schema(room) == "1"
+    await rounds(one, clock, 3)
+    assert await migration.schema(room) == "2"
+    assert set(await room.processes()) == {"one", "receiver.ours"}
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["here", "elsewhere"])
+async def test_receivers_are_forgotten(site: WorkerFixture, make: Any, clock: ManualClock, here: bool) -> None:
+    """One whose process here is no more is forgotten at once, another after some silence; it counts for no worker."""
+    room = site.mailroom
+    await room.store.set(room.key("schema"), "1")
+    gone = liveness.place().rpartition(" ")[0] + " 1"
+    await room.say_process("receiver.former", NO_POOL, 0, 7, said=f"1 {gone}" if here else "1 elsewhere")
+    one = make("one")
+    await rounds(one, clock, 3)
+    assert set(await room.processes()) == ({"one"} if here else {"one", "receiver.former"})
+    assert queued(one.connection) == 1
+    await rounds(one, clock, 0 if here else int(2 * sweeps.PROCESS_GONE))
+    assert set(await room.processes()) == {"one"}
+    assert set(await migration.speaks(room)) == {"one"}
+    await rounds(one, clock, 6)
+    assert await migration.schema(room) == "2"
 
 
 async def test_without_rq(site: WorkerFixture, make: Any, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:

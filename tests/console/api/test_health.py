@@ -12,7 +12,7 @@ from console import catalogue
 from console.api import health
 from console.api.health import ReadinessReport
 from console.api.watcher import MailroomWatcher
-from console.checks import rights, store
+from console.checks import rights, schema, store
 from console.checks.store import Guarantee, HealthCheck
 from console.errors import UserError
 from mailroom import Mailroom, RoomState
@@ -42,6 +42,17 @@ def test_readyz(start: Start, valkey: PrivateValkey, book: Path) -> None:
     }
     assert found["checks"][0]["says"] == "no drain is alive, so events wait"
     assert "acknowledged events survive a power cut" in json.dumps(found)
+
+
+def test_readyz_during_an_upgrade(start: Start, valkey: PrivateValkey, book: Path) -> None:
+    """Who of an older version holds the migration up is noted, and nothing is red for it."""
+    url = begin(start, valkey.url)
+    assert "schema" not in {check["name"] for check in ready(url)["checks"]}
+    with redis.Redis.from_url(valkey.url) as raw:
+        raw.set("relais:{p0}:schema", "1")
+        raw.hset("relais:{p0}:beats", "former.1", "default 1")
+    (note,) = (check for check in ready(url)["checks"] if check["name"] == "schema")
+    assert (note["ok"], "former.1" in note["says"]) == (True, True)
 
 
 def test_readyz_without_a_store(start: Start, book: Path) -> None:
@@ -95,8 +106,12 @@ def guarantee(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(*_: object) -> HealthCheck:
         return HealthCheck("rights", True, "all")
 
+    async def ours(*_: object) -> list[HealthCheck]:
+        return []
+
     monkeypatch.setattr(store, "examine", examine)
     monkeypatch.setattr(rights, "check", check)
+    monkeypatch.setattr(schema, "check", ours)
 
 
 def report(mailroom: StubStuck, book: Path, drains: int = 1, **more: Any) -> ReadinessReport:
