@@ -26,7 +26,7 @@ from receiver.app import build_app
 from receiver.failover import SpoolingMailroom
 from receiver.intake import EventStore
 from receiver.rulebook import RulebookWatcher
-from receiver.settings import ReceiverSettings
+from receiver.settings import ReceiverSettings, in_url
 from receiver.spool import Spool
 from rules.catalogue import Catalogue
 from rules.errors import BookRefused
@@ -55,9 +55,11 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     keeping = mailroom(settings)
     connection_limits.raise_limit()
     listening = socket_of(settings)
+    host, port = listening.getsockname()[:2]
     log.info(
         "receiver.listening address=http://%s:%d book=%s sources=%s http=%s",
-        *listening.getsockname()[:2],
+        in_url(host),
+        port,
         book.version,
         ",".join(book.names) or "none",
         "plain" if settings.plain_http else "own",
@@ -145,7 +147,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         bound.close()
         raise CannotListen(
-            f"{host}:{port} cannot be listened on ({exc.strerror}); stop what holds it, or set RELAIS_PORT"
+            f"{in_url(host)}:{port} cannot be listened on ({exc.strerror}); stop what holds it, or set RELAIS_PORT"
         ) from exc
     return bound
 

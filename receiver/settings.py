@@ -67,3 +67,8 @@ class ReceiverSettings(StoreSettings):
         le=600,
         description="Seconds that the receiver takes to finish accepted requests when it is stopped.",
     )
+
+
+def in_url(host: str) -> str:
+    """Return a host as it stands in an address: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host

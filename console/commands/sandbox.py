@@ -5,6 +5,7 @@ import os
 import click
 
 from console.processes import port
+from receiver.settings import in_url
 from sandbox import accounts, server
 
 
@@ -26,5 +27,5 @@ def command(host: str, number: int) -> None:
     """
     port.demand(host, number, "--port")
     keys = accounts.from_environ(os.environ)
-    click.echo(f"The sandbox listens on http://{host}:{number} (what it holds: /_sandbox/state).", err=True)
+    click.echo(f"The sandbox listens on http://{in_url(host)}:{number} (what it holds: /_sandbox/state).", err=True)
     server.serve(host, number, keys)

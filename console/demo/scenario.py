@@ -28,6 +28,7 @@ from console.processes import port, probe, supervisor, up
 from console.processes.supervisor import Child, Printer, Supervisor
 from console.processes.up import UpSettings
 from console.render import tables
+from receiver.settings import in_url
 from rules import secret
 from sandbox.accounts import Accounts
 
@@ -60,12 +61,12 @@ class DemoStage:
     @property
     def receiver(self) -> str:
         """Address of the receiver."""
-        return f"http://{self.settings.host}:{self.settings.port}"
+        return f"http://{in_url(self.settings.host)}:{self.settings.port}"
 
     @property
     def console(self) -> str:
         """Address of the console."""
-        return f"http://{self.settings.console_host}:{self.settings.console_port}"
+        return f"http://{in_url(self.settings.console_host)}:{self.settings.console_port}"
 
     @property
     def sandbox(self) -> str:

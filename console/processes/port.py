@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 from console.errors import UserError
+from receiver.settings import in_url
 
 
 def demand(host: str, port: int, option: str) -> None:
@@ -27,7 +28,9 @@ def demand(host: str, port: int, option: str) -> None:
         raise UserError(
             f"port {port} needs more rights than this user has", mend=f"use one above 1023: {option} {free(host)}"
         )
-    raise UserError(f"{host}:{port} cannot be listened on: {problem.strerror}", mend="listen on 127.0.0.1 or 0.0.0.0")
+    raise UserError(
+        f"{in_url(host)}:{port} cannot be listened on: {problem.strerror}", mend="listen on 127.0.0.1 or 0.0.0.0"
+    )
 
 
 def choose(host: str, wanted: int) -> int:

@@ -8,6 +8,8 @@ import asyncio
 import json
 from typing import Any
 
+from receiver.settings import in_url
+
 
 async def get(host: str, port: int, path: str, *, token: str = "", within: float = 2.0) -> tuple[int, Any] | None:
     """Return status and parsed body of `GET path`, or None."""
@@ -33,11 +35,6 @@ async def get(host: str, port: int, path: str, *, token: str = "", within: float
         return status, json.loads(body)
     except ValueError:
         return status, None
-
-
-def in_url(host: str) -> str:
-    """Return a host as it stands in an address: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 def reachable(host: str) -> str:

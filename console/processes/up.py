@@ -26,7 +26,7 @@ from console.processes.supervisor import Child, Say, Supervisor
 from console.processes.valkey import ALLOCATOR, EmbeddedValkey
 from mailroom import Mailroom, StoreUnavailable, liveness, migration
 from receiver import server
-from receiver.settings import ReceiverSettings
+from receiver.settings import ReceiverSettings, in_url
 from workers.settings import WorkSettings
 
 #: Seconds that a child gets to stop beyond its own limit: it should end and log by itself, not be killed.
@@ -235,11 +235,11 @@ async def healthy(host: str, number: int) -> bool:
 
 def banner(settings: UpSettings, promise: str) -> list[str]:
     """Return what one wants to know at the start."""
-    console = f"http://{probe.in_url(settings.console_host)}:{settings.console_port}"
+    console = f"http://{in_url(settings.console_host)}:{settings.console_port}"
     return [
         "",
         click.style("Relais is up.", bold=True),
-        f"  webhooks  http://{probe.in_url(settings.host)}:{settings.port}/in/SOURCE",
+        f"  webhooks  http://{in_url(settings.host)}:{settings.port}/in/SOURCE",
         f"  console   {console}/readyz  (and /events, /metrics)",
         f"  store     {'REDIS_URL' if settings.redis_url else settings.data}",
         f"  promise   {promise}",

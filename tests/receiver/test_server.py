@@ -17,7 +17,7 @@ from mailroom import Mailroom
 from mailroom.client import client
 from receiver import connection_limits, http_protocol, server
 from receiver.rulebook import RulebookWatcher
-from receiver.settings import ReceiverSettings
+from receiver.settings import ReceiverSettings, in_url
 from rules.compiler import loader
 from rules.errors import BookRefused
 from tests.conftest import PrivateValkey, wait_until
@@ -127,6 +127,12 @@ def test_configuration(tmp_path: Path, plain: bool) -> None:
     else:
         assert config.http is http_protocol.Connection
         assert config.limit_concurrency is None
+
+
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("localhost", "localhost")])
+def test_host_in_an_address(host: str, shown: str) -> None:
+    """IPv6 stands in brackets where an address is printed."""
+    assert in_url(host) == shown
 
 
 def test_says_what_it_runs_with(process: Process) -> None:

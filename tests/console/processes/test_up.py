@@ -218,6 +218,21 @@ def test_path_with_a_blank(start: Start, short_folder: Path) -> None:
     assert process.stop() == 0
 
 
+def test_home_where_nothing_can_be_written(start: Start, short_folder: Path) -> None:
+    """Nobody needs a HOME: it may be read-only, and so may it be no folder at all, which stops root, too."""
+    home = short_folder / "home"
+    home.mkdir(mode=0o555)
+    for told in (home, Path("/dev/null")):
+        ports = [str(port.free("127.0.0.1")) for _ in range(2)]
+        data = str(short_folder / f"data-{told.name}")
+        environ = SECRETS | {"HOME": str(told)}
+        process = start("up", "--port", ports[0], "--console-port", ports[1], "--data", data, **environ)
+        process.wait_for("Relais is up.")
+        assert all_ready(f"http://127.0.0.1:{ports[1]}")
+        assert process.stop() == 0
+        assert list(home.iterdir()) == []
+
+
 def test_is_not_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """While no worker beats, it does not say that it is up; it says what is missing."""
     ports = [str(port.free("127.0.0.1")) for _ in range(2)]
@@ -287,6 +302,13 @@ def test_valkey_as_a_child(short_folder: Path) -> None:
         assert (child.base, child.start_within, child.descriptors) == (True, 600.0, (embedded.lock,))
         assert child.refusal is not None
         assert child.ready is not None
+
+
+def test_banner_of_ipv6() -> None:
+    """An IPv6 address stands in brackets."""
+    told = up_module.banner(up_module.UpSettings(host="::1", console_host="::1"), "all is kept")
+    assert "  webhooks  http://[::1]:8080/in/SOURCE" in told
+    assert "  console   http://[::1]:8081/readyz  (and /events, /metrics)" in told
 
 
 def test_banner() -> None:
