@@ -446,16 +446,23 @@ class RestClient(Client[RestOptions]):
     async def _finalise(
         self, visit: "RestVisit", reference: str, id: str, invoice: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Finalise a draft, once; return the invoice as it then is."""
+        """Finalise a draft, once; return the invoice as it then is. Raises Failed if it is shown as a draft still."""
         invoices = self._options.invoices
         marker = self._key("finalised", "reference", reference)
         status = dig(invoice, invoices.status)
         if (status is not None and status not in invoices.draft) or await self._memory.get(marker) == id:
             return invoice
         answer = await visit.send("POST", invoices.finalise_path, {}, creates=True, part="finalise", id=id)
+        final = _unwrap(invoices, answer.json())
+        if _to_id(dig(final, invoices.id)) != id:
+            final = {}
+        if dig(final, invoices.status) in (None, *invoices.draft):
+            final = await visit.read(invoices, id) or final
+            if dig(final, invoices.status) in invoices.draft:
+                hint = "they took it, and the invoice is a draft still; look at invoices.draft, their words for it"
+                raise self._fail_not_in_force(visit, hint)
         await self._memory.set(marker, id, ID_DAYS)
-        final = answer.json()
-        return final if isinstance(final, Mapping) and dig(final, invoices.id) is not None else invoice
+        return final or invoice
 
     async def _cancel_invoice(self, visit: "RestVisit", arguments: CancelInvoice) -> Done:
         invoices = self._options.invoices
@@ -490,6 +497,9 @@ class RestClient(Client[RestOptions]):
 
     def _fail_not_cancelled(self, visit: "RestVisit") -> Failed:
         hint = "they took it, and the invoice is not cancelled; look at invoices.cancelled, their words for it"
+        return self._fail_not_in_force(visit, hint)
+
+    def _fail_not_in_force(self, visit: "RestVisit", hint: str) -> Failed:
         return Failed("transient", "not_in_force", wait=self._options.find_lag, status=visit.status, hint=hint)
 
     def _invoice_finder(self, visit: "RestVisit") -> ObjectFinder:

@@ -79,6 +79,7 @@ INVOICE_FIELDS = ("state", "number", "reference")
 
 #: States of an invoice that counts.
 POSTED = ("posted", "paid")
+NOT_CANCELLED = "Tryton took it, and the invoice is not cancelled"
 
 #: Of an invoice, what its cancellation document repeats.
 REPEATED = ("party", "invoice_address", "currency", "account", "journal", "payment_term")
@@ -233,7 +234,7 @@ class TrytonClient(Client[TrytonOptions]):
             await finder.learn([name], found.id)
         invoice = found.record
         if self._options.invoices.post and invoice["state"] in ("draft", "validated"):
-            invoice = await visit.act("account.invoice", invoice["id"], "post", INVOICE_FIELDS)
+            invoice = await self._post(visit, int(invoice["id"]), "Tryton took it, and the invoice is a draft still")
         return Done(
             result={
                 "id": str(invoice["id"]),
@@ -258,7 +259,7 @@ class TrytonClient(Client[TrytonOptions]):
             await visit.delete("account.invoice", int(id))
             left = await visit.get("account.invoice", id, INVOICE_FIELDS)
             if left is not None and left["state"] != "cancelled":
-                raise _fail_not_cancelled(visit)
+                raise _fail_not_in_force(visit, NOT_CANCELLED)
             await finder.forget(found)
             return Done(result={"id": id}, note="draft_deleted", status=visit.status)
         # Tryton's own wizard for credits cannot be reached over REST: the document is made as the wizard makes it.
@@ -269,12 +270,17 @@ class TrytonClient(Client[TrytonOptions]):
             document, _ = await self._make(visit, finder, name, credit)
         elif document.record["state"] in POSTED:
             return Done(result={"id": id}, note="already_cancelled", status=visit.status)
-        posted = await visit.act("account.invoice", int(document.id), "post", INVOICE_FIELDS)
-        if posted["state"] not in POSTED:
-            again = await visit.get("account.invoice", document.id, INVOICE_FIELDS)
-            if again is None or again["state"] not in POSTED:
-                raise _fail_not_cancelled(visit)
+        await self._post(visit, int(document.id), NOT_CANCELLED)
         return Done(result={"id": id, "document": document.id}, status=visit.status)
+
+    async def _post(self, visit: "TrytonVisit", id: int, hint: str) -> Record:
+        """Post an invoice and return it. Raises Failed, with the hint, if it is not shown as posted."""
+        posted: Record | None = await visit.act("account.invoice", id, "post", INVOICE_FIELDS)
+        if posted is not None and posted["state"] not in POSTED:
+            posted = await visit.get("account.invoice", id, INVOICE_FIELDS)
+        if posted is None or posted["state"] not in POSTED:
+            raise _fail_not_in_force(visit, hint)
+        return posted
 
     def _invoice_finder(self, visit: "TrytonVisit") -> ObjectFinder:
         objects = TrytonInvoices(visit, self._options.company)
@@ -546,8 +552,7 @@ class TrytonInvoices:
         return [each for each in found if each.record.get("state") != "cancelled"] or found[-1:]
 
 
-def _fail_not_cancelled(visit: TrytonVisit) -> Failed:
-    hint = "Tryton took it, and the invoice is not cancelled"
+def _fail_not_in_force(visit: TrytonVisit, hint: str) -> Failed:
     return Failed("transient", "not_in_force", status=visit.status, hint=hint)
 
 

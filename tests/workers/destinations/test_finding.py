@@ -539,6 +539,7 @@ ONE = reply(200, '{"data": [{"id": 1, "email": "eva@example.org", "reference": "
 FINAL = reply(200, '{"data": [{"id": 1, "reference": "SD-1", "status": "final"}]}')
 PARTY = reply(200, json.dumps([FindVendor("tryton").contact(1, "eva@example.org")]))
 DRAFT = reply(200, '[{"id": 1, "reference": "SD-1", "state": "draft"}]')
+DRAFT_SHOWN = reply(200, '{"id": 1, "reference": "SD-1", "state": "draft", "number": null}')
 POSTED = reply(200, '[{"id": 1, "reference": "SD-1", "state": "posted"}]')
 NEGATIVE = reply(200, '[{"id": 2, "reference": "SD-1/C", "state": "draft"}]')
 WRITES: Sequence[tuple[str, str, Mapping[str, Any], list[bytes], str]] = [
@@ -683,6 +684,45 @@ def test_renamed_contact_in_maileon(sandbox: Running) -> None:
     desk.deliver("subscribe", SUBSCRIBE, id="d3")
     failed = desk.fail("update", rename, id="d4")
     assert (failed.code, "example.org" in failed.hint) == ("two_objects", False)
+
+
+#: What is answered to the search and to finalising; what the invoice then shows, and whether that is in force.
+FINALISED: Sequence[tuple[str, Sequence[bytes], bytes, bool]] = [
+    ("rest", [ONE, reply(200, '{"id": 1, "status": "final"}')], b"", True),
+    ("rest", [ONE, reply(200, '{"data": {"id": 1, "status": "final"}}')], b"", True),
+    ("rest", [ONE, reply(204)], reply(200, '{"id": 1, "status": "final"}'), True),
+    ("rest", [ONE, reply(204)], reply(405), True),  # nobody can tell
+    ("rest", [ONE, reply(204)], reply(200, '{"id": 1, "status": "draft"}'), False),
+    ("rest", [ONE, reply(200, '{"id": 1, "status": "draft"}')], reply(200, '{"id": 1, "status": "draft"}'), False),
+    ("rest", [ONE, reply(200, '{"id": 1, "status": "draft"}')], reply(200, '{"id": 1, "status": "final"}'), True),
+    ("tryton", [DRAFT, reply(200, '{"id": 1, "state": "posted", "number": "7"}')], b"", True),
+    ("tryton", [DRAFT, reply(200, '{"id": 1, "state": "draft", "number": null}')], DRAFT_SHOWN, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "shown", "in_force"), FINALISED)
+def test_final_invoice_is_in_force(kind: str, before: Sequence[bytes], shown: bytes, in_force: bool) -> None:
+    """An invoice is final if the answer shows it, or the invoice does when it is read; else it is tried again."""
+    options: dict[str, Any] = {"invoices": {"finalise": True}}
+    if kind == "tryton":
+        options = {"database": "shop", "key": "k", "invoices": {"post": True}}
+    with RawServer(*before, shown) as server:
+        desk = Desk(kind, {"base": server.url, **options})
+        if in_force:
+            assert desk.deliver("create_invoice", INVOICE).result["id"] == "1"
+        else:
+            failed = desk.fail("create_invoice", INVOICE)
+            assert (failed.failure, failed.code) == ("transient", "not_in_force")
+            assert not [key for key in desk.memory.values if "finalised" in key]
+    assert len(server.requests) == len(before) + bool(shown)
+
+
+@pytest.mark.parametrize("answer", [reply(204), reply(200, ""), reply(201, '{"ok": true}')])
+def test_note_without_an_id_is_written(answer: bytes) -> None:
+    """A note whose answer is empty or JSON without an id is written: nobody can search it."""
+    with RawServer(ONE, answer) as server:
+        done = Desk("rest", {"base": server.url}).deliver("add_note", EVA | {"text": "called"})
+    assert done.result == {"contact": "1"}
 
 
 # The whole
