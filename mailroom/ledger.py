@@ -265,6 +265,12 @@ def quarantined(*, source: str, type: str, received: str, why: str) -> str:
     )
 
 
+def asked(*, destination: str, look_up: str, code: str, until: int) -> str:
+    """A look-up that a rule needs was not answered; `until`: when it is asked again, in ms since 1970."""
+    again = from_epoch(until)
+    return _encode({"t": "asked", "at": now(), "to": destination, "look_up": look_up, "code": code, "until": again})
+
+
 def released(item: str, decision: Decision = NOBODY) -> str:
     """A person lets a held box go on with its first item."""
     return _decided("released", item, decision)
@@ -404,6 +410,11 @@ class _Story:
 
     def came_again(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why = "waiting", ""
+
+    def asked(self, line: Mapping[str, Any]) -> None:
+        self.fate.why = (
+            f"{line['to']} did not answer {line['look_up']} ({line['code']}), asked again at {line['until']}"
+        )
 
     def failed(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why, self.fate.book = "dead", line["why"], line["book"]

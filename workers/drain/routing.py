@@ -5,6 +5,7 @@ something up waits for it in a task of its own. Never sends a delivery, and neve
 """
 
 import logging
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -183,6 +184,7 @@ class Router:
                 destination=look_up.destination,
             )
         self._summary.retried += 1
+        until = int((time.time() + decision.seconds) * 1000)
         self._outbox.settle_soon(
             Settlement(
                 lease,
@@ -190,6 +192,7 @@ class Router:
                 "wait",
                 event.id,
                 event.received_at[:10],
+                line=ledger.asked(destination=look_up.destination, look_up=look_up.name, code=failed.code, until=until),
                 counter=f"look_up|{look_up.destination}|{look_up.name}|{failed.failure}",
                 wait_ms=int(decision.seconds * 1000),
                 attempt=attempt if decision.counted else attempt - 1,

@@ -435,9 +435,12 @@ async def test_look_up_transient(site: WorkerFixture) -> None:
     async with site.work():
         await site.put(*(event(f"e{n}", person=1) for n in range(3)), event("f1", "ada", person=2))
         await site.ended("f1")
-        assert (await site.fate("e0")).state == "waiting"
+        waiting = await site.fate("e0")
+        assert waiting.state == "waiting"
+        assert waiting.why.startswith("api did not answer booker (unavailable), asked again at ")
         away.times = 0
-        await site.ended("e0", "e1", "e2")
+        ended = await site.ended("e0", "e1", "e2")
+        assert {each.why for each in ended} == {""}
     assert [note["text"] for note in site.far.notes] == ["f1", "e0", "e1", "e2"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mailroom import INBOX, Lease, Settlement
+from mailroom import INBOX, Lease, Settlement, ledger
 from rules.event import Event
 from tests.workers.drain.stubs import ClientStub, ContextStub, OutboxStub, clock
 from tests.workers.drain.test_loop import LOOK_UP
@@ -211,7 +211,10 @@ async def test_look_up_waits(failure: Failure, n: int, attempt: int, counted: in
         attempt=attempt,
     )
     waits = (await tray.route())[-1]
-    assert (waits.item, waits.verdict, waits.attempt, waits.last, waits.line) == ("e1", "wait", counted, True, "")
+    assert (waits.item, waits.verdict, waits.attempt, waits.last) == ("e1", "wait", counted, True)
+    fate = ledger.tell("e1", [waits.line])
+    assert fate.state == "waiting"
+    assert fate.why.startswith("desk did not answer booker (away), asked again at 20")
     assert waits.counter == f"look_up|desk|booker|{failure}"
     assert 7_000 <= waits.wait_ms <= 18_000
     assert tray.summary.retried == 1
