@@ -102,6 +102,17 @@ def valkey(short_folder: Path) -> Iterator[PrivateValkey]:
 
 
 @pytest.fixture
+def another(short_folder: Path) -> Iterator[PrivateValkey]:
+    """A second private Valkey."""
+    folder = short_folder / "another"
+    folder.mkdir()
+    server = PrivateValkey(folder)
+    server.start()
+    yield server
+    server.stop(kill=True)
+
+
+@pytest.fixture
 def anyio_backend() -> str:
     """Everything of ours runs on asyncio."""
     return "asyncio"

@@ -6,7 +6,7 @@ its mend. Never mends anything.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from rules.compiler import loader, reload
 BOOK_AGAIN = 2.0
 #: Seconds that RQ's own store gets to answer: deliveries go on without it.
 RQ_WITHIN = 1.0
+#: Checks without which the store takes no event. The others say how long what it keeps lives, and how far it goes.
+TO_KEEP = frozenset({"store", "persistence", "memory", "replicas", "rights"})
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,22 @@ class Readiness:
     async def look(self) -> ReadinessReport:
         """Run all checks now."""
         kept = await self._store()
-        taking = all(check.ok for check in kept) or await asyncio.to_thread(spool.takes, self.spool)
+        taking = await self._keeps(kept) or await asyncio.to_thread(spool.takes, self.spool)
         drains = self._drains()
         states = await self._states()
         checks = (*kept, *await self._spool(), drains, await self._book(), *await self._stuck(states))
         served = {room.name: rooms.explain(room) or ("" if drains.ok else drains.says) for room in states or ()}
         return ReadinessReport(checks, taking, served)
+
+    async def _keeps(self, checks: Sequence[HealthCheck]) -> bool:
+        """Say whether the store would keep an event, whatever else is amiss."""
+        amiss = {check.name for check in checks if not check.ok} & TO_KEEP
+        if amiss != {"rights"}:
+            return not amiss
+        try:
+            return await rights.may_keep(self.mailroom.store)
+        except redis.exceptions.RedisError:
+            return False
 
     async def _states(self) -> list[RoomState] | None:
         try:

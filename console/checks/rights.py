@@ -96,6 +96,11 @@ async def check(store: redis.asyncio.Redis, rq: redis.asyncio.Redis | None = Non
     return HealthCheck("rights", False, says, MEND)
 
 
+async def may_keep(store: redis.asyncio.Redis) -> bool:
+    """Say whether the user may do what is done in the store itself: who lacks RQ's rights only keeps events."""
+    return not await _try(store, OF_STORE, f"{PREFIX}doctor")
+
+
 async def _try(store: redis.asyncio.Redis, commands: Sequence[str], key: str) -> list[str]:
     """Return what is not allowed: commands, and keys or channels of ours."""
     words = {each: _words(each, key) for each in commands}

@@ -235,6 +235,21 @@ def test_taking_and_serving(book: Path, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (found["ready"], found["taking"]) == (False, True)
 
 
+def test_readyz_with_queues_elsewhere(start: Start, valkey: PrivateValkey, another: PrivateValkey, book: Path) -> None:
+    """Rights are tried where RQ's queues are; while those are away deliveries go on, and nothing is red for it."""
+    with redis.Redis.from_url(another.url) as admin:
+        admin.acl_setuser("no_rq", enabled=True, nopass=True, keys=["relais:*"], channels=["*"], categories=["+@all"])
+    for queues, ok, says in (
+        (another.url, True, "its user may do what our processes do"),
+        (another.url.replace("unix://", "unix://no_rq:x@"), False, "its user has no right to keys rq:*"),
+        ("redis://127.0.0.1:9", True, "they could not be tried"),
+    ):
+        found = ready(begin(start, valkey.url, RELAIS_RQ_URL=queues))
+        [check] = [check for check in found["checks"] if check["name"] == "rights"]
+        assert (check["ok"], says in check["says"]) == (ok, True)
+        assert found["taking"] is True
+
+
 @pytest.mark.parametrize(
     ("user", "password", "db", "says"),
     [
@@ -267,4 +282,4 @@ def test_refused(start: Start, valkey: PrivateValkey, book: Path, user: str, pas
     assert says in next(
         check["says"] for check in found["checks"] if not check["ok"] and check["name"] in ("store", "rights")
     )
-    assert found["taking"] is False
+    assert found["taking"] is (user == "no_rq")  # it is kept, and not delivered

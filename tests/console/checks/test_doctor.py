@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 import redis.asyncio
 
 from console.checks import doctor, store
 from console.errors import UserError
 from console.processes import port
+from mailroom.errors import NEWER
 from receiver.spool import Spool
 from rules.event import Event
-from tests.conftest import PrivateValkey
+from tests.conftest import GENEROUS, PrivateValkey
+from tests.console import old_redis
 from tests.console.conftest import SECRETS, Start
 
 EVENT = Event("x", "at", "activetrail", "contact.changed", "2026-01-01T10:00:00.000Z", b"{}")
@@ -42,6 +45,40 @@ def test_well(tmp_path: Path, valkey: PrivateValkey) -> None:
     ran = relais(tmp_path, "doctor", REDIS_URL=valkey.url)
     assert ran.returncode == 0, ran.stdout
     assert ran.stdout.startswith("Acknowledged events survive a power cut (Valkey 9")
+
+
+@pytest.mark.parametrize("command", ["receive", "work", "console", "up"])
+def test_too_old(start: Start, command: str) -> None:
+    """A store that is too old is refused by each process at its start, with its version and the mend."""
+    with old_redis.listening() as url:
+        ports = {name: str(port.free("127.0.0.1")) for name in ("RELAIS_PORT", "RELAIS_CONSOLE_PORT")}
+        process = start(command, REDIS_URL=url, **ports, **SECRETS)
+        process.wait_for("Redis 6.2.14 is too old, so Relais cannot work on it")
+        process.wait_for(NEWER)
+        assert process.process.wait(GENEROUS) == 3
+
+
+def test_doctor_of_a_store_that_is_too_old(tmp_path: Path) -> None:
+    """The doctor says the same, and tries nothing else on it."""
+    with old_redis.listening() as url:
+        ran = relais(tmp_path, "doctor", "--json", REDIS_URL=url)
+    assert ran.returncode == 1
+    checks = {check["name"]: check for check in json.loads(ran.stdout)["checks"]}
+    assert (checks["store"]["ok"], checks["store"]["says"]) == (False, "Redis 6.2.14 is too old")
+    assert checks["store"]["mend"] == NEWER
+    assert not {"rights", "boxes"} & set(checks)
+
+
+def test_store_of_the_queues(tmp_path: Path, valkey: PrivateValkey, another: PrivateValkey) -> None:
+    """Rights are tried where RQ's queues are: a user that may do all in one store may lack them in the other."""
+    with redis.Redis.from_url(another.url) as admin:
+        admin.acl_setuser("no_rq", enabled=True, nopass=True, keys=["relais:*"], channels=["*"], categories=["+@all"])
+    for user, status in (("default", 0), ("no_rq", 1)):
+        queues = another.url.replace("unix://", f"unix://{user}:x@" if user == "no_rq" else "unix://")
+        ran = relais(tmp_path, "doctor", "--json", REDIS_URL=valkey.url, RELAIS_RQ_URL=queues)
+        assert ran.returncode == status, ran.stdout
+        [rights] = [check for check in json.loads(ran.stdout)["checks"] if check["name"] == "rights"]
+        assert ("keys rq:*" in rights["says"]) is (status == 1)
 
 
 def test_amiss(tmp_path: Path, valkey: PrivateValkey) -> None:
