@@ -437,7 +437,7 @@ async def test_look_up_transient(site: WorkerFixture) -> None:
         await site.ended("f1")
         waiting = await site.fate("e0")
         assert waiting.state == "waiting"
-        assert waiting.why.startswith("api did not answer booker (unavailable), asked again at ")
+        assert waiting.why.startswith("desk did not answer booker (unavailable), asked again at ")
         away.times = 0
         ended = await site.ended("e0", "e1", "e2")
         assert {each.why for each in ended} == {""}
