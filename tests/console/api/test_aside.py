@@ -90,7 +90,7 @@ def test_quarantine(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "unknown_item" in relais("quarantine", "show", "none", status=1)
 
 
-def test_quarantine_retry(relais: StuckConsole, valkey: PrivateValkey) -> None:
+def test_f50_quarantine_retry(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """In bulk, count first: what fits by the book in force is taken in, the rest is left alone and says why."""
     good, bad = quarantined(valkey.url)
     dry = relais("quarantine", "retry", status=1)
@@ -181,7 +181,7 @@ def refused(url: str, *, size: int = 0, verified: bool = False, text: bytes | No
     return stuck(url, do)  # type: ignore[no-any-return]
 
 
-def test_refused(relais: StuckConsole, valkey: PrivateValkey) -> None:
+def test_f50_refused(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A request whose sender nobody verified is taken in only where somebody vouches for it; all its events are."""
     id = refused(valkey.url)
     assert "nobody knows from whom" in relais("refused", "show", id)
