@@ -150,7 +150,7 @@ def packed(raw: bytes, how: bytes, kind: bytes = b"application/json", most: int 
         (EVA, b"gzip"),
     ],
 )
-def test_packed(raw: bytes, how: bytes) -> None:
+def test_f26_packed(raw: bytes, how: bytes) -> None:
     """F26: gzip and deflate are unpacked, also members in a row, bare deflate, and what a proxy has unpacked."""
     assert packed(raw, how)[0].fields == {"email": "eva@example.org"}
 
@@ -170,7 +170,7 @@ def test_packed(raw: bytes, how: bytes) -> None:
         (pack(EVA), b"gzip, gzip, gzip", 415, "unsupported_encoding"),
     ],
 )
-def test_packed_wrongly(raw: bytes, how: bytes, status: int, code: str) -> None:
+def test_f26_packed_wrongly(raw: bytes, how: bytes, status: int, code: str) -> None:
     """F26: what grows too large, is cut short or packed otherwise is refused with its code, and within bounds."""
     with pytest.raises(errors.RequestRefused) as caught:
         packed(raw, how)
