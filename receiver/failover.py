@@ -12,10 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from mailroom import Receipt, RefusedDetails, StoreDamaged, StoreUnavailable
+from mailroom.hashing import former_event_id
 from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, ID_PAGE
+from receiver import identity
 from receiver.intake import EventStore
 from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
@@ -335,7 +338,17 @@ class SpoolingMailroom:
         for young, group in itertools.groupby(inbox, lambda row: 0 <= now - row.at < BODY_WINDOW):
             some = list(group)
             rest = BODY_WINDOW - max(now - row.at for row in some) if young else 0
-            await self._mailroom.put([row.event for row in some], body_window=rest)
+            await self._mailroom.put([_under_our_id(row.event) for row in some], body_window=rest)
         unfit = [(row.event, row.why) for row in left if row.why is not None]
         if unfit:
             await self._mailroom.quarantine(unfit)
+
+
+def _under_our_id(event: Event) -> Event:
+    """Return an event that a receiver of 0.1.0 spooled under the id that its repetition has with us; others as is.
+
+    Only the first of a batch: of the others nobody knows any more which item of it they were.
+    """
+    if event.position or not event.sender_id or event.id != former_event_id(event.source, event.sender_id, 0):
+        return event
+    return replace(event, id=identity.event_id(event.source, event.sender_id, "", event.body))

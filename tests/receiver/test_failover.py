@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import dataclasses
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from mailroom import Receipt, RefusedDetails, StoreDamaged, StoreFull, StoreUnavailable
-from receiver import failover, spool
+from mailroom.hashing import former_event_id
+from receiver import failover, intake, spool
 from receiver.failover import SpoolingMailroom
+from receiver.sources.base import SourceItem
 from receiver.spool import Spool
 from rules.event import Event
 from rules.event_types.base import rfc3339
 from tests.conftest import wait_until_async
+from tests.receiver.book import holder
 
 MIB = 1024 * 1024
 LONG_AGO = "2026-01-01T10:00:00.000Z"
@@ -351,6 +355,26 @@ def test_beats_while_it_spools(tmp_path: Path) -> None:
             room.hangs = False
             await running.forget_process("r")
             assert room.processes == {}
+
+    asyncio.run(run())
+
+
+def test_spooled_by_the_former_version(tmp_path: Path) -> None:
+    """What a receiver of 0.1.0 spooled gets the id that its repetition has here, so that both are one event."""
+    item = SourceItem(0, b'{"a":1}', "contact.changed", sender_id="m1")
+    source = holder(tmp_path).entry("at").source
+    ours = intake.build_event(item, source, "2026-11-21T10:00:00.000Z")
+    former = dataclasses.replace(ours, id=former_event_id("at", "m1", 0))
+    second = dataclasses.replace(ours, id=former_event_id("at", "m1", 1), position=1)
+
+    async def run() -> None:
+        room = FakeStore()
+        room.failure = StoreUnavailable("away")
+        async with switched(tmp_path, room) as running:
+            await running.put([former, second])
+            room.failure = None
+            await handed_over(running)
+        assert room.kept == [ours.id, second.id]
 
     asyncio.run(run())
 
