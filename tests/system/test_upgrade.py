@@ -251,6 +251,6 @@ def test_a_receiver_holds_it_up(house: SystemProcesses) -> None:
     former.stop(signal.SIGKILL)
     wait_until(lambda: schema(house) == b"2", "the store is migrated")
     assert receivers(house) == 1
-    assert "store.migrated schema=2" in work.said
+    wait_until(lambda: "store.migrated schema=2" in work.said, "the log says so")
     assert ours.stop() == 0
     assert receivers(house) == 0
