@@ -28,7 +28,7 @@ from mailroom.records import (
     Taken,
     as_json,
 )
-from rules.event import Event
+from rules.event import URGENT_TYPES, Event
 
 
 class Mailroom(MailroomQueries):
@@ -64,6 +64,8 @@ class Mailroom(MailroomQueries):
                 names = event.names if len(event.names) == 1 else dict.fromkeys(event.names)
                 also = tuple([known.get(name) or hashed(name) for name in names if name != key])
             place = " ".join((box, *also)) if also else box
+            if event.type in URGENT_TYPES:
+                place = f"!{place}"
             args += (event.id, place, digest, origin, event.encode(hashes, also), self._former_id(event))
         return args
 
@@ -198,7 +200,7 @@ class Mailroom(MailroomQueries):
             args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, _argument(s), s.attempt, s.doubt)
             args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, s.says, len(s.new))
             for d in s.new:
-                args += (d.room, d.place, d.id, d.record, 1 if d.lease else 0)
+                args += (d.room, d.place, d.id, d.record, f"{1 if d.lease else 0}{'!' if d.urgent else d.source}")
                 args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead.encode() if d.dead is not None else "")
         statuses, leased, once, more, told = await self.call("settle", *args)
         changes = [RoomChange(*(word.decode() for word in one)) for one in told]
@@ -327,6 +329,15 @@ class Mailroom(MailroomQueries):
                 await self.store.hdel(self.key(f"room:{room}"), "concurrency")
         except redis.exceptions.RedisError as exc:
             raise errors.explained(exc) from exc
+
+    async def share_out(self, shares: Mapping[str, int]) -> None:
+        """Say how many times the usual turn each source gets in every room; who is not named gets the usual one."""
+        key = self.key("shares")
+        pipe = self.store.pipeline(transaction=True)
+        pipe.delete(key)
+        if more := {source: share for source, share in shares.items() if share > 1}:
+            pipe.hset(key, mapping=cast(Any, more))
+        await self.read(pipe.execute())
 
     async def unusable(self, room: str, why: str) -> None:
         """Note for people why a room cannot be served; empty: it can. A note only: who can serve it does."""

@@ -90,7 +90,15 @@ class MailroomQueries(MailroomClient):
         pipe = self.store.pipeline(transaction=False)
         now = await self.read(self.store.time())
         for name in names:
-            pipe.llen(self.key(f"ready:{name}"))
+            pipe.lrange(self.key(f"turns:{name}"), 0, -1)
+        turns = await self.read(pipe.execute())
+        for name, its in zip(names, turns, strict=True):
+            # One that has no class may have its turn there, or not yet.
+            for line in dict.fromkeys((b"", b"!", *its)):
+                pipe.llen(self.key(f"ready:{name}:{line.decode()}".rstrip(":")))
+        lengths = iter(await self.read(pipe.execute()))
+        counts = [sum(next(lengths) for _ in dict.fromkeys((b"", b"!", *its))) for its in turns]
+        for name in names:
             pipe.hlen(self.key(f"leased:{name}"))
             pipe.zcard(self.key(f"waiting:{name}"))
             pipe.hlen(self.key(f"held:{name}"))
@@ -105,9 +113,7 @@ class MailroomQueries(MailroomClient):
         blocked = await self.call("blocked", *names) if names else []
         out = []
         for n, name in enumerate(names):
-            ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[
-                n * 11 : n * 11 + 11
-            ]
+            leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[n * 10 : n * 10 + 10]
             ms = int(now[0] * 1000 + now[1] // 1000)
             overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
@@ -115,7 +121,7 @@ class MailroomQueries(MailroomClient):
             out.append(
                 RoomState(
                     name,
-                    ready,
+                    counts[n],
                     leased,
                     waiting + retry + woken,
                     held,

@@ -116,6 +116,10 @@ class NewDelivery:
     dead: DeadLetterInfo | None = None
     #: Hashed weak names: never leased beside another that has one of them, and not ordered by them.
     weak: tuple[str, ...] = ()
+    #: The source of its event: the class in which a box takes turns that it makes non-empty. Empty: none.
+    source: str = ""
+    #: Its box goes before all classes.
+    urgent: bool = False
 
     @property
     def box(self) -> str:

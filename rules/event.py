@@ -17,6 +17,9 @@ from rules import declared_fields
 #: Derives `data` from a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
 Reader = Callable[[str, str, bytes], Mapping[str, Any]]
 
+#: Types of events that say that somebody wants less of us. They are served first, and so is what is made of them.
+URGENT_TYPES = frozenset({"contact.unsubscribed", "contact.bounced", "profile.deleted"})
+
 
 class EventDamaged(Exception):
     """A record in the store cannot be read as an event; `record` holds its bytes."""

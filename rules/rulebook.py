@@ -56,6 +56,8 @@ class Source:
     retain: int = 0
     #: Milliseconds that the payload of an event that no rule wanted is kept: so long it can be routed after all.
     retain_unmatched: int = 0
+    #: How many times the usual turn it gets where others wait, too.
+    share: int = 1
     #: other: a message of the same id with other content is another event; same: the platform changes what it repeats.
     same_id: Literal["other", "same"] = "other"
     #: Two letters (`DE`): where telephone numbers without `+` belong. Its own, else the book's; None: nowhere.

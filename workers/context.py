@@ -152,6 +152,7 @@ class WorkerContext:
                 await self.mailroom.unusable(name, unusable.get(name, ""))
             # A new book or a new process may hold a better key or address: probe the destination at once.
             await self.mailroom.probe(name, destination.pool)
+        await self.mailroom.share_out({name: source.share for name, source in book.sources.items()})
         for room in await self.mailroom.rooms():
             if room.unusable and room.name not in book.destinations:
                 await self.mailroom.unusable(room.name, "")

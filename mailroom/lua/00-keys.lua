@@ -16,7 +16,14 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   also:<room>          hash    delivery -> its further boxes, where its marks stand   settle, revive, meet  while it waits
   weak:<room>          hash    delivery -> its weak names                             settle, revive        while it waits
   under:<room>         hash    weak name -> delivery and home of who had it last      take, settle          while that waits
-  ready:<room>         list    boxes that may be taken, oldest first                  put, settle, …        while not empty
+  ready:<room>         list    boxes of no class that may be taken, oldest first      put, settle, …        while not empty
+  ready:<room>:<class> list    the same of a class: a source; `!`: what is urgent     put, settle, …        while not empty
+  turns:<room>         list    classes that have something ready, next turn first     put, take, …          while not empty
+  left:<room>          hash    class -> items left of its turn; `!`: boxes since      take                  while it is ready
+                               somebody else was served
+  notes:<room>         set     box and class in whose line it stands no more, but for put, settle, take     until that comes up
+                               a note: it was pulled forward
+  shares               hash    source -> how much more it gets in its turn, 2 to 10   python (configure)    while a book says so
   suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
   waiting:<room>       zset    box -> ms when it is due; a rule or the vendor said so settle                while not empty
   retry:<room>         zset    box -> ms when it is due; its destination was away     settle                while not empty
@@ -59,13 +66,20 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day
   written              string  nothing; setting it moves the place in the stream      touch                 for ever
 
-State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed>"
+State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed> <class>"
   s        r ready, l leased, w waiting, h held, b blocked (in no list)
   attempt  attempts that the first item has used
   doubt    how many items at the head may have been sent by somebody who died or got no answer
   deaths   how many drains died while holding this box, since it last moved on
-  token    of the lease (l), or the ms when it is due (w)
-  handed   how many items the drain got (l)
+  token    of the lease (l), or the ms when it is due (w); else `-`
+  handed   how many items the drain got (l); else 0
+  class    the source of what made the box non-empty, or `!`: something urgent has come in since. Until it is empty
+Words at the end that say nothing are left out: a box of no class is `r 0 0 0`.
+
+Classes share a room out: a turn of a class is so many items (`left`), then it is the next one's. What is urgent goes
+first, with three quarters of a call at the most. A box is ready in one line: that of its class, or the urgent one. Where
+it was pulled forward, an entry stays behind in the line of its class, and `notes` knows of it: when it comes up it is
+passed over, and until then a box of that class that becomes ready uses it.
 
 A delivery that several names stand for is an item in the box of its first name, its home, and a mark `=<delivery> <home>`
 in the box of each further one. It is leased only when it is first in all of them: until then its home is blocked, and a

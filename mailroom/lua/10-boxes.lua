@@ -7,10 +7,6 @@ local LOG_LENGTH = 20000
 local UNTOLD = 100
 -- The longest that a body counts as a repetition, in ms, and what a page of `last` spans.
 local MARKED = 60000
--- The state of a box that was idle.
-local NEW_BOX = 'r 0 0 0'
--- The state of a box that was idle, where what comes first must not be leased.
-local BLOCKED_BOX = 'b 0 0 0'
 -- So many words in one command: Lua's stack is bounded.
 local WORDS = 1000
 -- ms until the first probe of a paused room and the longest time between two, by who paused it. A restart of the other
@@ -52,9 +48,36 @@ local function count_there(names)
   return n
 end
 
+-- Mostly many boxes have the same state: what was read last of them is kept, so many at the most.
+local PARSED = 1000
+local parsed, parsed_count = {}, 0
+
 local function parse(head)
-  local s, a, d, x, token, handed = string.match(head, '^(%a) (%d+) (%d+) (%d+) ?(%S*) ?(%d*)')
-  return s, tonumber(a), tonumber(d), tonumber(x), token, tonumber(handed) or 0
+  local its = parsed[head]
+  if not its then
+    local s, a, d, x, token, handed, class = string.match(head, '^(%a) (%d+) (%d+) (%d+) ?(%S*) ?(%d*) ?(%S*)')
+    its = { s, tonumber(a), tonumber(d), tonumber(x), token == '-' and '' or token, tonumber(handed) or 0, class }
+    if parsed_count >= PARSED then parsed, parsed_count = {}, 0 end
+    parsed[head], parsed_count = its, parsed_count + 1
+  end
+  return its[1], its[2], its[3], its[4], its[5], its[6], its[7]
+end
+
+-- The opposite: the first element of a box. Where it has no class, the last words are left out.
+local function state_of(s, attempt, doubt, deaths, class, token, handed)
+  if token == '' then token = nil end
+  if class and class ~= '' then
+    return s .. ' ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. (token or '-') .. ' ' .. (handed or 0) .. ' ' .. class
+  elseif not token then
+    return s .. ' ' .. attempt .. ' ' .. doubt .. ' ' .. deaths
+  elseif not handed then
+    return s .. ' ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token
+  end
+  return s .. ' ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. handed
+end
+
+local function class_of(head)
+  return string.match(head or '', '^%a %d+ %d+ %d+ %S+ %d+ (%S+)') or ''
 end
 
 local function delete_key(key)
@@ -157,32 +180,72 @@ local function is_first(P, room, item, home)
   return true
 end
 
+-- A ready box stands in the line of its class: the source of what made it non-empty, or `!` where something in it is
+-- urgent. Classes take turns. What has no class stands in the line that older versions know, and gets a turn from `take`.
+
+local URGENT = '!'
+
+local function line_key(P, room, class)
+  return P .. 'ready:' .. room .. (class ~= '' and ':' .. class or '')
+end
+
+-- Boxes of a class are ready from now on. `front`: they go first. Whoever has a note in the line of its class, from before
+-- it was pulled forward, uses that one.
+local function enlist(P, room, class, boxes, front)
+  local notes = P .. 'notes:' .. room
+  if class ~= URGENT and redis.call('EXISTS', notes) == 1 then
+    local new = {}
+    for _, box in ipairs(boxes) do
+      if redis.call('SISMEMBER', notes, box .. ' ' .. class) == 0 then new[#new + 1] = box end
+    end
+    boxes = new
+  end
+  local length
+  each_part(boxes, function(from, to)
+    length = redis.call(front and 'LPUSH' or 'RPUSH', line_key(P, room, class), unpack(boxes, from, to))
+  end)
+  if length and length == #boxes and class ~= '' and class ~= URGENT then redis.call('RPUSH', P .. 'turns:' .. room, class) end
+end
+
+-- Something urgent has come into a box: it is urgent until it is empty. If it is ready it is pulled forward, and its old
+-- place stays behind as a note.
+local function make_urgent(P, room, box)
+  local b = box_key(P, room, box)
+  local s, attempt, doubt, deaths, token, handed, class = parse(redis.call('LINDEX', b, 0))
+  if class == URGENT then return end
+  redis.call('LSET', b, 0, state_of(s, attempt, doubt, deaths, URGENT, token, handed))
+  if s == 'r' and deaths == 0 then
+    redis.call('SADD', P .. 'notes:' .. room, box .. ' ' .. class)
+    enlist(P, room, URGENT, { box })
+  end
+end
+
 -- The box becomes takeable, or blocked if what stands first must not be leased: a mark, or an item that is not first in
 -- all its boxes. The only way into `ready`. `front`: it was given back untouched, so it goes first.
 -- Returns how many boxes became ready: a mark that is first now may free the home of its delivery.
 local function make_ready(P, room, box, attempt, doubt, deaths, front)
-  local first = redis.call('EXISTS', P .. 'also:' .. room) == 1 and redis.call('LINDEX', box_key(P, room, box), 1)
-  if first then
+  local b = box_key(P, room, box)
+  local before, first = unpack(redis.call('LRANGE', b, 0, 1))
+  local class = class_of(before)
+  if first and redis.call('EXISTS', P .. 'also:' .. room) == 1 then
     local delivery, home = marked(first)
     if delivery then
-      redis.call('LSET', box_key(P, room, box), 0, 'b 0 0 0')
+      redis.call('LSET', b, 0, state_of('b', 0, 0, 0, class))
       local head, its_first = unpack(redis.call('LRANGE', box_key(P, room, home), 0, 1))
       local s, its_attempt, its_doubt, its_deaths = parse(head)
       if s ~= 'b' or its_first ~= delivery then return 0 end
       return make_ready(P, room, home, its_attempt, its_doubt, its_deaths, false)
     end
     if not is_first(P, room, first, box) then
-      redis.call('LSET', box_key(P, room, box), 0, 'b ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+      redis.call('LSET', b, 0, state_of('b', attempt, doubt, deaths, class))
       return 0
     end
   end
-  redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+  redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
   if deaths > 0 then
     redis.call('RPUSH', P .. 'suspect:' .. room, box)
-  elseif front then
-    redis.call('LPUSH', P .. 'ready:' .. room, box)
   else
-    redis.call('RPUSH', P .. 'ready:' .. room, box)
+    enlist(P, room, class, { box }, front)
   end
   return 1
 end
@@ -245,14 +308,14 @@ local function leave_names(P, room, home, delivery, delete)
 end
 
 -- Write the marks and the weak names of an item that is about to be appended to its home. Returns whether one of its
--- marks stands behind something. `made`: told of each box that was made.
-local function push_marks(P, room, home, also, weak, item, made)
+-- marks stands behind something. `class`: of the boxes that it makes; `made`: told of each of them.
+local function push_marks(P, room, home, also, weak, item, class, made)
   local behind, mark = false, mark_of(item, home)
   for _, box in ipairs(also) do
     local b = box_key(P, room, box)
     local length = redis.call('RPUSHX', b, mark)
     if length == 0 then
-      redis.call('RPUSH', b, 'b 0 0 0', mark)
+      redis.call('RPUSH', b, state_of('b', 0, 0, 0, class), mark)
       if made then made(b) end
     elseif length > 2 then
       behind = true
@@ -347,11 +410,17 @@ local function lease_later(c, room, box, drain)
   boxes[box] = drain
 end
 
-local function ready_later(c, room, box)
-  local boxes = c.ready[room]
+local function ready_later(c, room, box, class)
+  local lines = c.ready[room]
+  if not lines then
+    lines = { classes = {} }
+    c.ready[room] = lines
+  end
+  local boxes = lines[class]
   if not boxes then
     boxes = {}
-    c.ready[room] = boxes
+    lines[class] = boxes
+    lines.classes[#lines.classes + 1] = class
   end
   boxes[#boxes + 1] = box
 end
@@ -372,8 +441,9 @@ local function flush_leases(P, c, room)
 end
 
 local function flush_ready(P, c, room)
-  if not c.ready[room] then return end
-  write_all('RPUSH', P .. 'ready:' .. room, c.ready[room])
+  local lines = c.ready[room]
+  if not lines then return end
+  for _, class in ipairs(lines.classes) do enlist(P, room, class, lines[class]) end
   c.ready[room] = nil
 end
 

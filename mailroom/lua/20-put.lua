@@ -62,6 +62,24 @@ local function met_before(P, bucket, ids, met)
   end
 end
 
+-- What is known of the events of a call, asked for once for all of them. `args`: per event six, from `first` on: its id,
+-- …, and last its id in schema 1, under which a store of that schema keeps it. Returns the ids, what is known of them by
+-- their bases (nil in schema 1), a table that marks ids that were met, and what the answer for a new event begins with.
+local function ids_of(P, schema, bucket, args, first)
+  local ids, bases, former, met, prefix = {}, {}, {}, {}, ''
+  for i = first, #args, 6 do
+    local n = #ids + 1
+    if args[i + 5] ~= '' and schema == '1' then
+      args[i], args[i + 5], prefix = args[i + 5], '', '+'
+    elseif args[i + 5] ~= '' then
+      former[#former + 1] = args[i + 5]
+    end
+    ids[n], bases[n] = args[i], string.sub(args[i], 1, BASE)
+  end
+  met_before(P, bucket, schema == '1' and ids or former, met)
+  return ids, schema ~= '1' and contents_of(P, bucket, bases) or nil, met, prefix
+end
+
 -- Which of these events are in quarantine.
 local function quarantined_of(P, ids)
   local there = {}
@@ -143,11 +161,12 @@ local function boxes_of(P, ids, homes, further)
 end
 
 -- Append events to their boxes in the order in which they came; one with further names leaves a mark in the box of each.
--- `homes`, `further`: by event; `keys`, `length`: as `boxes_of` has them. Each box is written once.
--- Returns the boxes that became ready.
-local function append_events(P, ids, homes, further, keys, length)
+-- `homes`, `further`: by event; `keys`, `length`: as `boxes_of` has them; `classes`: of the boxes that an event makes, by its
+-- home. Each box is written once. `is_ready`: told of each box that became so.
+local function append_events(P, ids, homes, further, keys, length, classes, is_ready)
   -- Mostly one element goes into a box: then it needs no table.
-  local pushed, states, order, fresh, also = {}, {}, {}, {}, {}
+  local pushed, states, order, also = {}, {}, {}, {}
+  local ready, blocked = {}, {} -- the states of new boxes, by class
   local function push(box, state, element)
     local its = pushed[box]
     if not its then
@@ -161,18 +180,20 @@ local function append_events(P, ids, homes, further, keys, length)
   end
   for _, id in ipairs(ids) do
     local home, names = homes[id], further[id]
-    local idle, state = not length[home] and not pushed[home], NEW_BOX
+    local idle, behind, class = not length[home] and not pushed[home], false, classes[home]
+    ready[class] = ready[class] or state_of('r', 0, 0, 0, class)
     if names then
+      blocked[class] = blocked[class] or state_of('b', 0, 0, 0, class)
       local mark = mark_of(id, home)
       for box in string.gmatch(names, '%S+') do
-        if length[box] or pushed[box] then state = BLOCKED_BOX end
-        push(box, BLOCKED_BOX, mark)
+        behind = behind or length[box] or pushed[box]
+        push(box, blocked[class], mark)
       end
       local n = #also
       also[n + 1], also[n + 2] = id, names
     end
-    push(home, state, id)
-    if idle and state == NEW_BOX then fresh[#fresh + 1] = home end
+    push(home, (behind and blocked or ready)[class], id)
+    if idle and not behind then is_ready(home) end
   end
   for _, box in ipairs(order) do
     local its, key = pushed[box], keys[box]
@@ -184,13 +205,12 @@ local function append_events(P, ids, homes, further, keys, length)
     end
   end
   write_all('HSET', P .. 'also:in', also)
-  return fresh
 end
 
 -- put: keep events and append them to the inbox.
--- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, names (as in `settle`), digest, count field, record, its id
--- in schema 1 (empty: nobody has to ask for it any more). `digest` is empty where the sender named the message (its id
--- says it all).
+-- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, names (as in `settle`; `!` before them:
+-- it is urgent), digest, count field (its source, `|` and more), record, its id in schema 1 (empty: nobody has to ask for
+-- it any more). `digest` is empty where the sender named the message (its id says it all).
 -- Returns per event: '' stored, '+' and the id stored under its id of schema 1, else the id under which it was stored
 -- before (its own when it is simply put again).
 local function put(keys, args)
@@ -203,27 +223,19 @@ local function put(keys, args)
   local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
-  local ids, boxes, bases, former, prefix, further = {}, {}, {}, {}, '', {}
+  local ids, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 4)
+  local boxes, further, urgent = {}, {}, {}
   for i = 4, #args, 6 do
-    local n = #ids + 1
-    if args[i + 5] ~= '' and schema == '1' then
-      args[i], args[i + 5], prefix = args[i + 5], '', '+'
-    elseif args[i + 5] ~= '' then
-      former[#former + 1] = args[i + 5]
+    if string.byte(args[i + 1]) == 33 then
+      args[i + 1] = string.sub(args[i + 1], 2)
+      urgent[args[i]] = schema ~= '1'
     end
     local blank = string.find(args[i + 1], ' ', 1, true)
     if blank then
       if schema ~= '1' then further[args[i]] = string.sub(args[i + 1], blank + 1) end
       args[i + 1] = string.sub(args[i + 1], 1, blank - 1)
     end
-    ids[n], boxes[n], bases[n] = args[i], args[i + 1], string.sub(args[i], 1, BASE)
-  end
-  local seen, known_ids = nil, {}
-  if schema == '1' then
-    met_before(P, bucket, ids, known_ids)
-  else
-    seen = contents_of(P, bucket, bases)
-    met_before(P, bucket, former, known_ids)
+    boxes[#boxes + 1] = args[i + 1]
   end
   local aside = quarantined_of(P, ids)
   local new_ids, names = {}, {}
@@ -238,6 +250,7 @@ local function put(keys, args)
   local marks = marks_of(P, boxes, { page_before, page })
 
   local answers, stored, homes, records, counts = {}, {}, {}, {}, {}
+  local classes, hurried = {}, {}
   local marked, unmarked, notes, came, several = {}, {}, {}, {}, {}
   for i = 4, #args, 6 do
     local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
@@ -282,6 +295,13 @@ local function put(keys, args)
         notes[#notes + 1] = { day_of(record), id, '{"t":"came_again"}' }
         came[#came + 1] = id
       end
+      if urgent[id] then
+        classes[box] = URGENT
+        hurried[#hurried + 1] = box
+        for other in string.gmatch(further[id] or '', '%S+') do hurried[#hurried + 1] = other end
+      elseif not classes[box] then
+        classes[box] = schema ~= '1' and source or ''
+      end
       records[#records + 1] = name
       records[#records + 1] = record
       stored[#stored + 1], homes[id] = id, box
@@ -319,8 +339,13 @@ local function put(keys, args)
     records[k] = '{"n":' .. string.format('%d', number + k / 2) .. ',' .. string.sub(records[k], 2)
   end
   write_all('MSET', nil, records)
-  local fresh = append_events(P, stored, homes, further, keys_of, length)
-  write_all('RPUSH', P .. 'ready:in', fresh)
+  local c, fresh = { ready = {} }, 0
+  append_events(P, stored, homes, further, keys_of, length, classes, function(box)
+    ready_later(c, 'in', box, classes[box])
+    fresh = fresh + 1
+  end)
+  flush_ready(P, c, 'in')
+  for _, box in ipairs(hurried) do make_urgent(P, 'in', box) end
   if #stored > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))
     redis.call('SADD', P .. 'rooms', 'in')
@@ -330,7 +355,7 @@ local function put(keys, args)
   end
   for source in pairs(several) do tell_once_a_day(P, 'in', 'many_contents:' .. source) end
   add_counts(P, counts)
-  if #fresh > 0 then ring(P, pool, #fresh) end
+  if fresh > 0 then ring(P, pool, fresh) end
   return answers
 end
 
@@ -343,19 +368,7 @@ local function quarantine(keys, args)
   if not schema then return redis.error_reply(EMPTIED) end
   local now = now_ms()
   local bucket = math.floor(now / tonumber(args[2]))
-  local ids, bases, former, known_ids, prefix = {}, {}, {}, {}, ''
-  for i = 3, #args, 6 do
-    local n = #ids + 1
-    if args[i + 5] ~= '' and schema == '1' then
-      args[i], args[i + 5], prefix = args[i + 5], '', '+'
-    elseif args[i + 5] ~= '' then
-      former[#former + 1] = args[i + 5]
-    end
-    ids[n], bases[n] = args[i], string.sub(args[i], 1, BASE)
-  end
-  local seen
-  if schema == '1' then met_before(P, bucket, ids, known_ids) else seen = contents_of(P, bucket, bases) end
-  met_before(P, bucket, former, known_ids)
+  local _, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 3)
   redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[1]))
   local answers, counts = {}, {}
   for i = 3, #args, 6 do

@@ -113,7 +113,7 @@ local function lease(P, room, box, drain, token, per_box, out)
   while true do
     local head = redis.call('LINDEX', b, 0)
     if not head then return 0 end
-    local s, attempt, doubt, deaths = parse(head)
+    local s, attempt, doubt, deaths, _, _, class = parse(head)
     if s ~= 'r' then return 0 end
     local ids = redis.call('LRANGE', b, 1, per_box)
     if #ids == 0 then
@@ -135,42 +135,44 @@ local function lease(P, room, box, drain, token, per_box, out)
         if i <= doubtful then doubt = doubt - 1 end
       end
     end
-    if #handed > 0 and joins_behind(P, room, handed[1], box) then
-      redis.call('LSET', b, 0, 'b ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+    if #handed > 0 and joins_behind(P, room, handed[1], box, class) then
+      redis.call('LSET', b, 0, state_of('b', attempt, doubt, deaths, class))
       return 0
     end
     if named and #handed > 0 and weak_name_taken(P, room, handed[1], box) then
       out.aside = out[1] + WEAK_WAIT
-      redis.call('LSET', b, 0, 'w ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. out.aside)
+      redis.call('LSET', b, 0, state_of('w', attempt, doubt, deaths, class, out.aside))
       redis.call('ZADD', P .. 'waiting:' .. room, out.aside, box)
       return 0
     end
     if #handed > 0 then
       local n = #handed / 2
-      redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. n)
+      redis.call('LSET', b, 0, state_of('l', attempt, doubt, deaths, class, token, n))
       redis.call('HSET', P .. 'leased:' .. room, box, drain)
       local o = #out
       out[o + 1], out[o + 2], out[o + 3], out[o + 4], out[o + 5], out[o + 6] = room, box, attempt, doubt, deaths, n
       for i = 1, #handed do out[o + 6 + i] = handed[i] end
       return n
     end
-    redis.call('LSET', b, 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+    redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
     -- What is first now may be a mark, or wait elsewhere.
     if named then add_fresh(out.fresh, room, head_changed(P, room, box)) end
   end
 end
 
 -- Lease ready boxes, asking once for all their records; where one has tombstones, `lease` clears them away. Appends to
--- `out` as that does, and to `taken` what was leased. Returns how many boxes were.
-local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
-  local found, names, leased, met, n, broken = {}, {}, {}, {}, 0, nil
+-- `out` as that does, and to `taken` what was leased. What is no longer of the class in whose line it stood is passed over.
+-- Returns how many boxes and items were leased.
+local function lease_all(P, room, class, boxes, drain, token, per_box, out, taken)
+  local found, names, leased, met, n, total, broken = {}, {}, {}, {}, 0, 0, nil
   local named = has_names(P, room)
   local weak = named and redis.call('EXISTS', P .. 'weak:' .. room) == 1
   for k, box in ipairs(boxes) do
     local b = box_key(P, room, box)
     local elements = redis.pcall('LRANGE', b, 0, per_box)
     if elements.err then broken = elements end -- others are not to suffer from it
-    local s, attempt, doubt, deaths = parse(elements[1] or 'n 0 0 0')
+    local s, attempt, doubt, deaths, _, _, its_class = parse(elements[1] or 'n 0 0 0')
+    if its_class ~= class then s = 'n' end
     if s == 'r' and #elements > 1 and not met[box] then
       met[box] = true
       if named and #elements > 2 then
@@ -198,7 +200,7 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
       local all = not cleared and not late[k] and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
       for i = 1, items do all = all and records[before + i] end
       if all then
-        redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. doubt .. ' ' .. deaths .. ' ' .. token .. ' ' .. items)
+        redis.call('LSET', b, 0, state_of('l', attempt, doubt, deaths, class, token, items))
         local l = #leased
         leased[l + 1], leased[l + 2] = box, drain
         local o = #out
@@ -210,8 +212,10 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
         cleared = cleared or late[k] or (named and per_box > 1)
         if not done then broken = handed end
         if not done or handed == 0 then its = nil end
+        items = handed
       end
       if its then
+        total = total + items
         taken[#taken + 1] = ' ' .. room .. ' ' .. box
         n = n + 1
       end
@@ -219,7 +223,93 @@ local function lease_all(P, room, boxes, drain, token, per_box, out, taken)
   end
   write_all('HSET', P .. 'leased:' .. room, leased)
   if broken then error(broken, 0) end
-  return n
+  return n, total
+end
+
+-- Items that a class may send in its turn: of the inbox, of a room with a rate, of others. `share:` of the source
+-- multiplies them.
+local TURN_INBOX, TURN_RATED, TURN = 64, 1, 16
+
+-- Whether something is ready in a room.
+local function has_ready(P, room)
+  return redis.call('EXISTS', line_key(P, room, ''), P .. 'turns:' .. room, line_key(P, room, URGENT)) > 0
+end
+
+-- Lease up to `n` boxes of a room: what is urgent first, with three quarters at the most while others wait, then its
+-- classes in turn. `rated`: one item a turn. Returns how many boxes were leased.
+local function serve(P, room, n, drain, token, per_box, out, taken, rated)
+  local used, turns, left, notes = 0, P .. 'turns:' .. room, P .. 'left:' .. room, P .. 'notes:' .. room
+  local noted = redis.call('EXISTS', notes) == 1
+  local quantum = rated and TURN_RATED or room == 'in' and TURN_INBOX or TURN
+
+  -- Up to `most` boxes from the head of a line. Returns how many items were leased, and boxes; nil where the line is empty.
+  local function from(class, most)
+    local line = line_key(P, room, class)
+    local boxes = redis.call('LPOP', line, most)
+    if not boxes or #boxes < most or redis.call('EXISTS', line) == 0 then
+      -- Before anything is leased: what that makes ready begins a turn of its own.
+      redis.call('LREM', turns, 1, class)
+      redis.call('HDEL', left, class)
+    end
+    if not boxes then return nil end
+    if noted and class ~= URGENT then
+      for _, box in ipairs(boxes) do redis.call('SREM', notes, box .. ' ' .. class) end
+    end
+    local leased, items = lease_all(P, room, class, boxes, drain, token, per_box, out, taken)
+    n, used = n - leased, used + leased
+    return items, leased
+  end
+
+  -- So many boxes of a line, or all that it has. Returns how many were leased.
+  local function all_from(class, most)
+    local before = used
+    while used - before < most do
+      if not from(class, most - (used - before)) then break end
+    end
+    return used - before
+  end
+
+  local urgent = redis.call('EXISTS', line_key(P, room, URGENT)) == 1
+  -- What has no class gets its turn here: whoever made it ready may know of none.
+  if redis.call('EXISTS', line_key(P, room, '')) == 1 and not redis.call('LPOS', turns, '') then
+    redis.call('RPUSH', turns, '')
+  end
+  if urgent and redis.call('EXISTS', turns) == 0 then
+    all_from(URGENT, n)
+  elseif urgent and n >= 4 then
+    all_from(URGENT, math.floor(n * 3 / 4))
+  elseif urgent then -- of such small calls it is three boxes of four
+    local before = tonumber(redis.call('HGET', left, URGENT)) or 0
+    local leased = all_from(URGENT, math.min(n, 3 - before))
+    if n > 0 or redis.call('EXISTS', line_key(P, room, URGENT)) == 0 then
+      redis.call('HDEL', left, URGENT)
+    else
+      redis.call('HSET', left, URGENT, before + leased)
+    end
+  end
+  while n > 0 do
+    local class, other = unpack(redis.call('LRANGE', turns, 0, 1))
+    if not class then break end
+    if not other then
+      all_from(class, n)
+    else
+      local turn = quantum * (tonumber(redis.call('HGET', P .. 'shares', class)) or 1)
+      local its = tonumber(redis.call('HGET', left, class)) or turn
+      while n > 0 and its > 0 do
+        local items = from(class, math.min(n, math.ceil(its / per_box)))
+        if not items then break end
+        its = its - items
+      end
+      if redis.call('LINDEX', turns, 0) == class then
+        if its <= 0 then redis.call('LMOVE', turns, turns, 'LEFT', 'RIGHT') end
+        if its < 0 then its = its + turn end -- the last box had more items: the next turn is so much shorter
+        if its ~= 0 then redis.call('HSET', left, class, its) else redis.call('HDEL', left, class) end
+      end
+    end
+  end
+  -- Also what the others made ready in passing.
+  if n > 0 and redis.call('EXISTS', line_key(P, room, URGENT)) == 1 then all_from(URGENT, n) end
+  return used
 end
 
 local function wake(P, room, boxes)
@@ -274,9 +364,9 @@ local function take(keys, args)
     for room, box in string.gmatch(string.sub(last, #request + 1), ' (%S+) (%S+)') do
       local head = redis.call('LINDEX', box_key(P, room, box), 0)
       if head then
-        local s, attempt, doubt, deaths, token, handed = parse(head)
+        local s, attempt, doubt, deaths, token, handed, class = parse(head)
         if s == 'l' and token == request then
-          redis.call('LSET', box_key(P, room, box), 0, 'r ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)
+          redis.call('LSET', box_key(P, room, box), 0, state_of('r', attempt, doubt, deaths, class))
           if lease(P, room, box, drain, request, handed, out) == 0 then redis.call('HDEL', P .. 'leased:' .. room, box) end
         end
       end
@@ -293,21 +383,22 @@ local function take(keys, args)
   for i = 4, #args, 3 do
     local room, want, per_box = args[i], tonumber(args[i + 1]), tonumber(args[i + 2])
     sooner(wake_due(P, room, now))
-    local list = P .. (suspects > 0 and 'suspect:' or 'ready:') .. room
+    local list = P .. 'suspect:' .. room
+    local function any()
+      if suspects > 0 then return redis.call('EXISTS', list) == 1 end
+      return has_ready(P, room)
+    end
     if suspects > 0 then
       want = alone and 0 or math.min(want, suspects - #taken)
       per_box = 1
     end
     local used = 0
-    if want > 0 and redis.call('EXISTS', list) == 1 then
+    if want > 0 and any() then
       local n, at, limits = allowance(P, room, now, want)
       sooner(at)
-      while n > 0 and suspects == 0 do
-        local boxes = redis.call('LPOP', list, n)
-        if not boxes then break end
-        local leased = lease_all(P, room, boxes, drain, request, limits and 1 or per_box, out, taken)
-        n = n - leased
-        used = used + leased
+      if n > 0 and suspects == 0 then
+        used = serve(P, room, n, drain, request, limits and 1 or per_box, out, taken, limits ~= nil)
+        n = n - used
       end
       while n > 0 and suspects > 0 and not alone do
         local box = redis.call('LPOP', list)
@@ -328,7 +419,7 @@ local function take(keys, args)
         end
       end
       at = spend(P, room, now, limits, used)
-      if n == 0 and redis.call('EXISTS', list) == 1 then sooner(at) end
+      if n == 0 and any() then sooner(at) end
       if out.aside then sooner(out.aside) end
     end
     waiting_suspects = waiting_suspects + redis.call('LLEN', P .. 'suspect:' .. room)

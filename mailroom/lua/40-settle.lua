@@ -162,13 +162,13 @@ local function append_item(P, room, names, item, pool)
     end)
   end
   redis.call('SADD', P .. 'rooms', room)
-  local behind = push_marks(P, room, box, also, weak, item)
+  local behind = push_marks(P, room, box, also, weak, item, '')
   if redis.call('RPUSHX', b, item) > 0 then return end
   if behind then
     redis.call('RPUSH', b, 'b 0 0 0', item)
   else
-    redis.call('RPUSH', b, NEW_BOX, item)
-    redis.call('RPUSH', P .. 'ready:' .. room, box)
+    redis.call('RPUSH', b, state_of('r', 0, 0, 0), item)
+    enlist(P, room, '', { box })
     ring(P, pool_of(P, room, pool), 1)
   end
 end
@@ -206,6 +206,29 @@ local function may_lease(P, c, room)
 end
 
 local NONE = {}
+
+-- So many boxes of a room became ready in this call.
+local function add_ready(c, room, n)
+  add_fresh(c.fresh, room, n)
+  if n > 0 then c.crowded[room] = true end
+end
+
+local function schema_of(P, c)
+  if c.schema == nil then c.schema = redis.call('GET', P .. 'schema') end
+  return c.schema
+end
+
+-- Whether anything is ready in a room that comes before what is made now, if that is of this class. The store is asked
+-- once for all items of a call.
+local function anybody_waits(P, c, room, class)
+  if class == URGENT then return redis.call('EXISTS', line_key(P, room, URGENT)) == 1 end
+  local known = c.crowded[room]
+  if known == nil then
+    known = has_ready(P, room)
+    c.crowded[room] = known
+  end
+  return known
+end
 
 -- Whether anything in a room has further names, asked once for all items of a call of `settle`.
 local function named(P, c, room)
@@ -253,18 +276,18 @@ local function append(P, c, event, day, args, k)
     if older then
       flush(P, c)
       c.some_gone, c.some_made, c.refs = true, true, true
-      local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+      local s, attempt, doubt, deaths, token, handed, its_class = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
       local place = redis.call('LPOS', b, older)
       -- What a drain holds, what may have been sent and what a person is asked about stays.
       if place and place > math.max(doubt, handed) and not (s == 'h' and place == 1) and not is_doubtful(P, older) then
         redis.call('LREM', b, 1, older)
         if place == 1 and attempt > 0 then
-          redis.call('LSET', b, 0, s .. ' 0 0 ' .. deaths .. (token ~= '' and ' ' .. token or ''))
+          redis.call('LSET', b, 0, state_of(s, 0, 0, deaths, its_class, token))
         end
         was_first = place == 1
         if named(P, c, room) then
           flush_ready(P, c, room)
-          add_fresh(c.fresh, room, leave_names(P, room, box, older, c.delete))
+          add_ready(c, room, leave_names(P, room, box, older, c.delete))
         end
         local its = string.match(older, '^([^.]+)')
         if its == event and redis.call('EXISTS', P .. 'd:' .. older) == 1 then more = 0 end
@@ -276,31 +299,43 @@ local function append(P, c, event, day, args, k)
     end
     redis.call('SET', co, delivery, 'PX', delay + 86400000)
   end
-  local behind, weak = false, false
+  local behind, weak, class = false, false, string.sub(args[k + 4], 2)
+  if class ~= '' and schema_of(P, c) ~= '2' then class = '' end
   if further then
     c.named[room] = true
-    behind = push_marks(P, room, box, further.also, further.weak, delivery, c.make)
+    behind = push_marks(P, room, box, further.also, further.weak, delivery, class, c.make)
     weak = #further.weak > 0
   end
   if c.box_made[b] or (c.some_boxes and redis.call('EXISTS', b) == 1) then
     redis.call('RPUSH', b, delivery)
+    if class == URGENT then
+      flush_ready(P, c, room)
+      make_urgent(P, room, box)
+    end
     if was_first and named(P, c, room) then
       flush_ready(P, c, room)
-      add_fresh(c.fresh, room, head_changed(P, room, box))
+      add_ready(c, room, head_changed(P, room, box))
     end
   elseif behind then
-    redis.call('RPUSH', b, 'b 0 0 0', delivery)
+    redis.call('RPUSH', b, state_of('b', 0, 0, 0, class), delivery)
   elseif delay > 0 then
-    redis.call('RPUSH', b, 'w 0 0 0 ' .. (c.now + delay), delivery)
+    redis.call('RPUSH', b, state_of('w', 0, 0, 0, class, c.now + delay), delivery)
     redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
-  elseif args[k + 4] == '1' and not (weak and weak_name_taken(P, room, delivery, box)) and may_lease(P, c, room) then
-    redis.call('RPUSH', b, 'l 0 0 0 ' .. c.token .. ' 1', delivery)
+  elseif string.byte(args[k + 4]) == 49 and not (class ~= '' and anybody_waits(P, c, room, class))
+    and not (weak and weak_name_taken(P, room, delivery, box)) and may_lease(P, c, room) then
+    redis.call('RPUSH', b, state_of('l', 0, 0, 0, class, c.token, 1), delivery)
     lease_later(c, room, box, c.drain)
     c.leased[#c.leased + 1] = delivery
   else
-    redis.call('RPUSH', b, NEW_BOX, delivery)
-    ready_later(c, room, box)
-    add_fresh(c.fresh, room, 1)
+    redis.call('RPUSH', b, state_of('r', 0, 0, 0, class), delivery)
+    ready_later(c, room, box, class)
+    add_ready(c, room, 1)
+  end
+  if class == URGENT then
+    for _, other in ipairs(further and further.also or NONE) do
+      flush_ready(P, c, room)
+      make_urgent(P, room, other)
+    end
   end
   c.box_made[b] = true
   record_later(c, name, record)
@@ -429,8 +464,8 @@ local function settle_items(P, c, args)
     local b = box_key(P, room, box)
     if c.is_gone[b] then flush(P, c) end
     local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
-    local s, old_attempt, old_doubt, deaths, old_token, handed
-    if head then s, old_attempt, old_doubt, deaths, old_token, handed = parse(head) end
+    local s, old_attempt, old_doubt, deaths, old_token, handed, class
+    if head then s, old_attempt, old_doubt, deaths, old_token, handed, class = parse(head) end
     local ours = s == 'l' and old_token == token
     if ours and c.failing and says == '' and last and room ~= 'in' then probed_nothing(P, c, room) end
     -- What is no list where one must be ends the call here, before anything of this item is written: an event of which
@@ -448,7 +483,9 @@ local function settle_items(P, c, args)
       if verdict == 'dead' then redis.call('DEL', P .. 'order:' .. event .. ':' .. room) end -- it is not, after all
       lease_later(c, room, box, false)
       flush_ready(P, c, room)
-      make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false) -- last, so that each probe is another box
+      if make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false) > 0 then -- last, so that each probe is another box
+        c.crowded[room] = true
+      end
     elseif verdict == 'done' or verdict == 'dead' then
       -- The box moves on by one item, if that is still there: attempts were the first one's, doubt and what the drain
       -- was handed are counted from the head.
@@ -470,7 +507,7 @@ local function settle_items(P, c, args)
         if place <= old_doubt then old_doubt = old_doubt - 1 end
         if place <= handed then handed = handed - 1 end
         deaths = 0
-        redis.call('LPUSH', b, 'l ' .. old_attempt .. ' ' .. old_doubt .. ' 0 ' .. token .. ' ' .. handed)
+        redis.call('LPUSH', b, state_of('l', old_attempt, old_doubt, 0, class, token, handed))
       end
       local its_names = box
       if there and named(P, c, room) then
@@ -481,7 +518,7 @@ local function settle_items(P, c, args)
           its_names = box .. ' ' .. further
         end
         flush_ready(P, c, room)
-        add_fresh(c.fresh, room, leave_later(P, c, room, box, item))
+        add_ready(c, room, leave_later(P, c, room, box, item))
       end
       local name = names[start]
       local alive = there and not c.is_gone[name] and (not c.some_gone or redis.call('EXISTS', name) == 1)
@@ -522,7 +559,7 @@ local function settle_items(P, c, args)
         if (c.free[room] or 0) > 0 then c.free[room] = c.free[room] + 1 else c.free[room] = nil end
         if not only and redis.call('LLEN', b) > 1 then
           flush_ready(P, c, room)
-          add_fresh(c.fresh, room, make_ready(P, room, box, old_attempt, old_doubt, deaths, false))
+          add_ready(c, room, make_ready(P, room, box, old_attempt, old_doubt, deaths, false))
         elseif not only then
           redis.call('DEL', b)
         end
@@ -535,14 +572,14 @@ local function settle_items(P, c, args)
       c.free[room] = nil
       if verdict == 'wait' then
         local due = now + math.max(1, tonumber(argument))
-        redis.call('LSET', b, 0, 'w ' .. attempt .. ' ' .. doubt .. ' 0 ' .. due)
+        redis.call('LSET', b, 0, state_of('w', attempt, doubt, 0, class, due))
         redis.call('ZADD', P .. (string.sub(says, 1, 4) == 'away' and 'retry:' or 'waiting:') .. room, due, box)
       elseif verdict == 'hold' then
-        redis.call('LSET', b, 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
+        redis.call('LSET', b, 0, state_of('h', attempt, doubt, 0, class))
         redis.call('HSET', P .. 'held:' .. room, box, argument)
       else
         flush_ready(P, c, room)
-        add_fresh(c.fresh, room, make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true))
+        add_ready(c, room, make_ready(P, room, box, tonumber(attempt), tonumber(doubt), deaths, true))
       end
     end
   end
@@ -551,8 +588,7 @@ end
 -- Take the names of a new delivery apart. Returns its home. An old store knows homes only.
 local function further_names(P, c, k, names)
   local home, also, weak = split_names(names)
-  if c.schema == nil then c.schema = redis.call('GET', P .. 'schema') end
-  if c.schema == '2' then c.further[k] = { also = also, weak = weak, keys = {} } end
+  if schema_of(P, c) == '2' then c.further[k] = { also = also, weak = weak, keys = {} } end
   return home
 end
 
@@ -580,7 +616,9 @@ end
 -- settle: what became of items, and what follows from them, in one step each.
 -- ARGV: drain, token for new leases, pool, then per item:
 --   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
---   then n times: room, names (its home, further boxes, `~` and weak names, blank between), delivery, record, may be leased at once, once key, once ms, coalesce key, delay ms,
+--   then n times: room, names (its home, further boxes, `~` and weak names, blank between), delivery, record,
+--   1 if it may be leased at once, else 0, and its class (its source; `!`: urgent; empty: none), once key, once ms,
+--   coalesce key, delay ms,
 --   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
 -- verdict: done (argument, of an event: how new it is, noted under its names; `aside`: no rule wanted it, and its payload
 --   is kept for `retain`; empty: neither) | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
@@ -604,7 +642,7 @@ local function settle(keys, args)
     refs = redis.call('EXISTS', P .. 'refs') == 1,
     drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
     gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
-    named = {}, names_of = {}, nameless = {}, further = {}, joined = {}, newest = {}, aside = {},
+    named = {}, names_of = {}, nameless = {}, further = {}, joined = {}, newest = {}, aside = {}, crowded = {},
     leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
   }
   c.make = function(b) c.box_made[b] = true end

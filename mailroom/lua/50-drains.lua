@@ -54,14 +54,14 @@ local function bury(keys, args)
         redis.call('HDEL', P .. 'leased:' .. room, box)
         local head = redis.call('LINDEX', box_key(P, room, box), 0)
         if head then
-          local s, attempt, doubt, deaths, _, handed = parse(head)
+          local s, attempt, doubt, deaths, _, handed, class = parse(head)
           if s == 'l' then
             freed = freed + 1
             deaths = deaths + tonumber(args[1])
             doubt = math.max(doubt, handed)
             if deaths >= MAX_DEATHS then
               poison = poison + 1
-              redis.call('LSET', box_key(P, room, box), 0, 'h ' .. attempt .. ' ' .. doubt .. ' 0')
+              redis.call('LSET', box_key(P, room, box), 0, state_of('h', attempt, doubt, 0, class))
               redis.call('HSET', P .. 'held:' .. room, box, '{"code":"poison","at":' .. now_ms() .. '}')
               -- Whoever buries knows no address of alerts: a worker does.
               redis.call('RPUSH', P .. 'untold', room .. ' poison')
@@ -91,9 +91,9 @@ local function doubt_leases(keys, args)
   for _, room in ipairs(redis.call('SMEMBERS', P .. 'rooms')) do
     for _, box in ipairs(redis.call('HKEYS', P .. 'leased:' .. room)) do
       local b = box_key(P, room, box)
-      local s, attempt, doubt, deaths, token, handed = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+      local s, attempt, doubt, deaths, token, handed, class = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
       if s == 'l' and handed > doubt then
-        redis.call('LSET', b, 0, 'l ' .. attempt .. ' ' .. handed .. ' ' .. deaths .. ' ' .. token .. ' ' .. handed)
+        redis.call('LSET', b, 0, state_of('l', attempt, handed, deaths, class, token, handed))
         doubted = doubted + 1
       end
     end

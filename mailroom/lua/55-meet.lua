@@ -82,12 +82,10 @@ end
 local function step_back(P, room, box, place)
   local b = box_key(P, room, box)
   local head, _, second = unpack(redis.call('LRANGE', b, 0, 2))
-  local s, attempt, doubt, deaths, token, handed = parse(head)
+  local s, attempt, doubt, deaths, token, handed, class = parse(head)
   for k = place + 1, doubt do take_doubt_along(P, redis.call('LINDEX', b, k + 1)) end
   if doubt > place then
-    head = s .. ' ' .. attempt .. ' ' .. place .. ' ' .. deaths .. (token ~= '' and ' ' .. token or '')
-    if s == 'l' then head = head .. ' ' .. handed end
-    redis.call('LSET', b, 0, head)
+    redis.call('LSET', b, 0, state_of(s, attempt, place, deaths, class, token, s == 'l' and handed))
   end
   if place > 0 or not second then return end
   local its, home = marked(second)
@@ -98,13 +96,13 @@ local function step_back(P, room, box, place)
     end
   elseif s ~= 'l' then
     if s == 'w' then stop_waiting(P, room, box) end
-    redis.call('LSET', b, 0, 'b 0 0 0')
+    redis.call('LSET', b, 0, state_of('b', 0, 0, 0, class))
   end
 end
 
 -- The marks of a delivery come into boxes where others wait. Returns how many of them are first there; nil (and nothing
 -- is changed) where it cannot be told who waits for whom.
-local function join_boxes(P, room, delivery, home, boxes, safe)
+local function join_boxes(P, room, delivery, home, boxes, class, safe)
   local mark, places, made = mark_of(delivery, home), {}, {}
   local before = redis.call('HGET', P .. 'also:' .. room, delivery)
   for n, box in ipairs(boxes) do
@@ -122,7 +120,7 @@ local function join_boxes(P, room, delivery, home, boxes, safe)
     end
     places[n] = place
     if redis.call('EXISTS', b) == 0 then
-      redis.call('RPUSH', b, 'b 0 0 0', mark)
+      redis.call('RPUSH', b, state_of('b', 0, 0, 0, class), mark)
       made[#made + 1] = b
     else
       redis.call('LINSERT', b, 'AFTER', redis.call('LINDEX', b, place), mark)
@@ -138,14 +136,15 @@ local function join_boxes(P, room, delivery, home, boxes, safe)
 end
 
 -- Returns whether a delivery has to wait in one of these boxes, which it joins now.
-local function waits_after_joining(P, room, delivery, home, boxes)
-  local first = join_boxes(P, room, delivery, home, boxes, false) or join_boxes(P, room, delivery, home, boxes, true)
+local function waits_after_joining(P, room, delivery, home, boxes, class)
+  local first = join_boxes(P, room, delivery, home, boxes, class, false)
+    or join_boxes(P, room, delivery, home, boxes, class, true)
   return first < #boxes
 end
 
 -- While a delivery stood behind others its object may have become known by further names: a rename before it went
 -- through, or the object was made. It joins their boxes before it is leased, or it would go beside what waits there.
-joins_behind = function(P, room, delivery, home)
+joins_behind = function(P, room, delivery, home, class)
   if redis.call('EXISTS', P .. 'joined:' .. room) == 0 then return false end
   local names, has, joined = words_of(redis.call('HGET', P .. 'also:' .. room, delivery)), {}, {}
   table.insert(names, 1, home)
@@ -154,7 +153,7 @@ joins_behind = function(P, room, delivery, home)
     if not has[name] then joined[#joined + 1] = name end
     has[name] = true
   end)
-  return #joined > 0 and waits_after_joining(P, room, delivery, home, joined)
+  return #joined > 0 and waits_after_joining(P, room, delivery, home, joined, class)
 end
 
 -- meet: whoever carries a delivery out found its object by some names, and has not written to it. If that is known by
@@ -165,7 +164,7 @@ end
 local function meet(keys, args)
   local P, room, box, item, object = keys[1], args[1], args[2], args[4], args[7]
   local head, first = unpack(redis.call('LRANGE', box_key(P, room, box), 0, 1))
-  local s, attempt, doubt, deaths, token, handed = parse(head or 'n 0 0 0')
+  local s, attempt, doubt, deaths, token, handed, class = parse(head or 'n 0 0 0')
   if s ~= 'l' or token ~= args[3] or first ~= item or handed == 0 then return 'stale' end
   local names = until_empty(args, 8)
   local has, joined = { [box] = true }, {}
@@ -174,7 +173,7 @@ local function meet(keys, args)
     if not has[name] then joined[#joined + 1] = name end
   end
   if #joined == 0 then return 'go' end
-  if not waits_after_joining(P, room, item, box, joined) then return 'go' end
+  if not waits_after_joining(P, room, item, box, joined, class) then return 'go' end
   redis.call('HDEL', P .. 'leased:' .. room, box)
   probed_nothing(P, { now = now_ms() }, room)
   make_ready(P, room, box, attempt, doubt, deaths, true)

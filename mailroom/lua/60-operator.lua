@@ -196,7 +196,7 @@ local function take_in(keys, args)
   for k = 7, #args do given[k - 6] = args[k] end
   for k = 4, #given, 6 do
     ids[#ids + 1] = given[k]
-    if args[3] ~= '1' and is_late(P, now, given[k + 4], given[k + 1]) then return 'overtaken' end
+    if args[3] ~= '1' and is_late(P, now, given[k + 4], (string.gsub(given[k + 1], '^!', ''))) then return 'overtaken' end
   end
   if shelf == 'unmatched' then
     redis.call('SET', P .. 'e:' .. from, given[8])

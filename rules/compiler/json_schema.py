@@ -19,7 +19,7 @@ from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.matching.operators import IS_KINDS
 from rules.rule import API
 from rules.rulebook import AlertSettings, Rulebook
-from rules.source.units import DURATION, MOST_FAILING, RATE
+from rules.source.units import DURATION, MOST_FAILING, MOST_SHARE, RATE
 from rules.verify import Verify
 
 Schema = dict[str, Any]
@@ -221,6 +221,12 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
         "retain_unmatched": _duration(
             "How long the payload of an event that no rule wanted is kept: 24h; 0 for cmxOrganize."
         ),
+        "share": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_SHARE,
+            "description": "How many times the usual turn it gets where events of other sources wait, too.",
+        },
         "same_id": {
             "enum": ["other", "same"],
             "description": "A message with an id that came before and other content: another event, or the same.",

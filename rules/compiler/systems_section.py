@@ -18,7 +18,7 @@ from rules.rule import API
 from rules.rulebook import AlertSettings, Destination, Source, Verify
 from rules.source.node import Node, fields_of
 from rules.source.problem import did_you_mean
-from rules.source.units import Breaker, Duration, Rate
+from rules.source.units import MOST_SHARE, Breaker, Duration, Rate
 
 #: A section with more names than this is refused: it would be a database, not a book.
 MOST_NAMES = 1_000
@@ -40,6 +40,7 @@ class SourceKeys(BaseModel):
     on_invalid: Any = "keep"
     retain: Duration = 0
     retain_unmatched: Duration | None = None
+    share: int = 1
     same_id: Any = "other"
     country: Any = None
     fields: Any = None
@@ -173,6 +174,12 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         )
     if keys is not None and keys.on_invalid not in ("keep", "refuse"):
         node.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
+    if keys is not None and not 1 <= keys.share <= MOST_SHARE:
+        node.at("share").wrong(
+            f"share must be between 1 and {MOST_SHARE}",
+            "write how many times the usual turn it gets where others wait; without share: it is 1",
+            "wrong_type",
+        )
     if keys is not None and keys.same_id not in ("other", "same"):
         node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
     country = _country(node.at("country")) if node.value.get("country") is not None else draft.country
@@ -190,6 +197,7 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         on_invalid=keys.on_invalid,
         retain=keys.retain,
         retain_unmatched=found.retain_unmatched if keys.retain_unmatched is None else keys.retain_unmatched,
+        share=keys.share,
         same_id=keys.same_id,
         country=country,
         fields=fields,

@@ -34,6 +34,8 @@ PER = {
 LONGEST = 3_660 * DAY
 #: Requests a second; more than any vendor's API allows.
 FASTEST = 100_000
+#: How many times the usual turn a source may get (`share:`).
+MOST_SHARE = 10
 #: The largest threshold of a breaker. The store keeps a list of so many boxes.
 MOST_FAILING = 100
 

@@ -4,6 +4,7 @@ Takes calls in the model's words. Raises AssertionError where answers or content
 rule that holds whatever was called. Knows nothing of hypothesis.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,8 @@ ROOMS = {
     "mail": Limits(every=100, burst=2, breaker=1),
     "bill": Limits(pool="heavy", concurrency=1, every=1000, burst=3),
 }
+#: Where events come from, and how many times the usual turn each gets.
+SOURCES = {"shop": 1, "desk": 2, "forms": 1}
 #: Objects at a destination, by their ids.
 OBJECTS = ("1", "2", "3")
 RECORD = b'{"n":1}'
@@ -88,13 +91,22 @@ class Comparison:
     """A store and a model, empty at first."""
 
     def __init__(
-        self, loop: Loop, store: Store, room: Mailroom, *, twice: bool = False, inbox_names: bool = False
+        self,
+        loop: Loop,
+        store: Store,
+        room: Mailroom,
+        *,
+        twice: bool = False,
+        inbox_names: bool = False,
+        classes: bool = False,
     ) -> None:
         self.loop, self.store, self.room = loop, store, room
         #: Every call is made twice, as if the first answer had been lost.
         self.twice = twice
         #: Some events have further names.
         self.inbox_names = inbox_names
+        #: Events come from several sources, and some are urgent.
+        self.classes = classes
         self.model = MailroomOracle(START, {name: Limits(**vars(limits)) for name, limits in ROOMS.items()})
         self.leases: list[Lease] = []
         self.put_ever: list[tuple[str, int, bool, bytes, int]] = []
@@ -108,15 +120,21 @@ class Comparison:
         self.inbox: dict[str, tuple[str, tuple[str, ...]]] = {}
         #: event -> how often it was routed once more.
         self.rounds: dict[str, int] = {}
+        #: (room, class) -> class -> items that it was handed while the first one waited and got nothing.
+        self.passed_over: dict[tuple[str, str], dict[str, int]] = {}
+        #: room -> takes, one after the other, that gave nothing urgent while that waited.
+        self.urgent_waits: dict[str, int] = {}
         self.met = dict.fromkeys(("go", "wait", "stale"), 0)
         self._calls = 0
         loop(self._begin())
 
     async def _begin(self) -> None:
+        self.model.shares = dict(SOURCES)
         await self.store.raw.flushall()
         await self.store.raw.set(CLOCK, START)
         await self.store.raw.set(self.room.key("schema"), "2")
         await self.room.prepare()
+        await self.room.share_out(SOURCES)
         for name, limits in ROOMS.items():
             await self.room.configure(
                 name,
@@ -171,10 +189,14 @@ class Comparison:
         for (room, box), (head, *inside) in found["boxes"].items():
             items += [(room, item) for item in inside if not item.startswith("=")]
             assert inside, f"{room}/{box} has a state and no items"
-            listed = found["ready"].get(room, []).count(box) + found["suspect"].get(room, []).count(box)
+            kind = head.split()[6] if len(head.split()) > 6 else ""
+            line = found["ready"].get(f"{room}:{kind}" if kind else room, [])
+            listed = line.count(box) + found["suspect"].get(room, []).count(box)
+            noted = [note[2] for note in found["notes"] if note[:2] == (room, box)]
+            assert len(noted) == len(set(noted)), f"{room}/{box} left notes {noted}"
             places = {
                 # One that was blocked after it was listed stands in the list all the same, and once more afterwards.
-                "r": min(1, listed) * (head[0] == "r") if room in self.appended else listed,
+                "r": min(1, listed) * (head[0] == "r") if room in self.appended or kind in noted else listed,
                 "l": (room, box) in found["leased"],
                 "w": sum((room, box) in found[queue] for queue in ("waiting", "retry", "woken")),
                 "h": (room, box) in found["held"],
@@ -182,6 +204,7 @@ class Comparison:
             }
             assert places[head[0]] == 1, f"{room}/{box} is {head} and in {places}"
             assert sum(places.values()) == 1, f"{room}/{box} is {head} and in {places}"
+        self._check_lines(found)
         faults = name_faults(dump)
         assert not faults, faults
         for room in {room for room, _ in self.model.boxes if room in self.appended}:
@@ -203,6 +226,23 @@ class Comparison:
             assert not limits.concurrency or leased <= limits.concurrency, f"{leased} boxes of {name} at once"
         for pool, rings in found["bells"].items():
             assert rings <= sum(its == pool for its in found["drains"].values()), f"{rings} rings in {pool}"
+
+    def _check_lines(self, found: dict[str, Any]) -> None:
+        """What is ready stands in lines that have their turns, and only notes stand in others."""
+        for room in ROOMS:
+            lines = {
+                line.partition(":")[2]: names for line, names in found["ready"].items() if line.split(":")[0] == room
+            }
+            turns = found["turns"].get(room, [])
+            assert len(turns) == len(set(turns)), f"{room}: turns {turns}"
+            # What has no class gets its turn from `take`.
+            assert set(turns) | {""} == set(lines) - {"!"} | {""}, f"{room}: turns {turns}, and lines {set(lines)}"
+            for its, box, kind in found["notes"]:
+                assert its != room or box in lines.get(kind, []), f"{room}/{box} has left no note in {kind}"
+            if room in self.appended:
+                continue  # one that was blocked after it was listed stands there twice
+            for kind, names in lines.items():
+                assert len(names) == len(set(names)), f"{room}: twice in the line of {kind}: {names}"
 
     def check_keys(self) -> None:
         """Compare all keys with the schema table."""
@@ -251,8 +291,11 @@ class Comparison:
         """Put (id, person, named by the sender, body, retain)."""
         given, expected = [], []
         for name, person, named, body, retain in events:
-            one = event(name, f"email:p{person}@example.org", sender=named, body=body, retain=retain)
             number = int(name[1:])
+            source = list(SOURCES)[number * 7 // 3 % 3] if self.classes else "shop"
+            type = "contact.unsubscribed" if self.classes and number % 6 == 0 else "booking.created"
+            key = f"email:p{person}@example.org"
+            one = event(name, key, sender=named, body=body, retain=retain, source=source, type=type)
             others = [f"email:p{(person + k) % 3}@example.org" for k in range(1, 3)]
             further = tuple(others[: (number % 4 == 0) + (number % 8 == 0)]) if self.inbox_names else ()
             # The position, so that each is received after the one before.
@@ -263,7 +306,7 @@ class Comparison:
             hasher = self.room._hasher
             assert hasher is not None
             digest = "" if named else hasher.body(f"{one.source}|{one.type}", body)
-            expected.append((name, box, digest, retain, also))
+            expected.append((name, box, digest, retain, also, source, type == "contact.unsubscribed"))
             self.inbox[name] = (box, also)
         want = self.model.put(expected)
         answers = self._call(lambda: self.room.put(given), may_change=["counts"])
@@ -290,6 +333,7 @@ class Comparison:
             again, self._calls = False, self._calls + 1
             request = f"r{self._calls}"
         paused = {room: self.model.leased(room) for room in self.model.paused}
+        kinds = {key: box.kind for key, box in self.model.boxes.items() if box.state == "r" and not box.deaths}
         asked = [RoomRequest(*want) for want in wants]
         # A take that leases nothing is not remembered: who asks again asks anew.
         expected = [self.model.take(drain, request, wants, suspects) for _ in range(1 + self.twice)]
@@ -306,11 +350,40 @@ class Comparison:
             taken_there = sum(lease.room == room for lease in answers[0].leases)
             assert again or taken_there <= (not before), f"{taken_there} probes of {room} beside {before}"
         got_now = answers[0].leases or answers[-1].leases
+        if not again and not suspects and not self.twice:
+            for room, _, per_box in wants:
+                leases = [lease for lease in got_now if lease.room == room]
+                self._check_turns(room, per_box, {name: k for (its, name), k in kinds.items() if its == room}, leases)
         if not again:
             for lease in got_now:
                 self._sent(lease.room, len(lease.items))
                 self._check_order(lease.room, [item for item, _ in lease.items])
         self.leases = [*self.leases, *got_now][-40:]
+
+    def _check_turns(self, room: str, per_box: int, kinds: dict[str, str], leases: list[Lease]) -> None:
+        """A class that waits sees one turn of each other one at the most, and what is urgent waits for one call."""
+        quantum = 1 if ROOMS[room].every else 64 if room == INBOX else 16
+        waiting = Counter(kinds.values())
+        for key in [key for key in self.passed_over if key[0] == room and not waiting[key[1]]]:
+            del self.passed_over[key]
+        urgent = 0
+        for lease in leases:
+            kind = self.model.boxes[room, lease.box].kind
+            if kind == "!":
+                urgent += 1
+                continue
+            waiting[kind] -= 1
+            self.passed_over.pop((room, kind), None)
+            for other in [other for other, n in waiting.items() if n > 0 and other not in ("!", kind)]:
+                items = self.passed_over.setdefault((room, other), {})
+                items[kind] = items.get(kind, 0) + len(lease.items)
+                most = quantum * SOURCES.get(kind, 1) + per_box - 1
+                assert items[kind] <= most, f"{room}: {other} waits, and {kind} was handed {items[kind]} items"
+        if not waiting["!"] or urgent:
+            self.urgent_waits[room] = 0
+        elif leases:
+            self.urgent_waits[room] = self.urgent_waits.get(room, 0) + 1
+            assert self.urgent_waits[room] < 2, f"{room}: something urgent waits, and others are served"
 
     def in_force(self) -> list[Lease]:
         """Return the leases whose token is the current one, as their drains know them."""
@@ -348,6 +421,8 @@ class Comparison:
                     d.delay,
                     INFO if d.dead else None,
                     d.weak,
+                    d.source.strip("!"),
+                    d.source == "!",
                 )
                 for d in v.made
             ]

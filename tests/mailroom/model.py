@@ -5,7 +5,7 @@ store should then have. Keeps sets where the store counts, so that it cannot mak
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,10 +36,14 @@ class OracleBox:
     due: int = 0
     #: Where it stands while it waits: waiting, retry or woken.
     queue: str = "waiting"
+    #: The source of what made it non-empty, `!` since something urgent came in; empty: none.
+    kind: str = ""
 
     def head(self) -> str:
         """Return its first element as the store writes it."""
         more = {"l": f" {self.token} {self.handed}", "w": f" {self.due}"}.get(self.state, "")
+        if self.kind:
+            more = {"l": more, "w": f"{more} 0"}.get(self.state, " - 0") + f" {self.kind}"
         return f"{self.state} {self.attempt} {self.doubt} {self.deaths}{more}"
 
     @property
@@ -96,6 +100,8 @@ class Made:
     #: Further boxes and weak names.
     also: tuple[str, ...] = ()
     weak: tuple[str, ...] = ()
+    #: Its class: a source, or `!`.
+    source: str = ""
 
 
 @dataclass
@@ -105,7 +111,13 @@ class MailroomOracle:
     now: int
     limits: dict[str, Limits]
     boxes: dict[tuple[str, str], OracleBox] = field(default_factory=dict)
+    #: Boxes that are ready, by line: `room` or `room:class`.
     ready: dict[str, list[str]] = field(default_factory=dict)
+    turns: dict[str, list[str]] = field(default_factory=dict)
+    left: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: (room, box, class): an entry that stayed behind.
+    notes: set[tuple[str, str, str]] = field(default_factory=set)
+    shares: dict[str, int] = field(default_factory=dict)
     suspect: dict[str, list[str]] = field(default_factory=dict)
     paused: dict[str, Paused] = field(default_factory=dict)
     #: Boxes that failed in a row, by room. An empty list: only its key was refused.
@@ -186,9 +198,89 @@ class MailroomOracle:
             its = self.boxes[room, home]
             return self._ready(room, home) if its.state == "b" and its.items[0] == item else 0
         box.state = "r"
-        waiting = (self.suspect if box.deaths else self.ready).setdefault(room, [])
-        waiting.insert(0 if front and not box.deaths else len(waiting), name)
+        if box.deaths:
+            self.suspect.setdefault(room, []).append(name)
+        else:
+            self._enlist(room, box.kind, name, front=front)
         return 1
+
+    def _line(self, room: str, kind: str) -> list[str]:
+        return self.ready.setdefault(f"{room}:{kind}" if kind else room, [])
+
+    def _enlist(self, room: str, kind: str, name: str, *, front: bool = False) -> None:
+        if (room, name, kind) in self.notes:
+            return
+        line = self._line(room, kind)
+        if not line and kind not in ("", "!"):
+            self.turns.setdefault(room, []).append(kind)
+        line.insert(0 if front else len(line), name)
+
+    def _make_urgent(self, room: str, name: str) -> None:
+        box = self.boxes[room, name]
+        before, box.kind = box.kind, "!"
+        if before != "!" and box.state == "r" and not box.deaths:
+            self.notes.add((room, name, before))
+            self._enlist(room, "!", name)
+
+    def _any_ready(self, room: str) -> bool:
+        return bool(self.turns.get(room) or self._line(room, "") or self._line(room, "!"))
+
+    def _serve(self, room: str, n: int, per_box: int, quantum: int, lease: Callable[[str, str, int], int]) -> int:
+        """Lease boxes, what is urgent first, then classes in turn; return how many."""
+        turns, used = self.turns.setdefault(room, []), 0
+
+        def some(kind: str, most: int) -> int | None:
+            """Lease from a line; return how many items, None where it is empty."""
+            nonlocal n, used
+            line = self._line(room, kind)
+            names, line[:most] = line[:most], []
+            if not line:
+                self.left.pop((room, kind), None)
+                if kind in turns:
+                    turns.remove(kind)
+            there = [name for name in names if (box := self.boxes.get((room, name))) and box.kind == kind]
+            self.notes -= {(room, name, kind) for name in names}
+            items = [got for name in there if (got := lease(room, name, per_box))]
+            n, used = n - len(items), used + len(items)
+            return sum(items) if names else None
+
+        def all_of(kind: str, most: int) -> int:
+            before = used
+            while used - before < most and some(kind, most - (used - before)) is not None:
+                pass
+            return used - before
+
+        if self._line(room, "") and "" not in turns:
+            turns.append("")
+        if self._line(room, "!"):
+            if not turns:
+                all_of("!", n)
+            elif n >= 4:
+                all_of("!", n * 3 // 4)
+            else:
+                before = self.left.get((room, "!"), 0)
+                leased = all_of("!", min(n, 3 - before))
+                self.left.pop((room, "!"), None)
+                if n == 0 and self._line(room, "!"):
+                    self.left[room, "!"] = before + leased
+        while n > 0 and turns:
+            kind = turns[0]
+            if len(turns) == 1:
+                all_of(kind, n)
+                continue
+            turn = quantum * self.shares.get(kind, 1)
+            left = self.left.get((room, kind), turn)
+            while n > 0 and left > 0 and (got := some(kind, min(n, -(-left // per_box)))) is not None:
+                left -= got
+            if turns and turns[0] == kind:
+                self.left.pop((room, kind), None)
+                if left <= 0:
+                    turns.append(turns.pop(0))
+                    left += turn if left else 0
+                if left:
+                    self.left[room, kind] = left
+        all_of("!", n)
+        return used
 
     def _recheck(self, room: str, name: str) -> int:
         """Another element is first in a box: it may be blocked, or no longer. Return how many boxes became ready."""
@@ -365,7 +457,7 @@ class MailroomOracle:
         """An item comes into further boxes; return whether it has to wait in one of them."""
         passed: list[tuple[str, int]] = []
         for name in joined:
-            other = self.boxes.setdefault((room, name), OracleBox([], "b"))
+            other = self.boxes.setdefault((room, name), OracleBox([], "b", kind=box.kind))
             place = 0
             for k, element in enumerate(other.items):
                 one, one_home = element[1:].split() if element.startswith("=") else (element, name)
@@ -423,10 +515,12 @@ class MailroomOracle:
         self.under |= {(room, name): (item, home) for name in names}
         return False
 
-    def _stand(self, room: str, home: str, item: str, also: tuple[str, ...], weak: tuple[str, ...]) -> bool:
+    def _stand(
+        self, room: str, home: str, item: str, also: tuple[str, ...], weak: tuple[str, ...], kind: str = ""
+    ) -> bool:
         """Write an item's marks; return whether one of them stands behind something."""
         for name in also:
-            self.boxes.setdefault((room, name), OracleBox([], "b")).items.append(f"={item} {home}")
+            self.boxes.setdefault((room, name), OracleBox([], "b", kind=kind)).items.append(f"={item} {home}")
         self.also |= {(room, item): also} if also else {}
         self.weak |= {(room, item): weak} if weak else {}
         return any(len(self.boxes[room, name].items) > 1 for name in also)
@@ -489,10 +583,13 @@ class MailroomOracle:
         self.newest = {k: v for k, v in self.newest.items() if ":".join(k) in found["newest"] or v[1] > late}
         self.retained = {k: v for k, v in self.retained.items() if k in found["records"] or v > self.now + 20_000}
 
-    def put(self, events: Iterable[tuple[str, str, str, int, tuple[str, ...]]]) -> list[str]:
-        """Put (id, box, digest, retain, further boxes); return the id that each repeats."""
+    def put(self, events: Iterable[tuple[str, str, str, int, tuple[str, ...], str, bool]]) -> list[str]:
+        """Put (id, box, digest, retain, further boxes, source, urgent); return the id that each repeats."""
         answers, fresh = [], 0
-        for event, name, digest, retain, also in events:
+        new: list[tuple[str, str, str, tuple[str, ...]]] = []
+        kinds: dict[str, str] = {}
+        hurried: list[str] = []
+        for event, name, digest, retain, also, source, urgent in events:
             known = ""
             if self._remembers(event):
                 known = event
@@ -513,12 +610,24 @@ class MailroomOracle:
                 self.last[name] = (digest, event, self.now + BODY_WINDOW)
             else:
                 self.last.pop(name, None)
-            behind = self._stand("in", name, event, also, ())
+            new.append((event, name, source, also))
+            kinds.setdefault(name, source)
+            if urgent:
+                kinds[name] = "!"
+                hurried += [name, *also]
+        ready: list[str] = []
+        for event, name, _, also in new:
+            behind = self._stand("in", name, event, also, (), kinds[name])
             if ("in", name) in self.boxes:
                 self.boxes["in", name].items.append(event)
             else:
-                self.boxes["in", name] = OracleBox([event], "b")
-                fresh += 0 if behind else self._ready("in", name)
+                self.boxes["in", name] = OracleBox([event], "b", kind=kinds[name])
+                ready += [] if behind else [name]
+        # Boxes enter their lines class by class, in the order in which the classes came.
+        for kind in dict.fromkeys(kinds[name] for name in ready):
+            fresh += sum(self._ready("in", name) for name in ready if kinds[name] == kind)
+        for name in hurried:
+            self._make_urgent("in", name)
         self._ring("in", fresh)
         return answers
 
@@ -576,12 +685,12 @@ class MailroomOracle:
             return [], None, 0
         leases = []
 
-        def lease(room: str, name: str, per_box: int) -> bool:
+        def lease(room: str, name: str, per_box: int) -> int:
             items = self._lease(room, name, drain, request, per_box)
             if items:
                 box = self.boxes[room, name]
                 leases.append((room, name, box.attempt, box.doubt, box.deaths, items))
-            return bool(items)
+            return len(items)
 
         memo = self.memo.get(drain)
         if memo and memo[0] == request:
@@ -599,25 +708,29 @@ class MailroomOracle:
                         self._ready(room, name)
                     else:
                         times.append(at)
-            names = (self.suspect if suspects else self.ready).setdefault(room, [])
+            names = self.suspect.setdefault(room, [])
             want = boxes if not suspects else 0 if alone else min(boxes, suspects - len(leases))
-            if want > 0 and names:
+            if want > 0 and (names if suspects else self._any_ready(room)):
                 n, at = self.allowance(room, want)
                 if at:
                     times.append(at)
                 used, rated, probed = 0, bool(self.limits[room].every), room in self.paused
-                went = n > 0
-                while n > 0 and not alone and names:
+                went, slow = n > 0, rated or probed
+                if n > 0 and not suspects:
+                    quantum = 1 if slow else 64 if room == "in" else 16
+                    used = self._serve(room, n, 1 if slow else per_box, quantum, lease)
+                    n -= used
+                while n > 0 and suspects and not alone and names:
                     its = self.boxes.get((room, names[0]))  # one that was blocked meanwhile may be gone
-                    if suspects and its and its.deaths >= MAX_DEATHS - 1:
+                    if its and its.deaths >= MAX_DEATHS - 1:
                         if leases:
                             break
                         alone = True
-                    if lease(room, names.pop(0), 1 if suspects or rated or probed else per_box):
+                    if lease(room, names.pop(0), 1):
                         n, used = n - 1, used + 1
                 self._sent(room, used)
                 times += [box.due for _, box in self._waiting(room) if box.due == self.now + WEAK_WAIT]
-                if rated and not probed and went and n == 0 and names:
+                if rated and not probed and went and n == 0 and (names if suspects else self._any_ready(room)):
                     times.append(self.limits[room].tat - self.limits[room].every * (self.limits[room].burst - 1))
             waiting += len(self.suspect.get(room, []))
         if leases:
@@ -663,24 +776,37 @@ class MailroomOracle:
                         its = older.split(".")[0]
                         self._release(its, older, self.retain[its])
             self.newest[made.room, made.coalesce] = (made.id, self.now + made.delay + DAY)
-        behind = self._stand(made.room, made.box, made.id, made.also, made.weak)
+        behind = self._stand(made.room, made.box, made.id, made.also, made.weak, made.source)
+        hurried = [made.box, *made.also] if made.source == "!" else []
         if box:
             box.items.append(made.id)
+            for name in hurried[:1]:
+                self._make_urgent(made.room, name)
             if was_first:
                 self._ring(made.room, self._recheck(made.room, made.box))
+            for name in hurried:
+                self._make_urgent(made.room, name)
             return True
-        box = self.boxes[made.room, made.box] = OracleBox([made.id])
+        box = self.boxes[made.room, made.box] = OracleBox([made.id], kind=made.source)
+        waits = bool(self._line(made.room, "!") if made.source == "!" else made.source and self._any_ready(made.room))
         if behind:
             box.state = "b"
         elif made.delay:
             box.state, box.due = "w", self.now + made.delay
-        elif made.lease and not self._weak_taken(made.room, made.id, made.box) and self.allowance(made.room, 1)[0]:
+        elif (
+            made.lease
+            and not waits
+            and not self._weak_taken(made.room, made.id, made.box)
+            and self.allowance(made.room, 1)[0]
+        ):
             box.state, box.token, box.handed, box.drain = "l", token, 1, drain
             self._sent(made.room, 1)
             leased.add(made.id)
         else:
             self._ready(made.room, made.box)
             self._ring(made.room)
+        for name in hurried:
+            self._make_urgent(made.room, name)
         return True
 
     def _close_down(self, room: str, by: str) -> None:
@@ -912,6 +1038,9 @@ class MailroomOracle:
         return {
             "boxes": {key: [box.head(), *box.items] for key, box in self.boxes.items()},
             "ready": {room: names for room, names in self.ready.items() if names},
+            "turns": {room: names for room, names in self.turns.items() if names},
+            "left": self.left,
+            "notes": self.notes,
             "suspect": {room: names for room, names in self.suspect.items() if names},
             **{
                 queue: {key: b.due for key, b in self.boxes.items() if b.state == "w" and b.queue == queue}
@@ -1000,6 +1129,9 @@ def seen_in(dump: Mapping[str, StoredKey], now: int, objects: Mapping[str, str] 
     return {
         "boxes": {tuple(name.split(":")): entry.value for name, entry in named("b:").items()},
         "ready": {room: entry.value for room, entry in named("ready:").items()},
+        "turns": {room: entry.value for room, entry in named("turns:").items()},
+        "left": {key: int(n) for key, n in by_room("left:").items()},
+        "notes": {(room, *note.split(" ")) for room, entry in named("notes:").items() for note in entry.value},
         "suspect": {room: entry.value for room, entry in named("suspect:").items()},
         **{queue: by_room(f"{queue}:") for queue in ("waiting", "retry", "woken")},
         "leased": by_room("leased:"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from mailroom import INBOX, Lease
 from mailroom.ledger import Verdict
-from tests.mailroom.comparison import DRAINS, OBJECTS, ROOMS, Comparison, OracleVerdict
+from tests.mailroom.comparison import DRAINS, OBJECTS, ROOMS, SOURCES, Comparison, OracleVerdict
 from tests.mailroom.model import Made
 from tests.mailroom.store import DAY
 
@@ -129,6 +129,7 @@ class Walk:
                 f"{prefix}{n}",
                 chance.choice(OTHERS),
                 **self._names(),
+                source=chance.choice([*SOURCES, "!", ""]) if self.world.classes else "",
                 lease=chance.random() < 0.4,
                 once=chance.choice(["", "", "", "o"]),
                 coalesce=chance.choice(["", "k", "k"]),

@@ -13,8 +13,8 @@ from tests.mailroom.store import LUA, Loop, Store, replaced
 MUTANTS = {
     "the newest first": ("pushed[box] = { its, element }", "pushed[box] = { element, its }"),
     "the youngest box first": (
-        "write_all('RPUSH', P .. 'ready:in', fresh)",
-        "write_all('LPUSH', P .. 'ready:in', fresh)",
+        "enlist(P, room, class, lines[class])",
+        "enlist(P, room, class, lines[class], true)",
     ),
     "payloads never go": ("dereference(P, event, made - 1, retain, c)", "dereference(P, event, made, retain, c)"),
     "payloads go early": ("(tonumber(refs) or 1) + by", "1 + by"),
@@ -172,11 +172,40 @@ NAME_MUTANTS = {
 }
 
 
+#: Of classes that take turns, and of what is urgent.
+FAIR_MUTANTS = {
+    "a class has no turn": ("redis.call('RPUSH', P .. 'turns:' .. room, class) end", "end"),
+    "a class keeps its turn": ("if its <= 0 then redis.call('LMOVE', turns, turns, 'LEFT', 'RIGHT') end", ""),
+    "a turn begins anew in each call": ("tonumber(redis.call('HGET', left, class)) or turn", "turn"),
+    "shares count for nothing": ("(tonumber(redis.call('HGET', P .. 'shares', class)) or 1)", "1"),
+    "what has no class has no turn": ("    redis.call('RPUSH', turns, '')\n", ""),
+    "urgent boxes queue as others": (
+        "        classes[box] = URGENT\n        hurried[#hurried + 1] = box\n",
+        "",
+    ),
+    "what is urgent is not pulled forward": ("    enlist(P, room, URGENT, { box })\n", ""),
+    "urgent boxes take it all": ("math.min(n, 3 - before)", "n"),
+    "notes are not written": ("    redis.call('SADD', P .. 'notes:' .. room, box .. ' ' .. class)\n", ""),
+    "notes are not used": ("redis.call('SISMEMBER', notes, box .. ' ' .. class) == 0", "true"),
+    "notes are taken for boxes": ("    if its_class ~= class then s = 'n' end\n", ""),
+    "notes stay": ("redis.call('SREM', notes, box .. ' ' .. class)", "local _ = box"),
+    "the class goes with the lease": (
+        "redis.call('LPUSH', b, state_of('l', old_attempt, old_doubt, 0, class, token, handed))",
+        "redis.call('LPUSH', b, state_of('l', old_attempt, old_doubt, 0, '', token, handed))",
+    ),
+    "leased past who waits": ("not (class ~= '' and anybody_waits(P, c, room, class))", "true"),
+    "what is made of it is not urgent": (
+        "    if class == URGENT then\n      flush_ready",
+        "    if false then\n      flush_ready",
+    ),
+}
+
+
 #: Walks, and steps of each, within which a fault has to show.
 WALKS, STEPS = 120, 60
 
 
-def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: int = 1) -> int:
+def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: int = 1, classes: bool = False) -> int:
     """Walk until something is wrong; return in which walk it was."""
     loop = Loop()
     store = Store(server, lua)
@@ -184,7 +213,8 @@ def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: in
     try:
         for n in range(walks):
             try:
-                world = Comparison(loop, store, room, twice=n % 4 == 3, inbox_names=names > 1 and n % 2 == 1)
+                inbox_names = names > 1 and n % 2 == 1
+                world = Comparison(loop, store, room, twice=n % 4 == 3, inbox_names=inbox_names, classes=classes)
                 Walk(world, Random(n), names=names, dense=names > 1 or n % 2 == 1).go(STEPS)
             except AssertionError:
                 return n
@@ -207,7 +237,14 @@ def test_planted_fault_about_names(site_valkey: PrivateValkey, fault: str) -> No
     assert walk(site_valkey, replaced(LUA, *NAME_MUTANTS[fault]), names=3) < WALKS
 
 
+@pytest.mark.parametrize("fault", FAIR_MUTANTS)
+def test_planted_fault_about_turns(site_valkey: PrivateValkey, fault: str) -> None:
+    """A planted fault about classes and what is urgent is found within the given steps."""
+    assert walk(site_valkey, replaced(LUA, *FAIR_MUTANTS[fault]), classes=True) < WALKS
+
+
 def test_no_fault(site_valkey: PrivateValkey) -> None:
     """Where no fault was planted none is found."""
     assert walk(site_valkey, walks=5) == 5
     assert walk(site_valkey, walks=5, names=3) == 5
+    assert walk(site_valkey, walks=5, classes=True) == 5

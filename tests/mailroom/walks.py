@@ -41,7 +41,14 @@ def walk(folder: Path, seconds: float, seed: int, steps: int, kills: float) -> i
     wrong = ""
     while time.monotonic() < ends and not wrong:
         chance = Random(seed + walks)
-        world = Comparison(loop, store, room, twice=chance.random() < 0.25, inbox_names=chance.random() < 0.5)
+        world = Comparison(
+            loop,
+            store,
+            room,
+            twice=chance.random() < 0.25,
+            inbox_names=chance.random() < 0.5,
+            classes=chance.random() < 0.6,
+        )
         kills_now = kills if chance.random() < 0.25 else 0.0
         one = Walk(world, chance, names=chance.choice([1, 2, 3, 3]), kills=kills_now, dense=chance.random() < 0.75)
         try:

@@ -316,7 +316,7 @@ class Replay:
             return {name.removeprefix(kind): x.value for name, x in dump.items() if name.startswith(kind)}
 
         def inside(kind: str) -> set[tuple[str, str]]:
-            return {(room, str(box)) for room, boxes in named(kind).items() for box in boxes}
+            return {(line.partition(":")[0], str(box)) for line, boxes in named(kind).items() for box in boxes}
 
         heads = {name: json.loads(record.partition("\n")[0]) for name, record in named("e:").items()}
         asked = {name: head["again"] for name, head in heads.items() if "again" in head}
@@ -329,7 +329,7 @@ class Replay:
         lists = [box for kind in ("ready:", "suspect:") for boxes in named(kind).values() for box in boxes]
         assert len(lists) == len(inside("ready:")) + len(inside("suspect:")), f"a box twice among {lists}"
         return {
-            "boxes": {tuple(name.split(":")): value for name, value in named("b:").items()},
+            "boxes": {tuple(name.split(":")): [_without_class(head), *x] for name, (head, *x) in named("b:").items()},
             "ready": inside("ready:"),
             "suspect": inside("suspect:"),
             "waiting": inside("waiting:"),
@@ -346,3 +346,9 @@ class Replay:
             "passed": named("passed").get("", {}),
             "again": {name: (again["n"], set(again["only"])) for name, again in asked.items()},
         }
+
+
+def _without_class(head: str) -> str:
+    """Return the state of a box without its class, of which the model knows nothing."""
+    words = head.split()
+    return " ".join(words[: {"l": 6, "w": 5}.get(words[0], 4)])

@@ -175,8 +175,8 @@ class SystemProcesses:
         names = [
             f"{PREFIX}{kind}:{room}"
             for room in ("in", "crm", "other")
-            for kind in ("ready", "leased", "waiting", "retry", "woken", "suspect")
-        ]
+            for kind in ("ready", "turns", "leased", "waiting", "retry", "woken", "suspect")
+        ] + [f"{PREFIX}ready:{room}:!" for room in ("in", "crm", "other")]
         return int(self.store.exists(*names)) == 0
 
     def idle(self, seconds: float = 15) -> None:

@@ -173,6 +173,7 @@ class Courier:
             results = delivery.results or {}
             try:
                 event = events.decode(delivery.event, record, self._context.read)
+                plan.classify(event)
                 plan.add(rule.ask_next(event, results, delivery.path, done.result), results)
             except Exception as exc:
                 why = why_failed(exc)

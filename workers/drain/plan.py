@@ -16,7 +16,7 @@ from mailroom.ledger import MadeDelivery, SkippedAction
 from mailroom.reroute import Reroute
 from rules.action import AskedAction, FailedAction, Skipped
 from rules.errors import RulesError, ValueFailed
-from rules.event import Event
+from rules.event import URGENT_TYPES, Event
 from rules.rulebook import Matching, Rulebook
 from workers.delivery import Delivery
 from workers.outcome import Failed
@@ -73,6 +73,9 @@ class Plan:
     retain: int
     book: str
     redo: Reroute | None = None
+    #: Of the event: its source, and whether what is made of it goes before others.
+    source: str = ""
+    urgent: bool = False
     new: list[NewDelivery] = field(default_factory=list)
     made: list[MadeDelivery] = field(default_factory=list)
     skipped: list[SkippedAction] = field(default_factory=list)
@@ -80,6 +83,10 @@ class Plan:
     fresh: dict[str, FreshDelivery] = field(default_factory=dict)
     #: Those of the new ones that come into being as dead letters, by id.
     failed: dict[str, DeadLetterInfo] = field(default_factory=dict)
+
+    def classify(self, event: Event) -> None:
+        """Take over in which class the event is served: what is made of it is in the same one."""
+        self.source, self.urgent = event.source, event.type in URGENT_TYPES
 
     def add(self, actions: Iterable[AskedAction], results: Mapping[str, Any]) -> None:
         """Add what a rule asks for: deliveries, what it left out and why, and dead letters of what it cannot make."""
@@ -127,6 +134,8 @@ class Plan:
                 coalesce_key=hash("|".join((action.name, *sorted(action.touched)))) if options.coalesce else "",
                 delay=max(options.delay, options.coalesce),
                 weak=tuple([hash(name.key) for name in action.touches if name.weak]),
+                source=self.source,
+                urgent=self.urgent or action.kind.keep_always,
             )
             born.append(((delivery, action.model), record))
         for fresh, record in born:
@@ -170,6 +179,7 @@ def plan(
     """
     parent = event.id if redo is None else f"{event.id}.a{redo.round}"
     made = Plan(context, parent, event.id, event.received_at[:10], event.retain, book.version, redo)
+    made.classify(event)
     lost = {} if redo is None else redo.lost(book)
     for name, why in lost.items():
         _add_failed_places(made, name, "", ValueFailed("", why))
