@@ -6,6 +6,7 @@ Comes in: ids and names. Goes out: typed records. Never changes anything.
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, cast
 
 from mailroom import ledger
@@ -89,31 +90,36 @@ class MailroomQueries(MailroomClient):
         names = sorted((x.decode() for x in await self.read(self.store.smembers(self.key("rooms")))), key=_inbox_first)
         pipe = self.store.pipeline(transaction=False)
         now = await self.read(self.store.time())
-        for name in names:
-            pipe.lrange(self.key(f"turns:{name}"), 0, -1)
-        turns = await self.read(pipe.execute())
-        for name, its in zip(names, turns, strict=True):
-            # One that has no class may have its turn there, or not yet.
-            for line in dict.fromkeys((b"", b"!", *its)):
-                pipe.llen(self.key(f"ready:{name}:{line.decode()}".rstrip(":")))
-        lengths = iter(await self.read(pipe.execute()))
-        counts = [sum(next(lengths) for _ in dict.fromkeys((b"", b"!", *its))) for its in turns]
-        for name in names:
-            pipe.hlen(self.key(f"leased:{name}"))
-            pipe.zcard(self.key(f"waiting:{name}"))
-            pipe.hlen(self.key(f"held:{name}"))
-            pipe.llen(self.key(f"suspect:{name}"))
-            pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at", "rests")
-            pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
-            pipe.hvals(self.key(f"held:{name}"))
-            pipe.zcard(self.key(f"retry:{name}"))
-            pipe.zrange(self.key(f"retry:{name}"), 0, 0, withscores=True)
-            pipe.zcard(self.key(f"woken:{name}"))
-        answers = await self.read(pipe.execute())
+        # What begins its turn while this asks is asked for once more, so that all is of one moment. What has no class
+        # may have its turn there, or not yet.
+        lines: dict[str, dict[bytes, None]] = {name: {b"": None, b"!": None} for name in names}
+        known = False
+        while not known:
+            for name in names:
+                pipe.lrange(self.key(f"turns:{name}"), 0, -1)
+                for line in lines[name]:
+                    pipe.llen(self.key(f"ready:{name}:{line.decode()}".rstrip(":")))
+                pipe.hlen(self.key(f"leased:{name}"))
+                pipe.zcard(self.key(f"waiting:{name}"))
+                pipe.hlen(self.key(f"held:{name}"))
+                pipe.llen(self.key(f"suspect:{name}"))
+                pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at", "rests")
+                pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
+                pipe.hvals(self.key(f"held:{name}"))
+                pipe.zcard(self.key(f"retry:{name}"))
+                pipe.zrange(self.key(f"retry:{name}"), 0, 0, withscores=True)
+                pipe.zcard(self.key(f"woken:{name}"))
+            found = iter(await self.read(pipe.execute()))
+            known, answers = True, []
+            for name in names:
+                turns = next(found)
+                answers.append((sum(next(found) for _ in lines[name]), *islice(found, 10)))
+                known = known and lines[name].keys() >= set(turns)
+                lines[name].update(dict.fromkeys(turns))
         blocked = await self.call("blocked", *names) if names else []
         out = []
         for n, name in enumerate(names):
-            leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[n * 10 : n * 10 + 10]
+            ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[n]
             ms = int(now[0] * 1000 + now[1] // 1000)
             overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
@@ -121,7 +127,7 @@ class MailroomQueries(MailroomClient):
             out.append(
                 RoomState(
                     name,
-                    counts[n],
+                    ready,
                     leased,
                     waiting + retry + woken,
                     held,

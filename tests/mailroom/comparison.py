@@ -352,8 +352,8 @@ class Comparison:
         got_now = answers[0].leases or answers[-1].leases
         if not again and not suspects and not self.twice:
             for room, _, per_box in wants:
-                leases = [lease for lease in got_now if lease.room == room]
-                self._check_turns(room, per_box, {name: k for (its, name), k in kinds.items() if its == room}, leases)
+                ready_before = {name: k for (its, name), k in kinds.items() if its == room}
+                self._check_turns(room, per_box, ready_before, [lease for lease in got_now if lease.room == room])
         if not again:
             for lease in got_now:
                 self._sent(lease.room, len(lease.items))

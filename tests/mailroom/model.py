@@ -457,7 +457,7 @@ class MailroomOracle:
         """An item comes into further boxes; return whether it has to wait in one of them."""
         passed: list[tuple[str, int]] = []
         for name in joined:
-            other = self.boxes.setdefault((room, name), OracleBox([], "b", kind=box.kind))
+            other = self.boxes.setdefault((room, name), OracleBox([], "b", kind=self.boxes[room, home].kind))
             place = 0
             for k, element in enumerate(other.items):
                 one, one_home = element[1:].split() if element.startswith("=") else (element, name)

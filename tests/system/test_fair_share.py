@@ -57,8 +57,9 @@ def come_late(house: SystemProcesses) -> None:
 
 def passed(house: SystemProcesses) -> int:
     """Wait until both are delivered, and return how many of the backlog were before them."""
-    wait_until(lambda: house.texts("another") and "goes" in house.texts(f"p{BACKLOG // 2}"), "both came", GENEROUS)
-    assert house.texts(f"p{BACKLOG // 2}") == [f"e{BACKLOG // 2}", "goes"]
+    goes = f"p{BACKLOG // 2}"
+    wait_until(lambda: bool(house.texts("another")) and "goes" in house.texts(goes), "both came", GENEROUS)
+    assert house.texts(goes) == [f"e{BACKLOG // 2}", "goes"]
     return len(house.far.notes) - 3
 
 
