@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroom import Mailroom, StoreUnavailable, liveness, migration
+from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable, liveness, migration
 from mailroom.client import client
 from mailroom.keys import NO_POOL
 from tests.mailroom.store import LUA, Store, event, replaced
@@ -91,3 +91,25 @@ async def test_holders(store: Store) -> None:
         await room.say_process("r2", NO_POOL, 0, 2, said="1 x")
         await migration.migrate(room)
         assert await migration.holders(room) == {}
+
+
+async def test_what_is_ready_has_its_turn(store: Store) -> None:
+    """What became ready before the migration has no class: it gets turns, and what is urgent in it goes first."""
+    await began_by_a_former_one(store)
+    async with await store.open() as room:
+        await room.beat("d1", register=True)
+        old = [one.id for one in await room.put([event(f"a{n}", f"email:a{n}@example.org") for n in range(30)])]
+        assert len((await store.dump())["ready:in"].value) == 30
+        await migration.migrate(room)
+        await room.put([event(f"b{n}", f"email:b{n}@example.org", source="desk") for n in range(9)])
+        await room.put([event("c", "email:a29@example.org", type="contact.unsubscribed")])
+        first = await room.take("d1", "r1", [RoomRequest(INBOX, 20, 2)])
+        assert [[item for item, _ in lease.items] for lease in first.leases] == [
+            [old[29], "c"],
+            *([f"b{n}"] for n in range(9)),
+            *([item] for item in old[:10]),
+        ]
+        rest = await room.take("d1", "r2", [RoomRequest(INBOX, 99, 2)])
+        assert [item for lease in rest.leases for item, _ in lease.items] == old[10:29]
+        left = await store.dump()
+        assert not [name for name in left if name.startswith(("ready:", "turns:", "notes:", "left:"))]

@@ -150,11 +150,15 @@ NAME_MUTANTS = {
         "c.joined[args[k]] = joined\n",
         "c.joined[args[k]] = joined\n        joined = false\n",
     ),
-    "what is known since it waits is not asked for": ("joins_behind(P, room, handed[1], box) then", "false then"),
+    "what is known since it waits is not asked for": (
+        "joins_behind(P, room, handed[1], box, class) then",
+        "false then",
+    ),
     "nobody in a lot is asked for it": ("local late = find_late(P, room, boxes, found)", "local late = {}"),
     "who joins late does not wait": (
-        "      redis.call('LSET', b, 0, 'b ' .. attempt .. ' ' .. doubt .. ' ' .. deaths)\n      return 0\n",
-        "",
+        "    if #handed > 0 and joins_behind(P, room, handed[1], box, class) then\n"
+        "      redis.call('LSET', b, 0, state_of('b', attempt, doubt, deaths, class))\n      return 0\n",
+        "    if #handed > 0 and joins_behind(P, room, handed[1], box, class) then\n",
     ),
     "a name has two objects": ("      if other and other ~= object then\n", "      if false then\n"),
     "others between are passed": (
@@ -186,7 +190,6 @@ FAIR_MUTANTS = {
     "what is urgent is not pulled forward": ("    enlist(P, room, URGENT, { box })\n", ""),
     "urgent boxes take it all": ("math.min(n, 3 - before)", "n"),
     "notes are not written": ("    redis.call('SADD', P .. 'notes:' .. room, box .. ' ' .. class)\n", ""),
-    "notes are not used": ("redis.call('SISMEMBER', notes, box .. ' ' .. class) == 0", "true"),
     "notes are taken for boxes": ("    if its_class ~= class then s = 'n' end\n", ""),
     "notes stay": ("redis.call('SREM', notes, box .. ' ' .. class)", "local _ = box"),
     "the class goes with the lease": (

@@ -1,10 +1,12 @@
 import ast
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from rules import event_types
+from rules.event import URGENT_TYPES
 from rules.event_types.base import EventData
 
 FOLDER = Path(event_types.__file__).parent
@@ -20,6 +22,13 @@ def test_every_type(type: str) -> None:
     assert model.model_config["extra"] == "allow"
     assert model.model_config["hide_input_in_errors"]
     assert model.__doc__
+
+
+def test_urgent() -> None:
+    """Urgent is each type that says that a person wants less of us, and no other; a new one has to be decided here."""
+    persons = {type for type in event_types.TYPES if type.startswith(("contact.", "profile."))}
+    less = {type for type in persons if re.search("unsub|bounce|delet|eras|withdr|revoke|opted_out|complain", type)}
+    assert less == URGENT_TYPES
 
 
 ADDRESSES = ("from rules import addresses",)
