@@ -301,7 +301,7 @@ local function serve(P, room, n, drain, token, per_box, out, taken, rated)
         its = its - items
       end
       if redis.call('LINDEX', turns, 0) == class then
-        if its <= 0 then redis.call('LMOVE', turns, turns, 'LEFT', 'RIGHT') end
+        if its <= 0 then redis.call('RPUSH', turns, redis.call('LPOP', turns)) end
         if its < 0 then its = its + turn end -- the last box had more items: the next turn is so much shorter
         if its ~= 0 then redis.call('HSET', left, class, its) else redis.call('HDEL', left, class) end
       end

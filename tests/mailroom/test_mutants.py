@@ -179,7 +179,7 @@ NAME_MUTANTS = {
 #: Of classes that take turns, and of what is urgent.
 FAIR_MUTANTS = {
     "a class has no turn": ("redis.call('RPUSH', P .. 'turns:' .. room, class) end", "end"),
-    "a class keeps its turn": ("if its <= 0 then redis.call('LMOVE', turns, turns, 'LEFT', 'RIGHT') end", ""),
+    "a class keeps its turn": ("if its <= 0 then redis.call('RPUSH', turns, redis.call('LPOP', turns)) end", ""),
     "a turn begins anew in each call": ("tonumber(redis.call('HGET', left, class)) or turn", "turn"),
     "shares count for nothing": ("(tonumber(redis.call('HGET', P .. 'shares', class)) or 1)", "1"),
     "what has no class has no turn": ("    redis.call('RPUSH', turns, '')\n", ""),
