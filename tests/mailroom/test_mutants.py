@@ -66,7 +66,6 @@ MUTANTS = {
         "(string.sub(says, 1, 4) == 'away' and 'retry:' or 'waiting:')",
         "'retry:'",
     ),
-    "twice an outage forgets": ("  write_all('ZADD', many, words)\n", ""),
     "a refused key is no reason to pause": ("    if by ~= 'person' and by ~= 'key' then\n", "    if false then\n"),
     "a person's resume leaves the probe": (
         "  redis.call('HDEL', key, 'probe_at', 'probe_every')\n  return",

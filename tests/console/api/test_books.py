@@ -52,6 +52,8 @@ rules:
     description: Guests are greeted.
   - group: people
     description: The house wants to know.
+    when:
+      type: contact.changed
     rules:
       - name: note
       - name: call
