@@ -651,7 +651,8 @@ async def test_cancelled_before_it_began(site: WorkerFixture) -> None:
     held = {room.name: room.held for room in await site.mailroom.rooms()}
     texts = sorted(note["text"] for note in site.far.notes)
     assert len(texts) == len(set(texts))
-    assert len(texts) + held["crm"] == 60
+    # A note whose request was cut is held, whether the destination had written it or not.
+    assert len(texts) <= 60 <= len(texts) + held["crm"]
 
 
 # -- a drain that counts as dead
