@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from importlib import resources
 from typing import Any, Self, cast
 
@@ -168,7 +168,7 @@ class MailroomClient:
         return self._hasher
 
     async def _command(self, *words: Any) -> Any:
-        return await self.store.execute_command(*words)  # type: ignore[no-untyped-call]
+        return await _with_cancellation(self.store.execute_command(*words))  # type: ignore[no-untyped-call]
 
     async def _over_line(self, name: str, *words: Any) -> Any:
         """Return the answer of the store to a call of this function. Raises redis' errors."""
@@ -276,9 +276,23 @@ class MailroomClient:
     async def read(self, awaitable: Any) -> Any:
         """Await a command of the store. Raises StoreUnavailable."""
         try:
-            return await awaitable
+            return await _with_cancellation(awaitable)
         except redis.exceptions.RedisError as exc:
             raise errors.explained(exc) from exc
+
+
+async def _with_cancellation(awaitable: Awaitable[Any]) -> Any:
+    """Await something of redis-py's, and end if the task was cancelled meanwhile.
+
+    `asyncio.wait_for` of Python 3.11, with which redis-py sends, loses a cancellation that comes in the moment in which
+    it is done; a loop that calls the store again and again would never end.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    answer = await awaitable
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 async def _ask(connection: Any, *commands: Sequence[Any]) -> list[Any]:

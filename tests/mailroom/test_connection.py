@@ -12,7 +12,7 @@ from mailroom import Mailroom, StoreUnavailable
 from mailroom.client import client
 from mailroom.connection import StoreConnection
 from rules.event import Event
-from tests.conftest import PrivateValkey, wait_until_async
+from tests.conftest import GENEROUS, PrivateValkey, wait_until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -124,6 +124,26 @@ async def test_hung_and_replaced(short_folder: Path) -> None:
             assert (await room.put([event("a")]))[0].duplicate
     finally:
         server.stop(kill=True)
+
+
+async def test_cancelled(valkey: PrivateValkey) -> None:
+    """Whoever asks the store again and again ends when cancelled, in whatever moment that comes."""
+
+    async def ask(room: Mailroom) -> None:
+        while True:
+            await room.rooms()
+
+    async with await Mailroom.open(valkey.url) as room:
+        for n in range(100):
+            asking = asyncio.create_task(ask(room))
+            for _ in range(n):
+                await asyncio.sleep(0)
+            asking.cancel()
+            ended, _ = await asyncio.wait([asking], timeout=GENEROUS)
+            while not asking.done():
+                asking.cancel()
+                await asyncio.sleep(0)
+            assert ended, f"cancelled after {n} turns"
 
 
 async def test_many_wait_for_one_connection(valkey: PrivateValkey) -> None:
