@@ -5,8 +5,8 @@ anything in or gives it up without a yes.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -23,22 +23,17 @@ NOUNS: Mapping[Shelf, str] = {
     "refused": "refused requests",
 }
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-FILTERS = (
+#: The options that choose.
+filters = bulk.add_options(
     click.option("--source", default="", help="Only from this source."),
     click.option("--code", default="", help="Only with this reason: a field, `no_rule`, `wrong_signature`."),
     click.option(
         "--since", type=bulk.Since(), default=0, help="Only since then: 2h, 3d, 2026-11-21, 2026-11-21T10:00."
     ),
 )
-
-
-def filters(command: F) -> F:
-    """Add the options that choose."""
-    for option in reversed(FILTERS):
-        command = option(command)
-    return command
+even_if_older = click.option(
+    "--even-if-older", is_flag=True, help="Also where something newer of the same person or thing was routed."
+)
 
 
 def open_client() -> ConsoleClient:

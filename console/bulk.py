@@ -67,7 +67,22 @@ class ItemsPerSecond(click.ParamType[float]):
         return float(found[1]) / UNITS[found[2] or "s"]
 
 
-FILTERS = (
+Option = Callable[[Any], Any]
+
+
+def add_options(*options: Option) -> Callable[[F], F]:
+    """Return a decorator that adds options to a command, in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+#: The options that choose.
+filters = add_options(
     click.option("--destination", default="", help="Only of this destination; `in` is the inbox."),
     click.option("--action", default="", help="Only of this action, `upsert_contact`."),
     click.option("--rule", default="", help="Only of this rule."),
@@ -76,17 +91,17 @@ FILTERS = (
     click.option("--event", default="", help="Only of this event."),
     click.option("--since", type=Since(), default=0, help="Only since then: 2h, 3d, 2026-11-21, 2026-11-21T10:00."),
 )
-
-
-def filters(command: F) -> F:
-    """Add the options that choose."""
-    for option in reversed(FILTERS):
-        command = option(command)
-    return command
-
-
 #: Why somebody decides: the story of what was decided about says so.
 reason = click.option("--reason", default="", help="Why, for whoever reads the story later.")
+#: How somebody decides about many at once.
+decision = add_options(
+    reason,
+    click.option("--yes", is_flag=True, help="Do it, do not ask."),
+    click.option("--json", "as_json", is_flag=True, help="As JSON."),
+)
+rate = click.option(
+    "--rate", type=ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be."
+)
 
 
 def query(given: Mapping[str, Any], **more: str) -> str:

@@ -12,10 +12,8 @@ from console.client import ClientSettings, ConsoleClient
 @click.argument("boxes", nargs=-1)
 @bulk.filters
 @click.option("--drop", is_flag=True, help="Give the first items up for good; otherwise they become dead letters.")
-@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
-@bulk.reason
-@click.option("--yes", is_flag=True, help="Do it, do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@bulk.rate
+@bulk.decision
 def command(
     boxes: tuple[str, ...], drop: bool, rate: float, yes: bool, as_json: bool, reason: str, **given: Any
 ) -> None:

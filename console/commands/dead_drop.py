@@ -11,9 +11,7 @@ from console.client import ClientSettings, ConsoleClient
 @click.command()
 @click.argument("letters", nargs=-1)
 @bulk.filters
-@bulk.reason
-@click.option("--yes", is_flag=True, help="Do it, do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@bulk.decision
 def command(letters: tuple[str, ...], yes: bool, as_json: bool, reason: str, **given: Any) -> None:
     """Give dead letters up for good.
 

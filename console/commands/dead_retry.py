@@ -13,10 +13,8 @@ from console.client import ClientSettings, ConsoleClient
 @bulk.filters
 @click.option("--as-sent/--today", "as_sent", default=True, help="As it was sent [default], or by the rules of today.")
 @click.option("--even-if-older", is_flag=True, help="Also where something newer was sent to the same object.")
-@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
-@bulk.reason
-@click.option("--yes", is_flag=True, help="Do it, do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@bulk.rate
+@bulk.decision
 def command(
     letters: tuple[str, ...],
     as_sent: bool,

@@ -10,9 +10,7 @@ from console import aside, bulk
 @click.command()
 @click.argument("events", nargs=-1)
 @aside.filters
-@bulk.reason
-@click.option("--yes", is_flag=True, help="Do it, do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@bulk.decision
 def command(events: tuple[str, ...], reason: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Erase the payloads of events that no rule wanted.
 

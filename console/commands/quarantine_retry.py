@@ -10,13 +10,9 @@ from console import aside, bulk
 @click.command()
 @click.argument("events", nargs=-1)
 @aside.filters
-@click.option(
-    "--even-if-older", is_flag=True, help="Also where something newer of the same person or thing was routed."
-)
-@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
-@bulk.reason
-@click.option("--yes", is_flag=True, help="Do it, do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@aside.even_if_older
+@bulk.rate
+@bulk.decision
 def command(
     events: tuple[str, ...], even_if_older: bool, rate: float, reason: str, yes: bool, as_json: bool, **given: Any
 ) -> None:

@@ -10,14 +10,10 @@ from console import aside, bulk
 @click.command()
 @click.argument("requests", nargs=-1)
 @aside.filters
-@click.option(
-    "--even-if-older", is_flag=True, help="Also where something newer of the same person or thing was routed."
-)
+@aside.even_if_older
 @click.option("--unverified", is_flag=True, help="Also those that nobody verified: you vouch for their senders.")
-@click.option("--rate", type=bulk.ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be.")
-@bulk.reason
-@click.option("--yes", is_flag=True, help="Do it, do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@bulk.rate
+@bulk.decision
 def command(
     requests: tuple[str, ...],
     even_if_older: bool,
