@@ -215,12 +215,12 @@ class MailroomClient:
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             # Asked for in a second trip: a replica that reads both at once tells of its disk before it has synced.
-            answer, touched = await _ask(connection, words, touch)
-            waits = [await _ask(connection, *self._waits())]
+            answer, touched = await send_together(connection, words, touch)
+            waits = [await send_together(connection, *self._waits())]
             if "unknown comm" in str(waits[0][0]) and self._wait == "WAITAOF":
                 log.warning("store.no_waitaof: it is too old to tell of its replicas' disks, so their memory counts")
                 self._wait = "WAIT"
-                waits.append(await _ask(connection, *self._waits()))
+                waits.append(await send_together(connection, *self._waits()))
         finally:
             await pool.release(connection)
         for each in (answer, touched, kept := waits[-1][-1]):
@@ -295,7 +295,7 @@ async def _with_cancellation(awaitable: Awaitable[Any]) -> Any:
     return answer
 
 
-async def _ask(connection: Any, *commands: Sequence[Any]) -> list[Any]:
+async def send_together(connection: Any, *commands: Sequence[Any]) -> list[Any]:
     """Send commands over one connection in one trip; return the answers, refusals as exceptions."""
     answers: list[Any] = []
     await connection.send_packed_command(connection.pack_commands(commands))

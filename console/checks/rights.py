@@ -11,6 +11,7 @@ import redis.asyncio
 import redis.exceptions
 
 from console.checks.store import HealthCheck
+from mailroom.client import send_together
 from mailroom.keys import PREFIX
 
 #: Stands for a key; `C` for a channel.
@@ -107,9 +108,9 @@ async def _try(store: redis.asyncio.Redis, commands: Sequence[str], key: str) ->
     pool = store.connection_pool
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     try:
-        answers = {each: (await _ask(connection, [words[each]]))[0] for each in commands if each in OUTSIDE}
+        answers = {each: (await send_together(connection, words[each]))[0] for each in commands if each in OUTSIDE}
         queued = [each for each in commands if each not in OUTSIDE]
-        (opened, *said) = await _ask(connection, [["MULTI"], *(words[each] for each in queued)])
+        (opened, *said) = await send_together(connection, ["MULTI"], *(words[each] for each in queued))
     finally:
         await connection.disconnect()  # The transaction ends with it.
         await pool.release(connection)
@@ -134,14 +135,3 @@ def _called(command: str, said: str, key: str) -> str:
     if " command" in said:
         return command.partition(" ")[0]
     return f"{'channels' if ' channel' in said else 'keys'} {key.partition(':')[0]}:*"
-
-
-async def _ask(connection: Any, commands: Sequence[Sequence[str]]) -> list[Any]:
-    await connection.send_packed_command(connection.pack_commands(commands))
-    answers: list[Any] = []
-    for _ in commands:
-        try:
-            answers.append(await connection.read_response())
-        except redis.exceptions.ResponseError as exc:
-            answers.append(exc)
-    return answers
