@@ -447,18 +447,25 @@ local function flush_ready(P, c, room)
   c.ready[room] = nil
 end
 
-local function flush_notes(P, day, lines)
-  local key, events, words, fresh = P .. 'ledger:' .. day, {}, {}, true
-  for event in pairs(lines) do events[#events + 1] = event end
-  each_part(events, function(from, to)
-    for k, old in ipairs(redis.call('HMGET', key, unpack(events, from, to))) do
-      local event, n = events[from + k - 1], #words
+-- Write fields of a hash that lives as long as a page of the ledger. `merge` returns what a field holds from now on, of
+-- what it held and what comes; nil: what it held.
+local function write_page(key, given, merge)
+  local names, words, fresh = {}, {}, true
+  for name in pairs(given) do names[#names + 1] = name end
+  each_part(names, function(from, to)
+    for k, old in ipairs(redis.call('HMGET', key, unpack(names, from, to))) do
+      local name, n = names[from + k - 1], #words
       fresh = fresh and not old
-      words[n + 1], words[n + 2] = event, old and (old .. '\n' .. lines[event]) or lines[event]
+      local new = old and merge(old, given[name]) or not old and given[name]
+      if new then words[n + 1], words[n + 2] = name, new end
     end
   end)
   write_all('HSET', key, words)
-  if fresh and redis.call('HLEN', key) == #events then redis.call('EXPIRE', key, LEDGER_DAYS * 86400) end
+  if fresh and redis.call('HLEN', key) == #names then redis.call('EXPIRE', key, LEDGER_DAYS * 86400) end
+end
+
+local function flush_notes(P, day, lines)
+  write_page(P .. 'ledger:' .. day, lines, function(old, line) return old .. '\n' .. line end)
 end
 
 local function flush(P, c)

@@ -108,17 +108,7 @@ function note_newest(newest, names, its)
 end
 
 local function write_newest(P, now, newest)
-  local key, names, words, fresh = newest_page(P, now, 0), {}, {}, true
-  for name in pairs(newest) do names[#names + 1] = name end
-  each_part(names, function(from, to)
-    for k, before in ipairs(redis.call('HMGET', key, unpack(names, from, to))) do
-      local name, n = names[from + k - 1], #words
-      fresh = fresh and not before
-      if not before or newest[name] > before then words[n + 1], words[n + 2] = name, newest[name] end
-    end
-  end)
-  write_all('HSET', key, words)
-  if fresh and redis.call('HLEN', key) == #names then redis.call('EXPIRE', key, LEDGER_DAYS * 86400) end
+  write_page(newest_page(P, now, 0), newest, function(before, its) return its > before and its or nil end)
 end
 
 -- Events that no rule wanted: score and id, in turn. Their payloads have an end of their own.
