@@ -5,7 +5,6 @@ in a transaction that is never carried out, and a store judges rights when it qu
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import redis.asyncio
 import redis.exceptions
