@@ -4,7 +4,6 @@ Comes in: an event's data as it was read, and name -> type. Goes out: data in wh
 is not there, and the names of those that could not be read. Never guesses: a text that could be two numbers is none.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rules.event_types.base import NO, YES, Instant, means_nothing, rfc3339
+from rules.values.filters import write_scalar
 
 #: A number as programs write it: `12`, `-1.5`, `+5`, `1e3`, `.5`.
 PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -49,27 +49,21 @@ def _convert_at(holder: Any, steps: list[str], read: Callable[[Any], Any]) -> bo
     first, rest = steps[0], steps[1:]
     if not isinstance(holder, dict) or first not in holder:
         return False
-    value = holder[first]
-    if rest and rest[0] == "[]" and isinstance(value, list):
+    value, of_each = holder[first], rest[:1] == ["[]"]
+    if rest and not isinstance(value, list if of_each else dict):
+        return False
+    if rest and not of_each:
+        holder[first] = dict(value)
+        return _convert_at(holder[first], rest, read)
+    if len(rest) > 1:
         holder[first] = elements = [dict(each) if isinstance(each, dict) else each for each in value]
-        if len(rest) > 1:
-            left_out = [_convert_at(each, rest[1:], read) for each in elements]
-            return any(left_out)
-        try:
-            holder[first] = [read(each) for each in elements]
-        except NotOfType:
-            del holder[first]
-            return True
-    elif rest:
-        if isinstance(value, dict):
-            holder[first] = dict(value)
-            return _convert_at(holder[first], rest, read)
-    else:
-        try:
-            holder[first] = read(value)
-        except NotOfType:
-            del holder[first]
-            return True
+        left_out = [_convert_at(each, rest[1:], read) for each in elements]
+        return any(left_out)
+    try:
+        holder[first] = [read(each) for each in value] if of_each else read(value)
+    except NotOfType:
+        del holder[first]
+        return True
     return False
 
 
@@ -104,13 +98,11 @@ def read_boolean(value: Any) -> bool | None:
 
 
 def write_text(value: Any) -> str | None:
-    """Return a text: a number and true or false as JSON writes them, `5.0` as `5`. Raises NotOfType."""
+    """Return a text: a number and true or false as they are written everywhere. Raises NotOfType."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
+    if isinstance(value, bool | int | float) and math.isfinite(value):
+        return write_scalar(value)
     raise NotOfType
 
 
