@@ -188,14 +188,15 @@ def to_number(value: Any) -> Any:
     """Return a number, also of a text such as `19.99`; else ABSENT."""
     if value.__class__ is str:
         text = value.strip() if len(value) <= _LONGEST_NUMBER else ""
-        if not _NUMERIC.match(text):
+        if not NUMERIC.match(text):
             return ABSENT
         return float(text) if "." in text else int(text)
     return value if _is_number(value) else ABSENT
 
 
 _LONGEST_NUMBER = 60  # characters, with blanks around
-_NUMERIC = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?\Z", re.ASCII)
+#: A number in a text, as conditions and filters read it.
+NUMERIC = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?\Z", re.ASCII)
 
 
 def count(value: Any) -> Any:

@@ -105,7 +105,7 @@ def _number(value: Any) -> float:
 
 
 def _decimal(value: Any) -> Decimal:
-    if isinstance(value, str) and _DECIMAL.match(value.strip()):
+    if isinstance(value, str) and operators.NUMERIC.match(value.strip()):
         return Decimal(value.strip())
     try:
         return Decimal(str(_number(value)))
@@ -113,7 +113,6 @@ def _decimal(value: Any) -> Decimal:
         raise UnreadableValue("is not a number") from None
 
 
-_DECIMAL = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?\Z", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}\Z", re.ASCII)
 
 
