@@ -1,14 +1,15 @@
 """Finds and loads the book for a command.
 
-Comes in: a folder, or nothing (RELAIS_BOOK). Goes out: the compiled book, or a UserError with every problem in it.
-Never keeps a book that has errors.
+Comes in: a folder, or nothing (RELAIS_BOOK); for the book in force, what the console says. Goes out: the compiled book,
+or a UserError with every problem in it. Never keeps a book that has errors.
 """
 
 import os
 from pathlib import Path
 
-from console import catalogue
-from console.errors import UserError
+from console import catalogue, settings
+from console.client import ClientSettings, ConsoleClient
+from console.errors import SAID_NO, UserError
 from rules.compiler import loader
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
@@ -43,6 +44,20 @@ def refused(place: Path, why: BookRefused) -> UserError:
         + "\n".join(f"  {place / problem.file}{str(problem).removeprefix(problem.file)}" for problem in errors),
         mend=f"relais rules check {place}" if place.is_dir() else "copy the starter book: relais init",
     )
+
+
+def read_in_force() -> Rulebook | None:
+    """Return the book in force, None before the first. Raises UserError."""
+    try:
+        files = ConsoleClient(settings.load(ClientSettings)).get("/books/current")["files"]
+    except UserError as exc:
+        if exc.exit_code == SAID_NO:
+            return None
+        raise
+    checked = loader.check_texts(files, catalogue.build())
+    if checked.book is None:
+        raise UserError(f"this program cannot read the book in force: {checked.errors[0]}")
+    return checked.book
 
 
 def read_file(name: str) -> str | None:

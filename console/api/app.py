@@ -102,7 +102,7 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
             MailroomWatcher(mailroom) as watcher,
         ):
             app.state.mailroom = mailroom
-            app.state.book_in_force = aside.BookInForce(mailroom, catalogue)
+            app.state.book_in_force = books.BookInForce(mailroom, catalogue)
             app.state.has_token = bool(settings.console_token.get_secret_value())
             app.state.watcher = watcher
             app.state.descriptions = {}
@@ -111,6 +111,7 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                 watcher,
                 settings.book,
                 catalogue,
+                app.state.book_in_force,
                 spool=settings.spool,
                 strict=settings.strict,
                 replicas=settings.replicas,

@@ -5,7 +5,6 @@ a value of a person but to whoever asks for the payload, after the ledger has it
 force cannot read.
 """
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -26,14 +25,12 @@ from console.api.request import (
     refuse,
     takes,
 )
-from mailroom import Mailroom, ledger
+from mailroom import ledger
 from mailroom.aside import AsideShelf, KeptPayload, TakenIn, kept_payload, look
 from mailroom.operator import AsideView, Operator, Shelf
 from receiver import sources
 from receiver.errors import RequestRefused
 from receiver.payload import read_kept, read_refused
-from rules.catalogue import Catalogue
-from rules.compiler import loader
 from rules.event import Event
 from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook
@@ -57,24 +54,6 @@ class ClearRequest(DecisionBody):
     """What is given up."""
 
     items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
-
-
-class BookInForce:
-    """The book of the workers, compiled when it is asked for and kept until there is another."""
-
-    def __init__(self, mailroom: Mailroom, catalogue: Catalogue) -> None:
-        self._mailroom = mailroom
-        self._catalogue = catalogue
-        self._book: Rulebook | None = None
-
-    async def get(self) -> Rulebook | None:
-        """Return it, None where there is none that this program can read. Raises StoreUnavailable."""
-        version = await self._mailroom.book_version()
-        if self._book is None or self._book.version != version:
-            files = await self._mailroom.kept_book(version)
-            checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
-            self._book = checked.book if checked is not None else None
-        return self._book
 
 
 def _shelf(request: Request) -> Shelf:

@@ -4,12 +4,36 @@ Comes in: a version, or `current`; the version that a person approves. Goes out:
 folder of the book: what lies there may not be in force yet.
 """
 
+import asyncio
+
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api.request import DecisionBody, get_mailroom, log_decision, refuse, takes
+from mailroom import Mailroom
+from rules.catalogue import Catalogue
+from rules.compiler import loader
+from rules.rulebook import Rulebook
+
+
+class BookInForce:
+    """The book of the workers, compiled when it is asked for and kept until there is another."""
+
+    def __init__(self, mailroom: Mailroom, catalogue: Catalogue) -> None:
+        self._mailroom = mailroom
+        self._catalogue = catalogue
+        self._book: Rulebook | None = None
+
+    async def get(self) -> Rulebook | None:
+        """Return it, None where there is none that this program can read. Raises StoreUnavailable."""
+        version = await self._mailroom.book_version()
+        if self._book is None or self._book.version != version:
+            files = await self._mailroom.kept_book(version)
+            checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
+            self._book = checked.book if checked is not None else None
+        return self._book
 
 
 class ApprovalRequest(DecisionBody):

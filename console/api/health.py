@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api import rooms
+from console.api.books import BookInForce
 from console.api.watcher import MailroomWatcher
 from console.checks import rights, schema, spool, store
 from console.checks.store import HealthCheck, Strict
@@ -25,6 +26,7 @@ from mailroom import Mailroom, RoomState, StoreUnavailable, errors
 from mailroom.client import client
 from rules.catalogue import Catalogue
 from rules.compiler import loader, reload
+from rules.rulebook import Rulebook
 
 #: Seconds after which the book is compiled anew: probes come often, and compiling thousands of rules takes a second.
 BOOK_AGAIN = 2.0
@@ -71,6 +73,7 @@ class Readiness:
         watcher: MailroomWatcher,
         book: Path,
         catalogue: Catalogue,
+        in_force: BookInForce,
         *,
         spool: str = "",
         strict: Strict = "",
@@ -88,6 +91,7 @@ class Readiness:
         self.watcher = watcher
         self.book = book
         self.catalogue = catalogue
+        self._in_force = in_force
         self._book_check: HealthCheck | None = None
         self._book_at = 0.0
 
@@ -190,12 +194,12 @@ class Readiness:
         if self._book_check is None or now - self._book_at > BOOK_AGAIN:
             in_force = None
             with contextlib.suppress(StoreUnavailable):  # a check of its own says that the store is away
-                in_force = await self.mailroom.kept_book()
+                in_force = await self._in_force.get()
             self._book_check = await asyncio.to_thread(self._read_book, in_force)
             self._book_at = now
         return self._book_check
 
-    def _read_book(self, in_force: Mapping[str, str] | None) -> HealthCheck:
+    def _read_book(self, before: Rulebook | None) -> HealthCheck:
         checked = loader.check(self.book, self.catalogue)
         errors = [problem for problem in checked.problems if problem.severity == "error"]
         if errors or checked.book is None:
@@ -203,7 +207,6 @@ class Readiness:
             return HealthCheck(
                 "book", False, f"{len(errors)} errors, the book before stays in force; {first}", "relais rules check"
             )
-        before = loader.check_texts(in_force, self.catalogue).book if in_force else None
         waits = reload.judge(before, checked.book, approve_all=False) if before is not None else None
         if before is not None and waits is not None:
             return HealthCheck("book", True, f"version {before.version} is in force; {waits}", "relais rules approve")

@@ -6,7 +6,6 @@ import click
 
 from console import book, settings
 from console.client import ClientSettings, ConsoleClient
-from console.commands.rules_status import read_in_force
 from console.errors import SAID_NO
 from rules import book_losses
 
@@ -27,7 +26,7 @@ def command(folder: Path | None, yes: bool) -> None:
     """
     place = book.folder(folder)
     wanted = book.load(place)
-    current = read_in_force()
+    current = book.read_in_force()
     if current is not None and current.version == wanted.version:
         click.echo(f"{wanted.version} is in force already.")
         return

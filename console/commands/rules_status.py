@@ -5,12 +5,10 @@ from pathlib import Path
 
 import click
 
-from console import book, catalogue, settings
-from console.client import ClientSettings, ConsoleClient
+from console import book, catalogue
 from console.commands import rules_check
-from console.errors import SAID_NO, UserError
+from console.errors import SAID_NO
 from rules.compiler import loader, reload
-from rules.rulebook import Rulebook
 
 NOT_YET = "not in force yet: workers that run and see this folder take it within three seconds"
 
@@ -31,9 +29,9 @@ def command(folder: Path | None, as_json: bool) -> None:
     place = book.folder(folder)
     checked = loader.check(place, catalogue.build())
     on_disk = checked.book.version if checked.book else None
-    book_in_force = read_in_force()
-    current = book_in_force.version if book_in_force else None
-    waits = reload.judge(book_in_force, checked.book, approve_all=False) if book_in_force and checked.book else None
+    in_force = book.read_in_force()
+    current = in_force.version if in_force else None
+    waits = reload.judge(in_force, checked.book, approve_all=False) if in_force and checked.book else None
     if as_json:
         told = {
             "in_force": current,
@@ -51,17 +49,3 @@ def command(folder: Path | None, as_json: bool) -> None:
             click.echo(f"on disk:  {on_disk}, {'the same' if on_disk == current else waits or NOT_YET}")
     if on_disk is None or on_disk != current:
         raise SystemExit(SAID_NO)
-
-
-def read_in_force() -> Rulebook | None:
-    """Return the book in force, None before the first. Raises UserError."""
-    try:
-        files = ConsoleClient(settings.load(ClientSettings)).get("/books/current")["files"]
-    except UserError as exc:
-        if exc.exit_code == SAID_NO:
-            return None
-        raise
-    checked = loader.check_texts(files, catalogue.build())
-    if checked.book is None:
-        raise UserError(f"this program cannot read the book in force: {checked.errors[0]}")
-    return checked.book

@@ -10,6 +10,7 @@ import redis.exceptions
 
 from console import catalogue
 from console.api import health
+from console.api.books import BookInForce
 from console.api.health import ReadinessReport
 from console.api.watcher import MailroomWatcher
 from console.checks import rights, schema, store
@@ -80,10 +81,12 @@ class StubStuck:
         self.states = rooms
         self.dead = dead
         self.store = None
-        self.book: dict[str, str] | None = None
 
-    async def kept_book(self) -> dict[str, str] | None:
-        return self.book
+    async def book_version(self) -> str:
+        return ""
+
+    async def kept_book(self, version: str) -> None:
+        assert version == ""
 
     async def rooms(self) -> list[RoomState]:
         return list(self.states)
@@ -115,10 +118,13 @@ def guarantee(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def report(mailroom: StubStuck, book: Path, drains: int = 1, **more: Any) -> ReadinessReport:
-    readiness = health.Readiness(
-        cast("Mailroom", mailroom), cast("MailroomWatcher", StubWatcher(drains)), book, catalogue.build(), **more
-    )
-    return asyncio.run(readiness.look())
+    return asyncio.run(make_readiness(mailroom, book, drains, **more).look())
+
+
+def make_readiness(stub: StubStuck, book: Path, drains: int = 1, **more: Any) -> health.Readiness:
+    mailroom, known = cast("Mailroom", stub), catalogue.build()
+    watcher = cast("MailroomWatcher", StubWatcher(drains))
+    return health.Readiness(mailroom, watcher, book, known, BookInForce(mailroom, known), **more)
 
 
 def notes(found: ReadinessReport) -> list[tuple[str, bool, str, str]]:
@@ -193,9 +199,7 @@ def test_set_aside(book: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("guarantee")
 def test_book_is_compiled_now_and_then(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A verdict on the book holds for two seconds; then a change is seen."""
-    readiness = health.Readiness(
-        cast("Mailroom", StubStuck()), cast("MailroomWatcher", StubWatcher()), book, catalogue.build()
-    )
+    readiness = make_readiness(StubStuck(), book)
 
     async def run() -> list[bool]:
         loop = asyncio.get_running_loop()
