@@ -5,7 +5,8 @@ touches Redis, and never writes a value of a person: rules, places, codes and co
 
 Lines, by `t`:
   routed       at, source, type, received, book, fired: [rule], missed: [[rule, at, why]],
-               made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]]
+               made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]],
+               observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for
   attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead, why
                (of a delivery that could not be made only: at, d, then: dead, code, why)
   next         at, d(elivery), made: […], skipped: […], or why nothing can follow
@@ -51,15 +52,21 @@ Outcome = Literal["done", "limited", "transient", "ambiguous", "permanent", "cre
 #: What follows for an item that a person took out of a held box.
 SkippedThen = Literal["dead", "dropped"]
 #: What an event can wait or end in; docs/operating.md lists each with the verbs of people.
-EventState = Literal["waiting", "delivering", "delivered", "unmatched", "coalesced", "skipped", "dead", "quarantined"]
+EventState = Literal[
+    "waiting", "delivering", "delivered", "unmatched", "observed", "coalesced", "skipped", "dead", "quarantined"
+]
 #: What a delivery can wait or end in. retried: another took its place, because its event was routed once more.
-DeliveryState = Literal["waiting", "held", "delivered", "dead", "skipped", "coalesced", "retried"]
+#: observed: it was never made, because its rule is only observed.
+DeliveryState = Literal["waiting", "held", "delivered", "dead", "skipped", "coalesced", "retried", "observed"]
 #: The condition at which a rule did not match: rule, at, why.
 MissedRule = tuple[str, str, str]
 #: A delivery that came into being: delivery, destination, action, rule.
 MadeDelivery = tuple[str, str, str, str]
 #: An action that a matching rule did not ask for: destination, action, rule, code, why.
 SkippedAction = tuple[str, str, str, str, str]
+#: What an observed rule would have asked for: destination, action, rule; code and why, where nothing would have been
+#: sent, or cannot be told. A rule that asks for nothing has no destination and no action.
+ObservedAction = tuple[str, str, str, str, str]
 
 #: What a delivery is after an attempt, by what follows.
 AFTER_ATTEMPT: Mapping[str, DeliveryState] = {"done": "delivered", "dead": "dead", "hold": "held"}
@@ -182,6 +189,7 @@ def routed(
     missed: Sequence[MissedRule],
     made: Sequence[MadeDelivery],
     skipped: Sequence[SkippedAction] = (),
+    observed: Sequence[ObservedAction] = (),
     again: int = 0,
 ) -> str:
     """An event was routed. `again`: the round, where it was routed once more for its dead letters."""
@@ -198,6 +206,8 @@ def routed(
     }
     if skipped:
         line["skipped"] = skipped
+    if observed:
+        line["observed"] = observed
     if again:
         line["again"] = again
     return _encode(line)
@@ -364,11 +374,15 @@ class _Story:
         self.itself = "routed"
         fate.book, fate.why = line["book"], ""
         rules: list[dict[str, Any]] = [{"name": name, "matched": True} for name in line["fired"]]
+        observed = dict.fromkeys(rule for _, _, rule, _, _ in line.get("observed", ()))
+        rules += [{"name": name, "matched": True, "observed": True} for name in observed]
         rules += [{"name": n, "matched": False, "at": at, "why": why} for n, at, why in line["missed"]]
         if line.get("again"):
             # Only what had died was asked for once more: what is said of other rules still holds.
             said = {rule["name"] for rule in rules}
             rules = [rule for rule in fate.rules if rule["name"] not in said] + rules
+        else:
+            fate.deliveries = [delivery for delivery in fate.deliveries if delivery.state != "observed"]
         fate.rules = rules
         self.next(line)
 
@@ -379,6 +393,10 @@ class _Story:
             self.fate.deliveries.append(delivery)
         for destination, action, rule, code, why in line.get("skipped", ()):
             self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "skipped", f"{code}: {why}"))
+        for destination, action, rule, code, why in line.get("observed", ()):
+            if action:
+                told = f"{code}: {why}" if code else ""
+                self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "observed", told))
 
     def attempt(self, line: Mapping[str, Any]) -> None:
         delivery = self.by_id.get(line["d"])
@@ -457,8 +475,9 @@ class _Story:
 
 def _state(fate: Fate) -> EventState:
     states = {d.state for d in fate.deliveries}
-    if not fate.rules or not any(rule["matched"] for rule in fate.rules):
-        return "unmatched"
+    matched = [rule for rule in fate.rules if rule["matched"]]
+    if all(rule.get("observed") for rule in matched):
+        return "observed" if matched else "unmatched"
     if states & OPEN:
         return "delivering"
     if "dead" in states:

@@ -28,6 +28,7 @@ class Reroute:
         return replace(
             matching,
             fired=tuple(rule for rule in matching.fired if rule.name in self.only),
+            observed=tuple(rule for rule in matching.observed if rule.name in self.only),
             missed=tuple(miss for miss in matching.missed if miss.rule.name in self.only),
         )
 

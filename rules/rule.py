@@ -7,7 +7,7 @@ drain and the mailroom enforce them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -252,12 +252,19 @@ class Rule:
     within: int = 0
     stop: bool = False
     enabled: bool = True
+    #: observe: what it would do is recorded, and nothing is done.
+    mode: Literal["enforce", "observe"] = "enforce"
     #: The sources and types it can fire for; None: any.
     sources: frozenset[str] | None = None
     types: frozenset[str] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     #: What it is for, in words, shown where it is named; empty: nobody says.
     description: str = ""
+
+    @property
+    def observed(self) -> bool:
+        """Whether it is only observed."""
+        return self.mode == "observe"
 
     def test(self, facts: Mapping[str, Any]) -> RuleVerdict:
         """Return whether it fires for an event with these facts."""

@@ -108,9 +108,11 @@ class Matching:
     """The rules that fire for an event, and those that do not."""
 
     fired: tuple[Rule, ...]
+    #: Those that would fire and are only observed (`mode: observe`): none of them is among `fired`.
+    observed: tuple[Rule, ...] = ()
     #: Of the rules that were tested. In a large book the index excludes most rules without a test;
     #: `rules.tools.explanation` tests all of them.
-    missed: tuple[Miss, ...]
+    missed: tuple[Miss, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ class TestCase:
     expect: tuple[Expected, ...]
     #: True (`contains:`): further actions and arguments are allowed.
     partly: bool = False
+    #: What observed rules would ask for; None: the test does not say.
+    observed: tuple[Expected, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,7 @@ class Rulebook:
 
     def _test(self, facts: Facts, candidates: Sequence[Rule]) -> Matching:
         fired: list[Rule] = []
+        observed: list[Rule] = []
         missed: list[Miss] = []
         stopped: dict[str, str] = {}
         for rule in candidates:
@@ -214,7 +219,10 @@ class Rulebook:
             if not verdict.fires:
                 missed.append(Miss(rule, verdict.at, verdict.why))
                 continue
+            if rule.observed:
+                observed.append(rule)
+                continue
             fired.append(rule)
             if rule.stop:
                 stopped[rule.file] = rule.name
-        return Matching(tuple(fired), tuple(missed))
+        return Matching(tuple(fired), tuple(observed), tuple(missed))

@@ -84,7 +84,8 @@ CATALOGUE = (
     MetricDeclaration(
         "relais_events_routed",
         "counter",
-        "Events that the rules were asked about: matched, unmatched or unreadable.",
+        "Events that the rules were asked about: matched, observed (by rules in mode: observe alone), unmatched or "
+        "unreadable.",
         ("source", "type", "outcome"),
         "routed",
     ),
@@ -101,6 +102,13 @@ CATALOGUE = (
         "Look-ups that made an event wait.",
         ("destination", "look_up", "outcome"),
         "look_up",
+    ),
+    MetricDeclaration(
+        "relais_deliveries_observed",
+        "counter",
+        "Deliveries that rules in mode: observe would have made.",
+        ("destination", "action"),
+        "observed",
     ),
     MetricDeclaration("relais_boxes_freed", "counter", "Boxes freed from drains that died.", (), "buried_boxes"),
     MetricDeclaration(

@@ -84,8 +84,10 @@ def show(checked: Checked, place: Path) -> None:
         click.echo(f"{_count(len(checked.errors), 'error')}, {_count(len(checked.warnings), 'warning')}", err=True)
         return
     found = checked.book
+    observed = sum(rule.observed and rule.enabled for rule in found.rules)
     click.echo(
-        f"The book is right: {_count(len(found.rules), 'rule')}, {_count(len(found.sources), 'source')}, "
+        f"The book is right: {_count(len(found.rules), 'rule')}{f' ({observed} only observed)' * bool(observed)}, "
+        f"{_count(len(found.sources), 'source')}, "
         f"{_count(len(found.destinations), 'destination')}, {_count(len(found.tests), 'test')}, "
         f"{_count(len(checked.warnings), 'warning')}; version {found.version}",
         err=True,

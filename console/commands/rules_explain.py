@@ -80,11 +80,14 @@ def show(found: Explanation) -> None:
     click.secho(f"{found.event.type} from {found.event.source} (book {found.book})", bold=True)
     for rule in found.rules:
         mark = click.style("✓", fg="green") if rule.fires else "·"
-        click.echo(f"{mark} {rule.name}  {click.style(f'{rule.file}:{rule.line}', dim=True)}")
+        observed = "  observed only: nothing is sent" if rule.observed else ""
+        click.echo(f"{mark} {rule.name}  {click.style(f'{rule.file}:{rule.line}', dim=True)}{observed}")
         for line in lines(rule):
             click.echo(f"    {line}")
     if not found.fired:
         click.echo("No rule matches: the event would end as unmatched.")
+    elif all(rule.observed for rule in found.fired):
+        click.echo("Only observed rules match: the event would end as observed.")
 
 
 def lines(rule: RuleExplained) -> list[str]:

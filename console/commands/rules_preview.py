@@ -108,10 +108,12 @@ def show(found: Preview) -> None:
     for rule, reasons in found.undecided.items():
         for reason, count in reasons.items():
             click.echo(f"? {count} not decided  ({rule}): {reason}")
+    observed = found.observed_before or found.observed_after
     click.echo(
         f"{found.events} events: {found.same} deliveries the same, {found.count('added')} added, "
         f"{found.count('gone')} gone, {found.count('changed')} changed, {found.count('failing')} failing; "
-        f"unmatched {found.unmatched_before} now, {found.unmatched_after} then",
+        f"unmatched {found.unmatched_before} now, {found.unmatched_after} then"
+        + (f"; observed {found.observed_before} now, {found.observed_after} then" if observed else ""),
         err=True,
     )
 

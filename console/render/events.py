@@ -19,6 +19,7 @@ COLOURS = {
     "dead": "red",
     "quarantined": "red",
     "unmatched": "dim",
+    "observed": "cyan",
     "duplicate": "dim",
     "coalesced": "dim",
     "skipped": "dim",
@@ -82,7 +83,9 @@ def tree(event: Json) -> Tree:
     for rule in event["rules"]:
         if rule["matched"]:
             described = f"  {rule['description']}" if "description" in rule else ""
-            rules.add(Text.assemble(("✓ ", "green"), rule["name"], (described, "dim")))
+            mark = ("○ ", "cyan") if rule.get("observed") else ("✓ ", "green")
+            described += "  observed only: nothing is sent" if rule.get("observed") else ""
+            rules.add(Text.assemble(mark, rule["name"], (described, "dim")))
         else:
             at = f"{rule['at']}: " if rule.get("at") else ""
             rules.add(Text.assemble(("· ", "dim"), rule["name"], (f"  {at}{rule.get('why', '')}", "dim")))

@@ -377,6 +377,12 @@ local function count(counts, name, n)
   if name ~= '' then counts[name] = (counts[name] or 0) + (n or 1) end
 end
 
+-- The counters that a settlement raises by one: a line each.
+local function count_lines(counts, field)
+  if not string.find(field, '\n', 1, true) then return count(counts, field) end
+  for name in string.gmatch(field, '[^\n]+') do count(counts, name) end
+end
+
 -- What `settle` writes once for all its items; until then the store does not know of it. `flush` before anything reads
 -- there what may have been left for later.
 local function delete_later(c, name)

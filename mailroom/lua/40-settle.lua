@@ -524,7 +524,7 @@ local function settle_items(P, c, args)
         for k = new, i - 1, 10 do
           made = made + append(P, c, event, day, args, k)
         end
-        count(counts, field)
+        count_lines(counts, field)
         if verdict == 'dead' then
           redis.call('ZADD', P .. 'dead', now, item)
           redis.call('HSET', P .. 'deadinfo', item, argument)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from rules.catalogue import ActionKind, Catalogue
+from rules.compiler.rules_section import MODES
 from rules.compiler.tests_section import EVENT_KEYS
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.matching.operators import IS_KINDS
@@ -528,6 +529,7 @@ def _rules(definitions: Schema) -> None:
 def _options() -> Schema:
     return {
         "enabled": {"type": "boolean"},
+        "mode": {"enum": list(MODES), "description": "observe: what it would do is recorded, and nothing is done."},
         "stop": {"type": "boolean", "description": "Ends this file for the event."},
         "only_once": {
             "type": "object",
@@ -581,7 +583,17 @@ def _tests(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -> 
                 "anyOf": [
                     {"const": "nothing"},
                     several,
-                    {"type": "object", "properties": {"contains": several}, "additionalProperties": False},
+                    {
+                        "type": "object",
+                        "properties": {
+                            "contains": several,
+                            "observed": {
+                                "anyOf": [{"const": "nothing"}, several],
+                                "description": "What rules in mode: observe would ask for.",
+                            },
+                        },
+                        "additionalProperties": False,
+                    },
                 ]
             },
         },

@@ -96,7 +96,7 @@ def _check_shadowed(rules: "list[tuple[WrittenRule, Rule]]") -> None:
                 )
                 _warn(written, text, "put it above, or take stop: true out there", "shadowed")
                 break
-        if rule.stop and rule.unless is None:
+        if rule.stop and rule.unless is None and not rule.observed:
             stops[rule.file].append((written, rule))
 
 
@@ -182,7 +182,7 @@ def _both_fire(earlier: _Sent, later: _Sent) -> bool:
     one, other = earlier.rule, later.rule
     if one is other:
         return True
-    if one.stop and one.file == other.file:
+    if one.observed or other.observed or (one.stop and one.file == other.file):
         return False
     for mine, theirs in ((one.sources, other.sources), (one.types, other.types)):
         if mine is not None and theirs is not None and mine.isdisjoint(theirs):
@@ -207,7 +207,7 @@ def _check_forgotten(draft: Draft, rules: "list[tuple[WrittenRule, Rule]]") -> N
     let_go: list[tuple[Rule, ActionStep, Node, str]] = []
     filled: set[str] = set()
     for written, rule in rules:
-        if not rule.then:
+        if not rule.then or rule.observed:
             continue
         for step, node in _steps(rule.then, written.node.at("then")):
             if "email" not in step.target.kind.arguments.model_fields:

@@ -7,7 +7,7 @@ draft, each with its node, and every problem found. Never decides whether a rule
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -28,7 +28,9 @@ from rules.source.yaml_document import Path
 from rules.values import arguments as action_values
 from rules.values import checks as argument_checks
 
-OPTIONS = ("enabled", "stop", "only_once", "coalesce", "delay", "in_order")
+#: enforce: what it asks for is done; observe: it is recorded, and nothing is done.
+MODES = ("enforce", "observe")
+OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "in_order")
 #: Options that nothing carries out yet; they are refused.
 NOT_AVAILABLE = ("on_echo",)
 KEYS = ("name", "description", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
@@ -182,6 +184,7 @@ class _RuleReader:
             within=within,
             stop=options["stop"].flag() if "stop" in options else False,
             enabled=options["enabled"].flag() if "enabled" in options else True,
+            mode=_mode(options.get("mode")),
             sources=self.reach.sources,
             types=self.reach.types,
             constants=self.draft.constants,
@@ -542,6 +545,13 @@ class _RuleReader:
         value = action_values.compile_value(written, scope, findings)
         node.note(findings)
         return value
+
+
+def _mode(node: Node | None) -> Literal["enforce", "observe"]:
+    word = node.text("mode") if node is not None else None
+    if node is not None and word is not None and word not in MODES:
+        node.wrong(f'"{word}" is no mode', did_you_mean(word, MODES), "wrong_type")
+    return "observe" if word == "observe" else "enforce"
 
 
 def _duration(node: Node | None) -> int:

@@ -18,6 +18,7 @@ EVENT_KEYS = ("type", "data", "id", "subject", "time", "received_at", "order_key
 EXPECT_KEYS = ("result", "next")
 NOTHING = "nothing"
 CONTAINS = "contains"
+OBSERVED = "observed"
 
 
 def read_tests(draft: Draft, section: Node | None) -> None:
@@ -30,9 +31,9 @@ def read_tests(draft: Draft, section: Node | None) -> None:
             continue
         name = _name(draft, node, parts)
         given = _given(draft, node, parts.get("given"))
-        expect, partly = _expect(draft, node, parts.get("expect"))
+        expect, partly, observed = _expect(draft, node, parts.get("expect"))
         if given is not None:
-            draft.tests.append(TestCase(name, node.doc.file, node.line, given, expect, partly))
+            draft.tests.append(TestCase(name, node.doc.file, node.line, given, expect, partly, observed))
 
 
 def _name(draft: Draft, node: Node, parts: dict[str, Node]) -> str:
@@ -107,7 +108,10 @@ def _source(draft: Draft, given: Node, node: Node | None) -> str | None:
     return name
 
 
-def _expect(draft: Draft, test: Node, node: Node | None) -> tuple[tuple[Expected, ...], bool]:
+def _expect(
+    draft: Draft, test: Node, node: Node | None
+) -> tuple[tuple[Expected, ...], bool, tuple[Expected, ...] | None]:
+    """Return what is to be sent, whether that is a part of it, and what is to be observed (None: it does not say)."""
     if node is None:
         test.wrong(
             "this test expects nothing at all",
@@ -115,18 +119,25 @@ def _expect(draft: Draft, test: Node, node: Node | None) -> tuple[tuple[Expected
             "missing_key",
             key=True,
         )
-        return (), False
+        return (), False, None
     if node.value == NOTHING:
-        return (), False
+        return (), False, None
     if isinstance(node.value, dict):
-        parts = node.mapping((CONTAINS,), "expect")
-        return (_actions(draft, parts[CONTAINS]), True) if CONTAINS in parts else ((), True)
+        parts = node.mapping((CONTAINS, OBSERVED), "expect")
+        observed = None
+        if OBSERVED in parts:
+            observed = () if parts[OBSERVED].value == NOTHING else _actions(draft, parts[OBSERVED])
+        if CONTAINS in parts:
+            return _actions(draft, parts[CONTAINS]), True, observed
+        return (), observed is None, observed
     if not isinstance(node.value, list):
         node.wrong(
-            "expect must be a list of actions, contains: or nothing", "start each action with a dash", "wrong_shape"
+            "expect must be a list of actions, contains:, observed: or nothing",
+            "start each action with a dash",
+            "wrong_shape",
         )
-        return (), False
-    return _actions(draft, node), False
+        return (), False, None
+    return _actions(draft, node), False, None
 
 
 def _actions(draft: Draft, section: Node) -> tuple[Expected, ...]:

@@ -111,6 +111,9 @@ def _rule(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
             yield from _conditions(key, old or {}, new or {})
         elif key == "then":
             yield from _actions(old, new)
+        elif key == "mode":
+            if "observe" in (old, new):
+                yield "is only observed now, and sends nothing" if new == "observe" else "is no longer only observed"
         else:
             yield _value(key, old, new)
 

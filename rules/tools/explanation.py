@@ -52,10 +52,14 @@ class RuleExplained:
     failed: str = ""
     #: What the rule is for, in words.
     description: str = ""
+    #: It matches and is only observed: nothing of it is sent.
+    observed: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         found: dict[str, Any] = {"rule": self.name, "file": self.file, "line": self.line, "matched": self.fires}
+        if self.observed:
+            found["observed"] = True
         if self.description:
             found["description"] = self.description
         if self.reasons:
@@ -95,14 +99,15 @@ class Explanation:
 
 def explain(book: Rulebook, event: Event, results: Mapping[str, Any] | None = None) -> Explanation:
     """Apply all rules of a book to an event; `results` are the answers to look-ups by name, where they are known."""
-    fired = {rule.name for rule in book.match(event).fired}
+    matching = book.match(event)
+    fired = {rule.name for rule in (*matching.fired, *matching.observed)}
     missed = {miss.rule.name: miss for miss in book.match_all(event).missed}
     facts = Facts(event, book.constants)
     explained = []
     for rule in book.rules:
         if rule.name in fired:
             told = _explain_fired(rule, event, facts, results or {})
-            explained.append(replace(told, description=rule.description))
+            explained.append(replace(told, description=rule.description, observed=rule.observed))
             continue
         miss = missed[rule.name]
         reasons = _find_reasons(rule, facts) if miss.at not in ("enabled", "stop", "unless") else ()

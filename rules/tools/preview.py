@@ -27,7 +27,7 @@ Answer = Callable[[LookUp, Event, Action], "Mapping[str, Any] | None"]
 SAMPLES = 3
 
 #: Keys of a rule that do not influence its actions, only whether it fires.
-NO_EFFECT = frozenset({"name", "when", "unless", "enabled", "stop"})
+NO_EFFECT = frozenset({"name", "when", "unless", "enabled", "mode", "stop"})
 
 UNKNOWN_ANSWER = "it asks for something else, and the answers to its look-ups are not known"
 
@@ -89,6 +89,9 @@ class Preview:
     #: Events that no rule of the old book, or of the new one, matches.
     unmatched_before: int = 0
     unmatched_after: int = 0
+    #: Events that rules of the old book, or of the new one, only observe: what they ask for is no delivery.
+    observed_before: int = 0
+    observed_after: int = 0
 
     @property
     def differs(self) -> bool:
@@ -111,6 +114,7 @@ class Preview:
             "changed": self.count("changed"),
             "failing": self.count("failing"),
             "unmatched": {"before": self.unmatched_before, "after": self.unmatched_after},
+            "observed": {"before": self.observed_before, "after": self.observed_after},
             "differences": [difference.as_json() for difference in self.differences],
             "undecided": self.undecided,
         }
@@ -140,12 +144,14 @@ class _Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     #: Whether any rule fires, also one all of whose actions are skipped.
     matched: bool = False
+    #: Whether any rule would, that is only observed.
+    observed: bool = False
 
 
 def _apply(book: Rulebook, event: Event, answer: Answer | None) -> _Outcome:
-    fired = book.match(event).fired
-    found = _Outcome(matched=bool(fired))
-    for rule in fired:
+    matching = book.match(event)
+    found = _Outcome(matched=bool(matching.fired), observed=bool(matching.observed))
+    for rule in matching.fired:
         try:
             results = _look_up(rule, event, answer)
             if results is None:
@@ -202,8 +208,10 @@ class _Comparison:
     def compare(self, event: Event, before: _Outcome, after: _Outcome) -> None:
         """Add the differences for one event."""
         self.found.events += 1
-        self.found.unmatched_before += not before.matched
-        self.found.unmatched_after += not after.matched
+        self.found.unmatched_before += not (before.matched or before.observed)
+        self.found.unmatched_after += not (after.matched or after.observed)
+        self.found.observed_before += before.observed
+        self.found.observed_after += after.observed
         undecided = self._compare_waiting(event, before.waiting, after.waiting, {*before.failed, *after.failed})
         for rule, why in after.failed.items():
             if rule in before.failed:

@@ -135,6 +135,10 @@ class _TestRun:
     #: For each action: rule, event and look-up results, which its `next:` needs.
     asked: list[tuple[Rule, Event, Mapping[str, Any]]] = field(default_factory=list)
 
+    def beside(self) -> "_TestRun":
+        """Return a run of the same test that holds nothing yet: for actions that are compared apart."""
+        return _TestRun(self.book, self.test, self.reached, self.groups)
+
 
 def run(book: Rulebook, folder: Path, read_raw: ReadRaw, *, names: Iterable[str] = ()) -> Results:
     """Run the book's tests, or those with these names."""
@@ -150,10 +154,13 @@ def run(book: Rulebook, folder: Path, read_raw: ReadRaw, *, names: Iterable[str]
 
 def _run(test_run: _TestRun, folder: Path, read_raw: ReadRaw) -> TestResult:
     test = test_run.test
+    observed = test_run.beside()
     try:
         for event in events_of(test_run.book, folder, read_raw, test):
-            _fire(test_run, event)
-        lines = _compare(test_run)
+            _fire(test_run, observed, event)
+        lines = _compare(test_run, test.expect)
+        if test.observed is not None:
+            lines += [f"observed: {line}" for line in _compare(observed, test.observed)]
     except (TestBroken, ValueFailed) as exc:
         lines = [str(exc)]
     return TestResult(test, not lines, tuple(lines), tuple(test_run.actions), tuple(test_run.skipped))
@@ -210,13 +217,14 @@ def _build_event(book: Rulebook, source: Source, written: Mapping[str, Any], rec
     )
 
 
-def _fire(test_run: _TestRun, event: Event) -> None:
+def _fire(test_run: _TestRun, observed: _TestRun, event: Event) -> None:
+    """Add what the rules ask for of an event, and to `observed` what those ask for that are only observed."""
     matching = test_run.book.match(event)
     _record_groups(test_run, event)
     for miss in matching.missed:
         if miss.at == "unless":
             test_run.reached.add(_branch(miss.rule, HELD_BACK))
-    for rule in matching.fired:
+    for rule in (*matching.fired, *matching.observed):
         test_run.reached.add(_branch(rule, FIRES))
         results: dict[str, Any] = {}
         for look_up in rule.look_ups:
@@ -226,7 +234,8 @@ def _fire(test_run: _TestRun, event: Event) -> None:
                     f'the rule "{rule.name}" looks up {look_up.name}: answer it under given: look_up: {look_up.name}:'
                 )
             results[look_up.name] = test_run.test.given.look_up[look_up.name]
-        _record(test_run, rule, event, results, rule.actions(event, results))
+        into = observed if rule.observed else test_run
+        _record(into, rule, event, results, rule.actions(event, results))
 
 
 def _record_groups(test_run: _TestRun, event: Event) -> None:
@@ -298,8 +307,8 @@ def _list_branches(rule: Rule, groups: tuple[_Groups, ...]) -> Iterable[Branch]:
 # Comparing. ----------------------------------------------------------------------------------------------------------
 
 
-def _compare(test_run: _TestRun) -> list[str]:
-    expected, actual = test_run.test.expect, test_run.actions
+def _compare(test_run: _TestRun, expected: Sequence[Expected]) -> list[str]:
+    actual = test_run.actions
     pairs = _pair(test_run.book, expected, actual, partly=test_run.test.partly)
     if pairs is None:
         lines = _diff(test_run.book, expected, actual, partly=test_run.test.partly)
@@ -314,7 +323,7 @@ def _compare(test_run: _TestRun) -> list[str]:
 def _compare_next(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
     rule, event, results = test_run.asked[at]
     action = test_run.actions[at]
-    inner = _TestRun(test_run.book, test_run.test, test_run.reached, test_run.groups)
+    inner = test_run.beside()
     further = rule.next_actions(event, results, action.path, wanted.result)
     _record(inner, rule, event, {**results, "result": wanted.result}, further)
     pairs = _pair(test_run.book, wanted.next or (), inner.actions, partly=test_run.test.partly)

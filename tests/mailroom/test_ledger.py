@@ -251,3 +251,26 @@ def test_decisions() -> None:
     )
     assert "decisions" in story.as_json()
     assert "decisions" not in ledger.tell("e", lines[:1]).as_json()
+
+
+OBSERVED = ["crm", "add_note", "try", "", ""]
+
+
+def test_observed() -> None:
+    """What an observed rule would have asked for is told like a delivery, and decides nothing of the others."""
+    alone = tell({**ROUTED, "fired": [], "made": [], "observed": [OBSERVED, ["", "", "drop", "", ""]]})
+    assert (alone.state, alone.settled) == ("observed", True)
+    assert [(rule["name"], rule.get("observed")) for rule in alone.rules if rule["matched"]] == [
+        ("try", True),
+        ("drop", True),
+    ]
+    assert [(one.action, one.state, one.why) for one in alone.deliveries] == [("add_note", "observed", "")]
+    failed = [*OBSERVED[:3], "value_failed", "nothing at data.x"]
+    beside = tell({**ROUTED, "observed": [failed]}, attempt("done"))
+    assert (beside.state, beside.deliveries[1].why) == ("delivered", "value_failed: nothing at data.x")
+
+
+def test_observed_before() -> None:
+    """An event that is routed anew, once its rule is in force, tells only what became of it then."""
+    first = {**ROUTED, "fired": [], "made": [], "observed": [OBSERVED]}
+    assert [one.state for one in tell(first, ROUTED, attempt("done")).deliveries] == ["delivered"]

@@ -180,3 +180,22 @@ def test_one_country() -> None:
     """A book has one country."""
     [problem] = writing.checked("country: DE", "country: AT").errors
     assert (problem.file, problem.code) == ("02-rules.yaml", "duplicate_name")
+
+
+def test_observed() -> None:
+    """A rule in `mode: observe` fires apart from the others: its `stop` ends nothing, and it ends behind a `stop`."""
+    observe = "    mode: observe\n    stop: true\n"
+    book = writing.book(
+        "rules:\n" + rule("a", WHEN + observe) + rule("b", WHEN + "    stop: true\n") + rule("c", WHEN + observe)
+    )
+    found = book.match(event())
+    assert [[each.name for each in rules] for rules in (found.fired, found.observed)] == [["b"], ["a"]]
+    assert [(miss.rule.name, miss.at) for miss in found.missed] == [("c", "stop")]
+
+
+def test_observed_by_default() -> None:
+    """`defaults` may observe a whole file, and a rule of it be in force all the same."""
+    book = writing.book(
+        "defaults:\n  mode: observe\nrules:\n" + rule("a", WHEN) + rule("b", WHEN + "    mode: enforce\n")
+    )
+    assert fired(book) == ["b"]

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from mailroom import DeadLetterInfo, NewDelivery, ledger
-from mailroom.ledger import MadeDelivery, SkippedAction
+from mailroom.ledger import LONGEST_WHY, MadeDelivery, ObservedAction, SkippedAction
 from mailroom.reroute import Reroute
-from rules.action import AskedAction, FailedAction, Skipped
+from rules.action import Action, AskedAction, FailedAction, Skipped
 from rules.errors import RulesError, ValueFailed
 from rules.event import URGENT_TYPES, Event
-from rules.rulebook import Matching, Rulebook
+from rules.rulebook import LookUp, Matching, Rule, Rulebook
 from workers.delivery import Delivery
 from workers.outcome import Failed
 
@@ -150,10 +150,9 @@ class Plan:
 
     def add_failed(self, rule: str, step: str, error: Exception, path: tuple[int, ...] = ()) -> None:
         """Add a dead letter for what a rule could not be asked for; `step`: its destination and action, if known."""
-        destination, _, action = step.partition(".")
+        destination, action = _place(step)
         id = f"{self.parent}.{len(self.new)}"
-        code = "value_failed" if isinstance(error, ValueFailed) else "rule_failed"
-        info = DeadLetterInfo(destination, self.event, code, why_failed(error), action=action, rule=rule)
+        info = DeadLetterInfo(destination, self.event, _code(error), why_failed(error), action=action, rule=rule)
         record = Delivery(id, self.event, self.day, destination, action, rule, path, self.book, {}, "")
         self.new.append(NewDelivery(id, destination, (), record.encode(), dead=info))
         self.made.append((id, destination, action, rule))
@@ -202,6 +201,52 @@ def plan(
 def _add_failed_places(made: Plan, rule: str, step: str, error: Exception) -> None:
     for path in ((),) if made.redo is None else made.redo.only[rule]:
         made.add_failed(rule, step, error, path)
+
+
+#: Returns what a look-up brought where a rule in force has asked the same for this event; None: nobody has.
+KnownAnswer = Callable[[LookUp, Event, Action], Mapping[str, Any] | None]
+
+
+def observe(event: Event, rules: Iterable[Rule], answer: KnownAnswer) -> list[ObservedAction]:
+    """Return what observed rules would ask for of an event, without a value of anybody. Makes and sends nothing."""
+    return [seen for rule in rules for seen in _observe(event, rule, answer)]
+
+
+def _observe(event: Event, rule: Rule, answer: KnownAnswer) -> list[ObservedAction]:
+    if not rule.then:
+        return [("", "", rule.name, "", "")]
+    try:
+        results: dict[str, Any] = {}
+        for look_up in rule.look_ups:
+            known = answer(look_up, event, look_up.request(event, results))
+            if known is None:
+                why = f"{look_up.name} is not looked up for a rule that is only observed"
+                return [(*_place(step.written), rule.name, "look_up", why) for step in rule.then]
+            results[look_up.name] = known
+        return [_seen(one) for one in rule.ask(event, results)]
+    except Exception as exc:
+        return [(*_place(step.written), rule.name, *_reason(exc)) for step in rule.then]
+
+
+def _seen(one: AskedAction) -> ObservedAction:
+    if isinstance(one, FailedAction):
+        return (one.destination, one.name, one.rule, *_reason(one.error))
+    if isinstance(one, Skipped):
+        return (one.destination, one.name, one.rule, one.code, one.why[:LONGEST_WHY])
+    return (one.destination, one.name, one.rule, "", "")
+
+
+def _place(written: str) -> tuple[str, str]:
+    destination, _, action = written.partition(".")
+    return destination, action
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    return _code(error), why_failed(error)[:LONGEST_WHY]
+
+
+def _code(error: Exception) -> str:
+    return "value_failed" if isinstance(error, ValueFailed) else "rule_failed"
 
 
 def why_failed(error: Exception) -> str:

@@ -17,14 +17,14 @@ from rules import event as events
 from rules.action import Action
 from rules.errors import RulesError
 from rules.event import Event
-from rules.rulebook import Matching, Rule, Rulebook
+from rules.rulebook import LookUp, Matching, Rule, Rulebook
 from workers import retry
 from workers.context import WorkerContext
 from workers.destinations.base import Attempt
 from workers.drain.delivering import Courier
 from workers.drain.lease import LeaseClock, LeaseProgress, read_head
 from workers.drain.outbox import Outbox
-from workers.drain.plan import LookUpResults, Plan, PlanContext, plan, why_failed
+from workers.drain.plan import KnownAnswer, LookUpResults, Plan, PlanContext, observe, plan, why_failed
 from workers.drain.summary import Summary
 from workers.outcome import MISTAKES, Failed, Failure
 
@@ -79,7 +79,7 @@ class Router:
         if any(rule.look_ups for rule in matching.fired):
             return False
         event_plan = plan(event, matching, {}, redo, book, self._plan_context)
-        self._settle_routed(lease, n, event, matching, event_plan, book)
+        self._settle_routed(lease, n, event, matching, event_plan, book, {})
         return True
 
     async def _route_on(self, progress: LeaseProgress, book: Rulebook) -> None:
@@ -102,7 +102,7 @@ class Router:
                     if look_up.can_wait and self._wait_for_look_up(lease, n, event, look_up):
                         return
             event_plan = plan(event, matching, found, redo, book, self._plan_context)
-            self._settle_routed(lease, n, event, matching, event_plan, book)
+            self._settle_routed(lease, n, event, matching, event_plan, book, answers)
 
     def _match(self, lease: Lease, n: int, book: Rulebook) -> tuple[Event, Matching, reroute.Reroute | None] | None:
         """Return an event, the rules that fire for it, and what is asked for once more; None: it cannot be read."""
@@ -146,7 +146,7 @@ class Router:
                 action = look_up.request(event, results)
             except Exception as exc:
                 return LookUpResults(results, None, look_up.target.written, look_up.name, why_failed(exc))
-            key = to_json([action.destination, action.name, action.arguments])
+            key = _key(action)
             if key not in answers:
                 answers[key] = await self._ask(action, event)
             answer = answers[key]
@@ -201,9 +201,19 @@ class Router:
         return True
 
     def _settle_routed(
-        self, lease: Lease, n: int, event: Event, matching: Matching, event_plan: Plan, book: Rulebook
+        self,
+        lease: Lease,
+        n: int,
+        event: Event,
+        matching: Matching,
+        event_plan: Plan,
+        book: Rulebook,
+        answers: Mapping[bytes, _Answer],
     ) -> None:
-        """Settle an event: its deliveries come into being in the same step. What no rule wanted is kept for a while."""
+        """Settle an event: its deliveries come into being in the same step. What no rule wanted is kept for a while.
+
+        `answers`: what was looked up for it.
+        """
         fired = matching.fired
         retain, note = event.retain, ""
         if event_plan.new and event.order_key:
@@ -211,6 +221,10 @@ class Router:
         elif not fired and event_plan.redo is None and (source := book.sources.get(event.source)) is not None:
             retain = max(retain, source.retain_unmatched)
             note = "aside" if retain else ""
+        outcome = "matched" if fired else "observed" if matching.observed else "unmatched"
+        counters = [f"routed|{event.source}|{event.type}|{outcome}"]
+        observed = observe(event, matching.observed, _known(answers)) if matching.observed else []
+        counters += [f"observed|{to}|{action}" for to, action, _, code, _ in observed if action and not code]
         line = ledger.routed(
             source=event.source,
             type=event.type,
@@ -220,6 +234,7 @@ class Router:
             missed=[(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]],
             made=event_plan.made,
             skipped=event_plan.skipped,
+            observed=observed,
             again=event_plan.redo.round if event_plan.redo is not None else 0,
         )
         if event_plan.failed:
@@ -234,7 +249,7 @@ class Router:
                 event.id,
                 event.received_at[:10],
                 line=line,
-                counter=f"routed|{event.source}|{event.type}|{'matched' if fired else 'unmatched'}",
+                counter="\n".join(name.replace("\n", " ") for name in counters),
                 last=n == len(lease.items) - 1,
                 retain=retain,
                 note=note,
@@ -247,6 +262,21 @@ class Router:
         self._summary.dead += len(event_plan.failed)
         for rule, why in dict.fromkeys((info.rule, info.why) for info in event_plan.failed.values()):
             log.error("rule.failed event_id=%s rule=%s why=%s", event_plan.event, rule, why)
+
+
+def _key(request: Action) -> bytes:
+    """Return what two look-ups have in common that ask for the same."""
+    return to_json([request.destination, request.name, request.arguments])
+
+
+def _known(answers: Mapping[bytes, _Answer]) -> KnownAnswer:
+    """Return what tells of the answers that there are."""
+
+    def tell(_look_up: LookUp, _event: Event, request: Action) -> Mapping[str, Any] | None:
+        answer = answers.get(_key(request)) if answers else None
+        return None if isinstance(answer, Failed) else answer
+
+    return tell
 
 
 def _failure_of_look_up(failed: Failed) -> Failure:

@@ -161,3 +161,11 @@ def test_not_forgotten() -> None:
     assert [problem.text.split(" ")[0] for problem in forgotten(into, rule("out", LEFT), elsewhere)] == [
         "maileon_main.unsubscribe"
     ]
+
+
+def test_observed() -> None:
+    """What is only observed ends nothing, is not sent twice, and lets nobody go."""
+    observe = "    mode: observe\n    stop: true"
+    assert warnings(rule("a", LEFT, more=observe), rule("b", LEFT), code="shadowed") == []
+    assert warnings(rule("a", LEFT, more=observe), rule("b", LEFT), code="sent_twice") == []
+    assert warnings(rule("a", LEFT), rule("b", LEFT, more="    mode: observe"), code="sent_twice") == []

@@ -114,3 +114,14 @@ def test_errors_do_not_matter() -> None:
         ("removed", "var", "a", ()),
         ("added", "rule", "new", ()),
     ]
+
+
+def test_mode() -> None:
+    """A rule that is only observed, or no longer, says so; to write the usual mode is no change of what it does."""
+    rules = "rules:\n  - name: a\n    MODEwhen:\n      type: x\n    then: nothing\n"
+    plain, observed, written = (
+        {"10.yaml": rules.replace("MODE", mode)} for mode in ("", "mode: observe\n    ", "mode: enforce\n    ")
+    )
+    said = [[change.lines for change in difference.compare(*pair)] for pair in ((plain, observed), (observed, plain))]
+    assert said == [[("is only observed now, and sends nothing",)], [("is no longer only observed",)]]
+    assert [change.lines for change in difference.compare(plain, written)] == [()]

@@ -118,3 +118,11 @@ def test_description() -> None:
         assert (told.rules[0].description, told.rules[1].description) == ("They ask.", "")
         assert told.as_json()["rules"][0]["description"] == "They ask."
         assert "description" not in told.as_json()["rules"][1]
+
+
+def test_observed() -> None:
+    """A rule that is only observed is explained like another one, and says so."""
+    rules = RULES.replace("  - name: left\n", "  - name: left\n    mode: observe\n")
+    rule = explanation.explain(writing.book(rules), event(email="eva@example.org", reason="bored")).rules[1]
+    assert (rule.fires, rule.observed, len(rule.actions)) == (True, True, 1)
+    assert rule.as_json()["observed"] is True

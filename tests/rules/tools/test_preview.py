@@ -151,3 +151,12 @@ def test_as_json() -> None:
     """The whole preview is plain JSON."""
     found = json.loads(json.dumps(compare(OLD.replace("Left.", "Gone.")).as_json()))
     assert (found["changed"], found["same"], found["events"]) == (5, 5, 5)
+
+
+def test_observed() -> None:
+    """What a book only observes is no delivery; the events of which it is so are counted, and not as unmatched."""
+    observed = OLD.replace("  - name: note\n", "  - name: note\n    mode: observe\n")
+    found = compare(observed)
+    assert summary(found) == [("note", "gone", "crm.add_note", 5)]
+    assert (found.observed_before, found.observed_after, found.unmatched_after) == (0, 5, 0)
+    assert found.as_json()["observed"] == {"before": 0, "after": 5}

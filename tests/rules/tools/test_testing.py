@@ -274,3 +274,20 @@ def test_annotations() -> None:
     assert text.startswith(f"::error file=book/{problem.file},line={problem.line},")
     assert "%0A+     last_name: Beispiel" in text
     assert testing.as_problems(run(EXACT)) == []
+
+
+OBSERVED = RULES.replace("    then:\n", "    mode: observe\n    then:\n", 1)
+
+
+def test_observed() -> None:
+    """What observed rules ask for is expected apart; where a test does not say, only what is sent counts."""
+    assert OBSERVED != RULES
+    wanted = "observed:\n" + "".join(f"  {line}\n" for line in EXACT.strip().split("\n"))
+    assert run("nothing", rules=OBSERVED).passed
+    assert run(wanted, rules=OBSERVED).passed
+    assert run(wanted + "contains: []\n", rules=OBSERVED).passed
+    assert not run(wanted).passed
+    assert not run("observed: nothing", rules=OBSERVED).passed
+    (result,) = run(wanted.replace("SD-9001", "SD-9002"), rules=OBSERVED).results
+    assert all(line.startswith("observed: ") for line in result.lines)
+    assert "observed: -     reference: SD-9002" in result.lines

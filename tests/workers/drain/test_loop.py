@@ -886,3 +886,46 @@ async def test_next_survives_an_outage(
             await asyncio.to_thread(valkey.start)
             await site.ended("e1")
     assert [note["text"] for note in site.far.notes] == ["e0", "e1"]
+
+
+# -- what is only observed
+
+
+async def test_observed_then_enforced(site: WorkerFixture) -> None:
+    """An observed rule sends, remembers and ends nothing; once it is in force, what it had matched can be routed."""
+    strict = "    when:\n      source: shop\n      type: person.changed\n    stop: true\n"
+    once = "    only_once:\n      per: data.email\n      within: 1d\n    delay: 1s\n"
+    rule = NOTE.replace("keep a note", "try") + once
+    site.write(
+        f"  - name: drop\n    mode: observe\n{strict}    then: nothing\n" + rule + "    mode: observe\n" + UPSERT
+    )
+    async with site.work():
+        await site.put(event("e1"), event("e2"), event("x1", "ada", type="nobody.cares"))
+        one, two, other = await site.ended("e1", "e2", "x1")
+        assert (one.state, two.state, other.state) == ("delivered", "delivered", "unmatched")
+        assert [(made.rule, made.state) for made in one.deliveries] == [
+            ("keep the contact", "delivered"),
+            ("try", "observed"),
+        ]
+        assert [rule["name"] for rule in one.rules if rule.get("observed")] == ["drop", "try"]
+        assert site.far.notes == []
+        assert (await site.mailroom.counts())["observed|crm|add_note"] == 2
+        assert [key async for key in site.mailroom.store.scan_iter("*:once:*")] == []
+        await site.rewrite(f"  - name: drop\n    mode: observe\n{strict}    then: nothing\n" + rule)
+        version = site.context.books.version
+        await site.until(lambda: site.context.books.version != version, "the rule is in force")
+        await site.put(event("e3"), event("e4"))
+        three, four = await site.ended("e3", "e4")
+        assert (three.state, four.state) == ("delivered", "skipped")
+    assert [note["text"] for note in site.far.notes] == ["e3"]
+
+
+async def test_only_observed(site: WorkerFixture) -> None:
+    """An event that observed rules alone match ends as `observed`, and its payload is kept for the day after."""
+    site.write(NOTE.replace("    when:", "    mode: observe\n    when:"))
+    async with site.work():
+        await site.put(event("e1"))
+        (fate,) = await site.ended("e1")
+    assert (fate.state, [made.state for made in fate.deliveries]) == ("observed", ["observed"])
+    assert (await site.mailroom.counts())["routed|shop|person.changed|observed"] == 1
+    assert await site.mailroom.record("e1") is not None

@@ -1,11 +1,13 @@
 """What the rules ask for of an event, as a plan: no store, no loop."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from console import catalogue
+from mailroom import ledger
 from mailroom.reroute import Reroute
 from receiver import sources
 from rules import event as events
@@ -14,8 +16,10 @@ from rules.action import Skipped
 from rules.compiler import loader
 from rules.event import Event
 from rules.rulebook import Rulebook
+from tests.workers.drain.test_loop import LOOK_UP
 from tests.workers.worker_fixture import HEAD, NOTE, UPSERT, event
 from workers import delivery as deliveries
+from workers.drain import plan as plans
 from workers.drain.plan import LookUpResults, Plan, PlanContext, plan, why_failed
 from workers.outcome import Failed
 
@@ -291,3 +295,40 @@ def test_ids_go_on() -> None:
     made = plan_for(BROKEN + UPSERT + BROKEN.replace("name: broken", "name: broken too") + NOTE)
     assert [new.id for new in made.new] == ["e1.0", "e1.1", "e1.2", "e1.3"]
     assert list(made.failed) == ["e1.0", "e1.2"]
+
+
+# -- what is only observed
+
+OBSERVE = "    mode: observe\n    when:"
+
+
+def observed(rules: str, answer: Mapping[str, Any] | None = None) -> list[ledger.ObservedAction]:
+    """Return what the observed rules would ask for of one event."""
+    one = read(event("e1", person=1))
+    return plans.observe(one, book(rules).match(one).observed, lambda *_: answer)
+
+
+def test_observed() -> None:
+    """An observed rule says where it would send what, without a value; one that asks for nothing says its name."""
+    rules = (UPSERT + NOTE).replace("    when:", OBSERVE)
+    assert observed(rules) == [
+        ("crm", "upsert_contact", "keep the contact", "", ""),
+        ("crm", "add_note", "keep a note", "", ""),
+    ]
+    drop = "  - name: drop\n    mode: observe\n    when:\n      source: shop\n    then: nothing\n"
+    assert observed(drop) == [("", "", "drop", "", "")]
+
+
+def test_observed_that_fails() -> None:
+    """A value that cannot be made is told as it would be of a dead letter."""
+    ((*place, code, why),) = observed(BROKEN.replace("    when:", OBSERVE))
+    assert (place, code) == (["crm", "add_note", "broken"], "value_failed")
+    assert "nobody_sends_this" in why
+
+
+def test_observed_look_up() -> None:
+    """Nothing is looked up for an observed rule; what a rule in force has asked is known to it."""
+    rules = LOOK_UP.replace("    when:", OBSERVE)
+    ((*_, code, why),) = observed(rules)
+    assert (code, "is not looked up" in why) == ("look_up", True)
+    assert [one[3:] for one in observed(rules, {"id": 1, "email": "eva@example.org"})] == [("", "")]

@@ -276,3 +276,36 @@ def test_what_a_failed_look_up_is() -> None:
         "transient",
         "transient",
     ]
+
+
+# -- what is only observed
+
+
+async def test_observed() -> None:
+    """What observed rules would ask for stands in the ledger and is counted; no delivery follows, no dead letter."""
+    observe = "    mode: observe\n    when:"
+    (settled,) = await Tray((NOTE + BROKEN).replace("    when:", observe), event("e1")).route()
+    assert (settled.new, settled.note, settled.retain) == ([], "aside", 86_400_000)
+    assert settled.counter.split("\n") == ["routed|shop|person.changed|observed", "observed|crm|add_note"]
+    line = first_line(settled)
+    assert (line["fired"], line["made"]) == ([], [])
+    assert [(rule, code) for _, _, rule, code, _ in line["observed"]] == [
+        ("keep a note", ""),
+        ("broken", "value_failed"),
+    ]
+    assert "eva" not in settled.line
+
+
+async def test_observed_knows_what_was_looked_up() -> None:
+    """An observed rule that asks what a rule in force asks for the same event is told in full, and asks nobody."""
+    observed = LOOK_UP.replace("first", "second").replace("    when:", "    mode: observe\n    when:")
+    tray = Tray(LOOK_UP + observed, event("e1", person=1), answers=(EVA,))
+    (settled,) = await tray.route()
+    assert len(tray.client.asked) == 1
+    assert [(rule, code) for _, _, rule, code, _ in first_line(settled)["observed"]] == [("second with a look-up", "")]
+
+
+async def test_counters_are_lines() -> None:
+    """A type that holds a line break makes no counter of its own."""
+    (settled,) = await Tray(NOTE, event("e1", type="a\nb")).route()
+    assert settled.counter == "routed|shop|a b|unmatched"
