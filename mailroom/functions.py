@@ -206,6 +206,14 @@ class Mailroom(MailroomQueries):
         changes = [RoomChange(*(word.decode() for word in one)) for one in told]
         return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), changes)
 
+    async def newest(self, names: Sequence[str], types: Sequence[str]) -> dict[str, str]:
+        """Return when the newest event of each type happened that was routed under one of these names (hashed).
+
+        Types of which none was in the last 31 days are left out. Raises StoreUnavailable.
+        """
+        answer = await self.call("newest", len(types), *types, *names)
+        return {type: at.decode() for type, at in zip(types, answer, strict=True) if at}
+
     async def meet(
         self,
         room: str,
@@ -512,6 +520,6 @@ def _argument(settlement: Settlement) -> str:
     """Return what `settle` takes as its one argument: the details of dead and hold, wait's time, done's note."""
     if settlement.info is not None:
         return settlement.info.encode()
-    if settlement.note:
-        return settlement.note
+    if settlement.note or settlement.happened:
+        return f"{settlement.note}|{settlement.happened}" if settlement.happened else settlement.note
     return str(settlement.wait_ms) if settlement.wait_ms else ""

@@ -41,6 +41,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
+from rules.action import STALE
 from rules.event_types.base import from_epoch
 
 #: What became of an item of a lease; back: it was given back untouched.
@@ -53,11 +54,20 @@ Outcome = Literal["done", "limited", "transient", "ambiguous", "permanent", "cre
 SkippedThen = Literal["dead", "dropped"]
 #: What an event can wait or end in; docs/operating.md lists each with the verbs of people.
 EventState = Literal[
-    "waiting", "delivering", "delivered", "unmatched", "observed", "coalesced", "skipped", "dead", "quarantined"
+    "waiting",
+    "delivering",
+    "delivered",
+    "unmatched",
+    "observed",
+    "coalesced",
+    "stale",
+    "skipped",
+    "dead",
+    "quarantined",
 ]
 #: What a delivery can wait or end in. retried: another took its place, because its event was routed once more.
 #: observed: it was never made, because its rule is only observed.
-DeliveryState = Literal["waiting", "held", "delivered", "dead", "skipped", "coalesced", "retried", "observed"]
+DeliveryState = Literal["waiting", "held", "delivered", "dead", "skipped", "coalesced", "stale", "retried", "observed"]
 #: The condition at which a rule did not match: rule, at, why.
 MissedRule = tuple[str, str, str]
 #: A delivery that came into being: delivery, destination, action, rule.
@@ -78,6 +88,7 @@ OF_ITSELF: Mapping[DeliveryState, EventState] = {
     "dead": "dead",
     "skipped": "skipped",
     "coalesced": "coalesced",
+    "stale": "stale",
     "retried": "waiting",
 }
 #: Ends of a delivery, and what a person may still decide.
@@ -392,7 +403,10 @@ class _Story:
             self.by_id[delivery.id] = delivery
             self.fate.deliveries.append(delivery)
         for destination, action, rule, code, why in line.get("skipped", ()):
-            self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "skipped", f"{code}: {why}"))
+            if code == STALE:
+                self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "stale", why))
+            else:
+                self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "skipped", f"{code}: {why}"))
         for destination, action, rule, code, why in line.get("observed", ()):
             if action:
                 told = f"{code}: {why}" if code else ""
@@ -486,5 +500,7 @@ def _state(fate: Fate) -> EventState:
         return "delivered"
     if "coalesced" in states:
         return "coalesced"
+    if "stale" in states:
+        return "stale"
     # Nothing was sent: no consent, a condition of the action, or a person gave it up.
     return "skipped"

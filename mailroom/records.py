@@ -156,6 +156,8 @@ class Settlement:
     #: done, of an event: how new it is, noted under its names (`newness`); `aside`: no rule wanted it, and its payload
     #: is kept for `retain`; empty: neither.
     note: str = ""
+    #: done, of an event that makes older ones stale: when it happened and its type, noted under its names.
+    happened: str = ""
     #: wait: ms from now; 0: as soon as its room goes on.
     wait_ms: int = 0
     #: dead and hold: what people are told.

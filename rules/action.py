@@ -64,6 +64,10 @@ class Action:
         return self.kind.once_by(self.model) if self.kind.once_by else None
 
 
+#: The code of what was left out because of `not_older_than`.
+STALE = "stale"
+
+
 @dataclass(frozen=True)
 class Skipped:
     """An action that a matching rule did not take, and why: `no newsletter consent: data.newsletter is false`."""

@@ -7,12 +7,14 @@ read back from such bytes. Never reads a clock, and does no I/O.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from rules import declared_fields
+from rules.event_types.base import rfc3339
 
 #: Derives `data` from a vendor's body: (kind of source, event type, body as JSON bytes) -> plain JSON values.
 Reader = Callable[[str, str, bytes], Mapping[str, Any]]
@@ -83,6 +85,11 @@ class Event:
         """The vendor's body, parsed."""
         return json.loads(self.body)
 
+    @property
+    def happened_at(self) -> str:
+        """When it happened as far as anybody knows: its own time, else when it was received. UTC with milliseconds."""
+        return moment(self.time) or self.received_at
+
     def encode(self, identity_hashes: tuple[str, ...] = (), name_hashes: tuple[str, ...] = ()) -> bytes:
         """Return the record that the mailroom keeps: one line of JSON, then the vendor's body as it came.
 
@@ -116,6 +123,16 @@ class Event:
         if self.types:
             head["types"] = self.types
         return to_json(head) + b"\n" + self.body
+
+
+def moment(text: str | None) -> str | None:
+    """Return an instant as we write it, so that later ones are greater texts; None where it is none."""
+    if text is None or (len(text) == 24 and text[19] == "." and text[23] == "Z"):  # as nearly all come
+        return text
+    try:
+        return rfc3339(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
 
 
 def decode(event_id: str, record: bytes, read: Reader) -> Event:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from rules import addresses
-from rules.action import Action, ActionOptions, AskedAction, FailedAction, OnlyOnce, Skipped
+from rules.action import STALE, Action, ActionOptions, AskedAction, FailedAction, OnlyOnce, Skipped
 from rules.catalogue import MOST_NAMES, ActionKind, Name
 from rules.errors import ValueFailed
 from rules.event import Event
@@ -254,6 +254,8 @@ class Rule:
     enabled: bool = True
     #: observe: what it would do is recorded, and nothing is done.
     mode: Literal["enforce", "observe"] = "enforce"
+    #: Types of events: what is older than the newest of one of them, of the same person, is not sent.
+    not_older_than: tuple[str, ...] = ()
     #: The sources and types it can fire for; None: any.
     sources: frozenset[str] | None = None
     types: frozenset[str] | None = None
@@ -279,6 +281,30 @@ class Rule:
         if held.truth == truth.UNKNOWN:
             return RuleVerdict(True, note=f"unless is unknown, so it does not hold back: {held.why}")
         return RuleVerdict(True)
+
+    def find_newer(self, event: Event, newest: Mapping[str, str]) -> str:
+        """Return why an event is stale for it: what is newer, and of when. Empty: it is not.
+
+        `newest`: type of events -> when the newest of it happened that concerns the same person.
+        """
+        for type in self.not_older_than:
+            if newest.get(type, "") > event.happened_at:
+                return f"{type} of {newest[type]} is newer than this, of {event.happened_at}"
+        return ""
+
+    def leave_out(self, event: Event, why: str) -> tuple[Skipped, ...]:
+        """Return its actions as left out, because the event is stale for it."""
+        return tuple(
+            Skipped(
+                step.target.by_source.get(event.source, step.target.written),
+                step.target.action,
+                self.name,
+                step.path,
+                STALE,
+                why,
+            )
+            for step in self.then
+        )
 
     def ask(self, event: Event, results: Mapping[str, Any]) -> tuple[AskedAction, ...]:
         """Return what becomes of each of its actions for an event; `results` are those of its look-ups by name."""

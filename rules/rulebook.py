@@ -129,6 +129,8 @@ class Given:
     #: Type, data and, if wanted, id, subject, time, received_at, order_key of an event.
     event: Mapping[str, Any] | None = None
     look_up: Mapping[str, Any] = field(default_factory=dict)
+    #: Type of events -> when the newest of it happened that concerns the same person.
+    newest: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,11 @@ class Rulebook:
     @cached_property
     def _by_name(self) -> Mapping[str, Rule]:
         return {rule.name: rule for rule in self.rules}
+
+    @cached_property
+    def guards(self) -> frozenset[str]:
+        """The types of events that make older ones stale, for any rule that is enabled."""
+        return frozenset(type for rule in self.rules if rule.enabled for type in rule.not_older_than)
 
     def rule(self, name: str) -> Rule | None:
         """Return the rule of that name."""

@@ -62,7 +62,7 @@ def test_states() -> None:
     assert deliveries == set(get_args(ledger.DeliveryState))
     assert listed.keys() - events - deliveries == {"refused", "set_aside"}
     assert all("`relais " in look for _, _, look, _ in rows)
-    ends = {"delivered", "skipped", "coalesced", "retried"}
+    ends = {"delivered", "skipped", "coalesced", "stale", "retried"}
     assert {state for state, _, _, decide in rows if decide == "nothing"} == ends
     decides = " ".join(decide for _, _, _, decide in rows)
     verbs = {"quarantine": "quarantine retry", "refused": "refused retry", "unmatched": "events reroute"}

@@ -1,7 +1,7 @@
 """`relais rules explain`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from console.errors import UserError
 from console.render import events as event_text
 from console.render import tables
 from rules.action import Action, Skipped
+from rules.event import moment
 from rules.matching.path import ABSENT
 from rules.tools import explanation
 from rules.tools.explanation import Explanation, RuleExplained
@@ -23,10 +24,17 @@ from rules.tools.explanation import Explanation, RuleExplained
 @click.option("--source", help="The source that sends it; otherwise the folder's name says it.")
 @click.option("--event", "name", help="What happened, for platforms that tell it only in the address.")
 @click.option("--look-up", "answers", multiple=True, metavar="NAME=JSON", help="The answer to a look-up.")
+@click.option("--newest", multiple=True, metavar="TYPE=TIME", help="When the person's newest event of a type happened.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(
-    event: str, source: str | None, name: str | None, answers: tuple[str, ...], folder: Path | None, as_json: bool
+    event: str,
+    source: str | None,
+    name: str | None,
+    answers: tuple[str, ...],
+    newest: tuple[str, ...],
+    folder: Path | None,
+    as_json: bool,
 ) -> None:
     """Say for every rule whether an event matches it, and where not.
 
@@ -39,24 +47,40 @@ def command(
       relais rules explain fixtures/seminardesk/booking.create.free.json
       relais rules explain signup.json --source cmx
       relais rules explain booking.json --look-up booker='{"email": "ada@example.org", "last_name": "B"}'
+      relais rules explain signup.json --source cmx --newest contact.unsubscribed=2026-01-15T10:05:00Z
       relais rules explain 3kqv…
     """
     if not Path(event).exists() and "." not in event and "/" not in event:
-        of_the_past(event, folder, answers, as_json)
+        of_the_past(event, folder, answers, read_newest(newest), as_json)
         return
     loaded = book.load(folder)
     events = event_files.read_events(Path(event), loaded, source=source, name=name)
-    told([explanation.explain(loaded, each, event_files.read_answers(answers)) for each in events], as_json)
+    known, times = event_files.read_answers(answers), read_newest(newest)
+    told([explanation.explain(loaded, each, known, times) for each in events], as_json)
 
 
-def of_the_past(event: str, folder: Path | None, answers: tuple[str, ...], as_json: bool) -> None:
+def read_newest(given: tuple[str, ...]) -> dict[str, str]:
+    """Return type -> when its newest event happened, as `--newest` says."""
+    found = {}
+    for text in given:
+        type, _, written = text.partition("=")
+        at = moment(written)
+        if at is None:
+            raise click.BadParameter(f"{text} is not TYPE=TIME, such as contact.unsubscribed=2026-01-15T10:05:00Z")
+        found[type] = at
+    return found
+
+
+def of_the_past(
+    event: str, folder: Path | None, answers: tuple[str, ...], newest: Mapping[str, str], as_json: bool
+) -> None:
     """Print what the rules say of an event that came in; where its payload is gone, what they said when it came."""
     try:
         payload = stored_events.one(event)
     except UserError as exc:
         why = exc.message
     else:
-        told([explanation.explain(book.load(folder), payload, event_files.read_answers(answers))], as_json)
+        told([explanation.explain(book.load(folder), payload, event_files.read_answers(answers), newest)], as_json)
         return
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
     if as_json:

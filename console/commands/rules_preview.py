@@ -109,6 +109,9 @@ def show(found: Preview) -> None:
         for reason, count in reasons.items():
             click.echo(f"? {count} not decided  ({rule}): {reason}")
     observed = found.observed_before or found.observed_after
+    if found.guarded:
+        names = ", ".join(sorted(found.guarded))
+        click.echo(f"not_older_than is judged by these events alone, not by what came before them: {names}", err=True)
     click.echo(
         f"{found.events} events: {found.same} deliveries the same, {found.count('added')} added, "
         f"{found.count('gone')} gone, {found.count('changed')} changed, {found.count('failing')} failing; "

@@ -22,6 +22,7 @@ COLOURS = {
     "observed": "cyan",
     "duplicate": "dim",
     "coalesced": "dim",
+    "stale": "dim",
     "skipped": "dim",
 }
 

@@ -47,7 +47,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   passed               hash    room and box -> its items in deadbox, newest sent      settle, skip, revive  while one is in deadbox
   quarantine           zset    event -> when                                          quarantine            30 days
   unmatched            zset    event that no rule wanted -> when its payload goes     settle                while not empty
-  newest:<day>         hash    name -> how new the newest event routed under it is    settle                31 days
+  newest:<day>         hash    name -> how new the newest event routed under it is;   settle                31 days
+                               name and type -> when the newest of a type happened
   refused              stream  refused requests, without secrets                      refuse                1,000 entries, 3 days
   ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
   log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries

@@ -98,13 +98,40 @@ local function newest_page(P, now, ago)
   return P .. 'newest:' .. string.format('%d', math.floor(now / 86400000) - ago)
 end
 
-local note_newest
-function note_newest(newest, names, its)
-  if string.find(names, ' ', 1, true) then
-    each_box(names, function(name) note_newest(newest, name, its) end)
-  elseif its > (newest[names] or '') then
-    newest[names] = its
+-- `type`: of events that make older ones stale; then `its` is when it happened.
+-- What is noted of fields on any page.
+local function each_noted(P, now, fields, use)
+  for ago = 0, LEDGER_DAYS do
+    for k, noted in ipairs(redis.call('HMGET', newest_page(P, now, ago), unpack(fields))) do
+      if noted then use(noted, k) end
+    end
   end
+end
+
+-- newest: when the newest event of a type happened that was routed under one of some names.
+-- ARGV: how many types, the types, the names. Returns per type the time; empty: there was none in 31 days.
+local function newest(keys, args)
+  local types, fields, found = tonumber(args[1]), {}, {}
+  local names = #args - 1 - types
+  for t = 1, types do
+    found[t] = ''
+    for n = 1, names do fields[#fields + 1] = args[1 + types + n] .. ' ' .. args[1 + t] end
+  end
+  each_noted(keys[1], now_ms(), fields, function(at, k)
+    local t = math.ceil(k / names)
+    if at > found[t] then found[t] = at end
+  end)
+  return found
+end
+
+local note_newest
+function note_newest(newest, names, its, type)
+  if string.find(names, ' ', 1, true) then
+    each_box(names, function(name) note_newest(newest, name, its, type) end)
+    return
+  end
+  local field = type and names .. ' ' .. type or names
+  if its > (newest[field] or '') then newest[field] = its end
 end
 
 local function write_newest(P, now, newest)
@@ -536,11 +563,16 @@ local function settle_items(P, c, args)
         else
           if room ~= 'in' then delete_later(c, name) end
           if dereference(P, event, made - 1, retain, c) then ended[#ended + 1] = event end
-          if argument == 'aside' then
+          local its, at, type = argument, nil, nil
+          if string.find(argument, '|', 1, true) then
+            its, at, type = string.match(argument, '^([^|]*)|(%S+) (.*)$')
+            note_newest(c.newest, its_names, at, type)
+          end
+          if its == 'aside' then
             local a = #c.aside
             c.aside[a + 1], c.aside[a + 2] = now + retain, event
-          elseif argument ~= '' then
-            note_newest(c.newest, its_names, argument)
+          elseif its ~= '' then
+            note_newest(c.newest, its_names, its)
           end
         end
       end
@@ -611,7 +643,8 @@ end
 --   coalesce key, delay ms,
 --   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
 -- verdict: done (argument, of an event: how new it is, noted under its names; `aside`: no rule wanted it, and its payload
---   is kept for `retain`; empty: neither) | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
+--   is kept for `retain`; empty: neither; then, of a type that makes older ones stale, `|`, when it happened, blank and
+--   the type) | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
 -- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
 -- last: 1 when the drain is through with the box.
 -- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its

@@ -178,12 +178,9 @@ local function is_late(P, now, record, names)
   if is_overtaken(P, its, 'in', names) then return true end
   local home, boxes = split_names(names)
   boxes[#boxes + 1] = home
-  for ago = 0, LEDGER_DAYS do
-    for _, newest in ipairs(redis.call('HMGET', newest_page(P, now, ago), unpack(boxes))) do
-      if newest and newest > its then return true end
-    end
-  end
-  return false
+  local late = false
+  each_noted(P, now, boxes, function(noted) late = late or noted > its end)
+  return late
 end
 
 -- take_in: what lies aside goes into the inbox, as it is read today. ARGV: quarantine | unmatched | refused, its id there,

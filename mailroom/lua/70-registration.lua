@@ -39,6 +39,7 @@ register('probe', probe, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
 register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks
 register('touch', touch, { 'allow-oom' })
+register('newest', newest, { 'no-writes' })
 register('story', story, { 'no-writes', 'allow-stale' })
 register('examine', examine, { 'no-writes', 'allow-stale' })
 register('blocked', blocked, { 'no-writes', 'allow-stale' })

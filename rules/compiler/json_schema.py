@@ -35,6 +35,7 @@ COUNTRY: Schema = {
     "description": "Where telephone numbers without + belong.",
 }
 TEMPLATE: Schema = {"type": "string", "pattern": r"\{[\{%]", "description": "A template: {{ data.email }}"}
+EVENT_TYPE: Schema = {"$ref": "#/definitions/event_type"}
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
 
@@ -79,7 +80,7 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
     _patterns(definitions, catalogue, book)
     _actions(definitions, catalogue, book)
     _rules(definitions)
-    _tests(definitions, catalogue, book)
+    _tests(definitions, book)
     sections = {
         "country": COUNTRY,
         "sources": _named(_kinds(definitions, "source", catalogue.sources, _source_keys(definitions, book))),
@@ -328,6 +329,7 @@ def _patterns(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) 
     alternatives = [SCALAR, {"$ref": "#/definitions/operators"}]
     definitions["condition"] = {"anyOf": [*alternatives, {"type": "array", "items": {"anyOf": alternatives}}]}
     types = sorted(frozenset(catalogue.types).union(*(kind.types for kind in catalogue.sources.values())))
+    definitions["event_type"] = {"anyOf": [{"enum": types}, {"type": "string"}]}
     every: dict[str, str] = {}
     by_model: dict[type[BaseModel], str] = {}
     for type_, model in sorted(catalogue.types.items()):
@@ -540,14 +542,17 @@ def _options() -> Schema:
         "coalesce": _duration("Of several waiting deliveries that write one object only the newest is sent."),
         "delay": _duration("How long to wait; later ones for the same object wait too."),
         "in_order": {"type": "boolean", "description": "A dead action drops the later ones of the event there."},
+        "not_older_than": {
+            "anyOf": [EVENT_TYPE, {"type": "array", "minItems": 1, "items": EVENT_TYPE}],
+            "description": "What happened before the person's newest event of this type is stale, and not sent.",
+        },
     }
 
 
-def _tests(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -> None:
-    types = sorted(frozenset(catalogue.types).union(*(kind.types for kind in catalogue.sources.values())))
+def _tests(definitions: Schema, book: Rulebook | None) -> None:
     event: Schema = {
         "type": "object",
-        "properties": dict.fromkeys(EVENT_KEYS, True) | {"type": {"anyOf": [{"enum": types}, {"type": "string"}]}},
+        "properties": dict.fromkeys(EVENT_KEYS, True) | {"type": EVENT_TYPE},
         "required": ["type"],
         "additionalProperties": False,
     }
@@ -575,6 +580,12 @@ def _tests(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -> 
                     "event": {"anyOf": [{"type": "string", "description": "The event's name in the address."}, event]},
                     "received_at": {"type": "string"},
                     "look_up": {"type": "object", "description": "The answers to look-ups, by name."},
+                    "newest": {
+                        "type": "object",
+                        "description": "Type of events -> when the newest happened that concerns the same person.",
+                        "propertyNames": EVENT_TYPE,
+                        "additionalProperties": {"type": "string"},
+                    },
                 },
                 "required": ["source"],
                 "additionalProperties": False,

@@ -23,14 +23,14 @@ from rules.rule import API, ActionStep, ConsentFrom, LookUp, Rule, Target
 from rules.source import units as times
 from rules.source.finding import Finding
 from rules.source.node import Node
-from rules.source.problem import did_you_mean, is_full
+from rules.source.problem import Severity, did_you_mean, is_full
 from rules.source.yaml_document import Path
 from rules.values import arguments as action_values
 from rules.values import checks as argument_checks
 
 #: enforce: what it asks for is done; observe: it is recorded, and nothing is done.
 MODES = ("enforce", "observe")
-OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "in_order")
+OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "in_order", "not_older_than")
 #: Options that nothing carries out yet; they are refused.
 NOT_AVAILABLE = ("on_echo",)
 KEYS = ("name", "description", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
@@ -185,6 +185,7 @@ class _RuleReader:
             stop=options["stop"].flag() if "stop" in options else False,
             enabled=options["enabled"].flag() if "enabled" in options else True,
             mode=_mode(options.get("mode")),
+            not_older_than=self.guards(options["not_older_than"]) if "not_older_than" in options else (),
             sources=self.reach.sources,
             types=self.reach.types,
             constants=self.draft.constants,
@@ -531,6 +532,18 @@ class _RuleReader:
             inner["within"].wrong("within 0 lets everything through", "write a time such as 30d", "wrong_type")
         return chosen, self.per(inner["per"], scope) if "per" in inner else None, within
 
+    def guards(self, node: Node) -> tuple[str, ...]:
+        """Return the types of `not_older_than`. Whoever sends them: another source may know the same person."""
+        one = isinstance(node.value, str)
+        nodes = [node] if one else list(node.items("not_older_than"))
+        if not nodes:
+            node.wrong("not_older_than names no type", "write a type such as contact.unsubscribed", "wrong_shape")
+        words = [(each, word) for each in nodes if (word := each.text("a type")) is not None]
+        known = _known_types(self.draft)
+        for each, word in words:
+            check_type(self.draft, each, word, known)
+        return tuple(dict.fromkeys(word for _, word in words))
+
     def per(self, node: Node, scope: FieldScope) -> action_values.Value | None:
         written = node.text("per")
         if written is None:
@@ -552,6 +565,19 @@ def _mode(node: Node | None) -> Literal["enforce", "observe"]:
     if node is not None and word is not None and word not in MODES:
         node.wrong(f'"{word}" is no mode', did_you_mean(word, MODES), "wrong_type")
     return "observe" if word == "observe" else "enforce"
+
+
+def check_type(draft: Draft, node: Node, word: str, known: frozenset[str]) -> None:
+    """Note a type that nobody knows, or that no source of the book sends."""
+    kinds = [draft.source_kind(source).types for source in draft.sources.values()]
+    opened = not all(kinds)  # a generic source sends types of its own
+    mend = did_you_mean(word, known, otherwise="write it as its source sends it")
+    if word not in known and (not opened or mend.startswith("did you mean")):
+        severity: Severity = "warning" if opened else "error"
+        node.wrong(f'"{word}" is no event type', mend, "unknown_type", severity=severity)
+    elif not opened and not any(word in types for types in kinds):
+        text = f"no source of this book sends {word}: nothing is ever older than that"
+        node.wrong(text, "name a type that comes", "never_matches", severity="warning")
 
 
 def _duration(node: Node | None) -> int:

@@ -7,13 +7,14 @@ Comes in: the tests as written, and a draft that has the sources and destination
 from typing import Any
 
 from rules.compiler.draft import Draft
+from rules.event import moment
 from rules.rule import API
 from rules.rulebook import RECEIVED_AT, Expected, Given, TestCase
 from rules.source.node import Node, fields_of
 from rules.source.problem import did_you_mean, is_full
 
 KEYS = ("name", "given", "expect")
-GIVEN_KEYS = ("source", "body", "fixture", "event", "received_at", "look_up")
+GIVEN_KEYS = ("source", "body", "fixture", "event", "received_at", "look_up", "newest")
 EVENT_KEYS = ("type", "data", "id", "subject", "time", "received_at", "order_key", "raw")
 EXPECT_KEYS = ("result", "next")
 NOTHING = "nothing"
@@ -87,7 +88,20 @@ def _given(draft: Draft, test: Node, node: Node | None) -> Given | None:
         event=event.value if as_event and event is not None else None,
         received_at=(parts["received_at"].text("received_at") if "received_at" in parts else None) or RECEIVED_AT,
         look_up={name: inner.value for name, inner in look_up.items()},
+        newest=_newest(draft, parts["newest"]) if "newest" in parts else {},
     )
+
+
+def _newest(draft: Draft, section: Node) -> dict[str, str]:
+    """Return of each type when the newest happened that concerns the same person."""
+    found: dict[str, str] = {}
+    for type, node in section.mapping(None, "newest").items():
+        written = node.text(f"the time of the newest {type}")
+        at = moment(written)
+        if written is not None and at is None:
+            node.wrong(f"{written} is no time", "write it like 2026-01-15T10:05:00Z", "wrong_type")
+        found[type] = at or ""
+    return found
 
 
 def _type(draft: Draft, node: Node) -> None:

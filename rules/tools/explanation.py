@@ -97,8 +97,16 @@ class Explanation:
         }
 
 
-def explain(book: Rulebook, event: Event, results: Mapping[str, Any] | None = None) -> Explanation:
-    """Apply all rules of a book to an event; `results` are the answers to look-ups by name, where they are known."""
+def explain(
+    book: Rulebook,
+    event: Event,
+    results: Mapping[str, Any] | None = None,
+    newest: Mapping[str, str] | None = None,
+) -> Explanation:
+    """Apply all rules of a book to an event; `results` are the answers to look-ups by name, where they are known.
+
+    `newest`: when the newest event of a type happened that concerns the same person, where that is known.
+    """
     matching = book.match(event)
     fired = {rule.name for rule in (*matching.fired, *matching.observed)}
     missed = {miss.rule.name: miss for miss in book.match_all(event).missed}
@@ -106,7 +114,7 @@ def explain(book: Rulebook, event: Event, results: Mapping[str, Any] | None = No
     explained = []
     for rule in book.rules:
         if rule.name in fired:
-            told = _explain_fired(rule, event, facts, results or {})
+            told = _explain_fired(rule, event, facts, results or {}, newest or {})
             explained.append(replace(told, description=rule.description, observed=rule.observed))
             continue
         miss = missed[rule.name]
@@ -124,8 +132,15 @@ def _find_reasons(rule: Rule, facts: Facts) -> tuple[FailedCondition, ...]:
     return tuple(FailedCondition(verdict.at, verdict.why, verdict.actual) for verdict in (deciding, *others))
 
 
-def _explain_fired(rule: Rule, event: Event, facts: Facts, results: Mapping[str, Any]) -> RuleExplained:
+def _explain_fired(
+    rule: Rule, event: Event, facts: Facts, results: Mapping[str, Any], newest: Mapping[str, str]
+) -> RuleExplained:
     note = rule.test(facts).note
+    if why := rule.find_newer(event, newest):
+        return RuleExplained(rule.name, rule.file, rule.line, True, (), note, (), rule.leave_out(event, why))
+    if unknown := [type for type in rule.not_older_than if type not in newest]:
+        guarded = f"sent unless {' or '.join(unknown)} of the same person is newer than {event.happened_at}"
+        note = f"{note}; {guarded}" if note else guarded
     asked: list[Action] = []
     answers: dict[str, Any] = {}
     actions: tuple[Action | Skipped, ...] = ()

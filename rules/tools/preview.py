@@ -86,6 +86,8 @@ class Preview:
     differences: list[Difference] = field(default_factory=list)
     #: Rule -> reason why its deliveries could not be compared -> number of events.
     undecided: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: Rules with `not_older_than`: what came before these events is not known.
+    guarded: set[str] = field(default_factory=set)
     #: Events that no rule of the old book, or of the new one, matches.
     unmatched_before: int = 0
     unmatched_after: int = 0
@@ -117,14 +119,18 @@ class Preview:
             "observed": {"before": self.observed_before, "after": self.observed_after},
             "differences": [difference.as_json() for difference in self.differences],
             "undecided": self.undecided,
+            "guarded": sorted(self.guarded),
         }
 
 
 def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answer | None = None) -> Preview:
-    """Compare two books for the same events."""
+    """Compare two books for the same events, in the order given: of a person nothing is known but what they say."""
     comparison = _Comparison(Preview(old.version, new.version), _find_definitions(old), _find_definitions(new))
+    newest: dict[str, dict[str, str]] = {}
     for event in events:
-        comparison.compare(event, _apply(old, event, answer), _apply(new, event, answer))
+        known = newest.setdefault(event.order_key, {}) if event.order_key else {}
+        known[event.type] = max(known.get(event.type, ""), event.happened_at)
+        comparison.compare(event, _apply(old, event, answer, known), _apply(new, event, answer, known))
     found = comparison.found
     found.differences = sorted(comparison.by_key.values(), key=lambda each: (each.rule, each.change, each.action))
     return found
@@ -146,12 +152,18 @@ class _Outcome:
     matched: bool = False
     #: Whether any rule would, that is only observed.
     observed: bool = False
+    #: Rules that fire, and leave out what is stale.
+    guarded: set[str] = field(default_factory=set)
 
 
-def _apply(book: Rulebook, event: Event, answer: Answer | None) -> _Outcome:
+def _apply(book: Rulebook, event: Event, answer: Answer | None, newest: Mapping[str, str]) -> _Outcome:
     matching = book.match(event)
-    found = _Outcome(matched=bool(matching.fired), observed=bool(matching.observed))
-    for rule in matching.fired:
+    fired = matching.fired
+    guarded = {rule.name for rule in fired if rule.not_older_than}
+    found = _Outcome(matched=bool(fired), observed=bool(matching.observed), guarded=guarded)
+    for rule in fired:
+        if rule.find_newer(event, newest):
+            continue
         try:
             results = _look_up(rule, event, answer)
             if results is None:
@@ -212,6 +224,7 @@ class _Comparison:
         self.found.unmatched_after += not (after.matched or after.observed)
         self.found.observed_before += before.observed
         self.found.observed_after += after.observed
+        self.found.guarded |= before.guarded | after.guarded
         undecided = self._compare_waiting(event, before.waiting, after.waiting, {*before.failed, *after.failed})
         for rule, why in after.failed.items():
             if rule in before.failed:

@@ -97,6 +97,7 @@ OMITTED: Final[Mapping[str, Any]] = {"exists": False}
 
 FIRES = "fires"
 HELD_BACK = "is held back by unless"
+STALE = "leaves out what is stale"
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,11 @@ def _fire(test_run: _TestRun, observed: _TestRun, event: Event) -> None:
             test_run.reached.add(_branch(miss.rule, HELD_BACK))
     for rule in (*matching.fired, *matching.observed):
         test_run.reached.add(_branch(rule, FIRES))
+        into = observed if rule.observed else test_run
+        if why := rule.find_newer(event, test_run.test.given.newest):
+            test_run.reached.add(_branch(rule, STALE))
+            into.skipped += rule.leave_out(event, why)
+            continue
         results: dict[str, Any] = {}
         for look_up in rule.look_ups:
             look_up.request(event, results)
@@ -234,7 +240,6 @@ def _fire(test_run: _TestRun, observed: _TestRun, event: Event) -> None:
                     f'the rule "{rule.name}" looks up {look_up.name}: answer it under given: look_up: {look_up.name}:'
                 )
             results[look_up.name] = test_run.test.given.look_up[look_up.name]
-        into = observed if rule.observed else test_run
         _record(into, rule, event, results, rule.actions(event, results))
 
 
@@ -296,6 +301,8 @@ def _list_branches(rule: Rule, groups: tuple[_Groups, ...]) -> Iterable[Branch]:
         yield from each.branches()
     if rule.unless is not None:
         yield _branch(rule, HELD_BACK)
+    if rule.not_older_than:
+        yield _branch(rule, STALE)
     for step in rule.steps():
         yield _branch(rule, f"takes {step.written}", step)
         if step.only_if is not None or any(

@@ -20,6 +20,19 @@ FIXTURES = ROOT / "console" / "demo" / "fixtures"
 
 Relais = Callable[..., Result]
 
+GUARDED = """
+rules:
+  - name: guarded
+    when:
+      source: at
+      type: contact.changed
+    not_older_than: contact.unsubscribed
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: Has changed.
+"""
+
 
 @pytest.fixture
 def relais(monkeypatch: pytest.MonkeyPatch) -> Relais:
@@ -166,6 +179,26 @@ def test_explain_an_event(relais: Relais, tmp_path: Path) -> None:
     file.write_text(json.dumps({"type": "contact.unsubscribed", "data": {"email": "luc@example.org"}}))
     refused = relais("explain", file)
     assert (refused.exit_code, "mend: say it: --source NAME" in refused.output) == (3, True)
+
+
+def test_explain_what_is_stale(relais: Relais, tmp_path: Path) -> None:
+    """With the time of what is newest of its person a rule says that the event is stale for it."""
+    book = tmp_path / "book"
+    starter_book.copy(book)
+    (book / "90-changed.yaml").write_text(GUARDED)
+    file = tmp_path / "event.json"
+    changed = {
+        "type": "contact.changed",
+        "source": "at",
+        "time": "2026-01-15T10:00:00Z",
+        "data": {"email": "l@example.org"},
+    }
+    file.write_text(json.dumps(changed))
+    newest = ("--newest", "contact.unsubscribed=2026-01-15T11:05:00+01:00")
+    assert "sent unless contact.unsubscribed of the same person" in relais("explain", file, "--book", book).output
+    told = relais("explain", file, "--book", book, *newest).output
+    assert "skips crm.add_note: contact.unsubscribed of 2026-01-15T10:05:00.000Z is newer" in told
+    assert relais("explain", file, "--book", book, "--newest", "contact.unsubscribed=soon").exit_code == 2
 
 
 def test_explain_nonsense(relais: Relais, tmp_path: Path) -> None:

@@ -601,6 +601,39 @@ async def test_delay(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert items(await take(mailroom, drain, "crm")) == ["a.0", "b.0"]
 
 
+# -- what makes others stale
+
+
+async def test_newest(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Of each type the latest time counts, under each name of its event, in whichever order they came, for 31 days."""
+    left, bounced, one, other = "contact.unsubscribed", "a type | of one's own", "email:eva@example.org", "id:7"
+    names = [mailroom.hash(one), mailroom.hash(other)]
+    times = {"a": ("10:05", left), "b": ("10:07", left), "c": ("10:06", left), "d": ("10:00", bounced)}
+    await mailroom.put([replace(event(name), names=(other,) if name == "b" else ()) for name in times])
+    (lease,) = await take(mailroom, drain)
+    settled = [
+        settlement(lease, name, happened=f"2026-11-21T{at}:00.000Z {type}", note=note, last=name == "d")
+        for (name, (at, type)), note in zip(times.items(), ("", "aside", "2026 000000", ""), strict=True)
+    ]
+    for _ in range(2):  # an answer was lost
+        await mailroom.settle(drain, "s", settled)
+        assert await mailroom.newest(names[:1], [left, bounced, "call.missed"]) == {
+            left: "2026-11-21T10:07:00.000Z",
+            bounced: "2026-11-21T10:00:00.000Z",
+        }
+    assert await mailroom.newest(names[1:], [left, bounced]) == {left: "2026-11-21T10:07:00.000Z"}
+    assert await mailroom.newest(names, [bounced]) == {bounced: "2026-11-21T10:00:00.000Z"}
+    await store.advance(2 * DAY)
+    await mailroom.put([event("e")])
+    (lease,) = await take(mailroom, drain)
+    await mailroom.settle(drain, "s", [settlement(lease, "e", happened=f"2026-11-20T10:00:00.000Z {left}")])
+    assert (await mailroom.newest(names, [left]))[left] == "2026-11-21T10:07:00.000Z"
+    await store.advance(30 * DAY)
+    assert (await mailroom.newest(names, [left]))[left] == "2026-11-20T10:00:00.000Z"
+    await store.advance(2 * DAY)
+    assert await mailroom.newest(names, [left]) == {}
+
+
 # -- coalesce
 
 

@@ -60,6 +60,8 @@ def tell(*lines: dict[str, Any]) -> ledger.Fate:
         ([ROUTED, {"t": "once", "d": "e.0"}], "skipped"),
         ([ROUTED, {"t": "coalesced", "d": "e.0", "by": "f.0"}], "coalesced"),
         ([{**ROUTED, "made": [], "skipped": [["crm", "subscribe", "vip", "no_consent", "absent"]]}], "skipped"),
+        ([{**ROUTED, "made": [], "skipped": [["crm", "subscribe", "vip", "stale", "left since"]]}], "stale"),
+        ([{**ROUTED, "skipped": [["crm", "subscribe", "vip", "stale", "left since"]]}, attempt("done")], "delivered"),
         ([{"t": "quarantined", **HEAD, "why": "data.email: missing"}], "quarantined"),
         ([{"t": "failed", **HEAD, "book": "b1", "code": "value_failed", "why": "then[0].note"}], "dead"),
         ([{"t": "failed", **HEAD, "book": "b1", "code": "x", "why": "y"}, ROUTED, attempt("done")], "delivered"),

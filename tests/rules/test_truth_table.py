@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,10 +10,19 @@ import pytest
 
 from rules.matching import operators
 from rules.matching.path import ABSENT
+from tests.rules import writing
 from tests.rules.asking import truth, yaml
 
 TABLES = (Path(__file__).parents[2] / "docs" / "truth-table.md").read_text(encoding="utf-8")
 
+GUARDED = """
+rules:
+  - name: guarded
+    when:
+      type: contact.changed
+    not_older_than: contact.unsubscribed
+    then: nothing
+"""
 WORDS = {"true", "false", "unknown"}
 
 
@@ -100,6 +110,22 @@ def test_joining(row: list[str]) -> None:
     assert truth({"any_of": [others[other], fields[one]]}, data) == either
     (asked,) = fields[one].items()
     assert truth({asked[0]: {"not": asked[1]}}, data) == denied
+
+
+@pytest.mark.parametrize("row", rows("Stale")[1:], ids=" ".join)
+def test_stale(row: list[str]) -> None:
+    """What happened before the newest event of a type is stale; without a time, when it was received counts."""
+    time, received, newest, expected = row
+    minutes = {"none": None, "no time": "yesterday"}
+    one = replace(
+        writing.event("contact.changed"),
+        time=minutes.get(time, f"2026-01-15T11:{time}:00+01:00"),
+        received_at=f"2026-01-15T10:{received}:00.000Z",
+    )
+    (rule,) = writing.book(GUARDED).match(one).fired
+    known = {} if newest == "none" else {"contact.unsubscribed": f"2026-01-15T10:{newest}:00.000Z"}
+    assert bool(rule.find_newer(one, known)) is (expected == "stale")
+    assert not rule.find_newer(one, {"contact.bounced": "2026-01-15T10:59:00.000Z"})
 
 
 def test_all_operators() -> None:

@@ -76,6 +76,8 @@ class Plan:
     #: Of the event: its source, and whether what is made of it goes before others.
     source: str = ""
     urgent: bool = False
+    #: Type of events -> when the newest of it happened that concerns the same person.
+    newest: Mapping[str, str] = field(default_factory=dict)
     new: list[NewDelivery] = field(default_factory=list)
     made: list[MadeDelivery] = field(default_factory=list)
     skipped: list[SkippedAction] = field(default_factory=list)
@@ -170,20 +172,26 @@ def plan(
     redo: Reroute | None,
     book: Rulebook,
     context: PlanContext,
+    newest: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return what follows from an event. An action that cannot be made leaves a dead letter, and the others go on.
 
     `found`: what look-ups brought, by the name of the rule. `redo`: what is asked for once more; each place of a rule
-    that had failed stays a dead letter of its own.
+    that had failed stays a dead letter of its own. `newest`: type of events -> when the newest of it happened that
+    concerns the same person.
     """
     parent = event.id if redo is None else f"{event.id}.a{redo.round}"
     made = Plan(context, parent, event.id, event.received_at[:10], event.retain, book.version, redo)
     made.classify(event)
+    made.newest = newest or {}
     lost = {} if redo is None else redo.lost(book)
     for name, why in lost.items():
         _add_failed_places(made, name, "", ValueFailed("", why))
     for rule in matching.fired:
         if rule.name in lost:
+            continue
+        if why := rule.find_newer(event, made.newest):
+            made.add(rule.leave_out(event, why), {})
             continue
         look_up = found.get(rule.name)
         try:
@@ -207,14 +215,18 @@ def _add_failed_places(made: Plan, rule: str, step: str, error: Exception) -> No
 KnownAnswer = Callable[[LookUp, Event, Action], Mapping[str, Any] | None]
 
 
-def observe(event: Event, rules: Iterable[Rule], answer: KnownAnswer) -> list[ObservedAction]:
+def observe(
+    event: Event, rules: Iterable[Rule], answer: KnownAnswer, newest: Mapping[str, str]
+) -> list[ObservedAction]:
     """Return what observed rules would ask for of an event, without a value of anybody. Makes and sends nothing."""
-    return [seen for rule in rules for seen in _observe(event, rule, answer)]
+    return [seen for rule in rules for seen in _observe(event, rule, answer, newest)]
 
 
-def _observe(event: Event, rule: Rule, answer: KnownAnswer) -> list[ObservedAction]:
+def _observe(event: Event, rule: Rule, answer: KnownAnswer, newest: Mapping[str, str]) -> list[ObservedAction]:
     if not rule.then:
         return [("", "", rule.name, "", "")]
+    if why := rule.find_newer(event, newest):
+        return [_seen(one) for one in rule.leave_out(event, why)]
     try:
         results: dict[str, Any] = {}
         for look_up in rule.look_ups:

@@ -14,11 +14,11 @@ from pydantic_core import to_json
 from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute
 from mailroom.records import newness
 from rules import event as events
-from rules.action import Action
+from rules.action import STALE, Action
 from rules.errors import RulesError
 from rules.event import Event
 from rules.rulebook import LookUp, Matching, Rule, Rulebook
-from workers import retry
+from workers import retry, store_outage
 from workers.context import WorkerContext
 from workers.destinations.base import Attempt
 from workers.drain.delivering import Courier
@@ -64,25 +64,26 @@ class Router:
         book = self._context.books.current
         if book is None:
             raise RuntimeError("routing without a book")
+        newest: dict[str, str] = {}
         for n in range(len(lease.items)):
-            if not self._route_now(lease, n, book):
+            if not self._route_now(lease, n, book, newest):
                 progress = LeaseProgress(lease, n)
-                self._start(self._route_on(progress, book), progress)
+                self._start(self._route_on(progress, book, newest), progress)
                 return
 
-    def _route_now(self, lease: Lease, n: int, book: Rulebook) -> bool:
-        """Route one event if that needs no look-up."""
+    def _route_now(self, lease: Lease, n: int, book: Rulebook, newest: dict[str, str]) -> bool:
+        """Route one event if nothing has to be asked for it. `newest`: of what makes others stale, of this lease."""
         matched = self._match(lease, n, book)
         if matched is None:
             return True
         event, matching, redo = matched
-        if any(rule.look_ups for rule in matching.fired):
+        if any(rule.look_ups for rule in matching.fired) or _guards(matching):
             return False
         event_plan = plan(event, matching, {}, redo, book, self._plan_context)
-        self._settle_routed(lease, n, event, matching, event_plan, book, {})
+        self._settle_routed(lease, n, event, matching, event_plan, book, {}, newest)
         return True
 
-    async def _route_on(self, progress: LeaseProgress, book: Rulebook) -> None:
+    async def _route_on(self, progress: LeaseProgress, book: Rulebook, newest: dict[str, str]) -> None:
         """Route the rest of a lease, with look-ups. Only events of the same order key wait for it."""
         lease = progress.lease
         for n in range(progress.at, len(lease.items)):
@@ -96,13 +97,28 @@ class Router:
             event, matching, redo = matched
             found: dict[str, LookUpResults] = {}
             answers: dict[bytes, _Answer] = {}
+            known = await self._find_newest(lease, n, event, matching, newest)
             for rule in matching.fired:
-                if rule.look_ups:
+                if rule.look_ups and not rule.find_newer(event, known):
                     look_up = found[rule.name] = await self._look_up(rule, event, answers)
                     if look_up.can_wait and self._wait_for_look_up(lease, n, event, look_up):
                         return
-            event_plan = plan(event, matching, found, redo, book, self._plan_context)
-            self._settle_routed(lease, n, event, matching, event_plan, book, answers)
+            event_plan = plan(event, matching, found, redo, book, self._plan_context, known)
+            self._settle_routed(lease, n, event, matching, event_plan, book, answers, newest)
+
+    async def _find_newest(
+        self, lease: Lease, n: int, event: Event, matching: Matching, newest: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return when the newest events happened of which `not_older_than` of a rule speaks, of the same person.
+
+        `newest`: of those that are routed before it in this lease, and perhaps not yet settled.
+        """
+        types = _guards(matching)
+        if not types or not event.order_key:
+            return {}
+        names = [lease.box, *read_head(lease.items[n][1]).get("also", ())]
+        found = await store_outage.retry_until_answered(lambda: self._context.mailroom.newest(names, types))
+        return {type: at for type in types if (at := max(found.get(type, ""), newest.get(type, "")))}
 
     def _match(self, lease: Lease, n: int, book: Rulebook) -> tuple[Event, Matching, reroute.Reroute | None] | None:
         """Return an event, the rules that fire for it, and what is asked for once more; None: it cannot be read."""
@@ -209,6 +225,7 @@ class Router:
         event_plan: Plan,
         book: Rulebook,
         answers: Mapping[bytes, _Answer],
+        newest: dict[str, str],
     ) -> None:
         """Settle an event: its deliveries come into being in the same step. What no rule wanted is kept for a while.
 
@@ -221,10 +238,14 @@ class Router:
         elif not fired and event_plan.redo is None and (source := book.sources.get(event.source)) is not None:
             retain = max(retain, source.retain_unmatched)
             note = "aside" if retain else ""
-        outcome = "matched" if fired else "observed" if matching.observed else "unmatched"
+        outcome = _name_outcome(event_plan) if fired else "observed" if matching.observed else "unmatched"
         counters = [f"routed|{event.source}|{event.type}|{outcome}"]
-        observed = observe(event, matching.observed, _known(answers)) if matching.observed else []
+        observed = observe(event, matching.observed, _known(answers), event_plan.newest) if matching.observed else []
         counters += [f"observed|{to}|{action}" for to, action, _, code, _ in observed if action and not code]
+        happened = ""
+        if event.order_key and event.type in book.guards:
+            happened = f"{event.happened_at} {event.type}"
+            newest[event.type] = max(newest.get(event.type, ""), event.happened_at)
         line = ledger.routed(
             source=event.source,
             type=event.type,
@@ -253,6 +274,7 @@ class Router:
                 last=n == len(lease.items) - 1,
                 retain=retain,
                 note=note,
+                happened=happened,
                 new=event_plan.new,
             ),
             event_plan.fresh,
@@ -277,6 +299,17 @@ def _known(answers: Mapping[bytes, _Answer]) -> KnownAnswer:
         return None if isinstance(answer, Failed) else answer
 
     return tell
+
+
+def _guards(matching: Matching) -> list[str]:
+    """Return the types of events of which `not_older_than` of its rules speaks."""
+    return sorted({type for rule in (*matching.fired, *matching.observed) for type in rule.not_older_than})
+
+
+def _name_outcome(event_plan: Plan) -> str:
+    """Return how an event that rules fired for is counted."""
+    left_out = {code for _, _, _, code, _ in event_plan.skipped}
+    return "stale" if not event_plan.new and STALE in left_out else "matched"
 
 
 def _failure_of_look_up(failed: Failed) -> Failure:

@@ -126,3 +126,42 @@ def test_observed() -> None:
     rule = explanation.explain(writing.book(rules), event(email="eva@example.org", reason="bored")).rules[1]
     assert (rule.fires, rule.observed, len(rule.actions)) == (True, True, 1)
     assert rule.as_json()["observed"] is True
+
+
+GUARDED = """
+rules:
+  - name: changed
+    when:
+      type: contact.changed
+    not_older_than: [contact.unsubscribed, contact.bounced]
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: Changed.
+"""
+
+
+def test_stale() -> None:
+    """A rule that fires for what is stale says what is newer, and asks for nothing."""
+    one = event("contact.changed", email="eva@example.org")
+    (rule,) = explanation.explain(
+        writing.book(GUARDED), one, newest={"contact.bounced": "2026-01-15T10:05:00.000Z"}
+    ).rules
+    assert (rule.fires, rule.note) == (True, "")
+    assert rule.as_json()["actions"] == [
+        {
+            "skipped": "crm.add_note",
+            "code": "stale",
+            "why": "contact.bounced of 2026-01-15T10:05:00.000Z is newer than this, of 2026-01-15T10:00:00.000Z",
+        }
+    ]
+
+
+def test_perhaps_stale() -> None:
+    """Where it is not known what is newer, it says on what it depends."""
+    one = event("contact.changed", email="eva@example.org")
+    (rule,) = explanation.explain(
+        writing.book(GUARDED), one, newest={"contact.bounced": "2026-01-15T09:00:00.000Z"}
+    ).rules
+    assert len(rule.actions) == 1
+    assert rule.note == ("sent unless contact.unsubscribed of the same person is newer than 2026-01-15T10:00:00.000Z")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from rules.event import Event
 from rules.tools import preview
@@ -160,3 +161,31 @@ def test_observed() -> None:
     assert summary(found) == [("note", "gone", "crm.add_note", 5)]
     assert (found.observed_before, found.observed_after, found.unmatched_after) == (0, 5, 0)
     assert found.as_json()["observed"] == {"before": 0, "after": 5}
+
+
+def test_stale() -> None:
+    """A guard is judged by the events that are looked at, and the rules that have one are named."""
+    guarded = """
+rules:
+  - name: changed
+    when:
+      type: contact.changed
+    not_older_than: contact.unsubscribed
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: Changed.
+"""
+    left = replace(event(email="eva@example.org"), time="2026-01-15T10:05:00.000Z")
+    old, new = (
+        replace(event("contact.changed", email="eva@example.org"), time=f"2026-01-15T10:{minute}:00.000Z")
+        for minute in ("00", "10")
+    )
+    found = preview.preview(
+        writing.book(guarded.replace("    not_older_than: contact.unsubscribed\n", "")),
+        writing.book(guarded),
+        [old, left, old, new],
+    )
+    assert summary(found) == [("changed", "gone", "crm.add_note", 1)]
+    assert (found.same, found.guarded) == (2, {"changed"})
+    assert found.as_json()["guarded"] == ["changed"]

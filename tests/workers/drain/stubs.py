@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,12 +62,20 @@ class ContextStub:
             hash=lambda name: f"#{name}",
             meet=self._meet,
             rest=self._rest,
+            newest=self._newest,
         )
+        #: What is newest of each type, and whose names were asked about.
+        self.newest: dict[str, str] = {}
+        self.asked_newest: list[tuple[str, ...]] = []
         #: Which destinations asked to be left alone, and for how long.
         self.rests: list[tuple[str, float]] = []
         #: What `meet` answers, and what it was asked.
         self.meets = "go"
         self.met: list[tuple[Any, ...]] = []
+
+    async def _newest(self, names: Sequence[str], types: Sequence[str]) -> dict[str, str]:
+        self.asked_newest.append((*names, *types))
+        return {type: at for type, at in self.newest.items() if type in types}
 
     async def _meet(self, *about: Any) -> str:
         self.met.append(about)

@@ -4,6 +4,9 @@ import asyncio
 import itertools
 import json
 import logging
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +293,40 @@ async def test_only_once(site: WorkerFixture) -> None:
     ]
     assert sorted(note["text"] for note in site.far.notes) == ["e1", "f1"]
     assert await site.mailroom.record("e2") is None
+
+
+async def test_not_older_than(site: WorkerFixture) -> None:
+    """`not_older_than`: whatever came of whom in which order, what is older than the newest before it is never sent."""
+    chance = random.Random(12)
+    people = ["eva", "ada", "luc", "ida"]
+    known: list[tuple[set[str], str]] = []
+    given, stale = [], set()
+    today = datetime.now(UTC).date().isoformat()
+    for n in range(120):
+        who, beside = chance.sample(people, 2)
+        type = chance.choice(["person.changed", "person.changed", "contact.unsubscribed"])
+        minute = n // 3 + chance.randrange(-9, 3) if chance.random() < 0.8 else None
+        one = replace(
+            event(f"e{n}", who, type=type),
+            time=None if minute is None else f"{today}T10:{max(0, minute):02}:00Z",
+            received_at=f"{today}T10:{n // 3:02}:30.000Z",
+            names=(f"email:{beside}@example.org",) if chance.random() < 0.3 else (),
+        )
+        given.append(one)
+        names = {one.order_key or "", *one.names}
+        if type == "contact.unsubscribed":
+            known.append((names, one.happened_at))
+        elif any(names & theirs and at > one.happened_at for theirs, at in known):
+            stale.add(one.id)
+    site.write(NOTE + "    not_older_than: contact.unsubscribed\n")
+    async with site.work():
+        for first in range(0, len(given), 15):
+            await site.put(*given[first : first + 15])
+        fates = await site.ended(*(one.id for one in given))
+    states = {fate.id: fate.state for fate in fates if fate.type == "person.changed"}
+    assert {id for id, state in states.items() if state == "stale"} == stale
+    assert sorted(note["text"] for note in site.far.notes) == sorted(states.keys() - stale)
+    assert 10 < len(stale) < len(states) - 10
 
 
 async def test_coalesce(site: WorkerFixture) -> None:

@@ -305,7 +305,7 @@ OBSERVE = "    mode: observe\n    when:"
 def observed(rules: str, answer: Mapping[str, Any] | None = None) -> list[ledger.ObservedAction]:
     """Return what the observed rules would ask for of one event."""
     one = read(event("e1", person=1))
-    return plans.observe(one, book(rules).match(one).observed, lambda *_: answer)
+    return plans.observe(one, book(rules).match(one).observed, lambda *_: answer, {})
 
 
 def test_observed() -> None:

@@ -189,6 +189,88 @@ async def test_look_up() -> None:
     assert [len(one.new) for one in settled] == [0, 2, 2]
 
 
+LEFT = "contact.unsubscribed"
+GUARD = f"    not_older_than: {LEFT}\n"
+
+
+def of(id: str, minute: int | None, type: str = "person.changed", **more: Any) -> Event:
+    """Return an event that happened at a minute after ten, or does not say when."""
+    time = None if minute is None else f"2026-01-01T11:{minute:02}:00+01:00"
+    return replace(event(id, type=type, **more), time=time, received_at="2026-01-01T10:30:00.000Z")
+
+
+async def test_stale() -> None:
+    """What is older than what the store knows of its person is left out, and so are its look-ups; other rules send."""
+    tray = Tray(LOOK_UP + GUARD + NOTE, replace(of("e1", 0, person=1)))
+    tray.lease.items = [("e1", of("e1", 0, person=1).encode(name_hashes=("also",)))]
+    tray.context.newest = {LEFT: "2026-01-01T10:05:00.000Z"}
+    (settled,) = await tray.route()
+    assert tray.client.asked == []
+    assert tray.context.asked_newest == [("box", "also", LEFT)]
+    assert [new.id for new in settled.new] == ["e1.0"]
+    assert settled.counter == "routed|shop|person.changed|matched"
+    assert first_line(settled)["skipped"] == [
+        [
+            "crm",
+            "add_note",
+            "first with a look-up",
+            "stale",
+            f"{LEFT} of 2026-01-01T10:05:00.000Z is newer than this, of 2026-01-01T10:00:00.000Z",
+        ]
+    ]
+
+
+async def test_observed_and_stale() -> None:
+    """What an observed rule would have left out as stale is recorded so."""
+    tray = Tray(NOTE + GUARD + "    mode: observe\n", of("e1", 0))
+    tray.context.newest = {LEFT: "2026-01-01T10:05:00.000Z"}
+    (settled,) = await tray.route()
+    ((*_, code, why),) = first_line(settled)["observed"]
+    assert (code, why.startswith(f"{LEFT} of ")) == ("stale", True)
+
+
+async def test_all_of_it_is_stale() -> None:
+    """An event of which nothing is sent because it is stale ends so and is counted so; its payload goes."""
+    tray = Tray(NOTE + GUARD, of("e1", 0))
+    tray.context.newest = {LEFT: "2026-01-01T10:05:00.000Z"}
+    (settled,) = await tray.route()
+    assert (settled.counter, settled.note, settled.retain) == ("routed|shop|person.changed|stale", "", 0)
+    fate = ledger.tell("e1", [settled.line])
+    assert (fate.state, [delivery.state for delivery in fate.deliveries]) == ("stale", ["stale"])
+
+
+async def test_stale_within_a_lease() -> None:
+    """What was routed before it in the same lease counts, settled or not, with a rule of its own or not."""
+    times = [
+        ("e1", 4, LEFT),
+        ("e2", 5, LEFT),
+        ("e3", 3, LEFT),
+        ("e4", 0, "person.changed"),
+        ("e5", 5, "person.changed"),
+    ]
+    tray = Tray(NOTE + GUARD, *(of(*one) for one in times), of("e6", None))
+    tray.context.newest = {LEFT: "2026-01-01T10:01:00.000Z"}
+    settled = await tray.route()
+    assert [one.happened for one in settled] == [
+        f"2026-01-01T10:04:00.000Z {LEFT}",
+        f"2026-01-01T10:05:00.000Z {LEFT}",
+        f"2026-01-01T10:03:00.000Z {LEFT}",
+        *[""] * 3,
+    ]
+    assert [one.note for one in settled[:3]] == ["aside"] * 3
+    assert [len(one.new) for one in settled] == [0, 0, 0, 0, 1, 1]
+
+
+async def test_nobody_is_never_stale() -> None:
+    """An event about nobody is not compared, and nothing is noted of it; nor of a type that no rule speaks of."""
+    nobody = replace(of("e1", 0), order_key=None)
+    tray = Tray(NOTE + GUARD, nobody, replace(of("e2", 5, LEFT), order_key=None), of("e3", 5, "contact.bounced"))
+    tray.context.newest = {LEFT: "2026-01-01T10:05:00.000Z"}
+    settled = await tray.route()
+    assert tray.context.asked_newest == []
+    assert [(len(one.new), one.happened) for one in settled] == [(1, ""), (0, ""), (0, "")]
+
+
 @pytest.mark.parametrize(
     ("failure", "n", "attempt", "counted"),
     [
