@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -389,6 +389,43 @@ def elements(text: str, at: int) -> tuple[list[tuple[Any, str]], int]:
             return found, at
         if sign != ",":
             raise bad_json()
+
+
+def cut(text: str, steps: Sequence[str]) -> str | None:
+    """Return the text of the value at some steps into a JSON text, as it stands there; None where there is none.
+
+    Of a name that stands twice the last value counts. A text that holds JSON is looked into.
+    """
+    text = _inside(text)
+    for step in steps:
+        found: str | None = None
+        if text[:1] == "[" and step.isdecimal():
+            entries, _ = elements(text, 0)
+            found = entries[int(step)][1] if int(step) < len(entries) else None
+        elif text[:1] == "{":
+            walk = members(text)
+            with contextlib.suppress(StopIteration):
+                name, at = next(walk)
+                while True:
+                    _, end = value_at(text, at)
+                    found = text[at:end] if name == step else found
+                    name, at = walk.send(end)
+        if found is None:
+            return None
+        text = _inside(found)
+    return text
+
+
+def _inside(text: str) -> str:
+    """Return the JSON that a JSON text holds (a form's field `payload`); what holds none as it is."""
+    text = text.strip(" \t\r\n")
+    if text[:1] == '"':
+        inner = str(value_at(text, 0)[0]).strip()
+        if inner[:1] in ("{", "["):
+            with contextlib.suppress(errors.NotParseable):
+                mended, _ = parse_json(inner, lambda each: (value_at(each, 0), each)[1])
+                return mended.strip()
+    return text
 
 
 def _sign(text: str, at: int) -> tuple[str, int]:

@@ -39,13 +39,15 @@ def read_kept(source: Source, id: str, head: Mapping[str, Any], body: bytes) -> 
     """
     # Without a type of its own an event may have got one by the mended book.
     name = head["type"] if _takes_name(source) and head["type"] != NO_TYPE else None
-    items = _unpack(source, ((b"content-type", b"application/json"),), body, name)
+    items = _unpack(source, ((b"content-type", b"application/json"),), body, name, kept=True)
     if len(items) != 1:
         raise ValueError("the kept body is no single event any more")
     (item,) = items
     item.sender_id = head.get("sender") or item.sender_id
     item.position = head.get("pos", 0)
     item.time = item.time or head.get("time")
+    item.subject = item.subject or head.get("subject")
+    item.order_key = item.order_key or head.get("key")
     if head["kind"] != source.kind:
         raise errors.Invalid("kind", "the source is of another kind now")
     event = _build_event(item, source, head["at"])
@@ -65,8 +67,10 @@ def _takes_name(source: Source) -> bool:
     return not kind.types or kind.event_from_url(source.options)
 
 
-def _unpack(source: Source, headers: Iterable[tuple[bytes, bytes]], body: bytes, name: str | None) -> list[SourceItem]:
-    request = verification.trusted(RawRequest(body, headers=tuple(headers)))
+def _unpack(
+    source: Source, headers: Iterable[tuple[bytes, bytes]], body: bytes, name: str | None, *, kept: bool = False
+) -> list[SourceItem]:
+    request = verification.trusted(RawRequest(body, headers=tuple(headers)), kept=kept)
     return sources.SOURCES[source.kind].unpack(request, source.options, name).items
 
 

@@ -50,6 +50,8 @@ class VerifiedRequest:
     sender_id: str | None = None
     #: Parameters of the URL that are secrets; they never become part of an event.
     hidden: frozenset[str] = frozenset()
+    #: Whether the body is that of one item, as it was kept: without what stood around it in its request.
+    kept: bool = False
 
     @property
     def body(self) -> bytes:
@@ -104,9 +106,9 @@ def verify(request: RawRequest, checks: Sequence[Check], now: float) -> Verified
     return VerifiedRequest(request, sender_id, hidden)
 
 
-def trusted(request: RawRequest) -> VerifiedRequest:
-    """Return a request that needs no proof: a payload in a book's tests, a fixture."""
-    return VerifiedRequest(request)
+def trusted(request: RawRequest, *, kept: bool = False) -> VerifiedRequest:
+    """Return a request that needs no proof: a payload in a book's tests, a fixture; `kept`: the body of one item."""
+    return VerifiedRequest(request, kept=kept)
 
 
 def sign(checks: Sequence[Check], body: bytes, now: float, message_id: str) -> Signed:

@@ -390,3 +390,47 @@ def test_bad_json_says_where() -> None:
     with pytest.raises(errors.NotParseable) as caught:
         records(b'{"a":' * 250 + b"1" + b"}" * 250)
     assert "200 deep" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "found"),
+    [
+        ('{"a": {"b" : 1.50 }, "c": 2}', ("a",), '{"b" : 1.50 }'),
+        ('{"a": {"b" : 1.50 }}', ("a", "b"), "1.50"),
+        ('{"a": [1, {"x": "ü"}]}', ("a", "1"), '{"x": "ü"}'),
+        ('{"a": 1, "a": {"b": 2}}', ("a",), '{"b": 2}'),
+        ('{"a": "{\\"b\\": 1}"}', ("a",), '{"b": 1}'),
+        ('{"a": "{\\"b\\": 1}"}', ("a", "b"), "1"),
+        ('{"a": "{broken"}', ("a",), '"{broken"'),
+        ('{"a": []}', ("a", "0"), None),
+        ('{"a": {}}', ("b",), None),
+        ('{"a": 5}', ("a", "b"), None),
+    ],
+)
+def test_cut(text: str, steps: tuple[str, ...], found: str | None) -> None:
+    """A value inside JSON is cut out as it stands there, also out of JSON inside a text."""
+    assert body.cut(text, steps) == found
+
+
+PLAIN = st.text(st.characters(exclude_characters="{[", exclude_categories=("Cs", "Cc")), max_size=5)
+
+
+@given(
+    st.recursive(
+        st.integers() | PLAIN,
+        lambda inner: st.dictionaries(PLAIN, inner, max_size=3) | st.lists(inner, max_size=3),
+    )
+)
+def test_cut_is_what_parsing_finds(value: Any) -> None:
+    """What is cut out is what stands there, at every place of a value."""
+    text = json.dumps({"top": value}, ensure_ascii=False)
+
+    def walk(at: Any, steps: tuple[str, ...]) -> None:
+        found = body.cut(text, steps)
+        assert found is not None
+        assert json.loads(found) == at
+        inner = at.items() if isinstance(at, dict) else enumerate(at) if isinstance(at, list) else ()
+        for name, each in inner:
+            walk(each, (*steps, str(name)))
+
+    walk(value, ("top",))

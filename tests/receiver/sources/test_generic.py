@@ -231,3 +231,192 @@ def test_f48_element_that_is_no_object() -> None:
     """F48: the good elements of an array are events, the others are kept apart."""
     items = SOURCE.unpack(fixtures.verified(b'[{"type": "x"}, 5]'), options(type="body.type"), None).items
     assert [each.invalid is None for each in items] == [True, False]
+
+
+def unpacked(body: Any, options: dict[str, Any], event: str | None = None, *, kept: bool = False) -> list[SourceItem]:
+    raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+    label = FORM if isinstance(body, bytes) else b"application/json"
+    request = verification.trusted(RawRequest(raw, ((b"content-type", label),)), kept=kept)
+    return SOURCE.unpack(request, GenericOptions.model_validate(options), event).items
+
+
+def data_of(item: SourceItem) -> dict[str, Any]:
+    assert item.type is not None
+    return dict(SOURCE.read(item.type, item.body))
+
+
+ENVELOPE = {
+    "data": "body.data",
+    "read": {"type": "body.type", "id": "body.id", "time": "body.timestamp", "order_key": "body.data.email"},
+}
+
+
+def test_f13_envelope() -> None:
+    """F13: with `data:` what stands inside the envelope is the person, and the envelope is none."""
+    body = {
+        "id": "m1",
+        "type": "contact.updated",
+        "timestamp": "2026-11-20T10:00:00Z",
+        "support": "help@example.org",
+        "data": {"email": "Eva@example.org", "last_name": "Muster"},
+    }
+    [found] = unpacked(body, ENVELOPE)
+    assert (found.invalid, found.type, found.sender_id) == (None, "contact.updated", "m1")
+    assert found.identities == ("email:eva@example.org",)
+    assert found.time == "2026-11-20T10:00:00.000Z"
+    assert json.loads(found.body) == body["data"]
+    assert data_of(found)["last_name"] == "Muster"
+    [cloud] = unpacked({"specversion": "1.0", **body}, ENVELOPE)
+    assert cloud.body == found.body
+    [magnetis] = unpacked({"data": {"id": "call-1", "caller": "+49301234567"}}, {"data": "body.data"}, "call:completed")
+    assert magnetis.type == "call.completed"
+    assert magnetis.invalid is None
+
+
+@pytest.mark.parametrize("data", [None, 5, [], [{"email": "eva@example.org"}], "x"])
+def test_nothing_at_data(data: Any) -> None:
+    """A body without its noun is quarantined whole, under the id it would have had."""
+    body = {"id": "m1", "type": "order.paid", "data": data}
+    [found] = unpacked(body, ENVELOPE)
+    assert found.invalid is not None
+    assert "there is no object at body.data" in found.invalid.why
+    assert (json.loads(found.body), found.sender_id) == (body, "m1")
+
+
+def test_content_of_an_envelope() -> None:
+    """An attempt counter around the noun makes no other event; another type does."""
+    body = {"id": "m1", "type": "order.paid", "data": {"nr": 1}}
+    [first], [again] = unpacked(body, ENVELOPE), unpacked({**body, "attempt": 2}, ENVELOPE)
+    [other] = unpacked({**body, "type": "order.gone"}, ENVELOPE)
+    assert first.content == again.content != other.content
+    ignoring = {**ENVELOPE, "read": {**ENVELOPE["read"], "ignore": ["body.data.try"]}}  # type: ignore[dict-item]
+    [first], [again] = (unpacked({**body, "data": {"nr": 1, "try": each}}, ignoring) for each in (1, 2))
+    assert first.content == again.content
+    assert first.body != again.body
+
+
+LIST = {
+    "items": "body.events",
+    "read": {"type": "item.event", "id": ["body.account", "item.id"], "order_key": "item.email", "time": "item.at"},
+    "zone": "Europe/Berlin",
+}
+
+
+def test_items() -> None:
+    """Each entry of the list that `items:` names is an event; places lead into the envelope and into the entry."""
+    entries = [
+        {"event": "order.paid", "id": 1, "email": "eva@example.org", "at": "2026-11-20 10:00:00", "total": 1.50},
+        {"event": "order.gone", "id": 2, "email": "jean@example.org", "at": "2026-07-20T10:00:00Z"},
+    ]
+    one, other = unpacked({"account": "a", "events": entries}, LIST)
+    assert (one.type, one.sender_id, one.time) == ("order.paid", '["a","1"]', "2026-11-20T09:00:00.000Z")
+    assert (other.type, other.position, other.time) == ("order.gone", 1, "2026-07-20T10:00:00.000Z")
+    assert (one.order_key, other.order_key) == ("email:eva@example.org", "email:jean@example.org")
+    assert one.body == json.dumps(entries[0]).encode()
+    assert unpacked({"account": "a", "events": []}, LIST) == []
+    [single] = unpacked({"account": "a", "events": entries[0]}, LIST)
+    assert single.body == one.body
+    # Not its position: a second attempt may send fewer.
+    [later] = unpacked({"account": "a", "events": entries[1:]}, LIST)
+    assert (later.sender_id, later.identity, later.body) == (other.sender_id, other.identity, other.body)
+    [good, bad] = unpacked({"account": "a", "events": [entries[0], 5]}, LIST)
+    assert good.invalid is None
+    assert bad.invalid is not None
+    assert len(unpacked([{"account": "a", "events": entries}, {"account": "b", "events": entries}], LIST)) == 4
+
+
+@pytest.mark.parametrize("events", [None, 5, "x", [5], {}])
+def test_no_items(events: Any) -> None:
+    """A body without the list is quarantined whole; an empty object in its place is an entry."""
+    [found] = unpacked({"account": "a", "events": events}, LIST)
+    assert found.invalid is not None
+    assert found.type == "unknown"
+
+
+def test_items_with_data() -> None:
+    """The noun of an entry stands below it."""
+    options = {**LIST, "data": "item.payload.person"}
+    entry = {"event": "order.paid", "id": 1, "email": "x@example.org", "payload": {"person": {"first_name": "Eva"}}}
+    [found] = unpacked({"account": "a", "events": [entry]}, options)
+    assert (json.loads(found.body), found.order_key) == ({"first_name": "Eva"}, "email:x@example.org")
+
+
+def test_kept_bodies_are_read_again() -> None:
+    """What was kept without its envelope is read under the name that it had, cut out or not."""
+    [kept] = unpacked(b'{"email": "eva@example.org"}', ENVELOPE, "contact.updated", kept=True)
+    assert (kept.invalid, kept.type, kept.order_key) == (None, "contact.updated", "email:eva@example.org")
+    [kept] = unpacked({"id": "m", "type": "order.paid", "data": {"nr": 1}}, ENVELOPE, kept=True)
+    assert (kept.type, json.loads(kept.body)) == ("order.paid", {"nr": 1})
+    [kept] = unpacked({"event": "order.paid", "id": 1}, LIST, kept=True)
+    assert (kept.type, kept.invalid) == ("order.paid", None)
+    [kept] = unpacked(
+        {"nr": 1},
+        {"data": "body.list[0].x", "read": {"type": "order.paid", "order_key": "body.list[0].x.nr"}},
+        kept=True,
+    )
+    assert (json.loads(kept.body), kept.order_key) == ({"nr": 1}, "id:1")
+
+
+@pytest.mark.parametrize(
+    ("told", "type"),
+    [
+        ("Rechnung gelöscht", "invoice.deleted"),
+        ("rechnung  GELO\u0308SCHT ", "invoice.deleted"),
+        ("contact|updated", "contact.updated"),
+        (7, "order.paid"),
+        ("order.gone", "order.gone"),
+    ],
+)
+def test_f34_types(told: Any, type: str) -> None:
+    """F34: the words of a platform are ours by a table; what is not in it is read as before."""
+    types = {"Rechnung gelöscht": "invoice.deleted", "contact|updated": "contact.updated", 7: "order.paid"}
+    [found] = unpacked({"event": told, "email": "eva@example.org"}, {"types": types, "read": {"type": "body.event"}})
+    assert found.type == type
+
+
+def test_type_of_several_places() -> None:
+    """A type of several places is their texts with dots between them; those count at which something stands."""
+    options = {"read": {"type": ["body.object", "body.action"]}, "types": {"issue.opened": "ticket.new"}}
+    assert [
+        unpacked(each, options)[0].type
+        for each in (
+            {"object": "Pull Request", "action": "closed"},
+            {"object": "push"},
+            {"object": "issue", "action": "opened"},
+        )
+    ] == ["pull_request.closed", "push", "ticket.new"]
+
+
+def test_json_in_a_form() -> None:
+    """JSON in a field of a form is the noun, or the list of events; a form of that field alone is its JSON."""
+    [found] = unpacked(
+        b"token=x&payload=%7B%22type%22%3A%22order.paid%22%7D",
+        {"data": "body.payload", "read": {"type": "body.payload.type"}},
+    )
+    assert (found.type, json.loads(found.body)) == ("order.paid", {"type": "order.paid"})
+    several = b"v=1&events=%5B%7B%22e%22%3A%22a%22%7D%2C%7B%22e%22%3A%22b%22%7D%5D"
+    assert [each.type for each in unpacked(several, {"items": "body.events", "read": {"type": "item.e"}})] == ["a", "b"]
+    [alone] = unpacked(b"payload=%7B%22type%22%3A%22order.paid%22%7D", {"read": {"type": "body.type"}})
+    assert alone.type == "order.paid"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"zone": "Europe/Berlin"}, "is for the time"),
+        ({"zone": "CEST+2", "read": {"time": "body.at"}}, "time zone"),
+        ({"types": {"x": "order.paid"}, "read": {"type": "order.paid"}}, "is a fixed one"),
+        ({"types": {"a  B": "x", "A b": "y"}}, "a word twice"),
+        ({"types": {"a": "Order Paid"}}, "dotted name"),
+        ({"items": "item.events"}, "place in the body"),
+        ({"items": "query.events"}, "place in the body"),
+        ({"data": "header.X"}, "place in the body"),
+        ({"items": "body.events", "data": "body.data"}, "write item"),
+        ({"items": "body.events", "read": {"ignore": ["body.n"]}}, "write item"),
+        ({"read": {"id": []}}, "at least 1"),
+    ],
+)
+def test_what_never_counts(options: dict[str, Any], says: str) -> None:
+    """A composition of which a part would never count is refused."""
+    with pytest.raises(ValidationError, match=says):
+        GenericOptions.model_validate(options)
