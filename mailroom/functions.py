@@ -198,7 +198,7 @@ class Mailroom(MailroomQueries):
         args: list[Any] = [drain, token, pool]
         for s in settlements:
             args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, _argument(s), s.attempt, s.doubt)
-            args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, s.says, len(s.new))
+            args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, _said(s), len(s.new))
             for d in s.new:
                 args += (d.room, d.place, d.id, d.record, f"{1 if d.lease else 0}{'!' if d.urgent else d.source}")
                 args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead.encode() if d.dead is not None else "")
@@ -323,12 +323,14 @@ class Mailroom(MailroomQueries):
         every: float = 0.0,
         burst: int = 1,
         breaker: int = 0,
+        lag: int = 0,
     ) -> None:
         """Set a room's limits: boxes leased at once (0: any), ms per item (0: any), items that may go at once.
 
-        `breaker`: boxes that fail one after the other before the room is paused and probed; 0: it never is.
+        `breaker`: boxes that fail one after the other before the room is paused and probed; 0: it never is. `lag`: ms
+        until a search there shows what was just made; what a drain may have sent when it died waits for so long.
         """
-        fields: dict[Any, Any] = {"pool": pool, "every": every, "burst": burst, "breaker": breaker}
+        fields: dict[Any, Any] = {"pool": pool, "every": every, "burst": burst, "breaker": breaker, "lag": lag}
         try:
             await self.store.hset(self.key(f"room:{room}"), mapping=fields)
             if concurrency:
@@ -514,6 +516,13 @@ def _receipt(event: Event, said: bytes) -> Receipt:
         return Receipt(event.id, False)
     text = said.decode()
     return Receipt(text[1:], False) if text[:1] == "+" else Receipt(text or event.id, bool(text))
+
+
+def _said(settlement: Settlement) -> str:
+    """Return what `settle` takes as what an attempt says."""
+    if settlement.says and settlement.alone_ms:
+        return f"{settlement.says} {settlement.alone_ms}"
+    return settlement.says
 
 
 def _argument(settlement: Settlement) -> str:

@@ -166,6 +166,9 @@ class Settlement:
     doubt: int = 0
     #: What the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
     says: str = ""
+    #: ms for which this item is to be left alone whoever gets an answer there meanwhile: the vendor said so, or its
+    #: search would not show yet what may have been made.
+    alone_ms: int = 0
     #: True when the drain is through with the box.
     last: bool = True
     retain: int = 0

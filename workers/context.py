@@ -21,7 +21,7 @@ from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret, SecretFiles
 from workers import destinations, store_outage
 from workers.alerts import AlertSender
-from workers.destinations.base import Client
+from workers.destinations.base import Client, find_lag
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http
 from workers.outcome import MISTAKES, Failed
@@ -147,6 +147,7 @@ class WorkerContext:
                 every=every,
                 burst=max(1, int(BURST * 1000 / every)) if every else 1,
                 breaker=destination.breaker,
+                lag=int(find_lag(destination.options) * 1000),
             )
             if destination.pool == self.settings.pool:
                 await self.mailroom.unusable(name, unusable.get(name, ""))

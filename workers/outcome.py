@@ -47,7 +47,8 @@ class Failed(Exception):
         self.failure: Failure = failure
         #: One word, always the same: the log field, the metric's label and the dead letter's reason.
         self.code = code
-        #: Seconds the other side asked for (`Retry-After`), 0 if it did not.
+        #: Seconds that the next attempt has to wait, whatever comes of others there meanwhile: the other side asked
+        #: for it (`Retry-After`), or its search is behind by so much. 0: none.
         self.wait = wait
         self.status = status
         #: A sentence for people, without values of the person concerned and without secrets.

@@ -58,10 +58,10 @@ class PauseRoom:
 Decision = WaitAndRetry | GiveUp | HoldBox | PauseRoom
 
 
-def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float | None = None) -> Decision:
+def decide(failed: Failed, attempt: int, *, jitter: float | None = None) -> Decision:
     """Decide what follows attempt number `attempt`, counted from 1.
 
-    `find_lag`: seconds by which the other side's search may be behind. `jitter`: between -1 and 1, else drawn.
+    `jitter`: between -1 and 1, else drawn.
     """
     if failed.code in MISTAKES:
         return PauseRoom(failed.code)
@@ -82,8 +82,7 @@ def decide(failed: Failed, attempt: int, *, find_lag: float = 0.0, jitter: float
         return HoldBox(failed.code)
     if attempt > len(RETRY_AFTER):
         return HoldBox(failed.code) if doubtful else GiveUp(f"{failed.code}_too_often")
-    wait = max(failed.wait, RETRY_AFTER[attempt - 1] * spread, find_lag if doubtful else 0.0)
-    return WaitAndRetry(wait)
+    return WaitAndRetry(max(failed.wait, RETRY_AFTER[attempt - 1] * spread))
 
 
 def read_rest(failed: Failed) -> float:

@@ -25,14 +25,15 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
                                a note: it was pulled forward
   shares               hash    source -> how much more it gets in its turn, 2 to 10   python (configure)    while a book says so
   suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
-  waiting:<room>       zset    box -> ms when it is due; a rule or the vendor said so settle                while not empty
+  waiting:<room>       zset    box -> ms when it is due; a rule said so, the vendor,  settle, bury, …       while not empty
+                               or its search is behind
   retry:<room>         zset    box -> ms when it is due; its destination was away     settle                while not empty
   woken:<room>         zset    what was in `retry` when the breaker opened            settle                until take made it ready
   leased:<room>        hash    box -> drain; its size is the room's concurrency       take, settle          while not empty
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
   d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
-  room:<room>          hash    pool, concurrency, every, burst, tat, paused, unusable configure, pause      for ever (one a destination)
-                               breaker, probe_at, probe_every, rests                  configure, settle, rest
+  room:<room>          hash    pool, concurrency, every, burst, lag, paused, unusable configure, pause      for ever (one a destination)
+                               tat, breaker, probe_at, probe_every, rests             configure, settle, rest
   failing              hash    room -> boxes that failed one after the other          settle                until one does not
   rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
@@ -89,7 +90,9 @@ no box and orders nothing.
 
 A paused room says why, as JSON: by a person, by its breaker (several boxes in a row found nobody there), or by key (the
 destination refuses ours). The last two have `probe_at`: from then on one box may be leased to see whether that still
-holds, the next one `probe_every` ms later. What failed meanwhile is ready; so when the destination answers, all goes on.
+holds, the next one `probe_every` ms later. What failed meanwhile is ready; so when the destination answers, all goes on,
+but for what is to be left alone for a while whoever answers: the vendor said for how long, or its search would not show
+yet what may have been made. Such a box waits in `waiting`, never in `retry`.
 A room also rests: `rests` is the ms until which its destination asked to be left alone (`Retry-After`). Until then
 nothing is leased from it, not even a probe.
 

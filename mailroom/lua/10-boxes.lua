@@ -250,6 +250,23 @@ local function make_ready(P, room, box, attempt, doubt, deaths, front)
   return 1
 end
 
+-- The box waits until `due`; `queue`: `waiting:`, or `retry:` where an answer of its destination ends that.
+local function wait_until(P, room, box, queue, due, attempt, doubt, deaths, class)
+  redis.call('LSET', box_key(P, room, box), 0, state_of('w', attempt, doubt, deaths, class, due))
+  redis.call('ZADD', P .. queue .. room, due, box)
+end
+
+-- A lease has ended, and nobody knows what its drain had sent: that is doubtful, and the box takeable again as soon as a
+-- search of its destination would show it. Returns how many boxes became ready.
+local function free_in_doubt(P, room, box, deaths, front)
+  local _, attempt, doubt, _, _, handed, class = parse(redis.call('LINDEX', box_key(P, room, box), 0))
+  local lag = handed > 0 and tonumber(redis.call('HGET', P .. 'room:' .. room, 'lag')) or 0
+  doubt = math.max(doubt, handed)
+  if lag == 0 then return make_ready(P, room, box, attempt, doubt, deaths, front) end
+  wait_until(P, room, box, 'waiting:', now_ms() + lag, attempt, doubt, deaths, class)
+  return 0
+end
+
 -- The box waits for no time any more.
 local function stop_waiting(P, room, box)
   for _, queue in ipairs({ 'waiting:', 'retry:', 'woken:' }) do redis.call('ZREM', P .. queue .. room, box) end

@@ -141,8 +141,7 @@ local function lease(P, room, box, drain, token, per_box, out)
     end
     if named and #handed > 0 and weak_name_taken(P, room, handed[1], box) then
       out.aside = out[1] + WEAK_WAIT
-      redis.call('LSET', b, 0, state_of('w', attempt, doubt, deaths, class, out.aside))
-      redis.call('ZADD', P .. 'waiting:' .. room, out.aside, box)
+      wait_until(P, room, box, 'waiting:', out.aside, attempt, doubt, deaths, class)
       return 0
     end
     if #handed > 0 then

@@ -388,7 +388,7 @@ end
 -- An attempt told something about its destination. Returns true where that is known to be away, or to refuse our key:
 -- then no attempt is counted, and the box does not wait for a time of its own.
 local function heard(P, c, room, box, says)
-  local word, code = string.match(says, '^(%a+):?(.*)$')
+  local word, code = string.match(says, '^(%a+):?(%S*)')
   if word == 'there' then
     if c.failing and redis.call('HDEL', P .. 'failing', room) == 1 then
       local by = paused_by(redis.call('HGET', P .. 'room:' .. room, 'paused'))
@@ -424,6 +424,11 @@ local function heard(P, c, room, box, says)
   end
   if by ~= 'person' then redis.call('HSET', P .. 'room:' .. room, 'probe_at', c.now + tonumber(cfg[3] or 0)) end
   return true
+end
+
+-- The ms for which a box is to be left alone, whatever others learn of its destination meanwhile.
+local function left_alone(says)
+  return tonumber(string.match(says, ' (%d+)$')) or 0
 end
 
 -- Whoever was leased as a probe and asked the destination nothing (it came too early, it had to be dropped, it was given
@@ -500,7 +505,10 @@ local function settle_items(P, c, args)
       if verdict == 'dead' then redis.call('DEL', P .. 'order:' .. event .. ':' .. room) end -- it is not, after all
       lease_later(c, room, box, false)
       flush_ready(P, c, room)
-      if make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false) > 0 then -- last, so that each probe is another box
+      local alone = left_alone(says)
+      if alone > 0 then
+        wait_until(P, room, box, 'waiting:', now + alone, old_attempt, doubt, 0, class)
+      elseif make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false) > 0 then -- last, so that each probe is another box
         c.crowded[room] = true
       end
     elseif verdict == 'done' or verdict == 'dead' then
@@ -594,8 +602,8 @@ local function settle_items(P, c, args)
       c.free[room] = nil
       if verdict == 'wait' then
         local due = now + math.max(1, tonumber(argument))
-        redis.call('LSET', b, 0, state_of('w', attempt, doubt, 0, class, due))
-        redis.call('ZADD', P .. (string.sub(says, 1, 4) == 'away' and 'retry:' or 'waiting:') .. room, due, box)
+        local retries = string.sub(says, 1, 4) == 'away' and left_alone(says) == 0
+        wait_until(P, room, box, retries and 'retry:' or 'waiting:', due, attempt, doubt, 0, class)
       elseif verdict == 'hold' then
         redis.call('LSET', b, 0, state_of('h', attempt, doubt, 0, class))
         redis.call('HSET', P .. 'held:' .. room, box, argument)
@@ -645,7 +653,8 @@ end
 -- verdict: done (argument, of an event: how new it is, noted under its names; `aside`: no rule wanted it, and its payload
 --   is kept for `retain`; empty: neither; then, of a type that makes older ones stale, `|`, when it happened, blank and
 --   the type) | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
--- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing.
+-- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing. Behind a blank the
+--   ms for which this box is to be left alone, whatever others learn of the destination meanwhile.
 -- last: 1 when the drain is through with the box.
 -- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its
 --   destination is known to be away or to refuse us)}, {deliveries leased to the drain},

@@ -23,10 +23,8 @@ local function leave(keys, args)
     for k = 1, #leases, 2 do
       if leases[k + 1] == drain then
         redis.call('HDEL', P .. 'leased:' .. room, leases[k])
-        local s, attempt, doubt, deaths, _, handed = parse(redis.call('LINDEX', box_key(P, room, leases[k]), 0) or 'r 0 0 0')
-        if s == 'l' then
-          add_fresh(fresh, room, make_ready(P, room, leases[k], attempt, math.max(doubt, handed), deaths, true))
-        end
+        local s, _, _, deaths = parse(redis.call('LINDEX', box_key(P, room, leases[k]), 0) or 'r 0 0 0')
+        if s == 'l' then add_fresh(fresh, room, free_in_doubt(P, room, leases[k], deaths, true)) end
       end
     end
   end
@@ -58,10 +56,9 @@ local function bury(keys, args)
           if s == 'l' then
             freed = freed + 1
             deaths = deaths + tonumber(args[1])
-            doubt = math.max(doubt, handed)
             if deaths >= MAX_DEATHS then
               poison = poison + 1
-              redis.call('LSET', box_key(P, room, box), 0, state_of('h', attempt, doubt, 0, class))
+              redis.call('LSET', box_key(P, room, box), 0, state_of('h', attempt, math.max(doubt, handed), 0, class))
               redis.call('HSET', P .. 'held:' .. room, box, '{"code":"poison","at":' .. now_ms() .. '}')
               -- Whoever buries knows no address of alerts: a worker does.
               redis.call('RPUSH', P .. 'untold', room .. ' poison')
@@ -70,7 +67,7 @@ local function bury(keys, args)
               local _, day = terms(P, event_of(item) or '')
               if day then note(P, day, event_of(item), '{"t":"held","d":"' .. item .. '","code":"poison"}') end
             else
-              add_fresh(fresh, room, make_ready(P, room, box, attempt, doubt, deaths, false))
+              add_fresh(fresh, room, free_in_doubt(P, room, box, deaths, false))
             end
           end
         end
@@ -115,12 +112,13 @@ local function strays(keys, args)
       local box = leases[k]
       if leases[k + 1] == args[1] then
         local head = redis.call('LINDEX', box_key(P, room, box), 0)
-        local s, attempt, doubt, deaths, token, handed = parse(head or 'r 0 0 0')
+        local s, attempt, doubt, deaths, token = parse(head or 'r 0 0 0')
         if not (s == 'l' and known[room .. ' ' .. box .. ' ' .. token]) then
           redis.call('HDEL', P .. 'leased:' .. room, box)
           if s == 'l' then
-            if args[2] == '1' then doubt = math.max(doubt, handed) end
-            add_fresh(fresh, room, make_ready(P, room, box, attempt, doubt, deaths, true))
+            local ready = args[2] == '1' and free_in_doubt(P, room, box, deaths, true)
+              or make_ready(P, room, box, attempt, doubt, deaths, true)
+            add_fresh(fresh, room, ready)
             freed = freed + 1
           end
         end

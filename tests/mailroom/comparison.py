@@ -20,11 +20,12 @@ from tests.mailroom.store import CLOCK, MOMENT, START, Loop, Store, StoredKey, e
 INFO = DeadLetterInfo("crm", "", "x", "")
 
 DAY = "2026-11-21"
-#: Rooms of every kind: one that takes what comes, one within a concurrency, one within a rate, one of another pool.
+#: Rooms of every kind: one that takes what comes, one within a concurrency, one within a rate (and the search of its
+#: destination is behind), one of another pool.
 ROOMS = {
     INBOX: Limits(),
     "crm": Limits(concurrency=2, breaker=2),
-    "mail": Limits(every=100, burst=2, breaker=1),
+    "mail": Limits(every=100, burst=2, breaker=1, lag=300),
     "bill": Limits(pool="heavy", concurrency=1, every=1000, burst=3),
 }
 #: Where events come from, and how many times the usual turn each gets.
@@ -45,6 +46,8 @@ class OracleVerdict:
     doubt: int = 0
     #: there, away, refused, or nothing.
     says: str = ""
+    #: ms for which it is to be left alone all the same.
+    alone: int = 0
     made: tuple[Made, ...] = ()
 
 
@@ -143,6 +146,7 @@ class Comparison:
                 every=limits.every,
                 burst=limits.burst,
                 breaker=limits.breaker,
+                lag=limits.lag,
             )
 
     # -- comparing
@@ -440,6 +444,7 @@ class Comparison:
                     attempt=v.attempt,
                     doubt=v.doubt,
                     says={"away": "away:timeout", "refused": "refused:unauthorised"}.get(v.says, v.says),
+                    alone_ms=v.alone,
                     last=ends,
                     retain=self.model.retain.get(name, 0),
                     new=new,
@@ -458,6 +463,7 @@ class Comparison:
                 attempt=v.attempt,
                 doubt=v.doubt,
                 says=v.says,
+                alone=v.alone,
                 last=ends,
                 made=v.made,
             )

@@ -70,6 +70,8 @@ class Limits:
     burst: int = 1
     #: Boxes that fail in a row before it is paused; 0: it never is.
     breaker: int = 0
+    #: ms until a search of its destination shows what was made.
+    lag: int = 0
     tat: int = 0
     #: Until when its destination asked to be left alone.
     rests: int = 0
@@ -203,6 +205,21 @@ class MailroomOracle:
         else:
             self._enlist(room, box.kind, name, front=front)
         return 1
+
+    def _wait(self, room: str, name: str, due: int, queue: str = "waiting") -> None:
+        """A box waits for a time."""
+        box = self.boxes[room, name]
+        box.state, box.due, box.queue, box.token, box.handed, box.drain = "w", due, queue, "", 0, ""
+
+    def _free_in_doubt(self, room: str, name: str, *, front: bool = False) -> None:
+        """A lease ended and nobody knows what was sent: a box goes on, when a search would show it."""
+        box = self.boxes[room, name]
+        lag = self.limits[room].lag if box.handed else 0
+        box.doubt = max(box.doubt, box.handed)
+        if lag:
+            self._wait(room, name, self.now + lag)
+        else:
+            self._ring(room, self._ready(room, name, front=front))
 
     def _line(self, room: str, kind: str) -> list[str]:
         return self.ready.setdefault(f"{room}:{kind}" if kind else room, [])
@@ -657,7 +674,7 @@ class MailroomOracle:
                 box.state = "b"
                 return []
             if alive and self._weak_taken(room, alive[0], name):
-                box.state, box.due, box.queue = "w", self.now + WEAK_WAIT, "waiting"
+                self._wait(room, name, self.now + WEAK_WAIT)
                 return []
             if alive:
                 box.state, box.token, box.handed, box.drain = "l", token, len(alive), drain
@@ -861,6 +878,7 @@ class MailroomOracle:
         attempt: int = 0,
         doubt: int = 0,
         says: str = "",
+        alone: int = 0,
         last: bool = True,
         made: Iterable[Made] = (),
     ) -> tuple[int, set[str], set[str], list[tuple[str, str]]]:
@@ -876,7 +894,10 @@ class MailroomOracle:
         aside, news = self._heard(room, name, says) if says else (False, [])
         if aside:
             box.doubt, box.deaths = doubt, 0
-            self._ready(room, name)
+            if alone:
+                self._wait(room, name, self.now + alone)
+            else:
+                self._ready(room, name)
             return 3, leased, once, news
         event = item.split(".")[0]
         if verdict in ("done", "dead"):
@@ -916,8 +937,8 @@ class MailroomOracle:
             return (1 if alive else 2), leased, once, news
         box.attempt, box.doubt, box.token, box.handed, box.drain = attempt, doubt, "", 0, ""
         if verdict == "wait":
-            box.state, box.due, box.deaths = "w", self.now + wait, 0
-            box.queue = "retry" if says == "away" else "waiting"
+            box.deaths = 0
+            self._wait(room, name, self.now + wait, "retry" if says == "away" and not alone else "waiting")
         elif verdict == "hold":
             box.state, box.deaths = "h", 0
         else:
@@ -941,21 +962,19 @@ class MailroomOracle:
         poison, held = 0, self._held_by(drains)
         for room, name in held:
             box = self.boxes[room, name]
-            box.deaths, box.doubt = box.deaths + counted, max(box.doubt, box.handed)
+            box.deaths += counted
             if box.deaths >= MAX_DEATHS:
-                poison += 1
+                poison, box.doubt = poison + 1, max(box.doubt, box.handed)
                 box.state, box.deaths, box.token, box.handed, box.drain = "h", 0, "", 0, ""
             else:
-                self._ring(room, self._ready(room, name))
+                self._free_in_doubt(room, name)
         return len(held), poison
 
     def leave(self, drain: str) -> None:
         """A drain ends by itself."""
         self._forget_drain(drain)
         for room, name in self._held_by([drain]):
-            box = self.boxes[room, name]
-            box.doubt = max(box.doubt, box.handed)
-            self._ring(room, self._ready(room, name, front=True))
+            self._free_in_doubt(room, name, front=True)
 
     def strays(self, drain: str, known: set[tuple[str, str, str]]) -> int:
         """Give back what a drain holds without knowing."""

@@ -55,6 +55,7 @@ class Walk:
             self.pause: 1,
             self.resume: 2,
             self.outage: 3,
+            self.stumble: 2,
             self.probe: 1,
             self.pace: 1,
             self.rest: 1,
@@ -153,7 +154,9 @@ class Walk:
             (word,) = chance.choices(list(SAYS), [8, 2, 3, 1, 1])
             made = self._made(item) if word in ("done", "dead") else ()
             says = chance.choice(SAYS[word]) if lease.room != INBOX else ""
-            pairs.append((item, OracleVerdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), says, made)))
+            alone = chance.choice([0, 0, 300]) if says in ("away", "refused") else 0
+            verdict = OracleVerdict(word, 700, lease.attempt + 1, chance.choice([0, 0, 1]), says, alone, made)
+            pairs.append((item, verdict))
             if word not in ("done", "dead"):
                 break
         last = len(pairs) == len(lease.items) or chance.random() < 0.3
@@ -312,6 +315,15 @@ class Walk:
             if lease.room != INBOX and lease.items and self.chance.random() < 0.8:
                 verdict = OracleVerdict("wait", self.chance.choice([700, 3_600_000]), lease.attempt + 1, 0, "away")
                 self.world.settle("d1", lease, [(lease.items[0][0], verdict)], last=True)
+
+    def stumble(self) -> None:
+        """One delivery fails, and again as soon as it may."""
+        for _ in range(2):
+            for lease in self._at_crm()[:1]:
+                verdict = OracleVerdict("wait", 1, lease.attempt + 1, 0, "away")
+                self.world.settle("d1", lease, [(lease.items[0][0], verdict)], last=True)
+            self.world.advance(1)
+            self.world.take("d1", [("crm", 2, 1)], 0)
 
     def flap(self) -> None:
         """A destination goes away, is resumed, and goes away again before anybody takes from it."""

@@ -135,7 +135,8 @@ class Machine(RuleBasedStateMachine):
                 if len(prefix) > 12:
                     new = []
             says = data.draw(st.sampled_from(SAYS[word]), label="says") if lease.room != INBOX else ""
-            pairs.append((item, OracleVerdict(word, 700, lease.attempt + 1, doubt, says, tuple(new))))
+            alone = data.draw(st.sampled_from([0, 300]), label="alone") if says in ("away", "refused") else 0
+            pairs.append((item, OracleVerdict(word, 700, lease.attempt + 1, doubt, says, alone, tuple(new))))
             if word not in ("done", "dead"):
                 break
         ends = last or len(pairs) == len(lease.items)

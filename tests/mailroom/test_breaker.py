@@ -30,7 +30,9 @@ async def deliveries(mailroom: Mailroom, drain: str, n: int, first: int = 0) -> 
         await route(mailroom, drain, {f"{name}.0": ("crm", name) for name in names})
 
 
-async def fail(mailroom: Mailroom, drain: str, *leases: Lease, says: str = AWAY, wait: int = HOUR) -> Settled:
+async def fail(
+    mailroom: Mailroom, drain: str, *leases: Lease, says: str = AWAY, wait: int = HOUR, alone: int = 0
+) -> Settled:
     """The first item of each lease fails, in one call."""
     token = f"f{take.calls}"  # type: ignore[attr-defined]
     take.calls += 1  # type: ignore[attr-defined]
@@ -43,6 +45,7 @@ async def fail(mailroom: Mailroom, drain: str, *leases: Lease, says: str = AWAY,
             attempt=lease.attempt + 1,
             doubt=lease.doubt,
             says=says,
+            alone_ms=alone,
         )
         for lease in leases
     ]
@@ -207,6 +210,65 @@ async def test_closes(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert len(await take(mailroom, drain, "crm")) == 5
     await store.advance(HOUR)
     assert {lease.box for lease in await take(mailroom, drain, "crm")} == {"e90", "x"}
+
+
+@pytest.mark.parametrize("failed", ["before it opened", "when it opened", "while it was open"])
+async def test_left_alone(mailroom: Mailroom, store: Store, drain: str, failed: str) -> None:
+    """What is searched for, or told to wait, before its next attempt does so although somebody else got an answer."""
+    await deliveries(mailroom, drain, 4)
+    leases = await take(mailroom, drain, "crm")
+    first, others = leases[0], leases[1:]
+    if failed == "when it opened":
+        await fail(mailroom, drain, *others[:2])
+    elif failed == "while it was open":
+        await fail(mailroom, drain, *others)
+    await fail(mailroom, drain, first, says="away:timeout", alone=30_000, wait=30_000)
+    if failed == "before it opened":
+        await fail(mailroom, drain, *others)
+    await store.advance(5_000)
+    if failed == "when it opened":
+        await answer(mailroom, drain, others[2])
+    else:
+        (probe,) = await take(mailroom, drain, "crm")
+        await answer(mailroom, drain, probe)
+    assert (await crm(mailroom)).paused == ""
+    assert {lease.box for lease in await take(mailroom, drain, "crm")} == {"e1", "e2", "e3"} - {
+        "e3" if failed == "when it opened" else probe.box
+    }
+    await store.advance(24_999)
+    assert await take(mailroom, drain, "crm") == []
+    await store.advance(1)
+    (again,) = await take(mailroom, drain, "crm")
+    assert (again.box, again.attempt) == ("e0", 1 if failed == "before it opened" else 0)
+
+
+async def test_left_alone_is_no_probe(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """While all that waits is to be left alone there is no probe; then there is one."""
+    await deliveries(mailroom, drain, 3)
+    await fail(mailroom, drain, *await take(mailroom, drain, "crm"), alone=30_000)
+    assert (await crm(mailroom)).waiting == 3
+    await store.advance(29_000)
+    taken = await mailroom.take(drain, "early", [RoomRequest("crm", 9, 9)])
+    assert (taken.leases, taken.wait) == ([], 1_000)
+    await store.advance(1_000)
+    assert len(await take(mailroom, drain, "crm")) == 1
+
+
+@pytest.mark.parametrize("end", ["bury", "leave"])
+async def test_search_that_is_behind_a_death(mailroom: Mailroom, store: Store, drain: str, end: str) -> None:
+    """What a drain may have sent is takeable again when a search there would show it, and is doubtful."""
+    await mailroom.configure("crm", breaker=3, lag=30_000)
+    await deliveries(mailroom, drain, 1)
+    await take(mailroom, drain, "crm")
+    await (mailroom.bury([drain]) if end == "bury" else mailroom.leave(drain))
+    await mailroom.beat("d2", register=True)
+    await store.advance(29_999)
+    wanted = [RoomRequest("crm", 9, 9)]
+    assert (await mailroom.take("d2", "early", wanted, suspects=9)).leases == []
+    await store.advance(1)
+    suspects = 9 if end == "bury" else 0
+    (lease,) = (await mailroom.take("d2", "due", wanted, suspects=suspects)).leases
+    assert (lease.doubt, lease.deaths, lease.attempt) == (1, 1 if end == "bury" else 0, 0)
 
 
 async def test_closes_at_a_refusal(mailroom: Mailroom, store: Store, drain: str) -> None:

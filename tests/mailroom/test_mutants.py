@@ -24,7 +24,7 @@ MUTANTS = {
         "lease(P, room, box, drain, request, handed, out)",
         "lease(P, room, box, drain, request, 9, out)",
     ),
-    "the dead leave no doubt": ("            doubt = math.max(doubt, handed)\n", ""),
+    "the dead leave no doubt": ("  doubt = math.max(doubt, handed)\n", ""),
     "poison is never held": ("local MAX_DEATHS = 3", "local MAX_DEATHS = 30"),
     "killers travel in groups": ("if deaths >= 2 then", "if deaths >= 9 then"),
     "concurrency of each take": ("concurrency - redis.call('HLEN', P .. 'leased:' .. room)", "concurrency"),
@@ -62,10 +62,10 @@ MUTANTS = {
         "make_ready(P, room, box, old_attempt, tonumber(doubt), 0, true)",
     ),
     "what waited for the destination waits on": (" then redis.call('RENAME', retry, woken) end", " then end"),
-    "what waits for another reason is woken": (
-        "(string.sub(says, 1, 4) == 'away' and 'retry:' or 'waiting:')",
-        "'retry:'",
-    ),
+    "what waits for another reason is woken": ("retries and 'retry:' or 'waiting:'", "'retry:'"),
+    "what is to be left alone is woken": (" and left_alone(says) == 0\n", "\n"),
+    "an open breaker leaves nothing alone": ("      if alone > 0 then\n", "      if false then\n"),
+    "what the dead may have sent is searched at once": ("  if lag == 0 then return", "  if true then return"),
     "a refused key is no reason to pause": ("    if by ~= 'person' and by ~= 'key' then\n", "    if false then\n"),
     "a person's resume leaves the probe": (
         "  redis.call('HDEL', key, 'probe_at', 'probe_every')\n  return",

@@ -50,7 +50,7 @@ def test_model_is_the_code(loop: Loop, valkey: PrivateValkey) -> None:
 @pytest.mark.parametrize(
     ("passage", "changed"),
     [
-        ("            doubt = math.max(doubt, handed)\n", ""),
+        ("  doubt = math.max(doubt, handed)\n", ""),
         ("local ours = s == 'l' and old_token == token", "local ours = s == 'l'"),
         ("if dereference(P, event, made - 1, retain, c) then", "if dereference(P, event, -1, retain, c) then"),
         ("make_ready(P, room, box, 0, doubt, 0, false)", "make_ready(P, room, box, 0, 0, 0, false)"),

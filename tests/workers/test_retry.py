@@ -49,7 +49,7 @@ def test_limited_without_a_time() -> None:
 
 def test_ambiguous() -> None:
     """After an unknown answer the next attempt waits until the vendor's search has caught up."""
-    decision = retry.decide(Failed("ambiguous", "timeout"), 1, find_lag=30, jitter=0)
+    decision = retry.decide(Failed("ambiguous", "timeout", wait=30), 1, jitter=0)
     assert decision == WaitAndRetry(30)
 
 

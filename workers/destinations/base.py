@@ -197,6 +197,11 @@ Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespac
 Scalar = str | int | float | bool | None
 
 
+def find_lag(options: Any) -> float:
+    """Return the seconds until a destination's search finds what was just created, as its options say; else 0."""
+    return float(getattr(options, "find_lag", 0.0) or 0.0)
+
+
 def list_names(*told: tuple[str, str | None]) -> tuple[Name, ...]:
     """Return the names of an action, from pairs of kind and value. What is absent is left out; `~phone`: a weak one."""
     found = [Name(kind.removeprefix("~"), value, kind.startswith("~")) for kind, value in told if value]

@@ -253,15 +253,6 @@ class RestClient(Client[RestOptions]):
         if options.auth is not None:
             self._headers.update(options.auth.headers(reveal))
 
-    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
-        """Do it, or find that it was done; what is in doubt waits until their search can find it. Raises Failed."""
-        try:
-            return await super().deliver(action, arguments, delivery)
-        except Failed as failed:
-            if failed.failure == "ambiguous":
-                failed.wait = max(failed.wait, self._options.find_lag)
-            raise
-
     def visit(self, delivery: Attempt) -> "RestVisit":
         """Return what carries the requests of a delivery."""
         return RestVisit(self._http.exchange(), delivery, self._base, self._headers, self._options)

@@ -19,7 +19,7 @@ from workers import delivery as deliveries
 from workers import retry, store_outage
 from workers.context import WorkerContext
 from workers.delivery import Delivery
-from workers.destinations.base import Attempt, LeaseGivenBack
+from workers.destinations.base import Attempt, LeaseGivenBack, find_lag
 from workers.drain.lease import LeaseClock, LeaseProgress
 from workers.drain.outbox import Outbox
 from workers.drain.plan import FreshDelivery, Plan, PlanContext, why_failed
@@ -186,10 +186,13 @@ class Courier:
     async def _settle_failed(
         self, lease: Lease, delivery: Delivery, failed: Failed, attempt: int, started: float
     ) -> None:
-        decision = retry.decide(failed, attempt, find_lag=self._find_lag(delivery.destination))
+        if failed.failure == "ambiguous":  # What may have been made is searched for, once a search would show it.
+            failed.wait = max(failed.wait, self._find_lag(delivery.destination))
+        decision = retry.decide(failed, attempt)
         doubt = max(lease.doubt, 1 if delivery.doubtful else 0)
         settlement = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, retain=delivery.retain)
         settlement.says = retry.destination_health(failed)
+        settlement.alone_ms = int(failed.wait * 1000)
         settlement.doubt = max(doubt, 1 if failed.failure == "ambiguous" else 0)
         then: Then = "wait"
         match decision:
@@ -235,7 +238,7 @@ class Courier:
         """Return the seconds by which a destination's search may be behind, as its options say."""
         book = self._context.books.current
         destination = book.destinations.get(name) if book is not None else None
-        return float(getattr(destination.options, "find_lag", 0.0) or 0.0) if destination is not None else 0.0
+        return find_lag(destination.options) if destination is not None else 0.0
 
 
 def _early(delivery: Delivery) -> int:

@@ -188,14 +188,6 @@ def test_lost_answer_makes_no_second_contact(crm: Desk, sandbox: Running, fault:
     assert len(contacts(sandbox)) == 1
 
 
-def test_find_lag(sandbox: Running) -> None:
-    """After an ambiguous create the find waits as long as the search may lag."""
-    auth = {"bearer": sandbox.world.accounts.crm_token}
-    desk = Desk("rest", {"base": sandbox.base("crm"), "auth": auth, "find_lag": 30})
-    order(sandbox, vendor="crm", method="POST", status=500)
-    assert desk.fail("upsert_contact", EVA).wait == 30
-
-
 def test_fuzzy_search(sandbox: Running) -> None:
     """Of what a search answers, only the exact e-mail counts."""
     found = reply(

@@ -171,8 +171,17 @@ async def test_search_that_is_behind() -> None:
     options = type("Options", (), {"find_lag": 90.0})()
     crm = replace(rules.destinations["crm"], options=options)
     behind = replace(rules, destinations={**rules.destinations, "crm": crm})
-    assert (await Round(Failed("ambiguous", "timeout"), rules=behind).deliver()).wait_ms == 90_000
-    assert (await Round(Failed("transient", "timeout"), rules=behind).deliver()).wait_ms < 2_000
+    settled = await Round(Failed("ambiguous", "timeout"), rules=behind).deliver()
+    assert (settled.wait_ms, settled.alone_ms) == (90_000, 90_000)
+    settled = await Round(Failed("transient", "timeout"), rules=behind).deliver()
+    assert settled.wait_ms < 2_000
+    assert settled.alone_ms == 0
+
+
+async def test_told_to_wait() -> None:
+    """What the vendor told to wait is left alone for so long, also where its destination answers others meanwhile."""
+    settled = await Round(Failed("transient", "gateway_timeout", wait=30.0, status=504)).deliver()
+    assert (settled.wait_ms, settled.alone_ms, settled.says) == (30_000, 30_000, "away:gateway_timeout")
 
 
 async def test_in_order() -> None:
