@@ -15,6 +15,7 @@ Lines, by `t`:
   came_again   (nothing)          it was in quarantine, came again and fits now
   once         d(elivery)         not made: `only_once` had seen its like
   coalesced    d(elivery), by     a newer one took its place
+  stale        d(elivery), by     it waited, unattempted, until this one said that somebody wants less of us
   quarantined  at, source, type, received, why
   failed       at, source, type, received, book, code, why       the event itself is a dead letter
   held         d(elivery or event), code                         its box waits for a person: it killed three drains
@@ -28,9 +29,9 @@ What a person did, `by` whom and `why`; `d` is a delivery, or the event itself w
   taken_in     d, at, from           what lay aside (quarantine, unmatched, refused) goes to be routed after all
   looked       d, at                 somebody saw the payload
 
-The mailroom's Lua writes `once`, `coalesced`, `held`, `other_content`, `unread` and `came_again`, and changes `then` of
-an attempt's line to `wait` where a destination turns out to be away. It finds it by its text: a line is compact JSON
-with its keys in the order above.
+The mailroom's Lua writes `once`, `coalesced`, `stale`, `held`, `other_content`, `unread` and `came_again`, and changes
+`then` of an attempt's line to `wait` where a destination turns out to be away. It finds it by its text: a line is
+compact JSON with its keys in the order above.
 """
 
 import json
@@ -430,6 +431,9 @@ class _Story:
 
     def coalesced(self, line: Mapping[str, Any]) -> None:
         self._became(line, "coalesced", f"by {line['by']}")
+
+    def stale(self, line: Mapping[str, Any]) -> None:
+        self._became(line, "stale", f"{line['by']} came while it waited")
 
     def quarantined(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why, self.fate.book = "quarantined", line["why"], ""

@@ -40,10 +40,18 @@ class Delivery:
     delay: int = 0
     #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom/lua`.
     doubtful: bool = False
+    #: It goes before others: it is one of those that make stale what waits (see `encode`).
+    urgent: bool = False
 
     def encode(self) -> bytes:
         """Return it as JSON."""
-        record: dict[str, Any] = {
+        # At the head, where the mailroom looks for it.
+        record: dict[str, Any] = {"doubtful": True} if self.doubtful else {}
+        if self.urgent:
+            record["urgent"] = True
+        elif self.delay:
+            record["waits"] = True
+        record |= {
             "id": self.id,
             "event": self.event,
             "day": self.day,
@@ -63,8 +71,7 @@ class Delivery:
             record["in_order"] = True
         if self.delay:
             record["due"], record["delay"] = self.due, self.delay
-        # At the head, where the mailroom looks for it.
-        return to_json({"doubtful": True, **record} if self.doubtful else record)
+        return to_json(record)
 
 
 def decode(record: bytes) -> Delivery:
@@ -87,4 +94,5 @@ def decode(record: bytes) -> Delivery:
         r.get("due", 0),
         r.get("delay", 0),
         r.get("doubtful", False),
+        r.get("urgent", False),
     )

@@ -115,6 +115,13 @@ CATALOGUE = (
         "relais_deliveries_coalesced", "counter", "Deliveries that a newer one replaced.", ("destination",), "coalesced"
     ),
     MetricDeclaration(
+        "relais_deliveries_stale",
+        "counter",
+        "Deliveries that ended unsent: they waited as their rule said when their person left.",
+        ("destination",),
+        "stale",
+    ),
+    MetricDeclaration(
         "relais_by_hand",
         "counter",
         "What people decided: retry, drop, release, skip, pause, resume, look.",

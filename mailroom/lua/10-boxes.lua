@@ -16,6 +16,8 @@ local PROBES = { breaker = { 5000, 60000 }, key = { 60000, 900000 } }
 local LONGEST_REST = 86400000
 -- Events whose payloads are kept although no rule wanted them; of more than that the first to go go early.
 local MOST_UNMATCHED = 10000
+-- Elements of a box that are looked through for what something urgent ends.
+local LOOKED_THROUGH = 1000
 -- Boxes that are woken in one call.
 local WOKEN = 500
 -- Somebody emptied the store while we ran: schema and hash key have to be written again before anything else.

@@ -149,9 +149,16 @@ local function lay_aside(P, events)
   end
 end
 
+-- A delivery's record begins with what is said of it. doubtful: it may have been sent; urgent: it goes before others;
+-- waits: its rule lets it wait, and it is not urgent.
+local function is_said(P, delivery, word)
+  local head = '{"' .. word .. '":true,'
+  return string.sub(redis.call('GET', P .. 'd:' .. delivery) or '', 1, #head) == head
+end
+
 -- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
 local function is_doubtful(P, delivery)
-  return string.find(redis.call('GET', P .. 'd:' .. delivery) or '', '^{"doubtful":true,') ~= nil
+  return is_said(P, delivery, 'doubtful')
 end
 
 local function take_doubt_along(P, delivery)
@@ -257,6 +264,100 @@ local function named(P, c, room)
   return known
 end
 
+-- Take a delivery that waits out of its home and its further boxes. Returns its place in its home, and the state of that;
+-- nil: it stays, since a drain holds it, it may have been sent, or a person is asked about it. `untried`: also if it was
+-- attempted.
+local function withdraw(P, c, room, home, delivery, untried)
+  local b = box_key(P, room, home)
+  local s, attempt, doubt, deaths, token, handed, class = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
+  local place = redis.call('LPOS', b, delivery)
+  if not place or place <= math.max(doubt, handed) or (s == 'h' and place == 1) or is_doubtful(P, delivery) then return nil end
+  if place == 1 and attempt > 0 then
+    if untried then return nil end
+    redis.call('LSET', b, 0, state_of(s, 0, 0, deaths, class, token))
+  end
+  c.some_gone, c.some_made, c.refs = true, true, true
+  redis.call('LREM', b, 1, delivery)
+  if named(P, c, room) then
+    flush_ready(P, c, room)
+    add_ready(c, room, leave_names(P, room, home, delivery, c.delete))
+  end
+  return place, s
+end
+
+-- A delivery whose rule lets it wait ends unsent, unless it was attempted: `by` says that somebody wants less of us.
+-- `refilled`: something comes into its home now. Returns whether what does is first there.
+local function end_stale(P, c, room, home, delivery, day, by, refilled)
+  if not is_said(P, delivery, 'waits') then return false end
+  local place, s = withdraw(P, c, room, home, delivery, true)
+  if not place then return false end
+  local b = box_key(P, room, home)
+  local waited, empty = s == 'w' and place == 1, redis.call('LLEN', b) == 1
+  if waited then stop_waiting(P, room, home) end
+  if empty and (s == 'w' or s == 'b') then
+    c.delete(b)
+  elseif empty and not refilled then
+    redis.call('RPUSH', b, delivery) -- a tombstone: its box is listed, or leased
+  elseif waited then
+    local _, _, _, deaths = parse(redis.call('LINDEX', b, 0))
+    flush_ready(P, c, room)
+    add_ready(c, room, make_ready(P, room, home, 0, 0, deaths, false))
+  elseif place == 1 and not empty then
+    flush_ready(P, c, room)
+    add_ready(c, room, head_changed(P, room, home))
+  end
+  if bury_delivery(P, delivery, day, '{"t":"stale","d":"' .. delivery .. '","by":"' .. by .. '"}') then
+    c.ended[#c.ended + 1] = event_of(delivery)
+  end
+  count(c.counts, 'stale|' .. room)
+  return empty
+end
+
+-- The first deliveries in boxes of a room, but for those of an event: delivery and home of each, once. What stands further
+-- back is looked at when it is handed out before its time.
+local function others_in(P, room, boxes, event)
+  local found, has = {}, {}
+  for _, box in ipairs(boxes) do
+    for _, element in ipairs(redis.call('LRANGE', box_key(P, room, box), 1, LOOKED_THROUGH)) do
+      local delivery, home = marked(element)
+      delivery, home = delivery or element, home or box
+      if not has[delivery] and event_of(delivery) ~= event then
+        has[delivery] = true
+        found[#found + 1] = { delivery, home }
+      end
+    end
+  end
+  return found
+end
+
+-- Something urgent of an event comes into boxes, its home first: what waits there, of other events, ends unsent. Returns
+-- whether its home is empty now.
+local function overrule(P, c, event, day, room, boxes, urgent)
+  local others, first = others_in(P, room, boxes, event), false
+  if #others == 0 then return false end
+  flush(P, c)
+  for _, other in ipairs(others) do
+    local refilled = other[2] == boxes[1]
+    first = end_stale(P, c, room, other[2], other[1], day, urgent, refilled) and refilled or first
+  end
+  return first
+end
+
+-- A delivery goes on waiting that was handed out before its time. Something urgent may have come meanwhile, when it was
+-- out of reach.
+local function look_behind(P, c, room, home, delivery, event, day)
+  if not is_said(P, delivery, 'waits') then return end
+  flush(P, c)
+  local boxes = { home }
+  for box in string.gmatch(redis.call('HGET', P .. 'also:' .. room, delivery) or '', '%S+') do boxes[#boxes + 1] = box end
+  for _, other in ipairs(others_in(P, room, boxes, event)) do
+    if is_said(P, other[1], 'urgent') then
+      end_stale(P, c, room, home, delivery, day, other[1], false)
+      return
+    end
+  end
+end
+
 -- Append a new delivery (ten arguments from `k` on) to its boxes, within `settle`. Returns how many more deliveries need
 -- the event now: 1, 0 when it did not come into being or took the place of another of the same event.
 local function append(P, c, event, day, args, k)
@@ -292,24 +393,13 @@ local function append(P, c, event, day, args, k)
     local older = redis.call('GET', co)
     if older then
       flush(P, c)
-      c.some_gone, c.some_made, c.refs = true, true, true
-      local s, attempt, doubt, deaths, token, handed, its_class = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
-      local place = redis.call('LPOS', b, older)
-      -- What a drain holds, what may have been sent and what a person is asked about stays.
-      if place and place > math.max(doubt, handed) and not (s == 'h' and place == 1) and not is_doubtful(P, older) then
-        redis.call('LREM', b, 1, older)
-        if place == 1 and attempt > 0 then
-          redis.call('LSET', b, 0, state_of(s, 0, 0, deaths, its_class, token))
-        end
+      local its = event_of(older) == event and redis.call('EXISTS', P .. 'd:' .. older) == 1
+      local place = withdraw(P, c, room, box, older)
+      if place then
         was_first = place == 1
-        if named(P, c, room) then
-          flush_ready(P, c, room)
-          add_ready(c, room, leave_names(P, room, box, older, c.delete))
-        end
-        local its = string.match(older, '^([^.]+)')
-        if its == event and redis.call('EXISTS', P .. 'd:' .. older) == 1 then more = 0 end
+        if its then more = 0 end
         if bury_delivery(P, older, day, '{"t":"coalesced","d":"' .. older .. '","by":"' .. delivery .. '"}', event) then
-          c.ended[#c.ended + 1] = its
+          c.ended[#c.ended + 1] = event_of(older)
         end
         count(c.counts, 'coalesced|' .. room)
       end
@@ -318,6 +408,10 @@ local function append(P, c, event, day, args, k)
   end
   local behind, weak, class = false, false, string.sub(args[k + 4], 2)
   if class ~= '' and schema_of(P, c) ~= '2' then class = '' end
+  if class == URGENT and (c.some_boxes or next(c.box_made)) then
+    local boxes = { box, unpack(further and further.also or NONE) }
+    was_first = overrule(P, c, event, day, room, boxes, delivery) or was_first
+  end
   if further then
     c.named[room] = true
     behind = push_marks(P, room, box, further.also, further.weak, delivery, class, c.make)
@@ -604,6 +698,7 @@ local function settle_items(P, c, args)
         local due = now + math.max(1, tonumber(argument))
         local retries = string.sub(says, 1, 4) == 'away' and left_alone(says) == 0
         wait_until(P, room, box, retries and 'retry:' or 'waiting:', due, attempt, doubt, 0, class)
+        if says == '' and attempt == '0' and room ~= 'in' then look_behind(P, c, room, box, item, event, day) end
       elseif verdict == 'hold' then
         redis.call('LSET', b, 0, state_of('h', attempt, doubt, 0, class))
         redis.call('HSET', P .. 'held:' .. room, box, argument)

@@ -32,7 +32,6 @@ ROOMS = {
 SOURCES = {"shop": 1, "desk": 2, "forms": 1}
 #: Objects at a destination, by their ids.
 OBJECTS = ("1", "2", "3")
-RECORD = b'{"n":1}'
 DRAINS = {"d1": "default", "d2": "default", "h1": "heavy"}
 
 
@@ -49,6 +48,12 @@ class OracleVerdict:
     #: ms for which it is to be left alone all the same.
     alone: int = 0
     made: tuple[Made, ...] = ()
+
+
+def record_of(made: Made) -> bytes:
+    """Return the record of a delivery: its head says what the mailroom must know."""
+    head = '"urgent":true,' if made.source == "!" else '"waits":true,' if made.delay else ""
+    return f'{{{head}"n":1}}'.encode()
 
 
 def name_faults(dump: dict[str, StoredKey]) -> list[str]:
@@ -417,7 +422,7 @@ class Comparison:
                     d.id,
                     d.room,
                     (d.box, *d.also),
-                    RECORD,
+                    record_of(d),
                     d.lease,
                     d.once,
                     ONCE,
@@ -477,7 +482,7 @@ class Comparison:
                 if d.id in now_leased:
                     self._check_order(d.room, [d.id])
                     self._sent(d.room, 1)
-                    self.leases.append(Lease(d.room, d.box, token, 0, 0, 0, [(d.id, RECORD)]))
+                    self.leases.append(Lease(d.room, d.box, token, 0, 0, 0, [(d.id, record_of(d))]))
         pool = self.model.drains.get(drain, "default")
         answers = self._call(lambda: self.room.settle(drain, token, given, pool=pool))
         got = answers[0]

@@ -155,6 +155,9 @@ class MailroomOracle:
     passed: dict[tuple[str, str], int] = field(default_factory=dict)
     #: Deliveries whose record says that they may have been sent.
     doubtful: set[str] = field(default_factory=set)
+    #: Deliveries whose rule lets them wait, and urgent ones.
+    patient: set[str] = field(default_factory=set)
+    urgent: set[str] = field(default_factory=set)
     quarantined: set[str] = field(default_factory=set)
 
     # -- small words
@@ -793,6 +796,14 @@ class MailroomOracle:
                         its = older.split(".")[0]
                         self._release(its, older, self.retain[its])
             self.newest[made.room, made.coalesce] = (made.id, self.now + made.delay + DAY)
+        if made.source == "!":
+            self.urgent.add(made.id)
+            for item, home in self._others_in(made.room, (made.box, *made.also), event):
+                refilled = home == made.box
+                was_first |= self._end_stale(made.room, item, home, refilled=refilled) and refilled
+            box = self.boxes.get((made.room, made.box))
+        elif made.delay:
+            self.patient.add(made.id)
         behind = self._stand(made.room, made.box, made.id, made.also, made.weak, made.source)
         hurried = [made.box, *made.also] if made.source == "!" else []
         if box:
@@ -825,6 +836,40 @@ class MailroomOracle:
         for name in hurried:
             self._make_urgent(made.room, name)
         return True
+
+    def _others_in(self, room: str, names: Iterable[str], event: str) -> list[tuple[str, str]]:
+        """The deliveries of other events that stand in these boxes, and their homes."""
+        found: dict[str, str] = {}
+        for name in names:
+            for each in self.boxes[room, name].items if (room, name) in self.boxes else ():
+                item, home = each[1:].split() if each.startswith("=") else (each, name)
+                found[item] = home
+        return [(item, home) for item, home in found.items() if item.split(".")[0] != event]
+
+    def _end_stale(self, room: str, item: str, home: str, *, refilled: bool = False) -> bool:
+        """What is patient and was not attempted ends: something urgent came. Return whether its box is empty now."""
+        box = self.boxes[room, home]
+        place = box.items.index(item) + 1
+        if item not in self.patient & self.deliveries - self.doubtful or place <= max(box.doubt, box.handed):
+            return False
+        if place == 1 and (box.attempt or box.state == "h"):
+            return False
+        empty = box.items == [item]
+        box.items.remove(item)
+        self._ring(room, self._leave(room, home, item))
+        if empty and box.state in "wb":
+            del self.boxes[room, home]
+        elif empty and not refilled:
+            box.items.append(item)  # a tombstone
+        elif box.state == "w" and place == 1:
+            self._ring(room, self._ready(room, home))
+        elif place == 1 and not empty:
+            self._ring(room, self._recheck(room, home))
+        self._unwatch(item)
+        self.deliveries.discard(item)
+        event = item.split(".")[0]
+        self._release(event, item, self.retain[event])
+        return empty
 
     def _close_down(self, room: str, by: str) -> None:
         every = PROBES[by][0]
@@ -939,6 +984,13 @@ class MailroomOracle:
         if verdict == "wait":
             box.deaths = 0
             self._wait(room, name, self.now + wait, "retry" if says == "away" and not alone else "waiting")
+            names = (name, *self.also.get((room, item), ()))
+            if (
+                not says
+                and not attempt
+                and any(other in self.urgent for other, _ in self._others_in(room, names, event))
+            ):
+                self._end_stale(room, item, name)
         elif verdict == "hold":
             box.state, box.deaths = "h", 0
         else:

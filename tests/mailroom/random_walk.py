@@ -150,6 +150,10 @@ class Walk:
 
     def _settle(self, lease: Lease) -> None:
         chance, pairs = self.chance, []
+        if lease.items[0][0] in self.world.model.patient and chance.random() < 0.4:
+            early = OracleVerdict("wait", 700, lease.attempt)  # it was handed out before its time
+            self.world.settle("d1", lease, [(lease.items[0][0], early)], last=True)
+            return
         for item, _ in lease.items[: chance.randint(1, 3)]:
             (word,) = chance.choices(list(SAYS), [8, 2, 3, 1, 1])
             made = self._made(item) if word in ("done", "dead") else ()

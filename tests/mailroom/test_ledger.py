@@ -59,6 +59,7 @@ def tell(*lines: dict[str, Any]) -> ledger.Fate:
         ([ROUTED, attempt("dead", outcome="permanent", code="refused")], "dead"),
         ([ROUTED, {"t": "once", "d": "e.0"}], "skipped"),
         ([ROUTED, {"t": "coalesced", "d": "e.0", "by": "f.0"}], "coalesced"),
+        ([ROUTED, {"t": "stale", "d": "e.0", "by": "f.0"}], "stale"),
         ([{**ROUTED, "made": [], "skipped": [["crm", "subscribe", "vip", "no_consent", "absent"]]}], "skipped"),
         ([{**ROUTED, "made": [], "skipped": [["crm", "subscribe", "vip", "stale", "left since"]]}], "stale"),
         ([{**ROUTED, "skipped": [["crm", "subscribe", "vip", "stale", "left since"]]}, attempt("done")], "delivered"),

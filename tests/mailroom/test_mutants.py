@@ -82,8 +82,8 @@ MUTANTS = {
     "a body is known for too long": ("if left > 0 and left <= MARKED then known", "if its == digest then known"),
     "a body is never known": ("its == digest and till - now or 0", "0"),
     "what waits for days is put twice": ("local records_there = count_there(names) > 0", "local records_there = false"),
-    "coalescing drops what a drain holds": ("place > math.max(doubt, handed)", "place > doubt"),
-    "coalescing drops what may have been sent": ("place > math.max(doubt, handed)", "place > handed"),
+    "coalescing drops what a drain holds": ("place <= math.max(doubt, handed)", "place <= doubt"),
+    "coalescing drops what may have been sent": ("place <= math.max(doubt, handed)", "place <= handed"),
     "the coalesced keep their payload": ("return dereference(P, event, -1, retain)", "return false"),
     "due boxes stay": ("      redis.call('ZREM', key, unpack(boxes))\n", ""),
     "a box given back queues again": (
@@ -130,7 +130,7 @@ NAME_MUTANTS = {
         "      if first == mark and blocked then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end\n",
         "",
     ),
-    "the coalesced keep their marks": ("leave_names(P, room, box, older, c.delete)", "0"),
+    "the withdrawn keep their marks": ("leave_names(P, room, home, delivery, c.delete)", "0"),
     "the settled keep their marks": ("    ready = leave_boxes(P, room, box, item, also, c.delete_later)\n", ""),
     "the skipped keep their marks": ("has_names(P, room) and leave_names(P, room, box, item) or 0", "0"),
     "tombstones keep their marks": (
@@ -203,6 +203,22 @@ FAIR_MUTANTS = {
 }
 
 
+#: Of what waits as its rule says, and of what is urgent and ends it.
+STALE_MUTANTS = {
+    "what waits is not overruled": ("  if #others == 0 then return false end\n", "  if true then return false end\n"),
+    "what does not wait is overruled": ("  if not is_said(P, delivery, 'waits') then return false end\n", ""),
+    "its own event is overruled": ("not has[delivery] and event_of(delivery) ~= event", "not has[delivery]"),
+    "what was attempted is overruled": ("    if untried then return nil end\n", ""),
+    "the overruled waits on": ("  if waited then stop_waiting(P, room, home) end\n", ""),
+    "who stood behind the overruled waits on": ("make_ready(P, room, home, 0, 0, deaths, false)", "0"),
+    "the place of the overruled is lost": (
+        "    redis.call('RPUSH', b, delivery) -- a tombstone: its box is listed, or leased\n",
+        "    c.delete(b)\n",
+    ),
+    "nobody looks behind": ("if is_said(P, other[1], 'urgent') then\n", "if false then\n"),
+}
+
+
 #: Walks, and steps of each, within which a fault has to show.
 WALKS, STEPS = 120, 60
 
@@ -245,8 +261,15 @@ def test_planted_fault_about_turns(site_valkey: PrivateValkey, fault: str) -> No
     assert walk(site_valkey, replaced(LUA, *FAIR_MUTANTS[fault]), classes=True) < WALKS
 
 
+@pytest.mark.parametrize("fault", STALE_MUTANTS)
+def test_planted_fault_about_what_ends(site_valkey: PrivateValkey, fault: str) -> None:
+    """A planted fault about what ends because something urgent came is found within the given steps."""
+    assert walk(site_valkey, replaced(LUA, *STALE_MUTANTS[fault]), names=3, classes=True) < WALKS
+
+
 def test_no_fault(site_valkey: PrivateValkey) -> None:
     """Where no fault was planted none is found."""
     assert walk(site_valkey, walks=5) == 5
     assert walk(site_valkey, walks=5, names=3) == 5
     assert walk(site_valkey, walks=5, classes=True) == 5
+    assert walk(site_valkey, walks=5, names=3, classes=True) == 5

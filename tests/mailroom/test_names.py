@@ -18,12 +18,20 @@ async def drain(mailroom: Mailroom) -> str:
 
 
 async def send(
-    room: Mailroom, name: str, names: str, *, weak: str = "", at_once: bool = False, delay: int = 0, coalesce: str = ""
+    room: Mailroom,
+    name: str,
+    names: str,
+    *,
+    weak: str = "",
+    at_once: bool = False,
+    delay: int = 0,
+    coalesce: str = "",
+    urgent: bool = False,
 ) -> set[str]:
     """Route one event to one delivery `<name>.0` of the CRM, under names (`x ab`: home x, then a, b)."""
     await room.put([event(name, f"email:{name}@example.org")])
     (lease,) = await take(room, "d1")
-    return await route(room, lease, names, weak=weak, at_once=at_once, delay=delay, coalesce=coalesce)
+    return await route(room, lease, names, weak=weak, at_once=at_once, delay=delay, coalesce=coalesce, urgent=urgent)
 
 
 async def route(
@@ -35,19 +43,22 @@ async def route(
     at_once: bool = False,
     delay: int = 0,
     coalesce: str = "",
+    urgent: bool = False,
 ) -> set[str]:
     """Do the same with an event that was taken."""
     name = lease.items[0][0]
     home, *also = tuple(names)
+    said = '"urgent":true,' if urgent else '"waits":true,' if delay else ""
     new = NewDelivery(
         f"{name}.0",
         "crm",
         (home, *also),
-        b'{"n":1,"box":"%s"}' % home.encode(),
+        f'{{{said}"n":1,"box":"{home}"}}'.encode(),
         at_once,
         coalesce_key=coalesce,
         delay=delay,
         weak=tuple(weak),
+        urgent=urgent,
     )
     settled = await room.settle("d1", f"s-{name}", [settlement(lease, name, new=[new])])
     return settled.leased
@@ -365,3 +376,161 @@ async def test_examined(mailroom: Mailroom, store: Store, drain: str) -> None:
         ("crm", "z"): "a mark whose delivery gone.0 is nowhere",
     }
     assert INBOX == "in"
+
+
+# -- what waits as its rule says, and what ends it
+
+
+async def test_what_waits_holds_back_who_shares_a_strong_name(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A delivery that waits holds back those that share a strong name with it there; a weak one holds back nobody."""
+    await send(mailroom, "e1", "xa", weak="p", delay=1000)
+    for name, names, weak in (("e2", "y", "p"), ("e3", "a", ""), ("e4", "zx", ""), ("e5", "w", "")):
+        await send(mailroom, name, names, weak=weak)
+    assert set(await crm(mailroom)) == {"e2.0", "e5.0"}
+    await store.advance(1000)
+    assert set(await crm(mailroom)) == set()  # who shares its telephone is under way
+    await store.advance(20)
+    assert await mailroom.ahead("crm", "z", "e4.0") == [("e1.0", "x")]
+
+
+@pytest.mark.parametrize(
+    ("waits", "opt_out"), [("x", "x"), ("xa", "a"), ("ax", "x"), ("xab", "cb"), ("x", "yx"), ("ab", "ba")]
+)
+async def test_opt_out_ends_what_waits(mailroom: Mailroom, store: Store, drain: str, waits: str, opt_out: str) -> None:
+    """Whichever strong name they share, what waits ends as stale, unsent, and what is urgent goes at once."""
+    await send(mailroom, "e1", waits, weak="p", delay=1000)
+    await send(mailroom, "e2", opt_out, urgent=True)
+    leases = await crm(mailroom)
+    assert set(leases) == {"e2.0"}
+    assert await mailroom.record("e1") is None
+    fate = await mailroom.fate("e1")
+    assert fate is not None
+    assert (await mailroom.counts())["stale|crm"] == 1
+    await end(mailroom, leases["e2.0"])
+    await store.advance(1000)
+    assert await crm(mailroom) == {}
+    assert await left(store) == set()
+
+
+async def test_opt_out_is_leased_at_once(mailroom: Mailroom, drain: str) -> None:
+    """Where nothing but what waited stood before it, it is leased in the step that makes it."""
+    await send(mailroom, "e1", "xa", delay=1000)
+    assert await send(mailroom, "e2", "a", urgent=True, at_once=True) == {"e2.0"}
+
+
+async def test_opt_out_spares_the_others(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What waits for no rule keeps its place before it; what shares no strong name, or is urgent itself, waits on."""
+    await send(mailroom, "e1", "xa", delay=1000)
+    await send(mailroom, "e2", "x")
+    await send(mailroom, "e3", "y", weak="p", delay=1000)
+    await send(mailroom, "e4", "z", urgent=True, delay=1000)
+    await send(mailroom, "e5", "z", urgent=True)
+    await send(mailroom, "e6", "x", weak="p", urgent=True)
+    assert [await mailroom.record(f"e{n}") is None for n in range(1, 7)] == [True, *[False] * 5]
+    (lease,) = (await crm(mailroom)).values()
+    assert lease.items[0][0] == "e2.0"
+    await end(mailroom, lease)
+    (lease,) = (await crm(mailroom)).values()
+    assert lease.items[0][0] == "e6.0"
+    await end(mailroom, lease)
+    await store.advance(1000)
+    assert set(await crm(mailroom)) == {"e3.0", "e4.0"}
+
+
+async def test_opt_out_ends_what_stands_behind(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What would wait only when its turn comes ends, too: it would hold the opt-out back then."""
+    await send(mailroom, "e1", "x")
+    (first,) = (await crm(mailroom)).values()
+    await send(mailroom, "e2", "yx", delay=1000)
+    await send(mailroom, "e3", "x", urgent=True)
+    await end(mailroom, first)
+    assert set(await crm(mailroom)) == {"e3.0"}
+    assert await mailroom.record("e2") is None
+
+
+@pytest.mark.parametrize(("attempt", "doubt"), [(1, 0), (0, 1), (2, 1)])
+async def test_opt_out_spares_what_was_attempted(
+    mailroom: Mailroom, store: Store, drain: str, attempt: int, doubt: int
+) -> None:
+    """What was attempted, or may have been, is never ended: the opt-out goes behind it."""
+    await send(mailroom, "e1", "x", delay=1000)
+    await store.advance(1000)
+    (lease,) = (await crm(mailroom)).values()
+    await end(mailroom, lease, "wait", wait_ms=1000, attempt=attempt, doubt=doubt)
+    await send(mailroom, "e2", "x", urgent=True)
+    assert await crm(mailroom) == {}
+    await store.advance(1000)
+    assert set(await crm(mailroom)) == {"e1.0"}
+
+
+async def test_opt_out_while_it_is_handed_out(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """One that a drain has in hand before its time ends when the drain lets it wait on: nobody has sent it."""
+    await send(mailroom, "e1", "x")
+    (first,) = (await crm(mailroom)).values()
+    await send(mailroom, "e2", "xa", delay=1000)
+    await end(mailroom, first)
+    (early,) = (await crm(mailroom)).values()
+    await send(mailroom, "e3", "ya", urgent=True)
+    assert await mailroom.record("e2") is not None
+    await end(mailroom, early, "wait", wait_ms=1000)
+    assert set(await crm(mailroom)) == {"e3.0"}
+    assert await mailroom.record("e2") is None
+
+
+async def test_opt_out_beside_what_its_event_lets_wait(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Two rules of one event do not end each other."""
+    await mailroom.put([event("e1")])
+    (lease,) = await take(mailroom, drain)
+    new = [
+        NewDelivery("e1.0", "crm", ("x",), b'{"waits":true,"n":1}', delay=1000),
+        NewDelivery("e1.1", "crm", ("x",), b'{"urgent":true,"n":1}', urgent=True),
+    ]
+    await mailroom.settle(drain, "s", [settlement(lease, "e1", new=new)])
+    assert await crm(mailroom) == {}
+    await store.advance(1000)
+    assert set(await crm(mailroom)) == {"e1.0"}
+
+
+async def test_opt_out_behind_a_ready_one(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What waited long enough and was not taken yet ends, too, and its box goes on."""
+    await send(mailroom, "e1", "xa", delay=1000)
+    await send(mailroom, "e2", "x")
+    await mailroom.pause("crm")
+    await store.advance(1000)
+    assert await crm(mailroom) == {}
+    await send(mailroom, "e3", "a", urgent=True)
+    await mailroom.resume("crm")
+    assert set(await crm(mailroom)) == {"e2.0", "e3.0"}
+
+
+async def test_opt_out_behind_a_lonely_ready_one(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """The same where nothing else stands in its home."""
+    await send(mailroom, "e1", "xa", delay=1000)
+    await send(mailroom, "e2", "y", delay=1000)
+    await mailroom.pause("crm")
+    await store.advance(1000)
+    assert await crm(mailroom) == {}
+    await send(mailroom, "e3", "a", urgent=True)
+    await send(mailroom, "e4", "y", urgent=True)
+    await mailroom.resume("crm")
+    leases = await crm(mailroom)
+    assert set(leases) == {"e3.0", "e4.0"}
+    for lease in leases.values():
+        await end(mailroom, lease)
+    assert await crm(mailroom) == {}
+    assert await left(store) == set()
+
+
+async def test_opt_out_ends_what_coalesces(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What coalesces ends as well; what comes afterwards with the same key waits anew."""
+    await send(mailroom, "e1", "x", delay=1000, coalesce="k")
+    await send(mailroom, "e2", "x", delay=1000, coalesce="k")
+    await send(mailroom, "e3", "x", urgent=True)
+    assert (await mailroom.counts())["coalesced|crm"] == 1
+    assert (await mailroom.counts())["stale|crm"] == 1
+    (lease,) = (await crm(mailroom)).values()
+    await end(mailroom, lease)
+    await send(mailroom, "e4", "x", delay=1000, coalesce="k")
+    assert await crm(mailroom) == {}
+    await store.advance(1000)
+    assert set(await crm(mailroom)) == {"e4.0"}

@@ -31,6 +31,13 @@ CHAIN: Mapping[str, Any] = {
     "events": {"1": "in/a", "2": "in/a"},
     "makes": {"1": {"1.0": "crm/O", "1.1": "crm/P"}, "1.1": {"1.1.0": "crm/O"}, "2": {"2.0": "crm/O"}},
 }
+#: Of three events of one person the first lets its delivery wait, and the last says that she wants less of us.
+OPT_OUT: Mapping[str, Any] = {
+    "events": {"1": "in/a", "2": "in/a", "3": "in/a"},
+    "makes": {"1": {"1.0": "crm/O"}, "2": {"2.0": "crm/O"}, "3": {"3.0": "crm/O"}},
+    "patient": frozenset({"1.0"}),
+    "urgent": frozenset({"3.0"}),
+}
 #: Deliveries that cannot be looked for: the one is held in doubt, the other sent again.
 BLIND: Mapping[str, Any] = {**PAIR, "no_find": frozenset({"1.0", "2.0"}), "resend": frozenset({"2.0"})}
 #: What follows is leased at once, or not.
@@ -103,6 +110,8 @@ SMALL = (
     _mailroom("people have routed once more what died", BLIND, TODAY, bad=2, people=2),
     _mailroom("people send what died, and next", CHAIN, AS_SENT, bad=1, people=2),
     _mailroom("people and poison", KEYS, TODAY, crashes=3, people=1),
+    _mailroom("somebody wants less of us", OPT_OUT, EITHER, crashes=1),
+    _mailroom("somebody wants less of us, a destination fails", OPT_OUT, bad=1),
     _mailroom("the bell", PAIR, EITHER, {"bell": True}, crashes=1, stops=1),
     _handover("the store goes away", "123", outages=1),
     _handover("an answer is lost", "12", lost=1, outages=1),
@@ -134,6 +143,7 @@ LARGE = (
     _mailroom("people have routed what died, a drain dies", BLIND, TODAY, bad=2, crashes=1, people=2),
     _mailroom("people have routed what died, answers are lost", PAIR, TODAY, bad=1, lost=1, people=2),
     _mailroom("people have routed what died, a chain", CHAIN, TODAY, EITHER, bad=2, people=2),
+    _mailroom("somebody wants less of us, all that fails", OPT_OUT, EITHER, bad=1, crashes=1, again=1),
     _mailroom("people send what died, three events", THREE, AS_SENT, bad=2, people=2),
     _handover("away twice, an answer is lost", "123", outages=2, lost=1),
     _handover("a receiver dies, an answer is lost", "12", outages=1, lost=1, crashes=1, again=1),

@@ -162,6 +162,9 @@ class MailroomSetup:
     next_in_order: bool = False
     #: What people do beside letting a held box go on.
     verbs: frozenset[str] = frozenset()
+    #: Deliveries whose rule lets them wait, and urgent ones, which end such of other events.
+    patient: frozenset[str] = frozenset()
+    urgent: frozenset[str] = frozenset()
     #: Faults planted in the model, which the search has to find.
     planted: frozenset[str] = frozenset()
     names: tuple[str, ...] = field(init=False)
@@ -320,16 +323,42 @@ class MailroomModel:
     def _append(
         self, s: MailroomState, d: int, delivery: str, n: int, token: int, at_once: bool
     ) -> tuple[MailroomState, tuple[Hand, ...]]:
+        for item in s.boxes[n].items if delivery in self.setup.urgent else ():
+            if _event(item) != _event(delivery):
+                s = self._end_stale(s, n, item)
         box = s.boxes[n]
         if box.state != "-":
             items = (delivery, *box.items) if "append in front" in self.planted else (*box.items, delivery)
             box = box._replace(items=items)
             return _box(s, n, _ready(box) if "append makes ready" in self.planted else box), ()
+        if delivery in self.setup.patient:
+            return _box(s, n, ModelBox((delivery,), "w")), ()
         s = _box(s, n, ModelBox((delivery,), "r"))
         if not at_once:
             return self.ring(s), ()
         s, hand = self.lease(s, d, n, token, 1)
         return s, (hand,)
+
+    def _end_stale(self, s: MailroomState, n: int, item: str) -> MailroomState:
+        """What is patient and was not attempted ends unsent: something urgent comes into its box."""
+        if not self._unattempted(s, n, item) or "what waits stays" in self.planted:
+            return s
+        box = s.boxes[n]
+        first = box.items[0] == item
+        left = box._replace(items=tuple(other for other in box.items if other != item))
+        s = self._give_up(s, item)
+        if first and box.state == "w":
+            return self.ring(_box(s, n, _ready(left))) if left.items else _box(s, n, NO_BOX)
+        return _box(s, n, left)
+
+    def _unattempted(self, s: MailroomState, n: int, item: str) -> bool:
+        """Whether an item of a box is patient, and nobody has had it in hand."""
+        box, place = s.boxes[n], s.boxes[n].items.index(item)
+        if item not in self.setup.patient or item in s.marked:
+            return False
+        if "what was attempted ends" in self.planted:
+            return True
+        return place >= max(box.doubt, box.handed) and not (place == 0 and (box.attempt or box.state == "h"))
 
     def due(self, s: MailroomState, n: int) -> MailroomState:
         """A box has waited long enough."""
@@ -432,7 +461,7 @@ class MailroomModel:
 
     def _give_up(self, s: MailroomState, item: str) -> MailroomState:
         k = self.events.index(_event(item))
-        if "given up for ever" not in self.planted:
+        if "given up for ever" not in self.planted:  # by a person, or because it is stale
             s = s._replace(refs=_at(s.refs, k, s.refs[k] - 1))
         return self._unwatch(s._replace(over=s.over | {item}, marked=s.marked - {item}), item)
 
@@ -740,7 +769,19 @@ class MailroomModel:
 
     def wrong(self, s: MailroomState) -> str:
         """Return what must not be and is."""
-        return s.wrong or self._lost(s) or self._needed(s) or self._held_twice(s) or self._unmarked(s)
+        held = self._lost(s) or self._needed(s) or self._held_twice(s) or self._unmarked(s)
+        return s.wrong or held or self._overruled(s)
+
+    def _overruled(self, s: MailroomState) -> str:
+        """Nothing urgent waits for what nobody has had in hand, and what ended unsent had no effect."""
+        for n, box in enumerate(s.boxes):
+            for place, item in enumerate(box.items):
+                for other in box.items[:place] if item in self.setup.urgent else ():
+                    if _event(other) != _event(item) and self._unattempted(s, n, other):
+                        return f"{item} waits behind {other}"
+        for item in s.over & self.setup.patient & s.effects:
+            return f"{item} had its effect, and counts as unsent"
+        return ""
 
     def _lost(self, s: MailroomState) -> str:
         there = [item for box in s.boxes for item in box.items]

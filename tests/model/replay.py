@@ -22,8 +22,6 @@ INFO = DeadLetterInfo("crm", "", "x", "")
 RECEIVED = "2026-11-21T10:00:0{}.000Z"
 #: Steps that seldom can be made: then they are so many times as likely as others.
 RARE = {"not sent": 3}
-#: How the record of a delivery begins that may have been sent.
-DOUBTFUL = b'{"doubtful":true,"x":'
 #: Everything that the model knows, often enough.
 SETUP = MailroomSetup(
     events={"1": "in/a", "2": "in/a", "3": "in/b", "4": "in/b"},
@@ -39,6 +37,23 @@ SETUP = MailroomSetup(
     tries=1,
     at_once=(True, False),
     bell=True,
+)
+#: What waits as its rule says, and what ends that.
+LESS = MailroomSetup(
+    events={"1": "in/a", "2": "in/a", "3": "in/a", "4": "in/a", "5": "in/b"},
+    makes={
+        "1": {"1.0": "crm/O", "1.1": "mail/O"},
+        "2": {"2.0": "crm/O"},
+        "3": {"3.0": "crm/O", "3.1": "mail/O"},
+        "4": {"4.0": "crm/O"},
+        "5": {"5.0": "crm/O", "5.1": "crm/O"},
+    },
+    faults=Faults(crashes=1, bad=3, lost=1, people=1),
+    no_find=frozenset({"1.0", "3.0"}),
+    at_once=(True, False),
+    bell=True,
+    patient=frozenset({"1.0", "1.1", "2.0", "5.0"}),
+    urgent=frozenset({"3.0", "3.1", "5.1"}),
 )
 #: People who have a lot to do.
 PEOPLE = MailroomSetup(
@@ -239,8 +254,18 @@ class Replay:
         if verdict.word == "done":
             for delivery, target in self.model.follows(self.state, item):
                 room, name = self._where(target)
-                record = DOUBTFUL + b"1}" if delivery in self.state.marked else b'{"x":1}'
-                new.append(NewDelivery(delivery, room, (name,), record, lease=at_once))
+                patient, urgent = (delivery in each for each in (self.model.setup.patient, self.model.setup.urgent))
+                said = (
+                    "doubtful" if delivery in self.state.marked else "urgent" if urgent else "waits" if patient else "x"
+                )
+                delay = 0
+                if patient:
+                    due = max([self._now, *self._due.values()]) + 1
+                    delay = due - self._now
+                    if self.state.boxes[target].state == "-":
+                        self._due[target] = due
+                record = f'{{"{said}":true,"y":1}}'.encode()
+                new.append(NewDelivery(delivery, room, (name,), record, lease=at_once, delay=delay, urgent=urgent))
         settlement = Settlement(
             self._lease(hand),
             item,
@@ -315,6 +340,19 @@ class Replay:
         def named(kind: str) -> dict[str, Any]:
             return {name.removeprefix(kind): x.value for name, x in dump.items() if name.startswith(kind)}
 
+        def listed(kind: str) -> list[tuple[str, str]]:
+            """What stands in lines, without notes: places of boxes that were pulled forward."""
+            found = []
+            for line, boxes in named(kind).items():
+                room, _, kind_of_line = line.partition(":")
+                notes = named("notes:").get(room, ())
+                for box in map(str, boxes):
+                    head = named("b:").get(f"{room}:{box}", [""])[0].split()
+                    its = head[6] if len(head) > 6 else ""
+                    if f"{box} {kind_of_line}" not in notes or (head[:1] == ["r"] and its == kind_of_line):
+                        found.append((room, box))
+            return found
+
         def inside(kind: str) -> set[tuple[str, str]]:
             return {(line.partition(":")[0], str(box)) for line, boxes in named(kind).items() for box in boxes}
 
@@ -326,11 +364,11 @@ class Replay:
             assert name not in waiting or set(again.get("doubt", ())) == doubt, (
                 f"doubt of {again}, the model says {doubt}"
             )
-        lists = [box for kind in ("ready:", "suspect:") for boxes in named(kind).values() for box in boxes]
-        assert len(lists) == len(inside("ready:")) + len(inside("suspect:")), f"a box twice among {lists}"
+        lists = listed("ready:") + listed("suspect:")
+        assert len(lists) == len(set(lists)), f"a box twice among {lists}"
         return {
             "boxes": {tuple(name.split(":")): [_without_class(head), *x] for name, (head, *x) in named("b:").items()},
-            "ready": inside("ready:"),
+            "ready": set(listed("ready:")),
             "suspect": inside("suspect:"),
             "waiting": inside("waiting:"),
             "held": inside("held:"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.model import checks
-from tests.model.checks import AS_SENT, BLIND, CHAIN, EITHER, KEYS, PAIR, SMALL, TODAY, ModelCheck
+from tests.model.checks import AS_SENT, BLIND, CHAIN, EITHER, KEYS, OPT_OUT, PAIR, SMALL, TODAY, ModelCheck
 from tests.model.mailroom import VERBS, Faults, MailroomModel, MailroomSetup
 from tests.model.search import SearchVerdict, search
 
@@ -115,6 +115,9 @@ def test_holds(check: ModelCheck) -> None:
             Faults(bad=2, people=2),
             "1 need the payload of event 1, and its count is 2",
         ),
+        ("what waits stays", OPT_OUT, Faults(), "3.0 waits behind 1.0"),
+        ("what was attempted ends", OPT_OUT, Faults(crashes=1), "1.0 had its effect, and counts as unsent"),
+        ("given up for ever", OPT_OUT, Faults(), "0 need the payload of event 1, and its count is 1"),
         (
             "a person's word is for all",
             {**BLIND, **AS_SENT, "in_a_row": 2},

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from rules.event import Event
+from tests.conftest import wait_until
 from tests.system.processes import SystemProcesses, event
 from tests.workers.worker_fixture import NOTE
 
@@ -33,6 +34,17 @@ def test_older_sign_up_after_unsubscribe(house: SystemProcesses) -> None:
     fate = house.fate("again")
     assert (fate.state, fate.deliveries[0].state) == ("stale", "stale")
     assert "contact.unsubscribed of 2026-01-01T10:05:00.000Z is newer" in fate.deliveries[0].why
+
+
+def test_unsubscribe_does_not_wait(house: SystemProcesses) -> None:
+    """A mail that is to go tomorrow ends when its person leaves today, and the platform hears of it at once."""
+    house.write(NOTE + "    delay: 1d\n" + LEFT)
+    house.work(workers=2)
+    house.put(event("tomorrow"), event("ada tomorrow", "ada"))
+    wait_until(lambda: house.fate("tomorrow").state == "delivering", "it waits")
+    house.put(event("left", type="contact.unsubscribed"))
+    wait_until(lambda: house.texts("eva") == ["left"], "the platform heard of it")
+    assert (house.fate("tomorrow").state, house.fate("ada tomorrow").state) == ("stale", "delivering")
 
 
 def test_known_by_two_names(house: SystemProcesses) -> None:

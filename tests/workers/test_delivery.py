@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from workers import delivery
 from workers.delivery import Delivery
@@ -44,3 +45,13 @@ def test_readable() -> None:
     }
     assert "Müller" in plain.encode().decode()
     assert delivery.decode(plain.encode()) == plain
+
+
+def test_said_at_the_head() -> None:
+    """What the mailroom must know of a delivery stands first: that it may have been sent, is urgent, or waits."""
+    waits = replace(DELIVERY, doubtful=False)
+    assert waits.encode().startswith(b'{"waits":true,"id":')
+    assert replace(waits, urgent=True).encode().startswith(b'{"urgent":true,"id":')
+    assert replace(DELIVERY, doubtful=True).encode().startswith(b'{"doubtful":true,"waits":true,"id":')
+    assert replace(waits, delay=0, due=0).encode().startswith(b'{"id":')
+    assert delivery.decode(replace(waits, urgent=True).encode()).urgent

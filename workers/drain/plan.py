@@ -106,6 +106,7 @@ class Plan:
                 continue
             options = action.options
             names = tuple([hash(name.key) for name in action.touches if not name.weak])
+            urgent = self.urgent or action.kind.keep_always
             delivery = Delivery(
                 f"{self.parent}.{len(self.new) + len(born)}",
                 self.event,
@@ -123,6 +124,7 @@ class Plan:
                 int(time.time() * 1000) + options.delay if options.delay else 0,
                 options.delay,
                 self.redo is not None and self.redo.doubtful(action.rule, action.path),
+                urgent,
             )
             once = options.only_once
             record = NewDelivery(
@@ -137,7 +139,7 @@ class Plan:
                 delay=max(options.delay, options.coalesce),
                 weak=tuple([hash(name.key) for name in action.touches if name.weak]),
                 source=self.source,
-                urgent=self.urgent or action.kind.keep_always,
+                urgent=urgent,
             )
             born.append(((delivery, action.model), record))
         for fresh, record in born:

@@ -291,3 +291,38 @@ def test_observed() -> None:
     (result,) = run(wanted.replace("SD-9001", "SD-9002"), rules=OBSERVED).results
     assert all(line.startswith("observed: ") for line in result.lines)
     assert "observed: -     reference: SD-9002" in result.lines
+
+
+def test_stale() -> None:
+    """With `newest:` a test says what its person did; what a rule leaves out then is a way of its own through it."""
+    rules = """
+rules:
+  - name: changed
+    when:
+      type: contact.changed
+    not_older_than: contact.unsubscribed
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: Changed.
+"""
+    given = """
+tests:
+  - name: left since
+    given:
+      source: at
+      event:
+        type: contact.changed
+        time: 2026-01-15T10:00:00Z
+        data: {email: eva@example.org}
+      newest:
+        contact.unsubscribed: 2026-01-15T11:05:00+01:00
+    expect: nothing
+"""
+    results = testing.run(writing.book(rules, given), Path(), read_raw)
+    assert results.passed
+    assert [each.code for each in results.results[0].skipped] == ["stale"]
+    assert {branch.what for branch in results.reached} == {"fires", "leaves out what is stale"}
+    later = testing.run(writing.book(rules, given.replace("11:05", "10:55")), Path(), read_raw)
+    assert not later.passed
+    assert {branch.what for branch in later.reached} == {"fires", "takes crm.add_note"}

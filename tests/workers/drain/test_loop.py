@@ -295,6 +295,27 @@ async def test_only_once(site: WorkerFixture) -> None:
     assert await site.mailroom.record("e2") is None
 
 
+async def test_opt_out_ends_a_delay(site: WorkerFixture) -> None:
+    """A delivery that waits out its rule's delay ends as stale when its person leaves, and that goes at once."""
+    left = NOTE.replace("keep a note", "note who goes").replace("person.changed", "contact.unsubscribed")
+    site.write(NOTE + "    delay: 1d\n" + left.replace("data.name", "raw.name"))
+    async with site.work():
+        await site.put(event("e1"), event("e2"), event("f1", "ada"))
+        await site.until_true(lambda: _routed(site, "e1", "e2", "f1"), "all are routed")
+        await site.put(event("left", type="contact.unsubscribed"))
+        fates = await site.ended("e1", "e2", "left")
+    assert [fate.state for fate in fates] == ["stale", "stale", "delivered"]
+    assert fates[0].deliveries[0].why == "left.0 came while it waited"
+    assert [note["text"] for note in site.far.notes] == ["left"]
+    assert [await site.mailroom.record(id) is None for id in ("e1", "e2", "f1")] == [True, True, False]
+    assert (await site.fate("f1")).state == "delivering"
+    assert (await site.mailroom.counts())["stale|crm"] == 2
+
+
+async def _routed(site: WorkerFixture, *ids: str) -> bool:
+    return all(fate is not None and fate.state == "delivering" for fate in await site.mailroom.fates(ids))
+
+
 async def test_not_older_than(site: WorkerFixture) -> None:
     """`not_older_than`: whatever came of whom in which order, what is older than the newest before it is never sent."""
     chance = random.Random(12)
