@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from receiver import errors
@@ -20,7 +21,7 @@ from receiver.request import RawRequest
 from rules import secret
 from rules.errors import SecretMissing
 from rules.secret import Secret
-from rules.verify import Verify
+from rules.verify import Verify, split_template
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -36,9 +37,12 @@ MOST_SIGNATURES = 16
 _WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\w*)?|([\d.]+):\w*", re.ASCII)
 _FOR = re.compile(r"(?:^|;)\s*for\s*=\s*(\"[^\"]*\"|[^;\s]*)", re.IGNORECASE)
 
-STANDARD_ID = "webhook-id"
-STANDARD_TIMESTAMP = "webhook-timestamp"
-STANDARD_SIGNATURE = "webhook-signature"
+#: Returns the value of a header; None without it.
+ReadHeader = Callable[[str], "bytes | None"]
+#: Makes the signed bytes of a body, the timestamp as it was sent, and the headers.
+Content = Callable[[bytes, bytes, ReadHeader], bytes]
+#: Parts of a header such as `t=1795000000,v1=5257…`.
+_PARTS = re.compile(rb"[,;]")
 
 
 @dataclass(slots=True)
@@ -220,84 +224,198 @@ class BasicCheck(Check):
 def read_timestamp(given: bytes | None, name: str, tolerance: float, now: float) -> None:
     """Check that the sender's clock and ours agree well enough. Raises Unverified."""
     if given is None:
-        raise errors.Unverified("missing_timestamp", f"the header {name} is missing")
-    # int() would also take `1_000`, `+5` and digits of other scripts.
-    if not given.isdigit() or len(given) > 16:
-        raise errors.Unverified("malformed_timestamp", f"the header {name} must be seconds since 1970")
-    sent = int(given)
-    seconds = sent / 1000 if sent >= MILLISECONDS_FROM else float(sent)
+        raise errors.Unverified("missing_timestamp", f"the header {name} is missing, or holds no timestamp")
+    seconds = _seconds(given)
+    if seconds is None:
+        raise errors.Unverified(
+            "malformed_timestamp",
+            f"the timestamp in the header {name} must be seconds or milliseconds since 1970, or ISO 8601",
+        )
     if abs(now - seconds) > tolerance:
         raise errors.Unverified(
-            "stale_timestamp", f"the header {name} is more than {tolerance:g} s away from our clock; is yours right?"
+            "stale_timestamp",
+            f"the timestamp in the header {name} is more than {tolerance:g} s away from our clock; is yours right?",
         )
 
 
-Encoding = Literal["hex", "base64"]
+def _seconds(given: bytes) -> float | None:
+    """Return a time as seconds since 1970; without a zone it is UTC. None where it is none."""
+    # int() would also take `1_000`, `+5` and digits of other scripts.
+    if given.isdigit() and len(given) <= 16:
+        sent = int(given)
+        return sent / 1000 if sent >= MILLISECONDS_FROM else float(sent)
+    if not _ISO.fullmatch(given):
+        return None
+    try:
+        moment = datetime.fromisoformat(given.decode("ascii"))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+_ISO = re.compile(rb"\d{4}-\d\d-\d\d[T ][\d:.,+Z-]{5,30}")
+
+Encoding = Literal["hex", "base64", "base64url"]
+
+_URL_ALPHABET, _NO_URL_ALPHABET = bytes.maketrans(b"-_", b"+/"), frozenset(b"+/")
 
 
 def _decode(text: bytes, encoding: Encoding) -> bytes | None:
+    """Return what is written so; None where it is not. Base64 may leave away the = at its end."""
     try:
-        return binascii.unhexlify(text) if encoding == "hex" else base64.b64decode(text, validate=True)
+        if encoding == "hex":
+            return binascii.unhexlify(text)
+        if encoding == "base64url":
+            if not _NO_URL_ALPHABET.isdisjoint(text):
+                return None
+            text = text.translate(_URL_ALPHABET)
+        bare = text.removesuffix(b"=").removesuffix(b"=")
+        return base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
     except ValueError:
         return None
 
 
 def _encode(digest: bytes, encoding: Encoding) -> str:
-    return digest.hex() if encoding == "hex" else base64.b64encode(digest).decode("ascii")
+    if encoding == "hex":
+        return digest.hex()
+    return (base64.b64encode if encoding == "base64" else base64.urlsafe_b64encode)(digest).decode("ascii")
+
+
+def _first_header(request: RawRequest, names: Sequence[str]) -> bytes | None:
+    """Return the header of the first of these names that came; None where none did."""
+    for name in names:
+        found = request.header(name)
+        if found is not None:
+            return found
+    return None
+
+
+def compile_content(template: str) -> Content:
+    """Return what makes the signed bytes by a template such as `{timestamp}.{body}`. Raises ValueError."""
+    pieces = split_template(template)
+    if pieces == ["{body}"]:
+        return lambda body, timestamp, header: body
+    makers = [_compile_piece(piece) for piece in pieces]
+    return lambda body, timestamp, header: b"".join([make(body, timestamp, header) for make in makers])
+
+
+def _compile_piece(piece: str) -> Content:
+    if piece == "{body}":
+        return lambda body, timestamp, header: body
+    if piece == "{timestamp}":
+        return lambda body, timestamp, header: timestamp
+    if not piece.startswith("{"):
+        text = piece.encode()
+        return lambda body, timestamp, header: text
+    name = piece[len("{header.") : -1]
+
+    def signed_header(body: bytes, timestamp: bytes, header: ReadHeader) -> bytes:
+        value = header(name)
+        if value is None:
+            raise errors.Unverified("missing_signature", f"the header {name}, which is signed, is missing")
+        return value
+
+    return signed_header
 
 
 @dataclass(frozen=True)
 class HmacCheck(Check):
-    """A keyed hash over the body, or over a timestamp, a dot and the body."""
+    """A keyed hash over the body and what a template puts around it."""
 
-    header: str
+    #: Of these the first that came counts.
+    headers: tuple[str, ...]
     secrets: tuple[bytes, ...] = field(repr=False)
     algorithm: str = "sha256"
     encoding: Encoding = "hex"
-    #: What stands before the hash in the header: `sha256=`.
+    #: What stands before each hash in the header: `sha256=`.
     prefix: str = ""
-    #: The header with the timestamp, where it is signed with the body.
-    timestamp_header: str | None = None
+    #: The parts of the header with signature and timestamp, where it is `t=…,v1=…`.
+    signature_part: str | None = None
+    timestamp_part: str | None = None
+    signed: str = "{body}"
+    timestamp_headers: tuple[str, ...] = ()
     #: Seconds.
     tolerance: float = 300
+    _content: Content = field(init=False, repr=False, compare=False)
+    #: What parts several signatures: commas and blanks, unless one is in the prefix.
+    _between: "re.Pattern[bytes] | None" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile the template."""
+        object.__setattr__(self, "_content", compile_content(self.signed))
+        signs = (rb"," if "," not in self.prefix else b"") + (rb"\s" if " " not in self.prefix else b"")
+        object.__setattr__(self, "_between", re.compile(b"[" + signs + b"]+") if signs else None)
+
+    @property
+    def _named(self) -> str:
+        return " or ".join(self.headers)
 
     def check(self, request: RawRequest, now: float) -> None:
-        """Compute the hash with each secret and compare."""
-        given = request.header(self.header)
+        """Compute the hash with each secret and compare with each that was given."""
+        given = _first_header(request, self.headers)
         if given is None:
-            raise errors.Unverified("missing_signature", f"the header {self.header} is missing")
-        given = given.strip()
-        prefix = self.prefix.encode()
-        if not given.startswith(prefix):
-            raise errors.Unverified("malformed_signature", f"the header {self.header} must begin with {self.prefix!r}")
-        digest = _decode(given[len(prefix) :].strip(), self.encoding)
-        if digest is None:
+            raise errors.Unverified("missing_signature", f"the header {self._named} is missing")
+        texts, timestamp = self._read_parts(given) if self.signature_part else (self._split(given.strip()), None)
+        digests = [digest for text in texts[:MOST_SIGNATURES] if (digest := _decode(text, self.encoding)) is not None]
+        if not digests:
             raise errors.Unverified("malformed_signature", f"the signature must be written in {self.encoding}")
-        timestamp = request.header(self.timestamp_header) if self.timestamp_header else None
-        content = self._content(request.body, timestamp)
-        if not _matches(digest, [hmac.digest(key, content, self.algorithm) for key in self.secrets]):
+        if self.timestamp_headers:
+            timestamp = _first_header(request, self.timestamp_headers)
+        content = self._content(request.body, timestamp or b"", request.header)
+        expected = [hmac.digest(key, content, self.algorithm) for key in self.secrets]
+        found = False
+        for each in digests:
+            found |= _matches(each, expected)
+        if not found:
             raise errors.Unverified(
                 "wrong_signature", "the signature is not the one of this body; are secret and signed content as agreed?"
             )
-        if self.timestamp_header:
-            read_timestamp(timestamp, self.timestamp_header, self.tolerance, now)
+        if self.timestamp_headers or self.timestamp_part:
+            read_timestamp(timestamp, " or ".join(self.timestamp_headers or self.headers), self.tolerance, now)
 
-    def _content(self, body: bytes, timestamp: bytes | None) -> bytes:
-        return (timestamp or b"") + b"." + body if self.timestamp_header else body
+    def _split(self, given: bytes) -> list[bytes]:
+        """Return the signatures of a header that holds nothing else."""
+        prefix = self.prefix.encode()
+        texts = self._between.split(given) if self._between else [given]
+        found = [text[len(prefix) :].strip() for text in texts if text.startswith(prefix)]
+        if not found:
+            raise errors.Unverified("malformed_signature", f"the header {self._named} must begin with {self.prefix!r}")
+        return found
+
+    def _read_parts(self, given: bytes) -> tuple[list[bytes], bytes | None]:
+        """Return the signatures and the timestamp of a header such as `t=…,v1=…`."""
+        pairs = [part.strip().partition(b"=") for part in _PARTS.split(given)]
+        texts = [value for name, _, value in pairs if name == str(self.signature_part).encode()]
+        if not texts:
+            raise errors.Unverified(
+                "malformed_signature", f"the header {self._named} must hold {self.signature_part}=<signature>"
+            )
+        stamps = [value for name, _, value in pairs if self.timestamp_part and name == self.timestamp_part.encode()]
+        return texts, stamps[0] if len(stamps) == 1 else None
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
-        """Add the signature, and the timestamp where it is signed."""
+        """Add the signature, and what is signed with it: the timestamp, and the message's id as any other header."""
         timestamp = str(int(now))
-        digest = hmac.digest(self.secrets[0], self._content(body, timestamp.encode()), self.algorithm)
-        headers = {self.header: self.prefix + _encode(digest, self.encoding)}
-        if self.timestamp_header:
-            headers[self.timestamp_header] = timestamp
+        headers = dict.fromkeys(_list_headers(self.signed), message_id)
+        content = self._content(body, timestamp.encode(), lambda name: message_id.encode())
+        signature = _encode(hmac.digest(self.secrets[0], content, self.algorithm), self.encoding)
+        if self.signature_part:
+            stamp = f"{self.timestamp_part}={timestamp}," if self.timestamp_part else ""
+            headers[self.headers[0]] = f"{stamp}{self.signature_part}={signature}"
+        else:
+            headers[self.headers[0]] = self.prefix + signature
+        if self.timestamp_headers:
+            headers[self.timestamp_headers[0]] = timestamp
         return Signed(headers=headers)
 
     @property
     def secret_headers(self) -> frozenset[str]:
         """The signature: it is no password, but it proves that the source sent this body."""
-        return frozenset({self.header.lower()})
+        return frozenset(name.lower() for name in self.headers)
+
+
+def _list_headers(template: str) -> list[str]:
+    return [piece[len("{header.") : -1] for piece in split_template(template) if piece.startswith("{header.")]
 
 
 @dataclass(frozen=True)
@@ -307,16 +425,20 @@ class StandardWebhooksCheck(Check):
     secrets: tuple[bytes, ...] = field(repr=False)
     #: Seconds.
     tolerance: float = 300
+    #: What the names of the three headers begin with; the first under which an id came counts.
+    prefixes: tuple[str, ...] = ("webhook",)
 
     def check(self, request: RawRequest, now: float) -> str:
         """Compare each signature given with each secret; return the message id."""
-        message_id = request.header(STANDARD_ID)
+        came = (each for each in self.prefixes if request.header(f"{each}-id") is not None)
+        prefix = next(came, self.prefixes[0])
+        message_id = request.header(f"{prefix}-id")
         if not message_id:
-            raise errors.Unverified("missing_signature", f"the header {STANDARD_ID} is missing")
-        timestamp = request.header(STANDARD_TIMESTAMP)
-        given = request.header(STANDARD_SIGNATURE)
+            raise errors.Unverified("missing_signature", f"the header {prefix}-id is missing")
+        timestamp = request.header(f"{prefix}-timestamp")
+        given = request.header(f"{prefix}-signature")
         if given is None:
-            raise errors.Unverified("missing_signature", f"the header {STANDARD_SIGNATURE} is missing")
+            raise errors.Unverified("missing_signature", f"the header {prefix}-signature is missing")
         signatures = [
             digest
             for version, comma, text in (each.partition(b",") for each in given.split()[:MOST_SIGNATURES])
@@ -325,7 +447,7 @@ class StandardWebhooksCheck(Check):
         if not signatures:
             raise errors.Unverified(
                 "malformed_signature",
-                f"the header {STANDARD_SIGNATURE} must be: v1,<base64>; several are parted by blanks",
+                f"the header {prefix}-signature must be: v1,<base64>; several are parted by blanks",
             )
         content = message_id + b"." + (timestamp or b"") + b"." + request.body
         expected = [hmac.digest(key, content, "sha256") for key in self.secrets]
@@ -334,7 +456,7 @@ class StandardWebhooksCheck(Check):
             found |= _matches(signature, expected)
         if not found:
             raise errors.Unverified("wrong_signature", "no signature is the one of this id, timestamp and body")
-        read_timestamp(timestamp, STANDARD_TIMESTAMP, self.tolerance, now)
+        read_timestamp(timestamp, f"{prefix}-timestamp", self.tolerance, now)
         return message_id.decode("utf-8", "replace")
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
@@ -343,16 +465,16 @@ class StandardWebhooksCheck(Check):
         digest = hmac.digest(self.secrets[0], f"{message_id}.{timestamp}.".encode() + body, "sha256")
         return Signed(
             headers={
-                STANDARD_ID: message_id,
-                STANDARD_TIMESTAMP: timestamp,
-                STANDARD_SIGNATURE: f"v1,{_encode(digest, 'base64')}",
+                f"{self.prefixes[0]}-id": message_id,
+                f"{self.prefixes[0]}-timestamp": timestamp,
+                f"{self.prefixes[0]}-signature": f"v1,{_encode(digest, 'base64')}",
             }
         )
 
     @property
     def secret_headers(self) -> frozenset[str]:
         """The signature, as with HMAC."""
-        return frozenset({STANDARD_SIGNATURE})
+        return frozenset(f"{each}-signature".lower() for each in self.prefixes)
 
 
 def standard_key(text: str) -> bytes:
@@ -468,6 +590,7 @@ def checks(
         user = secret.resolve(of.basic.user, environ, read_file)
         found.append(BasicCheck(user.encode(), texts(of.basic.password)))
     if of.hmac:
+        parts = of.hmac.parts
         found.append(
             HmacCheck(
                 of.hmac.header,
@@ -475,13 +598,17 @@ def checks(
                 of.hmac.algorithm,
                 of.hmac.encoding,
                 of.hmac.prefix,
-                of.hmac.timestamp_header,
+                parts.signature if parts else None,
+                parts.timestamp if parts else None,
+                of.hmac.signed,
+                of.hmac.timestamp_header or (),
                 of.hmac.tolerance / 1000,
             )
         )
     if of.standard_webhooks:
         keys = tuple(standard_key(each) for each in resolved(of.standard_webhooks.secret))
-        found.append(StandardWebhooksCheck(keys, of.standard_webhooks.tolerance / 1000))
+        tolerance = of.standard_webhooks.tolerance / 1000
+        found.append(StandardWebhooksCheck(keys, tolerance, of.standard_webhooks.prefix))
     return tuple(found)
 
 

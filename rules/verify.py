@@ -4,6 +4,7 @@ Comes in: the YAML of a source. Goes out: a frozen record, which `receiver.verif
 itself, and never defaults to "no verification": that has to be written down, with its reason.
 """
 
+import re
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
@@ -26,13 +27,56 @@ def _network(value: str) -> str:
 
 
 def _no_header_trouble(value: str) -> str:
-    if not value.isascii() or not all(sign.isalnum() or sign in "-_" for sign in value):
+    if not value or not value.isascii() or not all(sign.isalnum() or sign in "-_" for sign in value):
         raise ValueError("must be the name of a header, such as X-Signature")
+    return value
+
+
+#: What is filled in where a template says what is signed.
+PLACEHOLDER = re.compile(r"(\{[^{}]*\})")
+
+
+def split_template(text: str) -> list[str]:
+    """Return the pieces of a template: texts, `{body}`, `{timestamp}` and `{header.NAME}`. Raises ValueError."""
+    pieces = [piece for piece in PLACEHOLDER.split(text) if piece]
+    for piece in pieces:
+        if piece in ("{body}", "{timestamp}"):
+            continue
+        if piece.startswith("{header."):
+            _no_header_trouble(piece[len("{header.") : -1])
+        elif "{" in piece or "}" in piece:
+            raise ValueError("must be a template of {body}, {timestamp}, {header.NAME} and what stands between them")
+    return pieces
+
+
+def _template(value: Any) -> Any:
+    """Take the two words that stood here before there were templates."""
+    return {"body": "{body}", "timestamp.body": "{timestamp}.{body}"}.get(value, value) if value.__hash__ else value
+
+
+def _is_template(value: str) -> str:
+    if "{body}" not in split_template(value):
+        raise ValueError("must hold {body}: what is not signed anybody can exchange")
+    return value
+
+
+def _is_prefix(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or value[:1] == " ":
+        raise ValueError("can never match: a header begins with no blank and has ASCII only")
+    return value
+
+
+def _is_part(value: str) -> str:
+    if not value.isascii() or not all(sign.isalnum() or sign in "-_." for sign in value):
+        raise ValueError("must be the name of a part, such as v1 where the header is t=…,v1=…")
     return value
 
 
 Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_several), Field(min_length=1)]
 Header = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_header_trouble)]
+Headers = Annotated[tuple[Header, ...], BeforeValidator(_several), Field(min_length=1, max_length=8)]
+Part = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_is_part)]
+Template = Annotated[str, Field(min_length=1, max_length=500), BeforeValidator(_template), AfterValidator(_is_template)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
 
 
@@ -64,25 +108,56 @@ class Basic(VerifyMethod):
     password: Secrets
 
 
+class SignatureParts(VerifyMethod):
+    """The parts of a header such as `t=1795000000,v1=5257a8…`."""
+
+    #: The part with the signature: v1. It may stand there several times.
+    signature: Part
+    #: The part with the time of sending: t.
+    timestamp: Part | None = None
+
+
 class Hmac(VerifyMethod):
     """A signature over the body with a shared secret."""
 
-    header: Header
-    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
-    #: Text before the signature in the header: `sha256=`.
-    prefix: str = ""
+    #: The header with the signature; of several names the first that came.
+    header: Headers
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    #: How the signature is written; base64 and base64url with = at the end or without.
+    encoding: Literal["hex", "base64", "base64url"] = "hex"
+    #: Text before each signature in the header: `sha256=`. Several are parted by commas or blanks.
+    prefix: Annotated[str, AfterValidator(_is_prefix)] = ""
+    #: The parts of the header, where it is `t=…,v1=…`.
+    parts: SignatureParts | None = None
     secret: Secrets
-    #: The signed text: the body, or the timestamp header, a dot and the body.
-    signed: Literal["body", "timestamp.body"] = "body"
-    timestamp_header: Header | None = None
+    #: What is signed: a template of {body}, {timestamp}, {header.NAME} and what stands between them:
+    #: "{timestamp}.{body}".
+    signed: Template = "{body}"
+    #: The header with the time of sending: seconds or milliseconds since 1970, or ISO 8601.
+    timestamp_header: Headers | None = None
     #: The largest accepted difference between timestamp and clock, in milliseconds. Vendors recommend five minutes.
     tolerance: Duration = 5 * MINUTE
 
     @model_validator(mode="after")
-    def _time_needs_a_header(self) -> Self:
-        if (self.signed == "timestamp.body") != (self.timestamp_header is not None):
-            raise ValueError("signed: timestamp.body and timestamp_header: go together")
+    def _can_match(self) -> Self:
+        pieces = split_template(self.signed)
+        names = {name.lower() for name in self.header}
+        told_in = [each for each in (self.timestamp_header, self.parts and self.parts.timestamp) if each]
+        if ("{timestamp}" in pieces) != bool(told_in):
+            raise ValueError(
+                "{timestamp} in signed: and the place where it stands (timestamp_header:, or parts: timestamp:) go "
+                "together"
+            )
+        if len(told_in) > 1:
+            raise ValueError("the timestamp stands in one place: timestamp_header:, or parts: timestamp:")
+        if names & {name.lower() for name in self.timestamp_header or ()}:
+            raise ValueError("can never match: one header for signature and timestamp; parts: says which part is which")
+        if names & {piece[len("{header.") : -1].lower() for piece in pieces}:
+            raise ValueError("can never match: the header with the signature cannot be signed itself")
+        if self.parts and self.prefix:
+            raise ValueError("parts: says where the signature stands, so prefix: has no place beside it")
+        if self.parts and self.parts.signature == self.parts.timestamp:
+            raise ValueError("can never match: one part for signature and timestamp")
         return self
 
 
@@ -90,6 +165,8 @@ class StandardWebhooks(VerifyMethod):
     """The scheme of standardwebhooks.com (`webhook-id`, `webhook-timestamp`, `webhook-signature`)."""
 
     secret: Secrets
+    #: What the names of the three headers begin with.
+    prefix: Headers = ("webhook", "svix")
     tolerance: Duration = 5 * MINUTE
 
 

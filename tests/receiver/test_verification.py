@@ -25,8 +25,16 @@ KEY = b"an invented key for tests"
 HEADER = HeaderCheck("X-Relais-Token", (b"old", b"new"))
 QUERY = Query("token", (b"old", b"n\xc3\xa4w"))
 BASIC = BasicCheck(b"relais", (b"pass:word", b"next"))
-HMAC = HmacCheck("X-Signature", (b"other", KEY), prefix="sha256=")
-TIMED = HmacCheck("X-Signature", (KEY,), "sha512", "base64", timestamp_header="X-Timestamp", tolerance=300)
+HMAC = HmacCheck(("X-Signature",), (b"other", KEY), prefix="sha256=")
+TIMED = HmacCheck(
+    ("X-Signature",),
+    (KEY,),
+    "sha512",
+    "base64",
+    signed="{timestamp}.{body}",
+    timestamp_headers=("X-Timestamp",),
+    tolerance=300,
+)
 STANDARD = StandardWebhooksCheck((b"other", KEY))
 IP = IpCheck((ip_network("192.0.2.0/24"),))
 PROXIED = IpCheck((ip_network("192.0.2.0/24"),), (ip_network("10.0.0.0/8"), ip_network("::1/128")))
@@ -102,7 +110,7 @@ def test_published_vector() -> None:
     """HMAC-SHA256 is the one of RFC 4231, test case 2."""
     digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     body = b"what do ya want for nothing?"
-    verification.verify(request({"X-S": digest}, body=body), [HmacCheck("X-S", (b"Jefe",))], NOW)
+    verification.verify(request({"X-S": digest}, body=body), [HmacCheck(("X-S",), (b"Jefe",))], NOW)
 
 
 def test_standard_webhooks_by_hand() -> None:
@@ -440,8 +448,10 @@ def test_checks_of_a_book() -> None:
     environ = {"A": "a", "B": "b", "W": "whsec_" + base64.b64encode(KEY).decode()}
     made = {type(check): check for check in verification.checks(verify, environ)}
     assert made[HeaderCheck] == HeaderCheck("X-Relais-Token", (b"a", b"b"))
-    assert made[HmacCheck] == HmacCheck("X-S", (b"a",), timestamp_header="X-T", tolerance=300)
-    assert made[StandardWebhooksCheck] == StandardWebhooksCheck((KEY,), 60)
+    assert made[HmacCheck] == HmacCheck(
+        ("X-S",), (b"a",), signed="{timestamp}.{body}", timestamp_headers=("X-T",), tolerance=300
+    )
+    assert made[StandardWebhooksCheck] == StandardWebhooksCheck((KEY,), 60, ("webhook", "svix"))
     assert made[BasicCheck] == BasicCheck(b"relais", (b"b",))
     networks = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
     assert made[IpCheck] == IpCheck(networks, (ip_network("10.0.0.0/8"),))
@@ -477,3 +487,218 @@ def test_hostile_requests(headers: list[tuple[str, bytes]], query: bytes, body: 
     given = RawRequest(body, [(name.encode(), value) for name, value in headers], query, "10.1.1.1")
     with contextlib.suppress(errors.Unverified, errors.NotAdmitted, errors.NotParseable):
         verification.verify(given, [check], NOW)
+
+
+def check_of(**written: Any) -> Check:
+    verify = Verify.model_validate({"hmac": {"secret": "${A}", **written}})
+    [check] = verification.checks(verify, {"A": KEY.decode()})
+    return check
+
+
+def mac(content: bytes, algorithm: str = "sha256") -> bytes:
+    return stdlib.digest(KEY, content, algorithm)
+
+
+STRIPE: dict[str, Any] = {
+    "header": "Stripe-Signature",
+    "signed": "{timestamp}.{body}",
+    "parts": {"signature": "v1", "timestamp": "t"},
+}
+
+
+def test_f27_parts() -> None:
+    """F27: a header of parts holds the timestamp and several signatures, of which one has to be right."""
+    check = check_of(**STRIPE)
+    right = mac(b"%d." % NOW + BODY).hex()
+    for header in (
+        f"t={NOW:.0f},v1={right}",
+        f"t={NOW:.0f},v1={'0' * 64},v1={right},v0=ab",
+        f" v1={right} ; t={NOW:.0f}",
+    ):
+        verification.verify(request({"Stripe-Signature": header}), [check], NOW)
+    for header, code in (
+        (f"v1={right}", "wrong_signature"),
+        (f"t={NOW:.0f}", "malformed_signature"),
+        (f"t={NOW:.0f},v1", "wrong_signature"),
+        (f"t={NOW:.0f},v1=xy", "malformed_signature"),
+        (f"t={NOW:.0f},t=1,v1={right}", "wrong_signature"),
+        (f"t={NOW:.0f},v0={right}", "malformed_signature"),
+        ("," * 500, "malformed_signature"),
+    ):
+        assert refused(check, request({"Stripe-Signature": header})) == code
+    assert refused(check, request({"Stripe-Signature": f"t={NOW:.0f},v1={right}"}), NOW + 301) == "stale_timestamp"
+
+
+def test_several_signatures() -> None:
+    """Several signatures stand behind their prefixes, parted by commas or blanks; at most MOST_SIGNATURES count."""
+    check = check_of(header="X-S", prefix="sha256=")
+    right, wrong = f"sha256={mac(BODY).hex()}", f"sha256={'0' * 64}"
+    for header in (f"{wrong},{right}", f"{wrong} {right}", f"{wrong},  {right}", f"sha1=00,{right}"):
+        verification.verify(request({"X-S": header}), [check], NOW)
+    assert refused(check, request({"X-S": ",".join([*[wrong] * 16, right])})) == "wrong_signature"
+    bearer = check_of(header="Authorization", prefix="HMAC ", encoding="base64")
+    header = "HMAC " + base64.b64encode(mac(BODY)).decode()
+    verification.verify(request({"Authorization": header}), [bearer], NOW)
+
+
+def test_other_header_names() -> None:
+    """Of several names the first that came counts, and one only: no second header can mend a wrong first one."""
+    check = check_of(header=["X-New", "X-Old"])
+    right = mac(BODY).hex()
+    verification.verify(request({"X-Old": right}), [check], NOW)
+    verification.verify(request({"X-New": right, "X-Old": "00"}), [check], NOW)
+    assert refused(check, request({"X-New": "00", "X-Old": right})) == "wrong_signature"
+    assert check.secret_headers == {"x-new", "x-old"}
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("encoding", ["hex", "base64", "base64url"])
+def test_encodings(algorithm: str, encoding: str) -> None:
+    """Hex in any case, base64 and base64url with padding and without; the other alphabet is none of it."""
+    check = check_of(header="X-S", algorithm=algorithm, encoding=encoding)
+    for body in (b"a", b"b", b"c", b"d", b"e", b"f"):
+        digest = mac(body, algorithm)
+        if encoding == "hex":
+            told = [digest.hex(), digest.hex().upper()]
+        else:
+            text = {"base64": base64.b64encode, "base64url": base64.urlsafe_b64encode}[encoding](digest).decode()
+            told = [text, text.rstrip("=")]
+        for each in told:
+            verification.verify(request({"X-S": each}, body=body), [check], NOW)
+        other = {"base64": base64.urlsafe_b64encode, "base64url": base64.b64encode, "hex": base64.b64encode}[encoding]
+        text = other(digest).decode()
+        if encoding == "hex" or set(text) & set("+/-_"):
+            assert refused(check, request({"X-S": text}, body=body)) in ("malformed_signature", "wrong_signature")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "1795000000",
+        "1795000000000",
+        "2026-11-18T11:06:40Z",
+        "2026-11-18T11:06:40.000Z",
+        "2026-11-18T12:06:40+01:00",
+        "2026-11-18 11:06:40",
+    ],
+)
+def test_timestamps(told: str) -> None:
+    """A timestamp is seconds, milliseconds or ISO 8601; it is signed as it was written."""
+    check = check_of(header="X-S", signed="{timestamp}\n{body}", timestamp_header=["X-T", "Date"])
+    signed = mac(told.encode() + b"\n" + BODY).hex()
+    for name in ("X-T", "Date"):
+        verification.verify(request({"X-S": signed, name: told}), [check], NOW)
+    assert refused(check, request({"X-S": signed, "X-T": told}), NOW + 400) == "stale_timestamp"
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["", "x", "1_795_000_000", "+1795000000", "2026-11-18", "2026-13-18T11:06:40Z", "Wed, 18 Nov 2026", "9" * 17],
+)
+def test_no_timestamps(told: str) -> None:
+    """What is no time is refused, though it is signed."""
+    check = check_of(header="X-S", signed="{timestamp}.{body}", timestamp_header="X-T")
+    signed = mac(told.encode() + b"." + BODY).hex()
+    assert refused(check, request({"X-S": signed, "X-T": told})) == "malformed_timestamp"
+
+
+def test_slack_published_vector() -> None:
+    """The example of docs.slack.dev, Verifying requests from Slack: version, timestamp and body with colons between."""
+    body = (
+        b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
+        b"&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
+        b"&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN"
+        b"&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
+    )
+    verify = Verify.model_validate(
+        {
+            "hmac": {
+                "header": "X-Slack-Signature",
+                "prefix": "v0=",
+                "signed": "v0:{timestamp}:{body}",
+                "timestamp_header": "X-Slack-Request-Timestamp",
+                "secret": "${A}",
+            }
+        }
+    )
+    checks = verification.checks(verify, {"A": "8f742231b10e8888abcd99yyyzzz85a5"})
+    headers: dict[str, str | bytes] = {
+        "X-Slack-Signature": "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
+        "X-Slack-Request-Timestamp": "1531420618",
+    }
+    verification.verify(request(headers, body=body), checks, 1531420618)
+    assert refused(checks[0], request(headers, body=body + b" "), 1531420618) == "wrong_signature"
+
+
+def test_f29_svix_names() -> None:
+    """F29: Standard Webhooks come under the names of Svix, too, and under those that a book says; never under a mix."""
+    verify = Verify.model_validate({"standard_webhooks": {"secret": "${A}"}})
+    checks = verification.checks(verify, {"A": "whsec_" + base64.b64encode(KEY).decode()})
+    signature = f"v1,{standard_digest(KEY)}"
+    svix = {"svix-id": "msg_1", "svix-timestamp": f"{NOW:.0f}", "svix-signature": signature}
+    assert verification.verify(request(svix), checks, NOW).sender_id == "msg_1"
+    assert verification.verify(request(standard(signature)), checks, NOW).sender_id == "msg_1"
+    mixed = {"webhook-id": "msg_2", **svix}
+    assert refused(checks[0], request(mixed)) == "missing_signature"
+    assert checks[0].secret_headers == {"webhook-signature", "svix-signature"}
+    named = Verify.model_validate({"standard_webhooks": {"secret": "${A}", "prefix": "acme"}})
+    [check] = verification.checks(named, {"A": "whsec_" + base64.b64encode(KEY).decode()})
+    acme = {name.replace("svix", "acme"): value for name, value in svix.items()}
+    assert verification.verify(request(acme), [check], NOW).sender_id == "msg_1"
+    assert refused(check, request(svix)) == "missing_signature"
+
+
+LITERALS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="{}"), max_size=5)
+
+
+@st.composite
+def compositions(draw: st.DrawFn) -> dict[str, Any]:
+    """Return what a book may say under `hmac:`."""
+    inner = ["{body}", *draw(st.lists(st.sampled_from(["{timestamp}", "{header.X-Id}"]), unique=True))]
+    pieces = [piece for each in draw(st.permutations(inner)) for piece in (draw(LITERALS), each)]
+    written: dict[str, Any] = {
+        "header": draw(st.sampled_from(["X-S", ["X-S", "X-Other"]])),
+        "algorithm": draw(st.sampled_from(["sha1", "sha256", "sha384", "sha512"])),
+        "encoding": draw(st.sampled_from(["hex", "base64", "base64url"])),
+        "signed": "".join([*pieces, draw(LITERALS)]),
+    }
+    in_parts = draw(st.booleans())
+    if in_parts:
+        written["parts"] = {"signature": "v1"}
+    else:
+        written["prefix"] = draw(st.sampled_from(["", "sha256=", "v1,", "HMAC ", "a, b"]))
+    if "{timestamp}" in inner:
+        if in_parts and draw(st.booleans()):
+            written["parts"]["timestamp"] = "t"
+        else:
+            written["timestamp_header"] = "X-T"
+    return written
+
+
+@given(compositions(), st.binary(max_size=60), st.data())
+def test_signed_is_verified_and_nothing_else(written: dict[str, Any], body: bytes, data: st.DataObject) -> None:
+    """What a composition signs it verifies; with any signed byte changed, or another key, it does not."""
+    check = check_of(**written)
+    signed = verification.sign([check], body, NOW, "msg_1").headers
+    verification.verify(request(signed, body=body), [check], NOW)
+    if body:
+        at = data.draw(st.integers(0, len(body) - 1))
+        changed = body[:at] + bytes([body[at] ^ data.draw(st.integers(1, 255))]) + body[at + 1 :]
+        assert refused(check, request(signed, body=changed)) == "wrong_signature"
+    assert refused(check, request(signed, body=body + b"\0")) == "wrong_signature"
+    for name in ("X-T", "X-Id"):
+        if name in signed:
+            assert refused(check, request({**signed, name: signed[name] + "0"}, body=body)) == "wrong_signature"
+    if "parts" in written and "timestamp" in written["parts"]:
+        later = signed["X-S"].replace(f"t={NOW:.0f}", f"t={NOW + 1:.0f}")
+        assert refused(check, request({**signed, "X-S": later}, body=body)) == "wrong_signature"
+    other = verification.checks(Verify.model_validate({"hmac": {"secret": "${A}", **written}}), {"A": "another key"})
+    assert refused(other[0], request(signed, body=body)) == "wrong_signature"
+
+
+@given(compositions(), st.lists(st.tuples(st.sampled_from(["x-s", "x-t", "x-id", "x-other"]), st.binary(max_size=80))))
+def test_hostile_compositions(written: dict[str, Any], headers: list[tuple[str, bytes]]) -> None:
+    """Whatever the headers of a composition hold, it is refused with one of our codes."""
+    given = RawRequest(BODY, [(name.encode(), value) for name, value in headers], b"", "10.1.1.1")
+    with pytest.raises(errors.Unverified):
+        verification.verify(given, [check_of(**written)], NOW)
