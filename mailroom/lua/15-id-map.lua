@@ -15,9 +15,10 @@ local function words_of(text)
   return words
 end
 
--- The names of an object change: those of `names` are its own (and no other object's), those of `gone` no longer.
--- Returns all its names.
-local function know(P, room, seconds, id, object, names, gone)
+-- The names of an object change: those of `names` are its own (and no other object's), those of `gone` no longer. `busy`:
+-- those under which somebody else is under way; what they did not know when they were leased they have to find out and
+-- tell themselves, so they get no entry. Returns all its names.
+local function know(P, room, seconds, id, object, names, gone, busy)
   local schema = redis.call('GET', P .. 'schema')
   for _, name in ipairs(names) do
     local key = entry_key(P, room, name)
@@ -34,7 +35,11 @@ local function know(P, room, seconds, id, object, names, gone)
           redis.call('DEL', entry_key(P, room, other))
         end
       end
-      redis.call('SET', key, id .. ' ' .. object, 'EX', seconds)
+      if busy[name] and other ~= object then
+        redis.call('DEL', key)
+      else
+        redis.call('SET', key, id .. ' ' .. object, 'EX', seconds)
+      end
     else
       redis.call('SET', key, id, 'EX', seconds)
     end
@@ -79,7 +84,7 @@ end
 -- names by which it is found no longer.
 local function learn(keys, args)
   local names, k = until_empty(args, 5)
-  know(keys[1], args[1], args[2], args[3], args[4], names, (until_empty(args, k)))
+  know(keys[1], args[1], args[2], args[3], args[4], names, (until_empty(args, k)), {})
   return redis.status_reply('OK')
 end
 

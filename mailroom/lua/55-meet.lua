@@ -158,7 +158,8 @@ end
 
 -- meet: whoever carries a delivery out found its object by some names, and has not written to it. If that is known by
 -- names which the delivery does not have, it joins their boxes: behind what is under way or held, then behind what was
--- received earlier, unless that waits for it.
+-- received earlier, unless that waits for it. Whoever is under way under one of them finds the id map as cold as before,
+-- and tells what it found, too: of several that nobody knew to be one, one writes at a time.
 -- ARGV: room, home, token, delivery, seconds that the id map keeps it, their id, object, names.
 -- Returns go | wait (the lease is given back, no attempt is counted, the box is blocked) | stale (the lease is not ours).
 local function meet(keys, args)
@@ -167,9 +168,16 @@ local function meet(keys, args)
   local s, attempt, doubt, deaths, token, handed, class = parse(head or 'n 0 0 0')
   if s ~= 'l' or token ~= args[3] or first ~= item or handed == 0 then return 'stale' end
   local names = until_empty(args, 8)
-  local has, joined = { [box] = true }, {}
+  local has, joined, busy = { [box] = true }, {}, {}
   for _, name in ipairs(words_of(redis.call('HGET', P .. 'also:' .. room, item))) do has[name] = true end
-  for _, name in ipairs(know(P, room, args[5], args[6], object, names, {})) do
+  for _, name in ipairs(names) do
+    local other = not has[name] and redis.call('LINDEX', box_key(P, room, name), 1)
+    if other then
+      local its, home = marked(other)
+      busy[name] = is_fixed(P, room, its or other, home or name)
+    end
+  end
+  for _, name in ipairs(know(P, room, args[5], args[6], object, names, {}, busy)) do
     if not has[name] then joined[#joined + 1] = name end
   end
   if #joined == 0 then return 'go' end

@@ -5,7 +5,7 @@ store should then have. Keeps sets where the store counts, so that it cannot mak
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -413,13 +413,18 @@ class MailroomOracle:
 
     # -- names that are learned on the way
 
-    def know(self, room: str, id: str, names: Iterable[str], gone: Iterable[str] = ()) -> list[str]:
-        """An object has these names, and those no longer; return all that it has."""
+    def know(
+        self, room: str, id: str, names: Iterable[str], gone: Iterable[str] = (), busy: Collection[str] = ()
+    ) -> list[str]:
+        """An object has these names, and those no longer; return all that it has. `busy`: told to nobody who asks."""
         for name in names:
-            before = self.known.get((room, name), id)
-            if before != id and name in self.objects.get((room, before), ()):
+            before = self.known.get((room, name))
+            if before and before != id and name in self.objects.get((room, before), ()):
                 self.objects[room, before].remove(name)
-            self.known[room, name] = id
+            if name in busy and before != id:
+                self.known.pop((room, name), None)
+            else:
+                self.known[room, name] = id
         for name in gone:
             if self.known.get((room, name)) == id:
                 del self.known[room, name]
@@ -465,13 +470,27 @@ class MailroomOracle:
         if box is None or box.state != "l" or box.token != token or not box.handed or box.items[0] != item:
             return "stale"
         its = (home, *self.also.get((room, item), ()))
-        joined = [name for name in self.know(room, id, names) if name not in its]
+        busy = [name for name in names if name not in its and self._under_way(room, name)]
+        joined = [name for name in self.know(room, id, names, busy=busy) if name not in its]
         if not self._join(room, home, item, joined):
             return "go"
         if (paused := self.paused.get(room)) and paused.by != "person":
             paused.probe_at = min(paused.probe_at, self.now)
         self._ready(room, home, front=True)
         return "wait"
+
+    def _fixed(self, room: str, item: str, home: str) -> bool:
+        """Whether an item is under way or held."""
+        box = self.boxes[room, home]
+        return box.items.index(item) < {"l": box.handed, "h": 1}.get(box.state, 0)
+
+    def _under_way(self, room: str, name: str) -> bool:
+        """Whether what stands first under a name is under way or held."""
+        box = self.boxes.get((room, name))
+        if box is None:
+            return False
+        first = box.items[0]
+        return self._fixed(room, *(first[1:].split() if first.startswith("=") else (first, name)))
 
     def _join(self, room: str, home: str, item: str, joined: Sequence[str]) -> bool:
         """An item comes into further boxes; return whether it has to wait in one of them."""
@@ -481,8 +500,7 @@ class MailroomOracle:
             place = 0
             for k, element in enumerate(other.items):
                 one, one_home = element[1:].split() if element.startswith("=") else (element, name)
-                there = self.boxes[room, one_home]
-                fixed = one_home != home and there.items.index(one) < {"l": there.handed, "h": 1}.get(there.state, 0)
+                fixed = one_home != home and self._fixed(room, one, one_home)
                 if not fixed and (item, home) in self._ahead(room, one, one_home):
                     break
                 older = self._newness(one) < self._newness(item)

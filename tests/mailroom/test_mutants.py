@@ -117,6 +117,10 @@ MUTANTS = {
 
 #: Of deliveries with several names, weak names and what is learned on the way.
 NAME_MUTANTS = {
+    "who is under way takes for known what was told": (
+        "      if busy[name] and other ~= object then\n",
+        "      if false then\n",
+    ),
     "heads are not asked": (
         "    if redis.call('LINDEX', box_key(P, room, box), 1) ~= mark then return false end\n",
         "",

@@ -167,6 +167,35 @@ async def test_both_find_one_object(mailroom: Mailroom, store: Store, drain: str
     assert await left(store) == set()
 
 
+async def test_who_is_under_way_is_told_nothing(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """`{a}` tells that c1 is X and b, which are under way: they find the id map as cold as before, and tell it, too."""
+    for n, name in enumerate("axb", 1):
+        await send(mailroom, f"e{n}", name)
+    leases = await crm(mailroom)
+    assert await mailroom.meet("crm", "a", leases["e1.0"].token, "e1.0", ["a", "x", "b"], "contact", "c1") == "wait"
+    assert [known is not None for known in await mailroom.object_ids("crm", ["a", "x", "b"])] == [True, False, False]
+    assert await mailroom.meet("crm", "x", leases["e2.0"].token, "e2.0", ["x"], "contact", "c1") == "wait"
+    assert await mailroom.meet("crm", "b", leases["e3.0"].token, "e3.0", ["b"], "contact", "c1") == "go"
+    await end(mailroom, leases["e3.0"])
+    for _ in range(2):
+        ((_, lease),) = (await crm(mailroom)).items()
+        await end(mailroom, lease)
+    assert all(await mailroom.object_ids("crm", ["a", "x", "b"]))
+    assert await left(store) == set()
+
+
+async def test_a_name_of_another_object_is_under_way(mailroom: Mailroom, drain: str) -> None:
+    """Who is under way under a name that the id map takes for another object's does not find that any more either."""
+    await mailroom.learn("crm", ["x", "y"], "contact", "c2")
+    await send(mailroom, "e1", "a")
+    await send(mailroom, "e2", "x")
+    leases = await crm(mailroom)
+    assert await mailroom.meet("crm", "a", leases["e1.0"].token, "e1.0", ["a", "x"], "contact", "c1") == "wait"
+    found = await mailroom.object_ids("crm", ["x", "y"])
+    assert found[0] is None
+    assert found[1] is not None
+
+
 async def test_learns_whom_it_must_not_pass(mailroom: Mailroom, drain: str) -> None:
     """`{X}` found c1 and waits after a 504; `{a}` finds c1, learns that it is X, and waits for the retry."""
     await send(mailroom, "e1", "x")

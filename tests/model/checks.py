@@ -55,13 +55,8 @@ RENAMED: Mapping[str, Any] = {"touches": ("xab", "b", "x"), "shows": "xa", "know
 RENAMED_COLD: Mapping[str, Any] = {"touches": ("xa", "ab", "x"), "takes": {2: "a"}}
 #: Names of which nobody knows that they are one: each find tells it on the way.
 UNKNOWN: Mapping[str, Any] = {"touches": ("a", "x", "xa"), "shows": "xa", "in_order": False}
-#: Three names of one object, none of which is known: see "Known" in docs/model.md for what is not promised.
-UNKNOWN_THREE: Mapping[str, Any] = {
-    "touches": ("a", "x", "b"),
-    "shows": "xab",
-    "in_order": False,
-    "one_writer": False,
-}
+#: Three names of one object, none of which is known.
+UNKNOWN_THREE: Mapping[str, Any] = {"touches": ("a", "x", "b"), "shows": "xab", "in_order": False}
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,6 @@ class NamesSetup:
     takes: Mapping[int, str] | None = None
     #: All of them in the order received; else only those that share a name that they were given.
     in_order: bool = True
-    #: Nobody writes the object while another does.
-    one_writer: bool = True
     #: A fault planted in the oracle, which the search has to find.
     planted: str = ""
 
@@ -101,6 +99,9 @@ class PlantedOracle(MailroomOracle):
     def _join(self, room: str, home: str, item: str, joined: object) -> bool:
         behind = super()._join(room, home, item, joined)  # type: ignore[arg-type]
         return behind and self.planted != "who joins does not wait"
+
+    def _under_way(self, room: str, name: str) -> bool:
+        return super()._under_way(room, name) and self.planted != "who is under way takes it for known"
 
     def _leave(self, room: str, home: str, item: str) -> int:
         return 0 if self.planted == "marks stay" else super()._leave(room, home, item)
@@ -336,7 +337,7 @@ class NamesModel:
 
     def _beside(self, s: NamesState, hand: NamesHand) -> str:
         store = self.thaw(s)
-        for drain in s.drains if self.setup.one_writer else ():
+        for drain in s.drains:
             for other in drain.hands:
                 its = store.boxes.get((ROOM, other.box))
                 under_way = its is not None and its.state == "l" and its.token == other.token

@@ -1,7 +1,8 @@
-"""Two deliveries under different names whose clients find the same object: a real store, a client of the test's own."""
+"""Deliveries under different names whose clients find one object: a real store, a real client or the test's own."""
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ RULES = """\
     then:
       - crm.upsert_contact:
           email: "{{ data.email }}"
+          last_name: "{{ data.name }}"
   - name: by number
     when:
       source: shop
@@ -27,6 +29,15 @@ RULES = """\
     then:
       - crm.upsert_contact:
           external_id: "{{ data.number }}"
+          last_name: "{{ data.name }}"
+  - name: by telephone
+    when:
+      source: shop
+      type: person.called
+    then:
+      - crm.add_note:
+          phone: "{{ data.phone }}"
+          text: "{{ data.name }}"
 """
 
 
@@ -89,6 +100,47 @@ async def test_the_second_one_gives_way(site: WorkerFixture) -> None:
         client.may_write[eva].set()
         await site.ended("e3", "e4")
         assert client.wrote[2:] == [(eva, 1), (number, 1)]
+
+
+async def test_three_that_nobody_knew_to_be_one(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tells that three under way are one: the others do not take it for known, and one writes at a time."""
+    site.write(RULES)
+    phone = "+4930123456"
+    site.far.contacts["1"] = {"id": "1", "email": "eva@example.org", "external_id": "7", "phone": phone}
+    site.far.fail(method="PATCH", times=None, hang=True)
+    async with site.work():
+        await site.until(lambda: "crm" in site.context.clients, "the book's clients")
+        memory: Any = site.context.clients["crm"]._memory
+        ids, begun, told = memory.ids, list[str](), asyncio.Event()
+
+        async def ids_then(names: Sequence[str]) -> Any:
+            begun.extend(names)
+            if not names[0].startswith("phone:"):
+                await told.wait()
+            return await ids(names)
+
+        monkeypatch.setattr(memory, "ids", ids_then)
+        await site.put(event("e1"), event("e2", "somebody", type="person.numbered", number="7"))
+        await site.until(lambda: len(begun) == 2, "two are under way, and have not asked yet")
+        await site.put(event("e3", "nobody", type="person.called", phone=phone))
+        await site.until_true(lambda: holds(site, blocked=True), "the third one has told, and waits for both")
+        told.set()
+        await site.until_true(lambda: holds(site, leased=1), "one goes on, the other one has told and waits, too")
+        await site.until(lambda: bool(site.far.requests("PATCH")), "it writes")
+        assert len(site.far.requests("PATCH")) == 1
+        assert await holds(site, leased=1)
+        site.far.mend()
+        await site.ended("e1", "e2", "e3")
+        assert len(site.far.requests("PATCH")) == 2
+    assert list(site.far.contacts) == ["1"]
+    assert [note["contact"] for note in site.far.notes] == ["1"]
+    for id in ("e1", "e2", "e3"):
+        assert [attempt["n"] for attempt in (await site.fate(id)).deliveries[0].attempts] == [1]
+
+
+async def holds(site: WorkerFixture, *, leased: int | None = None, blocked: bool = False) -> bool:
+    (crm,) = [room for room in await site.mailroom.rooms() if room.name == "crm"]
+    return (leased is None or crm.leased == leased) and (not blocked or crm.blocked > 0)
 
 
 async def is_routed(site: WorkerFixture, id: str) -> bool:
