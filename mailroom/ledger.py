@@ -9,6 +9,7 @@ Lines, by `t`:
                observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for
   attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead, why
                (of a delivery that could not be made only: at, d, then: dead, code, why)
+  waits        at, d(elivery), until, why        it is not sent before, because its rule says so (`delay`, `hold`)
   next         at, d(elivery), made: […], skipped: […], or why nothing can follow
   other_content  first            its sender's id came before, with other content, as the event `first`
   unread       fields                        what could not be read and was left out when it was received
@@ -249,6 +250,11 @@ def attempt(
     )
 
 
+def waits(delivery: str, until: int, why: str) -> str:
+    """A delivery is not sent before `until`, in ms since 1970, because its rule says so."""
+    return _encode({"t": "waits", "d": delivery, "at": now(), "until": from_epoch(until), "why": why})
+
+
 def never_made(delivery: str, code: str, why: str) -> str:
     """A delivery came into being as a dead letter, because a value of it could not be made."""
     return _encode({"t": "attempt", "d": delivery, "at": now(), "then": "dead", "code": code, **_why(why)})
@@ -425,6 +431,9 @@ class _Story:
         delivery.why = line.get("code", "") if then in ("dead", "hold") else ""
         if "outcome" not in line and line.get("why"):
             delivery.why += f": {line['why']}"  # There is no attempt that says it.
+
+    def waits(self, line: Mapping[str, Any]) -> None:
+        self._became(line, "waiting", f"not before {line['until']}: {line['why']}")
 
     def once(self, line: Mapping[str, Any]) -> None:
         self._became(line, "skipped", "only_once")

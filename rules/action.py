@@ -1,7 +1,7 @@
 """What a rule asks for: Actions, or for each action that it skips or that cannot be made the reason.
 
-Frozen records without behaviour. Options that need a clock or a memory (`delay`, `coalesce`, `only_once`) are only
-recorded here; the mailroom enforces them.
+Frozen records. Options that need a clock or a memory (`delay`, `hold`, `coalesce`, `only_once`) are only recorded here;
+the drain and the mailroom enforce them.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind, Name
 
 
@@ -29,6 +30,21 @@ class ActionOptions:
     coalesce: int = 0
     in_order: bool = False
     only_once: OnlyOnce | None = None
+    #: `hold: until business hours`: those of the book. None: sent at any hour.
+    hold: BusinessHours | None = None
+
+    def due(self, now: int) -> int:
+        """Return from when on an action that is made at `now` may be sent, both in ms since 1970."""
+        at = now + self.delay
+        return at if self.hold is None else self.hold.next_open(at)
+
+    @property
+    def waits_for(self) -> str:
+        """What its deliveries wait for, in words; empty: nothing."""
+        parts = ["the delay of its rule"] if self.delay else []
+        if self.hold is not None:
+            parts.append(f"business hours ({self.hold})")
+        return ", then ".join(parts)
 
 
 @dataclass(frozen=True)

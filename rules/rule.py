@@ -6,7 +6,7 @@ drain and the mailroom enforce them.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -183,7 +183,7 @@ class ActionStep:
         if consents:
             rendered = {**rendered, "consent": consents}
         if options.coalesce and self.target.kind.keep_always:
-            options = ActionOptions(options.delay, 0, options.in_order, options.only_once)
+            options = replace(options, coalesce=0)
         return self.target.action_for(event, rendered, rule, self.path, has_next=bool(self.next), options=options)
 
     def _skipped(self, event: Event, rule: str, code: str, why: str) -> Skipped:
@@ -375,9 +375,7 @@ class Rule:
         if isinstance(value, str):  # one person, however the address is spelled today
             value = addresses.key_or_text(value)
         place = ".".join(str(at) for at in step.path)
-        plain = self.options
-        once = OnlyOnce(f"{self.name}/{place}/{value}", self.within)
-        return ActionOptions(plain.delay, plain.coalesce, plain.in_order, once)
+        return replace(self.options, only_once=OnlyOnce(f"{self.name}/{place}/{value}", self.within))
 
 
 def _expect_all(asked: tuple[AskedAction, ...]) -> tuple[Action | Skipped, ...]:

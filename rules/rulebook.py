@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind, Catalogue
 from rules.event import Event
 from rules.index import Index
@@ -37,6 +38,8 @@ __all__ = [
 
 #: `received_at` of a test's event where the test does not say: a Thursday, 11:00 in Berlin.
 RECEIVED_AT = "2026-01-15T10:00:00.000Z"
+#: `held_until` of an expected action where the test does not say.
+ANY_TIME = -1
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ class Expected:
     arguments: Mapping[str, Any]
     result: Mapping[str, Any] = field(default_factory=dict)
     next: "tuple[Expected, ...] | None" = None
+    #: `held_until:` from when on it is sent, in ms since 1970; None: at once; ANY_TIME: the test does not say.
+    held_until: int | None = ANY_TIME
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,8 @@ class Rulebook:
     tests: tuple[TestCase, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
     constants: Mapping[str, Any] = field(default_factory=dict)
+    #: What `hold: until business hours` waits for; None: the book does not say.
+    business_hours: BusinessHours | None = None
     #: The catalogue it was compiled with.
     catalogue: Catalogue = field(default_factory=lambda: Catalogue({}, {}))
 

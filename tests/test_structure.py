@@ -39,7 +39,6 @@ TESTED_ELSEWHERE = {
     "mailroom/errors.py": "tests/mailroom/test_client.py",
     "mailroom/reroute.py": "tests/mailroom/test_operator.py",
     "rules/compiler/draft.py": "tests/rules/test_defects.py",
-    "rules/compiler/systems_section.py": "tests/rules/test_defects.py",
     "rules/compiler/tests_section.py": "tests/rules/test_defects.py",
     "rules/matching/condition.py": "tests/rules/matching/test_pattern.py",
     "rules/values/expression.py": "tests/rules/values",

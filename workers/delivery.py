@@ -34,14 +34,16 @@ class Delivery:
     #: Look-up results by name, kept only where `next:` may want them; None: nothing follows.
     results: Mapping[str, Any] | None = None
     in_order: bool = False
-    #: Wall clock in ms before which it is not sent (`delay:` of the rule), and the delay itself, which is the longest
-    #: that it waits whatever the clock says; 0: at once.
+    #: Wall clock in ms before which it is not sent (`delay:` and `hold:` of the rule), and the wait itself, which is
+    #: the longest that it waits whatever the clock says; 0: at once.
     due: int = 0
     delay: int = 0
     #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom/lua`.
     doubtful: bool = False
     #: It goes before others: it is one of those that make stale what waits (see `encode`).
     urgent: bool = False
+    #: `hold: until business hours`: each attempt waits for them.
+    hold: bool = False
 
     def encode(self) -> bytes:
         """Return it as JSON."""
@@ -49,7 +51,7 @@ class Delivery:
         record: dict[str, Any] = {"doubtful": True} if self.doubtful else {}
         if self.urgent:
             record["urgent"] = True
-        elif self.delay:
+        elif self.delay or self.hold:
             record["waits"] = True
         record |= {
             "id": self.id,
@@ -71,6 +73,8 @@ class Delivery:
             record["in_order"] = True
         if self.delay:
             record["due"], record["delay"] = self.due, self.delay
+        if self.hold:
+            record["hold"] = True
         return to_json(record)
 
 
@@ -95,4 +99,5 @@ def decode(record: bytes) -> Delivery:
         r.get("delay", 0),
         r.get("doubtful", False),
         r.get("urgent", False),
+        r.get("hold", False),
     )

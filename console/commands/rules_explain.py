@@ -131,6 +131,8 @@ def lines(rule: RuleExplained) -> list[str]:
         f"skips {each.destination}.{each.name}: {each.why}" if isinstance(each, Skipped) else f"→ {asked(each)}"
         for each in rule.actions
     ]
+    if rule.held:
+        told.append(rule.held)
     if rule.fires and not (rule.actions or rule.look_ups or rule.failed):
         told.append("asks for nothing")
     return [*told, rule.failed] if rule.failed else told

@@ -22,7 +22,7 @@ from rules.source import yaml_document
 from rules.source.node import Node
 from rules.source.problem import MOST_PROBLEMS, MOST_WARNINGS, Problem, is_full
 
-SECTIONS = ("country", "sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
+SECTIONS = ("country", "business_hours", "sources", "destinations", "alerts", "vars", "defaults", "rules", "tests")
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     for parts in tops:
         systems_section.read_destinations(draft, parts.get("destinations"))
         systems_section.read_country(draft, parts.get("country"))
+        systems_section.read_business_hours(draft, parts.get("business_hours"))
     for parts in tops:
         systems_section.read_sources(draft, parts.get("sources"))
         systems_section.read_alerts(draft, parts.get("alerts"))
@@ -124,6 +125,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         tests=tuple(draft.tests),
         alerts=draft.alerts or AlertSettings(),
         constants=draft.constants,
+        business_hours=draft.business_hours,
         catalogue=catalogue,
     )
     return Checked(book, problems)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rules.business_hours import BusinessHours
 from rules.catalogue import Catalogue, DestinationKind, SourceKind
 from rules.rule import Rule
 from rules.rulebook import AlertSettings, Destination, Source
@@ -42,6 +43,9 @@ class Draft:
     alerts: AlertSettings | None = None
     #: `country:` of the book, for the sources that name none.
     country: str | None = None
+    #: `business_hours:` of the book, and the node at which it says so, right or wrong.
+    business_hours: BusinessHours | None = None
+    business_hours_node: Node | None = None
     #: Name of each rule and test -> `file:line`.
     rule_names: dict[str, str] = field(default_factory=dict)
     test_names: dict[str, str] = field(default_factory=dict)

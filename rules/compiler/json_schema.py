@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from rules.catalogue import ActionKind, Catalogue
-from rules.compiler.rules_section import MODES
+from rules.compiler.rules_section import MODES, UNTIL_BUSINESS_HOURS
 from rules.compiler.tests_section import EVENT_KEYS
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.matching.operators import IS_KINDS
@@ -28,6 +28,21 @@ Schema = dict[str, Any]
 #: How deep fields are completed: `data.booker.id`.
 DEPTH = 3
 
+BUSINESS_HOURS: Schema = {
+    "type": "object",
+    "properties": {
+        "days": {"type": ["string", "array"], "examples": ["mon-fri"], "description": "Days of the week: mon-fri."},
+        "hours": {"type": "string", "examples": ["08:00-18:00"], "description": "From when to when, on the same day."},
+        "zone": {"type": "string", "examples": ["Europe/Berlin"], "description": "The zone of these times."},
+        "free": {
+            "type": "array",
+            "items": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
+            "description": "Days on which nobody is there.",
+        },
+    },
+    "required": ["days", "hours", "zone"],
+    "additionalProperties": False,
+}
 COUNTRY: Schema = {
     "type": "string",
     "pattern": "^[A-Z]{2}$",
@@ -83,6 +98,7 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
     _tests(definitions, book)
     sections = {
         "country": COUNTRY,
+        "business_hours": BUSINESS_HOURS,
         "sources": _named(_kinds(definitions, "source", catalogue.sources, _source_keys(definitions, book))),
         "destinations": _named(_kinds(definitions, "destination", catalogue.destinations, _destination_keys())),
         "alerts": _model(definitions, "alerts", AlertSettings),
@@ -114,6 +130,7 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
 
 _ABOUT: Mapping[str, str] = {
     "country": "Where telephone numbers without + belong.",
+    "business_hours": "When somebody is there; rules with hold: wait for it.",
     "sources": "The platforms that post webhooks, by a name of your own.",
     "destinations": "The systems that deliveries go to, by a name of your own.",
     "alerts": "Where alerts are posted.",
@@ -541,6 +558,10 @@ def _options() -> Schema:
         },
         "coalesce": _duration("Of several waiting deliveries that write one object only the newest is sent."),
         "delay": _duration("How long to wait; later ones for the same object wait too."),
+        "hold": {
+            "const": UNTIL_BUSINESS_HOURS,
+            "description": "What comes outside of business_hours is sent when they begin.",
+        },
         "in_order": {"type": "boolean", "description": "A dead action drops the later ones of the event there."},
         "not_older_than": {
             "anyOf": [EVENT_TYPE, {"type": "array", "minItems": 1, "items": EVENT_TYPE}],
@@ -561,6 +582,10 @@ def _tests(definitions: Schema, book: Rulebook | None) -> None:
         "properties": {
             "result": {"type": "object"},
             "next": {"type": "array", "items": {"$ref": "#/definitions/expected"}},
+            "held_until": {
+                "type": ["string", "null"],
+                "description": "From when on it is sent (delay, hold), in the zone of business_hours; null: at once.",
+            },
         },
         "patternProperties": {r"\.": {"type": ["object", "null"]}},
         "additionalProperties": False,

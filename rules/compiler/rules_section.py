@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from rules.action import ActionOptions
+from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind
 from rules.compiler import lint
 from rules.compiler.draft import Draft, WrittenRule
@@ -30,11 +31,13 @@ from rules.values import checks as argument_checks
 
 #: enforce: what it asks for is done; observe: it is recorded, and nothing is done.
 MODES = ("enforce", "observe")
-OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "in_order", "not_older_than")
+OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "hold", "in_order", "not_older_than")
 #: Options that nothing carries out yet; they are refused.
 NOT_AVAILABLE = ("on_echo",)
 KEYS = ("name", "description", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
 GROUP_KEYS = ("group", "description", "when", "rules")
+#: What `hold:` says.
+UNTIL_BUSINESS_HOURS = "until business hours"
 #: What stands under `then:` of a rule that asks for nothing.
 NOTHING = "nothing"
 STEP_KEYS = ("next", "only_if")
@@ -518,6 +521,7 @@ class _RuleReader:
             delay=_duration(parts.get("delay")),
             coalesce=_duration(parts.get("coalesce")),
             in_order=parts["in_order"].flag() if "in_order" in parts else False,
+            hold=self.hold(parts["hold"]) if "hold" in parts else None,
         )
         if "only_once" not in parts:
             return chosen, None, 0
@@ -543,6 +547,14 @@ class _RuleReader:
         for each, word in words:
             check_type(self.draft, each, word, known)
         return tuple(dict.fromkeys(word for _, word in words))
+
+    def hold(self, node: Node) -> BusinessHours | None:
+        if node.value != UNTIL_BUSINESS_HOURS:
+            node.wrong("hold waits for one thing only", f"write hold: {UNTIL_BUSINESS_HOURS}", "wrong_type")
+        elif self.draft.business_hours_node is None:
+            mend = "write business_hours: with days:, hours: and zone: at the top of a book file"
+            node.wrong("nothing says when business hours are", mend, "no_business_hours")
+        return self.draft.business_hours
 
     def per(self, node: Node, scope: FieldScope) -> action_values.Value | None:
         written = node.text("per")

@@ -1,19 +1,24 @@
-"""The `vars:`, `country:`, `destinations:`, `sources:` and `alerts:` of a file, checked.
+"""The `vars:`, `country:`, `business_hours:`, `destinations:`, `sources:` and `alerts:` of a file, checked.
 
-Comes in: these sections as written, and a draft with the catalogue of kinds. Goes out: constants, Destinations, Sources
-and AlertSettings in the draft, and every problem found in them. Never resolves a secret, and never calls a system.
+Comes in: these sections as written, and a draft with the catalogue of kinds. Goes out: constants, hours, Destinations,
+Sources and AlertSettings in the draft, and every problem found in them. Never resolves a secret, and never calls a
+system.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from rules import addresses
+from rules.business_hours import BusinessHours
 from rules.compiler import lint
 from rules.compiler.draft import Draft
+from rules.matching import operators
 from rules.matching.field_types import FIELD_WORDS
+from rules.matching.operators import ArgumentWrong
 from rules.rule import API
 from rules.rulebook import AlertSettings, Destination, Source, Verify
 from rules.source.node import Node, fields_of
@@ -23,10 +28,12 @@ from rules.source.units import MOST_SHARE, Breaker, Duration, Rate
 #: A section with more names than this is refused: it would be a database, not a book.
 MOST_NAMES = 1_000
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+HOURS = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d) ?- ?((?:[01]\d|2[0-3]):[0-5]\d|24:00)\Z", re.ASCII)
 #: A pool is an RQ queue, whose names RQ restricts.
 POOL = r"^[a-z][a-z0-9_-]{0,40}$"
 #: Keys of a destination that nothing carries out yet; they are refused.
 NOT_AVAILABLE = ("quota",)
+_Read = TypeVar("_Read")
 
 
 class SourceKeys(BaseModel):
@@ -220,6 +227,64 @@ def _country(node: Node) -> str | None:
         return node.value
     node.wrong("country must be two capital letters of a country", "write country: DE", "wrong_type")
     return None
+
+
+def read_business_hours(draft: Draft, section: Node | None) -> None:
+    """Read `business_hours:` of the book into the draft."""
+    if section is None:
+        return
+    if draft.business_hours_node is not None:
+        text = "the business hours are there already in another file"
+        section.wrong(text, "keep one business_hours:", "duplicate_name", key=True)
+        return
+    draft.business_hours_node = section
+    parts = section.mapping(("days", "hours", "zone", "free"), "business_hours")
+    for key, mend in (("days", "mon-fri"), ("hours", "08:00-18:00"), ("zone", "Europe/Berlin")):
+        if isinstance(section.value, dict) and key not in parts:
+            section.wrong(f"business_hours has no {key}", f"write {key}: {mend}", "missing_key", key=True)
+    days = _asked(parts.get("days"), operators.days_of)
+    hours = _asked(parts.get("hours"), _hours)
+    zone = _asked(parts.get("zone"), operators.zone_of)
+    free = [_asked(day, _date) for day in parts["free"].items("free")] if "free" in parts else []
+    if days is None or hours is None or zone is None or None in free:
+        return
+    written = parts["days"].value
+    says = f"{written if isinstance(written, str) else ', '.join(written)} {parts['hours'].value} {zone[0]}"
+    free_days = frozenset(day for day in free if day is not None)
+    draft.business_hours = BusinessHours(days, *hours, zone[0], free_days, says)
+
+
+def _asked(node: Node | None, read: Callable[[Any], _Read]) -> _Read | None:
+    """Return what a value means; None where it is not there or wrong, which is noted."""
+    try:
+        return read(node.value) if node is not None else None
+    except ArgumentWrong as exc:
+        if node is not None:
+            node.wrong(exc.text, exc.mend, "wrong_type")
+    return None
+
+
+def _hours(written: Any) -> tuple[int, int]:
+    """Return the minutes of `08:00-18:00`. Raises ArgumentWrong."""
+    found = HOURS.match(written) if isinstance(written, str) else None
+    if found is None:
+        raise ArgumentWrong("hours must be two times of the day with a plain - between them", "write 08:00-18:00")
+    begin, end = (int(time[:2]) * 60 + int(time[3:]) for time in found.groups())
+    if begin >= end:
+        raise ArgumentWrong(
+            "hours must end after they begin, on the same day", "write 08:00-18:00, or 00:00-24:00 for the whole day"
+        )
+    return begin, end
+
+
+def _date(written: Any) -> date:
+    """Return a day. Raises ArgumentWrong."""
+    try:
+        if isinstance(written, str) and operators.DATE.fullmatch(written):
+            return date.fromisoformat(written)
+    except ValueError:
+        pass
+    raise ArgumentWrong("a free day must be a date that there is", "write 2026-12-25")
 
 
 def _fields(node: Node) -> dict[str, str]:

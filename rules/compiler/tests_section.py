@@ -5,18 +5,20 @@ Comes in: the tests as written, and a draft that has the sources and destination
 """
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rules.compiler.draft import Draft
 from rules.event import moment
+from rules.matching import operators
 from rules.rule import API
-from rules.rulebook import RECEIVED_AT, Expected, Given, TestCase
+from rules.rulebook import ANY_TIME, RECEIVED_AT, Expected, Given, TestCase
 from rules.source.node import Node, fields_of
 from rules.source.problem import did_you_mean, is_full
 
 KEYS = ("name", "given", "expect")
 GIVEN_KEYS = ("source", "body", "fixture", "event", "received_at", "look_up", "newest")
 EVENT_KEYS = ("type", "data", "id", "subject", "time", "received_at", "order_key", "raw")
-EXPECT_KEYS = ("result", "next")
+EXPECT_KEYS = ("result", "next", "held_until")
 NOTHING = "nothing"
 CONTAINS = "contains"
 OBSERVED = "observed"
@@ -204,4 +206,18 @@ def _action(draft: Draft, node: Node) -> Expected | None:
         arguments=arguments,
         result={name: each.value for name, each in result.items()},
         next=_actions(draft, parts["next"]) if "next" in parts else None,
+        held_until=_instant(draft, parts["held_until"]) if "held_until" in parts else ANY_TIME,
     )
+
+
+def _instant(draft: Draft, node: Node) -> int | None:
+    """Return the ms of a time of the day, in the zone of the business hours where it has no offset; None: at once."""
+    if node.value is None:
+        return None
+    zone = ZoneInfo(draft.business_hours.zone) if draft.business_hours is not None else None
+    span = operators.span_of(node.value, zone)
+    if span is None or span[0] != span[1]:
+        mend = "write held_until: 2026-01-16 08:00 (in the zone of business_hours:, else with its offset), or null"
+        node.wrong("held_until must be a date and a time", mend, "wrong_type")
+        return None
+    return round(span[0].timestamp() * 1000)

@@ -507,8 +507,8 @@ def when(arguments: Mapping[str, Any]) -> OperatorTest:
     The beginning belongs to a range of times, its end does not. A range over midnight belongs to the day on which it
     begins: `days: fri, between: [22:00, 06:00]` holds on Saturday at 2.
     """
-    zone_name, zone = _zone(arguments.get("zone"))
-    days = _days(arguments["days"]) if "days" in arguments else frozenset(range(7))
+    zone_name, zone = zone_of(arguments.get("zone"))
+    days = days_of(arguments["days"]) if "days" in arguments else frozenset(range(7))
     start, end = _times(arguments["between"]) if "between" in arguments else _ALL_DAY
     if "days" not in arguments and "between" not in arguments:
         raise ArgumentWrong("zone alone asks nothing", "add days: mon-fri or between: [09:00, 18:00]", operator="zone")
@@ -570,7 +570,7 @@ def is_local(value: Any) -> bool:
 
 def moment(name: str, zone_name: Any) -> Callable[[Any], OperatorTest]:
     """Return what makes `before:` or `after:` of an instant, or of a date, which is its whole day."""
-    zone = _zone(zone_name)[1] if zone_name is not None else None
+    zone = zone_of(zone_name)[1] if zone_name is not None else None
 
     def make(argument: Any) -> OperatorTest:
         span = span_of(argument, zone)
@@ -588,7 +588,7 @@ def moment(name: str, zone_name: Any) -> Callable[[Any], OperatorTest]:
 
 def age(name: str, argument: Any, zone_name: Any) -> Callable[[Any], OperatorTest]:
     """Return what makes `older_than: 30d` or `newer_than: 30d` of the instant at which the event was received."""
-    zone = _zone(zone_name)[1] if zone_name is not None else None
+    zone = zone_of(zone_name)[1] if zone_name is not None else None
     try:
         span = timedelta(milliseconds=duration(argument))
     except ValueError as exc:
@@ -636,7 +636,8 @@ def zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def _zone(name: Any) -> tuple[str, ZoneInfo]:
+def zone_of(name: Any) -> tuple[str, ZoneInfo]:
+    """Return the zone of that name. Raises ArgumentWrong."""
     if name is None:
         raise ArgumentWrong("days and times of the day need a zone", "add zone: Europe/Berlin")
     if not isinstance(name, str):
@@ -647,7 +648,8 @@ def _zone(name: Any) -> tuple[str, ZoneInfo]:
     return name, ZoneInfo(name)
 
 
-def _days(argument: Any) -> frozenset[int]:
+def days_of(argument: Any) -> frozenset[int]:
+    """Return the days that `mon-fri` or `[mon, wed]` names, 0 is Monday. Raises ArgumentWrong."""
     found: set[int] = set()
     parts = argument if isinstance(argument, list) else [argument]
     for part in parts:

@@ -20,7 +20,7 @@ SHOWN: Final = frozenset(
     {"kind", "limit", "concurrency", "breaker", "timeout", "pool", "retain", "api", "on_invalid", "same_id", "country"}
 )
 #: Sections whose values are shown as they are.
-OPEN: Final = frozenset({"rules", "tests", "vars", "defaults", "country"})
+OPEN: Final = frozenset({"rules", "tests", "vars", "defaults", "country", "business_hours"})
 #: The parts of a rule that are conditions.
 CONDITIONS: Final = ("when", "unless")
 #: Characters of a value that are shown.

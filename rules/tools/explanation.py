@@ -12,6 +12,8 @@ from typing import Any
 from rules.action import Action, FailedAction, Skipped
 from rules.errors import ValueFailed
 from rules.event import Event
+from rules.event_types.base import from_epoch
+from rules.matching.operators import instant_of
 from rules.matching.path import ABSENT
 from rules.rule import Facts
 from rules.rulebook import Rule, Rulebook
@@ -54,6 +56,8 @@ class RuleExplained:
     description: str = ""
     #: It matches and is only observed: nothing of it is sent.
     observed: bool = False
+    #: From when on its actions would be sent, had the event just come, and why; empty: at once.
+    held: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -68,6 +72,8 @@ class RuleExplained:
             found["note"] = self.note
         if self.look_ups:
             found["look_ups"] = [_action_as_json(action) for action in self.look_ups]
+        if self.held:
+            found["held"] = self.held
         if self.fires:
             found["actions"] = [_action_as_json(action) for action in self.actions]
         if self.failed:
@@ -158,7 +164,17 @@ def _explain_fired(
             failed = "; ".join(str(one.error) for one in made if isinstance(one, FailedAction))
     except ValueFailed as exc:
         failed = str(exc)
-    return RuleExplained(rule.name, rule.file, rule.line, True, (), note, tuple(asked), actions, failed)
+    held = _held(rule, event)
+    return RuleExplained(rule.name, rule.file, rule.line, True, (), note, tuple(asked), actions, failed, held=held)
+
+
+def _held(rule: Rule, event: Event) -> str:
+    received = instant_of(event.received_at)
+    if received is None or not rule.options.waits_for:
+        return ""
+    now = round(received.timestamp() * 1000)
+    due = rule.options.due(now)
+    return f"held until {from_epoch(due)}: {rule.options.waits_for}" if due > now else ""
 
 
 def _action_as_json(action: Action | Skipped) -> dict[str, Any]:

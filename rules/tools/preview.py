@@ -330,5 +330,5 @@ def _as_json(action: Action | None) -> dict[str, Any] | None:
         "arguments": dict(action.arguments),
         "touches": action.touched,
         "once_by": action.once_by,
-        "options": asdict(action.options),
+        "options": {**asdict(action.options), "hold": str(action.options.hold or "")},
     }

@@ -20,10 +20,11 @@ from rules.action import Action, Skipped
 from rules.compiler import loader
 from rules.errors import ValueFailed
 from rules.event import Event
-from rules.event_types.base import EventData
+from rules.event_types.base import EventData, from_epoch
+from rules.matching.operators import instant_of
 from rules.matching.pattern import Pattern
 from rules.rule import ActionStep, Facts
-from rules.rulebook import Expected, Rule, Rulebook, Source, TestCase
+from rules.rulebook import ANY_TIME, Expected, Rule, Rulebook, Source, TestCase
 from rules.source.node import describe_error
 from rules.source.problem import Problem
 
@@ -322,9 +323,24 @@ def _compare(test_run: _TestRun, expected: Sequence[Expected]) -> list[str]:
         return lines + [f"skipped: {each.destination}.{each.name}: {each.why}" for each in test_run.skipped]
     lines = []
     for wanted, at in pairs:
+        lines += _compare_time(test_run, wanted, at)
         if wanted.next is not None:
             lines += _compare_next(test_run, wanted, at)
     return lines
+
+
+def _compare_time(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
+    """Compare from when on an action is sent, as if it were made when the event was received."""
+    options, received = test_run.actions[at].options, instant_of(test_run.asked[at][1].received_at)
+    if wanted.held_until == ANY_TIME or received is None:
+        return []
+    now = round(received.timestamp() * 1000)
+    due = options.due(now)
+    if due == now if wanted.held_until is None else due == wanted.held_until:
+        return []
+    held = f"held until {from_epoch(due)}: {options.waits_for}" if due > now else "sent at once"
+    expected = "sent at once" if wanted.held_until is None else f"held until {from_epoch(wanted.held_until)}"
+    return [f"- {wanted.destination}.{wanted.action} {expected}", f"+ {wanted.destination}.{wanted.action} {held}"]
 
 
 def _compare_next(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
@@ -339,6 +355,7 @@ def _compare_next(test_run: _TestRun, wanted: Expected, at: int) -> list[str]:
         return [f"after {wanted.destination}.{wanted.action}:", *difference]
     lines = []
     for expected, index in pairs:
+        lines += _compare_time(inner, expected, index)
         if expected.next is not None:
             lines += _compare_next(inner, expected, index)
     return lines

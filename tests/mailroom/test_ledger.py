@@ -73,6 +73,14 @@ def test_state(lines: list[dict[str, Any]], state: str) -> None:
     assert tell(*lines).state == state
 
 
+def test_waits() -> None:
+    """A delivery that its rule holds back says until when and why, until it was attempted."""
+    held = json.loads(ledger.waits("e.0", 1_800_000_000_000, "business hours"))
+    (delivery,) = tell(ROUTED, held).deliveries
+    assert (delivery.state, delivery.why) == ("waiting", "not before 2027-01-15T08:00:00.000Z: business hours")
+    assert tell(ROUTED, held, attempt("done")).deliveries[0].why == ""
+
+
 def test_settled() -> None:
     """An event is settled when nothing more happens by itself."""
     assert not tell(ROUTED).settled

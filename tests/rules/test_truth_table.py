@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +95,17 @@ def test_one_element(cell: Cell) -> None:
     """Of one element each condition says what the table says."""
     data = {} if cell.value is ABSENT else {"x": cell.value}
     assert truth({"data.x": yaml(cell.condition)}, data) == cell.expected
+
+
+@pytest.mark.parametrize("row", rows("Held until business hours")[1:], ids=" ".join)
+def test_held(row: list[str]) -> None:
+    """A rule that holds sends when the table says, whatever time it is."""
+    days, delay, made, sent = row
+    hours = f"business_hours: {{days: {days}, hours: 02:30-18:00, zone: Europe/Berlin, free: [2026-12-25]}}"
+    rule = f"- {{name: a, when: {{source: at}}, delay: {delay}, hold: until business hours, then: nothing}}"
+    options = writing.book(f"{hours}\nrules: [{rule.removeprefix('- ')}]").rules[0].options
+    now, due = (round(datetime.fromisoformat(text).timestamp() * 1000) for text in (made, sent))
+    assert options.due(now) == due
 
 
 @pytest.mark.parametrize("row", rows("Joining")[1:], ids=" ".join)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,17 @@ NOTE = """\
           email: "{{ data.email }}"
           text: "{{ data.name }}"
 """
+
+
+#: An option for the last rule.
+HOLD = "    hold: until business hours\n"
+
+
+def hours(*, open_now: bool) -> str:
+    """Return business hours: at any time but today and the days around it (it may be midnight), or at any time."""
+    today = datetime.now(UTC).date()
+    free = [str(today + timedelta(days=n)) for n in (-1, 0, 1)] if not open_now else []
+    return f"business_hours:\n  days: mon-sun\n  hours: 00:00-24:00\n  zone: UTC\n  free: {json.dumps(free)}\n"
 
 
 def event(id: str, who: str = "eva", *, type: str = "person.changed", source: str = "shop", **more: Any) -> Event:

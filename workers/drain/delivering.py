@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from mailroom import DeadLetterInfo, Lease, Settlement, ledger
 from mailroom.ledger import Outcome, Then
 from rules import event as events
+from rules.business_hours import BusinessHours
 from rules.errors import ValueFailed
 from workers import delivery as deliveries
 from workers import retry, store_outage
@@ -58,8 +59,7 @@ class Courier:
             self._outbox.give_back(progress)
             return
         delivery, model = fresh if fresh is not None else (deliveries.decode(lease.items[0][1]), None)
-        if (early := _early(delivery)) > 0:
-            self._wait_until_due(lease, delivery, early)
+        if self._is_early(lease, delivery):
             return
         attempt = lease.attempt + 1
         started = time.monotonic()
@@ -128,11 +128,27 @@ class Courier:
         if answer != "go":
             raise LeaseGivenBack(answer)
 
-    def _wait_until_due(self, lease: Lease, delivery: Delivery, early: int) -> None:
-        """Let the box wait without counting an attempt: its rule asks for a delay and the box was not idle before."""
-        wait = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, wait_ms=early)
+    def _is_early(self, lease: Lease, delivery: Delivery) -> bool:
+        """Let a box wait whose first delivery may not be sent yet, without counting an attempt. False: it may be sent.
+
+        A delay that counts from its own event may not be over where the box was busy. Business hours are asked for at
+        each attempt, those of the book in force: a retry does not come at night, and a new free day counts at once.
+        """
+        now, line = int(time.time() * 1000), ""
+        early = min(delivery.due - now, delivery.delay) if delivery.delay else 0
+        if early <= 0 and delivery.hold and (hours := self._business_hours()) is not None:
+            early = hours.next_open(now) - now
+            line = ledger.waits(delivery.id, now + early, f"business hours ({hours})") if early else ""
+        if early <= 0:
+            return False
+        wait = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, line=line, wait_ms=early)
         wait.attempt, wait.doubt = lease.attempt, lease.doubt
         self._outbox.settle_soon(wait)
+        return True
+
+    def _business_hours(self) -> BusinessHours | None:
+        book = self._context.books.current
+        return book.business_hours if book is not None else None
 
     async def _earlier_action_died(self, delivery: Delivery) -> bool:
         event, destination = delivery.event, delivery.destination
@@ -180,7 +196,7 @@ class Courier:
                 plan.add_failed(delivery.rule, f"{delivery.destination}.next", ValueFailed("next", why), delivery.path)
         for info in plan.failed.values():
             log.error("rule.failed event_id=%s rule=%s why=%s", delivery.event, delivery.rule, info.why)
-        lines = [ledger.next_actions(delivery.id, plan.made, plan.skipped), *plan.failed_lines()]
+        lines = [ledger.next_actions(delivery.id, plan.made, plan.skipped), *plan.lines()]
         return plan, "\n".join(lines)
 
     async def _settle_failed(
@@ -239,11 +255,6 @@ class Courier:
         book = self._context.books.current
         destination = book.destinations.get(name) if book is not None else None
         return find_lag(destination.options) if destination is not None else 0.0
-
-
-def _early(delivery: Delivery) -> int:
-    """Return by how many ms a delivery is too early."""
-    return min(delivery.due - int(time.time() * 1000), delivery.delay) if delivery.delay else 0
 
 
 def _info(delivery: Delivery, failed: Failed, reason: str) -> DeadLetterInfo:

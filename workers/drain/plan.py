@@ -85,6 +85,8 @@ class Plan:
     fresh: dict[str, FreshDelivery] = field(default_factory=dict)
     #: Those of the new ones that come into being as dead letters, by id.
     failed: dict[str, DeadLetterInfo] = field(default_factory=dict)
+    #: What the ledger says of those that are not sent at once.
+    waits: list[str] = field(default_factory=list)
 
     def classify(self, event: Event) -> None:
         """Take over in which class the event is served: what is made of it is in the same one."""
@@ -92,9 +94,9 @@ class Plan:
 
     def add(self, actions: Iterable[AskedAction], results: Mapping[str, Any]) -> None:
         """Add what a rule asks for: deliveries, what it left out and why, and dead letters of what it cannot make."""
-        hash = self.context.hash
+        hash, now = self.context.hash, int(time.time() * 1000)
         free = self.context.free() - len(self.new) > 0
-        born: list[tuple[FreshDelivery, NewDelivery]] = []
+        born: list[tuple[FreshDelivery, NewDelivery, str]] = []
         left_out: list[SkippedAction] = []
         lost: list[FailedAction] = []
         for action in actions:
@@ -105,6 +107,7 @@ class Plan:
                 left_out.append((action.destination, action.name, action.rule, action.code, action.why))
                 continue
             options = action.options
+            wait = options.due(now) - now
             names = tuple([hash(name.key) for name in action.touches if not name.weak])
             urgent = self.urgent or action.kind.keep_always
             delivery = Delivery(
@@ -121,10 +124,11 @@ class Plan:
                 self.retain,
                 results if action.has_next else None,
                 options.in_order,
-                int(time.time() * 1000) + options.delay if options.delay else 0,
-                options.delay,
+                now + wait if wait else 0,
+                wait,
                 self.redo is not None and self.redo.doubtful(action.rule, action.path),
                 urgent,
+                options.hold is not None,
             )
             once = options.only_once
             record = NewDelivery(
@@ -136,14 +140,16 @@ class Plan:
                 once_key=hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
                 once_ms=once.within if once else 0,
                 coalesce_key=hash("|".join((action.name, *sorted(action.touched)))) if options.coalesce else "",
-                delay=max(options.delay, options.coalesce),
+                delay=max(wait, options.coalesce),
                 weak=tuple([hash(name.key) for name in action.touches if name.weak]),
                 source=self.source,
                 urgent=urgent,
             )
-            born.append(((delivery, action.model), record))
-        for fresh, record in born:
+            born.append(((delivery, action.model), record, options.waits_for if wait else ""))
+        for fresh, record, waits_for in born:
             delivery = fresh[0]
+            if waits_for:
+                self.waits.append(ledger.waits(delivery.id, delivery.due, waits_for))
             if record.lease:
                 self.fresh[delivery.id] = fresh
             self.new.append(record)
@@ -162,9 +168,9 @@ class Plan:
         self.made.append((id, destination, action, rule))
         self.failed[id] = info
 
-    def failed_lines(self) -> list[str]:
-        """Return what the ledger says of the dead letters among its deliveries."""
-        return [ledger.never_made(id, info.code, info.why) for id, info in self.failed.items()]
+    def lines(self) -> list[str]:
+        """Return what the ledger says of single deliveries: what waits, and the dead letters among them."""
+        return [*self.waits, *(ledger.never_made(id, info.code, info.why) for id, info in self.failed.items())]
 
 
 def plan(

@@ -260,7 +260,7 @@ class Router:
         )
         if event_plan.failed:
             self._note_failed_rules(event_plan)
-            line = "\n".join((line, *event_plan.failed_lines()))
+        line = "\n".join((line, *event_plan.lines()))
         self._summary.routed += 1
         self._outbox.settle_soon(
             Settlement(

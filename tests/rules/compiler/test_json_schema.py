@@ -60,6 +60,7 @@ def test_accepts(path: Path) -> None:
         "consent-missing",
         "consent-is-true",
         "delay-without-unit",
+        "hold-of-another-word",
     ],
 )
 def test_refuses(defect: str) -> None:

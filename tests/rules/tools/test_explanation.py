@@ -165,3 +165,16 @@ def test_perhaps_stale() -> None:
     ).rules
     assert len(rule.actions) == 1
     assert rule.note == ("sent unless contact.unsubscribed of the same person is newer than 2026-01-15T10:00:00.000Z")
+
+
+def test_held() -> None:
+    """A rule that waits says until when, had the event just come; one for which it is open says nothing."""
+    hours = "business_hours:\n  days: mon-fri\n  hours: {}\n  zone: Europe/Berlin\n"
+    rules = RULES.replace("    unless:", "    hold: until business hours\n    unless:")
+    about = event(email="eva@example.org", reason="bored")
+    left = explanation.explain(writing.book(hours.format("12:00-18:00") + rules), about).rules[1]
+    assert left.held == ("held until 2026-01-15T11:00:00.000Z: business hours (mon-fri 12:00-18:00 Europe/Berlin)")
+    assert left.as_json()["held"] == left.held
+    left = explanation.explain(writing.book(hours.format("09:00-18:00") + rules), about).rules[1]
+    assert left.held == ""
+    assert "held" not in left.as_json()

@@ -3,6 +3,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
+
 from rules.event import Event
 from rules.rulebook import Source
 from rules.source.problem import as_annotations
@@ -71,6 +73,52 @@ EXACT = """
 - invoicing.create_invoice:
     reference: SD-9001
 """
+
+
+HELD = """
+business_hours:
+  days: mon-fri
+  hours: 08:00-10:00
+  zone: Europe/Berlin
+"""
+
+
+def test_held_until() -> None:
+    """`held_until` is compared where the test says it: a time in the zone of the hours, or null for at once."""
+    rules = HELD + RULES.replace("    then:", "    delay: 5m\n    hold: until business hours\n    then:", 1)
+    first, second = EXACT.strip().split("\n- ")
+    expected = f"{first}\n  held_until: 2026-01-16 08:00\n- {second}\n  held_until: 2026-01-16T07:00:00Z"
+    assert run(expected, rules).passed
+    assert run(EXACT, rules).passed
+    assert run(f"{first}\n  held_until: null\n- {second}", rules).failed[0].lines == (
+        "- crm.upsert_contact sent at once",
+        "+ crm.upsert_contact held until 2026-01-16T07:00:00.000Z: "
+        "the delay of its rule, then business hours (mon-fri 08:00-10:00 Europe/Berlin)",
+    )
+    open_now = rules.replace("10:00", "18:00").replace("    delay: 5m\n", "")
+    assert run(f"{first}\n  held_until: null\n- {second}", open_now).passed
+    assert run(f"{first}\n  held_until: 2026-01-16 08:00\n- {second}", open_now).failed[0].lines == (
+        "- crm.upsert_contact held until 2026-01-16T07:00:00.000Z",
+        "+ crm.upsert_contact sent at once",
+    )
+
+
+def test_held_until_of_what_follows() -> None:
+    """What stands under `next` is held as well."""
+    rules = HELD + RULES.replace("    then:", "    hold: until business hours\n    then:", 1)
+    following = "  result: {id: i1}\n  next:\n    - crm.add_note:\n      held_until: "
+    assert run(f"{EXACT.strip()}\n{following}2026-01-16 08:00", rules).passed
+    (failed,) = run(f"{EXACT.strip()}\n{following}2026-01-16 09:00", rules).failed
+    assert failed.lines[0] == "- crm.add_note held until 2026-01-16T08:00:00.000Z"
+
+
+@pytest.mark.parametrize("wrong", ["2026-01-16", "tomorrow", "7", "[1]"])
+def test_held_until_is_an_instant(wrong: str) -> None:
+    """A date alone, or anything else, is refused; without business hours a time needs its offset."""
+    for hours, text in ((HELD, wrong), ("", "2026-01-16 08:00")):
+        given = GIVEN + f"      - crm.upsert_contact:\n        held_until: {text}\n"
+        (problem,) = writing.checked(hours + RULES, given).problems
+        assert problem.text == "held_until must be a date and a time"
 
 
 def test_exactly() -> None:

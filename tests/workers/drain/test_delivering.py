@@ -12,7 +12,7 @@ from mailroom import Lease
 from rules.rulebook import Rulebook
 from tests.workers.drain.stubs import ClientStub, ContextStub, NoteArguments, OutboxStub, clock, refused
 from tests.workers.drain.test_plan import book, context
-from tests.workers.worker_fixture import UPSERT, event
+from tests.workers.worker_fixture import HOLD, NOTE, UPSERT, event, hours
 from workers import retry
 from workers.delivery import Delivery
 from workers.destinations.base import Attempt
@@ -210,6 +210,25 @@ async def test_too_early() -> None:
         assert one.client.asked == []
     over = Round(delivery=replace(DELIVERY, due=1, delay=5_000))
     assert (await over.deliver()).verdict == "done"
+
+
+async def test_business_hours() -> None:
+    """What is held waits for the hours of the book in force at each attempt, whatever was known when it was made."""
+    held = replace(DELIVERY, hold=True, due=1, delay=5_000)
+    night, day = (book(NOTE + HOLD + hours(open_now=open_now)) for open_now in (False, True))
+    one = Round(delivery=held, attempt=2, doubt=1, rules=night)
+    settled = await one.deliver()
+    assert (settled.verdict, settled.attempt, settled.doubt, one.client.asked) == ("wait", 2, 1, [])
+    assert 86_000_000 < settled.wait_ms <= 2 * 86_400_000
+    line = json.loads(settled.line)
+    assert (line["t"], line["d"], line["until"][11:], line["why"]) == (
+        "waits",
+        "e1.0",
+        "00:00:00.000Z",
+        "business hours (mon-sun 00:00-24:00 UTC)",
+    )
+    for rules, delivery in ((day, held), (night, replace(held, hold=False)), (book(NOTE), held)):
+        assert (await Round(delivery=delivery, rules=rules).deliver()).verdict == "done"
 
 
 @pytest.mark.parametrize("why", ["over", "late"])

@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import random
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from mailroom import CALL_TIMEOUT, Mailroom, NewDelivery, RoomRequest, Settlement
+from rules.business_hours import BusinessHours
 from rules.event import Event
 from tests.conftest import PrivateValkey
 from tests.flaky_proxy import Lossy
-from tests.workers.worker_fixture import NOTE, UPSERT, WorkerFixture, event, names
+from tests.workers.worker_fixture import HOLD, NOTE, UPSERT, WorkerFixture, event, hours, names
 from workers.drain import loop
 
 pytestmark = pytest.mark.anyio
@@ -370,6 +372,40 @@ async def test_delay(site: WorkerFixture) -> None:
         await site.ended("e1", "e2")
         assert asyncio.get_running_loop().time() - begun > 0.9
     assert [note["text"] for note in site.far.notes] == ["e1", "e2"]
+
+
+async def test_hold(site: WorkerFixture) -> None:
+    """`hold`: what comes outside of the hours is sent when they begin, in order; `events show` says until when."""
+    site.write(NOTE + HOLD + hours(open_now=False))
+    async with site.work():
+        await site.put(event("e1"), event("e2"), event("f1", "ada"))
+
+        async def all_held() -> bool:
+            fates = [await site.fate(id) for id in ("e1", "e2", "f1")]
+            return all(each.deliveries and each.deliveries[0].why.startswith("not before ") for each in fates)
+
+        await site.until_true(all_held, "held")
+        (room,) = [room for room in await site.mailroom.rooms() if room.name == "crm"]
+        assert (room.waiting, room.ready, site.far.notes) == (2, 0, [])
+        fate = await site.fate("e1")
+        assert fate.deliveries[0].why.endswith(": business hours (mon-sun 00:00-24:00 UTC)")
+
+
+async def test_hold_in_order(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held goes out once it is open: in its order, and what was never held behind it."""
+    opens = int(time.time() * 1000) + 1500
+    monkeypatch.setattr(BusinessHours, "next_open", lambda self, at: max(at, opens))
+    held = NOTE.replace("    then:", "      data.kind: held\n    hold: until business hours\n    then:")
+    other = NOTE.replace("keep a note", "at once").replace("    then:", "      data.kind: {not: held}\n    then:")
+    site.write(held + other + hours(open_now=True))
+    async with site.work():
+        await site.put(event("e1", kind="held"), event("e2", kind="other"), event("e3", kind="held"))
+        await site.put(event("f1", "ada", kind="other"))
+        await site.ended("f1")
+        assert [note["text"] for note in site.far.notes] == ["f1"]
+        await site.ended("e1", "e2", "e3")
+    assert time.time() * 1000 >= opens
+    assert [note["text"] for note in site.far.notes] == ["f1", "e1", "e2", "e3"]
 
 
 async def test_delay_behind_another(site: WorkerFixture) -> None:

@@ -15,9 +15,10 @@ from rules import rule
 from rules.action import Skipped
 from rules.compiler import loader
 from rules.event import Event
+from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook
 from tests.workers.drain.test_loop import LOOK_UP
-from tests.workers.worker_fixture import HEAD, NOTE, UPSERT, event
+from tests.workers.worker_fixture import HEAD, HOLD, NOTE, UPSERT, event, hours
 from workers import delivery as deliveries
 from workers.drain import plan as plans
 from workers.drain.plan import LookUpResults, Plan, PlanContext, plan, why_failed
@@ -108,7 +109,7 @@ def test_rule_that_fails() -> None:
         "value_failed",
     )
     assert "nobody_sends_this" in info.why
-    (line,) = made.failed_lines()
+    (line,) = made.lines()
     assert {**json.loads(line), "at": ""} == {
         "t": "attempt",
         "d": "e1.2",
@@ -182,6 +183,29 @@ def test_options() -> None:
     assert (plain.coalesce_key, plain.once_key, plain.once_ms, plain.delay) == ("", "", 0, 0)
     (longer,) = plan_for(UPSERT + "    delay: 9s\n    coalesce: 5s\n").new
     assert longer.delay == 9_000
+
+
+def test_hold() -> None:
+    """What is held waits until it is open, as with a delay; the ledger says until when and why."""
+    made = plan_for(NOTE + HOLD + hours(open_now=False))
+    (new,) = made.new
+    delivery = deliveries.decode(new.record)
+    assert delivery.hold
+    assert delivery.due % 86_400_000 == 0
+    assert delivery.delay == new.delay > 86_000_000
+    assert deliveries.decode(delivery.encode()) == delivery
+    (line,) = (json.loads(line) for line in made.lines())
+    assert (line["t"], line["d"], line["until"]) == ("waits", "e1.0", from_epoch(delivery.due))
+    assert line["why"] == "business hours (mon-sun 00:00-24:00 UTC)"
+
+
+def test_hold_while_open() -> None:
+    """While it is open nothing waits, but the delivery knows that it may have to: its room may be away till night."""
+    made = plan_for(NOTE + HOLD + hours(open_now=True))
+    delivery = deliveries.decode(made.new[0].record)
+    assert (delivery.hold, delivery.due, delivery.delay, made.new[0].delay, made.lines()) == (True, 0, 0, 0, [])
+    (line,) = plan_for(NOTE + "    delay: 5m\n").lines()
+    assert json.loads(line)["why"] == "the delay of its rule"
 
 
 #: A contact under all the names that it may have.
@@ -287,7 +311,7 @@ def test_redo_of_what_is_gone() -> None:
     assert paths == [("gone", (0,)), ("gone", (2,)), ("keep a note", (5,))]
     assert {info.code for info in made.failed.values()} == {"value_failed"}
     assert next(iter(made.failed.values())).why == "the book in force has no rule of this name"
-    assert len(made.failed_lines()) == 3
+    assert len(made.lines()) == 3
 
 
 def test_ids_go_on() -> None:
