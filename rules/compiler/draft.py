@@ -11,10 +11,22 @@ from pydantic import BaseModel
 
 from rules.business_hours import BusinessHours
 from rules.catalogue import Catalogue, DestinationKind, SourceKind
+from rules.matching.field_types import FieldScope
 from rules.rule import Rule
 from rules.rulebook import AlertSettings, Destination, Source
 from rules.source.node import Node
 from rules.source.problem import Problem
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The events for which a rule can fire, as far as its `when:` restricts source and type."""
+
+    #: Names of sources, and event types; None: any.
+    sources: frozenset[str] | None
+    types: frozenset[str] | None
+    #: The sources of the book that can send such events.
+    senders: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,8 @@ class Draft:
     test_names: dict[str, str] = field(default_factory=dict)
     #: Every rule with its node, for checks that compare rules.
     written: list[WrittenRule] = field(default_factory=list)
+    #: What rules of the same reach may refer to.
+    scopes: dict[Reach, FieldScope] = field(default_factory=dict)
     tests: list[Any] = field(default_factory=list)
 
     def source_kind(self, source: Source) -> SourceKind:

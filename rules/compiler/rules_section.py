@@ -6,7 +6,7 @@ draft, each with its node, and every problem found. Never decides whether a rule
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from rules.action import ActionOptions
 from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind
 from rules.compiler import lint
-from rules.compiler.draft import Draft, WrittenRule
+from rules.compiler.draft import Draft, Reach, WrittenRule
 from rules.matching import pattern as patterns
 from rules.matching import truth
 from rules.matching.field_types import EVENT_FIELDS, FieldScope
@@ -48,17 +48,6 @@ TAKEN = frozenset({*EVENT_FIELDS, "data", "vars", "result", API})
 TAKEN |= frozenset(["true", "false", "none", "null", "and", "or", "not", "in", "is", "if", "else", "for"])
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MOST_NAME = 200  # characters
-
-
-@dataclass(frozen=True)
-class Reach:
-    """The events for which a rule can fire, as far as its `when:` restricts source and type."""
-
-    #: Names of sources, and event types; None: any.
-    sources: frozenset[str] | None
-    types: frozenset[str] | None
-    #: The sources of the book that can send such events.
-    senders: tuple[str, ...]
 
 
 def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> None:
@@ -243,6 +232,12 @@ class _RuleReader:
 
     def scope(self) -> FieldScope:
         """Return the fields that the rule may refer to."""
+        scope = self.draft.scopes.get(self.reach)
+        if scope is None:
+            scope = self.draft.scopes[self.reach] = self.scope_of_reach()
+        return scope
+
+    def scope_of_reach(self) -> FieldScope:
         draft = self.draft
         types = self.reach.types
         if types is None:
@@ -345,8 +340,9 @@ class _RuleReader:
         only_if = self.pattern(entry["only_if"], scope) if "only_if" in entry else None
         consent = self.consent(entry[written], target, scope)
         arguments = self.arguments(entry[written], target.kind if target else None, scope)
-        inner = _with_result(scope, target)
-        following = self.steps(entry["next"], inner, path, depth + 1) if "next" in entry else ()
+        following: tuple[ActionStep, ...] = ()
+        if "next" in entry:
+            following = self.steps(entry["next"], _with_result(scope, target), path, depth + 1)
         if target is None or arguments is None:
             return None
         return ActionStep(target, arguments, consent, only_if, following, path, node.line)

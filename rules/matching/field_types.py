@@ -155,7 +155,18 @@ class FieldScope:
             found[steps] = _of_word(word)
         return found
 
+    @cached_property
+    def _known(self) -> dict[str, FieldType]:
+        """The types found so far: most rules ask for the same few fields."""
+        return {}
+
     def _find(self, path: Path) -> FieldType:
+        found = self._known.get(path.text)
+        if found is None:
+            found = self._known[path.text] = self._look_for(path)
+        return found
+
+    def _look_for(self, path: Path) -> FieldType:
         if path.root not in self.roots:
             raise PathWrong(f'there is no "{path.root}" here', self._mend_root(path))
         kind = self._root_type(path.root)

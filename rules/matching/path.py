@@ -7,6 +7,7 @@ attributes or methods: a dot is followed by a key, so `data.items` is the field 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from rules.source.look_alikes import nfc
@@ -93,7 +94,7 @@ class Path:
     root: str
     steps: tuple[Step, ...] = ()
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Return it as a rule writes it."""
         return self.root + "".join(_written(step) for step in self.steps)
@@ -130,6 +131,8 @@ def _literal_text(literal: str | int | float | bool) -> str:
     return str(literal)
 
 
+#: The rules of a book ask for the same few fields over and over.
+@lru_cache(maxsize=4_096)
 def parse(text: str) -> Path:
     """Return the path that a text writes. Raises PathWrong."""
     if len(text) > LONGEST:
