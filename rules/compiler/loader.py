@@ -50,7 +50,8 @@ def check(folder: Path, catalogue: Catalogue) -> Checked:
         return Checked(None, (problem,))
     if not contents:
         mend = "put a .yaml file there, or run: relais init"
-        return Checked(None, (Problem(".", 1, 1, f"there is no YAML file in {folder}", mend, "empty_book"),))
+        problem = Problem(".", 1, 1, f"there is no YAML file in {folder}", mend, "empty_book")
+        return Checked(None, (problem, *_name_ignored(folder)))
     checked = compilation.compile_book(contents, catalogue)
     return Checked(checked.book, (*checked.problems, *_name_ignored(folder)))
 
@@ -59,12 +60,20 @@ def _name_ignored(folder: Path) -> Iterator[Problem]:
     """Yield a warning for each file that looks like a part of the book and is none: an editor's copy, a subfolder."""
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         inside = path.relative_to(folder)
-        if not YAML_NAME.search(path.name) or inside.parts[0] == FIXTURES or not path.is_file():
+        if not YAML_NAME.search(path.name) or inside.parts[0] == FIXTURES:
             continue
-        if any(part.startswith(".") for part in inside.parts) or (path.parent == folder and path.suffix in SUFFIXES):
+        if any(part.startswith(".") for part in inside.parts):
             continue
         text = f"{inside} is no part of the book: only files of the folder itself are that end in .yaml or .yml"
-        yield Problem(str(inside), 1, 1, text, "rename it, move it up, or move it out", "ignored_file", "warning")
+        mend = "rename it, move it up, or move it out"
+        if path.parent == folder and path.suffix in SUFFIXES:
+            if path.is_file():
+                continue
+            text = f"{inside} is no part of the book: it is {'a folder' if path.is_dir() else 'a link to nothing'}"
+            mend = "put the file there, or take it out"
+        elif not path.is_file():
+            continue
+        yield Problem(str(inside), 1, 1, text, mend, "ignored_file", "warning")
 
 
 def check_texts(files: Mapping[str, str], catalogue: Catalogue) -> Checked:

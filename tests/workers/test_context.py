@@ -62,8 +62,8 @@ async def test_bad_book(site: WorkerFixture) -> None:
     assert [note["text"] for note in site.far.notes] == ["e1"]
 
 
-async def test_emptied_book(site: WorkerFixture) -> None:
-    """O6: a book whose rules are gone changes nothing until a person approves it; somebody is told before and after."""
+async def test_o6_emptied_book(site: WorkerFixture) -> None:
+    """A book whose rules are gone changes nothing until a person approves it; somebody is told before and after."""
     site.write(NOTE + UPSERT)
     async with site.work():
         await site.until(lambda: site.context.clients, "the context is equipped")

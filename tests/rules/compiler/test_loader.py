@@ -52,14 +52,39 @@ def test_changed(tmp_path: Path) -> None:
     assert loader.fingerprint(tmp_path) != before
 
 
-@pytest.mark.parametrize("name", ["10.YAML", "10.yaml.bak", "10.yml~", "sub/10.yaml", "10.yaml_old"])
-def test_ignored_files(tmp_path: Path, name: str) -> None:
-    """O10: a file that looks like a part of the book and is none is named."""
+@pytest.mark.parametrize(
+    "name", ["10.YAML", "10.Yml", "10.yaml.bak", "10.yaml.txt", "10.yml~", "#10.yaml#", "sub/10.yaml", "10.yaml_old"]
+)
+def test_o10_ignored_files(tmp_path: Path, name: str) -> None:
+    """A file that looks like a part of the book and is none is named."""
     (tmp_path / "00.yaml").write_text(SYSTEMS)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("rules: []\n")
     (problem,) = loader.check(tmp_path, CATALOGUE).problems
     assert (problem.file, problem.code, problem.severity) == (name, "ignored_file", "warning")
+
+
+def test_o10_only_file(tmp_path: Path) -> None:
+    """A book whose only file is named otherwise is no book, and the file is named."""
+    (tmp_path / "10.YAML").write_text(SYSTEMS)
+    checked = loader.check(tmp_path, CATALOGUE)
+    assert checked.book is None
+    assert [(problem.file, problem.code) for problem in checked.problems] == [
+        (".", "empty_book"),
+        ("10.YAML", "ignored_file"),
+    ]
+
+
+def test_o10_no_file(tmp_path: Path) -> None:
+    """A link to nothing, or a folder, with the name of a file is named."""
+    (tmp_path / "00.yaml").write_text(SYSTEMS)
+    (tmp_path / "10.yaml").symlink_to("gone")
+    (tmp_path / "20.yml").mkdir()
+    texts = [problem.text for problem in loader.check(tmp_path, CATALOGUE).problems]
+    assert texts == [
+        "10.yaml is no part of the book: it is a link to nothing",
+        "20.yml is no part of the book: it is a folder",
+    ]
 
 
 @pytest.mark.parametrize("name", ["fixtures/a.yaml", ".10.yaml.swp", "..data/00.yaml", "README.md", "notes.txt"])

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,21 @@ def watched(tmp_path: Path) -> WatchedFolder:
     return WatchedFolder(tmp_path)
 
 
+def test_o3_replaced_by_an_equal_file(watched: WatchedFolder) -> None:
+    """Another file of the same size and time, in the place of the book's, is taken: content counts."""
+    file = watched.folder / "a.yaml"
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    other = watched.folder / ".other"
+    other.write_text(file.read_text().replace("e@example.org", "f@example.org"))
+    os.utime(other, ns=times)
+    other.replace(file)
+    before = watched.current
+    assert watched.look() == ""
+    assert watched.current is not None
+    assert watched.current is not before
+    assert watched.current.version == loader.fingerprint(watched.folder)
+
+
 def test_nothing_is_lost(watched: WatchedFolder) -> None:
     """A book that only gains counts at once."""
     write(watched.folder, rules="abcde")
@@ -90,8 +106,8 @@ def test_quiet_time_begins_anew(watched: WatchedFolder) -> None:
     assert watched.look() == "rules c, d"
 
 
-def test_truncated_and_mended(watched: WatchedFolder) -> None:
-    """O6: a file that was emptied and is put back is no change at all."""
+def test_o6_emptied_and_mended(watched: WatchedFolder) -> None:
+    """A file that was emptied and is put back is no change at all."""
     whole = (watched.folder / "a.yaml").read_text()
     before = watched.current
     (watched.folder / "a.yaml").write_text("")
@@ -139,8 +155,8 @@ def test_every_change_needs_approval(tmp_path: Path) -> None:
     assert watched.look(loader.fingerprint(tmp_path)) == ""
 
 
-def test_moved_rule(watched: WatchedFolder) -> None:
-    """O12: a rule that moves to another file in two writes is never lost in between."""
+def test_o12_moved_rule(watched: WatchedFolder) -> None:
+    """A rule that moves to another file in two writes is never lost in between."""
     write(watched.folder, rules="abc")
     assert watched.reload.look(watched.current) is None
     (watched.folder / "b.yaml").write_text("rules:\n" + RULE.format("d"))
