@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict
 
@@ -116,6 +117,8 @@ class Matching:
     #: Of the rules that were tested. In a large book the index excludes most rules without a test;
     #: `rules.tools.explanation` tests all of them.
     missed: tuple[Miss, ...] = ()
+    #: One that matches, and was not asked because a rule above it ended the file. There may be others.
+    unreached: Rule | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ class Rulebook:
         fired: list[Rule] = []
         observed: list[Rule] = []
         missed: list[Miss] = []
+        behind: list[Rule] = []
         stopped: dict[str, str] = {}
         for rule in candidates:
             if not rule.enabled:
@@ -228,6 +232,7 @@ class Rulebook:
                 continue
             if rule.file in stopped:
                 missed.append(Miss(rule, "stop", f'the rule "{stopped[rule.file]}" above ends this file (stop: true)'))
+                behind.append(rule)
                 continue
             verdict = rule.test(facts)
             if not verdict.fires:
@@ -239,4 +244,9 @@ class Rulebook:
             fired.append(rule)
             if rule.stop:
                 stopped[rule.file] = rule.name
-        return Matching(tuple(fired), tuple(observed), tuple(missed))
+        unreached = None
+        if behind:
+            # One of them for each event: enough to know in time which rules are never reached, and nearly for nothing.
+            one = behind[crc32(facts["id"].encode()) % len(behind)]
+            unreached = one if one.test(facts).fires else None
+        return Matching(tuple(fired), tuple(observed), tuple(missed), unreached)

@@ -1,21 +1,25 @@
-"""The routes under `/books`: the files of a rule book that is or was in force, and approving one that waits.
+"""The routes under `/books` and `/book`: the files of a book that is or was in force, approvals, what its rules did.
 
-Comes in: a version, or `current`; the version that a person approves. Goes out: the files as JSON. Never reads the
-folder of the book: what lies there may not be in force yet.
+Comes in: a version, or `current`; the version that a person approves. Goes out: files, or what was counted, as JSON.
+Never reads the folder of the book: what lies there may not be in force yet.
 """
 
 import asyncio
+import time
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, get_mailroom, log_decision, refuse, takes
-from mailroom import Mailroom
+from console.api.request import DecisionBody, Json, get_mailroom, log_decision, read_number, refuse, takes
+from mailroom import Mailroom, rule_counts
 from rules.catalogue import Catalogue
 from rules.compiler import loader
+from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook
+from rules.tools import coverage
+from rules.tools.coverage import RuleCoverage
 
 
 class BookInForce:
@@ -63,4 +67,42 @@ async def approve_book(request: Request, decision: ApprovalRequest) -> Response:
     return JSONResponse({"approved": decision.version, "current": await mailroom.book_version() or None})
 
 
-ROUTES = (Route("/books/approve", approve_book, methods=["POST"]), Route("/books/{version}", show_book))
+async def show_coverage(request: Request) -> Response:
+    """Answer for each rule in force how often it fired since a time (ms; a week ago), and which never do."""
+    since = read_number(request.query_params.get("since"), time.time() * 1000 - 7 * rule_counts.DAY)
+    if since is None:
+        return refuse("bad_since", "since is a time in ms")
+    book = await request.app.state.book_in_force.get()
+    if book is None:
+        return refuse("no_book", "no book that this program can read is in force; do the workers run?", 409)
+    counts = await rule_counts.read(get_mailroom(request), int(since))
+    return JSONResponse(
+        {
+            "book": book.version,
+            "since": rule_counts.begin_of_day(int(since)),
+            "counted_since": rule_counts.begin_of_day(counts.first) if counts.first else None,
+            "rules": [_describe_coverage(each) for each in coverage.cover(book, counts)],
+        }
+    )
+
+
+def _describe_coverage(found: RuleCoverage) -> Json:
+    rule = found.rule
+    return {
+        "rule": rule.name,
+        "file": rule.file,
+        "line": rule.line,
+        "state": found.state,
+        "fired": found.fired.since,
+        "observed": found.observed.since,
+        "unreached": found.unreached.since,
+        "fired_in_31_days": found.fired.kept,
+        "last": from_epoch(found.last) if found.last else None,
+    }
+
+
+ROUTES = (
+    Route("/book/coverage", show_coverage),
+    Route("/books/approve", approve_book, methods=["POST"]),
+    Route("/books/{version}", show_book),
+)

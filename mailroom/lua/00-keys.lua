@@ -54,6 +54,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
   log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries
   counts               hash    metric counters                                        all                   for ever
+  rules:<day>          hash    fired, observed or unreached, and rule -> how often    settle                31 days
+                               `last` before it: when it did last, in ms
   m:<name>:<hash>      string  id map and marks of a destination                      learn, meet, python   as the destination says
   joined:<room>        string  that the id map knows an object by several names       learn, meet           as the destination says
   order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day

@@ -378,9 +378,18 @@ local function note(P, day, event, line)
   end
 end
 
-local function add_counts(P, counts)
+-- A counter `@<page> <name>` stands on a page of its own, which lives as long as the ledger and says when each was raised
+-- last: whoever raises it says what page.
+local function add_counts(P, counts, now)
   for name, n in pairs(counts) do
-    redis.call('HINCRBY', P .. 'counts', name, n)
+    local page, its = string.match(name, '^@(%S+) (.+)$')
+    if page then
+      redis.call('HINCRBY', P .. page, its, n)
+      redis.call('HSET', P .. page, 'last|' .. its, string.format('%d', now))
+      redis.call('EXPIRE', P .. page, LEDGER_DAYS * 86400)
+    else
+      redis.call('HINCRBY', P .. 'counts', name, n)
+    end
   end
 end
 

@@ -832,7 +832,7 @@ local function settle(keys, args)
   if #ended > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(ended, ' '))
   end
-  add_counts(P, counts)
+  add_counts(P, counts, now)
   announce(P, c.fresh, pool)
   return { c.statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news }
 end

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rules.rulebook import Rulebook
@@ -199,3 +201,12 @@ def test_observed_by_default() -> None:
         "defaults:\n  mode: observe\nrules:\n" + rule("a", WHEN) + rule("b", WHEN + "    mode: enforce\n")
     )
     assert fired(book) == ["b"]
+
+
+def test_unreached() -> None:
+    """Of the rules behind a `stop` one is asked, and named where it matches; in time each of them is."""
+    twins = [rule(name, WHEN + "      data.reason: {prefix: m}\n") for name in "bcd"]
+    book = writing.book("rules:\n" + rule("a", WHEN + "    stop: true\n") + "".join(twins))
+    matched = [book.match(replace(event(reason="moved"), id=str(n))) for n in range(40)]
+    assert {each.unreached.name for each in matched if each.unreached} == {"b", "c", "d"}
+    assert book.match(event(reason="bored")).unreached is None

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute
+from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute, rule_counts
 from mailroom.records import newness
 from rules import event as events
 from rules.action import STALE, Action
@@ -242,6 +242,8 @@ class Router:
         counters = [f"routed|{event.source}|{event.type}|{outcome}"]
         observed = observe(event, matching.observed, _known(answers), event_plan.newest) if matching.observed else []
         counters += [f"observed|{to}|{action}" for to, action, _, code, _ in observed if action and not code]
+        if event_plan.redo is None:
+            counters += rule_counts.counters(matching)
         happened = ""
         if event.order_key and event.type in book.guards:
             happened = f"{event.happened_at} {event.type}"

@@ -1,13 +1,14 @@
+import time
 from typing import Any
 
 import pytest
 
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
-from mailroom import Mailroom
+from mailroom import Mailroom, rule_counts
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import asked, with_mailroom
-from tests.console.api.stuck_things import Stuck
+from tests.console.api.stuck_things import Stuck, StuckConsole
 
 
 def test_books(console: str, valkey: PrivateValkey) -> None:
@@ -80,3 +81,40 @@ def test_descriptions(console: str, valkey: PrivateValkey) -> None:
         ("call", "By telephone."),
         ("silent", None),
     ]
+
+
+COVERED = """
+rules:
+  - name: greet
+    when:
+      source: shop
+    stop: true
+    then: nothing
+  - name: note
+    when:
+      source: shop
+    then: nothing
+"""
+
+
+def test_coverage(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """What was counted of the rules in force is told for each of them; without a book that is said."""
+    with pytest.raises(UserError, match="no_book"):
+        asked(relais.url, "/book/coverage")
+
+    async def count(mailroom: Mailroom) -> None:
+        systems = "sources:\n  shop:\n    kind: generic\n    verify:\n      none: only a test posts here\n"
+        await mailroom.keep_book("b1", {"10.yaml": systems + COVERED})
+        page = mailroom.key(rule_counts.page_of(time.time_ns() // 1_000_000))
+        told: dict[Any, Any] = {"fired|greet": 3, "last|fired|greet": 1_795_600_000_000, "unreached|note": 1}
+        await mailroom.read(mailroom.store.hset(page, mapping=told))
+
+    with_mailroom(valkey, count)
+    found = relais.json("rules", "coverage")
+    assert [(each["rule"], each["state"], each["fired"], each["last"]) for each in found["rules"]] == [
+        ("greet", "fires", 3, "2026-11-25T09:46:40.000Z"),
+        ("note", "never_reached", 0, None),
+    ]
+    assert "never reached" in relais("rules", "coverage", "--since", "31d")
+    with pytest.raises(UserError, match="bad_since"):
+        asked(relais.url, "/book/coverage?since=yesterday")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mailroom import CALL_TIMEOUT, Mailroom, NewDelivery, RoomRequest, Settlement
+from mailroom import CALL_TIMEOUT, Mailroom, NewDelivery, RoomRequest, Settlement, rule_counts
 from rules.business_hours import BusinessHours
 from rules.event import Event
 from tests.conftest import PrivateValkey
@@ -1023,3 +1023,16 @@ async def test_only_observed(site: WorkerFixture) -> None:
     assert (fate.state, [made.state for made in fate.deliveries]) == ("observed", ["observed"])
     assert (await site.mailroom.counts())["routed|shop|person.changed|observed"] == 1
     assert await site.mailroom.record("e1") is not None
+
+
+async def test_rules_are_counted(site: WorkerFixture) -> None:
+    """Each rule that fires is counted with its event, and what is behind a `stop` that would have."""
+    site.write(f"{NOTE}    stop: true\n{UPSERT}")
+    async with site.work():
+        await site.put(event("e1"), event("e2", "ada"), event("x1", type="nobody.cares"))
+        await site.ended("e1", "e2", "x1")
+    found = (await rule_counts.read(site.mailroom, 0)).by_rule
+    assert {name: count.kept for name, count in found.items()} == {
+        ("fired", "keep a note"): 2,
+        ("unreached", "keep the contact"): 2,
+    }

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mailroom import INBOX, Lease, Settlement, ledger
+from mailroom import INBOX, Lease, Settlement, ledger, rule_counts
 from rules.event import Event
 from tests.workers.drain.stubs import ClientStub, ContextStub, OutboxStub, clock
 from tests.workers.drain.test_loop import LOOK_UP
@@ -63,6 +64,11 @@ class Tray:
         return self.outbox.settled
 
 
+def page() -> str:
+    """Return the page of today's counters, as a counter names it."""
+    return f"@{rule_counts.page_of(time.time_ns() // 1_000_000)}"
+
+
 def first_line(settled: Settlement) -> dict[str, Any]:
     """Return the first of a settlement's lines."""
     line: dict[str, Any] = json.loads(settled.line.split("\n")[0])
@@ -80,7 +86,11 @@ async def test_routed() -> None:
         ("e2", "done", True, 2),
     ]
     assert (first.event, first.day) == ("e1", two[0].received_at[:10])
-    assert first.counter == "routed|shop|person.changed|matched"
+    assert first.counter.split("\n") == [
+        "routed|shop|person.changed|matched",
+        f"{page()} fired|keep the contact",
+        f"{page()} fired|keep a note",
+    ]
     line = first_line(first)
     assert {**line, "at": ""} == {
         "t": "routed",
@@ -208,7 +218,7 @@ async def test_stale() -> None:
     assert tray.client.asked == []
     assert tray.context.asked_newest == [("box", "also", LEFT)]
     assert [new.id for new in settled.new] == ["e1.0"]
-    assert settled.counter == "routed|shop|person.changed|matched"
+    assert settled.counter.split("\n")[0] == "routed|shop|person.changed|matched"
     assert first_line(settled)["skipped"] == [
         [
             "crm",
@@ -234,7 +244,8 @@ async def test_all_of_it_is_stale() -> None:
     tray = Tray(NOTE + GUARD, of("e1", 0))
     tray.context.newest = {LEFT: "2026-01-01T10:05:00.000Z"}
     (settled,) = await tray.route()
-    assert (settled.counter, settled.note, settled.retain) == ("routed|shop|person.changed|stale", "", 0)
+    outcome = settled.counter.split("\n")[0]
+    assert (outcome, settled.note, settled.retain) == ("routed|shop|person.changed|stale", "", 0)
     fate = ledger.tell("e1", [settled.line])
     assert (fate.state, [delivery.state for delivery in fate.deliveries]) == ("stale", ["stale"])
 
@@ -368,7 +379,12 @@ async def test_observed() -> None:
     observe = "    mode: observe\n    when:"
     (settled,) = await Tray((NOTE + BROKEN).replace("    when:", observe), event("e1")).route()
     assert (settled.new, settled.note, settled.retain) == ([], "aside", 86_400_000)
-    assert settled.counter.split("\n") == ["routed|shop|person.changed|observed", "observed|crm|add_note"]
+    assert settled.counter.split("\n") == [
+        "routed|shop|person.changed|observed",
+        "observed|crm|add_note",
+        f"{page()} observed|keep a note",
+        f"{page()} observed|broken",
+    ]
     line = first_line(settled)
     assert (line["fired"], line["made"]) == ([], [])
     assert [(rule, code) for _, _, rule, code, _ in line["observed"]] == [
