@@ -107,6 +107,7 @@ async def by_hand(room: Mailroom) -> None:
     await room.learn("crm", ["a"], "contact", "c1")
     assert await room.meet("crm", BOX, "no token", "a.0", ["a"], "contact", "c1") == "stale"
     assert await room.forget_names("crm", ["a"]) == 1
+    assert await room.newest(["a name"], ["contact.unsubscribed"]) == {}
     assert await room.box_faults() == []
     assert await room.call("blocked", "crm") == [0]
     shelf = AsideShelf(people, "quarantine")
