@@ -8,7 +8,7 @@ RequestRefused
                      ambiguous_header, ambiguous_parameter
   NotAdmitted   403  address_not_allowed, malformed_forwarded
   NotParseable  400  bad_json, bad_form, bad_query, bad_encoding, bad_packing, bad_length, empty_body, not_an_object,
-                     no_notifications, too_many_fields, cut_short
+                     no_notifications, too_many_fields, cut_short, bad_challenge
   TooSlow       408  too_slow
   TooLarge      413  too_large
   HeadTooLarge  431  head_too_large

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from receiver import connection_limits, errors
 from receiver.connection_limits import MOST_HEAD
-from receiver.request import Answer, Headers
+from receiver.request import Answer, Headers, has_type
 
 #: Seconds from the first to the last byte of a head, or from an answer to the end of a body that it did not wait for.
 HEAD_SECONDS = 10.0
@@ -56,6 +56,8 @@ class Whole:
         self.response_complete = self.disconnected = False
 
 
+#: The type of an answer that names no other.
+JSON_LINE = b"content-type: application/json\r\n"
 #: By status: the default headers of the server, and the first lines of an answer made of them.
 _beginnings: dict[int, tuple[Headers, bytes]] = {}
 
@@ -64,7 +66,7 @@ def _beginning(status: int, every: Headers) -> bytes:
     known = _beginnings.get(status)
     if known is None or known[0] is not every:  # uvicorn makes them anew when the date changes
         lines = b"".join([b"%b: %b\r\n" % each for each in every])
-        known = _beginnings[status] = (every, STATUS_LINE[status] + lines + b"content-type: application/json\r\n")
+        known = _beginnings[status] = (every, STATUS_LINE[status] + lines + JSON_LINE)
     return known[1]
 
 
@@ -265,7 +267,8 @@ class Connection(HttpToolsProtocol):
         whole.response_complete = True
         if self.transport.is_closing():
             return
-        lines = [_beginning(status, self.server_state.default_headers)]
+        beginning = _beginning(status, self.server_state.default_headers)
+        lines = [beginning.removesuffix(JSON_LINE) if has_type(headers) else beginning]
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
         closes = (b"connection", b"close") in headers

@@ -13,7 +13,7 @@ from receiver import errors
 
 #: Names in lower case and values, in the order in which they came or are sent.
 Headers = Sequence[tuple[bytes, bytes]]
-#: Takes status, further headers and body of an answer, JSON.
+#: Takes status, further headers and body of an answer. It is JSON, unless the first header says another type.
 Answer = Callable[[int, Headers, bytes], None]
 
 #: More parameters than this no platform sends; parsing them would only cost time.
@@ -22,6 +22,11 @@ MOST_PARAMETERS = 1_000
 MOST_BODY = 1_048_576
 #: Older programs part the fields of a form by `;`. Encoded as they should be, values have none.
 _SEMICOLON = re.compile(rb";(?=[^;=\s]+=)")
+
+
+def has_type(headers: Headers) -> bool:
+    """Say whether the headers of an answer name the type of its body."""
+    return bool(headers) and headers[0][0] == b"content-type"
 
 
 def split_form(text: bytes) -> list[tuple[bytes, bytes]] | None:

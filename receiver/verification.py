@@ -85,6 +85,13 @@ class Check(ABC):
     def check(self, request: RawRequest, now: float) -> str | None:
         """Return the message id if the scheme carries one. Raises RequestRefused."""
 
+    def greet(self, request: RawRequest, now: float) -> None:
+        """Check a handshake, which has no body: as an event, unless it is the body that proves who sends it.
+
+        Raises RequestRefused.
+        """
+        self.check(request, now)
+
     @abstractmethod
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Return what the sender adds, with the first of the secrets."""
@@ -108,6 +115,13 @@ def verify(request: RawRequest, checks: Sequence[Check], now: float) -> Verified
         sender_id = each.check(request, now) or sender_id
         hidden |= each.secret_parameters
     return VerifiedRequest(request, sender_id, hidden)
+
+
+def greet(request: RawRequest, checks: Sequence[Check], now: float) -> VerifiedRequest:
+    """Return a handshake (GET, HEAD, OPTIONS) as verified by what can be known of it. Raises RequestRefused."""
+    for each in checks:
+        each.greet(request, now)
+    return VerifiedRequest(request, None, frozenset().union(*(each.secret_parameters for each in checks)))
 
 
 def trusted(request: RawRequest, *, kept: bool = False) -> VerifiedRequest:
@@ -181,6 +195,22 @@ class Query(Check):
     def secret_parameters(self) -> frozenset[str]:
         """The parameter is the secret."""
         return frozenset({self.name})
+
+
+@dataclass(frozen=True)
+class HandshakeCheck(Query):
+    """A token that comes with the handshake alone."""
+
+    def check(self, request: RawRequest, now: float) -> None:
+        """Pass an event: other checks are there for it."""
+
+    def greet(self, request: RawRequest, now: float) -> None:
+        """Compare the parameter."""
+        super().check(request, now)
+
+    def sign(self, body: bytes, now: float, message_id: str) -> Signed:
+        """Add nothing."""
+        return Signed()
 
 
 @dataclass(frozen=True)
@@ -393,6 +423,9 @@ class HmacCheck(Check):
         stamps = [value for name, _, value in pairs if self.timestamp_part and name == self.timestamp_part.encode()]
         return texts, stamps[0] if len(stamps) == 1 else None
 
+    def greet(self, request: RawRequest, now: float) -> None:
+        """Pass it: nothing is signed."""
+
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the signature, and what is signed with it: the timestamp, and the message's id as any other header."""
         timestamp = str(int(now))
@@ -458,6 +491,9 @@ class StandardWebhooksCheck(Check):
             raise errors.Unverified("wrong_signature", "no signature is the one of this id, timestamp and body")
         read_timestamp(timestamp, f"{prefix}-timestamp", self.tolerance, now)
         return message_id.decode("utf-8", "replace")
+
+    def greet(self, request: RawRequest, now: float) -> None:
+        """Pass it: nothing is signed."""
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the three headers."""
@@ -586,6 +622,8 @@ def checks(
         found.append(HeaderCheck(of.header.name, texts(of.header.value)))
     if of.query:
         found.append(Query(of.query.name, texts(of.query.value)))
+    if of.handshake:
+        found.append(HandshakeCheck(of.handshake.name, texts(of.handshake.value)))
     if of.basic:
         user = secret.resolve(of.basic.user, environ, read_file)
         found.append(BasicCheck(user.encode(), texts(of.basic.password)))

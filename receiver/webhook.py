@@ -14,10 +14,10 @@ from starlette.types import Message, Receive, Scope, Send
 from receiver import errors, intake, verification
 from receiver.intake import EventStore, Ids, Intake
 from receiver.refused_requests import RefusedRequests, hide_secrets, hide_values
-from receiver.request import Answer, Headers, RawRequest
+from receiver.request import Answer, Headers, RawRequest, has_type
 from receiver.rulebook import RulebookWatcher, SourceEntry
 from receiver.settings import ReceiverSettings
-from receiver.sources.base import Batch
+from receiver.sources.base import Batch, SourceAnswer
 
 PREFIX = "/in/"
 #: How many times the largest body is read, and thrown away, of a body that is too large: a sender that is still sending
@@ -50,26 +50,18 @@ class Receiver:
 
         request = WebhookRequest(scope, answer)
         try:
-            request.demand_post()
-            request.demand_size(self._settings.max_body)
-            request.entry = self._book.entry(request.source)
-            body = await self._read(request, receive)
+            if scope["method"] != "POST":
+                self._greet(request)
+            else:
+                request.demand_size(self._settings.max_body)
+                request.entry = self._book.entry(request.source)
+                self.take_whole(scope, await self._read(request, receive), answer)
         except Exception as exc:
             self._refuse(request, exc)
-        else:
-            self.take_whole(scope, body, answer)
         status, headers, body = await answered
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", str(len(body)).encode()),
-                    *headers,
-                ],
-            }
-        )
+        kind = () if has_type(headers) else ((b"content-type", b"application/json"),)
+        size = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": status, "headers": [*kind, size, *headers]})
         await send({"type": "http.response.body", "body": body})
 
     def take_whole(self, scope: Scope, body: bytes, answer: Answer) -> None:
@@ -98,6 +90,19 @@ class Receiver:
         except Exception as exc:
             self._refuse(request, exc)
 
+    def _greet(self, request: "WebhookRequest") -> None:
+        """Answer a handshake, where the book says that the source has one. Raises RequestRefused."""
+        if self._book.has(request.source):
+            entry = request.entry = self._book.entry(request.source)
+            raw = RawRequest(b"", request.headers, request.scope["query_string"], request.client)
+            if entry.adapter.greets(entry.source.options):
+                verified = verification.greet(raw, entry.verified_by(), time.time())
+                found = entry.adapter.greet(request.scope["method"], verified, entry.source.options)
+                if found is not None:
+                    request.answer(found.status, found.headers, found.body)
+                    return
+        request.demand_post()
+
     def _answer(
         self, request: "WebhookRequest", entry: SourceEntry, batch: Batch, kept: Ids | errors.RequestRefused
     ) -> None:
@@ -106,11 +111,11 @@ class Receiver:
             self._refuse(request, kept)
             return
         try:
-            status, body = entry.adapter.answer(batch, kept)
+            answer = entry.adapter.answer(batch, kept)
         except Exception as exc:
             self._refuse(request, exc)
         else:
-            request.answer(status, (), body)
+            request.answer(answer[0], answer.headers if isinstance(answer, SourceAnswer) else (), answer[1])
 
     def _refuse(self, request: "WebhookRequest", exc: Exception) -> None:
         """Answer a request that is not taken, and show it to people."""

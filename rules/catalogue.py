@@ -4,11 +4,13 @@ Comes in: nothing. `console.catalogue` collects the declarations of all adapters
 compiler. So the compiler knows every type, field, action and argument, and `rules` never imports an adapter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel
+
+from rules.verify import Verify
 
 Consent = Literal["newsletter", "tracking"]
 
@@ -50,6 +52,8 @@ class SourceKind:
     #: Whether only the URL says what happened (`/in/at/unsubscribed`), asked with the options that ops wrote. Replays
     #: and rule tests then take it from the file's name up to the first dot.
     event_from_url: Callable[[Any], bool] = lambda options: False
+    #: Finds what can never work in options and `verify:` together: where in the options, what is wrong, and the mend.
+    check: Callable[[Any, Verify], Iterable[tuple[tuple[str, ...], str, str]]] = lambda options, verify: ()
     #: Milliseconds that the payload of an event that no rule wanted is kept where the book does not say.
     retain_unmatched: int = 86_400_000
 

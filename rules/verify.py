@@ -195,6 +195,8 @@ class Verify(VerifyMethod):
     hmac: Hmac | None = None
     standard_webhooks: StandardWebhooks | None = None
     ip: Ip | None = None
+    #: A token in the URL that comes with a handshake alone (`hub.verify_token`); events are verified by the others.
+    handshake: QueryToken | None = None
     #: No verification at all, with the reason in words.
     none: str | None = Field(default=None, min_length=8, max_length=500)
 
@@ -211,9 +213,23 @@ class Verify(VerifyMethod):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it."""
         found: list[Secret] = []
-        for part in (self.header, self.query):
+        for part in (self.header, self.query, self.handshake):
             found += part.value if part else ()
         found += self.basic.password if self.basic else ()
         for signed in (self.hmac, self.standard_webhooks):
             found += signed.secret if signed else ()
         return tuple(found)
+
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """The headers that hold a secret or a signature, in lower case."""
+        names = [self.header.name] if self.header else []
+        names += ["Authorization"] if self.basic else []
+        names += self.hmac.header if self.hmac else ()
+        names += [f"{each}-signature" for each in self.standard_webhooks.prefix] if self.standard_webhooks else []
+        return frozenset(name.lower() for name in names)
+
+    @property
+    def secret_parameters(self) -> frozenset[str]:
+        """The parameters of the URL that hold a secret."""
+        return frozenset(part.name for part in (self.query, self.handshake) if part)

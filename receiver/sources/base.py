@@ -7,7 +7,7 @@ stores, never verifies: the receiver does, the same for all.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 from receiver import identity, unread_fields
 from receiver.body import BodyRecord
 from receiver.field_names import ours
+from receiver.request import Headers
 from receiver.unread_fields import TYPE_NAME, Spelling
 from receiver.verification import VerifiedRequest
 from rules import event_types
@@ -89,6 +90,15 @@ class Batch:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
+class SourceAnswer(NamedTuple):
+    """What is answered."""
+
+    status: int
+    body: bytes
+    #: Further headers; one that says the type of the body comes first, else it is JSON.
+    headers: Headers = ()
+
+
 class NotReadable(ValueError):
     """A body does not give the data of its type; the text names the field, never the value."""
 
@@ -110,9 +120,17 @@ class SourceType(ABC):
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one item from its body. Pure. Raises NotReadable."""
 
-    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
+    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes] | SourceAnswer:
         """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""
         return accept(ids)
+
+    def greets(self, options: BaseModel) -> bool:
+        """Say whether the source answers anything but POST."""
+        return False
+
+    def greet(self, method: str, request: VerifiedRequest, options: BaseModel) -> SourceAnswer | None:
+        """Return the answer to a handshake (GET, HEAD, OPTIONS); None: this source has none. Raises RequestRefused."""
+        return None
 
 
 def list_events(ids: Iterable[str | None]) -> list[dict[str, str]]:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from unicodedata import normalize
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -33,11 +34,12 @@ from receiver import errors, field_names, identity, places
 from receiver.body import BodyRecord
 from receiver.places import Find
 from receiver.sources import base
-from receiver.sources.base import Batch, SourceItem, SourceType, Unfit
+from receiver.sources.base import Batch, SourceAnswer, SourceItem, SourceType, Unfit
 from receiver.verification import VerifiedRequest
 from rules import addresses, event_types
 from rules.catalogue import SourceKind
 from rules.event_types.base import Instant, rfc3339
+from rules.verify import Verify
 
 NAME = "generic"
 #: Type of an item whose body names none; it is quarantined, since no rule could match it.
@@ -46,6 +48,11 @@ TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*\Z")
 LONGEST_TYPE = 100
 #: Longest text that is taken as an order key.
 LONGEST_KEY = 255
+#: What is sent back of a handshake: no sign of HTML, no line end, no quote. Microsoft's words have blanks and colons.
+SAFE_WORD = re.compile(r"[A-Za-z0-9 ._~:/+=,;@|-]{1,512}\Z")
+ORIGIN = re.compile(r"(\*|[A-Za-z0-9.:-]{1,253})\Z")
+PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 _instant: TypeAdapter[Any] = TypeAdapter(Instant)
 _datetime: TypeAdapter[datetime] = TypeAdapter(datetime)
@@ -121,6 +128,70 @@ class ReadPlaces(BaseModel):
     time: Place | None = None
 
 
+def _is_origin(value: str) -> str:
+    if not ORIGIN.match(value):
+        raise ValueError("must be an origin such as eventgrid.azure.net, or *")
+    return value.lower()
+
+
+class AnswerOptions(BaseModel):
+    """What is answered when the events of a request are kept, for platforms that expect a certain answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    status: Annotated[int, Field(ge=200, le=299)] = 200
+    #: The body. Without it the ids of the events, JSON.
+    body: Annotated[str, Field(max_length=2_000)] | None = None
+    #: The type of the body.
+    type: Literal["text/plain", "application/json", "text/xml", "application/xml"] = "text/plain"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.status in (204, 205) and self.body:
+            raise ValueError(f"has a body, and {self.status} means that there is none")
+        if self.type == "application/json" and self.body:
+            try:
+                json.loads(self.body)
+            except ValueError:
+                raise ValueError("says application/json, and the body is none") from None
+        return self
+
+
+class HandshakeOptions(BaseModel):
+    """What a platform asks before it sends events. All of it is off where it is not written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: GET is answered with 200 and nothing else.
+    get: bool = False
+    #: HEAD is answered with 200.
+    head: bool = False
+    #: Where the word stands that is sent back as text: query.hub.challenge, query.validationToken, body.challenge,
+    #: header.X-Okta-Verification-Challenge. Letters, digits and a few signs only, 512 at the most.
+    echo: Place | None = None
+    #: The method of the request with that word. Without it POST where it is in the body, else GET.
+    method: Literal["GET", "POST"] | None = None
+    #: The word is sent back as JSON under this name: verification.
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
+    #: Who may send CloudEvents: OPTIONS with WebHook-Request-Origin is answered for these, or for all (*).
+    origins: Annotated[tuple[Annotated[str, AfterValidator(_is_origin)], ...], Field(max_length=50)] = ()
+
+    @property
+    def echo_method(self) -> str:
+        """The method of the request with the word that is sent back."""
+        return self.method or ("POST" if self.echo and places.parse(self.echo)[0] in ("body", "item") else "GET")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.get or self.head or self.echo or self.origins):
+            raise ValueError("says nothing: write get:, head:, echo: or origins:")
+        if self.echo is None and (self.key or self.method):
+            raise ValueError("key: and method: belong to echo:, and that is not there")
+        if self.echo and self.echo_method == "GET" and places.parse(self.echo)[0] in ("body", "item"):
+            raise ValueError("can never be found: a GET has no body")
+        return self
+
+
 class GenericOptions(BaseModel):
     """What ops write under a generic source."""
 
@@ -138,6 +209,13 @@ class GenericOptions(BaseModel):
     ] = {}
     #: The time zone of times that come without one: Europe/Berlin.
     zone: Annotated[str, AfterValidator(_is_zone)] | None = None
+    #: Whether the attributes of a CloudEvent that stand in headers (ce-id, ce-type) are read as an envelope around the
+    #: body: body.id, body.type, body.data. Those in the body are there already.
+    cloudevents: bool = False
+    #: What is answered where the platform expects a certain status or body; without it 202 and the events' ids.
+    answer: AnswerOptions | None = None
+    #: What is answered before the first event, where the platform asks for it.
+    handshake: HandshakeOptions | None = None
 
     @model_validator(mode="after")
     def _find_what_never_counts(self) -> Self:
@@ -161,12 +239,30 @@ class GenericOptions(BaseModel):
         return _ItemReader(self)
 
 
+def find_secret_places(options: GenericOptions, verify: Verify) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Yield the places of the options at which a secret stands: it is never part of an event, nor sent back."""
+    named = [
+        (("read", name), each) for name in ReadPlaces.model_fields for each in _listed(getattr(options.read, name))
+    ]
+    if options.handshake and options.handshake.echo:
+        named.append((("handshake", "echo"), options.handshake.echo))
+    for loc, place in named:
+        part, _, name = place.partition(".")
+        if (part == "query" and name in verify.secret_parameters) or (
+            part == "header" and name.lower() in verify.secret_headers
+        ):
+            yield loc, f"nothing is ever found at {place}: verify: says it is a secret", "name another place"
+    if verify.handshake and not options.handshake:
+        yield (), "verify: handshake: verifies nothing without handshake:", "write handshake:, or take it out"
+
+
 KIND = SourceKind(
     name=NAME,
     about="Any platform that posts JSON or forms and signs them; the book says where id, type and order key stand.",
     options=GenericOptions,
     types=frozenset(),
     event_from_url=lambda options: options.read.type is None,
+    check=find_secret_places,
 )
 
 
@@ -179,7 +275,38 @@ class Generic(SourceType):
         """Return an item per object."""
         if not isinstance(options, GenericOptions):
             options = GenericOptions()
-        return Batch(options.reader.read(request, event))
+        reader = options.reader
+        if reader.posted_echo is not None and (word := reader.read_posted_word(request)) is not None:
+            return Batch([], {"answer": _echo(word, options.handshake)})
+        return Batch(reader.read(request, event), reader.context)
+
+    def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes] | SourceAnswer:
+        """Return what the book says, or the events' ids."""
+        told = batch.context.get("answer")
+        if told is None:
+            return base.accept(ids)
+        if isinstance(told, SourceAnswer):
+            return told
+        return told, base.accept(ids)[1]
+
+    def greets(self, options: BaseModel) -> bool:
+        """Say whether the book has a handshake for this source."""
+        return isinstance(options, GenericOptions) and options.handshake is not None
+
+    def greet(self, method: str, request: VerifiedRequest, options: BaseModel) -> SourceAnswer | None:
+        """Answer what the book says. Raises NotParseable: the word that is to be sent back is none that may be."""
+        handshake = options.handshake if isinstance(options, GenericOptions) else None
+        if handshake is None:
+            return None
+        if method == "GET" and handshake.echo and handshake.echo_method == "GET":
+            word = places.compile_place(handshake.echo)(request, {}, {})
+            if word is not None or not handshake.get:
+                return _echo(word, handshake)
+        if (method == "GET" and handshake.get) or (method == "HEAD" and handshake.head):
+            return SourceAnswer(200, b"", (PLAIN,))
+        if method == "OPTIONS" and handshake.origins:
+            return _allow(request, handshake.origins)
+        return None
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one object."""
@@ -205,6 +332,16 @@ class _ItemReader:
         self._data = places.parse(options.data)[1] if options.data else ()
         self._where = {"items": options.items, "data": options.data}
         self._zone = ZoneInfo(options.zone) if options.zone else None
+        self._cloudevents = options.cloudevents
+        #: What the answer is made of, the same for each request.
+        self.context = {"answer": _fixed_answer(options.answer)} if options.answer else {}
+        handshake = options.handshake
+        #: Finds the word of a posted handshake; None where the platform has none.
+        self.posted_echo = (
+            places.compile_place(handshake.echo)
+            if handshake and handshake.echo and handshake.echo_method == "POST"
+            else None
+        )
         named = (*_listed(read.id), *_listed(read.type), read.order_key, read.subject)
         #: Whether a place is a parameter of the URL, so that a request without a body says something, too.
         self._looks_into_query = any(each and each.startswith("query.") for each in named)
@@ -213,10 +350,21 @@ class _ItemReader:
         """Return the items of a request. Raises RequestRefused."""
         alone = self._looks_into_query and bool(request.raw.query_string) and not request.body.strip()
         records = bodies.records(request, merge_query=alone)
+        if self._cloudevents and not request.kept and request.raw.header("ce-specversion") is not None:
+            records = [_wrap(each, request) for each in records]
         if not self._items:
             return [self._make_item(at, each, each.fields, request, event) for at, each in enumerate(records)]
         entries = [(entry, record.fields) for record in records for entry in self._split(record, request)]
         return [self._make_item(at, entry, whole, request, event) for at, (entry, whole) in enumerate(entries)]
+
+    def read_posted_word(self, request: VerifiedRequest) -> Any:
+        """Return what a posted handshake wants sent back; None: it is no handshake."""
+        if self.posted_echo is None:
+            return None
+        fields: Any = {}
+        if request.body.strip():
+            fields = bodies.records(request, merge_query=False)[0].fields
+        return self.posted_echo(request, fields, fields)
 
     def _split(self, record: BodyRecord, request: VerifiedRequest) -> Iterator[BodyRecord]:
         """Yield the entries of the list in a record; an object in its place is one."""
@@ -351,6 +499,51 @@ class _ItemReader:
             kept = [item.type, places.find_at(kept, self._data)]
         text = json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8", "surrogatepass")
+
+
+def _fixed_answer(answer: AnswerOptions) -> SourceAnswer | int:
+    """Return the answer of a book; the status alone where the events' ids are the body."""
+    if answer.body is None and answer.status not in (204, 205):
+        return answer.status
+    kind = answer.type.encode() + (b"; charset=utf-8" if answer.type.startswith("text/") else b"")
+    return SourceAnswer(answer.status, (answer.body or "").encode(), ((b"content-type", kind),))
+
+
+def _echo(word: Any, handshake: HandshakeOptions | None) -> SourceAnswer:
+    """Return the answer that sends a word back. Raises NotParseable where it is none that may be."""
+    text = str(word) if isinstance(word, str | int) and not isinstance(word, bool) else ""
+    if handshake is None or not SAFE_WORD.match(text):
+        raise errors.NotParseable(
+            "bad_challenge",
+            "what is to be sent back must be 1 to 512 letters, digits, blanks or . _ ~ : / + = , ; @ | -",
+        )
+    if handshake.key:
+        return SourceAnswer(200, to_json({handshake.key: text}))
+    return SourceAnswer(200, text.encode(), (PLAIN, NO_SNIFFING))
+
+
+def _allow(request: VerifiedRequest, origins: Sequence[str]) -> SourceAnswer | None:
+    """Return the answer to CloudEvents' question whether an origin may send; None where it may not."""
+    asked = (request.raw.header("webhook-request-origin") or b"").decode("latin-1").lower()
+    allowed = "*" if "*" in origins else asked if asked in origins else None
+    if not asked or allowed is None:
+        return None
+    headers = [(b"allow", b"POST"), (b"webhook-allowed-origin", allowed.encode())]
+    if request.raw.header("webhook-request-rate") is not None:
+        headers.append((b"webhook-allowed-rate", b"*"))
+    return SourceAnswer(200, b"", (PLAIN, *headers))
+
+
+def _wrap(record: BodyRecord, request: VerifiedRequest) -> BodyRecord:
+    """Return a CloudEvent whose attributes stand in headers as the one that has them in its body."""
+    attributes = {
+        name[len(b"ce-") :].decode("latin-1"): unquote(value.decode("latin-1"))
+        for name, value in request.raw.headers
+        if name.startswith(b"ce-")
+    }
+    attributes = bodies.clean(attributes)
+    body = to_json(attributes)[:-1] + b',"data":' + record.body + b"}"
+    return record._replace(body=body, fields={**attributes, "data": record.fields})
 
 
 def _listed(of: str | tuple[str, ...] | None) -> Sequence[str]:

@@ -191,6 +191,9 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
     country = _country(node.at("country")) if node.value.get("country") is not None else draft.country
     fields = _fields(node.at("fields")) if node.value.get("fields") is not None else {}
+    if options is not None and verify is not None:
+        for loc, text, mend in found.check(options, verify):
+            node.wrong(text, mend, "never_works", inner=node.walk(loc))
     if keys is None or options is None or verify is None or len(draft.problems) > before:
         return None
     lint.check_secrets(node, options)

@@ -77,6 +77,25 @@ sources:
         value:
           - ${AT_TOKEN}
           - ${AT_TOKEN_OLD}
+  greeted:
+    kind: generic
+    verify:
+      hmac:
+        header: X-Hub-Signature-256
+        prefix: sha256=
+        secret: ${SHOP_SECRET}
+      handshake:
+        name: hub.verify_token
+        value: ${AT_TOKEN}
+    handshake:
+      head: true
+      echo: query.hub.challenge
+      origins: [events.example.org]
+    answer:
+      body: EVENT_RECEIVED
+    items: body.entry
+    read:
+      type: body.object
   half:
     kind: activetrail
     verify:

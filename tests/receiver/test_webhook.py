@@ -497,3 +497,37 @@ def test_f49_keep_alive(tmp_path: Path, valkey: PrivateValkey, plain_http: bool)
             while part := idle.recv(65536):
                 received += part
         assert received.endswith(b'{"status":"ok"}')
+
+
+def test_f31_handshakes(port: Port) -> None:
+    """F31: a source whose book says so answers what its platform asks first; a source without stays as it was."""
+    asked = "/in/greeted?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+    answer = port.post(f"{asked}new", b"", {}, "GET")
+    assert (answer.status, answer.body) == (200, b"1158201444")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for path, status, code in (
+        (f"{asked}wrong", 401, "wrong_credentials"),
+        ("/in/greeted?hub.challenge=1", 401, "missing_credentials"),
+        ("/in/greeted?hub.verify_token=new", 400, "bad_challenge"),
+        ("/in/greeted?hub.verify_token=new&hub.challenge=%3Cscript%3E", 400, "bad_challenge"),
+        ("/in/shop?hub.challenge=1", 405, "method_not_allowed"),
+        ("/in/nobody?hub.challenge=1", 405, "method_not_allowed"),
+    ):
+        refused = port.post(path, b"", {}, "GET")
+        assert (refused.status, refused.json["error"]) == (status, code)
+    head = port.post(f"{asked}new", b"", {}, "HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert port.post(f"{asked}new", b"", {}, "PUT").status == 405
+    allowed = port.post(f"{asked}new", b"", {"WebHook-Request-Origin": "events.example.org"}, "OPTIONS")
+    assert (allowed.status, allowed.headers["webhook-allowed-origin"]) == (200, "events.example.org")
+    assert port.post(f"{asked}new", b"", {"WebHook-Request-Origin": "other.example.org"}, "OPTIONS").status == 405
+
+
+def test_answer_of_the_book(port: Port) -> None:
+    """A source answers what its platform expects, also to a request with no event in it."""
+    for body in (b'{"object": "page", "entry": [{"id": 1}]}', b'{"object": "page", "entry": []}'):
+        signed = verification.sign(port.book.entry("greeted").verified_by(), body, time.time(), "msg_1")
+        answer = port.post("/in/greeted", body, {**JSON, **signed.headers})
+        assert (answer.status, answer.body) == (200, b"EVENT_RECEIVED")
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"

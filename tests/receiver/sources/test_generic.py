@@ -1,14 +1,20 @@
 import json
+import re
+import textwrap
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from receiver import errors, verification
 from receiver.request import RawRequest
-from receiver.sources.base import SourceItem
+from receiver.sources.base import SourceAnswer, SourceItem
 from receiver.sources.generic import SOURCE, GenericOptions, ReadPlaces
-from tests.receiver import fixtures
+from rules.compiler import loader
+from tests.receiver import book, fixtures
 
 
 def item(body: Any, read: ReadPlaces, event: str | None = None, *headers: tuple[bytes, bytes]) -> SourceItem:
@@ -420,3 +426,172 @@ def test_what_never_counts(options: dict[str, Any], says: str) -> None:
     """A composition of which a part would never count is refused."""
     with pytest.raises(ValidationError, match=says):
         GenericOptions.model_validate(options)
+
+
+def greeted(
+    method: str, handshake: dict[str, Any], query: bytes = b"", *headers: tuple[bytes, bytes]
+) -> SourceAnswer | None:
+    request = verification.greet(RawRequest(b"", headers, query), (), 0)
+    return SOURCE.greet(method, request, GenericOptions.model_validate({"handshake": handshake}))
+
+
+def test_no_handshake() -> None:
+    """Where the book says nothing, nothing but POST is answered; each method is switched on by itself."""
+    assert not SOURCE.greets(GenericOptions())
+    assert SOURCE.greet("GET", verification.greet(RawRequest(b""), (), 0), GenericOptions()) is None
+    for method, handshake in (
+        ("GET", {"head": True}),
+        ("HEAD", {"get": True}),
+        ("OPTIONS", {"get": True, "head": True}),
+    ):
+        assert greeted(method, handshake) is None
+    got = greeted("GET", {"get": True}, b"a=b")
+    assert got is not None
+    assert (got.status, got.body) == (200, b"")
+    assert got.headers[0] == (b"content-type", b"text/plain; charset=utf-8")
+
+
+def test_echo() -> None:
+    """The word is sent back as text, or as JSON under a name; from a parameter, a header or a posted body."""
+    word = b"Validation: Testing client application reachability for subscription Request-Id: 1a2b"
+    text = greeted("GET", {"echo": "query.validationToken"}, b"validationToken=" + word.replace(b" ", b"%20"))
+    assert text is not None
+    assert text.body == word
+    okta = {"echo": "header.X-Okta-Verification-Challenge", "key": "verification"}
+    as_json = greeted("GET", okta, b"", (b"x-okta-verification-challenge", b"abc-1"))
+    assert as_json is not None
+    assert (json.loads(as_json.body), as_json.headers) == ({"verification": "abc-1"}, ())
+    slack = GenericOptions.model_validate({"handshake": {"echo": "body.challenge"}, "read": {"type": "body.type"}})
+    batch = SOURCE.unpack(fixtures.verified(b'{"type": "url_verification", "challenge": "3eZbrw1aB"}'), slack, None)
+    assert batch.items == []
+    assert SOURCE.answer(batch, [])[:2] == (200, b"3eZbrw1aB")
+    batch = SOURCE.unpack(fixtures.verified(b'{"type": "message"}'), slack, None)
+    assert [item.type for item in batch.items] == ["message"]
+    graph = GenericOptions.model_validate({"handshake": {"echo": "query.validationToken", "method": "POST"}})
+    batch = SOURCE.unpack(fixtures.verified(b"", query=b"validationToken=abc%20d"), graph, None)
+    assert SOURCE.answer(batch, [])[:2] == (200, b"abc d")
+
+
+@given(st.text(max_size=600))
+def test_echo_is_no_open_reflector(word: str) -> None:
+    """Only a short word of harmless signs comes back, whatever is asked; never HTML, never a header."""
+    query = b"c=" + quote(word, safe="").encode()
+    if not re.fullmatch(r"[\w .~:/+=,;@|-]{1,512}", word, re.ASCII):
+        with pytest.raises(errors.NotParseable, match="bad_challenge") as caught:
+            greeted("GET", {"echo": "query.c"}, query)
+        assert len(word) < 5 or word not in caught.value.hint
+        return
+    answer = greeted("GET", {"echo": "query.c"}, query)
+    assert answer is not None
+    assert answer.body == word.encode()
+    assert answer.headers[0] == (b"content-type", b"text/plain; charset=utf-8")
+
+
+def test_cloudevents_handshake() -> None:
+    """OPTIONS is answered for the origins of the book; with * without repeating who asks."""
+    asks = (b"webhook-request-origin", b"Events.example.org")
+    named = greeted("OPTIONS", {"origins": ["events.example.org"]}, b"", asks, (b"webhook-request-rate", b"120"))
+    assert named is not None
+    assert dict(named.headers)[b"webhook-allowed-origin"] == b"events.example.org"
+    assert dict(named.headers)[b"webhook-allowed-rate"] == b"*"
+    every = greeted("OPTIONS", {"origins": ["*"]}, b"", (b"webhook-request-origin", b"a b<c>"))
+    assert every is not None
+    assert dict(every.headers)[b"webhook-allowed-origin"] == b"*"
+    assert greeted("OPTIONS", {"origins": ["other.example.org"]}, b"", asks) is None
+    assert greeted("OPTIONS", {"origins": ["*"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"handshake": {}}, "says nothing"),
+        ({"handshake": {"get": True, "key": "x"}}, "belong to echo"),
+        ({"handshake": {"echo": "body.challenge", "method": "GET"}}, "can never be found"),
+        ({"handshake": {"echo": "challenge"}}, "must be a place"),
+        ({"handshake": {"origins": ["<x>"]}}, "must be an origin"),
+        ({"handshake": {"echo": "query.c", "key": "a b"}}, "pattern"),
+        ({"answer": {"status": 302}}, "less than or equal to 299"),
+        ({"answer": {"status": 204, "body": "x"}}, "there is none"),
+        ({"answer": {"body": "ok", "type": "application/json"}}, "the body is none"),
+    ],
+)
+def test_wrong_answers_and_handshakes(options: dict[str, Any], says: str) -> None:
+    """An answer or a handshake that could never work is refused."""
+    with pytest.raises(ValidationError, match=says):
+        GenericOptions.model_validate(options)
+
+
+def test_answers() -> None:
+    """The book says status and body; with a status alone the body is the ids of the events."""
+    for answer, wanted in (
+        ({"status": 200}, (200, b'{"events":[{"id":"x"}]}', ())),
+        ({"status": 204}, (204, b"", ((b"content-type", b"text/plain; charset=utf-8"),))),
+        ({"body": "[accepted]"}, (200, b"[accepted]", ((b"content-type", b"text/plain; charset=utf-8"),))),
+        ({"body": "{}", "type": "application/json"}, (200, b"{}", ((b"content-type", b"application/json"),))),
+    ):
+        options = GenericOptions.model_validate({"answer": answer, "read": {"type": "order.paid"}})
+        batch = SOURCE.unpack(fixtures.verified(b"{}"), options, None)
+        told = SOURCE.answer(batch, ["x"])
+        assert (*told, ()) == wanted if len(told) == 2 else told == wanted
+
+
+CLOUD = {
+    "cloudevents": True,
+    "data": "body.data",
+    "read": {"id": ["body.source", "body.id"], "type": "body.type", "time": "body.time", "subject": "body.subject"},
+}
+
+
+def test_cloudevents() -> None:
+    """A CloudEvent is the same with its attributes in the body, in headers, or in an array of several."""
+    attributes = {"specversion": "1.0", "id": "A-1", "source": "/shop/1", "type": "com.example.Order.Paid"}
+    attributes |= {"time": "2026-11-20T10:00:00Z", "subject": "Bücher"}
+    data = {"email": "eva@example.org", "nr": 1.50}
+    [structured] = unpacked({**attributes, "data": data}, CLOUD)
+    headers = [(f"ce-{name}".encode(), quote(value).encode()) for name, value in attributes.items()]
+    raw = RawRequest(json.dumps(data).encode(), ((b"content-type", b"application/json"), *headers))
+    [binary] = SOURCE.unpack(verification.trusted(raw), GenericOptions.model_validate(CLOUD), None).items
+    [batched, _] = unpacked([{**attributes, "data": data}, {**attributes, "id": "A-2", "data": data}], CLOUD)
+    assert structured == binary == batched
+    assert (binary.type, binary.sender_id, binary.subject) == ("com.example.order.paid", '["/shop/1","A-1"]', "Bücher")
+    assert (binary.time, json.loads(binary.body)) == ("2026-11-20T10:00:00.000Z", data)
+
+
+def problems_of(text: str) -> list[str]:
+    checked = loader.check_texts({"book.yaml": textwrap.dedent(text)}, book.CATALOGUE)
+    return [f"{each.line}: {each.text}" for each in checked.problems]
+
+
+def test_secret_places() -> None:
+    """`rules check` says at which place nothing is ever found, because a secret stands there."""
+    text = """
+        sources:
+          shop:
+            kind: generic
+            verify:
+              query:
+                name: token
+                value: ${A}
+              hmac:
+                header: [X-S, X-Old]
+                secret: ${B}
+            read:
+              type: body.type
+              id: query.token
+              order_key: header.x-old
+              subject: query.subject
+    """
+    assert problems_of(text) == [
+        "14: nothing is ever found at query.token: verify: says it is a secret",
+        "15: nothing is ever found at header.x-old: verify: says it is a secret",
+    ]
+    text = """
+        sources:
+          shop:
+            kind: generic
+            verify:
+              handshake:
+                name: token
+                value: ${A}
+    """
+    assert "says nothing: name a way to verify" in problems_of(text)[0]
