@@ -54,6 +54,8 @@ class SourceKind:
     event_from_url: Callable[[Any], bool] = lambda options: False
     #: Finds what can never work in options and `verify:` together: where in the options, what is wrong, and the mend.
     check: Callable[[Any, Verify], Iterable[tuple[tuple[str, ...], str, str]]] = lambda options, verify: ()
+    #: Name of a preset -> the keys of a source that `preset:` stands for.
+    presets: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     #: Milliseconds that the payload of an event that no rule wanted is kept where the book does not say.
     retain_unmatched: int = 86_400_000
 

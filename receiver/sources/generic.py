@@ -30,7 +30,7 @@ from pydantic import (
 from pydantic_core import to_json
 
 from receiver import body as bodies
-from receiver import errors, field_names, identity, places
+from receiver import errors, field_names, identity, places, presets
 from receiver.body import BodyRecord
 from receiver.places import Find
 from receiver.sources import base
@@ -263,6 +263,7 @@ KIND = SourceKind(
     types=frozenset(),
     event_from_url=lambda options: options.read.type is None,
     check=find_secret_places,
+    presets=presets.find_sources,
 )
 
 

@@ -6,6 +6,7 @@ which the YAML language server supports best). Never the authority on what is va
 
 import copy
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
@@ -276,23 +277,38 @@ def _destination_keys() -> Schema:
 def _kinds(definitions: Schema, what: str, kinds: Mapping[str, Any], common: Schema) -> Schema:
     """Return the schema of a source or destination: which keys it may have depends on its `kind`."""
     about = [f"{kind.name}: {kind.about}" for _, kind in sorted(kinds.items())]
+    half_said = _half_said(definitions, "verify") if what == "source" else {}
     choices = []
     for name, kind in sorted(kinds.items()):
         _model(definitions, f"{what}.{name}", kind.options)
         own = definitions.pop(f"{what}.{name}")
-        choices.append(
-            {
-                "if": {"properties": {"kind": {"const": name}}, "required": ["kind"]},
-                "then": {
-                    "properties": {"kind": True, **common, **own.get("properties", {})},
-                    "required": list(own.get("required", [])),
-                    "additionalProperties": bool(own.get("additionalProperties", False)),
-                },
-            }
-        )
+        keys = {"kind": True, **common, **own.get("properties", {})}
+        presets = sorted(kind.presets()) if what == "source" else []
+        if presets:
+            about_presets = "What a source of a known platform says; what is written here wins."
+            keys |= {"verify": half_said, "preset": {"enum": presets, "description": about_presets}}
+        then: Schema = {
+            "properties": keys,
+            "required": list(own.get("required", [])),
+            "additionalProperties": bool(own.get("additionalProperties", False)),
+        }
+        if presets:
+            then |= {"if": {"required": ["preset"]}, "else": {"properties": {"verify": common["verify"]}}}
+        choices.append({"if": {"properties": {"kind": {"const": name}}, "required": ["kind"]}, "then": then})
     required = ["kind", "verify"] if what == "source" else ["kind"]
-    kind_of = {"enum": sorted(kinds), "description": "\n".join(about)}
-    return {"type": "object", "properties": {"kind": kind_of, **common}, "required": required, "allOf": choices}
+    keys = {"kind": {"enum": sorted(kinds), "description": "\n".join(about)}, **common}
+    if what == "source":
+        keys["verify"] = half_said
+    return {"type": "object", "properties": keys, "required": required, "allOf": choices}
+
+
+def _half_said(definitions: Schema, name: str) -> Schema:
+    """Add a model of which keys may be missing, since a preset says them; return a reference to it."""
+    for each in [key for key in definitions if key == name or key.startswith(f"{name}.")]:
+        text = json.dumps({**definitions[each], "required": []})
+        renamed = text.replace(f'"#/definitions/{name}.', f'"#/definitions/preset.{name}.')
+        definitions[f"preset.{each}"] = json.loads(renamed)
+    return {"$ref": f"#/definitions/preset.{name}"}
 
 
 class _Draft7(GenerateJsonSchema):

@@ -158,6 +158,10 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
     if found is None:
         return None
     before = len(draft.problems)
+    complete = _with_preset(node, found.presets())
+    if complete is None:
+        return None
+    node = complete
     common = fields_of(SourceKeys)
     options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
     verify = None
@@ -212,6 +216,39 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         country=country,
         fields=fields,
     )
+
+
+def _with_preset(node: Node, presets: Mapping[str, Mapping[str, Any]]) -> Node | None:
+    """Return the source with what its `preset:` says; what the source says itself wins. None: there is no such preset.
+
+    Of the ways to verify only those that the source names get what the preset knows of them: a way that it does not
+    want must not come back.
+    """
+    if "preset" not in node.value or not presets:
+        return node
+    written = {key: value for key, value in node.value.items() if key != "preset"}
+    name = node.at("preset").text("preset")
+    if name is None or name not in presets:
+        if name is not None:
+            mend = did_you_mean(name, presets, otherwise=f"there are {', '.join(presets)}")
+            node.at("preset").wrong(f'there is no preset "{name}"', mend, "unknown_preset")
+        return None
+    told = dict(presets[name])
+    ways, named = told.get("verify", {}), written.get("verify")
+    told["verify"] = {way: ways[way] for way in ways if isinstance(named, dict) and way in named}
+    merged = _merge(told, written)
+    if "verify" not in written:
+        del merged["verify"]
+    return Node(node.doc, node.path, merged, node.problems)
+
+
+def _merge(told: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two mappings as one; where both say something, what is written wins."""
+    merged = {**told, **written}
+    for key in told.keys() & written.keys():
+        if isinstance(told[key], dict) and isinstance(written[key], dict):
+            merged[key] = _merge(told[key], written[key])
+    return merged
 
 
 def read_country(draft: Draft, section: Node | None) -> None:

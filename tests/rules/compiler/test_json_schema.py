@@ -137,3 +137,20 @@ def test_groups() -> None:
     assert validator.is_valid({"rules": [group, {**rule, "when": {"type": "call.missed"}}]})
     assert not validator.is_valid({"rules": [rule]})
     assert not validator.is_valid({"rules": [{**group, "name": "b"}]})
+
+
+def test_presets() -> None:
+    """With a preset a way to verify may be written by half; without one, and at other kinds, it may not."""
+    validator = jsonschema.Draft7Validator(json_schema.schema(catalogue.build()))
+
+    def fits(**source: Any) -> bool:
+        return bool(validator.is_valid({"sources": {"x": source}}))
+
+    half = {"hmac": {"secret": "${A}"}}
+    assert fits(kind="generic", preset="stripe", verify=half)
+    assert not fits(kind="generic", verify=half)
+    assert not fits(kind="generic", preset="stripe")
+    assert not fits(kind="generic", preset="strip", verify=half)
+    assert not fits(kind="generic", preset="stripe", verify={"hmac": {"secret": "${A}", "odd": 1}})
+    assert not fits(kind="seminardesk", verify=half)
+    assert not fits(kind="seminardesk", preset="stripe", verify={"basic": {"user": "a", "password": "${A}"}})
