@@ -78,10 +78,10 @@ def test_the_words_of_make() -> None:
     assert {"demo", "up", "test", "check", "bench"} <= words <= targets
 
 
-@pytest.mark.parametrize("table", [reference.sources_table, reference.destinations_table])
-def test_kinds_are_documented(table: Callable[[Catalogue], list[str]]) -> None:
-    """The README's tables of kinds are those of the code; `python -m tests.reference` writes them."""
+@pytest.mark.parametrize(("table", "page"), reference.TABLES)
+def test_kinds_are_documented(table: Callable[[Catalogue], list[str]], page: Path) -> None:
+    """The tables of kinds and presets are those of the code; `python -m tests.reference` writes them."""
     made = table(catalogue.build())
-    lines = README.splitlines()
+    lines = page.read_text().splitlines()
     start, end = reference.find(lines, made[0])
     assert lines[start:end] == made

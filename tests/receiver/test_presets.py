@@ -4,8 +4,10 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from rules.compiler import loader
 from rules.rulebook import Source
 from tests.receiver import book
 
+PAGE = Path(__file__).parents[2] / "docs" / "sources" / "generic.md"
 NOW = 1_795_000_000.0
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -265,3 +268,25 @@ def test_wrong_presets(lines: str, says: str) -> None:
     assert checked.book is None
     [problem] = checked.problems
     assert says in str(problem)
+
+
+def test_the_page_compiles() -> None:
+    """Every example of the page on generic sources is right, and so is each line of its table of presets."""
+    page = PAGE.read_text()
+    examples = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    assert len(examples) >= 5
+    for example in examples:
+        text = example if example.startswith("sources:") else f"sources:\n  x:\n    kind: generic\n{example}"
+        if "verify:" not in text:
+            text += "    verify:\n      none: an example of the docs\n"
+        checked = loader.check_texts({"book.yaml": text}, book.CATALOGUE)
+        assert checked.book is not None, (text, checked.problems)
+    rows = re.findall(r"^\| `(\w+)` \| `([a-z_]+: \{.*?\})` \|", page, re.M)
+    assert {name for name, _ in rows} == set(VERIFY) - {"cloudevents"}
+    handshakes = re.findall(r"`(handshake: \{.*?\})`", page)
+    assert len(handshakes) >= 6
+    texts = [f"    preset: {name}\n    verify: {{{said}}}\n" for name, said in rows]
+    texts += [f"    verify: {{none: an example of the docs}}\n    {said}\n" for said in handshakes]
+    for text in texts:
+        checked = loader.check_texts({"book.yaml": f"sources:\n  x:\n    kind: generic\n{text}"}, book.CATALOGUE)
+        assert checked.book is not None, (text, checked.problems)
