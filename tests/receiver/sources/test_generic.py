@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from receiver import errors, verification
+from receiver import errors, intake, verification
 from receiver.request import RawRequest
 from receiver.sources.base import SourceAnswer, SourceItem
 from receiver.sources.generic import SOURCE, GenericOptions, ReadPlaces
 from rules.compiler import loader
+from rules.rulebook import Source
+from rules.verify import Verify
 from tests.receiver import book, fixtures
 
 
@@ -595,3 +597,42 @@ def test_secret_places() -> None:
                 value: ${A}
     """
     assert "says nothing: name a way to verify" in problems_of(text)[0]
+
+
+NAMES = st.sampled_from(["events", "data", "type", "id", "email", "payload", "a b", "0"])
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "x", "eva@example.org", "{", "[1]", '{"type": "y", "data": {}}', "\0", "\ud800", "{\\"])
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=5),
+    max_leaves=20,
+)
+COMPOSITIONS: list[dict[str, Any]] = [
+    ENVELOPE,
+    LIST,
+    {"data": "body.payload", "read": {"type": ["body.type", "body.id"], "id": "header.X"}},
+    {"items": "body.payload.events", "data": "item.data", "read": {"type": "item.type", "ignore": ["item.data.id"]}},
+    {"items": "body.events", "read": {"type": "item.0", "subject": "item.payload.data"}, "types": {"x": "order.paid"}},
+    {"data": 'body["a b"][0]', "cloudevents": True, "handshake": {"echo": "body.data.type"}},
+]
+
+
+@given(VALUES, st.sampled_from(COMPOSITIONS), st.booleans(), st.booleans())
+def test_any_value_at_any_place(value: Any, options: dict[str, Any], kept: bool, binary: bool) -> None:
+    """Whatever comes, a composition makes items of it or refuses it; each item's body is an object, or says why not."""
+    headers = ((b"ce-specversion", b"1.0"), (b"ce-id", b"%00\xff")) if binary else ()
+    request = verification.trusted(RawRequest(json.dumps(value).encode(), headers), kept=kept)
+    try:
+        items = SOURCE.unpack(request, GenericOptions.model_validate(options), "x.y").items
+    except errors.RequestRefused:
+        return
+    for item in items:
+        assert isinstance(json.loads(item.body), dict) or item.invalid is not None
+        if item.invalid is None and item.type is not None:
+            SOURCE.read(item.type, item.body)
+            assert intake.build_event(
+                item, Source("s", "generic", GenericOptions(), Verify(none="in a test")), "2026"
+            ).id
