@@ -72,7 +72,6 @@ class Receiver:
         request = WebhookRequest(scope, answer)
         request.body = body
         try:
-            request.demand_post()
             request.demand_size(self._settings.max_body, len(body))
             entry = request.entry = self._book.entry(request.source)
             raw = RawRequest(body, request.headers, scope["query_string"], request.client, self._settings.max_body)
@@ -91,9 +90,12 @@ class Receiver:
             self._refuse(request, exc)
 
     def _greet(self, request: "WebhookRequest") -> None:
-        """Answer a handshake, where the book says that the source has one. Raises RequestRefused."""
+        """Answer a request that is no POST, where the book says that the source has such. Raises RequestRefused."""
         if self._book.has(request.source):
             entry = request.entry = self._book.entry(request.source)
+            if request.scope["method"] == "GET" and entry.adapter.takes_get(entry.source.options):
+                self.take_whole(request.scope, b"", request.answer)
+                return
             raw = RawRequest(b"", request.headers, request.scope["query_string"], request.client)
             if entry.adapter.greets(entry.source.options):
                 verified = verification.greet(raw, entry.verified_by(), time.time())

@@ -124,6 +124,10 @@ class SourceType(ABC):
         """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""
         return accept(ids)
 
+    def takes_get(self, options: BaseModel) -> bool:
+        """Say whether a GET is an event, its parameters the fields."""
+        return False
+
     def greets(self, options: BaseModel) -> bool:
         """Say whether the source answers anything but POST."""
         return False

@@ -178,8 +178,10 @@ class HandshakeOptions(BaseModel):
 
     @property
     def echo_method(self) -> str:
-        """The method of the request with the word that is sent back."""
-        return self.method or ("POST" if self.echo and places.parse(self.echo)[0] in ("body", "item") else "GET")
+        """The method of the request with the word that is sent back; empty without one."""
+        return self.method or (
+            "" if self.echo is None else "POST" if places.parse(self.echo)[0] in ("body", "item") else "GET"
+        )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -212,6 +214,9 @@ class GenericOptions(BaseModel):
     #: Whether the attributes of a CloudEvent that stand in headers (ce-id, ce-type) are read as an envelope around the
     #: body: body.id, body.type, body.data. Those in the body are there already.
     cloudevents: bool = False
+    #: Whether a GET is an event, too, with the parameters of the URL as its fields. Programs that only look at an
+    #: address send GET as well, so it is off where it is not written.
+    get_is_event: bool = False
     #: What is answered where the platform expects a certain status or body; without it 202 and the events' ids.
     answer: AnswerOptions | None = None
     #: What is answered before the first event, where the platform asks for it.
@@ -224,6 +229,8 @@ class GenericOptions(BaseModel):
             raise ValueError("zone: is for the time at read: time:, and that names no place")
         if self.types and isinstance(read.type, str) and not places.is_place(read.type):
             raise ValueError("types: is for types that the platform names, and read: type: is a fixed one")
+        if self.get_is_event and self.handshake and (self.handshake.get or self.handshake.echo_method == "GET"):
+            raise ValueError("get_is_event: and a handshake by GET: a GET is one or the other")
         folded = [_fold(word) for word in self.types]
         if len(set(folded)) < len(folded):
             raise ValueError("types: has a word twice; case and the number of blanks make no difference")
@@ -290,6 +297,10 @@ class Generic(SourceType):
             return told
         return told, base.accept(ids)[1]
 
+    def takes_get(self, options: BaseModel) -> bool:
+        """Say whether the book wants GET as an event."""
+        return isinstance(options, GenericOptions) and options.get_is_event
+
     def greets(self, options: BaseModel) -> bool:
         """Say whether the book has a handshake for this source."""
         return isinstance(options, GenericOptions) and options.handshake is not None
@@ -345,7 +356,7 @@ class _ItemReader:
         )
         named = (*_listed(read.id), *_listed(read.type), read.order_key, read.subject)
         #: Whether a place is a parameter of the URL, so that a request without a body says something, too.
-        self._looks_into_query = any(each and each.startswith("query.") for each in named)
+        self._looks_into_query = options.get_is_event or any(each and each.startswith("query.") for each in named)
 
     def read(self, request: VerifiedRequest, event: str | None) -> list[SourceItem]:
         """Return the items of a request. Raises RequestRefused."""

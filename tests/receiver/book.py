@@ -77,6 +77,16 @@ sources:
         value:
           - ${AT_TOKEN}
           - ${AT_TOKEN_OLD}
+  calls:
+    kind: generic
+    verify:
+      query:
+        name: token
+        value: ${AT_TOKEN}
+    get_is_event: true
+    read:
+      id: body.call
+      type: call.ended
   greeted:
     kind: generic
     verify:

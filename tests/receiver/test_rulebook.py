@@ -28,7 +28,19 @@ def refreshed(held: RulebookWatcher, approved: str = "") -> bool:
 def test_entries(tmp_path: Path) -> None:
     """Each source of the book has an entry; another name has none."""
     held = book.holder(tmp_path)
-    assert held.names == ["at", "cmx", "greeted", "half", "proof", "sd_nord", "sd_streng", "shop", "typed", "url"]
+    assert held.names == [
+        "at",
+        "calls",
+        "cmx",
+        "greeted",
+        "half",
+        "proof",
+        "sd_nord",
+        "sd_streng",
+        "shop",
+        "typed",
+        "url",
+    ]
     assert held.entry("at").secret_headers == {"x-relais-token"}
     with pytest.raises(errors.NotFound, match="unknown_source"):
         held.entry("nobody")

@@ -531,3 +531,16 @@ def test_answer_of_the_book(port: Port) -> None:
         answer = port.post("/in/greeted", body, {**JSON, **signed.headers})
         assert (answer.status, answer.body) == (200, b"EVENT_RECEIVED")
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+def test_f33_get(port: Port) -> None:
+    """F33: a GET with parameters is an event where the book says so; the secret among them is no part of it."""
+    answer = port.post("/in/calls?token=new&call=17&caller=%2B49301234567", b"", {}, "GET")
+    assert answer.status == 202
+    kept = port.kept(answer.ids[0])
+    assert (kept.type, kept.sender_id) == ("call.ended", "17")
+    assert json.loads(kept.body) == {"call": "17", "caller": "+49301234567"}
+    assert port.post("/in/calls?token=wrong&call=17", b"", {}, "GET").status == 401
+    assert port.post("/in/calls?token=new", b"", {}, "GET").json["error"] == "empty_body"
+    assert port.post("/in/calls?token=new&call=18", b"", {}, "HEAD").status == 405
+    assert port.post("/in/calls?token=new&call=18", b"", {}).status == 202

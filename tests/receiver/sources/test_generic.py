@@ -512,6 +512,8 @@ def test_cloudevents_handshake() -> None:
         ({"handshake": {"echo": "challenge"}}, "must be a place"),
         ({"handshake": {"origins": ["<x>"]}}, "must be an origin"),
         ({"handshake": {"echo": "query.c", "key": "a b"}}, "pattern"),
+        ({"handshake": {"get": True}, "get_is_event": True}, "one or the other"),
+        ({"handshake": {"echo": "query.c"}, "get_is_event": True}, "one or the other"),
         ({"answer": {"status": 302}}, "less than or equal to 299"),
         ({"answer": {"status": 204, "body": "x"}}, "there is none"),
         ({"answer": {"body": "ok", "type": "application/json"}}, "the body is none"),
