@@ -78,7 +78,7 @@ class ConsoleClient:
                     connection.request("GET", parts.path + path, headers=self.headers)
                 else:
                     # A request that changes something must show that no web page sent it (`console.api.auth.BY_HAND`).
-                    more = {"Content-Type": "application/json", "X-Relais-By-Hand": quote(_user())}
+                    more = {"Content-Type": "application/json", "X-Relais-By-Hand": quote(read_user())}
                     connection.request("POST", parts.path + path, body, headers={**self.headers, **more})
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as exc:
@@ -101,7 +101,7 @@ class ConsoleClient:
         return UserError(f"what answers at {self.url} is no console of Relais", mend="check RELAIS_CONSOLE_URL")
 
 
-def _user() -> str:
+def read_user() -> str:
     """Return the operating-system user: what the console writes down as the one who decided."""
     try:
         return getpass.getuser()

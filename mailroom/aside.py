@@ -127,6 +127,12 @@ async def look(operator: Operator, id: str) -> None:
     await operator.mailroom.call("look", id, today(), ledger.looked(id, operator.decision))
 
 
+async def note_retried(operator: Operator, id: str, day: str) -> None:
+    """Write down that a person sent an event in that a receiver's spool had set aside. `day`: of its reception."""
+    line = ledger.taken_in(id, operator.decision, shelf="spool")
+    await operator.mailroom.call("look", id, day, line, "retry", "spool")
+
+
 def _refused(id: str, said: dict[bytes, bytes]) -> AsideView:
     at = int(id.partition("-")[0])
     reason = said[b"reason"].decode()

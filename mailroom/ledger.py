@@ -27,7 +27,7 @@ What a person did, `by` whom and `why`; `d` is a delivery, or the event itself w
   revived      d, at                 a dead letter is sent once more
   again        d, at                 a dead letter's event is routed once more for it; the next `routed` has `again`: 1
   dropped      d, at                 a dead letter, or what was kept of an event that lies aside, is given up
-  taken_in     d, at, from           what lay aside (quarantine, unmatched, refused) goes to be routed after all
+  taken_in     d, at, from           what lay aside (quarantine, unmatched, refused, spool) goes to be routed after all
   looked       d, at                 somebody saw the payload
 
 The mailroom's Lua writes `once`, `coalesced`, `stale`, `held`, `other_content`, `unread` and `came_again`, and changes

@@ -21,7 +21,7 @@ from console.api.books import BookInForce
 from console.api.watcher import MailroomWatcher
 from console.checks import rights, schema, spool, store
 from console.checks.store import HealthCheck, Strict
-from console.render.tables import duration
+from console.render.tables import duration, say_count
 from mailroom import Mailroom, RoomState, StoreUnavailable, errors
 from mailroom.client import client
 from rules.catalogue import Catalogue
@@ -168,11 +168,15 @@ class Readiness:
             oldest = duration(max(room.held_for for room in states))
             found.append(
                 HealthCheck(
-                    "held", True, f"{held} boxes are held for a person, the first for {oldest}", "relais boxes list"
+                    "held",
+                    True,
+                    f"{say_count(held, 'box', 'boxes')} held for a person, the first for {oldest}",
+                    "relais boxes list",
                 )
             )
         if dead:
-            found.append(HealthCheck("dead", True, f"{dead} dead letters are kept for a person", "relais dead list"))
+            says = f"{say_count(dead, 'dead letter')} kept for a person"
+            found.append(HealthCheck("dead", True, says, "relais dead list"))
         for room in states:
             if room.unusable:
                 says = f"nothing is sent to {room.name}: it cannot be served"
@@ -205,12 +209,17 @@ class Readiness:
         if errors or checked.book is None:
             first = str(errors[0]) if errors else f"there is no book at {self.book}"
             return HealthCheck(
-                "book", False, f"{len(errors)} errors, the book before stays in force; {first}", "relais rules check"
+                "book",
+                False,
+                f"{say_count(len(errors), 'error')}, the book before stays in force; {first}",
+                "relais rules check",
             )
         waits = reload.judge(before, checked.book, approve_all=False) if before is not None else None
         if before is not None and waits is not None:
             return HealthCheck("book", True, f"version {before.version} is in force; {waits}", "relais rules approve")
-        return HealthCheck("book", True, f"version {checked.book.version}, {len(checked.book.rules)} rules")
+        return HealthCheck(
+            "book", True, f"version {checked.book.version}, {say_count(len(checked.book.rules), 'rule')}"
+        )
 
 
 async def show_readiness(request: Request) -> Response:

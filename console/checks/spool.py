@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from console.checks.store import HealthCheck
+from console.render.tables import say_count
 from receiver import spool
 
 #: Age in seconds from which the oldest waiting event is a fault: a restart of the store takes less.
@@ -32,7 +33,9 @@ def check(folder: str) -> HealthCheck:
     free = shutil.disk_usage(folder).free
     if found.events:
         age = max(0.0, time.time() - found.oldest / 1000)
-        says = f"{found.events} events wait in {folder}, the oldest for {age:.0f} s, {found.size // MIB} MiB"
+        says = (
+            f"{say_count(found.events, 'event')} in {folder}, the oldest there for {age:.0f} s, {found.size // MIB} MiB"
+        )
         return HealthCheck("spool", age < LONG, says, "mend the store: they go there by themselves, oldest first")
     if free < LEAST_DISK:
         return HealthCheck("spool", False, f"empty, and its disk has only {free // MIB} MiB left", "free some space")
@@ -49,7 +52,8 @@ def aside(folder: str) -> HealthCheck | None:
     found = state(folder)
     if found is None or not found.aside:
         return None
-    return HealthCheck("aside", False, f"the store refused {found.aside} events again and again", "relais spool list")
+    says = f"the store refused {say_count(found.aside, 'event')} again and again"
+    return HealthCheck("aside", False, says, "relais spool list")
 
 
 def state(folder: str) -> spool.SpoolState | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import redis.asyncio
 import redis.exceptions
 
+from console.render.tables import say_count
 from mailroom import aof_rewrite
 from mailroom.errors import NEWER, StoreRefused, StoreUnavailable
 from mailroom.keys import PREFIX
@@ -245,10 +246,11 @@ def replicas(
     least = int(config.get("min-replicas-to-write", 0) or 0)
     lag = config.get("min-replicas-max-lag", "?")
     if least > count:
-        says = f"{count} replicas, and {least} are demanded: the store refuses writes"
+        says = f"{say_count(count, 'replica')}, and {least} demanded: the store refuses writes"
         return HealthCheck("replicas", False, says, "bring the replicas back")
     if demanded > count:
-        says = f"{count} replicas, and RELAIS_REPLICAS={demanded}: events wait in the spool, and nothing is delivered"
+        demands = f"{say_count(count, 'replica')}, and RELAIS_REPLICAS={demanded}"
+        says = f"{demands}: events wait in the spool, and nothing is delivered"
         return HealthCheck("replicas", False, says, "bring the replicas back, or set RELAIS_REPLICAS to fewer")
     if kept is not None and demanded > kept:
         says = f"{kept} of {count} have on disk what was written a second ago, and RELAIS_REPLICAS={demanded}"

@@ -7,6 +7,7 @@ import click
 
 from console import book, catalogue
 from console.errors import SAID_NO, USAGE, UserError
+from console.render.tables import say_count
 from rules.compiler import loader
 from rules.compiler.compilation import Checked
 from rules.source.problem import as_annotations, as_sarif
@@ -59,7 +60,7 @@ def of_file(checked: Checked, file: Path) -> Checked:
         raise UserError(f"{file} is no file of a book", mend="name a file that ends in .yaml", status=USAGE)
     here = Checked(checked.book, tuple(problem for problem in checked.problems if problem.file == file.name))
     if elsewhere := len(checked.errors) - len(here.errors):
-        click.echo(f"{file.parent} has {_count(elsewhere, 'error')} in other files", err=True)
+        click.echo(f"{file.parent} has {say_count(elsewhere, 'error')} in other files", err=True)
     return here
 
 
@@ -81,18 +82,16 @@ def show(checked: Checked, place: Path) -> None:
         mend = f" ({problem.mend})" if problem.mend else ""
         click.echo(f"{where} {click.style(problem.severity + ':', fg=colour)} {problem.text}{mend}")
     if checked.book is None:
-        click.echo(f"{_count(len(checked.errors), 'error')}, {_count(len(checked.warnings), 'warning')}", err=True)
+        click.echo(
+            f"{say_count(len(checked.errors), 'error')}, {say_count(len(checked.warnings), 'warning')}", err=True
+        )
         return
     found = checked.book
     observed = sum(rule.observed and rule.enabled for rule in found.rules)
     click.echo(
-        f"The book is right: {_count(len(found.rules), 'rule')}{f' ({observed} only observed)' * bool(observed)}, "
-        f"{_count(len(found.sources), 'source')}, "
-        f"{_count(len(found.destinations), 'destination')}, {_count(len(found.tests), 'test')}, "
-        f"{_count(len(checked.warnings), 'warning')}; version {found.version}",
+        f"The book is right: {say_count(len(found.rules), 'rule')}{f' ({observed} only observed)' * bool(observed)}, "
+        f"{say_count(len(found.sources), 'source')}, "
+        f"{say_count(len(found.destinations), 'destination')}, {say_count(len(found.tests), 'test')}, "
+        f"{say_count(len(checked.warnings), 'warning')}; version {found.version}",
         err=True,
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -12,6 +12,7 @@ from console import book, event_files, replay
 from console import stored_events as recorded_events
 from console.errors import SAID_NO, UserError
 from console.event_files import read_answers
+from console.render.tables import say_count
 from console.stored_events import RecordedEvents
 from rules.event import Event
 from rules.matching.path import ABSENT
@@ -113,7 +114,8 @@ def show(found: Preview) -> None:
         names = ", ".join(sorted(found.guarded))
         click.echo(f"not_older_than is judged by these events alone, not by what came before them: {names}", err=True)
     click.echo(
-        f"{found.events} events: {found.same} deliveries the same, {found.count('added')} added, "
+        f"{say_count(found.events, 'event')}: {say_count(found.same, 'delivery', 'deliveries')} the same, "
+        f"{found.count('added')} added, "
         f"{found.count('gone')} gone, {found.count('changed')} changed, {found.count('failing')} failing; "
         f"unmatched {found.unmatched_before} now, {found.unmatched_after} then"
         + (f"; observed {found.observed_before} now, {found.observed_after} then" if observed else ""),

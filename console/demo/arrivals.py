@@ -18,6 +18,7 @@ from rich.text import Text
 
 from console.errors import UserError
 from console.processes import probe
+from console.render.tables import say_count
 from console.replay import ReplayReport
 
 Json = Mapping[str, Any]
@@ -87,8 +88,7 @@ def _invoicing(held: Json) -> Iterator[Row]:
     for invoice in held["invoices"]:
         total = sum(float(line["quantity"]) * float(line["unit_price"]) for line in invoice["lines"])
         what = f"{invoice['status']} invoice {invoice['reference']}"
-        lines = "1 line" if len(invoice["lines"]) == 1 else f"{len(invoice['lines'])} lines"
-        yield people.get(invoice["customer_id"], ""), what, f"{lines}, {total:.2f}"
+        yield people.get(invoice["customer_id"], ""), what, f"{say_count(len(invoice['lines']), 'line')}, {total:.2f}"
 
 
 def _seminardesk(held: Json) -> Iterator[Row]:
@@ -137,7 +137,7 @@ def compare(expected: Json, held: Json, report: ReplayReport, stand_ins: Mapping
     """Return every difference between what was expected and what is; nothing may be missing, nothing too much."""
     wrong = []
     for code, count in report.refused.items():
-        wrong.append(f"{count} webhooks were refused: {code}")
+        wrong.append(f"{say_count(count, 'webhook')} refused: {code}")
     ended = {**report.states, "duplicate": report.duplicates}
     if ended != expected["events"]:
         wrong.append(f"events ended as {ended}, expected {expected['events']}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -111,10 +112,10 @@ def _with_story(told: Tree, one: Json) -> Tree:
     return told
 
 
-def rooms(found: Sequence[Json]) -> Table:
-    """Return rooms as a table."""
-    columns = ("room", "ready", "under way", "waiting", "blocked", "held", "paused", "cannot be served")
-    table = Table(*columns, box=None, pad_edge=False)
+def rooms(found: Sequence[Json]) -> Group:
+    """Return rooms as a table, and below it why some of them are paused or cannot be served."""
+    table = Table("room", "ready", "under way", "waiting", "blocked", "held", box=None, pad_edge=False)
+    below = []
     for one in found:
         paused = one["paused"]
         why = ""
@@ -134,7 +135,9 @@ def rooms(found: Sequence[Json]) -> Table:
             str(one["waiting"]),
             str(one["blocked"]),
             Text(held, style="red" if one["held"] else ""),
-            Text(why, style="red"),
-            Text(one["unusable"] or "", style="red"),
         )
-    return table
+        if one["unusable"]:
+            why += f"{', ' if why else ''}cannot be served: {one['unusable']}"
+        if why:
+            below.append(Text(f"{one['name']}: {why}", style="red"))
+    return Group(table, *below)

@@ -19,6 +19,11 @@ def duration(ms: float) -> str:
     return f"{int(ms // 1000)} s"
 
 
+def say_count(number: int, noun: str, plural: str = "") -> str:
+    """Return how many there are of something: `1 rule`, `2 rules`, `3 boxes`."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def out(*, stderr: bool = False) -> Console:
     """Return where to print."""
     terminal = (sys.stderr if stderr else sys.stdout).isatty()

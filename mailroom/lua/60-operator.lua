@@ -228,10 +228,11 @@ local function clear(keys, args)
   return 1
 end
 
--- look: a person wants to see a payload; the ledger says so first. ARGV: id of an event or refused request, day, ledger line.
+-- look: a person wants to see a payload, and the ledger says so first; or decided about an event that is not in the store
+-- (`verb`, where it is). ARGV: id of an event or refused request, day, ledger line, verb and place; absent: look.
 local function look(keys, args)
   write_down(keys[1], args[1], args[2], args[3])
-  by_hand(keys[1], 'look', '')
+  by_hand(keys[1], args[4] or 'look', args[5] or '')
   return redis.status_reply('OK')
 end
 

@@ -377,7 +377,7 @@ def test_preview_of_too_many(relais: Relais, tmp_path: Path, monkeypatch: pytest
     assert "there are more" not in relais("preview", folder, "--since", "7d").output
     monkeypatch.setattr(stored_events, "MOST_EVENTS", 1)
     told = relais("preview", folder, "--since", "7d").output
-    assert "1 events" in told
+    assert "1 event:" in told
     assert "these are the first 1; there are more" in told
 
 

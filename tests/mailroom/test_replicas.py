@@ -124,7 +124,7 @@ async def test_in_words(room: Mailroom, keepers: Keepers) -> None:
     assert "survives whichever takes over" in checks[1].says
     assert "min-replicas-to-write" in checks[1].mend
     assert not checks[2].ok
-    assert "1 replicas, and RELAIS_REPLICAS=2" in checks[2].says
+    assert "1 replica, and RELAIS_REPLICAS=2" in checks[2].says
 
 
 @pytest.mark.usefixtures("still")

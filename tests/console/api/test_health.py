@@ -154,8 +154,8 @@ def test_stuck(book: Path) -> None:
     since = "since 1970-01-01T00:00:00.000Z"
     assert found.ready
     assert notes(found) == [
-        ("held", True, "3 boxes are held for a person, the first for 2 h", "relais boxes list"),
-        ("dead", True, "7 dead letters are kept for a person", "relais dead list"),
+        ("held", True, "3 boxes held for a person, the first for 2 h", "relais boxes list"),
+        ("dead", True, "7 dead letters kept for a person", "relais dead list"),
         ("down crm", True, f"nothing is sent to crm: it is down (timeout) {since}", "relais rooms list"),
         ("unusable bill", True, "nothing is sent to bill: it cannot be served", "relais rooms list"),
         ("paused bill", True, f"nothing is sent to bill: it is paused by a person {since}: noon", "relais rooms list"),
@@ -192,7 +192,7 @@ def test_set_aside(book: Path, tmp_path: Path) -> None:
         spool.append([(event("first"), None)])
         spool.set_aside(spool.first(), "no", 5)
     found = report(StubStuck(), book, spool=str(tmp_path / "spool"))
-    assert notes(found) == [("aside", True, "the store refused 1 events again and again", "relais spool list")]
+    assert notes(found) == [("aside", True, "the store refused 1 event again and again", "relais spool list")]
     assert found.ready
 
 

@@ -96,7 +96,7 @@ def test_amiss(tmp_path: Path, valkey: PrivateValkey) -> None:
     amiss = {check["name"]: check for check in found["checks"] if not check["ok"]}
     assert set(amiss) == {"noeviction", "spool", "strict"}
     assert all(check["mend"] for check in amiss.values())
-    assert amiss["spool"]["says"].startswith("1 events wait")
+    assert amiss["spool"]["says"].startswith("1 event in ")
 
 
 def test_set_aside(tmp_path: Path, valkey: PrivateValkey) -> None:
@@ -107,7 +107,7 @@ def test_set_aside(tmp_path: Path, valkey: PrivateValkey) -> None:
     environ = {"REDIS_URL": valkey.url, "RELAIS_SPOOL": str(tmp_path / "spool")}
     ran = relais(tmp_path, "doctor", **environ)
     assert ran.returncode == 1
-    assert "the store refused 1 events again and again" in ran.stdout
+    assert "the store refused 1 event again and again" in ran.stdout
     listed = relais(tmp_path, "spool", "list", **environ).stdout
     assert "the store refused: no" in listed
     assert "contact.changed" in listed
@@ -124,9 +124,9 @@ def test_set_aside(tmp_path: Path, valkey: PrivateValkey) -> None:
     ]
     assert relais(tmp_path, "spool", "retry", **environ).returncode == 2
     assert relais(tmp_path, "spool", "retry", "y", **environ).returncode == 1
-    assert "1 events wait" in relais(tmp_path, "spool", "retry", "x", **environ).stdout
+    assert "1 event back" in relais(tmp_path, "spool", "retry", "x", **environ).stdout
     assert "Nothing is set aside" in relais(tmp_path, "spool", "list", **environ).stdout
-    assert "0 events wait" in relais(tmp_path, "spool", "retry", "--all", **environ).stdout
+    assert "0 events back" in relais(tmp_path, "spool", "retry", "--all", **environ).stdout
 
 
 def test_away(tmp_path: Path) -> None:

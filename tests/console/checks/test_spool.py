@@ -29,7 +29,7 @@ def test_events_wait(found: SimpleNamespace, age: int, ok: bool) -> None:
     found.state = SpoolState(3, int((NOW - age) * 1000), 5 << 20, 0)
     check = checks.check("/spool")
     assert (check.name, check.ok) == ("spool", ok)
-    assert check.says == f"3 events wait in /spool, the oldest for {age} s, 5 MiB"
+    assert check.says == f"3 events in /spool, the oldest there for {age} s, 5 MiB"
     assert check.mend
 
 

@@ -125,9 +125,9 @@ def check(name: str, *args: Any, **more: Any) -> store.HealthCheck:
     ("count", "demanded", "kept", "least", "ok", "says"),
     [
         (0, 0, None, "0", True, "none: events are on one machine"),
-        (1, 0, None, "2", False, "1 replicas, and 2 are demanded: the store refuses writes"),
+        (1, 0, None, "2", False, "1 replica, and 2 demanded: the store refuses writes"),
         (2, 0, None, "2", True, "2; a failover may lose up to 10 s"),
-        (1, 2, None, "0", False, "1 replicas, and RELAIS_REPLICAS=2"),
+        (1, 2, None, "0", False, "1 replica, and RELAIS_REPLICAS=2"),
         (2, 2, 1, "0", False, "1 of 2 have on disk"),
         (2, 2, 2, "1", True, "on 2 of them before it is acknowledged, and survives whichever takes over"),
         (3, 2, 2, "1", True, "on 2 of them before it is acknowledged, and survives if one of the 2 takes over"),

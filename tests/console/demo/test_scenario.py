@@ -124,7 +124,7 @@ def test_differences() -> None:
         1.0,
     )
     assert arrivals.compare(wanted, held, report, scenario.STAND_INS) == [
-        "1 webhooks were refused: wrong_credentials",
+        "1 webhook refused: wrong_credentials",
         "events ended as {'delivered': 1, 'duplicate': 0}, expected {'delivered': 2, 'duplicate': 0}",
         "crm lacks kim@example.org | contact | ",
         "crm has, too much: eva@example.org | contact | first_name Eva",
