@@ -531,4 +531,6 @@ def _argument(settlement: Settlement) -> str:
         return settlement.info.encode()
     if settlement.note or settlement.happened:
         return f"{settlement.note}|{settlement.happened}" if settlement.happened else settlement.note
+    if settlement.record:
+        return f"{settlement.wait_ms} {settlement.record.decode()}"
     return str(settlement.wait_ms) if settlement.wait_ms else ""

@@ -10,6 +10,7 @@ Lines, by `t`:
   attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead, why
                (of a delivery that could not be made only: at, d, then: dead, code, why)
   waits        at, d(elivery), until, why        it is not sent before, because its rule says so (`delay`, `hold`)
+  left_out     at, d(elivery), code, why         when it was due, its rule did not ask for it (`at: delivery`)
   next         at, d(elivery), made: […], skipped: […], or why nothing can follow
   other_content  first            its sender's id came before, with other content, as the event `first`
   unread       fields                        what could not be read and was left out when it was received
@@ -255,6 +256,11 @@ def waits(delivery: str, until: int, why: str) -> str:
     return _encode({"t": "waits", "d": delivery, "at": now(), "until": from_epoch(until), "why": why})
 
 
+def left_out(delivery: str, code: str, why: str) -> str:
+    """A delivery is not sent: when it was due, its rule did not ask for it."""
+    return _encode({"t": "left_out", "d": delivery, "at": now(), "code": code, **_why(why)})
+
+
 def never_made(delivery: str, code: str, why: str) -> str:
     """A delivery came into being as a dead letter, because a value of it could not be made."""
     return _encode({"t": "attempt", "d": delivery, "at": now(), "then": "dead", "code": code, **_why(why)})
@@ -434,6 +440,9 @@ class _Story:
 
     def waits(self, line: Mapping[str, Any]) -> None:
         self._became(line, "waiting", f"not before {line['until']}: {line['why']}")
+
+    def left_out(self, line: Mapping[str, Any]) -> None:
+        self._became(line, "skipped", f"{line['code']}: {line.get('why', '')}")
 
     def once(self, line: Mapping[str, Any]) -> None:
         self._became(line, "skipped", "only_once")

@@ -160,6 +160,8 @@ class Settlement:
     happened: str = ""
     #: wait: ms from now; 0: as soon as its room goes on.
     wait_ms: int = 0
+    #: wait, of a delivery: its record from now on; empty: as it was.
+    record: bytes = b""
     #: dead and hold: what people are told.
     info: DeadLetterInfo | None = None
     attempt: int = 0

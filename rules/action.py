@@ -68,6 +68,8 @@ class Action:
     #: True: the action has a `next:`, so the event and the look-up results are needed again after it succeeds.
     has_next: bool = False
     options: ActionOptions = field(default_factory=ActionOptions)
+    #: True: its rule looks something up at delivery. `arguments` and `model` have only what names the object.
+    late: bool = False
 
     @property
     def touched(self) -> list[str]:
@@ -77,7 +79,7 @@ class Action:
     @property
     def once_by(self) -> str | None:
         """What makes deliveries one effect, in plain text: those that share it. None: each has its own."""
-        return self.kind.once_by(self.model) if self.kind.once_by else None
+        return self.kind.once_by(self.model) if self.kind.once_by and not self.late else None
 
 
 #: The code of what was left out because of `not_older_than`.

@@ -6,9 +6,10 @@ compiler. So the compiler knows every type, field, action and argument, and `rul
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from rules.verify import Verify
 
@@ -60,6 +61,24 @@ class SourceKind:
     retain_unmatched: int = 86_400_000
 
 
+class _Asked:
+    """Stands for any value, and notes which attributes of the first one were asked for."""
+
+    def __init__(self, there: bool, read: set[str] | None = None) -> None:
+        self._there, self._read = there, read
+
+    def __getattr__(self, name: str) -> "_Asked":
+        if self._read is not None:
+            self._read.add(name)
+        return _Asked(self._there)
+
+    def __call__(self, *arguments: Any) -> "_Asked":
+        return self
+
+    def __bool__(self) -> bool:
+        return self._there
+
+
 @dataclass(frozen=True)
 class ActionKind:
     """Something a destination can do (`destination.action` in a rule), or a look-up it can answer."""
@@ -88,6 +107,24 @@ class ActionKind:
     look_up: bool = False
     #: True: it creates an object. If its answer is lost, the client must search for the object before it repeats.
     creates: bool = False
+
+    @cached_property
+    def naming(self) -> frozenset[str]:
+        """The arguments that `touches` reads: those that name the object."""
+        read: set[str] = set()
+        for there in (True, False):
+            self.touches(_Asked(there, read))
+        return frozenset(read & self.arguments.model_fields.keys())
+
+    @cached_property
+    def names_model(self) -> type[BaseModel]:
+        """The model of these arguments alone, for a delivery whose other arguments are made when it is due."""
+        fields: dict[str, Any] = {
+            name: (field.annotation, field)
+            for name, field in self.arguments.model_fields.items()
+            if name in self.naming
+        }
+        return create_model(f"NamesOf{self.arguments.__name__}", __config__=self.arguments.model_config, **fields)
 
     def list_strong_names(self, arguments: Any) -> tuple[Name, ...]:
         """Return the names by which the object is found, the strongest first."""

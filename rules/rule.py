@@ -7,6 +7,7 @@ drain and the mailroom enforce them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -84,9 +85,10 @@ class Target:
         *,
         has_next: bool = False,
         options: ActionOptions | None = None,
+        late: bool = False,
     ) -> Action:
-        """Return the Action with validated arguments. Raises ValueFailed."""
-        model = validate_arguments(self.kind, rendered)
+        """Return the Action with validated arguments; `late`: with those that name the object. Raises ValueFailed."""
+        model = validate_arguments(self.kind.names_model if late else self.kind.arguments, rendered)
         return Action(
             destination=self.destination_for(event),
             name=self.action,
@@ -98,13 +100,14 @@ class Target:
             path=path,
             has_next=has_next,
             options=options or ActionOptions(),
+            late=late,
         )
 
 
-def validate_arguments(kind: ActionKind, rendered: Mapping[str, Any]) -> BaseModel:
-    """Return the arguments as the action's model. Raises ValueFailed, whose text holds no value."""
+def validate_arguments(model: type[BaseModel], rendered: Mapping[str, Any]) -> BaseModel:
+    """Return the arguments as the action's model, or a part of it. Raises ValueFailed, whose text holds no value."""
     try:
-        return kind.arguments.model_validate(dict(rendered))
+        return model.model_validate(dict(rendered))
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(step) for step in first["loc"])
@@ -155,15 +158,26 @@ class ActionStep:
     path: tuple[int, ...]
     #: Line in the file, for explain.
     line: int = 0
+    #: The arguments that name the object, where the rule looks something up at delivery; else None.
+    names: CompiledArguments | None = None
 
     @property
     def written(self) -> str:
         """The action as the book names it: `crm.add_note`."""
         return f"{self.target.written}.{self.target.action}"
 
-    def ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: ActionOptions) -> Action | Skipped:
-        """Return the Action for an event, or why it is skipped. Raises ValueFailed."""
+    def ask(
+        self, event: Event, facts: Mapping[str, Any], rule: str, options: ActionOptions, *, late: bool = False
+    ) -> Action | Skipped:
+        """Return the Action for an event, or why it is skipped. Raises ValueFailed.
+
+        `late`: only what names its object; all else, and whether it is skipped, is decided when it is due.
+        """
         try:
+            if late and self.names is not None:
+                return self.target.action_for(
+                    event, self.names.render(facts), rule, self.path, options=self._keep(options), late=True
+                )
             return self._ask(event, facts, rule, options)
         except ValueFailed as exc:
             raise exc.inside(rule, self.written) from exc.__cause__
@@ -182,9 +196,13 @@ class ActionStep:
         rendered = self.arguments.render(facts)
         if consents:
             rendered = {**rendered, "consent": consents}
-        if options.coalesce and self.target.kind.keep_always:
-            options = replace(options, coalesce=0)
-        return self.target.action_for(event, rendered, rule, self.path, has_next=bool(self.next), options=options)
+        return self.target.action_for(
+            event, rendered, rule, self.path, has_next=bool(self.next), options=self._keep(options)
+        )
+
+    def _keep(self, options: ActionOptions) -> ActionOptions:
+        """Return the options without those that would leave out what must be done."""
+        return replace(options, coalesce=0) if options.coalesce and self.target.kind.keep_always else options
 
     def _skipped(self, event: Event, rule: str, code: str, why: str) -> Skipped:
         return Skipped(self.target.destination_for(event), self.target.action, rule, self.path, code, why)
@@ -200,6 +218,8 @@ class LookUp:
     arguments: CompiledArguments
     rule: str
     constants: Mapping[str, Any]
+    #: `at: delivery`: asked when a delivery of the rule is due, not when the event comes.
+    at_delivery: bool = False
 
     @property
     def action(self) -> str:
@@ -263,6 +283,16 @@ class Rule:
     #: What it is for, in words, shown where it is named; empty: nobody says.
     description: str = ""
 
+    @cached_property
+    def first_look_ups(self) -> tuple[LookUp, ...]:
+        """Those that are asked when the event comes."""
+        return tuple(look_up for look_up in self.look_ups if not look_up.at_delivery)
+
+    @cached_property
+    def late_look_ups(self) -> tuple[LookUp, ...]:
+        """Those that are asked when a delivery is due: its actions are decided then."""
+        return tuple(look_up for look_up in self.look_ups if look_up.at_delivery)
+
     @property
     def observed(self) -> bool:
         """Whether it is only observed."""
@@ -310,6 +340,20 @@ class Rule:
         """Return what becomes of each of its actions for an event; `results` are those of its look-ups by name."""
         return self._ask(self.then, event, Facts(event, self.constants, results))
 
+    def ask_first(self, event: Event, results: Mapping[str, Any]) -> tuple[AskedAction, ...]:
+        """Return the same as far as it is decided when the event comes: of a rule that looks something up at delivery
+        each action with what names its object.
+        """
+        late = bool(self.late_look_ups)
+        return self._ask(self.then, event, Facts(event, self.constants, results), late=late)
+
+    def ask_at(self, event: Event, results: Mapping[str, Any], path: tuple[int, ...]) -> AskedAction | None:
+        """Return what becomes of the action at `path`, with the results of all look-ups; None where there is none."""
+        step = self.step(path)
+        if step is None:
+            return None
+        return self._ask((step,), event, Facts(event, self.constants, results))[0]
+
     def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
         """Return its actions for an event, all of them: raises the ValueFailed of the first that cannot be made."""
         return _expect_all(self.ask(event, results))
@@ -348,7 +392,9 @@ class Rule:
             yield step
             waiting.extend(reversed(step.next))
 
-    def _ask(self, steps: tuple[ActionStep, ...], event: Event, facts: Mapping[str, Any]) -> tuple[AskedAction, ...]:
+    def _ask(
+        self, steps: tuple[ActionStep, ...], event: Event, facts: Mapping[str, Any], *, late: bool = False
+    ) -> tuple[AskedAction, ...]:
         asked: list[AskedAction] = []
         lost: set[str] = set()
         limits.begin()  # one budget for all of them
@@ -358,7 +404,7 @@ class Rule:
                 destination = step.target.destination_for(event)
                 if destination in lost:
                     raise ValueFailed("", "in_order: an action before it could not be made")
-                asked.append(step.ask(event, facts, self.name, self._options(step, facts)))
+                asked.append(step.ask(event, facts, self.name, self._options(step, facts), late=late))
             except Exception as exc:  # It costs its own action, whatever it is, and nobody else's.
                 asked.append(FailedAction(destination, step.target.action, self.name, step.path, exc))
                 if self.options.in_order:

@@ -44,6 +44,8 @@ class Delivery:
     urgent: bool = False
     #: `hold: until business hours`: each attempt waits for them.
     hold: bool = False
+    #: Its rule looks something up at delivery: `arguments` has only what names its object until that is done.
+    late: bool = False
 
     def encode(self) -> bytes:
         """Return it as JSON."""
@@ -75,6 +77,8 @@ class Delivery:
             record["due"], record["delay"] = self.due, self.delay
         if self.hold:
             record["hold"] = True
+        if self.late:
+            record["late"] = True
         return to_json(record)
 
 
@@ -100,4 +104,5 @@ def decode(record: bytes) -> Delivery:
         r.get("doubtful", False),
         r.get("urgent", False),
         r.get("hold", False),
+        r.get("late", False),
     )

@@ -695,7 +695,9 @@ local function settle_items(P, c, args)
       lease_later(c, room, box, false)
       c.free[room] = nil
       if verdict == 'wait' then
-        local due = now + math.max(1, tonumber(argument))
+        local ms, record = string.match(argument, '^(%d*) ?(.*)$')
+        local due = now + math.max(1, tonumber(ms))
+        if record ~= '' then redis.call('SET', record_key(P, room, item), record, 'XX') end
         local retries = string.sub(says, 1, 4) == 'away' and left_alone(says) == 0
         wait_until(P, room, box, retries and 'retry:' or 'waiting:', due, attempt, doubt, 0, class)
         if says == '' and attempt == '0' and room ~= 'in' then look_behind(P, c, room, box, item, event, day) end
@@ -747,7 +749,8 @@ end
 --   dead (JSON: born as a dead letter, because its rule could not be carried out; else empty).
 -- verdict: done (argument, of an event: how new it is, noted under its names; `aside`: no rule wanted it, and its payload
 --   is kept for `retain`; empty: neither; then, of a type that makes older ones stale, `|`, when it happened, blank and
---   the type) | dead (argument: JSON) | wait (argument: ms from now) | hold (argument: JSON) | back (no attempt counted)
+--   the type) | dead (argument: JSON) | wait (argument: ms from now; of a
+--   delivery that was decided, after a blank, its record from now on) | hold (argument: JSON) | back (no attempt counted)
 -- says: what the attempt tells of its destination: there | away:<code> | refused:<code>; empty: nothing. Behind a blank the
 --   ms for which this box is to be left alone, whatever others learn of the destination meanwhile.
 -- last: 1 when the drain is through with the box.

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from rules.catalogue import ActionKind, Catalogue
-from rules.compiler.rules_section import MODES, UNTIL_BUSINESS_HOURS
+from rules.compiler.rules_section import LOOK_UP_AT, MODES, UNTIL_BUSINESS_HOURS
 from rules.compiler.tests_section import EVENT_KEYS
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.matching.operators import IS_KINDS
@@ -443,8 +443,9 @@ def _actions(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -
         "only_if": {"$ref": "#/definitions/pattern"},
         "next": {"type": "array", "items": {"$ref": "#/definitions/action"}},
     }
+    at = {"enum": list(LOOK_UP_AT), "description": "delivery: asked when the action is due, which is decided then."}
     for look_up, name in ((False, "action"), (True, "look_up")):
-        properties: Schema = {}
+        properties: Schema = {"at": at} if look_up else dict(extra)
         for destination in book.destinations.values() if book else ():
             for action in catalogue.destinations[destination.kind].actions.values():
                 if action.look_up is look_up:
@@ -456,7 +457,7 @@ def _actions(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) -
         }
         definitions[name] = {
             "type": "object",
-            "properties": {**({} if look_up else extra), **properties},
+            "properties": properties,
             "patternProperties": patterns,
             "additionalProperties": False,
             "minProperties": 1,

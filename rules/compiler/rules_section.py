@@ -5,7 +5,7 @@ draft, each with its node, and every problem found. Never decides whether a rule
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -36,6 +36,8 @@ OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "hold", 
 NOT_AVAILABLE = ("on_echo",)
 KEYS = ("name", "description", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
 GROUP_KEYS = ("group", "description", "when", "rules")
+#: When a look-up is asked: when the event comes, or when the delivery is due.
+LOOK_UP_AT = ("event", "delivery")
 #: What `hold:` says.
 UNTIL_BUSINESS_HOURS = "until business hours"
 #: What stands under `then:` of a rule that asks for nothing.
@@ -140,6 +142,9 @@ class _RuleReader:
         self.node = node
         self.name = name
         self.reach = Reach(None, None, tuple(draft.sources))
+        #: The look-ups that are asked at delivery, and whether the rule lets its deliveries wait.
+        self.late: set[str] = set()
+        self.waits = False
 
     def rule(self, parts: dict[str, Node], options: dict[str, Node]) -> Rule | None:
         when = parts.get("when")
@@ -154,6 +159,7 @@ class _RuleReader:
             when = None
         self.reach = self.reached(when)
         scope = self.scope()
+        self.waits = any(options[key].value not in (0, None) for key in ("delay", "hold") if key in options)
         pattern = self.pattern(when, scope) if when else None
         unless = self.pattern(parts["unless"], scope) if "unless" in parts else None
         look_ups, scope = self.look_ups(parts.get("look_up"), scope)
@@ -274,6 +280,17 @@ class _RuleReader:
             if not NAME.match(name) or name in TAKEN:
                 node.wrong(f'a look-up cannot be called "{name}"', "choose another name", "bad_name", key=True)
             entry = node.mapping(None, f"the look-up {name}")
+            at = entry.pop("at", None)
+            if at is not None and at.value not in LOOK_UP_AT:
+                at.wrong("a look-up is asked at: event or at: delivery", "write at: delivery", "wrong_type")
+            if at is None and self.waits:
+                node.wrong(
+                    f"{name} is looked up when the event comes, before its actions wait",
+                    "write at: delivery below it to look when they are due, or at: event if that is meant",
+                    "looked_up_early",
+                    key=True,
+                    severity="warning",
+                )
             if len(entry) != 1:
                 if isinstance(node.value, dict):
                     node.wrong(
@@ -287,10 +304,26 @@ class _RuleReader:
             ((written, inner),) = entry.items()
             target = self.target(node, written, look_up=True)
             arguments = self.arguments(inner, target.kind if target else None, scope)
+            late = at is not None and at.value == "delivery"
             if target and arguments is not None:
-                found.append(LookUp(name, target, arguments, self.name, self.draft.constants))
+                if not late:
+                    mend = "write at: delivery below it, too"
+                    self.refuse_late(inner, arguments, f"{name} is looked up when the event comes", mend)
+                found.append(LookUp(name, target, arguments, self.name, self.draft.constants, late))
+            if late:
+                self.late.add(name)
             scope = _with_look_up(scope, name, target.kind.result if target else None)
         return tuple(found), scope
+
+    def refuse_late(
+        self, node: Node, values: action_values.CompiledArguments, what: str, mend: str, only: Collection[str] = ()
+    ) -> None:
+        """Report the arguments that use what is looked up at delivery; `only`: of these names."""
+        for name, value in values.values.items():
+            roots = {re.split(r"[.\[]", path)[0] for path in value.paths}
+            for look_up in sorted(roots & self.late) if not only or name in only else ():
+                text = f"{what}, and {look_up} is looked up at delivery"
+                node.wrong(text, mend, "looked_up_late", inner=(name,))
 
     # --- actions
 
@@ -345,7 +378,29 @@ class _RuleReader:
             following = self.steps(entry["next"], _with_result(scope, target), path, depth + 1)
         if target is None or arguments is None:
             return None
-        return ActionStep(target, arguments, consent, only_if, following, path, node.line)
+        return ActionStep(
+            target,
+            arguments,
+            consent,
+            only_if,
+            following,
+            path,
+            node.line,
+            self.names(entry[written], target, arguments),
+        )
+
+    def names(
+        self, node: Node, target: Target, arguments: action_values.CompiledArguments
+    ) -> action_values.CompiledArguments | None:
+        """Return the arguments that name the object, where a look-up at delivery decides about the others."""
+        naming = target.kind.naming
+        if not self.late or node.path[-3] != "then":
+            return None
+        mend = "fill it from the event, or look it up at: event"
+        self.refuse_late(node, arguments, "this names what is written, and what waits for it", mend, naming)
+        return action_values.CompiledArguments(
+            {name: value for name, value in arguments.values.items() if name in naming}
+        )
 
     def target(self, node: Node, written: str, *, look_up: bool) -> Target | None:
         """Return the target that `destination.action` names; None where there is none, which is reported."""
@@ -565,6 +620,9 @@ class _RuleReader:
         findings: list[Finding] = []
         value = action_values.compile_value(written, scope, findings)
         node.note(findings)
+        if {re.split(r"[.\[]", path)[0] for path in value.paths} & self.late:
+            text = "only_once is decided when the event comes, and this is looked up at delivery"
+            node.wrong(text, "take a field of the event", "looked_up_late")
         return value
 
 

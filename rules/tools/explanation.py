@@ -165,6 +165,9 @@ def _explain_fired(
     except ValueFailed as exc:
         failed = str(exc)
     held = _held(rule, event)
+    if late := [look_up.name for look_up in rule.late_look_ups]:
+        decided = f"decided when it is due: {', '.join(late)} is looked up then"
+        note = f"{note}; {decided}" if note else decided
     return RuleExplained(rule.name, rule.file, rule.line, True, (), note, tuple(asked), actions, failed, held=held)
 
 

@@ -601,6 +601,24 @@ async def test_delay(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert items(await take(mailroom, drain, "crm")) == ["a.0", "b.0"]
 
 
+async def test_record_of_what_was_decided(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Who has the lease may store a delivery's record anew while it waits; who has lost it stores nothing."""
+    await mailroom.put([event("a")])
+    await route(mailroom, drain, {"a.0": ("crm", "box")})
+    (lease,) = await take(mailroom, drain, "crm")
+    decided = settlement(lease, "a.0", verdict="wait", wait_ms=1, record=b'{"args":"one two"}')
+    late = replace(decided, record=b'{"args":"another"}')
+    for each, status in ((decided, 1), (late, 0)):
+        assert (await mailroom.settle(drain, "s", [each])).statuses == [status]
+        await store.advance(1)
+    (lease,) = await take(mailroom, drain, "crm")
+    assert lease.items == [("a.0", b'{"args":"one two"}')]
+    await mailroom.settle(drain, "s", [settlement(lease, "a.0", verdict="wait", wait_ms=1)])
+    await store.advance(1)
+    (lease,) = await take(mailroom, drain, "crm")
+    assert lease.items == [("a.0", b'{"args":"one two"}')]
+
+
 # -- what makes others stale
 
 

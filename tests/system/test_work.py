@@ -13,7 +13,7 @@ import redis
 
 from tests.conftest import PrivateValkey, wait_until
 from tests.system.processes import SystemProcesses, event, is_alive
-from tests.workers.worker_fixture import NOTE, UPSERT
+from tests.workers.worker_fixture import LATE_NOTE, NOTE, UPSERT
 
 
 def test_stop_under_load(house: SystemProcesses) -> None:
@@ -89,6 +89,24 @@ def test_killed_worker(house: SystemProcesses) -> None:
     assert sorted(house.far.emails()) == sorted(f"p{n}@example.org" for n in range(20))
     assert all(house.fate(f"e{n}").state == "delivered" for n in range(20))
     assert worker not in work.workers
+
+
+def test_killed_after_deciding(house: SystemProcesses) -> None:
+    """A worker is killed after it looked something up at delivery: another one sends what the first one decided."""
+    house.write(LATE_NOTE.replace("crm.add_note", "crm.upsert_contact").replace("text:", "last_name:"))
+    house.far.persons = {"1": {"id": 1, "first_name": "Eva"}}
+    slow = house.far.fail(method="GET", path="/contacts", times=None, delay=5)
+    work = house.work(workers=1)
+    house.put(event("e1", person=1))
+    wait_until(lambda: house.far.requests("GET", "/contacts") != [], "it is being sent", 15)
+    (worker,) = work.workers
+    os.kill(worker, signal.SIGKILL)
+    house.far.persons["1"] = {"id": 1, "first_name": "Ada"}
+    slow.times = 0
+    house.idle(30)
+    assert [contact["last_name"] for contact in house.far.contacts.values()] == ["e1 Eva"]
+    assert house.fate("e1").state == "delivered"
+    assert len(house.far.requests("GET", "/persons/*")) == 1
 
 
 def test_lost_job(house: SystemProcesses) -> None:

@@ -86,6 +86,26 @@ NOTE = """\
 """
 
 
+#: One note for each event, with what is looked up when it is due.
+LATE_NOTE = """\
+  - name: keep a late note
+    when:
+      source: shop
+      type: person.changed
+    look_up:
+      booker:
+        api.person:
+          id: "{{ data.person }}"
+        at: delivery
+    delay: 1s
+    then:
+      - crm.add_note:
+          email: "{{ data.email }}"
+          text: "{{ data.name }} {{ booker.first_name }}"
+        only_if:
+          booker.first_name: {not: nobody}
+"""
+
 #: An option for the last rule.
 HOLD = "    hold: until business hours\n"
 

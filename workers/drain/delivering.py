@@ -7,6 +7,7 @@ from it (`next:`). Never decides what follows a failure: `workers.retry` does.
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -14,8 +15,11 @@ from pydantic import BaseModel, ValidationError
 from mailroom import DeadLetterInfo, Lease, Settlement, ledger
 from mailroom.ledger import Outcome, Then
 from rules import event as events
+from rules.action import Action, FailedAction, Skipped
 from rules.business_hours import BusinessHours
 from rules.errors import ValueFailed
+from rules.event import Event
+from rules.rulebook import LookUp
 from workers import delivery as deliveries
 from workers import retry, store_outage
 from workers.context import WorkerContext
@@ -25,7 +29,7 @@ from workers.drain.lease import LeaseClock, LeaseProgress
 from workers.drain.outbox import Outbox
 from workers.drain.plan import FreshDelivery, Plan, PlanContext, why_failed
 from workers.drain.summary import Summary
-from workers.outcome import Done, Failed
+from workers.outcome import MISTAKES, Done, Failed, Failure
 
 log = logging.getLogger("relais.drain")
 
@@ -63,6 +67,9 @@ class Courier:
             return
         attempt = lease.attempt + 1
         started = time.monotonic()
+        if delivery.late:
+            await self._decide(progress, delivery, attempt, started)
+            return
         about = Attempt(
             delivery.id,
             lease.doubt > 0 or delivery.doubtful,
@@ -118,6 +125,96 @@ class Courier:
         except Exception as exc:  # An adapter's bug must not stop the others; it is a failure like any other.
             log.exception("destination.bug destination=%s action=%s", destination, action)
             raise Failed("ambiguous" if kind.creates else "transient", "bug", hint=exc.__class__.__name__) from exc
+
+    async def look_up(self, action: Action, event: str) -> Mapping[str, Any]:
+        """Look something up within the limits of its destination, which `take` does not account for. Raises Failed."""
+        about = Attempt(f"{event}.look_up")
+        async with self._context.turn(action.destination):
+            return (await self.carry_out(action.destination, action.name, action.arguments, about)).result
+
+    def tell_refused(self, destination: str, failed: Failed) -> None:
+        """Tell people of a look-up that cannot be answered before somebody mends it."""
+        if failed.failure == "credential" or failed.code in MISTAKES:
+            why = MISTAKES.get(failed.code, "refuses our key")
+            self._context.alerts.tell(
+                "look_up_refused", f"{destination} {why} ({failed.code})", destination=destination
+            )
+
+    async def _decide(self, progress: LeaseProgress, delivery: Delivery, attempt: int, started: float) -> None:
+        """Look up what a delivery was to wait for, and decide: its arguments are stored before it is sent.
+
+        What is stored is sent by whoever leases the box next, also where this drain dies now; nothing was sent before.
+        A look-up that fails is an attempt of the delivery, and says nothing about its destination.
+        """
+        lease = progress.lease
+        try:
+            asked, results = await self._ask_late(delivery)
+        except Failed as failed:
+            await self._settle_failed(lease, delivery, failed, attempt, started, about_room=False)
+            return
+        if not self._clock.lease_is_good():
+            self._outbox.give_back(progress)
+        elif isinstance(asked, Skipped):
+            self._outbox.settle_soon(
+                Settlement(
+                    lease,
+                    delivery.id,
+                    "done",
+                    delivery.event,
+                    delivery.day,
+                    line=ledger.left_out(delivery.id, asked.code, asked.why),
+                    retain=delivery.retain,
+                )
+            )
+        else:
+            decided = replace(
+                delivery, arguments=asked.arguments, late=False, results=results if asked.has_next else None
+            )
+            stored = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, wait_ms=1)
+            stored.attempt, stored.doubt, stored.record = lease.attempt, lease.doubt, decided.encode()
+            self._outbox.settle_soon(stored)
+
+    async def _ask_late(self, delivery: Delivery) -> tuple[Action | Skipped, Mapping[str, Any]]:
+        """Return what becomes of a delivery by the book that made it, and what all look-ups brought. Raises Failed."""
+        record = await store_outage.retry_until_answered(lambda: self._mailroom.record(delivery.event))
+        book = await store_outage.retry_until_answered(lambda: self._context.books.by_version(delivery.book))
+        rule = book.rule(delivery.rule) if book is not None else None
+        if record is None or rule is None:
+            raise Failed(
+                "permanent", "book_gone", hint="its event, or the book that made it, is gone: it cannot decide"
+            )
+        results = dict(delivery.results or {})
+        try:
+            event = events.decode(delivery.event, record, self._context.read)
+            for look_up in rule.late_look_ups:
+                results[look_up.name] = await self._answer(look_up, event, results)
+            asked = rule.ask_at(event, results, delivery.path)
+            if isinstance(asked, FailedAction):
+                raise asked.error
+            if asked is None or (
+                isinstance(asked, Action) and self._mailroom.hash(asked.touches[0].key) != delivery.box
+            ):
+                raise ValueFailed("", "what names its object is another now")
+            return asked, results
+        except Failed:
+            raise
+        except Exception as exc:
+            raise Failed("permanent", "value_failed", hint=why_failed(exc)) from exc
+
+    async def _answer(self, look_up: LookUp, event: Event, results: Mapping[str, Any]) -> Mapping[str, Any]:
+        action = look_up.request(event, results)
+        try:
+            return await self.look_up(action, event.id)
+        except Failed as failed:
+            hint = f"{action.destination} did not answer {look_up.name} ({failed.code})"
+            if failed.failure == "permanent":
+                raise Failed("permanent", "look_up_refused", status=failed.status, hint=hint) from failed
+            self.tell_refused(action.destination, failed)
+            # Of another code, since that would pause a room, and of this room it says nothing.
+            code = "look_up_refused" if failed.code in MISTAKES else failed.code
+            raise Failed(
+                failure_of_look_up(failed), code, status=failed.status, wait=failed.wait, hint=hint
+            ) from failed
 
     async def _meet(self, lease: Lease, names: Sequence[str], kind: str, id: str) -> None:
         """Tell the store which object a delivery is about. Raises LeaseGivenBack unless the delivery may go on."""
@@ -200,14 +297,22 @@ class Courier:
         return plan, "\n".join(lines)
 
     async def _settle_failed(
-        self, lease: Lease, delivery: Delivery, failed: Failed, attempt: int, started: float
+        self,
+        lease: Lease,
+        delivery: Delivery,
+        failed: Failed,
+        attempt: int,
+        started: float,
+        *,
+        about_room: bool = True,
     ) -> None:
+        """Settle a failed attempt. `about_room`: it tells of the delivery's destination."""
         if failed.failure == "ambiguous":  # What may have been made is searched for, once a search would show it.
             failed.wait = max(failed.wait, self._find_lag(delivery.destination))
         decision = retry.decide(failed, attempt)
         doubt = max(lease.doubt, 1 if delivery.doubtful else 0)
         settlement = Settlement(lease, delivery.id, "wait", delivery.event, delivery.day, retain=delivery.retain)
-        settlement.says = retry.destination_health(failed)
+        settlement.says = retry.destination_health(failed) if about_room else ""
         settlement.alone_ms = int(failed.wait * 1000)
         settlement.doubt = max(doubt, 1 if failed.failure == "ambiguous" else 0)
         then: Then = "wait"
@@ -255,6 +360,11 @@ class Courier:
         book = self._context.books.current
         destination = book.destinations.get(name) if book is not None else None
         return find_lag(destination.options) if destination is not None else 0.0
+
+
+def failure_of_look_up(failed: Failed) -> Failure:
+    """Return how a failed look-up counts. It creates nothing: no answer is no doubt, a refused key only a wait."""
+    return "limited" if failed.failure in ("limited", "credential") else "transient"
 
 
 def _info(delivery: Delivery, failed: Failed, reason: str) -> DeadLetterInfo:

@@ -122,13 +122,14 @@ class Plan:
                 action.arguments,
                 names[0],
                 self.retain,
-                results if action.has_next else None,
+                results if action.has_next or action.late else None,
                 options.in_order,
                 now + wait if wait else 0,
                 wait,
                 self.redo is not None and self.redo.doubtful(action.rule, action.path),
                 urgent,
                 options.hold is not None,
+                action.late,
             )
             once = options.only_once
             record = NewDelivery(
@@ -206,7 +207,7 @@ def plan(
             if look_up is not None:
                 look_up.check()
             results = look_up.results if look_up is not None else {}
-            actions = rule.ask(event, results)
+            actions = rule.ask_first(event, results)
             made.add(actions if redo is None else redo.wanted(rule.name, actions), results)
         except Exception as exc:
             step = next(iter(rule.steps()), None)

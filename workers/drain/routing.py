@@ -20,13 +20,12 @@ from rules.event import Event
 from rules.rulebook import LookUp, Matching, Rule, Rulebook
 from workers import retry, store_outage
 from workers.context import WorkerContext
-from workers.destinations.base import Attempt
-from workers.drain.delivering import Courier
+from workers.drain.delivering import Courier, failure_of_look_up
 from workers.drain.lease import LeaseClock, LeaseProgress, read_head
 from workers.drain.outbox import Outbox
 from workers.drain.plan import KnownAnswer, LookUpResults, Plan, PlanContext, observe, plan, why_failed
 from workers.drain.summary import Summary
-from workers.outcome import MISTAKES, Failed, Failure
+from workers.outcome import MISTAKES, Failed
 
 log = logging.getLogger("relais.drain")
 
@@ -77,7 +76,7 @@ class Router:
         if matched is None:
             return True
         event, matching, redo = matched
-        if any(rule.look_ups for rule in matching.fired) or _guards(matching):
+        if any(rule.first_look_ups for rule in matching.fired) or _guards(matching):
             return False
         event_plan = plan(event, matching, {}, redo, book, self._plan_context)
         self._settle_routed(lease, n, event, matching, event_plan, book, {}, newest)
@@ -99,7 +98,7 @@ class Router:
             answers: dict[bytes, _Answer] = {}
             known = await self._find_newest(lease, n, event, matching, newest)
             for rule in matching.fired:
-                if rule.look_ups and not rule.find_newer(event, known):
+                if rule.first_look_ups and not rule.find_newer(event, known):
                     look_up = found[rule.name] = await self._look_up(rule, event, answers)
                     if look_up.can_wait and self._wait_for_look_up(lease, n, event, look_up):
                         return
@@ -157,7 +156,7 @@ class Router:
     async def _look_up(self, rule: Rule, event: Event, answers: dict[bytes, _Answer]) -> LookUpResults:
         """Ask what a rule wants to know; `answers`: what was asked for this event before."""
         results: dict[str, Any] = {}
-        for look_up in rule.look_ups:
+        for look_up in rule.first_look_ups:
             try:
                 action = look_up.request(event, results)
             except Exception as exc:
@@ -172,11 +171,9 @@ class Router:
         return LookUpResults(results)
 
     async def _ask(self, action: Action, event: Event) -> _Answer:
-        """Look something up, within the limits of its destination: `take` accounts for deliveries only."""
-        about = Attempt(f"{event.id}.look_up")
+        """Look something up."""
         try:
-            async with self._context.turn(action.destination):
-                return (await self._courier.carry_out(action.destination, action.name, action.arguments, about)).result
+            return await self._courier.look_up(action, event.id)
         except Failed as failed:
             return failed
 
@@ -188,17 +185,12 @@ class Router:
         attempt = (lease.attempt if n == 0 else 0) + 1
         mistaken = failed.code in MISTAKES  # It pauses no room: the inbox is not that destination's.
         code = "" if mistaken else failed.code
-        decision = retry.decide(Failed(_failure_of_look_up(failed), code, wait=failed.wait), attempt)
+        decision = retry.decide(Failed(failure_of_look_up(failed), code, wait=failed.wait), attempt)
         if not isinstance(decision, retry.WaitAndRetry):
             look_up.error = f"{failed.code}_too_often"
             look_up.failed = None
             return False
-        if failed.failure == "credential" or mistaken:
-            self._context.alerts.tell(
-                "look_up_refused",
-                f"{look_up.destination} {MISTAKES.get(failed.code, 'refuses our key')} ({failed.code})",
-                destination=look_up.destination,
-            )
+        self._courier.tell_refused(look_up.destination, failed)
         self._summary.retried += 1
         until = int((time.time() + decision.seconds) * 1000)
         self._outbox.settle_soon(
@@ -312,8 +304,3 @@ def _name_outcome(event_plan: Plan) -> str:
     """Return how an event that rules fired for is counted."""
     left_out = {code for _, _, _, code, _ in event_plan.skipped}
     return "stale" if not event_plan.new and STALE in left_out else "matched"
-
-
-def _failure_of_look_up(failed: Failed) -> Failure:
-    """Return how a failed look-up counts. It creates nothing: no answer is no doubt, a refused key only a wait."""
-    return "limited" if failed.failure in ("limited", "credential") else "transient"

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from rules.action import Action, Skipped
 from tests.rules import writing
+from tests.rules.writing import book, checked, event
 
 RULE = """
 rules:
@@ -196,3 +198,96 @@ def test_group_wrong(old: str, new: str, line: int, code: str, mend: str) -> Non
     assert old in GROUP
     found = [problem for problem in writing.checked(GROUP.replace(old, new)).problems if problem.code == code]
     assert [(problem.line, mend in problem.mend) for problem in found] == [(line, True)], found
+
+
+LATE = """
+rules:
+  - name: late
+    when:
+      source: sd_nord
+      type: booking.created
+    look_up:
+      booker:
+        api.person:
+          id: "{{ data.booker.id }}"
+        at: delivery
+    delay: 2d
+    then:
+      - crm.upsert_contact:
+          external_id: "{{ data.booker.id }}"
+          last_name: "{{ booker.last_name }}"
+        only_if:
+          booker.first_name: Eva
+        next:
+          - crm.add_note:
+              email: "{{ booker.email }}"
+              text: Is on file.
+"""
+
+
+def late(*changes: tuple[str, str]) -> list[tuple[str, str, str, str]]:
+    """Return what the check says of that rule with these changes."""
+    text = LATE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return [(problem.severity, problem.code, problem.text, problem.mend) for problem in checked(text).problems]
+
+
+def test_look_up_at_delivery() -> None:
+    """What names the object comes from the event; all else, conditions and `next` too, may use the look-up."""
+    (rule,) = book(LATE).rules
+    assert [look_up.name for look_up in rule.late_look_ups] == ["booker"]
+    assert rule.first_look_ups == ()
+    one = event("booking.created", "sd_nord", booker={"id": "7"})
+    (first,) = rule.ask_first(one, {})
+    assert isinstance(first, Action)
+    assert (first.late, dict(first.arguments), first.touched) == (True, {"external_id": "7"}, ["external_id:7"])
+    (skipped,) = rule.ask(one, {"booker": {"first_name": "Ada", "last_name": "B"}})
+    assert isinstance(skipped, Skipped)
+    due = rule.ask_at(one, {"booker": {"first_name": "Eva", "last_name": "B"}}, (0,))
+    assert isinstance(due, Action)
+    assert (due.late, dict(due.arguments)) == (False, {"external_id": "7", "last_name": "B"})
+    assert due.touches == first.touches
+    assert rule.ask_at(one, {}, (9,)) is None
+
+
+def test_what_cannot_wait_for_a_look_up() -> None:
+    """A name, `only_once` and a look-up that is asked at once cannot wait for one at delivery."""
+    assert late(('data.booker.id }}"\n          last', 'booker.id }}"\n          last')) == [
+        (
+            "error",
+            "looked_up_late",
+            "this names what is written, and what waits for it, and booker is looked up at delivery",
+            "fill it from the event, or look it up at: event",
+        )
+    ]
+    assert [code for _, code, *_ in late(("    delay: 2d", "    only_once: {per: booker.email, within: 1d}"))] == [
+        "looked_up_late"
+    ]
+    second = '        at: delivery\n      other:\n        api.person:\n          id: "{{ booker.id }}"\n'
+    assert late(("        at: delivery\n", second + "        at: event\n")) == [
+        (
+            "error",
+            "looked_up_late",
+            "other is looked up when the event comes, and booker is looked up at delivery",
+            "write at: delivery below it, too",
+        )
+    ]
+    assert late(("        at: delivery\n", second + "        at: delivery\n")) == []
+
+
+def test_what_happens_first() -> None:
+    """Where a rule waits and looks something up, it says when; the check doubts it where nothing does."""
+    assert late(("        at: delivery\n", "        at: event\n")) == []
+    assert late(("        at: delivery\n", "")) == [
+        (
+            "warning",
+            "looked_up_early",
+            "booker is looked up when the event comes, before its actions wait",
+            "write at: delivery below it to look when they are due, or at: event if that is meant",
+        )
+    ]
+    assert late(("        at: delivery\n", ""), ("    delay: 2d\n", "")) == []
+    (wrong,) = late(("at: delivery", "at: night"))
+    assert wrong[2] == "a look-up is asked at: event or at: delivery"

@@ -178,3 +178,15 @@ def test_held() -> None:
     left = explanation.explain(writing.book(hours.format("09:00-18:00") + rules), about).rules[1]
     assert left.held == ""
     assert "held" not in left.as_json()
+
+
+def test_late() -> None:
+    """A rule that looks something up at delivery says that it is decided then."""
+    late = RULES.replace(
+        'id: "{{ data.booker.id }}"\n    then', 'id: "{{ data.booker.id }}"\n        at: delivery\n    then'
+    )
+    late = late.replace('email: "{{ booker.email }}"', 'external_id: "{{ data.id }}"')
+    rule = explanation.explain(writing.book(late), event("booking.created", "sd_nord", id="9", booker={"id": 7})).rules[
+        3
+    ]
+    assert rule.note == "decided when it is due: booker is looked up then"

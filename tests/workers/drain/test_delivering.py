@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from mailroom import Lease
 from rules.rulebook import Rulebook
 from tests.workers.drain.stubs import ClientStub, ContextStub, NoteArguments, OutboxStub, clock, refused
 from tests.workers.drain.test_plan import book, context
-from tests.workers.worker_fixture import HOLD, NOTE, UPSERT, event, hours
+from tests.workers.worker_fixture import HOLD, LATE_NOTE, NOTE, UPSERT, event, hours
+from workers import delivery as deliveries
 from workers import retry
 from workers.delivery import Delivery
 from workers.destinations.base import Attempt
@@ -210,6 +212,41 @@ async def test_too_early() -> None:
         assert one.client.asked == []
     over = Round(delivery=replace(DELIVERY, due=1, delay=5_000))
     assert (await over.deliver()).verdict == "done"
+
+
+async def test_what_can_no_longer_decide() -> None:
+    """A delivery that is decided when it is due is a dead letter where its event or its book is gone: unsent."""
+    rules = book(LATE_NOTE)
+    for version, records in (("b1", {"e1": event("e1").encode()}), (rules.version, {})):
+        one = Round(delivery=replace(DELIVERY, late=True, rule="keep a late note", book=version), rules=rules)
+        one.context.records = records
+        settled = await one.deliver()
+        assert (settled.verdict, settled.info.code, settled.says, one.client.asked) == ("dead", "book_gone", "", [])
+
+
+async def test_decided_anew() -> None:
+    """What is looked up at delivery goes into the record, which is stored and sent with the next lease."""
+    rules = book(LATE_NOTE)
+    late = replace(DELIVERY, arguments={"email": "eva@example.org"}, late=True, rule="keep a late note")
+    late = replace(late, book=rules.version, box="#email:eva@example.org", results={}, hold=True)
+    one = Round(delivery=late, attempt=2, rules=rules)
+    one.context.records = {"e1": event("e1", person=1).encode()}
+    one.context.clients["desk"] = ClientStub(Done(result={"first_name": "Eva"}))
+    one.context.kinds = {"add_note": NoteArguments, "person": IdArguments}
+    settled = await one.deliver()
+    assert (settled.verdict, settled.wait_ms, settled.attempt, settled.line) == ("wait", 1, 2, "")
+    decided = deliveries.decode(settled.record)
+    text = {"email": "eva@example.org", "text": "e1 Eva"}
+    assert decided == replace(late, arguments=text, late=False, results=None)
+    other = Round(delivery=replace(late, box="#email:ada@example.org"), rules=rules)
+    other.context.records, other.context.clients["desk"] = one.context.records, one.context.clients["desk"]
+    other.context.kinds = one.context.kinds
+    settled = await other.deliver()
+    assert (settled.verdict, settled.info.why) == ("dead", "what names its object is another now")
+
+
+class IdArguments(BaseModel):
+    id: Any
 
 
 async def test_business_hours() -> None:

@@ -18,7 +18,7 @@ from rules.business_hours import BusinessHours
 from rules.event import Event
 from tests.conftest import PrivateValkey
 from tests.flaky_proxy import Lossy
-from tests.workers.worker_fixture import HOLD, NOTE, UPSERT, WorkerFixture, event, hours, names
+from tests.workers.worker_fixture import HOLD, LATE_NOTE, NOTE, UPSERT, WorkerFixture, event, hours, names
 from workers.drain import loop
 
 pytestmark = pytest.mark.anyio
@@ -564,6 +564,97 @@ async def test_look_up_permanent(site: WorkerFixture) -> None:
     assert fate.state == "dead"
     (dead,) = await site.mailroom.dead()
     assert "not_found" in dead.info["why"]
+
+
+def person(name: str) -> dict[str, Any]:
+    return {"id": 1, "first_name": name}
+
+
+async def test_look_up_at_delivery(site: WorkerFixture) -> None:
+    """`at: delivery`: what is looked up is what is true when the delivery is due; who waits behind it still does."""
+    site.write(LATE_NOTE)
+    site.far.persons = {"1": person("Eva")}
+    async with site.work():
+        await site.put(event("e1", person=1), event("e2", person=1))
+        await site.until_true(lambda: has_deliveries(site, "e2"), "both wait")
+        assert site.far.requests("GET", "/persons/*") == []
+        site.far.persons["1"] = person("Ada")
+        await site.ended("e1", "e2")
+    assert [note["text"] for note in site.far.notes] == ["e1 Ada", "e2 Ada"]
+    assert await site.mailroom.record("e1") is None
+
+
+async def has_deliveries(site: WorkerFixture, id: str) -> bool:
+    return bool((await site.fate(id)).deliveries)
+
+
+async def test_decided_at_delivery(site: WorkerFixture) -> None:
+    """A condition on what was looked up is decided when the delivery is due, and ends it as skipped."""
+    site.write(LATE_NOTE)
+    site.far.persons = {"1": person("nobody")}
+    async with site.work():
+        await site.put(event("e1", person=1))
+        (fate,) = await site.ended("e1")
+    assert (fate.state, fate.deliveries[0].why) == ("skipped", 'only_if: only_if: booker.first_name is "nobody"')
+    assert (site.far.notes, fate.deliveries[0].attempts) == ([], [])
+    assert await site.mailroom.record("e1") is None
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_decided_once(site: WorkerFixture) -> None:
+    """What was decided is stored: a retry sends the same, whatever has changed since, and looks nothing up."""
+    site.write(LATE_NOTE)
+    site.far.persons = {"1": person("Eva")}
+    away = site.far.fail(method="GET", path="/contacts", times=None, status=503)
+    async with site.work():
+        await site.put(event("e1", person=1))
+
+        async def was_attempted() -> bool:
+            fate = await site.fate("e1")
+            return bool(fate.deliveries) and bool(fate.deliveries[0].attempts)
+
+        await site.until_true(was_attempted, "an attempt")
+        site.far.persons["1"] = person("Ada")
+        await site.rewrite(LATE_NOTE.replace("booker.first_name }}", "booker.first_name }}!"))
+        away.times = 0
+        await site.ended("e1")
+    assert [note["text"] for note in site.far.notes] == ["e1 Eva"]
+    assert len(site.far.requests("GET", "/persons/*")) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_late_look_up_not_answered(site: WorkerFixture) -> None:
+    """A look-up at delivery that is not answered is tried again like the delivery, and nobody else waits for it."""
+    site.write(LATE_NOTE + NOTE.replace("person.changed", "person.left"))
+    site.far.persons = {"1": person("Eva")}
+    away = site.far.fail(path="/persons/*", times=None, status=503)
+    async with site.work():
+        await site.put(event("e1", person=1))
+
+        async def was_attempted() -> bool:
+            fate = await site.fate("e1")
+            return bool(fate.deliveries) and len(fate.deliveries[0].attempts) > 1
+
+        await site.until_true(was_attempted, "attempts")
+        await site.put(*(event(f"f{n}", f"f{n}", type="person.left") for n in range(3)))
+        await site.ended("f0", "f1", "f2")
+        away.times = 0
+        (fate,) = await site.ended("e1")
+    first = fate.deliveries[0].attempts[0]
+    assert (first["outcome"], first["code"]) == ("transient", "unavailable")
+    assert first["why"] == "desk did not answer booker (unavailable)"
+    assert [note["text"] for note in site.far.notes if note["email"] == "eva@example.org"] == ["e1 Eva"]
+
+
+async def test_late_look_up_refused(site: WorkerFixture) -> None:
+    """A look-up at delivery that is refused is a dead letter, which says of what."""
+    site.write(LATE_NOTE)
+    async with site.work():
+        await site.put(event("e1", person=404))
+        (fate,) = await site.ended("e1")
+    assert fate.state == "dead"
+    (dead,) = await site.mailroom.dead()
+    assert (dead.info["code"], dead.info["why"]) == ("look_up_refused", "desk did not answer booker (not_found)")
 
 
 async def test_look_up_once(site: WorkerFixture) -> None:

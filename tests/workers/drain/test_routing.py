@@ -18,7 +18,7 @@ from tests.workers.drain.test_loop import LOOK_UP
 from tests.workers.drain.test_plan import BROKEN, book, context
 from tests.workers.worker_fixture import NOTE, UPSERT, event
 from workers import retry
-from workers.drain import routing
+from workers.drain import delivering
 from workers.drain.delivering import Courier
 from workers.drain.lease import LeaseClock, LeaseProgress
 from workers.drain.routing import MISSES_TOLD, Router
@@ -363,7 +363,7 @@ async def test_drain_ends_between_events(why: str) -> None:
 def test_what_a_failed_look_up_is() -> None:
     """A look-up creates nothing: what is unknown is a wait, as a refused key is, which costs no attempt."""
     kinds: tuple[Failure, ...] = ("limited", "credential", "transient", "ambiguous")
-    assert [routing._failure_of_look_up(Failed(kind, "x")) for kind in kinds] == [
+    assert [delivering.failure_of_look_up(Failed(kind, "x")) for kind in kinds] == [
         "limited",
         "limited",
         "transient",
