@@ -423,15 +423,16 @@ class _ItemReader:
         item.sender_id = self._read_sender_id(request, whole, entry) or request.sender_id
         if item.invalid is not None:
             return item
-        if item.sender_id is not None:
+        if item.sender_id is not None or request.kept:
             item.content = self._find_content(entry, item)
         item.subject = places.as_text(self._subject(request, whole, entry)) if self._subject else None
         if self._time:
             item.time = _read_time(places.as_text(self._time(request, whole, entry)), self._zone)
-        if self._id and item.sender_id is None:
-            item.unread += ("read.id",)
-        if self._time and item.time is None:
-            item.unread += ("read.time",)
+        if not request.kept:  # else these are known from when it was received
+            if self._id and item.sender_id is None:
+                item.unread += ("read.id",)
+            if self._time and item.time is None:
+                item.unread += ("read.time",)
         self._identify(item, record.fields, request, whole, entry)
         if type is None:
             item.invalid = Unfit("type", why)
@@ -450,7 +451,7 @@ class _ItemReader:
             if str(self._read.order_key).startswith("query."):
                 key = addresses.restore_plus(key)
             item.order_key = identity.email(key) or f"id:{key}"
-        elif self._order_key:
+        elif self._order_key and not request.kept:
             item.unread += ("read.order_key",)
         texts = list(base.search_texts(data))
         item.identities = base.drop_repeated(

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from receiver import errors
-from receiver.payload import read_payload
+from receiver.payload import read_kept, read_payload
+from receiver.sources.generic import GenericOptions
 from tests.receiver import book, fixtures
 
 
@@ -41,3 +43,20 @@ def test_what_would_be_quarantined(tmp_path: Path) -> None:
     notification = {"id": "1", "notifications": [{"action": "all.delete", "payload": {}}]}
     with pytest.raises(errors.Invalid, match="invalid"):
         read_payload(gates.entry("sd_nord").source, notification)
+
+
+def test_kept_without_its_envelope(tmp_path: Path) -> None:
+    """What was kept of an event without its envelope gives the same event again: its head says what stood around it."""
+    options = GenericOptions.model_validate(
+        {
+            "data": "body.data",
+            "read": {"type": "body.type", "id": "body.id", "subject": "body.about", "order_key": "body.data.nr"},
+        }
+    )
+    source = replace(book.holder(tmp_path).entry("shop").source, options=options)
+    sent = {"id": "m1", "type": "order.paid", "about": "orders/7", "data": {"nr": 7, "total": 1.5}}
+    [event] = read_payload(source, sent)
+    head = {"kind": "generic", "type": event.type, "at": event.received_at, "sender": "m1", "subject": event.subject}
+    again, comes_as = read_kept(source, event.id, head, event.body)
+    assert again == event
+    assert (again.data, again.order_key, comes_as) == ({"nr": 7, "total": 1.5}, "id:7", event.id)
