@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from yarl import URL
 
 from console.errors import UserError
 from receiver import sources, verification
@@ -25,8 +26,10 @@ from rules.rulebook import Rulebook, Source
 from rules.secret import ReadFile, no_file
 from rules.source.problem import did_you_mean
 
+#: Of platforms that send no body: all stands in the URL.
+QUERY = ".query"
 #: Suffix -> content type; files of other suffixes are not bodies.
-CONTENT_TYPES = {".json": "application/json", ".form": "application/x-www-form-urlencoded"}
+CONTENT_TYPES = {".json": "application/json", ".form": "application/x-www-form-urlencoded", QUERY: ""}
 
 #: Seconds for one answer: a receiver answers in milliseconds, or says 503.
 ANSWER_WITHIN = 30.0
@@ -54,6 +57,8 @@ class ReplayRequest:
     content_type: str
     body: bytes
     checks: tuple[verification.Check, ...]
+    #: Parameters of the URL, as they are written there.
+    query: str = ""
 
 
 @dataclass
@@ -154,12 +159,12 @@ def find_bodies(paths: Sequence[Path]) -> Iterator[Path]:
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix in CONTENT_TYPES and file.is_file())
             if not found:
-                raise UserError(f"there is no body in {path}", mend="bodies end in .json or .form")
+                raise UserError(f"there is no body in {path}", mend="bodies end in .json, .form or .query")
             yield from found
         elif path.suffix in CONTENT_TYPES:
             yield path
         else:
-            raise UserError(f"{path} is no body that can be sent", mend="bodies end in .json or .form")
+            raise UserError(f"{path} is no body that can be sent", mend="bodies end in .json, .form or .query")
 
 
 def plan(
@@ -178,14 +183,17 @@ def plan(
         if chosen.name not in checks:
             checks[chosen.name] = read_checks(chosen, environ, read_file)
         event = find_event(chosen, file)
+        content = file.read_bytes()
+        alone = file.suffix == QUERY
         requests.append(
             ReplayRequest(
                 file=str(file),
                 source=chosen.name,
                 path=f"/in/{quote(chosen.name)}" + (f"/{quote(event)}" if event else ""),
                 content_type=CONTENT_TYPES[file.suffix],
-                body=file.read_bytes(),
+                body=b"" if alone else content,
                 checks=checks[chosen.name],
+                query=content.decode().strip() if alone else "",
             )
         )
     return requests
@@ -258,11 +266,14 @@ async def send(
 ) -> SentRequest:
     """Send one request and read its answer."""
     signed = verification.sign(request.checks, request.body, time.time(), f"msg_{secrets.token_hex(12)}")
-    path = request.path + (f"?{urlencode(signed.query)}" if signed.query else "")
+    query = "&".join(part for part in (request.query, urlencode(signed.query)) if part)
+    # What is written in the file goes out as it is, signs that should be encoded and are not included.
+    path = URL(request.path + (f"?{query}" if query else ""), encoded=True)
+    labels = {"Content-Type": request.content_type} if request.content_type else {}
     sent = SentRequest(request.file, request.source)
     try:
         async with session.post(
-            path, data=request.body, headers={"Content-Type": request.content_type, **signed.headers}
+            path, data=request.body or None, headers={**labels, **signed.headers}, skip_auto_headers=("Content-Type",)
         ) as answer:
             sent.status = answer.status
             read_answer(await answer.json(content_type=None), sent)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [
     *(page for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "rules" / "README.md") if page.exists()),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 OPERATING = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")

@@ -40,8 +40,8 @@ def command(
     """Send recorded vendor webhooks, signed as their source would.
 
     A folder's name is the kind of the source (activetrail, seminardesk …) or its name in the book; where only the URL
-    says what happened, the file is named after the event. `.json` is sent as JSON, `.form` as a form. Status 1 when
-    anything was refused, or with --wait died.
+    says what happened, the file is named after the event. `.json` is sent as JSON, `.form` as a form, `.query` as
+    parameters of the URL without a body. Status 1 when anything was refused, or with --wait died.
 
     \b
     Examples:

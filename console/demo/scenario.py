@@ -45,7 +45,7 @@ STAND_INS: Mapping[str, tuple[str, str]] = {
 
 
 #: Kinds of sources in the order of the story: who signs up can unsubscribe later.
-STORY = ("cmxorganize", "activetrail", "seminardesk", "generic")
+STORY = ("cmxorganize", "activetrail", "seminardesk", "magnetis", "maileon", "generic")
 
 
 @dataclass(frozen=True)

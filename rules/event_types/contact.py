@@ -1,16 +1,19 @@
 """A contact of a mailing platform: somebody who can be written to.
 
-`contact.changed` by form or API, `contact.edited` by hand, `contact.updated` by either; the others say what happened.
+`contact.changed` by form or API, `contact.edited` by hand, `contact.updated` by either, `contact.field_changed` by
+himself; `contact.mail_filtered`: a mailing to him could not be made out. The others say what happened.
 """
 
 from rules.event_types.base import Day, EventData, Instant, Key, MayHaveEmail, Word, YesNo
 
 
 class Contact(MayHaveEmail):
-    """Who it is about. One of `email`, `id`, `sms` is always there."""
+    """Who it is about. One of `email`, `id`, `external_id`, `sms` is always there."""
 
     #: The platform's own number of the contact.
     id: Key | None = None
+    #: The id that another system gave the contact there; digits stay text, `007` is not `7`.
+    external_id: str | None = None
     #: Mobile number, as the platform writes it.
     sms: str | None = None
     first_name: str | None = None
@@ -20,6 +23,12 @@ class Contact(MayHaveEmail):
     sms_status: Word | None = None
     #: Why: of an unsubscription or a bounce, where the platform tells.
     reason: str | None = None
+    #: The way it came about: of an unsubscription by link, reply, API …, where the platform tells.
+    method: Word | None = None
+    #: When it happened there, and by which mailing or transaction.
+    happened_at: Instant | None = None
+    mailing_id: Key | None = None
+    transaction_id: Key | None = None
     phone1: str | None = None
     phone2: str | None = None
     fax: str | None = None
@@ -71,11 +80,20 @@ class Contact(MayHaveEmail):
     def check_without_email(self) -> None:
         """Raise ValueError where nothing says whom it is about."""
         if self.is_nobody():
-            raise ValueError("names nobody: one of email, id, sms is needed")
+            raise ValueError("names nobody: one of email, id, external_id, sms is needed")
 
     def is_nobody(self) -> bool:
         """Return whether nothing but an address could say whom it is about."""
-        return self.id is None and not self.sms
+        return self.id is None and not self.external_id and not self.sms
+
+
+class ContactFieldChange(Contact):
+    """Somebody changed his own data by a link in a mailing."""
+
+    #: The name of the field there.
+    property: str | None = None
+    old_value: str | None = None
+    new_value: str | None = None
 
 
 class ContactInGroup(Contact):
@@ -101,6 +119,8 @@ TYPES: dict[str, type[EventData]] = {
     "contact.unsubscribed": Contact,
     "contact.opted_in": Contact,
     "contact.bounced": Contact,
+    "contact.mail_filtered": Contact,
+    "contact.field_changed": ContactFieldChange,
     "contact.group_added": ContactInGroup,
     "contact.group_removed": ContactInGroup,
     "automation.step": AutomationStep,

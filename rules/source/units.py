@@ -7,8 +7,9 @@ refused.
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
+from zoneinfo import available_timezones
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
@@ -103,6 +104,17 @@ Duration = Annotated[
     BeforeValidator(duration),
     WithJsonSchema({"oneOf": [{"type": "string", "pattern": DURATION}, {"const": 0}], "examples": ["10m", "30d"]}),
 ]
+
+
+def zone(value: str) -> str:
+    """Return the name of a time zone. Raises ValueError with the mend."""
+    if value not in available_timezones():
+        raise ValueError("is no time zone; write one such as Europe/Paris")
+    return value
+
+
+#: The name of a time zone as a field of a model.
+Zone = Annotated[str, AfterValidator(zone)]
 
 
 def breaker(value: Any) -> int:

@@ -55,6 +55,14 @@ def test_refused(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     assert not report.good
 
 
+def test_query(receiver: str, bodies: Path, loaded: Rulebook) -> None:
+    """A file of parameters goes out without a body, behind the address, as it is written."""
+    (bodies / "cmxorganize" / "signup.query").write_text("E-Mailadresse=ada+x%40example.org&Name=Beispiel\n")
+    (shot,) = replay.plan([bodies / "cmxorganize" / "signup.query"], loaded, SECRETS)
+    assert (shot.body, shot.query) == (b"", "E-Mailadresse=ada+x%40example.org&Name=Beispiel")
+    assert asyncio.run(replay.send_all([shot], receiver)).accepted == 1
+
+
 def test_rate(receiver: str, bodies: Path, loaded: Rulebook) -> None:
     """At a rate the requests leave when they are due, and all are answered."""
     shots = replay.plan([bodies / "cmxorganize" / "signup.json"], loaded, SECRETS) * 20

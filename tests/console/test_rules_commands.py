@@ -129,11 +129,11 @@ def test_test_and_watch(start: Start, tmp_path: Path) -> None:
     file = folder / "10-newsletter.yaml"
     right = file.read_text()
     process = start("rules", "test", str(folder), "--watch")
-    process.wait_for("19 of 19 tests passed")
+    process.wait_for("20 of 20 tests passed")
     file.write_text("rules: {")
     process.wait_for("error: the book at")
     file.write_text(right.replace("TITLE: Dr.", "TITLE: Prof."))
-    process.wait_for("18 of 19 tests passed")
+    process.wait_for("19 of 20 tests passed")
     assert process.stop(signal.SIGINT) == 0
 
 
@@ -217,7 +217,7 @@ def test_preview(relais: Relais, tmp_path: Path) -> None:
     other = relais("preview", folder, FIXTURES)
     assert (same.exit_code, other.exit_code) == (0, 1)
     assert "- 4 crm.upsert_contact  (a changed contact is changed in the CRM)" in other.output
-    assert json.loads(relais("preview", folder, FIXTURES, "--json").output)["gone"] == 6
+    assert json.loads(relais("preview", folder, FIXTURES, "--json").output)["gone"] == 7
 
 
 @pytest.fixture

@@ -9,7 +9,15 @@ from rules.catalogue import Catalogue
 
 CATALOGUE = Catalogue({name: each.kind for name, each in sources.SOURCES.items()}, {}, event_types.TYPES)
 #: Invented for these tests.
-ENVIRON = {"SD_PASSWORD": "geheim", "AT_TOKEN": "new", "AT_TOKEN_OLD": "old", "SHOP_SECRET": "shop", "CMX": "cmx-pass"}
+ENVIRON = {
+    "SD_PASSWORD": "geheim",
+    "AT_TOKEN": "new",
+    "AT_TOKEN_OLD": "old",
+    "SHOP_SECRET": "shop",
+    "CMX": "cmx-pass",
+    "TEL": "tel-key",
+    "ML": "ml-token",
+}
 
 TEXT = """
 sources:
@@ -106,6 +114,20 @@ sources:
     items: body.entry
     read:
       type: body.object
+  tel:
+    kind: magnetis
+    country: FR
+    verify:
+      hmac:
+        header: X-CALLTRACKING-SIGNATURE
+        algorithm: sha1
+        secret: ${TEL}
+  mailing:
+    kind: maileon
+    verify:
+      query:
+        name: token
+        value: ${ML}
   half:
     kind: activetrail
     verify:
@@ -115,7 +137,14 @@ sources:
 """
 
 #: Kind of the recorded bodies -> source of this book.
-SOURCES = {"seminardesk": "sd_nord", "activetrail": "at", "cmxorganize": "cmx", "generic": "shop"}
+SOURCES = {
+    "seminardesk": "sd_nord",
+    "activetrail": "at",
+    "cmxorganize": "cmx",
+    "generic": "shop",
+    "magnetis": "tel",
+    "maileon": "mailing",
+}
 
 
 def write(folder: Path, text: str = TEXT) -> Path:

@@ -11,7 +11,9 @@ from receiver.sources.base import Batch
 from receiver.verification import VerifiedRequest
 
 FOLDER = Path(__file__).parents[1] / "fixtures"
-TYPES = {".json": b"application/json", ".form": b"application/x-www-form-urlencoded"}
+#: Of platforms that send no body: all stands in the URL.
+QUERY = ".query"
+TYPES = {".json": b"application/json", ".form": b"application/x-www-form-urlencoded", QUERY: b""}
 #: In the folder of a kind: what a book would say under its source, where that is needed to read the bodies.
 OPTIONS = "options.yaml"
 
@@ -43,5 +45,6 @@ def unpacked(name: str) -> Batch:
     """Return the items of a recorded body: `seminardesk/booking.create.free.json`."""
     path = FOLDER / name
     kind = path.parent.name
-    request = verified(path.read_bytes(), TYPES[path.suffix])
+    content = path.read_bytes()
+    request = verified(b"", query=content.strip()) if path.suffix == QUERY else verified(content, TYPES[path.suffix])
     return sources.SOURCES[kind].unpack(request, options(kind), event_of(name))

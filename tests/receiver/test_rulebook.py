@@ -34,10 +34,12 @@ def test_entries(tmp_path: Path) -> None:
         "cmx",
         "greeted",
         "half",
+        "mailing",
         "proof",
         "sd_nord",
         "sd_streng",
         "shop",
+        "tel",
         "typed",
         "url",
     ]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -40,6 +41,9 @@ def post_recorded(port: Port, name: str, source: str | None = None) -> PortAnswe
     signed = verification.sign(gate.verified_by(), body, time.time(), "msg_1")
     event = fixtures.event_of(name)
     path = f"/in/{gate.source.name}" + (f"/{event}" if event else "")
+    if Path(file).suffix == fixtures.QUERY:
+        return port.post(f"{path}?{body.decode().strip()}&{urlencode(signed.query)}", b"", signed.headers)
+    path += f"?{urlencode(signed.query)}" if signed.query else ""
     return port.post(path, body, {"Content-Type": fixtures.TYPES[Path(file).suffix].decode(), **signed.headers})
 
 

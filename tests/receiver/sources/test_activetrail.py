@@ -139,7 +139,7 @@ def test_names() -> None:
 def test_invalid_names_the_field() -> None:
     """The reason of a quarantine is a field and a sentence, never a value."""
     nobody = fixtures.unpacked("activetrail/contact_changed.invalid_nobody.json").items[0]
-    assert str(nobody.invalid) == "names nobody: one of email, id, sms is needed"
+    assert str(nobody.invalid) == "names nobody: one of email, id, external_id, sms is needed"
     email = fixtures.unpacked("activetrail/contact_changed.invalid_email.json").items[0]
     assert str(email.invalid) == "email: the e-mail address has no @"
 
