@@ -20,6 +20,7 @@ from mailroom.records import (
     RoomState,
     Settled,
     Settlement,
+    Spent,
     Taken,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "RoomState",
     "Settled",
     "Settlement",
+    "Spent",
     "StoreDamaged",
     "StoreFull",
     "StoreUnavailable",

@@ -6,6 +6,7 @@ guesses: each method is safe to repeat, and one that raises StoreUnavailable may
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -25,10 +26,12 @@ from mailroom.records import (
     RoomRequest,
     Settled,
     Settlement,
+    Spent,
     Taken,
     as_json,
 )
 from rules.event import URGENT_TYPES, Event
+from rules.quota import Quota
 
 
 class Mailroom(MailroomQueries):
@@ -422,7 +425,11 @@ class Mailroom(MailroomQueries):
 
     async def hold_sweep(self, pool: str, name: str, seconds: int) -> bool:
         """Take the sweep of a pool over all hosts for so many seconds, or keep it. Raises StoreUnavailable."""
-        lock = self.key(f"sweeper:{pool}")
+        return await self.hold(f"sweeper:{pool}", name, seconds)
+
+    async def hold(self, what: str, name: str, seconds: int) -> bool:
+        """Take a lock for so many seconds, or keep it; `name`: who holds it. Raises StoreUnavailable."""
+        lock = self.key(what)
         holder = await self.read(self.store.set(lock, name, nx=True, ex=seconds, get=True))
         if holder is None:
             return True
@@ -433,9 +440,37 @@ class Mailroom(MailroomQueries):
 
     async def release_sweep(self, pool: str, name: str) -> None:
         """Let another process sweep. Raises StoreUnavailable."""
-        lock = self.key(f"sweeper:{pool}")
+        await self.release(f"sweeper:{pool}", name)
+
+    async def release(self, what: str, name: str) -> None:
+        """Give a lock up, if it is still ours. Raises StoreUnavailable."""
+        lock = self.key(what)
         if await self.read(self.store.get(lock)) == name.encode():
             await self.read(self.store.delete(lock))
+
+    # -- what keys of vendors may still be used for
+
+    async def spend(
+        self, credential: str, quota: Quota, *, count: int = 1, keep: int | None = None, spread: bool = False
+    ) -> Spent:
+        """Spend requests of a key's quota, or none of them. All processes that use the key share it.
+
+        Spent before they are sent, so that what is lost counts. `keep`: how many must be left, the quota's reserve
+        where nobody says. `spread`: no more than the share of the day that has passed, and an hour's ahead.
+        Raises StoreUnavailable.
+        """
+        name, now = self.hash(f"quota:{credential}"), int(time.time() * 1000)
+        left = quota.reserve if keep is None else keep
+        while True:
+            begins, ends = quota.page(now)
+            said = await self.call("spend_quota", name, begins, ends, quota.number, left, count, int(spread))
+            match said[0]:
+                case b"page":  # our clock and the store's are of different days
+                    now = int(said[1])
+                case b"go":
+                    return Spent(True, int(said[1]), quota.number, ends)
+                case _:
+                    return Spent(False, int(said[1]), quota.number, ends, int(said[2]) / 1000)
 
     async def exchange_replication_id(self, replication_id: str) -> str:
         """Write down what the store's history is called; return what stood there, '' at first."""

@@ -217,6 +217,24 @@ class RefusedDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Whether requests of a key's quota were spent, and what is left of it."""
+
+    granted: bool
+    used: int
+    limit: int
+    #: When the page (day, month) ends, ms.
+    ends: int
+    #: Seconds after which it may be asked again, if not granted.
+    wait: float = 0.0
+
+    @property
+    def left(self) -> int:
+        """Requests left, the reserve included."""
+        return max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
 class BoxFault:
     """A box that is not what it must be."""
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from mailroom import StoreUnavailable, liveness
 from mailroom.keys import BEAT, NO_POOL, SCHEMA
 from receiver import errors
-from receiver.intake import EventStore
+from receiver.intake import EventStore, Intake
 from receiver.request import Answer
 from receiver.rulebook import RulebookWatcher
 from receiver.settings import ReceiverSettings
@@ -36,7 +36,13 @@ PREPARE_AGAIN = 1.0
 LEAVE_WITHIN = 1.0
 
 
-def build_app(settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore) -> Starlette:
+#: Returns what fetches from sources and gives it to this intake, until cancelled.
+MakePuller = Callable[[Intake], Coroutine[Any, Any, None]]
+
+
+def build_app(
+    settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore, puller: MakePuller | None = None
+) -> Starlette:
     """Return the application. It connects when it starts; without a spool it answers 503 until the store is there."""
     receiver = Receiver(settings, book, mailroom)
 
@@ -50,6 +56,8 @@ def build_app(settings: ReceiverSettings, book: RulebookWatcher, mailroom: Event
             tasks.append(asyncio.create_task(prepare_until_there(mailroom), name="prepare"))
         name = f"receiver.{uuid4().hex}"
         tasks.append(asyncio.create_task(beat(mailroom, name), name="beat"))
+        if puller is not None:
+            tasks.append(asyncio.create_task(puller(receiver.intake), name="pull"))
         try:
             yield
         finally:

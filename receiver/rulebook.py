@@ -22,7 +22,7 @@ from rules.compiler.folder_watch import LOOK_EVERY
 from rules.compiler.reload import BookReload
 from rules.errors import BookRefused, SecretMissing
 from rules.rulebook import Rulebook, Source
-from rules.secret import SecretFiles
+from rules.secret import Secret, SecretFiles
 
 log = logging.getLogger("relais.receiver")
 
@@ -82,6 +82,15 @@ class RulebookWatcher:
     def names(self) -> list[str]:
         """The names of the sources."""
         return sorted(self._entries)
+
+    @property
+    def entries(self) -> list[SourceEntry]:
+        """The entries of all sources."""
+        return list(self._entries.values())
+
+    def resolve(self, secret: Secret) -> str:
+        """Return a secret of the book. Raises SecretMissing."""
+        return secret.resolve(self._environ, self._secrets)
 
     @property
     def version(self) -> str:

@@ -22,12 +22,14 @@ import uvicorn
 
 from mailroom import Mailroom, StoreUnavailable
 from receiver import connection_limits
-from receiver.app import build_app
+from receiver.app import MakePuller, build_app
 from receiver.failover import SpoolingMailroom
 from receiver.intake import EventStore
+from receiver.pull import PullRunner
 from receiver.rulebook import RulebookWatcher
 from receiver.settings import ReceiverSettings, in_url
 from receiver.spool import Spool
+from receiver.vendor_api import VendorApi
 from rules.catalogue import Catalogue
 from rules.errors import BookRefused
 
@@ -47,8 +49,10 @@ class CannotListen(OSError):
     """The address cannot be had; the text says which and why."""
 
 
-def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
-    """Serve until SIGTERM or SIGINT. Raises BookRefused, CannotListen, spool.Unusable."""
+def run(settings: ReceiverSettings, catalogue: Catalogue, api: VendorApi | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `api`: how sources are asked; None: nothing is fetched.
+
+    Raises BookRefused, CannotListen, spool.Unusable."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     book = RulebookWatcher(settings.book, catalogue, os.environ, settings.secrets, approve_all=settings.approve)
     load(book, settings)
@@ -71,7 +75,7 @@ def run(settings: ReceiverSettings, catalogue: Catalogue) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    server(settings, book, keeping).run(sockets=[listening])
+    server(settings, book, keeping, pulling(settings, book, api)).run(sockets=[listening])
 
 
 def load(book: RulebookWatcher, settings: ReceiverSettings) -> None:
@@ -110,6 +114,15 @@ def mailroom(settings: ReceiverSettings) -> EventStore:
     if not settings.spool:
         return room
     return SpoolingMailroom(room, Spool(Path(settings.spool), settings.spool_bytes))
+
+
+def pulling(settings: ReceiverSettings, book: RulebookWatcher, api: VendorApi | None) -> MakePuller | None:
+    """Return what makes the process fetch from sources, over a connection of its own."""
+    if api is None:
+        return None
+    key = settings.hash_key.get_secret_value().encode()
+    room = Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas)
+    return lambda taking: PullRunner(book, room, taking, api).run()
 
 
 def inherited(settings: ReceiverSettings) -> int:
@@ -152,11 +165,13 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def server(settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore) -> uvicorn.Server:
+def server(
+    settings: ReceiverSettings, book: RulebookWatcher, mailroom: EventStore, puller: MakePuller | None = None
+) -> uvicorn.Server:
     """Return the server of an application, not started."""
     return uvicorn.Server(
         uvicorn.Config(
-            build_app(settings, book, mailroom),
+            build_app(settings, book, mailroom, puller),
             loop="uvloop",
             http=protocol(settings),
             ws="none",

@@ -19,6 +19,9 @@ class Accounts:
     #: SeminarDesk: a key with all permissions, one that may only read.
     seminardesk_api_key: str = "sandbox-seminardesk-key"
     seminardesk_api_key_read_only: str = "sandbox-seminardesk-read-key"
+    #: Magnetis: a key of the API, and its sandbox key.
+    magnetis_api_key: str = "sandbox-magnetis-key"
+    magnetis_sandbox_key: str = "sandbox-magnetis-sample-key"
     crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)
     invoicing_token: str = "sandbox-invoicing-token"  # noqa: S105 (opens only the sandbox)
 

@@ -7,7 +7,7 @@ part of a vendor's API.
 - `POST /_sandbox/faults`: `{vendor, method?, path?, object?, status?, body?, content_type?, retry_after?, delay?,
   reset?, after_effect?, times?}`, one call unless `times` says otherwise (null: all); or settings that stay:
   `{vendor, find_lag?, idempotency?, fuzzy?, hidden?, null?, unique?, rate?: {requests, per}, unsubscribe_lag?,
-  default_doi_mailing?}`.
+  default_doi_mailing?, calls?, leads?, daily?}`.
 - `GET /_sandbox/faults`, `DELETE /_sandbox/faults?vendor=`: list, clear. Settings are put back by a reset.
 - `GET /_sandbox/requests?vendor=&object=&after=`, `DELETE /_sandbox/requests`: the log.
 - `POST /_sandbox/reset?vendor=`: delete everything, of all vendors or one, including log and faults.
@@ -30,17 +30,21 @@ from sandbox.faults import SandboxFaults
 from sandbox.gate import CallLimit, VendorGate
 from sandbox.invoicing import Invoicing
 from sandbox.journal import Journal
+from sandbox.magnetis import Magnetis
 from sandbox.maileon import Maileon
 from sandbox.seminardesk import SeminarDesk
 
 #: Settings that last until a reset, unlike faults, which are used up.
 SETTINGS = frozenset(
     {
+        "calls",
+        "daily",
         "default_doi_mailing",
         "find_lag",
         "fuzzy",
         "hidden",
         "idempotency",
+        "leads",
         "null",
         "rate",
         "unique",
@@ -58,8 +62,9 @@ class SandboxState:
         self.seminardesk = SeminarDesk(self.accounts)
         self.crm = Crm(self.accounts)
         self.invoicing = Invoicing(self.accounts)
+        self.magnetis = Magnetis(self.accounts)
         self.vendors: dict[str, Vendor] = {
-            vendor.name: vendor for vendor in (self.maileon, self.seminardesk, self.crm, self.invoicing)
+            vendor.name: vendor for vendor in (self.maileon, self.seminardesk, self.crm, self.invoicing, self.magnetis)
         }
         self.faults = SandboxFaults()
         self.journal = Journal()

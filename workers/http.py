@@ -275,12 +275,13 @@ class _Sending:
     tracing that no destination uses. Names that aiohttp does not document are used here only.
     """
 
-    __slots__ = ("_message", "_method", "_origin", "sent")
+    __slots__ = ("_cap", "_message", "_method", "_origin", "sent")
 
-    def __init__(self, origin: _Origin, method: str, message: bytes) -> None:
+    def __init__(self, origin: _Origin, method: str, message: bytes, cap: int) -> None:
         self._origin = origin
         self._method = method
         self._message = message
+        self._cap = cap
         #: True once a part of the request may have been sent; the exception alone does not tell.
         self.sent = False
 
@@ -311,7 +312,7 @@ class _Sending:
             head, content = await protocol.read()
             while 100 <= head.code < 200 and head.code != 101:
                 head, content = await protocol.read()
-            answer = await _read(head, content)
+            answer = await _read(head, content, self._cap)
         except BaseException:
             connection.close()
             raise
@@ -330,6 +331,7 @@ class Http:
         self._timeout = _make_timeout(10.0)
         self._allow_private = False
         self._pace: RoomPace | None = None
+        self._cap = ANSWER_CAP
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,13 +341,19 @@ class Http:
     ) -> None:
         await self._connectors.close()
 
-    def bind(self, *, timeout: float, allow_private: bool = False, pace: RoomPace | None = None) -> "Http":
-        """Return a client on the same connections with the settings of one destination. Only the first is closed."""
+    def bind(
+        self, *, timeout: float, allow_private: bool = False, pace: RoomPace | None = None, cap: int = ANSWER_CAP
+    ) -> "Http":
+        """Return a client on the same connections with the settings of one destination. Only the first is closed.
+
+        `cap`: bytes of an answer that are read.
+        """
         other = Http.__new__(Http)
         other._connectors = self._connectors
         other._timeout = _make_timeout(timeout)
         other._allow_private = allow_private
         other._pace = pace
+        other._cap = cap
         return other
 
     def exchange(self) -> "HttpExchange":
@@ -386,7 +394,7 @@ class HttpExchange:
             way = await self._http._connectors.to(origin, self._http._allow_private)
             body = None if json is None else to_json(json)
             said = {"Accept": accept, **({"Content-Type": media_type} if body is not None else {}), **(headers or {})}
-            sending = _Sending(way, method, _build_message(way, method, target, said, body))
+            sending = _Sending(way, method, _build_message(way, method, target, said, body), self._http._cap)
             answer = await sending.answer(self._http._timeout, again=method in SAFE_TO_REPEAT and not creates)
             way.answered = True
             return answer
@@ -433,19 +441,19 @@ def _is_stale(protocol: ResponseHandler | None) -> bool:
     return protocol is not None and protocol._parser is not None and protocol.should_close
 
 
-async def _read(head: RawResponseMessage, content: aiohttp.StreamReader) -> HttpAnswer:
+async def _read(head: RawResponseMessage, content: aiohttp.StreamReader, most: int) -> HttpAnswer:
     body = bytearray()
     cut = False
     async for chunk in content.iter_any():
         body += chunk
-        if len(body) > ANSWER_CAP:
+        if len(body) > most:
             cut = True
             break
     return HttpAnswer(
         status=head.code,
         headers=head.headers,
         content_type=head.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
-        body=bytes(body[:ANSWER_CAP]),
+        body=bytes(body[:most]),
         cut=cut,
     )
 

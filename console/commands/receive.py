@@ -8,6 +8,7 @@ from console import book, catalogue, settings
 from console.checks import doctor
 from console.errors import UserError
 from console.processes import port
+from console.vendor_api import OutgoingApi
 from receiver import server
 from receiver.settings import ReceiverSettings
 from receiver.spool import Unusable
@@ -38,7 +39,7 @@ def command(**options: object) -> None:
     doctor.demand(found, chosen.strict)
     click.echo(f"relais receive: {doctor.promise(found, chosen.spool)}", err=True)
     try:
-        server.run(chosen, catalogue.build())
+        server.run(chosen, catalogue.build(), OutgoingApi())
     except server.CannotListen as exc:
         raise UserError(str(exc), mend="relais receive --port N") from exc
     except Unusable as exc:

@@ -66,6 +66,10 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   told:<what>:<source> string  an alert that is told once a day                       put                   a day
   untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told
+  pulls                hash    source -> how far its pulling has come, JSON           python (pulls)        for ever (one a source)
+  fills                hash    source -> its back-fill: from, until, how far, JSON    python (pulls)        for ever (one a source)
+  pulling:<source>     string  which process pulls from it                            python (pulls)        60 s
+  quota:<hash>:<ms>    string  requests spent of a key's page, which begins then      spend_quota           32 days
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
   rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day
   written              string  nothing; setting it moves the place in the stream      touch                 for ever

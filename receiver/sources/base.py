@@ -5,8 +5,9 @@ stores, never verifies: the receiver does, the same for all.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,10 +18,13 @@ from receiver.body import BodyRecord
 from receiver.field_names import ours
 from receiver.request import Headers
 from receiver.unread_fields import TYPE_NAME, Spelling
+from receiver.vendor_api import VendorApi
 from receiver.verification import VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
 from rules.event_types.base import EventData, MayHaveEmail
+from rules.quota import Quota
+from rules.secret import Secret
 
 #: Values looked at when addresses are searched in data of unknown shape; a stranger may send any number of them.
 MOST_VALUES_SEARCHED = 500
@@ -103,6 +107,30 @@ class NotReadable(ValueError):
     """A body does not give the data of its type; the text names the field, never the value."""
 
 
+@dataclass(frozen=True, slots=True)
+class PullSettings:
+    """How a source is pulled from, beside its webhooks."""
+
+    #: What is asked for separately, each up to a mark of its own: calls, leads.
+    streams: tuple[str, ...]
+    key: Secret
+    quota: Quota
+    #: Ms between two rounds, ms before the mark that are asked for again, ms to begin with.
+    every: int
+    overlap: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullWindow:
+    """What is asked for, and with which key."""
+
+    stream: str
+    since: datetime
+    until: datetime
+    key: str = field(repr=False)
+
+
 class SourceType(ABC):
     """One platform: how its requests become items. Its module binds the one instance to SOURCE."""
 
@@ -119,6 +147,14 @@ class SourceType(ABC):
     @abstractmethod
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one item from its body. Pure. Raises NotReadable."""
+
+    def pull_settings(self, options: BaseModel) -> PullSettings | None:
+        """Return how the platform can be asked for events; None: it cannot, or the book does not want it."""
+        return None
+
+    def pull(self, options: BaseModel, window: PullWindow, api: VendorApi) -> AsyncIterator[Batch]:
+        """Yield what happened in a window, page by page, as the platform tells it. Raises ApiFailed."""
+        raise NotImplementedError
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes] | SourceAnswer:
         """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""

@@ -6,28 +6,31 @@ are read in any case and punctuation, likely ones are known by several names, an
 stand. docs/sources/magnetis.md says what is documented, inferred and unknown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import to_json
 
 from receiver import body as bodies
-from receiver import errors, field_names, identity, places
+from receiver import errors, field_names, identity, places, vendor_api
 from receiver.body import BodyRecord
 from receiver.field_names import Names
 from receiver.sources import base
-from receiver.sources.base import Batch, SourceItem, SourceType
+from receiver.sources.base import Batch, PullSettings, PullWindow, SourceItem, SourceType
+from receiver.vendor_api import ApiFailed, VendorApi
 from receiver.verification import VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
-from rules.event_types.base import EventData
+from rules.event_types.base import EventData, rfc3339
 from rules.event_types.call import PhoneCall
 from rules.event_types.lead import Lead, ReceivedEmail
-from rules.source.units import Zone
+from rules.quota import Quota
+from rules.secret import Secret
+from rules.source.units import DAY, HOUR, MINUTE, Duration, Zone
 
 NAME = "magnetis"
 
@@ -40,6 +43,9 @@ EVENTS: Mapping[str, str] = {
     "lead_created": "lead.created",
 }
 _EVENTS = {field_names.squash(name): type for name, type in EVENTS.items()}
+
+#: Entries of a page, which is the most there; pages of one window; how `from` and `to` are written.
+PAGE, MOST_PAGES, API_TIME = 250, 1_000, "%Y%m%d%H%M%S"
 
 #: What holds the event's object, today and in the older format.
 ENVELOPES = ("data", "calltracking_event")
@@ -87,6 +93,7 @@ _names: Mapping[str, Names] = {
 #: Fields that are one text here and might be an object there, with what that object would call it.
 _INSIDE = {"caller": "number", "callee": "number", "tracked_number": "number", "channel": "name"}
 #: Fields that hold a moment. Magnetis writes `2026-11-28 10:00:00`, without a zone.
+_TIMES_OF_EVENTS = ("started_at", "created_at", "received_at")
 _TIMES = frozenset({"started_at", "answered_at", "ended_at", "created_at", "received_at"})
 
 
@@ -102,11 +109,49 @@ def _is_in_item(value: str) -> str:
     return value
 
 
+def _or_off(value: Any) -> Any:
+    if value is False or value == "off":
+        return ""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("must be a path such as /calls, or off")
+    return value
+
+
 def _are_our_fields(value: Mapping[str, str]) -> Mapping[str, str]:
     known = {name for model in _MODELS.values() for name in model.model_fields}
     if strange := sorted(set(value) - known):
         raise ValueError(f"{strange[0]} is no field of ours; there are {', '.join(sorted(known))}")
     return value
+
+
+class MagnetisPull(BaseModel):
+    """How calls and leads are fetched, for what no webhook brought."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: A key of the API, or its sandbox key, which returns sample data.
+    api_key: Secret
+    base: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = "https://api.magnetis.io"
+    #: Where calls and leads are; off: not fetched. The address of leads is not documented.
+    calls: Annotated[str, BeforeValidator(_or_off)] = "/calls"
+    leads: Annotated[str, BeforeValidator(_or_off)] = "/leads"
+    every: Annotated[Duration, Field(ge=MINUTE)] = 5 * MINUTE
+    #: Asked for again each time: a call may appear only when it has ended.
+    overlap: Annotated[Duration, Field(le=DAY)] = HOUR
+    #: How far back the first time.
+    first: Duration = DAY
+    quota: Quota = Quota(limit="5000/day", reserve=500)
+    #: The field that says how a call ended, and the words for missed. Without it a call of no duration was missed.
+    outcome: Annotated[str, AfterValidator(_is_in_item)] | None = None
+    missed: tuple[str, ...] = ("missed", "no_answer", "unanswered", "busy", "abandoned", "manque")
+    #: True: its address may be in a private network.
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not (self.calls or self.leads):
+            raise ValueError("fetches nothing: calls and leads are off")
+        return self
 
 
 class MagnetisOptions(BaseModel):
@@ -122,6 +167,7 @@ class MagnetisOptions(BaseModel):
     )
     #: The zone of times that come without one.
     zone: Zone = "UTC"
+    pull: MagnetisPull | None = None
 
 
 KIND = SourceKind(
@@ -154,6 +200,54 @@ class MagnetisSource(SourceType):
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one call, e-mail or lead."""
         return base.read_data(type, _read_fields(type, base.parse_object(body)), "snake_case")
+
+    def pull_settings(self, options: BaseModel) -> PullSettings | None:
+        """Return how calls and leads are fetched, where the book says so."""
+        if not isinstance(options, MagnetisOptions) or options.pull is None:
+            return None
+        said = options.pull
+        streams = tuple(name for name, path in (("calls", said.calls), ("leads", said.leads)) if path)
+        return PullSettings(streams, said.api_key, said.quota, said.every, said.overlap, said.first)
+
+    async def pull(self, options: BaseModel, window: PullWindow, api: VendorApi) -> AsyncIterator[Batch]:
+        """Yield the calls or leads of a window, 250 a page, until `links.next` is null or a page is empty.
+
+        `from` and `to` are `yyyyMMddHHmmss` in UTC (eight published scripts agree).
+        """
+        if not isinstance(options, MagnetisOptions) or options.pull is None:
+            return
+        said = options.pull
+        path = said.calls if window.stream == "calls" else said.leads
+        asked = {"from": f"{window.since:{API_TIME}}", "to": f"{window.until:{API_TIME}}", "limit": str(PAGE)}
+        headers = {"x-api-key": window.key, "Accept": "application/json"}
+        for page in range(1, MOST_PAGES + 1):
+            url = vendor_api.build_url(said.base, path, {**asked, "page": str(page)})
+            answer = await api.request("GET", url, headers=headers, allow_private=said.allow_private)
+            found = vendor_api.read_json(answer)
+            rows = found.get("data") if isinstance(found, dict) else None
+            if not isinstance(rows, list):
+                raise ApiFailed("bad_answer", "the answer has no list under data")
+            items: list[SourceItem] = []
+            for row in rows:
+                fields = row if isinstance(row, dict) else {}
+                record = BodyRecord(to_json(row), fields, "" if isinstance(row, dict) else "must be an object")
+                event = "lead_created" if window.stream == "leads" else _how_it_ended(fields, said)
+                items.append(make_item(record, len(items), event, options))
+            yield Batch(items)
+            if not rows or not places.find_at(found, ("links", "next")):
+                return
+        raise ApiFailed("too_many_pages", f"there are more than {MOST_PAGES} pages; pull more often")
+
+
+def _how_it_ended(call: dict[str, Any], said: MagnetisPull) -> str:
+    if said.outcome is not None:
+        words = {field_names.squash(word) for word in said.missed}
+        return (
+            "call_missed"
+            if field_names.squash(str(places.find_at(call, _steps(said.outcome)))) in words
+            else "call_completed"
+        )
+    return "call_missed" if str(_read_fields("call", call).get("duration")) in ("0", "0.0") else "call_completed"
 
 
 @lru_cache(maxsize=256)
@@ -268,6 +362,8 @@ def _name(item: SourceItem, type: str, model: EventData) -> None:
     elif isinstance(model, Lead) and model.phone:
         item.phones = (model.phone,)
     item.order_key = item.identities[0] if item.identities else None
+    happened = next((at for name in _TIMES_OF_EVENTS if (at := getattr(model, name, None))), None)
+    item.time = rfc3339(happened) if happened else None
     if isinstance(model, Lead | ReceivedEmail):
         item.names = item.identities[1:]
 

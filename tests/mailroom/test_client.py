@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -1101,3 +1102,10 @@ async def test_key_faults(store: Store, key: str, value: str) -> None:
     await store.raw.set(f"relais:{{p0}}:{key}", value)
     assert len(key_faults(await store.dump())) == 1
     await store.raw.flushall()
+
+
+def test_no_function_hides_another() -> None:
+    """All files of Lua are one chunk: a second function of a name would be called by what comes after it."""
+    names = re.findall(r"^local function (\w+)", LUA, re.MULTILINE)
+    assert len(names) > 100
+    assert sorted({name for name in names if names.count(name) > 1}) == []
