@@ -1,4 +1,6 @@
 -- `meet`: a delivery learns on the way which object it is about, and that others wait for it under other names.
+local meet
+do -- what only this file needs: a chunk of Lua may have 200 locals
 
 -- Elements of a box that it looks at, and deliveries that it follows to learn who waits for whom.
 local LOOK = 200
@@ -162,7 +164,7 @@ end
 -- and tells what it found, too: of several that nobody knew to be one, one writes at a time.
 -- ARGV: room, home, token, delivery, seconds that the id map keeps it, their id, object, names.
 -- Returns go | wait (the lease is given back, no attempt is counted, the box is blocked) | stale (the lease is not ours).
-local function meet(keys, args)
+function meet(keys, args)
   local P, room, box, item, object = keys[1], args[1], args[2], args[4], args[7]
   local head, first = unpack(redis.call('LRANGE', box_key(P, room, box), 0, 1))
   local s, attempt, doubt, deaths, token, handed, class = parse(head or 'n 0 0 0')
@@ -186,4 +188,6 @@ local function meet(keys, args)
   probed_nothing(P, { now = now_ms() }, room)
   make_ready(P, room, box, attempt, doubt, deaths, true)
   return 'wait'
+end
+
 end
