@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "console": "Run the console: events, metrics and readiness on a private port.",
     "sandbox": "Run stand-ins for Maileon, SeminarDesk, a CRM and an invoicing system.",
     "pull": "Show what is fetched from sources, or back-fill one.",
+    "hooks": "List, register or remove webhooks at the platform of a source.",
     "replay": "Send recorded vendor webhooks, signed as their source would.",
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",

@@ -19,6 +19,7 @@ class Accounts:
     #: SeminarDesk: a key with all permissions, one that may only read.
     seminardesk_api_key: str = "sandbox-seminardesk-key"
     seminardesk_api_key_read_only: str = "sandbox-seminardesk-read-key"
+    activetrail_api_key: str = "sandbox-activetrail-key"
     #: Magnetis: a key of the API, and its sandbox key.
     magnetis_api_key: str = "sandbox-magnetis-key"
     magnetis_sandbox_key: str = "sandbox-magnetis-sample-key"

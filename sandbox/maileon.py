@@ -40,6 +40,9 @@ EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
 PERMISSIONS = frozenset(range(1, 7))
 CONFIRMED = frozenset({4, 5})
 
+#: "Create webhook".
+WEBHOOK_EVENTS = frozenset({"doi", "unsubscription", "bounce", "filtered", "contact_field_change"})
+
 #: "Standard contact fields"; each at most 255 characters.
 STANDARD_FIELDS = frozenset(
     [
@@ -159,6 +162,8 @@ class Maileon:
         self.custom_fields: dict[str, str] = dict(CUSTOM_FIELDS)
         self.transaction_types: dict[str, int] = {name: 100 + n for n, name in enumerate(TRANSACTION_TYPES)}
         self.transactions: list[dict[str, Any]] = []
+        self.webhooks: dict[int, dict[str, Any]] = {}
+        self._last_webhook = 1900
         #: Seconds until an unsubscription takes effect.
         self.unsubscribe_lag = 0.2
         #: None: an account without a default DOI mailing, where doi=true is accepted and mails nothing.
@@ -214,6 +219,7 @@ class Maileon:
             "markers": sorted(self.markers),
             "custom_fields": self.custom_fields,
             "transactions": self.transactions,
+            "webhooks": list(self.webhooks.values()),
         }
 
     def confirm(self, email: str) -> StoredContact | None:
@@ -245,6 +251,10 @@ class Maileon:
             Route(external, self._create_by_external_id, methods=["POST"]),
             Route(external, self._update, methods=["PUT"]),
             Route(external, self._show, methods=["GET"]),
+            Route("/webhooks", self._list_webhooks, methods=["GET"]),
+            Route("/webhooks", self._save_webhook, methods=["POST"]),
+            Route("/webhooks/{id:int}", self._save_webhook, methods=["PUT"]),
+            Route("/webhooks/{id:int}", self._remove_webhook, methods=["DELETE"]),
             Route("/transactions/types", self._transaction_types, methods=["GET", "POST"]),
             Route("/transactions", self._send_transactions, methods=["POST"]),
         ]
@@ -269,6 +279,36 @@ class Maileon:
         if scheme.lower() != "basic" or rights is None:
             raise MaileonRefusal(401, "The API key is missing, invalid or expired")
         return rights
+
+    # -- webhooks
+
+    async def _list_webhooks(self, request: Request) -> Response:
+        """ "Get webhooks": a JSON list."""
+        return JSONResponse(list(self.webhooks.values()))
+
+    async def _save_webhook(self, request: Request) -> Response:
+        """ "Create webhook", "Update webhook": 201 with the id, XML even here; what is not documented is 501."""
+        try:
+            told = json.loads(await request.body())
+        except ValueError:
+            raise MaileonRefusal(400, "The body is no JSON") from None
+        if not isinstance(told, dict) or told.get("event") not in WEBHOOK_EVENTS or "url" not in told:
+            raise MaileonRefusal(400, "A webhook needs a url and an event")
+        if strange := set(told) - {"url", "event", "urlParams", "standardFields", "customFields", "eventFields"}:
+            raise MaileonRefusal(501, f"The sandbox does not model {', '.join(sorted(strange))}")
+        id = request.path_params.get("id")
+        if id is not None and id not in self.webhooks:
+            raise MaileonRefusal(404, "There is no such webhook")
+        if id is None:
+            self._last_webhook += 1
+        number = self._last_webhook if id is None else id
+        self.webhooks[number] = {**told, "id": number, "nlAccountId": 1}
+        return _created(number) if id is None else Response(status_code=200)
+
+    async def _remove_webhook(self, request: Request) -> Response:
+        if self.webhooks.pop(request.path_params["id"], None) is None:
+            raise MaileonRefusal(404, "There is no such webhook")
+        return Response(status_code=204)
 
     # -- contacts
 

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from sandbox import faults
 from sandbox.accounts import Accounts
+from sandbox.activetrail import ActiveTrail
 from sandbox.calls import Vendor
 from sandbox.crm import Crm
 from sandbox.faults import SandboxFaults
@@ -63,9 +64,16 @@ class SandboxState:
         self.crm = Crm(self.accounts)
         self.invoicing = Invoicing(self.accounts)
         self.magnetis = Magnetis(self.accounts)
-        self.vendors: dict[str, Vendor] = {
-            vendor.name: vendor for vendor in (self.maileon, self.seminardesk, self.crm, self.invoicing, self.magnetis)
-        }
+        self.activetrail = ActiveTrail(self.accounts)
+        everybody: tuple[Vendor, ...] = (
+            self.maileon,
+            self.seminardesk,
+            self.crm,
+            self.invoicing,
+            self.magnetis,
+            self.activetrail,
+        )
+        self.vendors = {vendor.name: vendor for vendor in everybody}
         self.faults = SandboxFaults()
         self.journal = Journal()
         self.gates = {name: VendorGate(vendor, self.faults, self.journal) for name, vendor in self.vendors.items()}

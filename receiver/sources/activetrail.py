@@ -5,18 +5,20 @@ only (`/in/at/unsubscribed`). Goes out: one item per contact. No authentic body 
 are read in any case and punctuation, and a contact may stand under `contact`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from receiver import body as bodies
 from receiver import errors, field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, SourceItem, SourceType
-from receiver.verification import VerifiedRequest
+from receiver.sources.base import Batch, HookRegistry, SourceItem, SourceType, VendorHook
+from receiver.vendor_api import ApiFailed, VendorApi
+from receiver.verification import Signed, VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.contact import AutomationStep, Contact, ContactInGroup
+from rules.secret import Secret
 
 NAME = "activetrail"
 
@@ -72,10 +74,66 @@ FIELDS: Mapping[str, str] = {
 
 _names = field_names.Names(FIELDS)
 
+
+def _known_events(value: Mapping[str, str]) -> Mapping[str, str]:
+    if strange := set(value) - set(EVENTS):
+        raise ValueError(f"no address ends in {', '.join(sorted(strange))}; there are {', '.join(EVENTS)}")
+    return value
+
+
+class ActiveTrailHooksOptions(BaseModel):
+    """The account in which `relais hooks` registers webhooks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_key: Secret
+    base: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = "https://webapi.mymarketing.co.il/api"
+    #: What stands at the end of our URL -> the vendor's word. Only one is documented; the others are read off a webhook
+    #: that was made by hand, with `relais hooks list`.
+    events: Annotated[Mapping[str, str], AfterValidator(_known_events)] = {"contact_changed": "contact_change"}
+    #: True: its address may be in a private network.
+    allow_private: bool = False
+
+
+class ActiveTrailOptions(BaseModel):
+    """What ops write under an ActiveTrail source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    hooks: ActiveTrailHooksOptions | None = None
+
+
+class ActiveTrailHooks(HookRegistry):
+    """ActiveTrail's `/webhooks`: JSON, the key as it is in Authorization (its API pages)."""
+
+    event_name = "event_type"
+
+    def __init__(self, options: ActiveTrailHooksOptions, key: str, api: VendorApi) -> None:
+        headers = {"Authorization": key, "Accept": "application/json"}
+        super().__init__(api, options.base, headers, allow_private=options.allow_private)
+        self.words = dict(options.events)
+
+    def define(self, name: str, word: str, url: str, proof: Signed) -> dict[str, Any]:
+        """Return a webhook that posts JSON with the token in a header. Raises ApiFailed."""
+        if proof.query or not proof.headers:
+            raise ApiFailed("cannot_prove", "ActiveTrail can send a fixed header: write verify: header: in the book")
+        kind = {"event_value_type": "custom_text", "event_parameter_type": "header"}
+        parameters = [{"key": key, "value": value, **kind} for key, value in proof.headers.items()]
+        told = {"name": name, "url": url, "event_type": word, "format": "json"}
+        return {**told, "is_active": True, "parameters": parameters}
+
+    def is_same(self, hook: VendorHook, wanted: Mapping[str, Any]) -> bool:
+        """Compare the header and whether it is active, where ActiveTrail shows them."""
+        shown = hook.raw.get("parameters")
+        values = {each.get("key"): each.get("value") for each in shown or () if isinstance(each, dict)}
+        right = {each["key"]: each["value"] for each in wanted["parameters"]}
+        return hook.raw.get("is_active", True) is True and (shown is None or values == right)
+
+
 KIND = SourceKind(
     name=NAME,
     about="ActiveTrail: contacts changed, edited, unsubscribed, in groups; one address per event, a header token.",
-    options=base.NoSourceOptions,
+    options=ActiveTrailOptions,
     types=frozenset(EVENTS.values()),
     event_from_url=lambda options: True,
 )
@@ -100,7 +158,7 @@ def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     return field_names.looked_up(body, _names)
 
 
-class ActiveTrail(SourceType):
+class ActiveTrailSource(SourceType):
     """Reads what ActiveTrail sends."""
 
     kind = KIND
@@ -111,6 +169,12 @@ class ActiveTrail(SourceType):
         return Batch(
             [_make_item(position, each, type) for position, each in enumerate(bodies.records(request, _names))]
         )
+
+    def hooks(self, options: BaseModel, resolve: Callable[[Secret], str], api: VendorApi) -> HookRegistry | None:
+        """Return the account's webhooks, where the book has a key for them."""
+        if not isinstance(options, ActiveTrailOptions) or options.hooks is None:
+            return None
+        return ActiveTrailHooks(options.hooks, resolve(options.hooks.api_key), api)
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
@@ -139,4 +203,4 @@ def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceIte
     return item
 
 
-SOURCE = ActiveTrail()
+SOURCE = ActiveTrailSource()

@@ -5,21 +5,22 @@ stores, never verifies: the receiver does, the same for all.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
 
-from receiver import identity, unread_fields
+from receiver import identity, unread_fields, vendor_api
 from receiver.body import BodyRecord
 from receiver.field_names import ours
 from receiver.request import Headers
 from receiver.unread_fields import TYPE_NAME, Spelling
-from receiver.vendor_api import VendorApi
-from receiver.verification import VerifiedRequest
+from receiver.vendor_api import ApiFailed, VendorAnswer, VendorApi
+from receiver.verification import Signed, VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
 from rules.event_types.base import EventData, MayHaveEmail
@@ -131,6 +132,69 @@ class PullWindow:
     key: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class VendorHook:
+    """A webhook as it is registered at a platform."""
+
+    id: str
+    #: The platform's word for what it tells.
+    event: str
+    #: Where it posts to, without parameters: these may hold a secret.
+    url: str
+    #: All that the platform says of it.
+    raw: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+class HookRegistry(ABC):
+    """The webhooks of one account at `/webhooks` of a platform's API. Each method that asks raises ApiFailed."""
+
+    #: What stands at the end of our URL -> the platform's word for it.
+    words: Mapping[str, str]
+    #: The member of a webhook that holds that word.
+    event_name: str
+
+    def __init__(self, api: VendorApi, address: str, headers: Mapping[str, str], *, allow_private: bool) -> None:
+        self._api = api
+        self._address = address
+        self._headers = headers
+        self._allow_private = allow_private
+
+    async def list_hooks(self) -> list[VendorHook]:
+        """Return all webhooks of the account, ours or not."""
+        found = vendor_api.read_json(await self._ask("GET", "/webhooks"))
+        if not isinstance(found, list):
+            raise ApiFailed("bad_answer", "the platform's answer is no list of webhooks")
+        rows = [row for row in found if isinstance(row, dict)]
+        return [
+            VendorHook(str(row.get("id")), str(row.get(self.event_name)), str(row.get("url")).partition("?")[0], row)
+            for row in rows
+        ]
+
+    @abstractmethod
+    def define(self, name: str, word: str, url: str, proof: Signed) -> dict[str, Any]:
+        """Return the webhook that we want, as the platform writes it; `proof`: what it has to send along."""
+
+    @abstractmethod
+    def is_same(self, hook: VendorHook, wanted: Mapping[str, Any]) -> bool:
+        """Say whether a webhook of that event and URL is as it is wanted, as far as the platform shows it."""
+
+    async def save(self, wanted: Mapping[str, Any], id: str = "") -> None:
+        """Make a webhook, or change the one of this id."""
+        await self._ask("PUT" if id else "POST", f"/webhooks/{quote(id)}" if id else "/webhooks", wanted)
+
+    async def remove(self, id: str) -> None:
+        """Remove a webhook."""
+        await self._ask("DELETE", f"/webhooks/{quote(id)}")
+
+    async def _ask(self, method: str, path: str, json: Any = None) -> VendorAnswer:
+        url = vendor_api.build_url(self._address, path)
+        answer = await self._api.request(
+            method, url, headers=self._headers, json=json, allow_private=self._allow_private
+        )
+        vendor_api.demand_success(answer)
+        return answer
+
+
 class SourceType(ABC):
     """One platform: how its requests become items. Its module binds the one instance to SOURCE."""
 
@@ -155,6 +219,10 @@ class SourceType(ABC):
     def pull(self, options: BaseModel, window: PullWindow, api: VendorApi) -> AsyncIterator[Batch]:
         """Yield what happened in a window, page by page, as the platform tells it. Raises ApiFailed."""
         raise NotImplementedError
+
+    def hooks(self, options: BaseModel, resolve: Callable[[Secret], str], api: VendorApi) -> HookRegistry | None:
+        """Return the platform's webhooks; None: it has no API for them, or the book no key. Raises SecretMissing."""
+        return None
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes] | SourceAnswer:
         """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""

@@ -5,19 +5,22 @@ what happened is told by the end of the URL (`/in/mailing/unsubscription`). Goes
 the URL is never part of an event. docs/sources/maileon.md says what is documented, inferred and unknown.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from receiver import body as bodies
 from receiver import errors, field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, SourceItem, SourceType
-from receiver.verification import VerifiedRequest
+from receiver.sources.base import Batch, HookRegistry, SourceItem, SourceType, VendorHook
+from receiver.vendor_api import ApiFailed, VendorApi
+from receiver.verification import Signed, VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.contact import Contact, ContactFieldChange
+from rules.secret import Secret
 
 NAME = "maileon"
 
@@ -46,10 +49,73 @@ FIELDS: Mapping[str, str] = {
 }
 _names = field_names.Names(FIELDS)
 
+
+def _known_events(value: tuple[str, ...]) -> tuple[str, ...]:
+    if strange := set(value) - set(EVENTS):
+        raise ValueError(f"Maileon has no event {', '.join(sorted(strange))}; there are {', '.join(EVENTS)}")
+    return value
+
+
+#: What a registered webhook posts as JSON. The token alone stands in its URL: addresses do not belong into logs.
+STANDARD_FIELDS, EVENT_FIELDS = ("email", "external_id"), ("timestamp", "msg_id", "transaction_id")
+
+
+class MaileonHooksOptions(BaseModel):
+    """The account in which `relais hooks` registers webhooks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: As Maileon shows it; it needs the rights GET, POST, PUT and DELETE.
+    api_key: Secret
+    base: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = "https://api.maileon.com/1.0"
+    events: Annotated[tuple[str, ...], AfterValidator(_known_events)] = ("doi", "unsubscription", "bounce")
+    #: True: its address may be in a private network.
+    allow_private: bool = False
+
+
+class MaileonSourceOptions(BaseModel):
+    """What ops write under a Maileon source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    hooks: MaileonHooksOptions | None = None
+
+
+class MaileonHooks(HookRegistry):
+    """Maileon's `/webhooks`: JSON, parameters in snake_case, bodies in camelCase (its official clients)."""
+
+    event_name = "event"
+
+    def __init__(self, options: MaileonHooksOptions, key: str, api: VendorApi) -> None:
+        encoded = base64.b64encode(key.encode()).decode()
+        headers = {"Authorization": f"Basic {encoded}", "Accept": "application/json"}
+        super().__init__(api, options.base, headers, allow_private=options.allow_private)
+        self.words = {event: event for event in options.events}
+
+    def define(self, name: str, word: str, url: str, proof: Signed) -> dict[str, Any]:
+        """Return a webhook with the token in its URL and the rest in a JSON body. Raises ApiFailed."""
+        if proof.headers or not proof.query:
+            raise ApiFailed(
+                "cannot_prove", "Maileon can only send a token in the URL: write verify: query: in the book"
+            )
+        none = {"standard_contact_field": None, "custom_contact_field": None}
+        token = [{"name": name, "custom_value": value, **none} for name, value in proof.query.items()]
+        fields = {"standardFields": list(STANDARD_FIELDS), "customFields": [], "eventFields": list(EVENT_FIELDS)}
+        return {"url": url, "event": word, "urlParams": token, **fields}
+
+    def is_same(self, hook: VendorHook, wanted: Mapping[str, Any]) -> bool:
+        """Compare the parameters, where Maileon shows them."""
+        shown = hook.raw.get("urlParams")
+        if not isinstance(shown, list):
+            return True
+        values = {each.get("name"): each.get("custom_value") for each in shown if isinstance(each, dict)}
+        return values == {each["name"]: each["custom_value"] for each in wanted["urlParams"]}
+
+
 KIND = SourceKind(
     name=NAME,
     about="Maileon: confirmed opt-ins, unsubscriptions, bounces; one address per event, a token in the URL.",
-    options=base.NoSourceOptions,
+    options=MaileonSourceOptions,
     types=frozenset(EVENTS.values()),
     event_from_url=lambda options: True,
 )
@@ -73,6 +139,12 @@ class MaileonSource(SourceType):
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
         return base.read_data(type, field_names.looked_up(base.parse_object(body), _names), "snake_case")
+
+    def hooks(self, options: BaseModel, resolve: Callable[[Secret], str], api: VendorApi) -> HookRegistry | None:
+        """Return the account's webhooks, where the book has a key for them."""
+        if not isinstance(options, MaileonSourceOptions) or options.hooks is None:
+            return None
+        return MaileonHooks(options.hooks, resolve(options.hooks.api_key), api)
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return 200: nothing says that Maileon takes another 2xx for an answer."""

@@ -14,7 +14,14 @@ def logged(control: Send, query: str = "") -> list[dict[str, Any]]:
 
 def test_state_of_all(control: Send) -> None:
     """The state has every vendor; one is shown alone; an unknown one is 404."""
-    assert set(control("GET", "/state").json()) == {"maileon", "seminardesk", "crm", "invoicing", "magnetis"}
+    assert set(control("GET", "/state").json()) == {
+        "maileon",
+        "seminardesk",
+        "crm",
+        "invoicing",
+        "magnetis",
+        "activetrail",
+    }
     assert control("GET", "/state/crm").json() == {"contacts": [], "notes": []}
     assert control("GET", "/state/nobody").status == 404
 
