@@ -22,7 +22,7 @@ from rules.matching.field_types import EVENT_FIELDS, FieldScope
 from rules.matching.pattern import Pattern
 from rules.rule import API, ActionStep, ConsentFrom, LookUp, Rule, Target
 from rules.source import units as times
-from rules.source.finding import Finding
+from rules.source.finding import LOOKS_TYPED, Finding
 from rules.source.node import Node
 from rules.source.problem import Severity, did_you_mean, is_full
 from rules.source.yaml_document import Path
@@ -498,13 +498,16 @@ class _RuleReader:
         if not isinstance(value, dict):
             node.mapping(None, f"the arguments of {node.name}")
             return None
+        before = len(self.draft.problems)
         if kind is not None:
             argument_checks.check(node, value, kind)
             if kind.consent:
                 value = {name: inner for name, inner in value.items() if name != "consent"}
         findings: list[Finding] = []
         compiled = action_values.compile_arguments(value, scope, findings)
-        node.note(findings)
+        # Where the arguments do not fit the action, `yes` for true has been told as an error.
+        told = _has_errors(self.draft, before)
+        node.note(finding for finding in findings if not (told and finding.code == LOOKS_TYPED))
         return compiled
 
     def consent(self, node: Node, target: Target | None, scope: FieldScope) -> dict[str, ConsentFrom]:

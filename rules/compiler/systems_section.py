@@ -17,13 +17,15 @@ from rules.business_hours import BusinessHours
 from rules.compiler import lint
 from rules.compiler.draft import Draft
 from rules.matching import operators
-from rules.matching.field_types import FIELD_WORDS
+from rules.matching.field_types import FIELD_WORDS, FieldScope
 from rules.matching.operators import ArgumentWrong
 from rules.rule import API
 from rules.rulebook import AlertSettings, Destination, Source, Verify
+from rules.source.finding import LOOKS_TYPED, Finding
 from rules.source.node import Node, fields_of
 from rules.source.problem import did_you_mean
 from rules.source.units import MOST_SHARE, Breaker, Duration, Rate
+from rules.values import arguments
 
 #: A section with more names than this is refused: it would be a database, not a book.
 MOST_NAMES = 1_000
@@ -81,6 +83,9 @@ def read_constants(draft: Draft, section: Node | None) -> None:
         if _is_valid_name(node, name) and name in draft.constants:
             node.wrong(f'the var "{name}" is there already', "give it another name", "duplicate_name", key=True)
         draft.constants.setdefault(name, node.value)
+        findings: list[Finding] = []
+        arguments.compile_value(node.value, FieldScope(), findings)
+        node.note(finding for finding in findings if finding.code == LOOKS_TYPED)
 
 
 def _is_valid_name(node: Node, name: str) -> bool:
@@ -331,6 +336,9 @@ def _fields(node: Node) -> dict[str, str]:
     """Read `fields:` of a source: the type of each extra field that its platform sends."""
     found = {}
     for name, inner in node.mapping(None, "fields").items():
+        wrong = FieldScope().check(name if name.startswith(("data.", "data[")) else f"data.{name}")
+        if wrong is not None:
+            inner.wrong(*wrong, "bad_path", key=True)
         if inner.value not in FIELD_WORDS:
             inner.wrong(
                 f"{name} must be {', '.join(sorted(FIELD_WORDS))}",

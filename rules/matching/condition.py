@@ -16,7 +16,7 @@ from rules.matching.operators import ArgumentWrong, OperatorTest, View
 from rules.matching.path import ABSENT, Facts, Path, PathWrong
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
 from rules.source import look_alikes
-from rules.source.finding import LOOKS_TYPED, Finding
+from rules.source.finding import Finding, looks_typed
 from rules.source.problem import did_you_mean
 
 
@@ -445,13 +445,15 @@ class ConditionReader:
         keys = [frozenset(each) for each in node if isinstance(each, Mapping)]
         days = any("days" in each and "between" not in each for each in keys)
         times = any("between" in each and "zone" in each and "days" not in each for each in keys)
-        leaves = [part.operator_test for part in parts if isinstance(part, Leaf)]
+        ranges = [found for part in parts if (found := _range_of(part.inner if isinstance(part, Viewed) else part))]
         open_ended = any(
             one.low and two.high and one.low[0] <= two.high[0] and one.high is None and two.low is None
-            for one, two in itertools.permutations(leaves, 2)
+            for one, two in itertools.permutations(ranges, 2)
         )
-        denials = [part.inner.says for part in parts if isinstance(part, Not)]
-        if (days and times) or open_ended or len(set(denials)) > 1:
+        denials = {part.inner.says for part in parts if isinstance(part, Not)}
+        denied = len(denials) > 1 or (bool(denials) and any(isinstance(part, Leaf) for part in parts))
+        there = any(isinstance(part, Exists) and part.wanted for part in parts)
+        if (days and times) or open_ended or denied or (there and len(parts) > 1):
             self._doubt(
                 at,
                 f"{self.field}: a list is OR, so one of its entries is enough",
@@ -476,12 +478,7 @@ class ConditionReader:
         kind = self.kind
         meant = look_alikes.typed_mend(literal) if isinstance(literal, str) else ""
         if meant and (kind.is_open or meant == "null") and not (kind.choices and literal in kind.choices):
-            self._doubt(
-                at,
-                f'"{literal}" is text here, and nothing but that text is the same',
-                f"write {meant}; if the text is meant, put it in quotes",
-                LOOKS_TYPED,
-            )
+            self.findings.append(looks_typed(at, literal, meant))
         if kind.is_open:
             return True
         if not field_types.admits(kind, literal):
@@ -557,6 +554,8 @@ class ConditionReader:
             mend = exc.mend
             if isinstance(argument, str) and name in _INSTEAD_OF and operators.DATE.match(argument):
                 mend = f"write {_INSTEAD_OF[name]}: {argument}"
+            elif name == "between" and _are_dates(argument):
+                mend = _BETWEEN_DATES.format(*argument)
             self._wrong(at, exc.text, mend)
             return None
         return self._judged(operator_test, name, at)
@@ -663,7 +662,8 @@ class ConditionReader:
                     found.append(None)
         except ArgumentWrong as exc:
             operator = exc.operator or (here if here in node else "")
-            self._wrong((*at, operator) if operator in node else at, exc.text, exc.mend)
+            mend = _BETWEEN_DATES.format(*node["between"]) if _are_dates(node.get("between")) else exc.mend
+            self._wrong((*at, operator) if operator in node else at, exc.text, mend)
             found.append(None)
         return found
 
@@ -695,12 +695,21 @@ def _is_field(argument: Any) -> bool:
     return isinstance(argument, Mapping) and argument.keys() == {"field"}
 
 
+def _are_dates(argument: Any) -> bool:
+    return (
+        isinstance(argument, list)
+        and len(argument) == 2
+        and all(isinstance(each, str) and operators.DATE.match(each) for each in argument)
+    )
+
+
 def _words(kinds: Iterable[Kind]) -> str:
     return " or ".join(field_types.WORDS[kind] for kind in sorted(kinds))
 
 
 #: What is asked of an instant instead of a comparison of numbers.
 _INSTEAD_OF: Final[Mapping[str, str]] = {"lt": "before", "lte": "before", "gt": "after", "gte": "after"}
+_BETWEEN_DATES: Final = "write after: {}, before: {} and a zone, beside each other; they leave both days out"
 _RECEIVED_AT: Final = Path("received_at")
 
 
@@ -755,7 +764,7 @@ def contradiction(condition: Condition, kind: FieldType = OPEN) -> str | None:
 def _contradiction_of_parts(condition: Every) -> str | None:
     if any(isinstance(part, Exists) and not part.wanted for part in condition.parts):
         return f"a field that does not exist has no value: {condition.says}"
-    conditions = [part.operator_test for part in condition.parts if isinstance(part, Leaf)]
+    conditions = [found for part in condition.parts if (found := _range_of(part))]
     for one, two in itertools.combinations(conditions, 2):
         if operators.NUMBER in (one.wants, two.wants) and one.wants.isdisjoint({*two.wants, "any"}):
             return f"nothing {one.says} and {two.says}"
@@ -764,6 +773,16 @@ def _contradiction_of_parts(condition: Every) -> str | None:
                 return f"nothing {one.says} and {two.says}"
         if one.prefixes and two.prefixes and not _begin_alike(one.prefixes, two.prefixes):
             return f"nothing {one.says} and {two.says}"
+    return None
+
+
+def _range_of(condition: Condition) -> OperatorTest | None:
+    """Return the operator of a condition whose argument is known now; that of an age counts from one moment for all."""
+    match condition:
+        case Leaf(operator_test):
+            return operator_test
+        case Against(operator=name, make=make) if name in operators.AGES:
+            return make(operators.LONG_AGO)
     return None
 
 

@@ -5,6 +5,7 @@ type of a field, or what is wrong with a path and how to mend it. Never sees an 
 """
 
 import json
+import re
 import types
 from collections import abc
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, Pa
 
 from rules.matching import path as paths
 from rules.matching.path import AnyElement, Path, PathWrong, Step, WhereStep
+from rules.snake_case import to_snake_case
 from rules.source.problem import did_you_mean
 
 Kind = Literal["text", "number", "boolean", "instant", "list", "object", "null", "any"]
@@ -170,6 +172,8 @@ class FieldScope:
         if path.root not in self.roots:
             raise PathWrong(f'there is no "{path.root}" here', self._mend_root(path))
         kind = self._root_type(path.root)
+        if path.root == "data" and kind.is_open:
+            _refuse_foreign_names(path)
         if path.root == "data" and self._extra:
             declared = self._declared(path)
             if declared is not None:
@@ -203,6 +207,25 @@ class FieldScope:
             if self.look_ups[name] is not None and self.check(inside) is None:
                 return f'did you mean "{inside}"?'
         return did_you_mean(path.root, self.roots)
+
+
+#: Under them stand names that people gave; all other names of `data` are in snake_case, whoever sends them.
+_NAMED_BY_PEOPLE: Final = "additional_fields"
+_IDENTIFIER: Final = re.compile(r"[A-Za-z]\w{0,63}\Z", re.ASCII)
+
+
+def _refuse_foreign_names(path: Path) -> None:
+    """Raise PathWrong where a name is as the sender writes it (`firstName`): nothing can be found there."""
+    steps: list[Step] = []
+    for step in path.steps:
+        if step == _NAMED_BY_PEOPLE:
+            return
+        name = step if isinstance(step, str) and _IDENTIFIER.match(step) else ""
+        steps.append(to_snake_case(name) if name else step)
+    if tuple(steps) != path.steps:
+        raise PathWrong(
+            f"{path} can never be found: names in data are in snake_case", f"write {Path(path.root, tuple(steps))}"
+        )
 
 
 def _into(kind: FieldType, step: Step, before: Path, after: Sequence[Step]) -> FieldType:

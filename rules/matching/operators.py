@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -60,7 +60,7 @@ class OperatorTest:
     wants: frozenset[Kind]
     #: For equality: the values, each with its kind, because `True == 1` in Python.
     literals: frozenset[tuple[Kind, Any]] | None = None
-    #: For a range of numbers: each bound, and whether it is included.
+    #: For a range of numbers, or of instants in seconds: each bound, and whether it is included.
     low: tuple[float, bool] | None = None
     high: tuple[float, bool] | None = None
     #: For `prefix`: its texts.
@@ -343,7 +343,7 @@ def _texts(argument: Any, operator: str) -> list[str]:
 
 def _number(argument: Any, operator: str) -> float:
     if isinstance(argument, bool) or not isinstance(argument, int | float):
-        mend = f"{operator}: 100"
+        mend = f"write {operator}: 100"
         if isinstance(argument, str):
             try:
                 float(argument)
@@ -355,7 +355,7 @@ def _number(argument: Any, operator: str) -> float:
                 mend = f"write a plain minus; this is {name_sign(argument[0])}"
         raise ArgumentWrong(f"{operator} needs a number", mend)
     if not _is_finite(argument):
-        raise ArgumentWrong(f"{operator} needs a finite number", f"{operator}: 100")
+        raise ArgumentWrong(f"{operator} needs a finite number", f"write {operator}: 100")
     return argument
 
 
@@ -580,8 +580,10 @@ def moment(name: str, zone_name: Any) -> Callable[[Any], OperatorTest]:
             raise ArgumentWrong(f"{name} needs a date or an instant", f"write {name}: 2026-01-31, and zone: beside it")
         says, denies = COMPARES[name]
         if name == "before":
-            return _instants(lambda begin, end: end < span[0], zone, f"{says} {argument}", f"{denies} {argument}")
-        return _instants(lambda begin, end: begin > span[1], zone, f"{says} {argument}", f"{denies} {argument}")
+            test = _instants(lambda begin, end: end < span[0], zone, f"{says} {argument}", f"{denies} {argument}")
+            return replace(test, high=(span[0].timestamp(), False))
+        test = _instants(lambda begin, end: begin > span[1], zone, f"{says} {argument}", f"{denies} {argument}")
+        return replace(test, low=(span[1].timestamp(), False))
 
     return make
 
@@ -601,8 +603,10 @@ def age(name: str, argument: Any, zone_name: Any) -> Callable[[Any], OperatorTes
             raise ArgumentWrong("no instant of reception")
         bound = now - span
         if name == "older_than":
-            return _instants(lambda begin, end: end < bound, zone, f"{says} {argument}", f"{denies} {argument}")
-        return _instants(lambda begin, end: begin > bound, zone, f"{says} {argument}", f"{denies} {argument}")
+            test = _instants(lambda begin, end: end <= bound, zone, f"{says} {argument}", f"{denies} {argument}")
+            return replace(test, high=(bound.timestamp(), True))
+        test = _instants(lambda begin, end: begin > bound, zone, f"{says} {argument}", f"{denies} {argument}")
+        return replace(test, low=(bound.timestamp(), False))
 
     return make
 

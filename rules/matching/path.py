@@ -74,6 +74,9 @@ Step = str | AnyElement | WhereStep | At
 
 ANY: Final = AnyElement()
 
+#: The mend of a position where patterns take none.
+NO_POSITIONS: Final = "name the element by a field, [id=12], or take any with []"
+
 _PLAIN = re.compile(r"[^\W\d]\w*\Z")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?\Z", re.ASCII)
 
@@ -173,6 +176,8 @@ def _step(text: str, position: int) -> tuple[Step, int]:
         word = text[position + 1 : end]
         if not _PLAIN.match(word):
             _refuse_unseen(text, position + 1)
+            if word.isdigit():
+                raise PathWrong(f'"{text}" counts elements: .{word}', f'{NO_POSITIONS}; a key is ["{word}"]')
             raise PathWrong(
                 f'"{text}" is no path: no name after the dot at character {position + 1}',
                 'keys that are not letters, digits and _ are written ["Odd key"], without a dot before',
@@ -192,9 +197,7 @@ def _step(text: str, position: int) -> tuple[Step, int]:
     end = _word_end(text, position + 1)
     key = text[position + 1 : end]
     if key.isdigit():
-        raise PathWrong(
-            f'"{text}" counts elements: [{key}]', "name the element by a field, [id=12], or take any with []"
-        )
+        raise PathWrong(f'"{text}" counts elements: [{key}]', NO_POSITIONS)
     if not _PLAIN.match(key) or not text.startswith("=", end):
         raise PathWrong(f'"{text}" is no path: what is between [ and ]?', 'there is [], [id=12] and ["Odd key"]')
     if text.startswith('"', end + 1):

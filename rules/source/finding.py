@@ -21,3 +21,16 @@ class Finding:
     mend: str = ""
     code: str = "wrong"
     severity: Literal["error", "warning"] = "error"
+
+
+def looks_typed(
+    at: tuple[str | int, ...], text: str, meant: str, why: str = "nothing but that text is the same"
+) -> Finding:
+    """Return the doubt that `meant` was meant by a text: `true` by `TRUE`."""
+    return Finding(
+        at,
+        f'"{text}" is text here, and {why}',
+        f"write {meant}; if the text is meant, put it in quotes",
+        LOOKS_TYPED,
+        "warning",
+    )

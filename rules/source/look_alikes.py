@@ -12,20 +12,24 @@ from typing import Final, NamedTuple
 from rules.source.problem import Severity, name_sign
 
 #: Quotes that YAML does not know, with their straight form.
-CURLY: Final = "“”„‟‘’‚‛«»‹›〝〞＂´"
+CURLY: Final = "“”„‟‘’‚‛«»‹›〝〞〟＂＇´′″‵‶❛❜❝❞"
+#: These end a word, too: `Hans’`, and stand behind a number: `5′`.
+_APOSTROPHES: Final = "’‘′″´＇❜"
 #: Signs that look like the dash of a list, or like the minus of a number.
 DASHES: Final = "–—−‐‑‒―﹣－•·"
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0"
-    "\ufff9-\ufffb\U000e0000-\U000e007f\u0085]"
+    "\ufe00-\ufe0f\ufff9-\ufffb\U000e0000-\U000e007f\u0085]"
 )
 #: They have a place between signs that are not ASCII: in Persian, in Hindi, and in pictures made of several.
 _JOINERS: Final = "\u200c\u200d"
-#: Letters that look like Latin ones, next to a Latin one.
-_FOREIGN = "АВЕКМНОРСТХЅІЈасеорхуѕіјһԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧονι"
+#: They have a place behind signs that are not ASCII, and in pictures of a key: as which picture the sign is shown.
+_VARIANTS = re.compile("(?<=[^\x00-\x7f])[\ufe00-\ufe0f]|[\ufe00-\ufe0f](?=\u20e3)")
+#: Letters that look like Latin ones, next to a Latin one; wide ones, and those that a PDF joins (`ﬁ`).
+_FOREIGN = "Ａ-Ｚａ-ｚ\ufb00-\ufb06АВЕКМНОРСТХЅІЈасеорхуѕіјһԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧονι"
 _MIXED = re.compile(f"(?<=[A-Za-z])[{_FOREIGN}]|[{_FOREIGN}](?=[A-Za-z])")
-_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: .*)?$", re.MULTILINE)
+_CONFLICT = re.compile(r"^(?:(?:<{7}|\|{7}|>{7})(?: .*)?|={7})\r?$", re.MULTILINE)
 _CUT = re.compile(r"\s+#(?:[^\s#!].*|.*\{\{.*)$")
 
 
@@ -56,6 +60,8 @@ def find(text: str) -> Iterator[LookAlike]:
         sign, at = found[0], found.start()
         if sign in _JOINERS and text[at - 1 : at] > "\x7f" and text[at + 1 : at + 2] > "\x7f":
             continue
+        if _VARIANTS.match(text, at):
+            continue
         mend = f'delete it; where it is meant, write "\\u{ord(sign):04X}" inside double quotes'
         yield LookAlike(at, f"an invisible sign stands here, {name_sign(sign)}", mend, "invisible_sign")
     for found in _MIXED.finditer(text):
@@ -63,9 +69,15 @@ def find(text: str) -> Iterator[LookAlike]:
         yield LookAlike(found.start(), what, "write the Latin letter", "foreign_letter")
 
 
-def is_in_curly_quotes(text: str) -> bool:
-    """Return whether a text begins and ends with a quote that YAML takes for a part of it."""
-    return len(text) > 1 and text[0] in CURLY and text[-1] in CURLY
+def curly_quotes(text: str) -> str:
+    """Return the quotes that YAML takes for a part of a text which begins and ends with them, or has one half of them.
+
+    An apostrophe at one end alone is none.
+    """
+    if len(text) > 1 and text[0] in CURLY and text[-1] in CURLY:
+        return f"{text[0]} and {text[-1]}"
+    ends = {sign for sign in (text[0], text[-1]) if sign in CURLY and sign not in _APOSTROPHES}
+    return ends.pop() if ends and sum(sign in CURLY for sign in text) == 1 else ""
 
 
 def is_dashed(text: str) -> bool:
@@ -82,6 +94,8 @@ def is_cut(rest: str) -> bool:
 _BOOLEAN: Final = frozenset({"true", "false", "yes", "no", "on", "off"})
 _NULL: Final = frozenset({"null", "~", "none", "nil"})
 _NUMBER = re.compile(r"[+-]?(?:\d+,\d{1,2}|\.\d+|\d{1,3}(?:_\d{3})+|0[xob][0-9a-fA-F]+)\Z", re.ASCII)
+#: With a minus or digits of another alphabet.
+_ODD_NUMBER = re.compile(f"[+{DASHES}-]?\\d+(?:[.,]\\d+)?\\Z")
 
 
 #: Longer texts look like nothing but text.
@@ -97,4 +111,5 @@ def typed_mend(text: str) -> str:
         return "null"
     if word in _BOOLEAN:
         return "true" if word in ("true", "yes", "on") else "false"
-    return "a number as 19.99" if _NUMBER.match(text) else ""
+    odd = not text.isascii() and _ODD_NUMBER.match(text)
+    return "a number as 19.99" if odd or _NUMBER.match(text) else ""

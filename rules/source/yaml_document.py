@@ -264,9 +264,11 @@ class _DocumentReader:
             self.wrong(event, f"{what}this template is not quoted", QUOTE_TEMPLATE, "unquoted_template")
         elif self.has_comments or not text.isascii():
             self.plain(event, text)
-        if not text.isascii() and text != text.strip():
-            odd = text[0] if text[0].isspace() else text[-1]
-            self.doubt(event, f"this text begins or ends with {name_sign(odd)}", "delete it", "hard_space")
+        if not text.isascii() and (spaces := [sign for sign in text if sign.isspace() and sign > "\x7f"]):
+            where, mend = "begins or ends with", "delete it"
+            if text == text.strip():
+                where, mend = "has inside a", "write an ordinary space; if it is meant, put the text in quotes"
+            self.doubt(event, f"this text {where} {name_sign(spaces[0])}", mend, "hard_space")
         value = scalar(text)
         if value.__class__ is str and look_alikes.typed_mend(text):
             self.doc._typed.add(_start(event))
@@ -275,11 +277,12 @@ class _DocumentReader:
     def plain(self, event: ScalarEvent, text: str) -> None:
         """Report what looks like something else in a text without quotes: curly quotes, a dash, a comment in it."""
         if not text.isascii():
-            if look_alikes.is_in_curly_quotes(text):
+            if quotes := look_alikes.curly_quotes(text):
+                several = " and " in quotes
                 self.doubt(
                     event,
-                    f"the curly quotes {text[0]} and {text[-1]} are part of this text",
-                    f'write straight quotes: "{text[1:-1]}"',
+                    f"the curly quote{'s' * several} {quotes} {'are' if several else 'is'} part of this text",
+                    f'write straight quotes: "{text.strip(look_alikes.CURLY)}"',
                     "curly_quotes",
                 )
             line, column = _start(event)

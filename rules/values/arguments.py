@@ -12,7 +12,8 @@ from typing import Any, Final
 from rules.errors import ValueFailed
 from rules.matching.field_types import OPEN, FieldScope, FieldType
 from rules.matching.path import Facts
-from rules.source.finding import Finding
+from rules.source import look_alikes
+from rules.source.finding import Finding, looks_typed
 from rules.values import template as templates
 from rules.values.expression import TemplateWrong
 from rules.values.template import OMIT
@@ -148,6 +149,9 @@ class _ArgumentCompiler:
             mend = f'write "{{{{ {path} }}}}"' if path else "secrets belong under sources and destinations"
             self.problems.append(Finding(at, f"{sign}…}} stays as it is here", mend, "secret", "warning"))
         if not templates.is_template(text):
+            meant = look_alikes.typed_mend(text)
+            if meant in ("true", "false", "null"):
+                self.problems.append(looks_typed(at, text, meant, "sent as it stands"))
             return _literal(text)
         try:
             made = templates.compile_template(text, self.scope)

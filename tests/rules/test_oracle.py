@@ -12,7 +12,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import assume, given, settings
@@ -356,3 +359,119 @@ def _under_data(rule: Mapping[str, Any]) -> dict[str, Any]:
     if "any_of" in rule:
         node["any_of"] = [_under_data(group) for group in rule["any_of"]]
     return node
+
+
+# Times: the slow one walks over the minutes of a zone, and never asks which instant a time of the wall is. -----------
+
+#: Days around those on which clocks are put forward or back: at two or three, at midnight, by half an hour; and an
+#: ordinary one, in a zone whose offset is no whole hour.
+CLOCK_CHANGES = [
+    ("Europe/Berlin", date(2026, 3, 29)),
+    ("Europe/Berlin", date(2026, 10, 25)),
+    ("America/Havana", date(2026, 3, 8)),
+    ("America/Havana", date(2026, 11, 1)),
+    ("America/Sao_Paulo", date(2018, 2, 18)),
+    ("America/Sao_Paulo", date(2018, 11, 4)),
+    ("Australia/Lord_Howe", date(2026, 4, 5)),
+    ("Asia/Kathmandu", date(2026, 1, 1)),
+]
+MINUTE = timedelta(minutes=1)
+
+
+@lru_cache(maxsize=512)
+def walls_around(zone: str, day: date) -> list[tuple[datetime, datetime]]:
+    """Return each minute of three days as an instant and as the wall shows it."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=36)
+    minutes = [start + n * MINUTE for n in range(72 * 60)]
+    return [(each, each.astimezone(ZoneInfo(zone)).replace(tzinfo=None)) for each in minutes]
+
+
+def slow_span(text: str, zone: str | None) -> tuple[datetime, datetime] | None:
+    """Return the first instant of what a text means, and the last."""
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if told.tzinfo is not None:
+        return told, told
+    if zone is None:
+        return None
+    walls = walls_around(zone, told.date())
+    if len(text) == 10:
+        begin = next(instant for instant, wall in walls if wall.date() >= told.date())
+        end = next(instant for instant, wall in walls if wall.date() > told.date())
+        return begin, end - timedelta.resolution
+    shown = [instant for instant, wall in walls if wall == told]
+    if not shown:  # the wall skips it: as it would be without the change of that day
+        instant, wall = walls[0]
+        shown = [instant + (told - wall)]
+    return shown[0], shown[0]
+
+
+def slow_time(asked: Mapping[str, str], value: Any, received_at: str) -> int:
+    zone = asked.get("zone")
+    span = slow_span(value, zone) if isinstance(value, str) else None
+    truths = []
+    for name, argument in asked.items():
+        if name == "zone":
+            continue
+        if name in ("before", "after"):
+            other = slow_span(argument, zone)
+            assert other is not None
+            holds = span and (span[1] < other[0] if name == "before" else span[0] > other[1])
+        else:
+            seconds = int(argument[:-1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[argument[-1]]
+            bound = datetime.fromisoformat(received_at) - timedelta(seconds=seconds)
+            holds = span and (span[1] <= bound if name == "older_than" else span[0] > bound)
+        truths.append(UNKNOWN if span is None else TRUE if holds else FALSE)
+    return min(truths)
+
+
+@st.composite
+def times_around(draw: st.DrawFn, day: date, *, local: bool) -> str:
+    """Write a time within two days of another one: as an instant, or as a date or a time of the wall."""
+    moment = datetime(day.year, day.month, day.day) + draw(st.integers(-40 * 4, 40 * 4)) * timedelta(minutes=15)
+    forms = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000Z", "%Y-%m-%dT%H:%M:%S+02:00", "%Y-%m-%dT%H:%M:%S-03:30"]
+    if local:
+        forms = ["%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
+    return moment.strftime(draw(st.sampled_from(forms)))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(CLOCK_CHANGES), st.booleans(), st.data())
+def test_slow_times(change: tuple[str, date], zoned: bool, draws: st.DataObject) -> None:
+    """Before, after, older and newer: dates, zones and days on which clocks change say what a walk over minutes says.
+
+    A condition that names a date or a time of the wall has a zone; without one only instants can be compared.
+    """
+    zone, day = change
+    instants = times_around(day, local=False)
+    any_time = st.one_of(instants, times_around(day, local=True))
+    asked = draws.draw(
+        st.dictionaries(st.sampled_from(["before", "after"]), any_time if zoned else instants, max_size=2)
+    )
+    ages = st.sampled_from(["30s", "15m", "1h", "23h", "24h", "1d", "2d"])
+    asked |= draws.draw(st.dictionaries(st.sampled_from(["older_than", "newer_than"]), ages, max_size=1))
+    assume(asked)
+    if zoned:
+        asked["zone"] = zone
+    value = draws.draw(st.one_of(any_time, any_time, st.sampled_from(["soon", "", 5, None, True])))
+    received_at = draws.draw(instants)
+    expected = slow_time(asked, value, received_at)
+    made = compiled({"data.at": asked})
+    assert int(made.test(facts({"at": value}, received_at=received_at)).truth) == expected
+    denied = compiled({"data.at": {"not": asked}})
+    assert int(denied.test(facts({"at": value}, received_at=received_at)).truth) == TRUE - expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(CLOCK_CHANGES), st.data())
+def test_slow_times_of_two_fields(change: tuple[str, date], draws: st.DataObject) -> None:
+    """A time against another field of the event, dates and clock changes included."""
+    zone, day = change
+    any_time = st.one_of(times_around(day, local=False), times_around(day, local=True))
+    value, other = draws.draw(any_time), draws.draw(any_time)
+    for name in ("before", "after"):
+        made = compiled({"data.at": {name: {"field": "data.other"}, "zone": zone}})
+        expected = slow_time({name: other, "zone": zone}, value, "2026-01-01T00:00:00Z")
+        assert int(made.test(facts({"at": value, "other": other})).truth) == expected

@@ -53,7 +53,7 @@ def test_parse(text: str, steps: tuple[Any, ...]) -> None:
         ("data.", '["Odd key"]'),
         ("data..email", '["Odd key"]'),
         ("data.e-mail", '["Odd key"]'),
-        ("data.12", '["Odd key"]'),
+        ("data.12", 'name the element by a field, [id=12], or take any with []; a key is ["12"]'),
         ("data email", '["Odd key"]'),
         ("data[0]", "name the element by a field, [id=12], or take any with []"),
         ("data[", "there is []"),

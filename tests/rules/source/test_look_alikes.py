@@ -45,6 +45,8 @@ def only(found: list[Problem]) -> Problem:
         ("~", "null"),
         ("None", "null"),
         ("19,99", "a number as 19.99"),
+        ("−5", "a number as 19.99"),
+        ("１２", "a number as 19.99"),
         (".5", "a number as 19.99"),
     ],
 )
@@ -56,6 +58,17 @@ def test_y1b_words_of_other_readers(word: str, mend: str) -> None:
     assert only(problems(f"data.paid:\n        - true\n        - {word}")).code == "looks_typed"
     assert only(problems(f"data.paid:\n        not: {word}")).code == "looks_typed"
     assert problems(f'data.paid: "{word}"') == []
+
+
+@pytest.mark.parametrize("word", ["TRUE", "Null", "~", "yes"])
+def test_y1b_words_in_arguments(word: str) -> None:
+    """The same words in an argument, and in a constant, are a doubt: they are sent as they stand."""
+    said = only(problems(text=word))
+    assert (said.code, said.severity, said.line) == ("looks_typed", "warning", 11)
+    assert said.text.endswith("sent as it stands")
+    assert problems(text=f'"{word}"') == []
+    (constant,) = writing.checked(f"vars:\n  a: {word}\n").problems
+    assert (constant.code, constant.line) == ("looks_typed", 2)
 
 
 def test_y10_no_rules_above() -> None:
@@ -107,6 +120,14 @@ def test_y17_value_in_curly_quotes(quoted: str) -> None:
     assert only(problems(text=quoted)).code == "curly_quotes"
 
 
+@pytest.mark.parametrize("half", ["“confirmed", "confirmed“", "„confirmed", "confirmed»"])
+def test_y17_half_a_pair(half: str) -> None:
+    """A curly quote at one end is a part of the text, too; an apostrophe is what it is, and so are inner quotes."""
+    assert only(problems(f"data.status: {half}")).mend == 'write straight quotes: "confirmed"'
+    for text in ("Hans’", "’s ist gut", "sie sagte „ja“", "5′", "Eva’s Kurs"):
+        assert problems(text=text) == [], text
+
+
 def test_y17_one_quote_curly() -> None:
     """A straight quote that is closed by a curly one swallows the lines below: the line with the curly one is named."""
     said = only(problems('data.status: "confirmed”'))
@@ -141,7 +162,8 @@ def test_y38_invisible_sign() -> None:
         assert only(problems(f"data.x: con{sign}firmed")).code == "invisible_sign"
         assert only(problems(f"data.x: b # {sign}")).code == "invisible_sign"
     assert problems('data.x: "con\\u200Bfirmed"') == []
-    assert problems(text="👩\u200d💻 می\u200cخواهم") == []
+    assert only(problems("data.x: con\ufe0ffirmed")).code == "invisible_sign"
+    assert problems(text="👩\u200d💻 می\u200cخواهم ❤\ufe0f 1\ufe0f\u20e3") == []
 
 
 def test_y38_letter_of_another_alphabet() -> None:
@@ -149,12 +171,25 @@ def test_y38_letter_of_another_alphabet() -> None:
     said = only(problems("data.st\u0430tus: confirmed"))
     assert said.text == 'the "\u0430" here is U+0430 (cyrillic small letter a), between Latin letters'
     assert problems("data.x: Борис") == []
+    assert only(problems("data.x: con\ufb01rmed")).text.startswith(
+        'the "\ufb01" here is U+FB01 (latin small ligature fi)'
+    )
+    assert only(problems("data.x: \uff43onfirmed")).code == "foreign_letter"
+    assert problems("data.x: \uff43\uff4f") == []
 
 
 @pytest.mark.parametrize("when", ["data.x:\u00a0confirmed", "data.x: confirmed\u00a0", "data.x: \u3000confirmed"])
 def test_y38_odd_space(when: str) -> None:
     """A no-break space beside a value is named."""
     assert only(problems(when)).code == "hard_space"
+
+
+def test_y38_odd_space_inside() -> None:
+    """A no-break space between words is named, unless the text stands in quotes."""
+    said = only(problems("data.city: New\u00a0York"))
+    assert (said.code, said.severity) == ("hard_space", "warning")
+    assert said.text == "this text has inside a U+00A0 (no-break space)"
+    assert problems('data.city: "New\u00a0York"') == []
 
 
 @pytest.mark.parametrize("dash", "–—−‐•")
@@ -178,6 +213,8 @@ def test_git_conflict() -> None:
     """A conflict of git is one error, at its first line."""
     said = only(problems("data.a: b\n<<<<<<< HEAD\n      data.b: c\n=======\n      data.b: d\n>>>>>>> theirs"))
     assert (said.line, said.code, said.severity) == (8, "git_conflict", "error")
+    for left in ("=======", ">>>>>>> theirs", "||||||| base", "=======\r"):
+        assert only(problems(f"data.a: b\n{left}\n      data.b: c")).code == "git_conflict"
 
 
 def test_wide_colon() -> None:
@@ -203,6 +240,12 @@ def test_t1_number_that_may_be_text() -> None:
         "received_at: [{days: wed, zone: UTC}, {between: [09:00, 10:00], zone: UTC}]",
         "data.status: [{not: a}, {not: b}]",
         "data.begin: [{days: wed, zone: UTC}, {between: [09:00, 10:00], zone: UTC}]",
+        "data.begin: [{after: 2026-01-01, zone: UTC}, {before: 2026-02-01, zone: UTC}]",
+        "data.begin: [{older_than: 3d}, {newer_than: 30d}]",
+        "data.total: [{number: {gte: 10}}, {number: {lte: 20}}]",
+        "data.guests: [{length: {gte: 1}}, {length: {lte: 4}}]",
+        "data.status: [{exists: true}, {prefix: a}]",
+        "data.status: [{not: a}, b]",
     ],
 )
 def test_t2_list_meant_as_and(when: str) -> None:
@@ -214,7 +257,17 @@ def test_t2_ranges() -> None:
     """Of two ranges that overlap everything is inside; of two that do not, the list says something."""
     assert "or_for_and" in [problem.code for problem in problems("data.n: [{gte: 10}, {lte: 20}]")]
     assert "or_for_and" not in [problem.code for problem in problems("data.n: [{lt: 10}, {gt: 20}]")]
+    for apart in (
+        "data.begin: [{before: 2026-01-01, zone: UTC}, {after: 2026-02-01, zone: UTC}]",
+        "data.begin: [{older_than: 30d}, {newer_than: 3d}]",
+        "data.status: [{exists: false}, {not: a}]",
+        "data.status: [{exists: false}, {prefix: a}]",
+    ):
+        assert problems(apart) == [], apart
     assert problems("received_at: [{days: sat, zone: UTC}, {days: mon, between: [09:00, 10:00], zone: UTC}]") == []
+
+
+BETWEEN = "write after: 2026-01-01, before: 2026-02-01 and a zone, beside each other; they leave both days out"
 
 
 @pytest.mark.parametrize(
@@ -226,12 +279,54 @@ def test_t2_ranges() -> None:
         ("{after: soon}", "write after: 2026-01-31, and zone: beside it"),
         ("{older_than: 30}", "write older_than: 30d"),
         ("{since: 2026-01-01}", "write after"),
+        ("{between: [2026-01-01, 2026-02-01]}", BETWEEN),
+        ("{between: [2026-01-01, 2026-02-01], zone: UTC}", BETWEEN),
     ],
 )
 def test_t4_dates(asked: str, mend: str) -> None:
     """A date asked as a number, without a zone, or in other words gets the word that says it."""
     assert only(problems(f"data.begin: {asked}")).mend == mend
     assert problems("data.begin: {before: 2026-01-01, zone: Europe/Berlin}") == []
+
+
+@pytest.mark.parametrize(
+    "asked", ["{after: 2026-02-01, before: 2026-01-01, zone: UTC}", "{older_than: 30d, newer_than: 3d}"]
+)
+def test_t4_empty_spans(asked: str) -> None:
+    """A span that nothing is in is a doubt."""
+    assert only(problems(f"data.begin: {asked}")).code == "never_matches"
+
+
+@pytest.mark.parametrize(
+    ("path", "mend"),
+    [
+        ("data.firstName", "write data.first_name"),
+        ("data.order.Total", "write data.order.total"),
+        ("data.lines[].taxRate", "write data.lines[].tax_rate"),
+        ('data["firstName"]', "write data.first_name"),
+    ],
+)
+def test_places_that_are_never_found(path: str, mend: str) -> None:
+    """A name as the sender writes it is refused: `data` has all of them in snake_case."""
+    said = only(problems(f"{path}: a"))
+    assert (said.code, said.severity, said.mend) == ("unknown_field", "error", mend)
+    if "[]" not in path:
+        assert only(problems(text=f"'{{{{ {path} }}}}'")).mend == mend
+    for named in ('data["Lieblingsfarbe des Gastes"]', "data.additional_fields.Farbe", "data.Größe"):
+        assert problems(f"{named}: a") == [], named
+    declared = writing.SYSTEMS.replace(
+        "      type: body.event", "      type: body.event\n    fields:\n      firstName: text"
+    )
+    (wrong_name,) = writing.checked_with(declared, RULE.format(when="data.a: b", text="x")).problems
+    assert (wrong_name.code, wrong_name.mend) == ("bad_path", "write data.first_name")
+
+
+@pytest.mark.parametrize("path", ["data.events[0].type", "data.events.0.type", "raw.events[0].type"])
+def test_positions_are_refused(path: str) -> None:
+    """A position in the path of a condition finds nothing yet: it is refused, with what finds elements."""
+    (said,) = [each for each in problems(f"{path}: a") if each.severity == "error"]
+    assert said.code == "bad_path"
+    assert said.mend.startswith("name the element by a field, [id=12], or take any with []")
 
 
 def test_t5_not_over_a_list() -> None:
