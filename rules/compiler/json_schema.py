@@ -22,6 +22,7 @@ from rules.matching.operators import IS_KINDS
 from rules.rule import API
 from rules.rulebook import AlertSettings, Rulebook
 from rules.source.units import DURATION, MOST_FAILING, MOST_SHARE, RATE
+from rules.values.filters import FILTERS, usage
 from rules.verify import Verify
 
 Schema = dict[str, Any]
@@ -50,10 +51,15 @@ COUNTRY: Schema = {
     "examples": ["DE"],
     "description": "Where telephone numbers without + belong.",
 }
-TEMPLATE: Schema = {"type": "string", "pattern": r"\{[\{%]", "description": "A template: {{ data.email }}"}
+TEMPLATE: Schema = {"$ref": "#/definitions/template"}
 EVENT_TYPE: Schema = {"$ref": "#/definitions/event_type"}
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 NAME: Schema = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+
+#: How the filters are written, for completion inside `{{ }}`.
+FILTER_USAGES = sorted(
+    ["omit", "clear", "default('')", *(each for name in FILTERS for each in usage(name).split(" or "))]
+)
 
 _IS = [*sorted(IS_KINDS - {"null"}), None]
 
@@ -92,7 +98,14 @@ _OPERATORS: Mapping[str, Any] = {
 
 def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
     """Return the schema. With a book, editors also complete the names of its sources and destinations."""
-    definitions: Schema = {}
+    definitions: Schema = {
+        "template": {
+            "type": "string",
+            "pattern": r"\{[\{%]",
+            "description": "A template: {{ data.email }}",
+            "defaultSnippets": [_snippet(f"data.${{1:field}} | {each}") for each in FILTER_USAGES],
+        }
+    }
     _patterns(definitions, catalogue, book)
     _actions(definitions, catalogue, book)
     _rules(definitions)
@@ -199,7 +212,7 @@ def _about(node: Any, definitions: Schema) -> str:
         if (found := _about(each, definitions))
     ]
     own = _TYPES.get(node["type"], "") if isinstance(node.get("type"), str) else ""
-    return own or next((each for each in inner if each != TEMPLATE["description"]), "")
+    return own or next((each for each in inner if each != definitions["template"]["description"]), "")
 
 
 _COMMENT = re.compile(r"((?:^ +#: .*\n)+) +(\w+)\s*:", re.MULTILINE)
@@ -371,14 +384,47 @@ def _patterns(definitions: Schema, catalogue: Catalogue, book: Rulebook | None) 
         if model not in by_model:
             by_model[model] = f"pattern.{type_}"
             definitions[by_model[model]] = _pattern(fields, types, book)
+            _values(definitions, type_, fields)
     definitions["pattern"] = _pattern(every, types, book)
     #: A `when:` that names one type has the fields of that type, any other has all.
     ways: Schema = {"$ref": "#/definitions/pattern"}
+    #: The same of the values under `then:`.
+    filled: Schema = {}
     for name in dict.fromkeys(by_model.values()):
         named = sorted(type_ for type_, model in catalogue.types.items() if by_model[model] == name)
         asked = {"required": ["type"], "properties": {"type": {"enum": named}}}
         ways = {"if": asked, "then": {"$ref": f"#/definitions/{name}"}, "else": ways}
+        values = {"$ref": f"#/definitions/{name.replace('pattern', 'values', 1)}"}
+        about = "What happens, with the fields of this type."
+        filled = {
+            "if": {"required": ["when"], "properties": {"when": asked}},
+            "then": {"properties": {"then": {"allOf": [values], "description": about}}},
+            **({"else": filled} if filled else {}),
+        }
     definitions["when"] = {**ways, "description": "All of it must be true."}
+    definitions["filled"] = filled
+
+
+def _values(definitions: Schema, type_: str, fields: Iterable[str]) -> None:
+    """Suggest the fields of a type in the values of actions, at every depth. It allows whatever stands there."""
+    value = {"$ref": f"#/definitions/value.{type_}"}
+    definitions[f"value.{type_}"] = {
+        "defaultSnippets": [_snippet(path) for path in sorted(fields) if "[]" not in path],
+        "additionalProperties": value,
+        "items": value,
+    }
+    values = {"$ref": f"#/definitions/values.{type_}"}
+    action = {
+        "properties": {"next": {"allOf": [values], "description": _ABOUT["next"]}},
+        "patternProperties": {r"\.": {"additionalProperties": value}},
+    }
+    definitions[f"values.{type_}"] = {"items": action}
+
+
+def _snippet(inside: str) -> Schema:
+    """Return what an editor offers to write: a template in the quotes that it needs."""
+    template = f"{{{{ {inside} }}}}"
+    return {"label": template.replace("${1:field}", "…"), "body": f'"{template}"'}
 
 
 def _pattern(fields: Mapping[str, str], types: Iterable[str], book: Rulebook | None) -> Schema:
@@ -544,7 +590,11 @@ def _rules(definitions: Schema) -> None:
         },
         "additionalProperties": False,
     }
-    definitions["rule"] = {**rule, "required": ["name", "when", "then"]}
+    definitions["rule"] = {
+        **rule,
+        "required": ["name", "when", "then"],
+        "allOf": [{"$ref": "#/definitions/filled"}],
+    }
     definitions["group"] = {
         "type": "object",
         "description": "Rules with a condition in common.",

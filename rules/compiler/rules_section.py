@@ -210,7 +210,9 @@ class _RuleReader:
         among = [name for name in draft.sources if sources is None or name in sources]
         opened = [name for name in among if not draft.source_kind(draft.sources[name]).types]
         for path, word in _words(when.value, "type"):
-            if word not in known and (sources is None or not opened):
+            # A named source with errors of its own may be the one that sends it.
+            unread = sources is not None and not sources.isdisjoint(draft.source_names.difference(draft.sources))
+            if word not in known and (sources is None or not opened) and not unread:
                 mend = did_you_mean(
                     word, known, otherwise="only a generic source sends types of its own: name it, source:"
                 )

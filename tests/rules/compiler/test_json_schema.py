@@ -8,8 +8,11 @@ import pytest
 
 from console import catalogue
 from rules.compiler import json_schema, loader
+from rules.matching.field_types import FieldScope
 from rules.source import yaml_document
 from rules.source.problem import Problem
+from rules.values.filters import FILTERS
+from tests.rules.asking import wrong_value
 from tests.rules.catalogue import CATALOGUE
 
 FOLDER = Path(__file__).parents[1]
@@ -97,12 +100,58 @@ def test_completes_by_type() -> None:
     assert way == {"$ref": "#/definitions/pattern"}
 
 
+def test_completes_inside_templates() -> None:
+    """The values of a rule's actions offer the fields of its type as templates, at every depth; any value, filters."""
+    made = json_schema.schema(catalogue.build())
+    definitions = made["definitions"]
+    way, offered = definitions["filled"], {}
+    while way:
+        for type_ in way["if"]["properties"]["when"]["properties"]["type"]["enum"]:
+            (values,) = way["then"]["properties"]["then"]["allOf"]
+            action = definitions[values["$ref"].removeprefix("#/definitions/")]["items"]
+            assert action["properties"]["next"]["allOf"] == [values]
+            name = action["patternProperties"][r"\."]["additionalProperties"]["$ref"].removeprefix("#/definitions/")
+            value = definitions[name]
+            assert value["items"] == value["additionalProperties"] == {"$ref": f"#/definitions/{name}"}
+            offered[type_] = {each["label"]: each["body"] for each in value["defaultSnippets"]}
+        way = way.get("else")
+    assert offered.keys() == catalogue.build().types.keys()
+    assert offered["booking.created"]["{{ data.booker.id }}"] == '"{{ data.booker.id }}"'
+    assert "{{ data.booker.id }}" not in offered["call.missed"]
+    assert not any("[]" in label for labels in offered.values() for label in labels)
+    filters = {each["label"]: each["body"] for each in definitions["template"]["defaultSnippets"]}
+    assert filters["{{ data.… | omit }}"] == '"{{ data.${1:field} | omit }}"'
+    assert {label.split("| ")[1].split("(")[0].split(" ")[0] for label in filters} == {
+        "default",
+        "omit",
+        "clear",
+        *FILTERS,
+    }
+
+
+def test_templates_offered_are_right() -> None:
+    """Every template that is offered for a type compiles, and is valid where it stands."""
+    made = json_schema.schema(CATALOGUE)
+    validator = jsonschema.Draft7Validator(made)
+    for type_, model in sorted(CATALOGUE.types.items()):
+        value = made["definitions"].get(f"value.{type_}")
+        scope = FieldScope(data_models=(model,))
+        for each in value["defaultSnippets"] if value else ():
+            template = yaml_document.read(each["body"].encode(), "a.yaml", [])
+            assert template is not None
+            assert wrong_value(template.value, scope) == []
+            action = {"crm.add_note": {"email": template.value, "text": template.value}}
+            rule = {"name": "a", "when": {"type": type_}, "then": [action]}
+            if each is value["defaultSnippets"][0]:
+                validator.validate({"rules": [rule]})
+
+
 def test_hover_texts() -> None:
     """Every key has a description, and no title names a class."""
     made = json_schema.schema(catalogue.build(), book())
     assert list(_silent(made, ())) == []
     assert made.pop("title") == "A book of Relais"
-    assert '"title": "' not in json.dumps(made)
+    assert list(_titles(made)) == []
     definitions = made["definitions"]
     about = definitions["pattern.booking.created"]["properties"]["data.status"]["description"]
     assert about.startswith("Text: canceled, confirmed")
@@ -116,14 +165,27 @@ def test_hover_texts() -> None:
     assert "read" in generic
 
 
-def _silent(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield the keys that have no description."""
+def _titles(node: Any) -> Iterator[str]:
+    """Yield the titles of schemas: pydantic writes the names of its classes there."""
     if isinstance(node, dict):
-        for name, inner in node.get("properties", {}).items() if "if" not in path[-1:] else ():
+        if isinstance(node.get("title"), str):
+            yield node["title"]
+        for inner in node.values():
+            yield from _titles(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _titles(inner)
+
+
+def _silent(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys that have no description. What stands under `if` asks, and no editor shows it."""
+    if isinstance(node, dict):
+        for name, inner in node.get("properties", {}).items():
             if not (isinstance(inner, dict) and inner.get("description")):
                 yield (*path, name)
         for name, inner in node.items():
-            yield from _silent(inner, (*path, name))
+            if name != "if":
+                yield from _silent(inner, (*path, name))
     elif isinstance(node, list):
         for inner in node:
             yield from _silent(inner, path)
