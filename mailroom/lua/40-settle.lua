@@ -264,6 +264,14 @@ local function named(P, c, room)
   return known
 end
 
+-- What ended is said to whoever follows, and counted.
+local function tell_ended(P, c)
+  if #c.ended > 0 then
+    redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(c.ended, ' '))
+  end
+  add_counts(P, c.counts, c.now)
+end
+
 -- Take a delivery that waits out of its home and its further boxes. Returns its place in its home, and the state of that;
 -- nil: it stays, since a drain holds it, it may have been sent, or a person is asked about it. `untried`: also if it was
 -- attempted.
@@ -288,7 +296,6 @@ end
 -- A delivery whose rule lets it wait ends unsent, unless it was attempted: `by` says that somebody wants less of us.
 -- `refilled`: something comes into its home now. Returns whether what does is first there.
 local function end_stale(P, c, room, home, delivery, day, by, refilled)
-  if not is_said(P, delivery, 'waits') then return false end
   local place, s = withdraw(P, c, room, home, delivery, true)
   if not place then return false end
   local b = box_key(P, room, home)
@@ -313,6 +320,12 @@ local function end_stale(P, c, room, home, delivery, day, by, refilled)
   return empty
 end
 
+-- The number under which the store took the event of a delivery; 0 of one that was taken before there were numbers.
+local function number_of(P, delivery)
+  local head = string.match(redis.call('GET', P .. 'e:' .. event_of(delivery)) or '', '^[^\n]*')
+  return tonumber(string.match(head, '^{"n":(%d+)')) or 0
+end
+
 -- The first deliveries in boxes of a room, but for those of an event: delivery and home of each, once. What stands further
 -- back is looked at when it is handed out before its time.
 local function others_in(P, room, boxes, event)
@@ -330,17 +343,31 @@ local function others_in(P, room, boxes, event)
   return found
 end
 
--- Something urgent of an event comes into boxes, its home first: what waits there, of other events, ends unsent. Returns
--- whether its home is empty now.
-local function overrule(P, c, event, day, room, boxes, urgent)
+-- Something urgent of an event comes into boxes: what waits there, of earlier events, ends unsent. `home`: the box that it
+-- is to be the last of. Returns whether that is empty now.
+local function overrule(P, c, event, day, room, home, boxes, urgent)
   local others, first = others_in(P, room, boxes, event), false
   if #others == 0 then return false end
   flush(P, c)
+  local number = number_of(P, urgent)
   for _, other in ipairs(others) do
-    local refilled = other[2] == boxes[1]
-    first = end_stale(P, c, room, other[2], other[1], day, urgent, refilled) and refilled or first
+    if is_said(P, other[1], 'waits') and number_of(P, other[1]) < number then
+      local refilled = other[2] == home
+      first = end_stale(P, c, room, other[2], other[1], day, urgent, refilled) and refilled or first
+    end
   end
   return first
+end
+
+-- The same outside `settle`, of what has its home elsewhere.
+local function overrule_alone(P, room, boxes, urgent)
+  local c = {
+    now = now_ms(), gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {}, named = {},
+    nameless = {}, fresh = {}, crowded = {}, counts = {}, ended = {}, delete = delete_key,
+  }
+  overrule(P, c, event_of(urgent), '', room, '', boxes, urgent)
+  tell_ended(P, c)
+  announce(P, c.fresh, 'default')
 end
 
 -- A delivery goes on waiting that was handed out before its time. Something urgent may have come meanwhile, when it was
@@ -351,7 +378,7 @@ local function look_behind(P, c, room, home, delivery, event, day)
   local boxes = { home }
   for box in string.gmatch(redis.call('HGET', P .. 'also:' .. room, delivery) or '', '%S+') do boxes[#boxes + 1] = box end
   for _, other in ipairs(others_in(P, room, boxes, event)) do
-    if is_said(P, other[1], 'urgent') then
+    if is_said(P, other[1], 'urgent') and number_of(P, delivery) < number_of(P, other[1]) then
       end_stale(P, c, room, home, delivery, day, other[1], false)
       return
     end
@@ -410,7 +437,7 @@ local function append(P, c, event, day, args, k)
   if class ~= '' and schema_of(P, c) ~= '2' then class = '' end
   if class == URGENT and (c.some_boxes or next(c.box_made)) then
     local boxes = { box, unpack(further and further.also or NONE) }
-    was_first = overrule(P, c, event, day, room, boxes, delivery) or was_first
+    was_first = overrule(P, c, event, day, room, box, boxes, delivery) or was_first
   end
   if further then
     c.named[room] = true
@@ -832,10 +859,7 @@ local function settle(keys, args)
   if #c.aside > 0 then lay_aside(P, c.aside) end
   if not done then error(why, 0) end
   for room in pairs(c.touched) do redis.call('SADD', P .. 'rooms', room) end
-  if #ended > 0 then
-    redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', table.concat(ended, ' '))
-  end
-  add_counts(P, counts, now)
+  tell_ended(P, c)
   announce(P, c.fresh, pool)
   return { c.statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news }
 end

@@ -42,12 +42,6 @@ local function is_fixed(P, room, delivery, home)
   return place ~= false and place <= math.max(handed, s == 'h' and 1 or 0)
 end
 
--- The number under which the store took the event of a delivery; 0 of one that was taken before there were numbers.
-local function number_of(P, delivery)
-  local head = string.match(redis.call('GET', P .. 'e:' .. event_of(delivery)) or '', '^[^\n]*')
-  return tonumber(string.match(head, '^{"n":(%d+)')) or 0
-end
-
 -- Whether the event of a delivery was taken before that of another, or the delivery made before it for the same event.
 local function is_earlier(P, one, other)
   local its, others = number_of(P, one), number_of(P, other)
@@ -183,6 +177,7 @@ function meet(keys, args)
     if not has[name] then joined[#joined + 1] = name end
   end
   if #joined == 0 then return 'go' end
+  if is_said(P, item, 'urgent') then overrule_alone(P, room, joined, item) end
   if not waits_after_joining(P, room, item, box, joined, class) then return 'go' end
   redis.call('HDEL', P .. 'leased:' .. room, box)
   probed_nothing(P, { now = now_ms() }, room)

@@ -472,6 +472,9 @@ class MailroomOracle:
         its = (home, *self.also.get((room, item), ()))
         busy = [name for name in names if name not in its and self._under_way(room, name)]
         joined = [name for name in self.know(room, id, names, busy=busy) if name not in its]
+        for other, its_home in self._others_in(room, joined, item.split(".")[0]) if item in self.urgent else ():
+            if self._is_later(item, other):
+                self._end_stale(room, other, its_home)
         if not self._join(room, home, item, joined):
             return "go"
         if (paused := self.paused.get(room)) and paused.by != "person":
@@ -818,7 +821,11 @@ class MailroomOracle:
             self.urgent.add(made.id)
             for item, home in self._others_in(made.room, (made.box, *made.also), event):
                 refilled = home == made.box
-                was_first |= self._end_stale(made.room, item, home, refilled=refilled) and refilled
+                was_first |= (
+                    self._is_later(made.id, item)
+                    and self._end_stale(made.room, item, home, refilled=refilled)
+                    and refilled
+                )
             box = self.boxes.get((made.room, made.box))
         elif made.delay:
             self.patient.add(made.id)
@@ -863,6 +870,10 @@ class MailroomOracle:
                 item, home = each[1:].split() if each.startswith("=") else (each, name)
                 found[item] = home
         return [(item, home) for item, home in found.items() if item.split(".")[0] != event]
+
+    def _is_later(self, one: str, other: str) -> bool:
+        """Whether the event of one delivery was taken after that of another."""
+        return self._newness(one)[0] > self._newness(other)[0]
 
     def _end_stale(self, room: str, item: str, home: str, *, refilled: bool = False) -> bool:
         """What is patient and was not attempted ends: something urgent came. Return whether its box is empty now."""
@@ -1006,7 +1017,10 @@ class MailroomOracle:
             if (
                 not says
                 and not attempt
-                and any(other in self.urgent for other, _ in self._others_in(room, names, event))
+                and any(
+                    other in self.urgent and self._is_later(other, item)
+                    for other, _ in self._others_in(room, names, event)
+                )
             ):
                 self._end_stale(room, item, name)
         elif verdict == "hold":

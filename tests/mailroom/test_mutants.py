@@ -210,8 +210,8 @@ FAIR_MUTANTS = {
 #: Of what waits as its rule says, and of what is urgent and ends it.
 STALE_MUTANTS = {
     "what waits is not overruled": ("  if #others == 0 then return false end\n", "  if true then return false end\n"),
-    "what does not wait is overruled": ("  if not is_said(P, delivery, 'waits') then return false end\n", ""),
-    "its own event is overruled": ("not has[delivery] and event_of(delivery) ~= event", "not has[delivery]"),
+    "what does not wait is overruled": ("if is_said(P, other[1], 'waits') and", "if"),
+    "what came later is overruled": ("number_of(P, other[1]) < number then", "true then"),
     "what was attempted is overruled": ("    if untried then return nil end\n", ""),
     "the overruled waits on": ("  if waited then stop_waiting(P, room, home) end\n", ""),
     "who stood behind the overruled waits on": ("make_ready(P, room, home, 0, 0, deaths, false)", "0"),
@@ -219,7 +219,8 @@ STALE_MUTANTS = {
         "    redis.call('RPUSH', b, delivery) -- a tombstone: its box is listed, or leased\n",
         "    c.delete(b)\n",
     ),
-    "nobody looks behind": ("if is_said(P, other[1], 'urgent') then\n", "if false then\n"),
+    "who meets overrules nobody": ("if is_said(P, item, 'urgent') then overrule_alone", "if false then overrule_alone"),
+    "nobody looks behind": ("if is_said(P, other[1], 'urgent') and", "if false and"),
 }
 
 

@@ -563,3 +563,32 @@ async def test_opt_out_ends_what_coalesces(mailroom: Mailroom, store: Store, dra
     assert await crm(mailroom) == {}
     await store.advance(1000)
     assert set(await crm(mailroom)) == {"e4.0"}
+
+
+async def test_opt_out_that_comes_late(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """What an earlier event makes late (`next:`) ends nothing of a later one."""
+    await send(mailroom, "e1", "y")
+    (first,) = (await crm(mailroom)).values()
+    await send(mailroom, "e2", "x", delay=1000)
+    new = NewDelivery("e1.0.0", "crm", ("x",), b'{"urgent":true,"n":1}', urgent=True)
+    await mailroom.settle("d1", "s", [settlement(first, "e1.0", new=[new])])
+    assert await crm(mailroom) == {}
+    await store.advance(1000)
+    assert set(await crm(mailroom)) == {"e2.0"}
+
+
+async def test_opt_out_that_finds_whom_it_is_about(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """Under way, an opt-out learns another name of its object: what waits under that ends, unless it came later."""
+    await send(mailroom, "e1", "x", delay=1000)
+    await send(mailroom, "e2", "a", urgent=True)
+    (lease,) = (await crm(mailroom)).values()
+    await send(mailroom, "e3", "x", delay=1000)
+    assert await mailroom.meet("crm", "a", lease.token, "e2.0", ["a", "x"], "contact", "c1") == "go"
+    assert [await mailroom.record(f"e{n}") is None for n in (1, 2, 3)] == [True, False, False]
+    assert (await mailroom.counts())["stale|crm"] == 1
+    await end(mailroom, lease)
+    await store.advance(1000)
+    (last,) = (await crm(mailroom)).values()
+    assert last.items[0][0] == "e3.0"
+    await end(mailroom, last)
+    assert await left(store) == set()

@@ -324,7 +324,7 @@ class MailroomModel:
         self, s: MailroomState, d: int, delivery: str, n: int, token: int, at_once: bool
     ) -> tuple[MailroomState, tuple[Hand, ...]]:
         for item in s.boxes[n].items if delivery in self.setup.urgent else ():
-            if _event(item) != _event(delivery):
+            if self._is_later(delivery, item):
                 s = self._end_stale(s, n, item)
         box = s.boxes[n]
         if box.state != "-":
@@ -350,6 +350,10 @@ class MailroomModel:
         if first and box.state == "w":
             return self.ring(_box(s, n, _ready(left))) if left.items else _box(s, n, NO_BOX)
         return _box(s, n, left)
+
+    def _is_later(self, one: str, other: str) -> bool:
+        """Whether the event of one delivery was put after that of another: of one order key, in their order."""
+        return self.events.index(_event(one)) > self.events.index(_event(other))
 
     def _unattempted(self, s: MailroomState, n: int, item: str) -> bool:
         """Whether an item of a box is patient, and nobody has had it in hand."""
@@ -777,7 +781,7 @@ class MailroomModel:
         for n, box in enumerate(s.boxes):
             for place, item in enumerate(box.items):
                 for other in box.items[:place] if item in self.setup.urgent else ():
-                    if _event(other) != _event(item) and self._unattempted(s, n, other):
+                    if self._is_later(item, other) and self._unattempted(s, n, other):
                         return f"{item} waits behind {other}"
         for item in s.over & self.setup.patient & s.effects:
             return f"{item} had its effect, and counts as unsent"

@@ -40,20 +40,21 @@ SETUP = MailroomSetup(
 )
 #: What waits as its rule says, and what ends that.
 LESS = MailroomSetup(
-    events={"1": "in/a", "2": "in/a", "3": "in/a", "4": "in/a", "5": "in/b"},
+    events={"1": "in/a", "2": "in/a", "3": "in/a", "4": "in/a", "5": "in/a"},
     makes={
-        "1": {"1.0": "crm/O", "1.1": "mail/O"},
+        "1": {"1.0": "crm/O", "1.1": "mail/O", "1.2": "crm/P"},
+        "1.2": {"1.2.0": "crm/O"},
         "2": {"2.0": "crm/O"},
         "3": {"3.0": "crm/O", "3.1": "mail/O"},
         "4": {"4.0": "crm/O"},
         "5": {"5.0": "crm/O", "5.1": "crm/O"},
     },
-    faults=Faults(crashes=1, bad=3, lost=1, people=1),
+    faults=Faults(crashes=1, bad=9, lost=1, people=1),
     no_find=frozenset({"1.0", "3.0"}),
     at_once=(True, False),
     bell=True,
     patient=frozenset({"1.0", "1.1", "2.0", "5.0"}),
-    urgent=frozenset({"3.0", "3.1", "5.1"}),
+    urgent=frozenset({"1.2.0", "3.0", "3.1", "5.1"}),
 )
 #: People who have a lot to do.
 PEOPLE = MailroomSetup(

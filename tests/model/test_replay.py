@@ -87,7 +87,8 @@ def test_changed_verb_is_noticed(loop: Loop, valkey: PrivateValkey, passage: str
     ("passage", "changed"),
     [
         ("  if #others == 0 then return false end\n", "  if true then return false end\n"),
-        ("  if not is_said(P, delivery, 'waits') then return false end\n", ""),
+        ("if is_said(P, other[1], 'waits') and", "if"),
+        ("number_of(P, other[1]) < number then", "true then"),
         ("    if untried then return nil end\n", ""),
         ("place <= math.max(doubt, handed)", "false"),
         ("  return dereference(P, event, -1, retain)\n", "  return false\n"),
