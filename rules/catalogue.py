@@ -101,6 +101,11 @@ class ActionKind:
     consent: frozenset[Consent] = frozenset()
     #: True for unsubscribes, erasures and consent changes: `coalesce:` never drops one in favour of a newer one.
     keep_always: bool = False
+    #: Whether the arguments say that the person leaves, or agrees no longer. Then what waits for a rule's `delay` or
+    #: `hold` under one of its strong names ends as stale.
+    leaves: Callable[[Any], bool] = lambda _: False
+    #: True: it is owed whoever leaves (an invoice), and never ends so.
+    owed: bool = False
     #: The model of `result` in `next:`; None: the action returns nothing.
     result: type[BaseModel] | None = None
     #: True: allowed under `look_up:` only, and its result model says which fields the look-up has.

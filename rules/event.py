@@ -21,6 +21,8 @@ Reader = Callable[[str, str, bytes], Mapping[str, Any]]
 
 #: Types of events that say that somebody wants less of us. They are served first, and so is what is made of them.
 URGENT_TYPES = frozenset({"contact.unsubscribed", "contact.bounced", "profile.deleted"})
+#: Of these, the types that say that a person leaves. A bounce is no wish: what waits of its person may still be wanted.
+LEAVING_TYPES = URGENT_TYPES - {"contact.bounced"}
 
 
 class EventDamaged(Exception):

@@ -40,8 +40,9 @@ class Delivery:
     delay: int = 0
     #: It may have been sent before: a dead letter that a person retries. Mostly written by `mailroom/lua`.
     doubtful: bool = False
-    #: It goes before others: it is one of those that make stale what waits (see `encode`).
-    urgent: bool = False
+    #: Its person leaves: what waits of earlier events becomes stale. `waits`: it does so when its person leaves.
+    leaves: bool = False
+    waits: bool = False
     #: `hold: until business hours`: each attempt waits for them.
     hold: bool = False
     #: Its rule looks something up at delivery: `arguments` has only what names its object until that is done.
@@ -51,9 +52,9 @@ class Delivery:
         """Return it as JSON."""
         # At the head, where the mailroom looks for it.
         record: dict[str, Any] = {"doubtful": True} if self.doubtful else {}
-        if self.urgent:
-            record["urgent"] = True
-        elif self.delay or self.hold:
+        if self.leaves:
+            record["leaves"] = True
+        elif self.waits:
             record["waits"] = True
         record |= {
             "id": self.id,
@@ -102,7 +103,8 @@ def decode(record: bytes) -> Delivery:
         r.get("due", 0),
         r.get("delay", 0),
         r.get("doubtful", False),
-        r.get("urgent", False),
+        r.get("leaves", False),
+        r.get("waits", False),
         r.get("hold", False),
         r.get("late", False),
     )

@@ -149,11 +149,15 @@ local function lay_aside(P, events)
   end
 end
 
--- A delivery's record begins with what is said of it. doubtful: it may have been sent; urgent: it goes before others;
--- waits: its rule lets it wait, and it is not urgent.
-local function is_said(P, delivery, word)
+-- A delivery's record begins with what is said of it. doubtful: it may have been sent; leaves: somebody leaves, which ends
+-- what waits of earlier events; waits: its rule lets it wait, and it may end so.
+local function begins_with(record, word)
   local head = '{"' .. word .. '":true,'
-  return string.sub(redis.call('GET', P .. 'd:' .. delivery) or '', 1, #head) == head
+  return string.sub(record, 1, #head) == head
+end
+
+local function is_said(P, delivery, word)
+  return begins_with(redis.call('GET', P .. 'd:' .. delivery) or '', word)
 end
 
 -- Doubt stands at the head of a box; what leaves it takes its doubt along in its record.
@@ -343,7 +347,7 @@ local function others_in(P, room, boxes, event)
   return found
 end
 
--- Something urgent of an event comes into boxes: what waits there, of earlier events, ends unsent. `home`: the box that it
+-- What says that somebody leaves comes into boxes: what waits there, of earlier events, ends unsent. `home`: the box that it
 -- is to be the last of. Returns whether that is empty now.
 local function overrule(P, c, event, day, room, home, boxes, urgent)
   local others, first = others_in(P, room, boxes, event), false
@@ -370,7 +374,7 @@ local function overrule_alone(P, room, boxes, urgent)
   announce(P, c.fresh, 'default')
 end
 
--- A delivery goes on waiting that was handed out before its time. Something urgent may have come meanwhile, when it was
+-- A delivery goes on waiting that was handed out before its time. Somebody may have left meanwhile, when it was
 -- out of reach.
 local function look_behind(P, c, room, home, delivery, event, day)
   if not is_said(P, delivery, 'waits') then return end
@@ -378,7 +382,7 @@ local function look_behind(P, c, room, home, delivery, event, day)
   local boxes = { home }
   for box in string.gmatch(redis.call('HGET', P .. 'also:' .. room, delivery) or '', '%S+') do boxes[#boxes + 1] = box end
   for _, other in ipairs(others_in(P, room, boxes, event)) do
-    if is_said(P, other[1], 'urgent') and number_of(P, delivery) < number_of(P, other[1]) then
+    if is_said(P, other[1], 'leaves') and number_of(P, delivery) < number_of(P, other[1]) then
       end_stale(P, c, room, home, delivery, day, other[1], false)
       return
     end
@@ -435,7 +439,7 @@ local function append(P, c, event, day, args, k)
   end
   local behind, weak, class = false, false, string.sub(args[k + 4], 2)
   if class ~= '' and schema_of(P, c) ~= '2' then class = '' end
-  if class == URGENT and (c.some_boxes or next(c.box_made)) then
+  if class == URGENT and begins_with(record, 'leaves') and (c.some_boxes or next(c.box_made)) then
     local boxes = { box, unpack(further and further.also or NONE) }
     was_first = overrule(P, c, event, day, room, box, boxes, delivery) or was_first
   end

@@ -177,7 +177,7 @@ function meet(keys, args)
     if not has[name] then joined[#joined + 1] = name end
   end
   if #joined == 0 then return 'go' end
-  if is_said(P, item, 'urgent') then overrule_alone(P, room, joined, item) end
+  if is_said(P, item, 'leaves') then overrule_alone(P, room, joined, item) end
   if not waits_after_joining(P, room, item, box, joined, class) then return 'go' end
   redis.call('HDEL', P .. 'leased:' .. room, box)
   probed_nothing(P, { now = now_ms() }, room)

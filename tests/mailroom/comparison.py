@@ -52,7 +52,7 @@ class OracleVerdict:
 
 def record_of(made: Made) -> bytes:
     """Return the record of a delivery: its head says what the mailroom must know."""
-    head = '"urgent":true,' if made.source == "!" else '"waits":true,' if made.delay else ""
+    head = '"leaves":true,' if made.source == "!" else '"waits":true,' if made.delay else ""
     return f'{{{head}"n":1}}'.encode()
 
 

@@ -219,8 +219,8 @@ STALE_MUTANTS = {
         "    redis.call('RPUSH', b, delivery) -- a tombstone: its box is listed, or leased\n",
         "    c.delete(b)\n",
     ),
-    "who meets overrules nobody": ("if is_said(P, item, 'urgent') then overrule_alone", "if false then overrule_alone"),
-    "nobody looks behind": ("if is_said(P, other[1], 'urgent') and", "if false and"),
+    "who meets overrules nobody": ("if is_said(P, item, 'leaves') then overrule_alone", "if false then overrule_alone"),
+    "nobody looks behind": ("if is_said(P, other[1], 'leaves') and", "if false and"),
 }
 
 

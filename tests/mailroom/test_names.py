@@ -48,7 +48,7 @@ async def route(
     """Do the same with an event that was taken."""
     name = lease.items[0][0]
     home, *also = tuple(names)
-    said = '"urgent":true,' if urgent else '"waits":true,' if delay else ""
+    said = '"leaves":true,' if urgent else '"waits":true,' if delay else ""
     new = NewDelivery(
         f"{name}.0",
         "crm",
@@ -512,7 +512,7 @@ async def test_opt_out_beside_what_its_event_lets_wait(mailroom: Mailroom, store
     (lease,) = await take(mailroom, drain)
     new = [
         NewDelivery("e1.0", "crm", ("x",), b'{"waits":true,"n":1}', delay=1000),
-        NewDelivery("e1.1", "crm", ("x",), b'{"urgent":true,"n":1}', urgent=True),
+        NewDelivery("e1.1", "crm", ("x",), b'{"leaves":true,"n":1}', urgent=True),
     ]
     await mailroom.settle(drain, "s", [settlement(lease, "e1", new=new)])
     assert await crm(mailroom) == {}
@@ -570,7 +570,7 @@ async def test_opt_out_that_comes_late(mailroom: Mailroom, store: Store, drain: 
     await send(mailroom, "e1", "y")
     (first,) = (await crm(mailroom)).values()
     await send(mailroom, "e2", "x", delay=1000)
-    new = NewDelivery("e1.0.0", "crm", ("x",), b'{"urgent":true,"n":1}', urgent=True)
+    new = NewDelivery("e1.0.0", "crm", ("x",), b'{"leaves":true,"n":1}', urgent=True)
     await mailroom.settle("d1", "s", [settlement(first, "e1.0", new=[new])])
     assert await crm(mailroom) == {}
     await store.advance(1000)

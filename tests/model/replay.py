@@ -257,7 +257,7 @@ class Replay:
                 room, name = self._where(target)
                 patient, urgent = (delivery in each for each in (self.model.setup.patient, self.model.setup.urgent))
                 said = (
-                    "doubtful" if delivery in self.state.marked else "urgent" if urgent else "waits" if patient else "x"
+                    "doubtful" if delivery in self.state.marked else "leaves" if urgent else "waits" if patient else "x"
                 )
                 delay = 0
                 if patient:

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from rules.event import Event
 from tests.conftest import wait_until
 from tests.system.processes import SystemProcesses, event
-from tests.workers.worker_fixture import NOTE
+from tests.workers.worker_fixture import HOLD, NOTE, hours
 
 SIGN_UP = NOTE.replace("keep a note", "opt-in mail") + "    not_older_than: contact.unsubscribed\n"
 LEFT = (
@@ -13,6 +15,7 @@ LEFT = (
     .replace("person.changed", "contact.unsubscribed")
     .replace("data.name", "raw.name")
 )
+BOUNCED = LEFT.replace("note who goes", "note a bounce").replace("contact.unsubscribed", "contact.bounced")
 
 
 def at(minute: int, one: Event) -> Event:
@@ -36,14 +39,16 @@ def test_older_sign_up_after_unsubscribe(house: SystemProcesses) -> None:
     assert "contact.unsubscribed of 2026-01-01T10:05:00.000Z is newer" in fate.deliveries[0].why
 
 
-def test_unsubscribe_does_not_wait(house: SystemProcesses) -> None:
-    """A mail that is to go tomorrow ends when its person leaves today, and the platform hears of it at once."""
-    house.write(NOTE + "    delay: 1d\n" + LEFT)
+@pytest.mark.parametrize("waits", ["    delay: 1d\n", HOLD + hours(open_now=False)], ids=["delay", "hold"])
+def test_unsubscribe_does_not_wait(house: SystemProcesses, waits: str) -> None:
+    """What is to go tomorrow ends, and the platform hears at once, when its person leaves today; not at a bounce."""
+    house.write(BOUNCED + LEFT + NOTE + waits)
     house.work(workers=2)
     house.put(event("tomorrow"), event("ada tomorrow", "ada"))
     wait_until(lambda: house.fate("tomorrow").state == "delivering", "it waits")
-    house.put(event("left", type="contact.unsubscribed"))
+    house.put(event("bounced", "ada", type="contact.bounced"), event("left", type="contact.unsubscribed"))
     wait_until(lambda: house.texts("eva") == ["left"], "the platform heard of it")
+    wait_until(lambda: house.fate("bounced").state == "delivering", "it waits behind what waits")
     assert (house.fate("tomorrow").state, house.fate("ada tomorrow").state) == ("stale", "delivering")
 
 

@@ -48,10 +48,11 @@ def test_readable() -> None:
 
 
 def test_said_at_the_head() -> None:
-    """What the mailroom must know of a delivery stands first: that it may have been sent, is urgent, or waits."""
-    waits = replace(DELIVERY, doubtful=False)
+    """What the mailroom must know stands first: it may have been sent, its person leaves, or it ends when they do."""
+    waits = replace(DELIVERY, doubtful=False, waits=True)
     assert waits.encode().startswith(b'{"waits":true,"id":')
-    assert replace(waits, urgent=True).encode().startswith(b'{"urgent":true,"id":')
-    assert replace(DELIVERY, doubtful=True).encode().startswith(b'{"doubtful":true,"waits":true,"id":')
-    assert replace(waits, delay=0, due=0).encode().startswith(b'{"id":')
-    assert delivery.decode(replace(waits, urgent=True).encode()).urgent
+    assert replace(waits, leaves=True).encode().startswith(b'{"leaves":true,"id":')
+    assert replace(waits, doubtful=True).encode().startswith(b'{"doubtful":true,"waits":true,"id":')
+    assert replace(waits, waits=False).encode().startswith(b'{"id":')
+    for one in (waits, replace(DELIVERY, leaves=True)):
+        assert delivery.decode(one.encode()) == one

@@ -120,6 +120,11 @@ def flatten(arguments: UpsertContact) -> dict[str, Any]:
     return values
 
 
+def _withdraws(arguments: SetConsent) -> bool:
+    # What is decided at delivery is not known yet.
+    return any(getattr(arguments, consent, None) is False for consent in ("newsletter", "tracking"))
+
+
 UPSERT_CONTACT = ActionKind(
     name="upsert_contact",
     about="Find a contact by external_id or email, create it or write what is given.",
@@ -141,6 +146,7 @@ SET_CONSENT = ActionKind(
     once_by=_email_and_values,
     once_by_about="email + values",
     keep_always=True,
+    leaves=_withdraws,
 )
 
 ADD_NOTE = ActionKind(

@@ -85,6 +85,7 @@ CREATE_INVOICE = ActionKind(
     once_by_about="reference",
     result=InvoiceDone,
     creates=True,
+    owed=True,
 )
 
 CANCEL_INVOICE = ActionKind(
@@ -98,4 +99,5 @@ CANCEL_INVOICE = ActionKind(
     result=CancelDone,
     keep_always=True,
     creates=True,
+    owed=True,
 )

@@ -197,6 +197,7 @@ KIND = DestinationKind(
                 once_by=_email,
                 once_by_about="email",
                 keep_always=True,
+                leaves=lambda _: True,
             ),
         )
     },

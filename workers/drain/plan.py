@@ -16,7 +16,7 @@ from mailroom.ledger import LONGEST_WHY, MadeDelivery, ObservedAction, SkippedAc
 from mailroom.reroute import Reroute
 from rules.action import Action, AskedAction, FailedAction, Skipped
 from rules.errors import RulesError, ValueFailed
-from rules.event import URGENT_TYPES, Event
+from rules.event import LEAVING_TYPES, URGENT_TYPES, Event
 from rules.rulebook import LookUp, Matching, Rule, Rulebook
 from workers.delivery import Delivery
 from workers.outcome import Failed
@@ -76,6 +76,7 @@ class Plan:
     #: Of the event: its source, and whether what is made of it goes before others.
     source: str = ""
     urgent: bool = False
+    leaves: bool = False
     #: Type of events -> when the newest of it happened that concerns the same person.
     newest: Mapping[str, str] = field(default_factory=dict)
     new: list[NewDelivery] = field(default_factory=list)
@@ -91,6 +92,7 @@ class Plan:
     def classify(self, event: Event) -> None:
         """Take over in which class the event is served: what is made of it is in the same one."""
         self.source, self.urgent = event.source, event.type in URGENT_TYPES
+        self.leaves = event.type in LEAVING_TYPES
 
     def add(self, actions: Iterable[AskedAction], results: Mapping[str, Any]) -> None:
         """Add what a rule asks for: deliveries, what it left out and why, and dead letters of what it cannot make."""
@@ -127,7 +129,8 @@ class Plan:
                 now + wait if wait else 0,
                 wait,
                 self.redo is not None and self.redo.doubtful(action.rule, action.path),
-                urgent,
+                self.leaves or action.kind.leaves(action.model),
+                bool(wait) and not action.kind.owed,
                 options.hold is not None,
                 action.late,
             )

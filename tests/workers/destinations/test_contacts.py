@@ -94,6 +94,20 @@ def test_consents_of_other_values_are_other_effects() -> None:
     assert SET_CONSENT.keep_always
 
 
+@pytest.mark.parametrize(
+    ("consents", "leaves"),
+    [
+        ({"newsletter": False}, True),
+        ({"newsletter": True, "tracking": False}, True),
+        ({"newsletter": True, "tracking": True}, False),
+        ({}, False),
+    ],
+)
+def test_who_agrees_does_not_leave(consents: dict[str, bool], leaves: bool) -> None:
+    """Only a consent that is withdrawn ends what waits."""
+    assert SET_CONSENT.leaves(SetConsent(email="eva@example.org", **consents)) is leaves
+
+
 def test_flat() -> None:
     """What is null is not written, and a new e-mail replaces the old one."""
     upsert = UpsertContact.model_validate(

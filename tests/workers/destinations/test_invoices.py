@@ -28,6 +28,14 @@ def test_keys() -> None:
     assert CANCEL_INVOICE.keep_always
 
 
+def test_owed() -> None:
+    """An invoice is owed whoever leaves, and cancelling one says of nobody that they leave."""
+    assert CREATE_INVOICE.owed
+    assert CANCEL_INVOICE.owed
+    cancelled = CancelInvoice.model_validate({"reference": "SD-1", "customer": {"email": "eva@example.org"}})
+    assert not CANCEL_INVOICE.leaves(cancelled)
+
+
 def test_lines_of_a_booking_fit() -> None:
     """The lines that a booking derives can be passed on as they are."""
     item = {"text": "Kurs", "calculated_price": 120.1, "tax_rate": {"value": 0.19}, "quantity": 2}

@@ -75,6 +75,21 @@ def test_deliveries() -> None:
     assert (made.skipped, made.failed) == ([], {})
 
 
+def test_said_of_who_leaves() -> None:
+    """A delivery says so if its person leaves, and if it may end then; a bounce goes first, and ends nothing."""
+
+    def said(type: str, more: str = "") -> tuple[bool, bool, bool]:
+        new = plan_for(
+            NOTE.replace("person.changed", type).replace("data.name", "raw.name") + more, event("e1", type=type)
+        ).new[0]
+        record = deliveries.decode(new.record)
+        return new.urgent, record.leaves, record.waits
+
+    assert said("contact.unsubscribed") == (True, True, False)
+    assert said("contact.bounced") == (True, False, False)
+    assert said("person.changed", "    delay: 1d\n") == (False, False, True)
+
+
 def test_leased_at_once() -> None:
     """As many new deliveries as the drain has room for may be leased at once, of destinations that it serves."""
     rules = UPSERT + NOTE + UPSERT.replace("keep the contact", "elsewhere").replace("crm.", "other.")
