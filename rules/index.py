@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rules.matching.operators import fold
 from rules.rule import Rule
 from rules.source.look_alikes import nfc
 
@@ -16,6 +17,9 @@ from rules.source.look_alikes import nfc
 WORTH_IT = 16
 
 _ABSENT = object()
+
+#: A field of which certain texts are needed, and whether their case is ignored.
+_Needed = tuple[tuple[str, ...], bool]
 
 
 class Index:
@@ -51,13 +55,13 @@ class _Bucket:
     def __init__(self, rules: "Sequence[Rule]") -> None:
         #: Rules without an indexable condition: candidates for every event of this bucket.
         self.always: list[Rule] = []
-        #: Field -> value -> rules that need this value there.
-        self.fields: dict[tuple[str, ...], dict[str, list[Rule]]] = {}
+        #: Field, and whether its case is ignored -> value -> rules that need this value there.
+        self.fields: dict[_Needed, dict[str, list[Rule]]] = {}
         if len(rules) <= WORTH_IT:
             self.always = list(rules)
             return
         needs = {id(rule): _needs(rule) for rule in rules}
-        values: Counter[tuple[str, ...]] = Counter()
+        values: Counter[_Needed] = Counter()
         for path, _text in {(path, text) for need in needs.values() for path, texts in need.items() for text in texts}:
             values[path] += 1
         for rule in rules:
@@ -74,18 +78,18 @@ class _Bucket:
     def add(self, facts: Mapping[str, Any], found: "list[Rule]") -> None:
         """Add the rules that may fire to `found`."""
         found += self.always
-        for path, by_value in self.fields.items():
+        for (path, folded), by_value in self.fields.items():
             value: Any = facts
             for step in path:
                 value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
             if isinstance(value, str):
-                found += by_value.get(nfc(value), ())
+                found += by_value.get(fold(value) if folded else nfc(value), ())
 
 
-def _needs(rule: "Rule") -> dict[tuple[str, ...], frozenset[str]]:
+def _needs(rule: "Rule") -> dict[_Needed, frozenset[str]]:
     """Return the fields whose value must be one of certain texts for the rule to fire, with these texts."""
     return {
-        tuple(path.split(".")): texts
-        for path, texts in rule.when.equalities().items()
+        (tuple(path.split(".")), folded): texts
+        for (path, folded), texts in rule.when.equalities().items()
         if texts and path not in ("source", "type") and "[" not in path
     }

@@ -82,6 +82,8 @@ def _is_type_or_place(value: str) -> str:
 def _is_type(value: str) -> str:
     if not TYPE.match(value):
         raise ValueError("must be a dotted name in lower case, or a place: body.…, header.… or query.…")
+    if value.partition(".")[0] in ("data", "raw", "headers", "url"):
+        raise ValueError(f"looks like a place, and there is none such: write body.{value.partition('.')[2] or 'type'}")
     return value
 
 

@@ -691,7 +691,7 @@ def _words(node: Mapping[str, Any], field: str) -> Iterator[tuple[Path, str]]:
     for at, each in enumerate(value if isinstance(value, list) else ()):
         if isinstance(each, str):
             yield (field, at), each
-    for path, group in _groups(node.get("any_of")):
+    for path, group in _groups(node["any_of"]) if "any_of" in node else ():
         for inner, word in _words(group, field):
             yield ("any_of", *path, *inner), word
 
@@ -701,7 +701,7 @@ def _has_operators(node: Mapping[str, Any], field: str) -> bool:
     value = node.get(field)
     if isinstance(value, Mapping) or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
         return True
-    return any(_has_operators(group, field) for _, group in _groups(node.get("any_of")))
+    return "any_of" in node and any(_has_operators(group, field) for _, group in _groups(node["any_of"]))
 
 
 def _allowed(node: Mapping[str, Any], field: str, universe: "frozenset[str] | set[str]") -> frozenset[str] | None:

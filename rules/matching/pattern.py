@@ -133,7 +133,7 @@ class Pattern:
             if (truth := check.test(facts)) != TRUE
         )
 
-    def equalities(self) -> Mapping[str, frozenset[str]]:
+    def equalities(self) -> Mapping[tuple[str, bool], frozenset[str]]:
         """Return the fields that must equal one of certain texts, for the index. Fields under `[]` are left out."""
         return _equalities(self._group)
 
@@ -599,14 +599,17 @@ def _unknown_elements(fields: Sequence[Field], facts: Facts) -> CheckFailure:
 # Static analysis, without an event. -------------------------------------------------------------------------------
 
 
-def _equalities(group: Group) -> Mapping[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
+def _equalities(group: Group) -> Mapping[tuple[str, bool], frozenset[str]]:
+    found: dict[tuple[str, bool], frozenset[str]] = {}
     for field in group.fields:
-        known = conditions.literals(field.condition)
+        condition, folded = field.condition, False
+        if isinstance(condition, conditions.Viewed) and condition.view is operators.VIEWS["ignore_case"]:
+            condition, folded = condition.inner, True
+        known = conditions.literals(condition)
         # Texts only: in Python `True == 1`, so other values could collide as keys of the index.
         if known is None or field.path.list_steps or any(kind != "text" for kind, _ in known):
             continue
-        _narrow(found, field.path.text, frozenset(value for _, value in known))
+        _narrow(found, (field.path.text, folded), frozenset(value for _, value in known))
     if group.any_of:
         each = [_equalities(inner) for inner in group.any_of]
         for path in set(each[0]).intersection(*each[1:]):
@@ -614,7 +617,7 @@ def _equalities(group: Group) -> Mapping[str, frozenset[str]]:
     return found
 
 
-def _narrow(found: dict[str, frozenset[str]], path: str, texts: frozenset[str]) -> None:
+def _narrow(found: dict[tuple[str, bool], frozenset[str]], path: tuple[str, bool], texts: frozenset[str]) -> None:
     found[path] = found[path] & texts if path in found else texts
 
 

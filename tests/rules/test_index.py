@@ -27,6 +27,7 @@ def many(count: int) -> Rulebook:
         "      source: at\n      type: [contact.unsubscribed, contact.changed]\n      data.last_name: [a{0}, b{0}]",
         "      type: contact.unsubscribed\n      data.reason: r{0}\n      data.num1: {{gt: 5}}",
         "      type: contact.bounced\n      data.email: {{suffix: '@d{0}.example.org'}}",
+        "      type: contact.unsubscribed\n      data.city: {{ignore_case: [Größe{0}, ort{0}]}}",
     )
     rules = [rule(f"n{at}", kinds[at % len(kinds)].format(at)) for at in range(count)]
     always = [
@@ -53,6 +54,9 @@ EVENTS = [
     event("contact.bounced", source="shop"),
     event(email=["person40@example.org"], reason={"a": 1}, last_name=None),
     event(email=1, last_name=True),
+    event(city="GRÖSSE44"),
+    event(city="Gro\u0308ße44", email="person40@example.org"),
+    event(city="ORT49"),
 ]
 
 
@@ -60,6 +64,12 @@ EVENTS = [
 def test_same_as_testing_all(large: Rulebook, about: Event) -> None:
     """The index leaves out no rule that fires, and keeps their order."""
     assert large.match(about).fired == large.match_all(about).fired
+
+
+def test_ignored_case(large: Rulebook) -> None:
+    """A text whose case is ignored is found in the index, however it is written."""
+    for city in ("größe44", "GRÖSSE44", "Gro\u0308ße44", "Ort44"):
+        assert [rule.name for rule in large.match(event(city=city)).fired] == ["n44", "second"]
 
 
 def test_leaves_out(large: Rulebook) -> None:

@@ -416,6 +416,8 @@ def test_json_in_a_form() -> None:
         ({"types": {"x": "order.paid"}, "read": {"type": "order.paid"}}, "is a fixed one"),
         ({"types": {"a  B": "x", "A b": "y"}}, "a word twice"),
         ({"types": {"a": "Order Paid"}}, "dotted name"),
+        ({"read": {"type": "data.event"}}, "looks like a place, and there is none such: write body.event"),
+        ({"read": {"type": "raw.event.name"}}, "write body.event.name"),
         ({"items": "item.events"}, "place in the body"),
         ({"items": "query.events"}, "place in the body"),
         ({"data": "header.X"}, "place in the body"),
