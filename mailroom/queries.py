@@ -146,26 +146,44 @@ class MailroomQueries(MailroomClient):
     async def box_faults(self, most: int = 20) -> list[BoxFault]:
         """Return boxes that are not what they must be (`examine` in mailroom/lua), at most so many. Mends nothing."""
         found: list[BoxFault] = []
-        cursor = 0
-        while True:
-            cursor, page = await self.read(self.store.scan(cursor, match=self.key("b:*"), count=1000))
-            names = [name.decode().removeprefix(self.key("b:")).split(":", 1) for name in page]
+        async for names in self._boxes():
             for first in range(0, len(names), EXAMINED):
                 part = [word for name in names[first : first + EXAMINED] for word in name]
                 said = [word.decode() for word in await self.call("examine", *part)]
                 found += [BoxFault(*said[n : n + 3]) for n in range(0, len(said), 3)]
-            if cursor == 0 or len(found) >= most:
-                return found[:most]
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    async def _boxes(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """Yield room and box of all boxes, in pages; one that changes meanwhile may be left out, or come twice."""
+        for room in [name.decode() for name in await self.read(self.store.smembers(self.key("rooms")))]:
+            cursor = 0
+            while True:
+                key = self.key(f"one:{room}")
+                cursor, fields = await self.read(self.store.hscan(key, cursor, count=1000))
+                yield [(room, box.decode()) for box in fields]
+                if cursor == 0:
+                    break
+        cursor = 0
+        while True:
+            cursor, page = await self.read(self.store.scan(cursor, match=self.key("b:*"), count=1000))
+            pairs = [name.decode().removeprefix(self.key("b:")).split(":", 1) for name in page]
+            yield [(room, box) for room, box in pairs]
+            if cursor == 0:
+                break
 
     async def place(self, room: str, item: str) -> ItemPlace | None:
         """Return where a delivery stands; None: it waits nowhere."""
         record = await self.read(self.store.get(self.key(f"d:{item}")))
         box: str = json.loads(record).get("box", "") if record is not None else ""
-        head = await self.read(self.store.lindex(self.key(f"b:{room}:{box}"), 0)) if box else None
+        one = await self.read(cast(Any, self.store.hget(self.key(f"one:{room}"), box))) if box else None
+        head = one or (await self.read(self.store.lindex(self.key(f"b:{room}:{box}"), 0)) if box else None)
         if head is None:
             return None
         before = await self.ahead(room, box, item)
-        letter, attempts, _, _, *more = head.decode().split()
+        state, _, _ = head.decode().partition("\n")
+        letter, attempts, _, _, *more = state.split() if " " in state else (state[0], "0", "0", "0")
         state = STATES.get(letter, letter)
         if any(home == box for _, home in before):
             state, attempts, more = "blocked", "0", []

@@ -58,6 +58,10 @@ local function parse(head)
   local its = parsed[head]
   if not its then
     local s, a, d, x, token, handed, class = string.match(head, '^(%a) (%d+) (%d+) (%d+) ?(%S*) ?(%d*) ?(%S*)')
+    if not s then
+      s, class = string.match(head, '^(%a):(%S+)$')
+      a, d, x, token = 0, 0, 0, ''
+    end
     its = { s, tonumber(a), tonumber(d), tonumber(x), token == '-' and '' or token, tonumber(handed) or 0, class }
     if parsed_count >= PARSED then parsed, parsed_count = {}, 0 end
     parsed[head], parsed_count = its, parsed_count + 1
@@ -82,12 +86,75 @@ local function class_of(head)
   return string.match(head or '', '^%a %d+ %d+ %d+ %S+ %d+ (%S+)') or ''
 end
 
-local function delete_key(key)
-  redis.call('DEL', key)
+-- A box that holds one element needs no list: mostly it is a field of `one:<room>`, `<state>\n<element>`, whatever its state.
+-- Who has more to do with it than to read, lease or end its element asks for its key, and it becomes a list.
+
+local ones = {}
+
+-- The state of such a box in as few letters as there are: new, and nobody had it yet.
+function ones.new_state(s, class)
+  return class ~= '' and s .. ':' .. class or s .. ' 0 0 0'
 end
 
-local function box_key(P, room, box)
+-- What a call has read or written of them: room -> box -> value, false where it is none. Nothing at the beginning of a call;
+-- what is not there is asked for.
+ones.known = {}
+
+function ones.key(P, room)
+  return P .. 'one:' .. room
+end
+
+local function list_key(P, room, box)
   return P .. 'b:' .. room .. ':' .. box
+end
+
+function ones.ask(P, room, boxes)
+  local known = ones.known[room] or {}
+  ones.known[room] = known
+  each_part(boxes, function(from, to)
+    for k, value in ipairs(redis.call('HMGET', ones.key(P, room), unpack(boxes, from, to))) do
+      known[boxes[from + k - 1]] = value
+    end
+  end)
+end
+
+-- State and element of a box of one element; nil where it is a list, or nothing.
+function ones.of(P, room, box)
+  local known = ones.known[room]
+  local value = known and known[box]
+  if value == nil then value = redis.call('HGET', ones.key(P, room), box) end
+  if not value then return nil end
+  local eol = string.find(value, '\n', 1, true)
+  return string.sub(value, 1, eol - 1), string.sub(value, eol + 1)
+end
+
+function ones.forget(P, room, box)
+  redis.call('HDEL', ones.key(P, room), box)
+  if ones.known[room] then ones.known[room][box] = false end
+end
+
+-- The key of a box, which is a list from now on if it is anything.
+local function box_key(P, room, box)
+  local key = list_key(P, room, box)
+  local head, element = ones.of(P, room, box)
+  if head then
+    local s, attempt, doubt, deaths, token, handed, class = parse(head)
+    ones.forget(P, room, box)
+    redis.call('RPUSH', key, state_of(s, attempt, doubt, deaths, class, token, handed > 0 and handed), element)
+  end
+  return key
+end
+
+-- The state of a box and its elements up to the `last`; nothing is changed.
+local function read_box(P, room, box, last)
+  local head, element = ones.of(P, room, box)
+  if head then return last == 0 and { head } or { head, element } end
+  return redis.call('LRANGE', list_key(P, room, box), 0, last)
+end
+
+-- A box of one element is empty.
+function ones.delete(P, room, box, single)
+  if single then ones.forget(P, room, box) else redis.call('DEL', list_key(P, room, box)) end
 end
 
 local function record_key(P, room, item)
@@ -177,7 +244,7 @@ local function is_first(P, room, item, home)
   local also = redis.call('HGET', P .. 'also:' .. room, item)
   local mark = also and mark_of(item, home)
   for box in string.gmatch(also or '', '%S+') do
-    if redis.call('LINDEX', box_key(P, room, box), 1) ~= mark then return false end
+    if read_box(P, room, box, 1)[2] ~= mark then return false end
   end
   return true
 end
@@ -212,10 +279,9 @@ end
 -- Something urgent has come into a box: it is urgent until it is empty. If it is ready it is pulled forward, and its old
 -- place stays behind as a note.
 local function make_urgent(P, room, box)
-  local b = box_key(P, room, box)
-  local s, attempt, doubt, deaths, token, handed, class = parse(redis.call('LINDEX', b, 0))
+  local s, attempt, doubt, deaths, token, handed, class = parse(read_box(P, room, box, 0)[1])
   if class == URGENT then return end
-  redis.call('LSET', b, 0, state_of(s, attempt, doubt, deaths, URGENT, token, handed))
+  redis.call('LSET', box_key(P, room, box), 0, state_of(s, attempt, doubt, deaths, URGENT, token, handed))
   if s == 'r' and deaths == 0 then
     redis.call('SADD', P .. 'notes:' .. room, box .. ' ' .. class)
     enlist(P, room, URGENT, { box })
@@ -285,18 +351,18 @@ local function head_changed(P, room, box)
   return make_ready(P, room, box, attempt, doubt, deaths, false)
 end
 
--- The marks of a delivery leave its further boxes (`also`). `delete`: deletes the key of a box that nothing is in any more.
--- Returns how many boxes became ready.
+-- The marks of a delivery leave its further boxes (`also`). `delete`: as `ones.delete`. Returns how many boxes became ready.
 local function leave_boxes(P, room, home, delivery, also, delete)
   local ready, mark = 0, mark_of(delivery, home)
   for box in string.gmatch(also, '%S+') do
-    local b = box_key(P, room, box)
-    local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
+    local head, first, second = ones.of(P, room, box)
+    local single = head ~= nil
+    if not single then head, first, second = unpack(redis.call('LRANGE', list_key(P, room, box), 0, 2)) end
     local blocked = head and string.byte(head) == 98
     if first == mark and not second and blocked then
-      delete(b)
-    else
-      redis.call('LREM', b, 1, mark)
+      delete(P, room, box, single)
+    elseif not single then
+      redis.call('LREM', list_key(P, room, box), 1, mark)
       if first == mark and blocked then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end
     end
   end
@@ -320,22 +386,25 @@ local function leave_names(P, room, home, delivery, delete)
   local also = redis.call('HGET', P .. 'also:' .. room, delivery)
   if also then
     redis.call('HDEL', P .. 'also:' .. room, delivery)
-    ready = leave_boxes(P, room, home, delivery, also, delete or delete_key)
+    ready = leave_boxes(P, room, home, delivery, also, delete or ones.delete)
   end
   free_weak_names(P, room, delivery)
   return ready
 end
 
+-- Make a box of one element as a list, as every version of us reads it.
+function ones.make_list(P, room, box, s, class, element)
+  redis.call('RPUSH', list_key(P, room, box), state_of(s, 0, 0, 0, class), element)
+end
+
 -- Write the marks and the weak names of an item that is about to be appended to its home. Returns whether one of its
--- marks stands behind something. `class`: of the boxes that it makes; `made`: told of each of them.
-local function push_marks(P, room, home, also, weak, item, class, made)
+-- marks stands behind something. `class`: of the boxes that it needs; `make`: makes them.
+local function push_marks(P, room, home, also, weak, item, class, make)
   local behind, mark = false, mark_of(item, home)
   for _, box in ipairs(also) do
-    local b = box_key(P, room, box)
-    local length = redis.call('RPUSHX', b, mark)
+    local length = redis.call('RPUSHX', box_key(P, room, box), mark)
     if length == 0 then
-      redis.call('RPUSH', b, state_of('b', 0, 0, 0, class), mark)
-      if made then made(b) end
+      make(P, room, box, 'b', class, mark)
     elseif length > 2 then
       behind = true
     end
@@ -359,7 +428,7 @@ local function weak_name_taken(P, room, item, home)
   for name in string.gmatch(weak, '%S+') do
     local other, box = string.match(redis.call('HGET', under, name) or '', '^(%S+) (%S+)$')
     if other and other ~= item then
-      local head, first = unpack(redis.call('LRANGE', box_key(P, room, box), 0, 1))
+      local head, first = unpack(read_box(P, room, box, 1))
       local s, _, _, _, _, handed = parse(head or 'n 0 0 0')
       if s == 'l' and handed > 0 and first == other then return true end
     end
@@ -502,8 +571,31 @@ local function flush_notes(P, day, lines)
   write_page(P .. 'ledger:' .. day, lines, function(old, line) return old .. '\n' .. line end)
 end
 
+-- Boxes of one element that are new or gone.
+function ones.flush(P, c)
+  local ended = {}
+  for k = 1, #c.ended_singles, 2 do
+    local room, box = c.ended_singles[k], c.ended_singles[k + 1]
+    ended[room] = ended[room] or {}
+    table.insert(ended[room], box)
+  end
+  for room, boxes in pairs(ended) do write_all('HDEL', ones.key(P, room), boxes) end
+  for room, boxes in pairs(c.new_singles) do
+    local words, known = {}, ones.known[room]
+    for _, box in ipairs(boxes) do
+      if known[box] then
+        local n = #words
+        words[n + 1], words[n + 2] = box, known[box]
+      end
+    end
+    write_all('HSET', ones.key(P, room), words)
+  end
+  c.ended_singles, c.new_singles = {}, {}
+end
+
 local function flush(P, c)
   write_all('DEL', nil, c.gone)
+  ones.flush(P, c)
   write_all('MSET', nil, c.records)
   for room in pairs(c.leases) do flush_leases(P, c, room) end
   for room in pairs(c.ready) do flush_ready(P, c, room) end

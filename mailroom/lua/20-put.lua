@@ -137,10 +137,11 @@ local function day_of(record)
   return string.match(record, '"at":"(%d+-%d+-%d+)T')
 end
 
--- The keys of the boxes of these events, and how many elements those have that are there, by box.
+-- The keys of the boxes of these events, and how many elements those have that are there, by box. What has one element
+-- is asked for as well.
 local function boxes_of(P, ids, homes, further)
   local keys, length, boxes, places = {}, {}, {}, {}
-  local prefix = box_key(P, 'in', '')
+  local prefix = list_key(P, 'in', '')
   local function add(box)
     local key, n = prefix .. box, #boxes + 1
     keys[box], boxes[n], places[n] = key, box, key
@@ -157,15 +158,19 @@ local function boxes_of(P, ids, homes, further)
       if n > 0 then length[boxes[k]] = n end
     end
   end
+  ones.ask(P, 'in', boxes)
+  for box, value in pairs(ones.known['in']) do
+    if value then length[box] = 2 end
+  end
   return keys, length
 end
 
 -- Append events to their boxes in the order in which they came; one with further names leaves a mark in the box of each.
 -- `homes`, `further`: by event; `keys`, `length`: as `boxes_of` has them; `classes`: of the boxes that an event makes, by its
--- home. Each box is written once. `is_ready`: told of each box that became so.
-local function append_events(P, ids, homes, further, keys, length, classes, is_ready)
+-- home. Each box is written once. `lists`: as every version of us reads them. `is_ready`: told of each box that became so.
+local function append_events(P, ids, homes, further, keys, length, classes, lists, is_ready)
   -- Mostly one element goes into a box: then it needs no table.
-  local pushed, states, order, also = {}, {}, {}, {}
+  local pushed, states, order, also, new = {}, {}, {}, {}, {}
   local ready, blocked = {}, {} -- the states of new boxes, by class
   local function push(box, state, element)
     local its = pushed[box]
@@ -181,9 +186,9 @@ local function append_events(P, ids, homes, further, keys, length, classes, is_r
   for _, id in ipairs(ids) do
     local home, names = homes[id], further[id]
     local idle, behind, class = not length[home] and not pushed[home], false, classes[home]
-    ready[class] = ready[class] or state_of('r', 0, 0, 0, class)
+    ready[class] = ready[class] or ones.new_state('r', class)
     if names then
-      blocked[class] = blocked[class] or state_of('b', 0, 0, 0, class)
+      blocked[class] = blocked[class] or ones.new_state('b', class)
       local mark = mark_of(id, home)
       for box in string.gmatch(names, '%S+') do
         behind = behind or length[box] or pushed[box]
@@ -196,14 +201,25 @@ local function append_events(P, ids, homes, further, keys, length, classes, is_r
     if idle and not behind then is_ready(home) end
   end
   for _, box in ipairs(order) do
-    local its, key = pushed[box], keys[box]
-    if not length[box] then redis.call('RPUSH', key, states[box], type(its) == 'string' and its or table.remove(its, 1)) end
-    if type(its) == 'table' then
+    local its, key, several = pushed[box], keys[box], type(pushed[box]) == 'table'
+    if not length[box] then
+      if lists or several then
+        local s, _, _, _, _, _, class = parse(states[box])
+        redis.call('RPUSH', key, state_of(s, 0, 0, 0, class), several and table.remove(its, 1) or its)
+      else
+        local n = #new
+        new[n + 1], new[n + 2] = box, states[box] .. '\n' .. its
+      end
+    elseif ones.known['in'][box] then
+      box_key(P, 'in', box)
+    end
+    if several then
       write_all('RPUSH', key, its)
     elseif length[box] then
       redis.call('RPUSH', key, its)
     end
   end
+  write_all('HSET', ones.key(P, 'in'), new)
   write_all('HSET', P .. 'also:in', also)
 end
 
@@ -340,11 +356,12 @@ local function put(keys, args)
   end
   write_all('MSET', nil, records)
   local c, fresh = { ready = {} }, 0
-  append_events(P, stored, homes, further, keys_of, length, classes, function(box)
+  append_events(P, stored, homes, further, keys_of, length, classes, schema == '1', function(box)
     ready_later(c, 'in', box, classes[box])
     fresh = fresh + 1
   end)
   flush_ready(P, c, 'in')
+  ones.known = {} -- they were read before the events came
   for _, box in ipairs(hurried) do make_urgent(P, 'in', box) end
   if #stored > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))

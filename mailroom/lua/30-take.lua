@@ -164,12 +164,22 @@ end
 -- Returns how many boxes and items were leased.
 local function lease_all(P, room, class, boxes, drain, token, per_box, out, taken)
   local found, names, leased, met, n, total, broken = {}, {}, {}, {}, 0, 0, nil
+  local changed = {} -- boxes of one element, and what they are from now on
   local named = has_names(P, room)
   local weak = named and redis.call('EXISTS', P .. 'weak:' .. room) == 1
+  ones.ask(P, room, boxes)
+  local known = ones.known[room]
+  ones.known = {}
   for k, box in ipairs(boxes) do
-    local b = box_key(P, room, box)
-    local elements = redis.pcall('LRANGE', b, 0, per_box)
-    if elements.err then broken = elements end -- others are not to suffer from it
+    local b, single = list_key(P, room, box), known[box]
+    local elements
+    if single then
+      local eol = string.find(single, '\n', 1, true)
+      elements = { string.sub(single, 1, eol - 1), string.sub(single, eol + 1) }
+    else
+      elements = redis.pcall('LRANGE', b, 0, per_box)
+      if elements.err then broken = elements end -- others are not to suffer from it
+    end
     local s, attempt, doubt, deaths, _, _, its_class = parse(elements[1] or 'n 0 0 0')
     if its_class ~= class then s = 'n' end
     if s == 'r' and #elements > 1 and not met[box] then
@@ -199,7 +209,13 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
       local all = not cleared and not late[k] and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
       for i = 1, items do all = all and records[before + i] end
       if all then
-        redis.call('LSET', b, 0, state_of('l', attempt, doubt, deaths, class, token, items))
+        local state = state_of('l', attempt, doubt, deaths, class, token, items)
+        if known[box] then
+          local w = #changed
+          changed[w + 1], changed[w + 2] = box, state .. '\n' .. elements[2]
+        else
+          redis.call('LSET', b, 0, state)
+        end
         local l = #leased
         leased[l + 1], leased[l + 2] = box, drain
         local o = #out
@@ -207,6 +223,8 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
         o = o + 5
         for i = 1, items do out[o + 2 * i], out[o + 2 * i + 1] = elements[i + 1], records[before + i] end
       else
+        write_all('HSET', ones.key(P, room), changed) -- it may have to do with them
+        changed = {}
         local done, handed = pcall(lease, P, room, box, drain, token, per_box, out)
         cleared = cleared or late[k] or (named and per_box > 1)
         if not done then broken = handed end
@@ -220,6 +238,7 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
       end
     end
   end
+  write_all('HSET', ones.key(P, room), changed)
   write_all('HSET', P .. 'leased:' .. room, leased)
   if broken then error(broken, 0) end
   return n, total

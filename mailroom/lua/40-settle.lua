@@ -77,8 +77,8 @@ local function is_overtaken(P, its, room, names)
   each_box(names, function(box)
     local _, newest = passed(P, room .. ' ' .. box)
     if newest > its then found = true end
-    local waiting = found and {} or redis.call('LRANGE', box_key(P, room, box), 1, -1)
-    for k = #waiting, 1, -1 do
+    local waiting = found and {} or read_box(P, room, box, -1)
+    for k = #waiting, 2, -1 do -- the first is its state
       if newness(P, waiting[k]) > its then
         found = true
         return
@@ -190,7 +190,7 @@ local function append_item(P, room, names, item, pool)
     end)
   end
   redis.call('SADD', P .. 'rooms', room)
-  local behind = push_marks(P, room, box, also, weak, item, '')
+  local behind = push_marks(P, room, box, also, weak, item, '', ones.make_list)
   if redis.call('RPUSHX', b, item) > 0 then return end
   if behind then
     redis.call('RPUSH', b, 'b 0 0 0', item)
@@ -306,7 +306,7 @@ local function end_stale(P, c, room, home, delivery, day, by, refilled)
   local waited, empty = s == 'w' and place == 1, redis.call('LLEN', b) == 1
   if waited then stop_waiting(P, room, home) end
   if empty and (s == 'w' or s == 'b') then
-    c.delete(b)
+    c.delete(P, room, home, false)
   elseif empty and not refilled then
     redis.call('RPUSH', b, delivery) -- a tombstone: its box is listed, or leased
   elseif waited then
@@ -367,7 +367,7 @@ end
 local function overrule_alone(P, room, boxes, urgent)
   local c = {
     now = now_ms(), gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {}, named = {},
-    nameless = {}, fresh = {}, crowded = {}, counts = {}, ended = {}, delete = delete_key,
+    nameless = {}, fresh = {}, crowded = {}, counts = {}, ended = {}, new_singles = {}, ended_singles = {}, delete = ones.delete,
   }
   overrule(P, c, event_of(urgent), '', room, '', boxes, urgent)
   tell_ended(P, c)
@@ -386,6 +386,21 @@ local function look_behind(P, c, room, home, delivery, event, day)
       end_stale(P, c, room, home, delivery, day, other[1], false)
       return
     end
+  end
+end
+
+-- Make a box of one element within `settle`, which writes it later; an old store knows lists only.
+function ones.make(P, c, room, box, state, element)
+  local b = list_key(P, room, box)
+  c.box_made[b] = true
+  if schema_of(P, c) == '2' then
+    local known, new = ones.known[room] or {}, c.new_singles[room] or {}
+    known[box] = state .. '\n' .. element
+    new[#new + 1] = box
+    ones.known[room], c.new_singles[room] = known, new
+  else
+    local s, attempt, doubt, deaths, token, handed, class = parse(state)
+    redis.call('RPUSH', b, state_of(s, attempt, doubt, deaths, class, token, handed > 0 and handed), element)
   end
 end
 
@@ -448,8 +463,8 @@ local function append(P, c, event, day, args, k)
     behind = push_marks(P, room, box, further.also, further.weak, delivery, class, c.make)
     weak = #further.weak > 0
   end
-  if c.box_made[b] or (c.some_boxes and redis.call('EXISTS', b) == 1) then
-    redis.call('RPUSH', b, delivery)
+  if ones.of(P, room, box) or c.box_made[b] or (c.some_boxes and redis.call('EXISTS', b) == 1) then
+    redis.call('RPUSH', box_key(P, room, box), delivery)
     if class == URGENT then
       flush_ready(P, c, room)
       make_urgent(P, room, box)
@@ -459,17 +474,17 @@ local function append(P, c, event, day, args, k)
       add_ready(c, room, head_changed(P, room, box))
     end
   elseif behind then
-    redis.call('RPUSH', b, state_of('b', 0, 0, 0, class), delivery)
+    c.make(P, room, box, 'b', class, delivery)
   elseif delay > 0 then
-    redis.call('RPUSH', b, state_of('w', 0, 0, 0, class, c.now + delay), delivery)
+    ones.make(P, c, room, box, state_of('w', 0, 0, 0, class, c.now + delay), delivery)
     redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
   elseif string.byte(args[k + 4]) == 49 and not (class ~= '' and anybody_waits(P, c, room, class))
     and not (weak and weak_name_taken(P, room, delivery, box)) and may_lease(P, c, room) then
-    redis.call('RPUSH', b, state_of('l', 0, 0, 0, class, c.token, 1), delivery)
+    ones.make(P, c, room, box, state_of('l', 0, 0, 0, class, c.token, 1), delivery)
     lease_later(c, room, box, c.drain)
     c.leased[#c.leased + 1] = delivery
   else
-    redis.call('RPUSH', b, state_of('r', 0, 0, 0, class), delivery)
+    c.make(P, room, box, 'r', class, delivery)
     ready_later(c, room, box, class)
     add_ready(c, room, 1)
   end
@@ -479,7 +494,6 @@ local function append(P, c, event, day, args, k)
       make_urgent(P, room, other)
     end
   end
-  c.box_made[b] = true
   record_later(c, name, record)
   return more
 end
@@ -579,13 +593,15 @@ local function leave_later(P, c, room, box, item)
 end
 
 -- Ask once for the further names of the items that are settled, by room.
-local function ask_for_names(P, c, items)
+-- `boxes`: by room, those that will be asked for; the further ones are added.
+local function ask_for_names(P, c, items, boxes)
   for room, its in pairs(items) do
     if named(P, c, room) then
       local found = { also = {}, weak = redis.call('EXISTS', P .. 'weak:' .. room) == 1 }
       each_part(its, function(from, to)
         for k, also in ipairs(redis.call('HMGET', P .. 'also:' .. room, unpack(its, from, to))) do
           found.also[its[from + k - 1]] = also or nil
+          for box in string.gmatch(also or '', '%S+') do table.insert(boxes[room], box) end
         end
       end)
       c.names_of[room] = found
@@ -606,14 +622,22 @@ local function settle_items(P, c, args)
     local new = i + 16
     i = new + n * 10
 
-    c.room, c.box, c.before = room, box, #c.gone
+    c.room, c.box, c.before, c.singles_before = room, box, #c.gone, #c.ended_singles
     if c.failing then c.free = {} end -- what the items say pauses and resumes rooms
-    local b = box_key(P, room, box)
+    local b = list_key(P, room, box)
     if c.is_gone[b] then flush(P, c) end
-    local head, first, second = unpack(redis.call('LRANGE', b, 0, 2))
+    local head, first, second = ones.of(P, room, box)
+    local single = head ~= nil
+    if not single then head, first, second = unpack(redis.call('LRANGE', b, 0, 2)) end
     local s, old_attempt, old_doubt, deaths, old_token, handed, class
     if head then s, old_attempt, old_doubt, deaths, old_token, handed, class = parse(head) end
     local ours = s == 'l' and old_token == token
+    -- Mostly it is the only one, and nothing of its box has to be kept (what it makes never goes into the inbox).
+    local only = last and first == item and not second and (n == 0 or room == 'in') and (verdict == 'done' or verdict == 'dead')
+    if single and ours and not only then
+      box_key(P, room, box)
+      single = false
+    end
     if ours and c.failing and says == '' and last and room ~= 'in' then probed_nothing(P, c, room) end
     -- What is no list where one must be ends the call here, before anything of this item is written: an event of which
     -- half is made could end before the other half is.
@@ -642,10 +666,8 @@ local function settle_items(P, c, args)
       local place = first == item and 1 or redis.call('LPOS', b, item)
       local there = place and place > 0
       local doubted = there and place <= old_doubt
-      -- Mostly it is the only one, and nothing of its box has to be kept (what it makes never goes into the inbox).
-      local only = last and place == 1 and not second and (n == 0 or room == 'in')
       if only then
-        delete_later(c, b)
+        c.delete_later(P, room, box, single)
       elseif there then
         if place == 1 then
           old_attempt = 0
@@ -751,8 +773,8 @@ local function further_names(P, c, k, names)
 end
 
 -- New deliveries whose objects are known by other names, too, stand under these as well. Says the boxes of all further
--- names to `places`.
-local function further_places(P, c, args, asked, places)
+-- names to `places` and `enter`.
+local function further_places(P, c, args, asked, places, enter)
   other_names(P, asked, function(k, name)
     local further = c.further[k]
     local home, also = args[k + 1], further and further.also or {}
@@ -765,8 +787,9 @@ local function further_places(P, c, args, asked, places)
   end)
   for k, further in pairs(c.further) do
     for n, box in ipairs(further.also) do
-      further.keys[n] = box_key(P, args[k], box)
+      further.keys[n] = list_key(P, args[k], box)
       places[#places + 1] = further.keys[n]
+      enter(args[k], box)
     end
   end
 end
@@ -804,18 +827,35 @@ local function settle(keys, args)
     drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
     gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
     named = {}, names_of = {}, nameless = {}, further = {}, joined = {}, newest = {}, aside = {}, crowded = {},
+    new_singles = {}, ended_singles = {},
     leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
   }
-  c.make = function(b) c.box_made[b] = true end
-  c.delete = function(b)
-    redis.call('DEL', b)
+  c.make = function(_, room, box, s, class, element) ones.make(P, c, room, box, ones.new_state(s, class), element) end
+  c.delete = function(_, room, box, single)
+    ones.delete(P, room, box, single)
+    c.box_made[list_key(P, room, box)] = nil
+  end
+  c.delete_later = function(_, room, box, single)
+    local b = list_key(P, room, box)
+    if single then
+      local n = #c.ended_singles
+      c.ended_singles[n + 1], c.ended_singles[n + 2], c.is_gone[b], ones.known[room][box] = room, box, true, false
+    else
+      delete_later(c, b)
+    end
     c.box_made[b] = nil
   end
-  c.delete_later = function(b)
-    delete_later(c, b)
-    c.box_made[b] = nil
+  local names, all, boxes = c.names, #args, {}
+  local function ask_for(room, box)
+    boxes[room] = boxes[room] or {}
+    table.insert(boxes[room], box)
   end
-  local names, all = c.names, #args
+  local entered = {} -- rooms and boxes into which something comes
+  local function enter(room, box)
+    ask_for(room, box)
+    local n = #entered
+    entered[n + 1], entered[n + 2] = room, box
+  end
   local settled, items, made, places, asked = {}, {}, {}, {}, {}
   local i = 4
   while i <= all do
@@ -826,6 +866,7 @@ local function settle(keys, args)
       items[args[i]] = items[args[i]] or {}
       table.insert(items[args[i]], args[i + 3])
     end
+    ask_for(args[i], args[i + 1])
     i = new + tonumber(args[i + 15]) * 10
     for k = new, i - 1, 10 do
       local box = args[k + 1]
@@ -841,22 +882,26 @@ local function settle(keys, args)
       if joined and box ~= '' then
         asked[#asked + 1] = { args[k], { box, unpack(c.further[k] and c.further[k].also or NONE) }, k }
       end
-      names[k], names[k + 1] = P .. 'd:' .. args[k + 2], box_key(P, args[k], box)
+      names[k], names[k + 1] = P .. 'd:' .. args[k + 2], list_key(P, args[k], box)
+      enter(args[k], box)
       made[#made + 1], places[#places + 1] = names[k], names[k + 1]
     end
   end
-  ask_for_names(P, c, items)
-  if #asked > 0 or next(c.further) then further_places(P, c, args, asked, places) end
+  ask_for_names(P, c, items, boxes)
+  if #asked > 0 or next(c.further) then further_places(P, c, args, asked, places, enter) end
+  for room, its in pairs(boxes) do ones.ask(P, room, its) end
   -- Mostly all that is settled has a record and nothing that is made is there yet: then nothing is asked for again.
   c.some_gone = count_there(settled) < #settled
   c.some_made = count_there(made) > 0
   c.some_boxes = count_there(places) > 0
+  for k = 1, #entered, 2 do c.some_boxes = c.some_boxes or ones.known[entered[k]][entered[k + 1]] end
 
   -- Whatever ends it half-way, what was left for later belongs to what is written already; but the item that met a
   -- defect is not gone.
   local done, why = pcall(settle_items, P, c, args)
   if not done then
     for k = #c.gone, c.before + 1, -1 do c.gone[k] = nil end
+    for k = #c.ended_singles, c.singles_before + 1, -1 do c.ended_singles[k] = nil end
   end
   flush(P, c)
   if next(c.newest) then write_newest(P, now, c.newest) end

@@ -111,7 +111,7 @@ local function strays(keys, args)
     for k = 1, #leases, 2 do
       local box = leases[k]
       if leases[k + 1] == args[1] then
-        local head = redis.call('LINDEX', box_key(P, room, box), 0)
+        local head = read_box(P, room, box, 0)[1]
         local s, attempt, doubt, deaths, token = parse(head or 'r 0 0 0')
         if not (s == 'l' and known[room .. ' ' .. box .. ' ' .. token]) then
           redis.call('HDEL', P .. 'leased:' .. room, box)

@@ -11,12 +11,14 @@ end
 
 -- How often an element stands in a box: 0, 1 or 2 (or more).
 local function times(P, room, box, element)
-  return #redis.call('LPOS', box_key(P, room, box), element, 'COUNT', 2)
+  local head, its = ones.of(P, room, box)
+  if head then return its == element and 1 or 0 end
+  return #redis.call('LPOS', list_key(P, room, box), element, 'COUNT', 2)
 end
 
 -- What is wrong with a box; nil if nothing is.
 local function fault_of(P, room, box)
-  local elements = redis.call('LRANGE', box_key(P, room, box), 0, LOOKED_AT)
+  local elements = read_box(P, room, box, LOOKED_AT)
   if #elements < 2 then return nil end
   local s, _, _, _, _, handed = parse(elements[1])
   if not s then return 'has no state' end
@@ -67,7 +69,7 @@ function blocked(keys, args)
     local function look(box)
       if seen[box] then return end
       seen[box] = true
-      local head = redis.call('LINDEX', box_key(P, room, box), 0)
+      local head = read_box(P, room, box, 0)[1]
       if head and string.sub(head, 1, 1) == 'b' then n = n + 1 end
     end
     local names = redis.call('HSCAN', P .. 'also:' .. room, '0', 'COUNT', COUNTED)[2]

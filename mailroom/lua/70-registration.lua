@@ -7,7 +7,11 @@ local function touch(keys)
 end
 
 local function register(name, callback, flags)
-  redis.register_function { function_name = '@LIBRARY@_' .. name, callback = callback, flags = flags }
+  local function call(keys, args)
+    ones.known = {}
+    return callback(keys, args)
+  end
+  redis.register_function { function_name = '@LIBRARY@_' .. name, callback = call, flags = flags }
 end
 
 -- A full store must still be able to drain, so only what adds to it is refused then.

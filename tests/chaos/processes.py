@@ -404,6 +404,9 @@ class StormProcesses:
                     for name in [name async for name in mailroom.store.scan_iter(match=f"{prefix}*", count=1000)]
                     if (line := await mailroom.store.lrange(name, 1, -1))
                 ]
+                # Boxes of one element are fields of one hash.
+                alone = await mailroom.store.hvals(mailroom.key(f"one:{room.name}"))
+                lines += [[_text(each).partition("\n")[2].removeprefix("=").partition(" ")[0]] for each in alone]
                 waits = {item for line in lines for item in line}
                 shown: set[str] = set()
                 for box in await mailroom.held(room.name):

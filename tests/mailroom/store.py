@@ -135,7 +135,28 @@ class Store:
             elif kind == b"set":
                 value = set(value)
             out[name] = StoredKey(kind.decode(), None if ttl < 0 else ttl, value)
-        return out
+        return out | boxes_of_one(out)
+
+    async def take_apart(self) -> None:
+        """Make every box of one element the list that it could be as well, so that a test can bend it."""
+        fields = {name: entry for name, entry in (await self.dump()).items() if name.startswith("one:")}
+        for name, entry in boxes_of_one(fields).items():
+            _, room, box = name.split(":")
+            await cast(Any, self.raw.hdel(f"{PREFIX}one:{room}", box))
+            await cast(Any, self.raw.rpush(PREFIX + name, *entry.value))
+
+
+def boxes_of_one(dump: Mapping[str, StoredKey]) -> dict[str, StoredKey]:
+    """Return the boxes that are fields of `one:<room>` as lists: the two forms mean the same. No box has both."""
+    found: dict[str, StoredKey] = {}
+    for room, entry in ((name[4:], entry) for name, entry in dump.items() if name.startswith("one:")):
+        for box, value in entry.value.items():
+            head, element = value.split("\n")
+            state, _, kind = head.partition(":")
+            name = f"b:{room}:{box}"
+            assert name not in dump or dump[name].type != "list", f"{name} is a list and a field"
+            found[name] = StoredKey("list", None, [f"{state} 0 0 0 - 0 {kind}" if kind else head, element])
+    return found
 
 
 def event(

@@ -244,6 +244,7 @@ async def test_half_an_event(mailroom: Mailroom, store: Store, drain: str) -> No
 async def test_half_a_take(mailroom: Mailroom, store: Store, drain: str) -> None:
     """What a defect in the store ends half-way loses no other box."""
     await mailroom.put([event("a"), event("b", "email:b@example.org")])
+    await store.raw.hdel(mailroom.key("one:in"), mailroom.hash("email:b@example.org"))
     await store.raw.set(mailroom.key("b:in:" + mailroom.hash("email:b@example.org")), "no list")
     with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
         await take(mailroom, drain)
@@ -253,6 +254,26 @@ async def test_half_a_take(mailroom: Mailroom, store: Store, drain: str) -> None
 
 
 # -- take
+
+
+async def test_forms_of_a_box(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """A box of one element is a field, whatever its state; more makes it a list, which it stays."""
+    box, other = (mailroom.hash(f"email:{name}@example.org") for name in ("eva", "otto"))
+    await mailroom.put([event("a"), event("b", "email:otto@example.org")])
+    assert await store.raw.hgetall(mailroom.key("one:in")) == {
+        box.encode(): b"r:shop\na",
+        other.encode(): b"r:shop\nb",
+    }
+    await mailroom.put([event("c")])
+    assert await store.raw.lrange(mailroom.key(f"b:in:{box}"), 0, -1) == [b"r 0 0 0 - 0 shop", b"a", b"c"]
+    one, two = await take(mailroom, drain)
+    assert await store.raw.hgetall(mailroom.key("one:in")) == {
+        other.encode(): f"l 0 0 0 {two.token} 1 shop\nb".encode()
+    }
+    await mailroom.settle(drain, "t", [settlement(two, "b"), settlement(one, "a")])
+    assert await store.raw.keys(mailroom.key("one:*")) == []
+    assert await store.raw.lrange(mailroom.key(f"b:in:{box}"), 1, -1) == [b"c"]
+    assert items(await take(mailroom, drain)) == ["c"]
 
 
 async def test_half_a_put(mailroom: Mailroom, store: Store, drain: str) -> None:

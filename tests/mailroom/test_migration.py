@@ -2,10 +2,10 @@
 
 import pytest
 
-from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable, liveness, migration
+from mailroom import INBOX, Mailroom, NewDelivery, RoomRequest, Settlement, StoreUnavailable, liveness, migration
 from mailroom.client import client
 from mailroom.keys import NO_POOL
-from tests.mailroom.store import LUA, Store, event, replaced
+from tests.mailroom.store import LUA, TODAY, Store, event, replaced
 
 pytestmark = pytest.mark.anyio
 MARK = "register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks\n"
@@ -91,6 +91,24 @@ async def test_holders(store: Store) -> None:
         await room.say_process("r2", NO_POOL, 0, 2, said="1 x")
         await migration.migrate(room)
         assert await migration.holders(room) == {}
+
+
+async def test_lists_only(store: Store) -> None:
+    """Until the migration every box is a list, as a former program reads it; afterwards these are read, too."""
+    await began_by_a_former_one(store)
+    async with await store.open() as room:
+        await room.beat("d1", register=True)
+        await room.put([event("a"), event("b", "email:otto@example.org")])
+        assert not await store.raw.exists(room.key("one:in"))
+        (lease,) = (await room.take("d1", "r1", [RoomRequest(INBOX, 1)])).leases
+        item = lease.items[0][0]
+        new = [NewDelivery(f"{item}.0", "crm", ("x", "y"), b"{}")]
+        await room.settle("d1", "t1", [Settlement(lease, item, "done", item, TODAY, new=new)])
+        assert await store.raw.lrange(room.key("b:crm:x"), 0, -1) == [b"r 0 0 0", f"{item}.0".encode()]
+        await migration.migrate(room)
+        found = (await room.take("d1", "r2", [RoomRequest(INBOX, 9), RoomRequest("crm", 9)])).leases
+        assert len(found) == 2
+        assert not await store.raw.exists(room.key("one:in"), room.key("one:crm"))
 
 
 async def test_what_is_ready_has_its_turn(store: Store) -> None:

@@ -111,6 +111,8 @@ MUTANTS = {
     ),
     "dead letters are forgotten": ("          redis.call('ZADD', P .. 'dead', now, item)\n", ""),
     "whoever leaves keeps it": ("      if leases[k + 1] == drain then\n", "      if false then\n"),
+    "a box of one element is not seen": ("    if value then length[box] = 2 end\n", ""),
+    "a box has two forms": ("    ones.forget(P, room, box)\n    redis.call('RPUSH'", "    redis.call('RPUSH'"),
     "strangers may take": ("  if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end\n", ""),
 }
 
@@ -122,7 +124,7 @@ NAME_MUTANTS = {
         "      if false then\n",
     ),
     "heads are not asked": (
-        "    if redis.call('LINDEX', box_key(P, room, box), 1) ~= mark then return false end\n",
+        "    if read_box(P, room, box, 1)[2] ~= mark then return false end\n",
         "",
     ),
     "marks stay": ("  if also then\n    redis.call('HDEL'", "  if false then\n    redis.call('HDEL'"),

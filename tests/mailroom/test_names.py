@@ -397,6 +397,8 @@ async def test_examined(mailroom: Mailroom, store: Store, drain: str) -> None:
     await send(mailroom, "e3", "z")
     assert await mailroom.box_faults() == []
     raw, key = store.raw, mailroom.key
+    await store.take_apart()
+    assert await mailroom.box_faults() == []
     await raw.lset(key("b:crm:a"), 0, "r 0 0 0")
     await raw.rpush(key("b:crm:z"), "=gone.0 q")
     faults = {(fault.room, fault.box): fault.why for fault in await mailroom.box_faults()}
