@@ -79,21 +79,19 @@ def ours(value: Any) -> Any:
     return value
 
 
-def _or_none(value: Any) -> Any:
-    return None if value.__class__ is str and not value.strip() else value
-
-
 def looked_up(fields: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Return fields under our names.
 
     For platforms that post forms: an empty text is how a form says that there is nothing.
     """
-    spelled: dict[str, Any] = {names[name]: _or_none(value) for name, value in fields.items()}
+    spelled: dict[str, Any] = {
+        names[name]: value if value.__class__ is not str or value.strip() else None for name, value in fields.items()
+    }
     if len(spelled) == len(fields):
         return spelled
     spelled = {}  # two names became the same: the first value that is not empty counts
     for name, value in fields.items():
         new = names[name]
         if spelled.get(new) is None:
-            spelled[new] = _or_none(value)
+            spelled[new] = value if value.__class__ is not str or value.strip() else None
     return spelled
