@@ -6,7 +6,8 @@ touches Redis, and never writes a value of a person: rules, places, codes and co
 Lines, by `t`:
   routed       at, source, type, received, book, fired: [rule], missed: [[rule, at, why]],
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]],
-               observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for
+               observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for,
+               shadow: {book, differs: [[change, action, rule, why]]}: what a book that is only observed would do
   attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead, why
                (of a delivery that could not be made only: at, d, then: dead, code, why)
   waits        at, d(elivery), until, why        it is not sent before, because its rule says so (`delay`, `hold`)
@@ -80,6 +81,8 @@ SkippedAction = tuple[str, str, str, str, str]
 #: What an observed rule would have asked for: destination, action, rule; code and why, where nothing would have been
 #: sent, or cannot be told. A rule that asks for nothing has no destination and no action.
 ObservedAction = tuple[str, str, str, str, str]
+#: What another book would do otherwise: change (added, gone, changed, failing, undecided), action, rule, why.
+ShadowDifference = tuple[str, str, str, str]
 
 #: What a delivery is after an attempt, by what follows.
 AFTER_ATTEMPT: Mapping[str, DeliveryState] = {"done": "delivered", "dead": "dead", "hold": "held"}
@@ -148,6 +151,8 @@ class Fate:
     unread: list[str] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     deliveries: list[DeliveryFate] = field(default_factory=list)
+    #: What a book that was only observed would have done otherwise: book, differs.
+    shadow: dict[str, Any] = field(default_factory=dict)
     #: What people did: at, what, item, by, why.
     decisions: list[dict[str, str]] = field(default_factory=list)
 
@@ -181,6 +186,7 @@ class Fate:
                 }
                 for d in self.deliveries
             ],
+            **({"shadow": self.shadow} if self.shadow else {}),
             **({"decisions": self.decisions} if self.decisions else {}),
         }
 
@@ -204,6 +210,7 @@ def routed(
     made: Sequence[MadeDelivery],
     skipped: Sequence[SkippedAction] = (),
     observed: Sequence[ObservedAction] = (),
+    shadow: Mapping[str, Any] | None = None,
     again: int = 0,
 ) -> str:
     """An event was routed. `again`: the round, where it was routed once more for its dead letters."""
@@ -222,6 +229,8 @@ def routed(
         line["skipped"] = skipped
     if observed:
         line["observed"] = observed
+    if shadow:
+        line["shadow"] = shadow
     if again:
         line["again"] = again
     return _encode(line)
@@ -408,6 +417,10 @@ class _Story:
         else:
             fate.deliveries = [delivery for delivery in fate.deliveries if delivery.state != "observed"]
         fate.rules = rules
+        if said_of := line.get("shadow"):
+            keys = ("change", "action", "rule", "why")
+            differs = [dict(zip(keys, each, strict=True)) for each in said_of["differs"]]
+            fate.shadow = {"book": said_of["book"], "differs": differs}
         self.next(line)
 
     def next(self, line: Mapping[str, Any]) -> None:

@@ -90,6 +90,7 @@ class WorkerContext:
             await self._equip(book)
             self._equipped = revision
             self.equipped()
+        await self.books.look_at_shadow()
         self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)

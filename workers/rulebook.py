@@ -10,7 +10,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from mailroom import Mailroom, StoreUnavailable
+from mailroom import Mailroom, StoreUnavailable, shadow
 from rules.book_losses import BookLosses
 from rules.catalogue import Catalogue
 from rules.compiler import loader
@@ -18,6 +18,7 @@ from rules.compiler.reload import BookReload, PendingBook
 from rules.errors import BookRefused
 from rules.rulebook import Rulebook
 from rules.secret import SecretFiles
+from rules.tools.preview import BookPair
 
 log = logging.getLogger("relais.books")
 
@@ -45,6 +46,10 @@ class RulebookStore:
         self._reload = BookReload(folder, catalogue, secrets or SecretFiles(None), approve_all=approve_all)
         self._old: dict[str, Rulebook] = {}
         self.current: Rulebook | None = None
+        #: The book in force and the one that is only observed beside it; None: there is none.
+        self.shadow: BookPair | None = None
+        #: The versions of which `shadow` was made, or could not be.
+        self._pair = ("", "")
         #: Counts what the clients are built of: one more whenever another book is in force, or a secret has changed.
         self.revision = 0
         #: What is wrong with the files on disk, while an older book stays in force.
@@ -88,6 +93,24 @@ class RulebookStore:
         self.revision += 1
         log.info("book.taken version=%s rules=%d", book.version, len(book.rules))
         return True
+
+    async def look_at_shadow(self) -> None:
+        """Take the book that is to be observed, or none. What is wrong with it disturbs nothing.
+
+        Raises StoreUnavailable.
+        """
+        version = await shadow.find_version(self._mailroom)
+        pair = (self.version, version)
+        if pair == self._pair or self.current is None:
+            return
+        book = await self.by_version(version) if version not in ("", self.version) else None
+        if version and book is None:
+            why = "it is in force" if version == self.version else "it is gone, or this program cannot read it"
+            log.warning("shadow.unused version=%s why=%s", version, why)
+        self.shadow = BookPair(self.current, book) if book is not None else None
+        self._pair = pair
+        if book is not None:
+            log.info("shadow.taken version=%s beside=%s", version, self.version)
 
     async def _take_over(self) -> bool:
         """Take the book in force from the store. Returns whether there was one. Raises StoreUnavailable.

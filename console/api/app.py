@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Lifespan
 
-from console.api import aside, auth, books, boxes, dead_letters, events, health, metrics, pulls, rooms
+from console.api import aside, auth, books, boxes, dead_letters, events, health, metrics, pulls, rooms, shadow
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
 from console.errors import UserError
@@ -29,6 +29,7 @@ ROUTES = (
     *aside.ROUTES,
     *events.ROUTES,
     *books.ROUTES,
+    *shadow.ROUTES,
     *dead_letters.ROUTES,
     *boxes.ROUTES,
     *rooms.ROUTES,

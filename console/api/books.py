@@ -6,6 +6,7 @@ Never reads the folder of the book: what lies there may not be in force yet.
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from pydantic import Field
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from console.api.request import DecisionBody, Json, get_mailroom, log_decision, 
 from mailroom import Mailroom, rule_counts
 from rules.catalogue import Catalogue
 from rules.compiler import loader
+from rules.compiler.compilation import Checked
 from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook
 from rules.tools import coverage
@@ -30,12 +32,16 @@ class BookInForce:
         self._catalogue = catalogue
         self._book: Rulebook | None = None
 
+    async def check(self, files: Mapping[str, str]) -> Checked:
+        """Return another book, compiled by the same catalogue."""
+        return await asyncio.to_thread(loader.check_texts, files, self._catalogue)
+
     async def get(self) -> Rulebook | None:
         """Return it, None where there is none that this program can read. Raises StoreUnavailable."""
         version = await self._mailroom.book_version()
         if self._book is None or self._book.version != version:
             files = await self._mailroom.kept_book(version)
-            checked = await asyncio.to_thread(loader.check_texts, files, self._catalogue) if files else None
+            checked = await self.check(files) if files else None
             self._book = checked.book if checked is not None else None
         return self._book
 

@@ -126,6 +126,7 @@ def read_selection(request: Request) -> Selection | None:
 
 def takes(
     model: type[Body],
+    largest: int = LARGEST_BODY,
 ) -> Callable[[Callable[[Request, Body], Awaitable[Response]]], Callable[[Request], Awaitable[Response]]]:
     """Turn a handler of a validated body into a route's endpoint that refuses web pages and any other body."""
 
@@ -139,8 +140,8 @@ def takes(
             body = b""
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > LARGEST_BODY:
-                    return refuse("too_large", f"at most {MOST_ITEMS} items in one request", 413)
+                if len(body) > largest:
+                    return refuse("too_large", f"at most {MOST_ITEMS} items, or {largest} bytes, in one request", 413)
             try:
                 decision = model.model_validate_json(body)
             except ValidationError as exc:

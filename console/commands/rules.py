@@ -11,6 +11,7 @@ COMMANDS = {
     "explain": "Say for every rule whether an event matches it, and where not.",
     "preview": "Show what a new book would do differently.",
     "coverage": "Say of each rule how often it fired and when last, and which never do.",
+    "shadow": "Observe a whole new book beside the one in force, and say what it would do otherwise.",
     "diff": "Say in words what one book does otherwise than another.",
     "schema": "Print the JSON Schema of a book, for editors.",
     "show": "Print a book that was in force, by its version.",
@@ -24,7 +25,7 @@ def command() -> None:
     """Check, test and explain the rules.
 
     The book is the folder of YAML that RELAIS_BOOK names, or the FOLDER of a command. None of these needs a
-    secret, Redis or the network, except approve, coverage, show and status, which ask the console.
+    secret, Redis or the network, except approve, coverage, shadow, show and status, which ask the console.
 
     \b
     Examples:

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from console.render.rules import SHADOW_SAYS
+
 #: The colour of each state of an event or delivery (docs/architecture.md, "The ledger").
 COLOURS = {
     "delivered": "green",
@@ -102,6 +104,12 @@ def tree(event: Json) -> Tree:
             )
         if waits := delivery.get("waits"):
             branch.add(Text(waiting(waits), style="yellow"))
+    if shadow := event.get("shadow"):
+        other = told.add(f"by the book {shadow['book']}, which is only observed")
+        for one in shadow["differs"]:
+            why = f": {one['why']}" if one["why"] else ""
+            what = f"{SHADOW_SAYS.get(one['change'], one['change'])} {one['action']}".strip()
+            other.add(Text(f"{what}  {one['rule']}{why}", style="cyan"))
     if event.get("decisions"):
         people = told.add("people")
         for one in event["decisions"]:

@@ -57,10 +57,13 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   counts               hash    metric counters                                        all                   for ever
   rules:<day>          hash    fired, observed or unreached, and rule -> how often    settle                31 days
                                `last` before it: when it did last, in ms
+  shadow               hash    version of the book that is only observed, at, by      python (console)      until it is ended
+  shadow:<version>     hash    what it would do otherwise -> how often; `last`        settle                31 days
+  shadowed:<version>   list    the latest events of which it would, newest first      settle                31 days
   m:<name>:<hash>      string  id map and marks of a destination                      learn, meet, python   as the destination says
   joined:<room>        string  that the id map knows an object by several names       learn, meet           as the destination says
   order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day
-  books                hash    version -> files of every book in force, JSON          python (rulebook)     for ever
+  books                hash    version -> files of each book in force or observed     python (rulebook)     for ever
   book                 string  version of the book in force                           python (rulebook)     for ever
   approved             string  version of the book that a person approved last        python (rulebook)     for ever
   parents              hash    work or receive process -> pool (or -), workers, count python (sweep, app)   until it leaves or is forgotten

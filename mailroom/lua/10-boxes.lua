@@ -448,11 +448,16 @@ local function note(P, day, event, line)
 end
 
 -- A counter `@<page> <name>` stands on a page of its own, which lives as long as the ledger and says when each was raised
--- last: whoever raises it says what page.
+-- last: whoever raises it says what page. `><list> <text>` puts a text before a list of the latest 200, which lives so
+-- long, too.
 local function add_counts(P, counts, now)
   for name, n in pairs(counts) do
-    local page, its = string.match(name, '^@(%S+) (.+)$')
-    if page then
+    local sign, page, its = string.match(name, '^([@>])(%S+) (.+)$')
+    if sign == '>' then
+      redis.call('LPUSH', P .. page, its)
+      redis.call('LTRIM', P .. page, 0, 199)
+      redis.call('EXPIRE', P .. page, LEDGER_DAYS * 86400)
+    elseif sign then
       redis.call('HINCRBY', P .. page, its, n)
       redis.call('HSET', P .. page, 'last|' .. its, string.format('%d', now))
       redis.call('EXPIRE', P .. page, LEDGER_DAYS * 86400)
@@ -472,12 +477,6 @@ end
 
 local function count(counts, name, n)
   if name ~= '' then counts[name] = (counts[name] or 0) + (n or 1) end
-end
-
--- The counters that a settlement raises by one: a line each.
-local function count_lines(counts, field)
-  if not string.find(field, '\n', 1, true) then return count(counts, field) end
-  for name in string.gmatch(field, '[^\n]+') do count(counts, name) end
 end
 
 -- What `settle` writes once for all its items; until then the store does not know of it. `flush` before anything reads

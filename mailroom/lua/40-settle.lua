@@ -706,7 +706,7 @@ local function settle_items(P, c, args)
         for k = new, i - 1, 10 do
           made = made + append(P, c, event, day, args, k)
         end
-        count_lines(counts, field)
+        for name in string.gmatch(field, '[^\n]+') do count(counts, name) end
         if verdict == 'dead' then
           redis.call('ZADD', P .. 'dead', now, item)
           redis.call('HSET', P .. 'deadinfo', item, argument)

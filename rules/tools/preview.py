@@ -125,15 +125,33 @@ class Preview:
 
 def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answer | None = None) -> Preview:
     """Compare two books for the same events, in the order given: of a person nothing is known but what they say."""
-    comparison = _Comparison(Preview(old.version, new.version), _find_definitions(old), _find_definitions(new))
+    pair = BookPair(old, new)
+    comparison = pair.begin()
     newest: dict[str, dict[str, str]] = {}
     for event in events:
         known = newest.setdefault(event.order_key, {}) if event.order_key else {}
         known[event.type] = max(known.get(event.type, ""), event.happened_at)
         comparison.compare(event, _apply(old, event, answer, known), _apply(new, event, answer, known))
-    found = comparison.found
-    found.differences = sorted(comparison.by_key.values(), key=lambda each: (each.rule, each.change, each.action))
-    return found
+    return comparison.end()
+
+
+class BookPair:
+    """Two books to compare, event by event as they come."""
+
+    def __init__(self, old: Rulebook, new: Rulebook) -> None:
+        self.old = old
+        self.new = new
+        self._definitions = _find_definitions(old), _find_definitions(new)
+
+    def begin(self) -> "_Comparison":
+        """Return a comparison that has seen no event yet."""
+        return _Comparison(Preview(self.old.version, self.new.version), *self._definitions)
+
+    def compare(self, event: Event, answer: Answer | None, newest: Mapping[str, str]) -> Preview:
+        """Compare the books for one event; `newest`: when what makes others stale happened last, by type."""
+        comparison = self.begin()
+        comparison.compare(event, _apply(self.old, event, answer, newest), _apply(self.new, event, answer, newest))
+        return comparison.end()
 
 
 # What one book asks for. ---------------------------------------------------------------------------------------------
@@ -216,6 +234,11 @@ class _Comparison:
     old: Mapping[str, str]
     new: Mapping[str, str]
     by_key: dict[tuple[str, Change, str], Difference] = field(default_factory=dict)
+
+    def end(self) -> Preview:
+        """Return what differs, in order."""
+        self.found.differences = sorted(self.by_key.values(), key=lambda each: (each.rule, each.change, each.action))
+        return self.found
 
     def compare(self, event: Event, before: _Outcome, after: _Outcome) -> None:
         """Add the differences for one event."""

@@ -67,3 +67,9 @@ async def test_since(mailroom: Mailroom) -> None:
     assert rule_counts.begin_of_day(found.first) < rule_counts.begin_of_day(today)
     await mailroom.store.flushall()
     assert (await rule_counts.read(mailroom, 0)).first == 0
+
+
+async def test_a_type_counts_nothing_of_its_own(mailroom: Mailroom) -> None:
+    """A type that looks like two counters is one: what a sender writes raises no counter of a rule."""
+    await mailroom.put([event("a", type="x\n@rules:1 fired|a")])
+    assert await mailroom.counts() == {"received|shop|x\n@rules:1 fired|a": 1}

@@ -20,6 +20,7 @@ from rules.event import Event
 from rules.rulebook import LookUp, Matching, Rule, Rulebook
 from workers import retry, store_outage
 from workers.context import WorkerContext
+from workers.drain import shadow
 from workers.drain.delivering import Courier, failure_of_look_up
 from workers.drain.lease import LeaseClock, LeaseProgress, read_head
 from workers.drain.outbox import Outbox
@@ -236,6 +237,10 @@ class Router:
         counters += [f"observed|{to}|{action}" for to, action, _, code, _ in observed if action and not code]
         if event_plan.redo is None:
             counters += rule_counts.counters(matching)
+        verdict = None
+        if (pair := self._context.books.shadow) is not None and event_plan.redo is None:
+            verdict = shadow.compare(pair, event, _known(answers), event_plan.newest)
+            counters += verdict.counters
         happened = ""
         if event.order_key and event.type in book.guards:
             happened = f"{event.happened_at} {event.type}"
@@ -250,6 +255,7 @@ class Router:
             made=event_plan.made,
             skipped=event_plan.skipped,
             observed=observed,
+            shadow=verdict.as_line() if verdict is not None else None,
             again=event_plan.redo.round if event_plan.redo is not None else 0,
         )
         if event_plan.failed:

@@ -48,7 +48,7 @@ class ContextStub:
         self.read = sources.read
         self.creates = creates
         self.kinds: Mapping[str, type[BaseModel]] = {"add_note": NoteArguments}
-        self.books = SimpleNamespace(current=book, by_version=self._by_version)
+        self.books = SimpleNamespace(current=book, by_version=self._by_version, shadow=None)
         self.told: list[tuple[str, str, str]] = []
         self.alerts = SimpleNamespace(tell=self._tell)
         self.turns: list[str] = []

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from mailroom import CALL_TIMEOUT, Mailroom, NewDelivery, RoomRequest, Settlement, rule_counts
+from console import catalogue
+from mailroom import CALL_TIMEOUT, Mailroom, NewDelivery, RoomRequest, Settlement, rule_counts, shadow
 from rules.business_hours import BusinessHours
+from rules.compiler import loader
 from rules.event import Event
 from tests.conftest import PrivateValkey
 from tests.flaky_proxy import Lossy
@@ -1127,3 +1129,35 @@ async def test_rules_are_counted(site: WorkerFixture) -> None:
         ("fired", "keep a note"): 2,
         ("unreached", "keep the contact"): 2,
     }
+
+
+async def test_a_book_is_observed(site: WorkerFixture, caplog: pytest.LogCaptureFixture) -> None:
+    """Another book is decided beside the one in force and not carried out, until it is ended; a bad one never is."""
+    site.write(UPSERT)
+    async with site.work():
+        files = dict(site.context.books.current.files) if site.context.books.current else {}
+        new = {"book.yaml": files["book.yaml"].replace("keep the contact", "contacts") + NOTE}
+        other = loader.check_texts(new, catalogue.build()).book
+        assert other is not None
+        await shadow.begin(site.mailroom, other.version, new, "eva")
+        await site.until(lambda: site.context.books.shadow, "it is observed")
+        await site.put(event("e1"), event("x1", "ada", type="nobody.cares"))
+        fate, _ = await site.ended("e1", "x1")
+        assert [(one.rule, one.state) for one in fate.deliveries] == [("keep the contact", "delivered")]
+        differs = [{"change": "added", "action": "crm.add_note", "rule": "keep a note", "why": ""}]
+        assert fate.shadow["differs"] == differs
+        found = await shadow.read(site.mailroom)
+        assert found is not None
+        assert found.events == ("e1",)
+        await shadow.end(site.mailroom)
+        await site.until(lambda: site.context.books.shadow is None, "it is ended")
+        await site.put(event("e2"))
+        (after,) = await site.ended("e2")
+        assert after.shadow == {}
+        with caplog.at_level(logging.WARNING):
+            await shadow.begin(site.mailroom, "ba9876543210", {"book.yaml": "rules: [1]\n"}, "eva")
+            await site.until(lambda: "shadow.unused" in caplog.text, "it is refused")
+        await site.put(event("e3"))
+        (last,) = await site.ended("e3")
+        assert (last.state, site.context.books.shadow) == ("delivered", None)
+    assert site.far.notes == []

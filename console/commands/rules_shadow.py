@@ -1,0 +1,61 @@
+"""`relais rules shadow`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from console import book, settings
+from console.client import ClientSettings, ConsoleClient
+from console.render import rules, tables
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--end", is_flag=True, help="Observe it no longer.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(folder: Path | None, end: bool, as_json: bool) -> None:
+    """Observe a whole new book beside the one in force, and say what it would do otherwise.
+
+    With FOLDER the book there is checked and observed from now on: the workers decide each event by it, too, and send
+    nothing of it. Without FOLDER it says what has been seen: per rule what would be sent in addition, no longer or with
+    other arguments, and the latest events that differ. Nothing is looked up for it. Events come from the sources in
+    force, as these read them. To put it in force, put its files in the place of those on disk.
+
+    \b
+    Examples:
+      relais rules shadow new_book
+      relais rules shadow
+      relais rules shadow --end
+    """
+    if folder is not None and end:
+        raise click.UsageError("FOLDER or --end, not both")
+    console = ConsoleClient(settings.load(ClientSettings))
+    if folder is not None:
+        wanted = book.load(folder)
+        found = console.post("/book/shadow", {"files": dict(wanted.files)})
+    elif end:
+        found = console.post("/book/shadow/end", {})
+    else:
+        found = console.get("/book/shadow")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    elif end:
+        ended = found["ended"]
+        click.echo(f"{ended} is no longer observed." if ended else "No book was observed.")
+    elif found["version"] is None:
+        click.echo("No book is observed. Observe one: relais rules shadow FOLDER")
+    else:
+        show(found, begins=folder is not None)
+
+
+def show(found: rules.Json, *, begins: bool) -> None:
+    """Print which book is observed, and what was seen."""
+    click.echo(rules.shadow_head(found), err=begins)
+    for name in found["unknown_sources"]:
+        click.echo(f"the source {name} is not in force, so no event of it will come", err=True)
+    if begins:
+        click.echo(f"{found['version']} is observed: workers decide by it, too, within three seconds.")
+    elif found["differences"]:
+        tables.out().print(rules.shadow_differences(found))
+        tables.out().print(rules.shadow_events(found))
