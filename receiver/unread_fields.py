@@ -62,7 +62,7 @@ def _can_go(kind: type[EventData], at: Place) -> Place:
         at = at[:1]
     while at and isinstance(at[-1], int):
         at = at[:-1]
-    if len(at) == 1 and kind.model_fields[str(at[0])].is_required():
+    if len(at) == 1 and (at[0] in kind.never_left_out or kind.model_fields[str(at[0])].is_required()):
         return ()
     return at
 

@@ -4,13 +4,14 @@ Comes in: an envelope with a batch of notifications, each `{action, payload}`. G
 the answer that the official receiver gives: 200 with one status per notification.
 
 Tolerant where the vendor's own documents disagree: actions in any case, `invoice.post` and `invoice.posted`, times as
-number or text, an invoice without its envelope.
+number or text, an invoice without its envelope. Shapes: the vendor's OpenAPI files webhook-specs and private-api-specs
+on GitHub, main and next; docs/sources/seminardesk.md says what is documented and what is not known.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from receiver import body as bodies
@@ -26,28 +27,34 @@ from rules.event_types.profile import ProfileGone
 
 NAME = "seminardesk"
 
-#: Action in lower case -> our type. SeminarDesk's "events" are seminars.
+#: The vendor's noun -> ours, and what happens to it. SeminarDesk's "events" are seminars.
+NOUNS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "event": ("seminar", ("created", "updated", "deleted")),
+    "eventdate": ("seminar_date", ("created", "updated", "deleted")),
+    "facilitator": ("facilitator", ("created", "updated", "deleted")),
+    "labelgroup": ("label_group", ("created", "updated", "deleted")),
+    "profile": ("profile", ("created", "updated", "deleted", "merged")),
+    "booking": ("booking", ("created", "status_changed", "deleted")),
+    "invoice": ("invoice", ("posted", "canceled")),
+}
+
+#: What happens, as the vendor writes it: invoices are `post` in one list of it and `posted` in another.
+SPELLINGS: Mapping[str, tuple[str, ...]] = {
+    "created": ("create", "created"),
+    "updated": ("update", "updated"),
+    "deleted": ("delete", "deleted"),
+    "merged": ("merge", "merged"),
+    "status_changed": ("statuschanged", "statuschange", "status_changed"),
+    "posted": ("post", "posted"),
+    "canceled": ("cancel", "canceled", "cancelled"),
+}
+
+#: Action in lower case -> our type.
 ACTIONS: Mapping[str, str] = {
-    **{
-        f"{vendor}.{action}": f"{noun}.{action}d"
-        for vendor, noun in (
-            ("event", "seminar"),
-            ("eventdate", "seminar_date"),
-            ("facilitator", "facilitator"),
-            ("labelgroup", "label_group"),
-            ("profile", "profile"),
-        )
-        for action in ("create", "update", "delete")
-    },
-    "profile.merge": "profile.merged",
-    "booking.create": "booking.created",
-    "booking.statuschanged": "booking.status_changed",
-    "booking.delete": "booking.deleted",
-    "invoice.post": "invoice.posted",
-    "invoice.posted": "invoice.posted",
-    "invoice.cancel": "invoice.canceled",
-    "invoice.canceled": "invoice.canceled",
-    "invoice.cancelled": "invoice.canceled",
+    f"{vendor}.{spelling}": f"{noun}.{word}"
+    for vendor, (noun, words) in NOUNS.items()
+    for word in words
+    for spelling in SPELLINGS[word]
 }
 
 #: Our noun -> what the vendor calls it, for subjects and answers.
@@ -58,10 +65,22 @@ NO_PAYLOAD = Unfit("payload", "must be an object")
 #: The answer repeats an action; what is longer than any of them is cut.
 LONGEST_ACTION = 100
 
+
+class SeminarDeskSourceOptions(base.NoSourceOptions):
+    """What a SeminarDesk source needs beside what every source has."""
+
+    tenant: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9_-]{1,40}$",
+        description="Which SeminarDesk it is, where there are several: each counts its profiles from 1, so profile 12 "
+        "of two of them is two people. Sources of one SeminarDesk have the same name here.",
+    )
+
+
 KIND = SourceKind(
     name=NAME,
     about="SeminarDesk: bookings, invoices, profiles, seminars and their dates, in batches, with HTTP Basic.",
-    options=base.NoSourceOptions,
+    options=SeminarDeskSourceOptions,
     types=frozenset(ACTIONS.values()),
 )
 
@@ -86,36 +105,38 @@ def _rename_keys(fields: dict[str, Any], names: Mapping[str, str]) -> dict[str, 
     """Return fields with some names changed; what is no object stays as it is, and its model will say so."""
     if not isinstance(fields, dict) or names.keys().isdisjoint(fields):
         return fields
-    return {names.get(name, name): value for name, value in fields.items()}
+    renamed = {names[name]: value for name, value in fields.items() if name in names}
+    # Where both names are there, ours holds the value: the other one may be a slip in the vendor's list of fields.
+    return renamed | {name: value for name, value in fields.items() if name not in names}
 
 
-def _identify_profile(key: int | str) -> str:
-    return identity.thing(NAME, "profile", key)
-
-
-def _find_identities(type: str, model: EventData) -> tuple[str, ...]:
+def _find_identities(type: str, model: EventData, tenant: str) -> tuple[str, ...]:
     """Return who and what it is about; the first one is the order key.
 
     A person is named by the profile's id, never by the address: bookings carry no address, and a booking must not
-    overtake the profile that it belongs to.
+    overtake the profile that it belongs to. `tenant`: in which SeminarDesk.
     """
+
+    def identify_profile(key: int | str) -> str:
+        return identity.thing(tenant, "profile", key)
+
     if isinstance(model, BookingDeleted):
         people = [model.booker] if model.booker else []
         people += [guest.guest.profile for guest in model.guests or () if guest.guest and guest.guest.profile]
-        return base.drop_repeated(_identify_profile(each.id) for each in people) or (
-            identity.thing(NAME, "booking", model.id),
+        return base.drop_repeated(identify_profile(each.id) for each in people) or (
+            identity.thing(tenant, "booking", model.id),
         )
     if isinstance(model, Invoice):
         if model.recipient is None:
-            return (identity.thing(NAME, "invoice", model.id),)
+            return (identity.thing(tenant, "invoice", model.id),)
         address = model.billing_address.email if model.billing_address else None
-        return base.drop_repeated((_identify_profile(model.recipient.id), *base.identify_emails([address])))
+        return base.drop_repeated((identify_profile(model.recipient.id), *base.identify_emails([address])))
     if isinstance(model, ProfileGone):
         billing = model.billing_address.email if model.billing_address else None
         told = base.identify_emails((model.email, model.alternative_email, billing))
-        return base.drop_repeated((_identify_profile(model.id), *told))
+        return base.drop_repeated((identify_profile(model.id), *told))
     key: int | str = model.id  # type: ignore[attr-defined]
-    return (identity.thing(NAME, type.partition(".")[0], key),)
+    return (identity.thing(tenant, type.partition(".")[0], key),)
 
 
 def _read_instant(milliseconds: Any) -> str | None:
@@ -140,8 +161,11 @@ class SeminarDeskSource(SourceType):
         properties = envelope.get("properties")
         stamp = properties.get("timestamp") if isinstance(properties, dict) else envelope.get("timestamp")
         time = _read_instant(stamp)
+        named = options.tenant if isinstance(options, SeminarDeskSourceOptions) else None
+        tenant = f"{NAME}:{named}" if named else NAME
         items = [
-            _make_item(position, value, each, sender_id, time) for position, (value, each) in enumerate(notifications)
+            _make_item(position, value, each, sender_id, time, tenant)
+            for position, (value, each) in enumerate(notifications)
         ]
         if unread:
             for item in items:
@@ -190,7 +214,9 @@ def _read_envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
     return envelope, notifications
 
 
-def _make_item(position: int, notification: Any, text: str, sender_id: str | None, time: str | None) -> SourceItem:
+def _make_item(
+    position: int, notification: Any, text: str, sender_id: str | None, time: str | None, tenant: str
+) -> SourceItem:
     action = notification.get("action") if isinstance(notification, dict) else None
     name = action[:LONGEST_ACTION] if isinstance(action, str) else ""
     type = ACTIONS.get(name.lower())
@@ -211,7 +237,7 @@ def _make_item(position: int, notification: Any, text: str, sender_id: str | Non
     item.key = model.id  # type: ignore[attr-defined]
     noun = type.partition(".")[0]
     item.subject = f"{VENDOR_NOUNS.get(noun, noun)}/{item.key}"
-    item.identities = _find_identities(type, model)
+    item.identities = _find_identities(type, model, tenant)
     item.order_key = item.identities[0]
     if isinstance(model, ProfileGone):
         item.names = tuple(base.identify_emails([model.email]))

@@ -55,6 +55,8 @@ class EventData(BaseModel):
 
     #: Places of fields on which a sum hangs: one that does not fit is not left out alone, but all of its field here.
     read_whole: ClassVar[tuple[str, ...]] = ()
+    #: Fields that may be absent; what comes has to fit all the same, and is never left out.
+    never_left_out: ClassVar[frozenset[str]] = frozenset()
 
     def data(self) -> dict[str, Any]:
         """Return the plain JSON values that rules see: what was sent and what is derived from it, nothing else."""
@@ -134,7 +136,7 @@ class _Schema:
 
 
 _WORD = core_schema.str_schema(to_lower=True, strip_whitespace=True)
-_DIGITS = core_schema.chain_schema([core_schema.str_schema(pattern=r"^[0-9]{1,18}$"), core_schema.int_schema()])
+_DIGITS = core_schema.chain_schema([core_schema.str_schema(pattern=r"^[0-9]{1,19}$"), core_schema.int_schema(lt=2**63)])
 #: Strict: true and false are no ids, though Python counts with them.
 _NUMBER = core_schema.int_schema(strict=True, ge=0, lt=2**63)
 
@@ -295,6 +297,21 @@ class ObjectInfo(EventData):
     changed_at: Instant | None = None
 
 
+class Note(EventData):
+    """What people wrote down about a booking or an invoice."""
+
+    #: general, event, meals, accommodation
+    scope: Word | None = None
+    text: str | None = None
+
+
+class Task(Note):
+    """A note of what is to be done."""
+
+    due_date: Day | None = None
+    assigned_to: dict[str, Any] | None = None
+
+
 class LabelGroupReference(EventData):
     """The group that a label belongs to."""
 
@@ -325,8 +342,9 @@ class Country(EventData):
 class PostalAddress(EventData):
     """Where somebody lives or wants the bill."""
 
-    #: Set in billing addresses only.
+    #: Set in billing addresses only; `name_or_company` in those of invoices.
     name: str | None = None
+    name_or_company: str | None = None
     email: str | None = None
     care_of: str | None = None
     street_address: str | None = None

@@ -5,21 +5,23 @@ cost nothing.
 """
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from rules.event_types.base import (
+    Day,
     EventData,
     ExternalReference,
     Instant,
     Key,
-    Label,
     Money,
+    Note,
     NumericId,
     ObjectInfo,
     Ratio,
     Reference,
+    Task,
     Texts,
     Word,
     cents,
@@ -52,6 +54,19 @@ class ItemType(EventData):
     logical_type: Word | None = None
 
 
+class RoomAssignment(EventData):
+    """In which room somebody sleeps."""
+
+    room_name: str | None = None
+    room_type_code: str | None = None
+    room_type_name: str | None = None
+    begin: Instant | None = None
+    end: Instant | None = None
+    is_single_use: bool | None = None
+    is_prepared: bool | None = None
+    is_final: bool | None = None
+
+
 class BookingItem(EventData):
     """One thing that a guest pays for."""
 
@@ -62,12 +77,14 @@ class BookingItem(EventData):
     end: Instant | None = None
     text: str | None = None
     price_list: Reference | None = None
+    price_list_item_id: Key | None = None
     #: By price list, for one piece.
     calculated_price: Money | None = None
     #: Set by a person instead of the calculated one.
     actual_price: Money | None = None
     tax_rate: TaxRate | None = None
     quantity: Ratio | None = None
+    room_assignment: RoomAssignment | None = None
 
     @property
     def price(self) -> Decimal:
@@ -95,6 +112,15 @@ class GuestType(EventData):
     type: Word | None = None
 
 
+class FormField(EventData):
+    """What somebody wrote into a field that the house added to its booking form."""
+
+    field: Reference | None = None
+    value: Any = None
+    source: str | None = None
+    object_info: ObjectInfo | None = None
+
+
 class Guest(EventData):
     """One guest at one seminar date."""
 
@@ -107,12 +133,15 @@ class Guest(EventData):
     price_level: Reference | None = None
     remarks: str | None = None
     special_requests: list[Reference] | None = None
+    teaching_units: int | None = None
+    marker: str | None = None
     #: online, on_site
     attendance_type: Word | None = None
     items: list[BookingItem] | None = None
     begin: Instant | None = None
     end: Instant | None = None
     voucher_code: str | None = None
+    additional_field_values: list[FormField] | None = None
 
 
 class BookingLine(EventData):
@@ -139,8 +168,23 @@ class Payment(EventData):
     id: Key | None = None
     amount: Money | None = None
     method: PaymentMethod | None = None
-    date: Instant | None = None
+    date: Day | None = None
     remarks: str | None = None
+    payment_reference_id: str | None = None
+
+
+class BookingLabel(EventData):
+    """A tag that people put on a booking. It has no `name`: one is for the house, the other for its guests."""
+
+    id: Key | None = None
+    abbreviation: str | None = None
+    internal_name: str | None = None
+    external_name: str | None = None
+    external_description: str | None = None
+    image_url: str | None = None
+    color: str | None = None
+    order: int | None = None
+    label_group: Reference | None = None
 
 
 def lines(guests: list[Guest]) -> list[BookingLine]:
@@ -187,7 +231,8 @@ class BookingDeleted(EventData):
     external_identifier: str | None = None
     voucher_code: str | None = None
     marker: str | None = None
-    labels: list[Label] | None = None
+    labels: list[BookingLabel] | None = None
+    special_requests_price_list: Reference | None = None
     payment_method: PaymentMethod | None = None
     payments: list[Payment] | None = None
     online_payment_status: Word | None = None
@@ -195,6 +240,9 @@ class BookingDeleted(EventData):
     number_of_invoices: int | None = None
     external_remarks: str | None = None
     internal_remarks: str | None = None
+    additional_field_values: list[FormField] | None = None
+    notes: list[Note] | None = None
+    tasks: list[Task] | None = None
     object_info: ObjectInfo | None = None
 
     def derive(self) -> None:
@@ -208,12 +256,23 @@ class BookingDeleted(EventData):
 
 
 class Booking(BookingDeleted):
-    """A booking as it stands now."""
+    """A booking as it stands now.
 
-    #: The platform's own default where it says null.
-    status: Annotated[Status, BeforeValidator(_or_pending)]
-    booker: Reference
-    guests: Annotated[list[Guest], Field(min_length=1)]
+    The vendor's schema demands nothing of it. We demand the id, and of booker, guests and status that they fit if they
+    are there: all that follows hangs on them.
+    """
+
+    never_left_out = frozenset({"booker", "guests", "status"})
+
+    #: The platform's own default where it says null or nothing.
+    status: Annotated[Status, BeforeValidator(_or_pending)] = "pending"
+    guests: Annotated[list[Guest], Field(min_length=1)] | None = None
+
+    def derive(self) -> None:
+        """Set the status, too, where the platform said none."""
+        super().derive()
+        if "status" not in self.model_fields_set:
+            self.status = "pending"
 
 
 TYPES: dict[str, type[EventData]] = {

@@ -9,10 +9,12 @@ from rules.event_types.base import (
     Instant,
     Key,
     Money,
+    Note,
     NumericId,
     ObjectInfo,
     PostalAddress,
     Reference,
+    Task,
     Texts,
     Word,
     lower,
@@ -38,10 +40,10 @@ class Recipient(EventData):
 
 
 class Period(EventData):
-    """From when to when the service was given."""
+    """From which day to which the service was given."""
 
-    begin: Instant | None = None
-    end: Instant | None = None
+    begin: Day | None = None
+    end: Day | None = None
 
 
 class OriginalInvoice(EventData):
@@ -50,6 +52,18 @@ class OriginalInvoice(EventData):
     id: Key | None = None
     number: str | None = None
     date: Day | None = None
+
+
+class RevenueShare(EventData):
+    """A part of a line's amount, as the bookkeeping has it."""
+
+    cost_center: str | None = None
+    name: str | None = None
+    amount: Money | None = None
+    booking_account: str | None = None
+    tax_rate: TaxRate | None = None
+    cost_type: str | None = None
+    invoice_text: str | None = None
 
 
 class InvoiceItem(EventData):
@@ -65,6 +79,7 @@ class InvoiceItem(EventData):
     seminar_date_name: str | None = None
     guest_name: str | None = None
     sources: list[Reference] | None = None
+    revenue_split_items: list[RevenueShare] | None = None
 
 
 class Invoice(EventData):
@@ -91,13 +106,15 @@ class Invoice(EventData):
     total_amount: Money | None = None
     payment_amount_at_creation: Money | None = None
     current_payment_amount: Money | None = None
-    last_payment_at: Instant | None = None
+    last_payment_at: Day | None = None
     balance_at_creation: Money | None = None
     current_balance: Money | None = None
     last_email_sent_at: Instant | None = None
     reference_numbers: Texts | None = None
     items: list[InvoiceItem] | None = None
     external_references: list[ExternalReference] | None = None
+    notes: list[Note] | None = None
+    tasks: list[Task] | None = None
     object_info: ObjectInfo | None = None
 
 

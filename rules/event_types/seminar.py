@@ -4,7 +4,19 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from rules.event_types.base import EventData, ExternalReference, Instant, Key, Label, Localized, NumericId, Texts, Word
+from rules.event_types.base import (
+    Day,
+    EventData,
+    ExternalReference,
+    Instant,
+    Key,
+    Label,
+    Localized,
+    NumericId,
+    Texts,
+    Word,
+    Wording,
+)
 
 
 class FacilitatorReference(EventData):
@@ -12,7 +24,7 @@ class FacilitatorReference(EventData):
 
     id: NumericId
     name: str | None = None
-    additional_info: Any = None
+    additional_info: Localized | None = None
     order: int | None = None
 
 
@@ -36,6 +48,20 @@ class AdditionalField(EventData):
     order: int | None = None
 
 
+class Picture(EventData):
+    """A picture, with what is said about it in each language."""
+
+    url: Localized | None = None
+    alternative_text: Localized | None = None
+    title: Localized | None = None
+    caption: Localized | None = None
+    #: In pixels.
+    width: int | None = None
+    height: int | None = None
+    #: In bytes.
+    file_size: int | None = None
+
+
 SeminarId = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -49,6 +75,8 @@ class SeminarGone(EventData):
     description: Localized | None = None
     header_picture_url: Localized | None = None
     teaser_picture_url: Localized | None = None
+    header_picture: Picture | None = None
+    teaser_picture: Picture | None = None
     booking_page_url: Localized | None = None
     info_dates_prices: Localized | None = None
     info_board_lodging: Localized | None = None
@@ -59,6 +87,15 @@ class SeminarGone(EventData):
     detailpage_available: bool | None = None
     preview_available: bool | None = None
     dates_are_coherent: bool | None = None
+    #: until_before_first_date, until_after_first_date, until_before_last_date, until_after_last_date
+    availability: Word | None = None
+    children_allowed: bool | None = None
+    show_attendance_fees: bool | None = None
+    only_board_and_lodging: bool | None = None
+    show_facilitators: bool | None = None
+    show_newsletter_checkbox: bool | None = None
+    allow_voucher: bool | None = None
+    require_online_payment: bool | None = None
     labels: list[Label] | None = None
     additional_fields: list[AdditionalField] | None = None
     external_references: list[ExternalReference] | None = None
@@ -120,8 +157,8 @@ class SeminarDateGone(EventData):
     labels: list[Label] | None = None
     additional_fields: list[AdditionalField] | None = None
     allow_flexible_attendance: bool | None = None
-    attendance_start_until: Instant | None = None
-    attendance_end_from: Instant | None = None
+    attendance_start_until: Day | None = None
+    attendance_end_from: Day | None = None
     min_attendance_length: int | None = None
     max_attendance_length: int | None = None
     #: 0 to 3, as the platform counts them.
@@ -151,8 +188,8 @@ class LabelGroupGone(EventData):
     id: NumericId
     name: str | None = None
     abbreviation: str | None = None
-    description: str | None = None
-    picture_url: str | None = None
+    description: Wording | None = None
+    picture_url: Wording | None = None
     labels: list[Label] | None = None
 
 

@@ -87,7 +87,7 @@ EXAMPLES = {
         None,
         _deleted,
         lambda one, other: _envelope(*one["notifications"], *other["notifications"]),
-        _envelope({"action": "booking.create", "payload": {"id": 1}}),
+        _envelope({"action": "event.create", "payload": {"id": "37eb"}}),
         _envelope({"action": "booking.create", "payload": {"id": 1, "booker": 5, "guests": {}}}),
         (None, _envelope({"action": "seminar.dance", "payload": {"id": 1}}), 200, ""),
     ),

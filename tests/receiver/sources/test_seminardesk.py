@@ -1,16 +1,28 @@
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from receiver import errors
 from receiver.sources.base import Batch, NoSourceOptions
-from receiver.sources.seminardesk import SOURCE
-from tests.receiver import fixtures
+from receiver.sources.seminardesk import ACTIONS, SOURCE, SeminarDeskSourceOptions
+from rules.compiler import loader
+from tests.receiver import book, fixtures
+from tests.receiver.sources.seminardesk_payloads import PAYLOADS
+
+PAGE = Path(__file__).parents[3] / "docs" / "sources" / "seminardesk.md"
+
+#: Whole payloads take a while to make, and a busy machine longer.
+GENEROUS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
 
 
-def unpack(body: Any) -> Batch:
-    return SOURCE.unpack(fixtures.verified(json.dumps(body).encode()), NoSourceOptions(), None)
+def unpack(body: Any, tenant: str | None = None) -> Batch:
+    options = SeminarDeskSourceOptions(tenant=tenant)
+    return SOURCE.unpack(fixtures.verified(json.dumps(body).encode()), options, None)
 
 
 def data(name: str) -> Any:
@@ -182,13 +194,87 @@ def test_envelope() -> None:
         ("EventDate.Delete", "seminar_date.deleted"),
         ("labelgroup.delete", "label_group.deleted"),
         ("profile.merge", "profile.merged"),
+        ("Booking.Created", "booking.created"),
+        ("booking.status_changed", "booking.status_changed"),
+        ("invoice.CANCELLED", "invoice.canceled"),
     ],
 )
 def test_spellings_of_actions(action: str, type: str) -> None:
     """Actions are read in any case, and the vendor's two spellings of one are the same."""
     batch = unpack({"id": "1", "notifications": [{"action": action, "payload": {"id": "12"}}]})
     assert batch.items[0].type == type
-    assert batch.items[0].invalid is None or type == "booking.status_changed"
+    assert batch.items[0].invalid is None
+
+
+def test_page() -> None:
+    """What the page tells ops to write is a book, and its table has all types and the vendor's action for each."""
+    page = PAGE.read_text(encoding="utf-8")
+    first, second = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    checked = loader.check_texts({"book.yaml": first + second}, book.CATALOGUE)
+    assert checked.book is not None, checked.problems
+    assert checked.book.sources["sd"].options == SeminarDeskSourceOptions(tenant="nord")
+    rows = re.findall(r"^\| (`\w+\.\w+`.*?) \| (`.*?) \|$", page, re.MULTILINE)
+    actions, types = ([_spell_out(row[column]) for row in rows] for column in (0, 1))
+    assert [[ACTIONS[each.lower()] for each in row] for row in actions] == types
+    assert {each for row in types for each in row} == set(ACTIONS.values())
+
+
+def _spell_out(cell: str) -> list[str]:
+    """Return all words of a cell, `.update` after `event.create` as `event.update`."""
+    first, *others = re.findall(r"`(.+?)`", cell)
+    return [first, *(each if each[0] != "." else first.partition(".")[0] + each for each in others)]
+
+
+def test_every_action() -> None:
+    """Each action of the vendor's lists is a type of ours, and there is a recorded body of each."""
+    assert {action.lower() for action in PAYLOADS} <= ACTIONS.keys()
+    assert {ACTIONS[action.lower()] for action in PAYLOADS} == set(ACTIONS.values())
+    recorded = {name.removeprefix("seminardesk/") for name in fixtures.NAMES if name.startswith("seminardesk/")}
+    missing = [
+        action for action in PAYLOADS if not any(name.lower().startswith(f"{action.lower()}.") for name in recorded)
+    ]
+    # The names of these two files say `invoice.post` and `invoice.cancel`; what is in them is `posted` and `canceled`.
+    assert missing == ["invoice.posted", "invoice.canceled"]
+
+
+@pytest.mark.parametrize("action", PAYLOADS)
+def test_what_the_specification_allows(action: str) -> None:
+    """A payload that is valid by the vendor's specification is an event, and nothing of it is left out."""
+
+    @settings(GENEROUS, max_examples=50)
+    @given(PAYLOADS[action])
+    def take(payload: Any) -> None:
+        [item] = unpack({"id": "1", "attempt": 1, "notifications": [{"action": action, "payload": payload}]}).items
+        assert (item.invalid, item.unread) == (None, ())
+        assert item.type is not None
+        data = SOURCE.read(item.type, item.body)
+        assert json.loads(json.dumps(data)) == data
+        assert str(data["id"]) == str(payload["id"])
+
+    take()
+
+
+@settings(GENEROUS, max_examples=30)
+@given(
+    st.lists(
+        st.sampled_from(sorted(PAYLOADS)).flatmap(lambda each: st.tuples(st.just(each), PAYLOADS[each])), max_size=4
+    )
+)
+def test_mixed_batches(told: list[tuple[str, Any]]) -> None:
+    """Any actions stand in one batch: each is the event that it would be alone, in their order."""
+    notifications = [{"action": action, "payload": payload} for action, payload in told]
+    if not told:
+        return
+    items = unpack({"id": "1", "notifications": notifications}).items
+    assert [item.position for item in items] == list(range(len(told)))
+    for item, notification in zip(items, notifications, strict=True):
+        [alone] = unpack({"id": "1", "notifications": [notification]}).items
+        assert (item.type, item.identity, item.body, item.order_key) == (
+            alone.type,
+            alone.identity,
+            alone.body,
+            alone.order_key,
+        )
 
 
 def test_invoice_without_envelope() -> None:
@@ -278,6 +364,42 @@ def test_a_retry_with_fewer_items() -> None:
     assert created[0].identity != first[0].identity
 
 
+def test_attempts() -> None:
+    """The counter of attempts is part of the answer, never of the event."""
+    item = {"action": "profile.update", "payload": {"id": 1, "name": "Eva"}}
+    batches = [unpack({"id": "req-1", "attempt": n, "notifications": [item]}) for n in (1, 2)]
+    first, again = (batch.items[0] for batch in batches)
+    assert (again.sender_id, again.identity, again.body) == (first.sender_id, first.identity, first.body)
+    assert [json.loads(SOURCE.answer(batch, ["a"])[1])["attempt"] for batch in batches] == [1, 2]
+
+
+def test_tenants() -> None:
+    """Profile 12 of two SeminarDesks is two people, once they are named; two sources of one are one."""
+    told = [
+        {"action": "profile.delete", "payload": {"id": 12}},
+        {"action": "booking.create", "payload": {"id": 9, "booker": {"id": 12}}},
+        {"action": "booking.create", "payload": {"id": 9}},
+        {"action": "invoice.post", "payload": {"id": 5, "recipient": {"id": 12}}},
+        {"action": "invoice.post", "payload": {"id": 5}},
+        {"action": "event.delete", "payload": {"id": "37eb"}},
+    ]
+
+    def keys(tenant: str | None) -> list[str | None]:
+        return [item.order_key for item in unpack({"id": "1", "notifications": told}, tenant).items]
+
+    assert keys("nord") == [
+        "seminardesk:nord:profile:12",
+        "seminardesk:nord:profile:12",
+        "seminardesk:nord:booking:9",
+        "seminardesk:nord:profile:12",
+        "seminardesk:nord:invoice:5",
+        "seminardesk:nord:seminar:37eb",
+    ]
+    assert keys("nord") == keys("nord")
+    assert not set(keys("nord")) & set(keys("sued"))
+    assert keys(None)[0] == "seminardesk:profile:12"
+
+
 def one(action: str, payload: Any) -> Any:
     [item] = unpack({"notifications": [{"action": action, "payload": payload}]}).items
     return item
@@ -302,6 +424,94 @@ def test_f04_status_of_null() -> None:
     item = one("booking.create", {**recorded("booking.create.free.json"), "status": None})
     assert item.invalid is None
     assert SOURCE.read(item.type, item.body)["status"] == "pending"
+
+
+def test_booking_of_little() -> None:
+    """The specification demands nothing of a booking: one with an id alone is pending, and has no sum."""
+    item = one("booking.create", {"id": 9})
+    assert (item.invalid, item.unread, item.order_key) == (None, (), "seminardesk:booking:9")
+    assert SOURCE.read(item.type, item.body) == {"id": 9, "status": "pending"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("booker", 5), ("guests", []), ("guests", "Eva"), ("status", "maybe"), ("id", None)]
+)
+def test_booking_of_much_else(field: str, value: Any) -> None:
+    """What a booking hangs on may be absent, but not of another kind: that is never left out in silence."""
+    item = one("booking.create", {**recorded("booking.create.free.json"), field: value})
+    assert item.invalid is not None
+    assert item.invalid.field == field
+
+
+def test_labels_of_bookings() -> None:
+    """Bookings have the labels of the Private API, with a name for the house and one for its guests."""
+    label = data("booking.create.next.json")["labels"][0]
+    assert (label["internal_name"], label["external_name"]) == ("Frühbucher intern", "Frühbucher")
+    assert label["label_group"] == {"id": 4, "name": "Buchungen"}
+    assert "name" not in label
+
+
+def test_days() -> None:
+    """Calendar days stay days, in whatever zone somebody lives; moments are moments."""
+    invoice = data("invoice.post.company.json")
+    assert (invoice["date"], invoice["due_date"], invoice["last_payment_at"]) == (
+        "2026-11-20",
+        "2026-12-04",
+        "2026-11-24",
+    )
+    assert invoice["period_of_service"] == {"begin": "2026-12-04", "end": "2026-12-06"}
+    assert invoice["items"][0]["period_of_service"] == {"begin": "2026-12-04", "end": "2026-12-06"}
+    assert invoice["last_email_sent_at"] == "2026-11-20T11:06:00.000Z"
+    booking = data("booking.create.next.json")
+    assert booking["payments"][0]["date"] == "2026-11-20"
+    assert booking["tasks"][0]["due_date"] == "2026-12-01"
+    assert booking["guests"][0]["begin"] == "2026-12-04T16:00:00.000Z"
+    date = data("eventDate.update.next.json")
+    assert (date["attendance_start_until"], date["attendance_end_from"]) == ("2026-12-05", "2026-12-06")
+    assert date["begin_date"] == "2026-12-04T18:00:00.000Z"
+
+
+def test_billing_address() -> None:
+    """The billing address of an invoice says for whom it is, and its e-mail is one of the recipient's."""
+    item = fixtures.unpacked("seminardesk/invoice.post.company.json").items[0]
+    assert SOURCE.read("invoice.posted", item.body)["billing_address"]["name_or_company"] == "Muster & Söhne GmbH"
+    assert item.identities == ("seminardesk:profile:4720", "email:rechnung@firma.example.org")
+
+
+def test_what_comes_next() -> None:
+    """Fields that the vendor's next version announces are read like all others."""
+    seminar, date = data("event.update.next.json"), data("eventDate.update.next.json")
+    assert seminar["header_picture"]["alternative_text"] == {"de": "Der See am Morgen", "en": "The lake at dawn"}
+    assert (seminar["teaser_picture"], seminar["availability"]) == (None, "until_after_first_date")
+    assert (date["number"], date["additional_info"]["en"]) == ("Y-26-12", "Mats are provided")
+    assert date["facilitators"][0]["additional_info"] == {"de": "aus Potsdam", "en": "from Potsdam"}
+    booking = data("booking.create.next.json")
+    assert booking["online_payment_status"] == "completed"
+    assert booking["additional_field_values"][0]["field"] == {"id": 5, "name": "Anreise mit"}
+    assert booking["guests"][0]["additional_field_values"][0]["value"] is True
+    assert booking["guests"][0]["items"][1]["room_assignment"]["room_name"] == "Seeblick 4"
+
+
+def test_both_spellings_of_a_name() -> None:
+    """The vendor's list of fields has a slip of the pen; where both names come, in any order, the right one counts."""
+    right, slip = {"infoBoardLodging": [{"language": "DE", "value": "Haus B"}]}, {"infoBoardLoding": None}
+    for both in (right | slip, slip | right):
+        item = one("event.create", {"id": "7", "title": [], **both})
+        assert SOURCE.read(item.type, item.body)["info_board_lodging"] == {"de": "Haus B"}
+
+
+def test_labels_described_everywhere() -> None:
+    """Labels with texts by language do not keep any event, date, facilitator, profile or group of labels back."""
+    described = {"de": "Für Körper und Ruhe", "en": "For body and calm"}
+    for name in (
+        "event.update.next.json",
+        "eventDate.update.next.json",
+        "facilitator.update.described.json",
+        "labelGroup.update.described.json",
+        "profile.update.described.json",
+    ):
+        assert data(name)["labels"][0]["description"] == described
+    assert data("labelGroup.update.described.json")["description"]["en"] == "What it is about"
 
 
 def test_unread_in_depth() -> None:

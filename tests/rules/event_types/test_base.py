@@ -97,6 +97,7 @@ def test_read(field: str, given: Any, expected: Any) -> None:
         ("number", True),
         ("number", -1),
         ("number", 2**70),
+        ("number", "9999999999999999999"),
         ("number", "7a"),
         ("key", True),
         ("key", 1.5),
