@@ -1,19 +1,20 @@
 """How a request is refused, in words that never change.
 
 RequestRefused
-  NotFound      404  unknown_source, unknown_event, missing_event, not_found
+  NotFound      404  unknown_source, unknown_event, missing_event, not_found, unknown_contact
   NotAllowed    405  method_not_allowed
   Unverified    401  missing_credentials, wrong_credentials, malformed_credentials, missing_signature,
                      malformed_signature, wrong_signature, missing_timestamp, malformed_timestamp, stale_timestamp,
                      ambiguous_header, ambiguous_parameter
   NotAdmitted   403  address_not_allowed, malformed_forwarded
   NotParseable  400  bad_json, bad_form, bad_query, bad_encoding, bad_packing, bad_length, empty_body, not_an_object,
-                     no_notifications, too_many_fields, cut_short, bad_challenge
+                     no_notifications, too_many_fields, cut_short, bad_challenge, bad_xml, bad_contact, no_consent
   TooSlow       408  too_slow
   TooLarge      413  too_large
   HeadTooLarge  431  head_too_large
   Unsupported   415  unsupported_type, unsupported_charset, unsupported_encoding
   Invalid       422  invalid
+  NotModelled   501  not_modelled
   NotKept       503  store_unavailable, store_full, spool_full, spool_failed, busy, secret_missing, internal
 
 The code is at once the answer, the log field and the metric's label; the hint says what to do, without any value that
@@ -134,6 +135,12 @@ class Invalid(RequestRefused):
     def answer(self) -> bytes:
         """The body of the answer, with the field of its own."""
         return json.dumps({"error": self.code, "field": self.field, "hint": self.hint}, ensure_ascii=False).encode()
+
+
+class NotModelled(RequestRefused):
+    """The API in whose shape a source is addressed can do it, and we cannot."""
+
+    status = 501
 
 
 class NotKept(RequestRefused):

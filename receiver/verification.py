@@ -213,6 +213,17 @@ class HandshakeCheck(Query):
         return Signed()
 
 
+def _read_basic(request: RawRequest, what: str) -> bytes:
+    """Return what follows `Basic` in the header Authorization. Raises Unverified."""
+    given = request.header("authorization")
+    if given is None:
+        raise errors.Unverified("missing_credentials", f"{what} (HTTP Basic) are missing")
+    scheme, _, rest = given.strip().partition(b" ")
+    if scheme.lower() != b"basic":
+        raise errors.Unverified("malformed_credentials", "the header Authorization must be: Basic …")
+    return rest.strip()
+
+
 @dataclass(frozen=True)
 class BasicCheck(Check):
     """User and password (RFC 7617), UTF-8."""
@@ -222,14 +233,8 @@ class BasicCheck(Check):
 
     def check(self, request: RawRequest, now: float) -> None:
         """Compare user and password."""
-        given = request.header("authorization")
-        if given is None:
-            raise errors.Unverified("missing_credentials", "user and password (HTTP Basic) are missing")
-        scheme, _, encoded = given.strip().partition(b" ")
-        if scheme.lower() != b"basic":
-            raise errors.Unverified("malformed_credentials", "the header Authorization must be: Basic …")
         try:
-            pair = base64.b64decode(encoded.strip(), validate=True)
+            pair = base64.b64decode(_read_basic(request, "user and password"), validate=True)
         except binascii.Error as exc:
             raise errors.Unverified("malformed_credentials", "what follows Basic must be base64") from exc
         user, colon, password = pair.partition(b":")
@@ -248,6 +253,28 @@ class BasicCheck(Check):
     @property
     def secret_headers(self) -> frozenset[str]:
         """The header with the password."""
+        return frozenset({"authorization"})
+
+
+@dataclass(frozen=True)
+class BasicKeyCheck(Check):
+    """A key alone behind `Basic`: in base64, as Maileon documents it, or as it is, as its settings dialog shows it."""
+
+    keys: tuple[bytes, ...] = field(repr=False)
+
+    def check(self, request: RawRequest, now: float) -> None:
+        """Compare the key."""
+        given = _read_basic(request, "the header Authorization and the key in it")
+        if not _matches(given, (*self.keys, *map(base64.b64encode, self.keys))):
+            raise errors.Unverified("wrong_credentials", "the key is not the one agreed")
+
+    def sign(self, body: bytes, now: float, message_id: str) -> Signed:
+        """Add the header."""
+        return Signed(headers={"Authorization": f"Basic {base64.b64encode(self.keys[0]).decode('ascii')}"})
+
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """The header with the key."""
         return frozenset({"authorization"})
 
 
@@ -629,6 +656,8 @@ def checks(
     if of.basic:
         user = secret.resolve(of.basic.user, environ, read_file)
         found.append(BasicCheck(user.encode(), texts(of.basic.password)))
+    if of.basic_key:
+        found.append(BasicKeyCheck(texts(of.basic_key.value)))
     if of.hmac:
         parts = of.hmac.parts
         found.append(

@@ -53,8 +53,8 @@ class Receiver:
             if scope["method"] != "POST":
                 self._greet(request)
             else:
-                request.demand_size(self._settings.max_body)
                 request.entry = self._book.entry(request.source)
+                request.demand_size(self._settings.max_body)
                 self.take_whole(scope, await self._read(request, receive), answer)
         except Exception as exc:
             self._refuse(request, exc)
@@ -72,8 +72,8 @@ class Receiver:
         request = WebhookRequest(scope, answer)
         request.body = body
         try:
-            request.demand_size(self._settings.max_body, len(body))
             entry = request.entry = self._book.entry(request.source)
+            request.demand_size(self._settings.max_body, len(body))
             raw = RawRequest(body, request.headers, scope["query_string"], request.client, self._settings.max_body)
             now = time.time()
             verified = verification.verify(raw, entry.verified_by(), now)
@@ -99,7 +99,7 @@ class Receiver:
             raw = RawRequest(b"", request.headers, request.scope["query_string"], request.client)
             if entry.adapter.greets(entry.source.options):
                 verified = verification.greet(raw, entry.verified_by(), time.time())
-                found = entry.adapter.greet(request.scope["method"], verified, entry.source.options)
+                found = entry.adapter.greet(request.scope["method"], verified, entry.source.options, request.event)
                 if found is not None:
                     request.answer(found.status, found.headers, found.body)
                     return
@@ -126,12 +126,20 @@ class Receiver:
             secret = request.entry.secret_headers if request.entry else frozenset()
             headers = hide_secrets(request.headers, secret)
             name = request.source[:NAME_KEEPS]
-            if request.entry is None and not self._book.has(name):
+            event = request.event or ""
+            if request.entry is not None:
+                event = request.entry.adapter.hide_person(event)
+            elif not self._book.has(name):
                 name = "" if refused.code != "unknown_source" else hide_values(name)
-            event = hide_values((request.event or "")[:NAME_KEEPS])
+                event = event.partition("/")[0]  # what follows may name a person, and no source says where
+            event = hide_values(event)[:NAME_KEEPS]
             self.refused_requests.keep(refused.code, name, headers, request.body, name=event, verified=request.verified)
+        told = request.entry.adapter.refuse(refused, request.event) if request.entry else None
         answer_headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
-        request.answer(refused.status, answer_headers, refused.answer)
+        if told is None:
+            request.answer(refused.status, answer_headers, refused.answer)
+        else:
+            request.answer(told.status, [*told.headers, *answer_headers], told.body)
 
     async def _read(self, request: "WebhookRequest", receive: Receive) -> bytes:
         """Return the body. Raises TooLarge, TooSlow, NotParseable, NotKept."""

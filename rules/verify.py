@@ -108,6 +108,12 @@ class Basic(VerifyMethod):
     password: Secrets
 
 
+class BasicKey(VerifyMethod):
+    """A key alone behind `Basic`, without user and colon, in base64 or as it is: how clients of Maileon send theirs."""
+
+    value: Secrets
+
+
 class SignatureParts(VerifyMethod):
     """The parts of a header such as `t=1795000000,v1=5257a8…`."""
 
@@ -192,6 +198,7 @@ class Verify(VerifyMethod):
     header: HeaderToken | None = None
     query: QueryToken | None = None
     basic: Basic | None = None
+    basic_key: BasicKey | None = None
     hmac: Hmac | None = None
     standard_webhooks: StandardWebhooks | None = None
     ip: Ip | None = None
@@ -202,7 +209,7 @@ class Verify(VerifyMethod):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        ways = [self.header, self.query, self.basic, self.hmac, self.standard_webhooks, self.ip]
+        ways = [self.header, self.query, self.basic, self.basic_key, self.hmac, self.standard_webhooks, self.ip]
         if self.none is None and not any(ways):
             raise ValueError("says nothing: name a way to verify, or none: with the reason in words")
         if self.none is not None and any(ways):
@@ -213,7 +220,7 @@ class Verify(VerifyMethod):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it."""
         found: list[Secret] = []
-        for part in (self.header, self.query, self.handshake):
+        for part in (self.header, self.query, self.handshake, self.basic_key):
             found += part.value if part else ()
         found += self.basic.password if self.basic else ()
         for signed in (self.hmac, self.standard_webhooks):
@@ -224,7 +231,7 @@ class Verify(VerifyMethod):
     def secret_headers(self) -> frozenset[str]:
         """The headers that hold a secret or a signature, in lower case."""
         names = [self.header.name] if self.header else []
-        names += ["Authorization"] if self.basic else []
+        names += ["Authorization"] if self.basic or self.basic_key else []
         names += self.hmac.header if self.hmac else ()
         names += [f"{each}-signature" for each in self.standard_webhooks.prefix] if self.standard_webhooks else []
         return frozenset(name.lower() for name in names)

@@ -16,6 +16,7 @@ from pydantic_core import from_json, to_json
 
 from receiver import identity, unread_fields, vendor_api
 from receiver.body import BodyRecord
+from receiver.errors import RequestRefused
 from receiver.field_names import ours
 from receiver.request import Headers
 from receiver.unread_fields import TYPE_NAME, Spelling
@@ -236,9 +237,19 @@ class SourceType(ABC):
         """Say whether the source answers anything but POST."""
         return False
 
-    def greet(self, method: str, request: VerifiedRequest, options: BaseModel) -> SourceAnswer | None:
-        """Return the answer to a handshake (GET, HEAD, OPTIONS); None: this source has none. Raises RequestRefused."""
+    def greet(
+        self, method: str, request: VerifiedRequest, options: BaseModel, event: str | None = None
+    ) -> SourceAnswer | None:
+        """Return the answer to what is no POST (a handshake); None: this source has none. Raises RequestRefused."""
         return None
+
+    def refuse(self, refused: RequestRefused, event: str | None) -> SourceAnswer | None:
+        """Return how the platform is told that its request was refused; None: as all are told."""
+        return None
+
+    def hide_person(self, event: str) -> str:
+        """Return the end of the URL as it may be kept beside a refused request: without what names a person."""
+        return event
 
 
 def list_events(ids: Iterable[str | None]) -> list[dict[str, str]]:

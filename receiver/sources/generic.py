@@ -307,7 +307,9 @@ class Generic(SourceType):
         """Say whether the book has a handshake for this source."""
         return isinstance(options, GenericOptions) and options.handshake is not None
 
-    def greet(self, method: str, request: VerifiedRequest, options: BaseModel) -> SourceAnswer | None:
+    def greet(
+        self, method: str, request: VerifiedRequest, options: BaseModel, event: str | None = None
+    ) -> SourceAnswer | None:
         """Answer what the book says. Raises NotParseable: the word that is to be sent back is none that may be."""
         handshake = options.handshake if isinstance(options, GenericOptions) else None
         if handshake is None:

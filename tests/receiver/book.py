@@ -48,6 +48,13 @@ sources:
       basic:
         user: cmx
         password: ${CMX}
+  export:
+    kind: cmxorganize
+    verify:
+      basic_key:
+        value:
+          - ${CMX}
+          - ${AT_TOKEN_OLD}
   shop:
     kind: generic
     retain: 7d

@@ -32,6 +32,7 @@ def test_entries(tmp_path: Path) -> None:
         "at",
         "calls",
         "cmx",
+        "export",
         "greeted",
         "half",
         "mailing",

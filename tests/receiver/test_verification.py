@@ -14,7 +14,16 @@ from pydantic import ValidationError
 
 from receiver import errors, verification
 from receiver.request import RawRequest
-from receiver.verification import BasicCheck, Check, HeaderCheck, HmacCheck, IpCheck, Query, StandardWebhooksCheck
+from receiver.verification import (
+    BasicCheck,
+    BasicKeyCheck,
+    Check,
+    HeaderCheck,
+    HmacCheck,
+    IpCheck,
+    Query,
+    StandardWebhooksCheck,
+)
 from rules.errors import SecretMissing
 from rules.verify import Verify
 
@@ -25,6 +34,7 @@ KEY = b"an invented key for tests"
 HEADER = HeaderCheck("X-Relais-Token", (b"old", b"new"))
 QUERY = Query("token", (b"old", b"n\xc3\xa4w"))
 BASIC = BasicCheck(b"relais", (b"pass:word", b"next"))
+BASIC_KEY = BasicKeyCheck((b"pass:word", b"next"))
 HMAC = HmacCheck(("X-Signature",), (b"other", KEY), prefix="sha256=")
 TIMED = HmacCheck(
     ("X-Signature",),
@@ -43,6 +53,7 @@ ALL: Mapping[str, Check] = {
     "header": HEADER,
     "query": QUERY,
     "basic": BASIC,
+    "basic_key": BASIC_KEY,
     "hmac": HMAC,
     "timed": TIMED,
     "standard": STANDARD,
@@ -190,6 +201,9 @@ NOT_AGREED: list[tuple[str, dict[str, str | bytes], str, str]] = [
     ("hmac", {"X-Signature": "sha1=" + digest(KEY)}, "", "malformed_signature"),
     ("hmac", {"X-Other": "sha256=" + digest(KEY)}, "", "missing_signature"),
     ("standard", standard("v1," + standard_digest(b"a wrong key")), "", "wrong_signature"),
+    ("basic_key", {"Authorization": basic("pass:word:")}, "", "wrong_credentials"),
+    ("basic_key", {"Authorization": "Basic"}, "", "wrong_credentials"),
+    ("basic_key", {"Authorization": "Bearer next"}, "", "malformed_credentials"),
     ("standard", standard("v2," + standard_digest(KEY)), "", "malformed_signature"),
     ("standard", standard(f"v1,YWJj v2,{standard_digest(KEY)}"), "", "wrong_signature"),
     ("standard", standard("v1,YWJj v1,YWJj"), "", "wrong_signature"),
@@ -212,6 +226,8 @@ AGREED: list[tuple[str, dict[str, str | bytes], str]] = [
     ("query", {}, "a=1&token=n%C3%A4w"),
     ("basic", {"Authorization": basic("relais:pass:word")}, ""),
     ("basic", {"Authorization": "BASIC " + basic("relais:next").partition(" ")[2]}, ""),
+    ("basic_key", {"Authorization": basic("next")}, ""),
+    ("basic_key", {"Authorization": "basic  pass:word "}, ""),
     ("hmac", {"X-Signature": "sha256=" + digest(b"other")}, ""),
     ("hmac", {"X-Signature": "sha256=" + digest(KEY)}, ""),
     ("standard", standard("v1," + standard_digest(b"other")), ""),
@@ -235,6 +251,7 @@ def test_never_stored() -> None:
         "header": ["x-relais-token"],
         "query": ["token"],
         "basic": ["authorization"],
+        "basic_key": ["authorization"],
         "hmac": ["x-signature"],
         "timed": ["x-signature"],
         "standard": ["webhook-signature"],
@@ -441,6 +458,7 @@ def test_checks_of_a_book() -> None:
             "hmac": {"header": "X-S", "secret": "${A}", "signed": "timestamp.body", "timestamp_header": "X-T"},
             "standard_webhooks": {"secret": "${W}", "tolerance": "1m"},
             "basic": {"user": "relais", "password": "${B}"},
+            "basic_key": {"value": ["${A}", "${B}"]},
             "query": {"name": "t", "value": "${A}"},
             "ip": {"allow": ["192.0.2.0/24", "2001:db8::/32"], "trusted_proxies": "10.0.0.0/8"},
         }
@@ -453,10 +471,11 @@ def test_checks_of_a_book() -> None:
     )
     assert made[StandardWebhooksCheck] == StandardWebhooksCheck((KEY,), 60, ("webhook", "svix"))
     assert made[BasicCheck] == BasicCheck(b"relais", (b"b",))
+    assert made[BasicKeyCheck] == BasicKeyCheck((b"a", b"b"))
     networks = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
     assert made[IpCheck] == IpCheck(networks, (ip_network("10.0.0.0/8"),))
     assert made[Query] == Query("t", (b"a",))
-    assert len(made) == 6
+    assert len(made) == 7
     with pytest.raises(SecretMissing, match="W"):
         verification.checks(verify, {"A": "a", "B": "b"})
     with pytest.raises(ValueError, match="whsec_"):
