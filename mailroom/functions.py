@@ -398,14 +398,25 @@ class Mailroom(MailroomQueries):
 
     # -- what the sweep uses
 
-    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+    async def say_process(
+        self,
+        name: str,
+        pool: str,
+        workers: int,
+        turn: int,
+        *,
+        said: str = "",
+        came: Mapping[str, int] | None = None,
+    ) -> None:
         """Say that a `relais work` or `relais receive` lives (the latter with NO_POOL and no workers).
 
         `turn`: another number each time, else it counts as dead in the end. `said`: its schema and its place, to be
-        said at least once. Raises StoreUnavailable.
+        said at least once. `came`: source -> when it took the last webhook of it, ms. Raises StoreUnavailable.
         """
         pipe = self.store.pipeline(transaction=False)
         pipe.hset(self.key("parents"), name, f"{pool} {workers} {turn}")
+        for source, at in (came or {}).items():
+            pipe.hset(self.key("came"), source, str(at))
         if said:
             pipe.hset(self.key("speaks"), name, said)
         await self.read(pipe.execute())

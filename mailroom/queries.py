@@ -210,6 +210,11 @@ class MailroomQueries(MailroomClient):
         found = await self.read(self.store.hgetall(self.key("counts")))
         return {name.decode(): int(n) for name, n in found.items()}
 
+    async def came(self) -> dict[str, int]:
+        """Return source -> when the last webhook of it was taken, ms. Raises StoreUnavailable."""
+        found = await self.read(self.store.hgetall(self.key("came")))
+        return {name.decode(): int(value) for name, value in found.items()}
+
     async def dead(self, count: int = 100, offset: int = 0) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         found = await self.read(self.store.zrevrange(self.key("dead"), offset, offset + count - 1, withscores=True))

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -55,7 +55,7 @@ def build_app(
         if not await prepare(mailroom):
             tasks.append(asyncio.create_task(prepare_until_there(mailroom), name="prepare"))
         name = f"receiver.{uuid4().hex}"
-        tasks.append(asyncio.create_task(beat(mailroom, name), name="beat"))
+        tasks.append(asyncio.create_task(beat(mailroom, name, receiver.came), name="beat"))
         if puller is not None:
             tasks.append(asyncio.create_task(puller(receiver.intake), name="pull"))
         try:
@@ -125,15 +125,19 @@ async def prepare_until_there(mailroom: EventStore) -> None:
             return
 
 
-async def beat(mailroom: EventStore, name: str) -> None:
+async def beat(mailroom: EventStore, name: str, came: Mapping[str, int]) -> None:
     """Say each second that this receiver lives and which schema it speaks, so that no migration passes over it.
 
-    A store that is away is asked again, and holds nothing else up.
+    `came`: source -> when its last webhook was taken, ms; what is new of it is said, too. A store that is away is asked
+    again, and holds nothing else up.
     """
     said = f"{SCHEMA} {liveness.place()}"
+    told: dict[str, int] = {}
     for turn in itertools.count(1):
+        new = {source: at for source, at in came.items() if told.get(source) != at}
         with contextlib.suppress(StoreUnavailable, TimeoutError):
-            await mailroom.say_process(name, NO_POOL, 0, turn, said=said)
+            await mailroom.say_process(name, NO_POOL, 0, turn, said=said, came=new)
+            told |= new
         await asyncio.sleep(BEAT)
 
 

@@ -150,10 +150,19 @@ class SpoolingMailroom:
         async with asyncio.timeout(self._patience):
             return await self._mailroom.approved_book()
 
-    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+    async def say_process(
+        self,
+        name: str,
+        pool: str,
+        workers: int,
+        turn: int,
+        *,
+        said: str = "",
+        came: Mapping[str, int] | None = None,
+    ) -> None:
         """Say that this process lives, also while the store takes no events. Raises StoreUnavailable, TimeoutError."""
         async with asyncio.timeout(self._patience):
-            await self._mailroom.say_process(name, pool, workers, turn, said=said)
+            await self._mailroom.say_process(name, pool, workers, turn, said=said, came=came)
 
     async def forget_process(self, name: str) -> None:
         """Say that this process ends. Raises StoreUnavailable, TimeoutError."""

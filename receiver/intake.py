@@ -64,7 +64,16 @@ class EventStore(Protocol):
         """Return the version of the book that a person approved last, '' for none. Raises StoreUnavailable."""
         ...
 
-    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+    async def say_process(
+        self,
+        name: str,
+        pool: str,
+        workers: int,
+        turn: int,
+        *,
+        said: str = "",
+        came: Mapping[str, int] | None = None,
+    ) -> None:
         """Say that this process lives, and what it says of itself. Raises StoreUnavailable."""
         ...
 

@@ -37,6 +37,8 @@ class Receiver:
         self._book = book
         self.intake = Intake(mailroom, settings.waiting_events)
         self.refused_requests = RefusedRequests(mailroom)
+        #: Source -> when the last of its webhooks was kept, ms; one that came before counts, too.
+        self.came: dict[str, int] = {}
         #: Bytes of incomplete bodies in memory.
         self._under_way = 0
 
@@ -112,6 +114,7 @@ class Receiver:
         if isinstance(kept, errors.RequestRefused):
             self._refuse(request, kept)
             return
+        self.came[entry.source.name] = int(time.time() * 1000)
         try:
             answer = entry.adapter.answer(batch, kept)
         except Exception as exc:

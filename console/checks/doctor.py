@@ -11,7 +11,7 @@ from typing import Any
 import redis.exceptions
 from pydantic import Field
 
-from console.checks import rights, schema, spool, store
+from console.checks import rights, schema, spool, store, webhooks
 from console.checks.store import Guarantee, HealthCheck, Strict
 from console.errors import UserError
 from console.processes import valkey
@@ -128,20 +128,20 @@ def rights_of(url: str, rq_url: str) -> list[HealthCheck]:
 
 
 def waiting_in(url: str) -> list[HealthCheck]:
-    """Return checks of the schema, and of what waits in the store: whether each thing stands where it must."""
+    """Return checks of the schema, of what waits in the store (each thing where it must), and of what came last."""
 
-    async def asking() -> tuple[list[HealthCheck], list[BoxFault]]:
+    async def asking() -> tuple[list[HealthCheck], list[BoxFault], list[HealthCheck]]:
         async with Mailroom.connect(url, timeout=PATIENCE) as room:
-            return await schema.check(room), await room.box_faults()
+            return await schema.check(room), await room.box_faults(), await webhooks.check(room)
 
     try:
-        spoken, faults = asyncio.run(asking())
+        spoken, faults, came = asyncio.run(asking())
     except (StoreUnavailable, StoreDamaged) as exc:
         return [HealthCheck("boxes", False, f"what waits could not be examined: {exc}", "relais doctor, once more")]
     if not faults:
-        return [*spoken, HealthCheck("boxes", True, "what waits stands where it must")]
+        return [*spoken, HealthCheck("boxes", True, "what waits stands where it must"), *came]
     told = "; ".join(f"{fault.room}/{fault.box}: {fault.why}" for fault in faults)
-    return [*spoken, HealthCheck("boxes", False, told, "report it: this is a defect of Relais")]
+    return [*spoken, HealthCheck("boxes", False, told, "report it: this is a defect of Relais"), *came]
 
 
 def promise(found: Guarantee | None, spool: str) -> str:

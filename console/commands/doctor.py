@@ -15,7 +15,8 @@ def command(as_json: bool) -> None:
     """Examine store and spool, and say what an acknowledged event survives.
 
     Looks at the append-only file and its sync policy, eviction, errors of persistence, memory, replicas,
-    disk space and the spool of this host, each with the mend. Status 1 when something is amiss.
+    disk space and the spool of this host, each with the mend, and says when the last webhook of each source
+    came. Status 1 when something is amiss.
 
     \b
     Examples:

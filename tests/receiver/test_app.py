@@ -71,6 +71,23 @@ def test_beat(tmp_path: Path, valkey: PrivateValkey) -> None:
     assert processes(valkey) == {}
 
 
+def test_last_webhooks(tmp_path: Path, valkey: PrivateValkey) -> None:
+    """What was kept says when, by source, and so does what came again; a refused request says nothing."""
+
+    def came() -> dict[bytes, bytes]:
+        with redis.Redis.from_url(valkey.url) as store:
+            return cast("dict[bytes, bytes]", store.hgetall("relais:{p0}:came"))
+
+    with Port(tmp_path, valkey.url) as port:
+        assert port.post("/in/cmx", b"{}", {"Content-Type": "application/json"}).status == 401
+        assert port.post("/in/at/unsubscribed", CONTACT).status == 202
+        wait_until(lambda: b"at" in came(), "the store knows when it came")
+        first = int(came()[b"at"])
+        assert port.post("/in/at/unsubscribed", CONTACT).status == 202
+        wait_until(lambda: int(came()[b"at"]) > first, "the store knows that it came again")
+        assert came().keys() == {b"at"}
+
+
 @both_ways
 def test_short_way(tmp_path: Path, plain: bool) -> None:
     """Only beside our own protocol the application takes requests as a whole, and only webhooks."""

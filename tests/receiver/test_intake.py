@@ -61,7 +61,16 @@ class FakeEventStore:
     async def approved_book(self) -> str:
         return ""
 
-    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
+    async def say_process(
+        self,
+        name: str,
+        pool: str,
+        workers: int,
+        turn: int,
+        *,
+        said: str = "",
+        came: Mapping[str, int] | None = None,
+    ) -> None:
         pass
 
     async def forget_process(self, name: str) -> None:

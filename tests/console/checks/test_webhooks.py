@@ -1,0 +1,48 @@
+"""When each source's last webhook came, in words."""
+
+import asyncio
+import time
+
+from console.checks import webhooks
+from console.checks.store import HealthCheck
+from mailroom import Mailroom
+from mailroom.keys import NO_POOL
+from rules.event_types.base import from_epoch
+from tests.conftest import PrivateValkey
+
+
+def look(url: str, *told: dict[str, int]) -> list[HealthCheck]:
+    """Return the checks of a store to which receivers told when they took webhooks."""
+
+    async def run() -> list[HealthCheck]:
+        async with Mailroom.connect(url) as room:
+            await room.prepare()
+            for n, came in enumerate(told):
+                await room.say_process(f"receiver.{n}", NO_POOL, 0, 1, said="2 x", came=came)
+            return await webhooks.check(room)
+
+    return asyncio.run(run())
+
+
+def test_none(valkey: PrivateValkey) -> None:
+    """Where no webhook ever came there is nothing to say."""
+    assert look(valkey.url, {}) == []
+
+
+def test_last(valkey: PrivateValkey) -> None:
+    """Each source that ever sent one is there, whichever receiver took it, the newest first; silence is no fault."""
+    now = int(time.time() * 1000)
+    old, new = now - 3 * 86_400_000 - 5_000_000, now - 2 * 3_600_000 - 60_000
+    found = look(valkey.url, {"sd_nord": old, "at": old - 1}, {"sd_sued": new})
+    assert [check.says for check in found] == [
+        f"sd_sued: last 2 h ago, {from_epoch(new)}",
+        f"sd_nord: last 3 d ago, {from_epoch(old)}",
+        f"at: last 3 d ago, {from_epoch(old - 1)}",
+    ]
+    assert {(check.name, check.ok, check.mend) for check in found} == {("webhooks", True, "")}
+
+
+def test_clock_of_another_host(valkey: PrivateValkey) -> None:
+    """A receiver whose clock is ahead says no negative time."""
+    (found,) = look(valkey.url, {"at": int(time.time() * 1000) + 3_600_000})
+    assert found.says.startswith("at: last 0 s ago, ")
