@@ -98,6 +98,6 @@ async def _list_events(mailroom: Mailroom, state: ShadowState) -> list[Json]:
 
 ROUTES = (
     Route("/book/shadow", show_shadow, methods=["GET"]),
-    Route("/book/shadow", begin_shadow, methods=["POST"]),
+    Route("/book/shadow/begin", begin_shadow, methods=["POST"]),
     Route("/book/shadow/end", end_shadow, methods=["POST"]),
 )

@@ -15,7 +15,7 @@ from console.render import rules, tables
 @click.option("--since", metavar="TIME", callback=span, default="7d", help="How far back: 24h, 7d [7d; 31d at most].")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(since: int, as_json: bool) -> None:
-    """Say of each rule in force how often it fired and when last, and which never do.
+    """Say of each rule how often it fired and when last, and which never do.
 
     Counted by whole days (UTC), for 31 days. A rule that never fired matched nothing, or each event that it matched
     ended at a rule above with `stop: true`.

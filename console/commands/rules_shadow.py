@@ -33,7 +33,7 @@ def command(folder: Path | None, end: bool, as_json: bool) -> None:
     console = ConsoleClient(settings.load(ClientSettings))
     if folder is not None:
         wanted = book.load(folder)
-        found = console.post("/book/shadow", {"files": dict(wanted.files)})
+        found = console.post("/book/shadow/begin", {"files": dict(wanted.files)})
     elif end:
         found = console.post("/book/shadow/end", {})
     else:

@@ -14,6 +14,7 @@ from mailroom.aside import AsideShelf, look
 from mailroom.client import client
 from mailroom.keys import PREFIX
 from mailroom.operator import Operator, Selection
+from rules.quota import Quota
 from tests.conftest import PrivateValkey
 from tests.mailroom.comparison import Comparison
 from tests.mailroom.random_walk import Walk
@@ -108,6 +109,7 @@ async def by_hand(room: Mailroom) -> None:
     assert await room.meet("crm", BOX, "no token", "a.0", ["a"], "contact", "c1") == "stale"
     assert await room.forget_names("crm", ["a"]) == 1
     assert await room.newest(["a name"], ["contact.unsubscribed"]) == {}
+    assert (await room.spend("a key", Quota(limit="5/day"))).left == 4
     assert await room.box_faults() == []
     assert await room.call("blocked", "crm") == [0]
     shelf = AsideShelf(people, "quarantine")

@@ -25,7 +25,7 @@ def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     checks = ready(relais.url)["checks"]
     (note,) = [check for check in checks if check["name"] == "held"]
     assert (note["ok"], note["mend"]) == (True, "relais boxes list")
-    assert note["says"].startswith("2 boxes are held for a person")
+    assert note["says"].startswith("2 boxes held for a person")
     assert [check["ok"] for check in checks if check != note] == before
 
 

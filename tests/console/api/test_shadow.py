@@ -93,7 +93,7 @@ def test_refused(relais: StuckConsole, valkey: PrivateValkey, tmp_path: Any) -> 
 
     with_mailroom(valkey, keep)
     with pytest.raises(UserError, match="bad_book"):
-        post(relais.url, "/book/shadow", {"files": {"10.yaml": "rules: [1]\n"}})
+        post(relais.url, "/book/shadow/begin", {"files": {"10.yaml": "rules: [1]\n"}})
     assert "in_force: these files are the book in force" in relais("rules", "shadow", str(tmp_path), status=1)
 
     async def nobody(mailroom: Mailroom) -> None:
