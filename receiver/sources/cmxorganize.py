@@ -74,7 +74,7 @@ class CmxOrganizeOptions(BaseModel):
 
 KIND = SourceKind(
     name=NAME,
-    about="cmxOrganize: newsletter sign-ups from course registrations, with or without single-user tracking.",
+    about="cmxOrganize: newsletter sign-ups from course registrations, also by its export to Maileon.",
     options=CmxOrganizeOptions,
     types=frozenset({TYPE}),
     # Whoever is a customer without consent comes along, too: nobody asked us to keep those.

@@ -154,9 +154,10 @@ def ids_in(port: Port) -> set[str]:
 
 
 def dump(port: Port) -> list[tuple[str, bytes]]:
-    """Return all that the store holds: names and serialised values."""
+    """Return all that the store holds: names and serialised values, in which texts stand as they are."""
 
     async def everything(room: Any) -> list[tuple[str, bytes]]:
+        await room.store.config_set("rdbcompression", "no")
         return [(name.decode(), await room.store.dump(name) or b"") async for name in room.store.scan_iter("*")]
 
     found: list[tuple[str, bytes]] = port._ask(everything)
@@ -395,9 +396,13 @@ def test_nothing_of_a_person_is_written_down(port: Port, caplog: pytest.LogCaptu
         assert ask(port, path + tail, b"", method, **headers).status == status
     for other in ("/in/exprot", "/in/at", "/in"):
         assert port.post(f"{other}{path}", b"", key()).status in (401, 404)
+    assert port.post(f"/in/exprot/contacts/externalid/{PERSON}", b"", key()).status == 404
     assert ask(port, f"/contacts/externalid/{PERSON}?doi=true").status == 400
-    wait_until(lambda: len(port.refused()) == 10, "every refused request is kept")
-    for name, value in dump(port):
+    wait_until(lambda: len(port.refused()) == 11, "every refused request is kept")
+    held = dump(port)
+    assert any(PERSON.encode() in value for name, value in held if ":e:" in name)
+    assert any(b"contacts/email" in value for name, value in held if name.endswith(":refused"))
+    for name, value in held:
         assert "geheimnisvoll" not in name
         assert b"geheimnisvoll" not in value or ":e:" in name
     # pytest listens to the access log, too, which is off (test_server.py).
