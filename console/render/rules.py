@@ -49,10 +49,9 @@ def summary(found: Json) -> str:
     """Return since when was counted, in words."""
     if found["counted_since"] is None:
         return "Nothing has been counted yet."
-    late = found["counted_since"] > found["since"]
-    since = f"since {found['since']}" + (f" (counted since {found['counted_since']})" if late else "")
     never = sum(rule["state"] in ("never", "never_reached") for rule in found["rules"])
-    return f"book {found['book']}, {since}, in UTC; {never} of {len(found['rules'])} rules never fired in 31 days"
+    of = f"{never} of {len(found['rules'])} rules"
+    return f"book {found['book']}, since {found['since']} (UTC); {of} never fired since {found['counted_since']}"
 
 
 #: What a book that is only observed would do, by the change that was counted.
