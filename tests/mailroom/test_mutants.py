@@ -219,7 +219,7 @@ STALE_MUTANTS = {
     "who stood behind the overruled waits on": ("make_ready(P, room, home, 0, 0, deaths, false)", "0"),
     "the place of the overruled is lost": (
         "    redis.call('RPUSH', b, delivery) -- a tombstone: its box is listed, or leased\n",
-        "    c.delete(b)\n",
+        "    c.delete(P, room, home, false)\n",
     ),
     "who meets overrules nobody": ("if is_said(P, item, 'leaves') then overrule_alone", "if false then overrule_alone"),
     "nobody looks behind": ("if is_said(P, other[1], 'leaves') and", "if false and"),
