@@ -249,7 +249,10 @@ end
 -- Whether anything is ready in a room that comes before what is made now, if that is of this class. The store is asked
 -- once for all items of a call.
 local function anybody_waits(P, c, room, class)
-  if class == URGENT then return redis.call('EXISTS', line_key(P, room, URGENT)) == 1 end
+  if class == URGENT then
+    local later = c.ready[room]
+    return later and later[URGENT] ~= nil or redis.call('EXISTS', line_key(P, room, URGENT)) == 1
+  end
   local known = c.crowded[room]
   if known == nil then
     known = has_ready(P, room)

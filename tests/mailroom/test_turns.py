@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroom import INBOX, Lease, Mailroom, RoomRequest, Settlement
+from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
 from tests.mailroom.store import TODAY, Store, event
 
 pytestmark = pytest.mark.anyio
@@ -28,3 +28,17 @@ async def test_a_note_keeps_the_place(mailroom: Mailroom, store: Store) -> None:
     leases = await take(mailroom, "r2", 9)
     assert [item for lease in leases for item, _ in lease.items] == ["a", "again", "c"]
     assert not [name for name in await store.dump() if name.startswith(("ready:", "turns:", "notes:"))]
+
+
+async def test_urgent_waits_for_urgent(mailroom: Mailroom, store: Store) -> None:
+    """What is made of one event goes in its order: the second is not sent at once past the first, both being urgent."""
+    await mailroom.beat("d1", register=True)
+    await mailroom.put([event("goes", "email:a@example.org", type="contact.unsubscribed")])
+    (lease,) = await take(mailroom, "r1", 1)
+    new = [
+        NewDelivery(f"goes.{n}", "crm", (name,), b'{"n":1}', lease=at_once, urgent=True)
+        for n, (name, at_once) in enumerate([("x", False), ("y", True)])
+    ]
+    settled = await mailroom.settle("d1", "s1", [Settlement(lease, "goes", "done", "goes", TODAY, new=new)])
+    assert settled.leased == set()
+    assert (await store.dump())["ready:crm:!"].value == ["x", "y"]
