@@ -139,7 +139,7 @@ def test_says_what_it_runs_with(process: Process) -> None:
     """The log says where the receiver listens, with which book and sources, and over which protocol."""
     (line,) = [line for line in process.said if "receiver.listening" in line]
     assert f"receiver.listening address=http://127.0.0.1:{process.number} book=" in line
-    names = "at,calls,cmx,greeted,half,mailing,proof,sd_nord,sd_streng,shop,tel,typed,url"
+    names = "at,calls,cmx,export,greeted,half,mailing,proof,sd_nord,sd_streng,shop,tel,typed,url"
     assert line.rstrip().endswith(f" sources={names} http=own")
     assert any(
         "secret.missing source=half answers=503 why=the secret NOT_SET is not set" in each for each in process.said
