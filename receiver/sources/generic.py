@@ -39,6 +39,7 @@ from receiver.verification import VerifiedRequest
 from rules import addresses, event_types
 from rules.catalogue import SourceKind
 from rules.event_types.base import Instant, rfc3339
+from rules.source.units import Zone
 from rules.verify import Verify
 
 NAME = "generic"
@@ -85,13 +86,6 @@ def _is_type(value: str) -> str:
     if value.partition(".")[0] in ("data", "raw", "headers", "url"):
         raise ValueError(f"looks like a place, and there is none such: write body.{value.partition('.')[2] or 'type'}")
     return value
-
-
-def _is_zone(value: str) -> str:
-    try:
-        return ZoneInfo(value).key
-    except (ValueError, OSError, LookupError):
-        raise ValueError("must be the name of a time zone, such as Europe/Berlin") from None
 
 
 def _fold(word: str) -> str:
@@ -212,7 +206,7 @@ class GenericOptions(BaseModel):
         dict[str, Annotated[str, AfterValidator(_is_type)]], BeforeValidator(_as_words), Field(max_length=1_000)
     ] = {}
     #: The time zone of times that come without one: Europe/Berlin.
-    zone: Annotated[str, AfterValidator(_is_zone)] | None = None
+    zone: Zone | None = None
     #: Whether the attributes of a CloudEvent that stand in headers (ce-id, ce-type) are read as an envelope around the
     #: body: body.id, body.type, body.data. Those in the body are there already.
     cloudevents: bool = False

@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from rules.matching import field_types
 from rules.matching.field_types import Kind
@@ -21,7 +20,7 @@ from rules.matching.path import ABSENT
 from rules.matching.truth import FALSE, TRUE, UNKNOWN
 from rules.source.look_alikes import DASHES, nfc
 from rules.source.problem import did_you_mean, name_sign
-from rules.source.units import duration
+from rules.source.units import duration, zones
 
 Test = Callable[[Any], int]
 
@@ -632,12 +631,6 @@ def instant_of(value: Any) -> datetime | None:
     except ValueError:
         return None
     return instant if instant.tzinfo is not None else None
-
-
-@lru_cache(maxsize=1)
-def zones() -> frozenset[str]:
-    """Return the names of all time zones."""
-    return frozenset(available_timezones())
 
 
 def zone_of(name: Any) -> tuple[str, ZoneInfo]:

@@ -6,6 +6,7 @@ refused.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -106,9 +107,15 @@ Duration = Annotated[
 ]
 
 
+@lru_cache(maxsize=1)
+def zones() -> frozenset[str]:
+    """Return the names of all time zones."""
+    return frozenset(available_timezones())
+
+
 def zone(value: str) -> str:
     """Return the name of a time zone. Raises ValueError with the mend."""
-    if value not in available_timezones():
+    if value not in zones():
         raise ValueError("is no time zone; write one such as Europe/Paris")
     return value
 

@@ -21,6 +21,7 @@ from rules.addresses import AddressRefused
 from rules.matching import operators
 from rules.matching.path import ABSENT, DEEPEST, WhereStep
 from rules.source.look_alikes import nfc
+from rules.source.units import zones
 
 Filter = Callable[..., Any]
 
@@ -255,7 +256,7 @@ def _check_date(format: Any = "%Y-%m-%d", zone: Any = "UTC") -> None:
 
 @lru_cache(maxsize=64)
 def _zone(name: Any) -> ZoneInfo:
-    if not isinstance(name, str) or name not in operators.zones():
+    if not isinstance(name, str) or name not in zones():
         raise FilterFailed("needs a zone such as Europe/Berlin")
     return ZoneInfo(name)
 
