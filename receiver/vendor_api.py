@@ -7,8 +7,13 @@ ApiFailed with a stable code. Never names an address, a header or a body in an e
 import json as jsonlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 from urllib.parse import urlencode
+
+from pydantic import Field
+
+#: The address of a vendor's API as a field of a model.
+ApiAddress = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
 
 
 class ApiFailed(Exception):

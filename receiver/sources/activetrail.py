@@ -5,20 +5,19 @@ only (`/in/at/unsubscribed`). Goes out: one item per contact. No authentic body 
 are read in any case and punctuation, and a contact may stand under `contact`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from receiver import body as bodies
 from receiver import errors, field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, HookRegistry, SourceItem, SourceType, VendorHook
-from receiver.vendor_api import ApiFailed, VendorApi
+from receiver.sources.base import Batch, HookRegistry, HooksOptions, SourceItem, SourceType, VendorHook
+from receiver.vendor_api import ApiAddress, ApiFailed, VendorApi
 from receiver.verification import Signed, VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.contact import AutomationStep, Contact, ContactInGroup
-from rules.secret import Secret
 
 NAME = "activetrail"
 
@@ -81,18 +80,13 @@ def _known_events(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
-class ActiveTrailHooksOptions(BaseModel):
+class ActiveTrailHooksOptions(HooksOptions):
     """The account in which `relais hooks` registers webhooks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    api_key: Secret
-    base: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = "https://webapi.mymarketing.co.il/api"
+    base: ApiAddress = "https://webapi.mymarketing.co.il/api"
     #: What stands at the end of our URL -> the vendor's word. Only one is documented; the others are read off a webhook
     #: that was made by hand, with `relais hooks list`.
     events: Annotated[Mapping[str, str], AfterValidator(_known_events)] = {"contact_changed": "contact_change"}
-    #: True: its address may be in a private network.
-    allow_private: bool = False
 
 
 class ActiveTrailOptions(BaseModel):
@@ -109,8 +103,7 @@ class ActiveTrailHooks(HookRegistry):
     event_name = "event_type"
 
     def __init__(self, options: ActiveTrailHooksOptions, key: str, api: VendorApi) -> None:
-        headers = {"Authorization": key, "Accept": "application/json"}
-        super().__init__(api, options.base, headers, allow_private=options.allow_private)
+        super().__init__(options, key, api)
         self.words = dict(options.events)
 
     def define(self, name: str, word: str, url: str, proof: Signed) -> dict[str, Any]:
@@ -162,6 +155,7 @@ class ActiveTrailSource(SourceType):
     """Reads what ActiveTrail sends."""
 
     kind = KIND
+    registry = ActiveTrailHooks
 
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Return an item per contact."""
@@ -169,12 +163,6 @@ class ActiveTrailSource(SourceType):
         return Batch(
             [_make_item(position, each, type) for position, each in enumerate(bodies.records(request, _names))]
         )
-
-    def hooks(self, options: BaseModel, resolve: Callable[[Secret], str], api: VendorApi) -> HookRegistry | None:
-        """Return the account's webhooks, where the book has a key for them."""
-        if not isinstance(options, ActiveTrailOptions) or options.hooks is None:
-            return None
-        return ActiveTrailHooks(options.hooks, resolve(options.hooks.api_key), api)
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""

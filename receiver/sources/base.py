@@ -20,7 +20,7 @@ from receiver.errors import RequestRefused
 from receiver.field_names import ours
 from receiver.request import Headers
 from receiver.unread_fields import TYPE_NAME, Spelling
-from receiver.vendor_api import ApiFailed, VendorAnswer, VendorApi
+from receiver.vendor_api import ApiAddress, ApiFailed, VendorAnswer, VendorApi
 from receiver.verification import Signed, VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
@@ -146,6 +146,17 @@ class VendorHook:
     raw: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 
+class HooksOptions(BaseModel):
+    """The account in which `relais hooks` registers webhooks. A platform adds where its API is, and which events."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_key: Secret
+    base: ApiAddress
+    #: True: its address may be in a private network.
+    allow_private: bool = False
+
+
 class HookRegistry(ABC):
     """The webhooks of one account at `/webhooks` of a platform's API. Each method that asks raises ApiFailed."""
 
@@ -154,11 +165,11 @@ class HookRegistry(ABC):
     #: The member of a webhook that holds that word.
     event_name: str
 
-    def __init__(self, api: VendorApi, address: str, headers: Mapping[str, str], *, allow_private: bool) -> None:
+    def __init__(self, options: HooksOptions, authorization: str, api: VendorApi) -> None:
         self._api = api
-        self._address = address
-        self._headers = headers
-        self._allow_private = allow_private
+        self._address = options.base
+        self._headers = {"Authorization": authorization, "Accept": "application/json"}
+        self._allow_private = options.allow_private
 
     async def list_hooks(self) -> list[VendorHook]:
         """Return all webhooks of the account, ours or not."""
@@ -201,6 +212,8 @@ class SourceType(ABC):
 
     #: Name, options and event types; told to the compiler of the rules.
     kind: SourceKind
+    #: Makes what registers webhooks, of the `hooks:` options, their key and a client; None: the platform has no API.
+    registry: Callable[[Any, str, VendorApi], HookRegistry] | None = None
 
     @abstractmethod
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
@@ -223,7 +236,10 @@ class SourceType(ABC):
 
     def hooks(self, options: BaseModel, resolve: Callable[[Secret], str], api: VendorApi) -> HookRegistry | None:
         """Return the platform's webhooks; None: it has no API for them, or the book no key. Raises SecretMissing."""
-        return None
+        account = getattr(options, "hooks", None)
+        if self.registry is None or not isinstance(account, HooksOptions):
+            return None
+        return self.registry(account, resolve(account.api_key), api)
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes] | SourceAnswer:
         """Return status and JSON body of the answer; `ids` are the events' ids, None for what was not taken."""

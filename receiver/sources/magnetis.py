@@ -21,7 +21,7 @@ from receiver.body import BodyRecord
 from receiver.field_names import Names
 from receiver.sources import base
 from receiver.sources.base import Batch, PullSettings, PullWindow, SourceItem, SourceType
-from receiver.vendor_api import ApiFailed, VendorApi
+from receiver.vendor_api import ApiAddress, ApiFailed, VendorApi
 from receiver.verification import VerifiedRequest
 from rules import event_types
 from rules.catalogue import SourceKind
@@ -131,7 +131,7 @@ class MagnetisPull(BaseModel):
 
     #: A key of the API, or its sandbox key, which returns sample data.
     api_key: Secret
-    base: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = "https://api.magnetis.io"
+    base: ApiAddress = "https://api.magnetis.io"
     #: Where calls and leads are; off: not fetched. The address of leads is not documented.
     calls: Annotated[str, BeforeValidator(_or_off)] = "/calls"
     leads: Annotated[str, BeforeValidator(_or_off)] = "/leads"

@@ -6,17 +6,17 @@ the URL is never part of an event. docs/sources/maileon.md says what is document
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
 from receiver import body as bodies
 from receiver import errors, field_names, identity
 from receiver.sources import base
-from receiver.sources.base import Batch, HookRegistry, SourceItem, SourceType, VendorHook
-from receiver.vendor_api import ApiFailed, VendorApi
+from receiver.sources.base import Batch, HookRegistry, HooksOptions, SourceItem, SourceType, VendorHook
+from receiver.vendor_api import ApiAddress, ApiFailed, VendorApi
 from receiver.verification import Signed, VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.contact import Contact, ContactFieldChange
@@ -60,17 +60,13 @@ def _known_events(value: tuple[str, ...]) -> tuple[str, ...]:
 STANDARD_FIELDS, EVENT_FIELDS = ("email", "external_id"), ("timestamp", "msg_id", "transaction_id")
 
 
-class MaileonHooksOptions(BaseModel):
+class MaileonHooksOptions(HooksOptions):
     """The account in which `relais hooks` registers webhooks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: As Maileon shows it; it needs the rights GET, POST, PUT and DELETE.
     api_key: Secret
-    base: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = "https://api.maileon.com/1.0"
+    base: ApiAddress = "https://api.maileon.com/1.0"
     events: Annotated[tuple[str, ...], AfterValidator(_known_events)] = ("doi", "unsubscription", "bounce")
-    #: True: its address may be in a private network.
-    allow_private: bool = False
 
 
 class MaileonSourceOptions(BaseModel):
@@ -88,8 +84,7 @@ class MaileonHooks(HookRegistry):
 
     def __init__(self, options: MaileonHooksOptions, key: str, api: VendorApi) -> None:
         encoded = base64.b64encode(key.encode()).decode()
-        headers = {"Authorization": f"Basic {encoded}", "Accept": "application/json"}
-        super().__init__(api, options.base, headers, allow_private=options.allow_private)
+        super().__init__(options, f"Basic {encoded}", api)
         self.words = {event: event for event in options.events}
 
     def define(self, name: str, word: str, url: str, proof: Signed) -> dict[str, Any]:
@@ -125,6 +120,7 @@ class MaileonSource(SourceType):
     """Reads what Maileon sends."""
 
     kind = KIND
+    registry = MaileonHooks
 
     def unpack(self, request: VerifiedRequest, options: BaseModel, event: str | None) -> Batch:
         """Return an item per contact."""
@@ -139,12 +135,6 @@ class MaileonSource(SourceType):
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
         return base.read_data(type, field_names.looked_up(base.parse_object(body), _names), "snake_case")
-
-    def hooks(self, options: BaseModel, resolve: Callable[[Secret], str], api: VendorApi) -> HookRegistry | None:
-        """Return the account's webhooks, where the book has a key for them."""
-        if not isinstance(options, MaileonSourceOptions) or options.hooks is None:
-            return None
-        return MaileonHooks(options.hooks, resolve(options.hooks.api_key), api)
 
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return 200: nothing says that Maileon takes another 2xx for an answer."""
