@@ -8,7 +8,7 @@ are read in any case and punctuation, and a contact may stand under `contact`.
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from receiver import body as bodies
 from receiver import errors, field_names, identity
@@ -171,14 +171,7 @@ class ActiveTrailSource(SourceType):
 
 def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
     item = base.make_item(record, position, type)
-    if item.invalid is not None:
-        return item
-    try:
-        contact, unread = base.fit_model(type, read_fields(record.fields), "snake_case")
-    except ValidationError as exc:
-        item.invalid = base.describe_unfit(exc)
-        return item
-    item.unread += unread
+    contact = base.fit_item(item, read_fields(record.fields))
     if isinstance(contact, Contact):
         told = [identity.email(contact.email, clean=True)] if contact.email else []
         if contact.id is not None:

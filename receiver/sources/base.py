@@ -298,6 +298,19 @@ def make_item(record: BodyRecord, position: int, type: str) -> SourceItem:
     return item
 
 
+def fit_item(item: SourceItem, fields: Any, spelling: Spelling = "snake_case") -> EventData | None:
+    """Return the model of an item's data; None where the item is invalid, which it says from now on."""
+    if item.invalid is not None or item.type is None:
+        return None
+    try:
+        model, unread = fit_model(item.type, fields, spelling)
+    except ValidationError as exc:
+        item.invalid = describe_unfit(exc)
+        return None
+    item.unread += unread
+    return model
+
+
 def fit_model(type: str, fields: Any, spelling: Spelling) -> tuple[EventData, tuple[str, ...]]:
     """Return the model of a type's data, and the optional fields that could not be read.
 

@@ -8,7 +8,7 @@ forgotten there at once, so it is kept here before it is answered. docs/sources/
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from receiver import body as bodies
 from receiver import errors, field_names, identity, maileon_door
@@ -143,14 +143,7 @@ def _enter_door(request: VerifiedRequest, path: maileon_door.DoorPath, options: 
 
 def _make_item(position: int, record: bodies.BodyRecord) -> SourceItem:
     item = base.make_item(record, position, TYPE)
-    if item.invalid is not None:
-        return item
-    try:
-        signup, unread = base.fit_model(TYPE, field_names.looked_up(record.fields, _names), "snake_case")
-    except ValidationError as exc:
-        item.invalid = base.describe_unfit(exc)
-        return item
-    item.unread += unread
+    signup = base.fit_item(item, field_names.looked_up(record.fields, _names))
     if isinstance(signup, Signup):
         item.identities = base.drop_repeated(base.identify_emails([signup.email]))
         item.order_key = item.identities[0]

@@ -435,11 +435,7 @@ class _ItemReader:
         if type is None:
             item.invalid = Unfit("type", why)
         elif type in event_types.TYPES:
-            try:
-                _, unread = base.fit_model(type, field_names.ours(record.fields), "snake_case")
-                item.unread += unread
-            except ValidationError as exc:
-                item.invalid = base.describe_unfit(exc)
+            base.fit_item(item, field_names.ours(record.fields))
         return item
 
     def _identify(self, item: SourceItem, data: Any, request: VerifiedRequest, whole: Any, entry: Any) -> None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import to_json
 
 from receiver import body as bodies
@@ -306,15 +306,9 @@ def make_item(record: BodyRecord, position: int, event: str | None, options: Mag
     if not record.unfit and (options.map or options.zone != "UTC"):
         record = _rewritten(type, record, options)
     item = base.make_item(record, position, type)
-    if item.invalid is not None:
-        return item
-    try:
-        model, unread = base.fit_model(type, _read_fields(type, record.fields), "snake_case")
-    except ValidationError as exc:
-        item.invalid = base.describe_unfit(exc)
-        return item
-    item.unread += unread
-    _name(item, type, model)
+    model = base.fit_item(item, _read_fields(type, record.fields))
+    if model is not None:
+        _name(item, type, model)
     return item
 
 

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from receiver import body as bodies
@@ -143,14 +143,7 @@ class MaileonSource(SourceType):
 
 def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
     item = base.make_item(record, position, type)
-    if item.invalid is not None:
-        return item
-    try:
-        contact, unread = base.fit_model(type, field_names.looked_up(record.fields, _names), "snake_case")
-    except ValidationError as exc:
-        item.invalid = base.describe_unfit(exc)
-        return item
-    item.unread += unread
+    contact = base.fit_item(item, field_names.looked_up(record.fields, _names))
     if isinstance(contact, Contact):
         told = [identity.email(contact.email, clean=True)] if contact.email else []
         if contact.id is not None:

@@ -11,7 +11,7 @@ on GitHub, main and next; docs/sources/seminardesk.md says what is documented an
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from receiver import body as bodies
@@ -229,10 +229,8 @@ def _make_item(
         return item
     # Not its position: a second attempt may send fewer items.
     item.identity = f"{type}\0{payload.get('id')}"
-    try:
-        model, item.unread = base.fit_model(type, _rename(type, payload), "camelCase")
-    except ValidationError as exc:
-        item.invalid = base.describe_unfit(exc)
+    model = base.fit_item(item, _rename(type, payload), "camelCase")
+    if model is None:
         return item
     item.key = model.id  # type: ignore[attr-defined]
     noun = type.partition(".")[0]
