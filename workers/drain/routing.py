@@ -77,7 +77,7 @@ class Router:
         if matched is None:
             return True
         event, matching, redo = matched
-        if any(rule.first_look_ups for rule in matching.fired) or _guards(matching):
+        if any(rule.first_look_ups for rule in matching.fired) or (book.guards and _guards(matching)):
             return False
         event_plan = plan(event, matching, {}, redo, book, self._plan_context)
         self._settle_routed(lease, n, event, matching, event_plan, book, {}, newest)
