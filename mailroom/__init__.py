@@ -7,12 +7,14 @@ from mailroom.errors import StoreDamaged, StoreFull, StoreUnavailable
 from mailroom.functions import Mailroom
 from mailroom.keys import CALL_TIMEOUT, INBOX
 from mailroom.ledger import Fate
+from mailroom.quotas import QuotaState
 from mailroom.records import (
     BoxFault,
     DeadLetterInfo,
     ItemPlace,
     Lease,
     NewDelivery,
+    Pace,
     Receipt,
     RefusedDetails,
     RoomChange,
@@ -34,6 +36,8 @@ __all__ = [
     "Lease",
     "Mailroom",
     "NewDelivery",
+    "Pace",
+    "QuotaState",
     "Receipt",
     "RefusedDetails",
     "RoomChange",

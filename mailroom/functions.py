@@ -20,6 +20,7 @@ from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS
 from mailroom.queries import MailroomQueries
 from mailroom.records import (
     Lease,
+    Pace,
     Receipt,
     RefusedDetails,
     RoomChange,
@@ -268,12 +269,25 @@ class Mailroom(MailroomQueries):
     def _object(self, kind: str, id: str) -> str:
         return self.hash(f"id|{kind}|{id}")
 
-    async def beat(self, drain: str, pool: str = "default", *, register: bool = False, said: str = "") -> bool:
+    async def beat(
+        self,
+        drain: str,
+        pool: str = "default",
+        *,
+        register: bool = False,
+        said: str = "",
+        learned: Sequence[tuple[str, int, int | None]] = (),
+    ) -> bool:
         """Say that a drain lives. False: it was declared dead meanwhile and must drop everything.
 
-        `said`: when it registers, the schema that it speaks and where its process lives.
+        `said`: when it registers, the schema that it speaks and where its process lives. `learned`, later, of keys with
+        a quota: room, leases that no request was sent for, and how many requests are left as the vendor says (None: it
+        did not). A repetition would count the former twice: after a lost answer they are better forgotten.
         """
-        return bool(await self.call("beat", drain, pool, 1 if register else 0, *([said] if said else [])))
+        words: list[Any] = [said] if said else []
+        for room, unsent, left in learned:
+            words += (room, unsent, "" if left is None else left)
+        return bool(await self.call("beat", drain, pool, 1 if register else 0, *words))
 
     async def leave(self, drain: str, pool: str = "default") -> None:
         """A drain ends by itself and holds nothing that it knows of."""
@@ -296,14 +310,13 @@ class Mailroom(MailroomQueries):
         """A destination asks to be left alone for so long: nothing is sent to it. False: until then it was already."""
         return bool(await self.call("rest", room, math.ceil(seconds * 1000)))
 
-    async def pace(self, room: str, requests: int = 1) -> tuple[float, float]:
+    async def pace(self, room: str, requests: int = 1, *, usual: bool = False) -> Pace:
         """Account for more requests to a destination than its leases paid for; 0: only look.
 
-        Returns the seconds to wait before sending one, and those for which the destination asked to be left alone: then
-        none may be sent, and none was counted.
+        `usual`: what its quota keeps for urgent actions is left for them.
         """
-        wait, rest = await self.call("pace", room, requests)
-        return int(wait) / 1000, int(rest) / 1000
+        wait, rest, used_up = await self.call("pace", room, requests, int(usual))
+        return Pace(int(wait) / 1000, int(rest) / 1000, bool(used_up))
 
     async def pause(self, room: str, why: str = "", who: str = "") -> bool:
         """A person stops leasing from a room until a person resumes. False: a person had done so before."""
@@ -327,11 +340,13 @@ class Mailroom(MailroomQueries):
         burst: int = 1,
         breaker: int = 0,
         lag: int = 0,
+        metered: bool = True,
     ) -> None:
         """Set a room's limits: boxes leased at once (0: any), ms per item (0: any), items that may go at once.
 
         `breaker`: boxes that fail one after the other before the room is paused and probed; 0: it never is. `lag`: ms
         until a search there shows what was just made; what a drain may have sent when it died waits for so long.
+        `metered`: what `set_quota` said of it counts on; False: its key has neither rate nor quota any more.
         """
         fields: dict[Any, Any] = {"pool": pool, "every": every, "burst": burst, "breaker": breaker, "lag": lag}
         try:
@@ -340,6 +355,8 @@ class Mailroom(MailroomQueries):
                 await self.store.hset(self.key(f"room:{room}"), "concurrency", str(concurrency))
             else:
                 await self.store.hdel(self.key(f"room:{room}"), "concurrency")
+            if not metered:
+                await self.store.hdel(self.key(f"room:{room}"), "quota")
         except redis.exceptions.RedisError as exc:
             raise errors.explained(exc) from exc
 
@@ -462,26 +479,59 @@ class Mailroom(MailroomQueries):
     # -- what keys of vendors may still be used for
 
     async def spend(
-        self, credential: str, quota: Quota, *, count: int = 1, keep: int | None = None, spread: bool = False
+        self,
+        credential: str,
+        quota: Quota,
+        *,
+        name: str = "",
+        count: int = 1,
+        keep: int | None = None,
+        spread: bool = False,
     ) -> Spent:
         """Spend requests of a key's quota, or none of them. All processes that use the key share it.
 
-        Spent before they are sent, so that what is lost counts. `keep`: how many must be left, the quota's reserve
-        where nobody says. `spread`: no more than the share of the day that has passed, and an hour's ahead.
-        Raises StoreUnavailable.
+        Spent before they are sent, so that what is lost counts. `name`: of the key's reference. `keep`: how many must
+        be left, the quota's reserve where nobody says. `spread`: no more than the share of the day that has passed, and
+        an hour's ahead. Where destinations use the key, too, their page counts. Raises StoreUnavailable.
         """
-        name, now = self.hash(f"quota:{credential}"), int(time.time() * 1000)
         left = quota.reserve if keep is None else keep
+        id, now = self.hash(f"quota:{credential}"), int(time.time() * 1000)
         while True:
-            begins, ends = quota.page(now)
-            said = await self.call("spend_quota", name, begins, ends, quota.number, left, count, int(spread))
+            pages = quota.pages(now)
+            said = await self.call(
+                "spend_quota", id, name, *pages, quota.number, quota.reserve, left, count, int(spread)
+            )
             match said[0]:
                 case b"page":  # our clock and the store's are of different days
                     now = int(said[1])
                 case b"go":
-                    return Spent(True, int(said[1]), quota.number, ends)
+                    return Spent(True, int(said[1]), quota.number, pages[1])
                 case _:
-                    return Spent(False, int(said[1]), quota.number, ends, int(said[2]) / 1000)
+                    return Spent(False, int(said[1]), quota.number, pages[1], int(said[2]) / 1000)
+
+    async def set_quota(
+        self,
+        credential: str,
+        name: str,
+        rooms: Sequence[str],
+        *,
+        every: float = 0.0,
+        burst: int = 1,
+        quota: Quota | None = None,
+    ) -> None:
+        """Set what rooms with one key may send together: ms per request (0: any), requests at once, and its quota.
+
+        To be said again before the next page ends: where nobody has said which page it is, nothing is sent. `name`: of
+        the key's reference, for people. Raises StoreUnavailable.
+        """
+        id, now = self.hash(f"quota:{credential}"), int(time.time() * 1000)
+        number, reserve = (quota.number, quota.reserve) if quota is not None else (0, 0)
+        while True:
+            pages = quota.pages(now) if quota is not None else (0, 0, 0)
+            said = await self.call("set_quota", id, name, every, burst, number, reserve, *pages, *rooms)
+            if said[0] == b"go":
+                return
+            now = int(said[1])
 
     async def exchange_replication_id(self, replication_id: str) -> str:
         """Write down what the store's history is called; return what stood there, '' at first."""

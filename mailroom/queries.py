@@ -4,7 +4,7 @@ Comes in: ids and names. Goes out: typed records. Never changes anything.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, cast
@@ -12,6 +12,7 @@ from typing import Any, cast
 from mailroom import ledger
 from mailroom.client import MailroomClient
 from mailroom.keys import INBOX
+from mailroom.quotas import FIELDS, QuotaState, read_quota
 from mailroom.records import BoxFault, DeadLetter, ItemPlace, RoomState
 
 #: What the letter of a box says.
@@ -103,7 +104,7 @@ class MailroomQueries(MailroomClient):
                 pipe.zcard(self.key(f"waiting:{name}"))
                 pipe.hlen(self.key(f"held:{name}"))
                 pipe.llen(self.key(f"suspect:{name}"))
-                pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at", "rests")
+                pipe.hmget(self.key(f"room:{name}"), "paused", "unusable", "probe_at", "rests", "quota")
                 pipe.zrange(self.key(f"waiting:{name}"), 0, 0, withscores=True)
                 pipe.hvals(self.key(f"held:{name}"))
                 pipe.zcard(self.key(f"retry:{name}"))
@@ -117,13 +118,15 @@ class MailroomQueries(MailroomClient):
                 known = known and lines[name].keys() >= set(turns)
                 lines[name].update(dict.fromkeys(turns))
         blocked = await self.call("blocked", *names) if names else []
+        keys = await self._quotas({said[4].decode() for _, _, _, _, _, said, *_ in answers if said[4]})
         out = []
         for n, name in enumerate(names):
             ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[n]
             ms = int(now[0] * 1000 + now[1] // 1000)
             overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
-            paused, unusable, probe_at, rests = ((text or b"").decode() for text in said)
+            paused, unusable, probe_at, rests, key = ((text or b"").decode() for text in said)
+            quota, key_rests = keys.get(key, (None, 0))
             out.append(
                 RoomState(
                     name,
@@ -137,11 +140,35 @@ class MailroomQueries(MailroomClient):
                     held_for,
                     unusable,
                     int(probe_at or 0),
-                    int(rests) if int(rests or 0) > ms else 0,
+                    max(int(rests) if int(rests or 0) > ms else 0, key_rests),
                     blocked[n],
+                    quota if quota is not None and quota.binds else None,
                 )
             )
         return out
+
+    async def quotas(self) -> list[tuple[QuotaState, tuple[str, ...]]]:
+        """Return what is left of every key that has a quota, and which rooms use it. Raises StoreUnavailable."""
+        rooms = sorted(name.decode() for name in await self.read(self.store.smembers(self.key("rooms"))))
+        pipe = self.store.pipeline(transaction=False)
+        for name in rooms:
+            pipe.hget(self.key(f"room:{name}"), "quota")
+        used_by = dict(zip(rooms, await self.read(pipe.execute()), strict=True))
+        ids = {id.decode() for id in await self.read(cast(Any, self.store.smembers(self.key("quotas"))))}
+        found = await self._quotas(ids)
+        states = ((state, id) for id, (state, _) in found.items() if state is not None and state.name)
+        return [
+            (state, tuple(name for name in rooms if used_by[name] == id.encode()))
+            for state, id in sorted(states, key=lambda each: (each[0].name, each[1]))
+        ]
+
+    async def _quotas(self, ids: Iterable[str]) -> dict[str, tuple[QuotaState | None, int]]:
+        """Return of keys (hashed) the quota, and until when they are left alone."""
+        ids = list(ids)
+        if not ids:
+            return {}
+        now, *values = await self.call("tell_quotas", len(FIELDS), *FIELDS, *ids)
+        return {id: read_quota(its, now) for id, its in zip(ids, values, strict=True)}
 
     async def box_faults(self, most: int = 20) -> list[BoxFault]:
         """Return boxes that are not what they must be (`examine` in mailroom/lua), at most so many. Mends nothing."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic_core import to_json
 
 from mailroom.ledger import Verdict
+from mailroom.quotas import QuotaState
 
 
 class Receipt(NamedTuple):
@@ -234,6 +235,17 @@ class Spent:
         return max(0, self.limit - self.used)
 
 
+class Pace(NamedTuple):
+    """Whether one more request may be sent."""
+
+    #: Seconds to wait before it is.
+    wait: float = 0.0
+    #: Seconds for which none may be sent, and none was counted; 0: that does not hold.
+    rest: float = 0.0
+    #: True: because the quota of its key is used up; False: because the destination asked to be left alone.
+    used_up: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class BoxFault:
     """A box that is not what it must be."""
@@ -282,6 +294,8 @@ class RoomState:
     rests_until: int = 0
     #: Boxes that wait for another one: what stands first in them shares a further name with an earlier delivery.
     blocked: int = 0
+    #: What is left of its key's quota; None: it has none.
+    quota: QuotaState | None = None
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ class BudgetedApi:
         """Send a request. Raises QuotaSpent, ApiFailed, StoreUnavailable."""
         while True:
             quota = self._settings.quota
-            self.spent = await self._mailroom.spend(self._key, quota, keep=self._keep, spread=True)
+            name = " ".join(self._settings.key.names)
+            self.spent = await self._mailroom.spend(self._key, quota, name=name, keep=self._keep, spread=True)
             if self.spent.granted:
                 break
             if self.spent.wait > WAIT_HERE:

@@ -4,13 +4,23 @@ Comes in: `5000/day`, or the same with a zone and a reserve. Goes out: a frozen 
 that month) which a moment belongs to. Never counts: the mailroom does, for all processes (`Mailroom.spend`).
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rules.source.units import Zone
+
+#: How many requests a page.
+PAGE = r"^[1-9][0-9]{0,8}/(day|month)$"
+
+
+def _of_a_page(value: str) -> str:
+    if not re.match(PAGE, value):
+        raise ValueError("must be requests a day or month, such as 5000/day or 100000/month")
+    return value
 
 
 class Quota(BaseModel):
@@ -19,10 +29,10 @@ class Quota(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: Requests a day or month.
-    limit: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(day|month)$")]
+    limit: Annotated[str, AfterValidator(_of_a_page)]
     #: Where the vendor's day begins at midnight.
     zone: Zone = "UTC"
-    #: Requests that what runs by itself leaves to people.
+    #: Requests that only urgent actions may use; at a source, people.
     reserve: int = Field(0, ge=0)
 
     @model_validator(mode="before")
@@ -56,3 +66,8 @@ class Quota(BaseModel):
         bounds = [datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) for day in (first, after)]
         begin, end = (int(bound.timestamp() * 1000) for bound in bounds)
         return begin, end
+
+    def pages(self, now: int) -> tuple[int, int, int]:
+        """Return when the page of a moment begins and ends, and when the next one ends, ms since 1970."""
+        begins, ends = self.page(now)
+        return begins, ends, self.page(ends)[1]

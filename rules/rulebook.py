@@ -16,6 +16,7 @@ from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind, Catalogue
 from rules.event import Event
 from rules.index import Index
+from rules.quota import Quota
 from rules.rule import ActionStep, Facts, LookUp, Rule
 from rules.secret import Secret
 from rules.source.units import Rate
@@ -78,6 +79,8 @@ class Destination:
     kind: str
     options: BaseModel
     limit: Rate | None = None
+    #: How many requests its key is good for a day or month.
+    quota: Quota | None = None
     #: Deliveries under way at the same time, over all workers.
     concurrency: int = 10
     #: The number of different boxes that must fail in a row before the room is paused and probed; 0: never.

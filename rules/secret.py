@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -170,3 +170,18 @@ class Secret:
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Describe it to editors as text."""
         return {"type": "string", "minLength": 1, "format": "secret", "examples": ["${NAME}"]}
+
+
+def find_secrets(value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Secret]]:
+    """Yield where the secrets of a record stand, and the secrets."""
+    if isinstance(value, Secret):
+        yield loc, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from find_secrets(getattr(value, name), (*loc, field.alias or name))
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from find_secrets(inner, (*loc, str(name)))
+    elif isinstance(value, list | tuple):
+        for at, inner in enumerate(value):
+            yield from find_secrets(inner, (*loc, at))

@@ -15,23 +15,24 @@ from typing import Any, Self
 from mailroom import INBOX, Mailroom, RoomChange, StoreUnavailable
 from rules.catalogue import ActionKind, Catalogue
 from rules.compiler.folder_watch import LOOK_EVERY
-from rules.errors import RulesError
+from rules.errors import RulesError, SecretMissing
 from rules.event import Reader
 from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret, SecretFiles
-from workers import destinations, store_outage
+from workers import destinations, limit_headers, store_outage
 from workers.alerts import AlertSender
 from workers.destinations.base import Client, find_lag
 from workers.destinations.id_map import RedisMemory
-from workers.http import Http
+from workers.http import Http, HttpAnswer
 from workers.outcome import MISTAKES, Failed
+from workers.quotas import QuotaKeeper, burst_of, every_of, find_credential, read_meters
 from workers.rulebook import RulebookStore
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.context")
 
-#: Seconds of a destination's rate that may be sent in one burst: at 100/s ten requests, at 5/s one.
-BURST = 0.1
+#: Seconds at the most after which a look-up asks again whether the quota of its key has a new page.
+NEW_PAGE = 300.0
 
 
 class WorkerContext:
@@ -60,6 +61,7 @@ class WorkerContext:
         self.mailroom: Mailroom
         self.books: RulebookStore
         self.alerts: AlertSender
+        self.quotas: QuotaKeeper
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -69,6 +71,7 @@ class WorkerContext:
             self.settings.book, self.catalogue, self.mailroom, self._secrets, approve_all=self.settings.approve
         )
         self.alerts = AlertSender(self.http, self.mailroom)
+        self.quotas = QuotaKeeper(self.mailroom, self.alerts)
         await self.http.__aenter__()
         return self
 
@@ -91,6 +94,7 @@ class WorkerContext:
             self._equipped = revision
             self.equipped()
         await self.books.look_at_shadow()
+        await self.quotas.look()
         self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)
@@ -132,28 +136,32 @@ class WorkerContext:
         """Build the clients of a book and set the limits of its rooms."""
         clients: dict[str, Client[Any]] = {}
         unusable: dict[str, str] = {}
+        meters = read_meters(book, self.reveal)
+        metered = {room for meter in meters for room in meter.rooms}
         for name, destination in book.destinations.items():
             try:
-                clients[name] = self._client(name, destination)
+                limited = name in metered or destination.limit is not None
+                clients[name] = self._client(name, destination, limited=limited)
             except (RulesError, ValueError, Failed) as exc:
                 unusable[name] = str(exc)
                 log.error("destination.unusable destination=%s why=%s", name, exc)
                 self.alerts.tell("unusable_destination", f"{name}: {exc}", destination=name)
-            rate = destination.limit
-            every = rate.per / rate.n if rate is not None else 0.0
+            every = every_of(destination)
             await self.mailroom.configure(
                 name,
                 pool=destination.pool,
                 concurrency=destination.concurrency,
                 every=every,
-                burst=max(1, int(BURST * 1000 / every)) if every else 1,
+                burst=burst_of(every),
                 breaker=destination.breaker,
                 lag=int(find_lag(destination.options) * 1000),
+                metered=name in metered or not self._has_key(destination),
             )
             if destination.pool == self.settings.pool:
                 await self.mailroom.unusable(name, unusable.get(name, ""))
             # A new book or a new process may hold a better key or address: probe the destination at once.
             await self.mailroom.probe(name, destination.pool)
+        await self.quotas.use(meters)
         await self.mailroom.share_out({name: source.share for name, source in book.sources.items()})
         for room in await self.mailroom.rooms():
             if room.unusable and room.name not in book.destinations:
@@ -161,11 +169,20 @@ class WorkerContext:
         self.clients, self.unusable = clients, unusable
         self._turns = {name: asyncio.Semaphore(it.concurrency) for name, it in book.destinations.items()}
 
-    def _client(self, name: str, destination: Destination) -> Client[Any]:
+    def _has_key(self, destination: Destination) -> bool:
+        """Return whether this process has a destination's key; one of another pool may have it alone."""
+        try:
+            return bool(find_credential(destination.name, destination.options, self.reveal))
+        except SecretMissing:
+            return False
+
+    def _client(self, name: str, destination: Destination, *, limited: bool) -> Client[Any]:
+        pace = SharedPace(self, name)
         http = self.http.bind(
             timeout=min(destination.timeout, self.settings.longest_request),
             allow_private=destination.allow_private,
-            pace=SharedPace(self, name),
+            pace=pace,
+            hear=pace.hear if limited else None,
         )
         client = destinations.DESTINATIONS[destination.kind].client
         return client(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
@@ -197,7 +214,7 @@ class WorkerContext:
             yield
             return
         async with turns:
-            await SharedPace(self, destination).wait()
+            await SharedPace(self, destination, usual=True).wait()
             yield
 
     def kind(self, destination: str, action: str) -> ActionKind | None:
@@ -242,9 +259,11 @@ class SharedPace:
     the destination asks to be left alone.
     """
 
-    def __init__(self, context: WorkerContext, room: str) -> None:
+    def __init__(self, context: WorkerContext, room: str, *, usual: bool = False) -> None:
+        """Admit requests to a room. `usual`: they leave what its quota keeps for urgent actions."""
         self._context = context
         self._room = room
+        self._usual = usual
 
     async def wait(self) -> None:
         """Return when one more request may be sent. Raises Failed when it must not be sent any more."""
@@ -256,7 +275,23 @@ class SharedPace:
             raise Failed("transient", "lease_lost", hint="somebody else may be at it already")
 
     async def _ask(self, requests: int) -> float:
-        wait, rest = await store_outage.retry_until_answered(lambda: self._context.mailroom.pace(self._room, requests))
-        if rest:
-            raise Failed("limited", "limited", wait=rest, hint="the destination asked to be left alone meanwhile")
-        return wait
+        said = await store_outage.retry_until_answered(
+            lambda: self._context.mailroom.pace(self._room, requests, usual=self._usual)
+        )
+        if said.used_up:
+            raise Failed("limited", "quota_used_up", wait=min(said.rest, NEW_PAGE), hint="its key has no request left")
+        if said.rest:
+            raise Failed("limited", "limited", wait=said.rest, hint="the destination asked to be left alone meanwhile")
+        return said.wait
+
+    async def hear(self, answer: HttpAnswer) -> None:
+        """Learn from what an answer says of the vendor's limits; one that is used up closes the room."""
+        limits = limit_headers.read(answer.headers)
+        if not limits:
+            return
+        quotas = self._context.quotas
+        quota = quotas.quotas.get(self._room)
+        if quota is not None and (left := limit_headers.find_left(limits, quota, int(time.time() * 1000))) is not None:
+            quotas.note_left(self._room, left)
+        if answer.ok and (rest := limit_headers.find_rest(limits)):  # a refusal is read by whoever asked
+            await store_outage.retry_until_answered(lambda: self._context.mailroom.rest(self._room, rest))

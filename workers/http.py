@@ -10,12 +10,12 @@ import ipaddress
 import json as jsonlib
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
@@ -28,6 +28,7 @@ from multidict import CIMultiDict
 from pydantic_core import to_json
 from yarl import URL
 
+from workers import limit_headers
 from workers.outcome import Failed, Failure
 
 #: Bytes of an answer that are read: a contact has one or two kB, an error page some dozens; more is a mistake.
@@ -37,10 +38,6 @@ CONNECT_TIMEOUT = 5.0
 #: Seconds that an idle connection is kept. Common servers (Node, uvicorn) close theirs after 5 s; a create sent on one
 #: that is just being closed would end as ambiguous.
 KEEP_ALIVE = 4.0
-#: Seconds, the longest wait that is believed: daily quotas end within a day, a larger number is an error.
-LONGEST_WAIT = 86_400.0
-#: From here on a number in `Retry-After` is a Unix time and no wait, and from here on one in milliseconds.
-UNIX_TIMES = (1e9, 1e11)
 
 USER_AGENT = "relais"
 
@@ -52,9 +49,6 @@ SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 _ADDRESS = re.compile(r"(?i:(https?://[^/?#\s]+))([!-\"$-~]*)(?:#.*)?")
-_SECONDS = re.compile(r"(\d+(?:\.\d*)?)\s*(?:s|secs?|seconds?)?", re.ASCII | re.IGNORECASE)
-#: A comma, unless it is the one of an HTTP date.
-_BETWEEN_WAITS = re.compile(r",(?!\s*\d{1,2}[ -](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))", re.IGNORECASE)
 _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: Addresses of special use beside those that Python knows: rows of the IANA registries that are not globally reachable,
@@ -87,6 +81,10 @@ class RoomPace(Protocol):
 
     async def wait(self) -> None:
         """Return when one more request may be sent; raise Failed when it must not be sent any more."""
+
+
+#: Learns from what an answer's headers say of limits.
+Hear = Callable[["HttpAnswer"], Awaitable[None]]
 
 
 class HiddenHeaders(dict[str, str]):
@@ -129,33 +127,11 @@ class HttpAnswer:
             return None
 
     def wait(self, now: datetime | None = None) -> float:
-        """Return the seconds that `Retry-After` asks for, 0 where it does not."""
-        return read_retry_after(self.headers.get("retry-after", ""), now or datetime.now(UTC))
-
-
-def read_retry_after(value: str, now: datetime) -> float:
-    """Return the seconds of a `Retry-After`, between 0 and LONGEST_WAIT.
-
-    Seconds, an HTTP date, an ISO 8601 date (without an offset: UTC) or a Unix time in seconds or milliseconds; of
-    several that a proxy joined, the longest. What is past, negative or nonsense is 0.
-    """
-    return min(
-        max((_read_wait(part.strip(' "'), now) for part in _BETWEEN_WAITS.split(value)), default=0.0), LONGEST_WAIT
-    )
-
-
-def _read_wait(value: str, now: datetime) -> float:
-    if found := _SECONDS.fullmatch(value):
-        seconds = float(found[1])
-        if seconds < UNIX_TIMES[0] or seconds >= 10_000 * UNIX_TIMES[0]:
-            return seconds
-        return max(0.0, (seconds if seconds < UNIX_TIMES[1] else seconds / 1000) - now.timestamp())
-    try:
-        then = datetime.fromisoformat(value) if value[:1].isdigit() else parsedate_to_datetime(value)
-        then = then if then.tzinfo is not None else then.replace(tzinfo=UTC)
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
+        """Return the seconds that `Retry-After` asks for, else the reset of a limit that is used up; 0 without both."""
+        if said := limit_headers.read_retry_after(self.headers.get("retry-after", ""), now or datetime.now(UTC)):
+            return said
+        limits = limit_headers.read(self.headers, now)
+        return limit_headers.find_rest(limits, refused=self.status == HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def build_url(
@@ -331,6 +307,7 @@ class Http:
         self._timeout = _make_timeout(10.0)
         self._allow_private = False
         self._pace: RoomPace | None = None
+        self._hear: Hear | None = None
         self._cap = ANSWER_CAP
 
     async def __aenter__(self) -> Self:
@@ -342,17 +319,24 @@ class Http:
         await self._connectors.close()
 
     def bind(
-        self, *, timeout: float, allow_private: bool = False, pace: RoomPace | None = None, cap: int = ANSWER_CAP
+        self,
+        *,
+        timeout: float,
+        allow_private: bool = False,
+        pace: RoomPace | None = None,
+        hear: Hear | None = None,
+        cap: int = ANSWER_CAP,
     ) -> "Http":
         """Return a client on the same connections with the settings of one destination. Only the first is closed.
 
-        `cap`: bytes of an answer that are read.
+        `hear`: gets each answer. `cap`: bytes of an answer that are read.
         """
         other = Http.__new__(Http)
         other._connectors = self._connectors
         other._timeout = _make_timeout(timeout)
         other._allow_private = allow_private
         other._pace = pace
+        other._hear = hear
         other._cap = cap
         return other
 
@@ -397,10 +381,13 @@ class HttpExchange:
             sending = _Sending(way, method, _build_message(way, method, target, said, body), self._http._cap)
             answer = await sending.answer(self._http._timeout, again=method in SAFE_TO_REPEAT and not creates)
             way.answered = True
-            return answer
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError) as exc:
             known = way is not None and way.answered
             failed = _explain(exc, sent=sending is not None and sending.sent, creates=creates, known=known)
+        else:
+            if self._http._hear is not None:
+                await self._http._hear(answer)
+            return answer
         # Raised outside the handler: the exceptions of aiohttp name the address, and the address names the person.
         raise failed
 

@@ -34,7 +34,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
   d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
   room:<room>          hash    pool, concurrency, every, burst, lag, paused, unusable configure, pause      for ever (one a destination)
-                               tat, breaker, probe_at, probe_every, rests             configure, settle, rest
+                               tat, breaker, probe_at, probe_every, rests, quota      configure, settle, rest
   failing              hash    room -> boxes that failed one after the other          settle                until one does not
   rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
@@ -74,7 +74,10 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   pulls                hash    source -> how far its pulling has come, JSON           python (pulls)        for ever (one a source)
   fills                hash    source -> its back-fill: from, until, how far, JSON    python (pulls)        for ever (one a source)
   pulling:<source>     string  which process pulls from it                            python (pulls)        60 s
-  quota:<hash>:<ms>    string  requests spent of a key's page, which begins then      spend_quota           32 days
+  quota:<hash>         hash    of a key of a vendor: name, every, burst, tat, rests;  set_quota,            63 days
+                               own, limit, reserve, begins, ends, after, used, told,  spend_quota, take, …
+                               mark, before
+  quotas               set     hashes of the keys that ever had a rate or quota       set_quota             for ever (one a key)
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
   rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day
   written              string  nothing; setting it moves the place in the stream      touch                 for ever
@@ -110,6 +113,12 @@ but for what is to be left alone for a while whoever answers: the vendor said fo
 yet what may have been made. Such a box waits in `waiting`, never in `retry`.
 A room also rests: `rests` is the ms until which its destination asked to be left alone (`Retry-After`). Until then
 nothing is leased from it, not even a probe.
+
+`quota` of a room names what its key may be used for, by itself and by others with the same key: a rate (then `tat` and a
+rest stand there), and so many requests (`limit`) from `begins` to `ends`, of which `reserve` are left for what is urgent;
+the next page ends `after`. `used` is what we spent, `told` what others spent beside us by what the vendor says is left. A
+lease spends one request, each further one is spent before it is sent. `mark` and `before`: when, and how much was used
+then. Where nobody has said which page it is now, nothing is leased.
 
 Times are the store's own clock in ms. Nothing is decided by them but when a wait ends and how fast a room may send.
 ]]

@@ -12,10 +12,16 @@ local function resting(rests, now)
 end
 
 -- What may be sent from a room now: not paused, not resting, within its concurrency and its rate.
--- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and what `spend` has to know.
+-- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and what `spend` has to know; of
+-- that, `usual` is how many may go that are not urgent, where its key has a quota with a reserve.
 local function allowance(P, room, now, want)
-  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat', 'probe_at', 'rests')
-  local probe, rests = nil, resting(cfg[7], now)
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat', 'probe_at', 'rests',
+    'quota')
+  local probe, rests, its = nil, resting(cfg[7], now), nil
+  if cfg[8] then -- what it may send is shared with all that use its key
+    its = quotas.read(P, cfg[8], now)
+    cfg[3], cfg[4], cfg[5], rests = its.every, its.burst, its.tat, math.max(rests, resting(its.rests, now))
+  end
   if rests > 0 then return 0, rests, nil end
   if cfg[1] then
     local at = tonumber(cfg[6])
@@ -28,32 +34,40 @@ local function allowance(P, room, now, want)
   local n = want
   local concurrency = tonumber(cfg[2])
   if concurrency then n = math.min(n, concurrency - redis.call('HLEN', P .. 'leased:' .. room)) end
+  local usual = nil
+  if its and its.limit then
+    if (its.left or 0) <= 0 then return 0, its.ends or 0, nil end
+    n, usual = math.min(n, its.left), math.max(0, its.left - its.reserve)
+  end
   local every = tonumber(cfg[3]) or 0
-  if n <= 0 or every <= 0 then return math.max(n, 0), 0, probe and { probe = probe } end
+  if n <= 0 or every <= 0 then
+    return math.max(n, 0), 0, (probe or its) and { probe = probe, quota = its, usual = usual }
+  end
   local burst = tonumber(cfg[4]) or 1
   local tat = tonumber(cfg[5]) or now
   if tat > now + every * burst + 3600000 then tat = now end -- the store's clock was set back
   tat = math.max(tat, now)
   local free = math.floor((every * burst - (tat - now)) / every + 1e-9)
   if free < 1 then return 0, math.ceil(tat - every * (burst - 1)), nil end
-  return math.min(n, free), 0, { every = every, tat = tat, burst = burst, probe = probe }
+  return math.min(n, free), 0, { every = every, tat = tat, burst = burst, probe = probe, quota = its, usual = usual }
 end
 
 -- So many boxes were leased: account for them. Returns the ms when the next one may go, where that is a matter of time.
 local function spend(P, room, now, limits, used)
   if not limits or used == 0 then return 0 end
-  local key = P .. 'room:' .. room
+  local key, its = P .. 'room:' .. room, limits.quota
   if limits.every then
     limits.tat = limits.tat + limits.every * used
-    redis.call('HSET', key, 'tat', string.format('%.3f', limits.tat))
+    redis.call('HSET', its and its.key or key, 'tat', string.format('%.3f', limits.tat))
   end
+  if its then quotas.count(its, now, used) end
   if limits.probe then
     local every = tonumber(redis.call('HGET', key, 'probe_every')) or limits.probe[1]
     every = math.min(2 * every, limits.probe[2])
     redis.call('HSET', key, 'probe_at', now + every, 'probe_every', every)
     return 0
   end
-  return math.ceil(limits.tat - limits.every * (limits.burst - 1))
+  return limits.every and math.ceil(limits.tat - limits.every * (limits.burst - 1)) or 0
 end
 
 -- Of the first items of a box those that one lease may hand out: each one behind the first must, in each of its further
@@ -254,8 +268,9 @@ local function has_ready(P, room)
 end
 
 -- Lease up to `n` boxes of a room: what is urgent first, with three quarters at the most while others wait, then its
--- classes in turn. `rated`: one item a turn. Returns how many boxes were leased.
-local function serve(P, room, n, drain, token, per_box, out, taken, rated)
+-- classes in turn. `rated`: one item a turn. `usual`: how many may go that are not urgent; nil: all. Returns how many boxes
+-- were leased.
+local function serve(P, room, n, drain, token, per_box, out, taken, rated, usual)
   local used, turns, left, notes = 0, P .. 'turns:' .. room, P .. 'left:' .. room, P .. 'notes:' .. room
   local noted = redis.call('EXISTS', notes) == 1
   local quantum = rated and TURN_RATED or room == 'in' and TURN_INBOX or TURN
@@ -305,6 +320,8 @@ local function serve(P, room, n, drain, token, per_box, out, taken, rated)
       redis.call('HSET', left, URGENT, before + leased)
     end
   end
+  local kept = usual and math.max(0, n - math.max(0, usual - used)) or 0
+  n = n - kept
   while n > 0 do
     local class, other = unpack(redis.call('LRANGE', turns, 0, 1))
     if not class then break end
@@ -325,6 +342,7 @@ local function serve(P, room, n, drain, token, per_box, out, taken, rated)
       end
     end
   end
+  n = n + kept
   -- Also what the others made ready in passing.
   if n > 0 and redis.call('EXISTS', line_key(P, room, URGENT)) == 1 then all_from(URGENT, n) end
   return used
@@ -415,9 +433,11 @@ local function take(keys, args)
       local n, at, limits = allowance(P, room, now, want)
       sooner(at)
       if n > 0 and suspects == 0 then
-        used = serve(P, room, n, drain, request, limits and 1 or per_box, out, taken, limits ~= nil)
+        local rated = limits ~= nil and (limits.every or limits.probe) ~= nil
+        used = serve(P, room, n, drain, request, limits and 1 or per_box, out, taken, rated, limits and limits.usual)
         n = n - used
       end
+      if suspects > 0 and limits and limits.usual then n = math.min(n, limits.usual) end
       while n > 0 and suspects > 0 and not alone do
         local box = redis.call('LPOP', list)
         if not box then break end

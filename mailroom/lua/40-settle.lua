@@ -218,14 +218,15 @@ end
 
 -- Whether a box of the room may be leased in this step, and accounted for if so. Where only the number of leased boxes
 -- counts, it is counted on from what the store said first.
-local function may_lease(P, c, room)
+local function may_lease(P, c, room, class)
   local free = c.free[room]
   if not free then
     flush_leases(P, c, room)
     local n, _, limits = allowance(P, room, c.now, 1e9)
     if limits then
-      if n > 0 then spend(P, room, c.now, limits, 1) end
-      return n > 0
+      local may = n > 0 and (class == URGENT or limits.usual ~= 0)
+      if may then spend(P, room, c.now, limits, 1) end
+      return may
     end
     free = n
   end
@@ -482,7 +483,7 @@ local function append(P, c, event, day, args, k)
     ones.make(P, c, room, box, state_of('w', 0, 0, 0, class, c.now + delay), delivery)
     redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
   elseif string.byte(args[k + 4]) == 49 and not (class ~= '' and anybody_waits(P, c, room, class))
-    and not (weak and weak_name_taken(P, room, delivery, box)) and may_lease(P, c, room) then
+    and not (weak and weak_name_taken(P, room, delivery, box)) and may_lease(P, c, room, class) then
     ones.make(P, c, room, box, state_of('l', 0, 0, 0, class, c.token, 1), delivery)
     lease_later(c, room, box, c.drain)
     c.leased[#c.leased + 1] = delivery

@@ -1,7 +1,8 @@
 -- Drains: `beat`, `leave`, `bury`, `doubt`, `strays`, and the pace of their requests.
 
--- beat: a drain lives. ARGV: drain, pool, 1 to register, and then what it says of itself (its schema, its place). Returns
--- its counter, 0 if it was buried meanwhile.
+-- beat: a drain lives. ARGV: drain, pool, 1 to register, and then what it says of itself (its schema, its place); or 0 and
+-- what it has learned of keys, three words each: room, leases that no request was sent for, requests left as the vendor
+-- says (empty: it did not). Returns its counter, 0 if it was buried meanwhile.
 local function beat(keys, args)
   local key = keys[1] .. 'beats'
   local value = redis.call('HGET', key, args[1])
@@ -9,6 +10,9 @@ local function beat(keys, args)
   local n = tonumber(string.match(value or ' 0', ' (%d+)$')) + 1
   redis.call('HSET', key, args[1], args[2] .. ' ' .. n)
   if args[3] == '1' and args[4] then redis.call('HSET', keys[1] .. 'speaks', args[1], args[4]) end
+  if args[3] == '0' then
+    for k = 4, #args, 3 do quotas.learn(keys[1], args[k], tonumber(args[k + 1]), tonumber(args[k + 2]), now_ms()) end
+  end
   return n
 end
 
@@ -129,31 +133,47 @@ local function strays(keys, args)
   return freed
 end
 
--- rest: a destination asks to be left alone for so many ms: nothing is sent to it until then. ARGV: room, ms.
--- Returns 1 if that is later than what it said before.
+-- rest: a destination asks to be left alone for so many ms: nothing is sent to it until then, nor to others with its key,
+-- as far as they share a rate or a quota. ARGV: room, ms. Returns 1 if that is later than what it said before.
 local function rest(keys, args)
   local P, room = keys[1], args[1]
   local now = now_ms()
   local at = now + math.min(tonumber(args[2]), LONGEST_REST)
-  if at <= resting(redis.call('HGET', P .. 'room:' .. room, 'rests'), now) then return 0 end
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'rests', 'quota')
+  if cfg[2] and at > resting(redis.call('HGET', quotas.key(P, cfg[2]), 'rests'), now) then
+    redis.call('HSET', quotas.key(P, cfg[2]), 'rests', at)
+  end
+  if at <= resting(cfg[1], now) then return 0 end
   redis.call('HSET', P .. 'room:' .. room, 'rests', at)
   redis.call('SADD', P .. 'rooms', room) -- look-ups ask without a delivery
   return 1
 end
 
--- pace: more requests than `take` paid for. ARGV: room, how many (0: only look). Returns the ms to wait before one may be
--- sent, and the ms for which the destination asked to be left alone: then none is sent, and none was counted.
+-- pace: more requests than `take` paid for. ARGV: room, how many (0: only look), 1: what is left for urgent actions is left.
+-- Returns the ms to wait before one may be sent, and the ms for which none may be sent, and none was counted: the
+-- destination asked to be left alone, or (third value 1) the quota of its key is used up.
 local function pace(keys, args)
   local P = keys[1]
   local key = P .. 'room:' .. args[1]
-  local cfg = redis.call('HMGET', key, 'every', 'burst', 'tat', 'rests')
-  local now, every = now_ms(), tonumber(cfg[1]) or 0
+  local cfg = redis.call('HMGET', key, 'every', 'burst', 'tat', 'rests', 'quota')
+  local now, its = now_ms(), nil
   local rests = resting(cfg[4], now)
-  if rests > 0 then return { 0, rests - now } end
-  if every <= 0 or args[2] == '0' then return { 0, 0 } end
+  if cfg[5] then
+    its = quotas.read(P, cfg[5], now)
+    key, cfg[1], cfg[2], cfg[3], rests = its.key, its.every, its.burst, its.tat, math.max(rests, resting(its.rests, now))
+  end
+  if rests > 0 then return { 0, rests - now, 0 } end
+  local every, n = tonumber(cfg[1]) or 0, tonumber(args[2])
+  if its and its.limit and n > 0 then
+    if (its.left or 0) - (args[3] == '1' and its.reserve or 0) < n then
+      return { 0, its.ends and its.ends - now or LONGEST_REST, 1 }
+    end
+    quotas.count(its, now, n)
+  end
+  if every <= 0 or n == 0 then return { 0, 0, 0 } end
   local burst = tonumber(cfg[2]) or 1
   local tat = math.max(tonumber(cfg[3]) or now, now)
   if tat > now + every * burst + 3600000 then tat = now end
   redis.call('HSET', key, 'tat', string.format('%.3f', tat + every))
-  return { math.max(0, math.ceil(tat - now - every * (burst - 1))), 0 }
+  return { math.max(0, math.ceil(tat - now - every * (burst - 1))), 0, 0 }
 end

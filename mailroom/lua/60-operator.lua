@@ -252,8 +252,13 @@ end
 -- resume: a person lets a room go on that is paused or rests. ARGV: room, pool. Returns 1 if it was or did.
 local function resume(keys, args)
   local P, room = keys[1], args[1]
-  local rested = resting(redis.call('HGET', P .. 'room:' .. room, 'rests'), now_ms()) > 0 and 1 or 0
+  local cfg = redis.call('HMGET', P .. 'room:' .. room, 'rests', 'quota')
+  local rested = resting(cfg[1], now_ms()) > 0 and 1 or 0
   redis.call('HDEL', P .. 'room:' .. room, 'rests')
+  if cfg[2] then -- its key rests with it
+    if resting(redis.call('HGET', quotas.key(P, cfg[2]), 'rests'), now_ms()) > 0 then rested = 1 end
+    redis.call('HDEL', quotas.key(P, cfg[2]), 'rests')
+  end
   local changed = math.max(unpause(P, room), rested)
   if changed == 1 then ring(P, pool_of(P, room, args[2]), 1000) end
   by_hand(P, 'resume', room)

@@ -19,6 +19,7 @@ from rules.compiler.rules_section import LOOK_UP_AT, MODES, UNTIL_BUSINESS_HOURS
 from rules.compiler.tests_section import EVENT_KEYS
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.matching.operators import IS_KINDS
+from rules.quota import PAGE
 from rules.rule import API
 from rules.rulebook import AlertSettings, Rulebook
 from rules.source.units import DURATION, MOST_FAILING, MOST_SHARE, RATE
@@ -29,6 +30,24 @@ Schema = dict[str, Any]
 
 #: How deep fields are completed: `data.booker.id`.
 DEPTH = 3
+
+_REQUESTS: Schema = {"type": "string", "pattern": PAGE, "examples": ["5000/day"]}
+QUOTA: Schema = {
+    "anyOf": [
+        _REQUESTS,
+        {
+            "type": "object",
+            "properties": {
+                "limit": _REQUESTS,
+                "zone": {"type": "string", "examples": ["Europe/Berlin"], "description": "Where the day begins."},
+                "reserve": {"type": "integer", "minimum": 0, "description": "Left for urgent actions."},
+            },
+            "required": ["limit"],
+            "additionalProperties": False,
+        },
+    ],
+    "description": "Requests that its key is good for a day or month.",
+}
 
 BUSINESS_HOURS: Schema = {
     "type": "object",
@@ -276,6 +295,7 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
 def _destination_keys() -> Schema:
     return {
         "limit": {"type": "string", "pattern": RATE, "examples": ["5/s"]},
+        "quota": QUOTA,
         "concurrency": {"type": "integer", "minimum": 1, "maximum": 10_000},
         "breaker": {
             "anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_FAILING}, {"enum": [False, "off"]}],

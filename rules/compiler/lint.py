@@ -16,7 +16,7 @@ from rules.compiler.draft import Draft, WrittenRule
 from rules.matching import pattern as patterns
 from rules.matching.field_types import FieldScope
 from rules.rule import ActionStep, Rule
-from rules.secret import Secret
+from rules.secret import find_secrets
 from rules.source.node import Node
 
 #: Of the rules that send one action for one object, at most so many are compared pair by pair: the cost is quadratic.
@@ -36,7 +36,7 @@ def check_rules(draft: Draft) -> None:
 
 def check_secrets(node: Node, record: BaseModel) -> None:
     """Warn of every secret that is written into the book itself instead of being referred to as `${NAME}`."""
-    for loc, secret in _find_secrets(record, ()):
+    for loc, secret in find_secrets(record):
         if secret.literal:
             where = node.walk(loc)
             node.wrong(
@@ -46,20 +46,6 @@ def check_secrets(node: Node, record: BaseModel) -> None:
                 inner=where,
                 severity="warning",
             )
-
-
-def _find_secrets(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Secret]]:
-    if isinstance(value, Secret):
-        yield loc, value
-    elif isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            yield from _find_secrets(getattr(value, name), (*loc, field.alias or name))
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _find_secrets(inner, (*loc, str(name)))
-    elif isinstance(value, list | tuple):
-        for at, inner in enumerate(value):
-            yield from _find_secrets(inner, (*loc, at))
 
 
 def _check_contradiction(written: WrittenRule, rule: Rule) -> None:

@@ -19,6 +19,7 @@ from rules.compiler.draft import Draft
 from rules.matching import operators
 from rules.matching.field_types import FIELD_WORDS, FieldScope
 from rules.matching.operators import ArgumentWrong
+from rules.quota import Quota
 from rules.rule import API
 from rules.rulebook import AlertSettings, Destination, Source, Verify
 from rules.source.finding import LOOKS_TYPED, Finding
@@ -33,8 +34,6 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 HOURS = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d) ?- ?((?:[01]\d|2[0-3]):[0-5]\d|24:00)\Z", re.ASCII)
 #: A pool is an RQ queue, whose names RQ restricts.
 POOL = r"^[a-z][a-z0-9_-]{0,40}$"
-#: Keys of a destination that nothing carries out yet; they are refused.
-NOT_AVAILABLE = ("quota",)
 _Read = TypeVar("_Read")
 
 
@@ -62,6 +61,7 @@ class DestinationKeys(BaseModel):
 
     kind: str
     limit: Rate | None = None
+    quota: Quota | None = None
     concurrency: int = 10
     breaker: Breaker = 10
     timeout: float = 10.0
@@ -120,9 +120,7 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
     if found is None:
         return None
     common = fields_of(DestinationKeys)
-    node.refuse(NOT_AVAILABLE)
-    theirs = {k: v for k, v in node.value.items() if k not in common and k not in NOT_AVAILABLE}
-    options = node.model(found.options, theirs, common)
+    options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
     keys = node.model(DestinationKeys, {k: v for k, v in node.value.items() if k in common})
     if keys is None or options is None:
         return None
@@ -138,6 +136,7 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
         kind=keys.kind,
         options=options,
         limit=keys.limit,
+        quota=keys.quota,
         concurrency=keys.concurrency,
         breaker=keys.breaker,
         timeout=keys.timeout,

@@ -13,7 +13,7 @@ from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomRe
 from mailroom.ledger import Verdict
 from mailroom.records import as_json
 from tests.conftest import PrivateValkey
-from tests.mailroom.model import ONCE, Limits, Made, MailroomOracle, seen_in
+from tests.mailroom.model import ONCE, Key, Limits, Made, MailroomOracle, seen_in
 from tests.mailroom.store import CLOCK, MOMENT, START, Loop, Store, StoredKey, event, key_faults
 
 #: What people are told of what died or is held.
@@ -28,6 +28,10 @@ ROOMS = {
     "mail": Limits(every=100, burst=2, breaker=1, lag=300),
     "bill": Limits(pool="heavy", concurrency=1, every=1000, burst=3),
 }
+#: Two of them may have one key, with a rate and a quota: pages of so many ms, the first minutes of which count as any.
+KEYED = ("mail", "bill")
+KEY = Key(every=100, burst=2, limit=9, reserve=4)
+PAGE = 600_000
 #: Where events come from, and how many times the usual turn each gets.
 SOURCES = {"shop": 1, "desk": 2, "forms": 1}
 #: Objects at a destination, by their ids.
@@ -107,6 +111,7 @@ class Comparison:
         twice: bool = False,
         inbox_names: bool = False,
         classes: bool = False,
+        keyed: bool = False,
     ) -> None:
         self.loop, self.store, self.room = loop, store, room
         #: Every call is made twice, as if the first answer had been lost.
@@ -115,6 +120,10 @@ class Comparison:
         self.inbox_names = inbox_names
         #: Events come from several sources, and some are urgent.
         self.classes = classes
+        #: The rooms of KEYED have one key.
+        self.keyed = keyed
+        #: Page -> requests that were spent of the key in it, and given back.
+        self.spent: Counter[int] = Counter()
         self.model = MailroomOracle(START, {name: Limits(**vars(limits)) for name, limits in ROOMS.items()})
         self.leases: list[Lease] = []
         self.put_ever: list[tuple[str, int, bool, bytes, int]] = []
@@ -153,6 +162,18 @@ class Comparison:
                 breaker=limits.breaker,
                 lag=limits.lag,
             )
+        if self.keyed:
+            await self._say_key()
+
+    async def _say_key(self) -> None:
+        begins = self.model.now // PAGE * PAGE
+        said = replace(KEY, begins=begins, ends=begins + PAGE, after=begins + 2 * PAGE)
+        self.model.set_key(KEYED, said)
+        pages = (said.begins, said.ends, said.after)
+        id = self.room.hash("quota:a key")
+        args = (id, "A_KEY", KEY.every, KEY.burst, KEY.limit, KEY.reserve, *pages, *KEYED)
+        for _ in range(1 + self.twice):
+            assert await self.room.call("set_quota", *args) == [b"go"]
 
     # -- comparing
 
@@ -275,15 +296,20 @@ class Comparison:
                 shared = self.names[item][0] & self.names[other][0]
                 assert not shared or other in items, f"{item} is leased before {other}, and both are {shared}"
 
-    def _sent(self, room: str, n: int) -> None:
-        """Account for what was sent from a room; never more than its rate allows between any two moments."""
-        limits, now = ROOMS[room], self.model.now
-        times = self.sent[room]
+    def _sent(self, room: str, n: int, urgent: int = 0) -> None:
+        """Account for what was sent from a room; never more than its rate and quota allow, those of its key if any."""
+        keyed, now = self.keyed and room in KEYED, self.model.now
+        every, burst = (KEY.every, KEY.burst) if keyed else (ROOMS[room].every, ROOMS[room].burst)
+        times = self.sent[KEYED[0] if keyed else room]
         times += [now] * n
-        if limits.every and n:
+        if every and n:
             for first, at in enumerate(times):
-                allowed = limits.burst + (now - at) // limits.every
+                allowed = burst + (now - at) // every
                 assert len(times) - first <= allowed, f"{len(times) - first} from {room} in {now - at} ms"
+        if keyed and n:
+            self.spent[now // PAGE] += n
+            most = KEY.limit - (KEY.reserve if n > urgent else 0)
+            assert self.spent[now // PAGE] <= most, f"{self.spent[now // PAGE]} of {most} requests of the key"
 
     # -- what happens
 
@@ -366,7 +392,8 @@ class Comparison:
                 self._check_turns(room, per_box, ready_before, [lease for lease in got_now if lease.room == room])
         if not again:
             for lease in got_now:
-                self._sent(lease.room, len(lease.items))
+                urgent = self.model.boxes[lease.room, lease.box].kind == "!"
+                self._sent(lease.room, len(lease.items), len(lease.items) if urgent else 0)
                 self._check_order(lease.room, [item for item, _ in lease.items])
         self.leases = [*self.leases, *got_now][-40:]
 
@@ -482,7 +509,7 @@ class Comparison:
                     self._append(d)
                 if d.id in now_leased:
                     self._check_order(d.room, [d.id])
-                    self._sent(d.room, 1)
+                    self._sent(d.room, 1, int(d.source == "!"))
                     self.leases.append(Lease(d.room, d.box, token, 0, 0, 0, [(d.id, record_of(d))]))
         pool = self.model.drains.get(drain, "default")
         answers = self._call(lambda: self.room.settle(drain, token, given, pool=pool))
@@ -606,18 +633,32 @@ class Comparison:
         want = self.model.rest(room, ms)
         assert self._call(lambda: self.room.rest(room, ms / 1000))[0] == want
 
-    def pace(self, room: str) -> None:
+    def pace(self, room: str, *, usual: bool = False) -> None:
         """One more request."""
-        limits = self.model.limits[room]
-        if limits.rests > self.model.now:
-            assert self.loop(self.room.pace(room)) == (0, (limits.rests - self.model.now) / 1000)
-            return
-        wait = max(0, max(limits.tat, self.model.now) - self.model.now - limits.every * (limits.burst - 1))
-        self.model.spend(room, 1)
-        assert self.loop(self.room.pace(room)) == (wait / 1000 if limits.every else 0, 0)
-        if limits.every:
+        keyed = self.keyed and room in KEYED
+        every = KEY.every if keyed else ROOMS[room].every
+        wait, rest, used_up = self.model.pace(room, usual=usual)
+        assert self.loop(self.room.pace(room, usual=usual)) == (wait / 1000, rest / 1000, used_up)
+        if every and not rest:
             # It goes out when it may, which counts as then; `take` sees it through the room's own account.
-            self.sent[room] = []
+            self.sent[KEYED[0] if keyed else room] = []
+        if keyed and not rest:
+            self.spent[self.model.now // PAGE] += 1
+
+    def say_key(self) -> None:
+        """A worker says which page it is."""
+        if self.keyed:
+            self.loop(self._say_key())
+
+    def learn_key(self, drain: str, room: str, unsent: int, left: int | None) -> None:
+        """A drain says what it has learned of the key of a room."""
+        if drain not in self.model.drains:
+            return
+        before = self.model.keys[room].used if room in self.model.keys else 0
+        self.model.learn_key(room, unsent, left)
+        self.loop(self.room.beat(drain, self.model.drains[drain], learned=[(room, unsent, left)]))
+        if room in self.model.keys:
+            self.spent[self.model.now // PAGE] -= max(0, before - self.model.keys[room].used)
 
     def hear(self, pool: str) -> None:
         """A drain hears the bell, if it rings."""

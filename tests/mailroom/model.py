@@ -19,6 +19,8 @@ WEAK_WAIT = 20
 PROBES = {"breaker": (5_000, 60_000), "key": (60_000, 900_000)}
 #: How long `only_once` lasts in these tests, in ms.
 ONCE = 100_000
+#: Ms at the beginning of a page in which a vendor may still speak of the one before.
+LATE = 300_000
 
 
 @dataclass
@@ -78,6 +80,30 @@ class Limits:
 
 
 @dataclass
+class Key:
+    """What a key may be used for, which rooms share."""
+
+    every: int = 0
+    burst: int = 1
+    limit: int = 0
+    reserve: int = 0
+    begins: int = 0
+    ends: int = 0
+    #: When the next page ends; 0: nobody said.
+    after: int = 0
+    used: int = 0
+    told: int = 0
+    tat: int = 0
+    rests: int = 0
+
+    def turn(self, now: int) -> bool:
+        """Begin the next page if it is time; return whether it is known which page it is."""
+        if self.ends <= now < self.after:
+            self.begins, self.ends, self.after, self.used, self.told = self.ends, self.after, 0, 0, 0
+        return self.begins <= now < self.ends
+
+
+@dataclass
 class Paused:
     """Why a room is paused, and when it is looked at again."""
 
@@ -112,6 +138,8 @@ class MailroomOracle:
 
     now: int
     limits: dict[str, Limits]
+    #: Room -> what its key may be used for, the same object for all rooms with that key.
+    keys: dict[str, Key] = field(default_factory=dict)
     boxes: dict[tuple[str, str], OracleBox] = field(default_factory=dict)
     #: Boxes that are ready, by line: `room` or `room:class`.
     ready: dict[str, list[str]] = field(default_factory=dict)
@@ -245,7 +273,15 @@ class MailroomOracle:
     def _any_ready(self, room: str) -> bool:
         return bool(self.turns.get(room) or self._line(room, "") or self._line(room, "!"))
 
-    def _serve(self, room: str, n: int, per_box: int, quantum: int, lease: Callable[[str, str, int], int]) -> int:
+    def _serve(
+        self,
+        room: str,
+        n: int,
+        per_box: int,
+        quantum: int,
+        lease: Callable[[str, str, int], int],
+        usual: int | None = None,
+    ) -> int:
         """Lease boxes, what is urgent first, then classes in turn; return how many."""
         turns, used = self.turns.setdefault(room, []), 0
 
@@ -283,6 +319,8 @@ class MailroomOracle:
                 self.left.pop((room, "!"), None)
                 if n == 0 and self._line(room, "!"):
                     self.left[room, "!"] = before + leased
+        kept = 0 if usual is None else max(0, n - max(0, usual - used))
+        n -= kept
         while n > 0 and turns:
             kind = turns[0]
             if len(turns) == 1:
@@ -299,6 +337,7 @@ class MailroomOracle:
                     left += turn if left else 0
                 if left:
                     self.left[room, kind] = left
+        n += kept
         all_of("!", n)
         return used
 
@@ -573,11 +612,12 @@ class MailroomOracle:
         """How many boxes of a room are leased."""
         return sum(box.state == "l" for (its, _), box in self.boxes.items() if its == room)
 
-    def allowance(self, room: str, want: int) -> tuple[int, int]:
-        """Return how many may be sent now, and when the next may."""
-        limits = self.limits[room]
-        if limits.rests > self.now:
-            return 0, limits.rests
+    def allowance(self, room: str, want: int, *, urgent: bool = True) -> tuple[int, int]:
+        """Return how many may be sent now (`urgent`: also of what is kept for such), and when the next may."""
+        limits, key = self.limits[room], self.keys.get(room)
+        pace = key or limits
+        if (rests := max(limits.rests, pace.rests)) > self.now:
+            return 0, rests
         if paused := self.paused.get(room):
             if paused.by == "person" or want <= 0 or self.leased(room):
                 return 0, 0
@@ -585,19 +625,72 @@ class MailroomOracle:
                 return 0, paused.probe_at
             want = 1
         n = min(want, limits.concurrency - self.leased(room)) if limits.concurrency else want
-        if n <= 0 or not limits.every:
+        if key:
+            known = key.turn(self.now)
+            left = key.limit - key.used - key.told if known else 0
+            if left <= 0:
+                return 0, key.ends if known else 0
+            n = min(n, left if urgent else max(0, left - key.reserve))
+        if n <= 0 or not pace.every:
             return max(0, n), 0
-        tat = max(limits.tat, self.now)
-        free = (limits.every * limits.burst - (tat - self.now)) // limits.every
+        tat = max(pace.tat, self.now)
+        free = (pace.every * pace.burst - (tat - self.now)) // pace.every
         if free < 1:
-            return 0, tat - limits.every * (limits.burst - 1)
+            return 0, tat - pace.every * (pace.burst - 1)
         return min(n, free), 0
+
+    def usual(self, room: str) -> int | None:
+        """Return how many may be sent that are not urgent, as far as a reserve is kept; None: none is."""
+        key = self.keys.get(room)
+        return max(0, key.limit - key.used - key.told - key.reserve) if key else None
 
     def spend(self, room: str, n: int) -> None:
         """Account for so many items sent."""
-        limits = self.limits[room]
-        if limits.every and n:
-            limits.tat = max(limits.tat, self.now) + n * limits.every
+        pace = self.keys.get(room) or self.limits[room]
+        if pace.every and n:
+            pace.tat = max(pace.tat, self.now) + n * pace.every
+        if isinstance(pace, Key):
+            pace.used += n
+
+    def pace(self, room: str, *, usual: bool) -> tuple[int, int, bool]:
+        """One more request: return the ms to wait, the ms for which none may be sent, and whether none is left."""
+        limits, key = self.limits[room], self.keys.get(room)
+        pace = key or limits
+        if (rests := max(limits.rests, pace.rests)) > self.now:
+            return 0, rests - self.now, False
+        if key:
+            known = key.turn(self.now)
+            left = key.limit - key.used - key.told - (key.reserve if usual else 0)
+            if not known or left < 1:
+                return 0, key.ends - self.now if known else DAY, True
+        wait = max(0, max(pace.tat, self.now) - self.now - pace.every * (pace.burst - 1)) if pace.every else 0
+        self.spend(room, 1)
+        return wait, 0, False
+
+    def set_key(self, rooms: Iterable[str], said: Key) -> None:
+        """A book says what a key may be used for, and which page it is."""
+        key = next((self.keys[room] for room in rooms if room in self.keys), None)
+        if key is None:
+            key = Key()
+            self.keys |= dict.fromkeys(rooms, key)
+        if (key.begins, key.ends) != (said.begins, said.ends):
+            key.begins, key.ends, key.used, key.told = said.begins, said.ends, 0, 0
+        key.after, key.every, key.burst, key.limit, key.reserve = (
+            said.after,
+            said.every,
+            said.burst,
+            said.limit,
+            said.reserve,
+        )
+
+    def learn_key(self, room: str, unsent: int, left: int | None) -> None:
+        """A drain has learned something of the key of a room."""
+        key = self.keys.get(room)
+        if key is None or not key.turn(self.now):
+            return
+        key.used = max(0, key.used - unsent)
+        if left is not None and self.now - key.begins >= LATE:
+            key.told = max(0, key.limit - left - key.used)
 
     def _sent(self, room: str, n: int) -> None:
         """Account for so many boxes that a lease hands out."""
@@ -755,12 +848,16 @@ class MailroomOracle:
                 n, at = self.allowance(room, want)
                 if at:
                     times.append(at)
-                used, rated, probed = 0, bool(self.limits[room].every), room in self.paused
-                went, slow = n > 0, rated or probed
+                pace = self.keys.get(room) or self.limits[room]
+                used, rated, probed = 0, bool(pace.every), room in self.paused
+                slow = rated or probed
                 if n > 0 and not suspects:
                     quantum = 1 if slow else 64 if room == "in" else 16
-                    used = self._serve(room, n, 1 if slow else per_box, quantum, lease)
+                    alone_in_box = slow or room in self.keys
+                    used = self._serve(room, n, 1 if alone_in_box else per_box, quantum, lease, self.usual(room))
                     n -= used
+                elif n > 0 and room in self.keys:
+                    n = min(n, self.usual(room) or 0)
                 while n > 0 and suspects and not alone and names:
                     its = self.boxes.get((room, names[0]))  # one that was blocked meanwhile may be gone
                     if its and its.deaths >= MAX_DEATHS - 1:
@@ -771,8 +868,8 @@ class MailroomOracle:
                         n, used = n - 1, used + 1
                 self._sent(room, used)
                 times += [box.due for _, box in self._waiting(room) if box.due == self.now + WEAK_WAIT]
-                if rated and not probed and went and n == 0 and (names if suspects else self._any_ready(room)):
-                    times.append(self.limits[room].tat - self.limits[room].every * (self.limits[room].burst - 1))
+                if rated and not probed and used and n == 0 and (names if suspects else self._any_ready(room)):
+                    times.append(pace.tat - pace.every * (pace.burst - 1))
             waiting += len(self.suspect.get(room, []))
         if leases:
             self.memo[drain] = (request, [(room, name) for room, name, *_ in leases], self.now + 600_000)
@@ -850,7 +947,7 @@ class MailroomOracle:
             made.lease
             and not waits
             and not self._weak_taken(made.room, made.id, made.box)
-            and self.allowance(made.room, 1)[0]
+            and self.allowance(made.room, 1, urgent=made.source == "!")[0]
         ):
             box.state, box.token, box.handed, box.drain = "l", token, 1, drain
             self._sent(made.room, 1)
@@ -1085,8 +1182,9 @@ class MailroomOracle:
     def resume(self, room: str) -> bool:
         """A person lets a room go on."""
         self.failing.pop(room, None)
-        changed = self.paused.pop(room, None) is not None or self.limits[room].rests > self.now
-        self.limits[room].rests = 0
+        pace = self.keys.get(room) or self.limits[room]
+        changed = self.paused.pop(room, None) is not None or max(self.limits[room].rests, pace.rests) > self.now
+        self.limits[room].rests = pace.rests = 0
         if changed:
             self._ring(room, 1000)
         return changed
@@ -1094,6 +1192,8 @@ class MailroomOracle:
     def rest(self, room: str, ms: int) -> bool:
         """A destination asks to be left alone."""
         before, self.limits[room].rests = self.limits[room].rests, max(self.limits[room].rests, self.now + ms)
+        if room in self.keys:
+            self.keys[room].rests = max(self.keys[room].rests, self.now + ms)
         return self.limits[room].rests > before
 
     def probe(self, room: str) -> bool:
@@ -1183,6 +1283,10 @@ class MailroomOracle:
             "failing": self.failing,
             "tat": {room: limits.tat for room, limits in self.limits.items() if limits.tat},
             "rests": {room: limits.rests for room, limits in self.limits.items() if limits.rests},
+            "keys": {
+                room: (key.begins, key.ends, key.after, key.used, key.told, key.tat, key.rests)
+                for room, key in self.keys.items()
+            },
             "memo": {
                 drain: request + "".join(f" {room} {name}" for room, name in taken)
                 for drain, (request, taken, _) in self.memo.items()
@@ -1275,6 +1379,14 @@ def seen_in(dump: Mapping[str, StoredKey], now: int, objects: Mapping[str, str] 
         "failing": {room: boxes.split() for room, boxes in empty("failing").items()},
         "tat": {room: float(entry.value["tat"]) for room, entry in rooms.items() if "tat" in entry.value},
         "rests": {room: int(entry.value["rests"]) for room, entry in rooms.items() if "rests" in entry.value},
+        "keys": {
+            name: tuple(
+                int(float(dump[f"quota:{entry.value['quota']}"].value.get(word, 0)))
+                for word in ("begins", "ends", "after", "used", "told", "tat", "rests")
+            )
+            for name, entry in rooms.items()
+            if "quota" in entry.value
+        },
         "memo": {drain: entry.value for drain, entry in named("take:").items()},
         "rooms that nobody knows": {name.split(":")[0] for name in named("b:")} - set(empty("rooms")),
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from mailroom import INBOX, Lease
 from mailroom.ledger import Verdict
-from tests.mailroom.comparison import DRAINS, OBJECTS, ROOMS, SOURCES, Comparison, OracleVerdict
+from tests.mailroom.comparison import DRAINS, OBJECTS, PAGE, ROOMS, SOURCES, Comparison, OracleVerdict
 from tests.mailroom.model import Made
 from tests.mailroom.store import DAY
 
@@ -64,6 +64,8 @@ class Walk:
             self.vanish: 1,
             self.quarantine: 1,
         }
+        if world.keyed:
+            self._steps |= {self.say_key: 2, self.learn_key: 2}
         if names > 1:
             self._steps |= {self.meet: 4, self.learn: 1, self.skip: 1, self.retry: 3}
         if dense:
@@ -212,7 +214,8 @@ class Walk:
                 world.resume(room)
             for key in sorted(key for key, box in model.boxes.items() if box.state == "h"):
                 world.unhold(*key)
-            world.advance(60_000)
+            world.advance(PAGE if world.keyed else 60_000)
+            world.say_key()
             for drain in DRAINS:
                 for suspects in (0, 9):
                     world.take(drain, [(room, 9, 3) for room in ROOMS], suspects)
@@ -366,7 +369,17 @@ class Walk:
 
     def pace(self) -> None:
         """One request more."""
-        self.world.pace(self.chance.choice(list(ROOMS)))
+        self.world.pace(self.chance.choice(list(ROOMS)), usual=self.chance.random() < 0.5)
+
+    def say_key(self) -> None:
+        """A worker says which page it is."""
+        self.world.say_key()
+
+    def learn_key(self) -> None:
+        """A lease asked nobody, or a vendor says what is left."""
+        chance = self.chance
+        unsent, left = chance.choice([(0, None), (1, None), (0, 2), (1, 5), (0, 0)])
+        self.world.learn_key(chance.choice(list(DRAINS)), chance.choice(OTHERS), unsent, left)
 
     def hear(self) -> None:
         """A bell is heard."""

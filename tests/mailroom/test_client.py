@@ -18,6 +18,7 @@ from mailroom import (
     Lease,
     Mailroom,
     NewDelivery,
+    Pace,
     RefusedDetails,
     RoomRequest,
     Settled,
@@ -362,11 +363,11 @@ async def test_rate_of_a_repeated_take(mailroom: Mailroom, drain: str) -> None:
 async def test_pace(mailroom: Mailroom, store: Store) -> None:
     """Further requests of a delivery wait as the room's rate asks."""
     await mailroom.configure("mail", every=100, burst=2)
-    assert [await mailroom.pace("mail") for _ in range(4)] == [(0, 0), (0, 0), (0.1, 0), (0.2, 0)]
+    assert [await mailroom.pace("mail") for _ in range(4)] == [Pace(), Pace(), Pace(0.1), Pace(0.2)]
     await store.advance(10_000)
-    assert await mailroom.pace("mail", 0) == await mailroom.pace("mail", 0) == (0, 0)
-    assert await mailroom.pace("mail") == (0, 0)
-    assert await mailroom.pace("anything") == (0, 0)
+    assert await mailroom.pace("mail", 0) == await mailroom.pace("mail", 0) == Pace()
+    assert await mailroom.pace("mail") == Pace()
+    assert await mailroom.pace("anything") == Pace()
 
 
 async def test_rest(mailroom: Mailroom, store: Store, drain: str) -> None:
@@ -378,7 +379,7 @@ async def test_rest(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert not settled.leased
     early = await mailroom.take(drain, "r1", [RoomRequest("mail", 9, 9)])
     assert (early.leases, early.wait) == ([], 6_000)
-    assert await mailroom.pace("mail") == (0, 6)
+    assert await mailroom.pace("mail") == Pace(rest=6)
     (room,) = [room for room in await mailroom.rooms() if room.name == "mail"]
     assert (room.ready, room.paused) == (3, "")
     await store.advance(6_000)
@@ -388,13 +389,13 @@ async def test_rest(mailroom: Mailroom, store: Store, drain: str) -> None:
 async def test_rest_ends(mailroom: Mailroom, store: Store, drain: str) -> None:
     """A day is the longest, and none where the store's clock was set back; a person ends it at once."""
     await mailroom.rest("mail", 1_000_000)
-    assert await mailroom.pace("mail") == (0, 86_400)
+    assert await mailroom.pace("mail") == Pace(rest=86_400)
     assert await mailroom.resume("mail")
     assert not await mailroom.resume("mail")
-    assert await mailroom.pace("mail") == (0, 0)
+    assert await mailroom.pace("mail") == Pace()
     await mailroom.rest("mail", 86_400)
     await store.advance(-1)
-    assert await mailroom.pace("mail") == (0, 0)
+    assert await mailroom.pace("mail") == Pace()
 
 
 async def test_rest_comes_before_probes(mailroom: Mailroom, store: Store, drain: str) -> None:

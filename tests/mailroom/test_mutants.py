@@ -226,11 +226,41 @@ STALE_MUTANTS = {
 }
 
 
+#: Of rooms that have one key, with a rate and a quota.
+KEY_MUTANTS = {
+    "a lease spends nothing": ("  if its then quotas.count(its, now, used) end\n", ""),
+    "a lease at once spends nothing": ("      if may then spend(P, room, c.now, limits, 1) end\n", ""),
+    "each room has a rate of its own": ("its and its.key or key, 'tat'", "key, 'tat'"),
+    "a further request spends nothing": ("    quotas.count(its, now, n)\n", ""),
+    "the reserve is for all": (
+        "local kept = usual and math.max(0, n - math.max(0, usual - used)) or 0",
+        "local kept = 0",
+    ),
+    "the reserve is for all at once": ("(class == URGENT or limits.usual ~= 0)", "true"),
+    "suspects may use the reserve": ("limits.usual then n = math.min(n, limits.usual) end", "false then n = 0 end"),
+    "the reserve is for nobody": ("  n = n + kept\n", ""),
+    "a new page begins with what was used": ("      redis.call('HSET', key, 'used', 0)\n", ""),
+    "a page without end": ("    if not quotas.begin(key, { begins, ends, q[9] }, now) then return its end\n", ""),
+    "the next page is not known": ("if begins and now >= ends and after and now < after then", "if false then"),
+    "what others spent is not counted": ("(tonumber(q[10]) or 0) + (tonumber(q[11]) or 0)", "(tonumber(q[10]) or 0)"),
+    "the vendor speaks of yesterday": ("if left and now - its.begins >= quotas.LATE then", "if left then"),
+    "one room rests": ("cfg[2] and at > resting(", "cfg[2] and false and resting("),
+    "a person's resume leaves the key resting": ("    redis.call('HDEL', quotas.key(P, cfg[2]), 'rests')\n", ""),
+}
+
 #: Walks, and steps of each, within which a fault has to show.
 WALKS, STEPS = 120, 60
 
 
-def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: int = 1, classes: bool = False) -> int:
+def walk(
+    server: PrivateValkey,
+    lua: str = LUA,
+    walks: int = WALKS,
+    *,
+    names: int = 1,
+    classes: bool = False,
+    keyed: bool = False,
+) -> int:
     """Walk until something is wrong; return in which walk it was."""
     loop = Loop()
     store = Store(server, lua)
@@ -239,7 +269,10 @@ def walk(server: PrivateValkey, lua: str = LUA, walks: int = WALKS, *, names: in
         for n in range(walks):
             try:
                 inbox_names = names > 1 and n % 2 == 1
-                world = Comparison(loop, store, room, twice=n % 4 == 3, inbox_names=inbox_names, classes=classes)
+                twice = n % 4 == 3
+                world = Comparison(
+                    loop, store, room, twice=twice, inbox_names=inbox_names, classes=classes, keyed=keyed
+                )
                 Walk(world, Random(n), names=names, dense=names > 1 or n % 2 == 1).go(STEPS)
             except AssertionError:
                 return n
@@ -274,9 +307,16 @@ def test_planted_fault_about_what_ends(site_valkey: PrivateValkey, fault: str) -
     assert walk(site_valkey, replaced(LUA, *STALE_MUTANTS[fault]), names=3, classes=True) < WALKS
 
 
+@pytest.mark.parametrize("fault", KEY_MUTANTS)
+def test_planted_fault_about_keys(site_valkey: PrivateValkey, fault: str) -> None:
+    """A planted fault about what rooms with one key may send is found within the given steps."""
+    assert walk(site_valkey, replaced(LUA, *KEY_MUTANTS[fault]), classes=True, keyed=True) < WALKS
+
+
 def test_no_fault(site_valkey: PrivateValkey) -> None:
     """Where no fault was planted none is found."""
     assert walk(site_valkey, walks=5) == 5
     assert walk(site_valkey, walks=5, names=3) == 5
     assert walk(site_valkey, walks=5, classes=True) == 5
     assert walk(site_valkey, walks=5, names=3, classes=True) == 5
+    assert walk(site_valkey, walks=5, classes=True, keyed=True) == 5

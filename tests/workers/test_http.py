@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import wait_until_async
 from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
 from workers import http
-from workers.http import ANSWER_CAP, LONGEST_WAIT, HiddenHeaders, Http, HttpAnswer
+from workers.http import ANSWER_CAP, HiddenHeaders, Http, HttpAnswer
 from workers.outcome import Failed
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -301,50 +301,6 @@ def test_address_does_not_climb(value: str) -> None:
     """A value that would change the path is refused before anything is sent."""
     with pytest.raises(Failed, match="bad_address"):
         http.build_url("https://crm.example.org", "/contacts/{id}/notes", id=value)
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("120", 120),
-        (" 0.5 ", 0.5),
-        ("Sat, 21 Nov 2026 12:05:00 GMT", 300),
-        ("Sat, 21 Nov 2026 12:05:00", 300),
-        ("Sat, 21 Nov 2026 11:00:00 GMT", 0),
-        ("999999999", LONGEST_WAIT),
-        ("Mon, 21 Nov 2099 12:00:00 GMT", LONGEST_WAIT),
-        ("-5", 0),
-        ("soon", 0),
-        ("1e400", 0),
-        ("", 0),
-        ("Sat, 99 Nov 2026 12:05:00 GMT", 0),
-        ("120, 120", 120),
-        ("30,120", 120),
-        ("30, soon", 30),
-        ("Sat, 21 Nov 2026 12:01:00 GMT, Sat, 21 Nov 2026 12:05:00 GMT", 300),
-        ("120, Sat, 21 Nov 2026 12:05:00 GMT", 300),
-        ("Saturday, 21-Nov-26 12:05:00 GMT", 300),
-        ("Sat Nov 21 12:05:00 2026", 300),
-        ("2026-11-21T12:05:00Z", 300),
-        ("2026-11-21T13:05:00.500+01:00", 300.5),
-        ("2026-11-21 12:05:00", 300),
-        ("2026-11-21T11:00:00Z", 0),
-        (str(int(NOW.timestamp()) + 300), 300),
-        (str(int(NOW.timestamp()) * 1000 + 300_000), 300),
-        (str(int(NOW.timestamp()) - 300), 0),
-        ("9" * 400, LONGEST_WAIT),
-        ("120s", 120),
-        ("2 seconds", 2),
-        ('"120"', 120),
-        ("120;", 0),
-        ("\u0661\u0662", 0),
-        ("2026-99-21T12:05:00Z", 0),
-        (",", 0),
-    ],
-)
-def test_d8c_retry_after(value: str, seconds: float) -> None:
-    """D8c: seconds, dates and Unix times are read, joined ones, too; what is past or nonsense is 0, a day the most."""
-    assert http.read_retry_after(value, NOW) == seconds
 
 
 def test_pace() -> None:

@@ -56,6 +56,8 @@ class Attempt:
     attempt: int = 1
     #: None where there is no lease, as for a look-up.
     meeting: Meeting | None = field(default=None, repr=False, compare=False)
+    #: Called where it came to its end without a request; None: nobody asks.
+    unsent: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     async def meet(self, names: Sequence[str], kind: str, id: str) -> None:
         """Say which object was found, before the first write to it. Raises LeaseGivenBack; let it pass.
@@ -112,7 +114,12 @@ class Client(Generic[Options]):
         method = self.methods.get(action)
         if method is None:
             raise Failed("permanent", "unknown_action")
-        return await method(self, self.visit(delivery), arguments)
+        visit = self.visit(delivery)
+        try:
+            return await method(self, visit, arguments)
+        finally:
+            if not visit.exchange.sent and delivery.unsent is not None:
+                delivery.unsent()
 
     def visit(self, delivery: Attempt) -> Visit:
         """Return what carries the requests of a delivery."""

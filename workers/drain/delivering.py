@@ -61,13 +61,16 @@ class Courier:
         lease = progress.lease
         if self._clock.over() or not self._clock.lease_is_good():
             self._outbox.give_back(progress)
+            self._context.quotas.note_unsent(lease.room)
             return
         delivery, model = fresh if fresh is not None else (deliveries.decode(lease.items[0][1]), None)
         if self._is_early(lease, delivery):
+            self._context.quotas.note_unsent(lease.room)
             return
         attempt = lease.attempt + 1
         started = time.monotonic()
         if delivery.late:
+            self._context.quotas.note_unsent(lease.room)
             await self._decide(progress, delivery, attempt, started)
             return
         about = Attempt(
@@ -75,6 +78,7 @@ class Courier:
             lease.doubt > 0 or delivery.doubtful,
             attempt,
             meeting=lambda names, kind, id: self._meet(lease, names, kind, id),
+            unsent=lambda: self._context.quotas.note_unsent(lease.room),
         )
         try:
             if delivery.in_order and await self._earlier_action_died(delivery):

@@ -146,7 +146,8 @@ class Drain:
                 self.context.stop()
             asked = time.monotonic()
             try:
-                if not await self.mailroom.beat(self.name, self.pool):
+                learned = self.context.quotas.take_learned()
+                if not await self.mailroom.beat(self.name, self.pool, learned=learned):
                     log.error("drain.buried name=%s: another process took over what it held", self.name)
                     self.clock.buried = True
                     for task in self._tasks:
