@@ -76,6 +76,8 @@ class FakeDestination:
         self.references: list[dict[str, Any]] = []
         self.alerts: list[dict[str, Any]] = []
         self.persons: dict[str, dict[str, Any]] = {}
+        #: Headers of all answers but faults.
+        self.headers: dict[str, str] = {}
         #: Requests under way, and the most there ever were.
         self.under_way = 0
         self.most_under_way = 0
@@ -175,7 +177,7 @@ class FakeDestination:
         fault = next((fault for fault in self.faults if fault.meets(seen)), None)
         if fault is None:
             status, answer = self._do(seen)
-            return self._write(writer, status, answer)
+            return self._write(writer, status, answer, self.headers)
         if fault.times is not None:
             fault.times -= 1
         done = self._do(seen) if fault.after_effect else None

@@ -66,7 +66,7 @@ async def test_a_source_shares_it(mailroom: Mailroom) -> None:
 
 
 async def test_a_rate_beside_a_pulled_source(mailroom: Mailroom) -> None:
-    """A rate that two destinations share leaves the count of a source with the same key alone, and is not bound by it."""
+    """A rate that two destinations share leaves the count of a source with their key alone, and is not bound by it."""
     await mailroom.spend("key", Quota(limit="2/day"), name="KEY", count=2)
     await mailroom.set_quota("key", "KEY", ["crm", "mail"], every=100)
     assert not (await mailroom.spend("key", Quota(limit="2/day"), name="KEY")).granted

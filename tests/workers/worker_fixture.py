@@ -56,6 +56,7 @@ destinations:
     allow_private: true
     contacts:
       path: /others
+    {other}
 alerts:
   webhook: ${{ALERT_URL}}
 rules:
@@ -135,7 +136,7 @@ def event(id: str, who: str = "eva", *, type: str = "person.changed", source: st
 
 def write_book(folder: Path, url: str, rules: str = UPSERT, **more: Any) -> None:
     """Write the book, as an editor does: whole, under another name, then moved."""
-    given = {"retain": 0, "concurrency": 50, "timeout": "2", "more": "", "desk": ""}
+    given = {"retain": 0, "concurrency": 50, "timeout": "2", "more": "", "desk": "", "other": ""}
     text = HEAD.format(url=url, **(given | more)) + rules
     folder.mkdir(exist_ok=True)
     (folder / ".new").write_text(text, encoding="utf-8")

@@ -64,6 +64,9 @@ class ContextStub:
             rest=self._rest,
             newest=self._newest,
         )
+        #: Rooms of leases that asked nobody.
+        self.unsent: list[str] = []
+        self.quotas = SimpleNamespace(note_unsent=self.unsent.append)
         #: What is newest of each type, and whose names were asked about.
         self.newest: dict[str, str] = {}
         self.asked_newest: list[tuple[str, ...]] = []

@@ -26,7 +26,15 @@ from workers.outcome import Failed
 
 #: Filled from a field that nobody sends.
 BROKEN = NOTE.replace("keep a note", "broken").replace("{{ data.name }}", "{{ data.nobody_sends_this }}")
-DEFAULTS = {"url": "https://crm.example.org", "retain": 0, "concurrency": 5, "timeout": 2, "more": "", "desk": ""}
+DEFAULTS = {
+    "url": "https://crm.example.org",
+    "retain": 0,
+    "concurrency": 5,
+    "timeout": 2,
+    "more": "",
+    "desk": "",
+    "other": "",
+}
 
 
 def book(rules: str) -> Rulebook:
