@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "quarantine": "See events that do not fit their type; take them in after a mend, or drop them.",
     "refused": "See requests that were refused; take them in after a mend, or drop them.",
     "rooms": "See what waits where; pause and resume destinations.",
+    "quotas": "Show what the quotas of vendors' keys were used for, and how long they last.",
     "spool": "See events that the store refuses again and again; hand them over once more.",
     "rules": "Check, test and explain the rules.",
     "settings": "Print every setting, its default and what it means.",

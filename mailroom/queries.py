@@ -142,25 +142,28 @@ class MailroomQueries(MailroomClient):
                     int(probe_at or 0),
                     max(int(rests) if int(rests or 0) > ms else 0, key_rests),
                     blocked[n],
-                    quota if quota is not None and quota.binds else None,
+                    quota if quota is not None and (quota.rooms or not quota.name) else None,
                 )
             )
         return out
 
-    async def quotas(self) -> list[tuple[QuotaState, tuple[str, ...]]]:
-        """Return what is left of every key that has a quota, and which rooms use it. Raises StoreUnavailable."""
-        rooms = sorted(name.decode() for name in await self.read(self.store.smembers(self.key("rooms"))))
-        pipe = self.store.pipeline(transaction=False)
-        for name in rooms:
-            pipe.hget(self.key(f"room:{name}"), "quota")
-        used_by = dict(zip(rooms, await self.read(pipe.execute()), strict=True))
-        ids = {id.decode() for id in await self.read(cast(Any, self.store.smembers(self.key("quotas"))))}
+    async def quotas(self) -> list[QuotaState]:
+        """Return what is left of every key that has a quota and is used. Raises StoreUnavailable."""
+        ids = [id.decode() for id in await self.read(cast(Any, self.store.smembers(self.key("quotas"))))]
         found = await self._quotas(ids)
-        states = ((state, id) for id, (state, _) in found.items() if state is not None and state.name)
-        return [
-            (state, tuple(name for name in rooms if used_by[name] == id.encode()))
-            for state, id in sorted(states, key=lambda each: (each[0].name, each[1]))
+        rooms = sorted({room for state, _ in found.values() if state is not None for room in state.rooms})
+        pipe = self.store.pipeline(transaction=False)
+        for room in rooms:
+            pipe.hget(self.key(f"room:{room}"), "quota")
+        used_by = dict(zip(rooms, await self.read(pipe.execute()), strict=True))
+        # A key that was replaced is known for a while.
+        used = [
+            state
+            for id, (state, _) in found.items()
+            if state is not None
+            and (any(used_by[room] == id.encode() for room in state.rooms) or (not state.rooms and state.ends))
         ]
+        return sorted(used, key=lambda state: state.name)
 
     async def _quotas(self, ids: Iterable[str]) -> dict[str, tuple[QuotaState | None, int]]:
         """Return of keys (hashed) the quota, and until when they are left alone."""

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: Fields of the store that are read, in this order.
-FIELDS = ("name", "own", "limit", "reserve", "begins", "ends", "after", "used", "told", "mark", "before", "rests")
+FIELDS = (
+    "name",
+    "own",
+    "limit",
+    "reserve",
+    "begins",
+    "ends",
+    "after",
+    "used",
+    "told",
+    "mark",
+    "before",
+    "rests",
+    "rooms",
+)
 #: Milliseconds after which what was used since says how fast it goes.
 TELLING = 600_000
 
@@ -25,8 +39,8 @@ class QuotaState:
     reserve: int
     #: When the page (day, month) ends and all is left again; 0: nobody has said which page it is, so nothing is sent.
     ends: int
-    #: Whether destinations are bound by it; False: only a source that is pulled from is.
-    binds: bool
+    #: The destinations that are bound by it; none: only a source that is pulled from is.
+    rooms: tuple[str, ...] = ()
     #: When all but the reserve is gone, at the pace of the last half hour; 0: not before the page ends, or unknown.
     gone_at: int = 0
 
@@ -50,16 +64,16 @@ def read_quota(values: Sequence[bytes | None], now: int) -> tuple[QuotaState | N
     rests = int(told["rests"] or 0)
     rests = rests if rests > now else 0
     if not told["limit"]:
-        return None if told["name"] else QuotaState("", 0, 0, 0, 0, True), rests
+        return None if told["name"] else QuotaState("", 0, 0, 0, 0), rests
     limit, reserve = int(told["limit"]), int(told["reserve"] or 0)
     begins, ends, after = (int(told[word] or 0) for word in ("begins", "ends", "after"))
-    binds = bool(told["own"])
+    rooms = tuple(told["rooms"].split()) if told["own"] else ()
     if begins <= now < ends:
         used = int(told["used"] or 0) + int(told["told"] or 0)
         gone_at = _foresee(used, limit - reserve, (told["mark"], told["before"]), now)
-        return QuotaState(told["name"], used, limit, reserve, ends, binds, gone_at if gone_at < ends else 0), rests
+        return QuotaState(told["name"], used, limit, reserve, ends, rooms, gone_at if gone_at < ends else 0), rests
     # Nothing was used since the page began; whoever leases next begins it in the store.
-    return QuotaState(told["name"], 0, limit, reserve, after if ends <= now < after else 0, binds), rests
+    return QuotaState(told["name"], 0, limit, reserve, after if ends <= now < after else 0, rooms), rests
 
 
 def _foresee(used: int, usual: int, marks: Sequence[str], now: int) -> int:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from console import cli
 from console.api import app, metrics
 from console.api.metrics import CATALOGUE, Snapshot
-from mailroom import RoomState
+from mailroom import QuotaState, RoomState
 from receiver.spool import SpoolState
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +129,9 @@ def exposed() -> dict[str, str]:
     """Return every metric of the exposition, under the name that its samples have, with its help."""
     counts = {"|".join([one.counter, *one.labels]): 1 for one in CATALOGUE if one.counter}
     room = RoomState("crm", 1, 1, 1, 1, 1, "")
-    text = metrics.write_text(Snapshot(counts, [room], spool=SpoolState(1, 1, 1, 1))).decode()
+    text = metrics.write_text(
+        Snapshot(counts, [room], [QuotaState("KEY", 1, 2, 0, 3)], spool=SpoolState(1, 1, 1, 1))
+    ).decode()
     return {
         sample.name: family.documentation
         for family in text_string_to_metric_families(text)

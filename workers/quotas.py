@@ -135,11 +135,11 @@ class QuotaKeeper:
             )
         self._told_at = time.monotonic()
 
-    def _tell_people(self, states: Sequence[tuple[QuotaState, Sequence[str]]]) -> None:
-        for state, rooms in states:
-            if not (state.binds and state.ends and self.quotas.keys() & set(rooms)):
+    def _tell_people(self, states: Sequence[QuotaState]) -> None:
+        for state in states:
+            if not (state.ends and self.quotas.keys() & set(state.rooms)):
                 continue
-            ends, who = _moment(state.ends), ", ".join(rooms)
+            ends, who = _moment(state.ends), ", ".join(state.rooms)
             of = f"{state.used} of {state.limit} requests of {state.name} ({who}) are used"
             if state.used_up:
                 kept = f" ({state.left} are left for urgent ones)" if state.left else ""

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Lifespan
 
-from console.api import aside, auth, books, boxes, dead_letters, events, health, metrics, pulls, rooms, shadow
+from console.api import aside, auth, books, boxes, dead_letters, events, health, metrics, pulls, quotas, rooms, shadow
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
 from console.errors import UserError
@@ -34,6 +34,7 @@ ROUTES = (
     *boxes.ROUTES,
     *rooms.ROUTES,
     *pulls.ROUTES,
+    *quotas.ROUTES,
     *metrics.ROUTES,
     *health.ROUTES,
 )

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api import rooms
+from console.api import quotas, rooms
 from console.api.books import BookInForce
 from console.api.watcher import MailroomWatcher
 from console.checks import rights, schema, spool, store
@@ -185,6 +185,8 @@ class Readiness:
                 word = "down" if paused.by == "breaker" else "paused"
                 says = f"nothing is sent to {room.name}: it {paused.says}"
                 found.append(HealthCheck(f"{word} {room.name}", True, says, "relais rooms list"))
+            if room.quota is not None and (why := quotas.explain(room.quota)):
+                found.append(HealthCheck(f"quota {room.name}", True, f"{room.name} waits: {why}", "relais quotas"))
         return found
 
     def _drains(self) -> HealthCheck:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from console.api import rooms
 from console.api.request import get_mailroom
 from console.checks import spool
-from mailroom import RoomState, StoreUnavailable
+from mailroom import QuotaState, RoomState, StoreUnavailable
 from receiver.spool import SpoolState
 
 
@@ -148,6 +148,12 @@ CATALOGUE = (
     MetricDeclaration(
         "relais_breaker_open", "gauge", "1 while a destination is taken to be down, and probed.", ("room",)
     ),
+    MetricDeclaration(
+        "relais_quota_used", "gauge", "Requests of a vendor's key that were used in its day or month.", ("credential",)
+    ),
+    MetricDeclaration(
+        "relais_quota_limit", "gauge", "Requests that a vendor's key is good for in a day or month.", ("credential",)
+    ),
     MetricDeclaration("relais_dead_letters", "gauge", "Dead letters that are kept."),
     MetricDeclaration("relais_dead_letters_seconds", "gauge", "Seconds since the oldest dead letter died."),
     MetricDeclaration("relais_quarantined_events", "gauge", "Events in quarantine."),
@@ -166,6 +172,7 @@ class Snapshot:
 
     counts: Mapping[str, int] = field(default_factory=dict)
     rooms: Iterable[RoomState] = ()
+    quotas: Iterable[QuotaState] = ()
     dead: int = 0
     #: Milliseconds since the oldest dead letter died.
     dead_for: int = 0
@@ -247,6 +254,9 @@ class Families(Collector):
                 yield from (((room.name,), room.held_for / 1000) for room in seen.rooms)
             case "relais_room_paused":
                 yield from (((room.name,), float(bool(room.paused))) for room in seen.rooms)
+            case "relais_quota_used" | "relais_quota_limit":
+                word = name.rpartition("_")[2]
+                yield from {(quota.name,): float(getattr(quota, word)) for quota in seen.quotas}.items()
             case "relais_breaker_open":
                 pauses = ((room.name, rooms.read_pause(room)) for room in seen.rooms)
                 yield from (((name,), float(pause is not None and pause.by == "breaker")) for name, pause in pauses)
@@ -284,6 +294,7 @@ async def show_metrics(request: Request) -> Response:
             now=now,
             counts=await mailroom.counts(),
             rooms=await mailroom.rooms(),
+            quotas=await mailroom.quotas(),
             dead=await mailroom.dead_count(),
             dead_for=await mailroom.dead_for(),
             quarantined=await mailroom.quarantined(),

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from console.api import quotas
 from console.api.request import (
     LONGEST_REASON,
     DecisionBody,
@@ -77,7 +78,10 @@ def explain(room: RoomState) -> str:
     pause = read_pause(room)
     if pause:
         return f"{name} {pause.says}"
-    return f"{name} asked to be left alone until {from_epoch(room.rests_until)}" if room.rests_until else ""
+    if room.rests_until:
+        return f"{name} asked to be left alone until {from_epoch(room.rests_until)}"
+    why = quotas.explain(room.quota) if room.quota is not None else ""
+    return f"{name} waits: {why}" if why else ""
 
 
 class PauseRequest(DecisionBody):
@@ -105,6 +109,7 @@ def as_json(room: RoomState) -> Json:
     fields["unusable"] = fields["unusable"] or None
     fields |= {"overdue_seconds": overdue / 1000, "held_seconds": held_for / 1000}
     fields["paused"] = asdict(pause) if pause is not None else None
+    fields["quota"] = quotas.as_json(room.quota) if room.quota is not None else None
     fields["rests_until"] = from_epoch(room.rests_until) if room.rests_until else None
     return fields
 

@@ -127,6 +127,8 @@ def rooms(found: Sequence[Json]) -> Group:
                 why += f", next probe in {ahead(paused['next_probe'])}"
         if one["rests_until"]:
             why += f"{', ' if why else ''}asked to be left alone, for {ahead(one['rests_until'])} more"
+        if (one.get("quota") or {}).get("why"):
+            why += f"{', ' if why else ''}{one['quota']['why']}"
         held = f"{one['held']}, for {duration(one['held_seconds'] * 1000)}" if one["held"] else "0"
         table.add_row(
             one["name"],

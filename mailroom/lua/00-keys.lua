@@ -74,9 +74,9 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   pulls                hash    source -> how far its pulling has come, JSON           python (pulls)        for ever (one a source)
   fills                hash    source -> its back-fill: from, until, how far, JSON    python (pulls)        for ever (one a source)
   pulling:<source>     string  which process pulls from it                            python (pulls)        60 s
-  quota:<hash>         hash    of a key of a vendor: name, every, burst, tat, rests;  set_quota,            63 days
-                               own, limit, reserve, begins, ends, after, used, told,  spend_quota, take, …
-                               mark, before
+  quota:<hash>         hash    of a key of a vendor: name, rooms, every, burst, tat,  set_quota,            63 days
+                               rests; own, limit, reserve, begins, ends, after, used, spend_quota, take, …
+                               told, mark, before
   quotas               set     hashes of the keys that ever had a rate or quota       set_quota             for ever (one a key)
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
   rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day

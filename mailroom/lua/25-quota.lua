@@ -77,7 +77,7 @@ function quotas.set(keys, args)
   elseif redis.call('HDEL', key, 'own') == 1 then -- the book says none any more
     redis.call('HDEL', key, 'limit', 'reserve', 'begins', 'ends', 'after', 'used', 'told', 'mark', 'before')
   end
-  redis.call('HSET', key, 'name', args[2], 'every', args[3], 'burst', args[4])
+  redis.call('HSET', key, 'name', args[2], 'every', args[3], 'burst', args[4], 'rooms', table.concat(args, ' ', 10))
   redis.call('PEXPIRE', key, quotas.KEEPS)
   redis.call('SADD', P .. 'quotas', id)
   for k = 10, #args do redis.call('HSET', P .. 'room:' .. args[k], 'quota', id) end

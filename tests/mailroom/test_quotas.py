@@ -35,7 +35,7 @@ async def take(mailroom: Mailroom, request: str, *rooms: str, boxes: int = 50) -
 
 async def state(mailroom: Mailroom) -> QuotaState:
     """Return what is left of the one key."""
-    ((found, _),) = await mailroom.quotas()
+    (found,) = await mailroom.quotas()
     return found
 
 
@@ -48,7 +48,7 @@ async def test_two_rooms_share_a_key(mailroom: Mailroom) -> None:
     assert len(await take(mailroom, "t1", "crm", "mail")) == 5
     taken = await mailroom.take("d1", "t2", [RoomRequest("crm", 9), RoomRequest("mail", 9)])
     assert (taken.leases, taken.wait) == ([], HOUR)
-    assert [(s.name, s.used, s.left, s.used_up, rooms) for s, rooms in await mailroom.quotas()] == [
+    assert [(s.name, s.used, s.left, s.used_up, s.rooms) for s in await mailroom.quotas()] == [
         ("KEY", 5, 0, True, ("crm", "mail"))
     ]
     assert [room.quota.ends for room in await mailroom.rooms() if room.quota] == [MIDNIGHT] * 2
@@ -129,7 +129,7 @@ async def test_nothing_is_known(mailroom: Mailroom, store: Store) -> None:
     await store.raw.delete(mailroom.key(f"quota:{mailroom.hash('quota:key')}"))
     assert not await take(mailroom, "t1", "crm")
     (room,) = [room for room in await mailroom.rooms() if room.name == "crm"]
-    assert room.quota == QuotaState("", 0, 0, 0, 0, True)
+    assert room.quota == QuotaState("", 0, 0, 0, 0)
     assert await mailroom.quotas() == []
     await mailroom.configure("crm", metered=False)
     assert len(await take(mailroom, "t2", "crm")) == 2
@@ -183,6 +183,19 @@ async def test_forecast(mailroom: Mailroom, store: Store) -> None:
     assert (await state(mailroom)).gone_at == 0  # midnight comes first
 
 
+async def test_a_key_that_was_replaced(mailroom: Mailroom) -> None:
+    """Of two keys by the same name only the one that is used is shown; one that only a source uses is, too."""
+    quota = Quota(limit="5/day")
+    await mailroom.set_quota("old", "KEY", ["crm"], quota=quota)
+    await mailroom.pace("crm")
+    await mailroom.set_quota("new", "KEY", ["crm"], quota=quota)
+    await mailroom.spend("other", quota, name="PULL", count=2)
+    assert [(found.name, found.used, found.rooms) for found in await mailroom.quotas()] == [
+        ("KEY", 0, ("crm",)),
+        ("PULL", 2, ()),
+    ]
+
+
 async def test_rest_is_shared(mailroom: Mailroom) -> None:
     """A destination that asks to be left alone closes all that use its key; a person who resumes one opens them."""
     await mailroom.set_quota("key", "KEY", ["crm", "mail"], every=10)
@@ -197,15 +210,16 @@ async def test_rest_is_shared(mailroom: Mailroom) -> None:
 def test_read_quota() -> None:
     """A page that has ended is the next one, of which nothing is used; an unknown one has no end."""
     values: dict[str, str] = {"name": "KEY", "own": "1", "limit": "10", "begins": "100", "ends": "200", "used": "3"}
+    values["rooms"] = "crm mail"
 
     def read(now: int, **more: str) -> QuotaState | None:
         told = values | more
         return read_quota([told[name].encode() if name in told else None for name in FIELDS], now)[0]
 
-    told = QuotaState("KEY", 3, 10, 0, 200, True)
+    told = QuotaState("KEY", 3, 10, 0, 200, ("crm", "mail"))
     assert read(150) == told
     assert read(150, told="2") == dataclasses.replace(told, used=5)
-    assert read(250) == QuotaState("KEY", 0, 10, 0, 0, True)
-    assert read(250, after="300") == QuotaState("KEY", 0, 10, 0, 300, True)
-    assert read(99) == QuotaState("KEY", 0, 10, 0, 0, True)
-    assert read_quota([None] * len(FIELDS), 1) == (QuotaState("", 0, 0, 0, 0, True), 0)
+    assert read(250) == QuotaState("KEY", 0, 10, 0, 0, ("crm", "mail"))
+    assert read(250, after="300") == QuotaState("KEY", 0, 10, 0, 300, ("crm", "mail"))
+    assert read(99) == QuotaState("KEY", 0, 10, 0, 0, ("crm", "mail"))
+    assert read_quota([None] * len(FIELDS), 1) == (QuotaState("", 0, 0, 0, 0), 0)

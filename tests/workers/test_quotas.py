@@ -91,12 +91,12 @@ class MailroomStub:
 
     def __init__(self) -> None:
         self.said: list[tuple[str, Any]] = []
-        self.states: list[tuple[QuotaState, tuple[str, ...]]] = []
+        self.states: list[QuotaState] = []
 
     async def set_quota(self, credential: str, name: str, rooms: tuple[str, ...], **more: Any) -> None:
         self.said.append((name, more["quota"]))
 
-    async def quotas(self) -> list[tuple[QuotaState, tuple[str, ...]]]:
+    async def quotas(self) -> list[QuotaState]:
         return self.states
 
 
@@ -125,12 +125,12 @@ async def test_look(
     assert [name for name, _ in mailroom.said] == ["ONE", "open", "USER_NAME ONE"]
     ends = 1_796_000_000_000
     mailroom.states = [
-        (QuotaState("ONE", 4900, 5000, 100, ends, True), ("crm", "notes")),
-        (QuotaState("open", 20, 50, 0, ends, True, gone_at=ends - 3_600_000), ("open",)),
-        (QuotaState("USER_NAME ONE", 0, 1, 0, ends, True), ("pair",)),
-        (QuotaState("PULLED", 9, 9, 0, ends, False), ()),
-        (QuotaState("OTHERS", 9, 9, 0, ends, True), ("elsewhere",)),
-        (QuotaState("ONE", 0, 5000, 100, 0, True), ("crm",)),
+        QuotaState("ONE", 4900, 5000, 100, ends, ("crm", "notes")),
+        QuotaState("open", 20, 50, 0, ends, ("open",), gone_at=ends - 3_600_000),
+        QuotaState("USER_NAME ONE", 0, 1, 0, ends, ("pair",)),
+        QuotaState("PULLED", 9, 9, 0, ends),
+        QuotaState("OTHERS", 9, 9, 0, ends, ("elsewhere",)),
+        QuotaState("ONE", 0, 5000, 100, 0, ("crm",)),
     ]
     await keeper.look()
     assert (len(mailroom.said), alerts.told) == (3, [])

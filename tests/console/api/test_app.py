@@ -10,7 +10,7 @@ from console.errors import UserError
 def test_routes() -> None:
     """No two routes share an address, and what changes something takes POST alone."""
     found = [(route.path, frozenset(route.methods or ())) for route in app.ROUTES]
-    assert len({path for path, _ in found}) == len(found) == 42
+    assert len({path for path, _ in found}) == len(found) == 43
     verbs = ("retry", "drop", "release", "skip", "pause", "resume", "approve", "look", "fill", "stop", "begin", "end")
     for path, methods in found:
         assert methods == (frozenset({"POST"}) if path.endswith(verbs) else frozenset({"GET", "HEAD"})), path

@@ -129,6 +129,7 @@ def test_as_json() -> None:
         },
         "rests_until": None,
         "blocked": 0,
+        "quota": None,
     }
     quiet = rooms.as_json(RoomState("in", 0, 0, 0, 0, 0, "", unusable="no key"))
     assert (quiet["paused"], quiet["unusable"], quiet["overdue_seconds"], quiet["held_seconds"]) == (

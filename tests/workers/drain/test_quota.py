@@ -19,7 +19,7 @@ def quota(said: str) -> str:
 
 async def state(site: WorkerFixture) -> QuotaState:
     """Return what is left of the one key."""
-    ((found, _),) = await site.mailroom.quotas()
+    (found,) = await site.mailroom.quotas()
     return found
 
 
