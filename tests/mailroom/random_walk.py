@@ -369,7 +369,7 @@ class Walk:
 
     def pace(self) -> None:
         """One request more."""
-        self.world.pace(self.chance.choice(list(ROOMS)), usual=self.chance.random() < 0.5)
+        self.world.pace(self.chance.choice(list(ROOMS)), usual=self.world.keyed and self.chance.random() < 0.5)
 
     def say_key(self) -> None:
         """A worker says which page it is."""
