@@ -1,8 +1,10 @@
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -589,3 +591,191 @@ def test_certificate_that_nobody_signed(tmp_path: Path) -> None:
 
     assert [(each.failure, each.code) for each in asyncio.run(main())] == [("transient", "bad_certificate")] * 2
     assert heard == []
+
+
+def test_certificate_of_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that is to be trusted counts for the names in it only."""
+    key = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    subprocess.run(
+        [*key, *names, "-keyout", tmp_path / "key", "-out", tmp_path / "crt"], capture_output=True, check=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "crt"))
+    trusting.set_alpn_protocols(("http/1.1",))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        async with server, Http() as way_out:
+            bound, port = way_out.bind(timeout=5, allow_private=True), server.sockets[0].getsockname()[1]
+            assert (await bound.exchange().request("GET", f"https://localhost:{port}/")).ok
+            with pytest.raises(Failed, match="bad_certificate"):
+                await bound.exchange().request("GET", f"https://127.0.0.1:{port}/")
+
+    asyncio.run(main())
+
+
+class Names:
+    """A name service that answers for one name what the test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.addresses: list[str] = []
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
+
+    def _resolve(self, host: Any, *asked: Any, **more: Any) -> Any:
+        if host != "crm.example.org":
+            return self._real(host, *asked, **more)
+        return [found for address in self.addresses for found in self._real(address, *asked, **more)]
+
+
+#: Stands for a public address, which no test reaches.
+PUBLIC = "127.0.0.2"
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    really_private = http.is_private
+    monkeypatch.setattr(http, "is_private", lambda host: host != PUBLIC and really_private(host))
+    return Names(monkeypatch)
+
+
+def test_name_that_leads_elsewhere_later(names: Names) -> None:
+    """A name that was public when it was asked for first and leads into our network now is refused when it connects."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(reply(200, "{}", Connection="close"))
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, [PUBLIC, "127.0.0.1"], 0)
+        ports = {sock.getsockname()[0]: sock.getsockname()[1] for sock in server.sockets}
+        async with server, Http() as way_out:
+            bound = way_out.bind(timeout=5)
+            names.addresses = [PUBLIC]
+            assert (await bound.exchange().request("GET", f"http://crm.example.org:{ports[PUBLIC]}/")).ok
+            way_out._connectors._open[False].clear_dns_cache()
+            names.addresses = ["127.0.0.1"]
+            with pytest.raises(Failed, match="private_address"):
+                await bound.exchange().request("GET", f"http://crm.example.org:{ports['127.0.0.1']}/")
+
+    asyncio.run(main())
+    assert len(heard) == 1
+
+
+def test_private_address_behind_a_public_one(names: Names) -> None:
+    """Of several addresses of a name none of our network is tried, also where the public ones take no connection."""
+    names.addresses = [PUBLIC, "127.0.0.1"]
+    with RawServer(OK) as server:
+        failed = fail(f"http://crm.example.org:{server.url.rpartition(':')[2]}/", allow_private=False)
+    assert failed.failure == "transient"
+    assert server.connections == 0
+
+
+def test_slow_name_service(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is not resolved in time ends as a connection that was not taken: nothing was sent."""
+    answered = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def wait(*asked: Any, **more: Any) -> Any:
+        answered.wait(10)
+        return resolve(*asked, **more)
+
+    names.addresses = [PUBLIC]
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    releasing = threading.Timer(0.6, answered.set)
+    releasing.start()
+    failed = fail("http://crm.example.org:1/", method="POST", json={}, creates=True, timeout=0.3)
+    releasing.join()
+    assert (failed.failure, failed.code) == ("transient", "connect_timeout")
+
+
+def test_slow_handshake() -> None:
+    """A server that takes the connection and says nothing to our handshake got no request."""
+    with RawServer(HANG) as server:
+        url = server.url.replace("http://", "https://")
+        failed = fail(url, method="POST", json={}, creates=True, timeout=0.4)
+    assert (failed.failure, failed.code) == ("transient", "connect_timeout")
+
+
+def test_slow_reader() -> None:
+    """A server that does not read what we send ends in time, and may have got it."""
+
+    async def main() -> Failed:
+        held: list[asyncio.StreamWriter] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            held.append(writer)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server, Http() as way_out:
+            bound = way_out.bind(timeout=0.4, allow_private=True)
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            with pytest.raises(Failed) as caught:
+                await bound.exchange().request("POST", url, json={"text": "x" * 20_000_000}, creates=True)
+            for writer in held:
+                writer.transport.abort()
+        return caught.value
+
+    failed = asyncio.run(main())
+    assert (failed.failure, failed.code) == ("ambiguous", "timeout")
+
+
+def test_slow_body() -> None:
+    """A body that never stops trickling has the time of the whole request, however often a byte comes."""
+
+    async def main() -> Failed:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while not writer.is_closing():
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server, Http() as way_out:
+            bound = way_out.bind(timeout=0.4, allow_private=True)
+            with pytest.raises(Failed) as caught:
+                await bound.exchange().request("GET", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        return caught.value
+
+    failed = asyncio.run(main())
+    assert (failed.failure, failed.code) == ("transient", "timeout")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_key_along(status: int) -> None:
+    """Whatever kind of redirect it is, and wherever it leads, no second server hears of us."""
+    with RawServer(OK) as other, RawServer(reply(status, Location=other.url)) as server:
+        answer = send(server.url, method="POST", json={}, headers={"Authorization": "Bearer s3cret"})
+    assert (answer.status, other.connections, len(server.requests)) == (status, 0, 1)
+
+
+def test_hears_each_answer() -> None:
+    """Whoever wants to learn from answers gets each one, whatever its status."""
+    heard: list[int] = []
+
+    async def hear(answer: HttpAnswer) -> None:
+        heard.append(answer.status)
+
+    async def main(url: str) -> None:
+        async with Http() as way_out:
+            exchange = way_out.bind(timeout=2, allow_private=True, hear=hear).exchange()
+            await exchange.request("GET", url)
+            await exchange.request("GET", url)
+
+    with RawServer(OK, reply(429)) as server:
+        asyncio.run(main(server.url))
+    assert heard == [200, 429]
