@@ -414,7 +414,7 @@ def test_servers_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with RawServer(OK) as server:
         number = server.url.rpartition(":")[2]
-        # Names that differ in capitals are remembered one by one, and lead to the same server.
+        # NameService that differ in capitals are remembered one by one, and lead to the same server.
         urls = [f"http://{host}:{number}/" for host in ("127.0.0.1", "localhost", "LocalHost", "LOCALHOST")]
         assert asyncio.run(main(urls)) == [200] * 4
 
@@ -622,7 +622,7 @@ def test_certificate_of_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     asyncio.run(main())
 
 
-class Names:
+class NameService:
     """A name service that answers for one name what the test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -641,13 +641,13 @@ PUBLIC = "127.0.0.2"
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+def names(monkeypatch: pytest.MonkeyPatch) -> NameService:
     really_private = http.is_private
     monkeypatch.setattr(http, "is_private", lambda host: host != PUBLIC and really_private(host))
-    return Names(monkeypatch)
+    return NameService(monkeypatch)
 
 
-def test_name_that_leads_elsewhere_later(names: Names) -> None:
+def test_name_that_leads_elsewhere_later(names: NameService) -> None:
     """A name that was public when it was asked for first and leads into our network now is refused when it connects."""
     heard: list[bytes] = []
 
@@ -672,7 +672,7 @@ def test_name_that_leads_elsewhere_later(names: Names) -> None:
     assert len(heard) == 1
 
 
-def test_private_address_behind_a_public_one(names: Names) -> None:
+def test_private_address_behind_a_public_one(names: NameService) -> None:
     """Of several addresses of a name none of our network is tried, also where the public ones take no connection."""
     names.addresses = [PUBLIC, "127.0.0.1"]
     with RawServer(OK) as server:
@@ -681,7 +681,7 @@ def test_private_address_behind_a_public_one(names: Names) -> None:
     assert server.connections == 0
 
 
-def test_slow_name_service(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_name_service(names: NameService, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is not resolved in time ends as a connection that was not taken: nothing was sent."""
     answered = threading.Event()
     resolve = socket.getaddrinfo
