@@ -340,6 +340,10 @@ class Http:
         other._cap = cap
         return other
 
+    def aside(self) -> "Http":
+        """Return the same client for requests to another server, whose limits are not the destination's."""
+        return self.bind(timeout=self._timeout.total or 0.0, allow_private=self._allow_private, cap=self._cap)
+
     def exchange(self) -> "HttpExchange":
         """Return what sends and counts the requests of one delivery."""
         return HttpExchange(self)
@@ -360,11 +364,12 @@ class HttpExchange:
         *,
         headers: Mapping[str, str] | None = None,
         json: Any = None,
+        form: Mapping[str, str] | None = None,
         media_type: str = "application/json",
         accept: str = "application/json",
         creates: bool = False,
     ) -> HttpAnswer:
-        """Send one request and return its answer, whatever its status.
+        """Send one request and return its answer, whatever its status. `form`: a body of fields instead of JSON.
 
         `creates`: what was sent and never answered may have created something, so it is ambiguous, else transient.
         Raises Failed.
@@ -377,6 +382,8 @@ class HttpExchange:
             origin, target = _split(url)
             way = await self._http._connectors.to(origin, self._http._allow_private)
             body = None if json is None else to_json(json)
+            if form is not None:
+                body, media_type = urlencode(form).encode(), "application/x-www-form-urlencoded"
             said = {"Accept": accept, **({"Content-Type": media_type} if body is not None else {}), **(headers or {})}
             sending = _Sending(way, method, _build_message(way, method, target, said, body), self._http._cap)
             answer = await sending.answer(self._http._timeout, again=method in SAFE_TO_REPEAT and not creates)

@@ -414,7 +414,7 @@ def test_servers_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with RawServer(OK) as server:
         number = server.url.rpartition(":")[2]
-        # NameService that differ in capitals are remembered one by one, and lead to the same server.
+        # Names that differ in capitals are remembered one by one, and lead to the same server.
         urls = [f"http://{host}:{number}/" for host in ("127.0.0.1", "localhost", "LocalHost", "LOCALHOST")]
         assert asyncio.run(main(urls)) == [200] * 4
 

@@ -49,6 +49,7 @@ from workers.destinations.invoices import (
     Customer,
 )
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
+from workers.oauth import TokenRequest, TokenSource
 from workers.outcome import Done, Failed
 
 CONTACT_FIELDS = (
@@ -91,21 +92,37 @@ class RestHeaderAuth(DestinationOptions):
     value: Secret
 
 
+class RestOAuth(DestinationOptions):
+    """OAuth 2.0 client credentials: a token is fetched, and replaced shortly before it ends."""
+
+    token_url: Base = Field(description="Where tokens are given.")
+    client_id: Secret
+    client_secret: Secret
+    scope: str = Field(default="", description="What the token is to be good for, as the vendor calls it.")
+    audience: str | None = Field(default=None, description="For vendors that ask which API it is for.")
+    send: Literal["header", "body"] = Field(
+        default="header", description="Where client_id and client_secret are sent: body for vendors that want that."
+    )
+
+
 class RestAuth(DestinationOptions):
     """How the destination knows us: one of these."""
 
     bearer: Secret | None = None
     basic: RestBasicAuth | None = None
     header: RestHeaderAuth | None = None
+    oauth: RestOAuth | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> "RestAuth":
-        if sum(way is not None for way in (self.bearer, self.basic, self.header)) != 1:
-            raise ValueError("needs exactly one of bearer, basic, header")
+        if sum(way is not None for way in (self.bearer, self.basic, self.header, self.oauth)) != 1:
+            raise ValueError("needs exactly one of bearer, basic, header, oauth")
         return self
 
     def headers(self, reveal: Reveal) -> HiddenHeaders:
-        """Return the headers that prove who we are."""
+        """Return the headers that prove who we are, as far as they never change."""
+        if self.oauth is not None:
+            return HiddenHeaders()
         if self.bearer is not None:
             return HiddenHeaders(Authorization=f"Bearer {reveal(self.bearer)}")
         if self.basic is not None:
@@ -113,6 +130,15 @@ class RestAuth(DestinationOptions):
             return HiddenHeaders(Authorization=f"Basic {base64.b64encode(pair.encode()).decode()}")
         assert self.header is not None  # noqa: S101 (the validator saw to it)
         return HiddenHeaders({self.header.name: reveal(self.header.value)})
+
+    def tokens(self, reveal: Reveal, http: Http) -> TokenSource | None:
+        """Return what gives tokens; None where none is needed."""
+        if (said := self.oauth) is None:
+            return None
+        more = {"audience": said.audience} if said.audience is not None else {}
+        url = open_base(said.token_url, reveal)
+        ours = reveal(said.client_id), reveal(said.client_secret)
+        return TokenSource(http.aside(), TokenRequest(url, *ours, said.scope, more, said.send == "body"))
 
 
 def _check_names(fields: Mapping[str, str], known: Sequence[str]) -> Mapping[str, str]:
@@ -252,10 +278,11 @@ class RestClient(Client[RestOptions]):
         self._headers = HiddenHeaders({header: reveal(value) for header, value in options.headers.items()})
         if options.auth is not None:
             self._headers.update(options.auth.headers(reveal))
+        self._tokens = options.auth.tokens(reveal, http) if options.auth is not None else None
 
     def visit(self, delivery: Attempt) -> "RestVisit":
         """Return what carries the requests of a delivery."""
-        return RestVisit(self._http.exchange(), delivery, self._base, self._headers, self._options)
+        return RestVisit(self._http.exchange(), delivery, self._base, self._headers, self._options, self._tokens)
 
     # Contacts
 
@@ -549,9 +576,16 @@ class RestVisit(Visit):
     """The requests of one delivery to one API, judged by its rules."""
 
     def __init__(
-        self, exchange: HttpExchange, delivery: Attempt, base: str, headers: Mapping[str, str], options: RestOptions
+        self,
+        exchange: HttpExchange,
+        delivery: Attempt,
+        base: str,
+        headers: Mapping[str, str],
+        options: RestOptions,
+        tokens: TokenSource | None = None,
     ) -> None:
         super().__init__(exchange, delivery)
+        self._tokens = tokens
         self._base = base
         self._headers = headers
         self._options = options
@@ -561,8 +595,7 @@ class RestVisit(Visit):
     async def search(self, collection: Collection, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
         """Return the objects that a search answers."""
         url = build_url(self._base, collection.path, query)
-        answer = await self.exchange.request("GET", url, headers=self._headers)
-        self.status = answer.status
+        answer = await self._request("GET", url, self._headers)
         if answer.status == 404:
             return []
         self.check(answer)
@@ -617,7 +650,27 @@ class RestVisit(Visit):
         if creates and self._options.idempotency_header:
             headers[self._options.idempotency_header] = "-".join(filter(None, (self.delivery.id, part)))
         url = build_url(self._base, template, None, **values)
-        answer = await self.exchange.request(method, url, headers=headers, json=body, creates=creates)
+        return await self._request(method, url, headers, body, creates=creates)
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+        *,
+        creates: bool = False,
+    ) -> HttpAnswer:
+        """Send one request; once more with a new token where the API refuses the one we have: it did nothing then."""
+        for token_may_be_old in (True, False):
+            said, token = headers, ""
+            if self._tokens is not None:
+                token = await self._tokens.get()
+                said = HiddenHeaders({**headers, "Authorization": f"Bearer {token}"})
+            answer = await self.exchange.request(method, url, headers=said, json=body, creates=creates)
+            if self._tokens is None or answer.status != 401 or not token_may_be_old:
+                break
+            self._tokens.drop(token)
         self.status = answer.status
         return answer
 

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -540,3 +541,59 @@ def test_bad_options(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why) as caught:
         RestOptions.model_validate({"base": "https://crm.example.org"} | options)
     assert "u:p" not in str(caught.value)
+
+
+# OAuth
+
+
+def oauth(tokens: RawServer, **more: Any) -> dict[str, Any]:
+    """Return `auth` of a destination whose tokens a server gives."""
+    return {"oauth": {"token_url": tokens.url, "client_id": "us", "client_secret": "s3cret", **more}}
+
+
+def given(token: str) -> bytes:
+    """Return the answer that gives a token."""
+    return reply(200, json.dumps({"access_token": token, "expires_in": 3600}))
+
+
+def test_oauth() -> None:
+    """Every request carries the token; who we are goes to the server of tokens alone."""
+    with RawServer(given("t-1")) as tokens, RawServer(NOTHING, reply(201, '{"id": 1}')) as api:
+        Desk("rest", {"base": api.url, "auth": oauth(tokens, scope="crm")}).deliver("upsert_contact", EVA)
+    assert [seen.headers["authorization"] for seen in api.requests] == ["Bearer t-1"] * 2
+    assert len(tokens.requests) == 1
+    assert b"scope=crm" in tokens.requests[0].body
+
+
+def test_oauth_token_that_ended() -> None:
+    """A token that the API refuses is replaced, and the request, which did nothing, is sent again, even a create."""
+    with (
+        RawServer(given("t-1"), given("t-2"), given("t-3")) as tokens,
+        RawServer(NOTHING, reply(401, "{}"), reply(201, '{"id": 1}')) as api,
+    ):
+        done = Desk("rest", {"base": api.url, "auth": oauth(tokens)}).deliver("upsert_contact", EVA)
+    assert done.result == {"id": "1", "created": True}
+    assert [seen.headers["authorization"] for seen in api.requests] == ["Bearer t-1", "Bearer t-1", "Bearer t-2"]
+    assert len(tokens.requests) == 2
+
+
+def test_oauth_refused() -> None:
+    """A new token that is refused, too, is a refused key, and asked for no third time."""
+    with RawServer(given("t-1"), given("t-2")) as tokens, RawServer(reply(401, "{}")) as api:
+        failed = Desk("rest", {"base": api.url, "auth": oauth(tokens)}).fail("upsert_contact", EVA)
+    assert (failed.failure, failed.code) == ("credential", "unauthorised")
+    assert (len(api.requests), len(tokens.requests)) == (2, 2)
+
+
+def test_oauth_without_token() -> None:
+    """Where no token is given the API is asked nothing."""
+    with RawServer(reply(401, '{"error": "invalid_client"}')) as tokens, RawServer(OK) as api:
+        failed = Desk("rest", {"base": api.url, "auth": oauth(tokens)}).fail("upsert_contact", EVA)
+    assert (failed.failure, failed.code) == ("credential", "token_refused")
+    assert api.connections == 0
+
+
+def test_one_way_to_be_known() -> None:
+    """A destination is known in one way."""
+    with pytest.raises(ValidationError, match="exactly one of bearer, basic, header, oauth"):
+        RestOptions.model_validate({"base": "https://crm.example.org", "auth": {}})
