@@ -709,49 +709,29 @@ def test_slow_handshake() -> None:
 
 def test_slow_reader() -> None:
     """A server that does not read what we send ends in time, and may have got it."""
-
-    async def main() -> Failed:
-        held: list[asyncio.StreamWriter] = []
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            held.append(writer)
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server, Http() as way_out:
-            bound = way_out.bind(timeout=0.4, allow_private=True)
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            with pytest.raises(Failed) as caught:
-                await bound.exchange().request("POST", url, json={"text": "x" * 20_000_000}, creates=True)
-            for writer in held:
-                writer.transport.abort()
-        return caught.value
-
-    failed = asyncio.run(main())
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel takes the connection, and nobody reads
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        failed = fail(url, method="POST", json={"text": "x" * 20_000_000}, creates=True, timeout=0.4)
     assert (failed.failure, failed.code) == ("ambiguous", "timeout")
 
 
 def test_slow_body() -> None:
     """A body that never stops trickling has the time of the whole request, however often a byte comes."""
 
-    async def main() -> Failed:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-            with contextlib.suppress(OSError):
-                while not writer.is_closing():
-                    writer.write(b"x")
-                    await writer.drain()
-                    await asyncio.sleep(0.05)
+    def trickle(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(500):
+                connection.sendall(b"x")
+                time.sleep(0.02)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server, Http() as way_out:
-            bound = way_out.bind(timeout=0.4, allow_private=True)
-            with pytest.raises(Failed) as caught:
-                await bound.exchange().request("GET", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        return caught.value
-
-    failed = asyncio.run(main())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        trickling = threading.Thread(target=trickle, args=(server,))
+        trickling.start()
+        failed = fail(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=0.4)
+        trickling.join()
     assert (failed.failure, failed.code) == ("transient", "timeout")
 
 
