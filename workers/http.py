@@ -290,6 +290,8 @@ class _Sending:
                 head, content = await protocol.read()
             answer = await _read(head, content, self._cap)
         except BaseException:
+            if (left := connection.transport) is not None and left.get_write_buffer_size():
+                left.abort()  # to close it would wait for a server that does not read
             connection.close()
             raise
         if answer.cut:
