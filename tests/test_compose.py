@@ -205,6 +205,7 @@ def test_store_keeps_what_it_acknowledged(valkey: PrivateValkey) -> None:
     found = asyncio.run(config())
     assert (found["appendonly"], found["appendfsync"], found["no-appendfsync-on-rewrite"]) == ("yes", "always", "no")
     assert (found["maxmemory-policy"], found["save"], found["maxmemory"]) == ("noeviction", "", str(1024**3))
+    assert found["hash-max-listpack-entries"] == "64"
     assert SERVICES["valkey"]["volumes"] == ["valkey:/data"]
     assert "valkey" in COMPOSE["volumes"]
 

@@ -30,6 +30,10 @@ LOCK_WAIT = 5.0
 #: hold 20 MB; it holds 280 MB at the most.
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=8192"}
 
+#: Valkey searches a hash of up to 512 fields from its beginning, and what is under way stands in two such hashes: that
+#: was a tenth of what a delivery costs the store.
+HASHES = ("--hash-max-listpack-entries", "64")
+
 #: What Valkey says when it cannot start -> how to mend it.
 MENDS = (
     ("No space left", "free some space on the disk of {folder}, or use another: relais up --data FOLDER"),
@@ -123,6 +127,7 @@ class EmbeddedValkey:
             *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
             *("--save", ""),
             *("--maxmemory-policy", "noeviction"),
+            *HASHES,
             *("--daemonize", "no", "--loglevel", "warning", "--logfile", ""),
         ]
 

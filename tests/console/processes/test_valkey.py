@@ -54,6 +54,7 @@ def test_keeps_everything(opened: EmbeddedValkey) -> None:
         "save": "",
     }
     assert (config["maxmemory-policy"], config["port"]) == ("noeviction", "0")
+    assert config["hash-max-listpack-entries"] == "64"
     assert kept == b"yes"
 
 
