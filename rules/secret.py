@@ -185,3 +185,8 @@ def find_secrets(value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[tuple[
     elif isinstance(value, list | tuple):
         for at, inner in enumerate(value):
             yield from find_secrets(inner, (*loc, at))
+
+
+def find_key(options: Any) -> list[Secret]:
+    """Return the secrets by which a destination knows us: those under `auth` of its options, else all of them."""
+    return [secret for _, secret in find_secrets(getattr(options, "auth", None) or options)]

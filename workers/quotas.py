@@ -17,7 +17,7 @@ from mailroom import Mailroom, QuotaState
 from rules.errors import SecretMissing
 from rules.quota import Quota
 from rules.rulebook import Destination, Rulebook
-from rules.secret import find_secrets
+from rules.secret import find_key
 from workers.alerts import AlertSender
 from workers.destinations.base import Reveal
 
@@ -62,11 +62,11 @@ def every_of(destination: Destination) -> float:
 
 
 def find_credential(name: str, options: BaseModel, reveal: Reveal) -> tuple[str, str]:
-    """Return the key of a destination, and the name of its reference: what stands under `auth`, else all its secrets.
+    """Return the key of a destination, and the name of its reference; one without secrets has a key of its own.
 
-    One without secrets has one of its own. Raises SecretMissing.
+    Raises SecretMissing.
     """
-    secrets = [secret for _, secret in find_secrets(getattr(options, "auth", None) or options)]
+    secrets = find_key(options)
     if not secrets:
         return f"destination {name}", name
     references = [reference for secret in secrets for reference in secret.names]

@@ -6,7 +6,7 @@ Never an error, because what is reported here may be intended.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from rules.compiler.draft import Draft, WrittenRule
 from rules.matching import pattern as patterns
 from rules.matching.field_types import FieldScope
 from rules.rule import ActionStep, Rule
-from rules.secret import find_secrets
+from rules.rulebook import Destination
+from rules.secret import find_key, find_secrets
 from rules.source.node import Node
 
 #: Of the rules that send one action for one object, at most so many are compared pair by pair: the cost is quadratic.
@@ -32,6 +33,18 @@ def check_rules(draft: Draft) -> None:
     _check_shadowed(enabled)
     _check_sent_twice(enabled)
     _check_forgotten(draft, enabled)
+
+
+def check_shared_key(node: Node, destination: Destination, others: Iterable[Destination]) -> None:
+    """Warn of a destination that says of its key what another one with the same reference says otherwise."""
+    key = [secret.names for secret in find_key(destination.options)]
+    for other in others if any(key) else ():
+        for word in ("limit", "quota"):
+            one, its = getattr(destination, word), getattr(other, word)
+            if None not in (one, its) and one != its and [secret.names for secret in find_key(other.options)] == key:
+                text = f"{destination.name} and {other.name} have one key and two {word}s: the lower one counts"
+                mend = f"write {word}: at one of them, or the same at both"
+                node.wrong(text, mend, "shared_key", inner=(word,), key=True, severity="warning")
 
 
 def check_secrets(node: Node, record: BaseModel) -> None:

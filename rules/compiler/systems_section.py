@@ -131,7 +131,7 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
         node.at("timeout").wrong("timeout must be between 0.1 and 30 seconds", code="wrong_type")
     if not re.match(POOL, keys.pool):
         node.at("pool").wrong(f'"{keys.pool}" is no name for a pool', "use small letters, digits, _ and -", "bad_name")
-    return Destination(
+    made = Destination(
         name=name,
         kind=keys.kind,
         options=options,
@@ -143,6 +143,8 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
         pool=keys.pool,
         allow_private=keys.allow_private,
     )
+    lint.check_shared_key(node, made, draft.destinations.values())
+    return made
 
 
 def read_sources(draft: Draft, section: Node | None) -> None:

@@ -95,6 +95,30 @@ def test_never_matches(when: str, doubtful: bool) -> None:
     assert bool(warnings(text, code="never_matches")) is doubtful
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ("limit: 5/s", "limit: 10/s", ["limit"]),
+        ("limit: 5/s, quota: 5000/day", "limit: 4/s, quota: 100/day", ["limit", "quota"]),
+        ("quota: 5000/day", "quota: 5000/day", []),
+        ("quota: 5000/day", "limit: 5/s", []),
+        ('auth: {bearer: "${OTHER}"}, limit: 5/s', "limit: 10/s", []),
+    ],
+)
+def test_shared_key(one: str, other: str, words: list[str]) -> None:
+    """Destinations with one key that say another rate or quota each are warned of: the lower one counts for both."""
+    auth = "" if "auth" in one else 'auth: {bearer: "${TOKEN}"}, '
+    checked = writing.checked(
+        f"""
+        destinations:
+          notes: {{kind: rest, base: "https://crm.example.org", {auth}{one}}}
+          mails: {{kind: rest, base: "https://crm.example.org", auth: {{bearer: "${{TOKEN}}"}}, {other}}}
+        """
+    )
+    found = [problem.text for problem in checked.warnings if problem.code == "shared_key"]
+    assert found == [f"mails and notes have one key and two {word}s: the lower one counts" for word in words]
+
+
 def test_secret_in_clear() -> None:
     """A secret in clear is warned of wherever it stands, without being shown."""
     checked = writing.checked(
