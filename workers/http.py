@@ -49,6 +49,8 @@ SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 _ADDRESS = re.compile(r"(?i:(https?://[^/?#\s]+))([!-\"$-~]*)(?:#.*)?")
+#: What a segment of a path has to encode.
+_SIGN = re.compile(r"[^A-Za-z0-9_.~-]")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: Addresses of special use beside those that Python knows: rows of the IANA registries that are not globally reachable,
@@ -159,7 +161,11 @@ def _texts_and_names(template: str) -> tuple[str, ...]:
 def _segment(name: str, value: str) -> str:
     if value in ("", ".", ".."):
         raise Failed("permanent", "bad_address", hint=f"the value of {name} cannot stand in an address")
-    return quote(value, safe="")
+    return _SIGN.sub(_encode_sign, value) if value.isascii() else quote(value, safe="")
+
+
+def _encode_sign(found: re.Match[str]) -> str:
+    return f"%{ord(found[0]):02X}"
 
 
 def is_private(host: str) -> bool:
@@ -191,7 +197,7 @@ def _public_socket(info: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Origin:
     """A server: the connections to use for it, and the headers of every request to it."""
 
@@ -421,15 +427,21 @@ class _BadHeader(ValueError):
 
 def _build_message(way: _Origin, method: str, target: str, said: Mapping[str, str], body: bytes | None) -> bytes:
     """Return a request as it goes over the wire. Raises ValueError for a header that would be more than one."""
+    length = "" if body is None and method not in BODY_EXPECTED else f"Content-Length: {len(body or b'')}\r\n"
+    head = f"{method} {target} HTTP/1.1\r\n{_write_headers(way, tuple(said.items()))}{length}\r\n"
+    return head.encode() + (body or b"")
+
+
+@lru_cache(maxsize=256)
+def _write_headers(way: _Origin, said: tuple[tuple[str, str], ...]) -> str:
+    """Return the headers of requests as they go over the wire. Cached: mostly they are those of the request before."""
     headers = CIMultiDict(way.template.headers)
     headers.update(said)
-    if body is not None or method in BODY_EXPECTED:
-        headers["Content-Length"] = str(len(body or b""))
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    if _NO_TEXT.search("".join(lines)):
+    headers.popall("Content-Length", None)
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if any(_NO_TEXT.search(line[:-2]) for line in lines):
         raise _BadHeader("a header holds a control character")
-    head = "\r\n".join((f"{method} {target} HTTP/1.1", *lines, "\r\n"))
-    return head.encode() + (body or b"")
+    return "".join(lines)
 
 
 def _is_stale(protocol: ResponseHandler | None) -> bool:
@@ -438,13 +450,16 @@ def _is_stale(protocol: ResponseHandler | None) -> bool:
 
 
 async def _read(head: RawResponseMessage, content: aiohttp.StreamReader, most: int) -> HttpAnswer:
-    body = bytearray()
-    cut = False
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) > most:
-            cut = True
-            break
+    body: bytes | bytearray
+    if content.is_eof():  # it came with its head, as mostly
+        body = content.read_nowait()
+    else:
+        body = bytearray()
+        async for chunk in content.iter_any():
+            body += chunk
+            if len(body) > most:
+                break
+    cut = len(body) > most
     return HttpAnswer(
         status=head.code,
         headers=head.headers,

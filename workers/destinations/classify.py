@@ -125,7 +125,7 @@ def classify(
     if answer.ok:
         if success is not None and dig(parsed, success.path) != success.equals:
             return _failed("permanent", "refused_in_body", answer)
-        if not looks_like_success(answer, xml=xml):
+        if (parsed is None or answer.cut) and not looks_like_success(answer, xml=xml):
             return _failed("ambiguous" if creates else "transient", "bad_answer", answer)
         if success is None and says_error(parsed):
             return _failed("ambiguous" if creates else "transient", "error_in_body", answer)
