@@ -1,13 +1,15 @@
 """How often each rule fired, by day.
 
-Comes in: what the rules said of an event, or the store. Goes out: the counters that its settlement raises, a line each,
-or what they say of the last 31 days. Names of rules and numbers only, never a value of anybody.
+Comes in: what the rules said of an event, or the store. Goes out: counts, written once a second, or what they say of
+the last 31 days. Names of rules and numbers only, never a value of anybody.
 """
 
+import contextlib
 import time
 from datetime import UTC, datetime
 
 from mailroom.client import MailroomClient
+from mailroom.errors import StoreUnavailable
 from rules.rulebook import Matching
 from rules.tools.coverage import RuleCount, RuleCounts, RuleEvent
 
@@ -16,14 +18,39 @@ DAY = 86_400_000  # ms
 DAYS = 31
 
 
-def counters(matching: Matching) -> list[str]:
-    """Return the counters of an event's rules: on the page of today, which the settlement makes if need be."""
-    page = f"@{page_of(int(time.time() * 1000))}"
-    lines = [f"{page} fired|{rule.name}" for rule in matching.fired]
-    lines += [f"{page} observed|{rule.name}" for rule in matching.observed]
-    if matching.unreached is not None:
-        lines.append(f"{page} unreached|{matching.unreached.name}")
-    return lines
+class RuleTally:
+    """What rules did since it was last written. A killed process loses it: a second of counts, no event."""
+
+    def __init__(self) -> None:
+        #: What they did and the name of the rule, as it stands on a page -> how often.
+        self.waiting: dict[str, int] = {}
+
+    def add(self, matching: Matching) -> None:
+        """Count what the rules said of an event."""
+        for rule in matching.fired:
+            self._raise(f"fired|{rule.name}")
+        for rule in matching.observed:
+            self._raise(f"observed|{rule.name}")
+        if matching.unreached is not None:
+            self._raise(f"unreached|{matching.unreached.name}")
+
+    def _raise(self, name: str) -> None:
+        self.waiting[name] = self.waiting.get(name, 0) + 1
+
+    async def write(self, mailroom: MailroomClient) -> None:
+        """Write it to the page of today. Where the store takes nothing it is lost: nothing hangs on it."""
+        if not self.waiting:
+            return
+        counts, self.waiting = self.waiting, {}
+        now = int(time.time() * 1000)
+        page = mailroom.key(page_of(now))
+        pipe = mailroom.store.pipeline(transaction=False)
+        for name, n in counts.items():
+            pipe.hincrby(page, name, n)
+        pipe.hset(page, mapping={f"last|{name}": now for name in counts})
+        pipe.expire(page, DAYS * DAY // 1000)
+        with contextlib.suppress(StoreUnavailable):
+            await mailroom.read(pipe.execute())
 
 
 async def read(mailroom: MailroomClient, since: int) -> RuleCounts:

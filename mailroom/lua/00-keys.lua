@@ -55,7 +55,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
   log                  stream  ids of events put and ended, for `tail` and lists      put, settle           about 20,000 entries
   counts               hash    metric counters                                        all                   for ever
-  rules:<day>          hash    fired, observed or unreached, and rule -> how often    settle                31 days
+  rules:<day>          hash    fired, observed or unreached, and rule -> how often    python (drain)        31 days
                                `last` before it: when it did last, in ms
   shadow               hash    version of the book that is only observed, at, by      python (console)      until it is ended
   shadow:<version>     hash    what it would do otherwise -> how often; `last`        settle                31 days

@@ -1,11 +1,11 @@
-"""How often rules fired, as settlements count it and as it is read back."""
+"""How often rules fired, as drains count it and as it is read back."""
 
 import time
 
 import pytest
 
-from mailroom import INBOX, Mailroom, RoomRequest, Settlement, rule_counts
-from mailroom.rule_counts import DAY
+from mailroom import Mailroom, rule_counts
+from mailroom.rule_counts import DAY, RuleTally
 from rules.rulebook import Matching
 from rules.tools.coverage import RuleCount
 from tests.mailroom.store import event
@@ -23,35 +23,43 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_counters() -> None:
-    """What fired, was only observed, and was not reached, is a line each."""
-    page = f"@rules:{now() // DAY}"
+def test_tally() -> None:
+    """What fired, was only observed, and was not reached, is counted by rule."""
     a, b, c, d = RULES
-    assert rule_counts.counters(Matching((a, b), (c,), (), d)) == [
-        f"{page} fired|a",
-        f"{page} fired|b",
-        f"{page} observed|c",
-        f"{page} unreached|d",
-    ]
-    assert rule_counts.counters(Matching(())) == []
+    tally = RuleTally()
+    tally.add(Matching((a, b), (c,), (), d))
+    tally.add(Matching((b,)))
+    tally.add(Matching(()))
+    assert tally.waiting == {"fired|a": 1, "fired|b": 2, "observed|c": 1, "unreached|d": 1}
 
 
-async def test_counted_once(mailroom: Mailroom) -> None:
-    """Each settlement counts its rules once, however often it is written; other counters are where they were."""
-    drain = "d1"
-    await mailroom.beat(drain, register=True)
-    await mailroom.put([event("a"), event("b")])
-    (lease,) = (await mailroom.take(drain, "r", [RoomRequest(INBOX, 1, 9)])).leases
-    counter = "\n".join(["routed|shop|x|matched", *rule_counts.counters(Matching(RULES[:1]))])
-    for id in ("a", "b", "b"):
-        settled = Settlement(lease, id, "done", id, "2026-11-21", counter=counter, last=id == "b")
-        await mailroom.settle(drain, id, [settled])
+async def test_written_once(mailroom: Mailroom) -> None:
+    """What was written is not written again, what comes later is added; other counters are where they were."""
+    tally = RuleTally()
+    await tally.write(mailroom)
+    page = mailroom.key(rule_counts.page_of(now()))
+    assert await mailroom.store.exists(page) == 0
+    for _ in range(2):
+        tally.add(Matching(RULES[:1]))
+        await tally.write(mailroom)
+        await tally.write(mailroom)
     found = await rule_counts.read(mailroom, now())
     (count,) = found.by_rule.values()
     assert (list(found.by_rule), count.since, count.kept) == ([("fired", "a")], 2, 2)
     assert count.last > 0
-    assert (await mailroom.counts())["routed|shop|x|matched"] == 2
-    assert "fired|a" not in await mailroom.counts()
+    assert await mailroom.counts() == {}
+    assert 0 < await mailroom.store.ttl(page) <= rule_counts.DAYS * DAY // 1000
+
+
+async def test_lost(mailroom: Mailroom) -> None:
+    """What the store does not take is lost, and stops nobody."""
+    page = mailroom.key(rule_counts.page_of(now()))
+    await mailroom.store.set(page, "no page")
+    tally = RuleTally()
+    tally.add(Matching(RULES[:1]))
+    await tally.write(mailroom)
+    assert (tally.waiting, await mailroom.store.get(page)) == ({}, b"no page")
+    await mailroom.store.delete(page)
 
 
 async def test_since(mailroom: Mailroom) -> None:

@@ -139,7 +139,10 @@ class Drain:
                 await asyncio.sleep(store_outage.AWAY)
 
     async def _beat(self) -> None:
-        """Report once a second that this drain lives; notice that it was declared dead, or that its parent died."""
+        """Report once a second that this drain lives, and what its rules did.
+
+        Notice that it was declared dead, or that its parent died.
+        """
         while True:
             await asyncio.sleep(BEAT)
             if os.getppid() != self._parent:
@@ -157,6 +160,7 @@ class Drain:
                 self.clock.beat_at = asked
             except StoreUnavailable:
                 continue
+            await self.router.tally.write(self.mailroom)
 
     # -- taking
 
@@ -250,6 +254,7 @@ class Drain:
         settings = self.context.settings
         await self._finish(settings.longest_request + settings.stop_seconds, settings.stop_seconds)
         await self._finish(HANDING_BACK, HANDING_BACK, cut_off=True)
+        await self.router.tally.write(self.mailroom)
         try:
             if self.leases and not self.clock.buried:
                 log.warning("drain.left_behind boxes=%d", len(self.leases))

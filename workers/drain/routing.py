@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute, rule_counts
+from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute
 from mailroom.records import newness
+from mailroom.rule_counts import RuleTally
 from rules import event as events
 from rules.action import STALE, Action
 from rules.errors import RulesError
@@ -58,6 +59,8 @@ class Router:
         self._plan_context = plan_context
         #: Goes on with a lease in a task of its own.
         self._start = start
+        #: Which rules fired; the drain writes it.
+        self.tally = RuleTally()
 
     def route(self, lease: Lease) -> None:
         """Route events of one order key; as soon as one needs a look-up, go on in a task of its own."""
@@ -236,7 +239,7 @@ class Router:
         observed = observe(event, matching.observed, _known(answers), event_plan.newest) if matching.observed else []
         counters += [f"observed|{to}|{action}" for to, action, _, code, _ in observed if action and not code]
         if event_plan.redo is None:
-            counters += rule_counts.counters(matching)
+            self.tally.add(matching)
         verdict = None
         if (pair := self._context.books.shadow) is not None and event_plan.redo is None:
             verdict = shadow.compare(pair, event, _known(answers), event_plan.newest)
