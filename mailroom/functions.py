@@ -70,7 +70,7 @@ class Mailroom(MailroomQueries):
             place = " ".join((box, *also)) if also else box
             if event.type in URGENT_TYPES:
                 place = f"!{place}"
-            args += (event.id, place, digest, origin, event.encode(hashes, also), self._former_id(event))
+            args += (event.id, place, digest, origin, event.encode(hashes, also)[1:], self._former_id(event))
         return args
 
     async def take_in(

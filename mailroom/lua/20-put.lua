@@ -21,9 +21,9 @@ end
 -- is told apart from one that comes again.
 local BASE, CONTENTS, KNOWN_PAGES = 16, 20, 4
 
--- What is known of ids: `contents` of all pages and `today` of the page of today, by base.
+-- What is known of ids: `contents` of all pages and `today` of the page of today, by base. `changed`: what becomes of that.
 local function contents_of(P, bucket, bases)
-  local contents, today = {}, {}
+  local pages, contents, today = {}, {}, {}
   for page = bucket - KNOWN_PAGES + 1, bucket + 1 do -- the last: the store's clock was ahead once
     local key = P .. 'known:' .. string.format('%d', page)
     if #bases > 0 and redis.call('EXISTS', key) == 1 then
@@ -33,16 +33,16 @@ local function contents_of(P, bucket, bases)
             local base = bases[from + k - 1]
             -- A base that stands here twice was asked for twice, with the same answer.
             if page == bucket then today[base] = its end
-            contents[base] = contents[base] or {}
-            contents[base][page] = its
+            pages[base] = pages[base] or {}
+            pages[base][page] = its
           end
         end
       end)
     end
   end
-  for base, pages in pairs(contents) do
+  for base, its in pairs(pages) do
     local all = {}
-    for page = bucket - KNOWN_PAGES + 1, bucket + 1 do all[#all + 1] = pages[page] or nil end
+    for page = bucket - KNOWN_PAGES + 1, bucket + 1 do all[#all + 1] = its[page] or nil end
     contents[base] = table.concat(all, ',')
   end
   return { contents = contents, today = today, changed = {} }
@@ -97,12 +97,15 @@ end
 -- id of its base where that came with other content, and whether the base has too many contents to remember this one.
 local function remember_id(seen, id)
   local base, content = string.sub(id, 1, BASE), string.sub(id, BASE + 1)
-  local before, today = seen.contents[base], seen.today[base]
-  local first = before and base .. string.match(before, '^[^,]*')
-  if before and select(2, string.gsub(before, ',', '')) + 1 >= CONTENTS then return first, true end
-  seen.contents[base] = before and (before .. ',' .. content) or content
-  seen.today[base] = today and (today .. ',' .. content) or content
-  seen.changed[base] = true
+  local before = seen.contents[base]
+  if not before then
+    seen.contents[base], seen.changed[base] = content, content
+    return nil, false
+  end
+  local first, today = base .. string.match(before, '^[^,]*'), seen.changed[base] or seen.today[base]
+  if select(2, string.gsub(before, ',', '')) + 1 >= CONTENTS then return first, true end
+  seen.contents[base] = before .. ',' .. content
+  seen.changed[base] = today and (today .. ',' .. content) or content
   return first, false
 end
 
@@ -112,15 +115,15 @@ local function knows(seen, id)
 end
 
 local function write_ids(P, seen, bucket, window)
-  local words = {}
-  for base in pairs(seen.changed) do
-    words[#words + 1] = base
-    words[#words + 1] = seen.today[base]
+  local words, n = {}, 0
+  for base, contents in pairs(seen.changed) do
+    words[n + 1], words[n + 2] = base, contents
+    n = n + 2
   end
-  if #words == 0 then return end
+  if n == 0 then return end
   local key = P .. 'known:' .. string.format('%d', bucket)
   write_all('HSET', key, words)
-  if redis.call('HLEN', key) <= #words / 2 then
+  if redis.call('HLEN', key) <= n / 2 then
     redis.call('EXPIRE', key, math.ceil(window * KNOWN_PAGES / 1000))
   end
 end
@@ -137,45 +140,52 @@ local function day_of(record)
   return string.match(record, '"at":"(%d+-%d+-%d+)T')
 end
 
--- The keys of the boxes of these events, and how many elements those have that are there, by box. What has one element
--- is asked for as well.
-local function boxes_of(P, ids, homes, further)
-  local keys, length, boxes, places = {}, {}, {}, {}
-  local prefix = list_key(P, 'in', '')
-  local function add(box)
-    local key, n = prefix .. box, #boxes + 1
-    keys[box], boxes[n], places[n] = key, box, key
-  end
-  for _, id in ipairs(ids) do
-    add(homes[id])
-    if further[id] then
-      for box in string.gmatch(further[id], '%S+') do add(box) end
+-- The first further name of an event, and the others, if there are more: mostly there is one.
+local function first_of(names)
+  local blank = string.find(names, ' ', 1, true)
+  if not blank then return names end
+  return string.sub(names, 1, blank - 1), string.sub(names, blank + 1)
+end
+
+-- What the boxes of these events are: true where one is a list, its value where it is one element, nil where it is not there.
+-- `homes`, `further`: by position.
+local function boxes_of(P, homes, further)
+  local boxes, places, there, n, prefix = {}, {}, {}, 0, list_key(P, 'in', '')
+  for k = 1, #homes do
+    local box, names = homes[k], further[k]
+    while box do
+      n = n + 1
+      boxes[n], places[n] = box, prefix .. box
+      box = names
+      if box then box, names = first_of(box) end
     end
   end
   if count_there(places) > 0 then
     for k, place in ipairs(places) do
-      local n = redis.call('LLEN', place)
-      if n > 0 then length[boxes[k]] = n end
+      if redis.call('LLEN', place) > 0 then there[boxes[k]] = true end
     end
   end
-  ones.ask(P, 'in', boxes)
-  for box, value in pairs(ones.known['in']) do
-    if value then length[box] = 2 end
-  end
-  return keys, length
+  each_part(boxes, function(from, to)
+    for k, value in ipairs(redis.call('HMGET', ones.key(P, 'in'), unpack(boxes, from, to))) do
+      if value then there[boxes[from + k - 1]] = value end
+    end
+  end)
+  return there
 end
 
 -- Append events to their boxes in the order in which they came; one with further names leaves a mark in the box of each.
--- `homes`, `further`: by event; `keys`, `length`: as `boxes_of` has them; `classes`: of the boxes that an event makes, by its
--- home. Each box is written once. `lists`: as every version of us reads them. `is_ready`: told of each box that became so.
-local function append_events(P, ids, homes, further, keys, length, classes, lists, is_ready)
+-- `homes`, `further`: by position; `there`: as `boxes_of` has it; `classes`: of the boxes that an event makes, by its home.
+-- Each box is written once. `lists`: as every version of us reads them. Returns the boxes that became ready, in order.
+local function append_events(P, ids, homes, further, there, classes, lists)
   -- Mostly one element goes into a box: then it needs no table.
-  local pushed, states, order, also, new = {}, {}, {}, {}, {}
-  local ready, blocked = {}, {} -- the states of new boxes, by class
+  local pushed, states, order, also, new, fresh = {}, {}, {}, {}, {}, {}
+  local ready, blocked = {}, {} -- what a new box of one element begins with, by class
+  local n_order, n_also, n_fresh = 0, 0, 0
   local function push(box, state, element)
     local its = pushed[box]
     if not its then
-      order[#order + 1] = box
+      n_order = n_order + 1
+      order[n_order] = box
       pushed[box], states[box] = element, state
     elseif type(its) == 'string' then
       pushed[box] = { its, element }
@@ -183,50 +193,57 @@ local function append_events(P, ids, homes, further, keys, length, classes, list
       its[#its + 1] = element
     end
   end
-  for _, id in ipairs(ids) do
-    local home, names = homes[id], further[id]
-    local idle, behind, class = not length[home] and not pushed[home], false, classes[home]
-    ready[class] = ready[class] or ones.new_state('r', class)
+  for k = 1, #ids do
+    local id, home, names, class, behind = ids[k], homes[k], further[k], classes[homes[k]], false
+    local idle = not there[home] and not pushed[home]
+    if not ready[class] then
+      ready[class], blocked[class] = ones.new_state('r', class) .. '\n', ones.new_state('b', class) .. '\n'
+    end
     if names then
-      blocked[class] = blocked[class] or ones.new_state('b', class)
-      local mark = mark_of(id, home)
-      for box in string.gmatch(names, '%S+') do
-        behind = behind or length[box] or pushed[box]
+      local mark, box, others = mark_of(id, home), first_of(names)
+      while box do
+        behind = behind or there[box] or pushed[box]
         push(box, blocked[class], mark)
+        box = others
+        if box then box, others = first_of(box) end
       end
-      local n = #also
-      also[n + 1], also[n + 2] = id, names
+      also[n_also + 1], also[n_also + 2] = id, names
+      n_also = n_also + 2
     end
-    push(home, (behind and blocked or ready)[class], id)
-    if idle and not behind then is_ready(home) end
+    push(home, behind and blocked[class] or ready[class], id)
+    if idle and not behind then
+      n_fresh = n_fresh + 1
+      fresh[n_fresh] = home
+    end
   end
-  for _, box in ipairs(order) do
-    local its, key, several = pushed[box], keys[box], type(pushed[box]) == 'table'
-    if not length[box] then
-      if lists or several then
-        local s, _, _, _, _, _, class = parse(states[box])
-        redis.call('RPUSH', key, state_of(s, 0, 0, 0, class), several and table.remove(its, 1) or its)
-      else
-        local n = #new
-        new[n + 1], new[n + 2] = box, states[box] .. '\n' .. its
+  local n = 0
+  for k = 1, n_order do
+    local box = order[k]
+    local its, was = pushed[box], there[box]
+    if not was and not lists and type(its) == 'string' then
+      new[n + 1], new[n + 2] = box, states[box] .. its
+      n = n + 2
+    else
+      local words = type(its) == 'string' and { its } or its
+      if not was then
+        local s, _, _, _, _, _, class = parse(string.sub(states[box], 1, -2))
+        table.insert(words, 1, state_of(s, 0, 0, 0, class))
+      elseif was ~= true then
+        box_key(P, 'in', box)
       end
-    elseif ones.known['in'][box] then
-      box_key(P, 'in', box)
-    end
-    if several then
-      write_all('RPUSH', key, its)
-    elseif length[box] then
-      redis.call('RPUSH', key, its)
+      write_all('RPUSH', list_key(P, 'in', box), words)
     end
   end
   write_all('HSET', ones.key(P, 'in'), new)
   write_all('HSET', P .. 'also:in', also)
+  return fresh
 end
 
 -- put: keep events and append them to the inbox.
 -- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, names (as in `settle`; `!` before them:
--- it is urgent), digest, count field (its source, `|` and more), record, its id in schema 1 (empty: nobody has to ask for
--- it any more). `digest` is empty where the sender named the message (its id says it all).
+-- it is urgent), digest, count field (its source, `|` and more), record without its first letter (`{`: its number comes
+-- before the rest), its id in schema 1 (empty: nobody has to ask for it any more). `digest` is empty where the sender named
+-- the message (its id says it all).
 -- Returns per event: '' stored, '+' and the id stored under its id of schema 1, else the id under which it was stored
 -- before (its own when it is simply put again).
 local function put(keys, args)
@@ -240,38 +257,39 @@ local function put(keys, args)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
   local ids, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 4)
-  local boxes, further, urgent = {}, {}, {}
-  for i = 4, #args, 6 do
-    if string.byte(args[i + 1]) == 33 then
-      args[i + 1] = string.sub(args[i + 1], 2)
-      urgent[args[i]] = schema ~= '1'
+  local boxes, names, urgent, new_ids, places, n = {}, {}, {}, {}, {}, 0 -- by position, but for the last two
+  for k = 1, #ids do
+    local its, id, i = args[6 * k - 1], ids[k], 6 * k - 2
+    if string.byte(its) == 33 then
+      its = string.sub(its, 2)
+      urgent[k] = schema ~= '1'
     end
-    local blank = string.find(args[i + 1], ' ', 1, true)
-    if blank then
-      if schema ~= '1' then further[args[i]] = string.sub(args[i + 1], blank + 1) end
-      args[i + 1] = string.sub(args[i + 1], 1, blank - 1)
+    local box, others = first_of(its)
+    boxes[k], names[k], args[i + 1] = box, schema ~= '1' and others or nil, box
+    if seen and seen.contents[string.sub(id, 1, BASE)] and knows(seen, id) then known_ids[id] = true end
+    if not known_ids[id] then
+      n = n + 1
+      new_ids[n], places[n] = id, P .. 'e:' .. id
     end
-    boxes[#boxes + 1] = args[i + 1]
   end
   local aside = quarantined_of(P, ids)
-  local new_ids, names = {}, {}
-  for _, id in ipairs(ids) do
-    if seen and knows(seen, id) then known_ids[id] = true end
-    if not known_ids[id] then
-      new_ids[#new_ids + 1] = id
-      names[#names + 1] = P .. 'e:' .. id
-    end
-  end
-  local records_there = count_there(names) > 0
+  local records_there = count_there(places) > 0
   local marks = marks_of(P, boxes, { page_before, page })
 
-  local answers, stored, homes, records, counts = {}, {}, {}, {}, {}
-  local classes, hurried = {}, {}
+  local answers, records, counts = {}, {}, {}
+  local stored, homes, further, classes, hurried = {}, {}, {}, {}, {}
   local marked, unmarked, notes, came, several = {}, {}, {}, {}, {}
-  for i = 4, #args, 6 do
-    local id, box, digest, field, record = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4]
-    local known, name, source = '', P .. 'e:' .. id, string.match(field, '^[^|]*')
-    local first, many
+  local till = ' ' .. now + body_window
+  local field, source, received
+  n = 0
+  for k = 1, #ids do
+    local i = 6 * k - 2
+    local id, box, digest, record, known = args[i], boxes[k], args[i + 2], args[i + 4], ''
+    local name, first, many = P .. 'e:' .. id, nil, false
+    if args[i + 3] ~= field then
+      field = args[i + 3]
+      source, received = string.match(field, '^[^|]*'), 'received|' .. field
+    end
     if known_ids[id] then
       known = id
     elseif known_ids[args[i + 5]] then
@@ -279,18 +297,19 @@ local function put(keys, args)
     end
     if seen and known == '' then first, many = remember_id(seen, id) end
     known_ids[id] = true
-    if digest ~= '' then
-      local its, other, till = string.match(marks[box] or '', '^(%S+) (%S+) (%d+)$')
-      local left = its == digest and till - now or 0
+    if digest ~= '' and marks[box] then
+      local its, other, ends = string.match(marks[box], '^(%S+) (%S+) (%d+)$')
+      local left = its == digest and ends - now or 0
       if left > 0 and left <= MARKED then known = other end
     end
     if known == '' and records_there and not aside[id] and redis.call('EXISTS', name) == 1 then
       known = id -- it waits, or is kept, for longer than ids are remembered
     end
-    answers[#answers + 1] = known ~= '' and known or prefix ~= '' and prefix .. id or ''
+    answers[k] = known ~= '' and known or prefix ~= '' and prefix .. id or ''
     if known == '' then
+      n = n + 1
       if digest ~= '' then
-        marks[box] = digest .. ' ' .. id .. ' ' .. (now + body_window)
+        marks[box] = digest .. ' ' .. id .. till
         marked[box] = marks[box]
         count(counts, 'without_id|' .. source)
       elseif marks[box] then
@@ -302,7 +321,7 @@ local function put(keys, args)
         count(counts, 'other_content|' .. source)
       end
       if many then several[source] = true end
-      local unread = string.sub(record, 1, 11) == '{"unread":[' and string.match(record, '^{"unread":(%b[])')
+      local unread = string.byte(record, 2) == 117 and string.match(record, '^"unread":(%b[])')
       if unread then
         notes[#notes + 1] = { day_of(record), id, '{"t":"unread","fields":' .. unread .. '}' }
         for name in string.gmatch(unread, '"([^"]*)"') do count(counts, 'unread|' .. source .. '|' .. name) end
@@ -311,17 +330,16 @@ local function put(keys, args)
         notes[#notes + 1] = { day_of(record), id, '{"t":"came_again"}' }
         came[#came + 1] = id
       end
-      if urgent[id] then
+      if urgent[k] then
         classes[box] = URGENT
         hurried[#hurried + 1] = box
-        for other in string.gmatch(further[id] or '', '%S+') do hurried[#hurried + 1] = other end
+        for other in string.gmatch(names[k] or '', '%S+') do hurried[#hurried + 1] = other end
       elseif not classes[box] then
         classes[box] = schema ~= '1' and source or ''
       end
-      records[#records + 1] = name
-      records[#records + 1] = record
-      stored[#stored + 1], homes[id] = id, box
-      count(counts, 'received|' .. field)
+      records[2 * n - 1], records[2 * n] = name, record
+      stored[n], homes[n], further[n] = id, box, names[k]
+      count(counts, received)
     elseif known == id and digest ~= '' then
       count(counts, 'repeated|' .. field)
     else
@@ -332,38 +350,33 @@ local function put(keys, args)
   -- What is no list where one must be ends the call here, before anything is written: half a put would pass for a whole
   -- one when it is repeated.
   redis.call('LLEN', P .. 'ready:in')
-  local keys_of, length = boxes_of(P, stored, homes, further)
+  local there = boxes_of(P, homes, further)
 
   if seen then write_ids(P, seen, bucket, window) else write_former_ids(P, new_ids, bucket, window) end
   if #unmarked > 0 then
     write_all('HDEL', page_before, unmarked)
     write_all('HDEL', page, unmarked)
   end
-  local pairs_of_marks = {}
+  local pairs_of_marks, m = {}, 0
   for box, mark in pairs(marked) do
-    local n = #pairs_of_marks
-    pairs_of_marks[n + 1], pairs_of_marks[n + 2] = box, mark
+    pairs_of_marks[m + 1], pairs_of_marks[m + 2] = box, mark
+    m = m + 2
   end
-  if #pairs_of_marks > 0 then
+  if m > 0 then
     write_all('HSET', page, pairs_of_marks)
-    if redis.call('HLEN', page) <= #pairs_of_marks / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
+    if redis.call('HLEN', page) <= m / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
   end
   write_all('ZREM', P .. 'quarantine', came)
   -- The number of each event among all that the store ever took: receivers' clocks may be set back, this never is.
-  local number = #stored > 0 and redis.call('INCRBY', P .. 'taken', #stored) - #stored or 0
-  for k = 2, #records, 2 do
-    records[k] = '{"n":' .. string.format('%d', number + k / 2) .. ',' .. string.sub(records[k], 2)
-  end
+  local number = n > 0 and redis.call('INCRBY', P .. 'taken', n) - n or 0
+  for k = 1, n do records[2 * k] = '{"n":' .. number + k .. ',' .. records[2 * k] end
   write_all('MSET', nil, records)
-  local c, fresh = { ready = {} }, 0
-  append_events(P, stored, homes, further, keys_of, length, classes, schema == '1', function(box)
-    ready_later(c, 'in', box, classes[box])
-    fresh = fresh + 1
-  end)
+  local c, fresh = { ready = {} }, append_events(P, stored, homes, further, there, classes, schema == '1')
+  for _, box in ipairs(fresh) do ready_later(c, 'in', box, classes[box]) end
   flush_ready(P, c, 'in')
   ones.known = {} -- they were read before the events came
   for _, box in ipairs(hurried) do make_urgent(P, 'in', box) end
-  if #stored > 0 then
+  if n > 0 then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'put', table.concat(stored, ' '))
     redis.call('SADD', P .. 'rooms', 'in')
   end
@@ -372,7 +385,7 @@ local function put(keys, args)
   end
   for source in pairs(several) do tell_once_a_day(P, 'in', 'many_contents:' .. source) end
   add_counts(P, counts)
-  if fresh > 0 then ring(P, pool, fresh) end
+  if #fresh > 0 then ring(P, pool, #fresh) end
   return answers
 end
 

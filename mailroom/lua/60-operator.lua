@@ -196,7 +196,7 @@ local function take_in(keys, args)
     if args[3] ~= '1' and is_late(P, now, given[k + 4], (string.gsub(given[k + 1], '^!', ''))) then return 'overtaken' end
   end
   if shelf == 'unmatched' then
-    redis.call('SET', P .. 'e:' .. from, given[8])
+    redis.call('SET', P .. 'e:' .. from, '{' .. given[8])
     append_item(P, 'in', given[5], from, given[3])
   else
     local bucket, window = math.floor(now / tonumber(given[1])), tonumber(given[1])
