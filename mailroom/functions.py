@@ -51,7 +51,10 @@ class Mailroom(MailroomQueries):
         0 for what was received long ago: then they repeat nothing, either.
         """
         answers = await self.call("put", *self._put_arguments(events, pool, body_window))
-        return [_receipt(event, said) for event, said in zip(events, answers, strict=True)]
+        return [
+            _receipt(event, said) if said else Receipt(event.id, False)
+            for event, said in zip(events, answers, strict=True)
+        ]
 
     def _put_arguments(self, events: Sequence[Event], pool: str, body_window: int) -> list[Any]:
         args: list[Any] = [ID_PAGE, body_window, pool]
@@ -59,18 +62,18 @@ class Mailroom(MailroomQueries):
         for event in events:
             origin = f"{event.source}|{event.type}"
             key = event.order_key or event.id
-            box = hashed(key)
+            place = box = hashed(key)
             digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
-            known = {identity: hashed(identity) for identity in event.identities if identity != key}
-            hashes = tuple([known.get(identity, box) for identity in event.identities])
             also: tuple[str, ...] = ()
-            if event.names:  # mostly identities, too
-                names = event.names if len(event.names) == 1 else dict.fromkeys(event.names)
-                also = tuple([known.get(name) or hashed(name) for name in names if name != key])
-            place = " ".join((box, *also)) if also else box
+            if names := event.names:
+                also = tuple([hashed(name) for name in dict.fromkeys(names) if name != key])
+                place = " ".join((box, *also))
+            # The order key stands there in clear, and each hash once.
+            who = tuple([hashed(each) for each in event.identities if each != key and each not in names])
             if event.type in URGENT_TYPES:
                 place = f"!{place}"
-            args += (event.id, place, digest, origin, event.encode(hashes, also)[1:], self._former_id(event))
+            former = self._former_id(event) if self.former_ids else ""
+            args += (event.id, place, digest, origin, event.encode(who, also)[1:], former)
         return args
 
     async def take_in(

@@ -24,14 +24,17 @@ _ANY_BYTE = _BASE32.encode() * 8
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
 
-def event_id(source: str, sender_id: str | None, item: str, content: bytes) -> str:
-    """Return the id of an event: the same for the same message of a sender, random where messages have no id.
+def random_id() -> str:
+    """Return the id of an event whose message has none."""
+    return os.urandom(ID_LENGTH).translate(_ANY_BYTE).decode("ascii")
+
+
+def event_id(source: str, sender_id: str, item: str, content: bytes) -> str:
+    """Return the id of an event: the same for the same message of a sender.
 
     `item` is what the platform itself calls the item of a request (empty where the sender's id names it already),
     `content` its bytes as they came. They are hashed under the sender's id: nobody can guess a body from an id.
     """
-    if sender_id is None:
-        return os.urandom(ID_LENGTH).translate(_ANY_BYTE).decode("ascii")
     sender = sender_id.encode("utf-8", "surrogatepass")
     told = f"{source}\0{len(sender)}\0".encode("utf-8", "surrogatepass") + sender
     told += item.encode("utf-8", "surrogatepass")

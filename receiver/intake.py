@@ -212,9 +212,13 @@ def build_event(
     if source.fields and item.invalid is None and item.type:
         data, left_out = declared_fields.convert(data or sources.read(source.kind, item.type, item.body), source.fields)
         unread = tuple(dict.fromkeys((*unread, *left_out)))
-    order_key = item.order_key or (identities[0] if identities else None)
+    order_key, names, sender_id = item.order_key or (identities[0] if identities else None), item.names, item.sender_id
+    if names and (order_key in names or len(names) > MOST_FURTHER_NAMES):
+        names = tuple([name for name in names if name != order_key][:MOST_FURTHER_NAMES])
     return Event.of(
-        id=identity.event_id(source.name, item.sender_id, item.identity, _content(item, source)),
+        id=identity.event_id(source.name, sender_id, item.identity, _content(item, source))
+        if sender_id is not None
+        else identity.random_id(),
         source=source.name,
         kind=source.kind,
         type=item.type or "",
@@ -224,11 +228,11 @@ def build_event(
         order_key=order_key,
         subject=item.subject,
         time=item.time,
-        sender_id=item.sender_id[: identity.SENDER_ID_MAX] if item.sender_id else None,
+        sender_id=sender_id[: identity.SENDER_ID_MAX] if sender_id else None,
         position=item.position,
         traceparent=traceparent.decode("ascii") if traceparent and TRACEPARENT.match(traceparent) else None,
         identities=identities,
-        names=tuple([name for name in item.names if name != order_key][:MOST_FURTHER_NAMES]) if item.names else (),
+        names=names,
         retain=source.retain,
         unread=unread,
         types=source.fields or None,

@@ -96,7 +96,8 @@ class Event:
         """Return the record that the mailroom keeps: one line of JSON, then the vendor's body as it came.
 
         `data` is not part of it, because it is derived from the body again when the event is routed; nor is the id,
-        because it is part of the record's key in the store.
+        because it is part of the record's key in the store. `who`: the hashes of the identities, at least of those
+        beside the order key, which stands there in clear, and beside `also`.
         """
         # The store's functions look for `unread` at the beginning.
         head: dict[str, Any] = {"unread": self.unread} if self.unread else {}
