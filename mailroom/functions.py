@@ -67,7 +67,7 @@ class Mailroom(MailroomQueries):
             also: tuple[str, ...] = ()
             if names := event.names:
                 also = tuple([hashed(name) for name in dict.fromkeys(names) if name != key])
-                place = " ".join((box, *also))
+                place = " ".join([box, *also])
             # The order key stands there in clear, and each hash once.
             who = tuple([hashed(each) for each in event.identities if each != key and each not in names])
             if event.type in URGENT_TYPES:

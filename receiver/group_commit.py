@@ -63,9 +63,7 @@ class GroupCommit:
         """Keep events with the next flush, then call `kept`. Raises NotKept while too many events wait."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
             raise errors.NotKept("busy", "more is arriving than can be kept; try again")
-        names = [event.order_key or event.id for event in events]
-        for event in events:
-            names += event.names
+        names = [name for event in events for name in (event.order_key or event.id, *event.names)]
         self._queue.append((events, names, kept))
         self._gathered += len(events)
         self._waiting += len(events)

@@ -70,6 +70,23 @@ def _beginning(status: int, every: Headers) -> bytes:
     return known[1]
 
 
+#: Paths that came, by their URL: a platform posts to few. One with parameters, which may be secrets, is not kept.
+_paths: dict[bytes, tuple[str, bytes]] = {}
+#: Paths that are kept, and bytes of the longest.
+MOST_PATHS, LONGEST_PATH = 1_000, 200
+
+
+def _split_url(url: bytes) -> tuple[str, bytes] | None:
+    """Return path and query of a URL; None: the path has to be decoded."""
+    parsed = httptools.parse_url(url)
+    if b"%" in parsed.path:
+        return None
+    found = (parsed.path.decode("ascii"), parsed.query or b"")
+    if not found[1] and len(url) <= LONGEST_PATH and len(_paths) < MOST_PATHS:
+        _paths[url] = found
+    return found
+
+
 class TooManyAhead(Exception):
     """A connection sends too many requests ahead of their answers; raised in the parser, it ends with a 400."""
 
@@ -207,14 +224,14 @@ class Connection(HttpToolsProtocol):
             return None  # these wait for a `100 Continue`, or until earlier answers have been read
         if self.cycle is not None and not self.cycle.response_complete:
             return None
-        url = httptools.parse_url(self.url)
-        if b"%" in url.path:
+        found = _paths.get(self.url) or _split_url(self.url)
+        if found is None:
             return None
         scope = {
             "type": "http",
             "method": self.parser.get_method().decode("ascii"),
-            "path": url.path.decode("ascii"),
-            "query_string": url.query or b"",
+            "path": found[0],
+            "query_string": found[1],
             "headers": self.headers,
             "client": self.client,
         }
@@ -271,7 +288,7 @@ class Connection(HttpToolsProtocol):
         lines = [beginning.removesuffix(JSON_LINE) if has_type(headers) else beginning]
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
-        closes = (b"connection", b"close") in headers
+        closes = bool(headers) and (b"connection", b"close") in headers
         if not whole.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
         lines += (b"content-length: %d\r\n\r\n" % len(body), body)

@@ -113,7 +113,8 @@ def verify(request: RawRequest, checks: Sequence[Check], now: float) -> Verified
     hidden: frozenset[str] = frozenset()
     for each in checks:
         sender_id = each.check(request, now) or sender_id
-        hidden |= each.secret_parameters
+        if parameters := each.secret_parameters:
+            hidden |= parameters
     return VerifiedRequest(request, sender_id, hidden)
 
 

@@ -134,6 +134,8 @@ KIND = SourceKind(
 
 def find_type(event: str | None) -> str:
     """Return our type for what stands in the URL. Raises NotFound."""
+    if event is not None and event in EVENTS:
+        return EVENTS[event]
     known = ", ".join(EVENTS)
     if not event:
         raise errors.NotFound("missing_event", f"the URL must end with what happened: {known}")
