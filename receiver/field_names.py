@@ -60,6 +60,8 @@ class Names(dict[str, str]):
         return ours
 
 
+#: Values with names of their own inside.
+NESTING = frozenset({dict, list})
 #: Names in snake_case, for those that have no table.
 SPELLED = Names({})
 
@@ -67,6 +69,8 @@ SPELLED = Names({})
 def ours(value: Any) -> Any:
     """Return a JSON value with all names in snake_case. If two become the same, the one that was snake_case wins."""
     if isinstance(value, dict):
+        if NESTING.isdisjoint(map(type, value.values())) and list(map(SPELLED.__getitem__, value)) == list(value):
+            return value  # as most are: it is ours already
         spelled: dict[str, Any] = {}
         for name, each in value.items():
             new = SPELLED[name]

@@ -61,6 +61,12 @@ class EventData(BaseModel):
     def data(self) -> dict[str, Any]:
         """Return the plain JSON values that rules see: what was sent and what is derived from it, nothing else."""
         self.derive()
+        given = self.model_fields_set
+        data = {name: value for name, value in self.__dict__.items() if name in given}
+        if self.model_extra:
+            data |= self.model_extra
+        if PLAIN.issuperset(map(type, data.values())):  # as most contacts are; it takes a third of the time
+            return data
         return self.model_dump(mode="json", exclude_unset=True)
 
     def derive(self) -> None:
@@ -95,6 +101,9 @@ def cents(amount: Decimal) -> Decimal:
 def _number(amount: Decimal) -> float:
     return float(cents(amount))
 
+
+#: Values that a field of a model has in `data` as they are.
+PLAIN = frozenset({str, int, bool, type(None)})
 
 #: What programs write for no date: .NET's year 1, MySQL's zeros, the first days of SQL Server and of spreadsheets.
 NO_DATE = re.compile(

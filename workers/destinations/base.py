@@ -179,6 +179,8 @@ def open_base(base: str, reveal: Reveal) -> str:
 
 def as_text(value: Any) -> Any:
     """Return true, false and numbers as the text that they are everywhere, and anything else as it is."""
+    if value.__class__ is str:  # as nearly all are
+        return value
     return filters.write_scalar(value) if isinstance(value, bool | int | float) else value
 
 
