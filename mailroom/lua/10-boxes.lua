@@ -574,9 +574,13 @@ end
 function ones.flush(P, c)
   local ended = {}
   for k = 1, #c.ended_singles, 2 do
-    local room, box = c.ended_singles[k], c.ended_singles[k + 1]
-    ended[room] = ended[room] or {}
-    table.insert(ended[room], box)
+    local room = c.ended_singles[k]
+    local boxes = ended[room]
+    if not boxes then
+      boxes = {}
+      ended[room] = boxes
+    end
+    boxes[#boxes + 1] = c.ended_singles[k + 1]
   end
   for room, boxes in pairs(ended) do write_all('HDEL', ones.key(P, room), boxes) end
   for room, boxes in pairs(c.new_singles) do

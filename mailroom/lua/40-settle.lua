@@ -98,7 +98,6 @@ local function newest_page(P, now, ago)
   return P .. 'newest:' .. string.format('%d', math.floor(now / 86400000) - ago)
 end
 
--- `type`: of events that make older ones stale; then `its` is when it happened.
 -- What is noted of fields on any page.
 local function each_noted(P, now, fields, use)
   for ago = 0, LEDGER_DAYS do
@@ -124,14 +123,14 @@ local function newest(keys, args)
   return found
 end
 
-local note_newest
-function note_newest(newest, names, its, type)
-  if string.find(names, ' ', 1, true) then
-    each_box(names, function(name) note_newest(newest, name, its, type) end)
-    return
+-- `type`: of events that make older ones stale; then `its` is when it happened.
+local function note_newest(newest, names, its, type)
+  for name in string.gmatch(names, '%S+') do
+    if string.byte(name) ~= 126 then
+      local field = type and name .. ' ' .. type or name
+      if its > (newest[field] or '') then newest[field] = its end
+    end
   end
-  local field = type and names .. ' ' .. type or names
-  if its > (newest[field] or '') then newest[field] = its end
 end
 
 local function write_newest(P, now, newest)
@@ -602,10 +601,13 @@ local function ask_for_names(P, c, items, boxes)
   for room, its in pairs(items) do
     if named(P, c, room) then
       local found = { also = {}, weak = redis.call('EXISTS', P .. 'weak:' .. room) == 1 }
+      local asked = boxes[room]
       each_part(its, function(from, to)
         for k, also in ipairs(redis.call('HMGET', P .. 'also:' .. room, unpack(its, from, to))) do
-          found.also[its[from + k - 1]] = also or nil
-          for box in string.gmatch(also or '', '%S+') do table.insert(boxes[room], box) end
+          if also then
+            found.also[its[from + k - 1]] = also
+            for box in string.gmatch(also, '%S+') do asked[#asked + 1] = box end
+          end
         end
       end)
       c.names_of[room] = found
@@ -619,10 +621,9 @@ local function settle_items(P, c, args)
   local i, all = 4, #args
   while i <= all do
     local start = i
-    local room, box, token, item, verdict, argument = args[i], args[i + 1], args[i + 2], args[i + 3], args[i + 4], args[i + 5]
-    local attempt, doubt, last = args[i + 6], args[i + 7], args[i + 8] == '1'
-    local event, retain, day, line, field = args[i + 9], tonumber(args[i + 10]), args[i + 11], args[i + 12], args[i + 13]
-    local says, n = args[i + 14], tonumber(args[i + 15])
+    local room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, line, field, says, n =
+      unpack(args, i, i + 15)
+    last, retain, n = last == '1', tonumber(retain), tonumber(n)
     local new = i + 16
     i = new + n * 10
 
@@ -710,7 +711,11 @@ local function settle_items(P, c, args)
         for k = new, i - 1, 10 do
           made = made + append(P, c, event, day, args, k)
         end
-        for name in string.gmatch(field, '[^\n]+') do count(counts, name) end
+        if string.find(field, '\n', 1, true) then
+          for name in string.gmatch(field, '[^\n]+') do count(counts, name) end
+        else
+          count(counts, field)
+        end
         if verdict == 'dead' then
           redis.call('ZADD', P .. 'dead', now, item)
           redis.call('HSET', P .. 'deadinfo', item, argument)
@@ -851,8 +856,12 @@ local function settle(keys, args)
   end
   local names, all, boxes = c.names, #args, {}
   local function ask_for(room, box)
-    boxes[room] = boxes[room] or {}
-    table.insert(boxes[room], box)
+    local its = boxes[room]
+    if not its then
+      its = {}
+      boxes[room] = its
+    end
+    its[#its + 1] = box
   end
   local entered = {} -- rooms and boxes into which something comes
   local function enter(room, box)
@@ -865,10 +874,14 @@ local function settle(keys, args)
   while i <= all do
     local verdict, new = args[i + 4], i + 16
     if verdict == 'done' or verdict == 'dead' then
-      names[i] = record_key(P, args[i], args[i + 3])
-      settled[#settled + 1] = names[i]
-      items[args[i]] = items[args[i]] or {}
-      table.insert(items[args[i]], args[i + 3])
+      local room, item = args[i], args[i + 3]
+      local name, its = record_key(P, room, item), items[room]
+      names[i], settled[#settled + 1] = name, name
+      if not its then
+        its = {}
+        items[room] = its
+      end
+      its[#its + 1] = item
     end
     ask_for(args[i], args[i + 1])
     i = new + tonumber(args[i + 15]) * 10
@@ -898,7 +911,12 @@ local function settle(keys, args)
   c.some_gone = count_there(settled) < #settled
   c.some_made = count_there(made) > 0
   c.some_boxes = count_there(places) > 0
-  for k = 1, #entered, 2 do c.some_boxes = c.some_boxes or ones.known[entered[k]][entered[k + 1]] end
+  for k = 1, c.some_boxes and 0 or #entered, 2 do
+    if ones.known[entered[k]][entered[k + 1]] then
+      c.some_boxes = true
+      break
+    end
+  end
 
   -- Whatever ends it half-way, what was left for later belongs to what is written already; but the item that met a
   -- defect is not gone.
