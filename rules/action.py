@@ -71,6 +71,13 @@ class Action:
     #: True: its rule looks something up at delivery. `arguments` and `model` have only what names the object.
     late: bool = False
 
+    @classmethod
+    def of(cls, **fields: Any) -> "Action":
+        """Create an action of all its fields, past the generated `__init__`, as `Event.of`."""
+        action = object.__new__(cls)
+        object.__setattr__(action, "__dict__", fields)
+        return action
+
     @property
     def touched(self) -> list[str]:
         """Its names in plain text, for people: `email:eva@example.org`, `~phone:+4930123456`."""

@@ -25,6 +25,8 @@ from rules.values.arguments import CompiledArguments, Value
 
 #: The name that stands for "the API of the platform that sent the event".
 API = "api"
+#: Of rules that set none.
+NO_OPTIONS = ActionOptions()
 
 
 class Facts(dict[str, Any]):
@@ -89,17 +91,18 @@ class Target:
     ) -> Action:
         """Return the Action with validated arguments; `late`: with those that name the object. Raises ValueFailed."""
         model = validate_arguments(self.kind.names_model if late else self.kind.arguments, rendered)
-        return Action(
+        return Action.of(
             destination=self.destination_for(event),
             name=self.action,
-            arguments=model.model_dump(mode="json", exclude_unset=True),
+            # What `model_dump` calls, which takes a fifth more.
+            arguments=model.__pydantic_serializer__.to_python(model, mode="json", exclude_unset=True),
             touches=find_names(self.kind, model),
             model=model,
             kind=self.kind,
             rule=rule,
             path=path,
             has_next=has_next,
-            options=options or ActionOptions(),
+            options=options or NO_OPTIONS,
             late=late,
         )
 
@@ -107,7 +110,8 @@ class Target:
 def validate_arguments(model: type[BaseModel], rendered: Mapping[str, Any]) -> BaseModel:
     """Return the arguments as the action's model, or a part of it. Raises ValueFailed, whose text holds no value."""
     try:
-        return model.model_validate(dict(rendered))
+        found: BaseModel = model.__pydantic_validator__.validate_python(dict(rendered))
+        return found
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(step) for step in first["loc"])
@@ -253,6 +257,10 @@ class RuleVerdict:
     actual: Any = ABSENT
 
 
+#: Of a rule that fires, with no remark.
+FIRES = RuleVerdict(True)
+
+
 @dataclass(frozen=True, eq=False)
 class Rule:
     """One rule of the book."""
@@ -304,7 +312,7 @@ class Rule:
         if verdict.truth != truth.TRUE:
             return RuleVerdict(False, verdict.at, verdict.why, actual=verdict.actual)
         if self.unless is None:
-            return RuleVerdict(True)
+            return FIRES
         held = self.unless.test(facts)
         if held.truth == truth.TRUE:
             return RuleVerdict(False, "unless", "everything under unless holds")

@@ -109,8 +109,9 @@ class Plan:
                 left_out.append((action.destination, action.name, action.rule, action.code, action.why))
                 continue
             options = action.options
-            wait = options.due(now) - now
+            wait = options.due(now) - now if options.delay or options.hold is not None else 0
             names = tuple([hash(name.key) for name in action.touches if not name.weak])
+            weak = () if len(names) == len(action.touches) else tuple([hash(x.key) for x in action.touches if x.weak])
             urgent = self.urgent or action.kind.keep_always
             delivery = Delivery(
                 f"{self.parent}.{len(self.new) + len(born)}",
@@ -145,7 +146,7 @@ class Plan:
                 once_ms=once.within if once else 0,
                 coalesce_key=hash("|".join((action.name, *sorted(action.touched)))) if options.coalesce else "",
                 delay=max(wait, options.coalesce),
-                weak=tuple([hash(name.key) for name in action.touches if name.weak]),
+                weak=weak,
                 source=self.source,
                 urgent=urgent,
             )

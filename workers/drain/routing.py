@@ -254,7 +254,9 @@ class Router:
             received=event.received_at,
             book=event_plan.book,
             fired=[rule.name for rule in fired],
-            missed=[(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]],
+            missed=[(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]]
+            if matching.missed
+            else (),
             made=event_plan.made,
             skipped=event_plan.skipped,
             observed=observed,
@@ -263,7 +265,8 @@ class Router:
         )
         if event_plan.failed:
             self._note_failed_rules(event_plan)
-        line = "\n".join((line, *event_plan.lines()))
+        if event_plan.waits or event_plan.failed:
+            line = "\n".join((line, *event_plan.lines()))
         self._summary.routed += 1
         self._outbox.settle_soon(
             Settlement(
@@ -273,7 +276,7 @@ class Router:
                 event.id,
                 event.received_at[:10],
                 line=line,
-                counter="\n".join(name.replace("\n", " ") for name in counters),
+                counter="\n".join([name.replace("\n", " ") for name in counters]),
                 last=n == len(lease.items) - 1,
                 retain=retain,
                 note=note,
