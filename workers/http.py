@@ -10,6 +10,8 @@ import ipaddress
 import json as jsonlib
 import re
 import socket
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
@@ -206,6 +208,51 @@ class _Origin:
     template: aiohttp.ClientRequest
     #: Whether it has answered us: then its name was resolved once.
     answered: bool = False
+    #: Connections that wait for the next request, and since when; the newest is last.
+    idle: deque[tuple[float, Connection]] = field(default_factory=deque)
+    expiry: asyncio.TimerHandle | None = None
+    #: Whether connections may wait; what is under way when it is forgotten is closed when it ends.
+    kept: bool = True
+
+    async def connect(self, timeout: aiohttp.ClientTimeout) -> Connection:
+        """Return a connection that is fit for a request: one that waits, or a new one. Raises aiohttp's errors."""
+        oldest = time.monotonic() - KEEP_ALIVE
+        while self.idle:
+            since, connection = self.idle.pop()
+            protocol = connection.protocol
+            # Something may lie there that nobody asked for, such as a 408 before an idle connection is closed.
+            if since >= oldest and protocol is not None and protocol.is_connected() and not protocol.should_close:
+                return connection
+            connection.close()
+        return await self.connector.connect(self.template, [], timeout)
+
+    def keep(self, connection: Connection) -> None:
+        """Let a connection wait for the next request, if it is fit for one."""
+        protocol = connection.protocol
+        if protocol is None or protocol.should_close or not self.kept:
+            connection.close()
+            return
+        self.idle.append((time.monotonic(), connection))
+        if self.expiry is None:
+            self.expiry = asyncio.get_running_loop().call_later(KEEP_ALIVE, self._expire)
+
+    def _expire(self) -> None:
+        self.expiry = None
+        now = time.monotonic()
+        while self.idle and now - self.idle[0][0] >= KEEP_ALIVE:
+            self.idle.popleft()[1].close()
+        if self.idle:
+            left = KEEP_ALIVE - (now - self.idle[0][0])
+            self.expiry = asyncio.get_running_loop().call_later(left, self._expire)
+
+    def close(self) -> None:
+        """Close what waits, and let nothing wait any more."""
+        self.kept = False
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+        while self.idle:
+            self.idle.pop()[1].close()
 
 
 class _Connectors:
@@ -226,7 +273,6 @@ class _Connectors:
         if allow_private not in self._open:
             connector = aiohttp.TCPConnector(
                 limit=0,  # Rooms have their own concurrency; a second limit would only hide it.
-                keepalive_timeout=KEEP_ALIVE,
                 socket_factory=None if allow_private else _public_socket,
             )
             self._open[allow_private] = connector
@@ -241,17 +287,22 @@ class _Connectors:
         except ValueError as exc:
             raise aiohttp.InvalidURL(origin) from exc
         if len(self._origins) >= MOST_ORIGINS:
-            self._origins.clear()
+            self._forget()
         return self._origins.setdefault((allow_private, origin), _Origin(self._open[allow_private], template))
 
     async def close(self) -> None:
         self._open.clear()
-        self._origins.clear()
+        self._forget()
         await self._stack.aclose()
+
+    def _forget(self) -> None:
+        for origin in self._origins.values():
+            origin.close()
+        self._origins.clear()
 
 
 class _Sending:
-    """One request on its way: written in one piece to a connection of aiohttp's pool, read by aiohttp's parser.
+    """One request on its way: written in one piece to a connection of aiohttp's, read by aiohttp's parser.
 
     That is a third of what aiohttp's own session costs, which prepares for cookies, redirects, proxies, uploads and
     tracing that no destination uses. Names that aiohttp does not document are used here only.
@@ -278,12 +329,7 @@ class _Sending:
             return await self._once(timeout)
 
     async def _once(self, timeout: aiohttp.ClientTimeout) -> HttpAnswer:
-        connector, template = self._origin.connector, self._origin.template
-        connection = await connector.connect(template, [], timeout)
-        # Something lies there that nobody asked for, such as a 408 before an idle connection is closed.
-        while _is_stale(connection.protocol):
-            connection.close()
-            connection = await connector.connect(template, [], timeout)
+        connection = await self._origin.connect(timeout)
         try:
             protocol, transport = connection.protocol, connection.transport
             if protocol is None or transport is None:
@@ -303,7 +349,7 @@ class _Sending:
         if answer.cut:
             connection.close()
         else:
-            connection.release()
+            self._origin.keep(connection)
         return answer
 
 
@@ -442,11 +488,6 @@ def _write_headers(way: _Origin, said: tuple[tuple[str, str], ...]) -> str:
     if any(_NO_TEXT.search(line[:-2]) for line in lines):
         raise _BadHeader("a header holds a control character")
     return "".join(lines)
-
-
-def _is_stale(protocol: ResponseHandler | None) -> bool:
-    """Tell whether a connection was used before and is not fit to be used again."""
-    return protocol is not None and protocol._parser is not None and protocol.should_close
 
 
 async def _read(head: RawResponseMessage, content: aiohttp.StreamReader, most: int) -> HttpAnswer:

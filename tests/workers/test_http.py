@@ -388,16 +388,56 @@ def test_timeouts(seconds: float, connect: float) -> None:
     assert chosen.sock_connect == pytest.approx(connect)
 
 
-def test_idle_connections_end_before_servers_end_them() -> None:
+def test_idle_connections_end_before_servers_end_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Common servers close an idle connection after five seconds; ours is closed before, lest a create meets that."""
+    assert http.KEEP_ALIVE == 4.0
+    monkeypatch.setattr(http, "KEEP_ALIVE", 0.05)
 
-    async def main(url: str) -> float | None:
+    async def main(url: str) -> None:
         async with Http() as way_out:
-            await way_out.bind(timeout=2, allow_private=True).exchange().request("GET", url)
-            return way_out._connectors._open[True]._keepalive_timeout
+            bound = way_out.bind(timeout=2, allow_private=True)
+            await bound.exchange().request("GET", url)
+            (origin,) = way_out._connectors._origins.values()
+            ((_, connection),) = origin.idle
+            await wait_until_async(lambda: _is(connection.closed and not origin.idle), "it is closed")
+            await bound.exchange().request("GET", url)
+            assert origin.expiry is not None
 
     with RawServer(OK) as server:
-        assert asyncio.run(main(server.url)) == 4.0
+        asyncio.run(main(server.url))
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_what_waited_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection is not used once its time is over, also where nobody came to close it."""
+
+    async def main(url: str) -> None:
+        async with Http() as way_out:
+            bound = way_out.bind(timeout=2, allow_private=True)
+            for _ in range(2):
+                await bound.exchange().request("GET", url)
+            monkeypatch.setattr(http, "KEEP_ALIVE", -1.0)
+            await bound.exchange().request("GET", url)
+
+    with RawServer(OK) as server:
+        asyncio.run(main(server.url))
+    assert (server.connections, len(server.requests)) == (2, 3)
+
+
+def test_a_forgotten_server_keeps_no_connection() -> None:
+    """What is under way to a server that is forgotten meanwhile is answered, and its connection closed."""
+
+    async def main(url: str) -> tuple[int, int]:
+        async with Http() as way_out:
+            bound = way_out.bind(timeout=2, allow_private=True)
+            asked = asyncio.create_task(bound.exchange().request("GET", url))
+            await wait_until_async(lambda: _is(bool(way_out._connectors._origins)), "it is under way")
+            (origin,) = way_out._connectors._origins.values()
+            way_out._connectors._forget()
+            return (await asked).status, len(origin.idle)
+
+    with RawServer(OK) as server:
+        assert asyncio.run(main(server.url)) == (200, 0)
 
 
 def test_servers_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -553,8 +593,10 @@ def test_unasked_answer() -> None:
             bound = way_out.bind(timeout=2, allow_private=True)
             assert (await bound.exchange().request("GET", server.url)).status == 200
             server.say(unasked)
-            [[(idle, _)]] = way_out._connectors._open[True]._conns.values()
-            await wait_until_async(lambda: _is(idle.should_close), "it has arrived")
+            (origin,) = way_out._connectors._origins.values()
+            protocol = origin.idle[0][1].protocol
+            assert protocol is not None
+            await wait_until_async(lambda: _is(protocol.should_close), "it has arrived")
             return (await bound.exchange().request("POST", server.url, json={}, creates=True)).status
 
     with RawServer(OK, reply(201)) as server:
