@@ -28,7 +28,22 @@ from mailroom.keys import CALL_TIMEOUT, FORMER_SCHEMA, ID_PAGE, PREFIX, REPLICA_
 #: without a doubt what is on the wire; what became of items, lest one is sent again after its successor; by which names
 #: an object is known, lest it is made twice.
 DURABLE = frozenset(
-    {"put", "quarantine", "take", "settle", "meet", "learn", "skip", "revive", "again", "drop", "take_in", "clear"}
+    {
+        "put",
+        "quarantine",
+        "take",
+        "settle",
+        "meet",
+        "learn",
+        "skip",
+        "revive",
+        "again",
+        "drop",
+        "take_in",
+        "clear",
+        "hold_source",
+        "discard",
+    }
 )
 
 #: What is called all the time has a connection of its own each: when the store dies, a call that cannot be sent any

@@ -110,18 +110,19 @@ class MailroomQueries(MailroomClient):
                 pipe.zcard(self.key(f"retry:{name}"))
                 pipe.zrange(self.key(f"retry:{name}"), 0, 0, withscores=True)
                 pipe.zcard(self.key(f"woken:{name}"))
+                pipe.zcard(self.key(f"parked:{name}"))
             found = iter(await self.read(pipe.execute()))
             known, answers = True, []
             for name in names:
                 turns = next(found)
-                answers.append((sum(next(found) for _ in lines[name]), *islice(found, 10)))
+                answers.append((sum(next(found) for _ in lines[name]), *islice(found, 11)))
                 known = known and lines[name].keys() >= set(turns)
                 lines[name].update(dict.fromkeys(turns))
         blocked = await self.call("blocked", *names) if names else []
         keys = await self._quotas({said[4].decode() for _, _, _, _, _, said, *_ in answers if said[4]})
         out = []
         for n, name in enumerate(names):
-            ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken = answers[n]
+            ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken, parked = answers[n]
             ms = int(now[0] * 1000 + now[1] // 1000)
             overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
@@ -132,7 +133,7 @@ class MailroomQueries(MailroomClient):
                     name,
                     ready,
                     leased,
-                    waiting + retry + woken,
+                    waiting + retry + woken + parked,
                     held,
                     suspect,
                     paused,

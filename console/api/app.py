@@ -16,7 +16,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Lifespan
 
-from console.api import aside, auth, books, boxes, dead_letters, events, health, metrics, pulls, quotas, rooms, shadow
+from console.api import (
+    aside,
+    auth,
+    books,
+    boxes,
+    dead_letters,
+    events,
+    health,
+    holds,
+    metrics,
+    pulls,
+    quotas,
+    rooms,
+    shadow,
+)
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
 from console.errors import UserError
@@ -33,6 +47,7 @@ ROUTES = (
     *dead_letters.ROUTES,
     *boxes.ROUTES,
     *rooms.ROUTES,
+    *holds.ROUTES,
     *pulls.ROUTES,
     *quotas.ROUTES,
     *metrics.ROUTES,

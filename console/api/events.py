@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from console.api import rooms
+from console.api import holds, rooms
 from console.api.request import Json, describe_rules, get_mailroom, read_number, refuse
 from mailroom import INBOX, ItemPlace, Mailroom
 from rules.event_types.base import from_epoch
@@ -76,7 +76,7 @@ async def show_event(request: Request) -> Response:
         for delivery in waiting:
             if why := whys.get(delivery["destination"]):
                 delivery["why"] = why
-        if fate.state == "waiting" and (why := whys.get(INBOX)):
+        if fate.state == "waiting" and (why := whys.get(INBOX) or await holds.explain(request, fate.source)):
             answer["why"] = why
     return JSONResponse({**answer, "settled": fate.settled})
 

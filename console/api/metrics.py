@@ -124,7 +124,7 @@ CATALOGUE = (
     MetricDeclaration(
         "relais_by_hand",
         "counter",
-        "What people decided: retry, drop, release, skip, pause, resume, look.",
+        "What people decided: retry, drop, release, skip, pause, resume, look, hold.",
         ("verb", "room"),
         "by_hand",
     ),

@@ -30,11 +30,13 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
                                or its search is behind
   retry:<room>         zset    box -> ms when it is due; its destination was away     settle                while not empty
   woken:<room>         zset    what was in `retry` when the breaker opened            settle                until take made it ready
+  parked:<room>        zset    box -> number of its first event, whose source is held take                  until that is released
   leased:<room>        hash    box -> drain; its size is the room's concurrency       take, settle          while not empty
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
   d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
   room:<room>          hash    pool, concurrency, every, burst, lag, paused, unusable configure, pause      for ever (one a destination)
-                               tat, breaker, probe_at, probe_every, rests, quota      configure, settle, rest
+                               tat, breaker, probe_at, probe_every, rests, quota,     configure, settle, rest
+                               holds                                                  hold_source, take
   failing              hash    room -> boxes that failed one after the other          settle                until one does not
   rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes
@@ -119,6 +121,10 @@ rest stand there), and so many requests (`limit`) from `begins` to `ends`, of wh
 the next page ends `after`. `used` is what we spent, `told` what others spent beside us by what the vendor says is left. A
 lease spends one request, each further one is spent before it is sent. `mark` and `before`: when, and how much was used
 then. Where nobody has said which page it is now, nothing is leased.
+
+A source is held by a person: what comes of it is kept in its boxes and not routed. `take` parks a box whose first event is
+of such a source (it waits, in `parked`), and hands out of others what stands before one. So what stands behind it waits,
+too, whoever sent it. A record with `go` is let go although its source is held.
 
 Times are the store's own clock in ms. Nothing is decided by them but when a wait ends and how fast a room may send.
 ]]

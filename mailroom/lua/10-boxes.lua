@@ -337,7 +337,7 @@ end
 
 -- The box waits for no time any more.
 local function stop_waiting(P, room, box)
-  for _, queue in ipairs({ 'waiting:', 'retry:', 'woken:' }) do redis.call('ZREM', P .. queue .. room, box) end
+  for _, queue in ipairs({ 'waiting:', 'retry:', 'woken:', 'parked:' }) do redis.call('ZREM', P .. queue .. room, box) end
 end
 
 -- Another element is first in a box that nobody holds: its state follows. Returns how many boxes became ready.

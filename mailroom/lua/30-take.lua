@@ -11,12 +11,83 @@ local function resting(rests, now)
   return at > now and at <= now + LONGEST_REST and at or 0 -- later still: the store's clock was set back
 end
 
+-- Sources that a person holds: what comes of them is kept, and not routed until they are released. The field `holds` of the
+-- room `in` has them, as JSON: source -> until (ms; 0: for good), why, by, at.
+local holds = {} -- `now`: source -> true, of those that are held while a call of `take` runs; nil: none is
+
+-- All that wait in a queue of a room are made ready by `take`, whatever time they have. Of two queues the fewer go to the
+-- more, so that it costs as much as there are fewer.
+function holds.wake_all(P, room, queue)
+  local their, woken = P .. queue .. room, P .. 'woken:' .. room
+  local few, many = woken, their
+  if redis.call('ZCARD', woken) > redis.call('ZCARD', their) then few, many = their, woken end
+  local found, words = redis.call('ZRANGE', few, 0, -1, 'WITHSCORES'), {}
+  for k = 1, #found, 2 do words[k], words[k + 1] = found[k + 1], found[k] end
+  write_all('ZADD', many, words)
+  redis.call('DEL', few)
+  if many == their and redis.call('EXISTS', their) == 1 then redis.call('RENAME', their, woken) end
+end
+
+-- Take those apart that are held from those whose time is over. Returns both (nil: none), and when the next one ends.
+function holds.read(text, now)
+  local held, over, next_ms = nil, nil, 0
+  for source, its in pairs(cjson.decode(text)) do
+    if its['until'] > 0 and its['until'] <= now then
+      over = over or {}
+      over[#over + 1] = source
+    else
+      held = held or {}
+      held[source] = true
+      if its['until'] > 0 and (next_ms == 0 or its['until'] < next_ms) then next_ms = its['until'] end
+    end
+  end
+  return held, over, next_ms
+end
+
+-- Sources are held no longer: what they kept waiting is made ready.
+function holds.lift(P, sources)
+  local its = cjson.decode(redis.call('HGET', P .. 'room:in', 'holds'))
+  for _, source in ipairs(sources) do its[source] = nil end
+  if next(its) then
+    redis.call('HSET', P .. 'room:in', 'holds', cjson.encode(its))
+  else
+    redis.call('HDEL', P .. 'room:in', 'holds')
+  end
+  holds.wake_all(P, 'in', 'parked:')
+end
+
+-- End what is over, where something waits for that. Returns when the next one ends, 0 if none does by itself.
+function holds.end_due(P, now)
+  local text = redis.call('HGET', P .. 'room:in', 'holds')
+  if not text then
+    holds.wake_all(P, 'in', 'parked:')
+    return 0
+  end
+  local _, over, next_ms = holds.read(text, now)
+  if over then holds.lift(P, over) end
+  return next_ms
+end
+
+-- Number and source of an event, and whether a person let it go although its source is held.
+function holds.look(record)
+  local read, head = pcall(cjson.decode, (string.match(record, '^[^\n]*')))
+  if not read or type(head) ~= 'table' then return 0, nil, true end -- it will be a dead letter
+  return head.n or 0, head.source, head.go
+end
+
+-- Whether an event may be routed. Returns its number where it may not.
+function holds.keep(record)
+  local n, source, go = holds.look(record)
+  return not go and holds.now[source] and string.format('%d', n)
+end
+
 -- What may be sent from a room now: not paused, not resting, within its concurrency and its rate.
 -- Returns how many boxes, the ms when the next one could go (0: not a matter of time), and what `spend` has to know; of
 -- that, `usual` is how many may go that are not urgent, where its key has a quota with a reserve.
 local function allowance(P, room, now, want)
   local cfg = redis.call('HMGET', P .. 'room:' .. room, 'paused', 'concurrency', 'every', 'burst', 'tat', 'probe_at', 'rests',
-    'quota')
+    'quota', 'holds')
+  if cfg[9] then holds.now = holds.read(cfg[9], now) end
   local probe, rests, its = nil, resting(cfg[7], now), nil
   if cfg[8] then -- what it may send is shared with all that use its key
     its = quotas.read(P, cfg[8], now)
@@ -149,6 +220,17 @@ local function lease(P, room, box, drain, token, per_box, out)
         if i <= doubtful then doubt = doubt - 1 end
       end
     end
+    for i = 2, room == 'in' and holds.now and #handed or 0, 2 do
+      local n = holds.keep(handed[i])
+      if n and i == 2 then
+        out.parked = (out.parked or 0) + 1
+        wait_until(P, room, box, 'parked:', n, attempt, doubt, deaths, class)
+        return 0
+      elseif n then
+        for k = #handed, i - 1, -1 do handed[k] = nil end
+        break
+      end
+    end
     if #handed > 0 and joins_behind(P, room, handed[1], box, class) then
       redis.call('LSET', b, 0, state_of('b', attempt, doubt, deaths, class))
       return 0
@@ -220,7 +302,7 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
     if its then
       local b, attempt, doubt, deaths, before, elements = unpack(its)
       local items = #elements - 1
-      local all = not cleared and not late[k] and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
+      local all = not cleared and not late[k] and not (room == 'in' and holds.now) and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
       for i = 1, items do all = all and records[before + i] end
       if all then
         local state = state_of('l', attempt, doubt, deaths, class, token, items)
@@ -277,6 +359,10 @@ local function serve(P, room, n, drain, token, per_box, out, taken, rated, usual
 
   -- Up to `most` boxes from the head of a line. Returns how many items were leased, and boxes; nil where the line is empty.
   local function from(class, most)
+    if (out.parked or 0) >= WOKEN then -- enough for one call
+      n = 0
+      return nil
+    end
     local line = line_key(P, room, class)
     local boxes = redis.call('LPOP', line, most)
     if not boxes or #boxes < most or redis.call('EXISTS', line) == 0 then
@@ -361,8 +447,9 @@ end
 -- What is due in a room becomes ready, as far as one call should. Returns the ms when the next one is due, 0 if none is.
 local function wake_due(P, room, now)
   local woken, retry, waiting = P .. 'woken:' .. room, P .. 'retry:' .. room, P .. 'waiting:' .. room
-  if redis.call('EXISTS', waiting, retry, woken) == 0 then return 0 end
-  local next_ms = 0
+  local parked = P .. 'parked:' .. room
+  if redis.call('EXISTS', waiting, retry, woken, parked) == 0 then return 0 end
+  local next_ms = redis.call('EXISTS', parked) == 1 and holds.end_due(P, now) or 0
   local boxes = redis.call('ZRANGE', woken, 0, WOKEN - 1)
   if #boxes > 0 then
     redis.call('ZREM', woken, unpack(boxes))
@@ -389,6 +476,7 @@ local function take(keys, args)
   local drain, request, suspects = args[1], args[2], tonumber(args[3])
   local now = now_ms()
   local out = { now, 0, 0, fresh = {} }
+  holds.now = nil
   local taken = {}
   -- Whoever is not known to live would not be missed when it dies.
   if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end
@@ -459,6 +547,7 @@ local function take(keys, args)
       at = spend(P, room, now, limits, used)
       if n == 0 and any() then sooner(at) end
       if out.aside then sooner(out.aside) end
+      if (out.parked or 0) >= WOKEN then sooner(now) end
     end
     waiting_suspects = waiting_suspects + redis.call('LLEN', P .. 'suspect:' .. room)
   end

@@ -515,15 +515,7 @@ local function close_down(P, c, room, by, code)
   local every = PROBES[by][1]
   local why = cjson.encode({ code = code, at = c.now, by = by })
   redis.call('HSET', key, 'paused', why, 'probe_at', c.now + every, 'probe_every', every)
-  local retry, woken = P .. 'retry:' .. room, P .. 'woken:' .. room
-  -- Twice within the time that waking takes: the fewer go to the more, so that it costs as much as there are fewer.
-  local few, many = woken, retry
-  if redis.call('ZCARD', woken) > redis.call('ZCARD', retry) then few, many = retry, woken end
-  local found, words = redis.call('ZRANGE', few, 0, -1, 'WITHSCORES'), {}
-  for k = 1, #found, 2 do words[k], words[k + 1] = found[k + 1], found[k] end
-  write_all('ZADD', many, words)
-  redis.call('DEL', few)
-  if many == retry and redis.call('EXISTS', retry) == 1 then redis.call('RENAME', retry, woken) end
+  holds.wake_all(P, room, 'retry:')
   c.news[#c.news + 1] = { by, room, code }
 end
 

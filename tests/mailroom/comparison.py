@@ -112,6 +112,7 @@ class Comparison:
         inbox_names: bool = False,
         classes: bool = False,
         keyed: bool = False,
+        holds: bool = False,
     ) -> None:
         self.loop, self.store, self.room = loop, store, room
         #: Every call is made twice, as if the first answer had been lost.
@@ -124,6 +125,8 @@ class Comparison:
         self.keyed = keyed
         #: Page -> requests that were spent of the key in it, and given back.
         self.spent: Counter[int] = Counter()
+        #: Sources are held now and then.
+        self.holds = holds
         self.model = MailroomOracle(START, {name: Limits(**vars(limits)) for name, limits in ROOMS.items()})
         self.leases: list[Lease] = []
         self.put_ever: list[tuple[str, int, bool, bytes, int]] = []
@@ -229,7 +232,7 @@ class Comparison:
                 # One that was blocked after it was listed stands in the list all the same, and once more afterwards.
                 "r": min(1, listed) * (head[0] == "r") if room in self.appended or kind in noted else listed,
                 "l": (room, box) in found["leased"],
-                "w": sum((room, box) in found[queue] for queue in ("waiting", "retry", "woken")),
+                "w": sum((room, box) in found[queue] for queue in ("waiting", "retry", "woken", "parked")),
                 "h": (room, box) in found["held"],
                 "b": head[0] == "b",
             }
@@ -386,7 +389,9 @@ class Comparison:
             taken_there = sum(lease.room == room for lease in answers[0].leases)
             assert again or taken_there <= (not before), f"{taken_there} probes of {room} beside {before}"
         got_now = answers[0].leases or answers[-1].leases
-        if not again and not suspects and not self.twice:
+        if self.model.holds:  # who is parked had its turn, too
+            self.passed_over, self.urgent_waits = {}, {}
+        elif not again and not suspects and not self.twice:
             for room, _, per_box in wants:
                 ready_before = {name: k for (its, name), k in kinds.items() if its == room}
                 self._check_turns(room, per_box, ready_before, [lease for lease in got_now if lease.room == room])
@@ -627,6 +632,26 @@ class Comparison:
         """A new book or process."""
         want = self.model.probe(room)
         assert self._call(lambda: self.room.probe(room))[0] == want
+
+    def hold(self, source: str, until: int) -> None:
+        """A person holds a source."""
+        want = self.model.hold(source, until)
+        answers = self._call(
+            lambda: self.room.call("hold_source", source, until, "why", "who"), may_change=["room:in", "counts"]
+        )
+        assert answers == [int(want), *[0] * (len(answers) - 1)], f"hold said {answers}, not {want}"
+
+    def lift(self, source: str) -> None:
+        """A person releases a source."""
+        want = self.model.lift(source)
+        answers = self._call(lambda: self.room.call("release_source", source, "default"), may_change=["room:in"])
+        assert answers == [int(want), *[0] * (len(answers) - 1)], f"release said {answers}, not {want}"
+
+    def decide(self, event: str, verb: str) -> None:
+        """A person lets an event of a held source go, or discards it."""
+        home = self.inbox[event][0]
+        want = self.model.discard(event, home) if verb == "discard" else self.model.let_go(event, home)
+        self._verb(want, verb, event, home, "default", DAY, '{"t":"x"}')
 
     def rest(self, room: str, ms: int) -> None:
         """A destination asks to be left alone."""

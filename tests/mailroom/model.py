@@ -36,7 +36,7 @@ class OracleBox:
     handed: int = 0
     drain: str = ""
     due: int = 0
-    #: Where it stands while it waits: waiting, retry or woken.
+    #: Where it stands while it waits: waiting, retry, woken or parked.
     queue: str = "waiting"
     #: The source of what made it non-empty, `!` since something urgent came in; empty: none.
     kind: str = ""
@@ -187,6 +187,10 @@ class MailroomOracle:
     patient: set[str] = field(default_factory=set)
     urgent: set[str] = field(default_factory=set)
     quarantined: set[str] = field(default_factory=set)
+    #: source -> until when it is held, 0: for good. event -> its source, and events that were let go all the same.
+    holds: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    let: set[str] = field(default_factory=set)
 
     # -- small words
 
@@ -739,6 +743,8 @@ class MailroomOracle:
             self.quarantined.discard(event)
             self.number += 1
             self.taken[event] = self.number
+            self.sources[event] = source or "shop"
+            self.let.discard(event)
             self.needs[event], self.retain[event] = {event}, retain
             if digest:
                 self.last[name] = (digest, event, self.now + BODY_WINDOW)
@@ -785,6 +791,11 @@ class MailroomOracle:
             if not alive and self._blocked(room, name):
                 self._ring(room, self._ready(room, name))
                 return []
+            kept = next((item for item in alive if room == "in" and self._kept(item)), None)
+            if kept and kept == alive[0]:
+                self._wait(room, name, self.taken[kept], "parked")
+                return []
+            alive = alive[: alive.index(kept)] if kept else alive
             # Its object may have become known by further names while it stood behind others.
             late = self._others(room, (name, *self.also.get((room, alive[0]), ()))) if alive else []
             if late and self._join(room, name, alive[0], late):
@@ -836,6 +847,10 @@ class MailroomOracle:
             return leases, None, 0
         times, alone, waiting = [], False, 0
         for room, boxes, per_box in wants:
+            if room == "in" and any(box.queue == "parked" for _, box in self._waiting("in")):
+                if over := [source for source, until in self.holds.items() if 0 < until <= self.now]:
+                    self._lift(over)
+                times += [until for until in self.holds.values() if until]
             for queue in ("woken", "retry", "waiting"):
                 for at, name in sorted((b.due, name) for name, b in self._waiting(room) if b.queue == queue):
                     if at <= self.now or queue == "woken":
@@ -1173,6 +1188,80 @@ class MailroomOracle:
         self._ring(room, self._ready(room, name))
         return True
 
+    # -- sources that are held
+
+    def is_held(self, source: str) -> bool:
+        """Whether a source is held now."""
+        return source in self.holds and (not self.holds[source] or self.holds[source] > self.now)
+
+    def _kept(self, event: str) -> bool:
+        return self.is_held(self.sources[event]) and event not in self.let
+
+    def _lift(self, sources: Iterable[str]) -> None:
+        for source in sources:
+            del self.holds[source]
+        for _, box in self._waiting("in"):
+            box.queue = "woken" if box.queue == "parked" else box.queue
+
+    def hold(self, source: str, until: int) -> bool:
+        """A person holds a source; return whether it was not held before."""
+        was = self.is_held(source)
+        if not was or self.holds[source] != until:
+            self._ring("in")
+        self.holds[source] = until
+        return not was
+
+    def lift(self, source: str) -> bool:
+        """A person releases a source; return whether it was held."""
+        if source not in self.holds:
+            return False
+        self._lift([source])
+        self._ring("in", 1000)
+        return True
+
+    def _decided(self, event: str, home: str) -> tuple[OracleBox, int] | str:
+        box = self.boxes.get(("in", home))
+        if box is None or event not in box.items or not self.record("in", event):
+            return "gone"
+        if not self.is_held(self.sources[event]):
+            return "gone"
+        place = box.items.index(event)
+        if box.state == "h" or (box.state == "l" and (not box.handed or place < box.handed)):
+            return "busy"
+        return box, place
+
+    def _look_again(self, home: str) -> None:
+        box = self.boxes["in", home]
+        parked = box.state == "w" and box.queue == "parked"
+        self._ring("in", self._ready("in", home) if parked else self._recheck("in", home))
+
+    def let_go(self, event: str, home: str) -> str:
+        """One event of a held source is routed when its turn comes."""
+        found = self._decided(event, home)
+        if isinstance(found, str):
+            return found
+        if event in self.let:
+            return "gone"
+        self.let.add(event)
+        if found[1] == 0:
+            self._look_again(home)
+        return "done"
+
+    def discard(self, event: str, home: str) -> str:
+        """One event of a held source is given up."""
+        found = self._decided(event, home)
+        if isinstance(found, str):
+            return found
+        box, place = found
+        box.drop(event)
+        self._ring("in", self._leave("in", home, event))
+        if not box.items and box.state != "l":
+            del self.boxes["in", home]
+        elif place == 0 and box.state != "l":
+            self._look_again(home)
+        self._release(event, event, self.retain[event])
+        return "done"
+
     def pause(self, room: str) -> bool:
         """A person pauses a room."""
         before = self.paused.get(room)
@@ -1247,8 +1336,9 @@ class MailroomOracle:
             "suspect": {room: names for room, names in self.suspect.items() if names},
             **{
                 queue: {key: b.due for key, b in self.boxes.items() if b.state == "w" and b.queue == queue}
-                for queue in ("waiting", "retry", "woken")
+                for queue in ("waiting", "retry", "woken", "parked")
             },
+            "holds": self.holds,
             "leased": {key: box.drain for key, box in self.boxes.items() if box.state == "l"},
             "held": {key for key, box in self.boxes.items() if box.state == "h"},
             "records": records,
@@ -1340,7 +1430,12 @@ def seen_in(dump: Mapping[str, StoredKey], now: int, objects: Mapping[str, str] 
         "left": {key: int(n) for key, n in by_room("left:").items()},
         "notes": {(room, *note.split(" ")) for room, entry in named("notes:").items() for note in entry.value},
         "suspect": {room: entry.value for room, entry in named("suspect:").items()},
-        **{queue: by_room(f"{queue}:") for queue in ("waiting", "retry", "woken")},
+        **{queue: by_room(f"{queue}:") for queue in ("waiting", "retry", "woken", "parked")},
+        "holds": {
+            source: its["until"]
+            for name, room in rooms.items()
+            for source, its in json.loads(room.value.get("holds", "{}")).items()
+        },
         "leased": by_room("leased:"),
         "held": set(by_room("held:")),
         "records": {event: entry.ttl for event, entry in named("e:").items() if event not in quarantined},

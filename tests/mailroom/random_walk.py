@@ -66,6 +66,8 @@ class Walk:
         }
         if world.keyed:
             self._steps |= {self.say_key: 2, self.learn_key: 2}
+        if world.holds:
+            self._steps |= {self.hold: 3, self.lift: 2, self.decide: 6}
         if names > 1:
             self._steps |= {self.meet: 4, self.learn: 1, self.skip: 1, self.retry: 3}
         if dense:
@@ -212,6 +214,8 @@ class Walk:
                 break
             for room in sorted(model.paused):
                 world.resume(room)
+            for source in sorted(model.holds):
+                world.lift(source)
             for key in sorted(key for key, box in model.boxes.items() if box.state == "h"):
                 world.unhold(*key)
             world.advance(PAGE if world.keyed else 60_000)
@@ -290,6 +294,23 @@ class Walk:
             room, box = self.chance.choice(held)
             item = self.world.model.boxes[room, box].items[0]
             self.world.skip(room, box, item, drop=self.chance.random() < 0.5)
+
+    def hold(self) -> None:
+        """A person holds a source, for good or for a while."""
+        until = self.chance.choice([0, 0, 1, 700, 60_000])
+        self.world.hold(self.chance.choice(list(SOURCES)), self.world.model.now + until if until else 0)
+
+    def lift(self) -> None:
+        """A person releases a source, held or not."""
+        self.world.lift(self.chance.choice(sorted(self.world.model.holds) or list(SOURCES)))
+
+    def decide(self) -> None:
+        """A person decides about an event of a held source, mostly of one that waits."""
+        model, chance = self.world.model, self.chance
+        there = [item for (room, _), box in sorted(model.boxes.items()) if room == INBOX for item in box.own]
+        there = [item for item in there if model.is_held(model.sources[item])] or there or list(self.world.inbox)
+        if there:
+            self.world.decide(chance.choice(there), chance.choice(["discard", "let_go"]))
 
     def retry(self) -> None:
         """A person retries a dead letter, as it was or by the rules of today."""

@@ -12,6 +12,7 @@ from bench.nodes import Cluster, StoreNode, slot_of
 from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable
 from mailroom.aside import AsideShelf, look
 from mailroom.client import client
+from mailroom.holds import SourceHolds
 from mailroom.keys import PREFIX
 from mailroom.operator import Operator, Selection
 from rules.quota import Quota
@@ -119,6 +120,10 @@ async def by_hand(room: Mailroom) -> None:
     assert await room.take_in("quarantine", "q", [event("q")], "{}", even_if_older=True) == "done"
     await room.quarantine([(event("r"), "data.email: missing")])
     assert await shelf.clear("r")
+    holds = SourceHolds(room)
+    await holds.hold("desk")
+    await room.put([event("h", source="desk"), event("i", source="desk")])
+    assert [await holds.let_go("h"), await holds.discard("i"), await holds.release("desk")] == ["done", "done", True]
     await room.call("touch")
 
 

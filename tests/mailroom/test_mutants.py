@@ -61,7 +61,7 @@ MUTANTS = {
         "make_ready(P, room, box, old_attempt, tonumber(doubt), 0, false)",
         "make_ready(P, room, box, old_attempt, tonumber(doubt), 0, true)",
     ),
-    "what waited for the destination waits on": (" then redis.call('RENAME', retry, woken) end", " then end"),
+    "what waited for the destination waits on": (" then redis.call('RENAME', their, woken) end", " then end"),
     "what waits for another reason is woken": ("retries and 'retry:' or 'waiting:'", "'retry:'"),
     "what is to be left alone is woken": (" and left_alone(says) == 0\n", "\n"),
     "an open breaker leaves nothing alone": ("      if alone > 0 then\n", "      if false then\n"),

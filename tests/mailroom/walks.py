@@ -50,6 +50,7 @@ def walk(folder: Path, seconds: float, seed: int, steps: int, kills: float) -> i
             inbox_names=chance.random() < 0.5,
             classes=chance.random() < 0.6,
             keyed=chance.random() < 0.4,
+            holds=chance.random() < 0.4,
         )
         kills_now = kills if chance.random() < 0.25 else 0.0
         one = Walk(world, chance, names=chance.choice([1, 2, 3, 3]), kills=kills_now, dense=chance.random() < 0.75)

@@ -10,8 +10,23 @@ from console.errors import UserError
 def test_routes() -> None:
     """No two routes share an address, and what changes something takes POST alone."""
     found = [(route.path, frozenset(route.methods or ())) for route in app.ROUTES]
-    assert len({path for path, _ in found}) == len(found) == 43
-    verbs = ("retry", "drop", "release", "skip", "pause", "resume", "approve", "look", "fill", "stop", "begin", "end")
+    assert len({path for path, _ in found}) == len(found) == 48
+    verbs = (
+        "retry",
+        "drop",
+        "release",
+        "skip",
+        "pause",
+        "resume",
+        "approve",
+        "look",
+        "fill",
+        "stop",
+        "begin",
+        "end",
+        "hold",
+        "discard",
+    )
     for path, methods in found:
         assert methods == (frozenset({"POST"}) if path.endswith(verbs) else frozenset({"GET", "HEAD"})), path
     assert all(isinstance(route, Route) for route in app.ROUTES)

@@ -1,0 +1,123 @@
+"""The routes that hold a source: what comes of it is kept and not routed; looking at that, releasing, discarding.
+
+Comes in: GET to look, POST to hold, to release and to decide about single events. Goes out: JSON, one word for each
+event. Never shows a value of a person.
+"""
+
+from collections import Counter
+from dataclasses import asdict
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from console.api.request import (
+    MOST_ITEMS,
+    DecisionBody,
+    Json,
+    get_mailroom,
+    get_operator,
+    log_decision,
+    refuse,
+    takes,
+)
+from mailroom.holds import SourceHold, SourceHolds
+from rules.event_types.base import from_epoch
+
+
+class HoldRequest(DecisionBody):
+    """Until when a source is held, ms; 0: until somebody releases it."""
+
+    until: int = Field(0, ge=0)
+
+
+class LiftRequest(DecisionBody):
+    """An empty object."""
+
+
+class HeldItems(DecisionBody):
+    """Which events are decided about, in this order."""
+
+    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+def _holds(request: Request, reason: str = "") -> SourceHolds:
+    return SourceHolds(get_mailroom(request), get_operator(request, reason).decision)
+
+
+def describe(hold: SourceHold) -> Json:
+    """Return a hold as JSON; times in RFC 3339."""
+    return {**asdict(hold), "at": from_epoch(hold.at), "until": from_epoch(hold.until) if hold.until else None}
+
+
+async def explain(request: Request, source: str) -> str:
+    """Return why nothing of a source is routed; empty where it is not held."""
+    hold = (await _holds(request).all()).get(source)
+    if hold is None:
+        return ""
+    until = f" until {from_epoch(hold.until)}" if hold.until else ""
+    return f"{source} is held by {hold.by or 'a person'} since {from_epoch(hold.at)}{until}" + (
+        f": {hold.why}" if hold.why else ""
+    )
+
+
+async def show_held(request: Request) -> Response:
+    """Answer what waits of a held source, by type; with `items=true` each event, in the order of routing."""
+    name = request.path_params["name"]
+    holds = _holds(request)
+    hold = (await holds.all()).get(name)
+    found = await holds.events(name) if hold is not None else []
+    answer: Json = {
+        "source": name,
+        "hold": describe(hold) if hold is not None else None,
+        "total": len(found),
+        "types": dict(Counter(each.type for each in found).most_common()),
+    }
+    if request.query_params.get("items") == "true":
+        answer["items"] = [asdict(each) for each in found]
+    return JSONResponse(answer)
+
+
+@takes(HoldRequest)
+async def hold_source(request: Request, decision: HoldRequest) -> Response:
+    """Hold a source."""
+    name = request.path_params["name"]
+    book = await request.app.state.book_in_force.get()
+    if book is None or name not in book.sources:
+        return refuse("unknown_source", "the book in force has no source of this name", 404)
+    log_decision(request, "hold", name)
+    return JSONResponse({"changed": await _holds(request, decision.reason).hold(name, decision.until)})
+
+
+@takes(LiftRequest)
+async def release_source(request: Request, decision: LiftRequest) -> Response:
+    """Let all that waits of a source be routed."""
+    name = request.path_params["name"]
+    log_decision(request, "release", name)
+    return JSONResponse({"changed": await _holds(request, decision.reason).release(name)})
+
+
+@takes(HeldItems)
+async def let_go(request: Request, decision: HeldItems) -> Response:
+    """Let some events of a held source be routed."""
+    holds = _holds(request, decision.reason)
+    return JSONResponse({"results": [[id, await holds.let_go(id)] for id in decision.items]})
+
+
+@takes(HeldItems)
+async def discard(request: Request, decision: HeldItems) -> Response:
+    """Give some events of a held source up; that needs a reason."""
+    if not decision.reason:
+        return refuse("no_reason", "say why they are given up: reason")
+    holds = _holds(request, decision.reason)
+    return JSONResponse({"results": [[id, await holds.discard(id)] for id in decision.items]})
+
+
+ROUTES = (
+    Route("/sources/{name}/held", show_held),
+    Route("/sources/{name}/hold", hold_source, methods=["POST"]),
+    Route("/sources/{name}/release", release_source, methods=["POST"]),
+    Route("/sources/{name}/held/release", let_go, methods=["POST"]),
+    Route("/sources/{name}/held/discard", discard, methods=["POST"]),
+)

@@ -1,0 +1,31 @@
+"""`relais sources hold`."""
+
+from datetime import datetime
+
+import click
+
+from console import bulk, held_events, settings
+from console.client import ClientSettings, ConsoleClient
+
+
+@click.command()
+@click.argument("source")
+@click.option(
+    "--until", type=held_events.Until(), default=0, help="It ends then: 18:00, 2h, 2026-11-30T08:00, of this clock."
+)
+@bulk.reason
+def command(source: str, until: int, reason: str) -> None:
+    """Hold a source: what it sends is kept, and not routed.
+
+    Its webhooks are taken as ever. What stands behind a held event of the same person waits, too, whoever sent it; so
+    do unsubscribes. Said again, it changes until when.
+
+    \b
+    Examples:
+      relais sources hold shop
+      relais sources hold shop --until 18:00 --reason "they import their archive"
+    """
+    body = {"until": until, "reason": reason}
+    said = ConsoleClient(settings.load(ClientSettings)).post(held_events.path_of(source, "hold"), body)
+    ends = f" until {datetime.fromtimestamp(until / 1000).astimezone():%Y-%m-%d %H:%M %Z}" if until else ""
+    click.echo(f"{source} is held{ends}." if said["changed"] else f"{source} was held already; it is held{ends} now.")

@@ -1,0 +1,99 @@
+"""What `relais sources held`, `release` and `discard` share: choosing among the events of a held source.
+
+Comes in: options of the command line. Goes out: the events that the console names and that were chosen, and what would
+have to wait for others. Never decides anything.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from console import bulk
+from console.client import ConsoleClient
+
+#: The options that choose.
+filters = bulk.add_options(
+    click.option("--type", "kind", default="", help="Only of this type."),
+    click.option(
+        "--before", type=bulk.Since(), default=0, help="Only received before: 2h (ago), 2026-11-21T10:00 (UTC)."
+    ),
+    click.option("--event", "events", multiple=True, help="Only this event; may be given several times."),
+)
+
+
+class Until(click.ParamType[int]):
+    """A time to come: `18:00` on this machine's clock, in `2h`, or `2026-11-30T08:00`. As ms."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return it in ms."""
+        if isinstance(value, int):
+            return value
+        now = datetime.now().astimezone()
+        try:
+            if ahead := re.fullmatch(r"(\d+)([smhd])", value):
+                at = now + timedelta(seconds=int(ahead[1]) * bulk.UNITS[ahead[2]])
+            elif clock := re.fullmatch(r"(\d\d):(\d\d)", value):
+                at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+                at += timedelta(days=at <= now)
+            else:
+                at = datetime.fromisoformat(value).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time: write 18:00, 2h, 3d or 2026-11-30T08:00", param, ctx)
+        if at <= now:
+            self.fail(f"{value!r} is over", param, ctx)
+        return int(at.timestamp() * 1000)
+
+
+def path_of(source: str, verb: str) -> str:
+    """Return the path of the console's route for a source."""
+    return f"/sources/{quote(source, safe='')}/{verb}"
+
+
+def ask(client: ConsoleClient, source: str) -> Any:
+    """Return what waits of a source, each event."""
+    return client.get(f"{path_of(source, 'held')}?items=true")
+
+
+def choose(
+    items: Sequence[Mapping[str, Any]], kind: str, before: int, events: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Return those that are meant, in their order."""
+    return [
+        one
+        for one in items
+        if (not kind or one["type"] == kind)
+        and (not before or datetime.fromisoformat(one["received"]).timestamp() * 1000 < before)
+        and (not events or one["id"] in events)
+    ]
+
+
+def group(source: str, chosen: Sequence[Mapping[str, Any]], reason: str) -> list[dict[str, Any]]:
+    """Return what was chosen by type, as `bulk` shows causes."""
+    by_type: dict[str, list[Mapping[str, Any]]] = {}
+    for one in chosen:
+        by_type.setdefault(one["type"], []).append(one)
+    return [
+        {
+            "source": source,
+            "code": reason or "held",
+            "type": kind,
+            "count": len(its),
+            "oldest": its[0]["received"],
+            "newest": its[-1]["received"],
+            "sample": its[0]["id"],
+        }
+        for kind, its in by_type.items()
+    ]
+
+
+def ahead_of(items: Sequence[Mapping[str, Any]], chosen: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what was not chosen and stands before what was: that would have to wait for it."""
+    mine = {one["id"] for one in chosen}
+    before = {other for one in chosen for other in one["behind"]} - mine
+    return [one for one in items if one["id"] in before]
