@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, PlainSerializer
+from pydantic import Field, PlainSerializer
 
 from rules.catalogue import ActionKind, Name
 from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Text, list_names
@@ -28,9 +28,7 @@ class Customer(ActionArguments):
 
 
 class InvoiceLine(ActionArguments):
-    """One line of an invoice. What a platform says beyond this is left out, so its lines can be passed on whole."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    """One line of an invoice. A key that it does not know is refused: `tax` for `tax_rate` would drop the tax."""
 
     text: Text
     quantity: Money = Decimal(1)

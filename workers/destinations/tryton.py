@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -34,7 +34,14 @@ from workers.destinations.base import (
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, ContactAddress, UpsertContact
 from workers.destinations.finding import FoundObject, ObjectFinder, equals, same_id
-from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice, Customer
+from workers.destinations.invoices import (
+    CANCEL_INVOICE,
+    CREATE_INVOICE,
+    CancelInvoice,
+    CreateInvoice,
+    Customer,
+    InvoiceLine,
+)
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed, Failure
 
@@ -85,6 +92,10 @@ NOT_CANCELLED = "Tryton took it, and the invoice is not cancelled"
 REPEATED = ("party", "invoice_address", "currency", "account", "journal", "payment_term")
 
 
+#: 19 % is 0.19: a 19 here would be 1900 %.
+TaxRate = Annotated[Decimal, Field(ge=0, lt=1)]
+
+
 class InvoiceOptions(DestinationOptions):
     """How customer invoices are made. Numbers are Tryton's ids; what is absent is what the company has set."""
 
@@ -92,7 +103,7 @@ class InvoiceOptions(DestinationOptions):
     receivable_account: int | None = Field(default=None, description="Account that the customer owes on.")
     journal: int | None = Field(default=None, description="Journal; default: the first one for revenue.")
     payment_term: int | None = None
-    taxes: Mapping[Decimal, int] = Field(default={}, description="Rate as a fraction: the id of the tax. 0.19: 1")
+    taxes: Mapping[TaxRate, int] = Field(default={}, description="Rate as a fraction: the id of the tax. 0.19: 1")
     post: bool = Field(default=False, description="Post what was made, which numbers it; else it stays a draft.")
     cancel_suffix: str = Field(
         default="/C", min_length=1, description="What is put behind the reference of an invoice on its cancellation."
@@ -213,7 +224,7 @@ class TrytonClient(Client[TrytonOptions]):
         found = await finder.find([name])
         created = False
         if found is None:
-            lines = [self._line(line.text, line.quantity, line.unit_price, line.tax_rate) for line in arguments.lines]
+            lines = [make_line(line, self._options) for line in arguments.lines]
             party, place = await self._find_or_create_customer(visit, arguments.customer)
             accounts = await self._accounts(visit)
             for line in lines:
@@ -350,21 +361,6 @@ class TrytonClient(Client[TrytonOptions]):
                 "permanent", "not_set_up", hint=f"neither the destination nor the company has: {', '.join(missing)}"
             )
         return {name: id for name, id in found.items() if id is not None}
-
-    def _line(self, text: str, quantity: Decimal, unit_price: Decimal, tax_rate: Decimal | None) -> dict[str, Any]:
-        line: dict[str, Any] = {
-            "type": "line",
-            "company": self._options.company,
-            "description": text,
-            "quantity": float(quantity),
-            "unit_price": encode_decimal(unit_price),
-        }
-        if tax_rate:
-            tax = self._options.invoices.taxes.get(tax_rate)
-            if tax is None:
-                raise Failed("permanent", "unknown_tax", hint="a line has a tax rate that is not under invoices.taxes")
-            line["taxes"] = [["add", [tax]]]
-        return line
 
     methods = MappingProxyType(
         {
@@ -655,6 +651,23 @@ def _mechanism_changes(party: Record, arguments: UpsertContact) -> list[Any]:
     if arguments.phone and not has_mechanism(party, "phone", arguments.phone):
         changes.append(["create", mechanisms({"phone": arguments.phone})])
     return changes
+
+
+def make_line(line: InvoiceLine, options: TrytonOptions) -> dict[str, Any]:
+    """Return the line of a customer invoice, but for its account. Raises Failed where no tax is listed for its rate."""
+    made: dict[str, Any] = {
+        "type": "line",
+        "company": options.company,
+        "description": line.text,
+        "quantity": float(line.quantity),
+        "unit_price": encode_decimal(line.unit_price),
+    }
+    tax = options.invoices.taxes.get(line.tax_rate) if line.tax_rate is not None else None
+    if tax is not None:
+        made["taxes"] = [["add", [tax]]]
+    elif line.tax_rate:
+        raise Failed("permanent", "unknown_tax", hint="a line has a tax rate that is not under invoices.taxes")
+    return made
 
 
 def credit_line(line: Record, company: int) -> dict[str, Any]:

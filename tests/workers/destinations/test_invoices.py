@@ -55,6 +55,8 @@ def test_lines_of_a_booking_fit() -> None:
         {"lines": []},
         {"lines": [{"text": "x", "unit_price": 1, "tax_rate": 19}]},
         {"lines": [{"text": "x"}]},
+        {"lines": [{"text": "x", "unit_price": 1, "tax": 19}]},
+        {"lines": [{"text": "x", "unit_price": 1, "discount": 10}]},
         {"currency": "euro"},
         {"customer": {"name": "Eva"}},
         {"reference": ""},

@@ -14,7 +14,7 @@ EVA = {"email": "eva@example.org"}
 INVOICE = {
     "reference": "SD-9001",
     "customer": {"email": "eva@example.org", "name": "Eva Muster"},
-    "lines": [{"text": "Kursgebühr", "quantity": 2, "unit_price": "120.10", "tax_rate": 0.19, "item": 7}],
+    "lines": [{"text": "Kursgebühr", "quantity": 2, "unit_price": "120.10", "tax_rate": 0.19}],
     "due": "2026-12-01",
 }
 CANCEL = {"reference": "SD-9001", "customer": {"email": "eva@example.org"}}

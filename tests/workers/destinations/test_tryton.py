@@ -4,11 +4,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 from tests.workers.destinations.conftest import Desk
 from tests.workers.wire import RawServer, Request, reply
 from workers.destinations import tryton
 from workers.destinations.contacts import UpsertContact
+from workers.destinations.invoices import InvoiceLine
 
 EVA: dict[str, Any] = {"email": "eva@example.org"}
 NOTHING = reply(200, "[]")
@@ -193,3 +195,37 @@ def test_caller_is_remembered_in_any_spelling() -> None:
 def test_spellings_of_mechanisms(type: str, theirs: dict[str, Any], ours: str, known: bool) -> None:
     """A party is known by an address or number however Tryton shows it."""
     assert tryton.has_mechanism({"contact_mechanisms": [theirs]}, type, ours) is known
+
+
+@pytest.mark.parametrize(
+    ("rate", "taxes"),
+    [
+        ({}, None),
+        ({"tax_rate": 0}, [["add", [3]]]),
+        ({"tax_rate": 0.19}, [["add", [1]]]),
+    ],
+)
+def test_tax_of_a_line(rate: dict[str, Any], taxes: Any) -> None:
+    """A line has the tax that is listed for its rate, be that rate zero; without a rate it has none."""
+    assert sent_taxes(rate, {0: 3, 0.19: 1}) == taxes
+
+
+def test_untaxed() -> None:
+    """A rate of zero for which no tax is listed makes a line without tax."""
+    assert sent_taxes({"tax_rate": 0}, {0.19: 1}) is None
+
+
+def sent_taxes(rate: dict[str, Any], taxes: dict[float, int]) -> Any:
+    """Return the taxes that are written at the one line of an invoice."""
+    options = tryton.TrytonOptions.model_validate(
+        {"base": "https://erp.example.org", "database": "shop", "key": "k-1", "invoices": {"taxes": taxes}}
+    )
+    line = InvoiceLine.model_validate({"text": "Seminar", "unit_price": 100} | rate)
+    return tryton.make_line(line, options).get("taxes")
+
+
+@pytest.mark.parametrize("rate", [19, 1, -0.19])
+def test_tax_rate_is_a_fraction(rate: float) -> None:
+    """A tax listed for 1900 % is a mistake of the book, not a rate that no line ever has."""
+    with pytest.raises(ValidationError, match=r"less than 1|greater than or equal to 0"):
+        tryton.InvoiceOptions.model_validate({"taxes": {rate: 1}})
