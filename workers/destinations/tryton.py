@@ -92,6 +92,9 @@ NOT_CANCELLED = "Tryton took it, and the invoice is not cancelled"
 REPEATED = ("party", "invoice_address", "currency", "account", "journal", "payment_term")
 
 
+#: Decimals of a unit price (`price_decimal` of trytond, as it comes); one with more is refused, and named nowhere.
+PRICE_DECIMALS = 4
+
 #: 19 % is 0.19: a 19 here would be 1900 %.
 TaxRate = Annotated[Decimal, Field(ge=0, lt=1)]
 
@@ -660,7 +663,7 @@ def make_line(line: InvoiceLine, options: TrytonOptions) -> dict[str, Any]:
         "company": options.company,
         "description": line.text,
         "quantity": float(line.quantity),
-        "unit_price": encode_decimal(line.unit_price),
+        "unit_price": encode_decimal(round(line.unit_price, PRICE_DECIMALS)),
     }
     tax = options.invoices.taxes.get(line.tax_rate) if line.tax_rate is not None else None
     if tax is not None:

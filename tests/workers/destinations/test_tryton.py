@@ -217,11 +217,20 @@ def test_untaxed() -> None:
 
 def sent_taxes(rate: dict[str, Any], taxes: dict[float, int]) -> Any:
     """Return the taxes that are written at the one line of an invoice."""
-    options = tryton.TrytonOptions.model_validate(
-        {"base": "https://erp.example.org", "database": "shop", "key": "k-1", "invoices": {"taxes": taxes}}
-    )
-    line = InvoiceLine.model_validate({"text": "Seminar", "unit_price": 100} | rate)
-    return tryton.make_line(line, options).get("taxes")
+    return sent_line(rate, invoices={"taxes": taxes}).get("taxes")
+
+
+def sent_line(values: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Return what is written as the one line of an invoice."""
+    usual = {"base": "https://erp.example.org", "database": "shop", "key": "k-1"}
+    line = InvoiceLine.model_validate({"text": "Seminar", "unit_price": 100} | values)
+    return tryton.make_line(line, tryton.TrytonOptions.model_validate(usual | options))
+
+
+def test_price_is_rounded() -> None:
+    """A net price that was divided by 1.19 is rounded to what Tryton takes."""
+    assert sent_line({"unit_price": 100 / 1.19})["unit_price"]["decimal"] == "84.0336"
+    assert sent_line({"unit_price": "120.10"})["unit_price"]["decimal"] == "120.1000"
 
 
 @pytest.mark.parametrize("rate", [19, 1, -0.19])
