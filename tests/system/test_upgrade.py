@@ -148,7 +148,7 @@ def threads() -> Iterator[list[Any]]:
 
 def write(house: SystemProcesses) -> None:
     read = "id: body.name\n      order_key: body.email\n      type: body.event"
-    given = {"retain": 0, "concurrency": 50, "timeout": "30", "more": "", "desk": ""}
+    given = {"retain": 0, "concurrency": 50, "timeout": "30", "more": "", "desk": "", "other": ""}
     (house.folder / "book").mkdir()
     text = HEAD.replace("type: body.event", read).format(url=house.far.url, **given) + NOTE
     (house.folder / "book" / "book.yaml").write_text(text, encoding="utf-8")
