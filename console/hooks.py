@@ -12,8 +12,9 @@ from urllib.parse import quote
 from receiver.sources.base import HookRegistry, VendorHook
 from receiver.verification import Signed
 
-#: What became of a webhook: `other` posts elsewhere, `twice` tells what another one tells already.
-HookState = Literal["made", "changed", "there", "removed", "other", "ours", "twice"]
+#: What became of a webhook: `other` posts elsewhere, `left` to a source of this name at another address, `twice`
+#: tells what another one tells already.
+HookState = Literal["made", "changed", "there", "removed", "left", "other", "ours", "twice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,17 @@ async def register(registry: HookRegistry, source: str, to: str, proof: Signed) 
     return done
 
 
-async def remove(registry: HookRegistry, source: str) -> list[HookReport]:
-    """Remove the webhooks that post to a source here. Raises ApiFailed."""
+async def remove(registry: HookRegistry, source: str, to: str) -> list[HookReport]:
+    """Remove the webhooks that post to a source at our address. Raises ApiFailed.
+
+    What posts to a source of this name at another address is left, and told: it may be another Relais.
+    """
+    here = f"{to.rstrip('/')}/in/{quote(source)}/"
     done: list[HookReport] = []
     for hook in find_ours(await registry.list_hooks(), source):
-        await registry.remove(hook.id)
-        done.append(HookReport(hook.id, hook.event, hook.url, "removed"))
+        state: HookState = "left"
+        if hook.url.startswith(here):
+            await registry.remove(hook.id)
+            state = "removed"
+        done.append(HookReport(hook.id, hook.event, hook.url, state))
     return done

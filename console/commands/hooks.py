@@ -25,22 +25,23 @@ from rules.source.problem import did_you_mean
 @click.command()
 @click.argument("what", type=click.Choice(["list", "register", "remove"]))
 @click.argument("source")
-@click.option("--to", help="Our public address, https://relais.example.org; for register.")
+@click.option("--to", help="Our public address, https://relais.example.org; for register and remove.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(what: str, source: str, to: str | None, folder: Path | None, as_json: bool) -> None:
     """List, register or remove webhooks at the platform of a source.
 
     For kinds whose platform has an API for it (activetrail, maileon), with the key under `hooks:` of the source. What
-    is there is read first; only what differs is made or changed, and what posts elsewhere stays untouched.
+    is there is read first; only what differs is made or changed, and what posts elsewhere stays untouched, also what
+    posts to a source of this name at another address: another Relais may use the account.
 
     \b
     Examples:
       relais hooks list mailing
       relais hooks register mailing --to https://relais.example.org
-      relais hooks remove mailing
+      relais hooks remove mailing --to https://relais.example.org
     """
-    if what == "register" and not (to or "").startswith(("https://", "http://")):
+    if what != "list" and not (to or "").startswith(("https://", "http://")):
         raise click.UsageError("say where the platform reaches us: --to https://relais.example.org")
     loaded = book.load(folder)
     chosen = loaded.sources.get(source)
@@ -59,6 +60,11 @@ def command(what: str, source: str, to: str | None, folder: Path | None, as_json
         for one in found:
             table.add_row(one.id or "-", one.event, one.url, one.state)
         tables.out().print(table)
+        if any(one.state == "left" for one in found):
+            click.echo(
+                f"left: posts to another address; to remove it, name that: relais hooks remove {source} --to …",
+                err=True,
+            )
 
 
 async def carry_out(what: str, source: Source, to: str) -> list[HookReport]:
@@ -77,6 +83,6 @@ async def carry_out(what: str, source: Source, to: str) -> list[HookReport]:
         if what == "list":
             return await hooks.list_all(registry, source.name)
         if what == "remove":
-            return await hooks.remove(registry, source.name)
+            return await hooks.remove(registry, source.name, to)
         checks = replay.read_checks(source, os.environ, book.read_file)
         return await hooks.register(registry, source.name, to, verification.sign(checks, b"", time.time(), "msg"))

@@ -107,8 +107,20 @@ def test_register(hooks: Hooks, source: str, vendor: str, words: list[str]) -> N
     assert sorted(hooks.states("list", source)) == sorted(
         [(words[0], "other"), (words[0], "ours"), *[(word, "ours") for word in words]]
     )
-    assert len(hooks.states("remove", source)) == len(words) + 1
+    assert len(hooks.states("remove", source, "--to", TO)) == len(words) + 1
     assert [one["id"] for one in kept(hooks.sandbox, vendor)] == [7000]
+
+
+@pytest.mark.parametrize("there", ["https://test.example.org", f"{TO}.example.net"])
+def test_another_relais(hooks: Hooks, there: str) -> None:
+    """What posts to a source of the same name at another address is left and told, until that address is named."""
+    hooks("register", "mailing", "--to", TO)
+    hooks("register", "mailing", "--to", there)
+    said = hooks("remove", "mailing", "--to", f"{TO}/")
+    assert (said.count("removed"), "relais hooks remove mailing --to" in said) == (3, True)
+    assert {one["url"].partition("/in/")[0] for one in kept(hooks.sandbox, "maileon")} == {there}
+    assert [state for _, state in hooks.states("remove", "mailing", "--to", there)] == ["removed"] * 3
+    assert kept(hooks.sandbox, "maileon") == []
 
 
 def test_maileon_webhook(hooks: Hooks) -> None:
@@ -142,7 +154,8 @@ def test_refused(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cannot_prove" in hooks("register", "other", "--to", TO, status=1)
     assert "nothing can be registered for cmx" in hooks("list", "cmx", status=3)
     assert "the book has no source 'mailin'" in hooks("list", "mailin", status=3)
-    assert "say where the platform reaches us" in hooks("register", "mailing", status=2)
+    for what in ("register", "remove"):
+        assert "say where the platform reaches us" in hooks(what, "mailing", status=2)
     monkeypatch.setenv("ML_KEY", hooks.sandbox.world.accounts.maileon_api_key_write_only)
     assert "key_refused" in hooks("register", "mailing", "--to", TO, status=1)
     monkeypatch.delenv("AT_KEY")
