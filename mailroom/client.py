@@ -288,6 +288,11 @@ class MailroomClient:
                 raise errors.explained(exc) from exc
         raise AssertionError("unreachable")
 
+    async def now(self) -> int:
+        """Return the time of the store's clock, ms since 1970. Raises StoreUnavailable."""
+        seconds, micros = await self.read(self.store.time())
+        return int(seconds) * 1000 + int(micros) // 1000
+
     async def read(self, awaitable: Any) -> Any:
         """Await a command of the store. Raises StoreUnavailable."""
         try:

@@ -51,10 +51,7 @@ class Mailroom(MailroomQueries):
         0 for what was received long ago: then they repeat nothing, either.
         """
         answers = await self.call("put", *self._put_arguments(events, pool, body_window))
-        return [
-            _receipt(event, said) if said else Receipt(event.id, False)
-            for event, said in zip(events, answers, strict=True)
-        ]
+        return [_receipt(event, said) for event, said in zip(events, answers, strict=True)]
 
     def _put_arguments(self, events: Sequence[Event], pool: str, body_window: int) -> list[Any]:
         args: list[Any] = [ID_PAGE, body_window, pool]

@@ -29,13 +29,13 @@ class Hasher:
         """Return the keyed hash of an identity in clear."""
         state = self._identity.copy()
         state.update(identity.encode())
-        return _base64(state.digest(), newline=False).translate(_URL_SAFE).decode()
+        return _letters(state.digest())
 
     def body(self, origin: str, body: bytes) -> str:
         """Return the keyed digest by which a repeated body of an origin (source and type) is known."""
         state = self._body_of(origin).copy()
         state.update(body)
-        return _base64(state.digest(), newline=False).translate(_URL_SAFE).decode()
+        return _letters(state.digest())
 
     def _begun(self, origin: str) -> "hashlib.blake2b":
         # Two vendors may send the same bytes, and one of them may name the type in the URL only.
@@ -46,7 +46,10 @@ class Hasher:
 
 BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_base64 = binascii.b2a_base64
+
+
+def _letters(digest: bytes) -> str:
+    return binascii.b2a_base64(digest, newline=False).translate(_URL_SAFE).decode()
 
 
 def former_event_id(source: str, sender_id: str, position: int) -> str:

@@ -59,8 +59,7 @@ class SourceHolds:
         text = await self._mailroom.read(self._store.hget(self._mailroom.key("room:in"), "holds"))
         if text is None:
             return {}
-        seconds, micros = await self._mailroom.read(self._store.time())
-        now = seconds * 1000 + micros // 1000
+        now = await self._mailroom.now()
         found = {
             source: SourceHold(source, int(its["until"]), int(its["at"]), its["why"], its["by"])
             for source, its in json.loads(text).items()

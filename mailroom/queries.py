@@ -90,7 +90,7 @@ class MailroomQueries(MailroomClient):
         """Return every room's state, the inbox first."""
         names = sorted((x.decode() for x in await self.read(self.store.smembers(self.key("rooms")))), key=_inbox_first)
         pipe = self.store.pipeline(transaction=False)
-        now = await self.read(self.store.time())
+        ms = await self.now()
         # What begins its turn while this asks is asked for once more, so that all is of one moment. What has no class
         # may have its turn there, or not yet.
         lines: dict[str, dict[bytes, None]] = {name: {b"": None, b"!": None} for name in names}
@@ -123,7 +123,6 @@ class MailroomQueries(MailroomClient):
         out = []
         for n, name in enumerate(names):
             ready, leased, waiting, held, suspect, said, first, whys, retry, again, woken, parked = answers[n]
-            ms = int(now[0] * 1000 + now[1] // 1000)
             overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
             paused, unusable, probe_at, rests, key = ((text or b"").decode() for text in said)
@@ -264,8 +263,7 @@ class MailroomQueries(MailroomClient):
     async def dead_for(self) -> int:
         """Return how many ms the oldest dead letter has been one; 0 without any."""
         first = await self.read(self.store.zrange(self.key("dead"), 0, 0, withscores=True))
-        now = await self.read(self.store.time())
-        return max(0, int(now[0] * 1000 + now[1] // 1000 - first[0][1])) if first else 0
+        return max(0, await self.now() - int(first[0][1])) if first else 0
 
     async def quarantined(self) -> int:
         """Return how many events are in quarantine."""
