@@ -34,6 +34,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+def read_span(value: str) -> float | None:
+    """Return the seconds of a while: `2h`; None where it is none."""
+    found = re.fullmatch(r"(\d+)([smhd])", value)
+    return int(found[1]) * UNITS[found[2]] if found else None
+
+
 class Since(click.ParamType[int]):
     """A time: `2h` ago, or `2026-11-21`, or `2026-11-21T10:00`; in UTC where nothing else is said. As ms."""
 
@@ -43,8 +49,8 @@ class Since(click.ParamType[int]):
         """Return it in ms."""
         if isinstance(value, int):
             return value
-        if ago := re.fullmatch(r"(\d+)([smhd])", value):
-            return int((time.time() - int(ago[1]) * UNITS[ago[2]]) * 1000)
+        if (ago := read_span(value)) is not None:
+            return int((time.time() - ago) * 1000)
         try:
             at = datetime.fromisoformat(value)
         except ValueError:

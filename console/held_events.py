@@ -36,8 +36,8 @@ class Until(click.ParamType[int]):
             return value
         now = datetime.now().astimezone()
         try:
-            if ahead := re.fullmatch(r"(\d+)([smhd])", value):
-                at = now + timedelta(seconds=int(ahead[1]) * bulk.UNITS[ahead[2]])
+            if (ahead := bulk.read_span(value)) is not None:
+                at = now + timedelta(seconds=ahead)
             elif clock := re.fullmatch(r"(\d\d):(\d\d)", value):
                 at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
                 at += timedelta(days=at <= now)
@@ -90,6 +90,30 @@ def group(source: str, chosen: Sequence[Mapping[str, Any]], reason: str) -> list
         }
         for kind, its in by_type.items()
     ]
+
+
+def decide(
+    client: ConsoleClient,
+    source: str,
+    verb: str,
+    would: str,
+    chosen: Sequence[Mapping[str, Any]],
+    *,
+    reason: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Show what was chosen, ask, `release` or `discard` it, tell. Status 1 where not all was done."""
+    path = path_of(source, f"held/{verb}")
+    work = bulk.BulkWork(
+        would,
+        lambda ids: client.post(path, {"items": list(ids), "reason": reason}),
+        str,
+        [one["id"] for one in chosen],
+        group(source, chosen, reason),
+        "held events",
+    )
+    bulk.carry_out(work, client, yes=yes, as_json=as_json)
 
 
 def ahead_of(items: Sequence[Mapping[str, Any]], chosen: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -37,12 +37,5 @@ def command(
         raise click.UsageError("say which: --type, --before, --event, or --all")
     client = ConsoleClient(settings.load(ClientSettings))
     chosen = held_events.choose(held_events.ask(client, source)["items"], kind, before, events)
-    work = bulk.BulkWork(
-        "would be given up for good",
-        lambda ids: client.post(held_events.path_of(source, "held/discard"), {"items": list(ids), "reason": reason}),
-        str,
-        [one["id"] for one in chosen],
-        held_events.group(source, chosen, reason),
-        "held events",
-    )
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    would = "would be given up for good"
+    held_events.decide(client, source, "discard", would, chosen, reason=reason, yes=yes, as_json=as_json)

@@ -50,12 +50,5 @@ def command(
             f"{len(ahead)} held events of the same persons came before some of these and are not among them: what "
             "would overtake them waits for them (--with-older releases them, too)."
         )
-    work = bulk.BulkWork(
-        "would be routed",
-        lambda ids: client.post(held_events.path_of(source, "held/release"), {"items": list(ids), "reason": reason}),
-        str,
-        [one["id"] for one in chosen],
-        held_events.group(source, chosen, reason),
-        "held events",
-    )
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    would = "would be routed"
+    held_events.decide(client, source, "release", would, chosen, reason=reason, yes=yes, as_json=as_json)
