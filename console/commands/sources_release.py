@@ -1,5 +1,7 @@
 """`relais sources release`."""
 
+import json
+
 import click
 
 from console import bulk, held_events, settings
@@ -35,7 +37,10 @@ def command(
     client = ConsoleClient(settings.load(ClientSettings))
     if not (kind or before or events):
         said = client.post(held_events.path_of(source, "release"), {"reason": reason})
-        click.echo(f"{source} is held no longer." if said["changed"] else f"{source} was not held.")
+        if as_json:
+            click.echo(json.dumps(said))
+        else:
+            click.echo(f"{source} is held no longer." if said["changed"] else f"{source} was not held.")
         return
     items = held_events.ask(client, source)["items"]
     chosen = held_events.choose(items, kind, before, events)

@@ -33,6 +33,7 @@ def test_hold(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "shop is held by" in relais.json("events", "show", "a")["why"]
     assert relais("sources", "release", "shop") == "shop is held no longer.\n"
     assert relais("sources", "release", "shop") == "shop was not held.\n"
+    assert relais.json("sources", "release", "shop") == {"changed": False}
 
 
 def test_some(relais: StuckConsole, valkey: PrivateValkey) -> None:
