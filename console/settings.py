@@ -29,6 +29,7 @@ DECLARED: Mapping[str, str] = {
     "console": "console.api.app:ConsoleSettings",
     "up": "console.processes.up:UpSettings",
     "events": "console.client:ClientSettings",
+    "book": "console.catalogue:CatalogueSettings",
     "all": "console.log:LogSettings",
 }
 

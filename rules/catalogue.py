@@ -40,6 +40,19 @@ class Name:
 
 
 @dataclass(frozen=True)
+class StandIn:
+    """Where the sandbox imitates a kind of destination: the options that lead there, as a book would write them.
+
+    `{sandbox}` in a text is the sandbox's address. A key is `${SANDBOX_NAME}`, a field of `sandbox/accounts.py`.
+    """
+
+    options: Mapping[str, Any]
+    #: Options that stay as the book has them. All others are the kind's defaults, so that no address of the book can be
+    #: kept by mistake: never name one here that leads anywhere.
+    keeps: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class SourceKind:
     """A kind of platform that posts webhooks (`kind:` of a source)."""
 
@@ -59,6 +72,9 @@ class SourceKind:
     presets: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     #: Milliseconds that the payload of an event that no rule wanted is kept where the book does not say.
     retain_unmatched: int = 86_400_000
+    #: Group of its options in which its API is asked (`hooks`, `pull`) -> what leads that to the sandbox, written as in
+    #: a StandIn. What else stands in the group stays. A group that is named here by nobody reaches no API in a sandbox.
+    stand_in: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class _Asked:
@@ -146,6 +162,8 @@ class DestinationKind:
     #: (`kind limit concurrency breaker timeout pool allow_private`).
     options: type[BaseModel]
     actions: Mapping[str, ActionKind]
+    #: None: the sandbox does not imitate it, and in a sandbox nothing is sent to it.
+    stand_in: StandIn | None = None
 
 
 @dataclass(frozen=True)
@@ -156,3 +174,5 @@ class Catalogue:
     destinations: Mapping[str, DestinationKind]
     #: Event type -> the model of its `data`. A type that is not in it has open data (generic sources).
     types: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    #: Address of the sandbox (`RELAIS_SANDBOX`) that every compiled book leads to; empty: to the real vendors.
+    sandbox: str = ""

@@ -91,6 +91,8 @@ class Destination:
     pool: str = "default"
     #: True: its address may be in a private network.
     allow_private: bool = False
+    #: True: this is a sandbox, which does not imitate its kind. Nothing is ever sent to it.
+    absent: bool = False
 
 
 class AlertSettings(BaseModel):

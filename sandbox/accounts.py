@@ -25,6 +25,8 @@ class Accounts:
     magnetis_sandbox_key: str = "sandbox-magnetis-sample-key"
     crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)
     invoicing_token: str = "sandbox-invoicing-token"  # noqa: S105 (opens only the sandbox)
+    #: Opens CRM and invoicing.
+    rest_token: str = "sandbox-rest-token"  # noqa: S105 (opens only the sandbox)
 
     def for_book(self) -> Mapping[str, str]:
         """Return the references (`${CRM_TOKEN}` …) of a book that points its destinations at the sandbox."""

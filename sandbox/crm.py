@@ -34,7 +34,7 @@ class Crm(rest.Api):
     prefix = "/crm"
 
     def __init__(self, accounts: Accounts) -> None:
-        self._token = accounts.crm_token
+        self._tokens = (accounts.crm_token, accounts.rest_token)
         #: Told of each contact that was created or changed, and of what was written.
         self.on_write: Callable[[rest.Record, rest.Record], None] = lambda contact, body: None
         self.reset()
@@ -70,7 +70,7 @@ class Crm(rest.Api):
                 Route("/contacts/{id}/notes", self._list_notes, methods=["GET"]),
                 Route("/contacts/{id}/notes", self._add_note, methods=["POST"]),
             ],
-            middleware=[Middleware(rest.Door, token=self._token, answers=lambda: self.answers)],
+            middleware=[Middleware(rest.Door, tokens=self._tokens, answers=lambda: self.answers)],
             exception_handlers={rest.RestRefusal: rest.refuse, HTTPException: rest.refuse},
         )
 

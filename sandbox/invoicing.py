@@ -34,7 +34,7 @@ class Invoicing(rest.Api):
     prefix = "/invoicing"
 
     def __init__(self, accounts: Accounts) -> None:
-        self._token = accounts.invoicing_token
+        self._tokens = (accounts.invoicing_token, accounts.rest_token)
         self.reset()
 
     def reset(self) -> None:
@@ -77,7 +77,7 @@ class Invoicing(rest.Api):
                 Route("/invoices/{id}/finalise", self._finalise, methods=["POST"]),
                 Route("/invoices/{id}/cancel", self._cancel, methods=["POST"]),
             ],
-            middleware=[Middleware(rest.Door, token=self._token, answers=lambda: self.answers)],
+            middleware=[Middleware(rest.Door, tokens=self._tokens, answers=lambda: self.answers)],
             exception_handlers={rest.RestRefusal: rest.refuse, HTTPException: rest.refuse},
         )
 

@@ -9,7 +9,7 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -179,9 +179,9 @@ class Api:
 class Door:
     """Middleware: checks the token, demands JSON, and applies the idempotency key of a POST if that is enabled."""
 
-    def __init__(self, app: ASGIApp, token: str, answers: Callable[[], Answers | None]) -> None:
+    def __init__(self, app: ASGIApp, tokens: Sequence[str], answers: Callable[[], Answers | None]) -> None:
         self._app = app
-        self._token = token
+        self._tokens = [token.encode() for token in tokens]
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -191,7 +191,7 @@ class Door:
             return
         request = Request(scope, receive)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._token.encode()):
+        if scheme.lower() != "bearer" or not any(hmac.compare_digest(token.encode(), each) for each in self._tokens):
             refusal = error(401, "The token is missing or wrong")
             refusal.headers["WWW-Authenticate"] = "Bearer"
             await refusal(scope, receive, send)

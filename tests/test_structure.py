@@ -16,7 +16,6 @@ TESTED_ELSEWHERE = {
     # A command is one function that calls what its own tests test; each is run with its options there.
     "console/commands": "tests/console/test_cli.py",
     "console/aside.py": "tests/console/api/test_aside.py",
-    "console/catalogue.py": "tests/console/test_cli.py",
     "console/event_files.py": "tests/console/test_replay.py",
     "console/stored_events.py": "tests/console/test_rules_commands.py",
     "console/demo/arrivals.py": "tests/console/demo/test_scenario.py",

@@ -21,7 +21,7 @@ from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret, SecretFiles
 from workers import destinations, limit_headers, store_outage
 from workers.alerts import AlertSender
-from workers.destinations.base import Client, find_lag
+from workers.destinations.base import AbsentClient, Client, find_lag
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http, HttpAnswer
 from workers.outcome import MISTAKES, Failed
@@ -177,6 +177,8 @@ class WorkerContext:
             return False
 
     def _client(self, name: str, destination: Destination, *, limited: bool) -> Client[Any]:
+        if destination.absent:
+            return AbsentClient(name, destination.options, self.reveal, self.http, RedisMemory(self.mailroom, name))
         pace = SharedPace(self, name)
         http = self.http.bind(
             timeout=min(destination.timeout, self.settings.longest_request),

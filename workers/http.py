@@ -8,6 +8,7 @@ allowed; never names an address, a header or a body in an error, a log line or a
 import asyncio
 import ipaddress
 import json as jsonlib
+import os
 import re
 import socket
 import time
@@ -191,6 +192,10 @@ class PrivateAddress(OSError):
     """A name led to an address of our own network."""
 
 
+class OutsideSandbox(ValueError):
+    """In a sandbox a request would go to another server."""
+
+
 def _public_socket(info: tuple[Any, ...]) -> socket.socket:
     """Return a socket for an address that may be connected to. Names and literal addresses both pass here, last."""
     family, kind, protocol, _, sockaddr = info
@@ -265,11 +270,19 @@ class _Connectors:
         self._stack = AsyncExitStack()
         self._open: dict[bool, aiohttp.TCPConnector] = {}
         self._origins: dict[tuple[bool, str], _Origin] = {}
+        #: In a sandbox the one server that is ever asked. Read here, where all requests pass: whatever a kind, a rule
+        #: or a new caller does, no vendor is reached.
+        self._only = os.environ.get("RELAIS_SANDBOX", "").rstrip("/")
 
     async def to(self, origin: str, allow_private: bool) -> _Origin:
-        """Return what is kept for a server, its address being `https://host:port`. Raises aiohttp.InvalidURL."""
+        """Return what is kept for a server, its address being `https://host:port`.
+
+        Raises aiohttp.InvalidURL, OutsideSandbox.
+        """
         if (found := self._origins.get((allow_private, origin))) is not None:
             return found
+        if self._only and origin != self._only:
+            raise OutsideSandbox
         if allow_private not in self._open:
             connector = aiohttp.TCPConnector(
                 limit=0,  # Rooms have their own concurrency; a second limit would only hide it.
@@ -516,7 +529,7 @@ def _explain(exc: Exception, *, sent: bool, creates: bool, known: bool = False) 
     `known`: the server has answered this process before.
     """
     code, hint = _name_failure(exc, known=known)
-    if code == "bad_address":
+    if code in ("bad_address", "outside_sandbox"):
         return Failed("permanent", code, hint=hint)
     if not sent or isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         if code == "timeout":
@@ -529,6 +542,8 @@ def _explain(exc: Exception, *, sent: bool, creates: bool, known: bool = False) 
 def _name_failure(exc: Exception, *, known: bool = False) -> tuple[str, str]:
     cause = getattr(exc, "os_error", None)
     match exc:
+        case OutsideSandbox():
+            return "outside_sandbox", "this is a sandbox, and the destination lies outside of it; nothing was sent"
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return "bad_address", "the address of the destination is no http(s) address"
         case aiohttp.ClientConnectorDNSError() if known or getattr(cause, "errno", None) == socket.EAI_AGAIN:

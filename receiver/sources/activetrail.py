@@ -129,6 +129,7 @@ KIND = SourceKind(
     options=ActiveTrailOptions,
     types=frozenset(EVENTS.values()),
     event_from_url=lambda options: True,
+    stand_in={"hooks": {"base": "{sandbox}/activetrail/api", "api_key": "${SANDBOX_ACTIVETRAIL_API_KEY}"}},
 )
 
 

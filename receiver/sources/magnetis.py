@@ -177,6 +177,7 @@ KIND = SourceKind(
     types=frozenset(EVENTS.values()),
     # Where the book names another place, what stands there counts first.
     event_from_url=lambda options: True,
+    stand_in={"pull": {"base": "{sandbox}/magnetis", "api_key": "${SANDBOX_MAGNETIS_API_KEY}"}},
 )
 
 

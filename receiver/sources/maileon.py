@@ -113,6 +113,7 @@ KIND = SourceKind(
     options=MaileonSourceOptions,
     types=frozenset(EVENTS.values()),
     event_from_url=lambda options: True,
+    stand_in={"hooks": {"base": "{sandbox}/maileon/1.0", "api_key": "${SANDBOX_MAILEON_API_KEY}"}},
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import create_model
 
 from rules.catalogue import Catalogue
-from rules.compiler import lint, rules_section, systems_section, tests_section
+from rules.compiler import lint, rules_section, sandbox_book, systems_section, tests_section
 from rules.compiler.draft import Draft
 from rules.rulebook import AlertSettings, Rulebook
 from rules.source import yaml_document
@@ -128,4 +128,4 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
         business_hours=draft.business_hours,
         catalogue=catalogue,
     )
-    return Checked(book, problems)
+    return Checked(sandbox_book.lead(book, catalogue) if catalogue.sandbox else book, problems)

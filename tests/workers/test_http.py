@@ -52,6 +52,17 @@ def test_answer() -> None:
     assert request.headers["accept-encoding"] == "identity"
 
 
+def test_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sandbox that one server is asked, and no other gets as much as a connection."""
+    with RawServer(OK) as sandbox, RawServer(OK) as vendor:
+        monkeypatch.setenv("RELAIS_SANDBOX", sandbox.url)
+        assert send(sandbox.url + "/crm").ok
+        for url in (vendor.url, "http://127.0.0.1", "https://api.example.org/1.0", sandbox.url + "0"):
+            failed = fail(url)
+            assert (failed.failure, failed.code) == ("permanent", "outside_sandbox")
+    assert vendor.requests == []
+
+
 def test_answer_is_no_json() -> None:
     """A body that is no JSON is None, whatever its type says."""
     with RawServer(reply(200, "<html>")) as server:

@@ -126,6 +126,16 @@ class Client(Generic[Options]):
         return Visit(self._http.exchange(), delivery)
 
 
+class AbsentClient(Client[Any]):
+    """Stands, in a sandbox, for a destination whose kind the sandbox does not imitate: sends nothing, refuses all."""
+
+    async def deliver(self, action: str, arguments: Any, delivery: Attempt) -> Done:
+        """Refuse it. Raises Failed."""
+        if delivery.unsent is not None:
+            delivery.unsent()
+        raise Failed("permanent", "no_stand_in", hint="the sandbox does not imitate its kind; nothing was sent")
+
+
 @dataclass(frozen=True)
 class DestinationType:
     """One system: its options and actions, and what talks to it. Its module binds the one instance to DESTINATION."""

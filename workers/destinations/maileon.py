@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from rules import addresses
-from rules.catalogue import ActionKind, DestinationKind, Name
+from rules.catalogue import ActionKind, DestinationKind, Name, StandIn
 from rules.consent import Consent
 from rules.secret import Secret
 from workers.destinations.base import (
@@ -164,6 +164,9 @@ KIND = DestinationKind(
     name="maileon",
     about="Newsletter contacts in Maileon, with double opt-in.",
     options=MaileonOptions,
+    stand_in=StandIn(
+        {"base": "{sandbox}/maileon/1.0", "api_key": "${SANDBOX_MAILEON_API_KEY}"}, frozenset({"pending_days"})
+    ),
     actions={
         kind.name: kind
         for kind in (

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rules import addresses
-from rules.catalogue import DestinationKind, Name
+from rules.catalogue import DestinationKind, Name, StandIn
 from rules.secret import Secret
 from workers.destinations.base import (
     ID_DAYS,
@@ -265,6 +265,20 @@ KIND = DestinationKind(
     name="rest",
     about="A CRM or invoicing system with an ordinary REST API; paths and field names are options.",
     options=RestOptions,
+    # One base for both: its contacts are the sandbox's CRM, its customers and invoices the invoicing system.
+    stand_in=StandIn(
+        {
+            "base": "{sandbox}",
+            "auth": {"bearer": "${SANDBOX_REST_TOKEN}"},
+            "contacts": {"path": "/crm/contacts", "notes": "/crm/contacts/{id}/notes"},
+            "customers": {"path": "/invoicing/customers"},
+            "invoices": {
+                "path": "/invoicing/invoices",
+                "finalise_path": "/invoicing/invoices/{id}/finalise",
+                "cancel_path": "/invoicing/invoices/{id}/cancel",
+            },
+        }
+    ),
     actions={kind.name: kind for kind in (UPSERT_CONTACT, SET_CONSENT, ADD_NOTE, CREATE_INVOICE, CANCEL_INVOICE)},
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from rules.catalogue import ActionKind, DestinationKind, Name
+from rules.catalogue import ActionKind, DestinationKind, Name, StandIn
 from rules.secret import Secret
 from workers.destinations.base import (
     ID_DAYS,
@@ -170,6 +170,10 @@ KIND = DestinationKind(
     name="seminardesk",
     about="SeminarDesk's Private API: look-ups, and references written back to invoices.",
     options=SeminarDeskOptions,
+    stand_in=StandIn(
+        {"base": "{sandbox}/seminardesk/private-api", "api_key": "${SANDBOX_SEMINARDESK_API_KEY}"},
+        frozenset({"system"}),
+    ),
     actions={
         kind.name: kind
         for kind in (

@@ -1,11 +1,15 @@
+import asyncio
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from rules.secret import Secret
+from tests.workers.destinations.conftest import InMemory
 from workers.destinations import base
-from workers.destinations.base import Base, Email, Id
+from workers.destinations.base import Attempt, Base, DestinationOptions, Email, Id
+from workers.http import Http
+from workers.outcome import Failed
 
 
 def test_snake_keys() -> None:
@@ -57,3 +61,17 @@ def test_open_base() -> None:
     with pytest.raises(ValueError, match="must be an address") as caught:
         base.open_base("${WRONG}", reveal)
     assert "s3cret" not in str(caught.value)
+
+
+def test_absent() -> None:
+    """What the sandbox does not imitate is refused for good, and says that nothing was sent."""
+    unsent: list[bool] = []
+
+    async def main() -> None:
+        async with Http() as http:
+            client = base.AbsentClient("erp", DestinationOptions(), lambda secret: "", http, InMemory())
+            await client.deliver("add_note", None, Attempt("d1", unsent=lambda: unsent.append(True)))
+
+    with pytest.raises(Failed) as caught:
+        asyncio.run(main())
+    assert (caught.value.failure, caught.value.code, unsent) == ("permanent", "no_stand_in", [True])

@@ -1,0 +1,60 @@
+"""The same book, led to the sandbox: what `relais up --sandbox` puts in force.
+
+Comes in: a compiled Rulebook, and the sandbox's address. Goes out: a Rulebook with the same version, sources and rules
+that names no address and no key of the book: of destinations, of what is fetched or registered at sources, of alerts.
+Never changes a file.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from rules.catalogue import Catalogue
+from rules.rulebook import AlertSettings, Destination, Rulebook, Source
+
+
+def lead(book: Rulebook, catalogue: Catalogue) -> Rulebook:
+    """Return the book whose destinations and sources lead to `catalogue.sandbox`, and which alerts nobody."""
+    url = catalogue.sandbox
+    return dataclasses.replace(
+        book,
+        destinations={name: _lead_destination(each, catalogue, url) for name, each in book.destinations.items()},
+        sources={name: _lead_source(each, catalogue, url) for name, each in book.sources.items()},
+        alerts=AlertSettings(),
+    )
+
+
+def _lead_destination(destination: Destination, catalogue: Catalogue, url: str) -> Destination:
+    """Return it with the options of its stand-in; the pool is the one that `relais up` serves."""
+    kind = catalogue.destinations[destination.kind]
+    if kind.stand_in is None:
+        return dataclasses.replace(destination, absent=True, quota=None, pool="default")
+    kept = _written(destination.options, kind.stand_in.keeps)
+    options = kind.options.model_validate({**kept, **_insert(kind.stand_in.options, url)})
+    # Its quota is that of a key which is not used here.
+    return dataclasses.replace(destination, options=options, allow_private=True, quota=None, pool="default")
+
+
+def _lead_source(source: Source, catalogue: Catalogue, url: str) -> Source:
+    """Return it with the groups of its options that ask an API led to the sandbox, as far as the book has them."""
+    changed: dict[str, BaseModel] = {}
+    for name, told in catalogue.sources[source.kind].stand_in.items():
+        group = getattr(source.options, name, None)
+        if isinstance(group, BaseModel):
+            written = _written(group, group.model_fields_set)
+            changed[name] = type(group).model_validate({**written, **_insert(told, url), "allow_private": True})
+    return dataclasses.replace(source, options=source.options.model_copy(update=changed)) if changed else source
+
+
+def _written(options: BaseModel, names: frozenset[str] | set[str]) -> dict[str, Any]:
+    """Return those of the options that the book says."""
+    return {name: getattr(options, name) for name in names if name in options.model_fields_set}
+
+
+def _insert(told: Any, url: str) -> Any:
+    """Return what a kind tells, with the sandbox's address in its texts."""
+    if isinstance(told, Mapping):
+        return {name: _insert(value, url) for name, value in told.items()}
+    return told.replace("{sandbox}", url) if isinstance(told, str) else told
