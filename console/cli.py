@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "sandbox": "Run stand-ins for Maileon, SeminarDesk, a CRM and an invoicing system.",
     "pull": "Show what is fetched from sources, or back-fill one.",
     "hooks": "List, register or remove webhooks at the platform of a source.",
-    "sources": "Hold sources; look at what waits of them, release or discard it.",
+    "sources": "Look at sources; hold them, release or discard what waits of them.",
     "replay": "Send recorded vendor webhooks, signed as their source would.",
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",

@@ -7,6 +7,7 @@ from mailroom.errors import StoreDamaged, StoreFull, StoreUnavailable
 from mailroom.functions import Mailroom
 from mailroom.keys import CALL_TIMEOUT, INBOX
 from mailroom.ledger import Fate
+from mailroom.observations import SourceNotes
 from mailroom.quotas import QuotaState
 from mailroom.records import (
     BoxFault,
@@ -45,6 +46,7 @@ __all__ = [
     "RoomState",
     "Settled",
     "Settlement",
+    "SourceNotes",
     "Spent",
     "StoreDamaged",
     "StoreFull",

@@ -14,9 +14,10 @@ from urllib.parse import quote, unquote
 
 import redis.exceptions
 
-from mailroom import errors, ledger
+from mailroom import errors, ledger, observations
 from mailroom.hashing import former_event_id
 from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS
+from mailroom.observations import SourceNotes
 from mailroom.queries import MailroomQueries
 from mailroom.records import (
     Lease,
@@ -415,28 +416,21 @@ class Mailroom(MailroomQueries):
 
     # -- what the sweep uses
 
-    async def say_process(
-        self,
-        name: str,
-        pool: str,
-        workers: int,
-        turn: int,
-        *,
-        said: str = "",
-        came: Mapping[str, int] | None = None,
-    ) -> None:
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
         """Say that a `relais work` or `relais receive` lives (the latter with NO_POOL and no workers).
 
         `turn`: another number each time, else it counts as dead in the end. `said`: its schema and its place, to be
-        said at least once. `came`: source -> when it took the last webhook of it, ms. Raises StoreUnavailable.
+        said at least once. Raises StoreUnavailable.
         """
         pipe = self.store.pipeline(transaction=False)
         pipe.hset(self.key("parents"), name, f"{pool} {workers} {turn}")
-        for source, at in (came or {}).items():
-            pipe.hset(self.key("came"), source, str(at))
         if said:
             pipe.hset(self.key("speaks"), name, said)
         await self.read(pipe.execute())
+
+    async def note_sources(self, notes: SourceNotes) -> None:
+        """Write down what a receiver saw of sources. Raises StoreUnavailable."""
+        await observations.write(self, notes)
 
     async def processes(self) -> dict[str, tuple[str, int, int]]:
         """Return process -> (pool, workers, counter). Raises StoreUnavailable."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from receiver.intake import EventStore, Intake
 from receiver.request import Answer
 from receiver.rulebook import RulebookWatcher
 from receiver.settings import ReceiverSettings
+from receiver.source_tally import SourceTally
 from receiver.webhook import PREFIX, Receiver
 
 log = logging.getLogger("relais.receiver")
@@ -55,7 +56,7 @@ def build_app(
         if not await prepare(mailroom):
             tasks.append(asyncio.create_task(prepare_until_there(mailroom), name="prepare"))
         name = f"receiver.{uuid4().hex}"
-        tasks.append(asyncio.create_task(beat(mailroom, name, receiver.came), name="beat"))
+        tasks.append(asyncio.create_task(beat(mailroom, name, receiver.tally, book), name="beat"))
         if puller is not None:
             tasks.append(asyncio.create_task(puller(receiver.intake), name="pull"))
         try:
@@ -65,7 +66,7 @@ def build_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await leave(mailroom, name)
+            await leave(mailroom, name, receiver.tally, book)
             await mailroom.close()
 
     port = PublicPort if settings.plain_http else FastPublicPort
@@ -125,26 +126,24 @@ async def prepare_until_there(mailroom: EventStore) -> None:
             return
 
 
-async def beat(mailroom: EventStore, name: str, came: Mapping[str, int]) -> None:
+async def beat(mailroom: EventStore, name: str, tally: SourceTally, book: RulebookWatcher) -> None:
     """Say each second that this receiver lives and which schema it speaks, so that no migration passes over it.
 
-    `came`: source -> when its last webhook was taken, ms; what is new of it is said, too. A store that is away is asked
-    again, and holds nothing else up.
+    What was counted of the sources is written, too. A store that is away is asked again, and holds nothing else up.
     """
     said = f"{SCHEMA} {liveness.place()}"
-    told: dict[str, int] = {}
     for turn in itertools.count(1):
-        new = {source: at for source, at in came.items() if told.get(source) != at}
         with contextlib.suppress(StoreUnavailable, TimeoutError):
-            await mailroom.say_process(name, NO_POOL, 0, turn, said=said, came=new)
-            told |= new
+            await mailroom.say_process(name, NO_POOL, 0, turn, said=said)
+            await tally.write(mailroom.note_sources, book.entries)
         await asyncio.sleep(BEAT)
 
 
-async def leave(mailroom: EventStore, name: str) -> None:
-    """Say that this receiver ends; where that does not get through, the sweep notices."""
+async def leave(mailroom: EventStore, name: str, tally: SourceTally, book: RulebookWatcher) -> None:
+    """Write what was counted last, and say that this receiver ends; else the sweep notices."""
     with contextlib.suppress(StoreUnavailable, TimeoutError):
         async with asyncio.timeout(LEAVE_WITHIN):
+            await tally.write(mailroom.note_sources, book.entries)
             await mailroom.forget_process(name)
 
 

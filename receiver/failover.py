@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from mailroom import Receipt, RefusedDetails, StoreDamaged, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, SourceNotes, StoreDamaged, StoreUnavailable
 from mailroom.hashing import former_event_id
 from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, ID_PAGE
 from receiver import identity
@@ -150,19 +150,15 @@ class SpoolingMailroom:
         async with asyncio.timeout(self._patience):
             return await self._mailroom.approved_book()
 
-    async def say_process(
-        self,
-        name: str,
-        pool: str,
-        workers: int,
-        turn: int,
-        *,
-        said: str = "",
-        came: Mapping[str, int] | None = None,
-    ) -> None:
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
         """Say that this process lives, also while the store takes no events. Raises StoreUnavailable, TimeoutError."""
         async with asyncio.timeout(self._patience):
-            await self._mailroom.say_process(name, pool, workers, turn, said=said, came=came)
+            await self._mailroom.say_process(name, pool, workers, turn, said=said)
+
+    async def note_sources(self, notes: SourceNotes) -> None:
+        """Write down what was seen of sources, likewise. Raises StoreUnavailable, TimeoutError."""
+        async with asyncio.timeout(self._patience):
+            await self._mailroom.note_sources(notes)
 
     async def forget_process(self, name: str) -> None:
         """Say that this process ends. Raises StoreUnavailable, TimeoutError."""

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from mailroom import Receipt, RefusedDetails, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, SourceNotes, StoreUnavailable
 from receiver import errors, group_commit, identity, sources
 from receiver.group_commit import GroupCommit
+from receiver.source_tally import SourceTally
 from receiver.sources.base import Batch, SourceItem
 from rules import declared_fields
 from rules.event import Event
@@ -64,17 +65,12 @@ class EventStore(Protocol):
         """Return the version of the book that a person approved last, '' for none. Raises StoreUnavailable."""
         ...
 
-    async def say_process(
-        self,
-        name: str,
-        pool: str,
-        workers: int,
-        turn: int,
-        *,
-        said: str = "",
-        came: Mapping[str, int] | None = None,
-    ) -> None:
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
         """Say that this process lives, and what it says of itself. Raises StoreUnavailable."""
+        ...
+
+    async def note_sources(self, notes: SourceNotes) -> None:
+        """Write down what was seen of sources. Raises StoreUnavailable."""
         ...
 
     async def forget_process(self, name: str) -> None:
@@ -93,6 +89,8 @@ class Intake:
         """`most_waiting`: events that may wait for the store; beyond it a batch is refused as busy."""
         self._mailroom = mailroom
         self._commit = GroupCommit(mailroom, most_waiting)
+        #: What is counted of each source, for people.
+        self.tally = SourceTally()
         #: Quarantining under way.
         self._quarantining: set[asyncio.Task[None]] = set()
 
@@ -132,7 +130,7 @@ class Intake:
                 raise errors.Invalid(item.invalid.field, item.invalid.why)
             else:
                 unfit.append((at, event, str(item.invalid)))
-        committed = functools.partial(self._committed, len(batch.items), positions, unfit, done)
+        committed = functools.partial(self._committed, batch, source.name, positions, unfit, done)
         if events:
             self._commit.put(events, committed)
         else:
@@ -145,19 +143,26 @@ class Intake:
             await asyncio.wait(self._quarantining)
 
     def _committed(
-        self, size: int, positions: list[int], unfit: Unfit, done: Done, receipts: list[Receipt] | errors.NotKept
+        self,
+        batch: Batch,
+        source: str,
+        positions: list[int],
+        unfit: Unfit,
+        done: Done,
+        receipts: list[Receipt] | errors.NotKept,
     ) -> None:
         """Go on with a batch whose fitting events are on disk, or could not be kept."""
         if isinstance(receipts, errors.NotKept):
             done(receipts)
             return
-        ids: Ids = [None] * size
+        ids: Ids = [None] * len(batch.items)
         try:
             for at, receipt in zip(positions, receipts, strict=True):
                 ids[at] = receipt.id
         except ValueError as exc:
             done(errors.unforeseen(exc))
             return
+        self.tally.take(source, batch)
         if not unfit:
             done(ids)
             return

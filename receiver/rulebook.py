@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailroom import StoreUnavailable
@@ -37,6 +37,20 @@ class SourceEntry:
     checks: tuple[Check, ...] | None
     #: Headers that are never stored, in lower case.
     secret_headers: frozenset[str] = frozenset()
+    #: Which secrets were right (a bit each, by check) -> when that was last, ms; for the tally, which empties it.
+    proved: dict[tuple[int, ...], int] = field(default_factory=dict, compare=False)
+
+    def take_proofs(self) -> dict[str, int]:
+        """Return the names of the secrets that verified a request since this was last asked, and when, ms."""
+        proved = dict(self.proved)
+        self.proved.clear()
+        return {
+            label: at
+            for proofs, at in sorted(proved.items(), key=lambda each: each[1])
+            for check, right in zip(self.checks or (), proofs, strict=True)
+            for place, label in enumerate(check.labels)
+            if right >> place & 1
+        }
 
     def verified_by(self) -> tuple[Check, ...]:
         """Return the checks. Raises NotKept while a secret is missing."""

@@ -21,7 +21,7 @@ from receiver.request import RawRequest
 from rules import secret
 from rules.errors import SecretMissing
 from rules.secret import Secret
-from rules.verify import Verify, split_template
+from rules.verify import Verify, name_secrets, split_template
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,6 +41,8 @@ _FOR = re.compile(r"(?:^|;)\s*for\s*=\s*(\"[^\"]*\"|[^;\s]*)", re.IGNORECASE)
 ReadHeader = Callable[[str], "bytes | None"]
 #: Makes the signed bytes of a body, the timestamp as it was sent, and the headers.
 Content = Callable[[bytes, bytes, ReadHeader], bytes]
+#: Which of a check's secrets were right (a bit each, from the first on), and the message id.
+Proof = tuple[int, str | None]
 #: Parts of a header such as `t=1795000000,v1=5257…`.
 _PARTS = re.compile(rb"[,;]")
 
@@ -56,6 +58,8 @@ class VerifiedRequest:
     hidden: frozenset[str] = frozenset()
     #: Whether the body is that of one item, as it was kept: without what stood around it in its request.
     kept: bool = False
+    #: Of each check of the source: which of its secrets were right, a bit each.
+    proofs: tuple[int, ...] = ()
 
     @property
     def body(self) -> bytes:
@@ -78,19 +82,23 @@ class Signed:
     query: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
 class Check(ABC):
     """One way to verify a sender. A source may have several; all must hold."""
 
-    @abstractmethod
-    def check(self, request: RawRequest, now: float) -> str | None:
-        """Return the message id if the scheme carries one. Raises RequestRefused."""
+    #: What its secrets are called, in their order: the names of their references, never what is in them.
+    labels: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
 
-    def greet(self, request: RawRequest, now: float) -> None:
+    @abstractmethod
+    def check(self, request: RawRequest, now: float) -> Proof:
+        """Return which secrets the sender knows, and the message id where there is one. Raises RequestRefused."""
+
+    def greet(self, request: RawRequest, now: float) -> Proof:
         """Check a handshake, which has no body: as an event, unless it is the body that proves who sends it.
 
         Raises RequestRefused.
         """
-        self.check(request, now)
+        return self.check(request, now)
 
     @abstractmethod
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
@@ -111,18 +119,21 @@ def verify(request: RawRequest, checks: Sequence[Check], now: float) -> Verified
     """Return the request as verified by all checks. Raises RequestRefused."""
     sender_id: str | None = None
     hidden: frozenset[str] = frozenset()
+    proofs: tuple[int, ...] = ()
     for each in checks:
-        sender_id = each.check(request, now) or sender_id
+        right, message_id = each.check(request, now)
+        proofs += (right,)
+        sender_id = message_id or sender_id
         if parameters := each.secret_parameters:
             hidden |= parameters
-    return VerifiedRequest(request, sender_id, hidden)
+    return VerifiedRequest(request, sender_id, hidden, proofs=proofs)
 
 
 def greet(request: RawRequest, checks: Sequence[Check], now: float) -> VerifiedRequest:
     """Return a handshake (GET, HEAD, OPTIONS) as verified by what can be known of it. Raises RequestRefused."""
-    for each in checks:
-        each.greet(request, now)
-    return VerifiedRequest(request, None, frozenset().union(*(each.secret_parameters for each in checks)))
+    proofs = tuple([each.greet(request, now)[0] for each in checks])
+    hidden: frozenset[str] = frozenset().union(*(each.secret_parameters for each in checks))
+    return VerifiedRequest(request, None, hidden, proofs=proofs)
 
 
 def trusted(request: RawRequest, *, kept: bool = False) -> VerifiedRequest:
@@ -140,11 +151,14 @@ def sign(checks: Sequence[Check], body: bytes, now: float, message_id: str) -> S
     return signed
 
 
-def _matches(given: bytes, secrets: Sequence[bytes]) -> bool:
-    """Compare with each of the secrets, all of them whatever the result, each in constant time."""
-    found = False
-    for each in secrets:
-        found |= hmac.compare_digest(given, each)
+def _matches(given: bytes, secrets: Sequence[bytes]) -> int:
+    """Compare with each of the secrets, all of them whatever the result, each in constant time.
+
+    Returns a bit for each that is the same, the lowest for the first.
+    """
+    found = 0
+    for at, each in enumerate(secrets):
+        found |= hmac.compare_digest(given, each) << at
     return found
 
 
@@ -155,13 +169,15 @@ class HeaderCheck(Check):
     name: str
     values: tuple[bytes, ...] = field(repr=False)
 
-    def check(self, request: RawRequest, now: float) -> None:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Compare the header."""
         given = request.header(self.name)
         if given is None:
             raise errors.Unverified("missing_credentials", f"the header {self.name} is missing")
-        if not _matches(given, self.values):
+        right = _matches(given, self.values)
+        if not right:
             raise errors.Unverified("wrong_credentials", f"the header {self.name} has another value than agreed")
+        return right, None
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the header."""
@@ -180,13 +196,15 @@ class Query(Check):
     name: str
     values: tuple[bytes, ...] = field(repr=False)
 
-    def check(self, request: RawRequest, now: float) -> None:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Compare the parameter."""
         given = request.parameter(self.name)
         if given is None:
             raise errors.Unverified("missing_credentials", f"the parameter {self.name} of the URL is missing")
-        if not _matches(given.encode("utf-8", "surrogatepass"), self.values):
+        right = _matches(given.encode("utf-8", "surrogatepass"), self.values)
+        if not right:
             raise errors.Unverified("wrong_credentials", f"the parameter {self.name} has another value than agreed")
+        return right, None
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the parameter."""
@@ -202,12 +220,13 @@ class Query(Check):
 class HandshakeCheck(Query):
     """A token that comes with the handshake alone."""
 
-    def check(self, request: RawRequest, now: float) -> None:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Pass an event: other checks are there for it."""
+        return 0, None
 
-    def greet(self, request: RawRequest, now: float) -> None:
+    def greet(self, request: RawRequest, now: float) -> Proof:
         """Compare the parameter."""
-        super().check(request, now)
+        return super().check(request, now)
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add nothing."""
@@ -232,7 +251,7 @@ class BasicCheck(Check):
     user: bytes
     passwords: tuple[bytes, ...] = field(repr=False)
 
-    def check(self, request: RawRequest, now: float) -> None:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Compare user and password."""
         try:
             pair = base64.b64decode(_read_basic(request, "user and password"), validate=True)
@@ -245,6 +264,7 @@ class BasicCheck(Check):
         right_password = _matches(password, self.passwords)
         if not (right_user and right_password):
             raise errors.Unverified("wrong_credentials", "user or password is not the one agreed")
+        return right_password, None
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the header."""
@@ -263,11 +283,13 @@ class BasicKeyCheck(Check):
 
     keys: tuple[bytes, ...] = field(repr=False)
 
-    def check(self, request: RawRequest, now: float) -> None:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Compare the key."""
         given = _read_basic(request, "the header Authorization and the key in it")
-        if not _matches(given, (*self.keys, *map(base64.b64encode, self.keys))):
+        right = _matches(given, (*self.keys, *map(base64.b64encode, self.keys)))
+        if not right:
             raise errors.Unverified("wrong_credentials", "the key is not the one agreed")
+        return (right | right >> len(self.keys)) & ((1 << len(self.keys)) - 1), None
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the header."""
@@ -408,7 +430,7 @@ class HmacCheck(Check):
     def _named(self) -> str:
         return " or ".join(self.headers)
 
-    def check(self, request: RawRequest, now: float) -> None:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Compute the hash with each secret and compare with each that was given."""
         given = _first_header(request, self.headers)
         if given is None:
@@ -421,15 +443,16 @@ class HmacCheck(Check):
             timestamp = _first_header(request, self.timestamp_headers)
         content = self._content(request.body, timestamp or b"", request.header)
         expected = [hmac.digest(key, content, self.algorithm) for key in self.secrets]
-        found = False
+        right = 0
         for each in digests:
-            found |= _matches(each, expected)
-        if not found:
+            right |= _matches(each, expected)
+        if not right:
             raise errors.Unverified(
                 "wrong_signature", "the signature is not the one of this body; are secret and signed content as agreed?"
             )
         if self.timestamp_headers or self.timestamp_part:
             read_timestamp(timestamp, " or ".join(self.timestamp_headers or self.headers), self.tolerance, now)
+        return right, None
 
     def _split(self, given: bytes) -> list[bytes]:
         """Return the signatures of a header that holds nothing else."""
@@ -453,8 +476,9 @@ class HmacCheck(Check):
         stamps = [value for name, _, value in pairs if self.timestamp_part and name == self.timestamp_part.encode()]
         return texts, stamps[0] if len(stamps) == 1 else None
 
-    def greet(self, request: RawRequest, now: float) -> None:
+    def greet(self, request: RawRequest, now: float) -> Proof:
         """Pass it: nothing is signed."""
+        return 0, None
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the signature, and what is signed with it: the timestamp, and the message's id as any other header."""
@@ -491,7 +515,7 @@ class StandardWebhooksCheck(Check):
     #: What the names of the three headers begin with; the first under which an id came counts.
     prefixes: tuple[str, ...] = ("webhook",)
 
-    def check(self, request: RawRequest, now: float) -> str:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Compare each signature given with each secret; return the message id."""
         came = (each for each in self.prefixes if request.header(f"{each}-id") is not None)
         prefix = next(came, self.prefixes[0])
@@ -514,16 +538,17 @@ class StandardWebhooksCheck(Check):
             )
         content = message_id + b"." + (timestamp or b"") + b"." + request.body
         expected = [hmac.digest(key, content, "sha256") for key in self.secrets]
-        found = False
+        right = 0
         for signature in signatures:
-            found |= _matches(signature, expected)
-        if not found:
+            right |= _matches(signature, expected)
+        if not right:
             raise errors.Unverified("wrong_signature", "no signature is the one of this id, timestamp and body")
         read_timestamp(timestamp, f"{prefix}-timestamp", self.tolerance, now)
-        return message_id.decode("utf-8", "replace")
+        return right, message_id.decode("utf-8", "replace")
 
-    def greet(self, request: RawRequest, now: float) -> None:
+    def greet(self, request: RawRequest, now: float) -> Proof:
         """Pass it: nothing is signed."""
+        return 0, None
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the three headers."""
@@ -560,10 +585,11 @@ class IpCheck(Check):
     #: Where a trusted proxy writes who is before it.
     header: str = "X-Forwarded-For"
 
-    def check(self, request: RawRequest, now: float) -> None:
+    def check(self, request: RawRequest, now: float) -> Proof:
         """Find the sender's address and compare it with the list."""
         if not _within(self._sender(request), self.allow):
             raise errors.NotAdmitted("address_not_allowed", "your address is not on the list of this source")
+        return 0, None
 
     def _sender(self, request: RawRequest) -> Address:
         address = _address(request.client or "")
@@ -627,12 +653,13 @@ def checks(
     it.
     """
 
-    def resolved(of: Sequence[Secret]) -> list[str]:
-        found: list[str] = []
+    def resolved(way: str, of: Sequence[Secret]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the secrets of a way to verify that are there, and what they are called."""
+        found: dict[str, str] = {}
         gone: list[SecretMissing] = []
-        for each in of:
+        for label, each in name_secrets(way, of):
             try:
-                found.append(each.resolve(environ, read_file))
+                found[label] = each.resolve(environ, read_file)
             except SecretMissing as exc:
                 gone.append(exc)
         if not found:
@@ -640,31 +667,38 @@ def checks(
         if missing is not None:
             for left_out in gone:
                 missing(left_out)
-        return found
+        return tuple(found.values()), tuple(found)
 
-    def texts(of: Sequence[Secret]) -> tuple[bytes, ...]:
-        return tuple(each.encode() for each in resolved(of))
+    def texts(way: str, of: Sequence[Secret]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+        values, labels = resolved(way, of)
+        return tuple(each.encode() for each in values), labels
 
     found: list[Check] = []
     if of.ip:
         found.append(IpCheck(_networks(of.ip.allow), _networks(of.ip.trusted_proxies), of.ip.trusted_header))
     if of.header:
-        found.append(HeaderCheck(of.header.name, texts(of.header.value)))
+        values, labels = texts("header", of.header.value)
+        found.append(HeaderCheck(of.header.name, values, labels=labels))
     if of.query:
-        found.append(Query(of.query.name, texts(of.query.value)))
+        values, labels = texts("query", of.query.value)
+        found.append(Query(of.query.name, values, labels=labels))
     if of.handshake:
-        found.append(HandshakeCheck(of.handshake.name, texts(of.handshake.value)))
+        values, labels = texts("handshake", of.handshake.value)
+        found.append(HandshakeCheck(of.handshake.name, values, labels=labels))
     if of.basic:
         user = secret.resolve(of.basic.user, environ, read_file)
-        found.append(BasicCheck(user.encode(), texts(of.basic.password)))
+        values, labels = texts("basic", of.basic.password)
+        found.append(BasicCheck(user.encode(), values, labels=labels))
     if of.basic_key:
-        found.append(BasicKeyCheck(texts(of.basic_key.value)))
+        values, labels = texts("basic_key", of.basic_key.value)
+        found.append(BasicKeyCheck(values, labels=labels))
     if of.hmac:
         parts = of.hmac.parts
+        values, labels = texts("hmac", of.hmac.secret)
         found.append(
             HmacCheck(
                 of.hmac.header,
-                texts(of.hmac.secret),
+                values,
                 of.hmac.algorithm,
                 of.hmac.encoding,
                 of.hmac.prefix,
@@ -673,12 +707,14 @@ def checks(
                 of.hmac.signed,
                 of.hmac.timestamp_header or (),
                 of.hmac.tolerance / 1000,
+                labels=labels,
             )
         )
     if of.standard_webhooks:
-        keys = tuple(standard_key(each) for each in resolved(of.standard_webhooks.secret))
+        written, labels = resolved("standard_webhooks", of.standard_webhooks.secret)
+        keys = tuple(standard_key(each) for each in written)
         tolerance = of.standard_webhooks.tolerance / 1000
-        found.append(StandardWebhooksCheck(keys, tolerance, of.standard_webhooks.prefix))
+        found.append(StandardWebhooksCheck(keys, tolerance, of.standard_webhooks.prefix, labels=labels))
     return tuple(found)
 
 

@@ -37,8 +37,8 @@ class Receiver:
         self._book = book
         self.intake = Intake(mailroom, settings.waiting_events)
         self.refused_requests = RefusedRequests(mailroom)
-        #: Source -> when the last of its webhooks was kept, ms; one that came before counts, too.
-        self.came: dict[str, int] = {}
+        #: What is counted of each source, for people.
+        self.tally = self.intake.tally
         #: Bytes of incomplete bodies in memory.
         self._under_way = 0
 
@@ -80,6 +80,7 @@ class Receiver:
             now = time.time()
             verified = verification.verify(raw, entry.verified_by(), now)
             request.verified = True
+            entry.proved[verified.proofs] = int(now * 1000)
             batch = entry.adapter.unpack(verified, entry.source.options, request.event)
             self.intake.keep_soon(
                 batch,
@@ -100,7 +101,9 @@ class Receiver:
                 return
             raw = RawRequest(b"", request.headers, request.scope["query_string"], request.client)
             if entry.adapter.greets(entry.source.options):
-                verified = verification.greet(raw, entry.verified_by(), time.time())
+                now = time.time()
+                verified = verification.greet(raw, entry.verified_by(), now)
+                entry.proved[verified.proofs] = int(now * 1000)
                 found = entry.adapter.greet(request.scope["method"], verified, entry.source.options, request.event)
                 if found is not None:
                     request.answer(found.status, found.headers, found.body)
@@ -114,7 +117,7 @@ class Receiver:
         if isinstance(kept, errors.RequestRefused):
             self._refuse(request, kept)
             return
-        self.came[entry.source.name] = int(time.time() * 1000)
+        self.tally.notes.came[entry.source.name] = int(time.time() * 1000)
         try:
             answer = entry.adapter.answer(batch, kept)
         except Exception as exc:
@@ -125,6 +128,8 @@ class Receiver:
     def _refuse(self, request: "WebhookRequest", exc: Exception) -> None:
         """Answer a request that is not taken, and show it to people."""
         refused = exc if isinstance(exc, errors.RequestRefused) else errors.unforeseen(exc)
+        if request.entry is not None:
+            self.tally.refuse(request.entry.source.name, refused.code)
         if not isinstance(refused, errors.NotKept):  # else the sender comes again, and the store has other worries
             secret = request.entry.secret_headers if request.entry else frozenset()
             headers = hide_secrets(request.headers, secret)

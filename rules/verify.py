@@ -5,6 +5,7 @@ itself, and never defaults to "no verification": that has to be written down, wi
 """
 
 import re
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
@@ -78,6 +79,14 @@ Headers = Annotated[tuple[Header, ...], BeforeValidator(_several), Field(min_len
 Part = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_is_part)]
 Template = Annotated[str, Field(min_length=1, max_length=500), BeforeValidator(_template), AfterValidator(_is_template)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
+
+
+def name_secrets(way: str, secrets: Sequence[Secret]) -> list[tuple[str, Secret]]:
+    """Return the secrets of a way to verify, each with what it is called: its reference, else its place."""
+    return [
+        (f"{way}, no. {at}, in clear" if secret.literal else str(secret), secret)
+        for at, secret in enumerate(secrets, 1)
+    ]
 
 
 class VerifyMethod(BaseModel):
@@ -219,13 +228,26 @@ class Verify(VerifyMethod):
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in it."""
-        found: list[Secret] = []
-        for part in (self.header, self.query, self.handshake, self.basic_key):
-            found += part.value if part else ()
-        found += self.basic.password if self.basic else ()
-        for signed in (self.hmac, self.standard_webhooks):
-            found += signed.secret if signed else ()
-        return tuple(found)
+        return tuple(secret for of in self._by_way.values() for secret in of)
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """What every secret in it is called, each name once."""
+        named = (label for way, of in self._by_way.items() for label, _ in name_secrets(way, of))
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def _by_way(self) -> dict[str, tuple[Secret, ...]]:
+        found = {}
+        for way in ("header", "query", "handshake", "basic_key"):
+            if part := getattr(self, way):
+                found[way] = part.value
+        if self.basic:
+            found["basic"] = self.basic.password
+        for way in ("hmac", "standard_webhooks"):
+            if part := getattr(self, way):
+                found[way] = part.secret
+        return found
 
     @property
     def secret_headers(self) -> frozenset[str]:

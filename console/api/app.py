@@ -30,6 +30,7 @@ from console.api import (
     quotas,
     rooms,
     shadow,
+    sources,
 )
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
@@ -47,6 +48,7 @@ ROUTES = (
     *dead_letters.ROUTES,
     *boxes.ROUTES,
     *rooms.ROUTES,
+    *sources.ROUTES,
     *holds.ROUTES,
     *pulls.ROUTES,
     *quotas.ROUTES,

@@ -139,6 +139,12 @@ CATALOGUE = (
         "relais_room_overdue_seconds", "gauge", "Seconds that the oldest box is past its due time.", ("room",)
     ),
     MetricDeclaration(
+        "relais_source_last_event_seconds",
+        "gauge",
+        "Seconds since the last webhook of a source was taken.",
+        ("source",),
+    ),
+    MetricDeclaration(
         "relais_room_held_seconds",
         "gauge",
         "Seconds that the first of a room's held boxes has waited for a person.",
@@ -177,6 +183,8 @@ class Snapshot:
     #: Milliseconds since the oldest dead letter died.
     dead_for: int = 0
     quarantined: int = 0
+    #: Source -> when its last webhook was taken, ms.
+    came: Mapping[str, int] = field(default_factory=dict)
     drains: int = 0
     #: Whether the store answered; else all but the spool is unknown.
     up: bool = True
@@ -257,6 +265,8 @@ class Families(Collector):
             case "relais_quota_used" | "relais_quota_limit":
                 word = name.rpartition("_")[2]
                 yield from {(quota.name,): float(getattr(quota, word)) for quota in seen.quotas}.items()
+            case "relais_source_last_event_seconds":
+                yield from (((source,), max(0, seen.now - at) / 1000) for source, at in seen.came.items())
             case "relais_breaker_open":
                 pauses = ((room.name, rooms.read_pause(room)) for room in seen.rooms)
                 yield from (((name,), float(pause is not None and pause.by == "breaker")) for name, pause in pauses)
@@ -298,6 +308,7 @@ async def show_metrics(request: Request) -> Response:
             dead=await mailroom.dead_count(),
             dead_for=await mailroom.dead_for(),
             quarantined=await mailroom.quarantined(),
+            came=await mailroom.came(),
             drains=request.app.state.watcher.drains,
         )
     except StoreUnavailable:

@@ -42,8 +42,9 @@ OF_STORE = (
     ),
     *("llen K", "lpop K", "lpos K x", "lpush K x", "lrange K 0 1", "lrem K 0 x", "lset K 0 x", "ltrim K 0 1"),
     *("mget K", "mset K x", "pexpire K 1", "ping", "rename K K", "rpush K x", "rpushx K x", "sadd K x", "scard K"),
-    *("set K x", "sismember K x", "smembers K", "smismember K x", "time", "ttl K", "xadd K * x x", "xdel K 0-1"),
+    *("set K x", "setbit K 0 1", "sismember K x", "smembers K", "smismember K x", "time", "ttl K", "xadd K * x x"),
     *(
+        "xdel K 0-1",
         "xrange K - +",
         "xread streams K 0",
         "xrevrange K + -",

@@ -69,7 +69,11 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   book                 string  version of the book in force                           python (rulebook)     for ever
   approved             string  version of the book that a person approved last        python (rulebook)     for ever
   parents              hash    work or receive process -> pool (or -), workers, count python (sweep, app)   until it leaves or is forgotten
-  came                 hash    source -> ms when a webhook of it was last taken       python (app)          for ever (one a source)
+  came                 hash    source -> ms when a webhook of it was last taken       python (observations) for ever (one a source)
+  sources:<day>        hash    what happened and a source -> how often: taken|shop,   python (observations) 8 days
+                               refused|shop|<code>, unread|shop|<field>
+  busy:<day>:<source>  string  a bit for each minute: whether webhooks of it came     python (observations) 36 days
+  verified             hash    source, and name of a secret -> ms when it last proved python (observations) for ever (one a secret)
   sweeper:<pool>       string  which process sweeps                                   python (sweep.py)     4 s
   told:<what>:<source> string  an alert that is told once a day                       put                   a day
   untold               list    "<room> <code>" of boxes held by bury: alerts to send  bury                  until told

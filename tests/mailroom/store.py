@@ -82,7 +82,7 @@ class StoredKey:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode()
+        return value.decode(errors="replace")  # the bits of a day are no text
     return [_plain(x) for x in value] if isinstance(value, list) else value
 
 

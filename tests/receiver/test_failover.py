@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Receipt, RefusedDetails, StoreDamaged, StoreFull, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, SourceNotes, StoreDamaged, StoreFull, StoreUnavailable
 from mailroom.hashing import former_event_id
 from receiver import failover, intake, spool
 from receiver.failover import SpoolingMailroom
@@ -46,7 +46,7 @@ class FakeStore:
         self.refused_times = 0
         self.asked: list[str] = []
         self.processes: dict[str, str] = {}
-        self.came: dict[str, int] = {}
+        self.notes = SourceNotes()
 
     async def _answer(self) -> None:
         if self.hangs:
@@ -78,19 +78,13 @@ class FakeStore:
     async def approved_book(self) -> str:
         return ""
 
-    async def say_process(
-        self,
-        name: str,
-        pool: str,
-        workers: int,
-        turn: int,
-        *,
-        said: str = "",
-        came: Mapping[str, int] | None = None,
-    ) -> None:
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
         await self._answer()
         self.processes[name] = said
-        self.came |= came or {}
+
+    async def note_sources(self, notes: SourceNotes) -> None:
+        await self._answer()
+        self.notes.merge(notes)
 
     async def forget_process(self, name: str) -> None:
         await self._answer()
@@ -356,8 +350,9 @@ def test_beats_while_it_spools(tmp_path: Path) -> None:
         room.memory = 0.99
         async with switched(tmp_path, room) as running:
             assert running.spooling
-            await running.say_process("r", "-", 0, 1, said="2 x", came={"at": 5})
-            assert (room.processes, room.came) == ({"r": "2 x"}, {"at": 5})
+            await running.say_process("r", "-", 0, 1, said="2 x")
+            await running.note_sources(SourceNotes(came={"at": 5}))
+            assert (room.processes, room.notes.came) == ({"r": "2 x"}, {"at": 5})
             room.hangs = True
             with pytest.raises(TimeoutError):
                 await running.say_process("r", "-", 0, 2, said="2 x")

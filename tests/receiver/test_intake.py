@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import Receipt, RefusedDetails, StoreFull, StoreUnavailable
+from mailroom import Receipt, RefusedDetails, SourceNotes, StoreFull, StoreUnavailable
 from receiver import errors, intake
 from receiver.intake import Ids, Intake
 from receiver.sources.base import Batch, SourceItem, Unfit
@@ -40,6 +40,7 @@ class FakeEventStore:
         self.quarantine_open = asyncio.Event()
         self.quarantine_open.set()
         self.forgets_receipts = False
+        self.notes = SourceNotes()
 
     async def prepare(self) -> None:
         pass
@@ -61,17 +62,11 @@ class FakeEventStore:
     async def approved_book(self) -> str:
         return ""
 
-    async def say_process(
-        self,
-        name: str,
-        pool: str,
-        workers: int,
-        turn: int,
-        *,
-        said: str = "",
-        came: Mapping[str, int] | None = None,
-    ) -> None:
+    async def say_process(self, name: str, pool: str, workers: int, turn: int, *, said: str = "") -> None:
         pass
+
+    async def note_sources(self, notes: SourceNotes) -> None:
+        self.notes.merge(notes)
 
     async def forget_process(self, name: str) -> None:
         pass

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -448,6 +449,43 @@ def test_comparison_takes_constant_time() -> None:
     assert "compare_digest" in inspect.getsource(verification._matches)
     assert "break" not in inspect.getsource(verification._matches)
     assert "==" not in inspect.getsource(verification.BasicCheck.check)
+
+
+@pytest.mark.parametrize("way", ["header", "query", "basic", "basic_key", "hmac", "standard_webhooks"])
+@pytest.mark.parametrize(("right", "proofs"), [("A", 1), ("B", 2), ("BA", 3)])
+def test_which_secret(way: str, right: str, proofs: int) -> None:
+    """Of several valid secrets it is known which one a request was signed with, by the place of its reference."""
+    keys = {each: base64.b64encode(each.encode() * 24).decode() for each in "ABCD"}
+    written: dict[str, dict[str, object]] = {
+        "header": {"name": "X-T"},
+        "query": {"name": "t"},
+        "basic": {"user": "u"},
+        "basic_key": {},
+        "hmac": {"header": "X-S"},
+        "standard_webhooks": {},
+    }
+    name = {"basic": "password", "hmac": "secret", "standard_webhooks": "secret"}.get(way, "value")
+
+    def made(*secrets: str) -> tuple[verification.Check, ...]:
+        verify = Verify.model_validate({way: {**written[way], name: list(secrets)}})
+        return verification.checks(verify, {**keys, "B": keys["A"]} if right == "BA" else keys)
+
+    (check,) = made("${A}", "${B}", "${MISSING}", keys["C"])
+    assert check.labels == ("${A}", "${B}", f"{way}, no. 4, in clear")
+    signed = verification.sign(made(f"${{{right[0]}}}"), b"{}", NOW, "m1")
+    query = urlencode(signed.query).encode()
+    headers = [(each.lower().encode(), value.encode()) for each, value in signed.headers.items()]
+    assert verification.verify(RawRequest(b"{}", headers, query), [check], NOW).proofs == (proofs,)
+
+
+def test_handshake_names_its_secret() -> None:
+    """A handshake says which token came with it; what is signed proves nothing there."""
+    verify = Verify.model_validate(
+        {"handshake": {"name": "t", "value": ["${A}", "${B}"]}, "hmac": {"header": "X-S", "secret": "${A}"}}
+    )
+    assert verify.secret_names == ("${A}", "${B}")
+    checks = verification.checks(verify, {"A": "a", "B": "b"})
+    assert verification.greet(RawRequest(b"", [], b"t=b"), checks, NOW).proofs == (2, 0)
 
 
 def test_checks_of_a_book() -> None:

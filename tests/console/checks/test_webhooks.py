@@ -5,8 +5,7 @@ import time
 
 from console.checks import webhooks
 from console.checks.store import HealthCheck
-from mailroom import Mailroom
-from mailroom.keys import NO_POOL
+from mailroom import Mailroom, SourceNotes
 from rules.event_types.base import from_epoch
 from tests.conftest import PrivateValkey
 
@@ -17,8 +16,8 @@ def look(url: str, *told: dict[str, int]) -> list[HealthCheck]:
     async def run() -> list[HealthCheck]:
         async with Mailroom.connect(url) as room:
             await room.prepare()
-            for n, came in enumerate(told):
-                await room.say_process(f"receiver.{n}", NO_POOL, 0, 1, said="2 x", came=came)
+            for came in told:
+                await room.note_sources(SourceNotes(came=came))
             return await webhooks.check(room)
 
     return asyncio.run(run())

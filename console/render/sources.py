@@ -1,0 +1,60 @@
+"""Sources as a person reads them.
+
+Comes in: the JSON of `/sources`. Goes out: a table for the terminal, and lines about what is odd. Never asks anybody.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from console.render.rooms import age
+from console.render.tables import duration
+
+Json = Mapping[str, Any]
+
+
+def draw(found: Sequence[Json]) -> Group:
+    """Return a row for each source, and below what is to be said of some."""
+    table = Table("source", "kind", "last", "usual gap", "today", "refused", "", box=None, pad_edge=False)
+    for column in table.columns[4:6]:
+        column.justify = "right"
+    for one in found:
+        today, gap = one["today"], one["usual_gap_seconds"]
+        refused = sum(today["refused"].values())
+        table.add_row(
+            one["source"],
+            one["kind"],
+            "never" if one["last_event"] is None else f"{duration(one['last_event_seconds'] * 1000)} ago",
+            "-" if gap is None else duration(gap * 1000),
+            str(today["taken"]),
+            Text(str(refused), style="red" if refused else ""),
+            Text("held" if one["hold"] else "", style="red"),
+        )
+    return Group(table, *(Text(f"{one['source']}: {line}", style="yellow") for one in found for line in describe(one)))
+
+
+def describe(one: Json) -> Iterator[str]:
+    """Yield what is odd about a source, in words."""
+    today = one["today"]
+    if hold := one["hold"]:
+        by, why = (f" by {hold['by']}" if hold["by"] else ""), (f": {hold['why']}" if hold["why"] else "")
+        until = f" until {hold['until'][:16]}Z" if hold["until"] else ""
+        yield f"held{by}{until}{why}"
+    if today["refused"]:
+        yield f"refused today: {_count(today['refused'])}"
+    if today["quarantined"]:
+        yield f"{today['quarantined']} in quarantine today (relais quarantine list)"
+    if one["unread"]:
+        yield f"not read today: {_count(one['unread'])}"
+    if len(one["secrets"]) > 1:
+        yield ", ".join(
+            f"{secret['name']} verified {age(secret['last_verified']) + ' ago' if secret['last_verified'] else 'never'}"
+            for secret in one["secrets"]
+        )
+
+
+def _count(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in sorted(counts.items(), key=lambda each: -each[1]))
