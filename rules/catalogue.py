@@ -4,8 +4,8 @@ Comes in: nothing. `console.catalogue` collects the declarations of all adapters
 compiler. So the compiler knows every type, field, action and argument, and `rules` never imports an adapter.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,6 +14,10 @@ from pydantic import BaseModel, create_model
 from rules.verify import Verify
 
 Consent = Literal["newsletter", "tracking"]
+
+#: What becomes of a delivery whose answer was lost: what it made is searched for and found again; it is held for a
+#: person; or it is sent again, because a second time changes nothing.
+OnDoubt = Literal["found again", "held", "sent again"]
 
 #: Names that one action may have at the most.
 MOST_NAMES = 8
@@ -128,6 +132,25 @@ class ActionKind:
     look_up: bool = False
     #: True: it creates an object. If its answer is lost, the client must search for the object before it repeats.
     creates: bool = False
+    #: Of a driver that took it: what becomes of a delivery whose answer was lost. None: nobody took it, or it looks up.
+    on_doubt: OnDoubt | None = None
+    #: What the key needs there, in the words of the vendor.
+    rights: str = ""
+    #: Limits that the vendor documents for it.
+    limits: str = ""
+    #: Argument that this driver cannot write, dotted (`customer.address`, `lines.tax_rate`) -> why, in a sentence.
+    refuses: Mapping[str, str] = field(default_factory=dict)
+
+    def adopt(
+        self,
+        on_doubt: OnDoubt | None,
+        *,
+        rights: str = "",
+        limits: str = "",
+        refuses: Mapping[str, str] | None = None,
+    ) -> "ActionKind":
+        """Return the action as one driver does it; `on_doubt` is None for a look-up only."""
+        return replace(self, on_doubt=on_doubt, rights=rights, limits=limits, refuses=refuses or {})
 
     @cached_property
     def naming(self) -> frozenset[str]:
@@ -164,6 +187,27 @@ class DestinationKind:
     actions: Mapping[str, ActionKind]
     #: None: the sandbox does not imitate it, and in a sandbox nothing is sent to it.
     stand_in: StandIn | None = None
+    #: Shared action that it cannot do -> why, in a sentence without a full stop: a book that asks for it is refused
+    #: with it.
+    cannot: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_refused(kind: ActionKind, arguments: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield where arguments, as JSON has them, hold what the driver cannot write, and why. Null is nothing."""
+    for path, why in kind.refuses.items():
+        for at in _find_values(arguments, tuple(path.split(".")), ()):
+            yield at, why
+
+
+def _find_values(value: Any, path: tuple[str, ...], at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        for index, each in enumerate(value):
+            yield from _find_values(each, path, (*at, index))
+    elif not path:
+        if value is not None:
+            yield at
+    elif isinstance(value, Mapping) and path[0] in value:
+        yield from _find_values(value[path[0]], path[1:], (*at, path[0]))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from rules import addresses
 from rules.action import STALE, Action, ActionOptions, AskedAction, FailedAction, OnlyOnce, Skipped
-from rules.catalogue import MOST_NAMES, ActionKind, Name
+from rules.catalogue import MOST_NAMES, ActionKind, Name, find_refused
 from rules.errors import ValueFailed
 from rules.event import Event
 from rules.matching import truth
@@ -91,11 +91,14 @@ class Target:
     ) -> Action:
         """Return the Action with validated arguments; `late`: with those that name the object. Raises ValueFailed."""
         model = validate_arguments(self.kind.names_model if late else self.kind.arguments, rendered)
+        # What `model_dump` calls, which takes a fifth more.
+        arguments = model.__pydantic_serializer__.to_python(model, mode="json", exclude_unset=True)
+        for at, why in find_refused(self.kind, arguments):  # It came by a template; the book's own words are checked.
+            raise ValueFailed(".".join(str(step) for step in at), f"{why}, and it is given")
         return Action.of(
             destination=self.destination_for(event),
             name=self.action,
-            # What `model_dump` calls, which takes a fifth more.
-            arguments=model.__pydantic_serializer__.to_python(model, mode="json", exclude_unset=True),
+            arguments=arguments,
             touches=find_names(self.kind, model),
             model=model,
             kind=self.kind,

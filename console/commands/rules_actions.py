@@ -8,6 +8,7 @@ import click
 from pydantic import BaseModel
 
 from console import book, catalogue
+from console.render import abilities
 from rules.catalogue import ActionKind, Catalogue
 
 
@@ -16,9 +17,10 @@ from rules.catalogue import ActionKind, Catalogue
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(name: str | None, folder: Path | None, as_json: bool) -> None:
-    """List the actions of the book's destinations: arguments, what they write, consent.
+    """List the actions of the book's destinations: who can what, arguments, what they write, consent.
 
-    NAME is a destination of the book or a kind of destination; without it all are listed.
+    NAME is a destination of the book or a kind of destination; without it all are listed, after a table of who can
+    what: found, held and again say what becomes of a delivery whose answer was lost.
 
     \b
     Examples:
@@ -27,23 +29,30 @@ def command(name: str | None, folder: Path | None, as_json: bool) -> None:
       relais rules actions maileon --json
     """
     everything = catalogue.build()
+    kinds = {owner: everything.destinations[kind] for owner, kind in owners(everything, name, folder).items()}
     found = {
-        f"{owner}.{action.name}": described(action)
-        for owner, kind in owners(everything, name, folder).items()
-        for action in everything.destinations[kind].actions.values()
+        f"{owner}.{action.name}": described(action) for owner, kind in kinds.items() for action in kind.actions.values()
     }
+    cannot = {f"{owner}.{action}": why for owner, kind in kinds.items() for action, why in kind.cannot.items()}
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(found | {name: {"cannot": why} for name, why in cannot.items()}, indent=2))
         return
+    if name is None:
+        click.echo(abilities.draw(kinds))
     for title, told in found.items():
         click.secho(title, bold=True, nl=False)
         click.echo(f"  {told['about']}")
         for row in ("required", "optional"):
             for argument, about in told[row].items():
                 click.echo(f"  {row:9} {argument}{': ' + about if about else ''}")
-        for row in ("touches", "once_by", "consent"):
-            click.echo(f"  {row.replace('_', ' '):9} {told[row]}")
+        for argument, why in told["refuses"].items():
+            click.echo(f"  {'never':9} {argument}: {why}")
+        for row in ("touches", "once_by", "consent", "on_doubt", "rights", "limits"):
+            if told[row]:
+                click.echo(f"  {row.replace('_', ' '):9} {told[row]}")
         click.echo()
+    for title, why in cannot.items():
+        click.echo(f"{title} cannot be done: {why}.")
 
 
 def owners(everything: Catalogue, name: str | None, folder: Path | None) -> dict[str, str]:
@@ -69,6 +78,10 @@ def described(action: ActionKind) -> dict[str, Any]:
         "touches": action.touches_about or "nothing",
         "once_by": action.once_by_about or "delivery",
         "consent": ", ".join(sorted(action.consent)) or "none",
+        "on_doubt": action.on_doubt or "",
+        "rights": action.rights,
+        "limits": action.limits,
+        "refuses": dict(action.refuses),
         "result": sorted(action.result.model_fields) if action.result else [],
     }
 

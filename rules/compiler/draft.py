@@ -74,3 +74,11 @@ class Draft:
     def destination_kind(self, destination: Destination) -> DestinationKind:
         """Return the kind of a destination."""
         return self.catalogue.destinations[destination.kind]
+
+
+def note_cannot(node: Node, written: str, why: str | None) -> bool:
+    """Note that a destination cannot do what a rule asks of it, if there is a reason known."""
+    if why is not None:
+        text = f'"{written}" cannot be done: {why}'
+        node.wrong(text, "ask another destination for it, or take it out", "cannot", inner=(written,), key=True)
+    return why is not None

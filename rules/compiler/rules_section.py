@@ -15,7 +15,7 @@ from rules.action import ActionOptions
 from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind
 from rules.compiler import lint
-from rules.compiler.draft import Draft, Reach, WrittenRule
+from rules.compiler.draft import Draft, Reach, WrittenRule, note_cannot
 from rules.matching import pattern as patterns
 from rules.matching import truth
 from rules.matching.field_types import EVENT_FIELDS, FieldScope
@@ -482,6 +482,8 @@ class _RuleReader:
                 inner=(written,),
                 key=True,
             )
+            return None
+        if note_cannot(node, written, self.draft.destination_kind(destination).cannot.get(action)):
             return None
         node.wrong(
             f'"{written}" is no {"look-up" if look_up else "action"}',

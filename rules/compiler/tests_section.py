@@ -7,7 +7,7 @@ Comes in: the tests as written, and a draft that has the sources and destination
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from rules.compiler.draft import Draft
+from rules.compiler.draft import Draft, note_cannot
 from rules.event import moment
 from rules.matching import operators
 from rules.rule import API
@@ -178,8 +178,11 @@ def _action(draft: Draft, node: Node) -> Expected | None:
         return None
     if destination not in draft.destinations:
         return None
-    kinds = draft.destination_kind(draft.destinations[destination]).actions
+    kind = draft.destination_kind(draft.destinations[destination])
+    kinds = kind.actions
     if action not in kinds:
+        if note_cannot(node, written[0], kind.cannot.get(action)):
+            return None
         mend = did_you_mean(written[0], [f"{destination}.{name}" for name in kinds])
         node.wrong(f'"{written[0]}" is no action', mend, "unknown_action", inner=(written[0],), key=True)
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rules.catalogue import ActionKind
+from rules.catalogue import ActionKind, find_refused
 from rules.consent import Consent
 from rules.source.node import Node, describe_error, describe_non_boolean, fields_of, find_boolean_words
 from rules.source.problem import did_you_mean, is_full
@@ -60,6 +60,13 @@ def check(node: Node, written: Mapping[str, Any], kind: ActionKind) -> None:
         if "consent" in model.model_fields:
             values["consent"] = Consent()
     _validate(node, values, model)
+    for path, why in find_refused(kind, values):
+        node.wrong(f"{node.name} cannot write {join_path(path)}: {why}", "take it out", "cannot", inner=path, key=True)
+
+
+def join_path(path: tuple[str | int, ...]) -> str:
+    """Return a path inside arguments as people write it: `lines[0].tax_rate`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
 
 
 def is_templated(value: Any) -> bool:

@@ -145,7 +145,17 @@ def test_actions(relais: Relais) -> None:
     everything = json.loads(relais("actions", "--json").output)
     assert {name.partition(".")[0] for name in everything} == {"maileon_main", "crm", "invoicing", "sd_nord_api"}
     assert everything["invoicing.create_invoice"]["required"].keys() == {"reference", "customer", "lines"}
+    assert everything["invoicing.create_invoice"]["on_doubt"] == "found again"
+    assert everything["crm.link"]["cannot"]
     assert relais("actions", "nonsense").exit_code == 2
+
+
+def test_who_can_what(relais: Relais) -> None:
+    """A table of 80 columns says which destination can what, and what becomes of a delivery that is in doubt."""
+    told = relais("actions").output.partition("An answer was lost")[0].splitlines()
+    assert max(map(len, told)) <= 80
+    assert sorted(told[0].split()) == ["crm", "invoicing", "maileon_main", "sd_nord_api"]
+    assert "add_note held held" in {" ".join(line.split()) for line in told}
 
 
 def test_explain(relais: Relais) -> None:

@@ -95,6 +95,7 @@ class ToyAddNote(Strict):
 class ToyCustomer(Strict):
     email: str
     name: str | None = None
+    tax_number: str | None = None
 
 
 class ToyLine(Strict):
@@ -103,6 +104,7 @@ class ToyLine(Strict):
     text: str
     quantity: float = 1
     unit_price: float = 0
+    discount: float | None = None
 
 
 class ToyCreateInvoice(Strict):
@@ -182,8 +184,10 @@ REST = DestinationKind(
             once_by=lambda a: f"invoice:{a.reference}",
             result=ToyInvoice,
             creates=True,
+            refuses={"customer.tax_number": "it keeps no tax numbers", "lines.discount": "it gives no discounts"},
         ),
     },
+    cannot={"record_payment": "its API has no route for payments"},
 )
 API = DestinationKind(
     "seminardesk",

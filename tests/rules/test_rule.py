@@ -245,3 +245,23 @@ def test_bug_in_touches() -> None:
     with pytest.raises(ValueFailed, match=r"what it touches cannot be told \(KeyError\)") as caught:
         find_names(touching(lambda arguments: nobody["eva@example.org"]), TouchArguments())
     assert "eva" not in str(caught.value)
+
+
+def test_what_cannot_be_written_fails() -> None:
+    """An argument that the destination cannot write fails, also where it comes inside a value that is passed on."""
+    text = """
+    rules:
+      - name: passed on
+        when: {source: shop, type: order.paid}
+        then:
+          - invoicing.create_invoice:
+              reference: A-1
+              customer: "{{ data.customer }}"
+              lines: []
+    """
+    (rule,) = writing.book(text).rules
+    customer = {"email": "ada@example.org", "tax_number": "s3cret"}
+    with pytest.raises(ValueFailed, match=r"customer\.tax_number") as failed:
+        rule.actions(event("order.paid", "shop", customer=customer), {})
+    assert "it keeps no tax numbers" in str(failed.value)
+    assert "s3cret" not in str(failed.value)

@@ -6,10 +6,11 @@ Never knows rooms, leases or retries, and never prints a secret or a value of a 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
 
 from rules import addresses
 from rules.catalogue import DestinationKind, Name
@@ -211,6 +212,9 @@ Text = Annotated[str, BeforeValidator(as_text)]
 
 #: An id of some system: text, or a whole number that becomes text.
 Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+#: An amount, in JSON a number.
+Money = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 
 #: A value of a field that we only pass on.
 Scalar = str | int | float | bool | None

@@ -1,4 +1,4 @@
-"""The actions of any invoicing system: make an invoice, cancel it.
+"""The actions of any invoicing system: customer, invoice, cancellation, credit note, payment, status of an invoice.
 
 Comes in: what rules say. Goes out: validated arguments and the names of what each action touches.
 Never says how a system does it: that is the file of each kind.
@@ -7,16 +7,13 @@ Never says how a system does it: that is the file of each kind.
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Annotated
+from typing import Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 
 from rules.catalogue import ActionKind, Name
-from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Text, list_names
-from workers.destinations.contacts import ContactAddress
-
-#: An amount, in JSON a number.
-Money = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
+from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Money, Text, list_names
+from workers.destinations.contacts import ContactAddress, ContactDone
 
 
 class Customer(ActionArguments):
@@ -44,6 +41,59 @@ class CreateInvoice(ActionArguments):
     lines: Sequence[InvoiceLine] = Field(min_length=1)
     due: date | None = None
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
+    finalise: bool | None = Field(
+        default=None, description="Number it and make it final, or leave it a draft; absent: as the destination says."
+    )
+
+
+class UpsertCustomer(Customer):
+    """Find the customer by e-mail; create it where there is none, else write what is given."""
+
+
+class CreateCreditNote(ActionArguments):
+    """Credit an invoice, all of it or some lines, once. An invoice that is no more than a draft cannot be credited."""
+
+    reference: Id = Field(description="Your own number of the credit note; it is searched for before one is made.")
+    invoice: Id = Field(description="The reference that the invoice was made with.")
+    customer: Customer
+    lines: Sequence[InvoiceLine] = Field(
+        default=(), description="What is credited, with the prices of the invoice, not negative; absent: all of it."
+    )
+    reason: Text | None = None
+    finalise: bool | None = Field(
+        default=None, description="Number it and make it final, or leave it a draft; absent: as the destination says."
+    )
+
+
+class RecordPayment(ActionArguments):
+    """Write down at an invoice that it was paid, or a part of it."""
+
+    reference: Id = Field(description="Your own id of the payment; it is searched for before one is written.")
+    invoice: Id = Field(description="The reference that the invoice was made with.")
+    amount: Money = Field(gt=0)
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
+    paid_on: date | None = Field(default=None, description="The day; absent: the day on which it is written.")
+    method: Text | None = Field(default=None, description="How it was paid, as the system calls it.")
+
+
+class FindInvoice(ActionArguments):
+    """Look an invoice up by its reference."""
+
+    reference: Id = Field(description="The reference that the invoice was made with.")
+
+
+class FoundInvoice(ActionResult):
+    """An invoice as it is now."""
+
+    found: bool = Field(description="False if there is none; then nothing else is there.")
+    id: str | None = Field(default=None, description="The invoicing system's id of it.")
+    number: str | None = Field(default=None, description="Its number; a draft has none.")
+    state: Literal["draft", "open", "paid", "cancelled"] | None = Field(
+        default=None, description="In our words, where the system's are known."
+    )
+    status: str | None = Field(default=None, description="In the system's own words: draft, posted …")
+    total: float | None = Field(default=None, description="With taxes.")
+    due_amount: float | None = Field(default=None, description="What is still to be paid.")
 
 
 class CancelInvoice(ActionArguments):
@@ -67,6 +117,21 @@ class CancelDone(ActionResult):
     """What `next:` may read after `cancel_invoice`."""
 
     id: str | None = Field(default=None, description="The invoicing system's id of the invoice that was cancelled.")
+
+
+class CreditNoteDone(ActionResult):
+    """What `next:` may read after `create_credit_note`."""
+
+    id: str = Field(description="The invoicing system's id of the credit note.")
+    number: str | None = Field(default=None, description="Its number; a draft has none.")
+    created: bool = Field(description="True if it was not there before.")
+
+
+class PaymentDone(ActionResult):
+    """What `next:` may read after `record_payment`."""
+
+    id: str | None = Field(default=None, description="The invoicing system's id of the payment, where it names one.")
+    created: bool = Field(description="True if it was not there before.")
 
 
 def _names(arguments: CreateInvoice | CancelInvoice) -> tuple[Name, ...]:
@@ -98,4 +163,68 @@ CANCEL_INVOICE = ActionKind(
     keep_always=True,
     creates=True,
     owed=True,
+)
+
+UPSERT_CUSTOMER = ActionKind(
+    name="upsert_customer",
+    about="Find a customer by e-mail, create it or write what is given.",
+    arguments=UpsertCustomer,
+    touches=lambda arguments: list_names(("email", arguments.email)),
+    touches_about="email",
+    once_by=lambda arguments: f"email:{arguments.email}",
+    once_by_about="email",
+    result=ContactDone,
+    creates=True,
+)
+
+CREATE_CREDIT_NOTE = ActionKind(
+    name="create_credit_note",
+    about="Credit a final invoice, all of it or some lines.",
+    arguments=CreateCreditNote,
+    touches=lambda arguments: list_names(
+        ("credit_note", arguments.reference), ("invoice", arguments.invoice), ("email", arguments.customer.email)
+    ),
+    touches_about="reference, invoice, customer's e-mail",
+    once_by=lambda arguments: f"credit_note:{arguments.reference}",
+    once_by_about="reference",
+    result=CreditNoteDone,
+    keep_always=True,
+    creates=True,
+    owed=True,
+)
+
+RECORD_PAYMENT = ActionKind(
+    name="record_payment",
+    about="Write down that an invoice was paid, or a part of it.",
+    arguments=RecordPayment,
+    touches=lambda arguments: list_names(("payment", arguments.reference), ("invoice", arguments.invoice)),
+    touches_about="reference, invoice",
+    once_by=lambda arguments: f"payment:{arguments.reference}",
+    once_by_about="reference",
+    result=PaymentDone,
+    keep_always=True,
+    creates=True,
+    owed=True,
+)
+
+INVOICE_STATUS = ActionKind(
+    name="invoice_status",
+    about="An invoice as it is now: its number, whether it is a draft, open, paid or cancelled.",
+    arguments=FindInvoice,
+    touches=lambda arguments: list_names(("invoice", arguments.reference)),
+    touches_about="nothing",
+    once_by=None,
+    once_by_about="-",
+    result=FoundInvoice,
+    look_up=True,
+)
+
+#: What any invoicing system may be asked for. A driver takes what it can, and says of the rest why not (`cannot`).
+INVOICING_ACTIONS = (
+    UPSERT_CUSTOMER,
+    CREATE_INVOICE,
+    CANCEL_INVOICE,
+    CREATE_CREDIT_NOTE,
+    RECORD_PAYMENT,
+    INVOICE_STATUS,
 )

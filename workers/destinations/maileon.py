@@ -181,7 +181,7 @@ KIND = DestinationKind(
                 consent=frozenset({"newsletter", "tracking"}),
                 result=Subscribed,
                 creates=True,
-            ),
+            ).adopt("found again", rights="contacts: create and update; read, to find what was sent"),
             ActionKind(
                 name="update",
                 about="Change fields of a contact that exists. Nobody is added.",
@@ -190,7 +190,7 @@ KIND = DestinationKind(
                 touches_about="email, new_email",
                 once_by=_email_and_values,
                 once_by_about="email + values",
-            ),
+            ).adopt("sent again", rights="contacts: update"),
             ActionKind(
                 name="unsubscribe",
                 about="Unsubscribe everywhere in the account.",
@@ -201,7 +201,7 @@ KIND = DestinationKind(
                 once_by_about="email",
                 keep_always=True,
                 leaves=lambda _: True,
-            ),
+            ).adopt("sent again", rights="contacts: delete"),
         )
     },
 )

@@ -55,6 +55,7 @@ from workers.outcome import Done, Failed
 CONTACT_FIELDS = (
     "email",
     "external_id",
+    "name",
     "first_name",
     "last_name",
     "phone",
@@ -279,7 +280,29 @@ KIND = DestinationKind(
             },
         }
     ),
-    actions={kind.name: kind for kind in (UPSERT_CONTACT, SET_CONSENT, ADD_NOTE, CREATE_INVOICE, CANCEL_INVOICE)},
+    actions={
+        kind.name: kind
+        for kind in (
+            UPSERT_CONTACT.adopt("found again"),
+            SET_CONSENT.adopt("sent again"),
+            ADD_NOTE.adopt("held"),
+            CREATE_INVOICE.adopt("found again"),
+            CANCEL_INVOICE.adopt("found again"),
+        )
+    },
+    cannot={
+        "add_label": "rest has no recipe for labels",
+        "remove_label": "rest has no recipe for labels",
+        "create_lead": "rest has no recipe for leads",
+        "move_deal": "rest has no recipe for leads",
+        "add_task": "rest has no recipe for tasks",
+        "link": "rest has no recipe for links",
+        "contact": "rest has no recipe for this look-up",
+        "upsert_customer": "rest has no recipe for customers alone; create_invoice makes them",
+        "create_credit_note": "rest has no recipe for credit notes; cancel_invoice cancels a whole invoice",
+        "record_payment": "rest has no recipe for payments",
+        "invoice_status": "rest has no recipe for this look-up",
+    },
 )
 
 
@@ -467,7 +490,7 @@ class RestClient(Client[RestOptions]):
             await finder.meet(found)
             await finder.learn([name], found.id)
         invoice = _unwrap(invoices, found.record)
-        if invoices.finalise:
+        if invoices.finalise if arguments.finalise is None else arguments.finalise:
             invoice = await self._finalise(visit, arguments.reference, found.id, invoice)
         result = {"id": found.id, "number": dig(invoice, invoices.number), "status": dig(invoice, invoices.status)}
         if result["number"] is not None:

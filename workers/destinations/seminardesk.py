@@ -190,7 +190,7 @@ KIND = DestinationKind(
                 once_by_about="invoice + external_id",
                 result=ReferenceDone,
                 creates=True,
-            ),
+            ).adopt("found again"),
         )
     },
 )

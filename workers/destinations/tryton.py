@@ -123,11 +123,36 @@ class TrytonOptions(DestinationOptions):
     invoices: InvoiceOptions = InvoiceOptions()
 
 
+PARTY_RIGHTS = "a user of the group Accounting; who may write parties"
+INVOICE_RIGHTS = "a user of the group Accounting"
+
 KIND = DestinationKind(
     name="tryton",
     about="Tryton 8 as CRM and invoicing system.",
     options=TrytonOptions,
-    actions={kind.name: kind for kind in (UPSERT_CONTACT, ADD_NOTE, CREATE_INVOICE, CANCEL_INVOICE)},
+    actions={
+        kind.name: kind
+        for kind in (
+            UPSERT_CONTACT.adopt("found again", rights=PARTY_RIGHTS),
+            ADD_NOTE.adopt("found again", rights=PARTY_RIGHTS),
+            CREATE_INVOICE.adopt("found again", rights=INVOICE_RIGHTS),
+            CANCEL_INVOICE.adopt("found again", rights=INVOICE_RIGHTS),
+        )
+    },
+    cannot={
+        "set_consent": "Tryton's parties have no field for a consent",
+        "add_label": "the driver does not write Tryton's categories",
+        "remove_label": "the driver does not write Tryton's categories",
+        "create_lead": "the driver does not write Tryton's opportunities",
+        "move_deal": "Tryton's opportunities have states and no stages of one's own",
+        "add_task": "Tryton has no tasks for a party",
+        "link": "Tryton's module for relations of parties is not used by the driver",
+        "contact": "the driver looks no party up",
+        "upsert_customer": "customers are parties: upsert_contact writes them",
+        "create_credit_note": "the driver credits whole invoices only: cancel_invoice does that",
+        "record_payment": "the driver does not write Tryton's payments",
+        "invoice_status": "the driver looks no invoice up",
+    },
 )
 
 
@@ -247,7 +272,8 @@ class TrytonClient(Client[TrytonOptions]):
             await finder.meet(found)
             await finder.learn([name], found.id)
         invoice = found.record
-        if self._options.invoices.post and invoice["state"] in ("draft", "validated"):
+        post = self._options.invoices.post if arguments.finalise is None else arguments.finalise
+        if post and invoice["state"] in ("draft", "validated"):
             invoice = await self._post(visit, int(invoice["id"]), "Tryton took it, and the invoice is a draft still")
         return Done(
             result={
@@ -607,7 +633,7 @@ def address_values(place: ContactAddress | None, country: int | None) -> dict[st
 def new_party(arguments: UpsertContact, country: int | None) -> dict[str, Any]:
     """Return what a new party has."""
     email = arguments.new_email or arguments.email
-    name = " ".join(filter(None, (arguments.first_name, arguments.last_name)))
+    name = arguments.name or " ".join(filter(None, (arguments.first_name, arguments.last_name)))
     party: dict[str, Any] = {
         **drop_nulls(arguments.custom),
         "name": name or email or arguments.external_id,
@@ -623,13 +649,14 @@ def new_party(arguments: UpsertContact, country: int | None) -> dict[str, Any]:
 def party_changes(party: Record, arguments: UpsertContact, country: int | None) -> dict[str, Any]:
     """Return what an upsert changes at a party that exists; nothing is removed.
 
-    A party has one name: it is written only when both of its parts are given.
+    A party has one name: it is written when it is given, as `name` or in both of its parts.
     """
     changes: dict[str, Any] = dict(drop_nulls(arguments.custom))
+    name = arguments.name
     if arguments.first_name and arguments.last_name:
         name = f"{arguments.first_name} {arguments.last_name}"
-        if name != party.get("name"):
-            changes["name"] = name
+    if name and name != party.get("name"):
+        changes["name"] = name
     if ways := _mechanism_changes(party, arguments):
         changes["contact_mechanisms"] = ways
     if place := address_values(arguments.address, country):

@@ -45,6 +45,10 @@ def test_fits(arguments: tuple[str, ...]) -> None:
     [
         (INVOICE, "invoicing.create_invoice needs customer"),
         ((*INVOICE, "customer: {name: Ada}"), "invoicing.create_invoice needs customer.email"),
+        (
+            (*INVOICE, "customer: {email: a, tax_number: '{{ data.booker.name }}'}"),
+            "invoicing.create_invoice cannot write customer.tax_number: it keeps no tax numbers",
+        ),
         ((*INVOICE, "customer: {email: a, mail: b}"), '"mail" is unknown here'),
         ((*INVOICE, "customer: {email: '{{ data.booker.name }}', mail: b}"), '"mail" is unknown here'),
         ((*INVOICE, "customer: nobody"), "invoicing.create_invoice: customer must be a mapping"),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.workers.destinations.conftest import Desk
 from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
 from workers.destinations import DESTINATIONS
 from workers.destinations.base import Attempt
+from workers.destinations.contacts import CRM_ACTIONS
+from workers.destinations.invoices import INVOICING_ACTIONS
 from workers.outcome import Done, Failed
 
 KINDS = {name: each.kind for name, each in DESTINATIONS.items()}
@@ -92,6 +95,39 @@ def test_action_is_documented(kind: str, action: str) -> None:
     assert known.touches_about
     assert known.once_by_about
     assert known.arguments.__doc__
+
+
+@every_action
+def test_doubt_is_declared(kind: str, action: str) -> None:
+    """Each action says what becomes of a delivery whose answer was lost; a look-up has no such doubt."""
+    known = KINDS[kind].actions[action]
+    assert (known.on_doubt is None) is known.look_up
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_what_a_kind_cannot_do_is_said(kind: str) -> None:
+    """Who takes one of the shared actions says of each other one of that trade why not; the reason is a sentence."""
+    known = KINDS[kind]
+    for trade in (CRM_ACTIONS, INVOICING_ACTIONS):
+        names = {action.name for action in trade}
+        if names & known.actions.keys():
+            assert names <= known.actions.keys() | known.cannot.keys()
+    assert not known.actions.keys() & known.cannot.keys()
+    assert all(len(why.split()) > 3 and not why.endswith(".") for why in known.cannot.values())
+
+
+@every_action
+def test_refused_arguments_exist(kind: str, action: str) -> None:
+    """What a driver says that it cannot write is an argument of its action."""
+    known = KINDS[kind].actions[action]
+    for path, why in known.refuses.items():
+        schema = known.arguments.model_json_schema()
+        here = schema
+        for name in path.split("."):
+            text = json.dumps(here["properties"][name])
+            referred = re.search(r'"#/\$defs/(\w+)"', text)
+            here = schema["$defs"][referred.group(1)] if referred else {}
+        assert len(why.split()) > 3
 
 
 @every_action
