@@ -23,7 +23,6 @@ TESTED_ELSEWHERE = {
     "mailroom/settings.py": "tests/console/test_settings.py",
     "receiver/request.py": "tests/receiver/test_hostile.py",
     "rules/action.py": "tests/rules/test_rule.py",
-    "rules/catalogue.py": "tests/rules/test_language.py",
     "rules/consent.py": "tests/rules/test_language.py",
     "rules/errors.py": "tests/rules/test_defects.py",
     "rules/event.py": "tests/rules/test_rule.py",
