@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mailroom import ledger
-from mailroom.ledger import Decision
+from mailroom.ledger import Decision, Fate
 from mailroom.operator import HEAD, PAGE, AsideView, Operator, Selection, Shelf, read_head, today
 from mailroom.records import RefusedDetails
 from rules.event_types.base import from_epoch
@@ -20,6 +20,9 @@ from rules.event_types.base import from_epoch
 #: unverified: nobody has proved who sent it, and nobody vouches. cut: only the beginning of its body was kept. known:
 #: it came in meanwhile.
 TakenIn = Literal["done", "gone", "overtaken", "known", "unfit", "unwanted", "unverified", "cut"]
+
+#: The code of events that Relais caused itself: they lie with those that no rule wanted, and are chosen by it or by id.
+ECHO = "echo"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class AsideShelf:
     async def find(self, chosen: Selection) -> list[AsideView]:
         """Return what lies there, in the order in which it was received."""
         found = [one for one in await self._all() if chosen.fits(one)]
+        if self.shelf == "unmatched" and not chosen.ids and chosen.code != ECHO:
+            found = [one for one in found if one.code != ECHO]  # Who asks for what no rule wanted does not mean them.
         return sorted(found, key=lambda one: (one.received, one.position, one.id))
 
     async def one(self, id: str) -> AsideView | None:
@@ -71,9 +76,7 @@ class AsideShelf:
         for id, _ in page:
             pipe.getrange(self._mailroom.key(f"e:{id}"), 0, HEAD)
         heads = [read_head(record) for record in await self._read(pipe.execute())]
-        whys = ["" for _ in page]
-        if self.shelf == "quarantine":
-            whys = [fate.why if fate is not None else "" for fate in await self._mailroom.fates([id for id, _ in page])]
+        whys = [_why(fate) for fate in await self._mailroom.fates([id for id, _ in page])]
         unmatched = self.shelf == "unmatched"  # its score is when it goes
         return [
             AsideView(
@@ -131,6 +134,13 @@ async def note_retried(operator: Operator, id: str, day: str) -> None:
     """Write down that a person sent an event in that a receiver's spool had set aside. `day`: of its reception."""
     line = ledger.taken_in(id, operator.decision, shelf="spool")
     await operator.mailroom.call("look", id, day, line, "retry", "spool")
+
+
+def _why(fate: Fate | None) -> str:
+    """Return why an event lies there; empty: no rule wanted it."""
+    if fate is None:
+        return ""
+    return f"{ECHO}: Relais wrote it there itself, as {fate.echo_of}" if fate.state == ECHO else fate.why
 
 
 def _refused(id: str, said: dict[bytes, bytes]) -> AsideView:

@@ -7,7 +7,8 @@ Lines, by `t`:
   routed       at, source, type, received, book, fired: [rule], missed: [[rule, at, why]],
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]],
                observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for,
-               shadow: {book, differs: [[change, action, rule, why]]}: what a book that is only observed would do
+               shadow: {book, differs: [[change, action, rule, why]]}: what a book that is only observed would do,
+               echo: the delivery of ours that it is the echo of
   attempt      at, d(elivery), n, outcome, code, status, ms, then: done | wait | hold | dead, why
                (of a delivery that could not be made only: at, d, then: dead, code, why)
   waits        at, d(elivery), until, why        it is not sent before, because its rule says so (`delay`, `hold`)
@@ -63,6 +64,7 @@ EventState = Literal[
     "delivered",
     "unmatched",
     "observed",
+    "echo",
     "coalesced",
     "stale",
     "skipped",
@@ -147,6 +149,8 @@ class Fate:
     why: str = ""
     #: The event that had the same sender's id before, with other content.
     same_id_as: str = ""
+    #: The delivery that wrote what this event tells; empty: it tells of something else.
+    echo_of: str = ""
     #: Fields that could not be read and were left out, and what else was not read as it came.
     unread: list[str] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
@@ -171,6 +175,7 @@ class Fate:
             "state": self.state,
             **({"why": self.why} if self.why else {}),
             **({"same_id_as": self.same_id_as} if self.same_id_as else {}),
+            **({"echo_of": self.echo_of} if self.echo_of else {}),
             **({"unread": self.unread} if self.unread else {}),
             "book": self.book,
             "rules": self.rules,
@@ -212,8 +217,12 @@ def routed(
     observed: Sequence[ObservedAction] = (),
     shadow: Mapping[str, Any] | None = None,
     again: int = 0,
+    echo: str = "",
 ) -> str:
-    """An event was routed. `again`: the round, where it was routed once more for its dead letters."""
+    """An event was routed. `again`: the round, where it was routed once more for its dead letters.
+
+    `echo`: the delivery of ours that it is the echo of.
+    """
     line: dict[str, Any] = {
         "t": "routed",
         "at": now(),
@@ -233,6 +242,8 @@ def routed(
         line["shadow"] = shadow
     if again:
         line["again"] = again
+    if echo:
+        line["echo"] = echo
     return _encode(line)
 
 
@@ -416,6 +427,7 @@ class _Story:
             rules = [rule for rule in fate.rules if rule["name"] not in said] + rules
         else:
             fate.deliveries = [delivery for delivery in fate.deliveries if delivery.state != "observed"]
+            fate.echo_of = line.get("echo", "")
         fate.rules = rules
         if said_of := line.get("shadow"):
             keys = ("change", "action", "rule", "why")
@@ -526,7 +538,7 @@ def _state(fate: Fate) -> EventState:
     states = {d.state for d in fate.deliveries}
     matched = [rule for rule in fate.rules if rule["matched"]]
     if all(rule.get("observed") for rule in matched):
-        return "observed" if matched else "unmatched"
+        return "observed" if matched else "echo" if fate.echo_of else "unmatched"
     if states & OPEN:
         return "delivering"
     if "dead" in states:

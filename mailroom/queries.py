@@ -52,8 +52,21 @@ class MailroomQueries(MailroomClient):
             out.append(story)
         return out
 
-    async def recent(self, count: int = 50, before: str = "") -> tuple[list[ledger.Fate], str]:
-        """Return the newest events put, newest first, and the cursor for the page before them ('' at the end)."""
+    async def recent(self, count: int = 50, before: str = "", state: str = "") -> tuple[list[ledger.Fate], str]:
+        """Return the newest events put, newest first, and the cursor for the page before them ('' at the end).
+
+        `state`: only those that are in it now; what was put in one call is shown together, so that there may be more.
+        """
+        if not state:
+            return await self._page(count, before)
+        chosen: list[ledger.Fate] = []
+        while True:
+            found, before = await self._page(200, before)
+            chosen += [fate for fate in found if fate.state == state]
+            if len(chosen) >= count or not before:
+                return chosen, before
+
+    async def _page(self, count: int, before: str) -> tuple[list[ledger.Fate], str]:
         ids: list[str] = []
         cursor = before
         while len(ids) < count:

@@ -132,6 +132,9 @@ class ActionKind:
     look_up: bool = False
     #: True: it creates an object. If its answer is lost, the client must search for the object before it repeats.
     creates: bool = False
+    #: The types of events by which a platform may tell that this action has changed something there. Of an urgent type
+    #: (`contact.unsubscribed`) only what arguments caused that say so: `leaves`.
+    echoes: frozenset[str] = frozenset()
     #: Of a driver that took it: what becomes of a delivery whose answer was lost. None: nobody took it, or it looks up.
     on_doubt: OnDoubt | None = None
     #: What the key needs there, in the words of the vendor.

@@ -287,6 +287,8 @@ class Rule:
     mode: Literal["enforce", "observe"] = "enforce"
     #: Types of events: what is older than the newest of one of them, of the same person, is not sent.
     not_older_than: tuple[str, ...] = ()
+    #: record: an event that Relais caused itself by what it wrote is only recorded; route: it fires all the same.
+    on_echo: Literal["record", "route"] = "record"
     #: The sources and types it can fire for; None: any.
     sources: frozenset[str] | None = None
     types: frozenset[str] | None = None

@@ -5,7 +5,7 @@ condition that failed. Never opens a file.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 from zlib import crc32
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind, Catalogue
-from rules.event import Event
+from rules.event import URGENT_TYPES, Event
 from rules.index import Index
 from rules.quota import Quota
 from rules.rule import ActionStep, Facts, LookUp, Rule
@@ -26,6 +26,7 @@ __all__ = [
     "ActionStep",
     "AlertSettings",
     "Destination",
+    "EchoPair",
     "Expected",
     "Given",
     "LookUp",
@@ -72,6 +73,23 @@ class Source:
 
 
 @dataclass(frozen=True)
+class EchoPair:
+    """A source whose platform is the system of a destination: what is written there comes back from here."""
+
+    source: str
+    #: Types of its own that the book names, beside those that the actions know.
+    types: frozenset[str] = frozenset()
+    #: True: the book says `echoes:`. False: it follows from `api:` or from one key; then no urgent type is an echo,
+    #: since nobody has said that a person who leaves is known everywhere already.
+    said: bool = False
+
+    def find_types(self, kind: ActionKind, *, leaves: bool = True) -> frozenset[str]:
+        """Return the types of events that an action may cause. `leaves`: whether it says that the person leaves."""
+        types = kind.echoes | self.types if kind.echoes else kind.echoes
+        return types if self.said and leaves else types - URGENT_TYPES
+
+
+@dataclass(frozen=True)
 class Destination:
     """A system that deliveries go to."""
 
@@ -93,6 +111,10 @@ class Destination:
     allow_private: bool = False
     #: True: this is a sandbox, which does not imitate its kind. Nothing is ever sent to it.
     absent: bool = False
+    #: The sources by which what is written here comes back.
+    echoes: tuple[EchoPair, ...] = ()
+    #: Milliseconds in which it does.
+    echo_within: int = 600_000
 
 
 class AlertSettings(BaseModel):
@@ -124,6 +146,20 @@ class Matching:
     missed: tuple[Miss, ...] = ()
     #: One that matches, and was not asked because a rule above it ended the file. There may be others.
     unreached: Rule | None = None
+    #: The delivery of ours that the event is the echo of; empty: of none.
+    echo_of: str = ""
+
+    def hold_back_echo(self, delivery: str) -> "Matching":
+        """Return what is left where the event is the echo of a delivery: the rules that say `on_echo: route`."""
+        held = [rule for rule in (*self.fired, *self.observed) if rule.on_echo == "record"]
+        why = f"Relais wrote this there itself, as {delivery}"
+        return replace(
+            self,
+            fired=tuple(rule for rule in self.fired if rule.on_echo == "route"),
+            observed=tuple(rule for rule in self.observed if rule.on_echo == "route"),
+            missed=(*(Miss(rule, "on_echo", why) for rule in held), *self.missed),
+            echo_of=delivery,
+        )
 
 
 @dataclass(frozen=True)
@@ -205,6 +241,16 @@ class Rulebook:
     def guards(self) -> frozenset[str]:
         """The types of events that make older ones stale, for any rule that is enabled."""
         return frozenset(type for rule in self.rules if rule.enabled for type in rule.not_older_than)
+
+    @cached_property
+    def echo_types(self) -> Mapping[str, frozenset[str]]:
+        """Source -> the types of its events that may be echoes of what is written to the same system."""
+        found: dict[str, frozenset[str]] = {}
+        for destination in self.destinations.values():
+            for pair in destination.echoes:
+                for kind in self.catalogue.destinations[destination.kind].actions.values():
+                    found[pair.source] = found.get(pair.source, frozenset()) | pair.find_types(kind)
+        return {source: types for source, types in found.items() if types}
 
     def rule(self, name: str) -> Rule | None:
         """Return the rule of that name."""

@@ -7,6 +7,7 @@ of a person: the ledger holds none.
 import json
 import re
 from collections.abc import AsyncIterator
+from typing import get_args
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from console.api import holds, rooms
 from console.api.request import Json, describe_rules, get_mailroom, read_number, refuse
 from mailroom import INBOX, ItemPlace, Mailroom
+from mailroom.ledger import EventState
 from rules.event_types.base import from_epoch
 
 #: `?wait=` may hold the answer back for this many seconds at most; who wants to wait longer asks again.
@@ -26,7 +28,10 @@ MOST_PLACES = 50
 
 
 async def list_events(request: Request) -> Response:
-    """Answer the newest events, newest first; `before` is the cursor of the page before. `follow` streams."""
+    """Answer the newest events, newest first; `before` is the cursor of the page before. `follow` streams.
+
+    `state`: only those that are in it.
+    """
     if request.query_params.get("follow") == "true":
         return StreamingResponse(follow(get_mailroom(request)), media_type="application/x-ndjson")
     limit = read_number(request.query_params.get("limit"), PAGE)
@@ -35,7 +40,10 @@ async def list_events(request: Request) -> Response:
     before = request.query_params.get("before", "")
     if before and not is_cursor(before):
         return refuse("bad_cursor", "before is what `next` of the page before says")
-    found, cursor = await get_mailroom(request).recent(int(limit), before)
+    state = request.query_params.get("state", "")
+    if state and state not in get_args(EventState):
+        return refuse("bad_state", f"state is one of {', '.join(get_args(EventState))}")
+    found, cursor = await get_mailroom(request).recent(int(limit), before, state)
     return JSONResponse({"events": [fate.as_json() for fate in found], "next": cursor or None})
 
 

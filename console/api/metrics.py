@@ -84,8 +84,8 @@ CATALOGUE = (
     MetricDeclaration(
         "relais_events_routed",
         "counter",
-        "Events that the rules were asked about: matched, observed (by rules in mode: observe alone), unmatched, stale "
-        "(nothing of it was sent) or unreadable.",
+        "Events that the rules were asked about: matched, observed (by rules in mode: observe alone), unmatched, echo "
+        "(Relais caused it itself), stale (nothing of it was sent) or unreadable.",
         ("source", "type", "outcome"),
         "routed",
     ),

@@ -19,12 +19,14 @@ def command(
     """Route events that no rule wanted, by the rules of today.
 
     Says how many it would be, by cause, and asks. Those that no rule wants today, either, are left alone. Payloads
-    are kept for 24 hours (`retain_unmatched:` of the source).
+    are kept for 24 hours (`retain_unmatched:` of the source). What Relais took for the echo of its own write
+    is routed where its id or `--code echo` says so.
 
     \b
     Examples:
       relais events reroute 3kqv…
       relais events reroute --source shop --since 2h --yes --reason "the rule was missing"
+      relais events reroute --code echo --since 2h
     """
     how = {"even_if_older": even_if_older, "reason": reason}
     aside.retry_kept("unmatched", given, events, how, rate=rate, yes=yes, as_json=as_json)

@@ -113,6 +113,9 @@ def show(found: Preview) -> None:
     if found.guarded:
         names = ", ".join(sorted(found.guarded))
         click.echo(f"not_older_than is judged by these events alone, not by what came before them: {names}", err=True)
+    if found.echoes:
+        names = ", ".join(sorted(found.echoes))
+        click.echo(f"judged as if Relais had caused none of them itself (those end as echo): {names}", err=True)
     click.echo(
         f"{say_count(found.events, 'event')}: {say_count(found.same, 'delivery', 'deliveries')} the same, "
         f"{found.count('added')} added, "

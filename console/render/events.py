@@ -22,6 +22,7 @@ COLOURS = {
     "quarantined": "red",
     "unmatched": "dim",
     "observed": "cyan",
+    "echo": "dim",
     "duplicate": "dim",
     "coalesced": "dim",
     "stale": "dim",
@@ -78,6 +79,8 @@ def tree(event: Json) -> Tree:
     told.add(f"received {event['received_at']}")
     if event.get("same_id_as"):
         told.add(Text(f"its sender's id came before with other content: {event['same_id_as']}", style="yellow"))
+    if event.get("echo_of"):
+        told.add(Text(f"an echo: Relais wrote this there itself, as {event['echo_of']}", style="yellow"))
     if event.get("unread"):
         told.add(Text(f"not read, and left out: {', '.join(event['unread'])}", style="yellow"))
     if event.get("why"):

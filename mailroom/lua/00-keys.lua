@@ -64,6 +64,10 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   shadowed:<version>   list    the latest events of which it would, newest first      settle                31 days
   m:<name>:<hash>      string  id map and marks of a destination                      learn, meet, python   as the destination says
   joined:<room>        string  that the id map knows an object by several names       learn, meet           as the destination says
+  echo:<source>:<hash> list    what we wrote to an object, of which a source may tell: python (drain)        as the destination says
+                               types, times, keyed hashes of fields, JSON; 50 at most
+  echoed:<hash>        string  of source, type, delivery: the event that was its echo, python (drain)        as the destination says
+                               and a keyed hash of what that told
   order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day
   books                hash    version -> files of each book in force or observed     python (rulebook)     for ever
   book                 string  version of the book in force                           python (rulebook)     for ever

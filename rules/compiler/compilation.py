@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import create_model
 
 from rules.catalogue import Catalogue
-from rules.compiler import lint, rules_section, sandbox_book, systems_section, tests_section
+from rules.compiler import echo_pairs, lint, rules_section, sandbox_book, systems_section, tests_section
 from rules.compiler.draft import Draft
 from rules.rulebook import AlertSettings, Rulebook
 from rules.source import yaml_document
@@ -100,6 +100,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     for parts in tops:
         systems_section.read_sources(draft, parts.get("sources"))
         systems_section.read_alerts(draft, parts.get("alerts"))
+    echo_pairs.read_pairs(draft)
     for parts in tops:
         rules_section.read_rules(draft, parts.get("rules"), parts.get("defaults"))
     for parts in tops:

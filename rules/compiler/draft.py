@@ -50,6 +50,8 @@ class Draft:
     #: Every name written, also of entries with errors: a rule that uses such an entry is not reported a second time.
     source_names: set[str] = field(default_factory=set)
     destination_names: set[str] = field(default_factory=set)
+    #: Name of each destination -> its node, for what needs the sources, too.
+    destination_nodes: dict[str, Node] = field(default_factory=dict)
     constants: dict[str, Any] = field(default_factory=dict)
     constants_model: type[BaseModel] | None = None
     alerts: AlertSettings | None = None

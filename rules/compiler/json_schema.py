@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from rules.catalogue import ActionKind, Catalogue
-from rules.compiler.rules_section import LOOK_UP_AT, MODES, UNTIL_BUSINESS_HOURS
+from rules.compiler.rules_section import LOOK_UP_AT, MODES, ON_ECHO, UNTIL_BUSINESS_HOURS
 from rules.compiler.tests_section import EVENT_KEYS
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.matching.operators import IS_KINDS
@@ -133,7 +133,7 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
         "country": COUNTRY,
         "business_hours": BUSINESS_HOURS,
         "sources": _named(_kinds(definitions, "source", catalogue.sources, _source_keys(definitions, book))),
-        "destinations": _named(_kinds(definitions, "destination", catalogue.destinations, _destination_keys())),
+        "destinations": _named(_kinds(definitions, "destination", catalogue.destinations, _destination_keys(book))),
         "alerts": _model(definitions, "alerts", AlertSettings),
         "vars": {"type": "object", "propertyNames": NAME, "description": "Constants for values: {{ vars.name }}"},
         "defaults": {"type": "object", "properties": _options(), "additionalProperties": False},
@@ -292,7 +292,8 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
     }
 
 
-def _destination_keys() -> Schema:
+def _destination_keys(book: Rulebook | None) -> Schema:
+    sources = book.sources if book else ()
     return {
         "limit": {"type": "string", "pattern": RATE, "examples": ["5/s"]},
         "quota": QUOTA,
@@ -304,6 +305,20 @@ def _destination_keys() -> Schema:
         "timeout": {"type": "number", "minimum": 0.1, "maximum": 30, "description": "Seconds."},
         "pool": {"type": "string"},
         "allow_private": {"type": "boolean"},
+        "echoes": {
+            "anyOf": [
+                _word(sources, "The source by which this system tells what was written to it."),
+                {"type": "array", "items": {"type": "string"}},
+                {
+                    "type": "object",
+                    "additionalProperties": {
+                        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+                    },
+                },
+            ],
+            "description": "The sources that tell what was written here, each with types of its own; []: none.",
+        },
+        "echo_within": _duration("How long after a write what it caused may come back: 10m."),
     }
 
 
@@ -648,6 +663,10 @@ def _options() -> Schema:
         "hold": {
             "const": UNTIL_BUSINESS_HOURS,
             "description": "What comes outside of business_hours is sent when they begin.",
+        },
+        "on_echo": {
+            "enum": list(ON_ECHO),
+            "description": "record: it does not fire for what Relais itself wrote there; route: it does.",
         },
         "in_order": {"type": "boolean", "description": "A dead action drops the later ones of the event there."},
         "not_older_than": {

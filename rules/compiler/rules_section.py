@@ -31,10 +31,10 @@ from rules.values import checks as argument_checks
 
 #: enforce: what it asks for is done; observe: it is recorded, and nothing is done.
 MODES = ("enforce", "observe")
-OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "hold", "in_order", "not_older_than")
-#: Options that nothing carries out yet; they are refused.
-NOT_AVAILABLE = ("on_echo",)
-KEYS = ("name", "description", "when", "unless", "look_up", "then", *OPTIONS, *NOT_AVAILABLE)
+#: What becomes of an event that Relais caused itself. record: the rule does not fire; route: it does.
+ON_ECHO = ("record", "route")
+OPTIONS = ("enabled", "mode", "stop", "only_once", "coalesce", "delay", "hold", "in_order", "not_older_than", "on_echo")
+KEYS = ("name", "description", "when", "unless", "look_up", "then", *OPTIONS)
 GROUP_KEYS = ("group", "description", "when", "rules")
 #: When a look-up is asked: when the event comes, or when the delivery is due.
 LOOK_UP_AT = ("event", "delivery")
@@ -54,14 +54,11 @@ MOST_NAME = 200  # characters
 
 def read_rules(draft: Draft, section: Node | None, defaults: Node | None) -> None:
     """Read the rules of one file into the draft."""
-    standard = defaults.mapping((*OPTIONS, *NOT_AVAILABLE), "defaults") if defaults is not None else {}
-    if defaults is not None:
-        defaults.refuse(NOT_AVAILABLE)
+    standard = defaults.mapping(OPTIONS, "defaults") if defaults is not None else {}
     for node in single_rules(section) if section is not None else ():
         if is_full(draft.problems):
             break
         parts = node.mapping(KEYS, "a rule")
-        node.refuse(NOT_AVAILABLE)
         if parts:
             _read_rule(draft, node, parts, standard)
 
@@ -183,6 +180,7 @@ class _RuleReader:
             stop=options["stop"].flag() if "stop" in options else False,
             enabled=options["enabled"].flag() if "enabled" in options else True,
             mode=_mode(options.get("mode")),
+            on_echo=_on_echo(options.get("on_echo")),
             not_older_than=self.guards(options["not_older_than"]) if "not_older_than" in options else (),
             sources=self.reach.sources,
             types=self.reach.types,
@@ -638,6 +636,13 @@ def _mode(node: Node | None) -> Literal["enforce", "observe"]:
     if node is not None and word is not None and word not in MODES:
         node.wrong(f'"{word}" is no mode', did_you_mean(word, MODES), "wrong_type")
     return "observe" if word == "observe" else "enforce"
+
+
+def _on_echo(node: Node | None) -> Literal["record", "route"]:
+    word = node.text("on_echo") if node is not None else None
+    if node is not None and word is not None and word not in ON_ECHO:
+        node.wrong(f'"{word}" is nothing that on_echo can be', did_you_mean(word, ON_ECHO), "wrong_type")
+    return "route" if word == "route" else "record"
 
 
 def check_type(draft: Draft, node: Node, word: str, known: frozenset[str]) -> None:

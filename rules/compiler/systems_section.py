@@ -34,6 +34,8 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 HOURS = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d) ?- ?((?:[01]\d|2[0-3]):[0-5]\d|24:00)\Z", re.ASCII)
 #: A pool is an RQ queue, whose names RQ restricts.
 POOL = r"^[a-z][a-z0-9_-]{0,40}$"
+#: What a platform tells a day later nobody can tell from what a person has changed.
+MOST_ECHO = 86_400_000  # ms
 _Read = TypeVar("_Read")
 
 
@@ -67,6 +69,8 @@ class DestinationKeys(BaseModel):
     timeout: float = 10.0
     pool: str = "default"
     allow_private: bool = False
+    echoes: Any = None
+    echo_within: Duration = 600_000
 
 
 def _entries(section: Node | None, what: str) -> Sequence[tuple[str, Node]]:
@@ -112,6 +116,7 @@ def read_destinations(draft: Draft, section: Node | None) -> None:
         draft.destination_names.add(name)
         if _is_valid_name(node, name) and (destination := _destination(draft, name, node)):
             draft.destinations[name] = destination
+            draft.destination_nodes[name] = node
 
 
 def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
@@ -131,6 +136,8 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
         node.at("timeout").wrong("timeout must be between 0.1 and 30 seconds", code="wrong_type")
     if not re.match(POOL, keys.pool):
         node.at("pool").wrong(f'"{keys.pool}" is no name for a pool', "use small letters, digits, _ and -", "bad_name")
+    if not 1_000 <= keys.echo_within <= MOST_ECHO:
+        node.at("echo_within").wrong("echo_within must be between 1s and 1d", "write 10m", "wrong_type")
     made = Destination(
         name=name,
         kind=keys.kind,
@@ -142,6 +149,7 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
         timeout=keys.timeout,
         pool=keys.pool,
         allow_private=keys.allow_private,
+        echo_within=keys.echo_within,
     )
     lint.check_shared_key(node, made, draft.destinations.values())
     return made

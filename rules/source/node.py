@@ -95,12 +95,6 @@ class Node:
                 self.wrong(f'"{key}" is unknown here', did_you_mean(key, known), "unknown_key", inner=(key,), key=True)
         return {key: self.at(key) for key in self.value if known is None or key in known}
 
-    def refuse(self, keys: Collection[str]) -> None:
-        """Note each of these keys that is written here: the language has them, but nothing carries them out yet."""
-        for key in keys:
-            if isinstance(self.value, dict) and key in self.value:
-                self.wrong(f'"{key}" is not available yet', "take it out", "not_available", inner=(key,), key=True)
-
     def items(self, what: str = "") -> "list[Node]":
         """Return the nodes of a list. Empty where the value is no list, which is reported."""
         if not isinstance(self.value, list):

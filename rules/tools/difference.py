@@ -17,7 +17,22 @@ from rules.source.finding import Finding
 
 #: Keys of sources, destinations and alerts whose values are no secret and are shown.
 SHOWN: Final = frozenset(
-    {"kind", "limit", "concurrency", "breaker", "timeout", "pool", "retain", "api", "on_invalid", "same_id", "country"}
+    {
+        *(
+            "kind",
+            "limit",
+            "concurrency",
+            "breaker",
+            "timeout",
+            "pool",
+            "retain",
+            "api",
+            "on_invalid",
+            "same_id",
+            "country",
+        ),
+        *("echoes", "echo_within"),
+    }
 )
 #: Sections whose values are shown as they are.
 OPEN: Final = frozenset({"rules", "tests", "vars", "defaults", "country", "business_hours"})

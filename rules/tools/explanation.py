@@ -18,6 +18,9 @@ from rules.matching.path import ABSENT
 from rules.rule import Facts
 from rules.rulebook import Rule, Rulebook
 
+#: What is said of a rule that does not fire for what Relais caused itself, of an event that may be that.
+NOT_AN_ECHO = "not where Relais wrote this there itself: that is recorded as echo (on_echo: record)"
+
 
 @dataclass(frozen=True)
 class FailedCondition:
@@ -121,6 +124,8 @@ def explain(
     for rule in book.rules:
         if rule.name in fired:
             told = _explain_fired(rule, event, facts, results or {}, newest or {})
+            if rule.on_echo == "record" and event.type in book.echo_types.get(event.source, ()):
+                told = replace(told, note="; ".join(filter(None, (told.note, NOT_AN_ECHO))))
             explained.append(replace(told, description=rule.description, observed=rule.observed))
             continue
         miss = missed[rule.name]

@@ -27,7 +27,7 @@ Answer = Callable[[LookUp, Event, Action], "Mapping[str, Any] | None"]
 SAMPLES = 3
 
 #: Keys of a rule that do not influence its actions, only whether it fires.
-NO_EFFECT = frozenset({"name", "when", "unless", "enabled", "mode", "stop"})
+NO_EFFECT = frozenset({"name", "when", "unless", "enabled", "mode", "stop", "on_echo"})
 
 UNKNOWN_ANSWER = "it asks for something else, and the answers to its look-ups are not known"
 
@@ -88,6 +88,8 @@ class Preview:
     undecided: dict[str, dict[str, int]] = field(default_factory=dict)
     #: Rules with `not_older_than`: what came before these events is not known.
     guarded: set[str] = field(default_factory=set)
+    #: Types of events among these of which some may be echoes of our own writes: they are judged as if none was.
+    echoes: set[str] = field(default_factory=set)
     #: Events that no rule of the old book, or of the new one, matches.
     unmatched_before: int = 0
     unmatched_after: int = 0
@@ -120,6 +122,7 @@ class Preview:
             "differences": [difference.as_json() for difference in self.differences],
             "undecided": self.undecided,
             "guarded": sorted(self.guarded),
+            "echoes": sorted(self.echoes),
         }
 
 
@@ -132,6 +135,8 @@ def preview(old: Rulebook, new: Rulebook, events: Iterable[Event], answer: Answe
         known = newest.setdefault(event.order_key, {}) if event.order_key else {}
         known[event.type] = max(known.get(event.type, ""), event.happened_at)
         comparison.compare(event, _apply(old, event, answer, known), _apply(new, event, answer, known))
+        if any(event.type in book.echo_types.get(event.source, ()) for book in (old, new)):
+            comparison.found.echoes.add(event.type)
     return comparison.end()
 
 

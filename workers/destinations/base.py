@@ -122,6 +122,10 @@ class Client(Generic[Options]):
             if not visit.exchange.sent and delivery.unsent is not None:
                 delivery.unsent()
 
+    def field_names(self) -> Mapping[str, str]:
+        """Return our name of a field -> the destination's own, where it has others; an empty one is never sent."""
+        return {}
+
     def visit(self, delivery: Attempt) -> Visit:
         """Return what carries the requests of a delivery."""
         return Visit(self._http.exchange(), delivery)

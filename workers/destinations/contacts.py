@@ -268,6 +268,7 @@ UPSERT_CONTACT = ActionKind(
     once_by_about="email, else external_id",
     result=ContactDone,
     creates=True,
+    echoes=frozenset({"contact.changed", "contact.updated", "profile.created", "profile.updated"}),
 )
 
 SET_CONSENT = ActionKind(
@@ -280,6 +281,7 @@ SET_CONSENT = ActionKind(
     once_by_about="email + values",
     keep_always=True,
     leaves=_withdraws,
+    echoes=frozenset({"contact.changed", "contact.updated", "contact.unsubscribed", "profile.updated"}),
 )
 
 ADD_NOTE = ActionKind(

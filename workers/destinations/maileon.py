@@ -201,6 +201,9 @@ KIND = DestinationKind(
                 once_by_about="email",
                 keep_always=True,
                 leaves=lambda _: True,
+                # Of the others nothing comes back: `contact_field_change` tells of links in mailings only, and `doi`
+                # is the person's own click.
+                echoes=frozenset({"contact.unsubscribed"}),
             ).adopt("sent again", rights="contacts: delete"),
         )
     },

@@ -317,6 +317,10 @@ class RestClient(Client[RestOptions]):
             self._headers.update(options.auth.headers(reveal))
         self._tokens = options.auth.tokens(reveal, http) if options.auth is not None else None
 
+    def field_names(self) -> Mapping[str, str]:
+        """Return what the book says of the fields of a contact."""
+        return self._options.contacts.fields
+
     def visit(self, delivery: Attempt) -> "RestVisit":
         """Return what carries the requests of a delivery."""
         return RestVisit(self._http.exchange(), delivery, self._base, self._headers, self._options, self._tokens)

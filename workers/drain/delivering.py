@@ -25,6 +25,7 @@ from workers import retry, store_outage
 from workers.context import WorkerContext
 from workers.delivery import Delivery
 from workers.destinations.base import Attempt, LeaseGivenBack, find_lag
+from workers.drain.echo_guard import EchoGuard, MarkedWrite
 from workers.drain.lease import LeaseClock, LeaseProgress
 from workers.drain.outbox import Outbox
 from workers.drain.plan import FreshDelivery, Plan, PlanContext, why_failed
@@ -32,6 +33,9 @@ from workers.drain.summary import Summary
 from workers.outcome import MISTAKES, Done, Failed, Failure
 
 log = logging.getLogger("relais.drain")
+
+#: Failures after which nothing comes back; of the others nobody knows whether something was written.
+NOT_WRITTEN = frozenset({"permanent", "credential", "limited"})
 
 
 class Courier:
@@ -51,6 +55,7 @@ class Courier:
         self._outbox = outbox
         self._summary = summary
         self._plan_context = plan_context
+        self._guard = EchoGuard(context)
 
     async def deliver(self, progress: LeaseProgress, fresh: FreshDelivery | None) -> None:
         """Deliver the one item that a destination's lease hands out. `fresh`: what it says, if that is known.
@@ -80,15 +85,23 @@ class Courier:
             meeting=lambda names, kind, id: self._meet(lease, names, kind, id),
             unsent=lambda: self._context.quotas.note_unsent(lease.room),
         )
+        marked: MarkedWrite | None = None
         try:
             if delivery.in_order and await self._earlier_action_died(delivery):
                 raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
+            marked = await self._guard.mark(delivery, model)
+            if marked is not None and not self._clock.lease_is_good():  # The store took its time.
+                self._outbox.give_back(progress)
+                return
             progress.sent = True
             done = await self.carry_out(delivery.destination, delivery.action, delivery.arguments, about, model)
         except LeaseGivenBack as exc:
             log.info("delivery.gave_way event_id=%s delivery_id=%s why=%s", delivery.event, delivery.id, exc)
+            await self._guard.unmark(marked)
             self._outbox.let_go(lease)
         except Failed as failed:
+            if failed.failure in NOT_WRITTEN:
+                await self._guard.unmark(marked)
             await self._settle_failed(lease, delivery, failed, attempt, started)
         else:
             await self._settle_done(lease, delivery, done, attempt, started)

@@ -23,6 +23,7 @@ from workers import retry, store_outage
 from workers.context import WorkerContext
 from workers.drain import shadow
 from workers.drain.delivering import Courier, failure_of_look_up
+from workers.drain.echo_guard import EchoGuard
 from workers.drain.lease import LeaseClock, LeaseProgress, read_head
 from workers.drain.outbox import Outbox
 from workers.drain.plan import KnownAnswer, LookUpResults, Plan, PlanContext, observe, plan, why_failed
@@ -57,6 +58,7 @@ class Router:
         self._courier = courier
         self._summary = summary
         self._plan_context = plan_context
+        self._guard = EchoGuard(context)
         #: Goes on with a lease in a task of its own.
         self._start = start
         #: Which rules fired; the drain writes it.
@@ -82,6 +84,8 @@ class Router:
         event, matching, redo = matched
         if any(rule.first_look_ups for rule in matching.fired) or (book.guards and _guards(matching)):
             return False
+        if book.echo_types and redo is None and event.type in book.echo_types.get(event.source, ()):
+            return False
         event_plan = plan(event, matching, {}, redo, book, self._plan_context)
         self._settle_routed(lease, n, event, matching, event_plan, book, {}, newest)
         return True
@@ -98,6 +102,8 @@ class Router:
             if matched is None:
                 continue
             event, matching, redo = matched
+            if book.echo_types and redo is None:
+                matching = await self._hold_back_echo(lease, n, event, matching, book)
             found: dict[str, LookUpResults] = {}
             answers: dict[bytes, _Answer] = {}
             known = await self._find_newest(lease, n, event, matching, newest)
@@ -122,6 +128,12 @@ class Router:
         names = [lease.box, *read_head(lease.items[n][1]).get("also", ())]
         found = await store_outage.retry_until_answered(lambda: self._context.mailroom.newest(names, types))
         return {type: at for type in types if (at := max(found.get(type, ""), newest.get(type, "")))}
+
+    async def _hold_back_echo(self, lease: Lease, n: int, event: Event, matching: Matching, book: Rulebook) -> Matching:
+        """Return what fires for an event, also where Relais caused it itself by what it wrote there."""
+        head = read_head(lease.items[n][1])
+        delivery = await self._guard.find(event, [lease.box, *head.get("also", ()), *head.get("who", ())], book)
+        return matching.hold_back_echo(delivery) if delivery else matching
 
     def _match(self, lease: Lease, n: int, book: Rulebook) -> tuple[Event, Matching, reroute.Reroute | None] | None:
         """Return an event, the rules that fire for it, and what is asked for once more; None: it cannot be read."""
@@ -234,14 +246,15 @@ class Router:
         elif not fired and event_plan.redo is None and (source := book.sources.get(event.source)) is not None:
             retain = max(retain, source.retain_unmatched)
             note = "aside" if retain else ""
-        outcome = _name_outcome(event_plan) if fired else "observed" if matching.observed else "unmatched"
+        left = "observed" if matching.observed else "echo" if matching.echo_of else "unmatched"
+        outcome = _name_outcome(event_plan) if fired else left
         counters = [f"routed|{event.source}|{event.type}|{outcome}"]
         observed = observe(event, matching.observed, _known(answers), event_plan.newest) if matching.observed else []
         counters += [f"observed|{to}|{action}" for to, action, _, code, _ in observed if action and not code]
         if event_plan.redo is None:
             self.tally.add(matching)
         verdict = None
-        if (pair := self._context.books.shadow) is not None and event_plan.redo is None:
+        if (pair := self._context.books.shadow) is not None and event_plan.redo is None and not matching.echo_of:
             verdict = shadow.compare(pair, event, _known(answers), event_plan.newest)
             counters += verdict.counters
         happened = ""
@@ -262,6 +275,7 @@ class Router:
             observed=observed,
             shadow=verdict.as_line() if verdict is not None else None,
             again=event_plan.redo.round if event_plan.redo is not None else 0,
+            echo=matching.echo_of,
         )
         if event_plan.failed:
             self._note_failed_rules(event_plan)
