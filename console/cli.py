@@ -107,9 +107,28 @@ def read_dotenv(folder: Path, environ: dict[str, str] | os._Environ[str]) -> Non
             environ.setdefault(name, value)
 
 
+#: Commands that are processes of ours, or bring a system of their own. All others ask the one that runs.
+SYSTEMS = frozenset({"up", "demo", "receive", "work", "console", "sandbox", "chaos", "init"})
+
+
+def ask_sandbox(environ: os._Environ[str], told: Mapping[str, str]) -> None:
+    """Let the command ask the sandbox run of this folder, if one is up, unless the shell says otherwise (`told`)."""
+    if not (Path(environ.get("RELAIS_DATA") or ".relais") / "sandbox" / "sandbox.json").is_file():
+        return
+    from console.processes import sandbox_run
+
+    run = sandbox_run.find(environ)
+    if run is not None:
+        environ.update({name: value for name, value in run.environ(environ).items() if name not in told})
+        click.echo(f"(the sandbox of this folder: {run.console})", err=True)
+
+
 def main() -> None:
     """Run `relais`."""
+    told = dict(os.environ)
     read_dotenv(Path.cwd(), os.environ)
+    if sys.argv[1:2] and sys.argv[1] not in SYSTEMS:
+        ask_sandbox(os.environ, told)
     try:
         relais(prog_name="relais")
     except BrokenPipeError:

@@ -28,15 +28,6 @@ class Accounts:
     #: Opens CRM and invoicing.
     rest_token: str = "sandbox-rest-token"  # noqa: S105 (opens only the sandbox)
 
-    def for_book(self) -> Mapping[str, str]:
-        """Return the references (`${CRM_TOKEN}` …) of a book that points its destinations at the sandbox."""
-        return {
-            "MAILEON_API_KEY": self.maileon_api_key,
-            "SD_NORD_API_KEY": self.seminardesk_api_key,
-            "CRM_TOKEN": self.crm_token,
-            "INVOICING_TOKEN": self.invoicing_token,
-        }
-
 
 def from_environ(environ: Mapping[str, str]) -> Accounts:
     """Return the accounts, with overrides from the environment: `SANDBOX_CRM_TOKEN` sets `crm_token`."""

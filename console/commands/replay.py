@@ -12,13 +12,14 @@ from rich.table import Table
 from console import book, replay, settings
 from console.client import ClientSettings
 from console.errors import SAID_NO, UserError
+from console.processes import up
 from console.render import events, tables
 from console.replay import ReplayReport
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--to", default="http://127.0.0.1:8080", show_default=True, help="The receiver.")
+@click.option("--to", help="The receiver [RELAIS_HOST and RELAIS_PORT, http://127.0.0.1:8080].")
 @click.option("--source", help="The source to send as; otherwise the folder's name says it.")
 @click.option("--rate", type=click.FloatRange(0, 100_000), default=0, help="Requests a second; 0: one after the other.")
 @click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Send everything this many times.")
@@ -28,7 +29,7 @@ from console.replay import ReplayReport
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(
     paths: tuple[Path, ...],
-    to: str,
+    to: str | None,
     source: str | None,
     rate: float,
     repeat: int,
@@ -50,6 +51,7 @@ def command(
       relais replay signup.json --source cmx --rate 200 --repeat 1000 --json
     """
     asked = settings.load(ClientSettings)
+    to = to or up.find_receiver(settings.load(up.UpSettings))
     shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=tables.out(stderr=True), disable=as_json, transient=True) as progress:

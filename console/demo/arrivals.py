@@ -110,10 +110,10 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def tables(held: Json, stand_ins: Mapping[str, tuple[str, str]]) -> Group:
+def tables(held: Json, stand_ins: Mapping[str, str]) -> Group:
     """Return a table per destination."""
     found = []
-    for destination, (vendor, _) in stand_ins.items():
+    for destination, vendor in stand_ins.items():
         table = Table("who", "what", "how", title=f"[bold]{destination}[/bold]", title_justify="left", expand=False)
         for row in rows(vendor, held[vendor]):
             table.add_row(*row)
@@ -133,7 +133,7 @@ def summary(report: ReplayReport) -> Text:
     )
 
 
-def compare(expected: Json, held: Json, report: ReplayReport, stand_ins: Mapping[str, tuple[str, str]]) -> list[str]:
+def compare(expected: Json, held: Json, report: ReplayReport, stand_ins: Mapping[str, str]) -> list[str]:
     """Return every difference between what was expected and what is; nothing may be missing, nothing too much."""
     wrong = []
     for code, count in report.refused.items():
@@ -142,7 +142,7 @@ def compare(expected: Json, held: Json, report: ReplayReport, stand_ins: Mapping
     if ended != expected["events"]:
         wrong.append(f"events ended as {ended}, expected {expected['events']}")
     ids = {str(invoice["id"]): str(invoice["reference"]) for invoice in held["invoicing"]["invoices"]}
-    for destination, (vendor, _) in stand_ins.items():
+    for destination, vendor in stand_ins.items():
         there = [(who, what, _without_ids(how, ids)) for who, what, how in rows(vendor, held[vendor])]
         wrong += _differences(destination, expected["arrived"].get(destination, []), there)
     return wrong

@@ -47,8 +47,8 @@ class Child:
     base: bool = False
     #: Answers whether it does its work already; None: as soon as it runs.
     ready: Callable[[], Awaitable[bool]] | None = None
-    #: Seconds it gets to become ready, and to stop after SIGTERM, before it is killed.
-    start_within: float = 60.0
+    #: Seconds it gets to become ready, on a busy machine, and to stop after SIGTERM, before it is killed.
+    start_within: float = 180.0
     stop_within: float = 15.0
     #: Turns what it wrote last and its status into the UserError that ends everything, if it never became ready.
     refusal: Callable[[str, int], UserError] | None = None
@@ -241,6 +241,33 @@ class Printer:
     def __call__(self, name: str, line: str) -> None:
         """Print one line."""
         click.echo(f"{click.style(name.ljust(self.width), fg=self.colours.get(name))} │ {line}", err=True)
+
+
+class QuietPrinter(Printer):
+    """Keeps the lines of the processes back until it is opened."""
+
+    #: Lines that are kept: enough to say why a start failed.
+    KEPT = 60
+
+    def __init__(self, names: Sequence[str], *, show: bool) -> None:
+        super().__init__(names)
+        self.show = show
+        self.kept: deque[tuple[str, str]] = deque(maxlen=self.KEPT)
+
+    def __call__(self, name: str, line: str) -> None:
+        """Take a line."""
+        if self.show:
+            super().__call__(name, line)
+        else:
+            self.kept.append((name, line))
+
+    def open(self, *, drop: bool = False) -> None:
+        """Print what comes from now on, and what was kept unless `drop`."""
+        self.show = True
+        while self.kept:
+            name, line = self.kept.popleft()
+            if not drop:
+                super().__call__(name, line)
 
 
 def relais(*arguments: str) -> list[str]:

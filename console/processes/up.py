@@ -7,10 +7,13 @@ process its settings through the environment and keeps it alive.
 import asyncio
 import contextlib
 import functools
+import json
 import os
 import socket
+import textwrap
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -21,14 +24,20 @@ from console import book
 from console import settings as read
 from console.checks import doctor
 from console.errors import UserError
-from console.processes import env_file, port, probe, supervisor
-from console.processes.supervisor import Child, Say, Supervisor
+from console.processes import env_file, port, probe, sandbox_run, supervisor
+from console.processes.sandbox_run import SandboxRun
+from console.processes.supervisor import Child, QuietPrinter, Say, Supervisor
 from console.processes.valkey import ALLOCATOR, EmbeddedValkey
 from mailroom import Mailroom, StoreUnavailable, liveness, migration
 from receiver import server
 from receiver.settings import ReceiverSettings, in_url
+from rules.rulebook import Rulebook
+from rules.secret import REFERENCE
+from workers.destinations import DESTINATIONS
 from workers.settings import WorkSettings
 
+#: Our processes, as their lines are marked.
+CHILDREN = ("valkey", "sandbox", "console", "workers", "receiver")
 #: Seconds that a child gets to stop beyond its own limit: it should end and log by itself, not be killed.
 BEYOND = 10.0
 #: Seconds between two looks at the workers' beats while they start, and between two lines that say that they do not.
@@ -42,11 +51,11 @@ class UpSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RELAIS_", frozen=True, hide_input_in_errors=True, extra="ignore")
 
     host: str = Field("127.0.0.1", description="Address the receiver listens on.")
-    port: int = Field(8080, ge=1, le=65535, description="Port the receiver listens on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on.")
     console_host: str = Field(
         "127.0.0.1", description="Address the console listens on; beyond loopback it wants a token."
     )
-    console_port: int = Field(8081, ge=1, le=65535, description="Port the console listens on.")
+    console_port: int = Field(8081, ge=0, le=65535, description="Port the console listens on.")
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")
     data: Path = Field(
         Path(".relais"), description="Folder in which `relais up` keeps its data: the embedded Valkey's and the spool."
@@ -58,16 +67,52 @@ class UpSettings(BaseSettings):
     )
 
 
-def run(settings: UpSettings) -> None:
-    """Run everything until Ctrl-C or SIGTERM. Raises UserError."""
+@dataclass(frozen=True)
+class UpScreen:
+    """What is said, and how."""
+
+    #: One line of JSON when it is up, instead of the first screen.
+    as_json: bool = False
+    #: The lines of the processes while they start, too.
+    verbose: bool = True
+
+
+def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> None:
+    """Run everything until Ctrl-C or SIGTERM, all that is sent going to stand-ins if `sandbox`. Raises UserError."""
+    if not sandbox:
+        sandbox_run.refuse_mixing(settings.data)
     rules = book.load(settings.book)
     fresh = env_file.provide(rules, os.environ, Path(".env"))
     if fresh:
         click.echo(f"Wrote .env with fresh secrets for the sources: {', '.join(fresh)}", err=True)
     for name in env_file.missing(rules, os.environ):
         click.echo(f"{name} is not set, so the source that needs it answers 503 (secret_missing)", err=True)
-    supervisor.run(_run(where_it_listens(settings)))
-    click.echo("Relais has stopped.")
+    settings, place = choose_ports(where_it_listens(settings)), None
+    if sandbox:
+        settings, place = begin_sandbox(settings)
+    quiet = QuietPrinter(CHILDREN, show=screen.verbose)
+    try:
+        supervisor.run(_run(settings, screen, quiet, place, rules))
+    except UserError:
+        quiet.open()
+        raise
+    click.echo("Relais has stopped.", err=screen.as_json)
+
+
+def begin_sandbox(settings: UpSettings) -> tuple[UpSettings, SandboxRun]:
+    """Return the settings and the places of a sandbox run: a store of its own, below the data folder."""
+    folder = settings.data / sandbox_run.FOLDER
+    run = sandbox_run.begin(folder, find_receiver(settings), find_console(settings))
+    return settings.model_copy(update={"data": folder, "redis_url": ""}), run
+
+
+def choose_ports(settings: UpSettings) -> UpSettings:
+    """Return the settings with a free port for each that is 0."""
+    found = {
+        "port": settings.port or port.free(settings.host),
+        "console_port": settings.console_port or port.free(settings.console_host),
+    }
+    return settings.model_copy(update=found)
 
 
 def where_it_listens(settings: UpSettings) -> UpSettings:
@@ -85,18 +130,22 @@ def where_it_listens(settings: UpSettings) -> UpSettings:
     return settings.model_copy(update={"host": host, "port": port_of_it})
 
 
-async def _run(settings: UpSettings) -> None:
+async def _run(
+    settings: UpSettings, screen: UpScreen, quiet: QuietPrinter, place: SandboxRun | None, rules: Rulebook
+) -> None:
     if settings.redis_url:
         doctor.demand(await asyncio.to_thread(doctor.ask, settings.redis_url), "")
-    async with everything(settings) as running:
-        announcing = asyncio.create_task(_announce(settings))
+    async with everything(settings, place=place, say=quiet) as running:
+        announcing = asyncio.create_task(_announce(settings, screen, quiet, place, rules))
         try:
             await running.forever()
         finally:
             announcing.cancel()
 
 
-async def _announce(settings: UpSettings) -> None:
+async def _announce(
+    settings: UpSettings, screen: UpScreen, quiet: QuietPrinter, place: SandboxRun | None, rules: Rulebook
+) -> None:
     """Say that Relais is up when that is so: the receiver answers already, so when every worker beats.
 
     Until then say what is missing: workers are started again and again, and a store may be away.
@@ -116,11 +165,18 @@ async def _announce(settings: UpSettings) -> None:
             beating = {drain for drain, counter in beats.items() if seen.setdefault(drain, counter) != counter}
             if time.monotonic() - said > SAY_EVERY:
                 said = time.monotonic()
+                quiet.open()
                 click.echo(f"Relais is not up yet: {len(beating)} of {wanted} workers work{why}", err=True)
                 click.echo("  mend: see the lines of `workers` above, and relais doctor", err=True)
             await asyncio.sleep(LOOK_EVERY)
     found = await asyncio.to_thread(doctor.ask, url)
-    click.echo("\n".join(banner(settings, doctor.promise(found, str(settings.data / "spool")))))
+    promise = doctor.promise(found, str(settings.data / "spool"))
+    if screen.as_json:
+        where = {"receiver": find_receiver(settings), "console": find_console(settings)}
+        click.echo(json.dumps(asdict(place) if place else where))
+    else:
+        click.echo("\n".join(banner(settings, promise, rules, place)))
+    quiet.open(drop=True)
 
 
 async def _beats_of_this_host(mailroom: Mailroom) -> dict[str, int]:
@@ -140,10 +196,10 @@ async def everything(
     settings: UpSettings,
     *,
     environ: Mapping[str, str] | None = None,
-    more: Sequence[Child] = (),
+    place: SandboxRun | None = None,
     say: Say | None = None,
 ) -> AsyncIterator[Supervisor]:
-    """Run all processes inside the `async with`; `more` start before ours: the sandbox of the demo.
+    """Run all processes inside the `async with`; with a `place`, the stand-ins start before them.
 
     The receiver's socket is ours: while one that died is started again, connections wait in it.
     """
@@ -166,11 +222,15 @@ async def everything(
             # Where nobody says otherwise, the spool is beside the store's data.
             "RELAIS_SPOOL": os.environ.get("RELAIS_SPOOL", str(settings.data / "spool")),
             **(environ or {}),
+            **(place.environ(os.environ) if place else {}),
             "REDIS_URL": url,
             "RELAIS_BOOK": str(settings.book),
             "PYTHONUNBUFFERED": "1",
         }
-        children += [*more, *relais_children(settings, common, receive, listening)]
+        if place is not None:
+            sandbox_run.write(place)
+            children.append(place.child(common))
+        children += relais_children(settings, common, receive, listening)
         async with Supervisor(children, say) as running:
             try:
                 yield running
@@ -233,17 +293,50 @@ async def healthy(host: str, number: int) -> bool:
     return answer is not None and answer[0] == 200
 
 
-def banner(settings: UpSettings, promise: str) -> list[str]:
-    """Return what one wants to know at the start."""
-    console = f"http://{in_url(settings.console_host)}:{settings.console_port}"
-    return [
-        "",
-        click.style("Relais is up.", bold=True),
-        f"  webhooks  http://{in_url(settings.host)}:{settings.port}/in/SOURCE",
-        f"  console   {console}/readyz  (and /events, /metrics)",
-        f"  store     {'REDIS_URL' if settings.redis_url else settings.data}",
-        f"  promise   {promise}",
-        f"  rules     {settings.book}  (changes count within three seconds)",
-        "  stop      Ctrl-C",
-        "",
+def find_receiver(settings: UpSettings) -> str:
+    """Return where this machine reaches the receiver."""
+    return f"http://{in_url(probe.reachable(settings.host))}:{settings.port}"
+
+
+def find_console(settings: UpSettings) -> str:
+    """Return where this machine reaches the console."""
+    return f"http://{in_url(probe.reachable(settings.console_host))}:{settings.console_port}"
+
+
+def banner(settings: UpSettings, promise: str, rules: Rulebook, place: SandboxRun | None = None) -> list[str]:
+    """Return the first screen: what runs, where to post, where to look; ten lines and the empty ones around them."""
+    title = f"Relais is up. {'It is a sandbox: nothing reaches a vendor. ' if place else ''}Ctrl-C stops it."
+    rows = {
+        "webhooks": f"http://{in_url(settings.host)}:{settings.port}/in/SOURCE  ({', '.join(rules.sources) or 'none'})",
+        "look": "relais events list, relais events show, relais rooms list",
+        "console": f"{find_console(settings)}/readyz  (and /events, /metrics)",
+        "vendors": f"{place.sandbox}/_sandbox/state" if place else "",
+        "absent": _tell_absent(rules) if place else "",
+        "waiting": "" if place else _tell_unset(rules),
+        "store": f"{'REDIS_URL' if settings.redis_url else settings.data}{', empty at each start' if place else ''}",
+        "promise": promise,
+        "rules": f"{settings.book}  (changes count within three seconds)",
+    }
+    told = [_wrap(word, text) for word, text in rows.items() if text]
+    return ["", click.style(title, bold=True), *(line for lines in told for line in lines), ""]
+
+
+def _wrap(word: str, text: str) -> list[str]:
+    """Return a row of the first screen, in lines of 80 columns."""
+    return textwrap.wrap(text, 80, initial_indent=f"  {word:<8}  ", subsequent_indent=" " * 12, break_long_words=False)
+
+
+def _tell_absent(rules: Rulebook) -> str:
+    """Return which destinations the sandbox does not imitate; nothing where it imitates all."""
+    names = [name for name, each in rules.destinations.items() if DESTINATIONS[each.kind].kind.stand_in is None]
+    return f"{', '.join(names)}: no stand-in, what is for them becomes a dead letter" if names else ""
+
+
+def _tell_unset(rules: Rulebook) -> str:
+    """Return which destinations nothing can be sent to yet, since what they refer to is set nowhere."""
+    names = [
+        name
+        for name, each in rules.destinations.items()
+        if not all(env_file.set_somewhere(one, os.environ) for one in REFERENCE.findall(each.options.model_dump_json()))
     ]
+    return f"{', '.join(names)}: what they refer to is set nowhere; or try --sandbox" if names else ""

@@ -48,6 +48,18 @@ MENDS = (
 )
 
 
+def is_held(folder: Path) -> bool:
+    """Return whether a `relais up`, or the Valkey that outlived it, works in a data folder."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class EmbeddedValkey:
     """A data folder, locked while this object is open, and the server that serves it."""
 

@@ -6,7 +6,7 @@ Never changes a file.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,8 +31,8 @@ def _lead_destination(destination: Destination, catalogue: Catalogue, url: str) 
     kind = catalogue.destinations[destination.kind]
     if kind.stand_in is None:
         return dataclasses.replace(destination, absent=True, quota=None, pool="default")
-    kept = _written(destination.options, kind.stand_in.keeps)
-    options = kind.options.model_validate({**kept, **_insert(kind.stand_in.options, url)})
+    told = kind.options.model_validate(_insert(kind.stand_in.options, url))
+    options = _copy(told, destination.options, kind.stand_in.keeps & destination.options.model_fields_set)
     # Its quota is that of a key which is not used here.
     return dataclasses.replace(destination, options=options, allow_private=True, quota=None, pool="default")
 
@@ -40,17 +40,17 @@ def _lead_destination(destination: Destination, catalogue: Catalogue, url: str) 
 def _lead_source(source: Source, catalogue: Catalogue, url: str) -> Source:
     """Return it with the groups of its options that ask an API led to the sandbox, as far as the book has them."""
     changed: dict[str, BaseModel] = {}
-    for name, told in catalogue.sources[source.kind].stand_in.items():
+    for name, options in catalogue.sources[source.kind].stand_in.items():
         group = getattr(source.options, name, None)
         if isinstance(group, BaseModel):
-            written = _written(group, group.model_fields_set)
-            changed[name] = type(group).model_validate({**written, **_insert(told, url), "allow_private": True})
+            told = type(group).model_validate({**_insert(options, url), "allow_private": True})
+            changed[name] = _copy(group, told, told.model_fields_set)
     return dataclasses.replace(source, options=source.options.model_copy(update=changed)) if changed else source
 
 
-def _written(options: BaseModel, names: frozenset[str] | set[str]) -> dict[str, Any]:
-    """Return those of the options that the book says."""
-    return {name: getattr(options, name) for name in names if name in options.model_fields_set}
+def _copy(options: BaseModel, others: BaseModel, names: Iterable[str]) -> BaseModel:
+    """Return options with some values of others. Both were validated, and a value must not be twice."""
+    return options.model_copy(update={name: getattr(others, name) for name in names})
 
 
 def _insert(told: Any, url: str) -> Any:

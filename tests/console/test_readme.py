@@ -29,21 +29,21 @@ def block(language: str, containing: str) -> str:
     return str(next(each for each in blocks if containing in each))
 
 
-def test_the_curl(start: Start, short_folder: Path) -> None:
-    """The README's `curl` is accepted by a fresh `relais up` on the starter book, and the list shows its event."""
+def test_the_first_webhook(start: Start, short_folder: Path) -> None:
+    """The README's commands, as they stand there, get a webhook delivered by a fresh `relais up --sandbox`."""
     numbers = port.free("127.0.0.1"), port.free("127.0.0.1")
     console = f"http://127.0.0.1:{numbers[1]}"
-    up = start(
-        "up", "--port", str(numbers[0]), "--console-port", str(numbers[1]), RELAIS_BOOK=str(starter_book.starter())
-    )
+    words = ("up", "--sandbox", "--port", str(numbers[0]), "--console-port", str(numbers[1]))
+    up = start(*words, RELAIS_BOOK=str(starter_book.starter()))
     up.wait_for("Relais is up.")
+    sandbox = up.said.partition("  vendors   ")[2].partition("/_sandbox")[0]
     wait_until(lambda: all_ready(console), "everything is ready")
-    commands = block("sh", "curl").replace(":8080", f":{numbers[0]}")
+    commands = block("sh", "curl").replace(":8080", f":{numbers[0]}").replace("http://127.0.0.1:8030", sandbox)
     commands = commands.replace(".venv/bin/relais", f"{sys.executable} -m console.cli")
     said = subprocess.run(
         ["bash", "-ec", commands],
         cwd=short_folder,
-        env={"PATH": "/usr/bin:/bin", "RELAIS_CONSOLE_URL": console},
+        env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=GENEROUS,
@@ -51,10 +51,18 @@ def test_the_curl(start: Start, short_folder: Path) -> None:
     assert said.returncode == 0, said.stderr
     found = re.search(r'"events":\[\{"id":"([a-z2-7]{26})"\}\]', said.stdout)
     assert found
-    listed = said.stdout.rpartition("}]}")[2]
-    assert found[1] in listed
-    assert "newsletter.signup" in listed
+    story = said.stdout.partition("}]}")[2]
+    assert story.startswith(f"{found[1]}  newsletter.signup from cmx  delivered")
+    assert "maileon_main.subscribe delivered" in story
+    assert '"email":"eva@example.org"' in story
     assert samples(console)["relais_undeclared_counters"] == 0
+
+
+def test_the_words_of_the_start() -> None:
+    """`make` runs the command that the test above runs."""
+    [words] = [line for line in block("sh", "--sandbox").splitlines() if line.startswith("make")]
+    said = subprocess.run([*words.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == ".venv/bin/relais up --sandbox"
 
 
 def test_the_first_rule(tmp_path: Path) -> None:

@@ -8,11 +8,6 @@ def test_environment_wins() -> None:
     assert told == Accounts(crm_token="another")
 
 
-def test_references_of_a_book() -> None:
-    """The demo's book opens the sandbox with the references of the rule language's example."""
-    assert set(Accounts().for_book()) == {"MAILEON_API_KEY", "SD_NORD_API_KEY", "CRM_TOKEN", "INVOICING_TOKEN"}
-
-
 def test_keys_differ() -> None:
     """No key opens two doors."""
     keys = vars(Accounts()).values()

@@ -1,17 +1,13 @@
 import json
 from pathlib import Path
 
-import pytest
 import yaml
 
-from console import book, catalogue, replay, starter_book
+from console import catalogue, replay, starter_book
 from console.demo import arrivals, scenario
-from console.errors import UserError
 from console.replay import ReplayReport, SentRequest
 from rules.compiler import loader
 from tests.console.conftest import Start
-
-SANDBOX = "http://127.0.0.1:8030"
 
 
 def test_everything_arrives(start: Start, short_folder: Path) -> None:
@@ -28,66 +24,14 @@ def test_everything_arrives(start: Start, short_folder: Path) -> None:
     assert [path.name for path in short_folder.iterdir() if path.name not in ("book", "s")] == [".env"]
 
 
-def test_stand_ins(tmp_path: Path) -> None:
-    """Every destination of the starter book leads to the sandbox in the demo, and the book stays right."""
-    copy = tmp_path / "book"
-    starter_book.copy(copy)
-    for file in copy.glob("*.yaml"):
-        file.write_text(scenario.redirected(file.read_text(), SANDBOX))
-    found = book.load(copy)
-    assert found.destinations.keys() == scenario.STAND_INS.keys()
-    for name, destination in found.destinations.items():
-        assert destination.options.model_dump()["base"] == SANDBOX + scenario.STAND_INS[name][1]
-        assert destination.allow_private
-    # What is not an address is as the starter book has it.
-    assert found.rules == () or len(found.rules) == len(loader.load(starter_book.starter(), catalogue.build()).rules)
-
-
-def test_redirected() -> None:
-    """Addresses of every form are replaced, comments and all else stay."""
-    text = (
-        "destinations:\n"
-        "  # ours\n"
-        "  crm:\n"
-        "    base: >-\n"
-        "      https://crm.example.org\n"
-        "    kind: rest # a CRM\n"
-        "    allow_private: false\n"
-        "    auth:\n"
-        "      bearer: ${CRM_TOKEN}\n"
-        "  maileon_main:\n"
-        "    kind: maileon\n"
-    )
-    assert scenario.redirected(text, SANDBOX).splitlines() == [
-        "destinations:",
-        "  # ours",
-        "  crm:",
-        "    kind: rest # a CRM",
-        f"    base: {SANDBOX}/crm",
-        "    allow_private: true",
-        "    auth:",
-        "      bearer: ${CRM_TOKEN}",
-        "  maileon_main:",
-        "    kind: maileon",
-        f"    base: {SANDBOX}/maileon/1.0",
-        "    allow_private: true",
-    ]
-    assert scenario.redirected("rules: []\n", SANDBOX) == "rules: []\n"
-    with pytest.raises(UserError, match="no stand-in for the destination 'other'"):
-        scenario.redirected("destinations:\n  other:\n    kind: rest\n", SANDBOX)
-
-
-def test_all_secrets_are_invented(tmp_path: Path) -> None:
-    """Every reference of the starter book has a value in the demo, and the sandbox's keys are the sandbox's."""
-    copy = tmp_path / "book"
-    starter_book.copy(copy)
-    values = scenario.invented(copy)
+def test_all_secrets_are_invented() -> None:
+    """Every secret of the starter book's sources has a value in the demo, and no key of a destination needs one."""
     found = loader.load(starter_book.starter(), catalogue.build())
-    assert {
-        name for source in found.sources.values() for secret in source.verify.secrets for name in secret.names
-    } <= set(values)
-    assert values["CRM_TOKEN"] == "sandbox-crm-token"
+    values = scenario.invented(found)
+    names = {name for source in found.sources.values() for secret in source.verify.secrets for name in secret.names}
+    assert values.keys() == names
     assert values["CMX_PASSWORD"] == "demo-cmx-password"
+    assert found.destinations.keys() == scenario.STAND_INS.keys()
 
 
 def test_all_kinds_of_sources() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from console.errors import CANNOT_RUN, UserError
 from console.processes import supervisor
-from console.processes.supervisor import Child, Supervisor
+from console.processes.supervisor import Child, QuietPrinter, Supervisor
 from tests.conftest import GENEROUS, wait_until, wait_until_async
 
 
@@ -151,7 +151,7 @@ def test_tied_to_the_supervisor(tmp_path: Path) -> None:
         pytest.skip("only Linux has the tie")
     code = """
 import asyncio, sys
-from console.processes.supervisor import Child, Supervisor
+from console.processes.supervisor import Child, QuietPrinter, Supervisor
 
 async def run():
     async with Supervisor([Child("one", [sys.executable, "-c", "import time; time.sleep(60)"])]) as running:
@@ -407,3 +407,17 @@ def test_printer(capsys: pytest.CaptureFixture[str]) -> None:
     say("valkey", "ready")
     say("receiver", "listening")
     assert capsys.readouterr().err == "valkey   │ ready\nreceiver │ listening\n"
+
+
+def test_quiet_start(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines of a start are kept back until somebody wants them; later ones are printed as they come."""
+    quiet = QuietPrinter(["one"], show=False)
+    quiet("one", "begins")
+    assert capsys.readouterr().err == ""
+    quiet.open()
+    quiet("one", "goes on")
+    assert [line.partition(" │ ")[2] for line in capsys.readouterr().err.splitlines()] == ["begins", "goes on"]
+    dropping = QuietPrinter(["one"], show=False)
+    dropping("one", "begins")
+    dropping.open(drop=True)
+    assert capsys.readouterr().err == ""

@@ -7,15 +7,19 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import redis
 
+from console import catalogue, starter_book
 from console.checks import doctor
 from console.client import ClientSettings, ConsoleClient
 from console.processes import port
 from console.processes import up as up_module
+from console.processes.sandbox_run import SandboxRun
 from console.processes.valkey import EmbeddedValkey
 from receiver.settings import ReceiverSettings
+from rules.compiler import loader
 from tests.conftest import GENEROUS, PrivateValkey, wait_until
 from tests.console.conftest import SECRETS, RelaisProcess, Start
 
@@ -304,23 +308,41 @@ def test_valkey_as_a_child(short_folder: Path) -> None:
         assert child.ready is not None
 
 
+def show(settings: up_module.UpSettings, promise: str, place: SandboxRun | None = None) -> list[str]:
+    """The first screen of the starter book."""
+    rules = loader.load(starter_book.starter(), catalogue.build())
+    return up_module.banner(settings, promise, rules, place)
+
+
 def test_banner_of_ipv6() -> None:
     """An IPv6 address stands in brackets."""
-    told = up_module.banner(up_module.UpSettings(host="::1", console_host="::1"), "all is kept")
+    told = "\n".join(show(up_module.UpSettings(host="::1", console_host="::1"), "all is kept"))
     assert "  webhooks  http://[::1]:8080/in/SOURCE" in told
     assert "  console   http://[::1]:8081/readyz  (and /events, /metrics)" in told
 
 
 def test_banner() -> None:
     """The banner says where everything is; an address with a password is not repeated."""
-    told = "\n".join(up_module.banner(up_module.UpSettings(REDIS_URL="redis://:swordfish@h"), "all is kept"))
+    told = "\n".join(show(up_module.UpSettings(REDIS_URL="redis://:swordfish@h"), "all is kept"))
     for line in (
-        "  webhooks  http://127.0.0.1:8080/in/SOURCE",
+        "  webhooks  http://127.0.0.1:8080/in/SOURCE  (sd_nord, at, cmx, mailing, tel,",
         "  console   http://127.0.0.1:8081/readyz  (and /events, /metrics)",
+        "  waiting   maileon_main, crm, invoicing, sd_nord_api: what they refer to is set",
         "  store     REDIS_URL",
         "  promise   all is kept",
         "  rules     rules/book  (changes count within three seconds)",
-        "  stop      Ctrl-C",
     ):
         assert line in told.splitlines()
     assert "swordfish" not in told
+
+
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_first_screen(sandbox: bool) -> None:
+    """The first screen has ten lines of 80 columns at the most."""
+    place = SandboxRun("http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8030", "x")
+    promise = "an acknowledged event survives a power cut (Valkey 9.0.1)"
+    told = show(up_module.UpSettings(), promise, place if sandbox else None)
+    assert told[0] == told[-1] == ""
+    assert len(told) <= 12
+    assert max(len(click.unstyle(line)) for line in told) <= 80
+    assert ("  vendors   http://127.0.0.1:8030/_sandbox/state" in told) is sandbox
