@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "console": "Run the console: events, metrics and readiness on a private port.",
     "sandbox": "Run stand-ins for Maileon, SeminarDesk, a CRM and an invoicing system.",
     "pull": "Show what is fetched from sources, or back-fill one.",
+    "reconcile": "Compare what a platform's API says with what came, and take in what is missing.",
     "hooks": "List, register or remove webhooks at the platform of a source.",
     "sources": "Look at sources; hold them, release or discard what waits of them.",
     "replay": "Send recorded vendor webhooks, signed as their source would.",

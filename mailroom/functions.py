@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import redis.exceptions
 
-from mailroom import errors, ledger, observations
+from mailroom import errors, ledger, objects, observations
 from mailroom.hashing import former_event_id
 from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS
 from mailroom.observations import SourceNotes
@@ -71,7 +71,8 @@ class Mailroom(MailroomQueries):
             if event.type in URGENT_TYPES:
                 place = f"!{place}"
             former = self._former_id(event) if self.former_ids else ""
-            args += (event.id, place, digest, origin, event.encode(who, also)[1:], former)
+            told = objects.write_words(event, hashed) if event.tells else ()
+            args += (event.id, place, digest, origin, event.encode(who, also, told)[1:], former)
         return args
 
     async def take_in(
@@ -156,6 +157,19 @@ class Mailroom(MailroomQueries):
             pipe.hmget(self.key(f"ledger:{(today + timedelta(days=ahead)).isoformat()}"), list(event_ids))
         pages = await self.read(pipe.execute())
         return {each for page in pages for each, found in zip(event_ids, page, strict=True) if found is not None}
+
+    async def met(self, events: Sequence[Event]) -> set[str]:
+        """Return the ids of those events that came before: by their ids, or by what they tell of their objects."""
+        found: set[str] = set()
+        for at in range(0, len(events), 100):
+            some = events[at : at + 100]
+            found |= await self.known([event.id for event in some])
+            telling = [event for event in some if event.tells and event.id not in found]
+            if telling:
+                words = [as_json(objects.write_words(event, self._hashed)) for event in telling]
+                old = await self.call("old_news", *words)
+                found |= {event.id for event, is_old in zip(telling, old, strict=True) if is_old}
+        return found | objects.find_repeated(event for event in events if event.id not in found)
 
     async def memory_used(self) -> float:
         """Return the used part of the memory that the store may use, 0 where nothing limits it."""

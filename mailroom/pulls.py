@@ -44,9 +44,13 @@ class PullBoard:
         await self._write("fills", source, fill)
         return True
 
-    async def ask_fill(self, source: str, since: int, until: int, asked: int, by: str) -> None:
-        """Ask for what happened between two moments; one that goes on is given up for it. Raises StoreUnavailable."""
-        await self._write("fills", source, {"since": since, "until": until, "asked": asked, "by": by, "marks": {}})
+    async def ask_fill(self, source: str, since: int, until: int, asked: int, by: str, *, dry: bool = False) -> None:
+        """Ask for what happened between two moments; one that goes on is given up for it. Raises StoreUnavailable.
+
+        `dry`: only to say what is missing.
+        """
+        fill = {"since": since, "until": until, "asked": asked, "by": by, "dry": dry, "marks": {}}
+        await self._write("fills", source, fill)
 
     async def stop_fill(self, source: str) -> bool:
         """Stop a back-fill; return whether one went on. Raises StoreUnavailable."""

@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from mailroom import Receipt, RefusedDetails, SourceNotes, StoreUnavailable
@@ -241,7 +242,15 @@ def build_event(
         retain=source.retain,
         unread=unread,
         types=source.fields or None,
+        tells=_tells(item, received_at) if item.tells else (),
+        fetched=item.fetched,
     )
+
+
+def _tells(item: SourceItem, received_at: str) -> tuple[tuple[str, str], ...]:
+    """Return what an item tells; `@` alone is the moment at which it was received."""
+    now = f"@{round(datetime.fromisoformat(received_at).timestamp() * 1000)}"
+    return tuple([(name, now if state == "@" else state) for name, state in item.tells])
 
 
 def _content(item: SourceItem, source: Source) -> bytes:

@@ -22,18 +22,18 @@ from receiver.rulebook import RulebookWatcher, SourceEntry
 from receiver.sources.base import Batch, PullSettings, PullWindow, SourceItem
 from receiver.vendor_api import ApiFailed, VendorAnswer, VendorApi
 from rules.errors import SecretMissing
+from rules.event import Event
+from rules.quota import Quota
 from rules.rulebook import Source
 
 log = logging.getLogger("relais.receiver")
 
 #: Seconds between two looks at what is due.
 LOOK_EVERY = 1.0
-#: The longest time that is asked for at once, in ms: what was missed for days, or a back-fill, comes in such steps.
-LONGEST_WINDOW = 86_400_000
 #: Seconds that a request waits for its share of the quota without giving up what was begun.
 WAIT_HERE = 20.0
-#: Events that are kept with one call.
-AT_ONCE = 100
+#: Events that are kept with one call, and missing ones of which a comparison says what they are.
+AT_ONCE, SHOWN = 100, 200
 #: Seconds until a source is asked again that refused the key, or whose secret is missing.
 MEND_WITHIN = 900.0
 #: Codes of what only a person can mend.
@@ -63,8 +63,7 @@ class BudgetedApi:
         self, method: str, url: str, *, headers: Mapping[str, str], json: Any = None, allow_private: bool = False
     ) -> VendorAnswer:
         """Send a request. Raises QuotaSpent, ApiFailed, StoreUnavailable."""
-        while True:
-            quota = self._settings.quota
+        while (quota := self._settings.quota) is not None:
             name = " ".join(self._settings.key.names)
             self.spent = await self._mailroom.spend(self._key, quota, name=name, keep=self._keep, spread=True)
             if self.spent.granted:
@@ -121,7 +120,9 @@ class PullRunner:
             return
         now = _now()
         for name, entry in able.items():
-            due = now >= states.get(name, {}).get("next", 0) or _goes_on(fills.get(name), now)
+            settings = settings_of(entry)
+            is_due = settings is not None and _is_due(settings, states.get(name, {}), now)
+            due = is_due or _goes_on(fills.get(name), now)
             if due and (name not in self._under_way or self._under_way[name].done()):
                 self._under_way[name] = asyncio.create_task(self._pull_alone(entry), name=f"pull {name}")
 
@@ -146,7 +147,7 @@ class PullRunner:
             return
         name = entry.source.name
         state = dict((await self._board.states()).get(name, {}))
-        if _now() >= state.get("next", 0):
+        if _is_due(settings, state, _now()):
             await self._pull_new(entry, settings, state)
         fill = (await self._board.fills()).get(name)
         if fill is not None and _goes_on(fill, _now()):
@@ -156,20 +157,20 @@ class PullRunner:
         """Ask for what came since the mark of each stream, and move the marks."""
         now = _now()
         marks: dict[str, int] = state.setdefault("marks", {})
-        state.update(at=now, next=now + settings.every, code="", why="")
+        state.update(at=now, next=now + (settings.every or 0), code="", why="")
         requests = fetched = new = 0
         for stream in settings.streams:
             mark = marks.get(stream, now - settings.first)
-            until = min(now, mark + LONGEST_WINDOW)
+            until = min(now, mark + settings.step)
+            reserve = settings.quota.reserve if settings.quota else 0
             try:
-                api, found, fresh = await self._step(
-                    entry, settings, stream, mark - settings.overlap, until, settings.quota.reserve, state
-                )
+                api, items = await self._step(entry, settings, stream, mark - settings.overlap, until, reserve, state)
+                fresh = await self.keep(items, entry.source)
             except (ApiFailed, errors.RequestRefused, SecretMissing) as exc:
                 self._failed(entry.source.name, stream, state, exc, now)
                 continue
             marks[stream] = until
-            requests, fetched, new = requests + api.sent, fetched + found, new + fresh
+            requests, fetched, new = requests + api.sent, fetched + len(items), new + fresh
             if until < now:
                 state["next"] = now  # it is behind: go on at once
         state.update(requests=requests, fetched=fetched, new=new)
@@ -179,7 +180,10 @@ class PullRunner:
     async def _fill(
         self, entry: SourceEntry, settings: PullSettings, state: dict[str, Any], fill: dict[str, Any]
     ) -> None:
-        """Do one step of a back-fill, oldest first; what is new goes before it, also in the quota."""
+        """Do one step of a back-fill, oldest first; what is new goes before it, also in the quota.
+
+        A dry one keeps nothing: it says what is missing.
+        """
         now = _now()
         marks: dict[str, int] = fill["marks"]
         open_streams = [each for each in settings.streams if marks.get(each, fill["since"]) < fill["until"]]
@@ -189,14 +193,19 @@ class PullRunner:
             await self._board.say_fill(entry.source.name, fill)
             return
         since = marks.get(stream, fill["since"])
-        until = min(fill["until"], since + LONGEST_WINDOW)
-        _, ends = settings.quota.page(now)
-        for_new = (ends - now) // settings.every * max(state.get("requests", 0), len(settings.streams))
-        keep = min(settings.quota.reserve + for_new, settings.quota.number - 1)
+        until = min(fill["until"], since + settings.step)
         fill.setdefault("began", now)
         fill.update(code="", why="")
+        await self._board.say_fill(entry.source.name, fill)
+        keep = _left_for_new(settings, state, now)
         try:
-            api, found, fresh = await self._step(entry, settings, stream, since, until, keep, state)
+            api, items = await self._step(entry, settings, stream, since, until, keep, state, fill)
+            if fill.get("dry"):
+                missing = await self.find_missing(items, entry.source)
+                fresh = len(missing)
+                fill["missing"] = [*fill.get("missing", ()), *map(_describe_missing, missing)][:SHOWN]
+            else:
+                fresh = await self.keep(items, entry.source)
         except (ApiFailed, errors.RequestRefused, SecretMissing) as exc:
             self._failed(entry.source.name, stream, fill, exc, now)
         else:
@@ -204,7 +213,7 @@ class PullRunner:
             fill.update(
                 next=now,
                 requests=fill.get("requests", 0) + api.sent,
-                fetched=fill.get("fetched", 0) + found,
+                fetched=fill.get("fetched", 0) + len(items),
                 new=fill.get("new", 0) + fresh,
             )
             if all(marks.get(each, fill["since"]) >= fill["until"] for each in settings.streams):
@@ -221,8 +230,9 @@ class PullRunner:
         until: int,
         keep: int,
         state: dict[str, Any],
-    ) -> tuple[BudgetedApi, int, int]:
-        """Fetch and keep what happened in a window; return how many came and how many of them were new."""
+        fill: dict[str, Any] | None = None,
+    ) -> tuple[BudgetedApi, list[SourceItem]]:
+        """Fetch what happened in a window; a fill says meanwhile how many pages have come."""
         key = self._book.resolve(settings.key)
         api = BudgetedApi(self._api, self._mailroom, key, settings, keep)
         window = PullWindow(stream, _moment(since), _moment(until), key)
@@ -230,10 +240,13 @@ class PullRunner:
         try:
             async for batch in self._pages(entry, window, api):
                 items += batch.items
+                if fill is not None:
+                    fill["pages"] = fill.get("pages", 0) + 1
+                    await self._board.say_fill(entry.source.name, fill)
         finally:
-            if api.spent is not None:
-                state["quota"] = _describe(api.spent, settings)
-        return api, len(items), await self.keep(items, entry.source)
+            if api.spent is not None and settings.quota is not None:
+                state["quota"] = _describe(api.spent, settings.quota)
+        return api, items
 
     async def _pages(self, entry: SourceEntry, window: PullWindow, api: BudgetedApi) -> AsyncIterator[Batch]:
         async for batch in entry.adapter.pull(entry.source.options, window, api):
@@ -244,25 +257,29 @@ class PullRunner:
     async def keep(self, items: Sequence[SourceItem], source: Source) -> int:
         """Keep what has not come before, in the order in which it happened; return how many that were.
 
-        What the ledger knows of its last 31 days came before, whether by webhook or by pull. Raises RequestRefused,
-        StoreUnavailable.
+        Raises RequestRefused, StoreUnavailable.
         """
         source = dataclasses.replace(source, on_invalid="keep")
+        fresh = await self.find_missing(items, source)
+        for at in range(0, len(fresh), AT_ONCE):
+            await self._intake.keep(Batch(fresh[at : at + AT_ONCE]), source)
+        return len(fresh)
+
+    async def find_missing(self, items: Sequence[SourceItem], source: Source) -> list[SourceItem]:
+        """Return what has not come before, whether by webhook or by pull, in the order in which it happened.
+
+        That is what the ledger of the last 31 days knows by its id, and what tells nothing new of its object: two items
+        may tell one thing, then it is the first. Raises StoreUnavailable.
+        """
         received_at = intake.format_now()
-        by_id: dict[str, SourceItem] = {}
+        by_id: dict[str, tuple[SourceItem, Event]] = {}
         for item in sorted(items, key=lambda item: item.time or ""):
+            item.fetched = True
             if item.type is not None:
-                by_id.setdefault(intake.build_event(item, source, received_at).id, item)
-        ids = list(by_id)
-        new = 0
-        for at in range(0, len(ids), AT_ONCE):
-            some = ids[at : at + AT_ONCE]
-            before = await self._mailroom.known(some)
-            fresh = [by_id[each] for each in some if each not in before]
-            if fresh:
-                await self._intake.keep(Batch(fresh), source, received_at)
-            new += len(fresh)
-        return new
+                event = intake.build_event(item, source, received_at)
+                by_id.setdefault(event.id, (item, event))
+        before = await self._mailroom.met([event for _, event in by_id.values()])
+        return [item for id, (item, _) in by_id.items() if id not in before]
 
     def _failed(
         self,
@@ -295,8 +312,27 @@ def _goes_on(fill: Mapping[str, Any] | None, now: int) -> bool:
     return fill is not None and not fill.get("ended") and not fill.get("stopped") and now >= fill.get("next", 0)
 
 
-def _describe(spent: Spent, settings: PullSettings) -> dict[str, Any]:
-    return {"used": spent.used, "limit": spent.limit, "reserve": settings.quota.reserve, "ends": spent.ends}
+def _is_due(settings: PullSettings, state: Mapping[str, Any], now: int) -> bool:
+    return settings.every is not None and now >= int(state.get("next", 0))
+
+
+def _left_for_new(settings: PullSettings, state: Mapping[str, Any], now: int) -> int:
+    """Return how many requests of the quota a back-fill leaves to what is new, and to the reserve."""
+    if settings.quota is None:
+        return 0
+    _, ends = settings.quota.page(now)
+    rounds = (ends - now) // settings.every if settings.every else 0
+    for_new = rounds * max(state.get("requests", 0), len(settings.streams))
+    return int(min(settings.quota.reserve + for_new, settings.quota.number - 1))
+
+
+def _describe(spent: Spent, quota: Quota) -> dict[str, Any]:
+    return {"used": spent.used, "limit": spent.limit, "reserve": quota.reserve, "ends": spent.ends}
+
+
+def _describe_missing(item: SourceItem) -> dict[str, Any]:
+    """Return what is missing, without a value of a person."""
+    return {"type": item.type, "subject": item.subject, "time": item.time}
 
 
 def _now() -> int:

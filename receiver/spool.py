@@ -458,6 +458,7 @@ def decode(head: str, body: bytes) -> Event:
     told["identities"] = tuple(told.get("identities", ()))
     told["names"] = tuple(told.get("names", ()))
     told["unread"] = tuple(told.get("unread", ()))
+    told["tells"] = tuple((name, state) for name, state in told.get("tells", ()))
     return Event(body=body, **{name: told[name] for name in NAMES if name in told})
 
 

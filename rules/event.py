@@ -74,6 +74,11 @@ class Event:
     unread: tuple[str, ...] = ()
     #: The types that the book declared for fields of `data` when it was received: name -> word.
     types: Mapping[str, str] | None = None
+    #: What it tells of objects at the platform: object -> state, first the one that it is about. A state is a word, or
+    #: `@` and a time in ms. What is fetched is compared with it. Stored only as keyed hashes.
+    tells: tuple[tuple[str, str], ...] = ()
+    #: It was fetched: it is kept only if nobody has told the same of its first object before.
+    fetched: bool = False
 
     @classmethod
     def of(cls, **fields: Any) -> "Event":
@@ -92,15 +97,22 @@ class Event:
         """When it happened as far as anybody knows: its own time, else when it was received. UTC with milliseconds."""
         return moment(self.time) or self.received_at
 
-    def encode(self, identity_hashes: tuple[str, ...] = (), name_hashes: tuple[str, ...] = ()) -> bytes:
+    def encode(
+        self,
+        identity_hashes: tuple[str, ...] = (),
+        name_hashes: tuple[str, ...] = (),
+        tells: tuple[str, ...] = (),
+    ) -> bytes:
         """Return the record that the mailroom keeps: one line of JSON, then the vendor's body as it came.
 
         `data` is not part of it, because it is derived from the body again when the event is routed; nor is the id,
         because it is part of the record's key in the store. `who`: the hashes of the identities, at least of those
         beside the order key, which stands there in clear, and beside `also`.
         """
-        # The store's functions look for `unread` at the beginning.
-        head: dict[str, Any] = {"unread": self.unread} if self.unread else {}
+        # The store's functions look for these two at the beginning, and take `tells` out.
+        head: dict[str, Any] = {"tells": tells} if tells else {}
+        if self.unread:
+            head["unread"] = self.unread
         head["source"] = self.source
         head["kind"] = self.kind
         head["type"] = self.type

@@ -1,4 +1,4 @@
-"""ActiveTrail: the webhooks of its REST API, as far as they are documented; the rest is refused.
+"""ActiveTrail: webhooks and the list of contacts of its REST API, as far as they are documented; the rest is refused.
 
 Comes in: HTTP below `/activetrail/api` with the key in `Authorization`. Goes out: JSON in snake_case, as its pages
 "POST api/webhooks" and "GET api/webhooks" show it. Errors are `{"Message"}` (inferred: ASP.NET Web API). PUT and
@@ -19,11 +19,14 @@ from sandbox.calls import VendorCall
 
 #: What the pages show of a webhook that is written.
 MEMBERS = frozenset({"name", "url", "event_type", "format", "is_active", "stateid", "parameters"})
+#: "GET api/contacts": states of contacts, and the largest page.
+STATES = frozenset(["ACTIVE", "ALL", "BOUNCED", "CUSTOMER_REQUEST", "INACTIVE", "QUARANTINED", "SPAM_COMPLIENT"])
+PAGE = 100
 NEEDED = ("name", "url", "event_type")
 
 
 class ActiveTrail:
-    """The vendor: webhooks."""
+    """The vendor: webhooks, and contacts that somebody put there."""
 
     name = "activetrail"
     prefix = "/activetrail/api"
@@ -31,21 +34,24 @@ class ActiveTrail:
     def __init__(self, accounts: Accounts) -> None:
         self._key = accounts.activetrail_api_key
         self.webhooks: dict[int, dict[str, Any]] = {}
+        self.contacts: list[dict[str, Any]] = []
 
     def reset(self) -> None:
-        """Forget all webhooks."""
-        self.webhooks = {}
+        """Forget all webhooks and contacts."""
+        self.webhooks, self.contacts = {}, []
 
     def tell(self, settings: Mapping[str, Any]) -> None:
-        """Take no setting. Raises ValueError."""
-        raise ValueError(f"activetrail has no setting {', '.join(sorted(settings))}")
+        """Take `contacts` that exist from now on, each with `state` and `changed` beside. Raises ValueError."""
+        if strange := set(settings) - {"contacts"}:
+            raise ValueError(f"activetrail has no setting {', '.join(sorted(strange))}")
+        self.contacts += settings.get("contacts", [])
 
     def holds(self) -> Mapping[str, Any]:
-        """Return the webhooks."""
-        return {"webhooks": list(self.webhooks.values())}
+        """Return the webhooks and the contacts."""
+        return {"webhooks": list(self.webhooks.values()), "contacts": self.contacts}
 
     def object_of(self, call: VendorCall) -> str | None:
-        """Return nothing: no contacts are modelled."""
+        """Return nothing: contacts are only read."""
         return None
 
     def error(self, status: int, text: str) -> Response:
@@ -57,6 +63,7 @@ class ActiveTrail:
         every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
         return Starlette(
             routes=[
+                Route("/contacts", self._list_contacts, methods=["GET"]),
                 Route("/webhooks", self._webhooks, methods=["GET", "POST"]),
                 Route("/webhooks/{id:int}", self._webhook, methods=["GET", "PUT", "DELETE"]),
                 Route("/{path:path}", self._not_modelled, methods=every),
@@ -65,6 +72,24 @@ class ActiveTrail:
 
     async def _not_modelled(self, request: Request) -> Response:
         return self.error(501, "the sandbox does not model this")
+
+    async def _list_contacts(self, request: Request) -> Response:
+        """ "GET api/contacts": of a state and of days; which date of a contact counts is not documented."""
+        if request.headers.get("authorization") != self._key:
+            return self.error(401, "Authorization has been denied for this request.")
+        asked = request.query_params
+        if strange := set(asked) - {"CustomerStates", "FromDate", "ToDate", "Page", "Limit"}:
+            return self.error(501, f"the sandbox does not model {', '.join(sorted(strange))}")
+        page, limit, state = asked.get("Page", "1"), asked.get("Limit", "20"), asked.get("CustomerStates")
+        if state not in STATES or not (page.isdigit() and limit.isdigit() and 1 <= int(limit) <= PAGE and int(page)):
+            return self.error(400, "The request is invalid.")
+        since, until = asked.get("FromDate", ""), asked.get("ToDate", "9999")
+        found = [
+            {name: value for name, value in contact.items() if name not in ("state", "changed")}
+            for contact in self.contacts
+            if state in ("ALL", contact["state"]) and since <= contact["changed"][:10] <= until
+        ]
+        return JSONResponse(found[(int(page) - 1) * int(limit) : int(page) * int(limit)])
 
     async def _webhooks(self, request: Request) -> Response:
         if request.headers.get("authorization") != self._key:

@@ -40,6 +40,10 @@ EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
 PERMISSIONS = frozenset(range(1, 7))
 CONFIRMED = frozenset({4, 5})
 
+#: "Get unsubscriptions": parameters with what counts where nobody says, and the largest page.
+REPORT_PAGE = {"from_date": "0", "to_date": "99999999999999", "page_index": "1", "page_size": "100"}
+REPORT_MOST = 1000
+
 #: "Create webhook".
 WEBHOOK_EVENTS = frozenset({"doi", "unsubscription", "bounce", "filtered", "contact_field_change"})
 
@@ -162,6 +166,8 @@ class Maileon:
         self.custom_fields: dict[str, str] = dict(CUSTOM_FIELDS)
         self.transaction_types: dict[str, int] = {name: 100 + n for n, name in enumerate(TRANSACTION_TYPES)}
         self.transactions: list[dict[str, Any]] = []
+        #: Report -> what it says: timestamp (ms), email, and what else an entry has.
+        self.reports: dict[str, list[dict[str, Any]]] = {"unsubscriptions": [], "bounces": []}
         self.webhooks: dict[int, dict[str, Any]] = {}
         self._last_webhook = 1900
         #: Seconds until an unsubscription takes effect.
@@ -170,14 +176,17 @@ class Maileon:
         self.default_doi_mailing: str | None = DOI_MAILINGS[0]
 
     def tell(self, settings: Mapping[str, Any]) -> None:
-        """Take `unsubscribe_lag` (seconds) and `default_doi_mailing` (a key or null)."""
+        """Take `unsubscribe_lag` (seconds), `default_doi_mailing` (a key or null), entries of the two reports."""
         for name, value in settings.items():
             if name == "unsubscribe_lag":
                 self.unsubscribe_lag = float(value)
             elif name == "default_doi_mailing":
                 self.default_doi_mailing = value
+            elif name in self.reports:
+                self.reports[name] += value
             else:
-                raise ValueError(f"maileon has no setting {name}; there are unsubscribe_lag, default_doi_mailing")
+                there = ", ".join(("unsubscribe_lag", "default_doi_mailing", *self.reports))
+                raise ValueError(f"maileon has no setting {name}; there are {there}")
 
     def error(self, status: int, text: str) -> Response:
         """Return `<error><message>`, as "HTTP status codes" shows it, whatever was asked for."""
@@ -251,6 +260,8 @@ class Maileon:
             Route(external, self._create_by_external_id, methods=["POST"]),
             Route(external, self._update, methods=["PUT"]),
             Route(external, self._show, methods=["GET"]),
+            Route("/reports/unsubscriptions", self._report, methods=["GET"]),
+            Route("/reports/bounces", self._report, methods=["GET"]),
             Route("/webhooks", self._list_webhooks, methods=["GET"]),
             Route("/webhooks", self._save_webhook, methods=["POST"]),
             Route("/webhooks/{id:int}", self._save_webhook, methods=["PUT"]),
@@ -279,6 +290,32 @@ class Maileon:
         if scheme.lower() != "basic" or rights is None:
             raise MaileonRefusal(401, "The API key is missing, invalid or expired")
         return rights
+
+    # -- reports
+
+    async def _report(self, request: Request) -> Response:
+        """ "Get unsubscriptions", "Get bounces": a page of what happened in a time, as the PHP client reads it.
+
+        What it does not model is 501. Also who unsubscribed by the API is in the report.
+        """
+        kind = request.url.path.rpartition("/")[2]
+        hidden = "exclude_anonymous_bounces" if kind == "bounces" else "exclude_anonymous"
+        if strange := set(request.query_params) - {"from_date", "to_date", "page_index", "page_size", hidden}:
+            raise MaileonRefusal(501, f"The sandbox does not model {', '.join(sorted(strange))}")
+        told = {name: request.query_params.get(name, default) for name, default in REPORT_PAGE.items()}
+        if not all(value.isdigit() for value in told.values()):
+            raise MaileonRefusal(400, "Dates and pages are numbers")
+        since, until, page, size = (int(value) for value in told.values())
+        if page < 1 or not 1 <= size <= REPORT_MOST:
+            raise MaileonRefusal(400, f"page_index begins with 1, page_size is 1 to {REPORT_MOST}")
+        rows = list(self.reports[kind])
+        if kind == "unsubscriptions":
+            for one in self.unsubscriptions:
+                at = int(datetime.fromisoformat(one.at).timestamp() * 1000)
+                rows.append({"timestamp": at, "email": one.email, "source": "api"})
+        rows = [row for row in rows if since <= row["timestamp"] <= until]
+        some = rows[(page - 1) * size : page * size]
+        return _xml(f"<{kind}>{''.join(_report_entry(kind[:-1], row) for row in some)}</{kind}>")
 
     # -- webhooks
 
@@ -747,6 +784,13 @@ def _check_custom(name: str, kind: str, value: object) -> None:
     }
     if not fits[kind]:
         raise MaileonRefusal(400, f"The value of the custom field '{name}' is not of type {kind}")
+
+
+def _report_entry(name: str, row: Mapping[str, Any]) -> str:
+    contact = "".join(f"<{key}>{escape(str(row[key]))}</{key}>" for key in ("id", "email", "external_id") if key in row)
+    rest = {key: value for key, value in row.items() if key not in ("id", "email", "external_id")}
+    more = "".join(f"<{key}>{escape(str(value))}</{key}>" for key, value in rest.items())
+    return f"<{name}><contact>{contact}</contact>{more}</{name}>"
 
 
 def _transaction_contact(one: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -27,8 +27,8 @@ GENDERS = {"Frau": "FEMALE", "Herr": "MALE", "Divers": "DIVERSE"}
 CHANGED = {
     "createdAt": "2026-01-05T09:00:00Z",
     "createdBy": {"id": 1, "name": "Sandbox"},
-    "changedAt": None,
-    "changedBy": None,
+    "changedAt": "2026-01-05T09:00:00Z",
+    "changedBy": {"id": 1, "name": "Sandbox"},
 }
 
 
@@ -72,7 +72,7 @@ def person(number: int) -> dict[str, Any] | None:
         "notes": [],
         "tasks": [],
         "externalReferences": [],
-        "objectInfo": CHANGED,
+        "objectInfo": dict(CHANGED),
     }
 
 
@@ -107,7 +107,7 @@ def invoice(number: int) -> dict[str, Any] | None:
         "notes": [],
         "tasks": [],
         "externalReferences": [],
-        "objectInfo": CHANGED,
+        "objectInfo": dict(CHANGED),
     }
 
 
@@ -162,5 +162,5 @@ def booking(number: int) -> dict[str, Any] | None:
         "notes": [],
         "tasks": [],
         "externalReferences": [],
-        "objectInfo": CHANGED,
+        "objectInfo": dict(CHANGED),
     }

@@ -11,6 +11,7 @@ success codes (GET 200, POST 201 with the object, PATCH 204, PUT 200), schemas, 
 import hmac
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -201,6 +202,7 @@ class SeminarDesk:
         person["id"] = self._next_id
         person["name"] = f"{body.get('firstName') or ''} {body['lastName']}".strip()
         person.setdefault("externalReferences", [])
+        person["objectInfo"] = {**people.CHANGED, "createdAt": _now(), "changedAt": _now()}
         self._next_id += 1
         self.persons.put(person)
         return JSONResponse(person, 201)
@@ -209,6 +211,7 @@ class SeminarDesk:
         person = self.persons.get(request.path_params["id"])
         body = await _object(request)
         person.update({name: value for name, value in body.items() if name != "id"})
+        person["objectInfo"]["changedAt"] = _now()
         return Response(status_code=204)
 
     # -- bookings
@@ -249,6 +252,7 @@ class SeminarDesk:
         if invoice["status"] != "POSTED":
             raise SeminarDeskRefusal(400, "Only a posted invoice can be canceled")
         invoice["status"] = "CANCELED"
+        invoice["objectInfo"]["changedAt"] = _now()
         cancelation = {
             **invoice,
             "id": self._next_id,
@@ -314,6 +318,10 @@ class _SeminarDeskAuth:
                 await self._desk.error(refused.status, refused.message)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def _object(request: Request) -> Record:

@@ -17,6 +17,8 @@ from mailroom.pulls import PullBoard
 from receiver import sources
 from rules.event_types.base import from_epoch
 
+#: Ms for which the ledger knows what came.
+KNOWN = 31 * 86_400_000
 #: Names of moments in what the receivers write down.
 _MOMENTS = ("at", "next", "asked", "began", "ended", "since", "until")
 
@@ -26,6 +28,8 @@ class FillRequest(DecisionBody):
 
     since: int = Field(gt=0)
     until: int = Field(0, ge=0)
+    #: Only say what is missing.
+    dry: bool = False
 
 
 class StopFillRequest(DecisionBody):
@@ -83,8 +87,11 @@ async def ask_fill(request: Request, decision: FillRequest) -> Response:
     until = decision.until or now
     if not decision.since < until <= now + 1000:
         return refuse("bad_time", "it must lie in the past, and since: before until:", 400)
-    log_decision(request, "pull", name)
-    await PullBoard(get_mailroom(request)).ask_fill(name, decision.since, until, now, read_who(request))
+    if decision.dry and decision.since < now - KNOWN:
+        return refuse("too_long_ago", "what came more than 31 days ago is not known any more", 400)
+    log_decision(request, "compare" if decision.dry else "pull", name)
+    board = PullBoard(get_mailroom(request))
+    await board.ask_fill(name, decision.since, until, now, read_who(request), dry=decision.dry)
     return JSONResponse({"changed": True})
 
 

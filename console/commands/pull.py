@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,8 +15,10 @@ from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO
 from console.render import tables
 
-#: Seconds between two looks at a back-fill.
-LOOK_EVERY = 1.0
+#: Seconds between two looks at a back-fill, and until some receiver should have begun with it.
+LOOK_EVERY, BEGINS_WITHIN = 1.0, 60.0
+#: Reasons after which it goes on by itself.
+GOES_ON = ("quota", "limited", "unavailable", "store_unavailable")
 
 
 @click.command()
@@ -52,9 +54,13 @@ def command(
         click.echo(f"{source}: stopped." if said["changed"] else f"{source}: no back-fill goes on.")
         return
     if since is not None:
-        client.post(f"{path}/fill", {"since": _ms(since), "until": _ms(until) if until else 0})
+        client.post(f"{path}/fill", {"since": read_ms(since), "until": read_ms(until) if until else 0})
+        if since.replace(tzinfo=UTC) < datetime.now(UTC) - timedelta(days=31):
+            click.echo(
+                "What came more than 31 days ago is not known any more: it may be taken a second time.", err=True
+            )
         if not (no_wait or as_json):
-            watch(client, source or "")
+            say_end(source or "", watch(client, source or ""))
             return
     found = [one for one in client.get("/pulls")["pulls"] if source in (None, one["source"])]
     if as_json:
@@ -65,21 +71,36 @@ def command(
         tables.out().print(table(found))
 
 
-def _ms(moment: datetime) -> int:
+def read_ms(moment: datetime) -> int:
+    """Return a moment as ms since 1970; UTC where it says no zone."""
     return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
 
 
-def watch(client: ConsoleClient, source: str) -> None:
-    """Show how a back-fill gets on until it has ended."""
+def watch(client: ConsoleClient, source: str, *, gives_up: bool = False) -> dict[str, Any]:
+    """Show on a terminal how a back-fill gets on until it has ended; return how it and its source stand then.
+
+    `gives_up`: also when it cannot go on without a person, or no receiver begins with it.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"))
     fill: dict[str, Any] = {}
-    with Progress(*columns, console=tables.out(stderr=True), transient=True) as progress:
+    console, found = tables.out(stderr=True), {}
+    latest = time.monotonic() + BEGINS_WITHIN
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         shown = progress.add_task(source, total=1.0, said="waits for a receiver")
         while not (fill.get("ended") or fill.get("stopped")):
             time.sleep(LOOK_EVERY)
             found = next(one for one in client.get("/pulls")["pulls"] if one["source"] == source)
             fill = found["fill"] or {"stopped": True}
             progress.update(shown, completed=fill.get("done", 0.0), said=describe(fill))
+            is_idle = not fill.get("began") and time.monotonic() > latest
+            if gives_up and (is_idle or fill.get("code") not in (None, "", *GOES_ON)):
+                break
+    return {**found, "fill": fill}
+
+
+def say_end(source: str, found: dict[str, Any]) -> None:
+    """Say how a back-fill ended."""
+    fill = found["fill"]
     left = (found.get("quota") or {}).get("left")
     how = "stopped" if fill.get("stopped") else "done"
     click.echo(
@@ -99,6 +120,8 @@ def describe(fill: dict[str, Any]) -> str:
         return f"{told}, ended {fill['ended'][:16]}"
     if code := fill.get("code"):
         return f"{told}, {code}: again at {fill['next'][11:16]}"
+    if pages := fill.get("pages"):
+        told = f"{told}, {pages} pages"
     about = fill.get("ends_about")
     return f"{told}, ends about {about[:16]}" if about else told
 

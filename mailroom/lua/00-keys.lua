@@ -11,6 +11,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   refs                 hash    event -> what still needs it; absent means 1           settle                with the event
   known:<bucket>       hash    base of an id -> contents that came with it, at most 20 put                   4 days
   seen:<bucket>        set     schema 1: ids of all events that were put              put                   2 days
+  objects:<bucket>     hash    object at a platform -> what a source last told of it, put                   403 days
+                               both hashed
   last:<minute>        hash    box -> digest, id, end: its newest without a sender id put                   120 s
   b:<room>:<box>       list    [state, item, mark, …]; the first element is the state put, take, settle, …  while it has items
   one:<room>           hash    box -> state and element, where it needs no list       put, take, settle     while not empty

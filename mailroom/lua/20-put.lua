@@ -239,6 +239,60 @@ local function append_events(P, ids, homes, further, there, classes, lists)
   return fresh
 end
 
+-- What sources last told of their objects: pages of 31 days, 13 of them; object -> state. A state is a word or `@` and a
+-- time in ms; times of one thing may differ by `near`.
+local objects = { page = 31 * 86400000, pages = 13, near = 600000 }
+
+function objects.key(P, page) return P .. 'objects:' .. string.format('%d', page) end
+
+function objects.state(P, page, changed, object)
+  local its = changed[object]
+  for at = page + 1, page - objects.pages + 1, -1 do
+    if its then return its end
+    its = redis.call('HGET', objects.key(P, at), object)
+  end
+  return its
+end
+
+function objects.is_known(before, state)
+  if not before or string.byte(state) ~= 64 then return before == state end
+  return string.byte(before) == 64 and tonumber(string.sub(before, 2)) >= tonumber(string.sub(state, 2)) - objects.near
+end
+
+-- Whether what was fetched (`?` before what it tells) is what somebody told before.
+function objects.came(P, page, changed, tells)
+  if string.byte(tells, 3) ~= 63 then return false end
+  local object, state = string.match(tells, '"([^"=]+)=([^"]*)"')
+  return object ~= nil and objects.is_known(objects.state(P, page, changed, object), state)
+end
+
+-- Write down in `changed` what is told. A time never goes back.
+function objects.tell(P, page, changed, tells)
+  for object, state in string.gmatch(tells, '"([^"=]+)=([^"]*)"') do
+    if string.byte(state) ~= 64 or not objects.is_known(objects.state(P, page, changed, object), state) then
+      changed[object] = state
+    end
+  end
+end
+
+function objects.write(P, page, changed)
+  local words, n, key = {}, 0, objects.key(P, page)
+  for object, state in pairs(changed) do
+    words[n + 1], words[n + 2] = object, state
+    n = n + 2
+  end
+  if n == 0 then return end
+  write_all('HSET', key, words)
+  if redis.call('HLEN', key) <= n / 2 then redis.call('EXPIRE', key, objects.page / 1000 * objects.pages) end
+end
+
+-- old_news: what of fetched events somebody told before. ARGV: per event what it tells, as in its record. Returns 1 or 0.
+function objects.old_news(keys, args)
+  local P, page, answers = keys[1], math.floor(now_ms() / objects.page), {}
+  for i = 1, #args do answers[i] = objects.came(P, page, {}, args[i]) and 1 or 0 end
+  return answers
+end
+
 -- put: keep events and append them to the inbox.
 -- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, names (as in `settle`; `!` before them:
 -- it is urgent), digest, count field (its source, `|` and more), record without its first letter (`{`: its number comes
@@ -279,6 +333,7 @@ local function put(keys, args)
   local answers, records, counts = {}, {}, {}
   local stored, homes, further, classes, hurried = {}, {}, {}, {}, {}
   local marked, unmarked, notes, came, several = {}, {}, {}, {}, {}
+  local objects_page, changed = math.floor(now / objects.page), {}
   local till = ' ' .. now + body_window
   local field, source, received
   n = 0
@@ -294,6 +349,11 @@ local function put(keys, args)
       known = id
     elseif known_ids[args[i + 5]] then
       known = args[i + 5]
+    end
+    local tells = string.byte(record, 2) == 116 and string.match(record, '^"tells":(%b[]),')
+    if tells then
+      record = string.sub(record, #tells + 10)
+      if known == '' and objects.came(P, objects_page, changed, tells) then known = id end
     end
     if seen and known == '' then first, many = remember_id(seen, id) end
     known_ids[id] = true
@@ -337,6 +397,7 @@ local function put(keys, args)
       elseif not classes[box] then
         classes[box] = schema ~= '1' and source or ''
       end
+      if tells then objects.tell(P, objects_page, changed, tells) end
       records[2 * n - 1], records[2 * n] = name, record
       stored[n], homes[n], further[n] = id, box, names[k]
       count(counts, received)
@@ -353,6 +414,7 @@ local function put(keys, args)
   local there = boxes_of(P, homes, further)
 
   if seen then write_ids(P, seen, bucket, window) else write_former_ids(P, new_ids, bucket, window) end
+  objects.write(P, objects_page, changed)
   if #unmarked > 0 then
     write_all('HDEL', page_before, unmarked)
     write_all('HDEL', page, unmarked)

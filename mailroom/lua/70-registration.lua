@@ -50,6 +50,7 @@ register('expire', expire, { 'allow-oom' })
 register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks
 register('touch', touch, { 'allow-oom' })
 register('tell_quotas', quotas.tell, { 'no-writes' })
+register('old_news', objects.old_news, { 'no-writes' })
 register('newest', newest, { 'no-writes' })
 register('story', story, { 'no-writes', 'allow-stale' })
 register('examine', examine, { 'no-writes', 'allow-stale' })

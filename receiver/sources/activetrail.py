@@ -5,19 +5,33 @@ only (`/in/at/unsubscribed`). Goes out: one item per contact. No authentic body 
 are read in any case and punctuation, and a contact may stand under `contact`.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from receiver import body as bodies
-from receiver import errors, field_names, identity
+from receiver import errors, field_names, identity, vendor_api
 from receiver.sources import base
-from receiver.sources.base import Batch, HookRegistry, HooksOptions, SourceItem, SourceType, VendorHook
+from receiver.sources.base import (
+    Batch,
+    HookRegistry,
+    HooksOptions,
+    PullOptions,
+    PullSettings,
+    PullWindow,
+    SourceItem,
+    SourceType,
+    VendorHook,
+)
 from receiver.vendor_api import ApiAddress, ApiFailed, VendorApi
 from receiver.verification import Signed, VerifiedRequest
 from rules.catalogue import SourceKind
 from rules.event_types.contact import AutomationStep, Contact, ContactInGroup
+from rules.source.units import LONGEST
 
 NAME = "activetrail"
 
@@ -31,6 +45,11 @@ EVENTS: Mapping[str, str] = {
     "unsubscribed": "contact.unsubscribed",
     "automation_step": "automation.step",
 }
+
+#: Types that say how a contact stands.
+CHANGES = frozenset({"contact.changed", "contact.edited", "contact.updated", "contact.unsubscribed"})
+#: Contacts of a page of the API, which is the most there; pages of one state.
+PAGE, MOST_PAGES = 100, 10_000
 
 #: Other spellings that people or the vendor may use, squashed.
 OTHER_NAMES: Mapping[str, str] = {
@@ -80,6 +99,11 @@ def _known_events(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
+def _mean_events(value: Mapping[str, str]) -> Mapping[str, str]:
+    _known_events(dict.fromkeys(value.values(), ""))
+    return value
+
+
 class ActiveTrailHooksOptions(HooksOptions):
     """The account in which `relais hooks` registers webhooks."""
 
@@ -89,12 +113,25 @@ class ActiveTrailHooksOptions(HooksOptions):
     events: Annotated[Mapping[str, str], AfterValidator(_known_events)] = {"contact_changed": "contact_change"}
 
 
+class ActiveTrailPull(PullOptions):
+    """How contacts are compared with its REST API, when a person asks."""
+
+    base: ApiAddress = "https://webapi.mymarketing.co.il/api"
+    #: The vendor's state of a contact -> what it means here, as at the end of our URL. That CUSTOMER_REQUEST is who
+    #: unsubscribed is inferred.
+    states: Annotated[Mapping[str, str], AfterValidator(_mean_events), Field(min_length=1)] = {
+        "ACTIVE": "contact_updated",
+        "CUSTOMER_REQUEST": "unsubscribed",
+    }
+
+
 class ActiveTrailOptions(BaseModel):
     """What ops write under an ActiveTrail source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     hooks: ActiveTrailHooksOptions | None = None
+    pull: ActiveTrailPull | None = None
 
 
 class ActiveTrailHooks(HookRegistry):
@@ -123,13 +160,15 @@ class ActiveTrailHooks(HookRegistry):
         return hook.raw.get("is_active", True) is True and (shown is None or values == right)
 
 
+STAND_IN = {"base": "{sandbox}/activetrail/api", "api_key": "${SANDBOX_ACTIVETRAIL_API_KEY}"}
+
 KIND = SourceKind(
     name=NAME,
     about="ActiveTrail: contacts changed, edited, unsubscribed, in groups; one address per event, a header token.",
     options=ActiveTrailOptions,
     types=frozenset(EVENTS.values()),
     event_from_url=lambda options: True,
-    stand_in={"hooks": {"base": "{sandbox}/activetrail/api", "api_key": "${SANDBOX_ACTIVETRAIL_API_KEY}"}},
+    stand_in={"hooks": STAND_IN, "pull": STAND_IN},
 )
 
 
@@ -171,6 +210,47 @@ class ActiveTrailSource(SourceType):
         """Return the data of one contact."""
         return base.read_data(type, read_fields(base.parse_object(body)), "snake_case")
 
+    def pull_settings(self, options: BaseModel) -> PullSettings | None:
+        """Return how contacts are compared, where the book says so."""
+        if not isinstance(options, ActiveTrailOptions) or options.pull is None:
+            return None
+        said = options.pull
+        return PullSettings(tuple(said.states), said.api_key, said.quota, every=None, step=LONGEST)
+
+    async def pull(self, options: BaseModel, window: PullWindow, api: VendorApi) -> AsyncIterator[Batch]:
+        """Yield the contacts of a state and of days, 100 a page, until a page is not full.
+
+        `CustomerStates`, `FromDate`, `ToDate`, `Page` and `Limit` are of the vendor's page "GET api/contacts"; which
+        date of a contact it compares, and that the answer is a bare list, is inferred.
+        """
+        if not isinstance(options, ActiveTrailOptions) or options.pull is None:
+            return
+        said = options.pull
+        days = {"FromDate": f"{window.since:%Y-%m-%d}", "ToDate": f"{window.until:%Y-%m-%d}"}
+        headers = {"Authorization": window.key, "Accept": "application/json"}
+        for page in range(1, MOST_PAGES + 1):
+            asked = {"CustomerStates": window.stream, **days, "Page": str(page), "Limit": str(PAGE)}
+            url = vendor_api.build_url(said.base, "/contacts", asked)
+            answer = await api.request("GET", url, headers=headers, allow_private=said.allow_private)
+            rows = vendor_api.read_json(answer)
+            if not isinstance(rows, list):
+                raise ApiFailed("bad_answer", "the platform's answer is no list of contacts")
+            contacts = [row for row in rows if isinstance(row, dict)]
+            event = said.states[window.stream]
+            yield Batch([_make_fetched(at, contact, event, window.since) for at, contact in enumerate(contacts)])
+            if len(rows) < PAGE:
+                return
+        raise ApiFailed("too_many_pages", f"there are more than {MOST_PAGES} pages; ask for less time")
+
+
+def _make_fetched(position: int, contact: dict[str, Any], event: str, since: datetime) -> SourceItem:
+    """Return the item of a listed contact: missing if nothing came of it since that moment. Its content is its id."""
+    body = to_json(contact)
+    item = _make_item(position, bodies.BodyRecord(body, contact), EVENTS[event])
+    item.sender_id = f"{event}/{hashlib.blake2b(body, digest_size=12).hexdigest()}"
+    item.tells = tuple((name, f"@{int(since.timestamp() * 1000)}") for name, _ in item.tells)
+    return item
+
 
 def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
     item = base.make_item(record, position, type)
@@ -182,6 +262,10 @@ def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceIte
         item.phones = tuple([each for each in (contact.sms, contact.phone1, contact.phone2) if each])
         item.identities = tuple([each for each in told if each])
         item.order_key = item.identities[0] if item.identities else None
+        if item.order_key and type in CHANGES:
+            item.tells = ((f"contact {item.order_key}", "@"),)
+            if type == "contact.unsubscribed":
+                item.tells = ((f"{type} {item.order_key}", "@"), *item.tells)
         item.names = item.identities[1:]
         item.subject = f"contact/{contact.id}" if contact.id is not None else None
     return item

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
 from receiver import identity, unread_fields, vendor_api
@@ -27,6 +27,7 @@ from rules.catalogue import SourceKind
 from rules.event_types.base import EventData, MayHaveEmail
 from rules.quota import Quota
 from rules.secret import Secret
+from rules.source.units import DAY, MINUTE, Duration
 
 #: Values looked at when addresses are searched in data of unknown shape; a stranger may send any number of them.
 MOST_VALUES_SEARCHED = 500
@@ -70,6 +71,11 @@ class SourceItem:
     invalid: "Unfit | None" = None
     #: Fields that could not be read and were left out: `birthday`, `labels.id`; and what else was not read as it came.
     unread: tuple[str, ...] = ()
+    #: What it tells of objects at the platform, so that what is fetched is known by it: object -> state, the one that
+    #: it is about first. A state is a word, or `@` and a time in ms; `@` alone: when it was received.
+    tells: tuple[tuple[str, str], ...] = ()
+    #: It was fetched: it is kept only if nobody has told the same of its first object before.
+    fetched: bool = False
     #: What the platform calls it, for the answer.
     name: str = ""
     #: Its id at the platform, for the answer.
@@ -109,6 +115,25 @@ class NotReadable(ValueError):
     """A body does not give the data of its type; the text names the field, never the value."""
 
 
+def _or_never(value: Any) -> Any:
+    return None if value is False or value == "off" else value
+
+
+#: How often a source is pulled from; `off`: only when a person asks.
+Every = Annotated[Annotated[Duration, Field(ge=MINUTE)] | None, BeforeValidator(_or_never)]
+
+
+class PullOptions(BaseModel):
+    """How a platform's API is asked for what no webhook brought. Each kind adds where that is, and what is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_key: Secret
+    quota: Quota | None = None
+    #: True: its address may be in a private network.
+    allow_private: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class PullSettings:
     """How a source is pulled from, beside its webhooks."""
@@ -116,11 +141,15 @@ class PullSettings:
     #: What is asked for separately, each up to a mark of its own: calls, leads.
     streams: tuple[str, ...]
     key: Secret
-    quota: Quota
-    #: Ms between two rounds, ms before the mark that are asked for again, ms to begin with.
-    every: int
-    overlap: int
-    first: int
+    #: None: the vendor names none, and nothing is counted.
+    quota: Quota | None
+    #: Ms between two rounds, ms before the mark that are asked for again, ms to begin with. `every` None: only when a
+    #: person asks.
+    every: int | None
+    overlap: int = 0
+    first: int = DAY
+    #: The longest time that is asked for at once, in ms: what was missed for days comes in such steps.
+    step: int = DAY
 
 
 @dataclass(frozen=True, slots=True)

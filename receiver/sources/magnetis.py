@@ -20,7 +20,7 @@ from receiver import errors, field_names, identity, places, vendor_api
 from receiver.body import BodyRecord
 from receiver.field_names import Names
 from receiver.sources import base
-from receiver.sources.base import Batch, PullSettings, PullWindow, SourceItem, SourceType
+from receiver.sources.base import Batch, Every, PullOptions, PullSettings, PullWindow, SourceItem, SourceType
 from receiver.vendor_api import ApiAddress, ApiFailed, VendorApi
 from receiver.verification import VerifiedRequest
 from rules import event_types
@@ -29,7 +29,6 @@ from rules.event_types.base import EventData, rfc3339
 from rules.event_types.call import PhoneCall
 from rules.event_types.lead import Lead, ReceivedEmail
 from rules.quota import Quota
-from rules.secret import Secret
 from rules.source.units import DAY, HOUR, MINUTE, Duration, Zone
 
 NAME = "magnetis"
@@ -124,28 +123,22 @@ def _are_our_fields(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
-class MagnetisPull(BaseModel):
-    """How calls and leads are fetched, for what no webhook brought."""
+class MagnetisPull(PullOptions):
+    """How calls and leads are fetched. The key is one of the API, or its sandbox key, which returns sample data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    #: A key of the API, or its sandbox key, which returns sample data.
-    api_key: Secret
     base: ApiAddress = "https://api.magnetis.io"
     #: Where calls and leads are; off: not fetched. The address of leads is not documented.
     calls: Annotated[str, BeforeValidator(_or_off)] = "/calls"
     leads: Annotated[str, BeforeValidator(_or_off)] = "/leads"
-    every: Annotated[Duration, Field(ge=MINUTE)] = 5 * MINUTE
+    every: Every = 5 * MINUTE
     #: Asked for again each time: a call may appear only when it has ended.
     overlap: Annotated[Duration, Field(le=DAY)] = HOUR
     #: How far back the first time.
     first: Duration = DAY
-    quota: Quota = Quota(limit="5000/day", reserve=500)
+    quota: Quota | None = Quota(limit="5000/day", reserve=500)
     #: The field that says how a call ended, and the words for missed. Without it a call of no duration was missed.
     outcome: Annotated[str, AfterValidator(_is_in_item)] | None = None
     missed: tuple[str, ...] = ("missed", "no_answer", "unanswered", "busy", "abandoned", "manque")
-    #: True: its address may be in a private network.
-    allow_private: bool = False
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

@@ -8,22 +8,34 @@ number or text, an invoice without its envelope. Shapes: the vendor's OpenAPI fi
 on GitHub, main and next; docs/sources/seminardesk.md says what is documented and what is not known.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from receiver import body as bodies
-from receiver import errors, identity
+from receiver import errors, identity, vendor_api
 from receiver.sources import base
-from receiver.sources.base import Batch, NotReadable, SourceItem, SourceType, Unfit
+from receiver.sources.base import (
+    Batch,
+    NotReadable,
+    PullOptions,
+    PullSettings,
+    PullWindow,
+    SourceItem,
+    SourceType,
+    Unfit,
+)
+from receiver.vendor_api import ApiAddress, ApiFailed, VendorApi
 from receiver.verification import VerifiedRequest
 from rules.catalogue import SourceKind
-from rules.event_types.base import EventData, from_epoch
-from rules.event_types.booking import BookingDeleted
+from rules.event_types.base import EventData, from_epoch, rfc3339
+from rules.event_types.booking import Booking, BookingDeleted
 from rules.event_types.invoice import Invoice
-from rules.event_types.profile import ProfileGone
+from rules.event_types.profile import Profile, ProfileGone
+from rules.source.units import LONGEST
 
 NAME = "seminardesk"
 
@@ -62,8 +74,26 @@ VENDOR_NOUNS = {"seminar": "event", "seminar_date": "eventDate", "label_group": 
 
 NO_PAYLOAD = Unfit("payload", "must be an object")
 
+#: Records of a page of the Private API, which is the most there; pages of one list.
+PAGE, MOST_PAGES = 100, 10_000
+#: When a record was made and changed; by what a webhook and a list tell the same of a profile.
+INFO = ("createdAt", "changedAt")
+COMPARED = ("name", "email", "first_name", "last_name", "is_subscribed_to_newsletter")
+
 #: The answer repeats an action; what is longer than any of them is cut.
 LONGEST_ACTION = 100
+
+
+class SeminarDeskPull(PullOptions):
+    """How bookings, profiles and invoices are compared with the Private API, when a person asks."""
+
+    #: `https://TENANT.seminardesk.de/private-api`
+    base: ApiAddress
+    lists: Annotated[tuple[Literal["bookings", "profiles", "invoices"], ...], Field(min_length=1)] = (
+        "bookings",
+        "profiles",
+        "invoices",
+    )
 
 
 class SeminarDeskSourceOptions(base.NoSourceOptions):
@@ -75,6 +105,7 @@ class SeminarDeskSourceOptions(base.NoSourceOptions):
         description="Which SeminarDesk it is, where there are several: each counts its profiles from 1, so profile 12 "
         "of two of them is two people. Sources of one SeminarDesk have the same name here.",
     )
+    pull: SeminarDeskPull | None = None
 
 
 KIND = SourceKind(
@@ -82,6 +113,9 @@ KIND = SourceKind(
     about="SeminarDesk: bookings, invoices, profiles, seminars and their dates, in batches, with HTTP Basic.",
     options=SeminarDeskSourceOptions,
     types=frozenset(ACTIONS.values()),
+    stand_in={
+        "pull": {"base": "{sandbox}/seminardesk/private-api", "api_key": "${SANDBOX_SEMINARDESK_API_KEY}"},
+    },
 )
 
 
@@ -161,8 +195,7 @@ class SeminarDeskSource(SourceType):
         properties = envelope.get("properties")
         stamp = properties.get("timestamp") if isinstance(properties, dict) else envelope.get("timestamp")
         time = _read_instant(stamp)
-        named = options.tenant if isinstance(options, SeminarDeskSourceOptions) else None
-        tenant = f"{NAME}:{named}" if named else NAME
+        tenant = _tenant_of(options)
         items = [
             _make_item(position, value, each, sender_id, time, tenant)
             for position, (value, each) in enumerate(notifications)
@@ -179,6 +212,36 @@ class SeminarDeskSource(SourceType):
             raise NotReadable(str(NO_PAYLOAD))
         return base.read_data(type, _rename(type, payload), "camelCase")
 
+    def pull_settings(self, options: BaseModel) -> PullSettings | None:
+        """Return how lists are compared, where the book says so.
+
+        They know no filter by time (private-api.json), so whatever time is asked for, each is read whole, once.
+        """
+        if not isinstance(options, SeminarDeskSourceOptions) or options.pull is None:
+            return None
+        said = options.pull
+        return PullSettings(said.lists, said.api_key, said.quota, every=None, step=LONGEST)
+
+    async def pull(self, options: BaseModel, window: PullWindow, api: VendorApi) -> AsyncIterator[Batch]:
+        """Yield what was made or changed in a window, a page of 100 records at a time, as webhooks would tell it."""
+        if not isinstance(options, SeminarDeskSourceOptions) or options.pull is None:
+            return
+        said, tenant = options.pull, _tenant_of(options)
+        headers = {"X-API-Key": window.key, "Accept": "application/json"}
+        for page in range(1, MOST_PAGES + 1):
+            asked = {"page[number]": str(page), "page[size]": str(PAGE)}
+            url = vendor_api.build_url(said.base, f"/{window.stream}", asked)
+            answer = await api.request("GET", url, headers=headers, allow_private=said.allow_private)
+            found = vendor_api.read_json(answer)
+            rows = found.get("data") if isinstance(found, dict) else None
+            if not isinstance(rows, list):
+                raise ApiFailed("bad_answer", "the answer has no list under data")
+            told = [each for row in rows if isinstance(row, dict) for each in _tell_of(window, row)]
+            yield Batch([_make_fetched(position, *each, tenant) for position, each in enumerate(told)])
+            if len(rows) < PAGE:
+                return
+        raise ApiFailed("too_many_pages", f"there are more than {MOST_PAGES} pages")
+
     def answer(self, batch: Batch, ids: Sequence[str | None]) -> tuple[int, bytes]:
         """Return one status per notification, in their order, as the official receiver does."""
         told = {
@@ -188,6 +251,77 @@ class SeminarDeskSource(SourceType):
             "events": base.list_events(ids),
         }
         return 200, to_json(told)
+
+
+def _tenant_of(options: BaseModel) -> str:
+    named = options.tenant if isinstance(options, SeminarDeskSourceOptions) else None
+    return f"{NAME}:{named}" if named else NAME
+
+
+def _find_states(type: str, model: EventData, key: int | str | None) -> tuple[tuple[str, str], ...]:
+    """Return what an event tells of its object as far as a list of the Private API tells the same; of others nothing.
+
+    Of a booking that is its status, of a profile whom it names, of an invoice what was done with it.
+    """
+    noun, _, what = type.partition(".")
+    if noun not in ("booking", "profile", "invoice"):
+        return ()
+    state = what
+    if isinstance(model, Booking):
+        state = model.status
+    elif isinstance(model, Profile):
+        state = "\0".join(str(getattr(model, name)) for name in COMPARED)
+    now = (f"{noun}/{key}", state)
+    return ((f"{noun}/{key} created", ""), now) if what == "created" else (now,)
+
+
+def _tell_of(window: PullWindow, record: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield action, time and payload of what a record of a list says of a window.
+
+    The list shows how things stand, not what happened: that something was made, and that it is as it is now.
+    """
+    info = record.get("objectInfo")
+    made, changed = (_read_moment(info.get(name) if isinstance(info, dict) else None) for name in INFO)
+    changed = changed or made
+    if window.stream == "invoices":
+        action = {"POSTED": "invoice.post", "CANCELED": "invoice.cancel"}.get(str(record.get("status")).upper())
+        actions = [(action, changed)] if action else []
+    elif window.stream == "bookings":
+        actions = [("booking.create", made), ("booking.statuschanged", changed)]
+    else:
+        record = _as_webhook(record)
+        actions = [("profile.create", made), ("profile.update", changed)]
+    if len(actions) > 1 and made == changed:
+        del actions[1]
+    for action, at in actions:
+        if at is not None and window.since <= at < window.until:
+            yield action, rfc3339(at), record
+
+
+def _read_moment(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _as_webhook(profile: dict[str, Any]) -> dict[str, Any]:
+    """Return a profile of the Private API as a webhook writes it, where the two differ; what is not known stays."""
+    kind = str(profile.get("objectType"))
+    changed: dict[str, Any] = {"objectType": "ORGANIZATION" if kind.startswith("Organization") else "PERSON"}
+    if isinstance(salutation := profile.get("salutation"), dict):
+        changed["salutation"] = salutation.get("name")
+    if isinstance(address := profile.get("billingAddress"), dict):
+        changed["billingAddress"] = {"name": address.get("nameOrCompany"), **address}
+    return {**profile, **changed}
+
+
+def _make_fetched(position: int, action: str, time: str, payload: dict[str, Any], tenant: str) -> SourceItem:
+    """Return the item of something that a list told. Its id is made of what it is about and when it was changed."""
+    notification = {"action": action, "payload": payload}
+    sender_id = f"{action}/{payload.get('id')}/{time}"
+    return _make_item(position, notification, to_json(notification).decode(), sender_id, time, tenant)
 
 
 def _read_envelope(text: str) -> tuple[dict[str, Any], list[tuple[Any, str]]]:
@@ -235,6 +369,7 @@ def _make_item(
     item.key = model.id  # type: ignore[attr-defined]
     noun = type.partition(".")[0]
     item.subject = f"{VENDOR_NOUNS.get(noun, noun)}/{item.key}"
+    item.tells = _find_states(type, model, item.key)
     item.identities = _find_identities(type, model, tenant)
     item.order_key = item.identities[0]
     if isinstance(model, ProfileGone):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -117,6 +118,7 @@ async def by_hand(room: Mailroom) -> None:
     assert await room.call("blocked", "crm") == [0]
     shelf = AsideShelf(people, "quarantine")
     await look(people, "q")
+    assert await room.met([replace(event("told"), tells=(("a", "b"),), fetched=True)]) == set()
     assert await room.take_in("quarantine", "q", [event("q")], "{}", even_if_older=True) == "done"
     await room.quarantine([(event("r"), "data.email: missing")])
     assert await shelf.clear("r")

@@ -41,6 +41,26 @@ sources:
 """
 
 
+LISTED = """
+sources:
+  sd:
+    kind: seminardesk
+    verify: {none: a source for tests}
+    pull: {api_key: "${SD}", base: "%s", allow_private: true}
+  at:
+    kind: activetrail
+    verify: {none: a source for tests}
+    pull: {api_key: "${AT}", base: "%s", allow_private: true}
+  mailing:
+    kind: maileon
+    verify: {none: a source for tests}
+    pull: {api_key: "${ML}", base: "%s", allow_private: true}
+"""
+#: A moment in the past, and a window around it.
+AT = datetime(2026, 11, 20, 9, tzinfo=UTC)
+SINCE, HOUR = AT - timedelta(hours=1), timedelta(hours=1)
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Running]:
     """The vendors' stand-ins."""
@@ -219,3 +239,223 @@ async def test_runs_by_itself(make: Make, monkeypatch: pytest.MonkeyPatch) -> No
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+
+
+class Comparing:
+    """A runner on sources whose lists are compared."""
+
+    def __init__(self, folder: Path, sandbox: Running, mailroom: Mailroom) -> None:
+        sandbox.world.reset()
+        self.world, self.mailroom = sandbox.world, mailroom
+        keys = sandbox.world.accounts
+        environ = {"SD": keys.seminardesk_api_key, "AT": keys.activetrail_api_key, "ML": keys.maileon_api_key}
+        text = LISTED % tuple(sandbox.base(name) for name in ("seminardesk", "activetrail", "maileon"))
+        self.book = RulebookWatcher(book.write(folder, text), book.CATALOGUE, environ)
+        self.book.load()
+        self.board = PullBoard(mailroom)
+        self.intake = Intake(mailroom, 10_000)
+        self.api = OutgoingApi()
+        self.runner = PullRunner(self.book, mailroom, self.intake, self.api)
+
+    async def webhook(self, source: str, body: object, name: str | None = None) -> None:
+        """Let a webhook of a source come."""
+        entry = self.book.entry(source)
+        request = trusted(RawRequest(json.dumps(body).encode(), headers=((b"content-type", b"application/json"),)))
+        await self.intake.keep(entry.adapter.unpack(request, entry.source.options, name), entry.source)
+
+    async def fill(self, source: str, *, dry: bool = False, since: datetime = SINCE) -> dict[str, Any]:
+        """Compare, or take in what is missing, and return what it says."""
+        now = _now()
+        await self.board.ask_fill(source, int(since.timestamp() * 1000), now, now, "eva", dry=dry)
+        for _ in range(100):
+            await self.runner.pull(self.book.entry(source))
+            fill = (await self.board.fills())[source]
+            if fill.get("ended") or fill.get("code"):
+                return fill
+        raise AssertionError("it does not end")
+
+    async def missing(self, source: str, since: datetime = SINCE) -> list[tuple[str, str | None]]:
+        """Return type and subject of what a comparison finds missing."""
+        fill = await self.fill(source, dry=True, since=since)
+        assert not fill.get("code")
+        return [(one["type"], one["subject"]) for one in fill.get("missing", [])]
+
+    async def types(self) -> list[str]:
+        """Return the types of what was kept, oldest first."""
+        stories, _ = await self.mailroom.recent(1000)
+        records = [await self.mailroom.record(story.id) for story in reversed(stories)]
+        return [json.loads(record.split(b"\n", 1)[0])["type"] for record in records if record]
+
+    def book_seminar(self, number: int, status: str = "CONFIRMED", made: datetime = AT, changed: datetime = AT) -> Any:
+        """Let a booking stand at the vendor, and return it."""
+        booking = self.world.seminardesk.bookings.get(number)
+        booking["status"] = status
+        booking["objectInfo"] |= {"createdAt": made.isoformat(), "changedAt": changed.isoformat()}
+        return booking
+
+
+@pytest.fixture
+async def comparing(tmp_path: Path, valkey: PrivateValkey, sandbox: Running) -> AsyncIterator[Comparing]:
+    """A runner on sources whose lists are compared."""
+    async with await Mailroom.open(valkey.url) as room:
+        it = Comparing(tmp_path, sandbox, room)
+        yield it
+        await it.api.close()
+
+
+def sd_envelope(id: str, action: str, payload: object) -> object:
+    return {"id": id, "attempt": 1, "properties": {"timestamp": 1}, "notifications": [notification(action, payload)]}
+
+
+def notification(action: str, payload: object) -> object:
+    return {"action": action, "payload": payload}
+
+
+async def test_missing_bookings(comparing: Comparing) -> None:
+    """What was made or changed and never told is missing, once; what a webhook told is not; older things are not."""
+    it = comparing
+    told = it.book_seminar(9101)
+    await it.webhook("sd", sd_envelope("a", "booking.create", told))
+    it.book_seminar(9102)
+    canceled = it.book_seminar(9103, "CONFIRMED")
+    await it.webhook("sd", sd_envelope("b", "booking.create", canceled))
+    it.book_seminar(9103, "CANCELED", changed=AT + HOUR)
+    old = it.book_seminar(9104, made=AT - 30 * HOUR, changed=AT - 20 * HOUR)
+    old["status"] = "NO_SHOW"
+    assert await it.missing("sd") == [("booking.created", "booking/9102"), ("booking.status_changed", "booking/9103")]
+    assert len(await it.types()) == 2, "a comparison keeps nothing"
+    fill = await it.fill("sd")
+    assert (fill["new"], fill["code"]) == (2, "")
+    assert (await it.types())[2:] == ["booking.created", "booking.status_changed"]
+    assert await it.missing("sd") == []
+    assert (await it.fill("sd"))["new"] == 0
+    assert len(await it.types()) == 4
+
+
+async def test_webhook_meanwhile(comparing: Comparing) -> None:
+    """What a webhook brings between the comparison and the keeping is not kept a second time."""
+    it = comparing
+    booking = it.book_seminar(9101)
+    keep = it.runner._intake.keep
+
+    async def late(*arguments: Any, **named: Any) -> Any:
+        await it.webhook("sd", sd_envelope("a", "booking.create", booking))
+        return await keep(*arguments, **named)
+
+    it.runner._intake = it.intake
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(it.runner, "_intake", type("Late", (), {"keep": staticmethod(late)})())
+    await it.fill("sd")
+    monkey.undo()
+    assert await it.types() == ["booking.created"]
+
+
+async def test_lost_creation(comparing: Comparing) -> None:
+    """A booking whose creation was lost and whose change came lacks its creation, and nothing else."""
+    it = comparing
+    booking = it.book_seminar(9101, "CANCELED", changed=AT + HOUR)
+    await it.webhook("sd", sd_envelope("a", "booking.statuschanged", booking))
+    assert await it.missing("sd") == [("booking.created", "booking/9101")]
+
+
+async def test_change_that_no_webhook_tells(comparing: Comparing) -> None:
+    """A remark or a payment moves the time of change: where the status was told, nothing is missing."""
+    it = comparing
+    booking = it.book_seminar(9101, made=AT - 900 * HOUR, changed=AT - 900 * HOUR)
+    await it.webhook("sd", sd_envelope("a", "booking.create", booking))
+    it.book_seminar(9101, made=AT - 900 * HOUR)
+    assert await it.missing("sd") == []
+
+
+async def test_missing_profiles_and_invoices(comparing: Comparing) -> None:
+    """Persons and invoices of the lists are events as webhooks make them; a draft is none."""
+    it = comparing
+    person = it.world.seminardesk.persons.get(4711)
+    person["objectInfo"] |= {"changedAt": AT.isoformat()}
+    for number, status in ((5001, "POSTED"), (5002, "CANCELED"), (5003, "DRAFT")):
+        invoice = it.world.seminardesk.invoices.get(number)
+        invoice["status"] = status
+        invoice["objectInfo"] |= {"changedAt": AT.isoformat()}
+    assert sorted(await it.missing("sd")) == [
+        ("invoice.canceled", "invoice/5002"),
+        ("invoice.posted", "invoice/5001"),
+        ("profile.updated", "profile/4711"),
+    ]
+    await it.fill("sd")
+    _stories, _ = await it.mailroom.recent(10)
+    assert not await it.mailroom.store.exists(it.mailroom.key("quarantine"))
+    webhook = {
+        "id": 4711,
+        "objectType": "PERSON",
+        "name": "Ada Beispiel",
+        "firstName": "Ada",
+        "lastName": "Beispiel",
+        "email": "ada@example.org",
+        "isSubscribedToNewsletter": True,
+    }
+    await it.webhook("sd", sd_envelope("a", "profile.update", webhook))
+    person["objectInfo"] |= {"changedAt": (AT + HOUR).isoformat()}
+    assert await it.missing("sd") == [], "the webhook's profile and the list's are one"
+    person["email"] = "new@example.org"
+    assert await it.missing("sd") == [("profile.updated", "profile/4711")]
+
+
+async def test_many_pages(comparing: Comparing) -> None:
+    """A list is read page by page, and says how many came."""
+    it = comparing
+    for number in range(20_000, 20_250):
+        it.book_seminar(number)
+    fill = await it.fill("sd", dry=True)
+    assert (fill["new"], len(fill["missing"]), fill["requests"]) == (250, 200, 5)
+    assert fill["pages"] == 5
+
+
+async def test_maileon_reports(comparing: Comparing) -> None:
+    """Unsubscriptions and bounces of the reports are kept once; those that a webhook brought are not missing."""
+    it = comparing
+    at = int(AT.timestamp() * 1000)
+    it.world.maileon.tell(
+        {
+            "unsubscriptions": [
+                {"timestamp": at, "id": 7, "email": "ada@example.org", "source": "link", "mailing_id": 12},
+                {"timestamp": at, "email": "eva@example.org", "source": "reply"},
+                {"timestamp": at, "email": ""},
+            ],
+            "bounces": [{"timestamp": at, "email": "eva@example.org", "type": "permanent", "status_code": "5.1.1"}],
+        }
+    )
+    await it.webhook("mailing", {"email": "Ada@example.org", "timestamp": at + 2_000}, "unsubscription")
+    assert await it.missing("mailing") == [("contact.unsubscribed", None), ("contact.bounced", None)]
+    assert (await it.fill("mailing"))["new"] == 2
+    assert await it.missing("mailing") == []
+    assert sorted(await it.types()) == ["contact.bounced", "contact.unsubscribed", "contact.unsubscribed"]
+
+
+async def test_activetrail_contacts(comparing: Comparing) -> None:
+    """A contact of the list is missing if nothing came of it since; who unsubscribed is told as such."""
+    it = comparing
+    ada = {"id": 1, "email": "ada@example.org", "first_name": "Ada", "state": "ACTIVE", "changed": AT.isoformat()}
+    eva = {"id": 2, "email": "eva@example.org", "state": "CUSTOMER_REQUEST", "changed": AT.isoformat()}
+    kim = {"id": 3, "email": "kim@example.org", "state": "ACTIVE", "changed": AT.isoformat()}
+    it.world.activetrail.tell({"contacts": [ada, eva, kim]})
+    await it.webhook("at", {"id": 3, "email": "kim@example.org"}, "contact_updated")
+    assert await it.missing("at") == [("contact.updated", "contact/1"), ("contact.unsubscribed", "contact/2")]
+    assert (await it.fill("at"))["new"] == 2
+    assert (await it.fill("at"))["new"] == 0
+    assert await it.missing("at", SINCE + HOUR / 2) == []
+
+
+async def test_only_when_asked(comparing: Comparing) -> None:
+    """Lists that know no time are read only when a person asks; reports by themselves."""
+    it = comparing
+    await it.runner.pull(it.book.entry("sd"))
+    await it.runner.pull(it.book.entry("mailing"))
+    assert set(await it.board.states()) == {"mailing"}
+
+
+async def test_refused_key(comparing: Comparing) -> None:
+    """A refused key ends a comparison with the reason."""
+    it = comparing
+    it.book._environ["SD"] = "wrong"  # type: ignore[index]
+    fill = await it.fill("sd", dry=True)
+    assert fill["code"] == "key_refused"

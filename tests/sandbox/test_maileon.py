@@ -296,3 +296,17 @@ def test_transaction_types(maileon: Send) -> None:
 def test_account(maileon: Send) -> None:
     """The account says its name in JSON."""
     assert maileon("GET", "/account/info").json()["name"] == "Relais sandbox"
+
+
+def test_reports(sandbox: Running, maileon: Send) -> None:
+    """Reports tell what happened in a time, page by page, as XML; who unsubscribed by the API is among them."""
+    maileon("POST", EVA, sent={})
+    maileon("DELETE", f"{EVA}/unsubscribe")
+    bounce = {"timestamp": 5_000, "id": 7, "email": "ada@example.org", "type": "permanent"}
+    sandbox.world.maileon.tell({"bounces": [bounce, {**bounce, "timestamp": 9_000}]})
+    assert "<email>eva@example.org</email>" in maileon("GET", "/reports/unsubscriptions").text
+    page = maileon("GET", "/reports/bounces?from_date=1000&to_date=9000&page_size=1&page_index=2").text
+    assert "<bounces><bounce><contact><id>7</id><email>ada@example.org</email></contact><timestamp>9000" in page
+    assert "<bounce>" not in maileon("GET", "/reports/bounces?to_date=100").text
+    assert maileon("GET", "/reports/bounces?page_size=1001").status == 400
+    assert maileon("GET", "/reports/bounces?status_code=5").status == 501

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from receiver import errors
 from receiver.sources.base import Batch, NoSourceOptions
-from receiver.sources.seminardesk import ACTIONS, SOURCE, SeminarDeskSourceOptions
+from receiver.sources.seminardesk import ACTIONS, SOURCE, SeminarDeskPull, SeminarDeskSourceOptions
 from rules.compiler import loader
 from tests.receiver import book, fixtures
 from tests.receiver.sources.seminardesk_payloads import PAYLOADS
@@ -209,10 +209,14 @@ def test_spellings_of_actions(action: str, type: str) -> None:
 def test_page() -> None:
     """What the page tells ops to write is a book, and its table has all types and the vendor's action for each."""
     page = PAGE.read_text(encoding="utf-8")
-    first, second = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    checked = loader.check_texts({"book.yaml": first + second}, book.CATALOGUE)
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    checked = loader.check_texts({"book.yaml": "".join(blocks)}, book.CATALOGUE)
     assert checked.book is not None, checked.problems
-    assert checked.book.sources["sd"].options == SeminarDeskSourceOptions(tenant="nord")
+    options = checked.book.sources["sd"].options
+    assert isinstance(options, SeminarDeskSourceOptions)
+    assert options.tenant == "nord"
+    assert options.pull is not None
+    assert options.pull == SeminarDeskPull(api_key=options.pull.api_key, base=options.pull.base), "all else is as it is"
     rows = re.findall(r"^\| (`\w+\.\w+`.*?) \| (`.*?) \|$", page, re.MULTILINE)
     actions, types = ([_spell_out(row[column]) for row in rows] for column in (0, 1))
     assert [[ACTIONS[each.lower()] for each in row] for row in actions] == types
