@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, create_model
 
+from rules.source.units import Rate
 from rules.verify import Verify
 
 Consent = Literal["newsletter", "tracking"]
@@ -193,6 +194,8 @@ class DestinationKind:
     #: Shared action that it cannot do -> why, in a sentence without a full stop: a book that asks for it is refused
     #: with it.
     cannot: Mapping[str, str] = field(default_factory=dict)
+    #: Requests that the vendor takes, where the book says no `limit:`.
+    limit: Rate | None = None
 
 
 def find_refused(kind: ActionKind, arguments: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

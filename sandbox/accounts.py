@@ -23,6 +23,7 @@ class Accounts:
     #: Magnetis: a key of the API, and its sandbox key.
     magnetis_api_key: str = "sandbox-magnetis-key"
     magnetis_sandbox_key: str = "sandbox-magnetis-sample-key"
+    lexware_api_key: str = "sandbox-lexware-key"
     crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)
     invoicing_token: str = "sandbox-invoicing-token"  # noqa: S105 (opens only the sandbox)
     #: Opens CRM and invoicing.

@@ -6,7 +6,7 @@ Comes in: the parts of a request. Goes out: a frozen record. Never answers, and 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -65,4 +65,13 @@ class Vendor(Protocol):
 
     def error(self, status: int, text: str) -> Response:
         """Return an error in the shape of this vendor."""
+        ...
+
+
+@runtime_checkable
+class OwnLimits(Protocol):
+    """A vendor that refuses one request too many in a form of its own, and not with `Retry-After`."""
+
+    def limited(self, wait: float) -> Response:
+        """Return the refusal; `wait`: seconds until a request is allowed."""
         ...

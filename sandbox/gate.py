@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox import wire
-from sandbox.calls import Vendor, VendorCall
+from sandbox.calls import OwnLimits, Vendor, VendorCall
 from sandbox.faults import SandboxFault, SandboxFaults
 from sandbox.journal import Journal, JournalEntry
 
@@ -100,15 +100,21 @@ class VendorGate:
                 if fault.fails:
                     return await self._ordered(scope, fault)
         elif self.rate is not None and (wait := self.rate.wait()):
-            refusal = self._vendor.error(429, "Too many requests")
-            refusal.headers["Retry-After"] = str(int(wait) + 1)
-            return await _capture(refusal, scope, b"")
+            return await _capture(self._limited(wait), scope, b"")
         messages = await _capture(self._app, scope, body)
         if fault is not None and fault.after_effect:
             await asyncio.sleep(fault.delay)
             if fault.fails:
                 return await self._ordered(scope, fault)
         return messages
+
+    def _limited(self, wait: float) -> Response:
+        """Return what a vendor answers to one request too many."""
+        if isinstance(self._vendor, OwnLimits):
+            return self._vendor.limited(wait)
+        refusal = self._vendor.error(429, "Too many requests")
+        refusal.headers["Retry-After"] = str(int(wait) + 1)
+        return refusal
 
     async def _ordered(self, scope: Scope, fault: SandboxFault) -> list[Message] | None:
         if fault.status is None:

@@ -31,6 +31,7 @@ from sandbox.faults import SandboxFaults
 from sandbox.gate import CallLimit, VendorGate
 from sandbox.invoicing import Invoicing
 from sandbox.journal import Journal
+from sandbox.lexware import Lexware
 from sandbox.magnetis import Magnetis
 from sandbox.maileon import Maileon
 from sandbox.seminardesk import SeminarDesk
@@ -65,6 +66,7 @@ class SandboxState:
         self.invoicing = Invoicing(self.accounts)
         self.magnetis = Magnetis(self.accounts)
         self.activetrail = ActiveTrail(self.accounts)
+        self.lexware = Lexware(self.accounts)
         everybody: tuple[Vendor, ...] = (
             self.maileon,
             self.seminardesk,
@@ -72,6 +74,7 @@ class SandboxState:
             self.invoicing,
             self.magnetis,
             self.activetrail,
+            self.lexware,
         )
         self.vendors = {vendor.name: vendor for vendor in everybody}
         self.faults = SandboxFaults()

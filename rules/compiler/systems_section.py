@@ -142,7 +142,7 @@ def _destination(draft: Draft, name: str, node: Node) -> Destination | None:
         name=name,
         kind=keys.kind,
         options=options,
-        limit=keys.limit,
+        limit=keys.limit or found.limit,
         quota=keys.quota,
         concurrency=keys.concurrency,
         breaker=keys.breaker,

@@ -21,6 +21,7 @@ def test_state_of_all(control: Send) -> None:
         "invoicing",
         "magnetis",
         "activetrail",
+        "lexware",
     }
     assert control("GET", "/state/crm").json() == {"contacts": [], "notes": []}
     assert control("GET", "/state/nobody").status == 404

@@ -53,6 +53,16 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
         },
     ),
+    "lexware": (
+        {"api_key": KEY},
+        {
+            "upsert_customer": EMAIL | {"name": "Eva Muster"},
+            "create_invoice": {"reference": "SD-1"} | CUSTOMER | LINES,
+            "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
+            "create_credit_note": {"reference": "G-1", "invoice": "SD-1"} | CUSTOMER,
+            "invoice_status": {"reference": "SD-1"},
+        },
+    ),
     "seminardesk": (
         {"api_key": KEY, "system": 2},
         {
@@ -64,13 +74,18 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
     ),
 }
 
+#: Kind -> what its id map knows, where nothing else finds what an action is about.
+KNOWN: Mapping[str, Mapping[str, str]] = {"lexware": {"invoice:SD-1": "i1"}}
+
 ACTIONS = [(kind, action) for kind in sorted(KINDS) for action in KINDS[kind].actions]
 every_action = pytest.mark.parametrize(("kind", "action"), ACTIONS)
 
 
 def make(server: RawServer, kind: str) -> Desk:
     """Return the destination, pointed at a server."""
-    return Desk(kind, {"base": server.url} | dict(EXAMPLES[kind][0]))
+    desk = Desk(kind, {"base": server.url} | dict(EXAMPLES[kind][0]))
+    desk.memory.values |= KNOWN.get(kind, {})
+    return desk
 
 
 def arguments(kind: str, action: str) -> Mapping[str, Any]:
@@ -172,6 +187,13 @@ def test_trouble(kind: str, action: str, step: bytes) -> None:
     assert failed.failure in allowed
 
 
+#: The invoice that Lexware's id map knows, and an empty list.
+LEXWARE_INVOICE = reply(
+    200,
+    '{"id": "i1", "voucherStatus": "open", "remark": "Ref. SD-1", "address": {"contactId": "c1"}, "lineItems": []}',
+)
+LEXWARE_NONE = reply(200, '{"content": [], "last": true}')
+
 #: Kind and action -> what is answered to the searches before anything is written.
 BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("maileon", "subscribe"): (reply(404),),
@@ -190,6 +212,10 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
         reply(200, '[{"id": 2, "state": "", "reference": "SD-1/C"}]'),
     ),
     ("seminardesk", "add_external_reference"): (),
+    ("lexware", "upsert_customer"): (LEXWARE_NONE,),
+    ("lexware", "create_invoice"): (reply(404), LEXWARE_NONE),
+    ("lexware", "cancel_invoice"): (LEXWARE_INVOICE, LEXWARE_NONE),
+    ("lexware", "create_credit_note"): (LEXWARE_INVOICE, LEXWARE_NONE),
 }
 
 
