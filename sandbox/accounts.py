@@ -24,6 +24,7 @@ class Accounts:
     magnetis_api_key: str = "sandbox-magnetis-key"
     magnetis_sandbox_key: str = "sandbox-magnetis-sample-key"
     lexware_api_key: str = "sandbox-lexware-key"
+    pipedrive_api_token: str = "sandbox-pipedrive-token"  # noqa: S105 (opens only the sandbox)
     crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)
     invoicing_token: str = "sandbox-invoicing-token"  # noqa: S105 (opens only the sandbox)
     #: Opens CRM and invoicing.

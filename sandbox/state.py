@@ -7,7 +7,7 @@ part of a vendor's API.
 - `POST /_sandbox/faults`: `{vendor, method?, path?, object?, status?, body?, content_type?, retry_after?, delay?,
   reset?, after_effect?, times?}`, one call unless `times` says otherwise (null: all); or settings that stay:
   `{vendor, find_lag?, idempotency?, fuzzy?, hidden?, null?, unique?, rate?: {requests, per}, unsubscribe_lag?,
-  default_doi_mailing?, calls?, leads?, daily?}`.
+  default_doi_mailing?, calls?, leads?, daily?, tokens?, campaigns?}`.
 - `GET /_sandbox/faults`, `DELETE /_sandbox/faults?vendor=`: list, clear. Settings are put back by a reset.
 - `GET /_sandbox/requests?vendor=&object=&after=`, `DELETE /_sandbox/requests`: the log.
 - `POST /_sandbox/reset?vendor=`: delete everything, of all vendors or one, including log and faults.
@@ -34,12 +34,14 @@ from sandbox.journal import Journal
 from sandbox.lexware import Lexware
 from sandbox.magnetis import Magnetis
 from sandbox.maileon import Maileon
+from sandbox.pipedrive import Pipedrive
 from sandbox.seminardesk import SeminarDesk
 
 #: Settings that last until a reset, unlike faults, which are used up.
 SETTINGS = frozenset(
     {
         "calls",
+        "campaigns",
         "daily",
         "default_doi_mailing",
         "find_lag",
@@ -49,6 +51,7 @@ SETTINGS = frozenset(
         "leads",
         "null",
         "rate",
+        "tokens",
         "unique",
         "unsubscribe_lag",
     }
@@ -67,6 +70,7 @@ class SandboxState:
         self.magnetis = Magnetis(self.accounts)
         self.activetrail = ActiveTrail(self.accounts)
         self.lexware = Lexware(self.accounts)
+        self.pipedrive = Pipedrive(self.accounts)
         everybody: tuple[Vendor, ...] = (
             self.maileon,
             self.seminardesk,
@@ -75,6 +79,7 @@ class SandboxState:
             self.magnetis,
             self.activetrail,
             self.lexware,
+            self.pipedrive,
         )
         self.vendors = {vendor.name: vendor for vendor in everybody}
         self.faults = SandboxFaults()

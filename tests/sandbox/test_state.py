@@ -22,6 +22,7 @@ def test_state_of_all(control: Send) -> None:
         "magnetis",
         "activetrail",
         "lexware",
+        "pipedrive",
     }
     assert control("GET", "/state/crm").json() == {"contacts": [], "notes": []}
     assert control("GET", "/state/nobody").status == 404

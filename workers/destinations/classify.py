@@ -7,7 +7,9 @@ Never sends and never quotes a body: bodies hold people.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -51,6 +53,9 @@ HINTS: Mapping[str, str] = {
     "redirected": "the address answers with a redirect, which is not followed; look at base",
 }
 
+
+#: Seconds after which a quota of a day that is used up is asked for again, should its day begin earlier than we think.
+LONGEST_REST = 3_600.0
 
 #: How a page for people begins, or a piece of one.
 _PAGE = re.compile(
@@ -172,6 +177,16 @@ def by_status(status: int, *, creates: bool) -> tuple[Failure, str]:
     if creates and status not in NOT_CARRIED_OUT:
         return "ambiguous", "server_error"
     return "transient", "unavailable" if status in NOT_CARRIED_OUT else "server_error"
+
+
+def until_midnight(zone: str, now: datetime | None = None) -> float:
+    """Return the seconds to leave a vendor alone whose quota of a day is used up: until the day ends in its zone.
+
+    At most an hour: the zone may be wrong, and one request an hour costs nothing. For vendors that do not say when.
+    """
+    here = (now or datetime.now(ZoneInfo(zone))).astimezone(ZoneInfo(zone))
+    ends = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return min(max(1.0, ends.timestamp() - here.timestamp()), LONGEST_REST)
 
 
 def _failed(failure: Failure, code: str, answer: HttpAnswer) -> Failed:

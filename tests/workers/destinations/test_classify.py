@@ -1,7 +1,9 @@
+from datetime import datetime
+
 import pytest
 from pydantic import ValidationError
 
-from workers.destinations.classify import ErrorRule, SuccessTest, classify
+from workers.destinations.classify import ErrorRule, SuccessTest, classify, until_midnight
 from workers.http import HttpAnswer
 
 #: What success looks like where `success` does not say it.
@@ -189,3 +191,17 @@ def test_success_in_body() -> None:
     assert failed is not None
     assert (failed.failure, failed.code) == ("permanent", "refused_in_body")
     assert "eva" not in f"{failed!r} {failed.hint}"
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds"),
+    [
+        ("2026-11-29T12:00:00+00:00", 3600.0),
+        ("2026-11-29T22:30:00+00:00", 1800.0),
+        ("2026-11-29T22:59:59.900000+00:00", 1.0),
+        ("2026-11-29T23:00:00+00:00", 3600.0),
+    ],
+)
+def test_until_midnight(now: str, seconds: float) -> None:
+    """A quota of a day is asked for again when the day ends in its zone, and each hour until then."""
+    assert until_midnight("Europe/Berlin", datetime.fromisoformat(now)) == pytest.approx(seconds)

@@ -63,6 +63,21 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "invoice_status": {"reference": "SD-1"},
         },
     ),
+    "pipedrive": (
+        {"api_token": KEY, "reference_field": "b" * 40},
+        {
+            "upsert_contact": EMAIL | {"first_name": "Eva"},
+            "set_consent": EMAIL | {"newsletter": False},
+            "add_note": EMAIL | {"text": "Please call back."},
+            "add_label": EMAIL | {"label": "Kunde"},
+            "remove_label": EMAIL | {"label": "Kunde"},
+            "create_lead": EMAIL | {"reference": "call-1", "title": "Call"},
+            "move_deal": {"reference": "call-1", "stage": "Angebot"},
+            "add_task": EMAIL | {"subject": "Call back"},
+            "link": EMAIL | {"company": "Muster GmbH"},
+            "contact": EMAIL,
+        },
+    ),
     "seminardesk": (
         {"api_key": KEY, "system": 2},
         {
@@ -194,6 +209,19 @@ LEXWARE_INVOICE = reply(
 )
 LEXWARE_NONE = reply(200, '{"content": [], "last": true}')
 
+#: Of Pipedrive: nobody; a person as the search and as the API shows it; its labels; a deal and the stages.
+PIPEDRIVE_NOBODY = reply(200, '{"success": true, "data": {"items": []}}')
+PIPEDRIVE_HIT = reply(200, '{"success": true, "data": {"items": [{"item": {"id": 1, "emails": ["eva@example.org"]}}]}}')
+PIPEDRIVE_PERSON = reply(
+    200, '{"success": true, "data": {"id": 1, "label_ids": [6], "custom_fields": {}, "emails": []}}'
+)
+PIPEDRIVE_LABELS = '{"success": true, "data": {"options": [{"id": %d, "label": "Kunde"}]}}'
+PIPEDRIVE_DEAL = reply(
+    200, '{"success": true, "data": {"id": 1, "pipeline_id": 1, "custom_fields": {"%s": "call-1"}}}' % ("b" * 40)
+)
+PIPEDRIVE_STAGES = reply(200, '{"success": true, "data": [{"id": 2, "name": "Angebot", "pipeline_id": 1}]}')
+PIPEDRIVE_COMPANY = reply(200, '{"success": true, "data": {"items": [{"item": {"id": 9, "name": "Muster GmbH"}}]}}')
+
 #: Kind and action -> what is answered to the searches before anything is written.
 BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("maileon", "subscribe"): (reply(404),),
@@ -212,6 +240,15 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
         reply(200, '[{"id": 2, "state": "", "reference": "SD-1/C"}]'),
     ),
     ("seminardesk", "add_external_reference"): (),
+    ("pipedrive", "upsert_contact"): (PIPEDRIVE_NOBODY,),
+    ("pipedrive", "set_consent"): (PIPEDRIVE_HIT,),
+    ("pipedrive", "add_note"): (PIPEDRIVE_NOBODY,),
+    ("pipedrive", "add_label"): (PIPEDRIVE_HIT, PIPEDRIVE_PERSON, reply(200, PIPEDRIVE_LABELS % 5)),
+    ("pipedrive", "remove_label"): (PIPEDRIVE_HIT, PIPEDRIVE_PERSON, reply(200, PIPEDRIVE_LABELS % 6)),
+    ("pipedrive", "create_lead"): (PIPEDRIVE_NOBODY, PIPEDRIVE_NOBODY, PIPEDRIVE_NOBODY),
+    ("pipedrive", "move_deal"): (PIPEDRIVE_NOBODY, PIPEDRIVE_HIT, PIPEDRIVE_DEAL, PIPEDRIVE_STAGES),
+    ("pipedrive", "add_task"): (PIPEDRIVE_NOBODY,),
+    ("pipedrive", "link"): (PIPEDRIVE_HIT, PIPEDRIVE_PERSON, PIPEDRIVE_COMPANY),
     ("lexware", "upsert_customer"): (LEXWARE_NONE,),
     ("lexware", "create_invoice"): (reply(404), LEXWARE_NONE),
     ("lexware", "cancel_invoice"): (LEXWARE_INVOICE, LEXWARE_NONE),
