@@ -79,8 +79,9 @@ class EchoPair:
     source: str
     #: Types of its own that the book names, beside those that the actions know.
     types: frozenset[str] = frozenset()
-    #: True: the book says `echoes:`. False: it follows from `api:` or from one key; then no urgent type is an echo,
-    #: since nobody has said that a person who leaves is known everywhere already.
+    #: True: the book says `echoes:`. False: it follows from `api:` or from one key. Then no urgent type is an echo,
+    #: since nobody has said that a person who leaves is known everywhere already, and no event that shows nothing of
+    #: what was written, since nobody has said that the platform tells of it at all.
     said: bool = False
 
     def find_types(self, kind: ActionKind, *, leaves: bool = True) -> frozenset[str]:
@@ -251,6 +252,12 @@ class Rulebook:
                 for kind in self.catalogue.destinations[destination.kind].actions.values():
                     found[pair.source] = found.get(pair.source, frozenset()) | pair.find_types(kind)
         return {source: types for source, types in found.items() if types}
+
+    @cached_property
+    def said_echoes(self) -> frozenset[str]:
+        """The sources that an `echoes:` of the book names."""
+        destinations = self.destinations.values()
+        return frozenset(pair.source for destination in destinations for pair in destination.echoes if pair.said)
 
     def rule(self, name: str) -> Rule | None:
         """Return the rule of that name."""

@@ -6,13 +6,71 @@ where the webhooks go. Runs in a thread of its own.
 """
 
 import asyncio
+import contextlib
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import uvicorn
 from aiohttp import web
+
+from console import catalogue
+from mailroom import Mailroom
+from mailroom.client import client
+from receiver import server
+from receiver.rulebook import RulebookWatcher
+from receiver.settings import ReceiverSettings
+from tests.conftest import wait_until
+
+#: Passes what changes in one system on to the other.
+BOOK = """\
+sources:
+  a: &system
+    kind: generic
+    verify:
+      none: only a test posts here
+    api: crm_a
+    read:
+      id: body.message
+      type: body.event
+    data: body.contact
+  b:
+    <<: *system
+    api: crm_b
+destinations:
+  crm_a:
+    kind: rest
+    base: {url}/a
+    allow_private: true
+    {more_a}
+  crm_b:
+    kind: rest
+    base: {url}/b
+    allow_private: true
+    timeout: 2
+    {more_b}
+rules:
+  - name: a to b
+    when:
+      source: a
+      type: contact.changed
+    then:
+      - crm_b.upsert_contact:
+          email: "{{{{ data.email }}}}"
+          last_name: "{{{{ data.last_name | omit }}}}"
+  - name: b to a
+    when:
+      source: b
+      type: contact.changed
+    {option}
+    then:
+      - crm_a.upsert_contact:
+          email: "{{{{ data.email }}}}"
+          last_name: "{{{{ data.last_name | omit }}}}"
+"""
 
 
 class MirrorSystem:
@@ -143,3 +201,27 @@ class MirrorSystems:
             message = await self._untold[name].get()
             async with self._session.post(f"{self.hook}{name}", json=message) as answer:
                 assert answer.status < 300, await answer.text()
+
+
+def write_mirror_book(url: str, *, more: str = "", option: str = "") -> str:
+    """Return the book. `more`: a key of both destinations, `SYSTEM` in it is the system; `option`: of one rule."""
+    return BOOK.format(url=url, more_a=more.replace("SYSTEM", "a"), more_b=more.replace("SYSTEM", "b"), option=option)
+
+
+@contextlib.contextmanager
+def receive(folder: Path, redis_url: str, mirror: MirrorSystems) -> Iterator[None]:
+    """Take the webhooks of both, as `relais receive` does with the book in that folder."""
+    book = RulebookWatcher(folder, catalogue.build(), {})
+    book.load()
+    listening = server.listen("127.0.0.1", 0)
+    mirror.hook = f"http://127.0.0.1:{listening.getsockname()[1]}/in/"
+    chosen = ReceiverSettings(book=folder, REDIS_URL=redis_url)
+    running: uvicorn.Server = server.server(chosen, book, Mailroom(client(redis_url)))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: running.started, "the receiver has started")
+        yield
+    finally:
+        running.should_exit = True
+        thread.join(30)

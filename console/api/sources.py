@@ -15,7 +15,7 @@ from mailroom import observations
 from mailroom.holds import SourceHold, SourceHolds
 from mailroom.observations import SourceView
 from rules.event_types.base import from_epoch
-from rules.rulebook import Source
+from rules.rulebook import Rulebook, Source
 
 
 async def list_sources(request: Request) -> Response:
@@ -27,7 +27,17 @@ async def list_sources(request: Request) -> Response:
     now = int(time.time() * 1000)
     seen = await observations.read(mailroom, known, now)
     found = [as_json(source, seen[name], held.get(name), now) for name, source in sorted(known.items())]
+    for one in found:
+        one["echoes_of"] = list_written(book, one["source"]) if book is not None else []
     return JSONResponse({"sources": found})
+
+
+def list_written(book: Rulebook, source: str) -> list[str]:
+    """Return the destinations of which the source tells what Relais wrote there."""
+    if source not in book.echo_types:
+        return []
+    destinations = book.destinations.values()
+    return sorted(one.name for one in destinations if any(pair.source == source for pair in one.echoes))
 
 
 def as_json(source: Source, seen: SourceView, hold: SourceHold | None, now: int) -> Json:

@@ -47,7 +47,7 @@ def command(name: str | None, folder: Path | None, as_json: bool) -> None:
                 click.echo(f"  {row:9} {argument}{': ' + about if about else ''}")
         for argument, why in told["refuses"].items():
             click.echo(f"  {'never':9} {argument}: {why}")
-        for row in ("touches", "once_by", "consent", "on_doubt", "rights", "limits"):
+        for row in ("touches", "once_by", "consent", "on_doubt", "echoes", "rights", "limits"):
             if told[row]:
                 click.echo(f"  {row.replace('_', ' '):9} {told[row]}")
         click.echo()
@@ -79,6 +79,7 @@ def described(action: ActionKind) -> dict[str, Any]:
         "once_by": action.once_by_about or "delivery",
         "consent": ", ".join(sorted(action.consent)) or "none",
         "on_doubt": action.on_doubt or "",
+        "echoes": ", ".join(sorted(action.echoes)),
         "rights": action.rights,
         "limits": action.limits,
         "refuses": dict(action.refuses),

@@ -6,7 +6,8 @@ mark in the store before the write; of an event the delivery that it is the echo
 An event is an echo if each field that it carries and that was written has the value that was written. A write is told
 once: the first event that fits takes its mark. The same content comes again as an echo, too, until something else of
 the object is told; then it is a change of its own, as when somebody undoes what he did. What tells nothing of the
-written fields (an address alone) is like any other such event, and is an echo once.
+written fields (an address alone) is like any other such event: it is an echo once, and only where the book says
+`echoes:`.
 """
 
 import time
@@ -18,15 +19,16 @@ from pydantic import BaseModel, ValidationError
 
 from mailroom.echoes import EchoClaim, EchoMark, EchoMemory
 from rules.catalogue import ActionKind
-from rules.event import Event, moment
+from rules.event import Event
 from rules.event_types.base import from_epoch
 from rules.rulebook import Destination, Rulebook
 from workers import echo, store_outage
 from workers.context import WorkerContext
 from workers.delivery import Delivery
 
-#: Milliseconds by which the clock of a platform, or of another host of ours, may be behind.
-CLOCKS_APART = {"platform": 120_000, "ours": 1_000}
+#: Milliseconds by which the clock of another host of ours may be behind. The platform's own is not asked: a time that
+#: it writes without its zone would be hours off.
+CLOCKS_APART = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,10 @@ class EchoGuard:
         said = await store_outage.retry_until_answered(lambda: self._context.mailroom.fate(event.id))
         if said is not None and said.echo_of:
             return ""  # It was one, and a person lets it be routed all the same.
-        return await self._decide(event, possible, self._carried(event, book))
+        return await self._decide(event, possible, book)
 
-    async def _decide(self, event: Event, possible: Sequence[EchoMark], carried: Mapping[str, frozenset[str]]) -> str:
+    async def _decide(self, event: Event, possible: Sequence[EchoMark], book: Rulebook) -> str:
+        carried = self._carried(event, book)
         source, type, memory = event.source, event.type, self._memory
         deliveries = list(dict.fromkeys(mark.delivery for mark in possible))
         claims = await store_outage.retry_until_answered(lambda: memory.claims(source, type, deliveries))
@@ -126,7 +129,7 @@ class EchoGuard:
         for mark in possible:
             claim = claims.get(mark.delivery)
             fits, speaks = _fits(mark, carried)
-            if claim is None and fits and (speaks or not found):
+            if claim is None and fits and (speaks or (source in book.said_echoes and not found)):
                 claim = claims[mark.delivery] = await self._claim(event, mark, content)
             if claim is None:
                 continue
@@ -161,12 +164,8 @@ class EchoGuard:
 
 
 def _is_in_time(event: Event, mark: EchoMark) -> bool:
-    """Say whether an event can have been caused by a write: it came after it, and happened after it."""
-    first, last = from_epoch(mark.since - CLOCKS_APART["ours"]), from_epoch(mark.until)
-    if not first <= event.received_at <= last:
-        return False
-    happened = moment(event.time)
-    return happened is None or happened >= from_epoch(mark.since - CLOCKS_APART["platform"])
+    """Say whether an event came after a write, and within its time."""
+    return from_epoch(mark.since - CLOCKS_APART) <= event.received_at <= from_epoch(mark.until)
 
 
 def _fits(mark: EchoMark, carried: Mapping[str, Any]) -> tuple[bool, bool]:

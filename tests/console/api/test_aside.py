@@ -119,7 +119,7 @@ def test_quarantine_without_a_book(relais: StuckConsole, valkey: PrivateValkey) 
     assert "no_book" in relais("quarantine", "retry", "--yes", status=1)
 
 
-def unwanted(url: str, *names: str, event: str = "order.cancelled") -> list[str]:
+def unwanted(url: str, *names: str, event: str = "order.cancelled", **more: str) -> list[str]:
     """Let no rule want events; return their ids."""
 
     async def do(it: Stuck) -> list[str]:
@@ -140,6 +140,7 @@ def unwanted(url: str, *names: str, event: str = "order.cancelled") -> list[str]
                     "fired": [],
                     "missed": [],
                     "made": [],
+                    **more,
                 }
             )
             await it.mailroom.settle(
@@ -163,6 +164,19 @@ def test_reroute(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "bob@example.org" in relais("events", "show", cancelled, "--payload")
     assert relais.json("events", "drop", cancelled, "--yes")["results"] == {"done": 1}
     assert "erased" in relais("events", "show", cancelled, "--payload", status=1)
+
+
+def test_reroute_an_echo(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """What Relais took for its own echo is left out where all are meant, and routed where somebody means it."""
+    (echo,) = unwanted(valkey.url, "ada", event="order.paid", echo="e1.0")
+    shown = relais.json("events", "show", echo)
+    assert (shown["state"], shown["echo_of"]) == ("echo", "e1.0")
+    assert "an echo: Relais wrote this there itself, as e1.0" in relais("events", "show", echo)
+    assert relais.json("events", "reroute", "--yes")["count"] == 0
+    found = relais.json("events", "reroute", "--code", "echo", status=1)
+    assert (found["count"], found["groups"][0]["code"]) == (1, "echo")
+    assert relais.json("events", "reroute", echo, "--yes")["results"] == {"done": 1}
+    assert relais.json("events", "show", echo)["state"] == "waiting"
 
 
 def refused(url: str, *, size: int = 0, verified: bool = False, text: bytes | None = None) -> str:

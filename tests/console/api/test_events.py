@@ -62,6 +62,7 @@ REFUSED = {
     "/dead?since=%C2%B2": "bad_since",
     "/dead?since=-1": "bad_since",
     "/refused/no-stream-id": "unknown_item",
+    "/events?state=lost": "bad_state",
     "/events/unknown": "unknown_event",
     "/events/unknown?wait=60.5": "bad_wait",
     "/events/unknown?wait=soon": "bad_wait",
@@ -95,11 +96,15 @@ def test_commands(console: str, valkey: PrivateValkey, monkeypatch: pytest.Monke
     with_mailroom(valkey, put)
     with environ(monkeypatch, RELAIS_CONSOLE_URL=console):
         listed = CliRunner().invoke(cli.relais, ["events", "list"])
+        spoiled = CliRunner().invoke(cli.relais, ["events", "list", "--state", "quarantined", "--json"])
+        none = CliRunner().invoke(cli.relais, ["events", "list", "--state", "echo"])
         shown = CliRunner().invoke(cli.relais, ["events", "show", "spoiled"])
         as_json = CliRunner().invoke(cli.relais, ["events", "show", "first", "--json"])
         unknown = CliRunner().invoke(cli.relais, ["events", "show", "nothing"])
     assert "first" in listed.output
     assert "order.paid" in listed.output
+    assert [one["id"] for one in json.loads(spoiled.output)["events"]] == ["spoiled"]
+    assert none.output == "No event is echo.\n"
     assert "because data.email: missing" in shown.output
     assert json.loads(as_json.output)["id"] == "first"
     assert (unknown.exit_code, "unknown_event" in unknown.output) == (1, True)

@@ -1,10 +1,14 @@
 """`relais sources list`, over HTTP: a real console on a real store."""
 
 import asyncio
+import textwrap
 import time
 from collections import Counter
 
+from console import catalogue
+from console.api.sources import list_written
 from mailroom import Mailroom, SourceNotes
+from rules.compiler import compilation
 from rules.event_types.base import from_epoch
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import samples
@@ -49,3 +53,18 @@ def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "refused today: 2 wrong_signature" in shown
     assert "not read today: 1 birthday" in shown
     assert samples(relais.url)['relais_source_last_event_seconds{source="shop"}'] < 600
+
+
+def test_echoes_of() -> None:
+    """A source says of which destinations it tells what Relais wrote there, where anything can come back."""
+    text = """
+        sources:
+          hook: {kind: activetrail, api: crm, verify: {none: only for this test}}
+          house: {kind: seminardesk, api: house_api, verify: {none: only for this test}}
+        destinations:
+          crm: {kind: rest, base: "https://crm.example.org"}
+          house_api: {kind: seminardesk, base: "https://house.example.org", api_key: "${HOUSE_KEY}"}
+    """
+    book = compilation.compile_book({"book.yaml": textwrap.dedent(text).encode()}, catalogue.build()).book
+    assert book is not None
+    assert {name: list_written(book, name) for name in book.sources} == {"hook": ["crm"], "house": []}

@@ -1,6 +1,10 @@
 import json
+import textwrap
+from dataclasses import replace
 
-from rules.tools import explanation
+from console import catalogue
+from rules.compiler import compilation
+from rules.tools import explanation, preview
 from tests.rules import writing
 from tests.rules.writing import event
 
@@ -190,3 +194,29 @@ def test_late() -> None:
         3
     ]
     assert rule.note == "decided when it is due: booker is looked up then"
+
+
+def test_echo() -> None:
+    """A rule that does not fire for what Relais wrote itself says so, where an event may be that."""
+    text = """
+        sources:
+          hook: {kind: activetrail, api: crm, verify: {none: only for this test}}
+        destinations:
+          crm: {kind: rest, base: "https://crm.example.org"}
+        rules:
+          - name: passed on
+            when: {source: hook}
+            then: nothing
+          - name: passed on always
+            when: {source: hook}
+            on_echo: route
+            then: nothing
+    """
+    found = compilation.compile_book({"book.yaml": textwrap.dedent(text).encode()}, catalogue.build()).book
+    assert found is not None
+    changed = replace(event("contact.changed", email="eva@example.org"), source="hook")
+    notes = [rule.note for rule in explanation.explain(found, changed).rules]
+    assert notes == [explanation.NOT_AN_ECHO, ""]
+    left = replace(changed, type="contact.unsubscribed")
+    assert [rule.note for rule in explanation.explain(found, left).rules] == ["", ""]
+    assert preview.preview(found, found, [changed, left]).as_json()["echoes"] == ["contact.changed"]
