@@ -68,14 +68,16 @@ async def _answers(number: int) -> bool:
     return answer is not None and answer[0] == 200
 
 
-def begin(folder: Path, receiver: str, console: str) -> SandboxRun:
-    """Return a new run at these addresses, in a folder that begins empty. Raises UserError.
+def begin(folder: Path, receiver: str, console: str, number: int = 0) -> SandboxRun:
+    """Return a new run at these addresses, in a folder that begins empty; `number`: the stand-ins' port, 0: any.
+
+    Raises UserError.
 
     What the last run left is removed: its stand-ins have forgotten what its store remembers of them.
     """
     if not valkey.is_held(folder):  # else whoever opens it is told by whom
         _empty(folder)
-    return SandboxRun(receiver, console, f"http://{HOST}:{port.choose(HOST, PORT)}", str(folder.absolute()))
+    return SandboxRun(receiver, console, f"http://{HOST}:{number or port.free(HOST)}", str(folder.absolute()))
 
 
 def _empty(folder: Path) -> None:

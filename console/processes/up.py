@@ -87,9 +87,10 @@ def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> Non
         click.echo(f"Wrote .env with fresh secrets for the sources: {', '.join(fresh)}", err=True)
     for name in env_file.missing(rules, os.environ):
         click.echo(f"{name} is not set, so the source that needs it answers 503 (secret_missing)", err=True)
-    settings, place = choose_ports(where_it_listens(settings)), None
+    settings, place = where_it_listens(settings), None
     if sandbox:
         settings, place = begin_sandbox(settings)
+    settings = choose_ports(settings)
     quiet = QuietPrinter(CHILDREN, show=screen.verbose)
     try:
         supervisor.run(_run(settings, screen, quiet, place, rules))
@@ -102,7 +103,10 @@ def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> Non
 def begin_sandbox(settings: UpSettings) -> tuple[UpSettings, SandboxRun]:
     """Return the settings and the places of a sandbox run: a store of its own, below the data folder."""
     folder = settings.data / sandbox_run.FOLDER
-    run = sandbox_run.begin(folder, find_receiver(settings), find_console(settings))
+    # Where any port will do, others may be starting at this moment, too: then one that nobody is likely to choose.
+    number = port.choose(sandbox_run.HOST, sandbox_run.PORT) if settings.port else 0
+    settings = choose_ports(settings)
+    run = sandbox_run.begin(folder, find_receiver(settings), find_console(settings), number)
     return settings.model_copy(update={"data": folder, "redis_url": ""}), run
 
 
