@@ -176,20 +176,31 @@ class ActionResult(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
 
-def _read_base(text: str) -> str:
+def _read_address(text: str) -> str:
     if "${" in text:
         return text  # Judged when the reference is resolved.
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an address such as https://crm.example.org/api")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must be an address without user, password, query or fragment")
+    if parts.username or parts.password or parts.fragment:
+        raise ValueError("must be an address without user, password or fragment")
+    return text
+
+
+def _read_base(text: str) -> str:
+    if "${" not in text and urlsplit(_read_address(text)).query:
+        raise ValueError("must be an address without query")
     return text.rstrip("/")
 
 
 def open_base(base: str, reveal: Reveal) -> str:
     """Return the address behind a base, its references resolved. Raises ValueError where it is none."""
     return _read_base(reveal(Secret(base)).strip())
+
+
+def open_address(address: str, reveal: Reveal) -> str:
+    """Return a whole address, its references resolved. Raises ValueError where it is none."""
+    return _read_address(reveal(Secret(address)).strip())
 
 
 def as_text(value: Any) -> Any:
@@ -208,6 +219,9 @@ def _read_id(value: object) -> object:
 #: The address of an API; `${NAME}` in it is a reference.
 Base = Annotated[str, AfterValidator(_read_base)]
 
+#: A whole address, to which nothing is added; it may have a query.
+Address = Annotated[str, AfterValidator(_read_address)]
+
 #: The key of the address, as in every identity: what is searched must be what is written.
 Email = Annotated[str, AfterValidator(addresses.key)]
 
@@ -215,7 +229,7 @@ Email = Annotated[str, AfterValidator(addresses.key)]
 Text = Annotated[str, BeforeValidator(as_text)]
 
 #: An id of some system: text, or a whole number that becomes text.
-Id = Annotated[str, BeforeValidator(_read_id), StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), BeforeValidator(_read_id)]
 
 #: An amount, in JSON a number.
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]

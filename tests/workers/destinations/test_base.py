@@ -39,7 +39,7 @@ def test_id() -> None:
     """A number is as good as a text, a truth value is no id."""
     of: TypeAdapter[str] = TypeAdapter(Id)
     assert of.validate_python(4711) == of.validate_python(4711.0) == of.validate_python("4711") == "4711"
-    for wrong in (True, "", 1.5, None):
+    for wrong in (True, "", " ", 1.5, None):
         with pytest.raises(ValidationError):
             of.validate_python(wrong)
 
