@@ -18,7 +18,7 @@ from typing import Literal
 
 from receiver import errors
 from receiver.request import RawRequest
-from rules import secret
+from rules import secret, standard_webhooks
 from rules.errors import SecretMissing
 from rules.secret import Secret
 from rules.verify import Verify, name_secrets, split_template
@@ -552,13 +552,11 @@ class StandardWebhooksCheck(Check):
 
     def sign(self, body: bytes, now: float, message_id: str) -> Signed:
         """Add the three headers."""
-        timestamp = str(int(now))
-        digest = hmac.digest(self.secrets[0], f"{message_id}.{timestamp}.".encode() + body, "sha256")
         return Signed(
             headers={
                 f"{self.prefixes[0]}-id": message_id,
-                f"{self.prefixes[0]}-timestamp": timestamp,
-                f"{self.prefixes[0]}-signature": f"v1,{_encode(digest, 'base64')}",
+                f"{self.prefixes[0]}-timestamp": str(int(now)),
+                f"{self.prefixes[0]}-signature": standard_webhooks.sign(self.secrets[:1], message_id, int(now), body),
             }
         )
 
@@ -566,14 +564,6 @@ class StandardWebhooksCheck(Check):
     def secret_headers(self) -> frozenset[str]:
         """The signature, as with HMAC."""
         return frozenset(f"{each}-signature".lower() for each in self.prefixes)
-
-
-def standard_key(text: str) -> bytes:
-    """Return the key of a Standard Webhooks secret: `whsec_` and base64. Raises ValueError."""
-    key = _decode(text.removeprefix("whsec_").encode(), "base64")
-    if not key:
-        raise ValueError("a Standard Webhooks secret is whsec_ followed by base64")
-    return key
 
 
 @dataclass(frozen=True)
@@ -712,7 +702,7 @@ def checks(
         )
     if of.standard_webhooks:
         written, labels = resolved("standard_webhooks", of.standard_webhooks.secret)
-        keys = tuple(standard_key(each) for each in written)
+        keys = tuple(standard_webhooks.read_key(each) for each in written)
         tolerance = of.standard_webhooks.tolerance / 1000
         found.append(StandardWebhooksCheck(keys, tolerance, of.standard_webhooks.prefix, labels=labels))
     return tuple(found)

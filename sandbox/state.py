@@ -36,6 +36,7 @@ from sandbox.magnetis import Magnetis
 from sandbox.maileon import Maileon
 from sandbox.pipedrive import Pipedrive
 from sandbox.seminardesk import SeminarDesk
+from sandbox.webhook import WebhookReceiver
 
 #: Settings that last until a reset, unlike faults, which are used up.
 SETTINGS = frozenset(
@@ -71,6 +72,7 @@ class SandboxState:
         self.activetrail = ActiveTrail(self.accounts)
         self.lexware = Lexware(self.accounts)
         self.pipedrive = Pipedrive(self.accounts)
+        self.webhook = WebhookReceiver(self.accounts)
         everybody: tuple[Vendor, ...] = (
             self.maileon,
             self.seminardesk,
@@ -80,6 +82,7 @@ class SandboxState:
             self.activetrail,
             self.lexware,
             self.pipedrive,
+            self.webhook,
         )
         self.vendors = {vendor.name: vendor for vendor in everybody}
         self.faults = SandboxFaults()

@@ -432,11 +432,14 @@ class HttpExchange:
         headers: Mapping[str, str] | None = None,
         json: Any = None,
         form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         media_type: str = "application/json",
         accept: str = "application/json",
         creates: bool = False,
     ) -> HttpAnswer:
-        """Send one request and return its answer, whatever its status. `form`: a body of fields instead of JSON.
+        """Send one request and return its answer, whatever its status.
+
+        The body is `json`, or `form`, a body of fields, or `content`, which is sent byte for byte.
 
         `creates`: what was sent and never answered may have created something, so it is ambiguous, else transient.
         Raises Failed.
@@ -448,7 +451,7 @@ class HttpExchange:
         try:
             origin, target = _split(url)
             way = await self._http._connectors.to(origin, self._http._allow_private)
-            body = None if json is None else to_json(json)
+            body = content if json is None else to_json(json)
             if form is not None:
                 body, media_type = urlencode(form).encode(), "application/x-www-form-urlencoded"
             said = {"Accept": accept, **({"Content-Type": media_type} if body is not None else {}), **(headers or {})}

@@ -23,6 +23,7 @@ def test_state_of_all(control: Send) -> None:
         "activetrail",
         "lexware",
         "pipedrive",
+        "webhook",
     }
     assert control("GET", "/state/crm").json() == {"contacts": [], "notes": []}
     assert control("GET", "/state/nobody").status == 404

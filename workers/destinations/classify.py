@@ -118,15 +118,19 @@ def classify(
     rules: Sequence[ErrorRule] = (),
     success: SuccessTest | None = None,
     xml: bool = False,
+    by_status_alone: bool = False,
 ) -> Failed | None:
     """Return what the answer means: None for done, else the failure to raise.
 
     `creates`: an answer after which something may have been created is ambiguous. `xml`: the vendor answers in XML.
+    `by_status_alone`: 2xx is done whatever the body says, where no rule says otherwise.
     """
     parsed = answer.json() if rules or answer.ok else None
     for rule in rules:
         if rule.holds(answer, parsed):
             return None if rule.means == "done" else _failed(rule.means, rule.code, answer)
+    if answer.ok and by_status_alone:
+        return None
     if answer.ok:
         if success is not None and dig(parsed, success.path) != success.equals:
             return _failed("permanent", "refused_in_body", answer)

@@ -87,6 +87,10 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "add_external_reference": {"invoice": 1, "external_id": "x"},
         },
     ),
+    "webhook": (
+        {"secret": "whsec_c2VjcmV0LW9mLWEtdGVzdA==", "headers": {"Authorization": f"Bearer {KEY}"}},
+        {"send": {"key": "eva@example.org", "type": "contact.changed", "data": EMAIL}},
+    ),
 }
 
 #: Kind -> what its id map knows, where nothing else finds what an action is about.
@@ -253,6 +257,7 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("lexware", "create_invoice"): (reply(404), LEXWARE_NONE),
     ("lexware", "cancel_invoice"): (LEXWARE_INVOICE, LEXWARE_NONE),
     ("lexware", "create_credit_note"): (LEXWARE_INVOICE, LEXWARE_NONE),
+    ("webhook", "send"): (),
 }
 
 

@@ -30,7 +30,7 @@ ACTIONS = [
 EMAILS = ("eva@example.org", "EVA@example.org", "adam@example.org")
 TEXTS = ("7", "SD-1", "+4930123456", "030 123456", "+49 30 123456")
 #: What a field of text may hold, by its name; anything else has one of TEXTS.
-BY_NAME = {"email": EMAILS, "new_email": EMAILS, "currency": ("EUR",)}
+BY_NAME = {"email": EMAILS, "new_email": EMAILS, "currency": ("EUR",), "time": ("2026-11-28T10:00:00Z",)}
 
 
 def values(annotation: Any, name: str) -> st.SearchStrategy[Any]:
@@ -56,6 +56,7 @@ def values(annotation: Any, name: str) -> st.SearchStrategy[Any]:
         Decimal: st.just("0.5"),
         date: st.just("2026-11-28"),
         type(None): st.none(),
+        Any: st.sampled_from(TEXTS),
     }
     return plain[annotation]
 
