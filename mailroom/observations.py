@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from mailroom import rhythm
+from mailroom import rhythm, shapes
 from mailroom.client import MailroomClient
+from mailroom.shapes import TypeSample
 
 DAY = 86_400_000  # ms
 MINUTE = 60_000  # ms
@@ -32,9 +33,11 @@ class SourceNotes:
     minutes: set[tuple[str, int]] = field(default_factory=set)
     #: Source and name of a secret (`shop|${SHOP_SECRET}`) -> when that last proved a request, ms.
     verified: dict[str, int] = field(default_factory=dict)
+    #: Source -> type -> which fields samples of it had.
+    shapes: dict[str, dict[str, TypeSample]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.counts or self.came or self.minutes or self.verified)
+        return bool(self.counts or self.came or self.minutes or self.verified or self.shapes)
 
     def merge(self, later: "SourceNotes") -> None:
         """Add what was seen after this."""
@@ -42,6 +45,9 @@ class SourceNotes:
         self.came |= later.came
         self.minutes |= later.minutes
         self.verified |= later.verified
+        for source, types in later.shapes.items():
+            for type, sample in types.items():
+                self.shapes.setdefault(source, {}).setdefault(type, TypeSample()).merge(sample)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ class SourceView:
 
 async def write(mailroom: MailroomClient, notes: SourceNotes) -> None:
     """Write what a receiver saw. Raises StoreUnavailable."""
-    page = mailroom.key(f"sources:{int(time.time() * 1000) // DAY}")
+    now = int(time.time() * 1000)
+    page = mailroom.key(f"sources:{now // DAY}")
     pipe = mailroom.store.pipeline(transaction=False)
     for name, n in notes.counts.items():
         pipe.hincrby(page, name, n)
@@ -77,7 +84,10 @@ async def write(mailroom: MailroomClient, notes: SourceNotes) -> None:
     for key, times in (("came", notes.came), ("verified", notes.verified)):
         for name, at in times.items():
             pipe.hset(mailroom.key(key), name, str(at))
-    await mailroom.read(pipe.execute())
+    if len(pipe):
+        await mailroom.read(pipe.execute())
+    for source, samples in notes.shapes.items():
+        await shapes.write(mailroom, source, samples, now)
 
 
 async def read(mailroom: MailroomClient, sources: Collection[str], now: int) -> dict[str, SourceView]:

@@ -143,7 +143,7 @@ async def leave(mailroom: EventStore, name: str, tally: SourceTally, book: Ruleb
     """Write what was counted last, and say that this receiver ends; else the sweep notices."""
     with contextlib.suppress(StoreUnavailable, TimeoutError):
         async with asyncio.timeout(LEAVE_WITHIN):
-            await tally.write(mailroom.note_sources, book.entries)
+            await tally.write(mailroom.note_sources, book.entries, last=True)
             await mailroom.forget_process(name)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from mailroom import SourceNotes, StoreUnavailable
 from mailroom.observations import MINUTE
 from receiver.rulebook import SourceEntry
+from receiver.shape import ShapeTally
 from receiver.sources.base import Batch
 
 #: While the store is away notes are kept: so many different counts and minutes of them.
@@ -24,6 +25,7 @@ class SourceTally:
 
     def __init__(self) -> None:
         self.notes = SourceNotes()
+        self._shapes = ShapeTally()
 
     def take(self, source: str, batch: Batch) -> None:
         """Count a batch whose events are on disk."""
@@ -31,11 +33,13 @@ class SourceTally:
         fit = 0
         for item in batch.items:
             if item.type is None:
+                self._shapes.sample(source, f"{item.name} (not taken)", item.body)
                 continue
             if item.invalid is None:
                 fit += 1
             else:
                 counts[f"quarantined|{source}"] += 1
+            self._shapes.sample(source, item.type, item.body)
             for name in item.unread:
                 # Below a field of the model names may be the sender's own.
                 counts[f"unread|{source}|{name if name.startswith('read.') else name.partition('.')[0]}"] += 1
@@ -47,9 +51,11 @@ class SourceTally:
         """Count a request of a source that was not taken."""
         self.notes.counts[f"refused|{source}|{code}"] += 1
 
-    async def write(self, write: WriteNotes, entries: Iterable[SourceEntry]) -> None:
-        """Write what was seen; what the store does not take is written the next time."""
+    async def write(self, write: WriteNotes, entries: Iterable[SourceEntry], *, last: bool = False) -> None:
+        """Write what was seen; what the store does not take is written the next time. `last`: there is no next time."""
+        await self._shapes.look()
         notes, self.notes = self.notes, SourceNotes()
+        notes.merge(SourceNotes(shapes=self._shapes.take_due(last=last)))
         notes.minutes |= {(source, at // MINUTE) for source, at in notes.came.items()}
         for entry in entries:
             notes.verified |= {f"{entry.source.name}|{label}": at for label, at in entry.take_proofs().items()}

@@ -1,6 +1,7 @@
-"""The route `/sources`: each source of the book, what came of it today and when last, and what is odd about it.
+"""The routes of sources: what came of each today and when last, what is odd about it, how its fields changed.
 
-Comes in: GET. Goes out: JSON. Never shows a value of a person, nor of a secret: that is called by its reference.
+Comes in: GET to look, POST to accept what a source sends now. Goes out: JSON. Never shows a value of a person, nor of a
+secret: that is called by its reference.
 """
 
 import time
@@ -10,12 +11,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api import holds
-from console.api.request import Json, get_mailroom
-from mailroom import observations
+from console.api.request import DecisionBody, Json, get_mailroom, log_decision, refuse, takes
+from mailroom import observations, shapes
 from mailroom.holds import SourceHold, SourceHolds
 from mailroom.observations import SourceView
+from mailroom.shapes import SourceShape
 from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook, Source
+
+
+class AcceptRequest(DecisionBody):
+    """An empty object."""
 
 
 async def list_sources(request: Request) -> Response:
@@ -26,10 +32,72 @@ async def list_sources(request: Request) -> Response:
     held = await SourceHolds(mailroom).all()
     now = int(time.time() * 1000)
     seen = await observations.read(mailroom, known, now)
-    found = [as_json(source, seen[name], held.get(name), now) for name, source in sorted(known.items())]
-    for one in found:
-        one["echoes_of"] = list_written(book, one["source"]) if book is not None else []
+    found = []
+    for name, source in sorted(known.items()):
+        changes = list(shapes.find_changes(await shapes.read(mailroom, name)))
+        found.append(
+            {
+                **as_json(source, seen[name], held.get(name), now),
+                "drift": len(changes),
+                "echoes_of": list_written(book, name) if book is not None else [],
+            }
+        )
     return JSONResponse({"sources": found})
+
+
+async def list_drift(request: Request) -> Response:
+    """Answer what is not as it was in what each source sends; `source`: of this one."""
+    book = await request.app.state.book_in_force.get()
+    known = sorted(book.sources if book is not None else ())
+    only = request.query_params.get("source", "")
+    if only and only not in known:
+        return refuse("unknown_source", "the book in force has no source of this name", 404)
+    mailroom = get_mailroom(request)
+    names = [only] if only else known
+    found = [describe_shape(name, await shapes.read(mailroom, name)) for name in names]
+    return JSONResponse({"sources": found})
+
+
+def describe_shape(name: str, shape: SourceShape) -> Json:
+    """Return what is known of what a source sends as JSON, and what has changed in it."""
+    return {
+        "source": name,
+        "accepted": from_epoch(shape.accepted) if shape.accepted else None,
+        "left_out": shape.left_out,
+        "types": [
+            {
+                "type": type,
+                "samples": its.n,
+                "fields": len(its.fields),
+                "first": _moment(its.first or None),
+                "last": _moment(its.last or None),
+            }
+            for type, its in sorted(shape.types.items())
+        ],
+        "changes": [
+            {
+                "what": one.what,
+                "type": one.type,
+                "field": one.path or None,
+                "says": one.says,
+                "first": from_epoch(one.first),
+                "last": from_epoch(one.last),
+            }
+            for one in shapes.find_changes(shape)
+        ],
+    }
+
+
+@takes(AcceptRequest)
+async def accept_shape(request: Request, decision: AcceptRequest) -> Response:
+    """Take what a source sends now as usual."""
+    name = request.path_params["name"]
+    book = await request.app.state.book_in_force.get()
+    if book is None or name not in book.sources:
+        return refuse("unknown_source", "the book in force has no source of this name", 404)
+    log_decision(request, "accept", name)
+    ended = await shapes.accept(get_mailroom(request), name, int(time.time() * 1000))
+    return JSONResponse({"ended": ended})
 
 
 def list_written(book: Rulebook, source: str) -> list[str]:
@@ -61,4 +129,8 @@ def _moment(ms: int | None) -> str | None:
     return None if ms is None else from_epoch(ms)
 
 
-ROUTES = (Route("/sources", list_sources),)
+ROUTES = (
+    Route("/sources", list_sources),
+    Route("/sources/drift", list_drift),
+    Route("/sources/{name}/accept", accept_shape, methods=["POST"]),
+)

@@ -6,6 +6,7 @@ from console.cli import Lazy
 
 COMMANDS = {
     "list": "Show each source: when it sent last, how often usually, what came today.",
+    "drift": "Show what changed in what sources send: fields and types.",
     "hold": "Hold a source: what it sends is kept, and not routed.",
     "held": "Show what waits of a held source.",
     "release": "Let what waits of a held source be routed, all of it or some.",
@@ -22,6 +23,7 @@ def command() -> None:
     \b
     Examples:
       relais sources list
+      relais sources drift shop
       relais sources hold shop --until 2h --reason "they send nonsense"
       relais sources held shop
       relais sources discard shop --type order.paid --reason "sent twice" --yes

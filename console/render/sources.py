@@ -1,17 +1,18 @@
 """Sources as a person reads them.
 
-Comes in: the JSON of `/sources`. Goes out: a table for the terminal, and lines about what is odd. Never asks anybody.
+Comes in: the JSON of `/sources` and `/sources/drift`. Goes out: tables for the terminal, and lines about what is odd.
+Never asks anybody.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from console.render.rooms import age
-from console.render.tables import duration
+from console.render.tables import duration, say_count
 
 Json = Mapping[str, Any]
 
@@ -49,11 +50,39 @@ def describe(one: Json) -> Iterator[str]:
         yield f"{today['quarantined']} in quarantine today (relais quarantine list)"
     if one["unread"]:
         yield f"not read today: {_count(one['unread'])}"
+    if one["drift"]:
+        yield f"{say_count(one['drift'], 'change')} in what it sends (relais sources drift {one['source']})"
     if len(one["secrets"]) > 1:
         yield ", ".join(
             f"{secret['name']} verified {age(secret['last_verified']) + ' ago' if secret['last_verified'] else 'never'}"
             for secret in one["secrets"]
         )
+
+
+def draw_drift(found: Sequence[Json]) -> Group:
+    """Return what changed in what sources send, source by source."""
+    parts: list[RenderableType] = []
+    for one in found:
+        since = min((its["first"] for its in one["types"] if its["first"]), default="")
+        against = f"accepted {one['accepted'][:16]}Z" if one["accepted"] else f"watched since {since[:16]}Z"
+        says = f"{say_count(len(one['changes']), 'change')}, {against}" if since else "nothing came yet"
+        parts.append(Text(f"{one['source']}: {says}", style="bold"))
+        if one["left_out"]:
+            more = "  it has more names of fields than are kept; is an object keyed by values?"
+            parts.append(Text(more, style="yellow"))
+        if one["changes"]:
+            parts.append(_table_of_changes(one["changes"]))
+    return Group(*parts or [Text("The book in force has no source.")])
+
+
+def _table_of_changes(changes: Sequence[Json]) -> Table:
+    table = Table("type", "field", "", "", "first", "last", box=None, pad_edge=False)
+    for column in table.columns[4:]:
+        column.no_wrap = True
+    for one in changes:
+        first, last = (one[word][5:16].replace("T", " ") for word in ("first", "last"))
+        table.add_row(Text(one["type"]), Text(one["field"] or "-"), one["what"], Text(one["says"]), first, last)
+    return table
 
 
 def _count(counts: Mapping[str, int]) -> str:

@@ -89,3 +89,19 @@ def test_in_the_store(tmp_path: Path, valkey: PrivateValkey) -> None:
         # What is counted last is written at the end.
         assert port.post("/in/at/unsubscribed", body).status == 202
     assert read("sources:*")["taken|at"] == "3"
+
+
+def test_shapes_in_the_store(tmp_path: Path, valkey: PrivateValkey) -> None:
+    """The fields of what came are in the store, of what we do not take as well, and no value of anybody."""
+
+    def names() -> set[str]:
+        with redis.Redis.from_url(valkey.url, decode_responses=True) as store:
+            found = [key for key in store.keys("relais:{p0}:shape:*") for key in store.hgetall(key)]
+        return {name.removeprefix("n|") for name in found if name.startswith("n|")}
+
+    with Port(tmp_path, valkey.url) as port:
+        body = {"id": "1", "event": "order.paid", "customer": {"email": "eva@example.org"}, "eva@example.org": 1}
+        assert port.post("/in/typed", {**body, "total": 5}).status == 202
+        wait_until(lambda: "order.paid|text|customer.email" in names(), "its fields are noted")
+        assert {"order.paid|number|*", "order.paid|object|customer"} <= names()
+        assert not any("eva" in name for name in names())

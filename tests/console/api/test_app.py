@@ -10,7 +10,7 @@ from console.errors import UserError
 def test_routes() -> None:
     """No two routes share an address, and what changes something takes POST alone."""
     found = [(route.path, frozenset(route.methods or ())) for route in app.ROUTES]
-    assert len({path for path, _ in found}) == len(found) == 49
+    assert len({path for path, _ in found}) == len(found) == 51
     verbs = (
         "retry",
         "drop",
@@ -26,6 +26,7 @@ def test_routes() -> None:
         "end",
         "hold",
         "discard",
+        "accept",
     )
     for path, methods in found:
         assert methods == (frozenset({"POST"}) if path.endswith(verbs) else frozenset({"GET", "HEAD"})), path

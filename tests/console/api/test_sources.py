@@ -8,6 +8,7 @@ from collections import Counter
 from console import catalogue
 from console.api.sources import list_written
 from mailroom import Mailroom, SourceNotes
+from mailroom.shapes import TypeSample
 from rules.compiler import compilation
 from rules.event_types.base import from_epoch
 from tests.conftest import PrivateValkey
@@ -26,6 +27,39 @@ def see(url: str, notes: SourceNotes) -> None:
             await room.note_sources(notes)
 
     asyncio.run(run())
+
+
+def sample(n: int, **kinds: str) -> SourceNotes:
+    """Return that n samples of an order had fields of these kinds."""
+    seen = dict.fromkeys(kinds.items(), (n, 1, n))
+    return SourceNotes(shapes={"shop": {"order.paid": TypeSample(n, seen)}})
+
+
+def test_drift(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """A field that is gone, one that is new and one of another kind are told, until somebody accepts them."""
+
+    async def do(it: Stuck) -> None:
+        await enforce(it)
+
+    stuck(valkey.url, do)
+    assert "shop: nothing came yet" in relais("sources", "drift")
+    see(valkey.url, sample(20, id="text", total="text"))
+    assert relais.json("sources", "drift", "shop")["sources"][0]["changes"] == []
+    see(valkey.url, sample(12, total="number", vip="true/false"))
+    (one,) = relais.json("sources", "drift", "shop")["sources"]
+    assert [(each["what"], each["field"], each["says"]) for each in one["changes"]] == [
+        ("gone", "id", "in 100% once, not in the last 12"),
+        ("other kind", "total", "text, now number"),
+        ("new field", "vip", "true/false"),
+    ]
+    assert one["types"][0]["samples"] == 32
+    assert relais.json("sources", "list")["sources"][0]["drift"] == 3
+    assert "other kind" in relais("sources", "drift", "shop")
+    assert "say whose" in relais("sources", "drift", "--accept", status=2)
+    assert "unknown_source" in relais("sources", "drift", "none", status=1)
+    assert "unknown_source" in relais("sources", "drift", "none", "--accept", status=1)
+    assert relais("sources", "drift", "shop", "--accept") == "3 changes of shop accepted.\n"
+    assert relais.json("sources", "drift")["sources"][0]["changes"] == []
 
 
 def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:

@@ -16,6 +16,7 @@ def source(**more: Any) -> dict[str, Any]:
         "usual_gap_seconds": None,
         "today": {"taken": 0, "quarantined": 0, "refused": {}},
         "unread": {},
+        "drift": 0,
         "secrets": [{"name": "${SHOP_SECRET}", "last_verified": None}],
         "hold": None,
         **more,
@@ -38,6 +39,7 @@ def test_odd() -> None:
         usual_gap_seconds=540,
         today={"taken": 1_234_567, "quarantined": 2, "refused": {"bad_json": 1, "wrong_signature": 3}},
         unread={"birthday": 4},
+        drift=1,
         secrets=[
             {"name": "${A}", "last_verified": ago(days=41, minutes=1)},
             {"name": "${B}", "last_verified": None},
@@ -53,4 +55,26 @@ def test_odd() -> None:
     assert "refused today: 3 wrong_signature, 1 bad_json" in below
     assert "2 in quarantine today (relais quarantine list)" in below
     assert "not read today: 4 birthday" in below
+    assert "1 change in what it sends (relais sources drift" in " ".join(below)
     assert "${A} verified 41 d ago, ${B} verified never" in below
+
+
+def test_drift() -> None:
+    """What changed is a row each, against what it is compared is said; all fits 80 columns."""
+    at = "2026-11-28T10:12:00.000Z"
+    change = {"what": "gone", "type": "order.paid", "field": "customer.phone", "first": at, "last": at}
+    one = {
+        "source": "shop",
+        "accepted": None,
+        "left_out": 3,
+        "types": [{"first": at}, {"first": None}],
+        "changes": [{**change, "says": "in 98% once, not in the last 120"}],
+    }
+    shown = text(sources.draw_drift([one, {**one, "changes": [], "accepted": at, "left_out": 0}]), 80)
+    assert shown[0] == "shop: 1 change, watched since 2026-11-28T10:12Z"
+    assert "more names of fields than are kept" in shown[1]
+    assert shown[3].split()[:3] == ["order.paid", "customer.phone", "gone"]
+    assert shown[3].endswith("11-28 10:12  11-28 10:12")
+    assert shown[-1] == "shop: 0 changes, accepted 2026-11-28T10:12Z"
+    assert text(sources.draw_drift([{**one, "types": [], "changes": [], "left_out": 0}])) == ["shop: nothing came yet"]
+    assert text(sources.draw_drift([])) == ["The book in force has no source."]
