@@ -112,9 +112,8 @@ function ones.ask(P, room, boxes)
   local known = ones.known[room] or {}
   ones.known[room] = known
   each_part(boxes, function(from, to)
-    for k, value in ipairs(redis.call('HMGET', ones.key(P, room), unpack(boxes, from, to))) do
-      known[boxes[from + k - 1]] = value
-    end
+    local found = redis.call('HMGET', ones.key(P, room), unpack(boxes, from, to))
+    for k = 1, #found do known[boxes[from + k - 1]] = found[k] end
   end)
 end
 
@@ -351,21 +350,26 @@ local function head_changed(P, room, box)
   return make_ready(P, room, box, attempt, doubt, deaths, false)
 end
 
--- The marks of a delivery leave its further boxes (`also`). `delete`: as `ones.delete`. Returns how many boxes became ready.
+-- The mark of a delivery leaves a further box. `delete`: as `ones.delete`. Returns how many boxes became ready.
+local function leave_box(P, room, box, mark, delete)
+  local head, first, second = ones.of(P, room, box)
+  local single = head ~= nil
+  if not single then head, first, second = unpack(redis.call('LRANGE', list_key(P, room, box), 0, 2)) end
+  local blocked = head and string.byte(head) == 98
+  if first == mark and not second and blocked then
+    delete(P, room, box, single)
+  elseif not single then
+    redis.call('LREM', list_key(P, room, box), 1, mark)
+    if first == mark and blocked then return make_ready(P, room, box, 0, 0, 0, false) end
+  end
+  return 0
+end
+
+-- The same of all its further boxes (`also`).
 local function leave_boxes(P, room, home, delivery, also, delete)
   local ready, mark = 0, mark_of(delivery, home)
-  for box in string.gmatch(also, '%S+') do
-    local head, first, second = ones.of(P, room, box)
-    local single = head ~= nil
-    if not single then head, first, second = unpack(redis.call('LRANGE', list_key(P, room, box), 0, 2)) end
-    local blocked = head and string.byte(head) == 98
-    if first == mark and not second and blocked then
-      delete(P, room, box, single)
-    elseif not single then
-      redis.call('LREM', list_key(P, room, box), 1, mark)
-      if first == mark and blocked then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end
-    end
-  end
+  if not string.find(also, ' ', 1, true) then return leave_box(P, room, also, mark, delete) end
+  for box in string.gmatch(also, '%S+') do ready = ready + leave_box(P, room, box, mark, delete) end
   return ready
 end
 
@@ -452,7 +456,8 @@ end
 -- long, too.
 local function add_counts(P, counts, now)
   for name, n in pairs(counts) do
-    local sign, page, its = string.match(name, '^([@>])(%S+) (.+)$')
+    local sign, page, its
+    if not string.find(name, '^%a') then sign, page, its = string.match(name, '^([@>])(%S+) (.+)$') end
     if sign == '>' then
       redis.call('LPUSH', P .. page, its)
       redis.call('LTRIM', P .. page, 0, 199)
@@ -552,14 +557,22 @@ end
 -- Write fields of a hash that lives as long as a page of the ledger. `merge` returns what a field holds from now on, of
 -- what it held and what comes; nil: what it held.
 local function write_page(key, given, merge)
-  local names, words, fresh = {}, {}, true
-  for name in pairs(given) do names[#names + 1] = name end
+  local names, words, n, fresh = {}, {}, 0, true
+  for name in pairs(given) do
+    n = n + 1
+    names[n] = name
+  end
+  n = 0
   each_part(names, function(from, to)
-    for k, old in ipairs(redis.call('HMGET', key, unpack(names, from, to))) do
-      local name, n = names[from + k - 1], #words
-      fresh = fresh and not old
-      local new = old and merge(old, given[name]) or not old and given[name]
-      if new then words[n + 1], words[n + 2] = name, new end
+    local found = redis.call('HMGET', key, unpack(names, from, to))
+    for k = 1, #found do
+      local old, name = found[k], names[from + k - 1]
+      local new = given[name]
+      if old then new, fresh = merge(old, new), false end
+      if new then
+        words[n + 1], words[n + 2] = name, new
+        n = n + 2
+      end
     end
   end)
   write_all('HSET', key, words)

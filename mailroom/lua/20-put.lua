@@ -7,8 +7,9 @@ local function marks_of(P, boxes, pages)
   for _, page in ipairs(pages) do
     if #boxes > 0 and redis.call('EXISTS', page) == 1 then
       each_part(boxes, function(from, to)
-        for k, mark in ipairs(redis.call('HMGET', page, unpack(boxes, from, to))) do
-          if mark then marks[boxes[from + k - 1]] = mark end
+        local found = redis.call('HMGET', page, unpack(boxes, from, to))
+        for k = 1, #found do
+          if found[k] then marks[boxes[from + k - 1]] = found[k] end
         end
       end)
     end
@@ -28,7 +29,9 @@ local function contents_of(P, bucket, bases)
     local key = P .. 'known:' .. string.format('%d', page)
     if #bases > 0 and redis.call('EXISTS', key) == 1 then
       each_part(bases, function(from, to)
-        for k, its in ipairs(redis.call('HMGET', key, unpack(bases, from, to))) do
+        local found = redis.call('HMGET', key, unpack(bases, from, to))
+        for k = 1, #found do
+          local its = found[k]
           if its then
             local base = bases[from + k - 1]
             -- A base that stands here twice was asked for twice, with the same answer.
@@ -64,20 +67,22 @@ end
 
 -- What is known of the events of a call, asked for once for all of them. `args`: per event six, from `first` on: its id,
 -- …, and last its id in schema 1, under which a store of that schema keeps it. Returns the ids, what is known of them by
--- their bases (nil in schema 1), a table that marks ids that were met, and what the answer for a new event begins with.
+-- their bases (nil in schema 1), a table that marks ids that were met, what the answer for a new event begins with, and
+-- the bases.
 local function ids_of(P, schema, bucket, args, first)
-  local ids, bases, former, met, prefix = {}, {}, {}, {}, ''
+  local ids, bases, former, met, prefix, n = {}, {}, {}, {}, '', 0
   for i = first, #args, 6 do
-    local n = #ids + 1
-    if args[i + 5] ~= '' and schema == '1' then
-      args[i], args[i + 5], prefix = args[i + 5], '', '+'
-    elseif args[i + 5] ~= '' then
-      former[#former + 1] = args[i + 5]
+    n = n + 1
+    local id, its_former = args[i], args[i + 5]
+    if its_former ~= '' and schema == '1' then
+      id, args[i], args[i + 5], prefix = its_former, its_former, '', '+'
+    elseif its_former ~= '' then
+      former[#former + 1] = its_former
     end
-    ids[n], bases[n] = args[i], string.sub(args[i], 1, BASE)
+    ids[n], bases[n] = id, string.sub(id, 1, BASE)
   end
   met_before(P, bucket, schema == '1' and ids or former, met)
-  return ids, schema ~= '1' and contents_of(P, bucket, bases) or nil, met, prefix
+  return ids, schema ~= '1' and contents_of(P, bucket, bases) or nil, met, prefix, bases
 end
 
 -- Which of these events are in quarantine.
@@ -147,96 +152,117 @@ local function first_of(names)
   return string.sub(names, 1, blank - 1), string.sub(names, blank + 1)
 end
 
--- What the boxes of these events are: true where one is a list, its value where it is one element, nil where it is not there.
--- `homes`, `further`: by position.
-local function boxes_of(P, homes, further)
-  local boxes, places, there, n, prefix = {}, {}, {}, 0, list_key(P, 'in', '')
-  for k = 1, #homes do
-    local box, names = homes[k], further[k]
-    while box do
-      n = n + 1
-      boxes[n], places[n] = box, prefix .. box
-      box = names
-      if box then box, names = first_of(box) end
-    end
-  end
+-- What these boxes are: true where one is a list, its value where it is one element, nil where it is not there.
+local function boxes_of(P, boxes)
+  local places, there, prefix = {}, {}, list_key(P, 'in', '')
+  for k = 1, #boxes do places[k] = prefix .. boxes[k] end
   if count_there(places) > 0 then
     for k, place in ipairs(places) do
       if redis.call('LLEN', place) > 0 then there[boxes[k]] = true end
     end
   end
   each_part(boxes, function(from, to)
-    for k, value in ipairs(redis.call('HMGET', ones.key(P, 'in'), unpack(boxes, from, to))) do
-      if value then there[boxes[from + k - 1]] = value end
+    local found = redis.call('HMGET', ones.key(P, 'in'), unpack(boxes, from, to))
+    for k = 1, #found do
+      if found[k] then there[boxes[from + k - 1]] = found[k] end
     end
   end)
   return there
 end
 
 -- Append events to their boxes in the order in which they came; one with further names leaves a mark in the box of each.
--- `homes`, `further`: by position; `there`: as `boxes_of` has it; `classes`: of the boxes that an event makes, by its home.
--- Each box is written once. `lists`: as every version of us reads them. Returns the boxes that became ready, in order.
-local function append_events(P, ids, homes, further, there, classes, lists)
-  -- Mostly one element goes into a box: then it needs no table.
-  local pushed, states, order, also, new, fresh = {}, {}, {}, {}, {}, {}
-  local ready, blocked = {}, {} -- what a new box of one element begins with, by class
-  local n_order, n_also, n_fresh = 0, 0, 0
-  local function push(box, state, element)
+-- `boxes`: of all of them, home first; `starts`: where those of an event begin, by position; `further`: the same as text;
+-- `there`: as `boxes_of` has it; `classes`: of the boxes that an event makes, by its home. Each box is written once.
+-- `lists`: as every version of us reads them. Returns the boxes that became ready, in order, by class, and how many.
+local function append_events(P, ids, boxes, starts, further, there, classes, lists)
+  -- Mostly one element goes into a box that is not there: then it is a field, and needs no table.
+  local fields, at, n_fields = {}, {}, 0 -- at: box -> where its value stands in `fields`; false: it has a table
+  local pushed, heads, order, also, n_also = {}, {}, {}, {}, 0
+  local ready, blocked, class = nil, nil, nil -- what a new box of one element begins with
+  local lines, line, n_fresh = { classes = {} }, nil, 0
+  local function push_more(box, state, element)
     local its = pushed[box]
-    if not its then
-      n_order = n_order + 1
-      order[n_order] = box
-      pushed[box], states[box] = element, state
-    elseif type(its) == 'string' then
-      pushed[box] = { its, element }
-    else
+    if its then
       its[#its + 1] = element
+      return
     end
+    local place, words = at[box], {}
+    order[#order + 1], pushed[box], at[box] = box, words, false
+    if place then -- it was to be a field
+      local value = fields[place]
+      local eol = string.find(value, '\n', 1, true)
+      heads[box], words[1] = string.sub(value, 1, eol - 1), string.sub(value, eol + 1)
+      fields[place - 1] = false
+    else
+      heads[box] = string.sub(state, 1, -2)
+    end
+    words[#words + 1] = element
   end
+  local n_boxes = #boxes
   for k = 1, #ids do
-    local id, home, names, class, behind = ids[k], homes[k], further[k], classes[homes[k]], false
-    local idle = not there[home] and not pushed[home]
-    if not ready[class] then
-      ready[class], blocked[class] = ones.new_state('r', class) .. '\n', ones.new_state('b', class) .. '\n'
+    local id, start, behind = ids[k], starts[k], false
+    local home, stop = boxes[start], (starts[k + 1] or n_boxes + 1) - 1
+    local its_class = classes[home]
+    if its_class ~= class then
+      class, line = its_class, lines[its_class]
+      ready, blocked = ones.new_state('r', class) .. '\n', ones.new_state('b', class) .. '\n'
     end
-    if names then
-      local mark, box, others = mark_of(id, home), first_of(names)
-      while box do
-        behind = behind or there[box] or pushed[box]
-        push(box, blocked[class], mark)
-        box = others
-        if box then box, others = first_of(box) end
+    local idle = at[home] == nil and not there[home]
+    if stop > start then
+      local mark = '=' .. id .. ' ' .. home -- as `mark_of` has it
+      for j = start + 1, stop do
+        local box = boxes[j]
+        if lists or there[box] or at[box] ~= nil then
+          behind = behind or there[box] or at[box] ~= nil
+          push_more(box, blocked, mark)
+        else
+          fields[n_fields + 1], fields[n_fields + 2] = box, blocked .. mark
+          n_fields = n_fields + 2
+          at[box] = n_fields
+        end
       end
-      also[n_also + 1], also[n_also + 2] = id, names
+      also[n_also + 1], also[n_also + 2] = id, further[k]
       n_also = n_also + 2
     end
-    push(home, behind and blocked[class] or ready[class], id)
-    if idle and not behind then
-      n_fresh = n_fresh + 1
-      fresh[n_fresh] = home
-    end
-  end
-  local n = 0
-  for k = 1, n_order do
-    local box = order[k]
-    local its, was = pushed[box], there[box]
-    if not was and not lists and type(its) == 'string' then
-      new[n + 1], new[n + 2] = box, states[box] .. its
-      n = n + 2
+    if lists or at[home] ~= nil or not idle then
+      push_more(home, behind and blocked or ready, id)
     else
-      local words = type(its) == 'string' and { its } or its
-      if not was then
-        local s, _, _, _, _, _, class = parse(string.sub(states[box], 1, -2))
-        table.insert(words, 1, state_of(s, 0, 0, 0, class))
-      elseif was ~= true then
-        box_key(P, 'in', box)
+      fields[n_fields + 1], fields[n_fields + 2] = home, (behind and blocked or ready) .. id
+      n_fields = n_fields + 2
+      at[home] = n_fields
+    end
+    if idle and not behind then
+      if not line then
+        line = {}
+        lines[class], lines.classes[#lines.classes + 1] = line, class
       end
-      write_all('RPUSH', list_key(P, 'in', box), words)
+      line[#line + 1] = home
+      n_fresh = n_fresh + 1
     end
   end
-  write_all('HSET', ones.key(P, 'in'), new)
+  if #order > 0 then -- some of the fields became lists
+    local left, n = {}, 0
+    for k = 1, n_fields, 2 do
+      if fields[k] then
+        left[n + 1], left[n + 2] = fields[k], fields[k + 1]
+        n = n + 2
+      end
+    end
+    fields = left
+  end
+  for _, box in ipairs(order) do
+    local was = there[box]
+    if not was then
+      local s, _, _, _, _, _, its_class = parse(heads[box])
+      table.insert(pushed[box], 1, state_of(s, 0, 0, 0, its_class))
+    elseif was ~= true then
+      box_key(P, 'in', box)
+    end
+    write_all('RPUSH', list_key(P, 'in', box), pushed[box])
+  end
+  write_all('HSET', ones.key(P, 'in'), fields)
   write_all('HSET', P .. 'also:in', also)
-  return fresh
+  return lines, n_fresh
 end
 
 -- What sources last told of their objects: pages of 31 days, 13 of them; object -> state. A state is a word or `@` and a
@@ -310,20 +336,21 @@ local function put(keys, args)
   local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
-  local ids, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 4)
-  local boxes, names, urgent, new_ids, places, n = {}, {}, {}, {}, {}, 0 -- by position, but for the last two
+  local ids, seen, known_ids, prefix, bases = ids_of(P, schema, bucket, args, 4)
+  local contents, new_contents = seen and seen.contents, seen and seen.changed
+  local boxes, names, keys_of, urgent, new_ids, places, n = {}, {}, {}, {}, {}, {}, 0 -- by position, but for the last three
   for k = 1, #ids do
-    local its, id, i = args[6 * k - 1], ids[k], 6 * k - 2
+    local its, id = args[6 * k - 1], ids[k]
     if string.byte(its) == 33 then
       its = string.sub(its, 2)
       urgent[k] = schema ~= '1'
     end
     local box, others = first_of(its)
-    boxes[k], names[k], args[i + 1] = box, schema ~= '1' and others or nil, box
-    if seen and seen.contents[string.sub(id, 1, BASE)] and knows(seen, id) then known_ids[id] = true end
+    boxes[k], names[k], keys_of[k] = box, schema ~= '1' and others or nil, P .. 'e:' .. id
+    if contents and contents[bases[k]] and knows(seen, id) then known_ids[id] = true end
     if not known_ids[id] then
       n = n + 1
-      new_ids[n], places[n] = id, P .. 'e:' .. id
+      new_ids[n], places[n] = id, keys_of[k]
     end
   end
   local aside = quarantined_of(P, ids)
@@ -331,48 +358,59 @@ local function put(keys, args)
   local marks = marks_of(P, boxes, { page_before, page })
 
   local answers, records, counts = {}, {}, {}
-  local stored, homes, further, classes, hurried = {}, {}, {}, {}, {}
+  local stored, all_boxes, starts, further, classes, hurried = {}, {}, {}, {}, {}, {}
   local marked, unmarked, notes, came, several = {}, {}, {}, {}, {}
   local objects_page, changed = math.floor(now / objects.page), {}
   local till = ' ' .. now + body_window
-  local field, source, received
+  local field, source, received, without_id
+  local n_boxes = 0
   n = 0
   for k = 1, #ids do
     local i = 6 * k - 2
-    local id, box, digest, record, known = args[i], boxes[k], args[i + 2], args[i + 4], ''
-    local name, first, many = P .. 'e:' .. id, nil, false
+    local id, box, digest, record, former, known = ids[k], boxes[k], args[i + 2], args[i + 4], args[i + 5], ''
+    local first, many = nil, false
     if args[i + 3] ~= field then
       field = args[i + 3]
-      source, received = string.match(field, '^[^|]*'), 'received|' .. field
+      source = string.match(field, '^[^|]*')
+      received, without_id = 'received|' .. field, 'without_id|' .. source
     end
     if known_ids[id] then
       known = id
-    elseif known_ids[args[i + 5]] then
-      known = args[i + 5]
+    elseif former ~= '' and known_ids[former] then
+      known = former
     end
     local tells = string.byte(record, 2) == 116 and string.match(record, '^"tells":(%b[]),')
     if tells then
       record = string.sub(record, #tells + 10)
       if known == '' and objects.came(P, objects_page, changed, tells) then known = id end
     end
-    if seen and known == '' then first, many = remember_id(seen, id) end
+    if seen and known == '' then
+      local base = bases[k]
+      if contents[base] then
+        first, many = remember_id(seen, id)
+      else
+        contents[base] = string.sub(id, BASE + 1)
+        new_contents[base] = contents[base]
+      end
+    end
     known_ids[id] = true
-    if digest ~= '' and marks[box] then
-      local its, other, ends = string.match(marks[box], '^(%S+) (%S+) (%d+)$')
+    local mark = marks[box]
+    if mark and digest ~= '' then
+      local its, other, ends = string.match(mark, '^(%S+) (%S+) (%d+)$')
       local left = its == digest and ends - now or 0
       if left > 0 and left <= MARKED then known = other end
     end
-    if known == '' and records_there and not aside[id] and redis.call('EXISTS', name) == 1 then
+    if known == '' and records_there and not aside[id] and redis.call('EXISTS', keys_of[k]) == 1 then
       known = id -- it waits, or is kept, for longer than ids are remembered
     end
     answers[k] = known ~= '' and known or prefix ~= '' and prefix .. id or ''
     if known == '' then
       n = n + 1
       if digest ~= '' then
-        marks[box] = digest .. ' ' .. id .. till
-        marked[box] = marks[box]
-        count(counts, 'without_id|' .. source)
-      elseif marks[box] then
+        mark = digest .. ' ' .. id .. till
+        marks[box], marked[box] = mark, mark
+        counts[without_id] = (counts[without_id] or 0) + 1
+      elseif mark then
         marks[box], marked[box] = nil, nil
         unmarked[#unmarked + 1] = box
       end
@@ -398,9 +436,16 @@ local function put(keys, args)
         classes[box] = schema ~= '1' and source or ''
       end
       if tells then objects.tell(P, objects_page, changed, tells) end
-      records[2 * n - 1], records[2 * n] = name, record
-      stored[n], homes[n], further[n] = id, box, names[k]
-      count(counts, received)
+      records[2 * n - 1], records[2 * n] = keys_of[k], record
+      n_boxes = n_boxes + 1
+      stored[n], starts[n], further[n], all_boxes[n_boxes] = id, n_boxes, names[k], box
+      local other, others = names[k], nil
+      while other do
+        other, others = first_of(other)
+        n_boxes = n_boxes + 1
+        all_boxes[n_boxes], other = other, others
+      end
+      counts[received] = (counts[received] or 0) + 1
     elseif known == id and digest ~= '' then
       count(counts, 'repeated|' .. field)
     else
@@ -411,7 +456,7 @@ local function put(keys, args)
   -- What is no list where one must be ends the call here, before anything is written: half a put would pass for a whole
   -- one when it is repeated.
   redis.call('LLEN', P .. 'ready:in')
-  local there = boxes_of(P, homes, further)
+  local there = boxes_of(P, all_boxes)
 
   if seen then write_ids(P, seen, bucket, window) else write_former_ids(P, new_ids, bucket, window) end
   objects.write(P, objects_page, changed)
@@ -431,11 +476,10 @@ local function put(keys, args)
   write_all('ZREM', P .. 'quarantine', came)
   -- The number of each event among all that the store ever took: receivers' clocks may be set back, this never is.
   local number = n > 0 and redis.call('INCRBY', P .. 'taken', n) - n or 0
-  for k = 1, n do records[2 * k] = '{"n":' .. number + k .. ',' .. records[2 * k] end
+  for k = 1, n do records[2 * k] = string.format('{"n":%d,', number + k) .. records[2 * k] end
   write_all('MSET', nil, records)
-  local c, fresh = { ready = {} }, append_events(P, stored, homes, further, there, classes, schema == '1')
-  for _, box in ipairs(fresh) do ready_later(c, 'in', box, classes[box]) end
-  flush_ready(P, c, 'in')
+  local lines, fresh = append_events(P, stored, all_boxes, starts, further, there, classes, schema == '1')
+  flush_ready(P, { ready = { ['in'] = lines } }, 'in')
   ones.known = {} -- they were read before the events came
   for _, box in ipairs(hurried) do make_urgent(P, 'in', box) end
   if n > 0 then
@@ -447,7 +491,7 @@ local function put(keys, args)
   end
   for source in pairs(several) do tell_once_a_day(P, 'in', 'many_contents:' .. source) end
   add_counts(P, counts)
-  if #fresh > 0 then ring(P, pool, #fresh) end
+  if fresh > 0 then ring(P, pool, fresh) end
   return answers
 end
 

@@ -261,6 +261,7 @@ end
 local function lease_all(P, room, class, boxes, drain, token, per_box, out, taken)
   local found, names, leased, met, n, total, broken = {}, {}, {}, {}, 0, 0, nil
   local changed = {} -- boxes of one element, and what they are from now on
+  local usual = {} -- items -> the state of a box that nothing has happened to
   local named = has_names(P, room)
   local weak = named and redis.call('EXISTS', P .. 'weak:' .. room) == 1
   ones.ask(P, room, boxes)
@@ -305,7 +306,11 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
       local all = not cleared and not late[k] and not (room == 'in' and holds.now) and not (weak and redis.call('HEXISTS', P .. 'weak:' .. room, elements[2]) == 1)
       for i = 1, items do all = all and records[before + i] end
       if all then
-        local state = state_of('l', attempt, doubt, deaths, class, token, items)
+        local state = attempt + doubt + deaths == 0 and usual[items]
+        if not state then
+          state = state_of('l', attempt, doubt, deaths, class, token, items)
+          if attempt + doubt + deaths == 0 then usual[items] = state end
+        end
         if known[box] then
           local w = #changed
           changed[w + 1], changed[w + 2] = box, state .. '\n' .. elements[2]

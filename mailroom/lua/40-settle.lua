@@ -125,11 +125,16 @@ end
 
 -- `type`: of events that make older ones stale; then `its` is when it happened.
 local function note_newest(newest, names, its, type)
-  for name in string.gmatch(names, '%S+') do
-    if string.byte(name) ~= 126 then
-      local field = type and name .. ' ' .. type or name
-      if its > (newest[field] or '') then newest[field] = its end
+  local from, stop = 1, #names
+  while from <= stop do
+    local blank = string.find(names, ' ', from, true) or stop + 1
+    if string.byte(names, from) ~= 126 then
+      local field = string.sub(names, from, blank - 1)
+      if type then field = field .. ' ' .. type end
+      local before = newest[field]
+      if not before or its > before then newest[field] = its end
     end
+    from = blank + 1
   end
 end
 
@@ -415,7 +420,9 @@ local function append(P, c, event, day, args, k)
   local once_key, coalesce, delay, dead = args[k + 5], args[k + 7], tonumber(args[k + 8]), args[k + 9]
   local name, b = c.names[k], c.names[k + 1]
   local flushed = c.is_gone[name] or c.is_gone[b]
-  for _, other in ipairs(further and further.keys or NONE) do flushed = flushed or c.is_gone[other] end
+  if further then
+    for _, other in ipairs(further.keys) do flushed = flushed or c.is_gone[other] end
+  end
   if flushed then flush(P, c) end
   if c.is_new[name] or (c.some_made and redis.call('EXISTS', name) == 1) then return 0 end
   if once_key ~= '' and dead == '' then
@@ -483,7 +490,12 @@ local function append(P, c, event, day, args, k)
     redis.call('ZADD', P .. 'waiting:' .. room, c.now + delay, box)
   elseif string.byte(args[k + 4]) == 49 and not (class ~= '' and anybody_waits(P, c, room, class))
     and not (weak and weak_name_taken(P, room, delivery, box)) and may_lease(P, c, room, class) then
-    ones.make(P, c, room, box, state_of('l', 0, 0, 0, class, c.token, 1), delivery)
+    local state = c.states[class]
+    if not state then
+      state = state_of('l', 0, 0, 0, class, c.token, 1)
+      c.states[class] = state
+    end
+    ones.make(P, c, room, box, state, delivery)
     lease_later(c, room, box, c.drain)
     c.leased[#c.leased + 1] = delivery
   else
@@ -491,8 +503,8 @@ local function append(P, c, event, day, args, k)
     ready_later(c, room, box, class)
     add_ready(c, room, 1)
   end
-  if class == URGENT then
-    for _, other in ipairs(further and further.also or NONE) do
+  if class == URGENT and further then
+    for _, other in ipairs(further.also) do
       flush_ready(P, c, room)
       make_urgent(P, room, other)
     end
@@ -644,7 +656,7 @@ local function settle_items(P, c, args)
     end
     if not ours then
       statuses[#statuses + 1] = 0
-    elseif says ~= '' and heard(P, c, room, box, says) then
+    elseif says ~= '' and (c.failing or says ~= 'there') and heard(P, c, room, box, says) then
       statuses[#statuses + 1] = 3
       note_later(c, day, event, (string.gsub(line, '"then":"%a+"', '"then":"wait"', 1)))
       count(counts, (string.gsub(field, '|%a+$', '|wait')))
@@ -664,7 +676,7 @@ local function settle_items(P, c, args)
       local there = place and place > 0
       local doubted = there and place <= old_doubt
       if only then
-        c.delete_later(P, room, box, single)
+        c.delete_later(P, room, box, single, b)
       elseif there then
         if place == 1 then
           old_attempt = 0
@@ -680,14 +692,16 @@ local function settle_items(P, c, args)
       end
       local its_names = box
       if there and named(P, c, room) then
-        local further = c.names_of[room] and c.names_of[room].also[item]
+        local further = c.names_of[room]
+        further = further and further.also[item]
         if c.watched or verdict == 'dead' then
           its_names = names_of(P, room, box, item)
         elseif further and room == 'in' then
           its_names = box .. ' ' .. further
         end
-        flush_ready(P, c, room)
-        add_ready(c, room, leave_later(P, c, room, box, item))
+        if c.ready[room] then flush_ready(P, c, room) end
+        local ready = leave_later(P, c, room, box, item)
+        if ready > 0 then add_ready(c, room, ready) end
       end
       local name = names[start]
       local alive = there and not c.is_gone[name] and (not c.some_gone or redis.call('EXISTS', name) == 1)
@@ -703,7 +717,9 @@ local function settle_items(P, c, args)
         for k = new, i - 1, 10 do
           made = made + append(P, c, event, day, args, k)
         end
-        if string.find(field, '\n', 1, true) then
+        if field ~= '' and counts[field] then
+          counts[field] = counts[field] + 1 -- it is one name, and was met before
+        elseif string.find(field, '\n', 1, true) then
           for name in string.gmatch(field, '[^\n]+') do count(counts, name) end
         else
           count(counts, field)
@@ -718,7 +734,7 @@ local function settle_items(P, c, args)
           dereference(P, event, made, 0, c)
         else
           if room ~= 'in' then delete_later(c, name) end
-          if dereference(P, event, made - 1, retain, c) then ended[#ended + 1] = event end
+          if made ~= 1 and dereference(P, event, made - 1, retain, c) then ended[#ended + 1] = event end
           local its, at, type = argument, nil, nil
           if string.find(argument, '|', 1, true) then
             its, at, type = string.match(argument, '^([^|]*)|(%S+) (.*)$')
@@ -828,7 +844,7 @@ local function settle(keys, args)
     drain = args[1], token = args[2], now = now, free = {}, names = {}, box_made = {},
     gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
     named = {}, names_of = {}, nameless = {}, further = {}, joined = {}, newest = {}, aside = {}, crowded = {},
-    new_singles = {}, ended_singles = {},
+    new_singles = {}, ended_singles = {}, states = {},
     leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
   }
   c.make = function(_, room, box, s, class, element) ones.make(P, c, room, box, ones.new_state(s, class), element) end
@@ -836,8 +852,8 @@ local function settle(keys, args)
     ones.delete(P, room, box, single)
     c.box_made[list_key(P, room, box)] = nil
   end
-  c.delete_later = function(_, room, box, single)
-    local b = list_key(P, room, box)
+  c.delete_later = function(_, room, box, single, b)
+    b = b or list_key(P, room, box)
     if single then
       local n = #c.ended_singles
       c.ended_singles[n + 1], c.ended_singles[n + 2], c.is_gone[b], ones.known[room][box] = room, box, true, false
@@ -847,36 +863,34 @@ local function settle(keys, args)
     c.box_made[b] = nil
   end
   local names, all, boxes = c.names, #args, {}
-  local function ask_for(room, box)
-    local its = boxes[room]
+  local entered = {} -- rooms and boxes into which something comes
+  local function enter(room, box)
+    local its, n = boxes[room], #entered
     if not its then
       its = {}
       boxes[room] = its
     end
     its[#its + 1] = box
-  end
-  local entered = {} -- rooms and boxes into which something comes
-  local function enter(room, box)
-    ask_for(room, box)
-    local n = #entered
     entered[n + 1], entered[n + 2] = room, box
   end
   local settled, items, made, places, asked = {}, {}, {}, {}, {}
+  local n_settled, n_made = 0, 0
+  local last_room, its_items, its_boxes, its_keys
   local i = 4
   while i <= all do
-    local verdict, new = args[i + 4], i + 16
-    if verdict == 'done' or verdict == 'dead' then
-      local room, item = args[i], args[i + 3]
-      local name, its = record_key(P, room, item), items[room]
-      names[i], settled[#settled + 1] = name, name
-      if not its then
-        its = {}
-        items[room] = its
-      end
-      its[#its + 1] = item
+    local room, verdict, new = args[i], args[i + 4], i + 16
+    if room ~= last_room then
+      its_items, its_boxes = items[room] or {}, boxes[room] or {}
+      last_room, items[room], boxes[room], its_keys = room, its_items, its_boxes, record_key(P, room, '')
     end
-    ask_for(args[i], args[i + 1])
-    i = new + tonumber(args[i + 15]) * 10
+    if verdict == 'done' or verdict == 'dead' then
+      local item = args[i + 3]
+      local name = its_keys .. item
+      n_settled = n_settled + 1
+      names[i], settled[n_settled], its_items[#its_items + 1] = name, name, item
+    end
+    its_boxes[#its_boxes + 1] = args[i + 1]
+    i = new + args[i + 15] * 10
     for k = new, i - 1, 10 do
       local box = args[k + 1]
       if string.find(box, ' ', 1, true) then
@@ -891,9 +905,11 @@ local function settle(keys, args)
       if joined and box ~= '' then
         asked[#asked + 1] = { args[k], { box, unpack(c.further[k] and c.further[k].also or NONE) }, k }
       end
-      names[k], names[k + 1] = P .. 'd:' .. args[k + 2], list_key(P, args[k], box)
+      local name, place = P .. 'd:' .. args[k + 2], list_key(P, args[k], box)
+      names[k], names[k + 1] = name, place
       enter(args[k], box)
-      made[#made + 1], places[#places + 1] = names[k], names[k + 1]
+      n_made = n_made + 1
+      made[n_made], places[n_made] = name, place
     end
   end
   ask_for_names(P, c, items, boxes)

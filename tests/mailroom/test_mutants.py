@@ -11,7 +11,7 @@ from tests.mailroom.store import LUA, Loop, Store, replaced
 
 #: What goes wrong: the passage of mailroom/lua, and what stands there instead.
 MUTANTS = {
-    "the newest first": ("pushed[box] = { its, element }", "pushed[box] = { element, its }"),
+    "the newest first": ("    words[#words + 1] = element\n", "    table.insert(words, 1, element)\n"),
     "the youngest box first": (
         "enlist(P, room, class, lines[class])",
         "enlist(P, room, class, lines[class], true)",
@@ -111,7 +111,7 @@ MUTANTS = {
     ),
     "dead letters are forgotten": ("          redis.call('ZADD', P .. 'dead', now, item)\n", ""),
     "whoever leaves keeps it": ("      if leases[k + 1] == drain then\n", "      if false then\n"),
-    "a box of one element is not seen": ("      if value then there[boxes[from + k - 1]] = value end\n", ""),
+    "a box of one element is not seen": ("      if found[k] then there[boxes[from + k - 1]] = found[k] end\n", ""),
     "a box has two forms": ("    ones.forget(P, room, box)\n    redis.call('RPUSH'", "    redis.call('RPUSH'"),
     "strangers may take": ("  if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end\n", ""),
 }
@@ -133,7 +133,7 @@ NAME_MUTANTS = {
         "      if true then return 0 end\n",
     ),
     "a box behind a mark is not looked at": (
-        "      if first == mark and blocked then ready = ready + make_ready(P, room, box, 0, 0, 0, false) end\n",
+        "    if first == mark and blocked then return make_ready(P, room, box, 0, 0, 0, false) end\n",
         "",
     ),
     "the withdrawn keep their marks": ("leave_names(P, room, home, delivery, c.delete)", "0"),
