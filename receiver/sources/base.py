@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
-from receiver import identity, unread_fields, vendor_api
+from receiver import identity, plain_fields, unread_fields, vendor_api
 from receiver.body import BodyRecord
 from receiver.errors import RequestRefused
 from receiver.field_names import ours
@@ -333,6 +333,9 @@ def fit_item(item: SourceItem, fields: Any, spelling: Spelling = "snake_case") -
     """Return the model of an item's data; None where the item is invalid, which it says from now on."""
     if item.invalid is not None or item.type is None:
         return None
+    kind = event_types.TYPES[item.type]
+    if spelling == "snake_case" and (data := plain_fields.read(kind, fields)) is not None:
+        return plain_fields.make(kind, data)
     try:
         model, unread = fit_model(item.type, fields, spelling)
     except ValidationError as exc:
@@ -371,6 +374,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def read_data(type: str, fields: Any, spelling: Spelling) -> dict[str, Any]:
     """Return data as rules see it. Raises NotReadable."""
+    if spelling == "snake_case" and (plain := plain_fields.read(event_types.TYPES[type], fields)) is not None:
+        return plain
     try:
         model, _ = fit_model(type, fields, spelling)
     except ValidationError as exc:
