@@ -56,6 +56,8 @@ class SourceView:
 
     #: When its last webhook was taken, ms; None: never.
     came: int | None = None
+    #: Whether people were told that it is quiet.
+    quiet: bool = False
     #: Minutes that usually pass between two webhooks; None: too few came to say.
     usual_gap: int | None = None
     #: Of today (UTC): events taken and quarantined, requests refused by their code, fields left out by their name.
@@ -96,6 +98,7 @@ async def read(mailroom: MailroomClient, sources: Collection[str], now: int) -> 
     for key in ("came", "verified", f"sources:{now // DAY}"):
         pipe.hgetall(mailroom.key(key))
     came, verified, page = await mailroom.read(pipe.execute())
+    told = await find_told(mailroom)
     times = {name.decode(): int(at) for name, at in verified.items()}
     counts = {name.decode(): int(n) for name, n in page.items()}
     found = {}
@@ -104,6 +107,7 @@ async def read(mailroom: MailroomClient, sources: Collection[str], now: int) -> 
         at = came.get(source.encode())
         found[source] = SourceView(
             None if at is None else int(at),
+            source in told,
             rhythm.find_usual_gap([each for each in minutes if each * MINUTE > now - GAP_DAYS * DAY]),
             counts.get(f"taken|{source}", 0),
             counts.get(f"quarantined|{source}", 0),
@@ -120,6 +124,25 @@ async def read_minutes(mailroom: MailroomClient, source: str, now: int, days: in
     keys = [mailroom.key(f"busy:{day}:{source}") for day in wanted]
     bits = await mailroom.read(mailroom.store.mget(keys))
     return rhythm.find_minutes({day: each for day, each in zip(wanted, bits, strict=True) if each})
+
+
+async def find_told(mailroom: MailroomClient) -> dict[str, int]:
+    """Return source -> when its last webhook came, ms, of those whose silence people were told.
+
+    Raises StoreUnavailable.
+    """
+    found = await mailroom.read(mailroom.store.hgetall(mailroom.key("quiet")))
+    return {source.decode(): int(since) for source, since in found.items()}
+
+
+async def remember_told(mailroom: MailroomClient, source: str, since: int) -> None:
+    """Remember that people were told that a source is quiet. Raises StoreUnavailable."""
+    await mailroom.read(mailroom.store.hset(mailroom.key("quiet"), source, str(since)))
+
+
+async def forget_told(mailroom: MailroomClient, source: str) -> None:
+    """Forget that a source was quiet. Raises StoreUnavailable."""
+    await mailroom.read(mailroom.store.hdel(mailroom.key("quiet"), source))
 
 
 def _below(counts: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -4,12 +4,18 @@ Comes in: for each day the bits of its minutes, as the store keeps them. Goes ou
 store or a clock. Minutes are counted, not events: an import of a thousand is a minute, as is a single order.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
 #: Minutes of a day.
 DAY = 1_440
+WEEK = 7 * DAY
+#: Weeks that teach what is usual, and how many it takes.
+MOST_WEEKS, FEWEST_WEEKS = 4, 2
+#: A source is quiet if in the same span of former weeks it sent in so many minutes, and after so many at the earliest.
+EXPECTED, SHORTEST = 10, 60
 #: So many gaps are needed before one is called usual.
 FEWEST_GAPS = 5
 
@@ -29,3 +35,25 @@ def find_usual_gap(minutes: Sequence[int]) -> int | None:
     """Return how many minutes usually pass until it sends again, None where too little came to say."""
     gaps = [after - before for before, after in pairwise(minutes)]
     return round(median(gaps)) if len(gaps) >= FEWEST_GAPS else None
+
+
+def expect(minutes: Sequence[int], last: int, now: int) -> tuple[int, int] | None:
+    """Return in how many minutes it usually sent in the span of the week from `last` to `now`, and by how many weeks.
+
+    Of that span in the last weeks the poorest but one counts, of two the poorer: an import that came once is not waited
+    for. Of a longer silence its first week counts. All are minutes since 1970. None: it is not known for long enough.
+    """
+    weeks = min(MOST_WEEKS, (last - minutes[0]) // WEEK) if minutes else 0
+    if weeks < FEWEST_WEEKS:
+        return None
+    until = min(now, last + WEEK)
+    spans = [(last - ago * WEEK, until - ago * WEEK) for ago in range(1, weeks + 1)]
+    counts = sorted(bisect_right(minutes, end) - bisect_right(minutes, begin) for begin, end in spans)
+    return counts[(weeks - 1) // 2], weeks
+
+
+def explain_silence(minutes: Sequence[int], last: int, now: int) -> str:
+    """Return in words why a silence is long by the source's own rhythm; empty: it is not. Minutes since 1970."""
+    if now - last < SHORTEST or (found := expect(minutes, last, now)) is None or found[0] < EXPECTED:
+        return ""
+    return f"in the same span of the last {found[1]} weeks it sent in {found[0]} minutes or more"

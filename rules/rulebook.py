@@ -66,6 +66,8 @@ class Source:
     share: int = 1
     #: other: a message of the same id with other content is another event; same: the platform changes what it repeats.
     same_id: Literal["other", "same"] = "other"
+    #: Milliseconds of silence after which people are told; 0: never, None: by its own rhythm.
+    quiet_after: int | None = None
     #: Two letters (`DE`): where telephone numbers without `+` belong. Its own, else the book's; None: nowhere.
     country: str | None = None
     #: Extra fields of `data` that this platform sends: name -> text, number, boolean, instant, list or object.
@@ -119,7 +121,7 @@ class Destination:
 
 
 class AlertSettings(BaseModel):
-    """Where alerts go: a held box, a paused, down or unusable destination, a refused look-up, a bad book."""
+    """Where alerts go: a quiet source, a held box, a paused or unusable destination, a refused look-up, a bad book."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

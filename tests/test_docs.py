@@ -130,7 +130,9 @@ def exposed() -> dict[str, str]:
     counts = {"|".join([one.counter, *one.labels]): 1 for one in CATALOGUE if one.counter}
     room = RoomState("crm", 1, 1, 1, 1, 1, "")
     text = metrics.write_text(
-        Snapshot(counts, [room], [QuotaState("KEY", 1, 2, 0, 3)], came={"shop": 1}, spool=SpoolState(1, 1, 1, 1))
+        Snapshot(
+            counts, [room], [QuotaState("KEY", 1, 2, 0, 3)], came={"shop": 1}, quiet=(), spool=SpoolState(1, 1, 1, 1)
+        )
     ).decode()
     return {
         sample.name: family.documentation

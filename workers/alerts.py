@@ -1,4 +1,4 @@
-"""Alerts: a held box, a consent that is not in force, a destination that is paused, down, up or unusable, a bad book.
+"""Alerts: a quiet source, a held box, a consent not in force, a destination paused, down, up or unusable, a bad book.
 
 Comes in: a short stable code and a sentence without values. Goes out: a line of the log, and JSON posted to the address
 of `alerts:`, at most once an hour for the same code and the same object. Never blocks or fails a delivery.
@@ -28,7 +28,7 @@ class AlertSender:
         self._http = http.bind(timeout=TIMEOUT, allow_private=True)
         self._mailroom = mailroom
         self._address = ""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
 
     def aim(self, address: str) -> None:
         """Set where alerts are posted to."""
@@ -39,24 +39,31 @@ class AlertSender:
 
         `ends`: codes of alerts that this one revokes: the next of such a code is posted before its hour is over.
         """
-        log.warning("alert code=%s text=%s", code, text, extra={"about": about})
+        _log(code, text, about)
         if self._address:
             task = asyncio.get_running_loop().create_task(self._post(code, text, ends, about))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _post(self, code: str, text: str, ends: Sequence[str], about: dict[str, str]) -> None:
+    async def deliver(self, code: str, text: str, *, ends: Sequence[str] = (), **about: str) -> bool:
+        """Do the same and wait for it. Returns whether people know: also where there is no address but the log."""
+        _log(code, text, about)
+        return not self._address or await self._post(code, text, ends, about)
+
+    async def _post(self, code: str, text: str, ends: Sequence[str], about: dict[str, str]) -> bool:
         what = "|".join((code, *about.values()))
         try:
             if not await self._mailroom.first(what, QUIET):
-                return
+                return True
             if not await self._told(code, {"alert": code, "text": text, **about}):
                 await self._mailroom.forget_first(what)  # The next occasion posts it.
-                return
+                return False
             for end in ends:
                 await self._mailroom.forget_first("|".join((end, *about.values())))
         except StoreUnavailable as exc:
             log.warning("alert.not_told code=%s why=%s", code, exc)
+            return False
+        return True
 
     async def _told(self, code: str, body: dict[str, str]) -> bool:
         try:
@@ -72,3 +79,7 @@ class AlertSender:
         """Wait until the alerts under way are posted."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=TIMEOUT)
+
+
+def _log(code: str, text: str, about: dict[str, str]) -> None:
+    log.warning("alert code=%s text=%s", code, text, extra={"about": about})

@@ -25,6 +25,7 @@ from workers.destinations.base import AbsentClient, Client, find_lag
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http, HttpAnswer
 from workers.outcome import MISTAKES, Failed
+from workers.quiet import QuietWatch
 from workers.quotas import QuotaKeeper, burst_of, every_of, find_credential, read_meters
 from workers.rulebook import RulebookStore
 from workers.settings import WorkSettings
@@ -62,6 +63,7 @@ class WorkerContext:
         self.books: RulebookStore
         self.alerts: AlertSender
         self.quotas: QuotaKeeper
+        self.quiet: QuietWatch
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -72,10 +74,12 @@ class WorkerContext:
         )
         self.alerts = AlertSender(self.http, self.mailroom)
         self.quotas = QuotaKeeper(self.mailroom, self.alerts)
+        self.quiet = QuietWatch(self.mailroom, self.alerts)
         await self.http.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.quiet.close()
         await self.alerts.close()
         await self.http.__aexit__(None, None, None)
         await self.mailroom.close()
@@ -95,6 +99,8 @@ class WorkerContext:
             self.equipped()
         await self.books.look_at_shadow()
         await self.quotas.look()
+        if book is not None:
+            self.quiet.look_soon(book)
         self._looked = time.monotonic()
         if self.books.problems and self.books.problems != problems:
             self.alerts.tell("bad_book", self.books.problems[0], book=self.books.version)

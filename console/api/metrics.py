@@ -6,7 +6,7 @@ one that is not declared here is counted in `relais_undeclared_counters`, and fa
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +20,7 @@ from starlette.routing import Route
 from console.api import rooms
 from console.api.request import get_mailroom
 from console.checks import spool
-from mailroom import QuotaState, RoomState, StoreUnavailable
+from mailroom import QuotaState, RoomState, StoreUnavailable, observations
 from receiver.spool import SpoolState
 
 
@@ -145,6 +145,9 @@ CATALOGUE = (
         ("source",),
     ),
     MetricDeclaration(
+        "relais_source_quiet", "gauge", "1 while a source is silent for unusually long, as was told.", ("source",)
+    ),
+    MetricDeclaration(
         "relais_room_held_seconds",
         "gauge",
         "Seconds that the first of a room's held boxes has waited for a person.",
@@ -185,6 +188,8 @@ class Snapshot:
     quarantined: int = 0
     #: Source -> when its last webhook was taken, ms.
     came: Mapping[str, int] = field(default_factory=dict)
+    #: Sources of whose silence people were told.
+    quiet: Collection[str] = ()
     drains: int = 0
     #: Whether the store answered; else all but the spool is unknown.
     up: bool = True
@@ -267,6 +272,8 @@ class Families(Collector):
                 yield from {(quota.name,): float(getattr(quota, word)) for quota in seen.quotas}.items()
             case "relais_source_last_event_seconds":
                 yield from (((source,), max(0, seen.now - at) / 1000) for source, at in seen.came.items())
+            case "relais_source_quiet":
+                yield from (((source,), float(source in seen.quiet)) for source in seen.came)
             case "relais_breaker_open":
                 pauses = ((room.name, rooms.read_pause(room)) for room in seen.rooms)
                 yield from (((name,), float(pause is not None and pause.by == "breaker")) for name, pause in pauses)
@@ -309,6 +316,7 @@ async def show_metrics(request: Request) -> Response:
             dead_for=await mailroom.dead_for(),
             quarantined=await mailroom.quarantined(),
             came=await mailroom.came(),
+            quiet=await observations.find_told(mailroom),
             drains=request.app.state.watcher.drains,
         )
     except StoreUnavailable:

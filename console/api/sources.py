@@ -117,6 +117,7 @@ def as_json(source: Source, seen: SourceView, hold: SourceHold | None, now: int)
         "last_event_seconds": None if seen.came is None else max(0, now - seen.came) // 1000,
         "usual_gap_seconds": None if seen.usual_gap is None else seen.usual_gap * 60,
         "today": {"taken": seen.taken, "quarantined": seen.quarantined, "refused": seen.refused},
+        "quiet": seen.quiet,
         "unread": seen.unread,
         "secrets": [
             {"name": name, "last_verified": _moment(seen.verified.get(name))} for name in source.verify.secret_names

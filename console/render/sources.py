@@ -32,7 +32,7 @@ def draw(found: Sequence[Json]) -> Group:
             "-" if gap is None else duration(gap * 1000),
             str(today["taken"]),
             Text(str(refused), style="red" if refused else ""),
-            Text("held" if one["hold"] else "", style="red"),
+            Text("held" if one["hold"] else "quiet" if one["quiet"] else "", style="red"),
         )
     return Group(table, *(Text(f"{one['source']}: {line}", style="yellow") for one in found for line in describe(one)))
 
@@ -44,6 +44,8 @@ def describe(one: Json) -> Iterator[str]:
         by, why = (f" by {hold['by']}" if hold["by"] else ""), (f": {hold['why']}" if hold["why"] else "")
         until = f" until {hold['until'][:16]}Z" if hold["until"] else ""
         yield f"held{by}{until}{why}"
+    if one["quiet"]:
+        yield f"quiet: unusually long nothing came, since {one['last_event'][:16]}Z"
     if today["refused"]:
         yield f"refused today: {_count(today['refused'])}"
     if today["quarantined"]:

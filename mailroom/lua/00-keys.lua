@@ -79,6 +79,9 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   sources:<day>        hash    what happened and a source -> how often: taken|shop,   python (observations) 8 days
                                refused|shop|<code>, unread|shop|<field>
   busy:<day>:<source>  string  a bit for each minute: whether webhooks of it came     python (observations) 36 days
+  quiet                hash    source of whose silence people were told -> ms of its  python (observations) while it is quiet
+                               last webhook
+  watching             string  which worker looks for silent sources                  python (quiet)        150 s
   shape:<source>       hash    type, kind and path of a field -> in how many samples, python (shapes)       400 days
                                `first` and `last` before it: ms and number of sample
   verified             hash    source, and name of a secret -> ms when it last proved python (observations) for ever (one a secret)

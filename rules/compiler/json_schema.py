@@ -283,6 +283,10 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
             "enum": ["other", "same"],
             "description": "A message with an id that came before and other content: another event, or the same.",
         },
+        "quiet_after": {
+            "oneOf": [{"type": "string", "pattern": DURATION}, {"enum": ["auto", "off", False]}],
+            "description": "So long a silence raises an alert; auto (the usual): one that is long for its own rhythm.",
+        },
         "country": COUNTRY,
         "fields": {
             "type": "object",

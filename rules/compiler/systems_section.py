@@ -25,7 +25,7 @@ from rules.rulebook import AlertSettings, Destination, Source, Verify
 from rules.source.finding import LOOKS_TYPED, Finding
 from rules.source.node import Node, fields_of
 from rules.source.problem import did_you_mean
-from rules.source.units import MOST_SHARE, Breaker, Duration, Rate
+from rules.source.units import MOST_SHARE, Breaker, Duration, QuietAfter, Rate
 from rules.values import arguments
 
 #: A section with more names than this is refused: it would be a database, not a book.
@@ -52,6 +52,7 @@ class SourceKeys(BaseModel):
     retain_unmatched: Duration | None = None
     share: int = 1
     same_id: Any = "other"
+    quiet_after: QuietAfter = None
     country: Any = None
     fields: Any = None
 
@@ -227,6 +228,7 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         retain_unmatched=found.retain_unmatched if keys.retain_unmatched is None else keys.retain_unmatched,
         share=keys.share,
         same_id=keys.same_id,
+        quiet_after=keys.quiet_after,
         country=country,
         fields=fields,
     )

@@ -124,6 +124,21 @@ def zone(value: str) -> str:
 Zone = Annotated[str, AfterValidator(zone)]
 
 
+def quiet(value: Any) -> int | None:
+    """Return the ms of silence after which a source is quiet: 0 for off, None for auto. Raises ValueError."""
+    if value == "auto":
+        return None
+    if value is False or value == "off":
+        return 0
+    if isinstance(value, str) and re.match(DURATION, value) and (span := duration(value)) >= MINUTE:
+        return span
+    raise ValueError("must be a time of a minute or more such as 2h, or auto, or off")
+
+
+#: After which silence a source is quiet, as a field of a model (see `quiet`).
+QuietAfter = Annotated[int | None, BeforeValidator(quiet)]
+
+
 def breaker(value: Any) -> int:
     """Return the threshold of a breaker: objects that fail in a row; 0: no breaker. Raises ValueError."""
     if value is False or value == "off":

@@ -29,7 +29,7 @@ async def test_written_and_read(mailroom: Mailroom) -> None:
     found = await observations.read(mailroom, ("shop", "at", "new"), at)
     refused, unread = {"bad_json": 3}, {"birthday": 2}
     assert found == {
-        "shop": SourceView(at, None, 3, 2, refused, unread, {"${OLD}": at - 5}),
+        "shop": SourceView(at, False, None, 3, 2, refused, unread, {"${OLD}": at - 5}),
         "at": SourceView(verified={"${T}": at}),
         "new": SourceView(),
     }
@@ -42,6 +42,15 @@ async def test_usual_gap(mailroom: Mailroom) -> None:
     for ago in (0, 10, 20, 30, 40, 50, 7 * 1_440 + 1, 7 * 1_440 + 2):
         await mailroom.note_sources(SourceNotes(minutes={("shop", at // MINUTE - ago)}))
     assert (await observations.read(mailroom, ["shop"], at))["shop"].usual_gap == 10
+
+
+async def test_told(mailroom: Mailroom) -> None:
+    """Of whose silence people were told is remembered until it is over."""
+    await observations.remember_told(mailroom, "shop", 5)
+    assert await observations.find_told(mailroom) == {"shop": 5}
+    assert (await observations.read(mailroom, ["shop"], now()))["shop"].quiet
+    await observations.forget_told(mailroom, "shop")
+    assert await observations.find_told(mailroom) == {}
 
 
 async def test_ends(mailroom: Mailroom) -> None:

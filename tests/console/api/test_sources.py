@@ -7,7 +7,7 @@ from collections import Counter
 
 from console import catalogue
 from console.api.sources import list_written
-from mailroom import Mailroom, SourceNotes
+from mailroom import Mailroom, SourceNotes, observations
 from mailroom.shapes import TypeSample
 from rules.compiler import compilation
 from rules.event_types.base import from_epoch
@@ -87,6 +87,14 @@ def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "refused today: 2 wrong_signature" in shown
     assert "not read today: 1 birthday" in shown
     assert samples(relais.url)['relais_source_last_event_seconds{source="shop"}'] < 600
+    assert (one["quiet"], samples(relais.url)['relais_source_quiet{source="shop"}']) == (False, 0)
+
+    async def silence(it: Stuck) -> None:
+        await observations.remember_told(it.mailroom, "shop", NOW)
+
+    stuck(valkey.url, silence)
+    assert relais.json("sources", "list")["sources"][0]["quiet"]
+    assert samples(relais.url)['relais_source_quiet{source="shop"}'] == 1
 
 
 def test_echoes_of() -> None:

@@ -5,7 +5,7 @@ import time
 
 from console.checks import webhooks
 from console.checks.store import HealthCheck
-from mailroom import Mailroom, SourceNotes
+from mailroom import Mailroom, SourceNotes, observations
 from rules.event_types.base import from_epoch
 from tests.conftest import PrivateValkey
 
@@ -39,6 +39,20 @@ def test_last(valkey: PrivateValkey) -> None:
         f"at: last 3 d ago, {from_epoch(old - 1)}",
     ]
     assert {(check.name, check.ok, check.mend) for check in found} == {("webhooks", True, "")}
+
+
+def test_quiet(valkey: PrivateValkey) -> None:
+    """Of a source that is quiet, as the workers found, it is said."""
+    now = int(time.time() * 1000)
+
+    async def run() -> None:
+        async with Mailroom.connect(valkey.url) as room:
+            await observations.remember_told(room, "at", now)
+
+    asyncio.run(run())
+    (found,) = look(valkey.url, {"at": now - 7_200_000})
+    assert found.says.endswith(", unusually long for it")
+    assert (found.ok, found.mend) == (True, "relais sources list")
 
 
 def test_clock_of_another_host(valkey: PrivateValkey) -> None:
