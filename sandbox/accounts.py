@@ -26,6 +26,7 @@ class Accounts:
     lexware_api_key: str = "sandbox-lexware-key"
     pipedrive_api_token: str = "sandbox-pipedrive-token"  # noqa: S105 (opens only the sandbox)
     webhook_secret: str = "whsec_c2FuZGJveC1vbmx5LXNlY3JldC1vZi1hLXdlYmhvb2s="  # noqa: S105 (opens only the sandbox)
+    hubspot_access_token: str = "sandbox-hubspot-token"  # noqa: S105 (opens only the sandbox)
     crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)
     invoicing_token: str = "sandbox-invoicing-token"  # noqa: S105 (opens only the sandbox)
     #: Opens CRM and invoicing.

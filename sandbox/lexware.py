@@ -57,6 +57,10 @@ DOCUMENT_MEMBERS = frozenset(
         *("paymentConditions", "shippingConditions", "title", "introduction", "remark"),
     }
 )
+#: Filters of the list of vouchers that are not modelled; others are ignored, as there.
+NOT_MODELLED = frozenset(
+    f"{name}{end}" for name in ("voucherDate", "updatedDate", "createdDate", "archived") for end in ("From", "To", "")
+) - {"createdDateFrom", "voucherDate", "updatedDate", "createdDate", "archivedFrom", "archivedTo"}
 TAX_TYPES = ("net", "gross", "vatfree")
 
 
@@ -158,7 +162,11 @@ class Lexware:
     # -- contacts
 
     async def _find_contacts(self, request: Request) -> Response:
-        """Filters are substrings, capital or small, joined by and; `%` and `_` stand for anything unless escaped."""
+        """Filters are substrings, capital or small, joined by and; `%` and `_` stand for anything unless escaped.
+
+        Beside them `customer` and `vendor` filter by role; what is no filter is ignored without a word (measured).
+        """
+        roles = {role for role in ("customer", "vendor") if request.query_params.get(role) == "true"}
         wanted = {name: request.query_params[name] for name in ("email", "name") if name in request.query_params}
         if any(len(value) < 3 for value in wanted.values()):
             raise LexwareRefusal(400, "A filter has at least 3 characters")
@@ -166,6 +174,7 @@ class Lexware:
             contact
             for id, contact in self.contacts.items()
             if self._is_shown(id)
+            and roles <= contact["roles"].keys()
             and ("email" not in wanted or any(_like(wanted["email"], each) for each in _emails(contact)))
             and ("name" not in wanted or _like(wanted["name"], _full_name(contact)))
         ]
@@ -319,6 +328,8 @@ class Lexware:
         for name in ("voucherType", "voucherStatus"):
             if name not in query:
                 raise LexwareRefusal(400, f"{name} is required", (name, "missing_entity"))
+        if strange := query.keys() & NOT_MODELLED:
+            raise LexwareRefusal(501, f"the sandbox does not model {', '.join(sorted(strange))}")
         types, statuses = query["voucherType"].split(","), query["voucherStatus"].split(",")
         sort = query.get("sort", "voucherDate,DESC")
         if sort not in SORTS:

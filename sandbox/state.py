@@ -29,6 +29,7 @@ from sandbox.calls import Vendor
 from sandbox.crm import Crm
 from sandbox.faults import SandboxFaults
 from sandbox.gate import CallLimit, VendorGate
+from sandbox.hubspot import Hubspot
 from sandbox.invoicing import Invoicing
 from sandbox.journal import Journal
 from sandbox.lexware import Lexware
@@ -73,6 +74,7 @@ class SandboxState:
         self.lexware = Lexware(self.accounts)
         self.pipedrive = Pipedrive(self.accounts)
         self.webhook = WebhookReceiver(self.accounts)
+        self.hubspot = Hubspot(self.accounts)
         everybody: tuple[Vendor, ...] = (
             self.maileon,
             self.seminardesk,
@@ -83,6 +85,7 @@ class SandboxState:
             self.lexware,
             self.pipedrive,
             self.webhook,
+            self.hubspot,
         )
         self.vendors = {vendor.name: vendor for vendor in everybody}
         self.faults = SandboxFaults()

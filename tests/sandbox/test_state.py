@@ -24,6 +24,7 @@ def test_state_of_all(control: Send) -> None:
         "lexware",
         "pipedrive",
         "webhook",
+        "hubspot",
     }
     assert control("GET", "/state/crm").json() == {"contacts": [], "notes": []}
     assert control("GET", "/state/nobody").status == 404

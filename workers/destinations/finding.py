@@ -5,7 +5,7 @@ has these names, or none; what the id map learns. Never writes at a vendor, neve
 name, never chooses between two people; what it says of them are ids of the vendor, no values.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -135,6 +135,24 @@ class ObjectFinder:
         if len(several) == 1:
             return several[0]
         raise self.fail_several(several) if several else self._fail_two(having)
+
+    async def find_or_create(
+        self, names: Sequence[Name], make: Callable[[], Awaitable[FoundObject]], given: Sequence[Name]
+    ) -> tuple[FoundObject, bool]:
+        """Return the one object that has these names, and whether it was made; ready to get something.
+
+        `make` creates it, or returns the one that stood in its way (`news`). `given`: the names that a new one has.
+        """
+        found, created = await self.find(names), False
+        if found is None:
+            found = await make()
+            created = not found.news
+        if created:
+            await self.learn(given, found.id)
+        elif found.news:
+            await self.meet(found)
+            await self.learn(names, found.id)
+        return found, created
 
     async def find_all(self, names: Sequence[Name]) -> list[FoundObject]:
         """Return every object that has one of these names: the id map says which one was meant, not that it is alone.

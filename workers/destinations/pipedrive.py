@@ -262,20 +262,19 @@ class PipedriveClient(Client[PipedriveOptions]):
         """Return the person that something is added to; a bare one is made for whom nobody knows."""
         external_id = getattr(arguments, "external_id", None)
         finder = self._person_finder(visit, external_id)
-        # A number is a name only where nothing else is: colleagues share one.
-        found = await finder.find(names)
-        if found is not None:
-            if found.news:
-                await finder.meet(found)
-                await finder.learn(names, found.id)
-            return found.id
         name = arguments.email or arguments.phone or external_id
         custom = {self._options.external_id_field: external_id} if external_id else {}
         body = {"name": name, **new_reach(arguments.email, arguments.phone), "custom_fields": custom}
-        id = await visit.create("/api/v2/persons", {key: value for key, value in body.items() if value})
-        given = (("external_id", external_id), ("email", arguments.email), ("phone", arguments.phone))
-        await finder.learn(list_names(*given), id)
-        return id
+        given = list_names(("external_id", external_id), ("email", arguments.email), ("phone", arguments.phone))
+
+        async def make() -> FoundObject:
+            return FoundObject(
+                await visit.create("/api/v2/persons", {key: value for key, value in body.items() if value})
+            )
+
+        # A number is a name only where nothing else is: colleagues share one.
+        found, _ = await finder.find_or_create(names, make, given)
+        return found.id
 
     def _person_finder(
         self, visit: "PipedriveVisit", external_id: str | None = None, *, believed: int = BELIEVED
@@ -312,10 +311,10 @@ class PipedriveClient(Client[PipedriveOptions]):
     async def _create_lead(self, visit: "PipedriveVisit", arguments: CreateLead) -> Done:
         key, name = self._reference_key(), Name("lead", arguments.reference)
         finder = self._lead_finder(visit)
-        found = await finder.find([name])
-        created = found is None
-        person: str | None
-        if found is None:
+        person: str | None = None
+
+        async def make() -> FoundObject:
+            nonlocal person
             names = [each for each in CREATE_LEAD.list_strong_names(arguments) if each != name]
             person = await self._find_or_create_person(visit, arguments, names)
             amount = None if arguments.amount is None else float(arguments.amount)
@@ -327,13 +326,12 @@ class PipedriveClient(Client[PipedriveOptions]):
                 "origin_id": arguments.reference,
                 key: arguments.reference,
             }
-            id = await visit.create("/api/v1/leads", drop_nulls(body))
-            await finder.learn([name], id)
-        else:
-            id, person = found.id, str(dig(found.record, "person_id") or "") or None
-            if found.news:
-                await finder.meet(found)
-                await finder.learn([name], id)
+            return FoundObject(await visit.create("/api/v1/leads", drop_nulls(body)))
+
+        found, created = await finder.find_or_create([name], make, [name])
+        id = found.id
+        if not created:
+            person = str(dig(found.record, "person_id") or "") or None
         if arguments.text and not id.isdigit():
             await self._describe(visit, id, write_html(arguments.text), known=not created)
         note = "" if created else "already_there"

@@ -53,6 +53,18 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
         },
     ),
+    "hubspot": (
+        {"access_token": KEY, "reference_property": "booking_reference"},
+        {
+            "upsert_contact": EMAIL | {"first_name": "Eva"},
+            "add_note": EMAIL | {"text": "Please call back."},
+            "add_task": EMAIL | {"subject": "Call back"},
+            "create_lead": EMAIL | {"reference": "call-1", "title": "Call"},
+            "move_deal": {"reference": "call-1", "stage": "Angebot"},
+            "link": EMAIL | {"company": "Muster GmbH"},
+            "contact": EMAIL,
+        },
+    ),
     "lexware": (
         {"api_key": KEY},
         {
@@ -226,6 +238,12 @@ PIPEDRIVE_DEAL = reply(
 PIPEDRIVE_STAGES = reply(200, '{"success": true, "data": [{"id": 2, "name": "Angebot", "pipeline_id": 1}]}')
 PIPEDRIVE_COMPANY = reply(200, '{"success": true, "data": {"items": [{"item": {"id": 9, "name": "Muster GmbH"}}]}}')
 
+#: Of HubSpot: a contact, a deal, the stages, a company.
+HUBSPOT_CONTACT = reply(200, '{"id": "1", "properties": {"email": "eva@example.org"}}')
+HUBSPOT_DEAL = reply(200, '{"id": "2", "properties": {"booking_reference": "call-1", "pipeline": "default"}}')
+HUBSPOT_STAGES = reply(200, '{"results": [{"id": "default", "stages": [{"id": "s2", "label": "Angebot"}]}]}')
+HUBSPOT_COMPANIES = reply(200, '{"results": [{"id": "3", "properties": {"name": "Muster GmbH"}}]}')
+
 #: Kind and action -> what is answered to the searches before anything is written.
 BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("maileon", "subscribe"): (reply(404),),
@@ -253,6 +271,12 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("pipedrive", "move_deal"): (PIPEDRIVE_NOBODY, PIPEDRIVE_HIT, PIPEDRIVE_DEAL, PIPEDRIVE_STAGES),
     ("pipedrive", "add_task"): (PIPEDRIVE_NOBODY,),
     ("pipedrive", "link"): (PIPEDRIVE_HIT, PIPEDRIVE_PERSON, PIPEDRIVE_COMPANY),
+    ("hubspot", "upsert_contact"): (reply(404),),
+    ("hubspot", "add_note"): (reply(404),),
+    ("hubspot", "add_task"): (reply(404),),
+    ("hubspot", "create_lead"): (reply(404), reply(404)),
+    ("hubspot", "move_deal"): (HUBSPOT_DEAL, HUBSPOT_STAGES),
+    ("hubspot", "link"): (HUBSPOT_CONTACT, HUBSPOT_COMPANIES),
     ("lexware", "upsert_customer"): (LEXWARE_NONE,),
     ("lexware", "create_invoice"): (reply(404), LEXWARE_NONE),
     ("lexware", "cancel_invoice"): (LEXWARE_INVOICE, LEXWARE_NONE),
