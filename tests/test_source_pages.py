@@ -46,7 +46,7 @@ def script(page: Path, receiver: str) -> str:
     text = text.replace("http://127.0.0.1:8080", receiver).replace("https://HOST", receiver)
     text = re.sub(r"^relais ", f"{sys.executable} -m console.cli ", text, flags=re.MULTILINE)
     yesterday = datetime.now(UTC) - timedelta(days=1)
-    return re.sub(r"--since [0-9-]+", f"--since {yesterday:%Y-%m-%d}", text)
+    return re.sub(r"--since \d{4}-\d\d-\d\d", f"--since {yesterday:%Y-%m-%d}", text)
 
 
 def ask(url: str) -> Any:
@@ -81,6 +81,7 @@ def test_pages_are_right(short_folder: Path) -> None:
                 ["bash", "-euc", script(page, where["receiver"])],
                 cwd=short_folder,
                 env={"PATH": "/usr/bin:/bin", **environ},
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=2 * GENEROUS,

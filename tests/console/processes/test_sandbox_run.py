@@ -66,9 +66,10 @@ def hostile(vendor: str) -> dict[str, Any]:
     return {
         "sources": {
             "open": {"kind": "generic", "verify": none, "read": {"id": "body.id", "type": "body.type"}},
-            "sd": {"kind": "seminardesk", "verify": none, "api": "seminardesk"},
-            "at": {"kind": "activetrail", "verify": none, "hooks": asking},
-            "tel": {"kind": "magnetis", "verify": none, "pull": {**asking, "every": "1m"}},
+            "sd": {"kind": "seminardesk", "verify": none, "api": "seminardesk", "pull": asking},
+            "at": {"kind": "activetrail", "verify": none, "hooks": asking, "pull": asking},
+            "mailing": {"kind": "maileon", "verify": none, "hooks": asking, "pull": asking},
+            "tel": {"kind": "magnetis", "verify": none, "pull": asking},
         },
         "destinations": {
             **{name: options(kind, vendor) for name, kind in KINDS.items()},
@@ -125,6 +126,10 @@ def test_no_vendor_is_asked(start: Start, short_folder: Path) -> None:
             lambda: "ada@example.org" in json.dumps(ask(f"{where['sandbox']}/_sandbox/state/crm")), "Ada is there"
         )
         wait_until(lambda: bool(ask(f"{where['sandbox']}/_sandbox/state/magnetis")["asked"]), "calls were fetched")
+        for source in ("sd", "at"):
+            compared = start("reconcile", source, "--since", "2h", "--dry-run", "--json", RELAIS_BOOK=str(book))
+            compared.wait_for(f'"source": "{source}"')
+        assert "outside_sandbox" not in json.dumps(console.get("/pulls"))
         hooks = start("hooks", "list", "at", RELAIS_BOOK=str(book))
         hooks.wait_for("at: there is no webhook.")
         assert f"(the sandbox of this folder: {where['console']})" in hooks.said
