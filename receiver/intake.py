@@ -249,8 +249,13 @@ def build_event(
 
 def _tells(item: SourceItem, received_at: str) -> tuple[tuple[str, str], ...]:
     """Return what an item tells; `@` alone is the moment at which it was received."""
-    now = f"@{round(datetime.fromisoformat(received_at).timestamp() * 1000)}"
+    now = _moment(received_at)
     return tuple([(name, now if state == "@" else state) for name, state in item.tells])
+
+
+@functools.lru_cache(maxsize=16)
+def _moment(received_at: str) -> str:
+    return f"@{round(datetime.fromisoformat(received_at).timestamp() * 1000)}"
 
 
 def _content(item: SourceItem, source: Source) -> bytes:

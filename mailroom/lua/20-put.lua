@@ -271,13 +271,30 @@ local objects = { page = 31 * 86400000, pages = 13, near = 600000 }
 
 function objects.key(P, page) return P .. 'objects:' .. string.format('%d', page) end
 
-function objects.state(P, page, changed, object)
-  local its = changed[object]
-  for at = page + 1, page - objects.pages + 1, -1 do
-    if its then return its end
-    its = redis.call('HGET', objects.key(P, at), object)
+-- What is known of the objects of which these tell: object -> state, of the newest page that has it. Asked for once for all
+-- of them, and only of pages that are there.
+function objects.ask(P, page, told)
+  local wanted, known, keys = {}, {}, {}
+  for _, tells in ipairs(told) do
+    for object in string.gmatch(tells, '"([^"=]+)=') do wanted[#wanted + 1] = object end
   end
-  return its
+  if #wanted == 0 then return known end
+  for at = page + 1, page - objects.pages + 1, -1 do keys[#keys + 1] = objects.key(P, at) end
+  local left = redis.call('EXISTS', unpack(keys))
+  for _, key in ipairs(keys) do
+    if left == 0 then break end
+    if redis.call('EXISTS', key) == 1 then
+      left = left - 1
+      each_part(wanted, function(from, to)
+        local found = redis.call('HMGET', key, unpack(wanted, from, to))
+        for k = 1, #found do
+          local object = wanted[from + k - 1]
+          known[object] = known[object] or found[k] or nil
+        end
+      end)
+    end
+  end
+  return known
 end
 
 function objects.is_known(before, state)
@@ -285,17 +302,17 @@ function objects.is_known(before, state)
   return string.byte(before) == 64 and tonumber(string.sub(before, 2)) >= tonumber(string.sub(state, 2)) - objects.near
 end
 
--- Whether what was fetched (`?` before what it tells) is what somebody told before.
-function objects.came(P, page, changed, tells)
+-- Whether what was fetched (`?` before what it tells) is what somebody told before. `changed`: what this call writes.
+function objects.came(known, changed, tells)
   if string.byte(tells, 3) ~= 63 then return false end
   local object, state = string.match(tells, '"([^"=]+)=([^"]*)"')
-  return object ~= nil and objects.is_known(objects.state(P, page, changed, object), state)
+  return object ~= nil and objects.is_known(changed[object] or known[object], state)
 end
 
 -- Write down in `changed` what is told. A time never goes back.
-function objects.tell(P, page, changed, tells)
+function objects.tell(known, changed, tells)
   for object, state in string.gmatch(tells, '"([^"=]+)=([^"]*)"') do
-    if string.byte(state) ~= 64 or not objects.is_known(objects.state(P, page, changed, object), state) then
+    if string.byte(state) ~= 64 or not objects.is_known(changed[object] or known[object], state) then
       changed[object] = state
     end
   end
@@ -315,7 +332,8 @@ end
 -- old_news: what of fetched events somebody told before. ARGV: per event what it tells, as in its record. Returns 1 or 0.
 function objects.old_news(keys, args)
   local P, page, answers = keys[1], math.floor(now_ms() / objects.page), {}
-  for i = 1, #args do answers[i] = objects.came(P, page, {}, args[i]) and 1 or 0 end
+  local known = objects.ask(P, page, args)
+  for i = 1, #args do answers[i] = objects.came(known, {}, args[i]) and 1 or 0 end
   return answers
 end
 
@@ -337,6 +355,7 @@ local function put(keys, args)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
   local ids, seen, known_ids, prefix, bases = ids_of(P, schema, bucket, args, 4)
+  local told, every_told = {}, {} -- what events tell of objects, by position and in turn
   local contents, new_contents = seen and seen.contents, seen and seen.changed
   local boxes, names, keys_of, urgent, new_ids, places, n = {}, {}, {}, {}, {}, {}, 0 -- by position, but for the last three
   for k = 1, #ids do
@@ -346,6 +365,11 @@ local function put(keys, args)
       urgent[k] = schema ~= '1'
     end
     local box, others = first_of(its)
+    local record = args[6 * k + 2]
+    if string.byte(record, 2) == 116 then
+      told[k] = string.match(record, '^"tells":(%b[]),')
+      every_told[#every_told + 1] = told[k]
+    end
     boxes[k], names[k], keys_of[k] = box, schema ~= '1' and others or nil, P .. 'e:' .. id
     if contents and contents[bases[k]] and knows(seen, id) then known_ids[id] = true end
     if not known_ids[id] then
@@ -353,6 +377,8 @@ local function put(keys, args)
       new_ids[n], places[n] = id, keys_of[k]
     end
   end
+  local objects_page, changed = math.floor(now / objects.page), {}
+  local states = objects.ask(P, objects_page, every_told)
   local aside = quarantined_of(P, ids)
   local records_there = count_there(places) > 0
   local marks = marks_of(P, boxes, { page_before, page })
@@ -360,7 +386,6 @@ local function put(keys, args)
   local answers, records, counts = {}, {}, {}
   local stored, all_boxes, starts, further, classes, hurried = {}, {}, {}, {}, {}, {}
   local marked, unmarked, notes, came, several = {}, {}, {}, {}, {}
-  local objects_page, changed = math.floor(now / objects.page), {}
   local till = ' ' .. now + body_window
   local field, source, received, without_id
   local n_boxes = 0
@@ -379,10 +404,10 @@ local function put(keys, args)
     elseif former ~= '' and known_ids[former] then
       known = former
     end
-    local tells = string.byte(record, 2) == 116 and string.match(record, '^"tells":(%b[]),')
+    local tells = told[k]
     if tells then
       record = string.sub(record, #tells + 10)
-      if known == '' and objects.came(P, objects_page, changed, tells) then known = id end
+      if known == '' and objects.came(states, changed, tells) then known = id end
     end
     if seen and known == '' then
       local base = bases[k]
@@ -435,7 +460,7 @@ local function put(keys, args)
       elseif not classes[box] then
         classes[box] = schema ~= '1' and source or ''
       end
-      if tells then objects.tell(P, objects_page, changed, tells) end
+      if tells then objects.tell(states, changed, tells) end
       records[2 * n - 1], records[2 * n] = keys_of[k], record
       n_boxes = n_boxes + 1
       stored[n], starts[n], further[n], all_boxes[n_boxes] = id, n_boxes, names[k], box
