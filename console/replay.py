@@ -30,6 +30,8 @@ from rules.source.problem import did_you_mean
 QUERY = ".query"
 #: Suffix -> content type; files of other suffixes are not bodies.
 CONTENT_TYPES = {".json": "application/json", ".form": "application/x-www-form-urlencoded", QUERY: ""}
+#: Beside a body: the headers in which its platform says what happened.
+HEADERS = ".headers"
 
 #: Seconds for one answer: a receiver answers in milliseconds, or says 503.
 ANSWER_WITHIN = 30.0
@@ -59,6 +61,8 @@ class ReplayRequest:
     checks: tuple[verification.Check, ...]
     #: Parameters of the URL, as they are written there.
     query: str = ""
+    #: Headers of the platform beside those of its proof.
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -194,9 +198,17 @@ def plan(
                 body=b"" if alone else content,
                 checks=checks[chosen.name],
                 query=content.decode().strip() if alone else "",
+                headers=read_headers(file),
             )
         )
     return requests
+
+
+def read_headers(file: Path) -> Mapping[str, str]:
+    """Return the headers that a file of the same name that ends in `.headers` says, a line each: `X-Event: push`."""
+    written = file.with_suffix(HEADERS)
+    lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines if line.strip())}
 
 
 def find_source(file: Path, book: Rulebook, name: str | None) -> Source:
@@ -270,6 +282,7 @@ async def send(
     # What is written in the file goes out as it is, signs that should be encoded and are not included.
     path = URL(request.path + (f"?{query}" if query else ""), encoded=True)
     labels = {"Content-Type": request.content_type} if request.content_type else {}
+    labels |= request.headers
     sent = SentRequest(request.file, request.source)
     try:
         async with session.post(

@@ -75,6 +75,8 @@ class SourceKind:
     check: Callable[[Any, Verify], Iterable[tuple[tuple[str, ...], str, str]]] = lambda options, verify: ()
     #: Name of a preset -> the keys of a source that `preset:` stands for.
     presets: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
+    #: The option that tells several of them in one book apart, where their ids alone do not: `tenant`.
+    told_apart_by: str = ""
     #: Milliseconds that the payload of an event that no rule wanted is kept where the book does not say.
     retain_unmatched: int = 86_400_000
     #: Group of its options in which its API is asked (`hooks`, `pull`) -> what leads that to the sandbox, written as in

@@ -99,27 +99,34 @@ class VerifyMethod(BaseModel):
 class HeaderToken(VerifyMethod):
     """A static token in a header."""
 
+    #: The header: X-Relais-Token.
     name: Header
+    #: What it holds; several while it changes.
     value: Secrets
 
 
 class QueryToken(VerifyMethod):
     """A static token in the URL (`?token=…`), for platforms that support nothing better."""
 
+    #: The parameter: token.
     name: str = Field(min_length=1, max_length=100)
+    #: What it holds; several while it changes.
     value: Secrets
 
 
 class Basic(VerifyMethod):
     """HTTP Basic."""
 
+    #: The name, in clear.
     user: Annotated[str, Field(min_length=1)]
+    #: The password; several while it changes.
     password: Secrets
 
 
 class BasicKey(VerifyMethod):
     """A key alone behind `Basic`, without user and colon, in base64 or as it is: how clients of Maileon send theirs."""
 
+    #: The key; several while it changes.
     value: Secrets
 
 
@@ -144,13 +151,14 @@ class Hmac(VerifyMethod):
     prefix: Annotated[str, AfterValidator(_is_prefix)] = ""
     #: The parts of the header, where it is `t=…,v1=…`.
     parts: SignatureParts | None = None
+    #: The key of the signature; several while it changes.
     secret: Secrets
     #: What is signed: a template of {body}, {timestamp}, {header.NAME} and what stands between them:
     #: "{timestamp}.{body}".
     signed: Template = "{body}"
     #: The header with the time of sending: seconds or milliseconds since 1970, or ISO 8601.
     timestamp_header: Headers | None = None
-    #: The largest accepted difference between timestamp and clock, in milliseconds. Vendors recommend five minutes.
+    #: The largest accepted difference between timestamp and clock. Vendors recommend five minutes.
     tolerance: Duration = 5 * MINUTE
 
     @model_validator(mode="after")
@@ -179,16 +187,20 @@ class Hmac(VerifyMethod):
 class StandardWebhooks(VerifyMethod):
     """The scheme of standardwebhooks.com (`webhook-id`, `webhook-timestamp`, `webhook-signature`)."""
 
+    #: The key as the platform shows it, with `whsec_` before it or without; several while it changes.
     secret: Secrets
     #: What the names of the three headers begin with.
     prefix: Headers = ("webhook", "svix")
+    #: The largest accepted difference between time of sending and clock.
     tolerance: Duration = 5 * MINUTE
 
 
 class Ip(VerifyMethod):
     """Only requests from these addresses. Behind a trusted proxy the forwarded address counts."""
 
+    #: Addresses and networks: 192.0.2.0/24.
     allow: Annotated[Networks, Field(min_length=1)]
+    #: Networks of our own proxies.
     trusted_proxies: Networks = ()
     #: The header in which a trusted proxy tells the sender's address: X-Forwarded-For, or the one it is set up to write
     #: (`Forwarded`, `X-Real-IP`).

@@ -3,19 +3,28 @@
 Comes in: a Catalogue, the presets. Goes out: the lines of the tables. Never touches another part of a page.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from console import catalogue
 from console.render import abilities
 from receiver import presets
 from rules.catalogue import Catalogue
+from rules.compiler import json_schema
+from rules.compiler.systems_section import SourceKeys
+from rules.source.units import DAY, DURATION, HOUR, MINUTE, SECOND
 from workers.destinations.contacts import CRM_ACTIONS
 from workers.destinations.invoices import INVOICING_ACTIONS
 
 README = Path(__file__).parents[1] / "README.md"
 GENERIC = Path(__file__).parents[1] / "docs" / "sources" / "generic.md"
 REFERENCE = Path(__file__).parents[1] / "docs" / "destinations" / "reference.md"
+SOURCES = Path(__file__).parents[1] / "docs" / "sources" / "reference.md"
+#: What every source may say, and what stands for some of it.
+SOURCE_KEYS = frozenset(SourceKeys.model_fields) | {"preset"}
+UNITS = (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND))
 
 
 def sources_table(everything: Catalogue) -> list[str]:
@@ -81,6 +90,104 @@ def presets_table(everything: Catalogue) -> list[str]:
     return ["| preset | | documented | inferred | unknown |", "|---|---|---|---|---|", *rows]
 
 
+def verify_table(everything: Catalogue) -> list[str]:
+    """Return the table of all keys of `verify:`."""
+    whole = json_schema.schema(everything)
+    rows = list_keys(whole["definitions"]["verify"], whole["definitions"])
+    return ["| key of `verify:` | | default |", "|---|---|---|", *rows]
+
+
+def generic_table(everything: Catalogue) -> list[str]:
+    """Return the table of all keys of a generic source beside those that every source has."""
+    return ["| key of a generic source | | default |", "|---|---|---|", *list_own_keys(everything, "generic")]
+
+
+def kinds_table(everything: Catalogue) -> list[str]:
+    """Return the table of the keys that only some kinds have."""
+    rows = [
+        row.replace("| `", f"| {name} | `", 1)
+        for name in everything.sources
+        if name != "generic"
+        for row in list_own_keys(everything, name)
+    ]
+    return ["| kind | key | | default |", "|---|---|---|---|", *rows]
+
+
+def every_table(everything: Catalogue) -> list[str]:
+    """Return the table of the keys that every source has."""
+    whole = json_schema.schema(everything)
+    common = {name: told for name, told in _keys_of(whole, "generic").items() if name in SOURCE_KEYS}
+    rows = list_keys({"properties": {**common, "verify": {"description": "See above."}}}, whole["definitions"])
+    return ["| key of every source | | default |", "|---|---|---|", *rows]
+
+
+def written_table(everything: Catalogue) -> list[str]:
+    """Return the table of what each preset stands for, key by key."""
+    rows = [
+        f"| `{name}` | {'; '.join(f'`{key}: {value}`' for key, value in _flatten(preset.source))} |"
+        for name, preset in presets.read_presets().items()
+    ]
+    return ["| `preset:` | stands for |", "|---|---|", *rows]
+
+
+def list_own_keys(everything: Catalogue, kind: str) -> list[str]:
+    """Return the rows of the keys of a kind beside those that every source has."""
+    whole = json_schema.schema(everything)
+    own = {name: told for name, told in _keys_of(whole, kind).items() if name not in SOURCE_KEYS}
+    return list_keys({"properties": own}, whole["definitions"])
+
+
+def _keys_of(whole: json_schema.Schema, kind: str) -> dict[str, Any]:
+    choices = whole["properties"]["sources"]["additionalProperties"]["allOf"]
+    found = next(each for each in choices if each["if"]["properties"]["kind"]["const"] == kind)
+    keys: dict[str, Any] = found["then"]["properties"]
+    return keys
+
+
+def list_keys(model: Mapping[str, Any], definitions: Mapping[str, Any], before: str = "") -> list[str]:
+    """Return a row for each key of a model, and for those of the models inside: what it is, and what counts without."""
+    rows = []
+    for name, told in model["properties"].items():
+        about = str(told.get("description", "")).replace("|", "\\|")
+        words = " Words: " + ", ".join(f"`{word}`" for word in told["enum"]) + "." if "enum" in told else ""
+        default = "**needed**" if name in model.get("required", ()) else _say_default(told)
+        rows.append(f"| `{before}{name}` | {about}{words} | {default} |")
+        inner = _find_model(told, definitions)
+        if inner is not None:
+            rows += list_keys(inner, definitions, f"{before}{name}.")
+    return rows
+
+
+def _find_model(told: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the model that a key holds, if it holds one."""
+    if not isinstance(told, dict):
+        return None
+    if "$ref" in told:
+        found: Mapping[str, Any] = definitions[told["$ref"].removeprefix("#/definitions/")]
+        return found if found.get("properties") else None
+    parts = [part for key in ("anyOf", "allOf") for part in told.get(key, ())]
+    return next((inner for part in parts if (inner := _find_model(part, definitions)) is not None), None)
+
+
+def _say_default(told: Mapping[str, Any]) -> str:
+    """Return what counts without a key, as a book would write it; empty: nothing does."""
+    value = told.get("default")
+    if value is None or value in ("", [], {}) or (isinstance(value, dict) and "limit" not in value):
+        return ""
+    if DURATION in str(told) and isinstance(value, int):
+        unit, size = next(((unit, size) for unit, size in UNITS if value % size == 0), ("ms", 1))
+        return f"`{value // size}{unit}`" if value else "`0`"
+    return f"`{value['limit'] if isinstance(value, dict) else json.dumps(value)}`"
+
+
+def _flatten(source: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in source.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value if isinstance(value, str) else json.dumps(value)
+
+
 def find(lines: Sequence[str], head: str) -> tuple[int, int]:
     """Return where the table with this head begins and where it ends; a head may have got another column."""
     first = head[: head.index("|", 1) + 1]
@@ -102,6 +209,11 @@ TABLES = (
     (shared_table, REFERENCE),
     (needs_table, REFERENCE),
     (cannot_table, REFERENCE),
+    (verify_table, SOURCES),
+    (every_table, SOURCES),
+    (generic_table, SOURCES),
+    (kinds_table, SOURCES),
+    (written_table, SOURCES),
 )
 
 

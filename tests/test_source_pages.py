@@ -16,7 +16,8 @@ from tests.conftest import GENEROUS
 from tests.console.conftest import RelaisProcess
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs" / "sources").glob("*.md"))
+#: The reference is no page of one source.
+PAGES = sorted(page for page in (ROOT / "docs" / "sources").glob("*.md") if page.stem != "reference")
 IDS = [page.stem for page in PAGES]
 #: What a page adds to its source in a block of its own.
 ADDED = ("hooks", "pull", "tenant")

@@ -42,7 +42,8 @@ def command(
 
     A folder's name is the kind of the source (activetrail, seminardesk …) or its name in the book; where only the URL
     says what happened, the file is named after the event. `.json` is sent as JSON, `.form` as a form, `.query` as
-    parameters of the URL without a body. Status 1 when anything was refused, or with --wait died.
+    parameters of the URL without a body; headers of the platform stand beside it in a file that ends in `.headers`, a
+    line each. Status 1 when anything was refused, or with --wait died.
 
     \b
     Examples:

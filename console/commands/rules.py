@@ -7,7 +7,7 @@ from console.cli import Lazy
 COMMANDS = {
     "check": "Say what is wrong with the book, with file, line, column and the mend.",
     "test": "Run the tests that stand in the book.",
-    "actions": "List the actions of the book's destinations: arguments, what they write, consent.",
+    "actions": "List the actions of the book's destinations: who can what, arguments, what they write, consent.",
     "explain": "Say for every rule whether an event matches it, and where not.",
     "preview": "Show what a new book would do differently.",
     "coverage": "Say of each rule how often it fired and when last, and which never do.",

@@ -116,6 +116,7 @@ class ActiveTrailHooksOptions(HooksOptions):
 class ActiveTrailPull(PullOptions):
     """How contacts are compared with its REST API, when a person asks."""
 
+    #: Where the API is.
     base: ApiAddress = "https://webapi.mymarketing.co.il/api"
     #: The vendor's state of a contact -> what it means here, as at the end of our URL. That CUSTOMER_REQUEST is who
     #: unsubscribed is inferred.

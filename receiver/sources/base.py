@@ -128,7 +128,9 @@ class PullOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    #: A key that may read what is asked for.
     api_key: Secret
+    #: How many requests the key is good for a day or month, where the vendor says so; for all who use the key.
     quota: Quota | None = None
     #: True: its address may be in a private network.
     allow_private: bool = False

@@ -130,6 +130,7 @@ class MagnetisPull(PullOptions):
     #: Where calls and leads are; off: not fetched. The address of leads is not documented.
     calls: Annotated[str, BeforeValidator(_or_off)] = "/calls"
     leads: Annotated[str, BeforeValidator(_or_off)] = "/leads"
+    #: How often; off: only when a person asks.
     every: Every = 5 * MINUTE
     #: Asked for again each time: a call may appear only when it has ended.
     overlap: Annotated[Duration, Field(le=DAY)] = HOUR

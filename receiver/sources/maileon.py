@@ -102,11 +102,14 @@ class MaileonHooksOptions(HooksOptions):
 class MaileonPull(PullOptions):
     """How unsubscriptions and bounces are fetched. The key needs the right GET."""
 
+    #: Where the API is.
     base: ApiAddress = "https://api.maileon.com/1.0"
+    #: Which reports are asked for: unsubscriptions, bounces.
     reports: Annotated[tuple[Literal["unsubscriptions", "bounces"], ...], Field(min_length=1)] = (
         "unsubscriptions",
         "bounces",
     )
+    #: How often; off: only when a person asks.
     every: Every = HOUR
     #: Asked for again each time: when a report shows what happened is not documented.
     overlap: Annotated[Duration, Field(le=DAY)] = HOUR

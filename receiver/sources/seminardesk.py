@@ -89,6 +89,7 @@ class SeminarDeskPull(PullOptions):
 
     #: `https://TENANT.seminardesk.de/private-api`
     base: ApiAddress
+    #: Which lists are compared: bookings, profiles, invoices.
     lists: Annotated[tuple[Literal["bookings", "profiles", "invoices"], ...], Field(min_length=1)] = (
         "bookings",
         "profiles",
@@ -113,6 +114,7 @@ KIND = SourceKind(
     about="SeminarDesk: bookings, invoices, profiles, seminars and their dates, in batches, with HTTP Basic.",
     options=SeminarDeskSourceOptions,
     types=frozenset(ACTIONS.values()),
+    told_apart_by="tenant",
     stand_in={
         "pull": {"base": "{sandbox}/seminardesk/private-api", "api_key": "${SANDBOX_SEMINARDESK_API_KEY}"},
     },

@@ -106,6 +106,7 @@ def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
     for parts in tops:
         tests_section.read_tests(draft, parts.get("tests"))
     lint.check_rules(draft)
+    lint.check_sources(draft)
     if is_full(draft.problems):
         text = f"there are more problems than these {MOST_PROBLEMS}"
         draft.problems.append(Problem(draft.problems[0].file, 1, 1, text, "mend these first", "too_many_problems"))

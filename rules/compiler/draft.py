@@ -51,6 +51,7 @@ class Draft:
     source_names: set[str] = field(default_factory=set)
     destination_names: set[str] = field(default_factory=set)
     #: Name of each destination -> its node, for what needs the sources, too.
+    source_nodes: dict[str, Node] = field(default_factory=dict)
     destination_nodes: dict[str, Node] = field(default_factory=dict)
     constants: dict[str, Any] = field(default_factory=dict)
     constants_model: type[BaseModel] | None = None

@@ -24,6 +24,21 @@ from rules.source.node import Node
 MOST_COMPARED = 30
 
 
+def check_sources(draft: Draft) -> None:
+    """Add warnings about several sources of a kind that do not say which of its systems they are of."""
+    for name, source in draft.sources.items():
+        key = draft.source_kind(source).told_apart_by
+        several = [each for each in draft.sources.values() if each.kind == source.kind]
+        if key and len(several) > 1 and getattr(source.options, key, None) is None:
+            draft.source_nodes[name].wrong(
+                f"there are {len(several)} sources of kind {source.kind}, and it is not said which one {name} is of",
+                f"write {key}: under each, the same under those of one system",
+                "not_told_apart",
+                key=True,
+                severity="warning",
+            )
+
+
 def check_rules(draft: Draft) -> None:
     """Add warnings about rules: never matching, shadowed, sending the same thing twice."""
     compiled = [(written, written.rule) for written in draft.written if written.rule is not None]

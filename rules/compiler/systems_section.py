@@ -164,7 +164,7 @@ def read_sources(draft: Draft, section: Node | None) -> None:
             continue
         draft.source_names.add(name)
         if _is_valid_name(node, name) and (source := _source(draft, name, node)):
-            draft.sources[name] = source
+            draft.sources[name], draft.source_nodes[name] = source, node
 
 
 def _source(draft: Draft, name: str, node: Node) -> Source | None:

@@ -1,5 +1,6 @@
 """A book for the tests of the receiver, and the catalogue to check it with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from receiver import sources
@@ -162,8 +163,8 @@ def write(folder: Path, text: str = TEXT) -> Path:
     return book
 
 
-def holder(folder: Path) -> RulebookWatcher:
+def holder(folder: Path, text: str = TEXT, environ: Mapping[str, str] = ENVIRON) -> RulebookWatcher:
     """Return a holder of the book, loaded."""
-    held = RulebookWatcher(write(folder), CATALOGUE, ENVIRON)
+    held = RulebookWatcher(write(folder, text), CATALOGUE, environ)
     held.load()
     return held

@@ -17,7 +17,7 @@ TYPES = {".json": b"application/json", ".form": b"application/x-www-form-urlenco
 #: In the folder of a kind: what a book would say under its source, where that is needed to read the bodies.
 OPTIONS = "options.yaml"
 
-ALL = sorted(path for path in FOLDER.rglob("*") if path.suffix in TYPES)
+ALL = sorted(path for path in FOLDER.rglob("*") if path.suffix in TYPES and path.parent.name in sources.SOURCES)
 NAMES = [str(path.relative_to(FOLDER)) for path in ALL]
 #: Authentic, but not as their model wants them.
 UNFIT = [name for name in NAMES if ".invalid_" in name or name.endswith(("no_type.json", "one_invalid.json"))]

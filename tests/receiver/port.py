@@ -49,10 +49,18 @@ class PortAnswer:
 class Port:
     """The receiver, running in a thread."""
 
-    def __init__(self, folder: Path, redis_url: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        *,
+        text: str = book.TEXT,
+        environ: Mapping[str, str] = book.ENVIRON,
+        **settings: Any,
+    ) -> None:
         self.redis_url = redis_url
         chosen = ReceiverSettings(book=folder / "book", REDIS_URL=redis_url, **settings)
-        self.book = book.holder(folder)
+        self.book = book.holder(folder, text, environ)
         listening = server.listen("127.0.0.1", 0)
         self.number: int = listening.getsockname()[1]
         self.server: uvicorn.Server = server.server(chosen, self.book, Mailroom(client(redis_url)))
@@ -95,7 +103,9 @@ class Port:
                 received += part
             return received
 
-    def _ask(self, question: Any) -> Any:
+    def ask(self, question: Any) -> Any:
+        """Return what a function says that asks the store's mailroom."""
+
         async def run() -> Any:
             async with await Mailroom.open(self.redis_url) as room:
                 return await question(room)
@@ -108,7 +118,7 @@ class Port:
         async def record(room: Mailroom) -> bytes | None:
             return await room.record(event_id)
 
-        found = self._ask(record)
+        found = self.ask(record)
         assert found is not None, f"{event_id} is not kept"
         return event.decode(event_id, found, sources.read)
 
@@ -118,7 +128,7 @@ class Port:
         async def fate(room: Mailroom) -> Fate | None:
             return await room.fate(event_id)
 
-        found = self._ask(fate)
+        found = self.ask(fate)
         assert isinstance(found, Fate)
         return found
 
@@ -128,7 +138,7 @@ class Port:
         async def counts(room: Mailroom) -> Mapping[str, int]:
             return await room.counts()
 
-        found: Mapping[str, int] = self._ask(counts)
+        found: Mapping[str, int] = self.ask(counts)
         return found
 
     def refused(self) -> list[tuple[str, str, Mapping[str, str], bytes]]:
@@ -139,7 +149,7 @@ class Port:
             names = (b"reason", b"source", b"headers", b"body")
             return [tuple(each[name] for name in names) for _, each in found]
 
-        found = self._ask(refused)
+        found = self.ask(refused)
         return [(reason.decode(), source.decode(), json.loads(head), body) for reason, source, head, body in found]
 
 

@@ -160,7 +160,7 @@ def dump(port: Port) -> list[tuple[str, bytes]]:
         await room.store.config_set("rdbcompression", "no")
         return [(name.decode(), await room.store.dump(name) or b"") async for name in room.store.scan_iter("*")]
 
-    found: list[tuple[str, bytes]] = port._ask(everything)
+    found: list[tuple[str, bytes]] = port.ask(everything)
     return found
 
 

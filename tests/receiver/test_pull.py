@@ -193,6 +193,7 @@ async def test_quota(make: Make) -> None:
         assert (said["code"], said["requests"]) == ("quota", 1)
         assert said["next"] > said["at"]
         assert sum(it.vendor.holds()["asked"].values()) == 1
+        assert [(each.name, each.used) for each in await it.mailroom.quotas()] == [("KEY", 1)], "as metrics show it"
 
 
 async def test_back_fill(make: Make) -> None:

@@ -551,3 +551,18 @@ def test_d14s_half_a_character() -> None:
     [item] = SOURCE.unpack(fixtures.verified(body), NoSourceOptions(), None).items
     assert item.unread == ("(characters)",)
     assert SOURCE.read("profile.deleted", item.body)["name"] == "Eva\ufffd\tX"
+
+
+@pytest.mark.parametrize(
+    ("tenants", "told"), [(("", ""), ["a", "b"]), (("nord", ""), ["b"]), (("nord", "nord"), []), (("",), [])]
+)
+def test_which_seminardesk(tenants: tuple[str, ...], told: list[str]) -> None:
+    """Of several sources each that does not say which SeminarDesk it is of is a warning: profile 12 of two is two."""
+    lines = ["sources:"]
+    for name, tenant in zip("ab", tenants, strict=False):
+        said = f", tenant: {tenant}" if tenant else ""
+        lines.append(f"  {name}: {{kind: seminardesk, verify: {{none: a test}}{said}}}")
+    checked = loader.check_texts({"book.yaml": "\n".join(lines) + "\n"}, book.CATALOGUE)
+    assert checked.book is not None
+    found = [problem.text for problem in checked.warnings if problem.code == "not_told_apart"]
+    assert [text.removesuffix(" is of")[-1] for text in found] == told
