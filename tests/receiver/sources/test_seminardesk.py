@@ -561,7 +561,7 @@ def test_which_seminardesk(tenants: tuple[str, ...], told: list[str]) -> None:
     lines = ["sources:"]
     for name, tenant in zip("ab", tenants, strict=False):
         said = f", tenant: {tenant}" if tenant else ""
-        lines.append(f"  {name}: {{kind: seminardesk, verify: {{none: a test}}{said}}}")
+        lines.append(f"  {name}: {{kind: seminardesk, verify: {{none: a source for tests}}{said}}}")
     checked = loader.check_texts({"book.yaml": "\n".join(lines) + "\n"}, book.CATALOGUE)
     assert checked.book is not None
     found = [problem.text for problem in checked.warnings if problem.code == "not_told_apart"]
