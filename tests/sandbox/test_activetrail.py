@@ -27,8 +27,17 @@ def test_webhooks(sandbox: Running) -> None:
     [
         ("GET", "/contacts", None, 400),
         ("GET", "/contacts?CustomerStates=ALL&Limit=101", None, 400),
-        ("GET", "/contacts?CustomerStates=ALL&SearchTerm=a", None, 501),
-        ("GET", "/groups", None, 501),
+        ("GET", "/contacts?CustomerStates=ALL&Sort=a", None, 501),
+        ("GET", "/contacts/7", None, 404),
+        ("PUT", "/contacts/7", {}, 404),
+        ("POST", "/contacts", {"first_name": "Eva"}, 400),
+        ("POST", "/contacts", {"email": "eva@example.org", "double_optin": {}}, 501),
+        ("POST", "/contacts", {"email": "eva@example.org", "status": "Gone"}, 400),
+        ("POST", "/groups", {"name": ""}, 400),
+        ("GET", "/groups/501", None, 501),
+        ("POST", "/groups/7/members", {"email": "eva@example.org"}, 404),
+        ("POST", "/groups/501/members", {}, 400),
+        ("DELETE", "/groups/501/members/7", None, 404),
         ("POST", "/webhooks", {**HOOK, "retries": 3}, 501),
         ("POST", "/webhooks", {**HOOK, "name": ""}, 400),
         ("DELETE", "/webhooks/7", None, 404),
@@ -44,10 +53,35 @@ def test_key(sandbox: Running) -> None:
     assert ask(sandbox, "GET", "/webhooks", key="wrong").status == 401
 
 
-def test_no_settings(sandbox: Running) -> None:
-    """It has no settings."""
-    with pytest.raises(ValueError, match="find_lag"):
-        sandbox.world.activetrail.tell({"find_lag": 1})
+def test_unknown_setting(sandbox: Running) -> None:
+    """A setting that it does not have is an error."""
+    with pytest.raises(ValueError, match="fuzzy"):
+        sandbox.world.activetrail.tell({"fuzzy": True})
+
+
+def test_contact(sandbox: Running) -> None:
+    """A contact is made and changed by its address, changed by its number without a body, and found by a piece."""
+    made = ask(sandbox, "POST", "/contacts", {"email": "eva@example.org"}).json()
+    again = ask(sandbox, "POST", "/contacts", {"email": "EVA@example.org", "status": 2}).json()
+    assert (again["id"], again["status"]) == (made["id"], "Unsubscribed")
+    assert ask(sandbox, "PUT", f"/contacts/{made['id']}", {"city": "Ulm"}).text == ""
+    (found,) = ask(sandbox, "GET", "/contacts?CustomerStates=ALL&SearchTerm=eva%40").json()
+    assert found == ask(sandbox, "GET", f"/contacts/{made['id']}").json()
+    assert found["city"] == "Ulm"
+    assert ask(sandbox, "GET", "/contacts?CustomerStates=ACTIVE").json() == []
+    other = ask(sandbox, "POST", "/contacts", {"email": "adam@example.org"}).json()
+    assert ask(sandbox, "PUT", f"/contacts/{other['id']}", {"email": "eva@example.org"}).status == 409
+
+
+def test_groups(sandbox: Running) -> None:
+    """A group is made and found, and takes a member, who may be new, and gives it back."""
+    made = ask(sandbox, "POST", "/groups", {"name": "VIP"}).json()
+    assert ask(sandbox, "GET", "/groups?SearchTerm=vi").json() == [made]
+    path = f"/groups/{made['id']}/members"
+    member = ask(sandbox, "POST", path, {"email": "eva@example.org"}).json()
+    assert ask(sandbox, "POST", path, {"email": "eva@example.org"}).json() == member
+    assert sandbox.world.activetrail.holds()["groups"][1]["members"] == [member["id"]]
+    assert [ask(sandbox, "DELETE", f"{path}/{member['id']}").status for _ in range(2)] == [200, 404]
 
 
 def test_contacts(sandbox: Running) -> None:
