@@ -25,6 +25,8 @@ class Accounts:
     magnetis_sandbox_key: str = "sandbox-magnetis-sample-key"
     lexware_api_key: str = "sandbox-lexware-key"
     pipedrive_api_token: str = "sandbox-pipedrive-token"  # noqa: S105 (opens only the sandbox)
+    etracker_account_key: str = "sandbox-etracker-account"
+    etracker_api_key: str = "sandbox-etracker-key"
     webhook_secret: str = "whsec_c2FuZGJveC1vbmx5LXNlY3JldC1vZi1hLXdlYmhvb2s="  # noqa: S105 (opens only the sandbox)
     hubspot_access_token: str = "sandbox-hubspot-token"  # noqa: S105 (opens only the sandbox)
     crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)

@@ -27,6 +27,7 @@ from sandbox.accounts import Accounts
 from sandbox.activetrail import ActiveTrail
 from sandbox.calls import Vendor
 from sandbox.crm import Crm
+from sandbox.etracker import Etracker
 from sandbox.faults import SandboxFaults
 from sandbox.gate import CallLimit, VendorGate
 from sandbox.hubspot import Hubspot
@@ -52,6 +53,7 @@ SETTINGS = frozenset(
         "idempotency",
         "leads",
         "null",
+        "orders",
         "rate",
         "tokens",
         "unique",
@@ -75,6 +77,7 @@ class SandboxState:
         self.pipedrive = Pipedrive(self.accounts)
         self.webhook = WebhookReceiver(self.accounts)
         self.hubspot = Hubspot(self.accounts)
+        self.etracker = Etracker(self.accounts)
         everybody: tuple[Vendor, ...] = (
             self.maileon,
             self.seminardesk,
@@ -86,6 +89,7 @@ class SandboxState:
             self.pipedrive,
             self.webhook,
             self.hubspot,
+            self.etracker,
         )
         self.vendors = {vendor.name: vendor for vendor in everybody}
         self.faults = SandboxFaults()

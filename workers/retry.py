@@ -19,7 +19,17 @@ JITTER = 0.2
 #: Codes of transient or ambiguous failures that do not mean that the destination is away: the cause lies with us, or
 #: with one object.
 NOT_AWAY = frozenset(
-    {"no_destination", "lease_lost", "bug", "stale_id", "exists_already", "not_in_force", "error_in_body", *HELD}
+    {
+        "no_destination",
+        "lease_lost",
+        "bug",
+        "stale_id",
+        "exists_already",
+        "not_in_force",
+        "error_in_body",
+        "unknown_order",
+        *HELD,
+    }
 )
 
 

@@ -25,6 +25,7 @@ def test_state_of_all(control: Send) -> None:
         "pipedrive",
         "webhook",
         "hubspot",
+        "etracker",
     }
     assert control("GET", "/state/crm").json() == {"contacts": [], "notes": []}
     assert control("GET", "/state/nobody").status == 404

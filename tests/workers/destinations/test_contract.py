@@ -109,6 +109,15 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "unsubscribe": EMAIL,
         },
     ),
+    "etracker": (
+        {"account_key": "acc-1", "api_key": KEY, "token": KEY},
+        {
+            "confirm_lead": {"order": "A-1"},
+            "confirm_sale": {"order": "A-1", "amount": "99.50"},
+            "cancel_sale": {"order": "A-1"},
+            "set_amount": {"order": "A-1", "amount": 40},
+        },
+    ),
     "webhook": (
         {"secret": "whsec_c2VjcmV0LW9mLWEtdGVzdA==", "headers": {"Authorization": f"Bearer {KEY}"}},
         {"send": {"key": "eva@example.org", "type": "contact.changed", "data": EMAIL}},
@@ -299,6 +308,10 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("activetrail", "remove_from_group"): (TRAIL_CONTACT, reply(200, '[{"id": 5, "name": "Buyers"}]')),
     ("activetrail", "subscribe"): (reply(200, "[]"),),
     ("activetrail", "unsubscribe"): (TRAIL_CONTACT,),
+    ("etracker", "confirm_lead"): (),
+    ("etracker", "confirm_sale"): (),
+    ("etracker", "cancel_sale"): (),
+    ("etracker", "set_amount"): (),
     ("webhook", "send"): (),
 }
 
