@@ -35,10 +35,11 @@ class StoreDamaged(Exception):
 
 def explained(exc: Exception) -> StoreUnavailable:
     """Return what an error of redis-py means for whoever called."""
+    full = isinstance(exc, redis.exceptions.OutOfMemoryError)  # of a transaction its cause says nothing
     if isinstance(exc.__cause__, redis.exceptions.AuthenticationError | redis.exceptions.ResponseError):
         exc = exc.__cause__  # redis-py says of a refusal at the door no more than that there is no connection.
     text = str(exc)
-    if isinstance(exc, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
+    if full or isinstance(exc, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return StoreFull("the store is full: raise its maxmemory, or let the workers catch up")
     if refused := _refused(exc, text):
         return StoreRefused(refused)

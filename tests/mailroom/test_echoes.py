@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom import Mailroom
+from mailroom import Mailroom, StoreFull
 from mailroom.echoes import LATE, MOST_MARKS, EchoClaim, EchoMark, EchoMemory
 from tests.mailroom.store import Store, key_faults
 
@@ -70,3 +70,19 @@ async def test_newer_version(mailroom: Mailroom) -> None:
     text = MARK.encode().replace("{", '{"colour": "red", ', 1)
     await mailroom.store.lpush(mailroom.key("echo:a:eva"), text)
     assert await memory.marks("a", ["eva"]) == [MARK]
+
+
+async def test_full_store(mailroom: Mailroom, store: Store) -> None:
+    """A full store keeps no mark, and says so; what is there can be forgotten."""
+    memory = EchoMemory(mailroom)
+    await memory.mark(["a"], ["eva"], MARK)
+    await store.raw.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(StoreFull):
+            await memory.mark(["a"], ["eva"], replace(MARK, delivery="e2.0"))
+        with pytest.raises(StoreFull):
+            await memory.claim("a", "contact.changed", MARK, EchoClaim("e5", "content"))
+        await memory.unmark(["a"], ["eva"], MARK)
+    finally:
+        await store.raw.config_set("maxmemory", "0")
+    assert await memory.marks("a", ["eva"]) == []

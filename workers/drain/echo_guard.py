@@ -10,13 +10,15 @@ written fields (an address alone) is like any other such event: it is an echo on
 `echoes:`.
 """
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mailroom import StoreFull
 from mailroom.echoes import EchoClaim, EchoMark, EchoMemory
 from rules.catalogue import ActionKind
 from rules.event import Event
@@ -25,6 +27,10 @@ from rules.rulebook import Destination, Rulebook
 from workers import echo, store_outage
 from workers.context import WorkerContext
 from workers.delivery import Delivery
+
+log = logging.getLogger("relais.drain")
+
+_Written = TypeVar("_Written")
 
 #: Milliseconds by which the clock of another host of ours may be behind. The platform's own is not asked: a time that
 #: it writes without its zone would be hours off.
@@ -62,12 +68,13 @@ class EchoGuard:
                 model = kind.arguments.model_validate(delivery.arguments)
         except ValidationError:
             return None  # It is not sent, either.
-        assert model is not None  # noqa: S101 (validated, or of the right class)
-        marked = self._describe(delivery, destination, kind, model)
+        try:
+            marked = self._describe(delivery, destination, kind, model)
+        except Exception:  # What is not marked goes round once more; it is sent all the same.
+            log.exception("echo.bug delivery_id=%s", delivery.id)
+            return None
         if marked is not None:
-            await store_outage.retry_until_answered(
-                lambda: self._memory.mark(marked.sources, marked.names, marked.mark)
-            )
+            await _write(lambda: self._memory.mark(marked.sources, marked.names, marked.mark), None)
         return marked
 
     async def unmark(self, marked: MarkedWrite | None) -> None:
@@ -78,7 +85,7 @@ class EchoGuard:
             )
 
     def _describe(
-        self, delivery: Delivery, destination: Destination, kind: ActionKind, model: BaseModel
+        self, delivery: Delivery, destination: Destination, kind: ActionKind, model: Any
     ) -> MarkedWrite | None:
         leaves = kind.leaves(model)
         types = {pair.source: pair.find_types(kind, leaves=leaves) for pair in destination.echoes}
@@ -117,7 +124,11 @@ class EchoGuard:
         said = await store_outage.retry_until_answered(lambda: self._context.mailroom.fate(event.id))
         if said is not None and said.echo_of:
             return ""  # It was one, and a person lets it be routed all the same.
-        return await self._decide(event, possible, book)
+        try:
+            return await self._decide(event, possible, book)
+        except Exception:  # It is routed, as if there were no guard.
+            log.exception("echo.bug event_id=%s", event.id)
+            return ""
 
     async def _decide(self, event: Event, possible: Sequence[EchoMark], book: Rulebook) -> str:
         carried = self._carried(event, book)
@@ -142,10 +153,10 @@ class EchoGuard:
 
     async def _claim(self, event: Event, mark: EchoMark, content: str) -> EchoClaim:
         mine = EchoClaim(event.id, content)
-        return await store_outage.retry_until_answered(lambda: self._memory.claim(event.source, event.type, mark, mine))
+        return await _write(lambda: self._memory.claim(event.source, event.type, mark, mine), mine)
 
     async def _close(self, event: Event, mark: EchoMark, claim: EchoClaim) -> None:
-        await store_outage.retry_until_answered(lambda: self._memory.close(event.source, event.type, mark, claim.event))
+        await _write(lambda: self._memory.close(event.source, event.type, mark, claim.event), None)
 
     def _carried(self, event: Event, book: Rulebook) -> Mapping[str, frozenset[str]]:
         """Return name of a field -> the hashes of its values."""
@@ -161,6 +172,18 @@ class EchoGuard:
     @property
     def _memory(self) -> EchoMemory:
         return EchoMemory(self._context.mailroom)
+
+
+async def _write(call: Callable[[], Awaitable[_Written]], otherwise: _Written) -> _Written:
+    """Write down something in the store; `otherwise` where it is full: what waits is still sent, which empties it."""
+
+    async def ask() -> _Written:
+        try:
+            return await call()
+        except StoreFull:
+            return otherwise
+
+    return await store_outage.retry_until_answered(ask)
 
 
 def _is_in_time(event: Event, mark: EchoMark) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailroom import Fate, ledger
+from mailroom import Fate, StoreFull, ledger
 from mailroom.aside import ECHO, AsideShelf, kept_payload
 from mailroom.echoes import EchoMark
 from mailroom.operator import Operator, Selection
@@ -15,6 +15,7 @@ from receiver.payload import read_kept
 from rules.event_types.base import from_epoch
 from tests.mirror import MirrorSystems, receive, write_mirror_book
 from tests.workers.worker_fixture import WorkerFixture, event
+from workers import echo
 from workers.drain.echo_guard import _is_in_time
 
 pytestmark = pytest.mark.anyio
@@ -257,3 +258,45 @@ def test_time(received: int, is_echo: bool) -> None:
     mark = EchoMark("e1.0", ("contact.changed",), now, now + 600_000, {})
     one = replace(event("e2", type="contact.changed"), received_at=from_epoch(now + received))
     assert _is_in_time(one, mark) == is_echo
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_full_store(site: WorkerFixture, mirror: MirrorSystems) -> None:
+    """A store without memory keeps no marks, and what waits is sent all the same."""
+    async with relais(site, mirror):
+        hanging = mirror.b.faults = ["hang", "refused"]
+        mirror.edit(mirror.a, EVA, last_name="Adler")
+        await site.until(lambda: len(hanging) == 1, "it is under way")
+        found, _ = await site.mailroom.recent()
+        before = await site.mailroom.store.keys("*echo*")
+        await site.mailroom.store.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(StoreFull):
+                await site.mailroom.put([event("no room")])
+            await site.until_true(lambda: is_dead(site, found[0].id), "the second attempt was sent, and refused")
+            assert await site.mailroom.store.keys("*echo*") == before
+        finally:
+            await site.mailroom.store.config_set("maxmemory", 0)
+
+
+async def is_dead(site: WorkerFixture, id: str) -> bool:
+    """Say whether the store knows that an event's delivery is dead."""
+    return (await site.fate(id)).state == "dead"
+
+
+async def test_bug(site: WorkerFixture, mirror: MirrorSystems, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the guard cannot read, it does not keep from going on."""
+
+    def fail(*_: object) -> str:
+        raise RecursionError
+
+    async with relais(site, mirror):
+        monkeypatch.setattr(echo, "tell_content", fail)
+        mirror.a.faults = ["refused"]
+        mirror.edit(mirror.a, EVA, last_name="Adler")
+        found = await ended(site, 2)
+        assert [fate.state for fate in found] == ["delivered", "dead"]
+        monkeypatch.setattr(echo, "list_written", fail)
+        mirror.edit(mirror.a, EVA, last_name="Berg")
+        await site.until(lambda: mirror.names(EVA)[1] == "Berg", "it was sent")
+        mirror.a.faults = ["refused"]
