@@ -274,12 +274,17 @@ function objects.key(P, page) return P .. 'objects:' .. string.format('%d', page
 -- What is known of the objects of which these tell: object -> state, of the newest page that has it. Asked for once for all
 -- of them, and only of pages that are there.
 function objects.ask(P, page, told)
-  local wanted, known, keys = {}, {}, {}
+  local wanted, known = {}, {}
   for _, tells in ipairs(told) do
     for object in string.gmatch(tells, '"([^"=]+)=') do wanted[#wanted + 1] = object end
   end
   if #wanted == 0 then return known end
-  for at = page + 1, page - objects.pages + 1, -1 do keys[#keys + 1] = objects.key(P, at) end
+  local first, keys = objects.key(P, page + 1), objects.keys
+  if not keys or keys[1] ~= first then
+    keys = { first }
+    for at = page, page - objects.pages + 1, -1 do keys[#keys + 1] = objects.key(P, at) end
+    objects.keys = keys -- of the last call: they are others once a month
+  end
   local left = redis.call('EXISTS', unpack(keys))
   for _, key in ipairs(keys) do
     if left == 0 then break end
