@@ -92,6 +92,8 @@ def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> Non
         settings, place = begin_sandbox(settings)
     settings = choose_ports(settings)
     quiet = QuietPrinter(CHILDREN, show=screen.verbose)
+    if not screen.verbose:
+        click.echo("Starting … (--verbose shows how)", err=True)
     try:
         supervisor.run(_run(settings, screen, quiet, place, rules))
     except UserError:

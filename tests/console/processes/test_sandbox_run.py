@@ -1,4 +1,10 @@
+import contextlib
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from console import cli
+from console import cli, starter_book
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
 from console.processes import sandbox_run
@@ -136,6 +142,32 @@ def test_no_vendor_is_asked(start: Start, short_folder: Path) -> None:
         assert up.stop() == 0
         assert (vendor.requests, vendor.connections) == ([], 0)
     assert all(name in up.said for name, kind in KINDS.items() if kind.stand_in is None)
+
+
+def test_first_screen(short_folder: Path) -> None:
+    """At a terminal a sandbox run says where everything is, and nothing of what its processes say meanwhile."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "console.cli", "up", "--sandbox", "--port", "0", "--console-port", "0"]
+    environ = {"PATH": os.environ["PATH"], "RELAIS_BOOK": str(starter_book.starter()), "COLUMNS": "80"}
+    with subprocess.Popen(words, cwd=short_folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as up:
+        os.close(theirs)
+        said = ""
+        try:
+            while "  rules     " not in said:
+                said += os.read(ours, 4096).decode()
+        finally:
+            up.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):  # the terminal of who has ended
+                while os.read(ours, 4096):
+                    pass
+            os.close(ours)
+    first, _, screen = said.partition("Relais is up.")
+    assert "Starting …" in first
+    assert "│" not in said
+    lines = screen.partition("  rules     ")[0].splitlines()
+    assert len(lines) < 10
+    assert max(len(line) for line in lines) <= 80
+    assert up.returncode == 0
 
 
 def test_shares_nothing(start: Start, short_folder: Path) -> None:
