@@ -20,6 +20,7 @@ SAME = {
     **dict.fromkeys(("streetaddress", "address"), "street"),
     **dict.fromkeys(("sms", "mobile", "phone1", "phone2", "phonenumber", "privatephonenumber", "telephone"), "phone"),
     **dict.fromkeys(("emailaddress", "mail"), "email"),
+    "groupname": "group",
     **dict.fromkeys(("newsletterconsent", "issubscribedtonewsletter"), "newsletter"),
 }
 #: What says when a platform told something, and nothing of what it told.

@@ -11,7 +11,13 @@ from workers.destinations.maileon import Unsubscribe
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("FIRSTNAME", "first_name"), ("firstName", "first_name"), ("zip_code", "postalCode"), ("Mobile", "phone")],
+    [
+        ("FIRSTNAME", "first_name"),
+        ("firstName", "first_name"),
+        ("zip_code", "postalCode"),
+        ("Mobile", "phone"),
+        ("group_name", "group"),
+    ],
 )
 def test_names(one: str, other: str) -> None:
     """A field has one name, however systems spell it."""
