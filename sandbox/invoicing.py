@@ -1,8 +1,8 @@
 """An invoicing system with the generic REST preset.
 
-Comes in: HTTP below `/invoicing` with a bearer token: customers, and invoices that are drafts, then final, then
-canceled by a cancellation document. Goes out: JSON. Never refuses a second invoice with the same reference unless it is
-told to (`unique`), as the systems that were measured do not; never changes a final one.
+Comes in: HTTP below `/invoicing` with a bearer token: customers, invoices that are drafts, then final, then paid or
+canceled by a cancellation document, and credit notes on final ones. Goes out: JSON. Never refuses a second invoice with
+the same reference unless it is told to (`unique`), as the systems that were measured do not; never changes a final one.
 """
 
 import re
@@ -42,6 +42,8 @@ class Invoicing(rest.Api):
         super().__init__()
         self.customers = rest.Table("k")
         self.invoices = rest.Table("i")
+        self.credit_notes = rest.Table("g")
+        self.payments = rest.Table("p")
         self._numbered = 0
 
     def object_of(self, call: VendorCall) -> str | None:
@@ -50,17 +52,23 @@ class Invoicing(rest.Api):
         values: Mapping[str, Any] = call.query if call.method == "GET" else call.json_object()
         if parts[0] == "customers":
             return crm.identity(self.customers.records.get(parts[1], {}) if len(parts) > 1 else values)
-        if parts[0] != "invoices":
+        tables = {"invoices": self.invoices, "credit-notes": self.credit_notes}
+        if parts[0] not in tables:
             return None
         if len(parts) > 1:
-            values = self.invoices.records.get(parts[1], {})
+            values = tables[parts[0]].records.get(parts[1], {})
         customer = self.customers.records.get(str(values.get("customer_id")), {})
         reference = values.get("reference")
         return crm.identity(customer) or (f"invoice:{reference}" if reference else None)
 
     def holds(self) -> Mapping[str, Any]:
-        """Return customers and invoices, cancellation documents among them."""
-        return {"customers": self.customers.all(), "invoices": self.invoices.all()}
+        """Return customers, invoices with the cancellation documents among them, credit notes and payments."""
+        return {
+            "customers": self.customers.all(),
+            "invoices": self.invoices.all(),
+            "credit_notes": self.credit_notes.all(),
+            "payments": self.payments.all(),
+        }
 
     def app(self) -> ASGIApp:
         """Return the API."""
@@ -76,6 +84,12 @@ class Invoicing(rest.Api):
                 Route("/invoices/{id}", self._delete_invoice, methods=["DELETE"]),
                 Route("/invoices/{id}/finalise", self._finalise, methods=["POST"]),
                 Route("/invoices/{id}/cancel", self._cancel, methods=["POST"]),
+                Route("/invoices/{id}/payments", self._list_payments, methods=["GET"]),
+                Route("/invoices/{id}/payments", self._add_payment, methods=["POST"]),
+                Route("/credit-notes", self._find_credit_notes, methods=["GET"]),
+                Route("/credit-notes", self._create_credit_note, methods=["POST"]),
+                Route("/credit-notes/{id}", self._show_credit_note, methods=["GET"]),
+                Route("/credit-notes/{id}/finalise", self._finalise_credit_note, methods=["POST"]),
             ],
             middleware=[Middleware(rest.Door, tokens=self._tokens, answers=lambda: self.answers)],
             exception_handlers={rest.RestRefusal: rest.refuse, HTTPException: rest.refuse},
@@ -134,6 +148,7 @@ class Invoicing(rest.Api):
                 "currency": currency,
                 "net": net,
                 "gross": gross,
+                "due_amount": gross,
             }
         )
         return JSONResponse(invoice, 201)
@@ -149,12 +164,14 @@ class Invoicing(rest.Api):
         return Response(status_code=204)
 
     async def _finalise(self, request: Request) -> Response:
-        invoice = self.invoices.get(request.path_params["id"])
-        if invoice["status"] != "draft":
+        return self._number_draft(self.invoices.get(request.path_params["id"]))
+
+    def _number_draft(self, document: rest.Record) -> Response:
+        if document["status"] != "draft":
             raise rest.RestRefusal(409, "Only a draft can be finalised", "status")
-        invoice["status"] = "final"
-        invoice["number"] = self._number()
-        return JSONResponse(invoice)
+        document["status"] = "final"
+        document["number"] = self._number()
+        return JSONResponse(document)
 
     async def _cancel(self, request: Request) -> Response:
         """Cancel a final invoice: 201 with the cancellation document, a numbered one of its own."""
@@ -174,10 +191,55 @@ class Invoicing(rest.Api):
                 "due": None,
                 "net": -invoice["net"],
                 "gross": -invoice["gross"],
+                "due_amount": 0,
             }
         )
+        invoice["due_amount"] = 0
         invoice["canceled_by"] = document["id"]
         return JSONResponse(document, 201)
+
+    # -- payments
+
+    async def _list_payments(self, request: Request) -> Response:
+        invoice = self.invoices.get(request.path_params["id"])
+        return rest.page(request, self.payments.find(lambda payment: payment["invoice_id"] == invoice["id"], 0))
+
+    async def _add_payment(self, request: Request) -> Response:
+        """Take a payment for a final invoice; one that is paid in full is `paid`."""
+        invoice = self.invoices.get(request.path_params["id"])
+        body = await rest.read_object(request)
+        if invoice["status"] not in ("final", "paid"):
+            raise rest.RestRefusal(409, "Only a final invoice can be paid", "status")
+        amount = _decimal(body.get("amount"), "amount")
+        invoice["due_amount"] = float(Decimal(str(invoice["due_amount"])) - amount)
+        if invoice["due_amount"] <= 0:
+            invoice["status"] = "paid"
+        return JSONResponse(self.payments.add({**body, "invoice_id": invoice["id"]}), 201)
+
+    # -- credit notes
+
+    async def _find_credit_notes(self, request: Request) -> Response:
+        return self.search(request, self.credit_notes, ("reference", "invoice_id"))
+
+    async def _show_credit_note(self, request: Request) -> Response:
+        return JSONResponse(self.credit_notes.get(request.path_params["id"]))
+
+    async def _create_credit_note(self, request: Request) -> Response:
+        """Make a draft for a final invoice: its lines, or those that are sent."""
+        body = await rest.read_object(request)
+        invoice = self.invoices.get(str(body.get("invoice_id")))
+        if invoice["status"] not in ("final", "paid"):
+            raise rest.RestRefusal(409, "Only a final invoice can be credited", "invoice_id")
+        if not isinstance(body.get("reference"), str) or not body["reference"]:
+            raise rest.RestRefusal(422, "A credit note needs a reference", "reference")
+        self.check_unique(self.credit_notes, body, "reference")
+        lines = body.get("lines", invoice["lines"])
+        net, gross = _totals(lines)
+        made = {**body, "status": "draft", "number": None, "lines": lines, "net": -net, "gross": -gross}
+        return JSONResponse(self.credit_notes.add(made), 201)
+
+    async def _finalise_credit_note(self, request: Request) -> Response:
+        return self._number_draft(self.credit_notes.get(request.path_params["id"]))
 
     def _number(self) -> str:
         self._numbered += 1

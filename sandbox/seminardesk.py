@@ -53,6 +53,10 @@ PAGE_SIZE, PAGE_SIZE_MAX = 20, 100
 NOT_ENABLED = ("/certificates", "/certificate-types", "/facilitators", "/events", "/dates")
 
 
+#: "PUT /bookings/{id}/...": route -> the status that follows.
+BOOKING_CHANGES = {"confirm": "CONFIRMED", "cancel": "CANCELED", "no-show": "NO_SHOW", "wait-list": "WAIT_LIST"}
+
+
 class SeminarDeskRefusal(Exception):
     """An answer other than success."""
 
@@ -114,6 +118,11 @@ class SeminarDesk:
         self._next_id = people.UNKNOWN_FROM + 1
         #: References in order of arrival, each with the id of its invoice, as a record for tests.
         self.references: list[Record] = []
+        #: Payments and activities as they were posted, each with the id of its invoice or profile.
+        self.payments: list[Record] = []
+        self.activities: list[Record] = []
+        #: Additional fields of profiles: profile -> field -> value.
+        self.fields: dict[int, dict[int, Any]] = {}
 
     def tell(self, settings: Mapping[str, Any]) -> None:
         """Raise ValueError: this vendor has no settings."""
@@ -139,6 +148,8 @@ class SeminarDesk:
             "bookings": self.bookings.all(),
             "invoices": self.invoices.all(),
             "external_references": self.references,
+            "payments": self.payments,
+            "activities": self.activities,
         }
 
     def app(self) -> ASGIApp:
@@ -154,10 +165,16 @@ class SeminarDesk:
             Route("/profiles/{id}/invoices", self._invoices_of, methods=["GET"]),
             Route("/bookings", self._list_bookings, methods=["GET"]),
             Route("/bookings/{id}", self._show_booking, methods=["GET"]),
+            Route("/bookings/{id}/guests", self._list_guests, methods=["GET"]),
+            Route("/bookings/{id}/{change}", self._change_booking, methods=["PUT"]),
             Route("/invoices", self._list_invoices, methods=["GET"]),
             Route("/invoices/{id}", self._show_invoice, methods=["GET"]),
             Route("/invoices/{id}", self._delete_invoice, methods=["DELETE"]),
             Route("/invoices/{id}/cancel", self._cancel_invoice, methods=["PUT"]),
+            Route("/invoices/{id}/payments", self._add_payment, methods=["POST"]),
+            Route("/profiles/{id}/activities", self._add_activity, methods=["POST"]),
+            Route("/profiles/{id}/additional-fields", self._list_fields, methods=["GET"]),
+            Route("/profiles/{id}/additional-fields/{field}", self._set_field, methods=["PATCH"]),
             Route("/invoices/{id}/external-references", self._add_reference, methods=["POST"]),
             *(Route(f"{path}{{rest:path}}", self._not_enabled) for path in NOT_ENABLED),
         ]
@@ -226,6 +243,50 @@ class SeminarDesk:
         person = self.persons.get(request.path_params["id"])
         return _page(request, [one for one in self.bookings.all() if one["booker"]["id"] == person["id"]])
 
+    async def _list_guests(self, request: Request) -> Response:
+        """Answer a plain list ("BookingGuestsList"), not a page."""
+        return JSONResponse(self.bookings.get(request.path_params["id"])["guests"])
+
+    async def _change_booking(self, request: Request) -> Response:
+        """ "PUT /bookings/{id}/confirm" and the like: 200 with the booking. A cancelation needs its reason."""
+        word = BOOKING_CHANGES.get(request.path_params["change"])
+        if word is None:
+            raise SeminarDeskRefusal(404, "There is no such route")
+        booking = self.bookings.get(request.path_params["id"])
+        body = await _object(request) if await request.body() else {}
+        if word == "CANCELED" and not body.get("reason"):
+            raise SeminarDeskRefusal(400, "reason is required")
+        if booking["status"] == word:
+            raise SeminarDeskRefusal(400, "The booking's state does not permit this change")
+        booking["status"] = word
+        return JSONResponse(booking)
+
+    # -- activities and additional fields
+
+    async def _add_activity(self, request: Request) -> Response:
+        profile = self.persons.get(request.path_params["id"])
+        body = await _object(request)
+        for name in ("activityType", "title", "begin"):
+            if not body.get(name):
+                raise SeminarDeskRefusal(400, f"{name} is required")
+        self.activities.append({"profile": profile["id"], **body})
+        return JSONResponse({**body, "category": "MANUAL", "type": body["activityType"]}, 201)
+
+    async def _list_fields(self, request: Request) -> Response:
+        values = self.fields.get(self.persons.get(request.path_params["id"])["id"], {})
+        return JSONResponse([{"field": {"id": field}, "value": value} for field, value in values.items()])
+
+    async def _set_field(self, request: Request) -> Response:
+        """Take a value for a field; fields 1 to 9 exist."""
+        profile = self.persons.get(request.path_params["id"])
+        field, body = request.path_params["field"], await _object(request)
+        if field not in "123456789":
+            raise SeminarDeskRefusal(404, "The field does not exist")
+        if "value" not in body:
+            raise SeminarDeskRefusal(400, "value is required")
+        self.fields.setdefault(profile["id"], {})[int(field)] = body["value"]
+        return Response(status_code=204)
+
     # -- invoices
 
     async def _list_invoices(self, request: Request) -> Response:
@@ -266,6 +327,20 @@ class SeminarDesk:
         self._next_id += 1
         self.invoices.put(cancelation)
         return JSONResponse({"originalInvoice": invoice, "cancelationInvoice": cancelation})
+
+    async def _add_payment(self, request: Request) -> Response:
+        """ "POST /invoices/{id}/payments": 201 with the Payment. One that is sent twice is written twice."""
+        invoice = self.invoices.get(request.path_params["id"])
+        body = await _object(request)
+        method = body.get("method")
+        if not isinstance(method, dict) or not method.get("code") or not body.get("date"):
+            raise SeminarDeskRefusal(400, "method.code and date are required")
+        if isinstance(body.get("amount"), bool) or not isinstance(body.get("amount"), int | float):
+            raise SeminarDeskRefusal(400, "amount is required")
+        invoice["currentPaymentAmount"] = round((invoice.get("currentPaymentAmount") or 0) + body["amount"], 2)
+        payment = {"id": len(self.payments) + 1, **body}
+        self.payments.append({"invoice": invoice["id"], **payment})
+        return JSONResponse(payment, 201)
 
     async def _add_reference(self, request: Request) -> Response:
         """ "POST /invoices/{id}/external-references": 201 with the ExternalReference, its id and the system's name.

@@ -234,6 +234,8 @@ class FakeDestination:
                 return 200, {"data": []}
             case "POST", ["customers"]:
                 return 201, {"id": f"k-{seen.body['email']}"}
+            case "PATCH", ["customers", id]:
+                return 200, {"id": id, **seen.body}
             case "GET", ["invoices"]:
                 wanted = seen.query.get("reference")
                 return 200, {"data": [i for i in self.invoices.values() if i["reference"] == wanted]}

@@ -108,7 +108,8 @@ def test_upsert(desk: Desk, tryton: Tryton) -> None:
     (party,) = parties(tryton, email, "name", "addresses.city", "addresses.postal_code", "identifiers.code")
     assert (first.result["created"], second.result) == (True, {"id": first.result["id"], "created": False})
     assert party["name"] == "Eva Muster"
-    assert [(one["city"], one["postal_code"]) for one in party["addresses"]] == [("Potsdam", "10115")]
+    places = [(one["city"], one["postal_code"]) for one in party["addresses"]]
+    assert places == [("Potsdam", None), ("Berlin", "10115")]
     assert [one["code"] for one in party["identifiers"]] == ["seminardesk:profile:4711"]
 
 
@@ -258,6 +259,102 @@ def test_cancel(tryton: Tryton, proxy: Proxy) -> None:
         (one["reference"], one["state"], one["total_amount"]["decimal"]) for one in invoices(tryton, "SD-1005")
     )
     assert made == [("SD-1005", "posted", "295.84"), ("SD-1005/C", "posted", "-295.84")]
+
+
+def test_t6_address_and_day_are_written(desk: Desk, tryton: Tryton) -> None:
+    """T6: an invoice has the address and the day that it was given, also for a customer who is known."""
+    known = {"email": "t6@example.org", "address": {"street": "Alte Gasse 1", "postal_code": "52062", "city": "Aachen"}}
+    desk.deliver("upsert_contact", known | {"name": "T6 GmbH"})
+    place = {"street": "Neuer Weg 2", "postal_code": "53111", "city": "Bonn", "country": "DE"}
+    for number in (1, 2):
+        told = invoice(f"SD-6-{number}", "t6@example.org") | {"due": "2027-01-31"}
+        told["customer"] = {"email": "t6@example.org", "address": place}
+        desk.deliver("create_invoice", told, id=f"d{number}")
+    fields = ("payment_term_date", "invoice_address.city", "invoice_address.street_unstructured", "party.name")
+    found = ask(tryton, "account.invoice", [["reference", "like", "SD-6-%"]], *fields)
+    assert [(each["payment_term_date"]["year"], each["payment_term_date"]["month"]) for each in found] == [
+        (2027, 1)
+    ] * 2
+    assert [each["invoice_address"]["city"] for each in found] == ["Bonn"] * 2
+    (party,) = parties(tryton, "t6@example.org", "addresses.city", "name")
+    assert ([each["city"] for each in party["addresses"]], party["name"]) == (["Bonn", "Aachen"], "T6 GmbH")
+
+
+def test_t7_a_posted_invoice_keeps_its_address(tryton: Tryton, proxy: Proxy) -> None:
+    """T7: a person who moves gets another address; what was posted to the old one shows the old one."""
+    desk = posting(tryton, proxy)
+    old = {"street": "Kanzlei 1", "postal_code": "53111", "city": "Bonn"}
+    desk.deliver(
+        "create_invoice", invoice("SD-70", "t7@example.org") | {"customer": {"email": "t7@example.org", "address": old}}
+    )
+    desk.deliver("upsert_contact", {"email": "t7@example.org", "address": {"city": "Köln"}}, id="d2")
+    (made,) = ask(tryton, "account.invoice", [["reference", "=", "SD-70"]], "invoice_address.city")
+    (party,) = parties(tryton, "t7@example.org", "addresses.city", "addresses.postal_code")
+    assert made["invoice_address"]["city"] == "Bonn"
+    assert [(each["city"], each["postal_code"]) for each in party["addresses"]] == [("Köln", None), ("Bonn", "53111")]
+
+
+def test_t8_cancelled_reference(tryton: Tryton, proxy: Proxy) -> None:
+    """T8: a booking that was cancelled and is made again under its old reference says so, and makes nothing."""
+    desk = posting(tryton, proxy)
+    desk.deliver("create_invoice", invoice("SD-80", "t8@example.org"))
+    desk.deliver("cancel_invoice", {"reference": "SD-80", "customer": {"email": "t8@example.org"}}, id="d2")
+    assert desk.deliver("invoice_status", {"reference": "SD-80"}, id="l1").result["state"] == "cancelled"
+    failed = desk.fail("create_invoice", invoice("SD-80", "t8@example.org"), id="d3")
+    assert (failed.failure, failed.code) == ("permanent", "was_cancelled")
+    assert sorted(each["reference"] for each in invoices(tryton, "SD-80")) == ["SD-80", "SD-80/C"]
+
+
+def test_t11_companies(desk: Desk, tryton: Tryton) -> None:
+    """T11: a company has a name of its own, and is renamed."""
+    for number, name in enumerate(("Müller & Söhne GmbH", "Müller & Töchter GmbH")):
+        desk.deliver("upsert_contact", {"email": "t11@example.org", "name": name}, id=f"d{number}")
+    assert [party["name"] for party in parties(tryton, "t11@example.org", "name")] == ["Müller & Töchter GmbH"]
+
+
+def test_credit_note(tryton: Tryton, proxy: Proxy) -> None:
+    """A posted invoice is credited, all of it or some lines, once; a draft is refused; its status can be asked."""
+    customer = {"email": "credit@example.org"}
+    credit = {"reference": "G-1", "invoice": "SD-90", "customer": customer}
+    draft, final = make(tryton, proxy), posting(tryton, proxy)
+    assert draft.fail("create_credit_note", credit).code == "no_such_invoice"
+    draft.deliver("create_invoice", invoice("SD-90", "credit@example.org"))
+    assert draft.fail("create_credit_note", credit, id="d2").code == "not_final"
+    assert draft.deliver("create_invoice", invoice("SD-90", "credit@example.org") | {"finalise": True}, id="d3").result[
+        "number"
+    ]
+    assert draft.deliver("create_credit_note", credit, id="d4").result["number"] is None
+    part = credit | {"reference": "G-2", "lines": [{"text": "Kursgebühr", "unit_price": 10, "tax_rate": 0.19}]}
+    made = final.deliver("create_credit_note", part, id="d5")
+    assert final.deliver("create_credit_note", part, id="d6").note == "already_there"
+    assert made.result["number"]
+    totals = {one["reference"]: one["total_amount"]["decimal"] for one in invoices(tryton, "G-")}
+    assert totals == {"G-1": "-295.84", "G-2": "-11.90"}
+    told = draft.deliver("invoice_status", {"reference": "SD-90"}, id="l1").result
+    assert (told["state"], told["total"], told["due_amount"]) == ("open", 295.84, 295.84)
+
+
+def test_labels_and_look_up(desk: Desk, tryton: Tryton) -> None:
+    """A label is a category of the party, put on and taken off; a party can be looked up."""
+    eva = {"email": "label@example.org"}
+    desk.deliver("upsert_contact", eva | {"name": "Label", "phone": "+493099999", "external_id": "l:1"})
+    for number, note in enumerate(("", "already_there")):
+        assert desk.deliver("add_label", eva | {"label": "Newsletter"}, id=f"d{number}").note == note
+    desk.deliver("add_label", eva | {"label": "VIP"}, id="d3")
+    assert desk.deliver("remove_label", eva | {"label": "Newsletter"}, id="d4").note == ""
+    assert desk.deliver("remove_label", eva | {"label": "Newsletter"}, id="d5").note == "not_there"
+    (party,) = parties(tryton, "label@example.org", "categories.name")
+    assert [each["name"] for each in party["categories"]] == ["VIP"]
+    told = desk.deliver("contact", {"phone": "+49 30 99999"}, id="l1").result
+    assert told == {
+        "found": True,
+        "id": str(party["id"]),
+        "name": "Label",
+        "email": "label@example.org",
+        "phone": "+493099999",
+        "external_id": "l:1",
+    }
+    assert desk.deliver("contact", {"email": "nobody@example.org"}, id="l2").result == {"found": False}
 
 
 def test_unknown_field_is_permanent(desk: Desk) -> None:

@@ -162,6 +162,7 @@ class FoundContact(ActionResult):
     id: str | None = Field(default=None, description="The CRM's id of the contact.")
     email: str | None = None
     external_id: str | None = None
+    name: str | None = Field(default=None, description="The whole name, where the CRM has it in one.")
     first_name: str | None = None
     last_name: str | None = None
     phone: str | None = None

@@ -14,6 +14,7 @@ from pydantic import Field
 from rules.catalogue import ActionKind, Name
 from workers.destinations.base import ActionArguments, ActionResult, Email, Id, Money, Text, list_names
 from workers.destinations.contacts import ContactAddress, ContactDone
+from workers.outcome import Failed
 
 
 class Customer(ActionArguments):
@@ -132,6 +133,23 @@ class PaymentDone(ActionResult):
 
     id: str | None = Field(default=None, description="The invoicing system's id of the payment, where it names one.")
     created: bool = Field(description="True if it was not there before.")
+
+
+def fail_no_invoice(status: int) -> Failed:
+    """Return the failure of what is about an invoice that is not there."""
+    return Failed("permanent", "no_such_invoice", status=status, hint="there is no invoice with this reference")
+
+
+def fail_not_final(status: int) -> Failed:
+    """Return the failure of what is about an invoice that is a draft still."""
+    hint = "the invoice is a draft: finalise it there, then send this again"
+    return Failed("permanent", "not_final", status=status, hint=hint)
+
+
+def fail_reused(status: int) -> Failed:
+    """Return the failure of an invoice whose reference a cancelled one has: one reference is never two invoices."""
+    hint = "the invoice with this reference was cancelled: give the new one a reference of its own"
+    return Failed("permanent", "was_cancelled", status=status, hint=hint)
 
 
 def _names(arguments: CreateInvoice | CancelInvoice) -> tuple[Name, ...]:

@@ -29,24 +29,49 @@ from workers.destinations.base import (
     fail_unresolved,
     list_names,
     open_base,
+    rename_keys,
 )
 from workers.destinations.classify import ErrorRule, SuccessTest, classify
 from workers.destinations.contacts import (
+    ADD_LABEL,
     ADD_NOTE,
+    ADD_TASK,
+    CONTACT,
+    CREATE_LEAD,
+    MOVE_DEAL,
+    REMOVE_LABEL,
     SET_CONSENT,
     UPSERT_CONTACT,
     AddNote,
+    AddTask,
+    CallerArguments,
+    CreateLead,
+    FoundContact,
+    LabelContact,
+    MoveDeal,
     SetConsent,
     UpsertContact,
     flatten,
 )
-from workers.destinations.finding import FoundObject, ObjectFinder
+from workers.destinations.finding import BELIEVED, FoundObject, ObjectFinder, same_id
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
+    CREATE_CREDIT_NOTE,
     CREATE_INVOICE,
+    INVOICE_STATUS,
+    RECORD_PAYMENT,
+    UPSERT_CUSTOMER,
     CancelInvoice,
+    CreateCreditNote,
     CreateInvoice,
     Customer,
+    FindInvoice,
+    InvoiceLine,
+    RecordPayment,
+    UpsertCustomer,
+    fail_no_invoice,
+    fail_not_final,
+    fail_reused,
 )
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.oauth import TokenRequest, TokenSource
@@ -66,7 +91,10 @@ CONTACT_FIELDS = (
     "custom",
     "newsletter",
     "tracking",
+    "labels",
 )
+TASK_FIELDS = ("subject", "text", "due")
+LEAD_FIELDS = ("reference", "title", "contact_id", "text", "amount", "currency", "custom", "stage")
 CUSTOMER_FIELDS = (
     "email",
     "name",
@@ -76,6 +104,8 @@ CUSTOMER_FIELDS = (
     "address.country",
 )
 INVOICE_FIELDS = ("reference", "customer_id", "lines", "due", "currency")
+CREDIT_NOTE_FIELDS = ("reference", "invoice_id", "customer_id", "lines", "reason")
+PAYMENT_FIELDS = ("reference", "amount", "currency", "paid_on", "method")
 LINE_FIELDS = ("text", "quantity", "unit_price", "tax_rate")
 
 
@@ -148,12 +178,18 @@ def _check_names(fields: Mapping[str, str], known: Sequence[str]) -> Mapping[str
     return fields
 
 
-class Collection(DestinationOptions):
+class Listing(DestinationOptions):
+    """Where a list of objects is."""
+
+    path: str = Field(pattern=r"^/", description="Below base.")
+    list: str = Field(default="data", description="Where a search answers its list; empty: the answer is the list.")
+    id: str = Field(default="id", description="Where an object has its id: `id`, `data.id` …")
+
+
+class Collection(Listing):
     """Where one kind of object lives, and how it is found."""
 
     path: str = Field(pattern=r"^/", description="Below base; one object is at path/{id}.")
-    list: str = Field(default="data", description="Where a search answers its list; empty: the answer is the list.")
-    id: str = Field(default="id", description="Where an object has its id: `id`, `data.id` …")
     update: Literal["PATCH", "PUT"] = "PATCH"
     trust_search: bool = Field(
         default=False,
@@ -184,18 +220,39 @@ class Contacts(Collection):
     notes: str = Field(default="/contacts/{id}/notes", description="Where a note is posted.")
     note_text: str = Field(default="text", description="Their field for the text of a note.")
     note_on_doubt: Literal["hold", "resend"] = Field(
-        default="hold", description="A note that may have been written: ask a person, or rather write it twice."
+        default="hold",
+        description="A note or task that may have been written: ask a person, or rather write it twice.",
     )
+    tasks: str = Field(default="/contacts/{id}/tasks", description="Where a task is posted.")
+    task_fields: Mapping[str, str] = Field(default={}, description="Our field of a task: theirs.")
 
     @field_validator("fields")
     @classmethod
     def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
         return _check_names(fields, CONTACT_FIELDS)
 
+    @field_validator("task_fields")
+    @classmethod
+    def _known_task_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
+        return _check_names(fields, TASK_FIELDS)
+
     @field_validator("find")
     @classmethod
     def _known_finds(cls, find: Mapping[str, str]) -> Mapping[str, str]:
         return _check_names(find, ("email", "external_id", "phone"))
+
+
+class Leads(Collection):
+    """The leads or deals of a CRM."""
+
+    path: str = "/leads"
+    find: str = Field(default="reference", description="The query parameter for a search by reference.")
+    fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
+
+    @field_validator("fields")
+    @classmethod
+    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
+        return _check_names(fields, LEAD_FIELDS)
 
 
 class Customers(Collection):
@@ -211,34 +268,69 @@ class Customers(Collection):
         return _check_names(fields, CUSTOMER_FIELDS)
 
 
-class Invoices(Collection):
-    """The invoices of an invoicing system."""
+class Documents(Collection):
+    """The documents of one kind of an invoicing system."""
 
-    path: str = "/invoices"
     find: str = Field(default="reference", description="The query parameter for a search by reference.")
     fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
     line_fields: Mapping[str, str] = Field(default={}, description="Our field of a line: theirs.")
-    number: str = Field(default="number", description="Where an invoice has its number.")
-    status: str = Field(default="status", description="Where an invoice has its status.")
+    number: str = Field(default="number", description="Where a document has its number.")
+    status: str = Field(default="status", description="Where a document has its status.")
     draft: tuple[str, ...] = Field(default=("draft",), description="Their words for a draft.")
+    finalise: bool = Field(default=False, description="Finalise what was made; else it stays a draft.")
+
+    @field_validator("line_fields")
+    @classmethod
+    def _known_line_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
+        return _check_names(fields, LINE_FIELDS)
+
+
+class Payments(Listing):
+    """The payments of an invoice."""
+
+    path: str = Field(
+        default="/invoices/{id}/payments", pattern=r"^/", description="Where they are listed and one is posted."
+    )
+    fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
+
+    @field_validator("fields")
+    @classmethod
+    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
+        return _check_names(fields, PAYMENT_FIELDS)
+
+
+class Invoices(Documents):
+    """The invoices of an invoicing system."""
+
+    path: str = "/invoices"
     cancelled: tuple[str, ...] = Field(default=("canceled", "cancelled"), description="Their words for cancelled.")
+    paid: tuple[str, ...] = Field(default=("paid",), description="Their words for paid.")
+    total: str = Field(default="gross", description="Where an invoice has its total, with taxes.")
+    due_amount: str = Field(default="due_amount", description="Where an invoice has what is still to be paid.")
     type: str = Field(default="type", description="Where a document says what it is.")
     other_types: tuple[str, ...] = Field(
         default=("cancellation", "credit_note"), description="Documents with the same reference that are no invoices."
     )
-    finalise: bool = Field(default=False, description="Finalise what was made; else it stays a draft.")
     finalise_path: str = "/invoices/{id}/finalise"
     cancel_path: str = "/invoices/{id}/cancel"
+    payments: Payments = Payments()
 
     @field_validator("fields")
     @classmethod
     def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
         return _check_names(fields, INVOICE_FIELDS)
 
-    @field_validator("line_fields")
+
+class CreditNotes(Documents):
+    """The credit notes of an invoicing system."""
+
+    path: str = "/credit-notes"
+    finalise_path: str = "/credit-notes/{id}/finalise"
+
+    @field_validator("fields")
     @classmethod
-    def _known_line_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, LINE_FIELDS)
+    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
+        return _check_names(fields, CREDIT_NOTE_FIELDS)
 
 
 class RestOptions(DestinationOptions):
@@ -258,8 +350,10 @@ class RestOptions(DestinationOptions):
         default=0.0, ge=0, le=3600, description="Seconds until their search finds what was just created."
     )
     contacts: Contacts = Contacts()
+    leads: Leads = Leads()
     customers: Customers = Customers()
     invoices: Invoices = Invoices()
+    credit_notes: CreditNotes = CreditNotes()
 
 
 KIND = DestinationKind(
@@ -271,12 +365,22 @@ KIND = DestinationKind(
         {
             "base": "{sandbox}",
             "auth": {"bearer": "${SANDBOX_REST_TOKEN}"},
-            "contacts": {"path": "/crm/contacts", "notes": "/crm/contacts/{id}/notes"},
+            "contacts": {
+                "path": "/crm/contacts",
+                "notes": "/crm/contacts/{id}/notes",
+                "tasks": "/crm/contacts/{id}/tasks",
+            },
+            "leads": {"path": "/crm/leads"},
             "customers": {"path": "/invoicing/customers"},
             "invoices": {
                 "path": "/invoicing/invoices",
                 "finalise_path": "/invoicing/invoices/{id}/finalise",
                 "cancel_path": "/invoicing/invoices/{id}/cancel",
+                "payments": {"path": "/invoicing/invoices/{id}/payments"},
+            },
+            "credit_notes": {
+                "path": "/invoicing/credit-notes",
+                "finalise_path": "/invoicing/credit-notes/{id}/finalise",
             },
         }
     ),
@@ -288,21 +392,19 @@ KIND = DestinationKind(
             ADD_NOTE.adopt("held"),
             CREATE_INVOICE.adopt("found again"),
             CANCEL_INVOICE.adopt("found again"),
+            ADD_LABEL.adopt("sent again"),
+            REMOVE_LABEL.adopt("sent again"),
+            CREATE_LEAD.adopt("found again"),
+            MOVE_DEAL.adopt("sent again"),
+            ADD_TASK.adopt("held"),
+            CONTACT,
+            UPSERT_CUSTOMER.adopt("found again"),
+            CREATE_CREDIT_NOTE.adopt("found again"),
+            RECORD_PAYMENT.adopt("found again"),
+            INVOICE_STATUS,
         )
     },
-    cannot={
-        "add_label": "rest has no recipe for labels",
-        "remove_label": "rest has no recipe for labels",
-        "create_lead": "rest has no recipe for leads",
-        "move_deal": "rest has no recipe for leads",
-        "add_task": "rest has no recipe for tasks",
-        "link": "rest has no recipe for links",
-        "contact": "rest has no recipe for this look-up",
-        "upsert_customer": "rest has no recipe for customers alone; create_invoice makes them",
-        "create_credit_note": "rest has no recipe for credit notes; cancel_invoice cancels a whole invoice",
-        "record_payment": "rest has no recipe for payments",
-        "invoice_status": "rest has no recipe for this look-up",
-    },
+    cannot={"link": "rest has no recipe for links: every CRM ties its objects in a way of its own"},
 )
 
 
@@ -408,11 +510,41 @@ class RestClient(Client[RestOptions]):
 
     async def _add_note(self, visit: "RestVisit", arguments: AddNote) -> Done:
         contacts = self._options.contacts
-        if visit.delivery.doubtful and not self._options.idempotency_header and contacts.note_on_doubt == "hold":
-            raise fail_unresolved("the note may have been written, and notes cannot be searched")
-        # A number is a name only where there is no address: colleagues share one.
-        given = drop_nulls({"email": arguments.email, "phone": arguments.phone})
+        note = {contacts.note_text: arguments.text}
         names = ADD_NOTE.list_strong_names(arguments)
+        return await self._post_to_contact(visit, names, arguments, contacts.notes, note)
+
+    async def _add_task(self, visit: "RestVisit", arguments: AddTask) -> Done:
+        contacts = self._options.contacts
+        values = drop_nulls(arguments.model_dump(mode="json", include=set(TASK_FIELDS)))
+        names = ADD_TASK.list_strong_names(arguments)
+        return await self._post_to_contact(
+            visit, names, arguments, contacts.tasks, _translate(values, contacts.task_fields)
+        )
+
+    async def _post_to_contact(
+        self,
+        visit: "RestVisit",
+        names: Sequence[Name],
+        arguments: AddNote | CallerArguments,
+        path: str,
+        body: Mapping[str, Any],
+    ) -> Done:
+        """Post what nobody can search for to a contact, which is made if nobody has these names."""
+        contacts = self._options.contacts
+        if visit.delivery.doubtful and not self._options.idempotency_header and contacts.note_on_doubt == "hold":
+            raise fail_unresolved("it may have been written, and notes and tasks cannot be searched")
+        found = await self._find_or_make_contact(visit, names, arguments)
+        answer = await visit.send("POST", path, body, creates=True, id=found.id)
+        return Done(result=drop_nulls({"id": _read_id(answer, contacts), "contact": found.id}), status=visit.status)
+
+    async def _find_or_make_contact(
+        self, visit: "RestVisit", names: Sequence[Name], arguments: AddNote | CallerArguments
+    ) -> FoundObject:
+        """Return the contact of these names; where there is none, a bare one."""
+        contacts = self._options.contacts
+        # A number is a name only where nothing else is: colleagues share one.
+        given = drop_nulls(arguments.model_dump(include={"email", "external_id", "phone"}))
         finder = self._contact_finder(visit)
         found = await finder.find(names)
         if found is None:
@@ -422,17 +554,110 @@ class RestClient(Client[RestOptions]):
         if found.news:
             await finder.meet(found)
             await finder.learn(names, found.id)
-        note = {contacts.note_text: arguments.text}
-        answer = await visit.send("POST", contacts.notes, note, creates=True, id=found.id)
-        return Done(result=drop_nulls({"id": _read_id(answer, contacts), "contact": found.id}), status=visit.status)
+        return found
 
-    def _contact_finder(self, visit: "RestVisit", *, consent: bool = False) -> ObjectFinder:
+    async def _look_up_contact(self, visit: "RestVisit", arguments: CallerArguments) -> Done:
+        contacts = self._options.contacts
+        found = await self._contact_finder(visit, believed=0).find(CONTACT.list_strong_names(arguments))
+        if found is None:
+            return Done(result={"found": False}, status=visit.status)
+        told: dict[str, Any] = {"found": True, "id": found.id}
+        for name in FoundContact.model_fields.keys() - told.keys():
+            shown = _show(contacts, found.record, contacts.fields.get(name, name)) or ()
+            told[name] = next((str(value) for value in shown if isinstance(value, str | int) and value != ""), None)
+        return Done(result=rename_keys(found.record) | told, status=visit.status)
+
+    async def _add_label(self, visit: "RestVisit", arguments: LabelContact) -> Done:
+        return await self._label(visit, arguments, wanted=True)
+
+    async def _remove_label(self, visit: "RestVisit", arguments: LabelContact) -> Done:
+        return await self._label(visit, arguments, wanted=False)
+
+    async def _label(self, visit: "RestVisit", arguments: LabelContact, *, wanted: bool) -> Done:
+        """Write the list of labels with one more or one less, and look whether the contact shows it."""
+        contacts = self._options.contacts
+        names = ADD_LABEL.list_strong_names(arguments)
+        finder = self._contact_finder(visit)
+        found = await finder.find(names)
+        if found is None:
+            return Done(note="no_such_contact", status=visit.status)
+        labels = await self._read_labels(visit, found.id)
+        if (arguments.label in labels) is wanted:
+            return Done(result={"id": found.id}, note="already_there" if wanted else "not_there", status=visit.status)
+        await finder.meet(found)
+        kept = [label for label in labels if label != arguments.label]
+        body = _translate({"labels": [*kept, arguments.label] if wanted else kept}, contacts.fields)
+        if not await self._update_contact(visit, found.id, body):
+            await finder.forget(found)
+            raise _fail_stale()
+        if (arguments.label in await self._read_labels(visit, found.id)) is not wanted:
+            raise self._fail_not_in_force(visit, "they took it, and the contact does not show it")
+        if found.news:
+            await finder.learn(names, found.id)
+        return Done(result={"id": found.id}, status=visit.status)
+
+    async def _read_labels(self, visit: "RestVisit", id: str) -> Sequence[Any]:
+        """Return the labels of a contact. Where it shows none of them, writing one would take away the others."""
+        contacts = self._options.contacts
+        field = contacts.fields.get("labels", "labels")
+        if (record := await visit.read(contacts, id)) is None:
+            raise _fail_stale()
+        if (labels := _show(contacts, record, field)) is None:
+            hint = f"their contacts show no `{field}`: name the field under contacts.fields, labels"
+            raise Failed("permanent", "labels_unreadable", status=visit.status, hint=hint)
+        return [label for label in labels if label is not None]
+
+    # Leads
+
+    async def _create_lead(self, visit: "RestVisit", arguments: CreateLead) -> Done:
+        leads, name = self._options.leads, Name("lead", arguments.reference)
+        finder = self._lead_finder(visit)
+        found = await finder.find([name])
+        if found is not None:
+            return Done(result={"id": found.id, "created": False}, note="already_there", status=visit.status)
+        contact = await self._find_or_make_contact(visit, CONTACT.list_strong_names(arguments), arguments)
+        values = drop_nulls(arguments.model_dump(mode="json", include=set(LEAD_FIELDS) - {"custom"}))
+        body = _translate(values | {"contact_id": _to_json_id(contact.id)}, leads.fields)
+        for field, value in drop_nulls(arguments.custom).items():
+            _put(body, _join_path(leads.fields.get("custom", "custom"), field), value)
+        found, created = await self._create(visit, finder, leads, [name], body, "")
+        await finder.learn([name], found.id)
+        note = "" if created else "already_there"
+        result = {"id": found.id, "contact": contact.id, "created": created}
+        return Done(result=result, note=note, status=visit.status)
+
+    async def _move_deal(self, visit: "RestVisit", arguments: MoveDeal) -> Done:
+        leads, name = self._options.leads, Name("lead", arguments.reference)
+        finder = self._lead_finder(visit)
+        if (found := await finder.find([name])) is None:
+            return Done(note="no_such_lead", status=visit.status)
+        field = leads.fields.get("stage", "stage")
+        if arguments.stage in (_show(leads, _unwrap(leads, found.record), field) or ()):
+            return Done(result={"id": found.id}, note="already_there", status=visit.status)
+        await finder.meet(found)
+        body = _translate({"stage": arguments.stage}, leads.fields)
+        answer = await visit.try_send(leads.update, leads.path + "/{id}", body, id=found.id)
+        if answer.status in (404, 410):
+            await finder.forget(found)
+            raise _fail_stale()
+        visit.check(answer)
+        if found.news:
+            await finder.learn([name], found.id)
+        return Done(result={"id": found.id}, status=visit.status)
+
+    def _lead_finder(self, visit: "RestVisit") -> ObjectFinder:
+        leads = self._options.leads
+        fields = {"lead": leads.fields.get("reference", "reference")}
+        objects = RestObjects("lead", visit, leads, {"lead": leads.find}, fields, self._options.find_lag)
+        return ObjectFinder(objects, self._memory, visit.delivery, believed=0)  # Its stage is needed as it is now.
+
+    def _contact_finder(self, visit: "RestVisit", *, consent: bool = False, believed: int = BELIEVED) -> ObjectFinder:
         contacts = self._options.contacts
         fields = {name: contacts.fields.get(name, name) for name in ("email", "external_id", "phone")}
         objects = RestObjects(
             "contact", visit, contacts, contacts.find, fields, self._options.find_lag, consent=consent
         )
-        return ObjectFinder(objects, self._memory, visit.delivery)
+        return ObjectFinder(objects, self._memory, visit.delivery, believed=believed)
 
     def _contact_body(self, arguments: UpsertContact, *, leave_out: Sequence[str] = ()) -> dict[str, Any]:
         contacts = self._options.contacts
@@ -445,10 +670,11 @@ class RestClient(Client[RestOptions]):
 
     async def _update_contact(self, visit: "RestVisit", id: str, body: Mapping[str, Any]) -> bool:
         """Write the fields; False: there is no contact with that id."""
-        contacts = self._options.contacts
-        if not body:
-            return True
-        answer = await visit.try_send(contacts.update, contacts.path + "/{id}", body, id=id)
+        return not body or await self._update(visit, self._options.contacts, id, body)
+
+    async def _update(self, visit: "RestVisit", collection: Collection, id: str, body: Mapping[str, Any]) -> bool:
+        """Write fields of an object; False: there is none with that id."""
+        answer = await visit.try_send(collection.update, collection.path + "/{id}", body, id=id)
         if answer.status in (404, 410):
             return False
         visit.check(answer)
@@ -485,8 +711,10 @@ class RestClient(Client[RestOptions]):
         finder = self._invoice_finder(visit)
         found = await finder.find([name])
         created = False
+        if found is not None and dig(_unwrap(invoices, found.record), invoices.status) in invoices.cancelled:
+            raise fail_reused(visit.status)
         if found is None:
-            customer = await self._find_or_create_customer(visit, arguments.customer)
+            customer, _ = await self._write_customer(visit, arguments.customer)
             body = self._invoice_body(arguments, customer)
             found, created = await self._create(visit, finder, invoices, [name], body, "")
             await finder.learn([name], found.id)
@@ -495,7 +723,7 @@ class RestClient(Client[RestOptions]):
             await finder.learn([name], found.id)
         invoice = _unwrap(invoices, found.record)
         if invoices.finalise if arguments.finalise is None else arguments.finalise:
-            invoice = await self._finalise(visit, arguments.reference, found.id, invoice)
+            invoice = await self._finalise(visit, invoices, arguments.reference, found.id, invoice)
         result = {"id": found.id, "number": dig(invoice, invoices.number), "status": dig(invoice, invoices.status)}
         if result["number"] is not None:
             result["number"] = str(result["number"])
@@ -503,25 +731,114 @@ class RestClient(Client[RestOptions]):
         return Done(result={**result, "created": created}, note=note, status=visit.status)
 
     async def _finalise(
-        self, visit: "RestVisit", reference: str, id: str, invoice: Mapping[str, Any]
+        self,
+        visit: "RestVisit",
+        documents: Invoices | CreditNotes,
+        reference: str,
+        id: str,
+        document: Mapping[str, Any],
     ) -> Mapping[str, Any]:
-        """Finalise a draft, once; return the invoice as it then is. Raises Failed if it is shown as a draft still."""
-        invoices = self._options.invoices
-        marker = self._key("finalised", "reference", reference)
-        status = dig(invoice, invoices.status)
-        if (status is not None and status not in invoices.draft) or await self._memory.get(marker) == id:
-            return invoice
-        answer = await visit.send("POST", invoices.finalise_path, {}, creates=True, part="finalise", id=id)
-        final = _unwrap(invoices, answer.json())
-        if _to_id(dig(final, invoices.id)) != id:
+        """Finalise a draft, once; return it as it then is. Raises Failed if it is shown as a draft still."""
+        kind = "finalised" if isinstance(documents, Invoices) else "finalised_credit_note"
+        marker = self._key(kind, "reference", reference)
+        status = dig(document, documents.status)
+        if (status is not None and status not in documents.draft) or await self._memory.get(marker) == id:
+            return document
+        answer = await visit.send("POST", documents.finalise_path, {}, creates=True, part="finalise", id=id)
+        final = _unwrap(documents, answer.json())
+        if _to_id(dig(final, documents.id)) != id:
             final = {}
-        if dig(final, invoices.status) in (None, *invoices.draft):
-            final = await visit.read(invoices, id) or final
-            if dig(final, invoices.status) in invoices.draft:
-                hint = "they took it, and the invoice is a draft still; look at invoices.draft, their words for it"
+        if dig(final, documents.status) in (None, *documents.draft):
+            final = await visit.read(documents, id) or final
+            if dig(final, documents.status) in documents.draft:
+                hint = "they took it, and it is a draft still; look at `draft`, their words for one"
                 raise self._fail_not_in_force(visit, hint)
         await self._memory.set(marker, id, ID_DAYS)
-        return final or invoice
+        return final or document
+
+    async def _find_final_invoice(self, visit: "RestVisit", reference: str) -> FoundObject:
+        """Return the final invoice that something is done about. Raises Failed."""
+        invoices = self._options.invoices
+        finder = self._invoice_finder(visit)
+        name = Name("invoice", reference)
+        if (found := await finder.find([name])) is None:
+            raise fail_no_invoice(visit.status)
+        if dig(_unwrap(invoices, found.record), invoices.status) in invoices.draft:
+            raise fail_not_final(visit.status)
+        await finder.meet(found)
+        if found.news:
+            await finder.learn([name], found.id)
+        return found
+
+    async def _create_credit_note(self, visit: "RestVisit", arguments: CreateCreditNote) -> Done:
+        notes, name = self._options.credit_notes, Name("credit_note", arguments.reference)
+        fields = {"credit_note": notes.fields.get("reference", "reference")}
+        objects = RestObjects("credit_note", visit, notes, {"credit_note": notes.find}, fields, self._options.find_lag)
+        finder = ObjectFinder(objects, self._memory, visit.delivery, believed=0)
+        found = await finder.find([name])
+        created = False
+        if found is None:
+            invoice = await self._find_final_invoice(visit, arguments.invoice)
+            customer, _ = await self._write_customer(visit, arguments.customer)
+            values = drop_nulls({"reference": arguments.reference, "reason": arguments.reason})
+            values |= {"invoice_id": _to_json_id(invoice.id), "customer_id": _to_json_id(customer)}
+            if arguments.lines:
+                values["lines"] = _translate_lines(arguments.lines, notes.line_fields)
+            found, created = await self._create(visit, finder, notes, [name], _translate(values, notes.fields), "")
+            await finder.learn([name], found.id)
+        note = _unwrap(notes, found.record)
+        if notes.finalise if arguments.finalise is None else arguments.finalise:
+            note = await self._finalise(visit, notes, arguments.reference, found.id, note)
+        number = dig(note, notes.number)
+        result = {"id": found.id, "number": None if number is None else str(number), "created": created}
+        return Done(result=result, note="" if created else "already_there", status=visit.status)
+
+    async def _record_payment(self, visit: "RestVisit", arguments: RecordPayment) -> Done:
+        payments = self._options.invoices.payments
+        marker = self._key("payment", "reference", arguments.reference)
+        if (known := await self._memory.get(marker)) is not None:
+            return Done(result={"id": known, "created": False}, note="already_there")
+        invoice = await self._find_final_invoice(visit, arguments.invoice)
+        if (known := await self._find_payment(visit, invoice.id, arguments.reference)) is not None:
+            await self._memory.set(marker, known, ID_DAYS)
+            return Done(result={"id": known, "created": False}, note="already_there", status=visit.status)
+        values = drop_nulls(arguments.model_dump(mode="json", include=set(PAYMENT_FIELDS)))
+        body = _translate(values, payments.fields)
+        answer = await visit.send("POST", payments.path, body, creates=True, id=invoice.id)
+        id = _to_id(dig(answer.json(), payments.id)) or await self._find_payment(visit, invoice.id, arguments.reference)
+        if id is None:
+            raise Failed("ambiguous", "no_id", status=visit.status, hint="no id came back, and no payment is shown")
+        await self._memory.set(marker, id, ID_DAYS)
+        return Done(result={"id": id, "created": True}, status=visit.status)
+
+    async def _find_payment(self, visit: "RestVisit", invoice: str, reference: str) -> str | None:
+        """Return the id of the payment of an invoice that has our reference."""
+        payments = self._options.invoices.payments
+        field = payments.fields.get("reference", "reference")
+        for payment in await visit.search(payments, {}, id=invoice):
+            if same_id(dig(payment, field), reference):
+                return _to_id(dig(payment, payments.id))
+        return None
+
+    async def _look_up_invoice(self, visit: "RestVisit", arguments: FindInvoice) -> Done:
+        invoices = self._options.invoices
+        found = await self._invoice_finder(visit).find([Name("invoice", arguments.reference)])
+        if found is None:
+            return Done(result={"found": False}, status=visit.status)
+        record = _unwrap(invoices, found.record)
+        status, number = dig(record, invoices.status), dig(record, invoices.number)
+        words = {"draft": invoices.draft, "paid": invoices.paid, "cancelled": invoices.cancelled}
+        state = next((state for state, theirs in words.items() if status in theirs), "open" if status else None)
+        told = {
+            "found": True,
+            "id": found.id,
+            "number": None if number is None else str(number),
+            "state": state,
+            "status": status,
+            "total": dig(record, invoices.total),
+            "due_amount": dig(record, invoices.due_amount),
+        }
+        return Done(result=told, status=visit.status)
 
     async def _cancel_invoice(self, visit: "RestVisit", arguments: CancelInvoice) -> Done:
         invoices = self._options.invoices
@@ -567,7 +884,12 @@ class RestClient(Client[RestOptions]):
         objects = RestInvoices("invoice", visit, invoices, {"invoice": invoices.find}, fields, self._options.find_lag)
         return ObjectFinder(objects, self._memory, visit.delivery, believed=0)  # Its status is needed as it is now.
 
-    async def _find_or_create_customer(self, visit: "RestVisit", customer: Customer) -> str:
+    async def _upsert_customer(self, visit: "RestVisit", arguments: UpsertCustomer) -> Done:
+        id, created = await self._write_customer(visit, arguments)
+        return Done(result={"id": id, "created": created}, status=visit.status)
+
+    async def _write_customer(self, visit: "RestVisit", customer: Customer) -> tuple[str, bool]:
+        """Return the customer's id and whether it is new; name and address are written where they are given."""
         customers = self._options.customers
         fields = {"email": customers.fields.get("email", "email")}
         objects = RestObjects("customer", visit, customers, {"email": customers.find}, fields, self._options.find_lag)
@@ -575,25 +897,31 @@ class RestClient(Client[RestOptions]):
         prefix = "" if customers.path == self._options.contacts.path else "customer_"
         finder = ObjectFinder(objects, self._memory, visit.delivery, prefix=prefix)
         names = [Name("email", customer.email)]
-        found = await finder.find(names)
-        if found is not None:
-            if found.news:
-                await finder.learn(names, found.id)
-            return found.id
-        values = drop_nulls({"email": customer.email, "name": customer.name})
+        values = drop_nulls({"name": customer.name})
         if customer.address is not None:
             values |= {f"address.{name}": value for name, value in drop_nulls(customer.address.model_dump()).items()}
-        found, _ = await self._create(visit, finder, customers, names, _translate(values, customers.fields), "customer")
-        await finder.learn(names, found.id)
-        return found.id
+        for _ in range(2):
+            found = await finder.find(names)
+            if found is None:
+                body = _translate({"email": customer.email} | values, customers.fields)
+                found, created = await self._create(visit, finder, customers, names, body, "customer")
+                await finder.learn(names, found.id)
+                if created:
+                    return found.id, True
+            if found.news:
+                await finder.meet(found)
+                await finder.learn(names, found.id)
+            body = _translate(_differing(customers, found.record, values, customers.fields), customers.fields)
+            if not body or await self._update(visit, customers, found.id, body):
+                return found.id, False
+            await finder.forget(found)
+        raise _fail_stale()
 
     def _invoice_body(self, arguments: CreateInvoice, customer: str) -> dict[str, Any]:
         invoices = self._options.invoices
         values = drop_nulls(arguments.model_dump(mode="json", include={"reference", "due", "currency"}))
         values["customer_id"] = _to_json_id(customer)
-        values["lines"] = [
-            _translate(drop_nulls(line.model_dump(mode="json")), invoices.line_fields) for line in arguments.lines
-        ]
+        values["lines"] = _translate_lines(arguments.lines, invoices.line_fields)
         return _translate(values, invoices.fields)
 
     def _key(self, kind: str, name: str, value: str) -> str:
@@ -606,6 +934,16 @@ class RestClient(Client[RestOptions]):
             "add_note": _add_note,
             "create_invoice": _create_invoice,
             "cancel_invoice": _cancel_invoice,
+            "add_label": _add_label,
+            "remove_label": _remove_label,
+            "create_lead": _create_lead,
+            "move_deal": _move_deal,
+            "add_task": _add_task,
+            "contact": _look_up_contact,
+            "upsert_customer": _upsert_customer,
+            "create_credit_note": _create_credit_note,
+            "record_payment": _record_payment,
+            "invoice_status": _look_up_invoice,
         }
     )
 
@@ -633,9 +971,9 @@ class RestVisit(Visit):
         #: Status of the latest answer.
         self.status = 0
 
-    async def search(self, collection: Collection, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    async def search(self, collection: Listing, query: Mapping[str, str], **values: object) -> list[Mapping[str, Any]]:
         """Return the objects that a search answers."""
-        url = build_url(self._base, collection.path, query)
+        url = build_url(self._base, collection.path, query, **values)
         answer = await self._request("GET", url, self._headers)
         if answer.status == 404:
             return []
@@ -798,14 +1136,14 @@ def _fail_stale() -> Failed:
     return Failed("transient", "stale_id", hint="the contact was replaced by another; the next attempt searches")
 
 
-def _unwrap(collection: Collection, answer: Any) -> Mapping[str, Any]:
+def _unwrap(collection: Listing, answer: Any) -> Mapping[str, Any]:
     """Return the object of an answer, which may lie where a search has its list: `{"data": {"id": 7}}`."""
     if dig(answer, collection.id) is None and isinstance(inner := dig(answer, collection.list), Mapping):
         return inner
     return answer if isinstance(answer, Mapping) else {}
 
 
-def _show(collection: Collection, record: Any, field: str) -> Sequence[Any] | None:
+def _show(collection: Listing, record: Any, field: str) -> Sequence[Any] | None:
     """Return what stands in a field of an object, beside its id or from the top; None where there is no such field."""
     beside = collection.id.rpartition(".")[0]
     for path in dict.fromkeys((field, _join_path(beside, field))) if field else ():
@@ -826,7 +1164,7 @@ def _is_in_force(collection: Collection, answer: Any, fields: Mapping[str, bool]
     )
 
 
-def _read_id(answer: HttpAnswer, collection: Collection) -> str | None:
+def _read_id(answer: HttpAnswer, collection: Listing) -> str | None:
     return _to_id(dig(_unwrap(collection, answer.json()), collection.id))
 
 
@@ -841,6 +1179,21 @@ def _to_json_id(id: str) -> str | int:
 
 def _join_path(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
+
+
+def _differing(
+    collection: Collection, record: Any, values: Mapping[str, Any], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return those of our values that a record does not show; all where it was not read."""
+    return {
+        name: value
+        for name, value in values.items()
+        if record is None or value not in (_show(collection, record, names.get(name, name)) or ())
+    }
+
+
+def _translate_lines(lines: Sequence[InvoiceLine], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [_translate(drop_nulls(line.model_dump(mode="json")), names) for line in lines]
 
 
 def _translate(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Facts: measured on trytond 8.2 (tests/tryton); `trytond/protocols/rest.py` is th
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -32,15 +33,35 @@ from workers.destinations.base import (
     open_base,
 )
 from workers.destinations.classify import ErrorRule, classify
-from workers.destinations.contacts import ADD_NOTE, UPSERT_CONTACT, AddNote, ContactAddress, UpsertContact
+from workers.destinations.contacts import (
+    ADD_LABEL,
+    ADD_NOTE,
+    CONTACT,
+    REMOVE_LABEL,
+    UPSERT_CONTACT,
+    AddNote,
+    CallerArguments,
+    ContactAddress,
+    LabelContact,
+    UpsertContact,
+)
 from workers.destinations.finding import FoundObject, ObjectFinder, equals, same_id
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
+    CREATE_CREDIT_NOTE,
     CREATE_INVOICE,
+    INVOICE_STATUS,
+    UPSERT_CUSTOMER,
     CancelInvoice,
+    CreateCreditNote,
     CreateInvoice,
     Customer,
+    FindInvoice,
     InvoiceLine,
+    UpsertCustomer,
+    fail_no_invoice,
+    fail_not_final,
+    fail_reused,
 )
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed, Failure
@@ -64,6 +85,9 @@ ERRORS = tuple(
     )
 )
 
+#: Places of addresses at their party; the first one is that of its invoices.
+FIRST, BEHIND = 1, 10
+
 #: Where somebody is called; Tryton tells them apart by looking at the number, if it can.
 PHONES = ["phone", "mobile"]
 
@@ -71,6 +95,10 @@ PHONES = ["phone", "mobile"]
 PARTY_FIELDS = (
     "name",
     "addresses.id",
+    "addresses.street_unstructured",
+    "addresses.postal_code",
+    "addresses.city",
+    "addresses.country",
     "contact_mechanisms.type",
     "contact_mechanisms.value",
     "contact_mechanisms.value_compact",
@@ -83,6 +111,9 @@ LIFE_FIELDS = ("active", "replaced_by")
 MOST_REPLACED = 5
 
 INVOICE_FIELDS = ("state", "number", "reference")
+
+#: Tryton's state of an invoice -> the state that rules see.
+STATES = {"draft": "draft", "validated": "draft", "posted": "open", "paid": "paid", "cancelled": "cancelled"}
 
 #: States of an invoice that counts.
 POSTED = ("posted", "paid")
@@ -137,21 +168,21 @@ KIND = DestinationKind(
             ADD_NOTE.adopt("found again", rights=PARTY_RIGHTS),
             CREATE_INVOICE.adopt("found again", rights=INVOICE_RIGHTS),
             CANCEL_INVOICE.adopt("found again", rights=INVOICE_RIGHTS),
+            ADD_LABEL.adopt("sent again", rights=PARTY_RIGHTS),
+            REMOVE_LABEL.adopt("sent again", rights=PARTY_RIGHTS),
+            CONTACT,
+            UPSERT_CUSTOMER.adopt("found again", rights=PARTY_RIGHTS),
+            CREATE_CREDIT_NOTE.adopt("found again", rights=INVOICE_RIGHTS),
+            INVOICE_STATUS,
         )
     },
     cannot={
         "set_consent": "Tryton's parties have no field for a consent",
-        "add_label": "the driver does not write Tryton's categories",
-        "remove_label": "the driver does not write Tryton's categories",
-        "create_lead": "the driver does not write Tryton's opportunities",
-        "move_deal": "Tryton's opportunities have states and no stages of one's own",
+        "create_lead": "Tryton keeps leads in its module sale_opportunity, which relais does not write",
+        "move_deal": "Tryton keeps leads in its module sale_opportunity, which relais does not write",
         "add_task": "Tryton has no tasks for a party",
-        "link": "Tryton's module for relations of parties is not used by the driver",
-        "contact": "the driver looks no party up",
-        "upsert_customer": "customers are parties: upsert_contact writes them",
-        "create_credit_note": "the driver credits whole invoices only: cancel_invoice does that",
-        "record_payment": "the driver does not write Tryton's payments",
-        "invoice_status": "the driver looks no invoice up",
+        "link": "Tryton ties parties in its module party_relationship, which relais does not write",
+        "record_payment": "Tryton records payments in a wizard, and its REST API has no wizards",
     },
 )
 
@@ -221,6 +252,46 @@ class TrytonClient(Client[TrytonOptions]):
         note = await visit.create("ir.note", {"resource": resource, "message": arguments.text}, ())
         return Done(result={"id": str(note["id"]), "contact": found.id}, status=visit.status)
 
+    async def _add_label(self, visit: "TrytonVisit", arguments: LabelContact) -> Done:
+        return await self._label(visit, arguments, wanted=True)
+
+    async def _remove_label(self, visit: "TrytonVisit", arguments: LabelContact) -> Done:
+        return await self._label(visit, arguments, wanted=False)
+
+    async def _label(self, visit: "TrytonVisit", arguments: LabelContact, *, wanted: bool) -> Done:
+        """Put a party into a category, which is made where there is none, or take it out."""
+        names = ADD_LABEL.list_strong_names(arguments)
+        finder = self._party_finder(visit)
+        found = await finder.find(names)
+        if found is None:
+            return Done(note="no_such_contact", status=visit.status)
+        result = {"id": found.id}
+        categories = await visit.search("party.category", [["name", "=", arguments.label], ["parent", "=", None]], ())
+        party = await visit.get("party.party", found.id, ("categories",)) or {}
+        having = {dig(each, "id") if isinstance(each, Mapping) else each for each in party.get("categories") or ()}
+        if any(category["id"] in having for category in categories) is wanted:
+            return Done(result=result, note="already_there" if wanted else "not_there", status=visit.status)
+        await finder.meet(found)
+        if wanted and not categories:
+            # A second one of the same name is refused by Tryton; a lost answer is found by the next attempt.
+            categories = [await visit.create("party.category", {"name": arguments.label}, (), creates=False)]
+        change = ["add" if wanted else "remove", [category["id"] for category in categories]]
+        await visit.update("party.party", int(found.id), {"categories": [change]})
+        if found.news:
+            await finder.learn(names, found.id)
+        return Done(result=result, status=visit.status)
+
+    async def _look_up_contact(self, visit: "TrytonVisit", arguments: CallerArguments) -> Done:
+        found = await self._party_finder(visit).find(CONTACT.list_strong_names(arguments))
+        if found is None:
+            return Done(result={"found": False}, status=visit.status)
+        ways, codes = found.record.get("contact_mechanisms") or (), found.record.get("identifiers") or ()
+        told = {"found": True, "id": found.id, "name": found.record.get("name")}
+        told |= {kind: next(iter(list_mechanisms(ways, kind)), None) for kind in ("email", "phone")}
+        return Done(
+            result=told | {"external_id": next((each.get("code") for each in codes), None)}, status=visit.status
+        )
+
     def _party_finder(self, visit: "TrytonVisit") -> ObjectFinder:
         return ObjectFinder(
             TrytonParties(visit), self._memory, visit.delivery, believed=0
@@ -251,9 +322,11 @@ class TrytonClient(Client[TrytonOptions]):
         finder = self._invoice_finder(visit)
         found = await finder.find([name])
         created = False
+        if found is not None and await self._was_cancelled(visit, found.record, arguments.reference):
+            raise fail_reused(visit.status)
         if found is None:
             lines = [make_line(line, self._options) for line in arguments.lines]
-            party, place = await self._find_or_create_customer(visit, arguments.customer)
+            party, place, _ = await self._write_customer(visit, arguments.customer)
             accounts = await self._accounts(visit)
             for line in lines:
                 line["account"] = accounts["revenue"]
@@ -263,7 +336,9 @@ class TrytonClient(Client[TrytonOptions]):
                 "currency": await visit.currency(arguments.currency),
                 "account": accounts["receivable"],
                 "journal": accounts["journal"],
-                "payment_term": self._options.invoices.payment_term,
+                # Without a term it is due on one day: this one.
+                "payment_term": self._options.invoices.payment_term if arguments.due is None else None,
+                "payment_term_date": None if arguments.due is None else encode_date(arguments.due),
                 "reference": arguments.reference,
                 "lines": [["create", lines]],
             }
@@ -285,6 +360,60 @@ class TrytonClient(Client[TrytonOptions]):
             note="" if created else "already_there",
             status=visit.status,
         )
+
+    async def _was_cancelled(self, visit: "TrytonVisit", invoice: Record, reference: str) -> bool:
+        """Tell whether an invoice counts no more: Tryton says so of some, a posted one has a cancellation document."""
+        if invoice["state"] not in POSTED:
+            return bool(invoice["state"] == "cancelled")
+        suffixed = Name("invoice", reference + self._options.invoices.cancel_suffix)
+        document = await self._invoice_finder(visit).find([suffixed])
+        return document is not None and document.record["state"] in POSTED
+
+    async def _create_credit_note(self, visit: "TrytonVisit", arguments: CreateCreditNote) -> Done:
+        """Make a document with negative quantities: Tryton's own wizard cannot be reached over REST."""
+        name = Name("invoice", arguments.reference)
+        finder = self._invoice_finder(visit)
+        document = await finder.find([name])
+        created = False
+        if document is None:
+            invoice = await finder.find([Name("invoice", arguments.invoice)])
+            if invoice is None:
+                raise fail_no_invoice(visit.status)
+            if invoice.record["state"] not in POSTED:
+                raise fail_not_final(visit.status)
+            await finder.meet(invoice)
+            credit = await self._credit(visit, int(invoice.id), name.value, arguments.reason)
+            if arguments.lines:
+                lines = [make_line(line, self._options) for line in arguments.lines]
+                account = (await self._accounts(visit))["revenue"]
+                negative = [line | {"quantity": -line["quantity"], "account": account} for line in lines]
+                credit["lines"] = [["create", negative]]
+            document, created = await self._make(visit, finder, name, credit)
+        record = document.record
+        post = self._options.invoices.post if arguments.finalise is None else arguments.finalise
+        if post and record["state"] in ("draft", "validated"):
+            record = await self._post(visit, int(document.id), "Tryton took it, and the credit note is a draft still")
+        result = {"id": document.id, "number": record["number"], "created": created}
+        return Done(result=result, note="" if created else "already_there", status=visit.status)
+
+    async def _look_up_invoice(self, visit: "TrytonVisit", arguments: FindInvoice) -> Done:
+        found = await self._invoice_finder(visit).find([Name("invoice", arguments.reference)])
+        if found is None:
+            return Done(result={"found": False}, status=visit.status)
+        amounts = await visit.get("account.invoice", found.id, ("total_amount", "amount_to_pay")) or {}
+        state = found.record["state"]
+        told = {
+            "found": True,
+            "id": found.id,
+            "number": found.record["number"],
+            "state": STATES.get(state),
+            "status": state,
+            "total": decode_decimal(amounts.get("total_amount")),
+            "due_amount": decode_decimal(amounts.get("amount_to_pay")),
+        }
+        if await self._was_cancelled(visit, found.record, arguments.reference):
+            told["state"] = "cancelled"
+        return Done(result=told, status=visit.status)
 
     async def _cancel_invoice(self, visit: "TrytonVisit", arguments: CancelInvoice) -> Done:
         finder = self._invoice_finder(visit)
@@ -349,28 +478,45 @@ class TrytonClient(Client[TrytonOptions]):
             "lines": [["create", [credit_line(line, self._options.company) for line in invoice["lines"]]]],
         }
 
-    async def _find_or_create_customer(self, visit: "TrytonVisit", customer: Customer) -> tuple[int, int]:
-        """Return party and address; Tryton makes no invoice without an address, be it an empty one."""
+    async def _upsert_customer(self, visit: "TrytonVisit", arguments: UpsertCustomer) -> Done:
+        party, _, created = await self._write_customer(visit, arguments)
+        return Done(result={"id": str(party), "created": created}, status=visit.status)
+
+    async def _write_customer(self, visit: "TrytonVisit", customer: Customer) -> tuple[int, int, bool]:
+        """Return party, address and whether the party is new.
+
+        Tryton makes no invoice without an address, be it an empty one. The one that is given is used, and made where
+        the party has no such address; without one it is the party's first.
+        """
         names = [Name("email", customer.email)]
         finder = self._party_finder(visit)
         found = await finder.find(names)
         country = await visit.country(customer.address)
         place = address_values(customer.address, country)
+        created = False
         if found is None:
             values = {
                 "name": customer.name or customer.email,
                 "contact_mechanisms": [["create", mechanisms({"email": customer.email})]],
                 "addresses": [["create", [place]]],
             }
-            found, _ = await self._create(visit, finder, "party.party", names, values, PARTY_FIELDS)
+            found, created = await self._create(visit, finder, "party.party", names, values, PARTY_FIELDS)
             await finder.learn(names, found.id)
         party = found.record
         if found.news:
             await finder.meet(found)
             await finder.learn(names, found.id)
-        if not party["addresses"]:
-            party = await visit.update("party.party", party["id"], {"addresses": [["create", [place]]]})
-        return party["id"], party["addresses"][0]["id"]
+        changes: dict[str, Any] = {}
+        if customer.name and customer.name != party.get("name"):
+            changes["name"] = customer.name
+        if find_address(party, place) is None:
+            changes["addresses"] = add_address(party, place)
+        if changes:
+            party = await visit.update("party.party", party["id"], changes)
+        address = find_address(party, place)
+        if address is None:
+            raise _fail_not_in_force(visit, "Tryton took the address, and the party does not show it")
+        return party["id"], address, created
 
     async def _accounts(self, visit: "TrytonVisit") -> dict[str, int]:
         """Return accounts and journal: told, or what the company has set."""
@@ -397,6 +543,12 @@ class TrytonClient(Client[TrytonOptions]):
             "add_note": _add_note,
             "create_invoice": _create_invoice,
             "cancel_invoice": _cancel_invoice,
+            "add_label": _add_label,
+            "remove_label": _remove_label,
+            "contact": _look_up_contact,
+            "upsert_customer": _upsert_customer,
+            "create_credit_note": _create_credit_note,
+            "invoice_status": _look_up_invoice,
         }
     )
 
@@ -434,11 +586,11 @@ class TrytonVisit(Visit):
             raise Failed("transient", "bad_answer", status=answer.status, hint="another record came back")
         return record
 
-    async def create(self, model: str, values: Record, fields: Sequence[str]) -> Record:
-        """Create a record and return it."""
+    async def create(self, model: str, values: Record, fields: Sequence[str], *, creates: bool = True) -> Record:
+        """Create a record and return it; `creates`: a second one would do harm."""
         url = build_url(self._base, "/{model}", _query(fields), model=model)
-        answer = await self._try_send("POST", url, values, creates=True)
-        return self._record(answer, creates=True)
+        answer = await self._try_send("POST", url, values, creates=creates)
+        return self._record(answer, creates=creates)
 
     async def update(self, model: str, id: int, values: Record) -> Record:
         """Write a record and return it, as a party."""
@@ -595,6 +747,17 @@ def encode_decimal(value: Decimal) -> dict[str, str]:
     return {"__class__": "Decimal", "decimal": str(value)}
 
 
+def encode_date(value: date) -> dict[str, Any]:
+    """Return a day as Tryton's JSON has it."""
+    return {"__class__": "date", "year": value.year, "month": value.month, "day": value.day}
+
+
+def decode_decimal(value: Any) -> float | None:
+    """Return an amount of Tryton's JSON, None where there is none."""
+    text = dig(value, "decimal") if isinstance(value, Mapping) else None
+    return float(text) if isinstance(text, str) else None
+
+
 def party_domain(name: str, value: str) -> list[Any]:
     """Return the search for a party by external id, e-mail or phone. How capital letters are stored does not matter."""
     if name == "external_id":
@@ -630,6 +793,26 @@ def address_values(place: ContactAddress | None, country: int | None) -> dict[st
     return drop_nulls(values | {"country": country})
 
 
+def find_address(party: Record, place: Mapping[str, Any]) -> int | None:
+    """Return the id of the party's first address that is this one: it has all that is given and nothing else."""
+    for known in party.get("addresses") or ():
+        country = known.get("country")
+        shown = {"street_unstructured": known.get("street_unstructured"), "postal_code": known.get("postal_code")}
+        shown |= {"city": known.get("city"), "country": dig(country, "id") if isinstance(country, Mapping) else country}
+        if not place or {name: value for name, value in shown.items() if value} == {
+            k: v for k, v in place.items() if v
+        }:
+            return int(known["id"])
+    return None
+
+
+def add_address(party: Record, place: Mapping[str, Any]) -> list[Any]:
+    """Return what makes this the first address of a party. The others stay as they are: documents show them."""
+    others = [known["id"] for known in party.get("addresses") or ()]
+    behind = [["write", others, {"sequence": BEHIND}]] if others else []
+    return [*behind, ["create", [{**place, "sequence": FIRST}]]]
+
+
 def new_party(arguments: UpsertContact, country: int | None) -> dict[str, Any]:
     """Return what a new party has."""
     email = arguments.new_email or arguments.email
@@ -659,9 +842,8 @@ def party_changes(party: Record, arguments: UpsertContact, country: int | None) 
         changes["name"] = name
     if ways := _mechanism_changes(party, arguments):
         changes["contact_mechanisms"] = ways
-    if place := address_values(arguments.address, country):
-        known = party.get("addresses") or ()
-        changes["addresses"] = [["write", [known[0]["id"]], place]] if known else [["create", [place]]]
+    if (place := address_values(arguments.address, country)) and find_address(party, place) is None:
+        changes["addresses"] = add_address(party, place)
     codes = [one.get("code") for one in party.get("identifiers") or ()]
     if arguments.external_id is not None and arguments.external_id not in codes:
         changes["identifiers"] = [["create", [{"type": None, "code": arguments.external_id}]]]

@@ -42,6 +42,16 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "add_note": EMAIL | {"text": "Please call back."},
             "create_invoice": {"reference": "SD-1"} | CUSTOMER | LINES,
             "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
+            "add_label": EMAIL | {"label": "Kurs"},
+            "remove_label": EMAIL | {"label": "Kurs"},
+            "create_lead": EMAIL | {"reference": "call-1", "title": "Missed call"},
+            "move_deal": {"reference": "call-1", "stage": "won"},
+            "add_task": EMAIL | {"subject": "Call back"},
+            "contact": EMAIL,
+            "upsert_customer": EMAIL | {"name": "Eva Muster"},
+            "create_credit_note": {"reference": "G-1", "invoice": "SD-1"} | CUSTOMER,
+            "record_payment": {"reference": "P-1", "invoice": "SD-1", "amount": 5},
+            "invoice_status": {"reference": "SD-1"},
         },
     ),
     "tryton": (
@@ -51,6 +61,12 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "add_note": EMAIL | {"text": "Please call back."},
             "create_invoice": {"reference": "SD-1"} | CUSTOMER | LINES,
             "cancel_invoice": {"reference": "SD-1"} | CUSTOMER,
+            "add_label": EMAIL | {"label": "Kurs"},
+            "remove_label": EMAIL | {"label": "Kurs"},
+            "contact": EMAIL,
+            "upsert_customer": EMAIL | {"name": "Eva Muster"},
+            "create_credit_note": {"reference": "G-1", "invoice": "SD-1"} | CUSTOMER,
+            "invoice_status": {"reference": "SD-1"},
         },
     ),
     "hubspot": (
@@ -95,7 +111,22 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
         {
             "person": {"id": 1},
             "profile": {"id": 1},
+            "organisation": {"id": 1},
             "booking": {"id": 1},
+            "guests": {"id": 1},
+            "event": {"id": 1},
+            "date": {"id": 1},
+            "invoice": {"id": 1},
+            "set_booking_status": {"booking": 1, "status": "confirmed"},
+            "add_payment": {
+                "invoice": 1,
+                "reference": "pi_1",
+                "amount": 5,
+                "method": "CARD",
+                "paid_on": "2026-11-28",
+            },
+            "add_activity": {"profile": 1, "activity_type": 3, "title": "Call", "begin": "2026-11-28T10:00:00Z"},
+            "set_additional_field": {"profile": 1, "field": 3, "value": "VIP"},
             "add_external_reference": {"invoice": 1, "external_id": "x"},
         },
     ),
@@ -258,6 +289,11 @@ PIPEDRIVE_DEAL = reply(
 )
 PIPEDRIVE_STAGES = reply(200, '{"success": true, "data": [{"id": 2, "name": "Angebot", "pipeline_id": 1}]}')
 PIPEDRIVE_COMPANY = reply(200, '{"success": true, "data": {"items": [{"item": {"id": 9, "name": "Muster GmbH"}}]}}')
+KNOWN_PARTY = reply(
+    200, '[{"id": 1, "contact_mechanisms": [{"type": "email", "value": "eva@example.org"}], "identifiers": []}]'
+)
+LABELLED = reply(200, '{"data": [{"id": 1, "email": "eva@example.org"}]}')
+FINAL = reply(200, '{"data": [{"id": 1, "reference": "SD-1", "status": "final"}]}')
 
 #: Of HubSpot: a contact, a deal, the stages, a company.
 HUBSPOT_CONTACT = reply(200, '{"id": "1", "properties": {"email": "eva@example.org"}}')
@@ -276,12 +312,32 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("rest", "add_note"): (reply(200, '{"data": []}'),),
     ("rest", "create_invoice"): (reply(200, '{"data": []}'), reply(200, '{"data": []}')),
     ("rest", "cancel_invoice"): (reply(200, '{"data": [{"id": 1, "reference": "SD-1", "status": "final"}]}'),),
+    ("rest", "add_label"): (LABELLED, reply(200, '{"id": 1, "labels": []}')),
+    ("rest", "remove_label"): (LABELLED, reply(200, '{"id": 1, "labels": ["Kurs"]}')),
+    ("rest", "create_lead"): (reply(200, '{"data": []}'), reply(200, '{"data": []}')),
+    ("rest", "move_deal"): (reply(200, '{"data": [{"id": 1, "reference": "call-1", "stage": "new"}]}'),),
+    ("rest", "add_task"): (reply(200, '{"data": []}'),),
+    ("rest", "upsert_customer"): (reply(200, '{"data": []}'),),
+    ("rest", "create_credit_note"): (reply(200, '{"data": []}'), FINAL, reply(200, '{"data": []}')),
+    ("rest", "record_payment"): (FINAL, reply(200, '{"data": []}')),
     ("tryton", "upsert_contact"): (reply(200, "[]"),),
     ("tryton", "add_note"): (reply(200, "[]"),),
     ("tryton", "create_invoice"): (reply(200, "[]"), reply(200, "[]")),
     ("tryton", "cancel_invoice"): (
         reply(200, '[{"id": 1, "state": "posted", "reference": "SD-1"}]'),
         reply(200, '[{"id": 2, "state": "", "reference": "SD-1/C"}]'),
+    ),
+    ("tryton", "add_label"): (KNOWN_PARTY, reply(200, '[{"id": 5}]'), reply(200, '{"id": 1, "categories": []}')),
+    ("tryton", "remove_label"): (KNOWN_PARTY, reply(200, '[{"id": 5}]'), reply(200, '{"id": 1, "categories": [5]}')),
+    ("tryton", "upsert_customer"): (reply(200, "[]"),),
+    ("tryton", "create_credit_note"): (
+        reply(200, "[]"),
+        reply(200, '[{"id": 1, "state": "posted", "reference": "SD-1"}]'),
+        reply(
+            200,
+            '{"id": 1, "party": 2, "invoice_address": 3, "currency": 1, "account": 4, "journal": 1, '
+            '"payment_term": null, "lines": []}',
+        ),
     ),
     ("seminardesk", "add_external_reference"): (),
     ("pipedrive", "upsert_contact"): (PIPEDRIVE_NOBODY,),
@@ -313,6 +369,10 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("etracker", "cancel_sale"): (),
     ("etracker", "set_amount"): (),
     ("webhook", "send"): (),
+    ("seminardesk", "set_booking_status"): (reply(200, '{"id": 1, "status": "PENDING"}'),),
+    ("seminardesk", "add_payment"): (reply(200, '{"id": 1, "currentPaymentAmount": 0}'),),
+    ("seminardesk", "add_activity"): (),
+    ("seminardesk", "set_additional_field"): (),
 }
 
 

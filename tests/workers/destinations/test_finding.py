@@ -15,6 +15,7 @@ from tests.workers.wire import RawServer, reply
 from workers.destinations import DESTINATIONS
 from workers.destinations.base import LeaseGivenBack
 from workers.destinations.finding import BELIEVED, equals
+from workers.destinations.tryton import REPEATED
 from workers.outcome import HELD
 from workers.retry import HoldBox, decide, destination_health
 
@@ -550,6 +551,15 @@ def doubt(kind: str, action: str) -> str:
     return "ambiguous" if DESTINATIONS[kind].kind.actions[action].creates else "transient"
 
 
+LABEL = EVA | {"label": "VIP"}
+LEAD = EVA | {"reference": "SD-1", "title": "x"}
+CREDIT = {"reference": "G-1", "invoice": "SD-1", "customer": EVA}
+PAID = {"reference": "P-1", "invoice": "SD-1", "amount": 1}
+PLAIN, LABELLED = reply(200, '{"id": 1, "categories": []}'), reply(200, '{"id": 1, "categories": [5]}')
+CREDITED = reply(200, json.dumps({"id": 1, "lines": []} | dict.fromkeys(REPEATED, 1)))
+PENDING = reply(200, '{"id": 1, "status": "PENDING"}')
+PAYMENT = {"invoice": 1, "reference": "P-1", "amount": 1, "method": "CARD", "paid_on": "2026-11-28"}
+ACTIVITY = {"profile": 1, "activity_type": 3, "title": "x", "begin": "2026-11-28T10:00:00Z"}
 WRITES: Sequence[tuple[str, str, Mapping[str, Any], list[bytes], str]] = [
     ("rest", "upsert_contact", EVA, [EMPTY], "ambiguous"),
     ("rest", "upsert_contact", EVA | NAMED, [ONE], "transient"),
@@ -576,6 +586,33 @@ WRITES: Sequence[tuple[str, str, Mapping[str, Any], list[bytes], str]] = [
         for kind in ("hubspot", "lexware", "pipedrive")
         for action, arguments in EXAMPLES[kind][1].items()
     ),
+    *(
+        ("seminardesk", look_up, {"id": 1}, [], "transient")
+        for look_up in ("person", "profile", "organisation", "booking", "guests", "event", "date", "invoice")
+    ),
+    ("rest", "add_label", LABEL, [ONE, reply(200, '{"id": 1, "labels": []}')], "transient"),
+    ("rest", "remove_label", LABEL, [ONE, reply(200, '{"id": 1, "labels": ["VIP"]}')], "transient"),
+    ("rest", "add_task", EVA | {"subject": "x"}, [ONE], "ambiguous"),
+    ("rest", "create_lead", LEAD, [EMPTY, EMPTY], "ambiguous"),
+    ("rest", "create_lead", LEAD, [EMPTY, ONE], "ambiguous"),
+    ("rest", "move_deal", {"reference": "SD-1", "stage": "won"}, [ONE], "transient"),
+    ("rest", "contact", EVA, [], "transient"),
+    ("rest", "upsert_customer", EVA, [EMPTY], "ambiguous"),
+    ("rest", "upsert_customer", EVA | {"name": "Eva"}, [ONE], "transient"),
+    ("rest", "create_credit_note", CREDIT, [EMPTY, FINAL, ONE], "ambiguous"),
+    ("rest", "record_payment", PAID, [FINAL, EMPTY], "ambiguous"),
+    ("rest", "invoice_status", {"reference": "SD-1"}, [], "transient"),
+    ("tryton", "add_label", LABEL, [PARTY, reply(200, '[{"id": 5}]'), PLAIN], "transient"),
+    ("tryton", "remove_label", LABEL, [PARTY, reply(200, '[{"id": 5}]'), LABELLED], "transient"),
+    ("tryton", "contact", EVA, [], "transient"),
+    ("tryton", "upsert_customer", EVA, [NONE], "ambiguous"),
+    ("tryton", "upsert_customer", EVA | {"name": "Eva"}, [PARTY], "transient"),
+    ("tryton", "create_credit_note", CREDIT, [NONE, POSTED, CREDITED], "ambiguous"),
+    ("tryton", "invoice_status", {"reference": "SD-1"}, [], "transient"),
+    ("seminardesk", "set_booking_status", {"booking": 1, "status": "confirmed"}, [PENDING], "transient"),
+    ("seminardesk", "add_payment", PAYMENT, [reply(200, '{"id": 1, "currentPaymentAmount": 0}')], "ambiguous"),
+    ("seminardesk", "add_activity", ACTIVITY, [], "ambiguous"),
+    ("seminardesk", "set_additional_field", {"profile": 1, "field": 2, "value": "x"}, [], "transient"),
 ]
 
 

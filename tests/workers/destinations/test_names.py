@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -55,6 +55,7 @@ def values(annotation: Any, name: str) -> st.SearchStrategy[Any]:
         float: st.just(1.5),
         Decimal: st.just("0.5"),
         date: st.just("2026-11-28"),
+        datetime: st.just("2026-11-28T10:00:00Z"),
         type(None): st.none(),
         Any: st.sampled_from(TEXTS),
     }

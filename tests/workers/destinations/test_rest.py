@@ -320,16 +320,21 @@ def test_address_of_a_new_customer(place: dict[str, Any] | None, sent: set[str] 
 
 @pytest.mark.parametrize(("id", "sent"), [("5", 5), ('"5"', 5), ('"007"', "007"), ('"c-5"', "c-5")])
 def test_customer_is_remembered(id: str, sent: int | str) -> None:
-    """A customer is looked for once; a number stays a number in the invoice, and what only looks like one a text."""
+    """A customer is looked for once; a number stays a number in the invoice, and what only looks like one a text.
+
+    What an invoice says of a customer who is known is written.
+    """
     made = reply(201, f'{{"id": {id}}}')
-    with RawServer(NOTHING, NOTHING, made, made, NOTHING, made) as server:
+    with RawServer(NOTHING, NOTHING, made, made, NOTHING, OK, made) as server:
         desk = Desk("rest", {"base": server.url})
         for n in (1, 2):
             desk.deliver("create_invoice", INVOICE | {"reference": f"SD-{n}"}, id=f"d{n}")
     targets = [f"{request.method} {request.target.partition('?')[0]}" for request in server.requests]
     assert targets[:4] == ["GET /invoices", "GET /customers", "POST /customers", "POST /invoices"]
-    assert targets[4:] == ["GET /invoices", "POST /invoices"]
-    assert [server.requests[n].json()["customer_id"] for n in (3, 5)] == [sent, sent]
+    known = id.strip('"')
+    assert targets[4:] == ["GET /invoices", f"PATCH /customers/{known}", "POST /invoices"]
+    assert server.requests[5].json() == {"name": "Eva Muster"}
+    assert [server.requests[n].json()["customer_id"] for n in (3, 6)] == [sent, sent]
 
 
 def test_number_of_an_invoice_is_text() -> None:
@@ -597,3 +602,167 @@ def test_one_way_to_be_known() -> None:
     """A destination is known in one way."""
     with pytest.raises(ValidationError, match="exactly one of bearer, basic, header, oauth"):
         RestOptions.model_validate({"base": "https://crm.example.org", "auth": {}})
+
+
+# Labels, tasks, leads, the look-up of a contact
+
+
+def test_labels(crm: Desk, sandbox: Running) -> None:
+    """A label is put beside the others and taken off again; what is so already is not written, and says so."""
+    crm.deliver("upsert_contact", EVA | {"custom": {"a": "b"}})
+    assert crm.deliver("add_label", EVA | {"label": "Kurs"}, id="d2").note == ""
+    assert crm.deliver("add_label", EVA | {"label": "VIP"}, id="d3").note == ""
+    assert crm.deliver("add_label", EVA | {"label": "VIP"}, id="d4").note == "already_there"
+    (contact,) = contacts(sandbox)
+    assert contact["labels"] == ["Kurs", "VIP"]
+    assert crm.deliver("remove_label", EVA | {"label": "Kurs"}, id="d5").result == {"id": contact["id"]}
+    assert crm.deliver("remove_label", EVA | {"label": "Kurs"}, id="d6").note == "not_there"
+    assert contact["labels"] == ["VIP"]
+    assert crm.deliver("add_label", KIM | {"label": "VIP"}, id="d7").note == "no_such_contact"
+
+
+def test_labels_that_are_not_shown() -> None:
+    """Where a contact shows no labels, none is written: that would take away the others."""
+    eva = '{"id": 1, "email": "eva@example.org"}'
+    with RawServer(reply(200, f'{{"data": [{eva}]}}'), reply(200, eva)) as server:
+        failed = Desk("rest", {"base": server.url}).fail("add_label", EVA | {"label": "VIP"})
+    assert (failed.failure, failed.code) == ("permanent", "labels_unreadable")
+    assert "contacts.fields" in failed.hint
+
+
+def test_label_that_does_not_stick() -> None:
+    """A label that the contact does not show afterwards is tried again."""
+    eva = '{"id": 1, "email": "eva@example.org", "labels": []}'
+    with RawServer(reply(200, f'{{"data": [{eva}]}}'), *[reply(200, eva)] * 3) as server:
+        failed = Desk("rest", {"base": server.url}).fail("add_label", EVA | {"label": "VIP"})
+    assert (failed.failure, failed.code) == ("transient", "not_in_force")
+
+
+def test_task(crm: Desk, sandbox: Running) -> None:
+    """A task lies at its contact, which is made for a caller nobody knows; one in doubt waits for a person."""
+    done = crm.deliver("add_task", {"phone": "+4930123456", "subject": "Call back", "due": "2026-12-01"})
+    (task,) = sandbox.world.crm.tasks.all()
+    (contact,) = contacts(sandbox)
+    assert (task["subject"], task["due"], task["contact_id"]) == ("Call back", "2026-12-01", contact["id"])
+    assert done.result == {"id": task["id"], "contact": contact["id"]}
+    assert crm.fail("add_task", EVA | {"subject": "x"}, doubtful=True, id="d2").code == UNRESOLVED
+
+
+def test_lead(crm: Desk, sandbox: Running) -> None:
+    """A lead is made once for its contact, and moved to a stage once."""
+    lead = EVA | {"reference": "call-7", "title": "Missed call", "amount": "120.5", "custom": {"source": "mg"}}
+    made = crm.deliver("create_lead", lead)
+    (contact,) = contacts(sandbox)
+    (stored,) = sandbox.world.crm.leads.all()
+    assert (stored["title"], stored["amount"], stored["contact_id"]) == ("Missed call", 120.5, contact["id"])
+    assert stored["custom"] == {"source": "mg"}
+    assert made.result == {"id": stored["id"], "contact": contact["id"], "created": True}
+    crm.memory.values.clear()
+    assert crm.deliver("create_lead", lead, id="d2").note == "already_there"
+    move = {"reference": "call-7", "stage": "won"}
+    assert crm.deliver("move_deal", move, id="d3").note == ""
+    assert crm.deliver("move_deal", move, id="d4").note == "already_there"
+    assert [each["stage"] for each in sandbox.world.crm.leads.all()] == ["won"]
+    assert crm.deliver("move_deal", move | {"reference": "call-8"}, id="d5").note == "no_such_lead"
+
+
+def test_lead_whose_answer_was_lost(crm: Desk, sandbox: Running) -> None:
+    """A lead whose answer was lost is found, not made again."""
+    order(sandbox, vendor="crm", method="POST", path="*/leads", reset=True, after_effect=True)
+    lead = EVA | {"reference": "call-7", "title": "Missed call"}
+    assert crm.fail("create_lead", lead).failure == "ambiguous"
+    assert crm.deliver("create_lead", lead, doubtful=True).note == "already_there"
+    assert len(sandbox.world.crm.leads.all()) == 1
+
+
+def test_contact_is_looked_up(crm: Desk) -> None:
+    """A look-up tells a contact by our names and by the CRM's, and says where there is none."""
+    crm.deliver("upsert_contact", EVA | {"first_name": "Eva", "phone": "+4930123456", "custom": {"age": 7}})
+    told = crm.deliver("contact", {"phone": "+49 30 123456"}, id="l1").result
+    assert {name: told[name] for name in ("found", "email", "first_name", "last_name", "custom")} == {
+        "found": True,
+        "email": "eva@example.org",
+        "first_name": "Eva",
+        "last_name": None,
+        "custom": {"age": 7},
+    }
+    assert crm.deliver("contact", KIM, id="l2").result == {"found": False}
+
+
+# Customers, credit notes, payments, the look-up of an invoice
+
+
+def test_known_customer_gets_the_address(sandbox: Running) -> None:
+    """The name and address of a customer who is known are written where they differ, and not again."""
+    desk = invoicing(sandbox)
+    desk.deliver("create_invoice", INVOICE)
+    told = {"email": "eva@example.org", "name": "Eva Neu", "address": {"city": "Ulm"}}
+    desk.deliver("create_invoice", INVOICE | {"reference": "SD-2", "customer": told}, id="d2")
+    (customer,) = sandbox.world.invoicing.customers.all()
+    assert (customer["name"], customer["address"]) == ("Eva Neu", {"city": "Ulm"})
+    desk.memory.values.clear()
+    before = len(methods(sandbox))
+    assert desk.deliver("upsert_customer", told, id="d3").result == {"id": customer["id"], "created": False}
+    assert methods(sandbox)[before:] == ["GET /customers"]
+
+
+def test_customer_is_made(sandbox: Running) -> None:
+    """A customer nobody knows is made, without an invoice."""
+    made = invoicing(sandbox).deliver("upsert_customer", {"email": "kim@example.org", "name": "Kim"})
+    (customer,) = sandbox.world.invoicing.customers.all()
+    assert made.result == {"id": customer["id"], "created": True}
+    assert invoices(sandbox) == []
+
+
+def test_finalise_of_the_rule(sandbox: Running) -> None:
+    """A rule says whether an invoice is final, whatever the destination says of others."""
+    invoicing(sandbox).deliver("create_invoice", INVOICE | {"finalise": True})
+    final = invoicing(sandbox, invoices={"finalise": True})
+    final.deliver("create_invoice", INVOICE | {"reference": "SD-2", "finalise": False}, id="d2")
+    assert [each["status"] for each in invoices(sandbox)] == ["final", "draft"]
+
+
+def test_t8_cancelled_reference(sandbox: Running) -> None:
+    """T8: the reference of a cancelled invoice is not taken for the new one's, nor given to a second invoice."""
+    desk = invoicing(sandbox, invoices={"finalise": True})
+    desk.deliver("create_invoice", INVOICE)
+    desk.deliver("cancel_invoice", CANCEL, id="d2")
+    failed = desk.fail("create_invoice", INVOICE, id="d3")
+    assert (failed.failure, failed.code) == ("permanent", "was_cancelled")
+    assert "a reference of its own" in failed.hint
+    assert [each["type"] for each in invoices(sandbox)] == ["invoice", "cancellation"]
+
+
+def test_credit_note(sandbox: Running) -> None:
+    """A final invoice is credited once, all of it or some lines; a draft and one that is not there are refused."""
+    desk = invoicing(sandbox)
+    credit = {"reference": "G-1", "invoice": "SD-9001", "customer": INVOICE["customer"], "finalise": True}
+    assert desk.fail("create_credit_note", credit).code == "no_such_invoice"
+    desk.deliver("create_invoice", INVOICE, id="d2")
+    assert desk.fail("create_credit_note", credit, id="d3").code == "not_final"
+    desk.deliver("create_invoice", INVOICE | {"finalise": True}, id="d4")
+    made = desk.deliver("create_credit_note", credit, id="d5")
+    (note,) = sandbox.world.invoicing.credit_notes.all()
+    assert (note["gross"], note["status"], made.result["number"]) == (-285.84, "final", note["number"])
+    desk.memory.values.clear()
+    assert desk.deliver("create_credit_note", credit, id="d6").note == "already_there"
+    part = credit | {"reference": "G-2", "lines": [{"text": "Kursgebühr", "unit_price": 10}]}
+    desk.deliver("create_credit_note", part, id="d7")
+    assert [each["gross"] for each in sandbox.world.invoicing.credit_notes.all()] == [-285.84, -10.0]
+
+
+def test_payment(sandbox: Running) -> None:
+    """A payment is written once, also when its answer was lost; the invoice then tells that it is paid."""
+    desk = invoicing(sandbox)
+    paid = {"reference": "P-1", "invoice": "SD-9001", "amount": "285.84", "paid_on": "2026-11-28", "method": "card"}
+    desk.deliver("create_invoice", INVOICE | {"finalise": True})
+    assert desk.deliver("invoice_status", {"reference": "SD-9001"}).result["state"] == "open"
+    order(sandbox, vendor="invoicing", method="POST", path="*/payments", reset=True, after_effect=True)
+    assert desk.fail("record_payment", paid, id="d2").failure == "ambiguous"
+    assert desk.deliver("record_payment", paid, id="d2", doubtful=True).note == "already_there"
+    assert desk.deliver("record_payment", paid, id="d3").note == "already_there"
+    (payment,) = sandbox.world.invoicing.payments.all()
+    assert (payment["amount"], payment["paid_on"], payment["method"]) == (285.84, "2026-11-28", "card")
+    told = desk.deliver("invoice_status", {"reference": "SD-9001"}).result
+    assert (told["state"], told["total"], told["due_amount"]) == ("paid", 285.84, 0.0)
+    assert desk.deliver("invoice_status", {"reference": "SD-7"}).result == {"found": False}

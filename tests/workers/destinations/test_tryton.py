@@ -18,7 +18,7 @@ MADE = reply(200, '{"id": 7, "addresses": [{"id": 8}]}')
 PARTY = {
     "id": 7,
     "name": "Eva Muster",
-    "addresses": [{"id": 8}],
+    "addresses": [{"id": 8, "city": "Bonn", "street_unstructured": "", "country": None}],
     "contact_mechanisms": [
         {"id": 1, "type": "email", "value": "Eva@example.org"},
         {"id": 2, "type": "mobile", "value": "+49 170 123", "value_compact": "+49170123"},
@@ -126,12 +126,17 @@ def test_status_lies(body: str, content_type: str, status: int, failure: str, co
             {"email": "b@example.org"},
             {"contact_mechanisms": [["create", [{"type": "email", "value": "b@example.org"}]]]},
         ),
-        ({"address": {"city": "Ulm", "street": None}}, {"addresses": [["write", [8], {"city": "Ulm"}]]}),
+        (
+            {"address": {"city": "Ulm", "street": None}},
+            {"addresses": [["write", [8], {"sequence": 10}], ["create", [{"city": "Ulm", "sequence": 1}]]]},
+        ),
+        ({"address": {"city": "Bonn"}}, {}),
+        ({"name": "Muster GmbH"}, {"name": "Muster GmbH"}),
         ({"custom": {"code": "K-1", "lang": None}}, {"code": "K-1"}),
     ],
 )
 def test_party_changes(given: dict[str, Any], changes: dict[str, Any]) -> None:
-    """Only what differs is written; nothing is removed or doubled."""
+    """Only what differs is written; nothing is removed or doubled, and T7: no address is mixed of two."""
     assert tryton.party_changes(PARTY, UpsertContact.model_validate(EVA | given), None) == changes
 
 
