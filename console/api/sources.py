@@ -119,11 +119,27 @@ def as_json(source: Source, seen: SourceView, hold: SourceHold | None, now: int)
         "today": {"taken": seen.taken, "quarantined": seen.quarantined, "refused": seen.refused},
         "quiet": seen.quiet,
         "unread": seen.unread,
+        "empty_places": find_empty_places(source, seen),
         "secrets": [
             {"name": name, "last_verified": _moment(seen.verified.get(name))} for name in source.verify.secret_names
         ],
         "hold": holds.describe(hold) if hold is not None else None,
     }
+
+
+def find_empty_places(source: Source, seen: SourceView) -> list[Json]:
+    """Return the places of `read:` at which nothing stood in any event of today."""
+    events = seen.taken + seen.quarantined
+    return [
+        {"key": name.removeprefix("read."), "place": str(_find_place(source, name)), "events": events}
+        for name, n in sorted(seen.unread.items())
+        if name.startswith("read.") and n >= events
+    ]
+
+
+def _find_place(source: Source, name: str) -> object:
+    place = getattr(getattr(source.options, "read", None), name.removeprefix("read."), None)
+    return " and ".join(place) if isinstance(place, tuple) else place or name
 
 
 def _moment(ms: int | None) -> str | None:

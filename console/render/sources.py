@@ -50,6 +50,9 @@ def describe(one: Json) -> Iterator[str]:
         yield f"refused today: {_count(today['refused'])}"
     if today["quarantined"]:
         yield f"{today['quarantined']} in quarantine today (relais quarantine list)"
+    for place in one["empty_places"]:
+        of = f"{place['events']:,} of {place['events']:,} events today"
+        yield f"{place['key']}: {place['place']} found nothing in {of}; is the place right?"
     if one["unread"]:
         yield f"not read today: {_count(one['unread'])}"
     if one["drift"]:

@@ -6,15 +6,16 @@ import time
 from collections import Counter
 
 from console import catalogue
-from console.api.sources import list_written
+from console.api.sources import find_empty_places, list_written
 from mailroom import Mailroom, SourceNotes, observations
+from mailroom.observations import SourceView
 from mailroom.shapes import TypeSample
 from rules.compiler import compilation
 from rules.event_types.base import from_epoch
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import samples
 from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
-from tests.console.api.test_aside import enforce
+from tests.console.api.test_aside import book, enforce
 
 NOW = time.time_ns() // 1_000_000
 
@@ -110,3 +111,10 @@ def test_echoes_of() -> None:
     book = compilation.compile_book({"book.yaml": textwrap.dedent(text).encode()}, catalogue.build()).book
     assert book is not None
     assert {name: list_written(book, name) for name in book.sources} == {"hook": ["crm"], "house": []}
+
+
+def test_empty_places() -> None:
+    """A place of `read:` at which nothing stood in any event of the day is named, one that found something is not."""
+    source = book().sources["shop"]
+    seen = SourceView(taken=6, quarantined=1, unread={"read.id": 7, "read.time": 6, "birthday": 7})
+    assert find_empty_places(source, seen) == [{"key": "id", "place": "body.id", "events": 7}]
