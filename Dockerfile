@@ -26,7 +26,7 @@ FROM python:${PYTHON}
 # The number is fixed, so that a volume or a book on the host can be given to it.
 RUN groupadd --system --gid 10001 relais \
  && useradd --system --uid 10001 --gid relais --home-dir /data --no-create-home --shell /usr/sbin/nologin relais \
- && install -d -o relais -g relais -m 0700 /data /spool
+ && install -d -o relais -g relais -m 0700 /data /spool /notebook
 COPY --from=build /opt/relais /opt/relais
 ENV PATH=/opt/relais/bin:$PATH \
     PYTHONUNBUFFERED=1 \

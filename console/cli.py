@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",
     "events": "See what came in and what became of it.",
+    "people": "Find what became of a person's events, without keeping who it is.",
+    "stats": "Show what came from each source and went to each destination, and how long it took.",
     "dead": "See what could not be delivered; retry or drop it.",
     "boxes": "See which boxes are held for a person; release or skip them.",
     "quarantine": "See events that do not fit their type; take them in after a mend, or drop them.",

@@ -67,6 +67,15 @@ class ConsoleClient:
             except (ValueError, OSError, http.client.HTTPException) as exc:
                 raise self._strange() from exc
 
+    def text(self, path: str) -> Iterator[str]:
+        """Yield an answer that is no JSON, piece by piece. Raises UserError."""
+        with self._ask(path, 70.0) as response:
+            try:
+                while piece := response.read1(65_536):
+                    yield piece.decode()
+            except (ValueError, OSError, http.client.HTTPException) as exc:
+                raise self._strange() from exc
+
     @contextlib.contextmanager
     def _ask(self, path: str, within: float | None, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
         parts = urlsplit(self.url)

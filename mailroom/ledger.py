@@ -4,7 +4,8 @@ Comes in: what happened, or the lines of JSON that say so. Goes out: such a line
 touches Redis, and never writes a value of a person: rules, places, codes and counts only.
 
 Lines, by `t`:
-  routed       at, source, type, received, book, fired: [rule], missed: [[rule, at, why]],
+  routed       at, source, type, received, who: [keyed hashes of its identities and of its sender's id],
+               book, fired: [rule], missed: [[rule, at, why]],
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]],
                observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for,
                shadow: {book, differs: [[change, action, rule, why]]}: what a book that is only observed would do,
@@ -21,7 +22,7 @@ Lines, by `t`:
   coalesced    d(elivery), by     a newer one took its place
   stale        d(elivery), by     it waited, unattempted, until this one said that somebody wants less of us
   quarantined  at, source, type, received, why
-  failed       at, source, type, received, book, code, why       the event itself is a dead letter
+  failed       at, source, type, received, who, book, code, why  the event itself is a dead letter
   held         d(elivery or event), code                         its box waits for a person: it killed three drains
 
 What a person did, `by` whom and `why`; `d` is a delivery, or the event itself where that is what was decided about:
@@ -144,6 +145,8 @@ class Fate:
     source: str = ""
     type: str = ""
     received_at: str = ""
+    #: Keyed hashes of its identities and of its sender's id: by them a person's events are found.
+    who: list[str] = field(default_factory=list)
     state: EventState = "waiting"
     book: str = ""
     why: str = ""
@@ -172,6 +175,7 @@ class Fate:
             "source": self.source,
             "type": self.type,
             "received_at": self.received_at,
+            **({"who": self.who} if self.who else {}),
             "state": self.state,
             **({"why": self.why} if self.why else {}),
             **({"same_id_as": self.same_id_as} if self.same_id_as else {}),
@@ -213,6 +217,7 @@ def routed(
     fired: Sequence[str],
     missed: Sequence[MissedRule],
     made: Sequence[MadeDelivery],
+    who: Sequence[str] = (),
     skipped: Sequence[SkippedAction] = (),
     observed: Sequence[ObservedAction] = (),
     shadow: Mapping[str, Any] | None = None,
@@ -242,6 +247,8 @@ def routed(
         line["shadow"] = shadow
     if again:
         line["again"] = again
+    if who:
+        line["who"] = who
     if echo:
         line["echo"] = echo
     return _encode(line)
@@ -296,7 +303,7 @@ def next_lost(delivery: str, why: str) -> str:
     return _encode({"t": "next", "d": delivery, "at": now(), "why": why})
 
 
-def failed(*, source: str, type: str, received: str, book: str, code: str, why: str) -> str:
+def failed(*, source: str, type: str, received: str, book: str, code: str, why: str, who: Sequence[str] = ()) -> str:
     """The event itself is a dead letter: it could not be routed."""
     return _encode(
         {
@@ -308,6 +315,7 @@ def failed(*, source: str, type: str, received: str, book: str, code: str, why: 
             "book": book,
             "code": code,
             "why": why,
+            **({"who": who} if who else {}),
         }
     )
 
@@ -382,6 +390,7 @@ def tell(event_id: str, lines: Iterable[str]) -> Fate:
         line = json.loads(text)
         if "received" in line:
             story.fate.source, story.fate.type, story.fate.received_at = line["source"], line["type"], line["received"]
+            story.fate.who = line.get("who") or story.fate.who
         if line["t"] in DECISIONS:
             story.decided(line)
         tell_it = getattr(story, line["t"], None)

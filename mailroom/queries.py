@@ -4,7 +4,7 @@ Comes in: ids and names. Goes out: typed records. Never changes anything.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, cast
@@ -49,41 +49,60 @@ class MailroomQueries(MailroomClient):
             if not story.source and record is not None:
                 head = json.loads(record.split(b"\n", 1)[0])
                 story.source, story.type, story.received_at = head["source"], head["type"], head["at"]
+                story.who = self.list_who(head)
             out.append(story)
         return out
 
-    async def recent(self, count: int = 50, before: str = "", state: str = "") -> tuple[list[ledger.Fate], str]:
-        """Return the newest events put, newest first, and the cursor for the page before them ('' at the end).
+    def list_who(self, head: Mapping[str, Any]) -> list[str]:
+        """Return the keyed hashes by which an event is found, from the head of its record: persons, and sender's id."""
+        told = [*head.get("also", ()), *head.get("who", ())]
+        if self._hasher is None:  # nobody asked for the key of this store yet
+            return told
+        if key := head.get("key"):
+            told.insert(0, self.hash(key))
+        return [*told, self.hash_sender_id(sender)] if (sender := head.get("sender")) else told
 
-        `state`: only those that are in it now; what was put in one call is shown together, so that there may be more.
+    def hash_sender_id(self, sender_id: str) -> str:
+        """Return the keyed hash by which events are found that bear a sender's id."""
+        return self.hash(f"sender:{sender_id}")
+
+    async def read_log(self, cursor: str, count: int = 200, block: int = 0) -> list[tuple[str, list[str]]]:
+        """Return the entries of the log after a cursor, oldest first: each with the events that it names.
+
+        `block`: ms to wait for one, if there is none yet; 0: not at all. Raises StoreUnavailable.
         """
-        if not state:
-            return await self._page(count, before)
-        chosen: list[ledger.Fate] = []
-        while True:
-            found, before = await self._page(200, before)
-            chosen += [fate for fate in found if fate.state == state]
-            if len(chosen) >= count or not before:
-                return chosen, before
+        streams = await self.read(self.store.xread({self.key("log"): cursor}, count=count, block=block or None))
+        found: list[tuple[str, list[str]]] = []
+        for _, entries in streams.items() if isinstance(streams, dict) else (streams or ()):
+            for entry, fields in entries[0] if isinstance(streams, dict) else entries:
+                found.append((entry.decode(), [id for names in fields.values() for id in names.decode().split()]))
+        return found
 
-    async def _page(self, count: int, before: str) -> tuple[list[ledger.Fate], str]:
-        ids: list[str] = []
-        cursor = before
-        while len(ids) < count:
-            page = await self.read(
-                self.store.xrevrange(self.key("log"), max=f"({cursor}" if cursor else "+", count=200)
-            )
-            if not page:
-                cursor = ""
+    async def log_ends(self) -> tuple[str, str]:
+        """Return the ids of the oldest and the newest entry of the log; 0-0 where it is empty."""
+        pipe = self.store.pipeline(transaction=False)
+        pipe.xrange(self.key("log"), count=1)
+        pipe.xrevrange(self.key("log"), count=1)
+        first, last = await self.read(pipe.execute())
+        return (first[0][0].decode(), last[0][0].decode()) if first and last else ("0-0", "0-0")
+
+    async def ledger_page(self, day: str) -> AsyncIterator[list[str]]:
+        """Yield the ids of all events that a page of the ledger (`2026-11-21`) tells of; one may come twice."""
+        cursor = 0
+        while True:
+            cursor, fields = await self.read(self.store.hscan(self.key(f"ledger:{day}"), cursor, count=200))
+            yield [id.decode() for id in fields]
+            if cursor == 0:
                 break
-            for entry, fields in page:
-                cursor = entry.decode()
-                names = fields.get(b"put") or b""
-                ids += reversed(names.decode().split())
-                if len(ids) >= count:
-                    break
-        found = await self.fates(list(dict.fromkeys(ids)))
-        return [story for story in found if story is not None], cursor
+
+    async def kept_events(self) -> AsyncIterator[list[str]]:
+        """Yield the ids of all events whose payload is kept; one may come twice."""
+        cursor, prefix = 0, self.key("e:")
+        while True:
+            cursor, keys = await self.read(self.store.scan(cursor, match=f"{prefix}*", count=1000))
+            yield [key.decode().removeprefix(prefix) for key in keys]
+            if cursor == 0:
+                break
 
     async def tail(self) -> AsyncIterator[tuple[str, str]]:
         """Yield ("put" | "ended", event id) as it happens, from now on."""

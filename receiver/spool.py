@@ -13,13 +13,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mailroom import Receipt, StoreUnavailable
 from mailroom.keys import BODY_WINDOW
 from rules.event import Event
+from rules.event_types.base import to_epoch
 
 FILE = "spool.sqlite"
 #: Version of the file. A newer file is refused: this program would lose what it does not know of.
@@ -57,7 +57,7 @@ INDEX = "CREATE INDEX IF NOT EXISTS spool_box ON spool (box) WHERE box IS NOT NU
 DEPTH = "(SELECT max(seq) FROM spool) - (SELECT min(seq) FROM spool) + 1"
 
 #: Fields of an event that are not in `head`: the body has a column of its own, the data is read from it again.
-APART = {"body", "data"}
+APART = {"body", "data", "who"}
 NAMES = [field.name for field in fields(Event) if field.name not in APART]
 
 
@@ -192,7 +192,7 @@ class Spool:
             return [self._append(event, why) for event, why in events]
 
     def _append(self, event: Event, why: str | None) -> Receipt:
-        at = milliseconds(event.received_at)
+        at = to_epoch(event.received_at)
         box = _hash(event.order_key.encode()) if event.order_key and why is None else None
         digest = None
         if box is not None and not event.sender_id:
@@ -460,11 +460,6 @@ def decode(head: str, body: bytes) -> Event:
     told["unread"] = tuple(told.get("unread", ()))
     told["tells"] = tuple((name, state) for name, state in told.get("tells", ()))
     return Event(body=body, **{name: told[name] for name in NAMES if name in told})
-
-
-def milliseconds(instant: str) -> int:
-    """Return an RFC 3339 instant as ms since 1970."""
-    return round(datetime.fromisoformat(instant).timestamp() * 1000)
 
 
 def _names(row: SpooledEvent) -> set[str]:

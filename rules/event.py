@@ -79,6 +79,8 @@ class Event:
     tells: tuple[tuple[str, str], ...] = ()
     #: It was fetched: it is kept only if nobody has told the same of its first object before.
     fetched: bool = False
+    #: Keyed hashes of its identities and names beside the order key, as its record has them. Empty before it is kept.
+    who: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, **fields: Any) -> "Event":
@@ -176,6 +178,7 @@ def decode(event_id: str, record: bytes, read: Reader) -> Event:
             retain=head.get("retain", 0),
             unread=tuple(head.get("unread", ())),
             types=head.get("types"),
+            who=(*head.get("also", ()), *head.get("who", ())),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise EventDamaged(f"not an event record: {exc.__class__.__name__}", record) from exc

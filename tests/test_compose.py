@@ -161,7 +161,16 @@ def test_only_the_book_is_mounted(name: str) -> None:
     """Our containers see the book, which they cannot write, and nothing else of the host; two share the spool."""
     spool = SERVICES[name]["environment"].get("RELAIS_SPOOL")
     assert (spool is None) == (name == "workers")
-    assert SERVICES[name]["volumes"] == ["./book:/book:ro", *([f"spool:{spool}"] if spool else [])]
+    notebook = ["notebook:/notebook"] if name == "console" else []
+    assert SERVICES[name]["volumes"] == ["./book:/book:ro", *([f"spool:{spool}"] if spool else []), *notebook]
+
+
+def test_notebook_is_a_volume() -> None:
+    """The console's notebook outlives its container, and belongs to the user that writes it."""
+    assert "notebook" in COMPOSE["volumes"]
+    folder, _, _ = SERVICES["console"]["environment"]["RELAIS_NOTEBOOK"].rpartition("/")
+    made = [rest for word, rest in dockerfile() if word == "RUN" and "install -d -o relais" in rest]
+    assert re.search(rf"install -d -o relais [^&]* {folder}( |$)", made[0])
 
 
 def test_spool_is_a_volume() -> None:

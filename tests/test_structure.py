@@ -20,6 +20,9 @@ TESTED_ELSEWHERE = {
     "console/stored_events.py": "tests/console/test_rules_commands.py",
     "console/demo/arrivals.py": "tests/console/demo/test_scenario.py",
     # Records and tables without behaviour, tested by those who make and read them.
+    "console/notebook/search.py": "tests/console/notebook/test_file.py",
+    "console/notebook/tables.py": "tests/console/notebook/test_file.py",
+    "console/api/notebook.py": "tests/console/api/test_events.py",
     "mailroom/settings.py": "tests/console/test_settings.py",
     "receiver/request.py": "tests/receiver/test_hostile.py",
     "rules/action.py": "tests/rules/test_rule.py",

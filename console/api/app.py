@@ -5,6 +5,7 @@ for monitoring. Never answers a route itself: each module beside this one has `R
 """
 
 import contextlib
+import logging
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from console.api import (
     health,
     holds,
     metrics,
+    notebook,
     pulls,
     quotas,
     rooms,
@@ -35,13 +37,17 @@ from console.api import (
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
 from console.errors import UserError
+from console.notebook import Follower, Notebook, NotebookUnusable
 from console.processes import port
 from mailroom import Mailroom, StoreUnavailable
 from mailroom.settings import QueueSettings
 from rules.catalogue import Catalogue
 
+log = logging.getLogger("relais.console")
+
 ROUTES = (
     *aside.ROUTES,
+    *notebook.ROUTES,
     *events.ROUTES,
     *books.ROUTES,
     *shadow.ROUTES,
@@ -71,6 +77,11 @@ class ConsoleSettings(QueueSettings):
     spool: str = Field(
         ".relais/spool",
         description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool.",
+    )
+    notebook: str = Field(
+        ".relais/notebook.sqlite",
+        description="SQLite file of the console: what became of the events of 31 days, without values of people. "
+        "It can go at any time: a new one is written from the ledger. Empty: one that goes with the console.",
     )
     strict: Strict = Field(
         "",
@@ -117,29 +128,41 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # `connect` sends nothing to the store: the console must start while the store is away, to say so.
         key = settings.hash_key.get_secret_value().encode()
-        async with (
-            Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas) as mailroom,
-            MailroomWatcher(mailroom) as watcher,
-        ):
-            app.state.mailroom = mailroom
-            app.state.book_in_force = books.BookInForce(mailroom, catalogue)
-            app.state.has_token = bool(settings.console_token.get_secret_value())
-            app.state.watcher = watcher
-            app.state.descriptions = {}
-            app.state.readiness = health.Readiness(
-                mailroom,
-                watcher,
-                settings.book,
-                catalogue,
-                app.state.book_in_force,
-                spool=settings.spool,
-                strict=settings.strict,
-                replicas=settings.replicas,
-                rq_url=settings.rq_url,
-            )
-            yield
+        with contextlib.closing(open_notebook(settings.notebook)) as found:
+            async with (
+                Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas) as mailroom,
+                MailroomWatcher(mailroom) as watcher,
+                Follower(mailroom, found) as follower,
+            ):
+                app.state.notebook, app.state.follower = found, follower
+                app.state.mailroom = mailroom
+                app.state.book_in_force = books.BookInForce(mailroom, catalogue)
+                app.state.has_token = bool(settings.console_token.get_secret_value())
+                app.state.watcher = watcher
+                app.state.descriptions = {}
+                app.state.readiness = health.Readiness(
+                    mailroom,
+                    watcher,
+                    settings.book,
+                    catalogue,
+                    app.state.book_in_force,
+                    spool=settings.spool,
+                    strict=settings.strict,
+                    replicas=settings.replicas,
+                    rq_url=settings.rq_url,
+                )
+                yield
 
     return lifespan
+
+
+def open_notebook(path: str) -> Notebook:
+    """Open the notebook of a setting; where it cannot be written, one that goes with the console."""
+    try:
+        return Notebook(Path(path) if path else None)
+    except NotebookUnusable as exc:
+        log.warning("notebook.unusable why=%s", exc)
+        return Notebook(None)
 
 
 async def answer_store_unavailable(_: Request, exc: Exception) -> Response:

@@ -5,7 +5,7 @@ import click
 from console.cli import Lazy
 
 COMMANDS = {
-    "list": "List the newest events and what became of each.",
+    "list": "List events of the last 31 days and what became of each, the newest first.",
     "show": "Show one event: rules, deliveries, attempts.",
     "reroute": "Route events that no rule wanted, by the rules of today.",
     "drop": "Erase the payloads of events that no rule wanted.",

@@ -88,6 +88,11 @@ def from_epoch(milliseconds: int) -> str:
     return f"{_second(seconds)}.{rest:03d}Z"
 
 
+def to_epoch(instant: str) -> int:
+    """Return an RFC 3339 instant as ms since 1970. Raises ValueError."""
+    return round(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
 @lru_cache(maxsize=1)
 def _second(since_1970: int) -> str:
     """Return a second as RFC 3339 has it: thousands of lines of the ledger are written in one."""

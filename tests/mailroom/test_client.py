@@ -939,14 +939,28 @@ async def test_fate(mailroom: Mailroom, drain: str) -> None:
     assert (told.state, told.rules[0]["at"]) == ("unmatched", "data.total")
 
 
-async def test_recent_and_counts(mailroom: Mailroom) -> None:
-    """The newest events come first, page by page, each once."""
+async def test_log_and_counts(mailroom: Mailroom) -> None:
+    """The log tells what was put, oldest first, from a place on; its ends are known."""
+    assert await mailroom.log_ends() == ("0-0", "0-0")
+    assert await mailroom.read_log("0-0") == []
+    for n in range(5):
+        await mailroom.put([event(f"e{n}", None), event(f"f{n}", None)])
+    first = await mailroom.read_log("0-0", 2)
+    second = await mailroom.read_log(first[-1][0])
+    assert [names for _, names in first + second] == [[f"e{n}", f"f{n}"] for n in range(5)]
+    assert await mailroom.log_ends() == (first[0][0], second[-1][0])
+    assert await mailroom.counts() == {"received|shop|booking.created": 10}
+
+
+async def test_all_events(mailroom: Mailroom) -> None:
+    """Every event is told whose payload is kept, and every one of which a page of the ledger tells."""
     for n in range(5):
         await mailroom.put([event(f"e{n}", None)])
-    first, cursor = await mailroom.recent(2)
-    second, _ = await mailroom.recent(9, cursor)
-    assert [story.id for story in first + second] == ["e4", "e3", "e2", "e1", "e0"]
-    assert await mailroom.counts() == {"received|shop|booking.created": 5}
+    await mailroom.quarantine([(event("q", None), "data.id: missing")])
+    kept = [id async for ids in mailroom.kept_events() for id in ids]
+    told = [id async for ids in mailroom.ledger_page(event("q", None).received_at[:10]) for id in ids]
+    assert sorted(kept) == ["e0", "e1", "e2", "e3", "e4", "q"]
+    assert told == ["q"]
 
 
 async def test_tail(mailroom: Mailroom) -> None:

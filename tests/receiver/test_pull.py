@@ -21,6 +21,7 @@ from receiver.verification import trusted
 from sandbox import server
 from sandbox.server import Running
 from tests.conftest import PrivateValkey, wait_until_async
+from tests.mailroom.log import list_put
 from tests.receiver import book
 from tests.receiver.test_intake import FakeEventStore
 
@@ -106,8 +107,7 @@ class Pulling:
 
     async def kept(self) -> list[str]:
         """Return what the inbox was given, oldest first."""
-        stories, _ = await self.mailroom.recent(1000)
-        records = [await self.mailroom.record(story.id) for story in reversed(stories)]
+        records = [await self.mailroom.record(id) for id in await list_put(self.mailroom)]
         return [json.loads(record.split(b"\n", 1)[1])["id"] for record in records if record]
 
 
@@ -283,8 +283,7 @@ class Comparing:
 
     async def types(self) -> list[str]:
         """Return the types of what was kept, oldest first."""
-        stories, _ = await self.mailroom.recent(1000)
-        records = [await self.mailroom.record(story.id) for story in reversed(stories)]
+        records = [await self.mailroom.record(id) for id in await list_put(self.mailroom)]
         return [json.loads(record.split(b"\n", 1)[0])["type"] for record in records if record]
 
     def book_seminar(self, number: int, status: str = "CONFIRMED", made: datetime = AT, changed: datetime = AT) -> Any:
@@ -383,7 +382,6 @@ async def test_missing_profiles_and_invoices(comparing: Comparing) -> None:
         ("profile.updated", "profile/4711"),
     ]
     await it.fill("sd")
-    _stories, _ = await it.mailroom.recent(10)
     assert not await it.mailroom.store.exists(it.mailroom.key("quarantine"))
     webhook = {
         "id": 4711,

@@ -5,6 +5,7 @@ import signal
 from typing import Any
 
 from tests.conftest import wait_until
+from tests.mailroom.log import list_fates
 from tests.mirror import MirrorSystems, receive, write_mirror_book
 from tests.system.processes import SystemProcesses
 
@@ -15,7 +16,7 @@ def fates(house: SystemProcesses) -> list[Any]:
     """Return what became of all events, the oldest first."""
 
     async def recent(mailroom: Any) -> Any:
-        return (await mailroom.recent())[0][::-1]
+        return (await list_fates(mailroom))[::-1]
 
     found: list[Any] = house.ask(recent)
     return found

@@ -152,7 +152,7 @@ class Router:
         item, record = lease.items[n]
         head = read_head(record)
         source, type, received = head.get("source", ""), head.get("type", ""), head.get("at", "")
-        code = "unreadable_event"
+        code, who = "unreadable_event", self._context.mailroom.list_who(head)
         why = str(error) if isinstance(error, RulesError) else f"it cannot be read ({error.__class__.__name__})"
         self._summary.dead += 1
         self._outbox.settle_soon(
@@ -162,7 +162,9 @@ class Router:
                 "dead",
                 item,
                 (received or ledger.now())[:10],
-                line=ledger.failed(source=source, type=type, received=received, book=book.version, code=code, why=why),
+                line=ledger.failed(
+                    source=source, type=type, received=received, book=book.version, code=code, why=why, who=who
+                ),
                 counter=f"routed|{source}|{type}|unreadable",
                 info=DeadLetterInfo(INBOX, item, code, why, box=lease.box),
                 last=n == len(lease.items) - 1,
@@ -265,6 +267,7 @@ class Router:
             source=event.source,
             type=event.type,
             received=event.received_at,
+            who=self._list_who(lease, event),
             book=event_plan.book,
             fired=[rule.name for rule in fired],
             missed=[(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]]
@@ -299,6 +302,11 @@ class Router:
             ),
             event_plan.fresh,
         )
+
+    def _list_who(self, lease: Lease, event: Event) -> list[str]:
+        """Return the keyed hashes by which an event is found; its box is named by that of its order key."""
+        who = [lease.box, *event.who] if event.order_key else [*event.who]
+        return [*who, self._context.mailroom.hash_sender_id(event.sender_id)] if event.sender_id else who
 
     def _note_failed_rules(self, event_plan: Plan) -> None:
         self._summary.dead += len(event_plan.failed)

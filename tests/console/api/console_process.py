@@ -20,13 +20,13 @@ from tests.conftest import PrivateValkey
 from tests.console.conftest import Start
 
 
-def event(name: str, type: str = "order.paid") -> Event:
+def event(name: str, type: str = "order.paid", second: int = 0) -> Event:
     return Event(
         id=name,
         source="shop",
         kind="generic",
         type=type,
-        received_at="2026-11-21T10:00:00.000Z",
+        received_at=f"2026-11-21T10:{second // 60:02}:{second % 60:02}.000Z",
         body=b'{"email": "eva@example.org"}',
         order_key="email:eva@example.org",
         sender_id=name,

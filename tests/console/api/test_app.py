@@ -10,7 +10,7 @@ from console.errors import UserError
 def test_routes() -> None:
     """No two routes share an address, and what changes something takes POST alone."""
     found = [(route.path, frozenset(route.methods or ())) for route in app.ROUTES]
-    assert len({path for path, _ in found}) == len(found) == 51
+    assert len({path for path, _ in found}) == len(found) == 55
     verbs = (
         "retry",
         "drop",
@@ -27,6 +27,7 @@ def test_routes() -> None:
         "hold",
         "discard",
         "accept",
+        "find",
     )
     for path, methods in found:
         assert methods == (frozenset({"POST"}) if path.endswith(verbs) else frozenset({"GET", "HEAD"})), path

@@ -3,6 +3,8 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
@@ -19,15 +21,15 @@ def test_events(console: str, valkey: PrivateValkey) -> None:
     """Events come newest first in pages; one is told with its fate; none shows a value of a person."""
 
     async def put(mailroom: Mailroom) -> None:
-        await mailroom.put([event("first"), event("second")])
-        await mailroom.put([event("third")])
+        await mailroom.put([event("first", second=1), event("second", second=2)])
+        await mailroom.put([event("third", second=3)])
 
     with_mailroom(valkey, put)
     page = asked(console, "/events?limit=1")
-    before = asked(console, f"/events?limit=1&before={page['next']}")
-    # Events that were put together come together, in the order of their coming.
+    before = asked(console, f"/events?limit=2&cursor={page['next']}")
     assert [each["id"] for each in page["events"]] == ["third"]
     assert [each["id"] for each in before["events"]] == ["second", "first"]
+    assert (bool(page["as_of"]), before["next"]) == (True, None)
     assert asked(console, "/events/first")["state"] == "waiting"
     assert "eva" not in json.dumps(page)
 
@@ -55,10 +57,18 @@ REFUSED = {
     "/events?limit=1.5": "bad_limit",
     "/events?limit=1_0": "bad_limit",
     "/events?limit=%D9%A3": "bad_limit",
-    "/events?before=yesterday": "bad_cursor",
+    "/events?cursor=yesterday": "bad_cursor",
     "/events?before=%C2%B2-0": "bad_cursor",
-    "/events?before=18446744073709551616-0": "bad_cursor",
-    "/events?before=1-2-3": "bad_cursor",
+    "/events?cursor=WzEsMSwxXQ": "bad_cursor",
+    "/events?cursor=W3RydWUsMV0": "bad_cursor",
+    "/events?cursor=bnVsbA": "bad_cursor",
+    "/events?cursor=WzEsOTk5OTk5OTk5OTk5OTk5OTk5OTk5OV0": "bad_cursor",
+    "/events?since=yesterday": "bad_time",
+    "/events?until=99999999999999999999999": "bad_time",
+    "/events.csv?since=soon": "bad_time",
+    "/stats?span=1": "bad_span",
+    "/stats?span=2678401": "bad_span",
+    "/people/unknown": "unknown_person",
     "/dead?since=%C2%B2": "bad_since",
     "/dead?since=-1": "bad_since",
     "/refused/no-stream-id": "unknown_item",
@@ -104,7 +114,7 @@ def test_commands(console: str, valkey: PrivateValkey, monkeypatch: pytest.Monke
     assert "first" in listed.output
     assert "order.paid" in listed.output
     assert [one["id"] for one in json.loads(spoiled.output)["events"]] == ["spoiled"]
-    assert none.output == "No event is echo.\n"
+    assert none.output == "No such events.\n"
     assert "because data.email: missing" in shown.output
     assert json.loads(as_json.output)["id"] == "first"
     assert (unknown.exit_code, "unknown_event" in unknown.output) == (1, True)
@@ -134,9 +144,9 @@ def test_pages(console: str, valkey: PrivateValkey) -> None:
     """A page has fifty events when nothing is said, and up to five hundred when asked; the last one has no next."""
 
     async def put(mailroom: Mailroom) -> None:
-        await mailroom.put([event(f"e{n}") for n in range(60)])
+        await mailroom.put([event(f"e{n}", second=n) for n in range(60)])
         for n in range(60, 64):
-            await mailroom.put([event(f"e{n}")])
+            await mailroom.put([event(f"e{n}", second=n)])
 
     with_mailroom(valkey, put)
     first = asked(console, "/events")
@@ -146,3 +156,63 @@ def test_pages(console: str, valkey: PrivateValkey) -> None:
     assert len(whole["events"]) == 64
     assert len({each["id"] for each in whole["events"]}) == 64
     assert len(asked(console, "/events?limit=3")["events"]) == 3
+
+
+def test_people(console: str, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person is found by their address, which stands in no answer; what is not known has a clear answer."""
+
+    async def put(mailroom: Mailroom) -> None:
+        await mailroom.put([event("first"), event("second", second=1)])
+
+    with_mailroom(valkey, put)
+    with environ(monkeypatch, RELAIS_CONSOLE_URL=console):
+        found = CliRunner().invoke(cli.relais, ["people", "find", " EVA@example.org", "--json"])
+        piped = CliRunner().invoke(cli.relais, ["people", "find", "-"], input="eva@example.org\n")
+        by_message = CliRunner().invoke(cli.relais, ["people", "find", "second"])
+        nobody = CliRunner().invoke(cli.relais, ["people", "find", "max@example.org"])
+        who = json.loads(found.output)["people"][0]["who"]
+        shown = CliRunner().invoke(cli.relais, ["people", "show", who])
+        listed = CliRunner().invoke(cli.relais, ["events", "list", "--who", who, "--count"])
+    person = json.loads(found.output)["people"][0]
+    assert [each["id"] for each in person["events"]] == ["second", "first"]
+    assert (person["read_as"], person["states"]) == ("e-mail", {"waiting": 2})
+    assert "eva" not in found.output.lower()
+    assert all(who in result.output and "2 events in 31 days: 2 waiting" in result.output for result in (piped, shown))
+    assert "1 event in 31 days" in by_message.output
+    assert (nobody.exit_code, "read as: e-mail" in nobody.output) == (1, True)
+    assert listed.output == "2\n"
+
+
+def test_csv(console: str, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list goes out as CSV whole, and no cell is a formula."""
+
+    async def put(mailroom: Mailroom) -> None:
+        await mailroom.put([event(f"e{n}", second=n) for n in range(600)])
+        await mailroom.put([event("=1+1", second=600)])
+
+    with_mailroom(valkey, put)
+    with environ(monkeypatch, RELAIS_CONSOLE_URL=console):
+        whole = CliRunner().invoke(cli.relais, ["events", "list", "--source", "shop", "--csv"])
+        none = CliRunner().invoke(cli.relais, ["events", "list", "--source", "other", "--csv"])
+    rows = whole.output.splitlines()
+    assert (len(rows), rows[1].split(",")[1]) == (602, "'=1+1")
+    assert len(none.output.splitlines()) == 1
+
+
+def test_stats(console: str, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`relais stats` counts what came, as a table and as JSON."""
+    with environ(monkeypatch, RELAIS_CONSOLE_URL=console):
+        empty = CliRunner().invoke(cli.relais, ["stats"])
+
+        async def put(mailroom: Mailroom) -> None:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            await mailroom.put([replace(event(f"e{n}"), received_at=now) for n in range(7)])
+
+        with_mailroom(valkey, put)
+        shown = CliRunner().invoke(cli.relais, ["stats", "--span", "2d"])
+        as_json = CliRunner().invoke(cli.relais, ["stats", "--json"])
+        unclear = CliRunner().invoke(cli.relais, ["stats", "--span", "long"])
+    assert "Nothing came" in empty.output
+    assert "shop    7" in shown.output
+    assert sum(json.loads(as_json.output)["sources"]["shop"]) == 7
+    assert unclear.exit_code == 2

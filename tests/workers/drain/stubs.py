@@ -60,6 +60,8 @@ class ContextStub:
             died_in_order=self._died_in_order,
             remember_death_in_order=self._remember,
             hash=lambda name: f"#{name}",
+            hash_sender_id=lambda id: f"#sender:{id}",
+            list_who=lambda head: [f"#{head['key']}"] if "key" in head else [],
             meet=self._meet,
             rest=self._rest,
             newest=self._newest,

@@ -13,6 +13,7 @@ from mailroom.echoes import EchoMark
 from mailroom.operator import Operator, Selection
 from receiver.payload import read_kept
 from rules.event_types.base import from_epoch
+from tests.mailroom.log import list_fates
 from tests.mirror import MirrorSystems, receive, write_mirror_book
 from tests.workers.worker_fixture import WorkerFixture, event
 from workers import echo
@@ -49,12 +50,11 @@ async def ended(site: WorkerFixture, count: int) -> list[Fate]:
     """Wait until so many events have come and are settled; return them, oldest first."""
 
     async def are_settled() -> bool:
-        found, _ = await site.mailroom.recent()
+        found = await list_fates(site.mailroom)
         return len(found) >= count and all(fate.settled for fate in found)
 
     await site.until_true(are_settled, f"{count} events are settled")
-    found, _ = await site.mailroom.recent()
-    return found[::-1]
+    return (await list_fates(site.mailroom))[::-1]
 
 
 async def test_goes_quiet(site: WorkerFixture, mirror: MirrorSystems) -> None:
@@ -76,7 +76,7 @@ async def test_goes_quiet(site: WorkerFixture, mirror: MirrorSystems) -> None:
         }
     ]
     assert (await site.mailroom.counts())["routed|b|contact.changed|echo"] == 1
-    assert [fate.id for fate in (await site.mailroom.recent(state="echo"))[0]] == [echo.id]
+    assert [fate.id for fate in await list_fates(site.mailroom) if fate.state == "echo"] == [echo.id]
     for name in await site.mailroom.store.keys("*echo*"):
         assert 3_600_000 < await site.mailroom.store.pttl(name) <= 4_200_000
         kept = await site.mailroom.store.dump(name)
@@ -93,7 +93,7 @@ async def test_goes_on_without_a_pair(site: WorkerFixture, mirror: MirrorSystems
         await site.until(lambda: len(mirror.a.told) > 4 and len(mirror.b.told) > 4, "it goes round and round")
         mirror.a.faults = mirror.b.faults = ["refused"] * 100
         await site.idle()
-    assert {fate.state for fate in (await site.mailroom.recent())[0]} == {"delivered", "dead"}
+    assert {fate.state for fate in await list_fates(site.mailroom)} == {"delivered", "dead"}
 
 
 async def test_on_echo_route(site: WorkerFixture, mirror: MirrorSystems) -> None:
@@ -267,7 +267,7 @@ async def test_full_store(site: WorkerFixture, mirror: MirrorSystems) -> None:
         hanging = mirror.b.faults = ["hang", "refused"]
         mirror.edit(mirror.a, EVA, last_name="Adler")
         await site.until(lambda: len(hanging) == 1, "it is under way")
-        found, _ = await site.mailroom.recent()
+        found = await list_fates(site.mailroom)
         before = await site.mailroom.store.keys("*echo*")
         await site.mailroom.store.config_set("maxmemory", 1)
         try:

@@ -96,6 +96,7 @@ async def test_routed() -> None:
             ["e1.0", "crm", "upsert_contact", "keep the contact"],
             ["e1.1", "crm", "add_note", "keep a note"],
         ],
+        "who": ["box", "#sender:e1"],
     }
     assert [new.id for new in first.new] == ["e1.0", "e1.1"]
     assert list(tray.outbox.fresh) == ["e1.0", "e1.1", "e2.0", "e2.1"]

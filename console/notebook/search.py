@@ -1,0 +1,212 @@
+"""Questions to the notebook: pages of events, counts, dead letters by cause, series.
+
+Comes in: filters. Goes out: plain JSON values. Never writes, and never asks the store.
+"""
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from console.notebook.file import Notebook, name_code
+from console.notebook.tables import SCALES
+from mailroom import Fate
+from rules.event_types.base import from_epoch
+
+Json = dict[str, Any]
+
+#: What a filter asks of an event itself, and of one delivery of it.
+OF_EVENT = ("source", "type", "state", "book")
+OF_DELIVERY = ("destination", "action", "rule", "code")
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events are meant; what is empty leaves nothing out. `*` at the end of a type stands for anything."""
+
+    source: str = ""
+    type: str = ""
+    state: str = ""
+    book: str = ""
+    destination: str = ""
+    action: str = ""
+    rule: str = ""
+    code: str = ""
+    #: Received at this time or later, and before that one, ms since 1970; 0: whenever.
+    since: int = 0
+    until: int = 0
+    #: A keyed hash by which it is found.
+    who: str = ""
+
+    def fits(self, fate: Fate) -> bool:
+        """Say whether an event is meant that is not in the notebook yet. `since`, `until` and `who` are not asked."""
+        for name in OF_EVENT:
+            text, has = getattr(self, name), getattr(fate, name)
+            if text and not (has.startswith(text[:-1]) if text.endswith("*") else has == text):
+                return False
+        asked = [(name, text) for name in OF_DELIVERY if (text := getattr(self, name))]
+        return not asked or any(
+            all((name_code(one) if name == "code" else getattr(one, name)) == text for name, text in asked)
+            for one in fate.deliveries
+        )
+
+    def where(self) -> tuple[str, list[Any]]:
+        """Return the condition on `event`, and its values."""
+        parts: list[str] = []
+        values: list[Any] = []
+        for name in OF_EVENT:
+            if text := getattr(self, name):
+                starts = text.endswith("*")
+                parts.append(f"event.{name} >= ? AND event.{name} < ?" if starts else f"event.{name} = ?")
+                values += [text[:-1], f"{text[:-1]}\U0010ffff"] if starts else [text]
+        if self.since:
+            parts.append("event.at >= ?")
+            values.append(self.since)
+        if self.until:
+            parts.append("event.at < ?")
+            values.append(self.until)
+        if self.who:
+            parts.append("event.n IN (SELECT event FROM who WHERE hash = ?)")
+            values.append(self.who)
+        asked = [name for name in OF_DELIVERY if getattr(self, name)]
+        if asked:
+            same = " AND ".join(f"delivery.{name} = ?" for name in asked)
+            parts.append(f"EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.n AND {same})")  # noqa: S608
+            values += [getattr(self, name) for name in asked]
+        return " AND ".join(parts) or "1", values
+
+
+def page(notebook: Notebook, chosen: EventFilter, limit: int, cursor: str = "") -> tuple[list[Json], str]:
+    """Return the newest events that are meant, newest first, and the cursor of the page before ('' at the end).
+
+    `cursor`: as the page after this one returned it. Events that come meanwhile change no page.
+    """
+    where, values = chosen.where()
+    if cursor:
+        at, n = read_cursor(cursor)
+        where += " AND (event.at, event.n) < (?, ?)"
+        values += [at, n]
+    query = f"SELECT * FROM event WHERE {where} ORDER BY event.at DESC, event.n DESC LIMIT ?"  # noqa: S608
+    rows = notebook.read(query, [*values, limit + 1])
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return describe(notebook, rows), write_cursor(rows[-1]["at"], rows[-1]["n"]) if more else ""
+
+
+def describe(notebook: Notebook, rows: Sequence[Any]) -> list[Json]:
+    """Return events as JSON: each with its deliveries, without their attempts."""
+    marks = ",".join("?" * len(rows))
+    query = f"SELECT * FROM delivery WHERE event IN ({marks}) ORDER BY event, place"  # noqa: S608
+    deliveries: dict[int, list[Json]] = defaultdict(list)
+    for row in notebook.read(query, [row["n"] for row in rows]):
+        told = {name: row[name] for name in ("id", "destination", "action", "rule", "state", "code", "why")}
+        deliveries[row["event"]].append({**{k: v for k, v in told.items() if v}, "tries": row["tries"]})
+    found = []
+    for row in rows:
+        answer: Json = {"id": row["id"], "source": row["source"], "type": row["type"]}
+        answer |= {"received_at": from_epoch(row["at"]), "state": row["state"], "book": row["book"]}
+        answer |= {name: row[name] for name in ("why", "same_id_as") if row[name]}
+        found.append({**answer, "deliveries": deliveries[row["n"]]})
+    return found
+
+
+def count(notebook: Notebook, chosen: EventFilter) -> int:
+    """Return how many events are meant."""
+    where, values = chosen.where()
+    [row] = notebook.read(f"SELECT count(*) AS found FROM event WHERE {where}", values)  # noqa: S608
+    return int(row["found"])
+
+
+def group_failures(notebook: Notebook, chosen: EventFilter) -> list[Json]:
+    """Return dead deliveries by their cause (destination, code, rule), the most frequent first."""
+    parts, values = ["state = 'dead'"], []
+    for name in ("destination", "action", "rule", "code"):
+        if text := getattr(chosen, name):
+            parts.append(f"{name} = ?")
+            values.append(text)
+    query = (
+        "SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest, "  # noqa: S608
+        f"max(why) AS why FROM delivery WHERE {' AND '.join(parts)} "
+        "GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule"
+    )
+    return [
+        {
+            **{name: row[name] for name in ("destination", "code", "rule")},
+            "count": row["found"],
+            "oldest": from_epoch(row["oldest"]) if row["oldest"] else None,
+            "newest": from_epoch(row["newest"]) if row["newest"] else None,
+            "why": row["why"],
+        }
+        for row in notebook.read(query, values)
+    ]
+
+
+def states(notebook: Notebook, who: str) -> dict[str, int]:
+    """Return in which states the events are that are found by a keyed hash."""
+    query = "SELECT state, count(*) AS found FROM event WHERE n IN (SELECT event FROM who WHERE hash = ?) GROUP BY 1"
+    return {row["state"]: row["found"] for row in notebook.read(query, (who,))}
+
+
+def stats(notebook: Notebook, since: int, until: int, scale: int) -> Json:
+    """Return what came and what was attempted in steps of `scale` seconds, of a span of time (seconds since 1970).
+
+    Durations are told as the bounds within which half, 95 and 99 of 100 of them lie, ms.
+    """
+    query = "SELECT * FROM series WHERE scale = ? AND at >= ? AND at < ? ORDER BY at"
+    sources: dict[str, dict[int, int]] = defaultdict(dict)
+    attempts: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: defaultdict(dict))
+    durations: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    for row in notebook.read(query, (scale, since, until)):
+        if row["what"] == "received":
+            sources[row["name"]][row["at"]] = row["count"]
+        elif row["what"] == "attempt":
+            attempts[row["name"]][row["word"]][row["at"]] = row["count"]
+        else:
+            durations[row["name"]][row["what"]][int(row["word"])] += row["count"]
+    steps = range(since // scale * scale, until, scale)
+    return {
+        "scale": scale,
+        "steps": [from_epoch(at * 1000) for at in steps],
+        "sources": {name: [found.get(at, 0) for at in steps] for name, found in sorted(sources.items())},
+        "destinations": {
+            name: {
+                "attempts": {word: [found.get(at, 0) for at in steps] for word, found in sorted(words.items())},
+                "ms": spread(durations[name]["ms"]),
+                "from_receipt_ms": spread(durations[name]["lasted"]),
+            }
+            for name, words in sorted(attempts.items())
+        },
+    }
+
+
+def spread(histogram: dict[int, int]) -> dict[str, int]:
+    """Return the bounds within which half, 95 and 99 of 100 durations lie; nothing where there is none."""
+    total, found = sum(histogram.values()), {}
+    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        seen = 0
+        for bound in sorted(histogram):
+            seen += histogram[bound]
+            if seen >= share * total:
+                found[name] = bound
+                break
+    return found
+
+
+def choose_scale(span: int) -> int:
+    """Return the finest step, in seconds, in which a span of so many seconds is kept."""
+    return next((scale for scale, keep in SCALES.items() if span <= keep), max(SCALES))
+
+
+def write_cursor(at: int, n: int) -> str:
+    """Return a place among the events, as text."""
+    return base64.urlsafe_b64encode(json.dumps([at, n]).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> tuple[int, int]:
+    """Return the place that a cursor says. Raises ValueError."""
+    found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    if not isinstance(found, list) or len(found) != 2 or any(type(n) is not int or abs(n) >= 1 << 62 for n in found):
+        raise ValueError("no cursor of ours")
+    return found[0], found[1]

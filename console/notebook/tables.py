@@ -1,0 +1,68 @@
+"""The tables of the notebook, and what age takes out of them."""
+
+#: Raised with each change of the tables: a file of another version is written anew.
+VERSION = 1
+
+#: Days that the ledger, and so the notebook, tells of.
+DAYS = 31
+
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE event (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    at INTEGER NOT NULL,          -- when it was received, ms since 1970
+    source TEXT NOT NULL,
+    type TEXT NOT NULL,
+    state TEXT NOT NULL,
+    book TEXT NOT NULL,
+    why TEXT NOT NULL,
+    same_id_as TEXT NOT NULL,
+    looked INTEGER NOT NULL       -- while it is not settled: when it was looked at last, ms; else 0
+);
+CREATE INDEX event_at ON event (at, n);
+CREATE INDEX event_source ON event (source, at, n);
+CREATE INDEX event_type ON event (type, at, n);
+CREATE INDEX event_state ON event (state, at, n);
+CREATE INDEX event_open ON event (looked) WHERE looked > 0;
+CREATE TABLE delivery (
+    event INTEGER NOT NULL REFERENCES event (n) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL,          -- when its event was received, as there
+    destination TEXT NOT NULL,
+    action TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    state TEXT NOT NULL,
+    code TEXT NOT NULL,
+    why TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    ended INTEGER NOT NULL,       -- when it was tried last, ms; 0: never
+    PRIMARY KEY (event, place)
+) WITHOUT ROWID;
+CREATE INDEX delivery_destination ON delivery (destination, at, event);
+CREATE INDEX delivery_rule ON delivery (rule, at, event);
+CREATE INDEX delivery_state ON delivery (state, destination, code, rule, ended);
+CREATE TABLE who (
+    hash TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    event INTEGER NOT NULL REFERENCES event (n) ON DELETE CASCADE,
+    PRIMARY KEY (hash, at, event)
+) WITHOUT ROWID;
+CREATE INDEX who_event ON who (event);
+CREATE TABLE series (
+    scale INTEGER NOT NULL,       -- seconds of a step
+    at INTEGER NOT NULL,          -- when it begins, seconds since 1970
+    what TEXT NOT NULL,           -- received, attempt, delivered; of `ms` and `lasted` how many took up to `word` ms
+    name TEXT NOT NULL,           -- source or destination
+    word TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (scale, at, what, name, word)
+) WITHOUT ROWID;
+"""
+
+#: Seconds of a step of the series -> how many seconds of them are kept.
+SCALES = {60: 3 * 3600, 600: 2 * 86_400, 3600: DAYS * 86_400}
+
+#: Upper bounds of the histograms, in ms; what took longer counts to the last one.
+BOUNDS = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 600_000, 3_600_000, 86_400_000)
