@@ -385,6 +385,16 @@ class Http:
     ) -> None:
         await self._connectors.close()
 
+    @property
+    def timeout(self) -> float:
+        """Seconds for one request, as the book says; for what does not speak HTTP."""
+        return self._timeout.total or 0.0
+
+    @property
+    def allow_private(self) -> bool:
+        """Whether it may go to an address of our own network."""
+        return self._allow_private
+
     def bind(
         self,
         *,

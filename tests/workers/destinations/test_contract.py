@@ -149,6 +149,10 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "set_amount": {"order": "A-1", "amount": 40},
         },
     ),
+    "mail": (
+        {"host": "mail.example.org", "sender": "relais@example.org", "user": "relais", "password": KEY},
+        {"send": {"to": "eva@example.org", "subject": "Welcome", "body": "Dear Eva"}},
+    ),
     "webhook": (
         {"secret": "whsec_c2VjcmV0LW9mLWEtdGVzdA==", "headers": {"Authorization": f"Bearer {KEY}"}},
         {"send": {"key": "eva@example.org", "type": "contact.changed", "data": EMAIL}},
@@ -160,6 +164,9 @@ KNOWN: Mapping[str, Mapping[str, str]] = {"lexware": {"invoice:SD-1": "i1"}}
 
 ACTIONS = [(kind, action) for kind in sorted(KINDS) for action in KINDS[kind].actions]
 every_action = pytest.mark.parametrize(("kind", "action"), ACTIONS)
+#: What speaks HTTP; the others have tests of their own for broken connections, refusals and secrets.
+HTTP_ACTIONS = [(kind, action) for kind, action in ACTIONS if kind != "mail"]
+every_http_action = pytest.mark.parametrize(("kind", "action"), HTTP_ACTIONS)
 
 
 def make(server: RawServer, kind: str) -> Desk:
@@ -246,7 +253,7 @@ def test_arguments_survive_the_store(kind: str, action: str) -> None:
     assert model.model_validate(json.loads(to_json(made.model_dump(mode="json", exclude_unset=True)))) == made
 
 
-@every_action
+@every_http_action
 @pytest.mark.parametrize(
     ("status", "failure", "wait"),
     [(401, "credential", 0), (429, "limited", 7), (400, "permanent", 0), (503, "transient", 7)],
@@ -259,7 +266,7 @@ def test_refusals(kind: str, action: str, status: int, failure: str, wait: float
     assert len(server.requests) == 1
 
 
-@every_action
+@every_http_action
 @pytest.mark.parametrize("step", [reply(500, "<html>"), RESET, CLOSE, HANG])
 def test_trouble(kind: str, action: str, step: bytes) -> None:
     """Errors of the server, a broken connection and a time-out can be tried again; only what creates leaves a doubt."""
@@ -376,7 +383,9 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "action"), [each for each in ACTIONS if not KINDS[each[0]].actions[each[1]].look_up])
+@pytest.mark.parametrize(
+    ("kind", "action"), [each for each in HTTP_ACTIONS if not KINDS[each[0]].actions[each[1]].look_up]
+)
 def test_what_creates_says_so(kind: str, action: str) -> None:
     """A write whose answer never came is ambiguous exactly where the action is declared to create something."""
     with RawServer(*BEFORE_WRITING[kind, action], RESET) as server:
@@ -385,7 +394,7 @@ def test_what_creates_says_so(kind: str, action: str) -> None:
     assert failed.failure == ("ambiguous" if KINDS[kind].actions[action].creates else "transient")
 
 
-@every_action
+@every_http_action
 def test_nobody_there(kind: str, action: str) -> None:
     """A destination that does not listen is an outage, also for what creates."""
     with RawServer(CLOSE) as server:
@@ -393,7 +402,7 @@ def test_nobody_there(kind: str, action: str) -> None:
     assert desk.fail(action, arguments(kind, action)).failure == "transient"
 
 
-@every_action
+@every_http_action
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b'"x"', b"7", b"{}", b'{"data": 7}', b"<html>", b"\xff\xfe", b"["]
 )
@@ -407,7 +416,7 @@ def test_strange_bodies(kind: str, action: str, body: bytes) -> None:
     assert isinstance(ended, Done | Failed)
 
 
-@every_action
+@every_http_action
 @pytest.mark.parametrize("step", [reply(401), reply(500), RESET, reply(302, Location="/login")])
 def test_key_is_hidden(kind: str, action: str, step: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Neither errors, reprs nor the log tell the key or the person."""
@@ -423,7 +432,7 @@ def test_key_is_hidden(kind: str, action: str, step: bytes, caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize(
-    ("kind", "action"), [(kind, action) for kind, action in ACTIONS if KINDS[kind].actions[action].creates]
+    ("kind", "action"), [(kind, action) for kind, action in HTTP_ACTIONS if KINDS[kind].actions[action].creates]
 )
 def test_only_the_first_attempt_may_be_hasty(kind: str, action: str) -> None:
     """After a doubt nothing is created before something was looked for, or the doubt is left to a person."""

@@ -30,7 +30,14 @@ ACTIONS = [
 EMAILS = ("eva@example.org", "EVA@example.org", "adam@example.org")
 TEXTS = ("7", "SD-1", "+4930123456", "030 123456", "+49 30 123456")
 #: What a field of text may hold, by its name; anything else has one of TEXTS.
-BY_NAME = {"email": EMAILS, "new_email": EMAILS, "currency": ("EUR",), "time": ("2026-11-28T10:00:00Z",)}
+BY_NAME = {
+    "to": EMAILS,
+    "reply_to": EMAILS,
+    "email": EMAILS,
+    "new_email": EMAILS,
+    "currency": ("EUR",),
+    "time": ("2026-11-28T10:00:00Z",),
+}
 
 
 def values(annotation: Any, name: str) -> st.SearchStrategy[Any]:
