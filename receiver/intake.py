@@ -242,8 +242,10 @@ def build_event(
         retain=source.retain,
         unread=unread,
         types=source.fields or None,
-        tells=_tells(item, received_at) if item.tells else (),
+        # Who never compares pays nothing: what was fetched is compared only where `pull:` stands in the book.
+        tells=_tells(item, received_at) if item.tells and getattr(source.options, "pull", None) is not None else (),
         fetched=item.fetched,
+        who=(),
     )
 
 

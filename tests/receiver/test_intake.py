@@ -13,6 +13,7 @@ from receiver import errors, intake
 from receiver.intake import Ids, Intake
 from receiver.sources.base import Batch, SourceItem, Unfit
 from rules.event import Event
+from rules.event_types.base import to_epoch
 from rules.rulebook import Source
 from tests.conftest import wait_until_async
 from tests.receiver.book import holder
@@ -112,6 +113,16 @@ def test_every_field(source: Source) -> None:
     assert (made.order_key, made.names) == ("email:eva@example.org", ("at:contact:1",))
     with pytest.raises(AttributeError):
         made.id = "another"  # type: ignore[misc]
+
+
+def test_tells(source: Source) -> None:
+    """What an event tells of its object is kept only where the source is pulled from: else nothing is compared."""
+    one = item("a", tells=(("contact 1", "@"), ("contact 1 state", "x")))
+    assert intake.build_event(one, source, TIME).tells == ()
+    asked = {**source.options.model_dump(exclude_unset=True), "pull": {"api_key": "${AT_KEY}"}}
+    pulled = dataclasses.replace(source, options=type(source.options).model_validate(asked))
+    moment = f"@{to_epoch(TIME)}"
+    assert intake.build_event(one, pulled, TIME).tells == (("contact 1", moment), ("contact 1 state", "x"))
 
 
 def test_names(source: Source) -> None:
