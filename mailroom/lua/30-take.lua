@@ -191,8 +191,9 @@ end
 
 -- Lease a ready box. Appends to `out`: room, box, attempt, doubt, deaths, n, then id and record n times. Says there, too,
 -- what it made ready in passing (`fresh`, by room) and when a box that had to stand aside is due (`aside`).
--- Items without a record are tombstones and leave the box here. Returns how many items were handed out.
-local function lease(P, room, box, drain, token, per_box, out)
+-- Items without a record are tombstones and leave the box here. Returns how many items were handed out. `again`: what is
+-- first was leased so before, and its names stay: what is learned of them while it is under way `meet` says.
+local function lease(P, room, box, drain, token, per_box, out, again)
   local b = box_key(P, room, box)
   local named = has_names(P, room)
   while true do
@@ -231,7 +232,7 @@ local function lease(P, room, box, drain, token, per_box, out)
         break
       end
     end
-    if #handed > 0 and joins_behind(P, room, handed[1], box, class) then
+    if #handed > 0 and not again and joins_behind(P, room, handed[1], box, class) then
       redis.call('LSET', b, 0, state_of('b', attempt, doubt, deaths, class))
       return 0
     end
@@ -250,8 +251,9 @@ local function lease(P, room, box, drain, token, per_box, out)
       return n
     end
     redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
-    -- What is first now may be a mark, or wait elsewhere.
+    -- What is first now may be a mark, or wait elsewhere. It was not leased before.
     if named then add_fresh(out.fresh, room, head_changed(P, room, box)) end
+    again = false
   end
 end
 
@@ -496,7 +498,9 @@ local function take(keys, args)
         local s, attempt, doubt, deaths, token, handed, class = parse(head)
         if s == 'l' and token == request then
           redis.call('LSET', box_key(P, room, box), 0, state_of('r', attempt, doubt, deaths, class))
-          if lease(P, room, box, drain, request, handed, out) == 0 then redis.call('HDEL', P .. 'leased:' .. room, box) end
+          if lease(P, room, box, drain, request, handed, out, true) == 0 then
+            redis.call('HDEL', P .. 'leased:' .. room, box)
+          end
         end
       end
     end

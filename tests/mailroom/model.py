@@ -774,7 +774,7 @@ class MailroomOracle:
     def _remembers(self, event: str) -> bool:
         return any(event in self.seen.get(self.now // DAY - page, ()) for page in range(4))
 
-    def _lease(self, room: str, name: str, drain: str, token: str, per_box: int) -> list[str]:
+    def _lease(self, room: str, name: str, drain: str, token: str, per_box: int, *, again: bool = False) -> list[str]:
         box = self.boxes.get((room, name))
         if box is None or box.state != "r":
             return []
@@ -797,7 +797,8 @@ class MailroomOracle:
                 return []
             alive = alive[: alive.index(kept)] if kept else alive
             # Its object may have become known by further names while it stood behind others.
-            late = self._others(room, (name, *self.also.get((room, alive[0]), ()))) if alive else []
+            late = self._others(room, (name, *self.also.get((room, alive[0]), ()))) if alive and not again else []
+            again = False
             if late and self._join(room, name, alive[0], late):
                 box.state = "b"
                 return []
@@ -830,8 +831,8 @@ class MailroomOracle:
             return [], None, 0
         leases = []
 
-        def lease(room: str, name: str, per_box: int) -> int:
-            items = self._lease(room, name, drain, request, per_box)
+        def lease(room: str, name: str, per_box: int, *, again: bool = False) -> int:
+            items = self._lease(room, name, drain, request, per_box, again=again)
             if items:
                 box = self.boxes[room, name]
                 leases.append((room, name, box.attempt, box.doubt, box.deaths, items))
@@ -843,7 +844,7 @@ class MailroomOracle:
                 box = self.boxes.get((room, name))
                 if box and box.state == "l" and box.token == request:
                     box.state = "r"
-                    lease(room, name, box.handed)
+                    lease(room, name, box.handed, again=True)
             return leases, None, 0
         times, alone, waiting = [], False, 0
         for room, boxes, per_box in wants:

@@ -1,5 +1,7 @@
 """One thing under several names: who waits for whom, one sentence at a time. What sentences cannot say: the walks."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest
@@ -235,6 +237,48 @@ async def test_renamed_while_they_wait(mailroom: Mailroom, store: Store, drain: 
     assert set(second) == {"e2.0"}
     await end(mailroom, second["e2.0"])
     assert set(await crm(mailroom)) == {"e3.0"}
+
+
+async def contents(store: Store) -> dict[str, object]:
+    """What every key holds. Of its two forms a box may change the one for the other."""
+    return {key: entry.value for key, entry in (await store.dump()).items() if not key.startswith("one:")}
+
+
+async def crm_twice(room: Mailroom, store: Store, between: Callable[[], Awaitable[None]] | None = None) -> set[str]:
+    """Take from the CRM, and once more as if the answer had been lost: nothing changes, and the leases are the same."""
+    request = [RoomRequest("crm", 9, 1)]
+    first = (await room.take("d1", "lost", request)).leases
+    if between:
+        await between()
+    before = await contents(store)
+    assert (await room.take("d1", "lost", request)).leases == first
+    assert await contents(store) == before
+    return {lease.items[0][0] for lease in first}
+
+
+async def test_taken_again_after_it_joined(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """`{y}` joins `a`, a name of c1 that c2 has, too: a repeated take does not go on to the names of c2."""
+    await send(mailroom, "e1", "a")
+    await send(mailroom, "e2", "y")
+    leases = await crm(mailroom)
+    await send(mailroom, "e3", "y")
+    assert await mailroom.meet("crm", "y", leases["e2.0"].token, "e2.0", ["y", "a"], "contact", "c1") == "wait"
+    await mailroom.learn("crm", ["a", "b"], "contact", "c2")
+    await end(mailroom, leases["e1.0"])
+    await end(mailroom, (await crm(mailroom))["e2.0"])
+    assert await crm_twice(mailroom, store) == {"e3.0"}
+
+
+async def test_taken_again_after_something_was_learned(mailroom: Mailroom, store: Store, drain: str) -> None:
+    """`{x}` and `{a}` are under way when c1 gets to be known by both: a repeated take takes neither away."""
+    await send(mailroom, "e1", "a")
+    await crm(mailroom)
+    await send(mailroom, "e2", "x")
+
+    async def learn() -> None:
+        await mailroom.learn("crm", ["x", "a"], "contact", "c1")
+
+    assert await crm_twice(mailroom, store, learn) == {"e2.0"}
 
 
 async def test_learns_two_names_at_once(mailroom: Mailroom, store: Store, drain: str) -> None:
