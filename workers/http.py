@@ -128,7 +128,7 @@ class HttpAnswer:
         """Return the body parsed, or None where it is no JSON: error pages are often HTML, and types lie."""
         try:
             return jsonlib.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def wait(self, now: datetime | None = None) -> float:

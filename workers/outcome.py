@@ -18,6 +18,24 @@ Failure = Literal["limited", "transient", "ambiguous", "permanent", "credential"
 #: Codes of transient or ambiguous failures that only a person can settle: the drain holds the box at once.
 HELD = frozenset({"unresolved", "several_objects", "two_objects", "exists_unseen"})
 
+#: Words of Done (`note`) that say that nothing was written: it was so before, or there is nobody to write it at.
+#: Not `already_pending` and `already_confirmed`: fields may have been written.
+IDLE = frozenset(
+    {
+        "already_there",
+        "already_cancelled",
+        "already_sent",
+        "already_so",
+        "no_such_company",
+        "no_such_contact",
+        "no_such_lead",
+        "not_there",
+        "nothing_to_cancel",
+        "nothing_to_change",
+        "nothing_to_write",
+    }
+)
+
 #: Codes of failures that lie in the book or in a secret of it, whatever is delivered, and what they say of a
 #: destination: its room is paused at once, and probed, since a new book or an entry of the name service mends it.
 MISTAKES: Mapping[str, str] = {

@@ -92,7 +92,8 @@ CATALOGUE = (
     MetricDeclaration(
         "relais_delivery_attempts",
         "counter",
-        "Attempts to deliver, by how they ended and what followed (done, wait, dead, hold).",
+        "Attempts to deliver, by how they ended (nothing_done: it was so before, or nobody was there to write it at) "
+        "and what followed (done, wait, dead, hold).",
         ("destination", "action", "outcome", "then"),
         "attempt",
     ),

@@ -133,4 +133,6 @@ def waiting(waits: Json) -> str:
 
 
 def _short(delivery: Json) -> Text:
-    return Text.assemble(f"{delivery['destination']}.{delivery['action']} ", state(delivery["state"]))
+    code = delivery["attempts"][-1]["code"] if delivery["state"] == "delivered" and delivery["attempts"] else ""
+    note = f" ({code})" if code else ""
+    return Text.assemble(f"{delivery['destination']}.{delivery['action']} ", state(delivery["state"]), (note, "dim"))

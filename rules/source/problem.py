@@ -73,17 +73,26 @@ def _code(sign: str) -> str:
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """Return the mend for an unknown word: the nearest known one, else `otherwise`, else the list of known ones."""
     words = sorted(known)
-    lower = {each.lower(): each for each in words}
-    near = [lower[word.lower()]] if word.lower() in lower else []
-    if not near:
-        near = get_close_matches(word[:LONGEST_WORD], words, n=1, cutoff=0.6)
-    if near:
-        return f'did you mean "{near[0]}"?'
+    if (near := find_nearest(word, words)) is not None:
+        return f'did you mean "{near}"?'
     if otherwise:
         return otherwise
     if not words:
         return ""
     return "there is " + listed(words)
+
+
+def find_nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant: `tax_rate` for `tax`, `email` for `emial`; None: none of them."""
+    words = sorted(known)
+    lower = {each.lower(): each for each in words}
+    if word.lower() in lower:
+        return lower[word.lower()]
+    longer = [each for each in words if each.startswith(f"{word.lower()}_")]
+    if len(longer) == 1:
+        return longer[0]
+    near = get_close_matches(word[:LONGEST_WORD], words, n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def listed(words: Sequence[str], most: int = 12) -> str:

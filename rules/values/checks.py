@@ -4,15 +4,15 @@ Comes in: the YAML below an action, and the action's kind. Goes out: problems. L
 template is replaced by a sample value that the model accepts. Never reports an argument that could be right.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from rules.catalogue import ActionKind, find_refused
 from rules.consent import Consent
 from rules.source.node import Node, describe_error, describe_non_boolean, fields_of, find_boolean_words
-from rules.source.problem import did_you_mean, is_full
+from rules.source.problem import did_you_mean, find_nearest, is_full, listed
 from rules.source.yaml_document import Path
 
 #: Keys that belong beside an action, and are often indented among its arguments by mistake.
@@ -95,10 +95,10 @@ def _validate(node: Node, written: dict[str, Any], model: type[BaseModel]) -> No
         if inner in seen and error["type"] != "missing":  # for a union, pydantic reports one error per member
             continue
         seen.add(inner)
-        _report(node, error, inner)
+        _report(node, error, inner, model)
 
 
-def _report(node: Node, error: Any, inner: Path) -> None:
+def _report(node: Node, error: Any, inner: Path, model: type[BaseModel]) -> None:
     loc = error["loc"]
     if error["type"] == "missing":
         missing = str(loc[-1])
@@ -107,11 +107,31 @@ def _report(node: Node, error: Any, inner: Path) -> None:
             f"{node.name} needs {whole}", f"write {missing}: below it", "missing_argument", inner=inner, key=True
         )
     elif error["type"] == "extra_forbidden":
-        node.wrong(f'"{loc[-1]}" is unknown here', "take it out", "unknown_argument", inner=inner, key=True)
+        known = fields_at(model, loc[:-1])
+        near = find_nearest(str(loc[-1]), known)
+        mend = f"write {near}" if near else f"there is {listed(sorted(known))}" if known else "take it out"
+        node.wrong(f'"{loc[-1]}" is unknown here', mend, "unknown_argument", inner=inner, key=True)
     else:
         text, mend, code = describe_error(error)
         text = f"{node.name} {text.removeprefix('it ')}" if text.startswith("it ") else f"{node.name}: {text}"
         node.wrong(text, mend, code, inner=inner)
+
+
+def fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """Return the names of the fields at a place inside a model, such as `lines`, 0; empty where nothing is known."""
+    here: Any = model
+    for step in loc:
+        if isinstance(step, str):
+            found = here.model_fields.get(step) if here is not None else None
+            here = _model_in(found.annotation) if found is not None else None
+    return list(fields_of(here)) if here is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the first model in an annotation: of `Sequence[InvoiceLine]`, `ContactAddress | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each)) is not None), None)
 
 
 def _find_errors(model: type[BaseModel], values: dict[str, Any]) -> list[Any]:

@@ -90,6 +90,15 @@ class Memory(Protocol):
         """Remember nothing of the objects that have one of these names."""
 
 
+@dataclass(frozen=True)
+class MissingRight:
+    """Something that the key of a destination may not do there."""
+
+    says: str
+    #: True: an action is refused for it.
+    needed: bool
+
+
 class Visit:
     """The requests of one delivery to one destination. A destination may have a class of its own for it."""
 
@@ -125,6 +134,10 @@ class Client(Generic[Options]):
     def field_names(self) -> Mapping[str, str]:
         """Return our name of a field -> the destination's own, where it has others; an empty one is never sent."""
         return {}
+
+    async def list_missing_rights(self) -> Sequence[MissingRight]:
+        """Return what the key may not do, as far as the vendor tells that without harm. Raises Failed."""
+        return ()
 
     def visit(self, delivery: Attempt) -> Visit:
         """Return what carries the requests of a delivery."""

@@ -1,12 +1,13 @@
 """What an answer means.
 
 Takes an Answer and the exceptions that a destination knows of its own; returns None for done, or the Failed to raise.
-Never sends and never quotes a body: bodies hold people.
+Never sends and never quotes a body: bodies hold people. Of a refusal it keeps names of fields, codes, and which of the
+sentences that we know it holds.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -56,6 +57,34 @@ HINTS: Mapping[str, str] = {
 
 #: Seconds after which a quota of a day that is used up is asked for again, should its day begin earlier than we think.
 LONGEST_REST = 3_600.0
+
+#: Keys of what tells of an error. Others are never looked into: some vendors show what was sent, and that is a person.
+TELLING = frozenset({"error", "errors", "detail", "details", "issuelist", "violations", "fielderrors", "context"})
+#: Keys under which vendors put the name of a field, and a code of theirs. Under `errors` the keys themselves are names.
+NAMING = frozenset({"field", "fields", "source", "property", "propertyname", "attribute", "param", "loc", "pointer"})
+CODING = frozenset({"code", "category", "violation", "i18nkey", "error_code", "errorcode", "subcategory", "type"})
+#: Of these a refused contact, shown at the top of an answer, has none of its own.
+PLAIN = frozenset({"error_code", "errorcode", "subcategory"})
+#: How a field or code looks: never like an address, a number or a text.
+WORD = re.compile(r"/?[A-Za-z](?:[./\[\]_A-Za-z]|(?<=[\[./])\d{1,3}){0,79}", re.ASCII)
+MOST_NAMED = 5
+DEEPEST_EXPLAINED = 6
+LONGEST_EXPLAINED = 20_000  # characters
+#: What is found in a refusal -> what we say of it. Their own sentences quote values.
+SENTENCES: Mapping[re.Pattern[str], str] = {
+    re.compile(theirs): ours
+    for theirs, ours in {
+        r"\brequired\b|\bmissing\b|\bmust not be (?:null|empty|blank)|pflichtfeld|\bnotnull\b": "something is missing",
+        r"already exist|must be unique|\bduplicate|existiert bereits|bereits vorhanden": "there is one already",
+        r"number of digits|too many (?:digits|decimals)|nachkommastellen": "a number has more digits than they take",
+        r"too long|maximum length|at most \d+ characters|zu lang": "a text is too long",
+        r"not valid|not a valid|\binvalid\b|ung(?:ü|\\u00fc)ltig": "a value is not valid",
+        r"does not exist|not found|\bunknown\b|nicht gefunden": "something that is named is not there",
+        r"not allowed|permission|not authori[sz]ed|keine berechtigung": "the key or user may not do this",
+        r"already (?:posted|paid|cancell?ed|finali[sz]ed)|is locked|modify": "its state does not allow this",
+    }.items()
+}
+
 
 #: How a page for people begins, or a piece of one.
 _PAGE = re.compile(
@@ -153,7 +182,7 @@ def looks_like_success(answer: HttpAnswer, *, xml: bool = False) -> bool:
         return body.startswith((b"{", b"["))
     try:
         json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -193,6 +222,49 @@ def until_midnight(zone: str, now: datetime | None = None) -> float:
     return min(max(1.0, ends.timestamp() - here.timestamp()), LONGEST_REST)
 
 
+def explain(answer: HttpAnswer) -> str:
+    """Return why a request was refused, in words that hold no value of a person.
+
+    A name of a field or a code is one only where it stands under a key for such, and looks like one.
+    """
+    parsed = answer.json()
+    named = list(dict.fromkeys(_find_names(parsed, NAMING, 0)))[:MOST_NAMED]
+    coded = list(dict.fromkeys(_find_names(parsed, CODING, 0)))[:MOST_NAMED]
+    text = answer.text[:LONGEST_EXPLAINED].lower()
+    said = [ours for theirs, ours in SENTENCES.items() if theirs.search(text)]
+    parts = [
+        *said,
+        *([f"fields: {', '.join(named)}"] if named else []),
+        *([f"codes: {', '.join(coded)}"] if coded else []),
+    ]
+    return (
+        f"they say: {'; '.join(parts)}" if parts else f"refused with HTTP {answer.status}, and no reason that we know"
+    )
+
+
+def _find_names(value: Any, keys: frozenset[str], depth: int) -> Iterator[str]:
+    """Yield what stands under some keys and is a name or code: no blank, no @, no number, a word of a language."""
+    if depth > DEEPEST_EXPLAINED:
+        return
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            name = key.lower()
+            if name in keys and (depth or name in PLAIN):
+                yield from _list_words(inner if isinstance(inner, list) else [inner])
+            if key == "errors" and keys is NAMING and isinstance(inner, Mapping):
+                yield from _list_words(inner)
+            if name in TELLING:
+                yield from _find_names(inner, keys, depth + 1)
+    elif isinstance(value, list):
+        for inner in value[:MOST_NAMED]:
+            yield from _find_names(inner, keys, depth + 1)
+
+
+def _list_words(found: Iterable[Any]) -> Iterator[str]:
+    return (word for word in found if isinstance(word, str) and WORD.fullmatch(word))
+
+
 def _failed(failure: Failure, code: str, answer: HttpAnswer) -> Failed:
     wait = answer.wait() if failure in ("limited", "transient") else 0.0
-    return Failed(failure, code, wait=wait, status=answer.status, hint=HINTS.get(code, ""))
+    hint = HINTS.get(code) or (explain(answer) if failure == "permanent" else "")
+    return Failed(failure, code, wait=wait, status=answer.status, hint=hint)

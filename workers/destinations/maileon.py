@@ -1,6 +1,6 @@
-"""Maileon: subscriptions with double opt-in, fields, unsubscriptions.
+"""Maileon: subscriptions with double opt-in, fields, unsubscriptions, transactions.
 
-Takes the arguments of its three actions; returns Done or raises Failed.
+Takes the arguments of its actions; returns Done or raises Failed.
 Never sets a confirmed permission by itself and never sends a second opt-in mail when in doubt.
 
 Facts: support.maileon.com, REST API 1.0 (create-contact, update-contact-by-email, unsubscribe-contacts-by-email,
@@ -10,7 +10,8 @@ http-status-codes), and XQueue's own PHP and n8n clients.
 import base64
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from types import MappingProxyType
@@ -30,18 +31,21 @@ from workers.destinations.base import (
     DestinationOptions,
     DestinationType,
     Email,
+    Id,
     Memory,
+    MissingRight,
     Reveal,
     Scalar,
     Text,
     Visit,
     as_text,
+    dig,
     drop_nulls,
     fail_unresolved,
     list_names,
     open_base,
 )
-from workers.destinations.classify import classify
+from workers.destinations.classify import classify, explain
 from workers.destinations.finding import count_existing
 from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
@@ -69,6 +73,21 @@ DOI, DOI_PLUS = 4, 5
 PERMISSION_NONE = "1"
 #: Update a contact that exists. The default, 2, does nothing without a word.
 SYNC_UPDATE = "1"
+
+CUSTOM_FIELDS = "/contacts/fields/custom"
+#: Types on a page, as XQueue's PHP client asks for them. A page that is full says nothing of a type that it lacks.
+TYPES_PAGE = 100
+#: Seconds that a list of the account is believed.
+LISTED = 600.0
+DAY = 86_400  # seconds
+
+#: Method that a key may lack -> what does not work then, and whether something is refused for it.
+RIGHTS: Mapping[str, tuple[str, bool]] = {
+    "GET": ("it cannot look whether somebody is confirmed or pending, and a mail in doubt waits for a person", False),
+    "POST": ("subscribe, resend_opt_in and send_transaction are refused", True),
+    "PUT": ("update is refused, and so are the fields of somebody who is confirmed already", True),
+    "DELETE": ("unsubscribe is refused", True),
+}
 
 #: Days that an unsubscription is remembered: Maileon carries it out later, and until then still shows the old consent.
 UNSUBSCRIBED_DAYS = 2
@@ -101,6 +120,9 @@ class MaileonOptions(DestinationOptions):
         ge=1,
         le=90,
         description="Days after an opt-in mail during which a further sign-up sends no second one.",
+    )
+    make_custom_fields: bool = Field(
+        default=False, description="Make custom fields that the account does not have, by the type of the value."
     )
 
 
@@ -137,17 +159,41 @@ class Unsubscribe(ActionArguments):
     )
 
 
+class ResendOptIn(ActionArguments):
+    """Send the opt-in mail once more to somebody who has not followed its link. Nobody is added."""
+
+    email: Email = Field(description="Who signed up.")
+    consent: Consent = Field(description="Needed: newsletter. With tracking the mail asks for DOI+.")
+    after_days: int = Field(default=3, ge=1, le=90, description="Not before so many days after the last mail.")
+    doi_mailing: Text | None = Field(default=None, description="Key of the opt-in mailing, instead of the usual one.")
+
+
+class SendTransaction(ActionArguments):
+    """Send a transaction, for which Maileon writes its mail: a booking's confirmation, a voucher."""
+
+    email: Email = Field(description="To whom.")
+    type: Id = Field(description="Name of the transaction type, which must exist in the account.")
+    content: Mapping[str, Scalar] = Field(default_factory=dict, description="Its attributes, by their names.")
+    make_contact: bool = Field(default=False, description="Make a contact without any permission, if there is none.")
+
+
 class Subscribed(ActionResult):
     """What `next:` may read after `subscribe`."""
 
     id: str | None = Field(default=None, description="Maileon's id of the contact, where it named one.")
 
 
-def _email(arguments: Subscribe | Unsubscribe) -> str:
+class TransactionSent(ActionResult):
+    """What `next:` may read after `send_transaction`."""
+
+    id: str | None = Field(default=None, description="Maileon's id of the transaction, where it named one.")
+
+
+def _email(arguments: Subscribe | Unsubscribe | ResendOptIn) -> str:
     return f"email:{arguments.email}"
 
 
-def _names(arguments: Subscribe | Unsubscribe) -> tuple[Name, ...]:
+def _names(arguments: Subscribe | Unsubscribe | ResendOptIn | SendTransaction) -> tuple[Name, ...]:
     return list_names(("email", arguments.email))
 
 
@@ -205,6 +251,32 @@ KIND = DestinationKind(
                 # is the person's own click.
                 echoes=frozenset({"contact.unsubscribed"}),
             ).adopt("sent again", rights="contacts: delete"),
+            ActionKind(
+                name="resend_opt_in",
+                about="Send the opt-in mail once more to somebody who is pending still.",
+                arguments=ResendOptIn,
+                touches=_names,
+                touches_about="email",
+                once_by=_email,
+                once_by_about="email, within after_days",
+                consent=frozenset({"newsletter", "tracking"}),
+                creates=True,
+            ).adopt("held", rights="contacts: read and create"),
+            ActionKind(
+                name="send_transaction",
+                about="Send a transaction, for which Maileon writes its mail.",
+                arguments=SendTransaction,
+                touches=_names,
+                touches_about="email",
+                once_by=None,
+                once_by_about="delivery",
+                result=TransactionSent,
+                keep_always=True,
+                creates=True,
+                owed=True,
+            ).adopt(
+                "held", rights="transactions: create; read, to look its type up", limits="9,000,000 bytes a request"
+            ),
         )
     },
 )
@@ -227,10 +299,13 @@ class MaileonClient(Client[MaileonOptions]):
         self._headers = HiddenHeaders(Authorization=f"Basic {encode_key(reveal(options.api_key))}")
         #: False once the key proved to have no right to read: the usual recipe grants create and update only.
         self._may_read = True
+        #: Names of the account's custom fields and transaction types as they were listed, and when (seconds).
+        self._listed: dict[str, tuple[float, frozenset[str]]] = {}
 
     async def _subscribe(self, visit: Visit, arguments: Subscribe) -> Done:
         if not arguments.consent.newsletter:
             raise Failed("permanent", "no_consent", hint="a subscription needs newsletter consent")
+        await self._check_fields(visit, arguments.custom_fields)
         done = await self._find_instead(visit, arguments)
         return done or await self._start_opt_in(visit, arguments)
 
@@ -240,7 +315,7 @@ class MaileonClient(Client[MaileonOptions]):
         mark = await self._memory.get(self._mark(arguments.email))
         contact = await self._find(visit, arguments.email) if self._may_read else None
         if not self._may_read:
-            if mark == "pending":
+            if _is_pending(mark):
                 return await self._complete(visit, arguments, "already_pending")
             if visit.delivery.doubtful:
                 raise fail_unresolved("the opt-in mail may have been sent, and the key has no right to look")
@@ -251,7 +326,7 @@ class MaileonClient(Client[MaileonOptions]):
         enough = DOI_PLUS if arguments.consent.tracking else DOI
         if mark != "unsubscribed" and enough <= contact.permission <= DOI_PLUS:
             return await self._complete(visit, arguments, "already_confirmed", contact)
-        if mark == "pending":
+        if _is_pending(mark):
             return await self._complete(visit, arguments, "already_pending", contact)
         if visit.delivery.doubtful:
             if await self._memory.get(before) != "absent":
@@ -262,17 +337,119 @@ class MaileonClient(Client[MaileonOptions]):
             return await self._complete(visit, arguments, "found", contact)
         return None
 
-    async def _start_opt_in(self, visit: Visit, arguments: Subscribe) -> Done:
+    def _opt_in_query(self, arguments: Subscribe | ResendOptIn) -> dict[str, str]:
         query = {
             "permission": PERMISSION_NONE,
             "sync_mode": SYNC_UPDATE,
             "doi": "true",
             "doiplus": "true" if arguments.consent.tracking else "false",
         }
-        if arguments.source_text:
-            query["src"] = arguments.source_text
         if doi_mailing := arguments.doi_mailing or self._options.doi_mailing:
             query["doimailing"] = doi_mailing
+        return query
+
+    async def _resend_opt_in(self, visit: Visit, arguments: ResendOptIn) -> Done:
+        if not arguments.consent.newsletter:
+            raise Failed("permanent", "no_consent", hint="an opt-in mail needs newsletter consent")
+        mark = await self._memory.get(self._mark(arguments.email)) or ""
+        if mark == "unsubscribed":
+            return Done(note="not_there")
+        # A mark of an earlier version does not say when: its mail was sent less than `pending_days` ago.
+        sent = float(mark.partition(" ")[2] or (time.time() if mark else 0))
+        if time.time() - sent < arguments.after_days * DAY:
+            return Done(note="already_sent")
+        contact = await self._find(visit, arguments.email)
+        if not self._may_read:
+            raise Failed("permanent", "forbidden", hint="the key has no right to look whether somebody is pending")
+        if contact is None:
+            return Done(note="not_there", status=404)
+        if contact.permission > int(PERMISSION_NONE):
+            return Done(note="already_confirmed", status=200)
+        if visit.delivery.doubtful:
+            raise fail_unresolved("the opt-in mail may have been sent again, and nothing shows it")
+        query = self._opt_in_query(arguments)
+        answer = await self._send(
+            visit, "POST", "/contacts/email/{email}", arguments, query=query, body={}, creates=True
+        )
+        _raise(classify(answer, creates=True, xml=True))
+        await self._remember_pending(arguments.email)
+        return Done(status=answer.status)
+
+    async def _send_transaction(self, visit: Visit, arguments: SendTransaction) -> Done:
+        if visit.delivery.doubtful:
+            raise fail_unresolved("the mail may have been sent, and transactions cannot be searched")
+        types = await self._list(visit, "/transactions/types", arguments.type)
+        if types is not None and arguments.type not in types and len(types) < TYPES_PAGE:
+            hint = "the account has no transaction type of this name: make it there; names are case-sensitive"
+            raise Failed("permanent", "unknown_type", status=200, hint=hint)
+        one: dict[str, Any] = {"typeName": arguments.type, "content": drop_nulls(arguments.content)}
+        if arguments.make_contact:
+            one["import"] = {"contact": {"email": arguments.email, "permission": int(PERMISSION_NONE)}}
+        else:
+            one["contact"] = {"email": arguments.email}
+        # Else it answers 200 to what it ignores, and only the report says so.
+        url = build_url(self._base, "/transactions", {"ignore_invalid_transactions": "false"})
+        answer = await visit.exchange.request(
+            "POST", url, headers=self._headers, json=[one], media_type="application/json", creates=True
+        )
+        _raise(classify(answer, creates=True))
+        reports = dig(answer.json(), "reports")
+        report = reports[0] if isinstance(reports, list) and reports and isinstance(reports[0], Mapping) else {}
+        if report.get("queued") is False:
+            raise Failed("permanent", "not_queued", status=answer.status, hint=explain(answer))
+        if report.get("queued") is not True:
+            raise Failed("ambiguous", "bad_answer", status=answer.status, hint="no report said whether it is queued")
+        id = report.get("transaction_id")
+        return Done(result=drop_nulls({"id": None if id is None else str(id)}), status=answer.status)
+
+    async def _list(self, visit: Visit, path: str, wanted: str) -> frozenset[str] | None:
+        """Return the names of a list of the account, kept for a while; None where it cannot be read."""
+        at, names = self._listed.get(path, (0.0, frozenset()))
+        if wanted in names and time.monotonic() - at < LISTED:
+            return names
+        answer = await visit.exchange.request("GET", build_url(self._base, path), headers=self._headers, accept=XML)
+        if answer.status in (403, 404, 405, 501):
+            return None
+        _raise(classify(answer, xml=True))
+        # The attributes of a transaction type have names of their own.
+        text = re.sub(r"<attributes>.*?</attributes>", "", answer.text, flags=re.DOTALL)
+        names = frozenset(unescape(name).strip() for name in re.findall(r"<name>([^<]*)</name>", text))
+        if not names and not re.search(r"<(?:custom_fields|transaction_types)\b", text):
+            return None  # Another shape than the documented one: nothing is known, and nothing refused for it.
+        self._listed[path] = time.monotonic(), names
+        return names
+
+    async def _check_fields(self, visit: Visit, fields: Mapping[str, Scalar]) -> None:
+        """Make the custom fields that the account does not have, or say which those are. Raises Failed."""
+        for name, value in drop_nulls(fields).items():
+            known = await self._list(visit, CUSTOM_FIELDS, name)
+            if known is None or name in known:
+                continue
+            if not self._options.make_custom_fields:
+                hint = f"the account has no custom field {name}: make it there, or say make_custom_fields: true"
+                raise Failed("permanent", "unknown_field", status=200, hint=hint)
+            url = build_url(self._base, CUSTOM_FIELDS + "/{name}", {"type": _type_of(value)}, name=name)
+            answer = await visit.exchange.request("POST", url, headers=self._headers, accept=XML)
+            if answer.status != 400:  # 400: somebody made it just now; the write that follows tells.
+                _raise(classify(answer, xml=True))
+            self._listed.pop(CUSTOM_FIELDS, None)
+
+    async def list_missing_rights(self) -> Sequence[MissingRight]:
+        """Return what the key may not do, by Maileon's own test of each right."""
+        missing = []
+        for method, (what, needed) in RIGHTS.items():
+            exchange = self._http.exchange()
+            answer = await exchange.request(method, build_url(self._base, "/ping"), headers=self._headers, accept=XML)
+            if answer.status in (403, 405):
+                missing.append(MissingRight(f"may not {method}: {what}", needed))
+            else:
+                _raise(classify(answer, xml=True))
+        return missing
+
+    async def _start_opt_in(self, visit: Visit, arguments: Subscribe) -> Done:
+        query = self._opt_in_query(arguments)
+        if arguments.source_text:
+            query["src"] = arguments.source_text
         answer = await self._send(
             visit, "POST", "/contacts/email/{email}", arguments, query=query, body=_body(arguments), creates=True
         )
@@ -306,6 +483,7 @@ class MaileonClient(Client[MaileonOptions]):
         return Done(result=result, note=note, status=answer.status)
 
     async def _update(self, visit: Visit, arguments: Update) -> Done:
+        await self._check_fields(visit, arguments.custom_fields)
         body = _body(arguments)
         email = arguments.email
         if arguments.new_email and arguments.new_email != email:
@@ -385,7 +563,7 @@ class MaileonClient(Client[MaileonOptions]):
         visit: Visit,
         method: str,
         template: str,
-        arguments: Subscribe | Update | Unsubscribe,
+        arguments: Subscribe | Update | Unsubscribe | ResendOptIn,
         *,
         email: str = "",
         query: Mapping[str, str] | None = None,
@@ -403,15 +581,34 @@ class MaileonClient(Client[MaileonOptions]):
         )
 
     async def _remember_pending(self, email: str) -> None:
-        await self._memory.set(self._mark(email), "pending", self._options.pending_days)
+        await self._memory.set(self._mark(email), f"pending {int(time.time())}", self._options.pending_days)
 
     def _mark(self, email: str) -> str:
         return f"{self._name}:opt_in:{email}"
 
-    methods = MappingProxyType({"subscribe": _subscribe, "update": _update, "unsubscribe": _unsubscribe})
+    methods = MappingProxyType(
+        {
+            "subscribe": _subscribe,
+            "update": _update,
+            "unsubscribe": _unsubscribe,
+            "resend_opt_in": _resend_opt_in,
+            "send_transaction": _send_transaction,
+        }
+    )
 
 
 DESTINATION = DestinationType(KIND, MaileonClient)
+
+
+def _is_pending(mark: str | None) -> bool:
+    """Tell whether an opt-in mail was sent a short while ago: `pending 1764403200`, with the time of the mail."""
+    return mark is not None and mark.startswith("pending")
+
+
+def _type_of(value: Scalar) -> str:
+    """Return Maileon's type for a custom field that holds such a value."""
+    words: Mapping[type, str] = {bool: "boolean", int: "integer", float: "float"}
+    return words.get(type(value), "string")
 
 
 def encode_key(key: str) -> str:

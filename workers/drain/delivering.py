@@ -30,7 +30,7 @@ from workers.drain.lease import LeaseClock, LeaseProgress
 from workers.drain.outbox import Outbox
 from workers.drain.plan import FreshDelivery, Plan, PlanContext, why_failed
 from workers.drain.summary import Summary
-from workers.outcome import MISTAKES, Done, Failed, Failure
+from workers.outcome import IDLE, MISTAKES, Done, Failed, Failure
 
 log = logging.getLogger("relais.drain")
 
@@ -270,6 +270,9 @@ class Courier:
 
     async def _settle_done(self, lease: Lease, delivery: Delivery, done: Done, attempt: int, started: float) -> None:
         line = _attempt_line(delivery, attempt, "done", done.note, done.status, started, "done")
+        # After a doubt it is our own earlier attempt that did it.
+        idle = done.note in IDLE and attempt == 1 and not delivery.doubtful and not lease.doubt
+        outcome = "nothing_done" if idle else "done"
         follows = None
         if delivery.results is not None:
             follows, lines = await self._plan_next(delivery, done)
@@ -283,7 +286,7 @@ class Courier:
                 delivery.event,
                 delivery.day,
                 line=line,
-                counter=f"attempt|{delivery.destination}|{delivery.action}|done|done",
+                counter=f"attempt|{delivery.destination}|{delivery.action}|{outcome}|done",
                 says=retry.destination_health(done),
                 retain=delivery.retain,
                 new=follows.new if follows is not None else (),
@@ -389,7 +392,7 @@ def _info(delivery: Delivery, failed: Failed, reason: str) -> DeadLetterInfo:
         delivery.destination,
         delivery.event,
         reason,
-        failed.hint,
+        failed.hint or "nothing more is known",
         box=delivery.box,
         delivery=delivery.id,
         action=delivery.action,

@@ -36,6 +36,14 @@ def test_line() -> None:
     ]
 
 
+def test_what_did_nothing() -> None:
+    """A delivery that found nothing to do says so, also on one line and in the table."""
+    idle = {**DELIVERY["attempts"][1], "code": "nothing_to_cancel"}
+    event = {**EVENT, "deliveries": [{**DELIVERY, "state": "delivered", "attempts": [idle]}]}
+    assert text(events.line(event))[0].endswith("crm.add_note delivered (nothing_to_cancel)")
+    assert text(events.table([event]))[1].rstrip().endswith("crm.add_note delivered (nothing_to_cancel)")
+
+
 def test_table() -> None:
     """An event as a row of a table, its deliveries with commas between."""
     row = text(events.table([EVENT]))[1]

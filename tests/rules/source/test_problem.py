@@ -58,3 +58,12 @@ def test_sarif() -> None:
 def test_as_json() -> None:
     """JSON has every part on its own."""
     assert json.loads(json.dumps(WRONG.as_json()))["code"] == "unknown_action"
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [("tax", "tax_rate"), ("Text", "text"), ("quantty", "quantity"), ("unit", "unit_price"), ("zip", None), ("", None)],
+)
+def test_nearest(word: str, near: str | None) -> None:
+    """The nearest word is one that looks alike, or the only one that begins so."""
+    assert problem.find_nearest(word, ["text", "quantity", "unit_price", "tax_rate"]) == near

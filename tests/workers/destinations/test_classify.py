@@ -86,6 +86,53 @@ def test_error_in_a_success(body: str, error: bool) -> None:
     assert classify(make(200, '{"success": false, "state": "done"}'), success=DONE_STATE) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            '{"message": "The number of digits in the value 84.0336134 for field Unit Price exceeds the limit."}',
+            "they say: a number has more digits than they take",
+        ),
+        (
+            '{"error": {"code": "invalid", "message": "eva@example.org is no address", "field": "email"}}',
+            "they say: a value is not valid; fields: email; codes: invalid",
+        ),
+        (
+            '{"details": [{"field": "lineItems[0].price", "violation": "NOTNULL", "message": "darf nicht null sein"}]}',
+            "they say: something is missing; fields: lineItems[0].price; codes: NOTNULL",
+        ),
+        (
+            '{"errors": {"email": ["Contact already exists with this email eva@example.org"]}}',
+            "they say: there is one already; fields: email",
+        ),
+        (
+            '{"errors": {"eva@example.org": ["no"], "Eva Muster": ["no"]}}',
+            "refused with HTTP 422, and no reason that we know",
+        ),
+        ('{"field": "Eva Muster", "code": 4711, "source": "eva@example.org", "type": "+4930123"}', ""),
+        ("<h1>Eva Muster</h1>", ""),
+        ("", ""),
+        ("[" * 50_000, ""),
+        ('{"type": "Muster", "source": "Muster", "code": "Muster", "email": "eva@example.org"}', ""),
+        ('{"contact": {"category": "Muster"}, "errors": [{"input": {"field": "Muster"}, "value": "Muster"}]}', ""),
+        (f'{{"errors": [{{"field": "{"a" * 100_000} "}}]}}', ""),
+        (
+            '{"category": "VALIDATION_ERROR", "errors": [{"code": "DOUBLE", "context": {"propertyName": ["email"]}}]}',
+            "they say: fields: email; codes: DOUBLE",
+        ),
+        (
+            '{"IssueList": [{"i18nKey": "invalid_value", "source": "email", "type": "validation_failure"}]}',
+            "they say: fields: email; codes: invalid_value, validation_failure",
+        ),
+    ],
+)
+def test_reason_without_a_value(body: str, reason: str) -> None:
+    """Of a refusal the names of fields, codes and known sentences are kept, and no value; it is never empty."""
+    failed = classify(make(422, body))
+    assert failed is not None
+    assert failed.hint == (reason or "refused with HTTP 422, and no reason that we know")
+
+
 def test_rule_for_a_vendor_that_answers_in_words() -> None:
     """Where a vendor says success in words, the book can tell, and that counts."""
     rule = ErrorRule.model_validate({"status": [200], "contains": "OK", "is": "done"})

@@ -32,6 +32,8 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
             "subscribe": EMAIL | {"consent": {"newsletter": True}},
             "update": EMAIL | {"fields": {"CITY": "Ulm"}},
             "unsubscribe": EMAIL,
+            "resend_opt_in": EMAIL | {"consent": {"newsletter": True}},
+            "send_transaction": EMAIL | {"type": "booked", "content": {"id": 7}},
         },
     ),
     "rest": (
@@ -314,6 +316,8 @@ BEFORE_WRITING: Mapping[tuple[str, str], tuple[bytes, ...]] = {
     ("maileon", "subscribe"): (reply(404),),
     ("maileon", "update"): (),
     ("maileon", "unsubscribe"): (),
+    ("maileon", "resend_opt_in"): (reply(200, "<contact><id>1</id><permission>1</permission></contact>"),),
+    ("maileon", "send_transaction"): (reply(200, "<transaction_type><name>booked</name></transaction_type>"),),
     ("rest", "upsert_contact"): (reply(200, '{"data": []}'),),
     ("rest", "set_consent"): (reply(200, '{"data": [{"id": 1, "email": "eva@example.org"}]}'),),
     ("rest", "add_note"): (reply(200, '{"data": []}'),),

@@ -1,4 +1,5 @@
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -66,13 +67,14 @@ def test_d5b_standard_fields_are_text(desk: Desk, sandbox: Running) -> None:
 
 def test_subscribe_on_the_wire() -> None:
     """The request is the documented one: percent-encoded address, permission 1, sync_mode 1, the opt-in flags."""
-    with RawServer(ABSENT, MADE) as server:
+    with RawServer(reply(403), ABSENT, MADE) as server:
         scripted(server).deliver(
             "subscribe",
             TRACKED | {"email": " Eva+News@Example.org ", "doi_mailing": "k/1", "custom_fields": {"cmx_id": 815}},
         )
-    assert [request.method for request in server.requests] == ["GET", "POST"]
-    post = server.requests[1]
+    assert [request.method for request in server.requests] == ["GET", "GET", "POST"]
+    assert server.requests[0].target == "/contacts/fields/custom"
+    post = server.requests[2]
     assert post.target == (
         "/contacts/email/eva%2Bnews%40example.org?permission=1&sync_mode=1&doi=true&doiplus=true&doimailing=k%2F1"
     )
@@ -275,7 +277,8 @@ def test_unknown_custom_field_is_permanent(desk: Desk) -> None:
     """A custom field that the account does not have is a dead letter."""
     desk.deliver("subscribe", EVA)
     failed = desk.fail("update", {"email": "eva@example.org", "custom_fields": {"no_such_field": 1}})
-    assert (failed.failure, failed.code) == ("permanent", "bad_request")
+    assert (failed.failure, failed.code) == ("permanent", "unknown_field")
+    assert "no_such_field" in failed.hint
 
 
 @pytest.mark.parametrize(
@@ -355,3 +358,122 @@ def test_answers(body: str, id: str | None, permission: int) -> None:
     """Id and permission are read from XML and JSON, by number and by name; what is not understood is no consent."""
     got = HttpAnswer(200, {}, "", body.encode())
     assert (maileon.read_id(got), maileon.read_permission(got)) == (id, permission)
+
+
+def test_custom_fields_are_made(sandbox: Running) -> None:
+    """Where the book says so, a custom field that the account does not have is made, by the type of its value."""
+    options = {"base": sandbox.base("maileon"), "api_key": sandbox.world.accounts.maileon_api_key}
+    desk = Desk("maileon", options | {"make_custom_fields": True})
+    fields = {"relais_text": "x", "relais_number": 7, "relais_flag": True, "relais_none": None}
+    desk.deliver("subscribe", EVA | {"custom_fields": fields})
+    made = sandbox.world.maileon.custom_fields
+    assert {name: made[name] for name in made if name.startswith("relais_")} == {
+        "relais_text": "string",
+        "relais_number": "integer",
+        "relais_flag": "boolean",
+    }
+    assert contacts(sandbox)[0]["custom_fields"]["relais_text"] == "x"
+
+
+@pytest.mark.parametrize("listed", [reply(404), reply(200, "<list/>"), reply(200, '{"fields": []}'), reply(403)])
+def test_fields_that_cannot_be_listed(listed: bytes) -> None:
+    """A list that is refused, or has another shape than the documented one, refuses nothing."""
+    with RawServer(listed, ABSENT, MADE) as server:
+        done = scripted(server).deliver("subscribe", EVA | {"custom_fields": {"cmx_id": 815}})
+    assert done.result == {"id": "7"}
+
+
+def age_mark(desk: Desk, days: float) -> None:
+    """Let the opt-in mail be sent some days ago."""
+    desk.memory.values["it:opt_in:eva@example.org"] = f"pending {int(time.time() - days * 86_400)}"
+
+
+def test_resend_opt_in(desk: Desk, sandbox: Running) -> None:
+    """The opt-in mail is sent once more to who is pending so many days, and to nobody else."""
+    resend = EVA | {"after_days": 3}
+    assert desk.deliver("resend_opt_in", resend).note == "not_there"
+    desk.deliver("subscribe", EVA, id="d2")
+    assert desk.deliver("resend_opt_in", resend, id="d3").note == "already_sent"
+    assert mails(sandbox) == 1
+    age_mark(desk, 3.1)
+    assert desk.deliver("resend_opt_in", resend, id="d4").note == ""
+    assert desk.deliver("resend_opt_in", resend, id="d5").note == "already_sent"
+    assert mails(sandbox) == 2
+    sandbox.world.maileon.confirm("eva@example.org")
+    age_mark(desk, 4)
+    assert desk.deliver("resend_opt_in", resend, id="d6").note == "already_confirmed"
+    sandbox.world.tell("maileon", {"unsubscribe_lag": 0})
+    desk.deliver("unsubscribe", {"email": "eva@example.org"}, id="d7")
+    assert desk.deliver("resend_opt_in", resend, id="d8").note == "not_there"
+    assert mails(sandbox) == 2
+
+
+def test_resend_in_doubt(desk: Desk, sandbox: Running) -> None:
+    """A second mail that may have gone out waits for a person; without consent, or unseen, there is none."""
+    desk.deliver("subscribe", EVA)
+    age_mark(desk, 4)
+    assert desk.fail("resend_opt_in", EVA, doubtful=True).code == UNRESOLVED
+    assert desk.fail("resend_opt_in", EVA | {"consent": {"newsletter": False}}).code == "no_consent"
+    failed = write_only(sandbox).fail("resend_opt_in", EVA)
+    assert (failed.failure, failed.code) == ("permanent", "forbidden")
+    assert mails(sandbox) == 1
+
+
+BOOKED = {"email": "eva@example.org", "type": "booking_confirmed", "content": {"booking_id": "815", "none": None}}
+
+
+def test_transaction(desk: Desk, sandbox: Running) -> None:
+    """A transaction is sent to a contact; its type is looked up, and each that is not queued is a dead letter."""
+    desk.deliver("subscribe", EVA)
+    done = desk.deliver("send_transaction", BOOKED, id="d2")
+    (sent,) = sandbox.world.maileon.holds()["transactions"]
+    assert (sent["typeName"], sent["content"]) == ("booking_confirmed", {"booking_id": "815"})
+    assert done.status == 200
+    unknown = desk.fail("send_transaction", BOOKED | {"type": "Booking_confirmed"}, id="d3")
+    assert (unknown.failure, unknown.code) == ("permanent", "unknown_type")
+    nobody = desk.fail("send_transaction", BOOKED | {"email": "kim@example.org"}, id="d4")
+    assert (nobody.failure, nobody.status) == ("permanent", 400)
+    assert "kim" not in nobody.hint
+    desk.deliver("send_transaction", BOOKED | {"email": "kim@example.org", "make_contact": True}, id="d5")
+    assert {each["email"]: each["permission"] for each in contacts(sandbox)}["kim@example.org"] == 1
+    assert desk.fail("send_transaction", BOOKED, id="d6", doubtful=True).code == UNRESOLVED
+
+
+@pytest.mark.parametrize(
+    ("reports", "failure", "code"),
+    [
+        ('[{"queued": false, "message": "eva@example.org is blocked"}]', "permanent", "not_queued"),
+        ('[{"queued": "yes"}]', "ambiguous", "bad_answer"),
+        ("[]", "ambiguous", "bad_answer"),
+    ],
+)
+def test_transaction_that_is_not_queued(reports: str, failure: str, code: str) -> None:
+    """A 200 is none where the report does not say that the transaction is queued; nobody's address is told."""
+    types = reply(
+        200,
+        "<transaction_types><transaction_type><name>booking_confirmed</name></transaction_type></transaction_types>",
+    )
+    with RawServer(types, reply(200, f'{{"reports": {reports}}}')) as server:
+        failed = scripted(server).fail("send_transaction", BOOKED)
+    assert (failed.failure, failed.code) == (failure, code)
+    assert "eva" not in failed.hint
+    assert server.requests[1].target == "/transactions?ignore_invalid_transactions=false"
+
+
+def test_attributes_are_no_types() -> None:
+    """Only a type's own name counts, not those of its attributes."""
+    types = reply(
+        200,
+        "<transaction_types><transaction_type><name>a</name><attributes><attribute>"
+        "<name>booking_confirmed</name></attribute></attributes></transaction_type></transaction_types>",
+    )
+    with RawServer(types) as server:
+        assert scripted(server).fail("send_transaction", BOOKED).code == "unknown_type"
+
+
+def test_full_page_of_types() -> None:
+    """A page that is full of types may lack one that exists: the transaction is sent, and Maileon's answer counts."""
+    names = "".join(f"<transaction_type><name>t{n}</name></transaction_type>" for n in range(100))
+    sent = reply(200, '{"reports": [{"queued": true, "transaction_id": "7"}]}')
+    with RawServer(reply(200, f"<transaction_types>{names}</transaction_types>"), sent) as server:
+        assert scripted(server).deliver("send_transaction", BOOKED).result == {"id": "7"}

@@ -152,7 +152,8 @@ async def test_failed(
     if then in ("dead", "hold"):
         info = settled.info
         assert (info.room, info.box, info.event, info.delivery) == ("crm", "box", "e1", "e1.0")
-        assert (info.action, info.rule, info.code, info.why) == ("add_note", "keep a note", code, failed.hint)
+        why = failed.hint or "nothing more is known"
+        assert (info.action, info.rule, info.code, info.why) == ("add_note", "keep a note", code, why)
         assert info.status == failed.status
         assert abs(info.at - time.time() * 1000) < 60_000
         assert settled.wait_ms == 0
@@ -458,3 +459,26 @@ async def test_lease_given_back(answer: str, caplog: pytest.LogCaptureFixture) -
 async def test_meet_without_a_lease() -> None:
     """A look-up has no lease that could be given back."""
     await Attempt("e1.look_up").meet(["email:eva@example.org"], "contact", "c1")
+
+
+@pytest.mark.parametrize(
+    ("done", "attempt", "doubt", "outcome"),
+    [
+        (Done(note="nothing_to_cancel", status=200), 0, 0, "nothing_done"),
+        (Done(note="already_there", status=200), 0, 0, "nothing_done"),
+        (Done(note="already_there", status=200), 1, 0, "done"),  # Our own attempt before may have done it.
+        (Done(note="already_there", status=200), 0, 1, "done"),
+        (Done(note="draft_deleted", status=200), 0, 0, "done"),
+        (Done(status=200), 0, 0, "done"),
+    ],
+)
+async def test_nothing_done_is_counted(done: Done, attempt: int, doubt: int, outcome: str) -> None:
+    """An action that found nothing to do is counted as one that did nothing."""
+    settled = await Round(done, attempt=attempt, doubt=doubt).deliver()
+    assert settled.counter == f"attempt|crm|add_note|{outcome}|done"
+
+
+async def test_dead_letter_has_a_reason() -> None:
+    """A dead letter never has an empty reason."""
+    settled = await Round(Failed("permanent", "refused", status=400)).deliver()
+    assert settled.info.why == "nothing more is known"
