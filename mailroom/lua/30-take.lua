@@ -496,7 +496,7 @@ local function take(keys, args)
       local head = redis.call('LINDEX', box_key(P, room, box), 0)
       if head then
         local s, attempt, doubt, deaths, token, handed, class = parse(head)
-        if s == 'l' and token == request then
+        if s == 'l' and token == request and handed > 0 then
           redis.call('LSET', box_key(P, room, box), 0, state_of('r', attempt, doubt, deaths, class))
           if lease(P, room, box, drain, request, handed, out, true) == 0 then
             redis.call('HDEL', P .. 'leased:' .. room, box)

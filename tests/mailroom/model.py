@@ -842,7 +842,7 @@ class MailroomOracle:
         if memo and memo[0] == request:
             for room, name in memo[1]:
                 box = self.boxes.get((room, name))
-                if box and box.state == "l" and box.token == request:
+                if box and box.state == "l" and box.token == request and box.handed:
                     box.state = "r"
                     lease(room, name, box.handed, again=True)
             return leases, None, 0

@@ -351,6 +351,18 @@ async def test_rate(mailroom: Mailroom, store: Store, drain: str) -> None:
     assert items((await mailroom.take(drain, "r3", [RoomRequest("mail", 9, 9)])).leases) == ["c.0"]
 
 
+async def test_repeated_take_after_its_items(mailroom: Mailroom, drain: str) -> None:
+    """A repetition that arrives late, when all that was handed out is settled, leaves alone what stands behind it."""
+    await mailroom.put([event("e1"), event("e2")])
+    (lease,) = await take(mailroom, drain, per_box=1)
+    await mailroom.settle(drain, "s", [settlement(lease, "e1", last=False)])
+    again = await mailroom.take(drain, lease.token, [RoomRequest(INBOX, 9, 1)])
+    assert again.leases == []
+    await mailroom.settle(drain, "s", [settlement(lease, "e1")])
+    (rest,) = await take(mailroom, drain)
+    assert [item for item, _ in rest.items] == ["e2"]
+
+
 async def test_rate_of_a_repeated_take(mailroom: Mailroom, drain: str) -> None:
     """A take that is asked again hands out no more than its rate paid for."""
     await mailroom.configure("mail", every=100, burst=1)
