@@ -5,9 +5,11 @@ which the YAML language server supports best). Never the authority on what is va
 """
 
 import copy
+import functools
 import inspect
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -237,12 +239,25 @@ def _about(node: Any, definitions: Schema) -> str:
 _COMMENT = re.compile(r"((?:^ +#: .*\n)+) +(\w+)\s*:", re.MULTILINE)
 
 
+@functools.cache
+def _source(model: type[BaseModel]) -> str:
+    """Return the text of a class. `inspect.getsource(model)` parses its whole module, each time that it is asked."""
+    text = _module_source(model.__module__)
+    found = re.search(rf"^class {model.__name__}\b.*?(?=^[^\s)]|\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[0] if found else inspect.getsource(model)
+
+
+@functools.cache
+def _module_source(name: str) -> str:
+    return inspect.getsource(sys.modules[name])
+
+
 def _comments(model: type[BaseModel]) -> Mapping[str, str]:
     """Return the `#:` comments of a model's fields, by the keys of a book."""
     found: dict[str, str] = {}
     for each in reversed(model.__mro__):
         if issubclass(each, BaseModel) and each is not BaseModel:
-            for lines, name in _COMMENT.findall(inspect.getsource(each)):
+            for lines, name in _COMMENT.findall(_source(each)):
                 found[name] = " ".join(line.strip().removeprefix("#: ") for line in lines.splitlines())
     fields = model.model_fields
     return {fields[name].alias or name: text for name, text in found.items() if name in fields}
