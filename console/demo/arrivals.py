@@ -73,8 +73,11 @@ def _maileon(held: Json) -> Iterator[Row]:
 def _crm(held: Json) -> Iterator[Row]:
     people = {contact["id"]: contact.get("email") or contact.get("phone") or "" for contact in held["contacts"]}
     for contact in held["contacts"]:
+        # A contact without labels shows an empty list of them.
         told = {
-            k: v for k, v in contact.items() if k not in ("id", "email", "created_at", "updated_at") and v is not None
+            k: v
+            for k, v in contact.items()
+            if k not in ("id", "email", "created_at", "updated_at") and v is not None and v != []
         }
         yield people[contact["id"]], "contact", ", ".join(f"{name} {_short(told[name])}" for name in sorted(told))
     for note in held["notes"]:
