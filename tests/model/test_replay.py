@@ -52,7 +52,10 @@ def test_model_is_the_code(loop: Loop, valkey: PrivateValkey) -> None:
     [
         ("  doubt = math.max(doubt, handed)\n", ""),
         ("local ours = s == 'l' and old_token == token", "local ours = s == 'l'"),
-        ("if dereference(P, event, made - 1, retain, c) then", "if dereference(P, event, -1, retain, c) then"),
+        (
+            "if made ~= 1 and dereference(P, event, made - 1, retain, c) then",
+            "if dereference(P, event, -1, retain, c) then",
+        ),
         ("make_ready(P, room, box, 0, doubt, 0, false)", "make_ready(P, room, box, 0, 0, 0, false)"),
         ("drains_of(P, pool) - redis.call('LLEN', bell)", "drains_of(P, pool)"),
         ("redis.call('HEXISTS', P .. 'beats', drain) == 0", "false"),
