@@ -39,7 +39,12 @@ from workers.destinations.base import (
 )
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import UPSERT_CONTACT, UpsertContact, flatten
-from workers.destinations.finding import FoundObject, ObjectFinder, count_existing
+from workers.destinations.finding import (
+    FoundObject,
+    ObjectFinder,
+    VendorObjects,
+    count_existing,
+)
 from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
 
@@ -258,7 +263,7 @@ class TrailVisit(Visit):
         return [each for each in found if isinstance(each, Mapping) and _read_id(each) is not None]
 
 
-class TrailContacts:
+class TrailContacts(VendorObjects):
     """The contacts of an account, as `finding` searches them."""
 
     kind = "contact"
@@ -291,10 +296,6 @@ class TrailContacts:
     def explain_unreadable(self, kind: str) -> str:
         """Say what is wrong where no contact shows its address."""
         return "their contacts show no `email`: what was found cannot be compared"
-
-    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return all: which one is meant is a person's to say."""
-        return found
 
 
 class ActiveTrailClient(Client[ActiveTrailClientOptions]):

@@ -17,7 +17,7 @@ from rules.catalogue import DestinationKind, Name
 from rules.secret import Secret
 from rules.snake_case import to_snake_case
 from rules.values import filters
-from workers.http import Http, HttpExchange
+from workers.http import Http, HttpAnswer, HttpExchange
 from workers.outcome import Done, Failed
 
 #: Gives the text of a secret, from the environment or a mounted file. Raises rules.errors.SecretMissing.
@@ -105,6 +105,33 @@ class Visit:
     def __init__(self, exchange: HttpExchange, delivery: Attempt) -> None:
         self.exchange = exchange
         self.delivery = delivery
+
+
+class JsonVisit(Visit):
+    """A Visit whose requests are JSON with the same headers each; a driver says what the answers mean."""
+
+    def __init__(self, exchange: HttpExchange, delivery: Attempt, base: str, headers: Mapping[str, str]) -> None:
+        super().__init__(exchange, delivery)
+        self._base = base
+        self._headers = headers
+        #: Status of the latest answer.
+        self.status = 0
+
+    async def _send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
+        """Send and judge. Raises Failed."""
+        answer = await self._try_send(method, url, body, creates=creates)
+        self._check(answer, creates=creates)
+        return answer
+
+    async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
+        """Send; the answer is the caller's to judge."""
+        answer = await self.exchange.request(method, url, headers=self._headers, json=body, creates=creates)
+        self.status = answer.status
+        return answer
+
+    def _check(self, answer: HttpAnswer, *, creates: bool = False) -> None:
+        """Raise Failed where an answer does not mean done."""
+        raise NotImplementedError
 
 
 class Client(Generic[Options]):

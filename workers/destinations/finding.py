@@ -66,7 +66,8 @@ class VendorObjects(Protocol):
         """Return what to do where neither a hit nor the object itself has the field that was searched."""
 
     def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return which of several objects with one name are meant; all where the vendor has no reason to choose."""
+        """Return which of several objects with one name are meant; all: that is a person's to say."""
+        return found
 
 
 def same_id(theirs: Any, ours: str) -> bool:

@@ -29,9 +29,9 @@ from workers.destinations.base import (
     Client,
     DestinationOptions,
     DestinationType,
+    JsonVisit,
     Memory,
     Reveal,
-    Visit,
     dig,
     drop_nulls,
     fail_unresolved,
@@ -56,7 +56,12 @@ from workers.destinations.contacts import (
     UpsertContact,
     flatten,
 )
-from workers.destinations.finding import BELIEVED, FoundObject, ObjectFinder
+from workers.destinations.finding import (
+    BELIEVED,
+    FoundObject,
+    ObjectFinder,
+    VendorObjects,
+)
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed
 
@@ -353,7 +358,7 @@ class HubspotClient(Client[HubspotOptions]):
 DESTINATION = DestinationType(KIND, HubspotClient)
 
 
-class HubspotVisit(Visit):
+class HubspotVisit(JsonVisit):
     """The requests of one delivery to one account."""
 
     def __init__(
@@ -364,13 +369,9 @@ class HubspotVisit(Visit):
         headers: Mapping[str, str],
         options: HubspotOptions,
     ) -> None:
-        super().__init__(exchange, delivery)
-        self._base = base
-        self._headers = headers
+        super().__init__(exchange, delivery, base, headers)
         self._version = options.version
         self._zone = options.time_zone
-        #: Status of the latest answer.
-        self.status = 0
 
     def _path(self, what: str = "objects") -> str:
         return f"/crm/v3/{what}" if self._version == "v3" else f"/crm/{what}/{self._version}"
@@ -491,11 +492,6 @@ class HubspotVisit(Visit):
             raise Failed("transient", "bad_answer", status=answer.status, hint="an object came back without properties")
         return record
 
-    async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
-        answer = await self.exchange.request(method, url, headers=self._headers, json=body, creates=creates)
-        self.status = answer.status
-        return answer
-
     def _check(self, answer: HttpAnswer, *, creates: bool = False) -> None:
         failed = classify(answer, creates=creates)
         if failed is None:
@@ -508,7 +504,7 @@ class HubspotVisit(Visit):
         raise failed
 
 
-class HubspotContacts:
+class HubspotContacts(VendorObjects):
     """The contacts of an account, for `finding`."""
 
     kind = "contact"
@@ -555,12 +551,8 @@ class HubspotContacts:
         """Return what to do where a contact does not show a property."""
         return f"HubSpot shows no {kind} at contacts: look at the scopes of the key"
 
-    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return all: which one is meant is a person's to say."""
-        return found
 
-
-class HubspotDeals:
+class HubspotDeals(VendorObjects):
     """The deals of an account, for `finding`: a lead of ours is a deal."""
 
     kind = "lead"
@@ -591,10 +583,6 @@ class HubspotDeals:
     def explain_unreadable(self, kind: str) -> str:
         """Return what to do where a deal does not show the property."""
         return "HubSpot shows no references at deals: look at reference_property"
-
-    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return all."""
-        return found
 
 
 def _fail_not_set_up(option: str, what: str) -> Failed:

@@ -31,16 +31,22 @@ from workers.destinations.base import (
     Client,
     DestinationOptions,
     DestinationType,
+    JsonVisit,
     Memory,
     Reveal,
-    Visit,
     dig,
     drop_nulls,
     open_base,
 )
 from workers.destinations.classify import ErrorRule, classify
 from workers.destinations.contacts import ContactAddress
-from workers.destinations.finding import BELIEVED, FoundObject, ObjectFinder, same_id
+from workers.destinations.finding import (
+    BELIEVED,
+    FoundObject,
+    ObjectFinder,
+    VendorObjects,
+    same_id,
+)
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
     CREATE_CREDIT_NOTE,
@@ -54,7 +60,7 @@ from workers.destinations.invoices import (
     FindInvoice,
     InvoiceLine,
 )
-from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
+from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed
 
 Record = Mapping[str, Any]
@@ -460,15 +466,8 @@ class LexwareClient(Client[LexwareOptions]):
 DESTINATION = DestinationType(KIND, LexwareClient)
 
 
-class LexwareVisit(Visit):
+class LexwareVisit(JsonVisit):
     """The requests of one delivery to one organisation."""
-
-    def __init__(self, exchange: HttpExchange, delivery: Attempt, base: str, headers: Mapping[str, str]) -> None:
-        super().__init__(exchange, delivery)
-        self._base = base
-        self._headers = headers
-        #: Status of the latest answer.
-        self.status = 0
 
     async def find_contacts(self, email: str) -> list[Record]:
         """Return the contacts that have a text in an address; the filter takes `%` and `_` for anything."""
@@ -548,16 +547,6 @@ class LexwareVisit(Visit):
             raise Failed("transient", "bad_answer", status=answer.status, hint="another record came back")
         return record
 
-    async def _send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
-        answer = await self._try_send(method, url, body, creates=creates)
-        self._check(answer, creates=creates)
-        return answer
-
-    async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
-        answer = await self.exchange.request(method, url, headers=self._headers, json=body, creates=creates)
-        self.status = answer.status
-        return answer
-
     def _check(self, answer: HttpAnswer, *, creates: bool = False) -> None:
         failed = classify(answer, creates=creates, rules=() if creates else (LIMITED,))
         if failed is None:
@@ -605,7 +594,7 @@ class LexwareContacts:
         return [each for each in used if dig(each.record, "roles.customer") is not None] or used
 
 
-class LexwareDocuments:
+class LexwareDocuments(VendorObjects):
     """Invoices or credit notes, for `finding`. No search takes their references: the id map alone knows them."""
 
     searched: frozenset[str] = frozenset()
@@ -634,10 +623,6 @@ class LexwareDocuments:
     def explain_unreadable(self, kind: str) -> str:
         """Return nothing: nothing is searched."""
         return ""
-
-    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return all."""
-        return found
 
 
 def _fail_draft(visit: LexwareVisit, *, created: bool = False) -> Failed:

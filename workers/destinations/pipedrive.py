@@ -28,9 +28,9 @@ from workers.destinations.base import (
     Client,
     DestinationOptions,
     DestinationType,
+    JsonVisit,
     Memory,
     Reveal,
-    Visit,
     dig,
     drop_nulls,
     fail_unresolved,
@@ -60,7 +60,13 @@ from workers.destinations.contacts import (
     SetConsent,
     UpsertContact,
 )
-from workers.destinations.finding import BELIEVED, FoundObject, ObjectFinder, equals
+from workers.destinations.finding import (
+    BELIEVED,
+    FoundObject,
+    ObjectFinder,
+    VendorObjects,
+    equals,
+)
 from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
 from workers.outcome import Done, Failed
 
@@ -415,18 +421,14 @@ class PipedriveClient(Client[PipedriveOptions]):
 DESTINATION = DestinationType(KIND, PipedriveClient)
 
 
-class PipedriveVisit(Visit):
+class PipedriveVisit(JsonVisit):
     """The requests of one delivery to one company."""
 
     def __init__(
         self, exchange: HttpExchange, delivery: Attempt, base: str, headers: Mapping[str, str], zone: str
     ) -> None:
-        super().__init__(exchange, delivery)
-        self._base = base
-        self._headers = headers
+        super().__init__(exchange, delivery, base, headers)
         self._zone = zone
-        #: Status of the latest answer.
-        self.status = 0
 
     async def search(self, kind: str, term: str, field: str, *, exact: bool = True) -> list[Record]:
         """Return the items that a search of v2 finds (`persons`, `organizations`, `leads`, `deals`)."""
@@ -522,16 +524,6 @@ class PipedriveVisit(Visit):
             raise Failed("transient", "several_objects", status=self.status, hint=hint)
         return ids[0] if ids else None
 
-    async def _send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
-        answer = await self._try_send(method, url, body, creates=creates)
-        self._check(answer, creates=creates)
-        return answer
-
-    async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
-        answer = await self.exchange.request(method, url, headers=self._headers, json=body, creates=creates)
-        self.status = answer.status
-        return answer
-
     def _check(self, answer: HttpAnswer, *, creates: bool = False) -> None:
         failed = classify(answer, creates=creates, rules=(LOCKED_OUT,))
         if failed is None:
@@ -543,7 +535,7 @@ class PipedriveVisit(Visit):
         raise failed
 
 
-class PipedrivePersons:
+class PipedrivePersons(VendorObjects):
     """The persons of a company, for `finding`."""
 
     kind = "contact"
@@ -576,10 +568,6 @@ class PipedrivePersons:
     def explain_unreadable(self, kind: str) -> str:
         """Return what to do where a person does not show the field."""
         return f"Pipedrive shows no {kind} at persons: look at the visibility of fields for the token's user"
-
-    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return all: which one is meant is a person's to say."""
-        return found
 
 
 class PipedriveLeads:

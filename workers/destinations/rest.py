@@ -53,7 +53,13 @@ from workers.destinations.contacts import (
     UpsertContact,
     flatten,
 )
-from workers.destinations.finding import BELIEVED, FoundObject, ObjectFinder, same_id
+from workers.destinations.finding import (
+    BELIEVED,
+    FoundObject,
+    ObjectFinder,
+    VendorObjects,
+    same_id,
+)
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
     CREATE_CREDIT_NOTE,
@@ -1064,7 +1070,7 @@ class RestVisit(Visit):
         return classify(answer, creates=creates, rules=self._options.errors, success=self._options.success)
 
 
-class RestObjects:
+class RestObjects(VendorObjects):
     """One collection of an API. `find`: kind of name -> query parameter; `fields`: kind of name -> their field."""
 
     def __init__(
@@ -1106,10 +1112,6 @@ class RestObjects:
         """Return what to do where their search does not show the field that was searched."""
         told = f"their search returns no `{self._fields[kind] or kind}`: name the field under `fields`"
         return told if self._consent else f"{told}, or say `trust_search: true`"
-
-    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return all: which one is meant is a person's to say."""
-        return found
 
 
 class RestInvoices(RestObjects):

@@ -24,9 +24,9 @@ from workers.destinations.base import (
     Client,
     DestinationOptions,
     DestinationType,
+    JsonVisit,
     Memory,
     Reveal,
-    Visit,
     dig,
     drop_nulls,
     list_names,
@@ -45,7 +45,13 @@ from workers.destinations.contacts import (
     LabelContact,
     UpsertContact,
 )
-from workers.destinations.finding import FoundObject, ObjectFinder, equals, same_id
+from workers.destinations.finding import (
+    FoundObject,
+    ObjectFinder,
+    VendorObjects,
+    equals,
+    same_id,
+)
 from workers.destinations.invoices import (
     CANCEL_INVOICE,
     CREATE_CREDIT_NOTE,
@@ -63,7 +69,7 @@ from workers.destinations.invoices import (
     fail_not_final,
     fail_reused,
 )
-from workers.http import HiddenHeaders, Http, HttpAnswer, HttpExchange, build_url
+from workers.http import HiddenHeaders, Http, HttpAnswer, build_url
 from workers.outcome import Done, Failed, Failure
 
 Record = Mapping[str, Any]
@@ -556,15 +562,8 @@ class TrytonClient(Client[TrytonOptions]):
 DESTINATION = DestinationType(KIND, TrytonClient)
 
 
-class TrytonVisit(Visit):
+class TrytonVisit(JsonVisit):
     """The requests of one delivery to one Tryton."""
-
-    def __init__(self, exchange: HttpExchange, delivery: Attempt, base: str, headers: Mapping[str, str]) -> None:
-        super().__init__(exchange, delivery)
-        self._base = base
-        self._headers = headers
-        #: Status of the latest answer.
-        self.status = 0
 
     async def search(self, model: str, domain: Sequence[Any], fields: Sequence[str]) -> list[Record]:
         """Return the records of a domain, the oldest first."""
@@ -626,11 +625,6 @@ class TrytonVisit(Visit):
             return int(record["id"])
         raise Failed("permanent", "unknown_code", hint=f"{model} has no such code")
 
-    async def _try_send(self, method: str, url: str, body: Any = None, *, creates: bool = False) -> HttpAnswer:
-        answer = await self.exchange.request(method, url, headers=self._headers, json=body, creates=creates)
-        self.status = answer.status
-        return answer
-
     def _record(self, answer: HttpAnswer, *, creates: bool = False) -> Record:
         self._check(answer, creates=creates)
         record = answer.json()
@@ -645,7 +639,7 @@ class TrytonVisit(Visit):
             raise failed
 
 
-class TrytonParties:
+class TrytonParties(VendorObjects):
     """The parties of a Tryton, for `finding`."""
 
     kind = "contact"
@@ -687,10 +681,6 @@ class TrytonParties:
     def explain_unreadable(self, kind: str) -> str:
         """Return what to do where Tryton does not show what was searched."""
         return f"Tryton shows no {kind} at parties: look at the rights of the user application"
-
-    def narrow(self, found: Sequence[FoundObject]) -> Sequence[FoundObject]:
-        """Return all: which one is meant is a person's to say."""
-        return found
 
 
 class TrytonInvoices:
