@@ -103,7 +103,7 @@ class Router:
                 continue
             event, matching, redo = matched
             if book.echo_types and redo is None:
-                matching = await self._hold_back_echo(lease, n, event, matching, book)
+                matching = await self._hold_back_echo(lease.box, event, matching, book)
             found: dict[str, LookUpResults] = {}
             answers: dict[bytes, _Answer] = {}
             known = await self._find_newest(lease, n, event, matching, newest)
@@ -129,10 +129,9 @@ class Router:
         found = await store_outage.retry_until_answered(lambda: self._context.mailroom.newest(names, types))
         return {type: at for type in types if (at := max(found.get(type, ""), newest.get(type, "")))}
 
-    async def _hold_back_echo(self, lease: Lease, n: int, event: Event, matching: Matching, book: Rulebook) -> Matching:
+    async def _hold_back_echo(self, box: str, event: Event, matching: Matching, book: Rulebook) -> Matching:
         """Return what fires for an event, also where Relais caused it itself by what it wrote there."""
-        head = read_head(lease.items[n][1])
-        delivery = await self._guard.find(event, [lease.box, *head.get("also", ()), *head.get("who", ())], book)
+        delivery = await self._guard.find(event, [box, *event.who], book)
         return matching.hold_back_echo(delivery) if delivery else matching
 
     def _match(self, lease: Lease, n: int, book: Rulebook) -> tuple[Event, Matching, reroute.Reroute | None] | None:
