@@ -71,12 +71,17 @@ class MailroomQueries(MailroomClient):
 
         `block`: ms to wait for one, if there is none yet; 0: not at all. Raises StoreUnavailable.
         """
+        entries = await self._read_log(cursor, count, block)
+        return [(entry, [id for _, names in fields for id in names]) for entry, fields in entries]
+
+    async def _read_log(self, cursor: str, count: int, block: int) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+        """Return entries of the log, each with what happened (put, ended, changed) to which events."""
         streams = await self.read(self.store.xread({self.key("log"): cursor}, count=count, block=block or None))
-        found: list[tuple[str, list[str]]] = []
-        for _, entries in streams.items() if isinstance(streams, dict) else (streams or ()):
-            for entry, fields in entries[0] if isinstance(streams, dict) else entries:
-                found.append((entry.decode(), [id for names in fields.values() for id in names.decode().split()]))
-        return found
+        return [
+            (entry.decode(), [(what.decode(), names.decode().split()) for what, names in fields.items()])
+            for _, entries in (streams.items() if isinstance(streams, dict) else streams or ())
+            for entry, fields in (entries[0] if isinstance(streams, dict) else entries)
+        ]
 
     async def log_ends(self) -> tuple[str, str]:
         """Return the ids of the oldest and the newest entry of the log; 0-0 where it is empty."""
@@ -105,18 +110,15 @@ class MailroomQueries(MailroomClient):
                 break
 
     async def tail(self) -> AsyncIterator[tuple[str, str]]:
-        """Yield ("put" | "ended", event id) as it happens, from now on."""
+        """Yield ("put" | "ended" | "changed", event id) as it happens, from now on."""
         cursor = "$"
         while True:
             # A blocking read shorter than the client's time-out.
-            answer = await self.read(self.store.xread({self.key("log"): cursor}, count=500, block=2000))
-            streams = answer.items() if isinstance(answer, dict) else (answer or ())
-            for _, entries in streams:
-                for entry, fields in entries[0] if isinstance(answer, dict) else entries:
-                    cursor = entry.decode()
-                    for what, names in fields.items():
-                        for name in names.decode().split():
-                            yield what.decode(), name
+            for entry, fields in await self._read_log(cursor, 500, 2000):
+                cursor = entry
+                for what, names in fields:
+                    for name in names:
+                        yield what, name
 
     async def rooms(self) -> list[RoomState]:
         """Return every room's state, the inbox first."""

@@ -89,11 +89,13 @@ async def list_events(request: Request) -> Response:
     except Unclear as exc:
         return refuse(*exc.args)
     total = request.query_params.get("total") == "true"
-    found, before = await ask(request, lambda notebook: search.page(notebook, chosen, int(limit), cursor))
-    answer: Json = {"events": found, "next": before or None, **tell_state(request)}
-    if total:
-        answer["total"] = await ask(request, lambda notebook: search.count(notebook, chosen))
-    return JSONResponse(answer)
+
+    def look(notebook: Notebook) -> Json:
+        found, before = search.page(notebook, chosen, int(limit), cursor)
+        answer: Json = {"events": found, "next": before or None}
+        return {**answer, "total": search.count(notebook, chosen)} if total else answer
+
+    return JSONResponse({**await ask(request, look), **tell_state(request)})
 
 
 def read_cursor(request: Request) -> str:
@@ -169,12 +171,14 @@ async def show_stats(request: Request) -> Response:
 async def find_person(request: Request, asked: FindPerson) -> Response:
     """Answer as what a text is read, the keyed hash of each reading, and how many events are found by it."""
     mailroom = get_mailroom(request)
-    answer = []
-    for reading in people.read(asked.text):
-        found = mailroom.hash(reading.identity)
-        states = await ask(request, lambda notebook, found=found: search.states(notebook, found))  # type: ignore[misc]
-        answer.append({"who": found, "read_as": reading.read_as, "events": sum(states.values()), "states": states})
-        log_decision(request, "find_person", found)
+    readings = {mailroom.hash(reading.identity): reading.read_as for reading in people.read(asked.text)}
+    for who in readings:
+        log_decision(request, "find_person", who)
+    states = await ask(request, lambda notebook: [search.states(notebook, who) for who in readings])
+    answer = [
+        {"who": who, "read_as": read_as, "events": sum(found.values()), "states": found}
+        for (who, read_as), found in zip(readings.items(), states, strict=True)
+    ]
     return JSONResponse({"readings": answer, **tell_state(request)})
 
 
@@ -186,8 +190,9 @@ async def show_person(request: Request) -> Response:
         cursor = read_cursor(request)
     except Unclear as exc:
         return refuse(*exc.args)
-    found, before = await ask(request, lambda notebook: search.page(notebook, chosen, PAGE, cursor))
-    states = await ask(request, lambda notebook: search.states(notebook, who))
+    (found, before), states = await ask(
+        request, lambda notebook: (search.page(notebook, chosen, PAGE, cursor), search.states(notebook, who))
+    )
     if not states:
         return refuse("unknown_person", "no event of the last 31 days is found by this hash", 404)
     log_decision(request, "show_person", who)
