@@ -106,7 +106,8 @@ async def write(mailroom: MailroomClient, source: str, samples: Mapping[str, Typ
     pipe.hmget(key, [f"n|{name}" for name in names] or ["n"])
     for type, its in samples.items():
         pipe.hincrby(key, f"of|{type}", its.n)
-    size, known, *totals = await mailroom.read(pipe.execute())
+    pipe.expire(key, KEEPS * DAY // 1000)
+    size, known, *totals, _ = await mailroom.read(pipe.execute())
     there = {name for name, n in zip(names, known, strict=False) if n is not None}
     free = MOST_NAMES - int(size) // 3
     for (type, its), total in zip(samples.items(), totals, strict=True):
@@ -119,7 +120,6 @@ async def write(mailroom: MailroomClient, source: str, samples: Mapping[str, Typ
             pipe.hincrby(key, f"n|{name}", n)
             pipe.hsetnx(key, f"first|{name}", f"{at} {before + first}")
             pipe.hset(key, f"last|{name}", f"{at} {before + last}")
-    pipe.expire(key, KEEPS * DAY // 1000)
     await mailroom.read(pipe.execute())
 
 

@@ -224,7 +224,8 @@ class Follower:
         for first in range(0, len(ids), BATCH):
             part = ids[first : first + BATCH]
             await self._pace(len(part))
-            found = [fate for fate in await self._mailroom.fates(part) if fate is not None]
+            # What people did with a refused request stands in the ledger, too; no event: it has no source.
+            found = [fate for fate in await self._mailroom.fates(part) if fate is not None and fate.source]
             await asyncio.to_thread(self._notebook.write, found, wall_clock())
             noted += found
         if cursor:

@@ -21,8 +21,8 @@ MUTANTS = {
     "any token settles": ("local ours = s == 'l' and old_token == token", "local ours = s == 'l'"),
     "a repeated take takes again": ("string.sub(last, 1, #request + 1) == request .. ' '", "false"),
     "a repeated take takes more": (
-        "lease(P, room, box, drain, request, handed, out)",
-        "lease(P, room, box, drain, request, 9, out)",
+        "lease(P, room, box, drain, request, handed, out, true)",
+        "lease(P, room, box, drain, request, 9, out, true)",
     ),
     "the dead leave no doubt": ("  doubt = math.max(doubt, handed)\n", ""),
     "poison is never held": ("local MAX_DEATHS = 3", "local MAX_DEATHS = 30"),
@@ -161,9 +161,9 @@ NAME_MUTANTS = {
     ),
     "nobody in a lot is asked for it": ("local late = find_late(P, room, boxes, found)", "local late = {}"),
     "who joins late does not wait": (
-        "    if #handed > 0 and joins_behind(P, room, handed[1], box, class) then\n"
+        "    if #handed > 0 and not again and joins_behind(P, room, handed[1], box, class) then\n"
         "      redis.call('LSET', b, 0, state_of('b', attempt, doubt, deaths, class))\n      return 0\n",
-        "    if #handed > 0 and joins_behind(P, room, handed[1], box, class) then\n",
+        "    if #handed > 0 and not again and joins_behind(P, room, handed[1], box, class) then\n",
     ),
     "a name has two objects": ("      if other and other ~= object then\n", "      if false then\n"),
     "others between are passed": (

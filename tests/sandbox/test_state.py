@@ -27,7 +27,7 @@ def test_state_of_all(control: Send) -> None:
         "hubspot",
         "etracker",
     }
-    assert control("GET", "/state/crm").json() == {"contacts": [], "notes": []}
+    assert control("GET", "/state/crm").json() == {"contacts": [], "notes": [], "tasks": [], "leads": []}
     assert control("GET", "/state/nobody").status == 404
 
 

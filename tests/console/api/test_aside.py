@@ -205,7 +205,7 @@ def test_f50_refused(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert relais("refused", "list") == "No refused requests.\n"
     found = relais.json("events", "list")["events"]
     assert [(one["type"], one["state"]) for one in found] == [("order.paid", "waiting")] * 2
-    assert [one["why"] for one in found[0]["decisions"]] == ["it is"]
+    assert [one["why"] for one in relais.json("events", "show", found[0]["id"])["decisions"]] == ["it is"]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ def test_readyz_without_a_store(start: Start, book: Path) -> None:
     assert found["store"]["says"].startswith("the store does not answer")
     assert found["book"]["ok"] is False
     with pytest.raises(UserError, match=r"^store_away: "):
-        asked(url, "/events")
+        asked(url, "/rooms")
+    known = asked(url, "/events")
+    assert (known["events"], known["complete"]) == ([], False), "what the notebook knows, and that it is not all"
 
 
 class StubWatcher:

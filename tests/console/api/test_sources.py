@@ -17,9 +17,6 @@ from tests.console.api.console_process import samples
 from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
 from tests.console.api.test_aside import book, enforce
 
-NOW = time.time_ns() // 1_000_000
-
-
 def see(url: str, notes: SourceNotes) -> None:
     """Write down what a receiver saw of a source."""
 
@@ -76,13 +73,14 @@ def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     names = [secret["name"] for secret in one["secrets"]]
     assert [secret["last_verified"] for secret in one["secrets"]] == [None] * len(names)
     counts = Counter({"taken|shop": 7, "refused|shop|wrong_signature": 2, "taken|gone": 1, "unread|shop|birthday": 1})
-    minutes = {("shop", NOW // 60_000 - 3 * n) for n in range(8)}
-    see(valkey.url, SourceNotes(counts, {"shop": NOW}, minutes, {f"shop|{name}": NOW for name in names}))
+    now = time.time_ns() // 1_000_000
+    minutes = {("shop", now // 60_000 - 3 * n) for n in range(8)}
+    see(valkey.url, SourceNotes(counts, {"shop": now}, minutes, {f"shop|{name}": now for name in names}))
     relais("sources", "hold", "shop", "--reason", "nonsense")
     (one,) = relais.json("sources", "list")["sources"]
     assert one["today"] == {"taken": 7, "quarantined": 0, "refused": {"wrong_signature": 2}}
-    assert (one["last_event"], one["usual_gap_seconds"], one["unread"]) == (from_epoch(NOW), 180, {"birthday": 1})
-    assert all(secret["last_verified"] == from_epoch(NOW) for secret in one["secrets"])
+    assert (one["last_event"], one["usual_gap_seconds"], one["unread"]) == (from_epoch(now), 180, {"birthday": 1})
+    assert all(secret["last_verified"] == from_epoch(now) for secret in one["secrets"])
     assert one["hold"]["why"] == "nonsense"
     shown = relais("sources", "list")
     assert "refused today: 2 wrong_signature" in shown
@@ -91,7 +89,7 @@ def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert (one["quiet"], samples(relais.url)['relais_source_quiet{source="shop"}']) == (False, 0)
 
     async def silence(it: Stuck) -> None:
-        await observations.remember_told(it.mailroom, "shop", NOW)
+        await observations.remember_told(it.mailroom, "shop", now)
 
     stuck(valkey.url, silence)
     assert relais.json("sources", "list")["sources"][0]["quiet"]
