@@ -61,7 +61,9 @@ def test_the_first_webhook(start: Start, short_folder: Path) -> None:
 def test_the_words_of_the_start() -> None:
     """`make` runs the command that the test above runs."""
     [words] = [line for line in block("sh", "--sandbox").splitlines() if line.startswith("make")]
-    said = subprocess.run([*words.split(), "--dry-run", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [*words.split(), "--dry-run", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert said.stdout.splitlines()[-1] == ".venv/bin/relais up --sandbox"
 
 

@@ -17,6 +17,7 @@ from tests.console.api.console_process import samples
 from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
 from tests.console.api.test_aside import book, enforce
 
+
 def see(url: str, notes: SourceNotes) -> None:
     """Write down what a receiver saw of a source."""
 
