@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, str] = {
     "quotas": "Show what the quotas of vendors' keys were used for, and how long they last.",
     "spool": "See events that the store refuses again and again; hand them over once more.",
     "rules": "Check, test and explain the rules.",
+    "users": "Say who may use the console, and what each may do.",
+    "tokens": "Make, list and remove the bearer tokens of programs.",
     "settings": "Print every setting, its default and what it means.",
 }
 

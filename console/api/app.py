@@ -14,10 +14,12 @@ import uvicorn
 from pydantic import Field, SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Lifespan
 
+from console.access import Audit, Sessions, Tokens, Users
 from console.api import (
+    access,
     aside,
     auth,
     books,
@@ -28,6 +30,7 @@ from console.api import (
     holds,
     metrics,
     notebook,
+    permissions,
     pulls,
     quotas,
     rooms,
@@ -60,6 +63,7 @@ ROUTES = (
     *quotas.ROUTES,
     *metrics.ROUTES,
     *health.ROUTES,
+    *access.ROUTES,
 )
 
 
@@ -114,7 +118,7 @@ def run(settings: ConsoleSettings, catalogue: Catalogue) -> None:
 def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
     """Return the application; it opens its connection to the store when it starts."""
     return Starlette(
-        routes=ROUTES,
+        routes=[permissions.guard(route) for route in ROUTES],
         middleware=auth.build_middleware(settings.console_token.get_secret_value()),
         exception_handlers={StoreUnavailable: answer_store_unavailable},
         lifespan=build_lifespan(settings, catalogue),
@@ -137,7 +141,8 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                 app.state.notebook, app.state.follower = found, follower
                 app.state.mailroom = mailroom
                 app.state.book_in_force = books.BookInForce(mailroom, catalogue)
-                app.state.has_token = bool(settings.console_token.get_secret_value())
+                app.state.audit, app.state.sessions = Audit(mailroom), Sessions(mailroom)
+                app.state.users, app.state.tokens = Users(mailroom), Tokens(mailroom)
                 app.state.watcher = watcher
                 app.state.descriptions = {}
                 app.state.readiness = health.Readiness(
@@ -167,4 +172,4 @@ def open_notebook(path: str) -> Notebook:
 
 async def answer_store_unavailable(_: Request, exc: Exception) -> Response:
     """Answer 503 where the store is away."""
-    return JSONResponse({"error": "store_away", "hint": str(exc)}, 503, {"Retry-After": "1"})
+    return auth.answer_store_away(exc)

@@ -11,13 +11,14 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from console.access import Actor, Audit
 from console.api import auth
+from console.api.auth import keep_printable
 from mailroom import Mailroom
 from mailroom.ledger import Decision
 from mailroom.operator import Operator, Selection
@@ -42,8 +43,8 @@ Json = dict[str, Any]
 log = logging.getLogger("relais.console")
 
 
-#: Characters of a reason, and of a name.
-LONGEST_REASON, LONGEST_NAME = 500, 100
+#: Characters of a reason.
+LONGEST_REASON = 500
 
 
 class DecisionBody(BaseModel):
@@ -79,18 +80,21 @@ def log_decision(request: Request, verb: str, what: str) -> None:
     log.info("by_hand verb=%s what=%s by=%s", verb, what, read_who(request))
 
 
-def keep_printable(text: str) -> str:
-    """Return a text that no terminal takes for a command; line ends and tabs become blanks."""
-    return "".join(sign if sign.isprintable() else " " if sign in "\r\n\t" else "" for sign in text)
+def get_actor(request: Request) -> Actor:
+    """Return who asks, as the doorkeeper has found out."""
+    actor: Actor = request.state.actor
+    return actor
 
 
 def read_who(request: Request) -> str:
-    """Return who asks: the name that the command line says, and whether the token of the console vouches for it."""
-    said = unquote(request.headers.get(auth.BY_HAND, ""))
-    name = "" if said == "1" else keep_printable(said)[:LONGEST_NAME].strip()
-    if request.app.state.has_token:
-        return f"{name} (token)" if name else "token"
-    return name
+    """Return what who asks is called in ledger, audit and log."""
+    return get_actor(request).name
+
+
+async def write_audit(request: Request, verb: str, what: str, reason: str = "", count: int = 1) -> None:
+    """Write down what somebody is about to do, search or see. Raises StoreUnavailable, and it is not done then."""
+    audit: Audit = request.app.state.audit
+    await audit.write(get_actor(request), verb, what, keep_printable(reason), count)
 
 
 async def describe_rules(request: Request, version: str = "") -> Mapping[str, str]:

@@ -98,6 +98,16 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   quotas               set     hashes of the keys that ever had a rate or quota       set_quota             for ever (one a key)
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
   rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day
+  users                hash    name of a person who may use the console -> role,      python (access)       for ever (one a person)
+                               hash of the pass phrase, …, JSON
+  signed_out           hash    name -> how often they signed out everywhere           python (access)       for ever (one a person)
+  session:<hash>       string  whose session of the console it is, JSON               python (access)       28,800 s
+  entry:<hash>         string  what a link into the console is worth, JSON            python (access)       600 s
+  attempts:<hash>      string  attempts to sign in, of a person or from an address    python (access)       3,600 s
+  patience:<hash>      string  that its next attempt has to wait                      python (access)       300 s
+  tokens               hash    hash of a named token -> name, role, JSON              python (access)       for ever (one a token)
+  tokens_used          hash    the same -> ms when it was used last                   python (access)       for ever (one a token)
+  audit                stream  who did, searched and saw what, and why, JSON          python (access)       400 days
   written              string  nothing; setting it moves the place in the stream      touch                 for ever
 
 State of a box (its first element):  "<s> <attempt> <doubt> <deaths> <token> <handed> <class>"

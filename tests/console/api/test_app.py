@@ -10,7 +10,7 @@ from console.errors import UserError
 def test_routes() -> None:
     """No two routes share an address, and what changes something takes POST alone."""
     found = [(route.path, frozenset(route.methods or ())) for route in app.ROUTES]
-    assert len({path for path, _ in found}) == len(found) == 55
+    assert len({path for path, _ in found}) == len(found) == 63
     verbs = (
         "retry",
         "drop",
@@ -28,6 +28,10 @@ def test_routes() -> None:
         "discard",
         "accept",
         "find",
+        "add",
+        "remove",
+        "reset",
+        "link",
     )
     for path, methods in found:
         assert methods == (frozenset({"POST"}) if path.endswith(verbs) else frozenset({"GET", "HEAD"})), path

@@ -27,6 +27,18 @@ def test_rebinding(console: str) -> None:
         assert refused.value.code == 400
 
 
+def test_proxy(console: str) -> None:
+    """Without a token a proxy on this machine does not make everybody one of this machine."""
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request(f"{console}/events", headers={"X-Forwarded-For": "192.0.2.1"})  # noqa: S310
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)  # noqa: S310
+    with refused.value:
+        assert refused.value.code == 401
+
+
 def test_loopback() -> None:
     """Only what nobody else can reach counts as loopback."""
     addresses = ("127.0.0.1", "127.8.8.8", "::1", "localhost", "0.0.0.0", "::", "192.168.1.1", "example.org")  # noqa: S104

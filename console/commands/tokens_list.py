@@ -1,0 +1,35 @@
+"""`relais tokens list`."""
+
+import json
+
+import click
+from rich.table import Table
+
+from console import settings
+from console.client import ClientSettings, ConsoleClient
+from console.render import tables
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(as_json: bool) -> None:
+    """List the tokens, and when each was used last.
+
+    RELAIS_CONSOLE_TOKEN is none of them: it is a setting, and may all that an admin may.
+
+    \b
+    Examples:
+      relais tokens list
+    """
+    found = ConsoleClient(settings.load(ClientSettings)).get("/tokens")["tokens"]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo("There is no named token yet: relais tokens add NAME --role viewer")
+        return
+    table = Table("name", "role", "payloads", "made", "last used", box=None, pad_edge=False)
+    for token in found:
+        payloads = "yes" if token["payloads"] else "no"
+        table.add_row(token["name"], token["role"], payloads, token["added"][:10], token["last_used"] or "never")
+    tables.out().print(table)
