@@ -15,18 +15,18 @@ from console.api.request import get_actor, refuse
 
 
 @dataclass(frozen=True)
-class Needed:
+class RouteNeeds:
     """What somebody must have to use a route."""
 
     role: Role
     payloads: bool = False
 
 
-SEE, ACT, RULE, ADMINISTER = (Needed(role) for role in Role)
-LOOK = Needed(Role.OPERATOR, payloads=True)
+SEE, ACT, RULE, ADMINISTER = (RouteNeeds(role) for role in Role)
+LOOK = RouteNeeds(Role.OPERATOR, payloads=True)
 
 #: Path of each route -> what it demands; None: nothing, not even to know who asks.
-NEEDED: Mapping[str, Needed | None] = {
+NEEDED: Mapping[str, RouteNeeds | None] = {
     "/healthz": None,
     "/readyz": SEE,
     "/readyz/taking": SEE,
@@ -95,7 +95,7 @@ def guard(route: Route) -> Route:
     return Route(route.path, endpoint, methods=list(route.methods or ()))
 
 
-def check(request: Request, needed: Needed) -> Response | None:
+def check(request: Request, needed: RouteNeeds) -> Response | None:
     """Return the refusal, None where whoever asks has what is needed."""
     actor = get_actor(request)
     if not actor.role.may(needed.role):
