@@ -19,6 +19,7 @@ COPY workers workers
 COPY receiver receiver
 COPY console console
 COPY sandbox sandbox
+COPY tests/fixtures tests/fixtures
 RUN /opt/build/bin/hatchling build -t wheel -d /dist \
  && /opt/relais/bin/pip install --no-deps --no-index /dist/*.whl
 

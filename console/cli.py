@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "hooks": "List, register or remove webhooks at the platform of a source.",
     "sources": "Look at sources; hold them, release or discard what waits of them.",
     "replay": "Send recorded vendor webhooks, signed as their source would.",
+    "trigger": "Send an invented webhook of a source, of any type it has.",
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",
     "events": "See what came in and what became of it.",

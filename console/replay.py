@@ -186,22 +186,24 @@ def plan(
         chosen = find_source(file, book, source)
         if chosen.name not in checks:
             checks[chosen.name] = read_checks(chosen, environ, read_file)
-        event = find_event(chosen, file)
-        content = file.read_bytes()
-        alone = file.suffix == QUERY
-        requests.append(
-            ReplayRequest(
-                file=str(file),
-                source=chosen.name,
-                path=f"/in/{quote(chosen.name)}" + (f"/{quote(event)}" if event else ""),
-                content_type=CONTENT_TYPES[file.suffix],
-                body=b"" if alone else content,
-                checks=checks[chosen.name],
-                query=content.decode().strip() if alone else "",
-                headers=read_headers(file),
-            )
-        )
+        requests.append(build_request(file, file.read_bytes(), chosen, checks[chosen.name]))
     return requests
+
+
+def build_request(file: Path, content: bytes, source: Source, checks: tuple[verification.Check, ...]) -> ReplayRequest:
+    """Return the request that sends a content as such a file would be sent."""
+    event = find_event(source, file)
+    alone = file.suffix == QUERY
+    return ReplayRequest(
+        file=str(file),
+        source=source.name,
+        path=f"/in/{quote(source.name)}" + (f"/{quote(event)}" if event else ""),
+        content_type=CONTENT_TYPES[file.suffix],
+        body=b"" if alone else content,
+        checks=checks,
+        query=content.decode().strip() if alone else "",
+        headers=read_headers(file),
+    )
 
 
 def read_headers(file: Path) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from console.client import ClientSettings
 from console.errors import SAID_NO, UserError
 from console.processes import up
 from console.render import events, tables
-from console.replay import ReplayReport
+from console.replay import ReplayReport, ReplayRequest
 
 
 @click.command()
@@ -51,9 +52,16 @@ def command(
       relais replay tests/fixtures/seminardesk --wait
       relais replay signup.json --source cmx --rate 200 --repeat 1000 --json
     """
+    shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
+    send_and_show(shots, to=to, rate=rate, within=within if wait else None, as_json=as_json, repeat=repeat)
+
+
+def send_and_show(
+    shots: Sequence[ReplayRequest], *, to: str | None, rate: float, within: float | None, as_json: bool, repeat: int = 1
+) -> None:
+    """Send, wait for the ends (`within`: seconds; None: not at all), print what happened, and end with its status."""
     asked = settings.load(ClientSettings)
     to = to or up.find_receiver(settings.load(up.UpSettings))
-    shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=tables.out(stderr=True), disable=as_json, transient=True) as progress:
         sending = progress.add_task("sending", total=len(shots))
@@ -62,7 +70,7 @@ def command(
             raise UserError(
                 f"no receiver answers at {to}", mend="start it: relais up\nor say where it is: --to http://HOST:PORT"
             )
-        if wait:
+        if within is not None:
             settling = progress.add_task("settling", total=len(report.sent))
             asyncio.run(
                 replay.await_fates(
