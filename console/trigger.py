@@ -48,7 +48,7 @@ PLAIN = str.maketrans("éüëïöß", "eueios")
 
 
 @dataclass(frozen=True)
-class Body:
+class RecordedBody:
     """A recorded body, as values that can be changed one by one."""
 
     #: JSON values, or the fields of a form or a query as pairs.
@@ -56,7 +56,7 @@ class Body:
     is_json: bool
 
     @classmethod
-    def read(cls, content: bytes) -> "Body":
+    def read(cls, content: bytes) -> "RecordedBody":
         """Read bytes that begin like JSON as JSON, others as a form or a query. Raises ValueError."""
         if content.lstrip()[:1] in (b"{", b"["):
             return cls(json.loads(content), True)
@@ -75,14 +75,14 @@ class Body:
             return dict(_list_values(self.values, ()))
         return {(n, 1): pair[1] for n, pair in enumerate(self.values)}
 
-    def add(self, value: str) -> "Body":
+    def add(self, value: str) -> "RecordedBody":
         """Return the body with one more field, so that it is no other body sent again."""
         if not self.is_json:
-            return Body([*self.values, [ADDED, value]], False)
+            return RecordedBody([*self.values, [ADDED, value]], False)
         first = (0,) if isinstance(self.values, list) else ()
-        return Body(_with(self.values, (*first, ADDED), value), True)
+        return RecordedBody(_with(self.values, (*first, ADDED), value), True)
 
-    def put(self, place: Place, value: str) -> "Body":
+    def put(self, place: Place, value: str) -> "RecordedBody":
         """Return the body with another value at a place: of the former kind, if it can be read as that."""
         before = self.places.get(place)
         new: Any = value
@@ -91,7 +91,7 @@ class Body:
                 new = json.loads(value)
             except ValueError:
                 new = value
-        return Body(_with(self.values, place, new), self.is_json)
+        return RecordedBody(_with(self.values, place, new), self.is_json)
 
 
 def _list_values(value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
@@ -114,13 +114,13 @@ def _with(value: Any, place: Place, new: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Example:
+class RecordedEvent:
     """A recorded body in which a source tells of one event of the type that was asked for."""
 
     file: Path
-    body: Body
+    body: RecordedBody
     event: Event
-    read: Callable[[Body], Event | None]
+    read: Callable[[RecordedBody], Event | None]
 
     def find_place(self, name: str, value: str) -> Place | None:
         """Return where to write a value so that a field of the event changes: of several, where least else does."""
@@ -211,7 +211,7 @@ def find_folder() -> Path:
     return beside if beside.is_dir() else Path(__file__).parents[1] / "tests" / "fixtures"
 
 
-def list_examples(book: Rulebook, source: Source, type: str, file: Path | None = None) -> list[Example]:
+def list_examples(book: Rulebook, source: Source, type: str, file: Path | None = None) -> list[RecordedEvent]:
     """Return the recorded bodies of a type; `file`: a body of one's own. Raises UserError where there is none."""
     folder = find_folder() / source.kind
     files = [file] if file else sorted(replay.find_bodies([folder])) if folder.is_dir() else []
@@ -233,10 +233,10 @@ def list_examples(book: Rulebook, source: Source, type: str, file: Path | None =
     )
 
 
-def _read_example(source: Source, file: Path) -> Example | None:
+def _read_example(source: Source, file: Path) -> RecordedEvent | None:
     name = replay.find_event(source, file)
 
-    def read(body: Body) -> Event | None:
+    def read(body: RecordedBody) -> Event | None:
         try:
             events = payload.read_payload(source, body.encode(), name)
         except (errors.RequestRefused, ValueError):
@@ -244,16 +244,16 @@ def _read_example(source: Source, file: Path) -> Example | None:
         return events[0] if len(events) == 1 else None
 
     try:
-        body = Body.read(file.read_bytes())
+        body = RecordedBody.read(file.read_bytes())
     except ValueError:
         return None
     event = read(body)
-    return None if event is None else Example(file, body, event, read)
+    return None if event is None else RecordedEvent(file, body, event, read)
 
 
 def make_up(
-    examples: Sequence[Example], fields: Mapping[str, str], *, count: int = 1, people: int = 0
-) -> tuple[Example, list[bytes]]:
+    examples: Sequence[RecordedEvent], fields: Mapping[str, str], *, count: int = 1, people: int = 0
+) -> tuple[RecordedEvent, list[bytes]]:
     """Return an example and bodies made of it: each another event, about so many people in turn (0: as recorded).
 
     `fields`: field of the event -> what it should be. `body.a.b`: where in the vendor's body. Raises UserError.
@@ -268,7 +268,7 @@ def make_up(
                 missing = name
                 break
         if not missing:
-            changed = Example(example.file, body, example.read(body) or example.event, example.read)
+            changed = RecordedEvent(example.file, body, example.read(body) or example.event, example.read)
             return changed, list(_list_bodies(changed, count, people))
     known = {name for example in examples for name, value in flatten(example.event.data).items() if value is not None}
     raise UserError(
@@ -278,7 +278,7 @@ def make_up(
     )
 
 
-def _find_in_body(body: Body, name: str) -> Place | None:
+def _find_in_body(body: RecordedBody, name: str) -> Place | None:
     words = name.split(".")[1:]
     if not body.is_json:
         return next(((n, 1) for n, pair in enumerate(body.values) if pair[0] == ".".join(words)), None)
@@ -296,7 +296,7 @@ def _find_in_body(body: Body, name: str) -> Place | None:
     return tuple(place)
 
 
-def _list_bodies(example: Example, count: int, people: int) -> Iterator[bytes]:
+def _list_bodies(example: RecordedEvent, count: int, people: int) -> Iterator[bytes]:
     mark, person = example.find_mark(), example.find_person() if people else {}
     for n in range(count):
         body = example.body

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from console import book as books
 from console import cli, trigger
 from console.errors import UserError
-from console.trigger import Body, Example
+from console.trigger import RecordedBody, RecordedEvent
 from rules.event import Event
 from rules.rulebook import Rulebook, Source
 from tests.console.conftest import SECRETS
@@ -21,9 +21,9 @@ def recorded() -> Rulebook:
     return books.load(trigger.find_folder() / "book")
 
 
-def events(example: Example, bodies: list[bytes]) -> list[Event]:
+def events(example: RecordedEvent, bodies: list[bytes]) -> list[Event]:
     """Return the event that the source reads in each body."""
-    found = [example.read(Body.read(body)) for body in bodies]
+    found = [example.read(RecordedBody.read(body)) for body in bodies]
     assert None not in found
     return [event for event in found if event is not None]
 

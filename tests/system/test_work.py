@@ -26,7 +26,7 @@ def test_stop_under_load(house: SystemProcesses) -> None:
     workers = work.workers
     begun = time.monotonic()
     assert work.stop() == 0
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
     assert not any(is_alive(pid) for pid in workers)
     assert (house.leased("in"), house.leased("crm"), house.drains()) == (0, 0, {})
     assert len(house.far.notes) < 400
