@@ -60,6 +60,8 @@ def show_kept(shelf: Shelf, id: str, *, payload: bool, reason: str, as_json: boo
     """Print one of them; its payload only where that is asked for."""
     client = open_client()
     found = client.get(f"/{shelf}/{quote(id, safe='')}")
+    if payload:
+        demand_reason(reason)
     kept = client.post(f"/{shelf}/look", {"id": id, "reason": reason}) if payload else None
     if as_json:
         click.echo(json.dumps({**found, **({"payload": kept} if kept else {})}, indent=2, ensure_ascii=False))
@@ -67,6 +69,12 @@ def show_kept(shelf: Shelf, id: str, *, payload: bool, reason: str, as_json: boo
     tables.out().print(rooms.aside(found))
     if kept:
         print_payload(kept)
+
+
+def demand_reason(reason: str) -> None:
+    """Refuse a look at a payload for which nobody says why. Raises UsageError."""
+    if not reason.strip():
+        raise click.UsageError("who looks at a payload says why: --reason")
 
 
 def print_payload(kept: Mapping[str, Any]) -> None:

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "rules": "Check, test and explain the rules.",
     "users": "Say who may use the console, and what each may do.",
     "tokens": "Make, list and remove the bearer tokens of programs.",
+    "audit": "See who did, searched and saw what, and why.",
     "settings": "Print every setting, its default and what it means.",
 }
 

@@ -5,8 +5,9 @@ person that Relais knows of: a search is written by its keyed hash. A reason is 
 """
 
 import json
+import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from console.access.roles import Actor
@@ -15,6 +16,9 @@ from mailroom import Mailroom
 #: Days that a line is kept, as said in `mailroom/lua/00-keys.lua`.
 DAYS = 400
 DAY = 86_400_000
+
+#: The place of a line, as `AuditLine.id` says it.
+CURSOR = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,3 @@ class Audit:
             if len(page) < 500:
                 return found, ""
             newest = f"({page[-1][0].decode()}"
-
-
-def describe(line: AuditLine) -> dict[str, Any]:
-    """Return a line as plain values, without its place."""
-    fields = asdict(line)
-    del fields["id"]
-    return fields

@@ -21,6 +21,7 @@ from console.access import Audit, Sessions, Tokens, Users
 from console.api import (
     access,
     aside,
+    audit,
     auth,
     books,
     boxes,
@@ -64,6 +65,7 @@ ROUTES = (
     *metrics.ROUTES,
     *health.ROUTES,
     *access.ROUTES,
+    *audit.ROUTES,
 )
 
 

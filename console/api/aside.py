@@ -24,6 +24,8 @@ from console.api.request import (
     read_selection,
     refuse,
     takes,
+    tell_items,
+    write_audit,
 )
 from mailroom import ledger
 from mailroom.aside import AsideShelf, KeptPayload, TakenIn, kept_payload, look
@@ -98,6 +100,8 @@ def as_json(one: AsideView) -> Json:
 @takes(LookRequest)
 async def show_payload(request: Request, asked: LookRequest) -> Response:
     """Answer what was kept, after the ledger says who wanted to see it and why."""
+    if not asked.reason.strip():
+        return refuse("no_reason", "say why the payload is to be seen: reason")
     operator = get_operator(request, asked.reason)
     shelf = request.url.path.split("/")[1]
     if shelf == "events":
@@ -106,6 +110,7 @@ async def show_payload(request: Request, asked: LookRequest) -> Response:
         kept = await _aside(request).payload(asked.id)
     if kept is None:
         return refuse("erased", "no payload of this id is kept (any more)", 404)
+    await write_audit(request, "look", f"{shelf}: {asked.id}", asked.reason)
     await look(operator, asked.id)
     text = kept.body.decode("utf-8", "replace")
     try:
@@ -121,17 +126,21 @@ async def take_in(request: Request, decision: TakeInRequest) -> Response:
     book = await request.app.state.book_in_force.get()
     if book is None:
         return refuse("no_book", "no book that this program can read is in force; do the workers run?", 409)
+    items = decision.items
+    await write_audit(request, "take_in", tell_items(_shelf(request), items), decision.reason, len(items))
     operator = get_operator(request, decision.reason)
     door = LateIntake(operator, AsideShelf(operator, _shelf(request)), book)
-    results: list[tuple[str, TakenIn]] = [(id, await door.take(id, decision)) for id in decision.items]
+    results: list[tuple[str, TakenIn]] = [(id, await door.take(id, decision)) for id in items]
     return JSONResponse({"results": results})
 
 
 @takes(ClearRequest)
 async def clear(request: Request, decision: ClearRequest) -> Response:
     """Give up what lies aside."""
+    items = decision.items
+    await write_audit(request, "drop", tell_items(_shelf(request), items), decision.reason, len(items))
     aside = _aside(request, decision.reason)
-    return JSONResponse({"results": [[id, "done" if await aside.clear(id) else "gone"] for id in decision.items]})
+    return JSONResponse({"results": [[id, "done" if await aside.clear(id) else "gone"] for id in items]})
 
 
 class LateIntake:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, Json, get_mailroom, log_decision, read_number, refuse, takes
+from console.api.request import DecisionBody, Json, get_mailroom, read_number, refuse, takes, write_audit
 from mailroom import Mailroom, rule_counts
 from rules.catalogue import Catalogue
 from rules.compiler import loader
@@ -68,7 +68,7 @@ async def show_book(request: Request) -> Response:
 async def approve_book(request: Request, decision: ApprovalRequest) -> Response:
     """Let receivers and workers take a book, once they see files of exactly this version."""
     mailroom = get_mailroom(request)
-    log_decision(request, "approve", decision.version)
+    await write_audit(request, "approve", decision.version, decision.reason)
     await mailroom.approve_book(decision.version)
     return JSONResponse({"approved": decision.version, "current": await mailroom.book_version() or None})
 

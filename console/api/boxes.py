@@ -4,6 +4,7 @@ Comes in: GET to look, POST to release or skip. Goes out: JSON, one word for eac
 and never touches a box whose first item is not the one that the person saw.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from pydantic import Field
@@ -22,6 +23,8 @@ from console.api.request import (
     read_selection,
     refuse,
     takes,
+    tell_items,
+    write_audit,
 )
 from mailroom.operator import HeldBox
 from rules.event_types.base import from_epoch
@@ -84,6 +87,7 @@ def as_json(held: HeldBox) -> Json:
 async def release(request: Request, decision: ReleaseRequest) -> Response:
     """Let held boxes go on."""
     operator = get_operator(request, decision.reason)
+    await write_audit(request, "release", _tell(decision.boxes), decision.reason, len(decision.boxes))
     results = []
     for one in decision.boxes:
         now = await operator.box(one.destination, one.box)
@@ -97,11 +101,16 @@ async def release(request: Request, decision: ReleaseRequest) -> Response:
 async def skip(request: Request, decision: SkipRequest) -> Response:
     """Let held boxes go on without their first item."""
     operator = get_operator(request, decision.reason)
+    await write_audit(request, "skip", _tell(decision.boxes), decision.reason, len(decision.boxes))
     results = []
     for one in decision.boxes:
         done = await operator.skip(one.destination, one.box, one.item, drop=decision.drop)
         results.append([f"{one.destination}/{one.box}", "done" if done else "gone"])
     return JSONResponse({"results": results})
+
+
+def _tell(boxes: Sequence[BoxItem]) -> str:
+    return tell_items("boxes", [f"{one.destination}/{one.box}" for one in boxes])
 
 
 ROUTES = (

@@ -23,6 +23,8 @@ from console.api.request import (
     read_selection,
     refuse,
     takes,
+    tell_items,
+    write_audit,
 )
 from mailroom.operator import DeadLetterView
 from rules.event_types.base import from_epoch
@@ -74,6 +76,7 @@ def as_json(letter: DeadLetterView) -> Json:
 async def retry(request: Request, decision: RetryRequest) -> Response:
     """Retry dead letters one after the other."""
     operator = get_operator(request, decision.reason)
+    await write_audit(request, "retry", tell_items("dead", decision.items), decision.reason, len(decision.items))
     act = operator.retry if decision.how == "as_sent" else operator.retry_today
     return JSONResponse(
         {"results": [[item, await act(item, even_if_older=decision.even_if_older)] for item in decision.items]}
@@ -84,6 +87,7 @@ async def retry(request: Request, decision: RetryRequest) -> Response:
 async def drop(request: Request, decision: DropRequest) -> Response:
     """Give dead letters up."""
     operator = get_operator(request, decision.reason)
+    await write_audit(request, "drop", tell_items("dead", decision.items), decision.reason, len(decision.items))
     return JSONResponse(
         {"results": [[item, "done" if await operator.drop(item) else "gone"] for item in decision.items]}
     )

@@ -18,9 +18,10 @@ from console.api.request import (
     Json,
     get_mailroom,
     get_operator,
-    log_decision,
     refuse,
     takes,
+    tell_items,
+    write_audit,
 )
 from mailroom.holds import SourceHold, SourceHolds
 from rules.event_types.base import from_epoch
@@ -86,7 +87,7 @@ async def hold_source(request: Request, decision: HoldRequest) -> Response:
     book = await request.app.state.book_in_force.get()
     if book is None or name not in book.sources:
         return refuse("unknown_source", "the book in force has no source of this name", 404)
-    log_decision(request, "hold", name)
+    await write_audit(request, "hold", name, decision.reason)
     return JSONResponse({"changed": await _holds(request, decision.reason).hold(name, decision.until)})
 
 
@@ -94,13 +95,14 @@ async def hold_source(request: Request, decision: HoldRequest) -> Response:
 async def release_source(request: Request, decision: LiftRequest) -> Response:
     """Let all that waits of a source be routed."""
     name = request.path_params["name"]
-    log_decision(request, "release", name)
+    await write_audit(request, "release_source", name, decision.reason)
     return JSONResponse({"changed": await _holds(request, decision.reason).release(name)})
 
 
 @takes(HeldItems)
 async def let_go(request: Request, decision: HeldItems) -> Response:
     """Let some events of a held source be routed."""
+    await write_audit(request, "let_go", *_tell(request, decision))
     holds = _holds(request, decision.reason)
     return JSONResponse({"results": [[id, await holds.let_go(id)] for id in decision.items]})
 
@@ -110,8 +112,13 @@ async def discard(request: Request, decision: HeldItems) -> Response:
     """Give some events of a held source up; that needs a reason."""
     if not decision.reason:
         return refuse("no_reason", "say why they are given up: reason")
+    await write_audit(request, "discard", *_tell(request, decision))
     holds = _holds(request, decision.reason)
     return JSONResponse({"results": [[id, await holds.discard(id)] for id in decision.items]})
+
+
+def _tell(request: Request, decision: HeldItems) -> tuple[str, str, int]:
+    return tell_items(request.path_params["name"], decision.items), decision.reason, len(decision.items)
 
 
 ROUTES = (

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from console import people
-from console.api.request import DecisionBody, Json, get_mailroom, log_decision, read_number, refuse, takes
+from console.api.request import DecisionBody, Json, get_mailroom, read_number, refuse, takes, write_audit
 from console.notebook import EventFilter, Follower, Notebook, search
 from console.notebook.tables import DAYS, SCALES
 from mailroom.ledger import EventState
@@ -173,7 +173,7 @@ async def find_person(request: Request, asked: FindPerson) -> Response:
     mailroom = get_mailroom(request)
     readings = {mailroom.hash(reading.identity): reading.read_as for reading in people.read(asked.text)}
     for who in readings:
-        log_decision(request, "find_person", who)
+        await write_audit(request, "find_person", who, asked.reason)
     states = await ask(request, lambda notebook: [search.states(notebook, who) for who in readings])
     answer = [
         {"who": who, "read_as": read_as, "events": sum(found.values()), "states": found}
@@ -195,7 +195,7 @@ async def show_person(request: Request) -> Response:
     )
     if not states:
         return refuse("unknown_person", "no event of the last 31 days is found by this hash", 404)
-    log_decision(request, "show_person", who)
+    await write_audit(request, "show_person", who)
     answer: Json = {"who": who, "events": found, "next": before or None, "states": states}
     return JSONResponse({**answer, "total": sum(states.values()), **tell_state(request)})
 

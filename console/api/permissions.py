@@ -80,6 +80,8 @@ NEEDED: Mapping[str, RouteNeeds | None] = {
     "/tokens": ADMINISTER,
     "/tokens/add": ADMINISTER,
     "/tokens/remove": ADMINISTER,
+    "/audit": ADMINISTER,
+    "/audit.csv": ADMINISTER,
 }
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, Json, get_mailroom, log_decision, read_who, refuse, takes
+from console.api.request import DecisionBody, Json, get_mailroom, read_who, refuse, takes, write_audit
 from mailroom.pulls import PullBoard
 from receiver import sources
 from rules.event_types.base import from_epoch
@@ -89,7 +89,7 @@ async def ask_fill(request: Request, decision: FillRequest) -> Response:
         return refuse("bad_time", "it must lie in the past, and since: before until:", 400)
     if decision.dry and decision.since < now - KNOWN:
         return refuse("too_long_ago", "what came more than 31 days ago is not known any more", 400)
-    log_decision(request, "compare" if decision.dry else "pull", name)
+    await write_audit(request, "compare" if decision.dry else "pull", name, decision.reason)
     board = PullBoard(get_mailroom(request))
     await board.ask_fill(name, decision.since, until, now, read_who(request), dry=decision.dry)
     return JSONResponse({"changed": True})
@@ -111,7 +111,7 @@ async def _cannot(request: Request, name: str) -> Response | None:
 async def stop_fill(request: Request, decision: StopFillRequest) -> Response:
     """Stop a back-fill; what it has brought stays."""
     name = request.path_params["name"]
-    log_decision(request, "stop pull", name)
+    await write_audit(request, "stop_pull", name, decision.reason)
     return JSONResponse({"changed": await PullBoard(get_mailroom(request)).stop_fill(name)})
 
 

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +28,9 @@ from rules.compiler import loader
 MOST_ITEMS = 500
 #: Bytes of a request body; 500 ids take a tenth of it.
 LARGEST_BODY = 262_144
+
+#: Items of an act that the audit names; it counts the others.
+MOST_NAMED = 3
 
 #: A number as a query writes it.
 NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -75,11 +78,6 @@ def get_operator(request: Request, reason: str = "") -> Operator:
     return Operator(get_mailroom(request), Decision(read_who(request), keep_printable(reason)))
 
 
-def log_decision(request: Request, verb: str, what: str) -> None:
-    """Write down who decided about what has no story in the ledger. Never why: a reason may name people."""
-    log.info("by_hand verb=%s what=%s by=%s", verb, what, read_who(request))
-
-
 def get_actor(request: Request) -> Actor:
     """Return who asks, as the doorkeeper has found out."""
     actor: Actor = request.state.actor
@@ -92,9 +90,19 @@ def read_who(request: Request) -> str:
 
 
 async def write_audit(request: Request, verb: str, what: str, reason: str = "", count: int = 1) -> None:
-    """Write down what somebody is about to do, search or see. Raises StoreUnavailable, and it is not done then."""
+    """Write down what somebody is about to do, search or see. Raises StoreUnavailable, and it is not done then.
+
+    The log does not hear why: a reason may name people.
+    """
+    log.info("by_hand verb=%s what=%s by=%s", verb, what, read_who(request))
     audit: Audit = request.app.state.audit
     await audit.write(get_actor(request), verb, what, keep_printable(reason), count)
+
+
+def tell_items(place: str, items: Sequence[str]) -> str:
+    """Return which items somebody decides about, in a line: the first ones by name."""
+    more = f" and {len(items) - MOST_NAMED} more" if len(items) > MOST_NAMED else ""
+    return f"{place}: {', '.join(items[:MOST_NAMED])}{more}"
 
 
 async def describe_rules(request: Request, version: str = "") -> Mapping[str, str]:

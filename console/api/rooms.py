@@ -20,9 +20,9 @@ from console.api.request import (
     Json,
     get_mailroom,
     get_operator,
-    log_decision,
     refuse,
     takes,
+    write_audit,
 )
 from mailroom import INBOX, RoomState
 from rules.compiler import loader
@@ -121,7 +121,7 @@ async def pause_room(request: Request, decision: PauseRequest) -> Response:
     operator = get_operator(request, decision.reason or decision.why)
     if not (await operator.knows(name) or await _is_in_book(request, name)):
         return refuse("unknown_room", "no destination of this name", 404)
-    log_decision(request, "pause", name)
+    await write_audit(request, "pause", name, operator.decision.why)
     return JSONResponse({"changed": await operator.pause(name, operator.decision.why)})
 
 
@@ -139,7 +139,7 @@ async def resume_room(request: Request, decision: ResumeRequest) -> Response:
     operator = get_operator(request, decision.reason)
     if not await operator.knows(name):
         return refuse("unknown_room", "no destination of this name", 404)
-    log_decision(request, "resume", name)
+    await write_audit(request, "resume", name, decision.reason)
     return JSONResponse({"changed": await operator.resume(name)})
 
 

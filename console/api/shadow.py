@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, Json, get_mailroom, log_decision, read_who, refuse, takes
+from console.api.request import DecisionBody, Json, get_mailroom, read_who, refuse, takes, write_audit
 from mailroom import Mailroom, shadow
 from mailroom.shadow import ShadowState
 from rules.compiler import loader
@@ -44,16 +44,17 @@ async def begin_shadow(request: Request, decision: ShadowRequest) -> Response:
         return refuse("bad_book", f"{first}: relais rules check FOLDER says all that is wrong", 422)
     if checked.book.version == await mailroom.book_version():
         return refuse("in_force", "these files are the book in force", 409)
-    log_decision(request, "shadow", checked.book.version)
+    await write_audit(request, "shadow", checked.book.version, decision.reason)
     await shadow.begin(mailroom, checked.book.version, decision.files, read_who(request))
     return JSONResponse(await _describe(request))
 
 
 @takes(DecisionBody)
-async def end_shadow(request: Request, _decision: DecisionBody) -> Response:
+async def end_shadow(request: Request, decision: DecisionBody) -> Response:
     """Observe no book any more; what was seen stays for 31 days, and is shown no more."""
-    ended = await shadow.end(get_mailroom(request))
-    log_decision(request, "end_shadow", ended or "none")
+    mailroom = get_mailroom(request)
+    await write_audit(request, "end_shadow", await shadow.find_version(mailroom) or "none", decision.reason)
+    ended = await shadow.end(mailroom)
     return JSONResponse({"ended": ended or None})
 
 

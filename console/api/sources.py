@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api import holds
-from console.api.request import DecisionBody, Json, get_mailroom, log_decision, refuse, takes
+from console.api.request import DecisionBody, Json, get_mailroom, refuse, takes, write_audit
 from mailroom import observations, shapes
 from mailroom.holds import SourceHold, SourceHolds
 from mailroom.observations import SourceView
@@ -95,7 +95,7 @@ async def accept_shape(request: Request, decision: AcceptRequest) -> Response:
     book = await request.app.state.book_in_force.get()
     if book is None or name not in book.sources:
         return refuse("unknown_source", "the book in force has no source of this name", 404)
-    log_decision(request, "accept", name)
+    await write_audit(request, "accept", name, decision.reason)
     ended = await shapes.accept(get_mailroom(request), name, int(time.time() * 1000))
     return JSONResponse({"ended": ended})
 

@@ -30,6 +30,8 @@ def command(event: str, wait: float, payload: bool, reason: str, as_json: bool) 
       relais events show 3kqv… --wait 10 --json
       relais events show 3kqv… --payload --reason "the customer asks what we got"
     """
+    if payload:
+        aside.demand_reason(reason)
     client = aside.open_client()
     if not event:
         newest = client.get("/events?limit=1")["events"]

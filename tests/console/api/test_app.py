@@ -10,7 +10,7 @@ from console.errors import UserError
 def test_routes() -> None:
     """No two routes share an address, and what changes something takes POST alone."""
     found = [(route.path, frozenset(route.methods or ())) for route in app.ROUTES]
-    assert len({path for path, _ in found}) == len(found) == 63
+    assert len({path for path, _ in found}) == len(found) == 65
     verbs = (
         "retry",
         "drop",

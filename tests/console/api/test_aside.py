@@ -161,9 +161,9 @@ def test_reroute(relais: StuckConsole, valkey: PrivateValkey) -> None:
     done = relais.json("events", "reroute", "--yes", status=1)
     assert done["refused"] == [{"id": cancelled, "why": "unwanted"}]
     assert relais.json("events", "show", paid)["state"] == "waiting"
-    assert "bob@example.org" in relais("events", "show", cancelled, "--payload")
+    assert "bob@example.org" in relais("events", "show", cancelled, "--payload", "--reason", "she asks")
     assert relais.json("events", "drop", cancelled, "--yes")["results"] == {"done": 1}
-    assert "erased" in relais("events", "show", cancelled, "--payload", status=1)
+    assert "erased" in relais("events", "show", cancelled, "--payload", "--reason", "she asks", status=1)
 
 
 def test_reroute_an_echo(relais: StuckConsole, valkey: PrivateValkey) -> None:

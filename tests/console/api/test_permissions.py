@@ -47,7 +47,7 @@ def test_what_changes_something() -> None:
             assert needed[route.path] > Role.VIEWER, route.path
     assert all(needed[path] is Role.VIEWER for path in SEEN_BY_ALL)
     assert {path for path, role in needed.items() if role is Role.ADMIN} == {
-        path for path in needed if path.startswith(("/users", "/tokens"))
+        path for path in needed if path.startswith(("/users", "/tokens", "/audit"))
     }
 
 
