@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -44,6 +45,7 @@ COMMANDS: Mapping[str, str] = {
     "tokens": "Make, list and remove the bearer tokens of programs.",
     "audit": "See who did, searched and saw what, and why.",
     "settings": "Print every setting, its default and what it means.",
+    "completion": "Print the completion of a shell: commands and options with the Tab key.",
 }
 
 EXIT_STATUS = """\b
@@ -66,6 +68,17 @@ class Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
         return list(self.table)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; of one that is not there say which is nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            near = get_close_matches(args[0], self.table, 1)
+            said = f'{exc.message} Did you mean "{ctx.command_path} {near[0]}"?' if near else exc.message
+            raise click.UsageError(said, ctx) from exc
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of one command."""

@@ -8,7 +8,7 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import click
@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings
 from console import log
 from console.errors import UserError
 from mailroom import address
+from rules.source.problem import did_you_mean
 
 PREFIX = "RELAIS_"
 
@@ -33,6 +34,8 @@ DECLARED: Mapping[str, str] = {
     "all": "console.log:LogSettings",
 }
 
+Origin = Literal["default", ".env", "environment"]
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -45,6 +48,18 @@ class Setting:
     about: str
     #: Who reads it: `receive`, `work` …
     processes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EffectiveSetting:
+    """What a setting is here."""
+
+    variable: str
+    #: Stars for a secret.
+    value: str
+    origin: Origin
+    #: Why it has no effect: no process reads a variable of this name.
+    mistake: str = ""
 
 
 def load(model: type[S], **overrides: Any) -> S:
@@ -116,6 +131,41 @@ def every() -> list[Setting]:
             abouts = before.about if about in before.about else f"{before.about} {about}"
             found[key] = Setting(key, both, abouts, (*before.processes, process))
     return sorted(found.values(), key=lambda setting: setting.variable)
+
+
+def effective(environ: Mapping[str, str], written: Mapping[str, str | None]) -> list[EffectiveSetting]:
+    """Return what each setting is here and where that comes from; last, variables like ours that no process reads.
+
+    `written`: what `.env` says. Secrets are stars, and a value that the setting cannot have is shown as it is, unless
+    it belongs to a secret.
+    """
+    found: dict[str, EffectiveSetting] = {}
+    for place in DECLARED.values():
+        module, _, name = place.partition(":")
+        model: type[BaseSettings] = getattr(importlib.import_module(module), name)
+        for field_name, field in model.model_fields.items():
+            key = variable(field_name, field)
+            default = field.get_default(call_default_factory=True)
+            if key not in environ:
+                found.setdefault(key, EffectiveSetting(key, covered(default), "default"))
+                continue
+            value = SecretStr(environ[key]) if isinstance(default, SecretStr) else environ[key]
+            found[key] = EffectiveSetting(key, covered(value), _origin(key, environ, written))
+    known = sorted(found.values(), key=lambda one: one.variable)
+    strange = sorted(key for key in environ if key.startswith(PREFIX) and key not in found)
+    return [
+        *known,
+        *(
+            EffectiveSetting(
+                key, "", _origin(key, environ, written), did_you_mean(key, found, otherwise="nobody reads it")
+            )
+            for key in strange
+        ),
+    ]
+
+
+def _origin(key: str, environ: Mapping[str, str], written: Mapping[str, str | None]) -> Origin:
+    return ".env" if written.get(key) == environ[key] else "environment"
 
 
 def announce(process: str, settings: BaseSettings) -> None:

@@ -60,6 +60,8 @@ def test_help_is_fast() -> None:
     ("arguments", "status", "said"),
     [
         (["nonsense"], 2, "No such command 'nonsense'"),
+        (["evnets", "list"], 2, 'Did you mean "relais events"?'),
+        (["rules", "chek"], 2, 'Did you mean "relais rules check"?'),
         (["up", "--port", "many"], 2, "'many' is not a valid integer"),
         (["rules", "check", "nowhere"], 3, "there is no book at nowhere"),
         (["events", "list"], 3, "no console answers at http://127.0.0.1:9"),
@@ -89,3 +91,23 @@ def test_closed_pipe() -> None:
     command = f"{sys.executable} -m console.cli settings --json | head -c 1"
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    """What is printed for a shell asks this program, which answers with its commands."""
+    script = CliRunner().invoke(cli.relais, ["completion", shell], prog_name="relais").output
+    assert f"_RELAIS_COMPLETE={shell}_complete" in script
+    asked = {
+        "_RELAIS_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "relais rul",
+        "COMP_CWORD": "rul" if shell == "fish" else "1",
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", "from console.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ) | asked,
+    )
+    assert "rules" in said.stdout

@@ -105,3 +105,15 @@ def test_announce(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     said = capsys.readouterr()
     assert said.err == "relais receive runs with RELAIS_PORT=8080 RELAIS_TOKEN=*** REDIS_URL=redis://localhost\n"
     assert said.out == ""
+
+
+def test_effective() -> None:
+    """Each setting's value here and where it comes from, stars for a secret, and what nobody reads."""
+    environ = {"RELAIS_PORT": "1", "RELAIS_CONSOLE_TOKEN": "swordfish", "RELAIS_PROT": "2", "RELAIS_X": "", "HOME": "/"}
+    found = {one.variable: one for one in settings.effective(environ, {"RELAIS_PORT": "1", "RELAIS_X": "old"})}
+    assert (found["RELAIS_PORT"].value, found["RELAIS_PORT"].origin) == ("1", ".env")
+    assert (found["RELAIS_CONSOLE_TOKEN"].value, found["RELAIS_CONSOLE_TOKEN"].origin) == ("***", "environment")
+    assert (found["RELAIS_CONSOLE_PORT"].value, found["RELAIS_CONSOLE_PORT"].origin) == ("8081", "default")
+    assert found["RELAIS_PROT"].mistake == 'did you mean "RELAIS_PORT"?'
+    assert (found["RELAIS_X"].mistake, found["RELAIS_X"].origin) == ("nobody reads it", "environment")
+    assert {setting.variable for setting in EVERY} == found.keys() - {"RELAIS_PROT", "RELAIS_X"}
