@@ -6,7 +6,7 @@ out: an instance, or a UserError that names the variable. Never prints or keeps 
 
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings
 from console import log
 from console.errors import UserError
 from mailroom import address
-from rules.source.problem import did_you_mean
+from rules.source.problem import find_nearest
 
 PREFIX = "RELAIS_"
 
@@ -153,15 +153,13 @@ def effective(environ: Mapping[str, str], written: Mapping[str, str | None]) -> 
             found[key] = EffectiveSetting(key, covered(value), _origin(key, environ, written))
     known = sorted(found.values(), key=lambda one: one.variable)
     strange = sorted(key for key in environ if key.startswith(PREFIX) and key not in found)
-    return [
-        *known,
-        *(
-            EffectiveSetting(
-                key, "", _origin(key, environ, written), did_you_mean(key, found, otherwise="nobody reads it")
-            )
-            for key in strange
-        ),
-    ]
+    return [*known, *(EffectiveSetting(key, "", _origin(key, environ, written), _guess(key, found)) for key in strange)]
+
+
+def _guess(key: str, known: Iterable[str]) -> str:
+    # Without what all of them begin with, or each would be like the other.
+    near = find_nearest(key.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known])
+    return f'nobody reads it; did you mean "{PREFIX}{near}"?' if near else "nobody reads it"
 
 
 def _origin(key: str, environ: Mapping[str, str], written: Mapping[str, str | None]) -> Origin:

@@ -114,6 +114,6 @@ def test_effective() -> None:
     assert (found["RELAIS_PORT"].value, found["RELAIS_PORT"].origin) == ("1", ".env")
     assert (found["RELAIS_CONSOLE_TOKEN"].value, found["RELAIS_CONSOLE_TOKEN"].origin) == ("***", "environment")
     assert (found["RELAIS_CONSOLE_PORT"].value, found["RELAIS_CONSOLE_PORT"].origin) == ("8081", "default")
-    assert found["RELAIS_PROT"].mistake == 'did you mean "RELAIS_PORT"?'
+    assert found["RELAIS_PROT"].mistake == 'nobody reads it; did you mean "RELAIS_PORT"?'
     assert (found["RELAIS_X"].mistake, found["RELAIS_X"].origin) == ("nobody reads it", "environment")
     assert {setting.variable for setting in EVERY} == found.keys() - {"RELAIS_PROT", "RELAIS_X"}
