@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 BENCH_VENV := .cache/bench-venv
 BENCH := $(BENCH_VENV)/done
 
+# Byte code is kept whatever the shell says: each of the many processes of a run starts without compiling all of ours.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo up test quick mutants model check bench bench-peers curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here

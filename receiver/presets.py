@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 class Preset(BaseModel):
     """What a source of one platform says, unless the book says otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     about: str
     #: The vendor's pages.

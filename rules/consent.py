@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Consent(BaseModel):
     """The consents that an action may need."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     #: The person may be sent newsletters. A subscription needs it.
     newsletter: bool = False

@@ -26,7 +26,7 @@ def _of_a_page(value: str) -> str:
 class Quota(BaseModel):
     """What a key may be used for, as a book says it: `5000/day`, or limit, zone and reserve."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: Requests a day or month.
     limit: Annotated[str, AfterValidator(_of_a_page)]

@@ -123,7 +123,7 @@ class Destination:
 class AlertSettings(BaseModel):
     """Where alerts go: a quiet source, a held box, a paused or unusable destination, a refused look-up, a bad book."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     webhook: Secret | None = None
 

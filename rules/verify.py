@@ -93,7 +93,7 @@ class VerifyMethod(BaseModel):
     """Base class of the verification methods."""
 
     # A rejected secret must not show up in the error about it.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class HeaderToken(VerifyMethod):

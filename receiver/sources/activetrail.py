@@ -129,7 +129,7 @@ class ActiveTrailPull(PullOptions):
 class ActiveTrailOptions(BaseModel):
     """What ops write under an ActiveTrail source."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     hooks: ActiveTrailHooksOptions | None = None
     pull: ActiveTrailPull | None = None

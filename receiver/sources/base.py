@@ -40,7 +40,7 @@ NUL = b"\\u0000"
 class NoSourceOptions(BaseModel):
     """For kinds that need nothing beside what every source has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ Every = Annotated[Annotated[Duration, Field(ge=MINUTE)] | None, BeforeValidator(
 class PullOptions(BaseModel):
     """How a platform's API is asked for what no webhook brought. Each kind adds where that is, and what is asked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: A key that may read what is asked for.
     api_key: Secret
@@ -180,7 +180,7 @@ class VendorHook:
 class HooksOptions(BaseModel):
     """The account in which `relais hooks` registers webhooks. A platform adds where its API is, and which events."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     api_key: Secret
     base: ApiAddress

@@ -61,7 +61,7 @@ CustomTarget = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$"), AfterVal
 class CmxOrganizeOptions(BaseModel):
     """How the export to Maileon is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: Maileon's custom fields that the export writes -> ours; they are listed where the export asks which there are.
     custom_fields: Mapping[Annotated[str, Field(min_length=1, max_length=64)], CustomTarget] = {

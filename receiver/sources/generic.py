@@ -108,7 +108,7 @@ Places = Annotated[tuple[Place, ...], Field(min_length=1)]
 class ReadPlaces(BaseModel):
     """Where things stand in a request."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: The platform's message id: one place, or several that name the message together. Without it only what repeats the
     #: latest body within a minute counts as sent twice.
@@ -133,7 +133,7 @@ def _is_origin(value: str) -> str:
 class AnswerOptions(BaseModel):
     """What is answered when the events of a request are kept, for platforms that expect a certain answer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     status: Annotated[int, Field(ge=200, le=299)] = 200
     #: The body. Without it the ids of the events, JSON.
@@ -156,7 +156,7 @@ class AnswerOptions(BaseModel):
 class HandshakeOptions(BaseModel):
     """What a platform asks before it sends events. All of it is off where it is not written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: GET is answered with 200 and nothing else.
     get: bool = False
@@ -193,7 +193,7 @@ class HandshakeOptions(BaseModel):
 class GenericOptions(BaseModel):
     """What ops write under a generic source."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     read: ReadPlaces = ReadPlaces()
     #: The list in the body of which each entry is an event: body.events. Places in an entry begin with item.

@@ -151,7 +151,7 @@ class MagnetisPull(PullOptions):
 class MagnetisOptions(BaseModel):
     """What ops write under a Magnetis source."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: Where the event's name stands, if not at the end of the URL: header.X-Event, body.event.
     event: Annotated[str, AfterValidator(_is_event_place)] | None = None

@@ -120,7 +120,7 @@ class MaileonPull(PullOptions):
 class MaileonSourceOptions(BaseModel):
     """What ops write under a Maileon source."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     hooks: MaileonHooksOptions | None = None
     pull: MaileonPull | None = None

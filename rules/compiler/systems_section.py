@@ -42,7 +42,7 @@ _Read = TypeVar("_Read")
 class SourceKeys(BaseModel):
     """The keys that every source may have; the options of its kind come on top."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     kind: str
     verify: Any
@@ -60,7 +60,7 @@ class SourceKeys(BaseModel):
 class DestinationKeys(BaseModel):
     """The keys that every destination may have; the options of its kind come on top."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     kind: str
     limit: Rate | None = None

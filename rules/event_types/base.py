@@ -41,6 +41,7 @@ class EventData(BaseModel):
     """A record of our vocabulary. Fields that the vendor did not send stay unset; unknown ones are kept."""
 
     model_config = ConfigDict(
+        defer_build=True,
         extra="allow",
         # Personal data: an error names the field, never the value.
         hide_input_in_errors=True,

@@ -201,19 +201,19 @@ def fail_unresolved(hint: str) -> Failed:
 class ActionArguments(BaseModel):
     """What an action takes. What is absent or null is left alone at the destination; an empty text clears."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class DestinationOptions(BaseModel):
     """What ops may write under a destination."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ActionResult(BaseModel):
     """What `next:` or a look-up may read. What the vendor says beyond the model is kept."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="allow", hide_input_in_errors=True)
 
 
 def _read_address(text: str) -> str:

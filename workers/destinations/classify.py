@@ -99,7 +99,7 @@ _WHOLE_XML = re.compile(rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<([\w:.-]+)[^>]
 class ErrorRule(BaseModel):
     """An exception from the table: all that is said must hold; the first one that holds decides."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", populate_by_name=True)
 
     #: Any of these. Absent: any status.
     status: tuple[int, ...] = ()
@@ -134,7 +134,7 @@ class ErrorRule(BaseModel):
 class SuccessTest(BaseModel):
     """What the body of a success says, for vendors that answer 200 to everything: `{path: success, equals: true}`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     path: str
     equals: str | int | bool | None
