@@ -1,6 +1,7 @@
 """`relais rules actions`."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,25 @@ def command(name: str | None, folder: Path | None, as_json: bool) -> None:
     if name is None:
         click.echo(abilities.draw(kinds))
     for title, told in found.items():
-        click.secho(title, bold=True, nl=False)
-        click.echo(f"  {told['about']}")
+        click.echo(wrap(f"{title}  {told['about']}", "  ").replace(title, click.style(title, bold=True), 1))
         for row in ("required", "optional"):
             for argument, about in told[row].items():
-                click.echo(f"  {row:9} {argument}{': ' + about if about else ''}")
+                click.echo(wrap(f"  {row:9} {argument}{': ' + about if about else ''}"))
         for argument, why in told["refuses"].items():
-            click.echo(f"  {'never':9} {argument}: {why}")
+            click.echo(wrap(f"  {'never':9} {argument}: {why}"))
         for row in ("touches", "once_by", "consent", "on_doubt", "echoes", "rights", "limits"):
             if told[row]:
-                click.echo(f"  {row.replace('_', ' '):9} {told[row]}")
+                click.echo(wrap(f"  {row.replace('_', ' '):9} {told[row]}"))
         click.echo()
     for title, why in cannot.items():
-        click.echo(f"{title} cannot be done: {why}.")
+        click.echo(wrap(f"{title} cannot be done: {why}.", "  "))
+
+
+def wrap(line: str, indent: str = " " * 12) -> str:
+    """Return a line as lines of at most 80 columns; the further ones begin under the text of the first."""
+    return textwrap.fill(
+        line, abilities.WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def owners(everything: Catalogue, name: str | None, folder: Path | None) -> dict[str, str]:

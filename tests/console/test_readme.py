@@ -95,3 +95,4 @@ def test_kinds_are_documented(table: Callable[[Catalogue], list[str]], page: Pat
     lines = page.read_text().splitlines()
     start, end = reference.find(lines, made[0])
     assert lines[start:end] == made
+    assert not lines[start - 1].startswith("|"), "an older table stands before it"

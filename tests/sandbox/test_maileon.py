@@ -291,6 +291,8 @@ def test_transaction_types(maileon: Send) -> None:
     headers = {"Content-Type": "application/vnd.maileon.api+xml"}
     assert maileon("POST", "/transactions/types", body=body, headers=headers).status == 201
     assert "<name>invoice_sent</name>" in maileon("GET", "/transactions/types").text
+    page = maileon("GET", "/transactions/types?page_index=2&page_size=1").text
+    assert page.count("<transaction_type>") == page.count("<name>invoice_sent</name>") == 1
 
 
 def test_account(maileon: Send) -> None:

@@ -75,8 +75,12 @@ PERMISSION_NONE = "1"
 SYNC_UPDATE = "1"
 
 CUSTOM_FIELDS = "/contacts/fields/custom"
-#: Types on a page, as XQueue's PHP client asks for them. A page that is full says nothing of a type that it lacks.
-TYPES_PAGE = 100
+TYPES_PATH = "/transactions/types"
+#: As many on a page as XQueue's PHP client asks for when it looks a type up by its name (its default is 10).
+TYPES_PAGE = 1000
+#: How many Maileon gives at most is not documented. Page sizes are round: a list of a round length may be one page of
+#: more, and says nothing of a type that it lacks; then Maileon itself says whether it knows the type.
+ROUND = 10
 #: Seconds that a list of the account is believed.
 LISTED = 600.0
 DAY = 86_400  # seconds
@@ -378,8 +382,9 @@ class MaileonClient(Client[MaileonOptions]):
     async def _send_transaction(self, visit: Visit, arguments: SendTransaction) -> Done:
         if visit.delivery.doubtful:
             raise fail_unresolved("the mail may have been sent, and transactions cannot be searched")
-        types = await self._list(visit, "/transactions/types", arguments.type)
-        if types is not None and arguments.type not in types and len(types) < TYPES_PAGE:
+        query = {"page_index": "1", "page_size": str(TYPES_PAGE)}
+        types = await self._list(visit, TYPES_PATH, arguments.type, query)
+        if types is not None and arguments.type not in types and len(types) % ROUND:
             hint = "the account has no transaction type of this name: make it there; names are case-sensitive"
             raise Failed("permanent", "unknown_type", status=200, hint=hint)
         one: dict[str, Any] = {"typeName": arguments.type, "content": drop_nulls(arguments.content)}
@@ -402,12 +407,15 @@ class MaileonClient(Client[MaileonOptions]):
         id = report.get("transaction_id")
         return Done(result=drop_nulls({"id": None if id is None else str(id)}), status=answer.status)
 
-    async def _list(self, visit: Visit, path: str, wanted: str) -> frozenset[str] | None:
+    async def _list(
+        self, visit: Visit, path: str, wanted: str, query: Mapping[str, str] = MappingProxyType({})
+    ) -> frozenset[str] | None:
         """Return the names of a list of the account, kept for a while; None where it cannot be read."""
         at, names = self._listed.get(path, (0.0, frozenset()))
         if wanted in names and time.monotonic() - at < LISTED:
             return names
-        answer = await visit.exchange.request("GET", build_url(self._base, path), headers=self._headers, accept=XML)
+        url = build_url(self._base, path, query)
+        answer = await visit.exchange.request("GET", url, headers=self._headers, accept=XML)
         if answer.status in (403, 404, 405, 501):
             return None
         _raise(classify(answer, xml=True))

@@ -163,6 +163,10 @@ class TrytonOptions(DestinationOptions):
 PARTY_RIGHTS = "a user of the group Accounting; who may write parties"
 INVOICE_RIGHTS = "a user of the group Accounting"
 
+#: What a clerk has to know. Nobody may write the reconciliation of a line over REST; Tryton's wizards do it.
+ADDING = "new numbers and addresses are added, none is removed; a one-part name never replaces a full one"
+OPEN_ITEMS = "invoice and cancellation both stay open until somebody reconciles them in Tryton"
+
 KIND = DestinationKind(
     name="tryton",
     about="Tryton 8 as CRM and invoicing system.",
@@ -170,15 +174,15 @@ KIND = DestinationKind(
     actions={
         kind.name: kind
         for kind in (
-            UPSERT_CONTACT.adopt("found again", rights=PARTY_RIGHTS),
+            UPSERT_CONTACT.adopt("found again", rights=PARTY_RIGHTS, limits=ADDING),
             ADD_NOTE.adopt("found again", rights=PARTY_RIGHTS),
             CREATE_INVOICE.adopt("found again", rights=INVOICE_RIGHTS),
-            CANCEL_INVOICE.adopt("found again", rights=INVOICE_RIGHTS),
+            CANCEL_INVOICE.adopt("found again", rights=INVOICE_RIGHTS, limits=OPEN_ITEMS),
             ADD_LABEL.adopt("sent again", rights=PARTY_RIGHTS),
             REMOVE_LABEL.adopt("sent again", rights=PARTY_RIGHTS),
             CONTACT,
             UPSERT_CUSTOMER.adopt("found again", rights=PARTY_RIGHTS),
-            CREATE_CREDIT_NOTE.adopt("found again", rights=INVOICE_RIGHTS),
+            CREATE_CREDIT_NOTE.adopt("found again", rights=INVOICE_RIGHTS, limits=OPEN_ITEMS),
             INVOICE_STATUS,
         )
     },
@@ -220,7 +224,7 @@ class TrytonClient(Client[TrytonOptions]):
         country = await visit.country(arguments.address)
         finder = self._party_finder(visit)
         found = await finder.find(names)
-        created = False
+        created, note = False, ""
         if found is None:
             found, created = await self._create(
                 visit, finder, "party.party", names, new_party(arguments, country), PARTY_FIELDS
@@ -230,11 +234,13 @@ class TrytonClient(Client[TrytonOptions]):
             await finder.learn([*wanted, *phones], found.id, gone=names)
         else:
             await finder.meet(found)
-            if changes := party_changes(found.record, arguments, country):
+            changes = party_changes(found.record, arguments, country)
+            note = "" if "name" in changes or has_name(found.record, arguments) else "name_not_written"
+            if changes:
                 await visit.update("party.party", int(found.id), changes)
             if found.news or not found.names.issuperset(wanted):
                 await finder.learn(wanted, found.id, gone=names)
-        return Done(result={"id": found.id, "created": created}, status=visit.status)
+        return Done(result={"id": found.id, "created": created}, note=note, status=visit.status)
 
     async def _add_note(self, visit: "TrytonVisit", arguments: AddNote) -> Done:
         # A number is a name only where there is no address: colleagues share one.
@@ -822,12 +828,13 @@ def new_party(arguments: UpsertContact, country: int | None) -> dict[str, Any]:
 def party_changes(party: Record, arguments: UpsertContact, country: int | None) -> dict[str, Any]:
     """Return what an upsert changes at a party that exists; nothing is removed.
 
-    A party has one name: it is written when it is given, as `name` or in both of its parts.
+    A party has one name: it is written when it is given, as `name` or in both of its parts. One part alone is written
+    where the party has no name yet, but an address, number or id in its place.
     """
     changes: dict[str, Any] = dict(drop_nulls(arguments.custom))
-    name = arguments.name
-    if arguments.first_name and arguments.last_name:
-        name = f"{arguments.first_name} {arguments.last_name}"
+    name = _full_name(arguments)
+    if name is None and _is_nameless(party):
+        name = arguments.first_name or arguments.last_name
     if name and name != party.get("name"):
         changes["name"] = name
     if ways := _mechanism_changes(party, arguments):
@@ -838,6 +845,28 @@ def party_changes(party: Record, arguments: UpsertContact, country: int | None) 
     if arguments.external_id is not None and arguments.external_id not in codes:
         changes["identifiers"] = [["create", [{"type": None, "code": arguments.external_id}]]]
     return changes
+
+
+def has_name(party: Record, arguments: UpsertContact) -> bool:
+    """Tell whether the party's name has each part that an upsert gives; it gives none, or a whole name, too."""
+    parts = [] if _full_name(arguments) else [arguments.first_name, arguments.last_name]
+    return all(part in str(party.get("name") or "") for part in parts if part)
+
+
+def _full_name(arguments: UpsertContact) -> str | None:
+    if arguments.first_name and arguments.last_name:
+        return f"{arguments.first_name} {arguments.last_name}"
+    return arguments.name
+
+
+def _is_nameless(party: Record) -> bool:
+    """Tell whether the name is what was put in its place when the party was made."""
+    name = str(party.get("name") or "").casefold()
+    others = [each.get("code") for each in party.get("identifiers") or ()]
+    others += [
+        way for kind in ("email", "phone") for way in list_mechanisms(party.get("contact_mechanisms") or (), kind)
+    ]
+    return not name or name in {str(each).casefold() for each in others}
 
 
 def _mechanism_changes(party: Record, arguments: UpsertContact) -> list[Any]:

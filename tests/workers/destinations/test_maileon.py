@@ -472,8 +472,8 @@ def test_attributes_are_no_types() -> None:
 
 
 def test_full_page_of_types() -> None:
-    """A page that is full of types may lack one that exists: the transaction is sent, and Maileon's answer counts."""
-    names = "".join(f"<transaction_type><name>t{n}</name></transaction_type>" for n in range(100))
+    """A list of a round length may lack a type that exists: the transaction is sent, and Maileon's answer counts."""
+    names = "".join(f"<transaction_type><name>t{n}</name></transaction_type>" for n in range(50))
     sent = reply(200, '{"reports": [{"queued": true, "transaction_id": "7"}]}')
     with RawServer(reply(200, f"<transaction_types>{names}</transaction_types>"), sent) as server:
         assert scripted(server).deliver("send_transaction", BOOKED).result == {"id": "7"}

@@ -140,6 +140,33 @@ def test_party_changes(given: dict[str, Any], changes: dict[str, Any]) -> None:
     assert tryton.party_changes(PARTY, UpsertContact.model_validate(EVA | given), None) == changes
 
 
+@pytest.mark.parametrize(
+    ("named", "given", "written", "has"),
+    [
+        ("Eva Muster", {"last_name": "Neu"}, None, False),
+        ("Eva Muster", {"last_name": "Muster"}, None, True),
+        ("eva@example.org", {"last_name": "Muster"}, "Muster", False),
+        ("+49170123", {"first_name": "Eva"}, "Eva", False),
+        ("a:1", {"last_name": "Muster"}, "Muster", False),
+        (None, {"last_name": "Muster"}, "Muster", False),
+        ("eva@example.org", {}, None, True),
+        ("Eva Muster", {"name": "Muster GmbH"}, "Muster GmbH", True),
+    ],
+)
+def test_name_of_one_part(named: str | None, given: dict[str, Any], written: str | None, has: bool) -> None:
+    """One part of a name stands where there is none yet; it never replaces a name, and that is said."""
+    party, arguments = PARTY | {"name": named}, UpsertContact.model_validate(EVA | given)
+    assert tryton.party_changes(party, arguments, None).get("name") == written
+    assert tryton.has_name(party, arguments) is has
+
+
+def test_name_that_is_not_written() -> None:
+    """A delivery that leaves a name as it is says so."""
+    with RawServer(reply(200, json.dumps([PARTY]))) as server:
+        done = scripted(server).deliver("upsert_contact", EVA | {"last_name": "Neu"})
+    assert (done.note, [request.method for request in server.requests]) == ("name_not_written", ["GET"])
+
+
 def test_credit_line() -> None:
     """The line that undoes a line has the same price and taxes, a negative quantity, and names its origin."""
     line = {"id": 5, "type": "line", "quantity": 2.0, "unit_price": {"decimal": "1.5"}, "account": 9, "taxes": [1]}
