@@ -28,6 +28,7 @@ class Accounts:
     etracker_account_key: str = "sandbox-etracker-account"
     etracker_api_key: str = "sandbox-etracker-key"
     webhook_secret: str = "whsec_c2FuZGJveC1vbmx5LXNlY3JldC1vZi1hLXdlYmhvb2s="  # noqa: S105 (opens only the sandbox)
+    mail_password: str = "sandbox-mail-password"  # noqa: S105 (opens only the sandbox)
     hubspot_access_token: str = "sandbox-hubspot-token"  # noqa: S105 (opens only the sandbox)
     crm_token: str = "sandbox-crm-token"  # noqa: S105 (opens only the sandbox)
     invoicing_token: str = "sandbox-invoicing-token"  # noqa: S105 (opens only the sandbox)

@@ -1,4 +1,4 @@
-"""The server: all imitated vendors on one port, each below its prefix.
+"""The server: all imitated vendors on one port, each below its prefix, and further accounts of them below `/of/NAME`.
 
 Comes in: a host and a port. Goes out: a real HTTP server, in the foreground, in an event loop or in a thread of its
 own. Never listens on another address than the given one, by default loopback.
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from sandbox import accounts, wire
 from sandbox.accounts import Accounts
@@ -51,9 +52,25 @@ def build_app(world: SandboxState | None = None) -> Starlette:
             Route("/_sandbox/healthz", _healthz, methods=["GET"]),
             Mount("/_sandbox", routes=world.routes()),
             *(Mount(vendor.prefix, app=world.gates[name]) for name, vendor in world.vendors.items()),
+            Mount("/of/{account}", app=_FurtherAccounts(world)),
         ],
         exception_handlers={HTTPException: _refuse},
     )
+
+
+class _FurtherAccounts:
+    """An app for each further account: all of the sandbox once more, made when it is asked first."""
+
+    def __init__(self, world: SandboxState) -> None:
+        self._world = world
+        self._apps: dict[str, Starlette] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the account's own vendors answer."""
+        name = scope["path_params"]["account"]
+        if name not in self._apps:
+            self._apps[name] = build_app(self._world.open_account(name))
+        await self._apps[name](scope, receive, send)
 
 
 def serve(
@@ -119,6 +136,7 @@ async def running(host: str = "127.0.0.1", port: int = 0, keys: Accounts | None 
             yield Running(_url(host, listening), world)
         finally:
             one.should_exit = True
+            await world.close()
             await ticking
             await one.shutdown(sockets=[listening])
 

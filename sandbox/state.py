@@ -1,7 +1,8 @@
 """The control API of the sandbox, below `/_sandbox`.
 
 Comes in: HTTP without a key. Goes out: JSON: the vendors' stored data, the log of requests, the active faults. Never
-part of a vendor's API.
+part of a vendor's API. A further account, below `/of/NAME`, has one of its own, with faults and a log of its own; only
+state and reset are about all of them.
 
 - `GET /_sandbox/state`, `GET /_sandbox/state/{vendor}`: all stored data.
 - `POST /_sandbox/faults`: `{vendor, method?, path?, object?, status?, body?, content_type?, retry_after?, delay?,
@@ -35,6 +36,7 @@ from sandbox.invoicing import Invoicing
 from sandbox.journal import Journal
 from sandbox.lexware import Lexware
 from sandbox.magnetis import Magnetis
+from sandbox.mail import MailServer
 from sandbox.maileon import Maileon
 from sandbox.pipedrive import Pipedrive
 from sandbox.seminardesk import SeminarDesk
@@ -78,6 +80,7 @@ class SandboxState:
         self.webhook = WebhookReceiver(self.accounts)
         self.hubspot = Hubspot(self.accounts)
         self.etracker = Etracker(self.accounts)
+        self.mail = MailServer(self.accounts)
         everybody: tuple[Vendor, ...] = (
             self.maileon,
             self.seminardesk,
@@ -90,15 +93,31 @@ class SandboxState:
             self.webhook,
             self.hubspot,
             self.etracker,
+            self.mail,
         )
         self.vendors = {vendor.name: vendor for vendor in everybody}
         self.faults = SandboxFaults()
         self.journal = Journal()
         self.gates = {name: VendorGate(vendor, self.faults, self.journal) for name, vendor in self.vendors.items()}
+        #: Further accounts: all vendors once more, for the destinations that are not the first of their kind.
+        self.others: dict[str, SandboxState] = {}
+
+    def open_account(self, name: str) -> "SandboxState":
+        """Return a further account, which begins empty."""
+        if name not in self.others:
+            self.others[name] = SandboxState(self.accounts)
+        return self.others[name]
 
     def holds(self) -> dict[str, Any]:
-        """Return the stored data of every vendor."""
-        return {name: dict(vendor.holds()) for name, vendor in self.vendors.items()}
+        """Return the stored data of every vendor; of further accounts below `of`."""
+        own = {name: dict(vendor.holds()) for name, vendor in self.vendors.items()}
+        others = {name: state.holds() for name, state in self.others.items()}
+        return {**own, "of": others} if others else own
+
+    async def close(self) -> None:
+        """Stop what listens beside the server of HTTP."""
+        for state in (self, *self.others.values()):
+            await state.mail.close()
 
     def reset(self, name: str | None = None) -> None:
         """Reset one vendor or all, with their faults; if all, the log too."""
@@ -109,6 +128,8 @@ class SandboxState:
         self.faults.clear(name)
         if name is None:
             self.journal.clear()
+        for state in self.others.values():
+            state.reset(name)
 
     def tell(self, name: str, settings: Mapping[str, Any]) -> None:
         """Pass settings to a vendor. Raises ValueError."""

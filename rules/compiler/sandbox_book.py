@@ -6,24 +6,48 @@ Never changes a file.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from rules.catalogue import Catalogue
 from rules.rulebook import AlertSettings, Destination, Rulebook, Source
+from rules.secret import Secret, find_key
 
 
 def lead(book: Rulebook, catalogue: Catalogue) -> Rulebook:
     """Return the book whose destinations and sources lead to `catalogue.sandbox`, and which alerts nobody."""
-    url = catalogue.sandbox
+    accounts = _SandboxAccounts(book, catalogue.sandbox)
     return dataclasses.replace(
         book,
-        destinations={name: _lead_destination(each, catalogue, url) for name, each in book.destinations.items()},
-        sources={name: _lead_source(each, catalogue, url) for name, each in book.sources.items()},
+        destinations={
+            name: _lead_destination(each, catalogue, accounts.find(each.kind, find_key(each.options), name))
+            for name, each in book.destinations.items()
+        },
+        sources={name: _lead_source(each, catalogue, accounts) for name, each in book.sources.items()},
         alerts=AlertSettings(),
     )
+
+
+class _SandboxAccounts:
+    """The address of each account. Destinations with one key are one account, as they are at the vendor.
+
+    The first account of a kind is the sandbox itself, any other one has an address below it.
+    """
+
+    def __init__(self, book: Rulebook, url: str) -> None:
+        self._url = url
+        self._found: dict[tuple[object, ...], str] = {}
+        kinds: set[str] = set()
+        for name, each in book.destinations.items():
+            address = f"{url}/of/{name}" if each.kind in kinds else url
+            kinds.add(each.kind)
+            self._found.setdefault((each.kind, *(find_key(each.options) or (name,))), address)
+
+    def find(self, kind: str, key: Sequence[Secret], name: str = "") -> str:
+        """Return where a key leads, or a destination without one. A key that no destination has: the first account."""
+        return self._found.get((kind, *(key or (name,))), self._url)
 
 
 def _lead_destination(destination: Destination, catalogue: Catalogue, url: str) -> Destination:
@@ -37,12 +61,13 @@ def _lead_destination(destination: Destination, catalogue: Catalogue, url: str) 
     return dataclasses.replace(destination, options=options, allow_private=True, quota=None, pool="default")
 
 
-def _lead_source(source: Source, catalogue: Catalogue, url: str) -> Source:
+def _lead_source(source: Source, catalogue: Catalogue, accounts: _SandboxAccounts) -> Source:
     """Return it with the groups of its options that ask an API led to the sandbox, as far as the book has them."""
     changed: dict[str, BaseModel] = {}
     for name, options in catalogue.sources[source.kind].stand_in.items():
         group = getattr(source.options, name, None)
         if isinstance(group, BaseModel):
+            url = accounts.find(source.kind, find_key(group))
             told = type(group).model_validate({**_insert(options, url), "allow_private": True})
             changed[name] = _copy(group, told, told.model_fields_set)
     return dataclasses.replace(source, options=source.options.model_copy(update=changed)) if changed else source

@@ -35,6 +35,21 @@ def test_port_taken() -> None:
             pass
 
 
+def test_further_accounts() -> None:
+    """Below `/of/NAME` is all of the sandbox once more, with people of its own; a reset empties all of them."""
+    with server.in_thread() as one:
+        token = {"Authorization": f"Bearer {one.world.accounts.crm_token}"}
+        for place, email in (("", "eva@example.org"), ("/of/crm_south", "kim@example.org")):
+            path = f"{one.url}{place}/crm/contacts"
+            assert send(path, "POST", headers=token, sent={"email": email}).json()["id"] == "c1"
+        state = send(f"{one.url}/_sandbox/state").json()
+        assert [each["email"] for each in state["crm"]["contacts"]] == ["eva@example.org"]
+        assert [each["email"] for each in state["of"]["crm_south"]["crm"]["contacts"]] == ["kim@example.org"]
+        assert send(f"{one.url}/of/crm_south/_sandbox/requests").json()["requests"][0]["path"] == "/contacts"
+        send(f"{one.url}/_sandbox/reset", "POST")
+        assert send(f"{one.url}/of/crm_south/_sandbox/state/crm").json()["contacts"] == []
+
+
 def test_stop_with_a_slow_answer() -> None:
     """A stop does not wait for an answer that was told to take an hour."""
 

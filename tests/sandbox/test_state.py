@@ -26,6 +26,7 @@ def test_state_of_all(control: Send) -> None:
         "webhook",
         "hubspot",
         "etracker",
+        "mail",
     }
     assert control("GET", "/state/crm").json() == {"contacts": [], "notes": [], "tasks": [], "leads": []}
     assert control("GET", "/state/nobody").status == 404

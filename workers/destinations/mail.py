@@ -15,15 +15,17 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formataddr, localtime
 from types import MappingProxyType
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import aiosmtplib
 from pydantic import AfterValidator, Field, model_validator
 
-from rules.catalogue import ActionKind, DestinationKind
+from rules.catalogue import ActionKind, DestinationKind, StandIn
 from rules.secret import Secret
 from workers.destinations.base import (
     ActionArguments,
@@ -36,6 +38,7 @@ from workers.destinations.base import (
     Reveal,
     Text,
     Visit,
+    dig,
     fail_unresolved,
     list_names,
 )
@@ -106,6 +109,18 @@ KIND = DestinationKind(
     name="mail",
     about="Plain text mails through an SMTP server.",
     options=MailOptions,
+    stand_in=StandIn(
+        {
+            "host": "sandbox",
+            "tls": "tls",
+            # Where the sandbox says at which port its mail server listens, and by which certificate it is known.
+            "ca_file": "{sandbox}/mail/server",
+            "user": "relais",
+            "password": "${SANDBOX_MAIL_PASSWORD}",
+            "sender": "relais@example.org",
+        },
+        frozenset({"sender", "sender_name", "on_doubt"}),
+    ),
     actions={
         "send": ActionKind(
             name="send",
@@ -136,13 +151,12 @@ class MailClient(Client[MailOptions]):
         message = self._write(arguments, visit.delivery.id)
         if visit.delivery.doubtful and self._options.on_doubt == "hold":
             raise fail_unresolved(f"the mail may have been taken; look for {message['Message-ID']} in the server's log")
-        if os.environ.get("RELAIS_SANDBOX"):
-            raise Failed("permanent", "outside_sandbox", hint="this is a sandbox, and mail servers lie outside of it")
-        visit.exchange.sent += 1
         talk = _Talk()
         try:
+            server = await self._find_server(visit)
+            visit.exchange.sent += 1
             async with asyncio.timeout(self._http.timeout):
-                await self._talk(talk, message, arguments.to)
+                await self._talk(talk, server, message, arguments.to)
             return Done(result={"message_id": str(message["Message-ID"])}, status=250)
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as exc:
             failed = explain(exc, in_data=talk.in_data)
@@ -151,16 +165,31 @@ class MailClient(Client[MailOptions]):
         # Raised outside the handler: the exceptions quote the server, and the server quotes the person.
         raise failed
 
-    async def _talk(self, talk: "_Talk", message: EmailMessage, to: str) -> None:
+    async def _find_server(self, visit: Visit) -> "SmtpServer":
+        """Return the server of the book; in a sandbox its stand-in, whatever stands in the book."""
         options = self._options
-        talk.socket = await connect(options.host, options.port, allow_private=self._http.allow_private)
+        sandbox = os.environ.get("RELAIS_SANDBOX", "").rstrip("/")
+        if not sandbox:
+            return SmtpServer(options.host, options.port, ssl.create_default_context(cafile=options.ca_file))
+        if not (options.ca_file or "").startswith(f"{sandbox}/"):
+            raise Failed("permanent", "outside_sandbox", hint="this is a sandbox, and mail servers lie outside of it")
+        answer = await visit.exchange.request("GET", options.ca_file or "")
+        port, certificate = (dig(answer.json(), name) for name in ("port", "certificate"))
+        if not isinstance(port, int) or not isinstance(certificate, str):
+            hint = str(dig(answer.json(), "error") or "the sandbox has no mail server")
+            raise Failed("permanent", "no_stand_in", status=answer.status, hint=hint)
+        return SmtpServer(urlsplit(sandbox).hostname or "", port, ssl.create_default_context(cadata=certificate))
+
+    async def _talk(self, talk: "_Talk", server: "SmtpServer", message: EmailMessage, to: str) -> None:
+        options = self._options
+        talk.socket = await connect(server.host, server.port, allow_private=self._http.allow_private)
         talk.smtp = smtp = aiosmtplib.SMTP(
-            hostname=options.host,
+            hostname=server.host,
             sock=talk.socket,
             local_hostname=options.sender.rpartition("@")[2],
             use_tls=options.tls == "tls",
             start_tls=options.tls == "starttls",
-            tls_context=ssl.create_default_context(cafile=options.ca_file),
+            tls_context=server.context,
             timeout=self._http.timeout,
         )
         await smtp.connect()
@@ -192,6 +221,15 @@ class MailClient(Client[MailOptions]):
 
 
 DESTINATION = DestinationType(KIND, MailClient)
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """Where mails are taken, and whom we trust there."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext
 
 
 class _Talk:

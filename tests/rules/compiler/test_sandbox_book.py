@@ -52,3 +52,17 @@ def test_absent() -> None:
 def test_keeps() -> None:
     """Options that lead nowhere stay as the book has them, if it has them; else they are the kind's."""
     assert read(URL).destinations["maileon_main"].options.model_dump()["base"] == "https://api.example.org"
+
+
+def test_accounts() -> None:
+    """Destinations with one key are one account; another key of the kind is another account, and so is one without."""
+    more = "".join(
+        f"  {name}:\n    kind: rest\n    base: https://{name}.example.org\n    auth:\n      bearer: ${{{key}}}\n"
+        for name, key in (("one", "ONE"), ("south", "SOUTH"), ("south_too", "SOUTH"))
+    )
+    kinds = {**CATALOGUE.destinations, "rest": dataclasses.replace(CATALOGUE.destinations["rest"], stand_in=REST)}
+    catalogue = dataclasses.replace(CATALOGUE, destinations=kinds, sandbox=URL)
+    book = compilation.compile_book({"a.yaml": f"destinations:\n{more}".encode()}, catalogue).book
+    assert book is not None
+    bases = {name: each.options.model_dump()["base"] for name, each in book.destinations.items()}
+    assert bases == {"one": f"{URL}/crm", "south": f"{URL}/of/south/crm", "south_too": f"{URL}/of/south/crm"}

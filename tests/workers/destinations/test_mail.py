@@ -3,6 +3,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from pydantic import ValidationError
 
+from sandbox.server import Running
+from tests.conftest import wait_until
 from tests.workers.destinations.conftest import Desk
 from workers.destinations import mail
 from workers.http import PrivateAddress
@@ -50,6 +53,25 @@ class Mailbox:
         return "250 OK"
 
 
+class SmtpController(Controller):
+    """A server that ends when everybody has hung up: it closes its loop, and no connection that is left in it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connections: list[SMTP] = []
+
+    def factory(self) -> SMTP:
+        """Return what speaks with one client."""
+        made: SMTP = super().factory()  # type: ignore[no-untyped-call]
+        self.connections.append(made)
+        return made
+
+    def stop(self, no_assert: bool = False) -> None:
+        """Wait for the end of all connections, then stop."""
+        wait_until(lambda: all(each.transport is None for each in self.connections), "everybody has hung up")
+        super().stop(no_assert)
+
+
 def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
     right = isinstance(login, LoginPassword) and (login.login, login.password) == (b"relais", b"s3cret")
     return AuthResult(success=right, handled=False)
@@ -72,7 +94,7 @@ Serve = Callable[..., Mailbox]
 @pytest.fixture
 def serve(certificate: tuple[str, str]) -> Iterator[Serve]:
     """Starts real SMTP servers on loopback."""
-    running: list[Controller] = []
+    running: list[SmtpController] = []
 
     def start(**options: Any) -> Mailbox:
         box = Mailbox()
@@ -81,7 +103,7 @@ def serve(certificate: tuple[str, str]) -> Iterator[Serve]:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*certificate)
         given: dict[str, Any] = {"tls_context": context, "require_starttls": True} | options
-        controller = Controller(box, hostname="127.0.0.1", port=box.port, authenticator=authenticate, **given)
+        controller = SmtpController(box, hostname="127.0.0.1", port=box.port, authenticator=authenticate, **given)
         controller.start()
         running.append(controller)
         box.ca = certificate[0]
@@ -246,12 +268,34 @@ def test_nothing_is_told(serve: Serve, caplog: pytest.LogCaptureFixture) -> None
     assert "eva@example.org" not in said
 
 
-def test_sandbox(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a sandbox no mail leaves."""
-    monkeypatch.setitem(os.environ, "RELAIS_SANDBOX", "http://127.0.0.1:8030")
+def test_sandbox(serve: Serve, sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sandbox a mail goes to its mail server, with a certificate that is checked, and to no other one."""
+    monkeypatch.setitem(os.environ, "RELAIS_SANDBOX", sandbox.url)
     box = serve()
     assert make(box).fail("send", MAIL).code == "outside_sandbox"
     assert box.taken == []
+    stand_in = mail.KIND.stand_in
+    assert stand_in is not None
+    told = {
+        name: value.replace("{sandbox}", sandbox.url).replace(
+            "${SANDBOX_MAIL_PASSWORD}", sandbox.world.accounts.mail_password
+        )
+        for name, value in stand_in.options.items()
+    }
+    desk = Desk("mail", told | {"sender": "haus@example.org"})
+    done = desk.deliver("send", MAIL, id="EVENT.0")
+    (taken,) = sandbox.world.mail.holds()["messages"]
+    assert (taken["from"], taken["to"], taken["subject"]) == ("haus@example.org", "eva@example.org", "Grüße")
+    assert taken["message_id"] == done.result["message_id"]
+    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
+    failed = Desk("mail", told | {"ca_file": f"{sandbox.url}/of/other/mail/server"}).fail("send", MAIL)
+    assert (failed.failure, failed.code) == ("permanent", "no_stand_in")
+    assert "pip install aiosmtpd" in failed.hint
+
+
+def test_missing_authority(serve: Serve) -> None:
+    """A file of an authority that is not there is said, and nothing is in doubt."""
+    assert make(serve(), ca_file="/nowhere/ca.pem").fail("send", MAIL).failure == "transient"
 
 
 @pytest.mark.parametrize(
