@@ -97,6 +97,9 @@ def hostile(vendor: str) -> dict[str, Any]:
     }
 
 
+#: What stand-ins say to examples that are right, about objects that are not there, or not yet: no order is promised
+#: between events without an order key.
+SAID_NO = {"unknown_type", "no_such_invoice", "no_such_lead", "not_final", "draft_stays", "still_a_lead"}
 NOTE = {"email": "eva@example.org", "text": "hello"}
 BOOKING = {"id": "n1", "notifications": [{"action": "booking.create", "payload": {"id": 1, "booker": {"id": 4711}}}]}
 
@@ -126,17 +129,18 @@ def test_no_vendor_is_asked(start: Start, short_folder: Path) -> None:
             assert "outside_sandbox" not in codes, fate
             absent = name in KINDS and KINDS[name].stand_in is None
             assert ("no_stand_in" in codes) is absent, fate
-        assert {fates[key]["state"] for key in ids if key[1] in ("rest", "maileon", "tokens")} == {"delivered"}
+            assert absent or fate["state"] == "delivered" or codes & SAID_NO, fate
         assert looked
         wait_until(
             lambda: "ada@example.org" in json.dumps(ask(f"{where['sandbox']}/_sandbox/state/crm")), "Ada is there"
         )
         wait_until(lambda: bool(ask(f"{where['sandbox']}/_sandbox/state/magnetis")["asked"]), "calls were fetched")
-        for source in ("sd", "at"):
-            compared = start("reconcile", source, "--since", "2h", "--dry-run", "--json", RELAIS_BOOK=str(book))
-            compared.wait_for(f'"source": "{source}"')
-        assert "outside_sandbox" not in json.dumps(console.get("/pulls"))
+        words = ("--since", "2h", "--dry-run", "--json")
+        compared = {name: start("reconcile", name, *words, RELAIS_BOOK=str(book)) for name in ("sd", "at")}
         hooks = start("hooks", "list", "at", RELAIS_BOOK=str(book))
+        for source, process in compared.items():
+            process.wait_for(f'"source": "{source}"')
+        assert "outside_sandbox" not in json.dumps(console.get("/pulls"))
         hooks.wait_for("at: there is no webhook.")
         assert f"(the sandbox of this folder: {where['console']})" in hooks.said
         assert up.stop() == 0
@@ -177,22 +181,18 @@ def test_shares_nothing(start: Start, short_folder: Path) -> None:
     (real / "kept").write_text("x")
     environ = {"REDIS_URL": "redis://127.0.0.1:9", "RELAIS_RQ_URL": "redis://127.0.0.1:9", "RELAIS_SPOOL": str(real)}
     words = ("up", "--sandbox", "--json", "--port", "0", "--console-port", "0")
-    first = start(*words, CMX_PASSWORD="p", SHOP_SECRET="s", **environ)
-    where = started(first)
     folder = short_folder / ".relais" / "sandbox"
-    assert where["data"] == str(folder)
-    doctor = start("doctor", "--json")
-    doctor.wait_for('"survives": "acknowledged events survive a power cut')
-    assert str(folder) not in (real / "kept").read_text()
-    assert first.stop() == 0
+    sandbox_run.begin(folder, *PLACE)
     (folder / "left").write_text("of the last run")
-    second = start(*words, CMX_PASSWORD="p", SHOP_SECRET="s", **environ)
-    started(second)
+    up = start(*words, CMX_PASSWORD="p", SHOP_SECRET="s", **environ)
+    assert started(up)["data"] == str(folder)
     assert not (folder / "left").exists()
+    doctor = start("doctor", "--json")
+    another = start(*words, CMX_PASSWORD="p", SHOP_SECRET="s", **environ)
+    doctor.wait_for('"survives": "acknowledged events survive a power cut')
+    another.wait_for("is in use by another `relais up`")
     assert [path.name for path in real.iterdir()] == ["kept"]
-    third = start(*words, CMX_PASSWORD="p", SHOP_SECRET="s", **environ)
-    third.wait_for("is in use by another `relais up`")
-    assert second.stop() == 0
+    assert up.stop() == 0
 
 
 def test_real_run_in_its_folder(start: Start, short_folder: Path) -> None:
