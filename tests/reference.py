@@ -8,19 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from console import catalogue
+from console import catalogue, starter_book
 from console.render import abilities
-from receiver import presets
+from receiver import payload, presets
 from rules.catalogue import Catalogue
-from rules.compiler import json_schema
+from rules.compiler import json_schema, loader
 from rules.compiler.systems_section import SourceKeys
+from rules.rulebook import Rulebook
 from rules.source.units import DAY, DURATION, HOUR, MINUTE, SECOND
+from rules.tools import testing
 from workers.destinations.contacts import CRM_ACTIONS
 from workers.destinations.invoices import INVOICING_ACTIONS
 
 README = Path(__file__).parents[1] / "README.md"
 GENERIC = Path(__file__).parents[1] / "docs" / "sources" / "generic.md"
 REFERENCE = Path(__file__).parents[1] / "docs" / "destinations" / "reference.md"
+MATRIX = Path(__file__).parents[1] / "docs" / "starter-book.md"
 SOURCES = Path(__file__).parents[1] / "docs" / "sources" / "reference.md"
 #: What every source may say, and what stands for some of it.
 SOURCE_KEYS = frozenset(SourceKeys.model_fields) | {"preset"}
@@ -78,6 +81,38 @@ def cannot_table(everything: Catalogue) -> list[str]:
         for why in dict.fromkeys(kind.cannot.values())
     ]
     return ["| kind | cannot | why |", "|---|---|---|", *rows]
+
+
+def matrix_table(everything: Catalogue) -> list[str]:
+    """Return what the starter book's own tests expect of each event, destination by destination."""
+    book = loader.load(starter_book.starter(), everything)
+    asked = list_tested(book)
+    owners = [name for name in book.destinations if name != "sd_nord_api"]
+    own = {(kind, type_) for kind, type_, _, _ in asked}
+    rows = []
+    for kind in everything.sources.values():
+        for type_ in sorted(kind.types | {each for name, each in own if name == kind.name}):
+            told = {
+                (owner, action) for a_kind, a_type, owner, action in asked if (a_kind, a_type) == (kind.name, type_)
+            }
+            cells = [", ".join(f"`{action}`" for name, action in sorted(told) if name == owner) for owner in owners]
+            rows.append(f"| `{kind.name}` | `{type_}` | {' | '.join(cells)} |")
+    head = "| source | event | " + " | ".join(f"`{owner}`" for owner in owners) + " |"
+    return [head, "|---" * (len(owners) + 2) + "|", *rows]
+
+
+def list_tested(book: Rulebook) -> set[tuple[str, str, str, str]]:
+    """Return kind of source, type, destination and action of each action that a test of a book expects."""
+    found = set()
+    for test in book.tests:
+        kind = book.sources[test.given.source].kind
+        types = {event.type for event in testing.events_of(book, starter_book.starter(), payload.read_payload, test)}
+        expected = list(test.expect)
+        while expected:
+            one = expected.pop()
+            expected += one.next or ()
+            found |= {(kind, type_, one.destination, one.action) for type_ in types}
+    return found
 
 
 def presets_table(everything: Catalogue) -> list[str]:
@@ -209,6 +244,7 @@ TABLES = (
     (shared_table, REFERENCE),
     (needs_table, REFERENCE),
     (cannot_table, REFERENCE),
+    (matrix_table, MATRIX),
     (verify_table, SOURCES),
     (every_table, SOURCES),
     (generic_table, SOURCES),

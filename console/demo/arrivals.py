@@ -57,7 +57,10 @@ def rows(vendor: str, held: Json) -> list[Row]:
 
 def _maileon(held: Json) -> Iterator[Row]:
     for contact in held["contacts"]:
-        fields = ", ".join(str(value) for _, value in sorted(contact["standard_fields"].items()))
+        fields = ", ".join(
+            [str(value) for _, value in sorted(contact["standard_fields"].items())]
+            + [f"{name} {_short(value)}" for name, value in sorted(contact["custom_fields"].items())]
+        )
         state = "waits for the click in its opt-in mail" if contact["pending"] else PERMISSIONS[contact["permission"]]
         yield contact["email"], "contact", f"{state}; {fields}" if fields else state
     for mail in held["mailbox"]:
@@ -80,8 +83,9 @@ def _crm(held: Json) -> Iterator[Row]:
             if k not in ("id", "email", "created_at", "updated_at") and v is not None and v != []
         }
         yield people[contact["id"]], "contact", ", ".join(f"{name} {_short(told[name])}" for name in sorted(told))
-    for note in held["notes"]:
-        yield people.get(note["contact_id"], ""), "note", str(note["text"])
+    for what, text in (("note", "text"), ("task", "subject"), ("lead", "title")):
+        for one in held[f"{what}s"]:
+            yield people.get(one["contact_id"], ""), what, str(one[text])
 
 
 def _invoicing(held: Json) -> Iterator[Row]:
@@ -94,6 +98,11 @@ def _invoicing(held: Json) -> Iterator[Row]:
         yield people.get(invoice["customer_id"], ""), what, f"{say_count(len(invoice['lines']), 'line')}, {total:.2f}"
 
 
+def _etracker(held: Json) -> Iterator[Row]:
+    for order in held["orders"]:
+        yield order["order"], order["state"], "" if order["amount"] is None else str(order["amount"])
+
+
 def _seminardesk(held: Json) -> Iterator[Row]:
     looked_up = {(request["path"], request["status"]) for request in held["requests"] if request["method"] == "GET"}
     for path, status in looked_up:
@@ -102,7 +111,13 @@ def _seminardesk(held: Json) -> Iterator[Row]:
         yield f"invoice {reference['invoice']}", "external reference", str(reference["externalId"])
 
 
-READERS = {"maileon": _maileon, "crm": _crm, "invoicing": _invoicing, "seminardesk": _seminardesk}
+READERS = {
+    "maileon": _maileon,
+    "crm": _crm,
+    "invoicing": _invoicing,
+    "etracker": _etracker,
+    "seminardesk": _seminardesk,
+}
 
 
 def _short(value: Any) -> str:
@@ -110,6 +125,8 @@ def _short(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return " ".join(str(part) for part in value.values() if part)
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return str(value)
 
 
@@ -118,7 +135,7 @@ def tables(held: Json, stand_ins: Mapping[str, str]) -> Group:
     found = []
     for destination, vendor in stand_ins.items():
         table = Table("who", "what", "how", title=f"[bold]{destination}[/bold]", title_justify="left", expand=False)
-        for row in rows(vendor, held[vendor]):
+        for row in rows(vendor, _held_by(destination, vendor, held)):
             table.add_row(*row)
         if not table.row_count:
             table.add_row("", "nothing", "", style="dim")
@@ -144,16 +161,27 @@ def compare(expected: Json, held: Json, report: ReplayReport, stand_ins: Mapping
     ended = {**report.states, "duplicate": report.duplicates}
     if ended != expected["events"]:
         wrong.append(f"events ended as {ended}, expected {expected['events']}")
-    ids = {str(invoice["id"]): str(invoice["reference"]) for invoice in held["invoicing"]["invoices"]}
+    invoices = _held_by("invoicing", "invoicing", held)["invoices"]
+    ids = {str(invoice["id"]): str(invoice["reference"]) for invoice in invoices}
     for destination, vendor in stand_ins.items():
-        there = [(who, what, _without_ids(how, ids)) for who, what, how in rows(vendor, held[vendor])]
+        found = rows(vendor, _held_by(destination, vendor, held))
+        there = [(who, what, _without_ids(how, ids)) for who, what, how in found]
         wrong += _differences(destination, expected["arrived"].get(destination, []), there)
     return wrong
 
 
+def _held_by(destination: str, vendor: str, held: Json) -> Json:
+    """Return what a vendor holds for a destination, which may have an account of its own."""
+    account: Json = held.get("of", {}).get(destination, held)[vendor]
+    return account
+
+
 def _without_ids(text: str, ids: Mapping[str, str]) -> str:
-    """Return a text with the invoices' references in place of their ids: those depend on who came first."""
-    return re.sub(r"\bi\d+\b", lambda found: f"#{ids.get(found[0], found[0])}", text)
+    """Return a text with the invoices' references in place of their ids: those depend on who came first.
+
+    A draft that was deleted is `#gone`.
+    """
+    return re.sub(r"\bi\d+\b", lambda found: f"#{ids.get(found[0], 'gone')}", text)
 
 
 def _differences(destination: str, expected: Sequence[Sequence[str]], found: Sequence[Row]) -> Iterator[str]:

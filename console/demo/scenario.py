@@ -33,6 +33,7 @@ STAND_INS: Mapping[str, str] = {
     "maileon_main": "maileon",
     "crm": "crm",
     "invoicing": "invoicing",
+    "tracking": "etracker",
     "sd_nord_api": "seminardesk",
 }
 
@@ -81,7 +82,7 @@ async def _play(where: DemoStage, outcome: list[bool], say: QuietPrinter, *, sta
         playing = up.everything(where.settings, environ=where.environ, place=where.place, say=say)
         running = await stack.enter_async_context(playing)
     async with stack:
-        with out.status("Sending webhooks as SeminarDesk, ActiveTrail, cmxOrganize and a shop would …"):
+        with out.status("Sending webhooks as the platforms and a shop would …"):
             report = await send(where)
         held = await arrivals.fetch(where.place.sandbox)
         if where.settings.port != where.wanted_port:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from console import cli, starter_book, stored_events
+from console import catalogue, cli, starter_book, stored_events
 from console.processes import port
 from mailroom import Mailroom
 from rules.event import Event
@@ -143,18 +143,30 @@ def test_actions(relais: Relais) -> None:
     for line in ("maileon.subscribe  ", "  required  email: ", "  once by   email", "  consent   newsletter, tracking"):
         assert line in told
     everything = json.loads(relais("actions", "--json").output)
-    assert {name.partition(".")[0] for name in everything} == {"maileon_main", "crm", "invoicing", "sd_nord_api"}
+    assert {name.partition(".")[0] for name in everything} == {
+        "maileon_main",
+        "crm",
+        "invoicing",
+        "tracking",
+        "sd_nord_api",
+    }
     assert everything["invoicing.create_invoice"]["required"].keys() == {"reference", "customer", "lines"}
     assert everything["invoicing.create_invoice"]["on_doubt"] == "found again"
     assert everything["crm.link"]["cannot"]
     assert relais("actions", "nonsense").exit_code == 2
 
 
+@pytest.mark.parametrize("kind", catalogue.build().destinations)
+def test_actions_fit_a_terminal(relais: Relais, kind: str) -> None:
+    """Whatever a kind has to say of its actions stands in 80 columns."""
+    assert [line for line in relais("actions", kind).output.splitlines() if len(line) > 80] == []
+
+
 def test_who_can_what(relais: Relais) -> None:
     """A table of 80 columns says which destination can what, and what becomes of a delivery that is in doubt."""
     told = relais("actions").output.partition("An answer was lost")[0].splitlines()
     assert max(map(len, told)) <= 80
-    assert sorted(told[0].split()) == ["crm", "invoicing", "maileon_main", "sd_nord_api"]
+    assert sorted(told[0].split()) == ["crm", "invoicing", "maileon_main", "tracking"]
     assert "add_note held held" in {" ".join(line.split()) for line in told}
 
 

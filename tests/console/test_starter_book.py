@@ -3,7 +3,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from console import cli, starter_book
+from console import catalogue, cli, starter_book
+from rules.compiler import loader
+from tests import reference
 
 
 def test_copies(tmp_path: Path) -> None:
@@ -28,3 +30,20 @@ def test_never_overwrites(tmp_path: Path) -> None:
         assert "is there already" in outcome.output
         assert "relais init FOLDER" in outcome.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_every_cell_is_tested() -> None:
+    """What a rule of the starter book does for an event of a source, a test of the book expects, step by step."""
+    everything = catalogue.build()
+    book = loader.load(starter_book.starter(), everything)
+    tested = reference.list_tested(book)
+    for rule in book.rules:
+        steps = list(rule.then)
+        while steps:
+            step = steps.pop()
+            steps += step.next
+            kinds = {book.sources[name].kind for name in rule.sources or book.sources}
+            for type_ in rule.types or ():
+                senders = {kind for kind in kinds if type_ in everything.sources[kind].types} or {"generic"}
+                cells = {(kind, type_, step.target.written, step.target.action) for kind in senders}
+                assert cells <= tested, f"{rule.name}: {cells - tested}"

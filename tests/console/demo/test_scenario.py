@@ -46,11 +46,17 @@ def test_differences() -> None:
     contact = {"id": "c1", "email": "eva@example.org", "first_name": "Eva"}
     held = {
         "maileon": empty,
-        "crm": {"contacts": [contact], "notes": [{"contact_id": "c1", "text": "Draft invoice i7."}]},
+        "crm": {
+            "contacts": [contact],
+            "notes": [{"contact_id": "c1", "text": "Draft invoice i7."}],
+            "tasks": [],
+            "leads": [],
+        },
         "invoicing": {
             "customers": [],
             "invoices": [{"id": "i7", "reference": "SD-1", "customer_id": "k1", "lines": [], "status": "draft"}],
         },
+        "etracker": {"orders": []},
         "seminardesk": {"external_references": [], "requests": []},
     }
     wanted = {
