@@ -138,6 +138,8 @@ class Lexware:
         return Starlette(
             routes=[
                 Route("/contacts", self._find_contacts, methods=["GET"]),
+                # As lexoffice-py asks for the lists.
+                Route("/contacts/", self._find_contacts, methods=["GET"]),
                 Route("/contacts", self._create_contact, methods=["POST"]),
                 Route("/contacts/{id}", self._show_contact, methods=["GET"]),
                 Route("/contacts/{id}", self._replace_contact, methods=["PUT"]),
@@ -147,6 +149,7 @@ class Lexware:
                 Route("/credit-notes", self._create_credit_note, methods=["POST"]),
                 Route("/credit-notes/{id}", self._show_document, methods=["GET"]),
                 Route("/voucherlist", self._list_vouchers, methods=["GET"]),
+                Route("/voucherlist/", self._list_vouchers, methods=["GET"]),
                 Route("/payments/{id}", self._show_payments, methods=["GET"]),
                 Route("/profile", self._show_profile, methods=["GET"]),
                 Route("/{path:path}", self._not_modelled, methods=every),
