@@ -268,6 +268,34 @@ def test_refusals(kind: str, action: str, status: int, failure: str, wait: float
     assert len(server.requests) == 1
 
 
+#: Status -> what it may be, whatever the kind. 404 is an object that is not there, of which some actions make nothing.
+MEANINGS: Mapping[int, set[str]] = {
+    403: {"credential", "limited", "permanent"},
+    404: {"permanent", "done"},
+    409: {"permanent"},
+    422: {"permanent"},
+    429: {"limited"},
+    502: {"transient", "ambiguous"},
+    504: {"transient", "ambiguous"},
+}
+
+
+@pytest.mark.parametrize("status", MEANINGS)
+def test_statuses(status: int) -> None:
+    """What a status means is the same for every action; without Retry-After no wait is made up for 429."""
+    for kind, action in HTTP_ACTIONS:
+        with RawServer(reply(status, "<html>no</html>", "text/html")) as server:
+            try:
+                make(server, kind).deliver(action, arguments(kind, action))
+                told, wait = "done", 0.0
+            except Failed as failed:
+                told, wait = failed.failure, failed.wait
+        assert told in MEANINGS[status], (kind, action)
+        writes = server.requests[-1].method != "GET" and KINDS[kind].actions[action].creates
+        assert (told == "ambiguous") is (writes and status in (502, 504)), (kind, action)
+        assert status != 429 or wait == 0, (kind, action)
+
+
 @every_http_action
 @pytest.mark.parametrize("step", [reply(500, "<html>"), RESET, CLOSE, HANG])
 def test_trouble(kind: str, action: str, step: bytes) -> None:
