@@ -73,11 +73,10 @@ class MailServer:
             ]
         )
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop listening."""
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
 
     async def _not_modelled(self, request: Request) -> Response:
         return self.error(501, "the sandbox does not model this")
@@ -103,12 +102,22 @@ class MailServer:
         self._server = await asyncio.get_running_loop().create_server(make_protocol, host, 0, ssl=context)
         self._told = {"port": self._server.sockets[0].getsockname()[1], "certificate": certificate}
 
+    async def handle_MAIL(  # noqa: N802 (aiosmtpd's name)
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        """Take a sender who has logged in."""
+        if not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        return "250 OK"
+
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's name)
         """Take a mail."""
         mail = message_from_bytes(envelope.original_content, policy=policy.default)
         told = {name: str(mail[header] or "") for name, header in HEADERS.items()}
         text = mail.get_body(("plain",))
-        self.messages.append({**told, "text": text.get_content() if text is not None else ""})
+        content = "" if text is None else text.get_content()
+        self.messages.append({**told, "text": content.replace("\r\n", "\n")})
         return "250 OK"
 
 
@@ -124,7 +133,7 @@ def make_smtp(server: MailServer, password: str) -> Callable[[], asyncio.Protoco
         return AuthResult(success=right, handled=False)
 
     # It is TLS already, which aiosmtpd does not see.
-    return lambda: SMTP(server, authenticator=authenticate, auth_required=True, auth_require_tls=False)
+    return lambda: SMTP(server, hostname="sandbox", authenticator=authenticate, auth_require_tls=False)
 
 
 def make_certificate(host: str) -> tuple[str, ssl.SSLContext]:

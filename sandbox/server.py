@@ -136,7 +136,7 @@ async def running(host: str = "127.0.0.1", port: int = 0, keys: Accounts | None 
             yield Running(_url(host, listening), world)
         finally:
             one.should_exit = True
-            await world.close()
+            world.close()
             await ticking
             await one.shutdown(sockets=[listening])
 

@@ -114,10 +114,10 @@ class SandboxState:
         others = {name: state.holds() for name, state in self.others.items()}
         return {**own, "of": others} if others else own
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop what listens beside the server of HTTP."""
         for state in (self, *self.others.values()):
-            await state.mail.close()
+            state.mail.close()
 
     def reset(self, name: str | None = None) -> None:
         """Reset one vendor or all, with their faults; if all, the log too."""

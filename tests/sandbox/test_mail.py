@@ -36,7 +36,7 @@ def test_takes_mails(one_sandbox: Running, taken: Send) -> None:
     assert (kept["to"], kept["subject"], kept["text"]) == ("eva@example.org", "Grüße", "Bis bald\n")
     with pytest.raises(ssl.SSLCertVerificationError):
         smtplib.SMTP_SSL("127.0.0.1", told["port"], context=ssl.create_default_context())
-    assert taken("POST", "/server").status == 405
+    assert taken("POST", "/server").status == 501
     assert taken("GET", "/inbox").status == 501
 
 

@@ -183,7 +183,7 @@ class MailClient(Client[MailOptions]):
     async def _talk(self, talk: "_Talk", server: "SmtpServer", message: EmailMessage, to: str) -> None:
         options = self._options
         talk.socket = await connect(server.host, server.port, allow_private=self._http.allow_private)
-        talk.smtp = smtp = aiosmtplib.SMTP(
+        talk.smtp = smtp = SmtpConnection(
             hostname=server.host,
             sock=talk.socket,
             local_hostname=options.sender.rpartition("@")[2],
@@ -232,20 +232,31 @@ class SmtpServer:
     context: ssl.SSLContext
 
 
+class SmtpConnection(aiosmtplib.SMTP):
+    """A connection that ends at once, also after a mail was taken.
+
+    To part politely, as TLS does it, waits for a server that may be gone, and longer than the loop that waits may last.
+    """
+
+    def close(self) -> None:
+        """End it."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+        super().close()
+
+
 class _Talk:
     """What one conversation with a server leaves behind."""
 
     def __init__(self) -> None:
         self.socket: socket.socket | None = None
-        self.smtp: aiosmtplib.SMTP | None = None
+        self.smtp: SmtpConnection | None = None
         #: True: the mail itself is on its way, and nobody but the server knows whether it is taken.
         self.in_data = False
 
     async def close(self) -> None:
-        """End it at once: to part politely would wait for a server that may be gone."""
+        """End it at once."""
         if self.smtp is not None:
-            if isinstance(self.smtp.transport, asyncio.WriteTransport):
-                self.smtp.transport.abort()
             self.smtp.close()
             await asyncio.sleep(0)  # The loop parts from the socket before it is closed.
         if self.socket is not None:
