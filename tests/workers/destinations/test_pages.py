@@ -24,6 +24,12 @@ BLOCKS = [
 ]
 
 
+def test_every_kind_has_a_page() -> None:
+    """A page for each kind, which says what to do at the vendor, and what is known."""
+    assert {page.stem for page in PAGES} == set(DESTINATIONS)
+    assert all("## There" in page.read_text() and "## What is known" in page.read_text() for page in PAGES)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_is_of_a_kind(page: Path) -> None:
     """A page is named after a kind, and has all its actions."""
