@@ -20,7 +20,7 @@ PERSONS: dict[int, tuple[str, str | None, str, str, str, str | None, bool]] = {
 }
 
 #: Booking -> booker, where a recorded webhook names both. Other bookings get one of the people above.
-BOOKERS = {9001: 4711, 9002: 4712, 9003: 4713}
+BOOKERS = {9001: 4711, 9002: 4712, 9003: 4713, 9005: 4715, 9006: 4714}
 
 GENDERS = {"Frau": "FEMALE", "Herr": "MALE", "Divers": "DIVERSE"}
 

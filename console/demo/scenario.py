@@ -130,7 +130,7 @@ def stage(wanted_port: int) -> Iterator[DemoStage]:
             data=folder,
             REDIS_URL="",
         )
-        settings, place = up.begin_sandbox(settings)
+        settings, place = up.begin_sandbox(settings, anywhere=True)
         yield DemoStage(settings, wanted_port, place, invented(book.load(copy)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -102,11 +102,14 @@ def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> Non
     click.echo("Relais has stopped.", err=screen.as_json)
 
 
-def begin_sandbox(settings: UpSettings) -> tuple[UpSettings, SandboxRun]:
-    """Return the settings and the places of a sandbox run: a store of its own, below the data folder."""
+def begin_sandbox(settings: UpSettings, *, anywhere: bool = False) -> tuple[UpSettings, SandboxRun]:
+    """Return the settings and the places of a sandbox run: a store of its own, below the data folder.
+
+    `anywhere`: nobody has to know the stand-ins' port.
+    """
     folder = settings.data / sandbox_run.FOLDER
     # Where any port will do, others may be starting at this moment, too: then one that nobody is likely to choose.
-    number = port.choose(sandbox_run.HOST, sandbox_run.PORT) if settings.port else 0
+    number = port.choose(sandbox_run.HOST, sandbox_run.PORT) if settings.port and not anywhere else 0
     settings = choose_ports(settings)
     run = sandbox_run.begin(folder, find_receiver(settings), find_console(settings), number)
     return settings.model_copy(update={"data": folder, "redis_url": ""}), run

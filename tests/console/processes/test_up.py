@@ -327,7 +327,8 @@ def test_banner() -> None:
     for line in (
         "  webhooks  http://127.0.0.1:8080/in/SOURCE  (sd_nord, at, cmx, mailing, tel,",
         "  console   http://127.0.0.1:8081/readyz  (and /events, /metrics)",
-        "  waiting   maileon_main, crm, invoicing, tracking, sd_nord_api: what they refer to is set",
+        "  waiting   maileon_main, crm, invoicing, tracking, sd_nord_api: what they refer",
+        "            to is set nowhere; or try --sandbox",
         "  store     REDIS_URL",
         "  promise   all is kept",
         "  rules     rules/book  (changes count within three seconds)",
