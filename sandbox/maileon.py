@@ -248,6 +248,9 @@ class Maileon:
         routes = [
             Route("/ping", self._ping, methods=["GET", "POST", "PUT", "DELETE"]),
             Route("/account/info", self._account, methods=["GET"]),
+            Route("/contacts/contact", self._show_by_id, methods=["GET"]),
+            Route("/contacts/contact/unsubscribe", self._unsubscribe_by_id, methods=["DELETE"]),
+            Route("/contacts/count", self._count, methods=["GET"]),
             Route("/contacts/fields/custom", self._list_fields, methods=["GET"]),
             Route("/contacts/fields/custom/{name}", self._create_field, methods=["POST"]),
             Route(f"{email}/unsubscribe", self._unsubscribe, methods=["DELETE"]),
@@ -260,6 +263,7 @@ class Maileon:
             Route(external, self._create_by_external_id, methods=["POST"]),
             Route(external, self._update, methods=["PUT"]),
             Route(external, self._show, methods=["GET"]),
+            Route(external, self._delete, methods=["DELETE"]),
             Route("/reports/unsubscriptions", self._report, methods=["GET"]),
             Route("/reports/bounces", self._report, methods=["GET"]),
             Route("/webhooks", self._list_webhooks, methods=["GET"]),
@@ -267,6 +271,7 @@ class Maileon:
             Route("/webhooks/{id:int}", self._save_webhook, methods=["PUT"]),
             Route("/webhooks/{id:int}", self._remove_webhook, methods=["DELETE"]),
             Route("/transactions/types", self._transaction_types, methods=["GET", "POST"]),
+            Route("/transactions/types/{type}", self._show_type, methods=["GET"]),
             Route("/transactions", self._send_transactions, methods=["POST"]),
         ]
         return Starlette(
@@ -415,18 +420,44 @@ class Maileon:
         return _created(contact.id)
 
     async def _show(self, request: Request) -> Response:
-        """Return a contact with the fields that `standard_field` and `custom_field` ask for, each repeatable."""
+        """Return a contact with the fields that `standard_field` and `custom_field` ask for, each repeatable.
+
+        By external id, which need not be of one only, it is a list, as the PHP client reads it.
+        """
         self._unsubscribe_due()
         contact = self._one(request)
         standard = _asked(request.query_params.getlist("standard_field"), contact.standard_fields)
         custom = _asked(request.query_params.getlist("custom_field"), contact.custom_fields)
-        return _xml(
+        shown = (
             f"<contact><id>{contact.id}</id><email>{escape(contact.email)}</email>"
             f"<external_id>{escape(contact.external_id or '')}</external_id>"
             f"<permission>{contact.permission}</permission>"
             f"<created>{contact.created}</created><updated>{contact.updated}</updated>"
             f"<standard_fields>{standard}</standard_fields><custom_fields>{custom}</custom_fields></contact>"
         )
+        return _xml(f"<contacts>{shown}</contacts>" if "external_id" in request.path_params else shown)
+
+    async def _show_by_id(self, request: Request) -> Response:
+        """ "Get contact by Maileon ID"."""
+        self._unsubscribe_due()
+        request.scope["path_params"]["email"] = self._by_id(request).email
+        return await self._show(request)
+
+    async def _unsubscribe_by_id(self, request: Request) -> Response:
+        """ "Unsubscribe contacts by Maileon ID"."""
+        request.scope["path_params"]["email"] = self._by_id(request).email
+        return await self._unsubscribe(request)
+
+    def _by_id(self, request: Request) -> StoredContact:
+        number = request.query_params.get("id", "")
+        found = self.contacts.get(int(number)) if number.isdigit() else None
+        if found is None:
+            raise MaileonRefusal(404, "The contact does not exist")
+        return found
+
+    async def _count(self, request: Request) -> Response:
+        self._unsubscribe_due()
+        return _xml(f"<count_contacts>{len(self.contacts)}</count_contacts>")
 
     async def _delete(self, request: Request) -> Response:
         """Really delete, at once."""
@@ -583,6 +614,14 @@ class Maileon:
         )
         return _xml(f"<transaction_types>{listed}</transaction_types>")
 
+    async def _show_type(self, request: Request) -> Response:
+        """ "Get transaction type", by its number or its name."""
+        wanted = request.path_params["type"]
+        for name, number in self.transaction_types.items():
+            if wanted in (name, str(number)):
+                return _xml(f"<transaction_type><id>{number}</id><name>{escape(name)}</name></transaction_type>")
+        raise MaileonRefusal(404, "The transaction type does not exist")
+
     async def _send_transactions(self, request: Request) -> Response:
         """ "Create transactions": the type must exist, the contact too unless `import` creates it.
 
@@ -630,8 +669,8 @@ class Maileon:
         return self.error(refused.status, refused.text)
 
     async def _refuse_route(self, request: Request, exc: Exception) -> Response:
-        status = exc.status_code if isinstance(exc, HTTPException) else 500
-        return self.error(status, "Method not allowed" if status == 405 else "The resource does not exist")
+        """Refuse what is not modelled: an answer that looks like the vendor's would be believed."""
+        return self.error(501 if isinstance(exc, HTTPException) else 500, "The sandbox does not model this")
 
 
 class _MaileonAuth:
@@ -659,7 +698,7 @@ def _now() -> str:
 
 
 def _xml(content: str, status: int = 200) -> Response:
-    return Response(f'<?xml version="1.0" encoding="UTF-8"?>{content}', status, media_type=f"{XML}; charset=utf-8")
+    return Response(f'<?xml version="1.0" encoding="UTF-8"?>{content}', status, media_type=XML)
 
 
 def _created(number: int) -> Response:
@@ -724,6 +763,8 @@ def _from_json(body: bytes) -> Fields:
     contact = _json(body)
     if not isinstance(contact, dict):
         raise MaileonRefusal(400, "The body must be a JSON object, at least {}")
+    if contact.get("preferences"):
+        raise MaileonRefusal(501, "The sandbox does not model preferences")
     standard, custom = contact.get("standard_fields") or {}, contact.get("custom_fields") or {}
     if not isinstance(standard, dict) or not isinstance(custom, dict):
         raise MaileonRefusal(400, "standard_fields and custom_fields must be objects")
@@ -746,6 +787,8 @@ def _from_xml(body: bytes) -> Fields:
     contact = _tree(body)
     if contact.tag != "contact":
         raise MaileonRefusal(400, "The body must be a <contact>")
+    if contact.find("preferences") is not None:
+        raise MaileonRefusal(501, "The sandbox does not model preferences")
 
     def fields(block: str) -> dict[str, str]:
         return {

@@ -24,11 +24,20 @@ BOOKERS = {9001: 4711, 9002: 4712, 9003: 4713, 9005: 4715, 9006: 4714}
 
 GENDERS = {"Frau": "FEMALE", "Herr": "MALE", "Divers": "DIVERSE"}
 
+USER = {
+    "id": 1,
+    "name": "Sandbox",
+    "username": "sandbox",
+    "roleName": "Office",
+    "isActive": True,
+    "isContactPerson": False,
+}
+
 CHANGED = {
     "createdAt": "2026-01-05T09:00:00Z",
-    "createdBy": {"id": 1, "name": "Sandbox"},
+    "createdBy": USER,
     "changedAt": "2026-01-05T09:00:00Z",
-    "changedBy": {"id": 1, "name": "Sandbox"},
+    "changedBy": USER,
 }
 
 
@@ -62,13 +71,50 @@ def person(number: int) -> dict[str, Any] | None:
             "country": {"code": "DE", "name": "Germany", "localizedName": "Deutschland"},
         },
         "billingAddress": None,
-        "preferredEmail": "PRIMARY",
+        "preferredEmail": "PRIVATE",
         "isSubscribedToNewsletter": newsletter,
         "isBlocked": False,
         "customerNumber": f"K-{number}",
         "labels": [],
         "additionalFields": [],
         "dataProtection": {"legalBasisEntries": [], "consentHistoryEntries": []},
+        "notes": [],
+        "tasks": [],
+        "externalReferences": [],
+        "objectInfo": dict(CHANGED),
+    }
+
+
+def organisation(number: int) -> dict[str, Any] | None:
+    """Return the organisation of an id, None where there is none. Any id is one: the numbers of persons are others."""
+    if not 0 < number < UNKNOWN_FROM:
+        return None
+    found = person(number) or {}
+    kept = ("id", "language", "primaryAddress", "isBlocked", "customerNumber", "labels", "notes", "tasks")
+    return {
+        **{name: found[name] for name in (*kept, "additionalFields", "externalReferences", "objectInfo")},
+        "objectType": "OrganizationProfile",
+        "name": f"Verein Nummer {number}",
+        "additionalName": None,
+        "salutation": {"name": "Firma", "gender": "UNKNOWN"},
+        "email": f"verein-{number}@example.org",
+        "preferredEmail": "BUSINESS",
+    }
+
+
+def event(number: int) -> dict[str, Any] | None:
+    """Return the event of an id, None where there is none."""
+    if not 0 < number < UNKNOWN_FROM:
+        return None
+    return {
+        "id": number,
+        "name": "Atem und Stille",
+        "shortName": None,
+        "internalOrganizer": {"code": "SB", "name": "Seminarhaus Beispiel"},
+        "bookingSettings": {"mode": "SEPARATE_BOOKING_PER_DATE", "isMultiPart": False, "allowChildren": False},
+        "publishingSettings": {"status": "PUBLISHED", "title": "Atem und Stille"},
+        "labels": [],
+        "additionalFields": [],
         "notes": [],
         "tasks": [],
         "externalReferences": [],
@@ -97,12 +143,24 @@ def invoice(number: int) -> dict[str, Any] | None:
         },
         "recipientName": f"{first_name} {last_name}",
         "number": f"RE-{number}",
+        "periodOfService": {"begin": "2026-12-04", "end": "2026-12-06"},
+        "template": "Standard",
+        "isSplitInvoice": False,
+        "amount": 240.0,
         "totalAmount": 240.0,
         "currentPaymentAmount": 0.0,
         "currentBalance": 240.0,
         "referenceNumbers": [],
         "items": [
-            {"number": 1, "text": "Kursgebühr", "grossAmount": 240.0, "netAmount": 201.68, "taxRate": {"value": 0.19}}
+            {
+                "number": 1,
+                "text": "Kursgebühr",
+                "periodOfService": {"begin": "2026-12-04", "end": "2026-12-06"},
+                "grossAmount": 240.0,
+                "netAmount": 201.68,
+                "taxRate": {"value": 0.19},
+                "sources": [{"id": number + 4000, "name": "Buchung"}],
+            }
         ],
         "notes": [],
         "tasks": [],
@@ -126,7 +184,7 @@ def booking(number: int) -> dict[str, Any] | None:
         "internalRemarks": None,
         "paymentMethod": None,
         "labels": [],
-        "referenceNumbers": [],
+        "referenceNumbers": None,
         "voucherCode": None,
         "guests": [
             {
@@ -140,7 +198,7 @@ def booking(number: int) -> dict[str, Any] | None:
                 "items": [
                     {
                         "id": number * 100,
-                        "type": {"type": "ATTENDANCE_FEE", "logicalType": "ATTENDANCE_FEE"},
+                        "type": {"type": "EVENT", "logicalType": "EVENT"},
                         "status": "CONFIRMED",
                         "begin": "2026-12-04",
                         "end": "2026-12-06",

@@ -166,7 +166,10 @@ class SeminarDesk:
             Route("/bookings", self._list_bookings, methods=["GET"]),
             Route("/bookings/{id}", self._show_booking, methods=["GET"]),
             Route("/bookings/{id}/guests", self._list_guests, methods=["GET"]),
+            Route("/bookings/{id}/invoices", self._invoices_of_booking, methods=["GET"]),
             Route("/bookings/{id}/{change}", self._change_booking, methods=["PUT"]),
+            Route("/organizations/{id}", self._show_organisation, methods=["GET"]),
+            Route("/events/{id}", self._show_event, methods=["GET"]),
             Route("/invoices", self._list_invoices, methods=["GET"]),
             Route("/invoices/{id}", self._show_invoice, methods=["GET"]),
             Route("/invoices/{id}", self._delete_invoice, methods=["DELETE"]),
@@ -251,7 +254,7 @@ class SeminarDesk:
         """ "PUT /bookings/{id}/confirm" and the like: 200 with the booking. A cancelation needs its reason."""
         word = BOOKING_CHANGES.get(request.path_params["change"])
         if word is None:
-            raise SeminarDeskRefusal(404, "There is no such route")
+            raise SeminarDeskRefusal(501, "The sandbox does not model this")
         booking = self.bookings.get(request.path_params["id"])
         body = await _object(request) if await request.body() else {}
         if word == "CANCELED" and not body.get("reason"):
@@ -260,6 +263,22 @@ class SeminarDesk:
             raise SeminarDeskRefusal(400, "The booking's state does not permit this change")
         booking["status"] = word
         return JSONResponse(booking)
+
+    async def _invoices_of_booking(self, request: Request) -> Response:
+        """Answer all in one ("BookingOrProfileInvoicesList"): the invoices whose items name the booking."""
+        booking = self.bookings.get(request.path_params["id"])
+        named = [
+            one
+            for one in self.invoices.all()
+            if any(source["id"] == booking["id"] for item in one["items"] for source in item["sources"])
+        ]
+        return JSONResponse({"data": named})
+
+    async def _show_organisation(self, request: Request) -> Response:
+        return JSONResponse(Shelf(people.organisation).get(request.path_params["id"]))
+
+    async def _show_event(self, request: Request) -> Response:
+        return JSONResponse(Shelf(people.event).get(request.path_params["id"]))
 
     # -- activities and additional fields
 
@@ -375,7 +394,8 @@ class SeminarDesk:
         return self.error(refused.status, refused.message)
 
     async def _refuse_route(self, request: Request, exc: Exception) -> Response:
-        return self.error(exc.status_code if isinstance(exc, HTTPException) else 500, "There is no such route")
+        """Refuse what is not modelled: an answer that looks like the vendor's would be believed."""
+        return self.error(501 if isinstance(exc, HTTPException) else 500, "The sandbox does not model this")
 
 
 class _SeminarDeskAuth:

@@ -171,14 +171,36 @@ def test_bad_contact(maileon: Send, control: Send, sent: object, text: str) -> N
         (f"{EVA}?permission=7", "{}", "application/vnd.maileon.api+json", 400),
         (f"{EVA}?sync_mode=3", "{}", "application/vnd.maileon.api+json", 400),
         (f"{EVA}?doi=1", "{}", "application/vnd.maileon.api+json", 400),
-        ("/nowhere", "{}", "application/vnd.maileon.api+json", 404),
-        ("/contacts/fields/custom", "{}", "application/vnd.maileon.api+json", 405),
+        ("/nowhere", "{}", "application/vnd.maileon.api+json", 501),
+        ("/contacts/fields/custom", "{}", "application/vnd.maileon.api+json", 501),
+        (EVA, '{"preferences": [{}]}', "application/vnd.maileon.api+json", 501),
+        (EVA, "<contact><preferences/></contact>", "application/vnd.maileon.api+xml", 501),
     ],
 )
 def test_bad_request(maileon: Send, path: str, body: str, media: str, status: int) -> None:
     """A request that is not understood has its status, and its body is XML."""
     answer = maileon("POST", path, body=body, headers={"Content-Type": media})
     assert (answer.status, "<error><message>" in answer.text) == (status, True)
+
+
+def test_content_type(maileon: Send) -> None:
+    """Answers have exactly the vendor's type: its PHP client reads none with a charset behind it."""
+    maileon("POST", EVA, sent={"external_id": "7"})
+    for path in (EVA, "/contacts/externalid/7", "/contacts/email/nobody%40example.org", "/transactions/types"):
+        assert maileon("GET", path).headers["content-type"] == "application/vnd.maileon.api+xml"
+
+
+def test_by_id(maileon: Send) -> None:
+    """A contact is shown and unsubscribed by its id; by external id it comes as a list; types are found by name."""
+    maileon("POST", EVA, sent={"external_id": "7"})
+    assert "<email>eva@example.org</email>" in maileon("GET", "/contacts/contact?id=1").text
+    assert "<contacts><contact>" in maileon("GET", "/contacts/externalid/7").text
+    assert "<count_contacts>1<" in maileon("GET", "/contacts/count").text
+    assert "<id>100</id>" in maileon("GET", "/transactions/types/booking_confirmed").text
+    assert maileon("GET", "/transactions/types/nothing").status == 404
+    assert maileon("GET", "/contacts/contact?id=9").status == 404
+    assert maileon("DELETE", "/contacts/contact/unsubscribe?id=1").status == 204
+    assert maileon("DELETE", "/contacts/externalid/7").status in (204, 404)
 
 
 def test_update(maileon: Send, control: Send) -> None:

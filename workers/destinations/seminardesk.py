@@ -247,7 +247,7 @@ class FoundEvent(ActionResult):
     """An event, by the number that the Private API knows it by; webhooks have another id."""
 
     id: int
-    title: Any = None
+    name: str | None = None
     additional_fields: list[dict[str, Any]] | None = None
 
 
@@ -255,10 +255,10 @@ class FoundDate(ActionResult):
     """An event date; its number is the same in the webhooks."""
 
     id: int
-    title: Any = None
+    name: str | None = None
     begin: str | None = None
     end: str | None = None
-    event: Named | None = None
+    event_id: int | None = None
     status: Any = None
     attendance_type: str | None = None
 

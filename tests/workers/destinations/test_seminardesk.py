@@ -69,7 +69,13 @@ def test_module_not_enabled(desk: Desk, sandbox: Running) -> None:
     failed = desk.fail("person", {"id": 4711})
     assert (failed.failure, failed.code) == ("credential", "api_not_active")
     assert "not switched on" in failed.hint
-    assert "not switched on" in desk.fail("event", {"id": 1}).hint  # This tenant does not have the module.
+
+
+def test_look_ups(desk: Desk) -> None:
+    """Whatever a rule looks up is there in the words of rules."""
+    told = {action: desk.deliver(action, {"id": 9001}).result for action in ("organisation", "event", "guests")}
+    assert (told["organisation"]["object_type"], told["event"]["name"]) == ("OrganizationProfile", "Atem und Stille")
+    assert told["guests"]["guests"][0]["event_date"]["id"] == 709
 
 
 def test_add_external_reference(desk: Desk, sandbox: Running) -> None:
