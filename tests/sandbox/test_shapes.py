@@ -1,7 +1,7 @@
 """SeminarDesk's stand-in against its published specification: what an object must have, and the words of enumerations.
 
-Written from private-api.json of github.com/SeminarDesk/private-api-specs. Those of Lexware and HubSpot are asked by clients
-that validate (tests/clients).
+Written from private-api.json of github.com/SeminarDesk/private-api-specs. Lexware and HubSpot are asked by clients that
+validate (tests/clients).
 """
 
 from collections.abc import Iterator, Mapping
