@@ -1,11 +1,12 @@
 """What the keys of the book's destinations may not do there.
 
-Comes in: a book. Goes out: a HealthCheck for each destination whose vendor has a harmless test for it; others are not
-asked. Never writes at a vendor.
+Comes in: a book. Goes out: a HealthCheck for each destination whose vendor can be asked without harm: for rights, or
+for somebody whom it does not know. Never writes at a vendor.
 """
 
 import asyncio
 import os
+from collections.abc import Mapping
 
 from console import book
 from console.checks.store import HealthCheck
@@ -13,7 +14,7 @@ from rules.errors import RulesError
 from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret
 from workers import destinations
-from workers.destinations.base import Client, MissingRight
+from workers.destinations.base import Attempt, Client, MissingRight
 from workers.http import Http
 from workers.outcome import Failed
 
@@ -24,9 +25,20 @@ def check(found: Rulebook) -> list[HealthCheck]:
     return [_check(each) for each in asked]
 
 
-def _can_be_asked(destination: Destination) -> bool:
+#: Look-ups that do no harm, and of whom: of nobody, or of the first number.
+LOOK_UPS: Mapping[str, Mapping[str, str]] = {"contact": {"email": "nobody@example.org"}, "person": {"id": "1"}}
+TRIED = "it is taken, and may read; what it may write only a delivery shows"
+
+
+def _tells_rights(destination: Destination) -> bool:
     client = destinations.DESTINATIONS[destination.kind].client
     return client.list_missing_rights is not Client.list_missing_rights
+
+
+def _can_be_asked(destination: Destination) -> bool:
+    found = destinations.DESTINATIONS[destination.kind]
+    reads = found.client.read_nobody is not Client.read_nobody or LOOK_UPS.keys() & found.kind.actions.keys()
+    return _tells_rights(destination) or bool(reads)
 
 
 def _check(destination: Destination) -> HealthCheck:
@@ -38,7 +50,8 @@ def _check(destination: Destination) -> HealthCheck:
     except (RulesError, ValueError) as exc:
         return HealthCheck(name, False, f"it could not be tried: {exc}", "set the secret where relais doctor runs")
     if not missing:
-        return HealthCheck(name, True, "it may do everything that relais asks for")
+        everything = "it may do everything that relais asks for"
+        return HealthCheck(name, True, everything if _tells_rights(destination) else TRIED)
     told = "; ".join(each.says for each in missing)
     refused = any(each.needed for each in missing)
     return HealthCheck(name, not refused, told, "grant the key these rights there" if refused else "")
@@ -47,8 +60,18 @@ def _check(destination: Destination) -> HealthCheck:
 async def _ask(destination: Destination) -> list[MissingRight]:
     async with Http() as http:
         bound = http.bind(timeout=destination.timeout, allow_private=destination.allow_private)
-        client = destinations.DESTINATIONS[destination.kind].client
-        opened = client(destination.name, destination.options, _reveal, bound, _Nothing())
+        found = destinations.DESTINATIONS[destination.kind]
+        opened = found.client(destination.name, destination.options, _reveal, bound, _Nothing())
+        action = next((name for name in LOOK_UPS if name in found.kind.actions), None)
+        if action is not None:
+            arguments = found.kind.actions[action].arguments.model_validate(LOOK_UPS[action])
+            try:
+                await opened.deliver(action, arguments, Attempt("no delivery"))
+            except Failed as failed:
+                if failed.code != "not_found":
+                    raise
+        elif found.client.read_nobody is not Client.read_nobody:
+            await opened.read_nobody()
         return list(await opened.list_missing_rights())
 
 

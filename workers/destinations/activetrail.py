@@ -21,6 +21,7 @@ from rules.secret import Secret
 from workers.destinations.base import (
     ActionArguments,
     ActionResult,
+    Attempt,
     Base,
     Client,
     DestinationOptions,
@@ -311,6 +312,11 @@ class ActiveTrailClient(Client[ActiveTrailClientOptions]):
     def visit(self, delivery: Any) -> TrailVisit:
         """Return what carries the requests of a delivery."""
         return TrailVisit(super().visit(delivery), self._base, self._headers, self._options.errors)
+
+    async def read_nobody(self) -> None:
+        """Ask for a contact. Raises Failed."""
+        visit = self.visit(Attempt("no delivery"))
+        await TrailContacts(visit, 0).search(Name("email", "nobody@example.org"))
 
     async def _upsert_contact(self, visit: TrailVisit, arguments: UpsertContact) -> Done:
         values = {FIELDS[name]: value for name, value in flatten(arguments).items()}

@@ -166,6 +166,13 @@ class Client(Generic[Options]):
         """Return what the key may not do, as far as the vendor tells that without harm. Raises Failed."""
         return ()
 
+    async def read_nobody(self) -> None:
+        """Ask for somebody whom nobody knows, so that a wrong key shows; the look-ups of a kind need no such method.
+
+        Raises Failed.
+        """
+        raise NotImplementedError
+
     def visit(self, delivery: Attempt) -> Visit:
         """Return what carries the requests of a delivery."""
         return Visit(self._http.exchange(), delivery)

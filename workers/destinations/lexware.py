@@ -178,6 +178,10 @@ class LexwareClient(Client[LexwareOptions]):
         """Return what carries the requests of a delivery."""
         return LexwareVisit(self._http.exchange(), delivery, self._base, self._headers)
 
+    async def read_nobody(self) -> None:
+        """Ask for a contact. Raises Failed."""
+        await self.visit(Attempt("no delivery")).find_contacts("nobody@example.org")
+
     # Customers
 
     async def _upsert_customer(self, visit: "LexwareVisit", arguments: Customer) -> Done:

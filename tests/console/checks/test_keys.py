@@ -1,6 +1,7 @@
 """What the keys of the book's destinations may not do there."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from console import book, cli
 from console.checks import keys
 from sandbox import server
 from sandbox.server import Running
+from workers.destinations import DESTINATIONS
 
 BOOK = """
 destinations:
@@ -19,7 +21,7 @@ destinations:
   some: {kind: maileon, base: BASE, api_key: "${SOME}", allow_private: true}
   old: {kind: maileon, base: BASE, api_key: "${OLD}", allow_private: true}
   none: {kind: maileon, base: BASE, api_key: "${NONE}", allow_private: true}
-  crm: {kind: rest, base: BASE, auth: {bearer: "${ALL}"}}
+  tracking: {kind: etracker, base: BASE, account_key: "${ALL}", api_key: "${ALL}"}
 """
 
 
@@ -32,7 +34,7 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture
 def folder(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A book with four keys of one Maileon, and a CRM that cannot be asked."""
+    """A book with four keys of one Maileon, and an etracker, which cannot be asked."""
     accounts = running.world.accounts
     monkeypatch.setenv("ALL", accounts.maileon_api_key)
     monkeypatch.setenv("SOME", accounts.maileon_api_key_write_only)
@@ -67,3 +69,21 @@ def test_doctor_asks_only_when_told(folder: Path, monkeypatch: pytest.MonkeyPatc
 
     assert not any(check["name"].startswith("key") for check in doctor()["checks"])
     assert sum(check["name"].startswith("key ") for check in doctor("--keys")["checks"]) == 4
+
+
+@pytest.mark.parametrize("kind", ["rest", "hubspot", "pipedrive", "lexware", "activetrail", "seminardesk"])
+def test_taken_or_not(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Where rights cannot be asked for a read shows whether the key is taken, and writes nothing."""
+    stand_in = DESTINATIONS[kind].kind.stand_in
+    assert stand_in is not None
+    text = json.dumps({"kind": kind, "allow_private": True} | dict(stand_in.options)).replace("{sandbox}", running.url)
+    lines = [f"  right: {text}", f"  wrong: {re.sub('SANDBOX_[A-Z_]+', 'WRONG', text)}"]
+    (tmp_path / "book.yaml").write_text("destinations:\n" + "\n".join(lines) + "\n")
+    for name, value in vars(running.world.accounts).items():
+        monkeypatch.setenv(f"SANDBOX_{name.upper()}", value)
+    monkeypatch.setenv("WRONG", "another-key")
+    found = {check.name: check for check in keys.check(book.load(tmp_path))}
+    assert (found["key right"].ok, found["key right"].says) == (True, keys.TRIED)
+    assert (found["key wrong"].ok, "unauthorised" in found["key wrong"].says) == (False, True)
+    calls = [each.call for each in running.world.journal.entries()]
+    assert [each.path for each in calls if each.method != "GET" and not each.path.endswith("/search")] == []
