@@ -2,10 +2,13 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from console import book
+from console.checks import keys
 from tests.conftest import GENEROUS
 from tests.tryton.conftest import Tryton
 from tests.tryton.proxy import Proxy
@@ -393,3 +396,15 @@ def test_unknown_currency(desk: Desk) -> None:
 def test_wrong_set_up(tryton: Tryton, proxy: Proxy, options: dict[str, str], failure: str) -> None:
     """A wrong key pauses the destination; a database that does not exist is final."""
     assert make(tryton, proxy, **options).fail("upsert_contact", {"email": "x@example.org"}).failure == failure
+
+
+def test_doctor_tries_the_key(tryton: Tryton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`relais doctor --keys` tells a key that Tryton takes from one that it does not."""
+    monkeypatch.setenv("RIGHT", tryton.key)
+    monkeypatch.setenv("WRONG", "another")
+    options = f"kind: tryton, base: '{tryton.url}', database: shop, allow_private: true"
+    lines = [f"  {name.lower()}: {{{options}, key: '${{{name}}}'}}" for name in ("RIGHT", "WRONG")]
+    (tmp_path / "book.yaml").write_text("\n".join(["destinations:", *lines, ""]))
+    right, wrong = keys.check(book.load(tmp_path))
+    assert (right.ok, right.says) == (True, keys.TRIED)
+    assert (wrong.ok, "unauthorised" in wrong.says) == (False, True)

@@ -44,7 +44,7 @@ BOTH = {"number": "race:1", "mail": "race@example.org"}
 
 
 def test_one_new_person(tryton: Tryton, short_folder: Path, tmp_path: Path) -> None:
-    """Eight at once of one new person, by id, by address and by both, with four workers, leave one party."""
+    """Eight at once of one new person, by id, by address and by both, with two workers, leave one party."""
     valkey = PrivateValkey(short_folder)
     valkey.start()
     try:
@@ -63,7 +63,7 @@ def race(house: SystemProcesses, tryton: Tryton) -> None:
     book = house.folder / "book"
     book.mkdir()
     (book / "book.yaml").write_text(BOOK.format(url=tryton.url, database=tryton.database))
-    house.work(workers=4, TRYTON_KEY=tryton.key)
+    house.work(workers=2, TRYTON_KEY=tryton.key)
     names = [
         BOTH,
         {"mail": "Race@Example.ORG"},
