@@ -6,12 +6,13 @@ fields, of secrets' references and codes only, never a value of anybody.
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mailroom import rhythm, shapes
 from mailroom.client import MailroomClient
 from mailroom.shapes import TypeSample
+from rules.event_types.base import from_epoch
 
 DAY = 86_400_000  # ms
 MINUTE = 60_000  # ms
@@ -19,6 +20,10 @@ MINUTE = 60_000  # ms
 COUNTS_KEEP, MINUTES_KEEP = 8, 36
 #: Days by which is said how often a source usually sends.
 GAP_DAYS = 7
+#: Instead of a source: minutes in which a receiver was there to take webhooks.
+RECEIVERS = ""
+#: What begins the names of places of the book, among what was not read.
+PLACES = ("read.", "dedupe.")
 
 
 @dataclass
@@ -29,7 +34,7 @@ class SourceNotes:
     counts: Counter[str] = field(default_factory=Counter)
     #: Source -> when its last webhook was taken, ms.
     came: dict[str, int] = field(default_factory=dict)
-    #: Sources, each with a minute since 1970 in which a webhook of it was taken.
+    #: Sources, each with a minute since 1970 in which a webhook of it was taken; RECEIVERS: in which one was there.
     minutes: set[tuple[str, int]] = field(default_factory=set)
     #: Source and name of a secret (`shop|${SHOP_SECRET}`) -> when that last proved a request, ms.
     verified: dict[str, int] = field(default_factory=dict)
@@ -51,6 +56,17 @@ class SourceNotes:
 
 
 @dataclass(frozen=True)
+class EmptyPlace:
+    """A place of the book at which nothing stood in any event of a source."""
+
+    #: As it is counted: `read.id`, `read.ignore body.attempt`.
+    name: str
+    #: Of how many events, and since which day (2026-11-28): of that day and all after it on which any came.
+    events: int
+    since: str
+
+
+@dataclass(frozen=True)
 class SourceView:
     """What was seen of one source."""
 
@@ -67,6 +83,7 @@ class SourceView:
     unread: Mapping[str, int] = field(default_factory=dict)
     #: Name of a secret -> when it last proved a request, ms.
     verified: Mapping[str, int] = field(default_factory=dict)
+    empty: tuple[EmptyPlace, ...] = ()
 
 
 async def write(mailroom: MailroomClient, notes: SourceNotes) -> None:
@@ -95,12 +112,12 @@ async def write(mailroom: MailroomClient, notes: SourceNotes) -> None:
 async def read(mailroom: MailroomClient, sources: Collection[str], now: int) -> dict[str, SourceView]:
     """Return what was seen of sources; `now`: ms since 1970. Raises StoreUnavailable."""
     pipe = mailroom.store.pipeline(transaction=False)
-    for key in ("came", "verified", f"sources:{now // DAY}"):
+    for key in ("came", "verified"):
         pipe.hgetall(mailroom.key(key))
-    came, verified, page = await mailroom.read(pipe.execute())
-    told = await find_told(mailroom)
+    came, verified = await mailroom.read(pipe.execute())
+    told, pages = await find_told(mailroom), await read_counts(mailroom, now)
     times = {name.decode(): int(at) for name, at in verified.items()}
-    counts = {name.decode(): int(n) for name, n in page.items()}
+    counts = pages.get(now // DAY, {})
     found = {}
     for source in sources:
         minutes = await read_minutes(mailroom, source, now, GAP_DAYS)
@@ -114,8 +131,42 @@ async def read(mailroom: MailroomClient, sources: Collection[str], now: int) -> 
             _below(counts, f"refused|{source}|"),
             _below(counts, f"unread|{source}|"),
             _below(times, f"{source}|"),
+            tuple(find_empty(pages, source)),
         )
     return found
+
+
+async def read_counts(mailroom: MailroomClient, now: int) -> dict[int, dict[str, int]]:
+    """Return what was counted on each day that is kept, the newest first. Raises StoreUnavailable."""
+    days = range(now // DAY, now // DAY - COUNTS_KEEP, -1)
+    pipe = mailroom.store.pipeline(transaction=False)
+    for day in days:
+        pipe.hgetall(mailroom.key(f"sources:{day}"))
+    pages = await mailroom.read(pipe.execute())
+    return {
+        day: {name.decode(): int(n) for name, n in page.items()} for day, page in zip(days, pages, strict=True) if page
+    }
+
+
+def find_empty(pages: Mapping[int, Mapping[str, int]], source: str) -> Iterator[EmptyPlace]:
+    """Yield the places at which nothing stood in any event of a source: on its newest day, and since when.
+
+    `pages`: what was counted on each day, the newest first.
+    """
+    counted = [
+        (day, events, _below(page, f"unread|{source}|"))
+        for day, page in pages.items()
+        if (events := page.get(f"taken|{source}", 0) + page.get(f"quarantined|{source}", 0))
+    ]
+    names = [name for name in sorted(counted[0][2]) if name.startswith(PLACES)] if counted else []
+    for name in names:
+        of, since = 0, 0
+        for day, events, unread in counted:
+            if unread.get(name, 0) < events:
+                break
+            of, since = of + events, day
+        if of:
+            yield EmptyPlace(name, of, from_epoch(since * DAY)[:10])
 
 
 async def read_minutes(mailroom: MailroomClient, source: str, now: int, days: int) -> list[int]:

@@ -5,7 +5,7 @@ store or a clock. Minutes are counted, not events: an import of a thousand is a 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
@@ -37,23 +37,42 @@ def find_usual_gap(minutes: Sequence[int]) -> int | None:
     return round(median(gaps)) if len(gaps) >= FEWEST_GAPS else None
 
 
-def expect(minutes: Sequence[int], last: int, now: int) -> tuple[int, int] | None:
+def find_deaf(receivers: Sequence[int], last: int, now: int) -> frozenset[int]:
+    """Return the minutes between two in which no receiver was there. `receivers`: those in which one was, in order.
+
+    Of the time before the first of them nothing is known, so none is deaf.
+    """
+    first = max(last + 1, receivers[0]) if receivers else now
+    return frozenset(range(first, now)).difference(receivers)
+
+
+def expect(minutes: Sequence[int], last: int, now: int, deaf: Collection[int] = frozenset()) -> tuple[int, int] | None:
     """Return in how many minutes it usually sent in the span of the week from `last` to `now`, and by how many weeks.
 
     Of that span in the last weeks the poorest but one counts, of two the poorer: an import that came once is not waited
     for. Of a longer silence its first week counts. All are minutes since 1970. None: it is not known for long enough.
+    Nothing is expected in `deaf` minutes, in which no receiver was there.
     """
     weeks = min(MOST_WEEKS, (last - minutes[0]) // WEEK) if minutes else 0
     if weeks < FEWEST_WEEKS:
         return None
     until = min(now, last + WEEK)
     spans = [(last - ago * WEEK, until - ago * WEEK) for ago in range(1, weeks + 1)]
-    counts = sorted(bisect_right(minutes, end) - bisect_right(minutes, begin) for begin, end in spans)
+    counts = sorted(
+        sum(
+            minute + ago * WEEK not in deaf
+            for minute in minutes[bisect_right(minutes, begin) : bisect_right(minutes, end)]
+        )
+        for ago, (begin, end) in enumerate(spans, 1)
+    )
     return counts[(weeks - 1) // 2], weeks
 
 
-def explain_silence(minutes: Sequence[int], last: int, now: int) -> str:
-    """Return in words why a silence is long by the source's own rhythm; empty: it is not. Minutes since 1970."""
-    if now - last < SHORTEST or (found := expect(minutes, last, now)) is None or found[0] < EXPECTED:
+def explain_silence(minutes: Sequence[int], last: int, now: int, deaf: Collection[int] = frozenset()) -> str:
+    """Return in words why a silence is long by the source's own rhythm; empty: it is not. Minutes since 1970.
+
+    `deaf`: those of them in which no receiver was there.
+    """
+    if now - last - len(deaf) < SHORTEST or (found := expect(minutes, last, now, deaf)) is None or found[0] < EXPECTED:
         return ""
     return f"in the same span of the last {found[1]} weeks it sent in {found[0]} minutes or more"

@@ -5,10 +5,11 @@ never costs a request more than some additions; a process that is killed loses a
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from mailroom import SourceNotes, StoreUnavailable
-from mailroom.observations import MINUTE
+from mailroom.observations import MINUTE, RECEIVERS
 from receiver.rulebook import SourceEntry
 from receiver.shape import ShapeTally
 from receiver.sources.base import Batch
@@ -26,6 +27,8 @@ class SourceTally:
     def __init__(self) -> None:
         self.notes = SourceNotes()
         self._shapes = ShapeTally()
+        #: The last minute since 1970 of which it is noted that this receiver was there.
+        self._there = 0
 
     def take(self, source: str, batch: Batch) -> None:
         """Count a batch whose events are on disk."""
@@ -43,7 +46,8 @@ class SourceTally:
             for name in item.unread:
                 # Below a field of the model names may be the sender's own.
                 counts[f"unread|{source}|{name if name.startswith('read.') else name.partition('.')[0]}"] += 1
-
+            for name in item.empty:
+                counts[f"unread|{source}|{name}"] += 1
         if fit:
             counts[f"taken|{source}"] += fit
 
@@ -54,6 +58,9 @@ class SourceTally:
     async def write(self, write: WriteNotes, entries: Iterable[SourceEntry], *, last: bool = False) -> None:
         """Write what was seen; what the store does not take is written the next time. `last`: there is no next time."""
         await self._shapes.look()
+        if (minute := time.time_ns() // 1_000_000 // MINUTE) != self._there:
+            self._there = minute
+            self.notes.minutes.add((RECEIVERS, minute))
         notes, self.notes = self.notes, SourceNotes()
         notes.merge(SourceNotes(shapes=self._shapes.take_due(last=last)))
         notes.minutes |= {(source, at // MINUTE) for source, at in notes.came.items()}

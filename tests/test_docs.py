@@ -131,7 +131,13 @@ def exposed() -> dict[str, str]:
     room = RoomState("crm", 1, 1, 1, 1, 1, "")
     text = metrics.write_text(
         Snapshot(
-            counts, [room], [QuotaState("KEY", 1, 2, 0, 3)], came={"shop": 1}, quiet=(), spool=SpoolState(1, 1, 1, 1)
+            counts,
+            [room],
+            [QuotaState("KEY", 1, 2, 0, 3)],
+            came={"shop": 1},
+            quiet=(),
+            held={"shop": 1},
+            spool=SpoolState(1, 1, 1, 1),
         )
     ).decode()
     return {

@@ -2,7 +2,7 @@
 
 Comes in: the book, when webhooks came, as receivers noted it. Goes out: alerts. One worker of all looks once a minute,
 and what was told stands in the store, so a restart tells nothing twice. Never judges a source that a person holds, nor
-any while no receiver lives.
+any while no receiver lives; the time in which none did is no silence.
 """
 
 import asyncio
@@ -71,26 +71,30 @@ class QuietWatch:
         if not await self._receives():
             return
         held = await SourceHolds(self._mailroom).all()
+        receivers = await observations.read_minutes(self._mailroom, observations.RECEIVERS, now, DAYS)
         for name, source in book.sources.items():
-            if (
-                name in came
-                and name not in told
-                and name not in held
-                and (why := await self.judge(source, came[name], now))
-            ):
-                text = f"{name} is quiet: no webhook for {_span(now - came[name])}; {why}"
+            if name not in came or name in told or name in held:
+                continue
+            deaf = rhythm.find_deaf(receivers, came[name] // MINUTE, now // MINUTE)
+            if why := await self.judge(source, came[name], now, deaf):
+                away = f", {_span(len(deaf) * MINUTE)} of it without a receiver" if deaf else ""
+                text = f"{name} is quiet: no webhook for {_span(now - came[name])}{away}; {why}"
                 if await self._alerts.deliver(ALERT, text, ends=(BACK,), source=name):
                     await observations.remember_told(self._mailroom, name, came[name])
 
-    async def judge(self, source: Source, last: int, now: int) -> str:
-        """Return in words why a silence since `last` (ms) is too long; empty: it is not. Raises StoreUnavailable."""
+    async def judge(self, source: Source, last: int, now: int, deaf: frozenset[int]) -> str:
+        """Return in words why a silence since `last` (ms) is too long; empty: it is not. Raises StoreUnavailable.
+
+        `deaf`: the minutes of it in which no receiver was there.
+        """
+        silence = now - last - len(deaf) * MINUTE
         if source.quiet_after is not None:
-            too_long = 0 < source.quiet_after <= now - last
+            too_long = 0 < source.quiet_after <= silence
             return f"quiet_after: is {_span(source.quiet_after)}" if too_long else ""
-        if now - last < rhythm.SHORTEST * MINUTE:
+        if silence < rhythm.SHORTEST * MINUTE:
             return ""
         minutes = await observations.read_minutes(self._mailroom, source.name, now, DAYS)
-        return rhythm.explain_silence(minutes, last // MINUTE, now // MINUTE)
+        return rhythm.explain_silence(minutes, last // MINUTE, now // MINUTE, deaf)
 
     async def _receives(self) -> bool:
         """Return whether a receiver lives: without one all are silent, for another reason."""

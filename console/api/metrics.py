@@ -21,6 +21,7 @@ from console.api import rooms
 from console.api.request import get_mailroom
 from console.checks import spool
 from mailroom import QuotaState, RoomState, StoreUnavailable, observations
+from mailroom.holds import SourceHolds
 from receiver.spool import SpoolState
 
 
@@ -149,6 +150,12 @@ CATALOGUE = (
         "relais_source_quiet", "gauge", "1 while a source is silent for unusually long, as was told.", ("source",)
     ),
     MetricDeclaration(
+        "relais_source_held_seconds",
+        "gauge",
+        "Seconds since a person held a source: what comes of it waits. 0: it is not held.",
+        ("source",),
+    ),
+    MetricDeclaration(
         "relais_room_held_seconds",
         "gauge",
         "Seconds that the first of a room's held boxes has waited for a person.",
@@ -191,6 +198,8 @@ class Snapshot:
     came: Mapping[str, int] = field(default_factory=dict)
     #: Sources of whose silence people were told.
     quiet: Collection[str] = ()
+    #: Source that a person holds -> since when, ms.
+    held: Mapping[str, int] = field(default_factory=dict)
     drains: int = 0
     #: Whether the store answered; else all but the spool is unknown.
     up: bool = True
@@ -275,6 +284,9 @@ class Families(Collector):
                 yield from (((source,), max(0, seen.now - at) / 1000) for source, at in seen.came.items())
             case "relais_source_quiet":
                 yield from (((source,), float(source in seen.quiet)) for source in seen.came)
+            case "relais_source_held_seconds":
+                since = dict.fromkeys(seen.came, seen.now) | dict(seen.held)
+                yield from (((source,), max(0, seen.now - at) / 1000) for source, at in since.items())
             case "relais_breaker_open":
                 pauses = ((room.name, rooms.read_pause(room)) for room in seen.rooms)
                 yield from (((name,), float(pause is not None and pause.by == "breaker")) for name, pause in pauses)
@@ -318,6 +330,7 @@ async def show_metrics(request: Request) -> Response:
             quarantined=await mailroom.quarantined(),
             came=await mailroom.came(),
             quiet=await observations.find_told(mailroom),
+            held={source: hold.at for source, hold in (await SourceHolds(mailroom).all()).items()},
             drains=request.app.state.watcher.drains,
         )
     except StoreUnavailable:

@@ -118,7 +118,7 @@ def as_json(source: Source, seen: SourceView, hold: SourceHold | None, now: int)
         "usual_gap_seconds": None if seen.usual_gap is None else seen.usual_gap * 60,
         "today": {"taken": seen.taken, "quarantined": seen.quarantined, "refused": seen.refused},
         "quiet": seen.quiet,
-        "unread": seen.unread,
+        "unread": {name: n for name, n in seen.unread.items() if " " not in name},
         "empty_places": find_empty_places(source, seen),
         "secrets": [
             {"name": name, "last_verified": _moment(seen.verified.get(name))} for name in source.verify.secret_names
@@ -128,17 +128,23 @@ def as_json(source: Source, seen: SourceView, hold: SourceHold | None, now: int)
 
 
 def find_empty_places(source: Source, seen: SourceView) -> list[Json]:
-    """Return the places of `read:` at which nothing stood in any event of today."""
-    events = seen.taken + seen.quarantined
+    """Return the places of the book at which nothing stood in any event, and since when; of several the ones meant."""
+    meant = {one.name.partition(" ")[0] for one in seen.empty if " " in one.name}
     return [
-        {"key": name.removeprefix("read."), "place": str(_find_place(source, name)), "events": events}
-        for name, n in sorted(seen.unread.items())
-        if name.startswith("read.") and n >= events
+        {
+            "key": one.name.partition(" ")[0].removeprefix("read."),
+            "place": one.name.partition(" ")[2] or str(_find_place(source, one.name)),
+            "events": one.events,
+            "since": one.since,
+        }
+        for one in seen.empty
+        if one.name not in meant
     ]
 
 
 def _find_place(source: Source, name: str) -> object:
-    place = getattr(getattr(source.options, "read", None), name.removeprefix("read."), None)
+    part, _, key = name.partition(".")
+    place = getattr(getattr(source.options if part == "read" else source, part, None), key, None)
     return " and ".join(place) if isinstance(place, tuple) else place or name
 
 

@@ -8,9 +8,11 @@ import click
 from console import book, catalogue
 from console.errors import SAID_NO, USAGE, UserError
 from console.render.tables import say_count
+from receiver.payload import read_payload
 from rules.compiler import loader
 from rules.compiler.compilation import Checked
 from rules.source.problem import as_annotations, as_sarif
+from rules.tools import testing
 
 
 @click.command()
@@ -36,6 +38,8 @@ def command(folder: Path | None, as_json: bool, form: str, strict: bool) -> None
     only = folder if folder is not None and folder.is_file() else None
     place = book.folder(only.parent if only else folder)
     checked = loader.check(place, catalogue.build())
+    if checked.book is not None and (empty := list(testing.find_empty_places(checked.book, place, read_payload))):
+        checked = Checked(checked.book, (*checked.problems, *empty))
     if only is not None:
         checked = of_file(checked, only)
     match "json" if as_json else form:

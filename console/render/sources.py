@@ -51,7 +51,7 @@ def describe(one: Json) -> Iterator[str]:
     if today["quarantined"]:
         yield f"{today['quarantined']} in quarantine today (relais quarantine list)"
     for place in one["empty_places"]:
-        of = f"{place['events']:,} of {place['events']:,} events today"
+        of = f"{place['events']:,} of {place['events']:,} events since {place['since']}"
         yield f"{place['key']}: {place['place']} found nothing in {of}; is the place right?"
     if one["unread"]:
         yield f"not read today: {_count(one['unread'])}"

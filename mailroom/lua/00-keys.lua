@@ -79,7 +79,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   came                 hash    source -> ms when a webhook of it was last taken       python (observations) for ever (one a source)
   sources:<day>        hash    what happened and a source -> how often: taken|shop,   python (observations) 8 days
                                refused|shop|<code>, unread|shop|<field>
-  busy:<day>:<source>  string  a bit for each minute: whether webhooks of it came     python (observations) 36 days
+  busy:<day>:<source>  string  a bit for each minute: whether webhooks of it came;    python (observations) 36 days
+                               no source: whether a receiver was there
   quiet                hash    source of whose silence people were told -> ms of its  python (observations) while it is quiet
                                last webhook
   watching             string  which worker looks for silent sources                  python (quiet)        150 s

@@ -71,6 +71,8 @@ class SourceItem:
     invalid: "Unfit | None" = None
     #: Fields that could not be read and were left out: `birthday`, `labels.id`; and what else was not read as it came.
     unread: tuple[str, ...] = ()
+    #: Places of the book at which nothing stands, which costs this item nothing: `read.subject`. Counted only.
+    empty: tuple[str, ...] = ()
     #: What it tells of objects at the platform, so that what is fetched is known by it: object -> state, the one that
     #: it is about first. A state is a word, or `@` and a time in ms; `@` alone: when it was received.
     tells: tuple[tuple[str, str], ...] = ()

@@ -338,6 +338,12 @@ class _ItemReader:
             places.compile_place(each) if each else None for each in (read.order_key, read.subject, read.time)
         )
         self._ignore = [places.parse(each)[1] for each in read.ignore]
+        #: Further places that are counted where nothing stands at them, by the name under which they are.
+        self._watched = {f"read.ignore {each}": places.compile_place(each) for each in read.ignore}
+        if read.subject:
+            self._watched["read.subject"] = places.compile_place(read.subject)
+        if isinstance(read.id, tuple):
+            self._watched |= {f"read.id {each}": places.compile_place(each) for each in read.id}
         self._items = places.parse(options.items)[1] if options.items else ()
         self._data = places.parse(options.data)[1] if options.data else ()
         self._where = {"items": options.items, "data": options.data}
@@ -427,6 +433,10 @@ class _ItemReader:
         if self._time:
             item.time = _read_time(places.as_text(self._time(request, whole, entry)), self._zone)
         if not request.kept:  # else these are known from when it was received
+            if self._watched:
+                item.empty = tuple(
+                    [name for name, find in self._watched.items() if find(request, whole, entry) is None]
+                )
             if self._id and item.sender_id is None:
                 item.unread += ("read.id",)
             if self._time and item.time is None:
@@ -434,6 +444,8 @@ class _ItemReader:
         self._identify(item, record.fields, request, whole, entry)
         if type is None:
             item.invalid = Unfit("type", why)
+            if self._type and not any(places.as_text(find(request, whole, entry)) for find in self._type):
+                item.empty += ("read.type",)
         elif type in event_types.TYPES:
             base.fit_item(item, field_names.ours(record.fields))
         return item

@@ -7,7 +7,9 @@ anything: the test supplies the answers to look-ups.
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -166,6 +168,39 @@ def _run(test_run: _TestRun, folder: Path, read_raw: ReadRaw) -> TestResult:
     except (TestBroken, ValueFailed) as exc:
         lines = [str(exc)]
     return TestResult(test, not lines, tuple(lines), tuple(test_run.actions), tuple(test_run.skipped))
+
+
+def find_empty_places(book: Rulebook, folder: Path, read_raw: ReadRaw) -> Iterator[Problem]:
+    """Yield a warning for each place in the body that finds nothing in any body that the tests have of its source.
+
+    Headers and parameters are no part of these bodies, so nothing can be said of places there.
+    """
+    met: dict[str, list[tuple[TestCase, set[str]]]] = defaultdict(list)
+    for test in book.tests:
+        if test.given.event is None:
+            with suppress(TestBroken):
+                met[test.given.source] += [
+                    (test, {name for name in event.unread if name.partition(".")[0] in ("read", "dedupe")})
+                    for event in events_of(book, folder, read_raw, test)
+                ]
+    for name, events in met.items():
+        first = events[0][0]
+        for each in sorted(set[str].intersection(*(empty for _, empty in events))):
+            part, _, key = each.partition(".")
+            holder = getattr(book.sources[name].options, part, None) or getattr(book.sources[name], part, None)
+            found = getattr(holder, key, None)
+            places = found if isinstance(found, tuple) else (str(found),)
+            if not any(place.startswith(("header.", "query.")) for place in places):
+                yield Problem(
+                    first.file,
+                    first.line,
+                    1,
+                    f"{part}: {key}: {' and '.join(places)} of the source {name} finds nothing in any body of its "
+                    f"tests ({len(events)})",
+                    f"correct {part}: {key}:, or write a test with a body that has it",
+                    "finds_nothing",
+                    "warning",
+                )
 
 
 def events_of(book: Rulebook, folder: Path, read_raw: ReadRaw, test: TestCase) -> Sequence[Event]:

@@ -33,6 +33,15 @@ rules:
           text: Has changed.
 """
 
+BOOK_WITH_A_WRONG_PLACE = """
+sources:
+  shop: {kind: generic, verify: {none: only for this test}, read: {id: body.uuid, type: body.event}}
+tests:
+  - name: paid
+    given: {source: shop, body: {id: 1, event: order.paid}}
+    expect: {}
+"""
+
 
 @pytest.fixture
 def relais(monkeypatch: pytest.MonkeyPatch) -> Relais:
@@ -93,6 +102,15 @@ def test_check_one_file(relais: Relais, wrong: Path) -> None:
     defect = relais("check", ROOT / "tests" / "rules" / "defects" / "tab.yaml")
     message = (ROOT / "tests" / "rules" / "defects" / "tab.txt").read_text().partition(" ")[2].partition(";")[0]
     assert (defect.exit_code, message in defect.output) == (1, True)
+
+
+def test_check_by_the_tests_of_the_book(relais: Relais, tmp_path: Path) -> None:
+    """A place that finds nothing in any body of the book's tests is a warning."""
+    (tmp_path / "book.yaml").write_text(BOOK_WITH_A_WRONG_PLACE, encoding="utf-8")
+    found = relais("check", tmp_path)
+    assert found.exit_code == 0
+    assert "book.yaml:5:1: warning: read: id: body.uuid of the source shop finds nothing in any body" in found.output
+    assert relais("check", tmp_path, "--strict").exit_code == 1
 
 
 def test_test(relais: Relais, tmp_path: Path) -> None:

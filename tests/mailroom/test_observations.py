@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from mailroom import Mailroom, SourceNotes, observations
-from mailroom.observations import DAY, MINUTE, SourceView
+from mailroom.observations import DAY, MINUTE, EmptyPlace, SourceView
+from rules.event_types.base import from_epoch
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +35,25 @@ async def test_written_and_read(mailroom: Mailroom) -> None:
         "new": SourceView(),
     }
     assert await observations.read_minutes(mailroom, "shop", at, 7) == [at // MINUTE]
+
+
+async def test_places_that_find_nothing(mailroom: Mailroom) -> None:
+    """A place that found nothing on the newest day is told with the days before it, back to one on which it did."""
+    today = now() // DAY
+    pages = {
+        today: {"taken|shop": 3, "quarantined|shop": 1, "unread|shop|read.id": 4, "unread|shop|read.time": 3},
+        today - 2: {"taken|shop": 5, "unread|shop|read.id": 5, "unread|shop|read.time": 5},
+        today - 3: {"taken|shop": 5, "unread|shop|read.id": 4},
+        today - 4: {"taken|shop": 5, "unread|shop|read.id": 5, "taken|at": 1},
+    }
+    for day, page in pages.items():
+        for name, n in page.items():
+            await mailroom.store.hincrby(mailroom.key(f"sources:{day}"), name, n)
+        await mailroom.store.expire(mailroom.key(f"sources:{day}"), 8 * DAY // 1000)
+    found = await observations.read(mailroom, ("shop", "at"), now())
+    since = from_epoch((today - 2) * DAY)[:10]
+    assert found["shop"].empty == (EmptyPlace("read.id", 9, since),)
+    assert found["at"].empty == ()
 
 
 async def test_usual_gap(mailroom: Mailroom) -> None:

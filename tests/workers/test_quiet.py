@@ -112,6 +112,27 @@ async def test_not_judged(site: WorkerFixture, alerts: AlertSender) -> None:
     await site.mailroom.forget_process("receiver.2")
 
 
+@pytest.mark.parametrize(
+    ("quiet_after", "first", "says"),
+    [("2h", 120, "quiet_after: is 2 h"), ("auto", 151, "in the same span of the last 4 weeks it sent in 10 minutes")],
+)
+async def test_outage_of_receivers(
+    site: WorkerFixture, alerts: AlertSender, quiet_after: str, first: int, says: str
+) -> None:
+    """The time in which no receiver was there is no silence: the alert comes by so much later, and says so."""
+    await teach(site)
+    last, watch = LAST // MINUTE, QuietWatch(site.mailroom, alerts)
+    there = {*range(last - 60, last + 1), *range(last + 481, last + 481 + first + 60)}
+    await site.mailroom.note_sources(SourceNotes(minutes={(observations.RECEIVERS, minute) for minute in there}))
+    await watch.look(book(quiet_after), LAST + (480 + 60) * MINUTE)
+    assert told(site) == []
+    await watch.look(book(quiet_after), LAST + (480 + first) * MINUTE)
+    ((code, text),) = told(site)
+    assert code == "source_quiet"
+    assert ", 8 h of it without a receiver; " in text
+    assert says in text
+
+
 async def test_nobody_listens(site: WorkerFixture, alerts: AlertSender) -> None:
     """What nobody took is told again at the next look, and is not taken for told."""
     await come(site, LAST)

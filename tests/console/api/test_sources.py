@@ -8,7 +8,7 @@ from collections import Counter
 from console import catalogue
 from console.api.sources import find_empty_places, list_written
 from mailroom import Mailroom, SourceNotes, observations
-from mailroom.observations import SourceView
+from mailroom.observations import EmptyPlace, SourceView
 from mailroom.shapes import TypeSample
 from rules.compiler import compilation
 from rules.event_types.base import from_epoch
@@ -88,6 +88,7 @@ def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "not read today: 1 birthday" in shown
     assert samples(relais.url)['relais_source_last_event_seconds{source="shop"}'] < 600
     assert (one["quiet"], samples(relais.url)['relais_source_quiet{source="shop"}']) == (False, 0)
+    assert 0 < samples(relais.url)['relais_source_held_seconds{source="shop"}'] < 600
 
     async def silence(it: Stuck) -> None:
         await observations.remember_told(it.mailroom, "shop", now)
@@ -113,7 +114,12 @@ def test_echoes_of() -> None:
 
 
 def test_empty_places() -> None:
-    """A place of `read:` at which nothing stood in any event of the day is named, one that found something is not."""
+    """A place at which nothing stood in any event is named as the book has it; of several the one that is meant."""
     source = book().sources["shop"]
-    seen = SourceView(taken=6, quarantined=1, unread={"read.id": 7, "read.time": 6, "birthday": 7})
-    assert find_empty_places(source, seen) == [{"key": "id", "place": "body.id", "events": 7}]
+    two, parts = EmptyPlace("read.id", 7, "2026-11-28"), EmptyPlace("read.ignore body.attempt", 5, "2026-11-29")
+    assert find_empty_places(source, SourceView(empty=(two, parts))) == [
+        {"key": "id", "place": "body.id", "events": 7, "since": "2026-11-28"},
+        {"key": "ignore", "place": "body.attempt", "events": 5, "since": "2026-11-29"},
+    ]
+    one = EmptyPlace("read.id body.account", 7, "2026-11-28")
+    assert [each["place"] for each in find_empty_places(source, SourceView(empty=(two, one)))] == ["body.account"]

@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections import Counter
 
 from console.checks import webhooks
 from console.checks.store import HealthCheck
 from mailroom import Mailroom, SourceNotes, observations
+from mailroom.holds import SourceHolds
+from mailroom.ledger import Decision
 from rules.event_types.base import from_epoch
 from tests.conftest import PrivateValkey
 
@@ -53,6 +56,26 @@ def test_quiet(valkey: PrivateValkey) -> None:
     (found,) = look(valkey.url, {"at": now - 7_200_000})
     assert found.says.endswith(", unusually long for it")
     assert (found.ok, found.mend) == (True, "relais sources list")
+
+
+def test_odd(valkey: PrivateValkey) -> None:
+    """A place that never finds anything is named, and a source that a person holds, with what ends it."""
+    counts = Counter({"taken|shop": 7, "unread|shop|read.id": 7, "unread|shop|read.time": 6, "unread|shop|birthday": 7})
+
+    async def run() -> list[HealthCheck]:
+        async with Mailroom.connect(valkey.url) as room:
+            await room.prepare()
+            await room.note_sources(SourceNotes(counts, came={"shop": int(time.time() * 1000)}))
+            await SourceHolds(room, Decision("eva", "nonsense")).hold("shop")
+            return await webhooks.check(room)
+
+    _, place, hold = asyncio.run(run())
+    today = from_epoch(int(time.time() * 1000))[:10]
+    assert (place.name, place.says) == ("places", f"shop: read.id found nothing in 7 of 7 events since {today}")
+    assert place.mend == "is read: id: in the book right? relais sources list"
+    assert hold.says == "shop: held by eva for 0 s: nonsense; what comes is not routed"
+    assert hold.mend == "relais sources held shop, relais sources release shop"
+    assert (place.ok, hold.ok) == (True, True)
 
 
 def test_clock_of_another_host(valkey: PrivateValkey) -> None:

@@ -227,6 +227,16 @@ def test_f38_absent_places() -> None:
     )
 
 
+def test_places_that_are_counted() -> None:
+    """Places of type, subject and `ignore` at which nothing stands, and each of several for the id, are counted."""
+    read = ReadPlaces(id=("body.a", "body.b"), type="body.kind", subject="body.about", ignore=("body.try", "body.a"))
+    found = item({"a": 1, "event": "x"}, read)
+    assert set(found.empty) == {"read.id body.b", "read.subject", "read.ignore body.try", "read.type"}
+    assert found.invalid is not None
+    assert item({"a": 1, "b": 2, "kind": "x", "about": 0, "try": 1}, read).empty == ()
+    assert item({"kind": "?!"}, ReadPlaces(type="body.kind")).empty == ()
+
+
 def test_f43_nul() -> None:
     """F43: NUL is taken out of JSON and of forms."""
     [found] = SOURCE.unpack(fixtures.verified(b"type=x&first_name=E%00va", FORM), options(type="body.type"), None).items

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ from rules.event import Event
 from rules.rulebook import Source
 from rules.source.problem import as_annotations
 from rules.tools import testing
-from rules.tools.testing import Results
+from rules.tools.testing import ReadRaw, Results
 from tests.rules import writing
 
 RULES = """
@@ -374,3 +375,25 @@ tests:
     later = testing.run(writing.book(rules, given.replace("11:05", "10:55")), Path(), read_raw)
     assert not later.passed
     assert {branch.what for branch in later.reached} == {"fires", "takes crm.add_note"}
+
+
+def test_places_that_find_nothing() -> None:
+    """A place of a source that finds nothing in any body of its tests is named where its first test stands."""
+    given = """
+tests:
+  - {name: one, given: {source: shop, body: {data: {}}}, expect: {}}
+  - {name: two, given: {source: shop, body: {data: {}}}, expect: {}}
+  - {name: no body, given: {source: shop, event: {type: order.paid, data: {}}}, expect: {}}
+"""
+    book = writing.book("vars: {}\n", given)
+
+    def read(*unread: tuple[str, ...]) -> ReadRaw:
+        left = iter(unread)
+        return lambda source, body, name: [replace(writing.event("order.paid", "shop"), unread=next(left))]
+
+    both = list(testing.find_empty_places(book, Path("nowhere"), read(("read.type", "x"), ("read.type", "read.time"))))
+    place = "read: type: body.event of the source shop finds nothing in any body of its tests (2)"
+    assert [(each.text, each.code, each.severity, each.line) for each in both] == [
+        (place, "finds_nothing", "warning", book.tests[0].line)
+    ]
+    assert list(testing.find_empty_places(book, Path("nowhere"), read(("read.type",), ()))) == []
