@@ -61,7 +61,10 @@ class Mailroom(MailroomQueries):
             origin = f"{event.source}|{event.type}"
             key = event.order_key or event.id
             place = box = hashed(key)
-            digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
+            if event.same_as:
+                digest = f"!{event.same_for} {hashed.body(origin, event.same_as.encode())}"
+            else:
+                digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
             also: tuple[str, ...] = ()
             if names := event.names:
                 also = tuple([hashed(name) for name in dict.fromkeys(names) if name != key])

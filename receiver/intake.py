@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from receiver.group_commit import GroupCommit
 from receiver.source_tally import SourceTally
 from receiver.sources.base import Batch, SourceItem
 from rules import declared_fields
+from rules.dedupe import DedupeOptions
 from rules.event import Event
 from rules.event_types.base import from_epoch
 from rules.rulebook import Source
@@ -221,7 +223,7 @@ def build_event(
     order_key, names, sender_id = item.order_key or (identities[0] if identities else None), item.names, item.sender_id
     if names and (order_key in names or len(names) > MOST_FURTHER_NAMES):
         names = tuple([name for name in names if name != order_key][:MOST_FURTHER_NAMES])
-    return Event.of(
+    event = Event.of(
         id=identity.event_id(source.name, sender_id, item.identity, _content(item, source))
         if sender_id is not None
         else identity.random_id(),
@@ -245,8 +247,24 @@ def build_event(
         # Who never compares pays nothing: what was fetched is compared only where `pull:` stands in the book.
         tells=_tells(item, received_at) if item.tells and getattr(source.options, "pull", None) is not None else (),
         fetched=item.fetched,
+        same_as="",
+        same_for=0,
         who=(),
     )
+    return event if source.dedupe is None or item.invalid is not None else _mark(event, item, source, source.dedupe)
+
+
+def _mark(event: Event, item: SourceItem, source: Source, dedupe: DedupeOptions) -> Event:
+    """Return an event that says what is the same for two messages of its source, or that it lacks the key of it."""
+    if dedupe.reads_data and not event.data:
+        data = sources.read(source.kind, event.type, item.body)
+        mark = dedupe.mark(replace(event, data=data), b"")
+    else:
+        mark = dedupe.mark(event, item.body if item.content is None else item.content)
+    if not mark:
+        item.empty += ("dedupe.key",)
+        return replace(event, unread=(*event.unread, "dedupe.key"))
+    return replace(event, same_as=mark, same_for=dedupe.window)
 
 
 def _tells(item: SourceItem, received_at: str) -> tuple[tuple[str, str], ...]:

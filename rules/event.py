@@ -79,6 +79,10 @@ class Event:
     tells: tuple[tuple[str, str], ...] = ()
     #: It was fetched: it is kept only if nobody has told the same of its first object before.
     fetched: bool = False
+    #: What is the same for two messages of its source (`dedupe:`), and for how many ms the first one counts; empty: its
+    #: id and content alone say whether it came before.
+    same_as: str = ""
+    same_for: int = 0
     #: Keyed hashes of its identities and names beside the order key, as its record has them. Empty before it is kept.
     who: tuple[str, ...] = ()
 

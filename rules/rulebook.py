@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind, Catalogue
+from rules.dedupe import DedupeOptions
 from rules.event import URGENT_TYPES, Event
 from rules.index import Index
 from rules.quota import Quota
@@ -66,6 +67,8 @@ class Source:
     share: int = 1
     #: other: a message of the same id with other content is another event; same: the platform changes what it repeats.
     same_id: Literal["other", "same"] = "other"
+    #: What makes two messages the same beside the sender's id; None: nothing but the content, for a minute.
+    dedupe: DedupeOptions | None = None
     #: Milliseconds of silence after which people are told; 0: never, None: by its own rhythm.
     quiet_after: int | None = None
     #: Two letters (`DE`): where telephone numbers without `+` belong. Its own, else the book's; None: nowhere.

@@ -14,6 +14,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   objects:<bucket>     hash    object at a platform -> what a source last told of it, put                   403 days
                                both hashed
   last:<minute>        hash    box -> digest, id, end: its newest without a sender id put                   120 s
+  same:<hash>          string  the event that counts, of messages that are the same   put                   as the source says
   b:<room>:<box>       list    [state, item, mark, …]; the first element is the state put, take, settle, …  while it has items
   one:<room>           hash    box -> state and element, where it needs no list       put, take, settle     while not empty
   also:<room>          hash    delivery -> its further boxes, where its marks stand   settle, revive, meet  while it waits

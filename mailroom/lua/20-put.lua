@@ -346,7 +346,7 @@ end
 -- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, names (as in `settle`; `!` before them:
 -- it is urgent), digest, count field (its source, `|` and more), record without its first letter (`{`: its number comes
 -- before the rest), its id in schema 1 (empty: nobody has to ask for it any more). `digest` is empty where the sender named
--- the message (its id says it all).
+-- the message (its id says it all); `!`, ms and a blank before it: the source says what is the same, and for how long.
 -- Returns per event: '' stored, '+' and the id stored under its id of schema 1, else the id under which it was stored
 -- before (its own when it is simply put again).
 local function put(keys, args)
@@ -390,7 +390,7 @@ local function put(keys, args)
 
   local answers, records, counts = {}, {}, {}
   local stored, all_boxes, starts, further, classes, hurried = {}, {}, {}, {}, {}, {}
-  local marked, unmarked, notes, came, several = {}, {}, {}, {}, {}
+  local marked, unmarked, notes, came, several, firsts = {}, {}, {}, {}, {}, {}
   local till = ' ' .. now + body_window
   local field, source, received, without_id
   local n_boxes = 0
@@ -398,7 +398,11 @@ local function put(keys, args)
   for k = 1, #ids do
     local i = 6 * k - 2
     local id, box, digest, record, former, known = ids[k], boxes[k], args[i + 2], args[i + 4], args[i + 5], ''
-    local first, many = nil, false
+    local first, many, same, lasts = nil, false, nil, nil
+    if string.byte(digest) == 33 then
+      lasts, same = string.match(digest, '^!(%d+) (.+)$')
+      digest, same = '', P .. 'same:' .. same
+    end
     if args[i + 3] ~= field then
       field = args[i + 3]
       source = string.match(field, '^[^|]*')
@@ -429,6 +433,9 @@ local function put(keys, args)
       local its, other, ends = string.match(mark, '^(%S+) (%S+) (%d+)$')
       local left = its == digest and ends - now or 0
       if left > 0 and left <= MARKED then known = other end
+    end
+    if same and known == '' then
+      known = firsts[same] and firsts[same][1] or redis.call('GET', same) or ''
     end
     if known == '' and records_there and not aside[id] and redis.call('EXISTS', keys_of[k]) == 1 then
       known = id -- it waits, or is kept, for longer than ids are remembered
@@ -465,6 +472,7 @@ local function put(keys, args)
       elseif not classes[box] then
         classes[box] = schema ~= '1' and source or ''
       end
+      if same then firsts[same] = { id, lasts } end
       if tells then objects.tell(states, changed, tells) end
       records[2 * n - 1], records[2 * n] = keys_of[k], record
       n_boxes = n_boxes + 1
@@ -503,6 +511,7 @@ local function put(keys, args)
     write_all('HSET', page, pairs_of_marks)
     if redis.call('HLEN', page) <= m / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
   end
+  for key, its in pairs(firsts) do redis.call('SET', key, its[1], 'PX', its[2]) end
   write_all('ZREM', P .. 'quarantine', came)
   -- The number of each event among all that the store ever took: receivers' clocks may be set back, this never is.
   local number = n > 0 and redis.call('INCRBY', P .. 'taken', n) - n or 0

@@ -76,13 +76,26 @@ def _is_in_whole_body(value: str) -> str:
     return value
 
 
-def _is_type_or_place(value: str) -> str:
-    return _is_place(value) if places.is_place(value) else _is_type(value)
+def _are_places(value: Any) -> Any:
+    """Check one place, or several that belong together: what is no such text gets one message, not one of each kind."""
+    if isinstance(value, str):
+        return _is_place(value)
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(each, str) for each in value):
+        raise ValueError("must be a place in the request, or a list of places: body.…, item.…, header.… or query.…")
+    return tuple(map(_is_place, value))
+
+
+def _is_type_or_places(value: Any) -> Any:
+    if not isinstance(value, str) or places.is_place(value):
+        return _are_places(value)
+    if not TYPE.match(value):
+        raise ValueError("must be a dotted name in lower case, or a place: body.…, header.… or query.…")
+    return _is_type(value)
 
 
 def _is_type(value: str) -> str:
     if not TYPE.match(value):
-        raise ValueError("must be a dotted name in lower case, or a place: body.…, header.… or query.…")
+        raise ValueError("must be a dotted name in lower case: invoice.deleted")
     if value.partition(".")[0] in ("data", "raw", "headers", "url"):
         raise ValueError(f"looks like a place, and there is none such: write body.{value.partition('.')[2] or 'type'}")
     return value
@@ -102,7 +115,7 @@ def _as_words(value: Any) -> Any:
 
 Place = Annotated[str, AfterValidator(_is_place)]
 InBody = Annotated[str, AfterValidator(_is_in_body)]
-Places = Annotated[tuple[Place, ...], Field(min_length=1)]
+Places = str | tuple[str, ...]
 
 
 class ReadPlaces(BaseModel):
@@ -112,12 +125,12 @@ class ReadPlaces(BaseModel):
 
     #: The platform's message id: one place, or several that name the message together. Without it only what repeats the
     #: latest body within a minute counts as sent twice.
-    id: Place | Places | None = None
+    id: Annotated[Places, BeforeValidator(_are_places)] | None = None
     #: Places in the body that change when the platform repeats a message (its counter of attempts).
     ignore: tuple[InBody, ...] = ()
     #: The event's type: a place, several whose texts are joined by dots, or the one type that this source sends.
     #: Without it the URL tells.
-    type: Annotated[str, AfterValidator(_is_type_or_place)] | Places | None = None
+    type: Annotated[Places, BeforeValidator(_is_type_or_places)] | None = None
     #: What must stay in order, best the person's e-mail.
     order_key: Place | None = None
     subject: Place | None = None

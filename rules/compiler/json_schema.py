@@ -19,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from rules.catalogue import ActionKind, Catalogue
 from rules.compiler.rules_section import LOOK_UP_AT, MODES, ON_ECHO, UNTIL_BUSINESS_HOURS
 from rules.compiler.tests_section import EVENT_KEYS
+from rules.dedupe import DedupeOptions
 from rules.matching.field_types import FIELD_WORDS, FieldType, fields_of
 from rules.matching.operators import IS_KINDS
 from rules.quota import PAGE
@@ -298,6 +299,7 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
             "enum": ["other", "same"],
             "description": "A message with an id that came before and other content: another event, or the same.",
         },
+        "dedupe": _model(definitions, "dedupe", DedupeOptions),
         "quiet_after": {
             "oneOf": [{"type": "string", "pattern": DURATION}, {"enum": ["auto", "off", False]}],
             "description": "So long a silence raises an alert; auto (the usual): one that is long for its own rhythm.",

@@ -16,6 +16,7 @@ from rules import addresses
 from rules.business_hours import BusinessHours
 from rules.compiler import lint
 from rules.compiler.draft import Draft
+from rules.dedupe import DedupeOptions
 from rules.matching import operators
 from rules.matching.field_types import FIELD_WORDS, FieldScope
 from rules.matching.operators import ArgumentWrong
@@ -52,6 +53,7 @@ class SourceKeys(BaseModel):
     retain_unmatched: Duration | None = None
     share: int = 1
     same_id: Any = "other"
+    dedupe: Any = None
     quiet_after: QuietAfter = None
     country: Any = None
     fields: Any = None
@@ -208,6 +210,7 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         )
     if keys is not None and keys.same_id not in ("other", "same"):
         node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
+    dedupe = _dedupe(node.at("dedupe")) if "dedupe" in node.value else None
     country = _country(node.at("country")) if node.value.get("country") is not None else draft.country
     fields = _fields(node.at("fields")) if node.value.get("fields") is not None else {}
     if options is not None and verify is not None:
@@ -228,10 +231,19 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         retain_unmatched=found.retain_unmatched if keys.retain_unmatched is None else keys.retain_unmatched,
         share=keys.share,
         same_id=keys.same_id,
+        dedupe=dedupe,
         quiet_after=keys.quiet_after,
         country=country,
         fields=fields,
     )
+
+
+def _dedupe(node: Node) -> DedupeOptions | None:
+    """Return what makes two messages of a source the same; None where it has errors, which are noted."""
+    keys = node.mapping(None, "dedupe")
+    if not keys and node.value != {}:
+        return None
+    return node.model(DedupeOptions, {name: key.value for name, key in keys.items()})
 
 
 def _with_preset(node: Node, presets: Mapping[str, Mapping[str, Any]]) -> Node | None:

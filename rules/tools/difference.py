@@ -29,6 +29,7 @@ SHOWN: Final = frozenset(
             "api",
             "on_invalid",
             "same_id",
+            "dedupe",
             "country",
         ),
         *("echoes", "echo_within"),

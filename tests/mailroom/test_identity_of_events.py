@@ -160,3 +160,25 @@ async def test_after_the_upgrade(former: Mailroom, store: Store, monkeypatch: py
 async def test_no_former_ids(mailroom: Mailroom) -> None:
     """A store that never spoke schema 1 is asked for no old ids."""
     assert not mailroom.former_ids
+
+
+async def test_what_the_source_says_is_the_same(mailroom: Mailroom, store: Store) -> None:
+    """Of messages that are the same by their source the first counts, for so long: also within one call."""
+
+    def marked(number: int, same_as: str = "a") -> Event:
+        event = replace(message(b'{"a":%d}' % number), same_as=same_as, same_for=600_000)
+        return replace(event, id=identity.event_id("shop", f"m{number}", "", event.body), sender_id=f"m{number}")
+
+    one, two, other, three = marked(1), marked(2), marked(3, "b"), marked(4)
+    assert await mailroom.put([one, two, other]) == [
+        Receipt(one.id, False),
+        Receipt(one.id, True),
+        Receipt(other.id, False),
+    ]
+    await store.advance(599_000)
+    assert await mailroom.put([three, one]) == [Receipt(one.id, True), Receipt(one.id, True)]
+    await store.advance(2_000)
+    again = marked(5)
+    assert await mailroom.put([again, again]) == [Receipt(again.id, False), Receipt(again.id, True)]
+    assert (await mailroom.counts())["duplicate|shop|booking.created"] == 4
+    assert sorted(await inbox(mailroom)) == sorted([one.id, other.id, again.id])

@@ -12,6 +12,7 @@ from mailroom import Receipt, RefusedDetails, SourceNotes, StoreFull, StoreUnava
 from receiver import errors, intake
 from receiver.intake import Ids, Intake
 from receiver.sources.base import Batch, SourceItem, Unfit
+from rules.dedupe import DedupeOptions
 from rules.event import Event
 from rules.event_types.base import to_epoch
 from rules.rulebook import Source
@@ -310,6 +311,18 @@ def test_same_id(source: Source) -> None:
     changed = items(("m1", "", b'{"attempt": 1}')), items(("m1", "", b'{"attempt": 2}'))
     assert len({ids(batch, source)[0] for batch in changed}) == 2
     assert len({ids(batch, dataclasses.replace(source, same_id="same"))[0] for batch in changed}) == 1
+
+
+def test_dedupe(source: Source) -> None:
+    """What the source says is the same has one mark, whatever the id; what lacks its key says so."""
+    asks = dataclasses.replace(source, dedupe=DedupeOptions.model_validate({"window": "10m", "key": "raw.order"}))
+    found = items(("m1", "", b'{"order": 1, "try": 1}'), ("m2", "", b'{"order": 1, "try": 2}'), ("m3", "", b"{}"))
+    one, other, without = [intake.build_event(each, asks, intake.format_now()) for each in found]
+    assert (one.same_as, one.same_for) == (other.same_as, 600_000)
+    assert (without.same_as, without.unread, found[2].empty) == ("", ("dedupe.key",), ("dedupe.key",))
+    by_content = dataclasses.replace(source, dedupe=DedupeOptions.model_validate({"window": "10m"}))
+    marks = {intake.build_event(each, by_content, intake.format_now()).same_as for each in found}
+    assert len(marks) == 3
 
 
 @pytest.mark.parametrize(

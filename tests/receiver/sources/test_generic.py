@@ -227,6 +227,18 @@ def test_f38_absent_places() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("id", "uuid"), ("id", []), ("id", 5), ("id", ["body.a", 5]), ("type", ["body.a", ""]), ("type", {"a": "b"})],
+)
+def test_one_message_of_a_wrong_place(key: str, wrong: Any) -> None:
+    """What is neither a place nor a list of places is refused once, under its own name."""
+    with pytest.raises(ValidationError) as caught:
+        ReadPlaces.model_validate({key: wrong})
+    (error,) = caught.value.errors()
+    assert (error["loc"], "must be a place" in error["msg"]) == ((key,), True)
+
+
 def test_places_that_are_counted() -> None:
     """Places of type, subject and `ignore` at which nothing stands, and each of several for the id, are counted."""
     read = ReadPlaces(id=("body.a", "body.b"), type="body.kind", subject="body.about", ignore=("body.try", "body.a"))
@@ -433,7 +445,7 @@ def test_json_in_a_form() -> None:
         ({"data": "header.X"}, "place in the body"),
         ({"items": "body.events", "data": "body.data"}, "write item"),
         ({"items": "body.events", "read": {"ignore": ["body.n"]}}, "write item"),
-        ({"read": {"id": []}}, "at least 1"),
+        ({"read": {"id": []}}, "or a list of places"),
     ],
 )
 def test_what_never_counts(options: dict[str, Any], says: str) -> None:
