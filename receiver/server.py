@@ -68,14 +68,20 @@ def run(settings: ReceiverSettings, catalogue: Catalogue, api: VendorApi | None 
         ",".join(book.names) or "none",
         "plain" if settings.plain_http else "own",
     )
+    serving = server(settings, book, keeping, pulling(settings, book, api))
+
+    def stop(*_: object) -> None:
+        # One that comes before uvicorn listens to signals counts, too.
+        serving.should_exit = True
+
     # uvicorn sends a caught signal on to itself when it has stopped; a clean stop should end with status 0.
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: None)
+        signal.signal(each, stop)
     # Objects made so far live as long as the process: the collector need not look through them again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    server(settings, book, keeping, pulling(settings, book, api)).run(sockets=[listening])
+    serving.run(sockets=[listening])
 
 
 def load(book: RulebookWatcher, settings: ReceiverSettings) -> None:

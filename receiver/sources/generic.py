@@ -510,7 +510,7 @@ class _ItemReader:
         type = ".".join(re.sub(r"[\s-]+", "_", part).lower() for part in parts)
         if TYPE.match(type) and len(type) <= LONGEST_TYPE:
             return type, ""
-        where = f"at {where}" if where else "in the URL"
+        where = f"at {where}" if found else "in the URL"
         return None, (
             f"the type {where} is {bodies.told(told)}; only letters a to z, digits and . _ - / : make one: "
             "say under types: in the book what it is"
