@@ -77,6 +77,8 @@ DOUBTFUL_ESCAPE = re.compile(r"\\(?:[bf]|u(?:00[01789]|[dD][89a-fA-F]))")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 HALF = re.compile(r"[\ud800-\udfff]")
 
+#: A time whose zone lost its `+`.
+BLANK_ZONE = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:?\d\d)", re.ASCII)
 #: `data[email]`, `data[merges][FNAME]`, `tags[]`.
 NESTED = re.compile(r"([^\[\]\s]+)((?:\[[\w.-]*\])+)\Z")
 _INDEX = re.compile(r"\[([^\[\]]*)\]")
@@ -603,13 +605,20 @@ def _form_records(pairs: Pairs, unread: tuple[str, ...], names: Names) -> list[B
 
 
 def restore_plus(pairs: Pairs, names: Names = SPELLED) -> Pairs:
-    """Return a form or query with the `+` of addresses put back, which unencoded is read as a blank."""
-    return [
-        (name, addresses.restore_plus(value))
-        if " " in value and names[name.rpartition("[")[2].rstrip("]")] == "email"
-        else (name, value)
-        for name, value in pairs
-    ]
+    """Return a form or query with the `+` of addresses and times put back, which unencoded is read as a blank."""
+    return [(name, _restore(value, name, names) if " " in value else value) for name, value in pairs]
+
+
+def _restore(value: str, name: str, names: Names) -> str:
+    if names[name.rpartition("[")[2].rstrip("]")] == "email":
+        return addresses.restore_plus(value)
+    return restore_zone(value)
+
+
+def restore_zone(text: str) -> str:
+    """Return a time of a form or query with the `+` of its zone put back; any other text as it is."""
+    found = BLANK_ZONE.fullmatch(text)
+    return f"{found[1]}+{found[2]}" if found else text
 
 
 def nest(pairs: Pairs) -> dict[str, Any]:

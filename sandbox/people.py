@@ -222,3 +222,42 @@ def booking(number: int) -> dict[str, Any] | None:
         "externalReferences": [],
         "objectInfo": dict(CHANGED),
     }
+
+
+def date(number: int) -> dict[str, Any] | None:
+    """Return a date of a seminar of the Private API: 709, of which the bookings are."""
+    if number >= UNKNOWN_FROM or number < 1:
+        return None
+    return {
+        "id": number,
+        "eventId": 88,
+        "name": "Atem und Stille, Winter",
+        "shortName": None,
+        "status": {
+            "id": 1,
+            "name": "Findet statt",
+            "bookingAllowed": True,
+            "isCanceled": False,
+        },
+        "begin": "2026-12-04T18:00:00+01:00",
+        "end": "2026-12-06T13:00:00+01:00",
+        "attendanceType": "ON_SITE",
+        "venue": {"id": 3, "name": "Haus am See", "streetAddress": "Uferweg 1", "zipCode": "12345", "city": "Seedorf"},
+        "publishingSettings": {
+            "title": "Atem und Stille",
+            "priceInfo": None,
+            "status": "available",
+            "autoUpdateStatus": False,
+            "allowFlexibleAttendance": False,
+            "allowFlexibleStay": False,
+        },
+        "labels": [],
+        "additionalFields": [],
+        "facilitators": [{"profile": {"id": 4799, "name": "Lea Leiterin"}, "fee": 400.0, "additionalInfo": "leitet"}],
+        "costs": [],
+        "internalRemarks": "nicht weitersagen",
+        "notes": [],
+        "tasks": [],
+        "externalReferences": [],
+        "objectInfo": dict(CHANGED),
+    }

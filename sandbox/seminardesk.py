@@ -50,7 +50,7 @@ EXTERNAL_ID_MAX = 255
 PAGE_SIZE, PAGE_SIZE_MAX = 20, 100
 
 #: Modules that this tenant does not have: their routes answer 501 ("API not active or module not enabled").
-NOT_ENABLED = ("/certificates", "/certificate-types", "/facilitators", "/events", "/dates")
+NOT_ENABLED = ("/certificates", "/certificate-types", "/facilitators", "/events", "/dates/")
 
 
 #: "PUT /bookings/{id}/...": route -> the status that follows.
@@ -115,6 +115,7 @@ class SeminarDesk:
         self.persons = Shelf(people.person, tuple(sorted(people.PERSONS)))
         self.bookings = Shelf(people.booking, tuple(sorted(people.BOOKERS)))
         self.invoices = Shelf(people.invoice, (5001, 5002, 5003))
+        self.dates = Shelf(people.date, (709,))
         self._next_id = people.UNKNOWN_FROM + 1
         #: References in order of arrival, each with the id of its invoice, as a record for tests.
         self.references: list[Record] = []
@@ -147,6 +148,7 @@ class SeminarDesk:
             "persons": self.persons.all(),
             "bookings": self.bookings.all(),
             "invoices": self.invoices.all(),
+            "dates": self.dates.all(),
             "external_references": self.references,
             "payments": self.payments,
             "activities": self.activities,
@@ -179,6 +181,7 @@ class SeminarDesk:
             Route("/profiles/{id}/additional-fields", self._list_fields, methods=["GET"]),
             Route("/profiles/{id}/additional-fields/{field}", self._set_field, methods=["PATCH"]),
             Route("/invoices/{id}/external-references", self._add_reference, methods=["POST"]),
+            Route("/dates", self._list_dates, methods=["GET"]),
             *(Route(f"{path}{{rest:path}}", self._not_enabled) for path in NOT_ENABLED),
         ]
         return Starlette(
@@ -279,6 +282,15 @@ class SeminarDesk:
 
     async def _show_event(self, request: Request) -> Response:
         return JSONResponse(Shelf(people.event).get(request.path_params["id"]))
+
+    # -- dates
+
+    async def _list_dates(self, request: Request) -> Response:
+        published = request.query_params.get("filter[onlyPublished]") == "true"
+        dates = _referenced(request, self.dates.all())
+        return _page(
+            request, [one for one in dates if not published or one["publishingSettings"]["status"] != "hidden"]
+        )
 
     # -- activities and additional fields
 

@@ -444,7 +444,10 @@ class _ItemReader:
             item.content = self._find_content(entry, item)
         item.subject = places.as_text(self._subject(request, whole, entry)) if self._subject else None
         if self._time:
-            item.time = _read_time(places.as_text(self._time(request, whole, entry)), self._zone)
+            told = places.as_text(self._time(request, whole, entry))
+            if told and str(self._read.time).startswith("query."):
+                told = bodies.restore_zone(told)
+            item.time = _read_time(told, self._zone)
         if not request.kept:  # else these are known from when it was received
             if self._watched:
                 item.empty = tuple(

@@ -35,6 +35,7 @@ from rules.event_types.base import EventData, from_epoch, rfc3339
 from rules.event_types.booking import Booking, BookingDeleted
 from rules.event_types.invoice import Invoice
 from rules.event_types.profile import Profile, ProfileGone
+from rules.event_types.seminar import SeminarDate
 from rules.source.units import LONGEST
 
 NAME = "seminardesk"
@@ -85,16 +86,18 @@ LONGEST_ACTION = 100
 
 
 class SeminarDeskPull(PullOptions):
-    """How bookings, profiles and invoices are compared with the Private API, when a person asks."""
+    """How bookings, profiles, invoices and dates are compared with the Private API, when a person asks."""
 
     #: `https://TENANT.seminardesk.de/private-api`
     base: ApiAddress
-    #: Which lists are compared: bookings, profiles, invoices.
-    lists: Annotated[tuple[Literal["bookings", "profiles", "invoices"], ...], Field(min_length=1)] = (
+    #: Which lists are compared: bookings, profiles, invoices; dates, which need the vendor's module for events.
+    lists: Annotated[tuple[Literal["bookings", "profiles", "invoices", "dates"], ...], Field(min_length=1)] = (
         "bookings",
         "profiles",
         "invoices",
     )
+    #: In which language the list of dates has its texts: webhooks have them by language, the API does not say which.
+    language: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "DE"
 
 
 class SeminarDeskSourceOptions(base.NoSourceOptions):
@@ -232,13 +235,15 @@ class SeminarDeskSource(SourceType):
         headers = {"X-API-Key": window.key, "Accept": "application/json"}
         for page in range(1, MOST_PAGES + 1):
             asked = {"page[number]": str(page), "page[size]": str(PAGE)}
+            if window.stream == "dates":  # of others no webhook tells
+                asked["filter[onlyPublished]"] = "true"
             url = vendor_api.build_url(said.base, f"/{window.stream}", asked)
             answer = await api.request("GET", url, headers=headers, allow_private=said.allow_private)
             found = vendor_api.read_json(answer)
             rows = found.get("data") if isinstance(found, dict) else None
             if not isinstance(rows, list):
                 raise ApiFailed("bad_answer", "the answer has no list under data")
-            told = [each for row in rows if isinstance(row, dict) for each in _tell_of(window, row)]
+            told = [each for row in rows if isinstance(row, dict) for each in _tell_of(window, row, said.language)]
             yield Batch([_make_fetched(position, *each, tenant) for position, each in enumerate(told)])
             if len(rows) < PAGE:
                 return
@@ -263,21 +268,25 @@ def _tenant_of(options: BaseModel) -> str:
 def _find_states(type: str, model: EventData, key: int | str | None) -> tuple[tuple[str, str], ...]:
     """Return what an event tells of its object as far as a list of the Private API tells the same; of others nothing.
 
-    Of a booking that is its status, of a profile whom it names, of an invoice what was done with it.
+    Of a booking that is its status, of a profile whom it names, of an invoice what was done with it, of a date when it
+    is and how it stands. A seminar has another id there, and nothing else that says which one it is.
     """
     noun, _, what = type.partition(".")
-    if noun not in ("booking", "profile", "invoice"):
+    if noun not in ("booking", "profile", "invoice", "seminar_date"):
         return ()
     state = what
     if isinstance(model, Booking):
         state = model.status
     elif isinstance(model, Profile):
         state = "\0".join(str(getattr(model, name)) for name in COMPARED)
+    elif isinstance(model, SeminarDate):
+        status = model.status.name if model.status else None
+        state = f"{model.begin_date.timestamp():.0f}\0{model.end_date.timestamp():.0f}\0{status}"
     now = (f"{noun}/{key}", state)
     return ((f"{noun}/{key} created", ""), now) if what == "created" else (now,)
 
 
-def _tell_of(window: PullWindow, record: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _tell_of(window: PullWindow, record: dict[str, Any], language: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield action, time and payload of what a record of a list says of a window.
 
     The list shows how things stand, not what happened: that something was made, and that it is as it is now.
@@ -290,6 +299,12 @@ def _tell_of(window: PullWindow, record: dict[str, Any]) -> Iterator[tuple[str, 
         actions = [(action, changed)] if action else []
     elif window.stream == "bookings":
         actions = [("booking.create", made), ("booking.statuschanged", changed)]
+    elif window.stream == "dates":
+        canceled = isinstance(status := record.get("status"), dict) and status.get("isCanceled") is True
+        record = _date_as_webhook(record, language)
+        actions = [("eventDate.create", made), ("eventDate.update", changed)]
+        if canceled:
+            actions = [("eventDate.delete", changed)]
     else:
         record = _as_webhook(record)
         actions = [("profile.create", made), ("profile.update", changed)]
@@ -317,6 +332,71 @@ def _as_webhook(profile: dict[str, Any]) -> dict[str, Any]:
     if isinstance(address := profile.get("billingAddress"), dict):
         changed["billingAddress"] = {"name": address.get("nameOrCompany"), **address}
     return {**profile, **changed}
+
+
+#: Names of a date in the Private API -> those of its webhook: of the date, of its publishing settings, of its venue.
+DATE_NAMES = {
+    "id": "id",
+    "begin": "beginDate",
+    "end": "endDate",
+    "status": "status",
+    "attendanceType": "attendanceType",
+    "number": "number",
+    "externalReferences": "externalReferences",
+}
+PUBLISHING_NAMES = {
+    "status": "bookingPageStatus",
+    "registrationPeriodBegin": "registrationStart",
+    "registrationPeriodEnd": "registrationEnd",
+    "publishingPeriodBegin": "publishedFrom",
+    "publishingPeriodEnd": "publishedUntil",
+    **{name: name for name in ("allowFlexibleAttendance", "attendanceStartUntil", "attendanceEndFrom")},
+    **{name: name for name in ("minAttendanceLength", "maxAttendanceLength")},
+}
+FACILITATOR_NAMES = {"id": "id", "name": "name"}
+VENUE_NAMES = {
+    **{name: name for name in ("id", "name", "city", "country", "phone", "email", "directionMapUrl", "remarks")},
+    "streetAddress": "street1",
+    "streetAddress2": "street2",
+    "zipCode": "zip",
+    "website": "weblink",
+}
+
+
+def _date_as_webhook(date: dict[str, Any], language: str) -> dict[str, Any]:
+    """Return a date of the Private API as a webhook writes it, as far as both have it.
+
+    What the house keeps for itself (costs, internal remarks) is left away. The number of its seminar there is another
+    id than webhooks have, so it has another name.
+    """
+
+    def localise(text: Any) -> Any:
+        return [{"language": language, "value": text}] if isinstance(text, str) else None
+
+    settings = date.get("publishingSettings")
+    published: dict[str, Any] = settings if isinstance(settings, dict) else {}
+    facilitators = date.get("facilitators")
+    return {
+        **_pick(date, DATE_NAMES),
+        **_pick(published, PUBLISHING_NAMES),
+        "title": localise(published.get("title") or date.get("name")),
+        "priceInfo": localise(published.get("priceInfo")),
+        "additionalInfo": localise(date.get("additionalInfo")),
+        "venue": _pick(date["venue"], VENUE_NAMES) if isinstance(date.get("venue"), dict) else None,
+        "facilitators": [
+            {
+                **_pick(each["profile"], FACILITATOR_NAMES),
+                "additionalInfo": localise(each.get("additionalInfo")),
+            }
+            for each in (facilitators if isinstance(facilitators, list) else ())
+            if isinstance(each, dict) and isinstance(each.get("profile"), dict)
+        ],
+        "privateApiEventId": date.get("eventId"),
+    }
+
+
+def _pick(fields: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {ours: fields[theirs] for theirs, ours in names.items() if theirs in fields}
 
 
 def _make_fetched(position: int, action: str, time: str, payload: dict[str, Any], tenant: str) -> SourceItem:

@@ -174,9 +174,8 @@ class SeminarDateGone(EventData):
 
 
 class SeminarDate(SeminarDateGone):
-    """A date as it is published."""
+    """A date as it is published. Fetched by the Private API it has no `seminar_id`."""
 
-    seminar_id: SeminarId
     begin_date: Instant
     end_date: Instant
     title: Localized

@@ -267,6 +267,16 @@ def test_f19_json_under_another_label(kind: bytes) -> None:
     assert fields(b"email=eva%40example.org", b"application/json") == {"email": "eva@example.org"}
 
 
+def test_f21_zones_of_times() -> None:
+    """F21's kind: the zone of a time in a form or query keeps its `+`."""
+    pairs = [("timestamp", "2026-11-20T10:00:00 0100"), ("a", "2026-11-20 10:00 01:00"), ("b", "2026-11-20 10:00")]
+    assert [value for _, value in body.restore_plus(pairs)] == [
+        "2026-11-20T10:00:00+0100",
+        "2026-11-20 10:00+01:00",
+        "2026-11-20 10:00",
+    ]
+
+
 def test_f21_plus_of_a_form() -> None:
     """F21: in a form the `+` of an address is put back, also inside brackets."""
     assert fields(b"email=eva+x@example.org") == {"email": "eva+x@example.org"}

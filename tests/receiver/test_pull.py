@@ -17,6 +17,7 @@ from receiver.intake import Intake
 from receiver.pull import PullRunner, _now
 from receiver.request import RawRequest
 from receiver.rulebook import RulebookWatcher, SourceEntry
+from receiver.sources import SOURCES
 from receiver.verification import trusted
 from sandbox import server
 from sandbox.server import Running
@@ -48,6 +49,10 @@ sources:
     kind: seminardesk
     verify: {none: a source for tests}
     pull: {api_key: "${SD}", base: "%s", allow_private: true}
+  dates:
+    kind: seminardesk
+    verify: {none: a source for tests}
+    pull: {api_key: "${SD}", base: "%s", allow_private: true, lists: [dates]}
   at:
     kind: activetrail
     verify: {none: a source for tests}
@@ -250,7 +255,7 @@ class Comparing:
         self.world, self.mailroom = sandbox.world, mailroom
         keys = sandbox.world.accounts
         environ = {"SD": keys.seminardesk_api_key, "AT": keys.activetrail_api_key, "ML": keys.maileon_api_key}
-        text = LISTED % tuple(sandbox.base(name) for name in ("seminardesk", "activetrail", "maileon"))
+        text = LISTED % tuple(sandbox.base(name) for name in ("seminardesk", "seminardesk", "activetrail", "maileon"))
         self.book = RulebookWatcher(book.write(folder, text), book.CATALOGUE, environ)
         self.book.load()
         self.board = PullBoard(mailroom)
@@ -397,6 +402,41 @@ async def test_missing_profiles_and_invoices(comparing: Comparing) -> None:
     assert await it.missing("sd") == [], "the webhook's profile and the list's are one"
     person["email"] = "new@example.org"
     assert await it.missing("sd") == [("profile.updated", "profile/4711")]
+
+
+async def test_missing_dates(comparing: Comparing) -> None:
+    """A date of the list is one with that of its webhook; a changed, a new and a canceled one is missing."""
+    it = comparing
+    date = it.world.seminardesk.dates.get(709)
+    date["objectInfo"] |= {"createdAt": AT.isoformat(), "changedAt": AT.isoformat()}
+    assert await it.missing("dates") == [("seminar_date.created", "eventDate/709")]
+    webhook = {
+        "id": 709,
+        "eventId": "0" * 32,
+        "beginDate": round(datetime.fromisoformat(date["begin"]).timestamp() * 1000),
+        "endDate": str(round(datetime.fromisoformat(date["end"]).timestamp() * 1000)),
+        "status": {"name": "Findet statt", "bookingAllowed": True, "isCanceled": False},
+        "title": [{"language": "DE", "value": "Atem und Stille"}],
+    }
+    await it.webhook("dates", sd_envelope("a", "eventDate.create", webhook))
+    assert await it.missing("dates") == []
+    date["begin"] = "2026-12-04T19:00:00+01:00"
+    date["objectInfo"] |= {"changedAt": (AT + HOUR).isoformat()}
+    assert await it.missing("dates") == [("seminar_date.updated", "eventDate/709")]
+    await it.fill("dates")
+    assert not await it.mailroom.store.exists(it.mailroom.key("quarantine"))
+    (_, id) = await list_put(it.mailroom)
+    record = await it.mailroom.record(id)
+    assert record is not None
+    data = SOURCES["seminardesk"].read("seminar_date.updated", record.split(b"\n", 1)[1])
+    assert (data["title"], data["begin_date"]) == ({"de": "Atem und Stille"}, "2026-12-04T18:00:00.000Z")
+    assert (data["venue"]["street1"], data["facilitators"][0]["name"]) == ("Uferweg 1", "Lea Leiterin")
+    assert b"nicht weitersagen" not in record
+    date["status"] |= {"isCanceled": True}
+    date["objectInfo"] |= {"changedAt": (AT + 2 * HOUR).isoformat()}
+    assert await it.missing("dates") == [("seminar_date.deleted", "eventDate/709")]
+    it.world.seminardesk.dates.get(709)["publishingSettings"]["status"] = "hidden"
+    assert await it.missing("dates") == []
 
 
 async def test_many_pages(comparing: Comparing) -> None:
