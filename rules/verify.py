@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rules.secret import Secret
-from rules.source.units import MINUTE, Duration
+from rules.source.units import MINUTE, SECOND, Duration
 
 
 def _several(value: Any) -> Any:
@@ -73,6 +73,19 @@ def _is_part(value: str) -> str:
     return value
 
 
+def _is_user(value: str) -> str:
+    if ":" in value:
+        raise ValueError("can never match: what follows the first colon is the password")
+    return value
+
+
+def _is_tolerance(value: int) -> int:
+    if value < SECOND:
+        raise ValueError("must be 1s or more: no two clocks are equal; vendors recommend 5m")
+    return value
+
+
+Tolerance = Annotated[Duration, AfterValidator(_is_tolerance)]
 Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_several), Field(min_length=1)]
 Header = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_header_trouble)]
 Headers = Annotated[tuple[Header, ...], BeforeValidator(_several), Field(min_length=1, max_length=8)]
@@ -118,7 +131,7 @@ class Basic(VerifyMethod):
     """HTTP Basic."""
 
     #: The name, in clear.
-    user: Annotated[str, Field(min_length=1)]
+    user: Annotated[str, Field(min_length=1), AfterValidator(_is_user)]
     #: The password; several while it changes.
     password: Secrets
 
@@ -159,7 +172,7 @@ class Hmac(VerifyMethod):
     #: The header with the time of sending: seconds or milliseconds since 1970, or ISO 8601.
     timestamp_header: Headers | None = None
     #: The largest accepted difference between timestamp and clock. Vendors recommend five minutes.
-    tolerance: Duration = 5 * MINUTE
+    tolerance: Tolerance = 5 * MINUTE
 
     @model_validator(mode="after")
     def _can_match(self) -> Self:
@@ -171,6 +184,8 @@ class Hmac(VerifyMethod):
                 "{timestamp} in signed: and the place where it stands (timestamp_header:, or parts: timestamp:) go "
                 "together"
             )
+        if "tolerance" in self.model_fields_set and not told_in:
+            raise ValueError("tolerance: is for a timestamp, and none is read: timestamp_header:, or parts: timestamp:")
         if len(told_in) > 1:
             raise ValueError("the timestamp stands in one place: timestamp_header:, or parts: timestamp:")
         if names & {name.lower() for name in self.timestamp_header or ()}:
@@ -192,7 +207,7 @@ class StandardWebhooks(VerifyMethod):
     #: What the names of the three headers begin with.
     prefix: Headers = ("webhook", "svix")
     #: The largest accepted difference between time of sending and clock.
-    tolerance: Duration = 5 * MINUTE
+    tolerance: Tolerance = 5 * MINUTE
 
 
 class Ip(VerifyMethod):

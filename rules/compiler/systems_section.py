@@ -192,7 +192,8 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
     else:
         part = node.at("verify")
         ways = part.mapping(None, "verify")
-        verify = part.model(Verify, {way: inner.value for way, inner in ways.items()}) if ways else None
+        if ways or part.value == {}:  # else it is no mapping, which is noted
+            verify = part.model(Verify, {way: inner.value for way, inner in ways.items()})
     keys = node.model(SourceKeys, {"verify": None} | {k: v for k, v in node.value.items() if k in common})
     if keys is not None and keys.api is not None and keys.api not in draft.destination_names:
         node.at("api").wrong(

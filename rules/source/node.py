@@ -249,6 +249,8 @@ def describe_error(error: Mapping[str, Any]) -> tuple[str, str, str]:
         return f"{name} must be {str(context.get('expected', 'another word')).replace(chr(39), '')}", "", "wrong_type"
     if kind == "string_too_short":
         return f"{name} must have at least {context.get('min_length', 1)} characters", "", "wrong_type"
+    if kind == "too_short":
+        return f"{name} is empty", "write at least one", "wrong_type"
     head, _, tail = kind.partition("_")
     if head in _MUST_BE and tail in (
         "type",

@@ -108,6 +108,8 @@ def test_rotation() -> None:
         ({"prefix": " sha256="}, "can never match"),
         ({"prefix": "schlüssel="}, "can never match"),
         ({"header": []}, "at least 1"),
+        ({"tolerance": "5m"}, "none is read"),
+        ({"signed": "{timestamp}{body}", "timestamp_header": "T", "tolerance": 0}, "1s or more"),
     ],
 )
 def test_signatures_that_never_match(written: dict[str, Any], says: str) -> None:
