@@ -126,16 +126,17 @@ def unpack(request: VerifiedRequest) -> bytes:
         return request.body
     body, most = request.body, request.raw.most
     words = [each.strip().lower() for each in (label or b"gzip").decode("latin-1").split(",")]
-    packings = [each for each in words if each not in ("", "identity")]
+    # Some write the charset there.
+    packings = [each for each in words if each not in ("", "identity") and find_codec(each) is None]
     if len(packings) > MOST_PACKINGS:
         raise errors.Unsupported("unsupported_encoding", f"the body is packed {len(packings)} times; pack it once")
     for packing in reversed(packings):
+        if FIRST_SIGN.match(body) or not body:
+            continue  # a proxy has unpacked it and left the label
         if packing not in ("gzip", "x-gzip", "deflate"):
             raise errors.Unsupported(
                 "unsupported_encoding", f"Content-Encoding is {told(packing)}; send gzip, deflate, or the body as it is"
             )
-        if FIRST_SIGN.match(body) or not body:
-            continue  # a proxy has unpacked it and left the label
         body = _inflate(body, packing, most)
     return body
 

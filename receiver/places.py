@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from receiver.verification import VerifiedRequest
+from rules.source.look_alikes import nfc
 
 #: Reads a place: from the request, the fields of its body, and those of the entry that becomes the event.
 Find = Callable[[VerifiedRequest, Any, Any], Any]
@@ -65,7 +66,10 @@ def step_into(value: Any, step: str) -> Any:
         except ValueError:
             return None
     if isinstance(value, dict):
-        return value.get(step)
+        found = value.get(step)
+        if found is None and not step.isascii():  # its letters may be composed of others: ö, or o and two dots
+            found = next((inner for name, inner in value.items() if nfc(name) == nfc(step)), None)
+        return found
     if isinstance(value, list):
         return value[int(step)] if step.isdecimal() and int(step) < len(value) else None
     return None
@@ -88,7 +92,7 @@ def compile_place(text: str) -> Find:
         return lambda request, body, item: dict(request.query).get(first)
     if part == "item":
         return lambda request, body, item: find_at(item, steps)
-    if not more:
+    if not more and first.isascii():
         return lambda request, body, item: body.get(first)
     return lambda request, body, item: find_at(body, steps)
 

@@ -377,7 +377,7 @@ class _ItemReader:
 
     def read(self, request: VerifiedRequest, event: str | None) -> list[SourceItem]:
         """Return the items of a request. Raises RequestRefused."""
-        alone = self._looks_into_query and bool(request.raw.query_string) and not request.body.strip()
+        alone = self._looks_into_query and bool(request.raw.query_string) and request.body.strip() in (b"", b"{}")
         records = bodies.records(request, merge_query=alone)
         if self._cloudevents and not request.kept and request.raw.header("ce-specversion") is not None:
             records = [_wrap(each, request) for each in records]

@@ -148,6 +148,9 @@ def packed(raw: bytes, how: bytes, kind: bytes = b"application/json", most: int 
         (zlib.compress(EVA)[2:-4], b"deflate"),
         (pack(pack(EVA)), b"gzip, gzip"),
         (EVA, b"gzip"),
+        (EVA, b"br"),
+        (EVA, b"UTF-8"),
+        (b"email=eva%40example.org", b"utf-8"),
     ],
 )
 def test_f26_packed(raw: bytes, how: bytes) -> None:
@@ -166,7 +169,7 @@ def test_f26_packed(raw: bytes, how: bytes) -> None:
         (pack(EVA) + b"x", b"gzip", 400, "bad_packing"),
         (b"no gzip", b"gzip", 400, "bad_packing"),
         (b"", b"gzip", 400, "empty_body"),
-        (EVA, b"br", 415, "unsupported_encoding"),
+        (b"\x1b\0", b"br", 415, "unsupported_encoding"),
         (pack(EVA), b"gzip, gzip, gzip", 415, "unsupported_encoding"),
     ],
 )

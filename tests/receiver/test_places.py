@@ -22,6 +22,8 @@ REQUEST = fixtures.verified(b"", query=b"id=7&a.b=8")
         ("body.payload.list[0]", 10),
         ("body.broken.id", None),
         ("body.text.id", None),
+        ("body.Gr\u00f6\u00dfe", 11),
+        ('body["deep"]["fu\u0308nf"]', 12),
         ("item.id", 2),
         ("query.id", "7"),
         ("query.a.b", "8"),
@@ -32,11 +34,12 @@ REQUEST = fixtures.verified(b"", query=b"id=7&a.b=8")
 def test_found(place: str, found: Any) -> None:
     """A place leads into lists, quoted names, JSON inside a text, headers and parameters."""
     body = {
+        "Gro\u0308\u00dfe": 11,
         "id": 1,
         "list": [{"id": 2}, {"id": 3}],
         "Order Id": {"nr": 4},
         "a.b": 5,
-        "deep": {"x": {"y z": 6}},
+        "deep": {"f\u00fcnf": 12, "x": {"y z": 6}},
         "payload": '{"id": 9, "list": [10]}',
         "broken": '{"id": 9',
         "text": "id",

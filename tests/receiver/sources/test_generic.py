@@ -140,6 +140,9 @@ def test_f22_query_only() -> None:
     [item] = SOURCE.unpack(request, options(id="query.msg", type="query.type", order_key="query.email"), None).items
     assert (item.type, item.sender_id, item.order_key) == ("contact.unsubscribed", "7", "email:eva+x@example.org")
     assert SOURCE.read("contact.unsubscribed", item.body)["email"] == "eva+x@example.org"
+    empty = fixtures.verified(b"{}", query=b"email=eva@example.org&type=contact.unsubscribed")
+    [item] = SOURCE.unpack(empty, options(type="query.type", order_key="query.email"), None).items
+    assert (item.invalid, item.order_key) == (None, "email:eva@example.org")
     with pytest.raises(errors.NotParseable, match="empty_body"):
         SOURCE.unpack(request, options(id="body.msg"), "x")
     [item] = SOURCE.unpack(fixtures.verified(b'{"a": 1}', query=b"type=x&b=2"), options(type="query.type"), None).items
