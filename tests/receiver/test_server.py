@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ from rules.errors import BookRefused
 from tests.conftest import PrivateValkey, wait_until
 from tests.receiver import book
 from tests.receiver.port import AT, Port, kept_in
-from tests.receiver.process import Process
+from tests.receiver.process import PROGRAM, Process
 
 
 @pytest.fixture
@@ -144,6 +145,15 @@ def test_says_what_it_runs_with(process: Process) -> None:
     assert any(
         "secret.missing source=half answers=503 why=the secret NOT_SET is not set" in each for each in process.said
     )
+
+
+def test_told_to_stop_while_it_starts(tmp_path: Path, valkey: PrivateValkey) -> None:
+    """A signal that comes before the server listens to any is no less one."""
+    early = "import gc, os, signal\ngc.freeze = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+    environ = {**os.environ, **book.ENVIRON, "REDIS_URL": valkey.url, "RELAIS_SPOOL": str(tmp_path / "spool")}
+    command = [sys.executable, "-c", early + PROGRAM, str(book.write(tmp_path))]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, "receiver.listening" in ended.stderr) == (0, True)
 
 
 def test_port_taken() -> None:
