@@ -250,6 +250,26 @@ KEY_MUTANTS = {
 
 #: Walks, and steps of each, within which a fault has to show.
 WALKS, STEPS = 120, 60
+#: Faults that few walks meet, and a walk that does: it is the first, so that their tests are quick. The others follow.
+MET_IN = {
+    "a body is known for too long": 18,
+    "coalescing drops what may have been sent": 21,
+    "resting rooms send": 28,
+    "several probes at once": 23,
+    "a probe is a full take": 15,
+    "a probe that asked nothing counts": 15,
+    "the skipped keep their marks": 35,
+    "a turn begins anew in each call": 47,
+    "shares count for nothing": 31,
+    "what was attempted is overruled": 34,
+    "the place of the overruled is lost": 51,
+    "who meets overrules nobody": 51,
+    "the reserve is for all at once": 73,
+    "suspects may use the reserve": 73,
+    "what others spent is not counted": 73,
+    "the reserve is for nobody": 73,
+    "the next page is not known": 73,
+}
 
 
 def walk(
@@ -260,13 +280,14 @@ def walk(
     names: int = 1,
     classes: bool = False,
     keyed: bool = False,
+    first: int = 0,
 ) -> int:
-    """Walk until something is wrong; return in which walk it was."""
+    """Walk until something is wrong; return in which walk it was. `first`: the walk to begin with."""
     loop = Loop()
     store = Store(server, lua)
     room = loop(store.open())
     try:
-        for n in range(walks):
+        for n in sorted(range(walks), key=lambda each: each != first):
             try:
                 inbox_names = names > 1 and n % 2 == 1
                 twice = n % 4 == 3
@@ -286,31 +307,37 @@ def walk(
 @pytest.mark.parametrize("fault", MUTANTS)
 def test_planted_fault(site_valkey: PrivateValkey, fault: str) -> None:
     """A planted fault is found within the given steps."""
-    assert walk(site_valkey, replaced(LUA, *MUTANTS[fault])) < WALKS
+    assert walk(site_valkey, replaced(LUA, *MUTANTS[fault]), first=MET_IN.get(fault, 0)) < WALKS
 
 
 @pytest.mark.parametrize("fault", NAME_MUTANTS)
 def test_planted_fault_about_names(site_valkey: PrivateValkey, fault: str) -> None:
     """A planted fault about names is found within the given steps."""
-    assert walk(site_valkey, replaced(LUA, *NAME_MUTANTS[fault]), names=3) < WALKS
+    assert walk(site_valkey, replaced(LUA, *NAME_MUTANTS[fault]), names=3, first=MET_IN.get(fault, 0)) < WALKS
 
 
 @pytest.mark.parametrize("fault", FAIR_MUTANTS)
 def test_planted_fault_about_turns(site_valkey: PrivateValkey, fault: str) -> None:
     """A planted fault about classes and what is urgent is found within the given steps."""
-    assert walk(site_valkey, replaced(LUA, *FAIR_MUTANTS[fault]), classes=True) < WALKS
+    assert walk(site_valkey, replaced(LUA, *FAIR_MUTANTS[fault]), classes=True, first=MET_IN.get(fault, 0)) < WALKS
 
 
 @pytest.mark.parametrize("fault", STALE_MUTANTS)
 def test_planted_fault_about_what_ends(site_valkey: PrivateValkey, fault: str) -> None:
     """A planted fault about what ends because something urgent came is found within the given steps."""
-    assert walk(site_valkey, replaced(LUA, *STALE_MUTANTS[fault]), names=3, classes=True) < WALKS
+    assert (
+        walk(site_valkey, replaced(LUA, *STALE_MUTANTS[fault]), names=3, classes=True, first=MET_IN.get(fault, 0))
+        < WALKS
+    )
 
 
 @pytest.mark.parametrize("fault", KEY_MUTANTS)
 def test_planted_fault_about_keys(site_valkey: PrivateValkey, fault: str) -> None:
     """A planted fault about what rooms with one key may send is found within the given steps."""
-    assert walk(site_valkey, replaced(LUA, *KEY_MUTANTS[fault]), classes=True, keyed=True) < WALKS
+    assert (
+        walk(site_valkey, replaced(LUA, *KEY_MUTANTS[fault]), classes=True, keyed=True, first=MET_IN.get(fault, 0))
+        < WALKS
+    )
 
 
 def test_no_fault(site_valkey: PrivateValkey) -> None:
