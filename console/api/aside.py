@@ -23,6 +23,7 @@ from console.api.request import (
     get_operator,
     read_selection,
     refuse,
+    refuse_without_book,
     takes,
     tell_items,
     write_audit,
@@ -125,7 +126,7 @@ async def take_in(request: Request, decision: TakeInRequest) -> Response:
     """Take in one after the other what the book in force can read and wants."""
     book = await request.app.state.book_in_force.get()
     if book is None:
-        return refuse("no_book", "no book that this program can read is in force; do the workers run?", 409)
+        return refuse_without_book()
     items = decision.items
     await write_audit(request, "take_in", tell_items(_shelf(request), items), decision.reason, len(items))
     operator = get_operator(request, decision.reason)

@@ -13,7 +13,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, Json, get_mailroom, read_number, refuse, takes, write_audit
+from console.api.request import (
+    DecisionBody,
+    Json,
+    get_mailroom,
+    read_number,
+    refuse,
+    refuse_without_book,
+    takes,
+    write_audit,
+)
 from mailroom import Mailroom, rule_counts
 from rules.catalogue import Catalogue
 from rules.compiler import loader
@@ -80,7 +89,7 @@ async def show_coverage(request: Request) -> Response:
         return refuse("bad_since", "since is a time in ms")
     book = await request.app.state.book_in_force.get()
     if book is None:
-        return refuse("no_book", "no book that this program can read is in force; do the workers run?", 409)
+        return refuse_without_book()
     counts = await rule_counts.read(get_mailroom(request), int(since))
     return JSONResponse(
         {

@@ -19,6 +19,7 @@ from console.api.request import (
     get_mailroom,
     get_operator,
     refuse,
+    refuse_source,
     takes,
     tell_items,
     write_audit,
@@ -86,7 +87,7 @@ async def hold_source(request: Request, decision: HoldRequest) -> Response:
     name = request.path_params["name"]
     book = await request.app.state.book_in_force.get()
     if book is None or name not in book.sources:
-        return refuse("unknown_source", "the book in force has no source of this name", 404)
+        return refuse_source(book)
     await write_audit(request, "hold", name, decision.reason)
     return JSONResponse({"changed": await _holds(request, decision.reason).hold(name, decision.until)})
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console.api.request import DecisionBody, Json, get_mailroom, read_who, refuse, takes, write_audit
+from console.api.request import DecisionBody, Json, get_mailroom, read_who, refuse, refuse_source, takes, write_audit
 from mailroom.pulls import PullBoard
 from receiver import sources
 from rules.event_types.base import from_epoch
@@ -99,7 +99,7 @@ async def _cannot(request: Request, name: str) -> Response | None:
     book = await request.app.state.book_in_force.get()
     source = book.sources.get(name) if book is not None else None
     if source is None:
-        return refuse("unknown_source", "the book in force has no source of this name", 404)
+        return refuse_source(book)
     if sources.SOURCES[source.kind].pull_settings(source.options) is None:
         return refuse(
             "not_pulled", f"nothing is fetched from {name}: its kind cannot, or it has no pull: in the book", 409

@@ -23,6 +23,7 @@ from mailroom import Mailroom
 from mailroom.ledger import Decision
 from mailroom.operator import Operator, Selection
 from rules.compiler import loader
+from rules.rulebook import Rulebook
 
 #: Items in one request: they cost some milliseconds of the store's time.
 MOST_ITEMS = 500
@@ -65,6 +66,18 @@ Body = TypeVar("Body", bound=DecisionBody)
 def refuse(code: str, hint: str, status: int = 400) -> Response:
     """Return a refusal with its stable code."""
     return JSONResponse({"error": code, "hint": hint}, status)
+
+
+def refuse_without_book() -> Response:
+    """Return the refusal of what needs the book in force, where there is none."""
+    return refuse("no_book", "no book that this program can read is in force; do the workers run?", 409)
+
+
+def refuse_source(book: Rulebook | None) -> Response:
+    """Return the refusal of a source that the book in force does not have."""
+    if book is None:
+        return refuse_without_book()
+    return refuse("unknown_source", "the book in force has no source of this name", 404)
 
 
 def get_mailroom(request: Request) -> Mailroom:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api import holds
-from console.api.request import DecisionBody, Json, get_mailroom, refuse, takes, write_audit
+from console.api.request import DecisionBody, Json, get_mailroom, refuse_source, takes, write_audit
 from mailroom import observations, shapes
 from mailroom.holds import SourceHold, SourceHolds
 from mailroom.observations import SourceView
@@ -51,7 +51,7 @@ async def list_drift(request: Request) -> Response:
     known = sorted(book.sources if book is not None else ())
     only = request.query_params.get("source", "")
     if only and only not in known:
-        return refuse("unknown_source", "the book in force has no source of this name", 404)
+        return refuse_source(book)
     mailroom = get_mailroom(request)
     names = [only] if only else known
     found = [describe_shape(name, await shapes.read(mailroom, name)) for name in names]
@@ -94,7 +94,7 @@ async def accept_shape(request: Request, decision: AcceptRequest) -> Response:
     name = request.path_params["name"]
     book = await request.app.state.book_in_force.get()
     if book is None or name not in book.sources:
-        return refuse("unknown_source", "the book in force has no source of this name", 404)
+        return refuse_source(book)
     await write_audit(request, "accept", name, decision.reason)
     ended = await shapes.accept(get_mailroom(request), name, int(time.time() * 1000))
     return JSONResponse({"ended": ended})

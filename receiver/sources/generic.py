@@ -371,6 +371,7 @@ class _ItemReader:
             if handshake and handshake.echo and handshake.echo_method == "POST"
             else None
         )
+        self._id_in_body = _compile_all(tuple(each for each in _listed(read.id) if places.parse(each)[0] == "body"))
         named = (*_listed(read.id), *_listed(read.type), read.order_key, read.subject)
         #: Whether a place is a parameter of the URL, so that a request without a body says something, too.
         self._looks_into_query = options.get_is_event or any(each and each.startswith("query.") for each in named)
@@ -393,6 +394,8 @@ class _ItemReader:
         fields: Any = {}
         if request.body.strip():
             fields = bodies.records(request, merge_query=False)[0].fields
+        if self._id_in_body and all(find(request, fields, fields) is not None for find in self._id_in_body):
+            return None  # It has an id, so it is an event that happens to have such a field.
         return self.posted_echo(request, fields, fields)
 
     def _split(self, record: BodyRecord, request: VerifiedRequest) -> Iterator[BodyRecord]:

@@ -56,8 +56,9 @@ def test_back_fill(relais: StuckConsole, valkey: PrivateValkey) -> None:
 
 def test_refused(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """What cannot be fetched from, or a time that cannot be, is refused with the reason."""
-    assert "unknown_source" in relais("pull", "tel", "--since", "2026-11-01", status=1)
+    assert "no_book" in relais("pull", "tel", "--since", "2026-11-01", status=1)
     stuck(valkey.url, keep_book)
+    assert "unknown_source" in relais("pull", "none", "--since", "2026-11-01", status=1)
     assert "not_pulled" in relais("pull", "quiet", "--since", "2026-11-01", status=1)
     assert "bad_time" in relais("pull", "tel", "--since", "2999-01-01", status=1)
     assert "name the source" in relais("pull", "--since", "2026-11-01", status=2)

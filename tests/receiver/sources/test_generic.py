@@ -496,6 +496,12 @@ def test_echo() -> None:
     assert SOURCE.answer(batch, [])[:2] == (200, b"3eZbrw1aB")
     batch = SOURCE.unpack(fixtures.verified(b'{"type": "message"}'), slack, None)
     assert [item.type for item in batch.items] == ["message"]
+    told = {"handshake": {"echo": "body.challenge"}, "read": {"type": "body.type", "id": "body.event_id"}}
+    event = b'{"type": "message", "event_id": "Ev1", "challenge": "an event that has such a field"}'
+    batch = SOURCE.unpack(fixtures.verified(event), GenericOptions.model_validate(told), None)
+    assert [item.sender_id for item in batch.items] == ["Ev1"]
+    batch = SOURCE.unpack(fixtures.verified(b'{"challenge": "3eZbrw1aB"}'), GenericOptions.model_validate(told), None)
+    assert SOURCE.answer(batch, [])[:2] == (200, b"3eZbrw1aB")
     graph = GenericOptions.model_validate({"handshake": {"echo": "query.validationToken", "method": "POST"}})
     batch = SOURCE.unpack(fixtures.verified(b"", query=b"validationToken=abc%20d"), graph, None)
     assert SOURCE.answer(batch, [])[:2] == (200, b"abc d")
