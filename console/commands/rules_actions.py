@@ -1,7 +1,9 @@
 """`relais rules actions`."""
 
 import json
+import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ def command(name: str | None, folder: Path | None, as_json: bool) -> None:
     """List the actions of the book's destinations: who can what, arguments, what they write, consent.
 
     NAME is a destination of the book or a kind of destination; without it all are listed, after a table of who can
-    what: found, held and again say what becomes of a delivery whose answer was lost.
+    what: found, held and again say what becomes of a delivery whose answer was lost. In brackets behind an argument
+    stand its own keys, those with a star are needed.
 
     \b
     Examples:
@@ -95,7 +98,20 @@ def described(action: ActionKind) -> dict[str, Any]:
 
 
 def arguments(model: type[BaseModel]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return required and optional arguments with their sentence."""
-    told = {name: field.description or "" for name, field in model.model_fields.items()}
+    """Return required and optional arguments with their sentence, and what stands in those that have keys."""
+    schema = model.model_json_schema()
+    told = {
+        name: " ".join(filter(None, [field.description, list_keys(schema["properties"][name], schema)]))
+        for name, field in model.model_fields.items()
+    }
     required = {name: about for name, about in told.items() if model.model_fields[name].is_required()}
     return required, {name: about for name, about in told.items() if name not in required}
+
+
+def list_keys(argument: Any, schema: Mapping[str, Any]) -> str:
+    """Return which keys an argument has, or each entry of a list; needed ones with a star; nothing without keys."""
+    inner = re.search(r'"#/\$defs/(\w+)"', json.dumps(argument))
+    record = schema["$defs"][inner[1]] if inner else {}
+    needed = record.get("required", ())
+    keys = ", ".join(f"{name}*" if name in needed else name for name in record.get("properties", {}))
+    return f"({'each ' if 'array' in json.dumps(argument) else ''}{keys})" if keys else ""

@@ -172,6 +172,9 @@ def test_actions(relais: Relais) -> None:
     assert everything["invoicing.create_invoice"]["on_doubt"] == "found again"
     assert everything["crm.link"]["cannot"]
     assert relais("actions", "nonsense").exit_code == 2
+    told = " ".join(relais("actions", "rest").output.split())
+    assert "required lines: (each text*, quantity, unit_price*, tax_rate)" in told
+    assert "required customer: (email*, name, address)" in told
 
 
 @pytest.mark.parametrize("kind", catalogue.build().destinations)
