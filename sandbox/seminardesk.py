@@ -182,6 +182,7 @@ class SeminarDesk:
             Route("/profiles/{id}/additional-fields/{field}", self._set_field, methods=["PATCH"]),
             Route("/invoices/{id}/external-references", self._add_reference, methods=["POST"]),
             Route("/dates", self._list_dates, methods=["GET"]),
+            Route("/dates/{id}", self._show_date, methods=["GET"]),
             *(Route(f"{path}{{rest:path}}", self._not_enabled) for path in NOT_ENABLED),
         ]
         return Starlette(
@@ -284,6 +285,9 @@ class SeminarDesk:
         return JSONResponse(Shelf(people.event).get(request.path_params["id"]))
 
     # -- dates
+
+    async def _show_date(self, request: Request) -> Response:
+        return JSONResponse(self.dates.get(request.path_params["id"]))
 
     async def _list_dates(self, request: Request) -> Response:
         published = request.query_params.get("filter[onlyPublished]") == "true"

@@ -51,6 +51,7 @@ ORGANISATION = PROFILE | {
     "objectType": {"OrganizationProfile"},
     "preferredEmail": {"BUSINESS", "ALTERNATIVE", "INVOICE"},
 }
+DATE = MODEL | {"name": str, "begin": str, "end": str, "status": {"id": int}}
 EVENT = MODEL | {
     "name": str,
     "internalOrganizer": dict,
@@ -74,6 +75,7 @@ EVENT = MODEL | {
         ("/bookings/9001/invoices", {"data": [INVOICE]}),
         ("/invoices/5001", INVOICE),
         ("/events/71", EVENT),
+        ("/dates/709", DATE),
     ],
 )
 def test_shape(seminardesk: Send, path: str, shape: Any) -> None:

@@ -73,9 +73,10 @@ def test_module_not_enabled(desk: Desk, sandbox: Running) -> None:
 
 def test_look_ups(desk: Desk) -> None:
     """Whatever a rule looks up is there in the words of rules."""
-    told = {action: desk.deliver(action, {"id": 9001}).result for action in ("organisation", "event", "guests")}
+    told = {action: desk.deliver(action, {"id": 9001}).result for action in ("organisation", "event", "guests", "date")}
     assert (told["organisation"]["object_type"], told["event"]["name"]) == ("OrganizationProfile", "Atem und Stille")
     assert told["guests"]["guests"][0]["event_date"]["id"] == 709
+    assert (told["date"]["event_id"], told["date"]["attendance_type"]) == (88, "ON_SITE")
 
 
 def test_add_external_reference(desk: Desk, sandbox: Running) -> None:
