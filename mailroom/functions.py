@@ -87,15 +87,18 @@ class Mailroom(MailroomQueries):
         *,
         comes_as: str = "",
         even_if_older: bool = False,
+        dry: bool = False,
     ) -> str:
         """Put what lay aside into the inbox, all events of it or none. Safe to repeat.
 
-        `comes_as`: the id by which the vendor's repetition would come, where that may be another. Returns done, gone,
-        overtaken or known.
+        `comes_as`: the id by which the vendor's repetition would come, where that may be another. `dry`: only say how
+        that would end, as far as the store can tell. Returns done, gone, overtaken or known.
         """
         day = events[0].received_at[:10]
         given = self._put_arguments(events, "default", 0)
-        answer = await self.call("take_in", shelf, id, 1 if even_if_older else 0, day, line, comes_as, *given)
+        answer = await self.call(
+            "take_in", shelf, id, f"{int(even_if_older)}{'dry' if dry else ''}", day, line, comes_as, *given
+        )
         return str(answer.decode())
 
     def _former_id(self, event: Event) -> str:
@@ -574,6 +577,21 @@ class Mailroom(MailroomQueries):
     async def told(self, room: str, code: str) -> None:
         """Somebody was told of all boxes of a room that were held for this. Raises StoreUnavailable."""
         await self.read(cast(Any, self.store.lrem(self.key("untold"), 0, f"{room} {code}")))
+
+    async def keep_alert(self, text: str) -> None:
+        """Keep an alert until somebody is there to read it: the first hundred. Raises StoreUnavailable."""
+        pipe = self.store.pipeline(transaction=True)
+        pipe.rpush(self.key("held_alerts"), text)
+        pipe.ltrim(self.key("held_alerts"), 0, 99)
+        await self.read(pipe.execute())
+
+    async def take_alerts(self) -> list[str]:
+        """Return the alerts that were kept; they are kept no more. Raises StoreUnavailable."""
+        pipe = self.store.pipeline(transaction=True)
+        pipe.lrange(self.key("held_alerts"), 0, -1)
+        pipe.delete(self.key("held_alerts"))
+        found, _ = await self.read(pipe.execute())
+        return [text.decode() for text in found]
 
     async def doubt(self) -> int:
         """Mark all that is leased as doubtful; its drains keep it. Returns how many boxes."""

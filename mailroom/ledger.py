@@ -30,7 +30,8 @@ What a person did, `by` whom and `why`; `d` is a delivery, or the event itself w
   skipped      d, at, code, then     the held box goes on without it; then: dead | dropped
   revived      d, at                 a dead letter is sent once more
   again        d, at                 a dead letter's event is routed once more for it; the next `routed` has `again`: 1
-  dropped      d, at                 a dead letter, or what was kept of an event that lies aside, is given up
+  dropped      d, at                 a dead letter, or what waited or was kept of an event that lies aside, is given up
+  undropped    d, at                 a dead letter that was given up is one again, as it was
   taken_in     d, at, from           what lay aside (quarantine, unmatched, refused, spool) goes to be routed after all
   looked       d, at                 somebody saw the payload
 
@@ -108,7 +109,7 @@ LONGEST_WHY = 300
 
 
 #: What a person did: the kinds of line that are listed as decisions.
-DECISIONS = frozenset({"released", "skipped", "revived", "again", "dropped", "taken_in", "looked"})
+DECISIONS = frozenset({"released", "skipped", "revived", "again", "dropped", "undropped", "taken_in", "looked"})
 
 
 @dataclass(frozen=True)
@@ -358,6 +359,11 @@ def dropped(item: str, decision: Decision = NOBODY) -> str:
     return _decided("dropped", item, decision)
 
 
+def undropped(item: str, decision: Decision = NOBODY) -> str:
+    """A person takes back that a dead letter was given up."""
+    return _decided("undropped", item, decision)
+
+
 def taken_in(item: str, decision: Decision = NOBODY, *, shelf: str) -> str:
     """A person lets what lay aside be routed after all; `shelf`: where it lay."""
     return _decided("taken_in", item, decision, **{"from": shelf})
@@ -405,6 +411,8 @@ class _Story:
     def __init__(self, fate: Fate) -> None:
         self.fate = fate
         self.by_id: dict[str, DeliveryFate] = {}
+        #: Why those died that a person gave up: that may be taken back.
+        self.why_dead: dict[str, str] = {}
         #: What became of the event itself while it was an item of the inbox; `routed`: its deliveries tell.
         self.itself: EventState | Literal["routed"] = "waiting"
 
@@ -527,7 +535,13 @@ class _Story:
         self.itself = "waiting"
 
     def dropped(self, line: Mapping[str, Any]) -> None:
+        delivery = self.by_id.get(line["d"])
+        if delivery is not None:
+            self.why_dead[delivery.id] = delivery.why
         self._became(line, "skipped", BY_HAND)
+
+    def undropped(self, line: Mapping[str, Any]) -> None:
+        self._became(line, "dead", self.why_dead.get(line["d"], ""))
 
     def taken_in(self, line: Mapping[str, Any]) -> None:
         self._became(line, "waiting", "")

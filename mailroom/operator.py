@@ -29,6 +29,13 @@ SHOWN = 20
 Retried = Literal["done", "gone", "never_made", "overtaken", "erased", "follows_another", "busy"]
 
 
+#: How a cancellation ended. under_way: a drain has it, it may have been sent, or a person is asked about it.
+Cancelled = Literal["done", "gone", "under_way"]
+
+#: How a replay ended. unsettled: something of the event still waits or is dead. aside: it lies in quarantine, or where
+#: no rule wanted it, and is taken in from there.
+Replayed = Literal["done", "erased", "unsettled", "aside", "overtaken"]
+
 #: Where things lie: in the names of the store's keys.
 Shelf = Literal["quarantine", "unmatched", "refused"]
 
@@ -152,9 +159,12 @@ class Operator:
 
     # -- dead letters
 
-    async def dead(self, chosen: Selection) -> list[DeadLetterView]:
-        """Return dead letters in the order in which they are to be retried: as their events were received."""
-        found = [letter async for letter in self._letters() if chosen.fits(letter)]
+    async def dead(self, chosen: Selection, *, dropped: bool = False) -> list[DeadLetterView]:
+        """Return dead letters in the order in which they are to be retried: as their events were received.
+
+        `dropped`: those that were given up and can be had back; `at` is when that was.
+        """
+        found = [letter async for letter in self._letters("dropped" if dropped else "dead") if chosen.fits(letter)]
         return sorted(found, key=lambda letter: (letter.received, letter.position, letter.id))
 
     async def letter(self, item: str) -> DeadLetterView | None:
@@ -162,10 +172,10 @@ class Operator:
         at = await self.mailroom.read(self.store.zscore(self.key("dead"), item))
         return None if at is None else (await self._described([(item, int(at))]))[0]
 
-    async def _letters(self) -> AsyncIterator[DeadLetterView]:
+    async def _letters(self, place: str) -> AsyncIterator[DeadLetterView]:
         cursor = 0
         while True:
-            cursor, page = await self.mailroom.read(self.store.zscan(self.key("dead"), cursor, count=PAGE))
+            cursor, page = await self.mailroom.read(self.store.zscan(self.key(place), cursor, count=PAGE))
             for letter in await self._described([(item.decode(), int(at)) for item, at in page]):
                 yield letter
             if cursor == 0:
@@ -201,13 +211,16 @@ class Operator:
             )
         return out
 
-    async def retry(self, item: str, *, even_if_older: bool = False) -> Retried:
-        """Send a dead letter once more as it was, after what waits for its object."""
+    async def retry(self, item: str, *, even_if_older: bool = False, dry: bool = False) -> Retried:
+        """Send a dead letter once more as it was, after what waits for its object. `dry`: say only how it would end."""
         line = ledger.revived(item, self.decision)
-        return await self._verb("revive", item, 1 if even_if_older else 0, "default", today(), line)
+        return await self._verb("revive", item, 1 if even_if_older else 0, "default", today(), line, *_dry(dry))
 
-    async def retry_today(self, item: str, *, even_if_older: bool = False) -> Retried:
-        """Let the rules of today decide once more about what had failed, and about nothing else of the event."""
+    async def retry_today(self, item: str, *, even_if_older: bool = False, dry: bool = False) -> Retried:
+        """Let the rules of today decide once more about what had failed, and about nothing else of the event.
+
+        `dry`: only say what would happen.
+        """
         event = _event(item)
         record = await self.mailroom.record(event)
         if record is None:
@@ -224,14 +237,48 @@ class Operator:
         await self.mailroom.prepare()  # The hash key, where the store keeps it.
         box = self.mailroom.hash(read_head(record).get("key") or event)
         line = ledger.again(item, self.decision)
-        return await self._verb("again", item, 1 if even_if_older else 0, "default", today(), line, box, what)
+        return await self._verb(
+            "again", item, 1 if even_if_older else 0, "default", today(), line, box, what, *_dry(dry)
+        )
 
-    async def drop(self, item: str) -> bool:
-        """Give a dead letter up for good. False: it is none any more."""
-        return bool(await self.mailroom.call("drop", item, today(), ledger.dropped(item, self.decision)))
+    async def drop(self, item: str, *, undoable: bool = False) -> bool:
+        """Give a dead letter up. False: it is none any more. `undoable`: for ten minutes it can be had back."""
+        line = ledger.dropped(item, self.decision)
+        return bool(await self.mailroom.call("drop", item, today(), line, *(["undoable"] if undoable else ())))
+
+    async def undrop(self, item: str) -> bool:
+        """Take back that a dead letter was given up. False: it was not, or that is longer ago than ten minutes."""
+        return bool(await self.mailroom.call("undrop", item, today(), ledger.undropped(item, self.decision)))
 
     async def _verb(self, name: str, *args: Any) -> Retried:
         return cast(Retried, (await self.mailroom.call(name, *args)).decode())
+
+    # -- what waits, and what has ended well
+
+    async def cancel(self, room: str, item: str) -> Cancelled:
+        """Give up a delivery that waits, unsent."""
+        record = await self.mailroom.read(self.store.get(self.key(f"d:{item}")))
+        if record is None:
+            return "gone"
+        box = json.loads(record).get("box", "")
+        line = ledger.dropped(item, self.decision)
+        return cast(Cancelled, (await self.mailroom.call("cancel", room, box, item, "default", today(), line)).decode())
+
+    async def replay(
+        self, event: str, rules: Sequence[str], *, even_if_older: bool = False, dry: bool = False
+    ) -> Replayed:
+        """Route an event once more whose payload is kept although it has ended. `rules`: all of the book in force."""
+        record = await self.mailroom.record(event)
+        if record is None:
+            return "erased"
+        await self.mailroom.prepare()  # The hash key, where the store keeps it.
+        box = self.mailroom.hash(read_head(record).get("key") or event)
+        places = [reroute.written(rule, ()) for rule in rules]
+        older, line = 1 if even_if_older else 0, ledger.again(event, self.decision)
+        answer = await self.mailroom.call(
+            "replay", event, older, "default", today(), line, box, "dry" if dry else "", *places
+        )
+        return cast(Replayed, answer.decode())
 
     # -- held boxes
 
@@ -335,6 +382,10 @@ class Operator:
         return (
             room == INBOX or bool(known) or bool(await self.mailroom.read(self.store.exists(self.key(f"room:{room}"))))
         )
+
+
+def _dry(dry: bool) -> list[str]:
+    return ["dry"] if dry else []
 
 
 def _event(item: str) -> str:

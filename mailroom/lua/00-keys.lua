@@ -49,6 +49,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   once:<hash>          string  `only_once` marks                                      settle                as the rule says
   co:<room>:<hash>     string  the newest waiting delivery of a coalescing action     settle                a day and the delay
   dead                 zset    dead item -> when                                      settle, skip          30 days
+  dropped              zset    dead item that was given up -> when                     drop                  10 minutes
   deadinfo             hash    dead item -> room, box, code, JSON                     settle, skip          30 days
   deadbox              hash    dead item -> room and box (`born`: it never was in it) settle, skip          until its end
   passed               hash    room and box -> its items in deadbox, newest sent      settle, skip, revive  while one is in deadbox
@@ -107,6 +108,21 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   entry:<hash>         string  what a link into the console is worth, JSON            python (access)       600 s
   attempts:<hash>      string  attempts to sign in, of a person or from an address    python (access)       3,600 s
   patience:<hash>      string  that its next attempt has to wait                      python (access)       300 s
+  cases                hash    destination, code and rule of failures -> state, since, python (cases)        for ever (one a cause)
+                               until, by, why, first, JSON
+  case_counts          hash    the same -> how often                                  python (cases)        for ever (one a cause)
+  case_last            hash    the same -> ms when it failed last                     python (cases)        for ever (one a cause)
+  held_alerts          list    texts of alerts that wait for business hours, 100      python (alerts)       until these begin
+  alert_test           string  the test of the alerts that a worker is to answer      python (cases)        30 s
+  alert_tested:<id>    string  what became of it                                      python (cases)        30 s
+  job:<id>             hash    an act on many things: order, by, at, state, count,    python (jobs)         31 days
+                               done, ended; `w:` and a word -> how many ended so
+  jobitems:<id>        list    what is left of it to do                               python (jobs)         31 days
+  jobleft:<id>         list    what was left alone, and the word for why, JSON        python (jobs)         31 days
+  jobs                 zset    job -> ms when it was ordered                          python (jobs)         31 days
+  jobs_open            hash    job that has not ended -> running or paused            python (jobs)         until it ends
+  jobrun:<id>          string  which console does it                                  python (jobs)         20 s
+  intent:<hash>        string  the job that somebody ordered by this intent           python (jobs)         a day
   tokens               hash    hash of a named token -> name, role, JSON              python (access)       for ever (one a token)
   tokens_used          hash    the same -> ms when it was used last                   python (access)       for ever (one a token)
   audit                stream  who did, searched and saw what, and why, JSON          python (access)       400 days

@@ -305,11 +305,11 @@ local function withdraw(P, c, room, home, delivery, untried)
   return place, s
 end
 
--- A delivery whose rule lets it wait ends unsent, unless it was attempted: `by` says that somebody wants less of us.
--- `refilled`: something comes into its home now. Returns whether what does is first there.
-local function end_stale(P, c, room, home, delivery, day, by, refilled)
-  local place, s = withdraw(P, c, room, home, delivery, true)
-  if not place then return false end
+-- A delivery that waits ends unsent. `untried`: unless it was attempted. `refilled`: something comes into its home now.
+-- Returns whether it did, and whether what comes into its home is first there.
+local function end_waiting(P, c, room, home, delivery, day, line, untried, refilled)
+  local place, s = withdraw(P, c, room, home, delivery, untried)
+  if not place then return false, false end
   local b = box_key(P, room, home)
   local waited, empty = s == 'w' and place == 1, redis.call('LLEN', b) == 1
   if waited then stop_waiting(P, room, home) end
@@ -325,10 +325,15 @@ local function end_stale(P, c, room, home, delivery, day, by, refilled)
     flush_ready(P, c, room)
     add_ready(c, room, head_changed(P, room, home))
   end
-  if bury_delivery(P, delivery, day, '{"t":"stale","d":"' .. delivery .. '","by":"' .. by .. '"}') then
-    c.ended[#c.ended + 1] = event_of(delivery)
-  end
-  count(c.counts, 'stale|' .. room)
+  if bury_delivery(P, delivery, day, line) then c.ended[#c.ended + 1] = event_of(delivery) end
+  return true, empty
+end
+
+-- A delivery whose rule lets it wait ends so, unless it was attempted: `by` says that somebody wants less of us.
+local function end_stale(P, c, room, home, delivery, day, by, refilled)
+  local line = '{"t":"stale","d":"' .. delivery .. '","by":"' .. by .. '"}'
+  local ended, empty = end_waiting(P, c, room, home, delivery, day, line, true, refilled)
+  if ended then count(c.counts, 'stale|' .. room) end
   return empty
 end
 

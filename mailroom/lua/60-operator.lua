@@ -84,7 +84,7 @@ local function undead(P, item)
 end
 
 -- revive: a dead letter goes to the tail of its box, to be sent as it was. ARGV: item, 1 even if it was overtaken, pool,
--- day, ledger line. Returns done | gone (no dead letter any more) | never_made (there is nothing to send) | overtaken.
+-- day, ledger line; `dry`: say only what would become of it. Returns done | gone (no dead letter any more) | never_made (there is nothing to send) | overtaken.
 local function revive(keys, args)
   local P, item = keys[1], args[1]
   if not redis.call('ZSCORE', P .. 'dead', item) then return 'gone' end
@@ -92,6 +92,7 @@ local function revive(keys, args)
   local born = room and string.find(names, ' born$')
   if not room or room == 'in' or born or redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'never_made' end
   if args[2] ~= '1' and overtaken(P, item, room, names) then return 'overtaken' end
+  if args[6] == 'dry' then return 'done' end
   undead(P, item)
   write_down(P, event_of(item), args[4], args[5])
   append_item(P, room, names, item, args[3])
@@ -100,7 +101,7 @@ local function revive(keys, args)
 end
 
 -- again: the event of a dead letter goes back into the inbox, to be routed by the book in force. ARGV: item, 1 even if it
--- was overtaken, pool, day, ledger line, box in the inbox, what of the event shall be done (empty: all of it).
+-- was overtaken, pool, day, ledger line, box in the inbox, what of the event shall be done (empty: all of it); `dry`.
 -- Returns done | gone | erased (its payload is) | overtaken | busy (the event is being routed; a moment later it is not).
 local function again(keys, args)
   local P, item, inbox, what = keys[1], args[1], args[6], args[7]
@@ -114,6 +115,7 @@ local function again(keys, args)
   if args[2] ~= '1' and (overtaken(P, item, 'in', inbox_names) or (room and overtaken(P, item, room, names))) then
     return 'overtaken'
   end
+  if args[8] == 'dry' then return 'done' end
   local b = box_key(P, 'in', inbox)
   local place = redis.call('LPOS', b, event)
   if place then
@@ -146,19 +148,85 @@ local function again(keys, args)
   return 'done'
 end
 
--- drop: a dead letter is given up for good. ARGV: item, day, ledger line. Returns 1 if it was one.
-local function drop(keys, args)
-  local P, item = keys[1], args[1]
+local verbs = {} -- a chunk of Lua may have 200 locals
+
+-- A dead letter that was given up leaves nothing behind.
+function verbs.erase(P, item)
+  redis.call('HDEL', P .. 'deadinfo', item)
+  redis.call('DEL', P .. 'd:' .. item)
+  unwatch_box(P, item)
+  local event = event_of(item)
+  dereference(P, event, -1, (terms(P, event)))
+end
+
+-- drop: a dead letter is given up. ARGV: item, day, ledger line; `undoable`: `undrop` brings it back, until `expire` erases
+-- it ten minutes later. Returns 1 if it was one.
+function verbs.drop(keys, args)
+  local P, item, event = keys[1], args[1], event_of(args[1])
+  local info = redis.call('HGET', P .. 'deadinfo', item)
   local room = undead(P, item)
   if not room then return 0 end
-  local event = event_of(item)
-  unwatch_box(P, item)
   write_down(P, event, args[2], args[3])
-  redis.call('DEL', P .. 'd:' .. item)
-  dereference(P, event, -1, (terms(P, event)))
+  if args[4] == 'undoable' then
+    redis.call('ZADD', P .. 'dropped', now_ms(), item)
+    redis.call('HSET', P .. 'deadinfo', item, info)
+  else
+    verbs.erase(P, item)
+  end
   redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', event)
   by_hand(P, 'drop', room)
   return 1
+end
+
+-- undrop: what was given up is a dead letter again. ARGV: item, day, ledger line. Returns 1 if it could be had back.
+function verbs.undrop(keys, args)
+  local P, item = keys[1], args[1]
+  if redis.call('ZREM', P .. 'dropped', item) == 0 then return 0 end
+  redis.call('ZADD', P .. 'dead', now_ms(), item)
+  write_down(P, event_of(item), args[2], args[3])
+  by_hand(P, 'undrop', string.match(redis.call('HGET', P .. 'deadinfo', item) or '', '"room": ?"([^"]*)"') or 'in')
+  return 1
+end
+
+-- cancel: a delivery that waits is given up unsent. ARGV: room, its box, delivery, pool, day, ledger line. Returns done |
+-- gone (it does not wait) | under_way (a drain has it, it may have been sent, or a person is asked about it).
+function verbs.cancel(keys, args)
+  local P, room, home, item = keys[1], args[1], args[2], args[3]
+  if redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'gone' end
+  if not redis.call('LPOS', box_key(P, room, home), item) then return 'gone' end
+  local c = { counts = {}, ended = {}, named = {}, crowded = {}, fresh = {}, ready = {}, refs = true, now = now_ms() }
+  c.delete = function(_, its_room, box, single) ones.delete(P, its_room, box, single) end
+  if not end_waiting(P, c, room, home, item, args[5], args[6]) then return 'under_way' end
+  redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'changed', event_of(item))
+  tell_ended(P, c)
+  announce(P, c.fresh, args[4])
+  by_hand(P, 'cancel', room)
+  return 'done'
+end
+
+-- replay: an event that has ended, and whose payload is kept, is routed once more by the book in force. ARGV: event, 1 even
+-- if something newer was routed, pool, day, ledger line, its box in the inbox, `dry` or empty, then every rule, as a place.
+-- Returns done | erased | unsettled (it has not ended) | aside (it lies where no rule wanted it, or in quarantine) |
+-- overtaken.
+function verbs.replay(keys, args)
+  local P, event, inbox = keys[1], args[1], args[6]
+  local record = redis.call('GET', P .. 'e:' .. event)
+  if not record then return 'erased' end
+  if redis.call('ZSCORE', P .. 'quarantine', event) or redis.call('ZSCORE', P .. 'unmatched', event) then return 'aside' end
+  if redis.call('TTL', P .. 'e:' .. event) < 0 then return 'unsettled' end
+  local eol = string.find(record, '\n', 1, true)
+  local also = string.match(string.sub(record, 1, eol - 1), '"also":%["([^%]]*)"%]')
+  local names = inbox .. (also and ' ' .. string.gsub(also, '","', ' ') or '')
+  if args[2] ~= '1' and verbs.is_late(P, now_ms(), record, names) then return 'overtaken' end
+  if args[7] == 'dry' then return 'done' end
+  local head = cjson.decode(string.sub(record, 1, eol - 1))
+  head.again = { n = (head.again and head.again.n or 0) + 1, only = {} }
+  for k = 8, #args do head.again.only[k - 7] = args[k] end
+  redis.call('SET', P .. 'e:' .. event, cjson.encode(head) .. string.sub(record, eol))
+  write_down(P, event, args[4], args[5])
+  append_item(P, 'in', names, event, args[3])
+  by_hand(P, 'replay', 'in')
+  return 'done'
 end
 
 -- What lies aside until a person decides: events in quarantine, events that no rule wanted, refused requests.
@@ -173,7 +241,7 @@ local function clear_away(P, shelf, id)
 end
 
 -- Whether something newer than an event was routed under one of its names, or waits to be.
-local function is_late(P, now, record, names)
+function verbs.is_late(P, now, record, names)
   local head = string.match(record, '^[^\n]*')
   local at, position = string.match(head, '"at":"([^"]+)"'), tonumber(string.match(head, '"pos":(%d+)')) or 0
   local its = string.format('%s %06d', at, position)
@@ -186,17 +254,18 @@ local function is_late(P, now, record, names)
 end
 
 -- take_in: what lies aside goes into the inbox, as it is read today. ARGV: quarantine | unmatched | refused, its id there,
--- 1 even if it was overtaken, day, ledger line, the id by which the vendor's repetition would come, then as for `put`.
+-- 1 even if it was overtaken, and `dry` behind it, day, ledger line, the id by which the vendor's repetition would come, then as for `put`.
 -- Returns done | gone | overtaken | known (it came in meanwhile).
-local function take_in(keys, args)
+function verbs.take_in(keys, args)
   local P, shelf, from, now = keys[1], args[1], args[2], now_ms()
   if not lies_aside(P, shelf, from) then return 'gone' end
   local given, ids = {}, {}
   for k = 7, #args do given[k - 6] = args[k] end
   for k = 4, #given, 6 do
     ids[#ids + 1] = given[k]
-    if args[3] ~= '1' and is_late(P, now, given[k + 4], (string.gsub(given[k + 1], '^!', ''))) then return 'overtaken' end
+    if string.sub(args[3], 1, 1) ~= '1' and verbs.is_late(P, now, given[k + 4], (string.gsub(given[k + 1], '^!', ''))) then return 'overtaken' end
   end
+  if string.sub(args[3], 2) == 'dry' then return 'done' end
   if shelf == 'unmatched' then
     redis.call('SET', P .. 'e:' .. from, '{' .. given[8])
     append_item(P, 'in', given[5], from, given[3])
@@ -220,7 +289,7 @@ local function take_in(keys, args)
 end
 
 -- clear: what lies aside is given up. ARGV: shelf, its id there, day, ledger line. Returns 1 if it lay there.
-local function clear(keys, args)
+function verbs.clear(keys, args)
   local P, shelf, from = keys[1], args[1], args[2]
   if not lies_aside(P, shelf, from) then return 0 end
   write_down(P, from, args[3], args[4])
@@ -232,7 +301,7 @@ end
 
 -- look: a person wants to see a payload, and the ledger says so first; or decided about an event that is not in the store
 -- (`verb`, where it is). ARGV: id of an event or refused request, day, ledger line, verb and place; absent: look.
-local function look(keys, args)
+function verbs.look(keys, args)
   write_down(keys[1], args[1], args[2], args[3])
   by_hand(keys[1], args[4] or 'look', args[5] or '')
   return redis.status_reply('OK')
@@ -285,22 +354,25 @@ local function probe(keys, args)
   return 1
 end
 
--- expire: dead letters older than ARGV[1] ms are given up, at most 1,000 a call. Returns how many. Of what lies aside the
--- payload has gone by itself (in quarantine after ARGV[2] ms); its place in the lists goes here.
+-- So long, in ms, what was given up can be had back.
+verbs.UNDONE = 600000
+
+-- expire: dead letters older than ARGV[1] ms are given up, at most 1,000 a call, and so is what was dropped ten minutes
+-- ago. Returns how many. Of what lies aside the payload has gone by itself (in quarantine after ARGV[2] ms); its place in the lists goes here.
 local function expire(keys, args)
   local P, now = keys[1], now_ms()
   redis.call('ZREMRANGEBYSCORE', P .. 'unmatched', '-inf', now)
   redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[2]))
-  local old = redis.call('ZRANGE', P .. 'dead', '-inf', now - tonumber(args[1]), 'BYSCORE', 'LIMIT', 0, 1000)
-  for _, item in ipairs(old) do
-    redis.call('ZREM', P .. 'dead', item)
-    redis.call('HDEL', P .. 'deadinfo', item)
-    redis.call('DEL', P .. 'd:' .. item)
-    unwatch_box(P, item)
-    local event = event_of(item)
-    dereference(P, event, -1, (terms(P, event)))
+  local ended = 0
+  for place, since in pairs({ dead = now - tonumber(args[1]), dropped = now - verbs.UNDONE }) do
+    local old = redis.call('ZRANGE', P .. place, '-inf', since, 'BYSCORE', 'LIMIT', 0, 1000)
+    for _, item in ipairs(old) do
+      redis.call('ZREM', P .. place, item)
+      verbs.erase(P, item)
+    end
+    ended = ended + #old
   end
-  return #old
+  return ended
 end
 
 -- story: what the ledger says of events. ARGV: how many days, the days, oldest first, then event ids.

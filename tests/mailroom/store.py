@@ -189,7 +189,7 @@ _UNITS = {"s": 1_000, "minutes": 60_000, "days": DAY, "dedupe windows": DAY, "da
 #: Words that promise no certain time: the key is there without one.
 _NO_TTL = re.compile(r"^(for ever|while .*|until .*|with the event|1,000 entries, 3 days|about 20,000 entries)")
 #: Entries of these come and go while the key stays.
-_BY_ENTRY = {"dead", "deadinfo", "quarantine", "audit"}
+_BY_ENTRY = {"dead", "deadinfo", "quarantine", "audit", "dropped", "jobs"}
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ async def by_hand(room: Mailroom) -> None:
     assert await people.retry(first) == "done"
     assert await deliver(room, "d1") == [first]
     assert await people.retry_today(second) == "done"
+    assert await people.drop(third, undoable=True)
+    assert await people.undrop(third)
     assert await people.drop(third)
     await route(room, "d1")
     (lease,) = await take(room, "d1", "crm", per_box=1)
@@ -126,6 +128,10 @@ async def by_hand(room: Mailroom) -> None:
     await holds.hold("desk")
     await room.put([event("h", source="desk"), event("i", source="desk")])
     assert [await holds.let_go("h"), await holds.discard("i"), await holds.release("desk")] == ["done", "done", True]
+    assert await people.cancel("crm", "nothing") == "gone"
+    assert await people.replay("nothing", ["a rule"]) == "erased"
+    await room.call("cancel", "crm", BOX, "nothing", "default", "", "")
+    await room.call("replay", "nothing", 0, "default", "", "", BOX, "")
     await room.call("touch")
 
 

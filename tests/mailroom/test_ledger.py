@@ -195,6 +195,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda: ledger.revived("e.0"), '{"t":"revived","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
         (lambda: ledger.again("e.0"), '{"t":"again","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
         (lambda: ledger.dropped("e.0"), '{"t":"dropped","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
+        (lambda: ledger.undropped("e.0"), '{"t":"undropped","d":"e.0","at":"2026-11-21T10:00:01.000Z"}'),
     ],
 )
 def test_written_lines(write: Callable[[], str], line: str) -> None:
@@ -213,6 +214,7 @@ def test_written_and_read() -> None:
         (ledger.revived("e.0"), "delivering", "waiting"),
         (ledger.never_made("e.0", "value_failed", "data.x: absent"), "dead", "dead"),
         (ledger.dropped("e.0"), "skipped", "skipped"),
+        (ledger.undropped("e.0"), "dead", "dead"),
         (ledger.attempt("e.0", n=1, outcome="done", code="", status=200, ms=9, then="done"), "delivered", "delivered"),
         (ledger.next_actions("e.0", [("e.0.0", "crm", "add_note", "vip")], []), "delivering", "delivered"),
     ):

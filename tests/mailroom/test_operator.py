@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomChange, RoomRequest, reroute
+from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomChange, RoomRequest, ledger, reroute
 from mailroom.operator import Operator, Selection
 from tests.mailroom.store import TODAY, Store, StoredKey, event
 from tests.mailroom.test_client import contents, items, settlement, take
@@ -83,13 +83,13 @@ async def die(room: Mailroom, drain: str, *names: str) -> None:
         await end(room, drain, lease, f"{name}.0", "dead")
 
 
-async def deliver(room: Mailroom, drain: str) -> list[str]:
-    """Deliver what waits for the CRM; return it in its order."""
+async def deliver(room: Mailroom, drain: str, retain: int = 0) -> list[str]:
+    """Deliver what waits for the CRM; return it in its order. `retain`: ms that the payload is kept then."""
     sent: list[str] = []
     while leases := await take(room, drain, "crm"):
         for lease in leases:
             for n, (item, _) in enumerate(lease.items, 1):
-                await end(room, drain, lease, item, "done", last=n == len(lease.items))
+                await end(room, drain, lease, item, "done", last=n == len(lease.items), retain=retain)
                 sent.append(item)
     return sent
 
@@ -424,6 +424,99 @@ async def test_drop(mailroom: Mailroom, people: Operator, store: Store, drain: s
     assert await mailroom.record("b") is not None
     assert await state(mailroom, "a") == ("skipped", [("skipped", "by a person")])
     assert [letter.id for letter in await people.dead(Selection())] == ["b.0"]
+
+
+async def test_undrop(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
+    """For ten minutes a dropped letter can be had back as it was, and what overtook it meanwhile is known."""
+    await die(mailroom, drain, "a", "b", "c")
+    before = contents(await store.dump())
+    for letter in ("a.0", "b.0", "c.0"):
+        assert await twice(store, lambda letter=letter: people.drop(letter, undoable=True)) == (True, False)  # type: ignore[misc]
+    assert await people.dead(Selection()) == []
+    assert [one.id for one in await people.dead(Selection(), dropped=True)] == ["a.0", "b.0", "c.0"]
+    assert await people.retry("a.0") == "gone"
+    assert await twice(store, lambda: people.undrop("a.0")) == (True, False)
+    assert await state(mailroom, "a") == ("dead", [("dead", "invalid")])
+    assert before["deadbox"] == contents(await store.dump())["deadbox"]
+    await put(mailroom, "d")
+    await route(mailroom, drain)
+    assert await deliver(mailroom, drain) == ["d.0"]
+    assert await people.undrop("b.0")
+    assert [await people.retry(letter) for letter in ("a.0", "b.0")] == ["overtaken", "overtaken"]
+    await store.advance(600_001)
+    assert await mailroom.expire() == 1
+    assert not await people.undrop("c.0")
+    assert values(await store.dump(), "dropped", "d:c.0", "e:c") == [None] * 3
+    assert (await store.dump())["deadinfo"].value.keys() == {"a.0", "b.0"}
+
+
+async def test_dry(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
+    """What would become of a retry is said in the words of the retry, and nothing happens."""
+    await die(mailroom, drain, "a", "b")
+    before = contents(await store.dump())
+    for act in (people.retry, people.retry_today):
+        assert [await act(letter, dry=True) for letter in ("a.0", "x.0")] == ["done", "gone"]
+    assert contents(await store.dump()) == before
+    await put(mailroom, "c")
+    await route(mailroom, drain)
+    await deliver(mailroom, drain)
+    assert await people.retry("a.0", dry=True) == await people.retry("a.0") == "overtaken"
+    assert await people.retry("a.0", even_if_older=True, dry=True) == "done"
+
+
+async def send_off(room: Mailroom, drain: str, *names: str) -> None:
+    """Put events of one person and route them: their deliveries wait in her box."""
+    await put(room, *names)
+    for lease in await take(room, drain):
+        for n, (item, _) in enumerate(lease.items, 1):
+            text = json.dumps({"action": "add_note", "rule": "keep a note", "path": [0], "box": BOX})
+            new = [NewDelivery(f"{item}.0", "crm", (BOX,), text.encode())]
+            line = ledger.routed(
+                source="shop", type="booking.created", received=f"{TODAY}T10:00:00.000Z", book="b1", fired=["a rule"],
+                missed=[], made=[(f"{item}.0", "crm", "add_note", "a rule")],
+            )  # fmt: skip
+            await room.settle(drain, "s", [settlement(lease, item, line=line, new=new, last=n == len(lease.items))])
+
+
+async def test_cancel(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
+    """A delivery that waits is given up unsent, wherever it stands; one that a drain has is not."""
+    await send_off(mailroom, drain, "a", "b", "c", "d")
+    assert await twice(store, lambda: people.cancel("crm", "b.0")) == ("done", "gone")
+    assert await state(mailroom, "b") == ("skipped", [("skipped", "by a person")])
+    assert await mailroom.record("b") is None
+    assert await people.cancel("crm", "a.0") == "done"
+    (lease,) = await take(mailroom, drain, "crm", per_box=1)
+    assert [item for item, _ in lease.items] == ["c.0"]
+    assert await people.cancel("crm", "c.0") == "under_way"
+    await end(mailroom, drain, lease, "c.0", "wait", wait_ms=60_000, attempt=1)
+    assert await people.cancel("crm", "c.0") == "done"
+    assert await deliver(mailroom, drain) == ["d.0"]
+    assert await mailroom.box_faults() == []
+    await send_off(mailroom, drain, "e")
+    assert await people.cancel("crm", "e.0") == "done"
+    assert await deliver(mailroom, drain) == []
+
+
+async def test_replay(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
+    """An event that has ended is routed once more while its payload is kept; one that has not is left alone."""
+    await mailroom.put([replace(event("a", retain=60_000), received_at=f"{TODAY}T10:00:00.000Z")])
+    await route(mailroom, drain)
+    assert await people.replay("a", ["keep a note"]) == "unsettled"
+    assert await deliver(mailroom, drain, retain=60_000) == ["a.0"]
+    assert await people.replay("a", ["keep a note"], dry=True) == "done"
+    assert await twice(store, lambda: people.replay("a", ["keep a note", "a: b"])) == ("done", "unsettled")
+    assert (await state(mailroom, "a"))[0] == "delivering"
+    again = reroute.read(await mailroom.record("a") or b"")
+    assert again is not None
+    assert (again.round, dict(again.only)) == (1, {"keep a note": ((),), "a: b": ((),)})
+    await route(mailroom, drain)
+    assert await deliver(mailroom, drain, retain=60_000) == ["a.0"]
+    await put(mailroom, "b")
+    await route(mailroom, drain)
+    assert await deliver(mailroom, drain) == ["b.0"]
+    assert await people.replay("b", []) == "erased"
+    await store.advance(60_001)
+    assert await people.replay("a", []) == "erased"
 
 
 async def test_expired(mailroom: Mailroom, store: Store, drain: str) -> None:
