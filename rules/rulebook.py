@@ -124,11 +124,15 @@ class Destination:
 
 
 class AlertSettings(BaseModel):
-    """Where alerts go: a quiet source, a held box, a paused or unusable destination, a refused look-up, a bad book."""
+    """Where alerts go: a new kind of failure, a quiet source, a held box, a paused destination, a bad book."""
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     webhook: Secret | None = None
+    #: Signs them after Standard Webhooks: `whsec_` and base64.
+    secret: Secret | None = None
+    #: Outside of `business_hours:` they wait, and are posted as one when these begin.
+    hold: Literal["until business hours"] | None = None
 
 
 @dataclass(frozen=True)

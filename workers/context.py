@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 from mailroom import INBOX, Mailroom, RoomChange, StoreUnavailable
+from rules import standard_webhooks
 from rules.catalogue import ActionKind, Catalogue
 from rules.compiler.folder_watch import LOOK_EVERY
 from rules.errors import RulesError, SecretMissing
@@ -21,6 +22,7 @@ from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret, SecretFiles
 from workers import destinations, limit_headers, store_outage
 from workers.alerts import AlertSender
+from workers.cases import CaseKeeper
 from workers.destinations.base import AbsentClient, Client, find_lag
 from workers.destinations.id_map import RedisMemory
 from workers.http import Http, HttpAnswer
@@ -64,6 +66,7 @@ class WorkerContext:
         self.alerts: AlertSender
         self.quotas: QuotaKeeper
         self.quiet: QuietWatch
+        self.cases: CaseKeeper
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -75,6 +78,7 @@ class WorkerContext:
         self.alerts = AlertSender(self.http, self.mailroom)
         self.quotas = QuotaKeeper(self.mailroom, self.alerts)
         self.quiet = QuietWatch(self.mailroom, self.alerts)
+        self.cases = CaseKeeper(self.mailroom, self.alerts)
         await self.http.__aenter__()
         return self
 
@@ -93,12 +97,15 @@ class WorkerContext:
         book = self.books.current
         revision = self.books.revision
         if book is not None and revision != self._equipped:
-            self.alerts.aim(self._alert_address(book))
+            hours = book.business_hours if book.alerts.hold else None
+            self.alerts.aim(self._alert_address(book), self._alert_key(book), hours)
             await self._equip(book)
             self._equipped = revision
             self.equipped()
         await self.books.look_at_shadow()
         await self.quotas.look()
+        await self.cases.look()
+        await self.alerts.look()
         if book is not None:
             self.quiet.look_soon(book)
         self._looked = time.monotonic()
@@ -137,6 +144,16 @@ class WorkerContext:
         except Exception:  # events are delivered whether anybody can be alerted or not
             log.exception("alerts.unusable why=bug")
         return ""
+
+    def _alert_key(self, book: Rulebook) -> bytes:
+        """Return the key that signs alerts, empty where the book names none that can be used."""
+        if book.alerts.secret is None:
+            return b""
+        try:
+            return standard_webhooks.read_key(self.reveal(book.alerts.secret))
+        except (RulesError, ValueError) as exc:
+            log.warning("alerts.unsigned why=%s", exc)
+        return b""
 
     async def _equip(self, book: Rulebook) -> None:
         """Build the clients of a book and set the limits of its rooms."""

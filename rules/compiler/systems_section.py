@@ -399,4 +399,7 @@ def read_alerts(draft: Draft, section: Node | None) -> None:
     parts = section.mapping(None, "alerts")
     draft.alerts = section.model(AlertSettings, {name: part.value for name, part in parts.items()})
     if draft.alerts is not None:
+        if draft.alerts.hold is not None and draft.business_hours_node is None:
+            mend = "write business_hours: with days:, hours: and zone: at the top of a book file"
+            parts["hold"].wrong("nothing says when business hours are", mend, "no_business_hours")
         lint.check_secrets(section, draft.alerts)

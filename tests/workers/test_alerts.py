@@ -2,10 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
+from pydantic_core import to_json
 
 from mailroom import Mailroom
+from rules import standard_webhooks
+from rules.business_hours import BusinessHours
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import WorkerFixture
 from workers.alerts import AlertSender
@@ -65,6 +69,41 @@ async def test_no_address(site: WorkerFixture, alerts: AlertSender, caplog: pyte
     await alerts.close()
     assert site.far.seen == []
     assert "alert code=held_key" in caplog.text
+
+
+async def test_signed(site: WorkerFixture, alerts: AlertSender) -> None:
+    """With a key an alert is signed after Standard Webhooks; a test of the alerts is posted each time."""
+    key = b"k" * 24
+    assert await alerts.test() == "told"
+    assert "webhook-signature" not in site.far.requests("POST", "/alerts")[0].headers
+    alerts.aim(f"{site.far.url}/alerts", key)
+    assert await alerts.test() == "told"
+    request = site.far.requests("POST", "/alerts")[1]
+    id, at = request.headers["webhook-id"], int(request.headers["webhook-timestamp"])
+    assert request.headers["webhook-signature"] == standard_webhooks.sign([key], id, at, to_json(request.body))
+    alerts.aim("")
+    assert await alerts.test() == "log_only"
+    alerts.aim(f"{site.far.url}/alerts")
+    site.far.fail(path="/alerts", status=500)
+    assert await alerts.test() == "refused"
+
+
+async def test_held(site: WorkerFixture, alerts: AlertSender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of business hours alerts wait, and are posted as one when these begin."""
+    hours = BusinessHours(frozenset(range(5)), 8 * 60, 18 * 60, "Europe/Berlin")
+    at = [datetime(2026, 11, 21, 3, tzinfo=UTC).timestamp()]  # a Saturday
+    monkeypatch.setattr("workers.alerts.time.time", lambda: at[0])
+    alerts.aim(f"{site.far.url}/alerts", hours=hours)
+    for destination in ("crm", "invoicing", "crm"):
+        await alerts.deliver("destination_down", f"{destination} is down", destination=destination)
+    await alerts.look()
+    assert site.far.alerts == []
+    at[0] = datetime(2026, 11, 23, 7, 30, tzinfo=UTC).timestamp()
+    site.far.fail(path="/alerts", status=500)
+    for _ in range(3):
+        await alerts.look()
+    text = "while nobody was there:\ndestination_down: crm is down\ndestination_down: invoicing is down"
+    assert site.far.alerts == [{"alert": "held_alerts", "text": text}]
 
 
 async def test_how_often(site: WorkerFixture, alerts: AlertSender) -> None:

@@ -121,9 +121,13 @@ class Outbox:
                 log.warning("drain.stale_lease room=%s item=%s", settlement.lease.room, settlement.item)
             if settlement.lease.room != INBOX:
                 self._note_end(settlement, "wait" if status == 3 else settlement.verdict)
+            if settlement.verdict == "dead" and settlement.info is not None and status not in (0, 3):
+                self._context.cases.note(settlement.info)
             if settlement.last or settlement.verdict not in ("done", "dead"):
                 self._leases.pop(id(settlement.lease), None)
             for new in settlement.new:
+                if new.dead is not None:
+                    self._context.cases.note(new.dead)
                 fresh = self.fresh.pop(new.id, None)
                 if new.id in settled.leased:
                     self._dispatch(Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), fresh)

@@ -78,6 +78,14 @@ def test_wrong_business_hours(right: str, wrong: str, says: str) -> None:
     assert problem.startswith(says)
 
 
+def test_alerts_without_business_hours() -> None:
+    """Alerts that wait for business hours need them, too."""
+    alerts = "alerts:\n  webhook: ${ALERT_URL}\n  hold: until business hours\n"
+    (problem,) = told(alerts)
+    assert problem.startswith("3:9 nothing says when business hours are; write business_hours:")
+    assert writing.book(HELD, HOURS, alerts).alerts.hold == "until business hours"
+
+
 def test_no_business_hours() -> None:
     """A rule that holds needs them."""
     assert told(HELD) == [

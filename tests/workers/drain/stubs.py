@@ -51,6 +51,8 @@ class ContextStub:
         self.books = SimpleNamespace(current=book, by_version=self._by_version, shadow=None)
         self.told: list[tuple[str, str, str]] = []
         self.alerts = SimpleNamespace(tell=self._tell)
+        self.failed: list[Any] = []
+        self.cases = SimpleNamespace(note=self.failed.append)
         self.turns: list[str] = []
         #: Events by id, and (event, destination) whose `in_order` action died.
         self.records: dict[str, bytes] = {}

@@ -72,6 +72,8 @@ class OutboxDesk:
     def __init__(self) -> None:
         self.mailroom = FakeMailroom()
         self.alerts: list[tuple[str, str, str]] = []
+        #: Of what died.
+        self.failed: list[DeadLetterInfo] = []
         self.changes: list[RoomChange] = []
         self.dispatched: list[tuple[Lease, FreshDelivery | None]] = []
         self.leases: dict[int, Lease] = {}
@@ -85,6 +87,7 @@ class OutboxDesk:
             mailroom=self.mailroom,
             settings=SimpleNamespace(pool="heavy"),
             alerts=SimpleNamespace(tell=self._alert),
+            cases=SimpleNamespace(note=self.failed.append),
             report_room_change=self.changes.append,
         )
         self.outbox = Outbox(

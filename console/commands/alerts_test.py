@@ -1,0 +1,31 @@
+"""`relais alerts test`."""
+
+import click
+
+from console import bulk, settings
+from console.client import ClientSettings, ConsoleClient
+from console.errors import SAID_NO, UserError
+
+#: What a worker says -> what that means.
+SAYS = {
+    "told": "The alert was taken: look whether it arrived.",
+    "log_only": "no address: the book has no alerts: webhook, so alerts stand in the log of the workers only",
+    "refused": "nobody took it: the log of the workers says why (alert.refused, alert.not_told)",
+}
+
+
+@click.command()
+@bulk.reason
+def command(reason: str) -> None:
+    """Let a worker post an alert, and say what became of it.
+
+    It goes the way of all alerts: from a worker, with its secrets, to the address of `alerts:` in the book in force.
+
+    \b
+    Examples:
+      relais alerts test
+    """
+    said = ConsoleClient(settings.load(ClientSettings)).post("/alerts/test", {"reason": reason})["result"]
+    if said != "told":
+        raise UserError(SAYS[said], status=SAID_NO)
+    click.echo(SAYS[said])
