@@ -22,6 +22,7 @@ TESTED_ELSEWHERE = {
     # Records and tables without behaviour, tested by those who make and read them.
     "console/notebook/search.py": "tests/console/notebook/test_file.py",
     "console/notebook/tables.py": "tests/console/notebook/test_file.py",
+    "console/api/jobs.py": "tests/console/jobs/test_desk.py",
     "console/api/notebook.py": "tests/console/api/test_events.py",
     "mailroom/settings.py": "tests/console/test_settings.py",
     "receiver/request.py": "tests/receiver/test_hostile.py",

@@ -25,10 +25,12 @@ from console.api import (
     auth,
     books,
     boxes,
+    cases,
     dead_letters,
     events,
     health,
     holds,
+    jobs,
     metrics,
     notebook,
     permissions,
@@ -41,6 +43,7 @@ from console.api import (
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
 from console.errors import UserError
+from console.jobs import JobBoard, JobDesk, JobRunner
 from console.notebook import Follower, Notebook, NotebookUnusable
 from console.processes import port
 from mailroom import Mailroom, StoreUnavailable
@@ -66,6 +69,8 @@ ROUTES = (
     *health.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,
+    *jobs.ROUTES,
+    *cases.ROUTES,
 )
 
 
@@ -139,10 +144,15 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                 Mailroom.connect(settings.redis_url, hash_key=key, replicas=settings.replicas) as mailroom,
                 MailroomWatcher(mailroom) as watcher,
                 Follower(mailroom, found) as follower,
+                contextlib.AsyncExitStack() as stack,
             ):
+                book = books.BookInForce(mailroom, catalogue)
+                board, desk = JobBoard(mailroom), JobDesk(mailroom, book.get, found, follower)
+                runner = await stack.enter_async_context(JobRunner(mailroom, board, desk))
                 app.state.notebook, app.state.follower = found, follower
                 app.state.mailroom = mailroom
-                app.state.book_in_force = books.BookInForce(mailroom, catalogue)
+                app.state.book_in_force = book
+                app.state.jobs, app.state.desk, app.state.runner = board, desk, runner
                 app.state.audit, app.state.sessions = Audit(mailroom), Sessions(mailroom)
                 app.state.users, app.state.tokens = Users(mailroom), Tokens(mailroom)
                 app.state.watcher = watcher
@@ -152,7 +162,7 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                     watcher,
                     settings.book,
                     catalogue,
-                    app.state.book_in_force,
+                    book,
                     spool=settings.spool,
                     strict=settings.strict,
                     replicas=settings.replicas,

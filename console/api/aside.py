@@ -131,7 +131,8 @@ async def take_in(request: Request, decision: TakeInRequest) -> Response:
     await write_audit(request, "take_in", tell_items(_shelf(request), items), decision.reason, len(items))
     operator = get_operator(request, decision.reason)
     door = LateIntake(operator, AsideShelf(operator, _shelf(request)), book)
-    results: list[tuple[str, TakenIn]] = [(id, await door.take(id, decision)) for id in items]
+    how = {"even_if_older": decision.even_if_older, "unverified": decision.unverified}
+    results: list[tuple[str, TakenIn]] = [(id, await door.take(id, **how)) for id in items]
     return JSONResponse({"results": results})
 
 
@@ -152,14 +153,14 @@ class LateIntake:
         self._aside = aside
         self._book = book
 
-    async def take(self, id: str, decision: TakeInRequest) -> TakenIn:
-        """Take one in, or say why not. Raises StoreUnavailable."""
+    async def take(self, id: str, *, even_if_older: bool, unverified: bool, dry: bool = False) -> TakenIn:
+        """Take one in, or say why not. `dry`: only say how that would end. Raises StoreUnavailable."""
         found = await self._aside.one(id)
         kept = await self._aside.payload(id) if found is not None else None
         if found is None or kept is None:
             return "gone"
         if self._aside.shelf == "refused":
-            if not found.details.verified and not decision.unverified:
+            if not found.details.verified and not unverified:
                 return "unverified"
             if found.details.size > len(kept.body):
                 return "cut"
@@ -172,9 +173,8 @@ class LateIntake:
         line = ledger.taken_in(id, self._operator.decision, shelf=self._aside.shelf)
         mailroom = self._operator.mailroom
         await mailroom.prepare()  # The hash key, where the store keeps it.
-        older = decision.even_if_older
         answer: TakenIn = await mailroom.take_in(  # type: ignore[assignment]  # one of its words
-            self._aside.shelf, id, events, line, comes_as=comes_as, even_if_older=older
+            self._aside.shelf, id, events, line, comes_as=comes_as, even_if_older=even_if_older, dry=dry
         )
         return answer
 

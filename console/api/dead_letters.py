@@ -39,17 +39,28 @@ class RetryRequest(DecisionBody):
 
 
 class DropRequest(DecisionBody):
-    """Which dead letters are given up."""
+    """Which dead letters are given up. `at_once`: they are erased now, and cannot be had back."""
+
+    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
+    at_once: bool = False
+
+
+class UndropRequest(DecisionBody):
+    """Which of them are had back."""
 
     items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
 async def list_dead_letters(request: Request) -> Response:
-    """Answer the dead letters grouped by cause; with `items=true` each of them, in the order of a retry."""
+    """Answer the dead letters grouped by cause; with `items=true` each of them, in the order of a retry.
+
+    `dropped=true`: those that were given up and can still be had back.
+    """
     selection = read_selection(request)
     if selection is None:
         return refuse("bad_since", "since is a time in ms")
-    letters = await get_operator(request).dead(selection)
+    dropped = request.query_params.get("dropped") == "true"
+    letters = await get_operator(request).dead(selection, dropped=dropped)
     answer: Json = {"total": len(letters), "groups": causes.group(letters, await describe_rules(request))}
     if request.query_params.get("items") == "true":
         answer["items"] = [as_json(letter) for letter in letters]
@@ -85,11 +96,26 @@ async def retry(request: Request, decision: RetryRequest) -> Response:
 
 @takes(DropRequest)
 async def drop(request: Request, decision: DropRequest) -> Response:
-    """Give dead letters up."""
+    """Give dead letters up; for ten minutes they can be had back."""
     operator = get_operator(request, decision.reason)
     await write_audit(request, "drop", tell_items("dead", decision.items), decision.reason, len(decision.items))
     return JSONResponse(
-        {"results": [[item, "done" if await operator.drop(item) else "gone"] for item in decision.items]}
+        {
+            "results": [
+                [item, "done" if await operator.drop(item, undoable=not decision.at_once) else "gone"]
+                for item in decision.items
+            ]
+        }
+    )
+
+
+@takes(UndropRequest)
+async def undrop(request: Request, decision: UndropRequest) -> Response:
+    """Take back that dead letters were given up."""
+    operator = get_operator(request, decision.reason)
+    await write_audit(request, "undrop", tell_items("dead", decision.items), decision.reason, len(decision.items))
+    return JSONResponse(
+        {"results": [[item, "done" if await operator.undrop(item) else "gone"] for item in decision.items]}
     )
 
 
@@ -97,5 +123,6 @@ ROUTES = (
     Route("/dead", list_dead_letters),
     Route("/dead/retry", retry, methods=["POST"]),
     Route("/dead/drop", drop, methods=["POST"]),
+    Route("/dead/undrop", undrop, methods=["POST"]),
     Route("/dead/{id}", show_dead_letter),
 )

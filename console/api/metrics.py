@@ -126,7 +126,7 @@ CATALOGUE = (
     MetricDeclaration(
         "relais_by_hand",
         "counter",
-        "What people decided: retry, drop, release, skip, pause, resume, look, hold.",
+        "What people decided: retry, drop, undrop, cancel, replay, release, skip, pause, resume, look, hold.",
         ("verb", "room"),
         "by_hand",
     ),

@@ -9,6 +9,7 @@ COMMANDS = {
     "show": "Show one dead letter and the story of its event.",
     "retry": "Send dead letters once more, as they were or by today's rules.",
     "drop": "Give dead letters up for good.",
+    "undrop": "Take back that dead letters were given up, within ten minutes.",
 }
 
 

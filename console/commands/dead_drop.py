@@ -11,11 +11,13 @@ from console.client import ClientSettings, ConsoleClient
 @click.command()
 @click.argument("letters", nargs=-1)
 @bulk.filters
+@click.option("--at-once", is_flag=True, help="Erase them now: they cannot be had back.")
 @bulk.decision
-def command(letters: tuple[str, ...], yes: bool, as_json: bool, reason: str, **given: Any) -> None:
+def command(letters: tuple[str, ...], at_once: bool, yes: bool, as_json: bool, reason: str, **given: Any) -> None:
     """Give dead letters up for good.
 
-    Says how many it would be, by cause, and asks. Their payloads are erased; the ledger keeps their story.
+    Says how many it would be, by cause, and asks. Ten minutes long `relais dead undrop` has them back; then their
+    payloads are erased, and the ledger keeps their story.
 
     \b
     Examples:
@@ -27,7 +29,7 @@ def command(letters: tuple[str, ...], yes: bool, as_json: bool, reason: str, **g
     items = [letter["id"] for letter in found["items"]]
     work = bulk.BulkWork(
         "would be given up for good",
-        lambda those: client.post("/dead/drop", {"items": list(those), "reason": reason}),
+        lambda those: client.post("/dead/drop", {"items": list(those), "at_once": at_once, "reason": reason}),
         str,
         items,
         found["groups"],

@@ -7,7 +7,7 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from console.notebook.file import Notebook, name_code
@@ -93,6 +93,37 @@ def page(notebook: Notebook, chosen: EventFilter, limit: int, cursor: str = "") 
     more = len(rows) > limit
     rows = rows[:limit]
     return describe(notebook, rows), write_cursor(rows[-1]["at"], rows[-1]["n"]) if more else ""
+
+
+def list_ended(notebook: Notebook, chosen: EventFilter, ids: Sequence[str], most: int) -> list[str]:
+    """Return the ids of events that are meant and that nothing more happens to, as they were received."""
+    where, values = chosen.where()
+    where += " AND event.state NOT IN ('waiting', 'delivering', 'quarantined', 'unmatched', 'echo')"
+    if ids:
+        where += f" AND event.id IN ({','.join('?' * len(ids))})"
+    query = f"SELECT id FROM event WHERE {where} ORDER BY event.at, event.n LIMIT ?"  # noqa: S608
+    return [row["id"] for row in notebook.read(query, [*values, *ids, most])]
+
+
+def list_waiting(notebook: Notebook, chosen: EventFilter, ids: Sequence[str], most: int) -> list[str]:
+    """Return destination and id, as JSON, of deliveries that wait and are meant, as their events were received.
+
+    `ids`: of deliveries, or of events.
+    """
+    where, values = replace(chosen, destination="", action="", rule="", code="").where()
+    for name in OF_DELIVERY:
+        if text := getattr(chosen, name):
+            where += f" AND delivery.{name} = ?"
+            values.append(text)
+    if ids:
+        marks = ",".join("?" * len(ids))
+        where += f" AND (delivery.id IN ({marks}) OR event.id IN ({marks}))"
+        values += [*ids, *ids]
+    query = (
+        "SELECT delivery.destination, delivery.id FROM delivery JOIN event ON delivery.event = event.n "  # noqa: S608
+        f"WHERE delivery.state = 'waiting' AND {where} ORDER BY event.at, event.n, delivery.place LIMIT ?"
+    )
+    return [json.dumps([row["destination"], row["id"]]) for row in notebook.read(query, [*values, most])]
 
 
 def describe(notebook: Notebook, rows: Sequence[Any]) -> list[Json]:

@@ -30,6 +30,9 @@ SAYS = {
     "unwanted": "left alone: no rule of the book in force wants them",
     "unverified": "left alone: their senders were never verified; --unverified takes them in all the same",
     "cut": "left alone: only the beginning of their bodies was kept",
+    "unsettled": "left alone: something of them still waits or is dead",
+    "aside": "left alone: they lie in quarantine, or where no rule wanted them, and are taken in from there",
+    "under_way": "left alone: they are being sent, may have been sent, or a person is asked about them",
     "busy": "left alone: their events are being routed, try again",
 }
 

@@ -136,9 +136,9 @@ def test_rate(relais: StuckConsole, valkey: PrivateValkey) -> None:
 
 
 def test_drop(relais: StuckConsole, valkey: PrivateValkey) -> None:
-    """What is dropped is gone with its payload; its story says that a person did it."""
+    """What is dropped at once is gone with its payload; its story says that a person did it."""
     some(valkey.url)
-    assert "1 done" in relais("dead", "drop", "--event", "b1", "--yes")
+    assert "1 done" in relais("dead", "drop", "--event", "b1", "--yes", "--at-once")
     found = relais.json("events", "show", "b1")
     assert (found["state"], found["deliveries"][0]["why"]) == ("skipped", "by a person")
     assert stuck(valkey.url, lambda it: it.mailroom.record("b1")) is None

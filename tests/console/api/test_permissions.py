@@ -15,7 +15,7 @@ from console.api import app, permissions
 SEEN_BY_ALL = ("/events", "/dead", "/rooms", "/metrics", "/readyz", "/stats", "/sources", "/book/coverage")
 
 
-def status(path: str, actor: Actor) -> tuple[int, str]:
+def status(name: str, actor: Actor) -> tuple[int, str]:
     """Ask a guarded route whose handler answers 200, whatever it is."""
 
     async def handle(_: Request) -> Response:
@@ -23,7 +23,9 @@ def status(path: str, actor: Actor) -> tuple[int, str]:
 
     async def ask() -> Response:
         request = Request({"type": "http", "method": "GET", "headers": [], "state": {"actor": actor}})
-        answer: Response = await permissions.guard(Route(path, handle)).endpoint(request)
+        method, _, path = name.rpartition(" ")
+        guarded = permissions.guard(Route(path, handle, methods=[method or "GET"]))
+        answer: Response = await guarded.endpoint(request)
         return answer
 
     said = asyncio.run(ask())
@@ -32,7 +34,7 @@ def status(path: str, actor: Actor) -> tuple[int, str]:
 
 def test_every_route() -> None:
     """The table knows each route, and no other one."""
-    assert sorted(permissions.NEEDED) == sorted(route.path for route in app.ROUTES)
+    assert sorted(permissions.NEEDED) == sorted(permissions.name(route) for route in app.ROUTES)
     for path, needed in permissions.NEEDED.items():
         for role in Role:
             expected = (200, "") if needed is None or role.may(needed.role) else (403, "not_allowed")
@@ -44,7 +46,7 @@ def test_what_changes_something() -> None:
     needed = {path: one.role for path, one in permissions.NEEDED.items() if one is not None}
     for route in app.ROUTES:
         if "POST" in (route.methods or ()) or route.path.startswith("/people"):
-            assert needed[route.path] > Role.VIEWER, route.path
+            assert needed[permissions.name(route)] > Role.VIEWER, route.path
     assert all(needed[path] is Role.VIEWER for path in SEEN_BY_ALL)
     assert {path for path, role in needed.items() if role is Role.ADMIN} == {
         path for path in needed if path.startswith(("/users", "/tokens", "/audit"))

@@ -1,0 +1,166 @@
+"""What a verb means at each place: which items are chosen, what is done with one, what would become of one.
+
+Comes in: an order. Goes out: items as text, and a word for each. Never decides how many or how fast.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from console.api import causes
+from console.api.aside import LateIntake
+from console.jobs.orders import JobOrder
+from console.notebook import EventFilter, Follower, Notebook, search
+from mailroom import Mailroom
+from mailroom.aside import AsideShelf
+from mailroom.ledger import NOBODY, Decision
+from mailroom.operator import Operator, Shelf
+from rules.rulebook import Rulebook
+
+#: Events or waiting deliveries of one job.
+MOST_ITEMS = 100_000
+
+Act = Callable[[str], Awaitable[str]]
+
+
+@dataclass(frozen=True)
+class JobItems:
+    """What an order is about now."""
+
+    items: Sequence[str]
+    #: By cause, where there are causes.
+    groups: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+
+class JobDesk:
+    """The verbs of one console."""
+
+    def __init__(
+        self,
+        mailroom: Mailroom,
+        book: Callable[[], Awaitable[Rulebook | None]],
+        notebook: Notebook,
+        follower: Follower,
+    ) -> None:
+        """`book`: returns the one in force."""
+        self._mailroom = mailroom
+        self._book = book
+        self._notebook = notebook
+        self._follower = follower
+
+    async def find(self, order: JobOrder) -> JobItems:
+        """Return what an order means, in the order in which it is to be done. Raises StoreUnavailable."""
+        operator, selection = Operator(self._mailroom), order.filter.select()
+        match order.where:
+            case "dead":
+                letters = await operator.dead(selection)
+                return JobItems([letter.id for letter in letters], causes.group(letters))
+            case "boxes":
+                held = await operator.held(selection)
+                # Only with the first item that there is now: another one nobody has decided about.
+                return JobItems([json.dumps([box.destination, box.box, box.item]) for box in held], causes.group(held))
+            case "events" | "deliveries" as place:
+                return JobItems(await self._ask_notebook(order, waiting=place == "deliveries"))
+            case shelf:
+                found = await AsideShelf(operator, shelf).find(selection)
+                return JobItems([one.id for one in found], causes.group(found))
+
+    async def _ask_notebook(self, order: JobOrder, *, waiting: bool) -> Sequence[str]:
+        await self._follower.catch_up()
+        its = order.filter
+        names = ("destination", "action", "rule", "code", "source", "type", "since")
+        chosen = EventFilter(**{name: getattr(its, name) for name in names})
+        ids = [*its.ids, *([its.event] if its.event else [])]
+        look = search.list_waiting if waiting else search.list_ended
+        return await asyncio.to_thread(look, self._notebook, chosen, ids, MOST_ITEMS)
+
+    async def prepare(self, order: JobOrder, decision: Decision = NOBODY, *, dry: bool = False) -> Act | None:
+        """Return what does one item and says how that ended; None: no book in force, and it cannot be done without.
+
+        `dry`: it only says how that would end.
+        """
+        operator = Operator(self._mailroom, decision)
+        match order.where:
+            case "dead":
+                return _act_on_letters(operator, order, dry=dry)
+            case "boxes":
+                return _act_on_boxes(operator, order, dry=dry)
+            case "deliveries":
+                return _cancel(operator, dry=dry)
+            case "events":
+                book = await self._book()
+                return None if book is None else _replay(operator, order, book, dry=dry)
+            case shelf:
+                return await self._act_aside(operator, order, shelf, dry=dry)
+
+    async def _act_aside(self, operator: Operator, order: JobOrder, shelf: Shelf, *, dry: bool) -> Act | None:
+        aside = AsideShelf(operator, shelf)
+        if order.verb == "drop":
+
+            async def clear(item: str) -> str:
+                there = await aside.one(item) is not None if dry else await aside.clear(item)
+                return "done" if there else "gone"
+
+            return clear
+        book = await self._book()
+        if book is None:
+            return None
+        door, how = LateIntake(operator, aside, book), order.how
+
+        async def take_in(item: str) -> str:
+            return await door.take(item, even_if_older=how.even_if_older, unverified=how.unverified, dry=dry)
+
+        return take_in
+
+
+def _act_on_letters(operator: Operator, order: JobOrder, *, dry: bool) -> Act:
+    async def retry(item: str) -> str:
+        act = operator.retry_today if order.how.today else operator.retry
+        return await act(item, even_if_older=order.how.even_if_older, dry=dry)
+
+    async def drop(item: str) -> str:
+        there = await operator.letter(item) is not None if dry else await operator.drop(item, undoable=True)
+        return "done" if there else "gone"
+
+    return drop if order.verb == "drop" else retry
+
+
+def _act_on_boxes(operator: Operator, order: JobOrder, *, dry: bool) -> Act:
+    async def act(text: str) -> str:
+        destination, box, item = json.loads(text)
+        now = await operator.box(destination, box)
+        if now is None or now.item != item:
+            return "gone"
+        if dry:
+            return "done"
+        if order.verb == "release":
+            done = await operator.release(destination, box, not_sent=order.how.not_sent)
+        else:
+            done = await operator.skip(destination, box, item, drop=order.how.drop)
+        return "done" if done else "gone"
+
+    return act
+
+
+def _cancel(operator: Operator, *, dry: bool) -> Act:
+    async def cancel(text: str) -> str:
+        destination, item = json.loads(text)
+        if not dry:
+            return await operator.cancel(destination, item)
+        place = await operator.mailroom.place(destination, item)
+        if place is None:
+            return "gone"
+        return "under_way" if place.state in ("under way", "held") and not place.ahead else "done"
+
+    return cancel
+
+
+def _replay(operator: Operator, order: JobOrder, book: Rulebook, *, dry: bool) -> Act:
+    rules = [rule.name for rule in book.rules]
+
+    async def replay(item: str) -> str:
+        return cast(str, await operator.replay(item, rules, even_if_older=order.how.even_if_older, dry=dry))
+
+    return replay

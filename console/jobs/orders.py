@@ -1,0 +1,104 @@
+"""What somebody orders of a job: a verb, what it is about, how and how fast.
+
+Comes in: JSON. Goes out: a validated order. Never looks at what it is about.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from console.api.request import DecisionBody
+from mailroom.operator import Selection
+
+JobVerb = Literal["retry", "reroute", "drop", "release", "skip", "replay", "cancel"]
+#: Where things are: dead letters, held boxes, what lies aside, events that have ended, deliveries that wait.
+JobPlace = Literal["dead", "boxes", "quarantine", "unmatched", "refused", "events", "deliveries"]
+
+#: Where a verb can act, first where it does if nothing is said.
+PLACES: Mapping[JobVerb, tuple[JobPlace, ...]] = {
+    "retry": ("dead", "unmatched", "quarantine", "refused"),
+    "reroute": ("unmatched",),
+    "drop": ("dead", "unmatched", "quarantine", "refused"),
+    "release": ("boxes",),
+    "skip": ("boxes",),
+    "replay": ("events",),
+    "cancel": ("deliveries",),
+}
+#: Ids that a filter may name.
+MOST_IDS = 10_000
+
+
+class JobFilter(BaseModel):
+    """What is meant; what is empty leaves nothing out."""
+
+    model_config = DecisionBody.model_config
+
+    destination: str = ""
+    action: str = ""
+    rule: str = ""
+    code: str = ""
+    source: str = ""
+    #: Of events and waiting deliveries only.
+    type: str = ""
+    event: str = ""
+    #: Died, held or received at this time or later, ms.
+    since: int = Field(0, ge=0, lt=1 << 53)
+    ids: list[str] = Field(default_factory=list, max_length=MOST_IDS)
+
+    def select(self) -> Selection:
+        """Return it as what the mailroom's lists are asked for."""
+        names = ("destination", "action", "rule", "code", "source", "event", "since")
+        return Selection(**{name: getattr(self, name) for name in names}, ids=frozenset(self.ids))
+
+    def tell(self) -> str:
+        """Return it in a line, for the audit."""
+        told = [f"{name}={value}" for name, value in self if value and name != "ids"]
+        return " ".join([*told, *([f"{len(self.ids)} by id"] if self.ids else [])]) or "all"
+
+
+class JobHow(BaseModel):
+    """In which way it is done."""
+
+    model_config = DecisionBody.model_config
+
+    #: retry: by the rules of today, not as it was sent.
+    today: bool = False
+    #: retry, reroute, replay: also where something newer was sent or routed.
+    even_if_older: bool = False
+    #: release: the first items were not sent, somebody has looked.
+    not_sent: bool = False
+    #: skip: the first items are given up, instead of becoming dead letters.
+    drop: bool = False
+    #: retry of refused requests: somebody vouches for senders that were never verified.
+    unverified: bool = False
+
+
+class JobOrder(DecisionBody):
+    """A job, as somebody asks for it."""
+
+    verb: JobVerb
+    place: JobPlace | None = None
+    filter: JobFilter = JobFilter()
+    how: JobHow = JobHow()
+    #: Items a second; 0: as fast as can be.
+    rate: float = Field(0.0, ge=0, le=10_000)
+    #: How many there were when somebody decided: where there are more or fewer by now, nothing is done.
+    expect: int | None = None
+    #: Names the decision: the same one twice is one job.
+    intent: str = Field("", max_length=100)
+    #: Only say what would become of each.
+    dry: bool = False
+
+    @model_validator(mode="after")
+    def _can_act(self) -> Self:
+        if self.place is not None and self.place not in PLACES[self.verb]:
+            raise ValueError(f"{self.verb} acts on {' or '.join(PLACES[self.verb])}")
+        if self.expect is None and not self.dry:
+            raise ValueError("say how many are expected (expect), as a dry run counts them (dry)")
+        return self
+
+    @property
+    def where(self) -> JobPlace:
+        """Where it acts."""
+        return self.place or PLACES[self.verb][0]
