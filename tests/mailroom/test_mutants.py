@@ -92,7 +92,7 @@ MUTANTS = {
     ),
     "only_once each time": ("delivery, 'NX', 'PX', args[k + 6])", "delivery, 'PX', args[k + 6])"),
     "delays are ignored": ("elseif delay > 0 then", "elseif delay < 0 then"),
-    "expired letters keep their payload": ("    dereference(P, event, -1, (terms(P, event)))\n", ""),
+    "expired letters keep their payload": ("  dereference(P, event, -1, (terms(P, event)))\n", ""),
     "bells without end": ("math.min(rings, drains_of(P, pool) - redis.call('LLEN', bell))", "rings"),
     "strays takes all": ("if not (s == 'l' and known[room .. ' ' .. box .. ' ' .. token]) then", "if s == 'l' then"),
     "nothing is retained": (
