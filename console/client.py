@@ -83,12 +83,13 @@ class ConsoleClient:
         connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=within)
         with contextlib.closing(connection):
             try:
+                # Says who asks, and, where something changes, that no web page does (`console.api.auth.BY_HAND`).
+                headers = {**self.headers, "X-Relais-By-Hand": quote(read_user())}
                 if body is None:
-                    connection.request("GET", parts.path + path, headers=self.headers)
+                    connection.request("GET", parts.path + path, headers=headers)
                 else:
-                    # A request that changes something must show that no web page sent it (`console.api.auth.BY_HAND`).
-                    more = {"Content-Type": "application/json", "X-Relais-By-Hand": quote(read_user())}
-                    connection.request("POST", parts.path + path, body, headers={**self.headers, **more})
+                    headers["Content-Type"] = "application/json"
+                    connection.request("POST", parts.path + path, body, headers=headers)
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as exc:
                 raise UserError(

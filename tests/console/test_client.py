@@ -58,7 +58,7 @@ def test_get() -> None:
     [(method, path, headers, body)] = seen.requests
     assert (method, path, body) == ("GET", "/relais/events?limit=1", b"")
     assert headers["Authorization"] == "Bearer swordfish"
-    assert "X-Relais-By-Hand" not in headers
+    assert headers["X-Relais-By-Hand"]  # who asks: some questions stand in the audit
 
 
 def test_post(monkeypatch: pytest.MonkeyPatch) -> None:

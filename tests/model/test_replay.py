@@ -77,7 +77,7 @@ def test_changed_code_is_noticed(loop: Loop, valkey: PrivateValkey, passage: str
         ("if doubt > 0 and room ~= 'in' then died_in_doubt(P, item, room, names) end", ""),
         ("head.again.doubt[#head.again.doubt + 1] = what", ""),
         ("(string.gsub(record, '^{\"doubtful\":true,', '{'))", "record"),
-        ("  dereference(P, event, -1, (terms(P, event)))\n  redis.call('XADD'", "  redis.call('XADD'"),
+        ("  dereference(P, event, -1, (terms(P, event)))\nend", "end"),
     ],
 )
 def test_changed_verb_is_noticed(loop: Loop, valkey: PrivateValkey, passage: str, changed: str) -> None:
