@@ -51,7 +51,7 @@ def client(url: str, token: str = "") -> ConsoleClient:
 
 
 def test_get() -> None:
-    """A question carries the token and no header of a decision, below whatever path the console is found at."""
+    """A question carries the token and says who asks, below whatever path the console is found at."""
     seen = SeenRequests()
     with answering((200, b'{"a": 1}'), seen) as url:
         assert client(f"{url}/relais/", "swordfish").get("/events?limit=1") == {"a": 1}
