@@ -58,24 +58,28 @@ class Mailroom(MailroomQueries):
         args: list[Any] = [ID_PAGE, body_window, pool]
         hashed = self._hashed
         for event in events:
-            origin = f"{event.source}|{event.type}"
+            kind = origin = f"{event.source}|{event.type}"
             key = event.order_key or event.id
-            place = box = hashed(key)
             if event.same_as:
-                digest = f"!{event.same_for} {hashed.body(origin, event.same_as.encode())}"
+                kind = f"={kind}"
+                digest = f"{event.same_for} {hashed.body(origin, event.same_as.encode())}"
             else:
                 digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
             also: tuple[str, ...] = ()
             if names := event.names:
                 also = tuple([hashed(name) for name in dict.fromkeys(names) if name != key])
-                place = " ".join([box, *also])
             # The order key stands there in clear, and each hash once.
             who = tuple([hashed(each) for each in event.identities if each != key and each not in names])
+            told: tuple[str, ...] = ()
+            if event.unread:
+                kind = f"*{kind}"
+            if event.tells:
+                told, kind = objects.write_words(event, hashed), f"?{kind}"
             if event.type in URGENT_TYPES:
-                place = f"!{place}"
+                kind = f"!{kind}"
             former = self._former_id(event) if self.former_ids else ""
-            told = objects.write_words(event, hashed) if event.tells else ()
-            args += (event.id, place, digest, origin, event.encode(who, also, told)[1:], former)
+            record = event.encode(who, also, told)[1:]
+            args += (event.id, hashed(key), " ".join(also), digest, kind, record, former)
         return args
 
     async def take_in(

@@ -29,22 +29,39 @@ local function now_ms()
 end
 
 -- A command costs more than what it says, in time and in the append-only file: what belongs together is said at once.
-local function each_part(words, use, first)
-  for from = first or 1, #words, WORDS do use(from, math.min(from + WORDS - 1, #words)) end
+local function each_part(words, use)
+  for from = 1, #words, WORDS do use(from, math.min(from + WORDS - 1, #words)) end
 end
 
-local function write_all(command, key, words, first)
+local function write_all(command, key, words)
   if #words == 0 then return end
+  if #words <= WORDS then -- as nearly always: without a function of its own for it
+    if key then redis.call(command, key, unpack(words)) else redis.call(command, unpack(words)) end
+    return
+  end
   each_part(words, function(from, to)
     if key then
       redis.call(command, key, unpack(words, from, to))
     else
       redis.call(command, unpack(words, from, to))
     end
-  end, first)
+  end)
+end
+
+-- What a command answers of each of these names.
+local function read_all(command, key, names)
+  if #names == 0 then return {} end
+  if #names <= WORDS then return redis.call(command, key, unpack(names)) end
+  local all = {}
+  each_part(names, function(from, to)
+    for k, its in ipairs(redis.call(command, key, unpack(names, from, to))) do all[from + k - 1] = its end
+  end)
+  return all
 end
 
 local function count_there(names)
+  if #names == 0 then return 0 end
+  if #names <= WORDS then return redis.call('EXISTS', unpack(names)) end
   local n = 0
   each_part(names, function(from, to) n = n + redis.call('EXISTS', unpack(names, from, to)) end)
   return n
@@ -111,10 +128,8 @@ end
 function ones.ask(P, room, boxes)
   local known = ones.known[room] or {}
   ones.known[room] = known
-  each_part(boxes, function(from, to)
-    local found = redis.call('HMGET', ones.key(P, room), unpack(boxes, from, to))
-    for k = 1, #found do known[boxes[from + k - 1]] = found[k] end
-  end)
+  local found = read_all('HMGET', ones.key(P, room), boxes)
+  for k = 1, #found do known[boxes[k]] = found[k] end
 end
 
 -- State and element of a box of one element; nil where it is a list, or nothing.
@@ -563,18 +578,16 @@ local function write_page(key, given, merge)
     names[n] = name
   end
   n = 0
-  each_part(names, function(from, to)
-    local found = redis.call('HMGET', key, unpack(names, from, to))
-    for k = 1, #found do
-      local old, name = found[k], names[from + k - 1]
-      local new = given[name]
-      if old then new, fresh = merge(old, new), false end
-      if new then
-        words[n + 1], words[n + 2] = name, new
-        n = n + 2
-      end
+  local found = read_all('HMGET', key, names)
+  for k = 1, #found do
+    local old, name = found[k], names[k]
+    local new = given[name]
+    if old then new, fresh = merge(old, new), false end
+    if new then
+      words[n + 1], words[n + 2] = name, new
+      n = n + 2
     end
-  end)
+  end
   write_all('HSET', key, words)
   if fresh and redis.call('HLEN', key) == #names then redis.call('EXPIRE', key, LEDGER_DAYS * 86400) end
 end

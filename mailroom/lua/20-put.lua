@@ -2,17 +2,17 @@
 
 -- What the newest events without a sender's id were, of these boxes: box -> `<digest> <id> <ms until it counts>`. A mark
 -- stands on the page of the minute in which it was made, and counts for a minute at the most.
-local function marks_of(P, boxes, pages)
+local function marks_of(P, boxes, page_before, page)
   local marks = {}
-  for _, page in ipairs(pages) do
-    if #boxes > 0 and redis.call('EXISTS', page) == 1 then
-      each_part(boxes, function(from, to)
-        local found = redis.call('HMGET', page, unpack(boxes, from, to))
-        for k = 1, #found do
-          if found[k] then marks[boxes[from + k - 1]] = found[k] end
-        end
-      end)
+  if #boxes > 0 and redis.call('EXISTS', page_before) == 1 then
+    local found = read_all('HMGET', page_before, boxes)
+    for k = 1, #found do
+      if found[k] then marks[boxes[k]] = found[k] end
     end
+  end
+  local found = read_all('HMGET', page, boxes)
+  for k = 1, #found do
+    if found[k] then marks[boxes[k]] = found[k] end
   end
   return marks
 end
@@ -20,33 +20,45 @@ end
 -- Which ids were put before. A page of `known` is a hash: the base of an id (its first letters: source, sender's id and
 -- item) -> the contents that came with it (its last letters), with commas between. So an id that comes again with other content
 -- is told apart from one that comes again.
-local BASE, CONTENTS, KNOWN_PAGES = 16, 20, 4
+local BASE = 16
+-- How many pages count, and contents of a base; and by prefix: the keys of today's pages.
+local id_pages = { count = 4, contents = 20 }
+
+-- The keys of the pages that count on a day: first those before it, the latest first; then that of the day behind it (the
+-- store's clock was ahead once), and beside them its own. They are made once a day.
+function id_pages.of(P, bucket)
+  local pages = id_pages[P]
+  if not pages or pages.bucket ~= bucket then
+    pages = { bucket = bucket, today = P .. 'known:' .. string.format('%d', bucket) }
+    for page = bucket - 1, bucket - id_pages.count + 1, -1 do
+      pages[#pages + 1] = P .. 'known:' .. string.format('%d', page)
+    end
+    pages[#pages + 1] = P .. 'known:' .. string.format('%d', bucket + 1)
+    id_pages[P] = pages
+  end
+  return pages
+end
 
 -- What is known of ids: `contents` of all pages and `today` of the page of today, by base. `changed`: what becomes of that.
 local function contents_of(P, bucket, bases)
-  local pages, contents, today = {}, {}, {}
-  for page = bucket - KNOWN_PAGES + 1, bucket + 1 do -- the last: the store's clock was ahead once
-    local key = P .. 'known:' .. string.format('%d', page)
-    if #bases > 0 and redis.call('EXISTS', key) == 1 then
-      each_part(bases, function(from, to)
-        local found = redis.call('HMGET', key, unpack(bases, from, to))
-        for k = 1, #found do
-          local its = found[k]
-          if its then
-            local base = bases[from + k - 1]
-            -- A base that stands here twice was asked for twice, with the same answer.
-            if page == bucket then today[base] = its end
-            pages[base] = pages[base] or {}
-            pages[base][page] = its
-          end
-        end
-      end)
-    end
+  local pages, contents, today = id_pages.of(P, bucket), {}, {}
+  local found = read_all('HMGET', pages.today, bases)
+  for k = 1, #found do
+    if found[k] then contents[bases[k]], today[bases[k]] = found[k], found[k] end
   end
-  for base, its in pairs(pages) do
-    local all = {}
-    for page = bucket - KNOWN_PAGES + 1, bucket + 1 do all[#all + 1] = its[page] or nil end
-    contents[base] = table.concat(all, ',')
+  if #bases > 0 and redis.call('EXISTS', unpack(pages)) > 0 then
+    for at, key in ipairs(pages) do
+      local its = {} -- a base that stands here twice was asked for twice, with the same answer
+      found = read_all('HMGET', key, bases)
+      for k = 1, #found do
+        if found[k] then its[bases[k]] = found[k] end
+      end
+      for base, text in pairs(its) do
+        local others = contents[base]
+        if others then text = at < #pages and text .. ',' .. others or others .. ',' .. text end
+        contents[base] = text
+      end
+    end
   end
   return { contents = contents, today = today, changed = {} }
 end
@@ -56,32 +68,30 @@ local function met_before(P, bucket, ids, met)
   for page = bucket - 1, bucket + 1 do
     local key = P .. 'seen:' .. string.format('%d', page)
     if #ids > 0 and redis.call('EXISTS', key) == 1 then
-      each_part(ids, function(from, to)
-        for k, there in ipairs(redis.call('SMISMEMBER', key, unpack(ids, from, to))) do
-          if there == 1 then met[ids[from + k - 1]] = true end
-        end
-      end)
+      for k, there in ipairs(read_all('SMISMEMBER', key, ids)) do
+        if there == 1 then met[ids[k]] = true end
+      end
     end
   end
 end
 
--- What is known of the events of a call, asked for once for all of them. `args`: per event six, from `first` on: its id,
--- …, and last its id in schema 1, under which a store of that schema keeps it. Returns the ids, what is known of them by
+-- What is known of the events of a call, asked for once for all of them. `args`: so many per event, from `first` on: its
+-- id, …, and last its id in schema 1, under which a store of that schema keeps it. Returns the ids, what is known of them by
 -- their bases (nil in schema 1), a table that marks ids that were met, what the answer for a new event begins with, and
 -- the bases.
-local function ids_of(P, schema, bucket, args, first)
+local function ids_of(P, schema, bucket, args, first, many)
   local ids, bases, former, met, prefix, n = {}, {}, {}, {}, '', 0
-  for i = first, #args, 6 do
+  for i = first, #args, many do
     n = n + 1
-    local id, its_former = args[i], args[i + 5]
+    local id, its_former = args[i], args[i + many - 1]
     if its_former ~= '' and schema == '1' then
-      id, args[i], args[i + 5], prefix = its_former, its_former, '', '+'
+      id, args[i], args[i + many - 1], prefix = its_former, its_former, '', '+'
     elseif its_former ~= '' then
       former[#former + 1] = its_former
     end
     ids[n], bases[n] = id, string.sub(id, 1, BASE)
   end
-  met_before(P, bucket, schema == '1' and ids or former, met)
+  if schema == '1' then met_before(P, bucket, ids, met) elseif #former > 0 then met_before(P, bucket, former, met) end
   return ids, schema ~= '1' and contents_of(P, bucket, bases) or nil, met, prefix, bases
 end
 
@@ -89,11 +99,9 @@ end
 local function quarantined_of(P, ids)
   local there = {}
   if redis.call('EXISTS', P .. 'quarantine') == 1 then
-    each_part(ids, function(from, to)
-      for k, at in ipairs(redis.call('ZMSCORE', P .. 'quarantine', unpack(ids, from, to))) do
-        if at then there[ids[from + k - 1]] = true end
-      end
-    end)
+    for k, at in ipairs(read_all('ZMSCORE', P .. 'quarantine', ids)) do
+      if at then there[ids[k]] = true end
+    end
   end
   return there
 end
@@ -108,7 +116,7 @@ local function remember_id(seen, id)
     return nil, false
   end
   local first, today = base .. string.match(before, '^[^,]*'), seen.changed[base] or seen.today[base]
-  if select(2, string.gsub(before, ',', '')) + 1 >= CONTENTS then return first, true end
+  if select(2, string.gsub(before, ',', '')) + 1 >= id_pages.contents then return first, true end
   seen.contents[base] = before .. ',' .. content
   seen.changed[base] = today and (today .. ',' .. content) or content
   return first, false
@@ -126,10 +134,10 @@ local function write_ids(P, seen, bucket, window)
     n = n + 2
   end
   if n == 0 then return end
-  local key = P .. 'known:' .. string.format('%d', bucket)
+  local key = id_pages.of(P, bucket).today
   write_all('HSET', key, words)
   if redis.call('HLEN', key) <= n / 2 then
-    redis.call('EXPIRE', key, math.ceil(window * KNOWN_PAGES / 1000))
+    redis.call('EXPIRE', key, math.ceil(window * id_pages.count / 1000))
   end
 end
 
@@ -145,11 +153,23 @@ local function day_of(record)
   return string.match(record, '"at":"(%d+-%d+-%d+)T')
 end
 
--- The first further name of an event, and the others, if there are more: mostly there is one.
-local function first_of(names)
-  local blank = string.find(names, ' ', 1, true)
-  if not blank then return names end
-  return string.sub(names, 1, blank - 1), string.sub(names, blank + 1)
+-- What all events of a kind share, put down in `kinds`. `word`: its source, `|` and its type, and before them `!` where it is
+-- urgent, `?` where its record begins with what it tells of objects, `*` where it then names what was not read of it, `=`
+-- where its digest is of what its source calls the same.
+local function kind_of(kinds, word)
+  local marks, field, source = string.match(word, '^([!?*=]*)(([^|]*).*)$')
+  local kind = {
+    field = field,
+    source = source,
+    received = 'received|' .. field,
+    without_id = 'without_id|' .. source,
+    urgent = string.find(marks, '!', 1, true),
+    tells = string.find(marks, '?', 1, true),
+    unread = string.find(marks, '*', 1, true),
+    same = string.find(marks, '=', 1, true),
+  }
+  kinds[word] = kind
+  return kind
 end
 
 -- What these boxes are: true where one is a list, its value where it is one element, nil where it is not there.
@@ -161,12 +181,10 @@ local function boxes_of(P, boxes)
       if redis.call('LLEN', place) > 0 then there[boxes[k]] = true end
     end
   end
-  each_part(boxes, function(from, to)
-    local found = redis.call('HMGET', ones.key(P, 'in'), unpack(boxes, from, to))
-    for k = 1, #found do
-      if found[k] then there[boxes[from + k - 1]] = found[k] end
-    end
-  end)
+  local found = read_all('HMGET', ones.key(P, 'in'), boxes)
+  for k = 1, #found do
+    if found[k] then there[boxes[k]] = found[k] end
+  end
   return there
 end
 
@@ -209,14 +227,14 @@ local function append_events(P, ids, boxes, starts, further, there, classes, lis
     end
     local idle = at[home] == nil and not there[home]
     if stop > start then
-      local mark = '=' .. id .. ' ' .. home -- as `mark_of` has it
+      local value = blocked .. '=' .. id .. ' ' .. home -- state and mark, as `mark_of` has it
       for j = start + 1, stop do
         local box = boxes[j]
         if lists or there[box] or at[box] ~= nil then
           behind = behind or there[box] or at[box] ~= nil
-          push_more(box, blocked, mark)
+          push_more(box, blocked, string.sub(value, #blocked + 1))
         else
-          fields[n_fields + 1], fields[n_fields + 2] = box, blocked .. mark
+          fields[n_fields + 1], fields[n_fields + 2] = box, value
           n_fields = n_fields + 2
           at[box] = n_fields
         end
@@ -343,10 +361,10 @@ function objects.old_news(keys, args)
 end
 
 -- put: keep events and append them to the inbox.
--- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, names (as in `settle`; `!` before them:
--- it is urgent), digest, count field (its source, `|` and more), record without its first letter (`{`: its number comes
--- before the rest), its id in schema 1 (empty: nobody has to ask for it any more). `digest` is empty where the sender named
--- the message (its id says it all); `!`, ms and a blank before it: the source says what is the same, and for how long.
+-- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, box, further boxes (with blanks
+-- between), digest, kind, record without its first letter (`{`: its number comes before the rest), its id in schema 1
+-- (empty: nobody has to ask for it any more). `digest` is empty where the sender named the message (its id says it all); it
+-- is ms, a blank and a digest where the source says what is the same, and for how long.
 -- Returns per event: '' stored, '+' and the id stored under its id of schema 1, else the id under which it was stored
 -- before (its own when it is simply put again).
 local function put(keys, args)
@@ -359,54 +377,44 @@ local function put(keys, args)
   local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
-  local ids, seen, known_ids, prefix, bases = ids_of(P, schema, bucket, args, 4)
+  local ids, seen, known_ids, prefix, bases = ids_of(P, schema, bucket, args, 4, 7)
   local told, every_told = {}, {} -- what events tell of objects, by position and in turn
   local contents, new_contents = seen and seen.contents, seen and seen.changed
-  local boxes, names, keys_of, urgent, new_ids, places, n = {}, {}, {}, {}, {}, {}, 0 -- by position, but for the last three
+  local boxes, kinds, keys_of, new_ids, places, n = {}, {}, {}, {}, {}, 0 -- by position, `kinds` also by its word
+  local record_prefix = P .. 'e:'
   for k = 1, #ids do
-    local its, id = args[6 * k - 1], ids[k]
-    if string.byte(its) == 33 then
-      its = string.sub(its, 2)
-      urgent[k] = schema ~= '1'
-    end
-    local box, others = first_of(its)
-    local record = args[6 * k + 2]
-    if string.byte(record, 2) == 116 then
-      told[k] = string.match(record, '^"tells":(%b[]),')
+    local id, word = ids[k], args[7 * k + 1]
+    local kind, key = kinds[word] or kind_of(kinds, word), record_prefix .. id
+    if kind.tells then
+      told[k] = string.match(args[7 * k + 2], '^"tells":(%b[]),')
       every_told[#every_told + 1] = told[k]
     end
-    boxes[k], names[k], keys_of[k] = box, schema ~= '1' and others or nil, P .. 'e:' .. id
+    boxes[k], kinds[k], keys_of[k] = args[7 * k - 2], kind, key
     if contents and contents[bases[k]] and knows(seen, id) then known_ids[id] = true end
     if not known_ids[id] then
       n = n + 1
-      new_ids[n], places[n] = id, keys_of[k]
+      new_ids[n], places[n] = id, key
     end
   end
   local objects_page, changed = math.floor(now / objects.page), {}
   local states = objects.ask(P, objects_page, every_told)
   local aside = quarantined_of(P, ids)
   local records_there = count_there(places) > 0
-  local marks = marks_of(P, boxes, { page_before, page })
+  local marks = marks_of(P, boxes, page_before, page)
 
   local answers, records, counts = {}, {}, {}
   local stored, all_boxes, starts, further, classes, hurried = {}, {}, {}, {}, {}, {}
   local marked, unmarked, notes, came, several, firsts = {}, {}, {}, {}, {}, {}
   local till = ' ' .. now + body_window
-  local field, source, received, without_id
-  local n_boxes = 0
+  local n_boxes, named = 0, schema ~= '1' -- whether boxes have classes, and events further names
   n = 0
   for k = 1, #ids do
-    local i = 6 * k - 2
-    local id, box, digest, record, former, known = ids[k], boxes[k], args[i + 2], args[i + 4], args[i + 5], ''
-    local first, many, same, lasts = nil, false, nil, nil
-    if string.byte(digest) == 33 then
-      lasts, same = string.match(digest, '^!(%d+) (.+)$')
+    local i = 7 * k - 3
+    local id, box, digest, record, former, known = ids[k], boxes[k], args[i + 3], args[i + 5], args[i + 6], ''
+    local kind, first, many, same, lasts = kinds[k], nil, false, nil, nil
+    if kind.same then
+      lasts, same = string.match(digest, '^(%d+) (.+)$')
       digest, same = '', P .. 'same:' .. same
-    end
-    if args[i + 3] ~= field then
-      field = args[i + 3]
-      source = string.match(field, '^[^|]*')
-      received, without_id = 'received|' .. field, 'without_id|' .. source
     end
     if known_ids[id] then
       known = id
@@ -446,48 +454,54 @@ local function put(keys, args)
       if digest ~= '' then
         mark = digest .. ' ' .. id .. till
         marks[box], marked[box] = mark, mark
-        counts[without_id] = (counts[without_id] or 0) + 1
+        counts[kind.without_id] = (counts[kind.without_id] or 0) + 1
       elseif mark then
         marks[box], marked[box] = nil, nil
         unmarked[#unmarked + 1] = box
       end
       if first then
         notes[#notes + 1] = { day_of(record), id, '{"t":"other_content","first":"' .. first .. '"}' }
-        count(counts, 'other_content|' .. source)
+        count(counts, 'other_content|' .. kind.source)
       end
-      if many then several[source] = true end
-      local unread = string.byte(record, 2) == 117 and string.match(record, '^"unread":(%b[])')
+      if many then several[kind.source] = true end
+      local unread = kind.unread and string.match(record, '^"unread":(%b[])')
       if unread then
         notes[#notes + 1] = { day_of(record), id, '{"t":"unread","fields":' .. unread .. '}' }
-        for name in string.gmatch(unread, '"([^"]*)"') do count(counts, 'unread|' .. source .. '|' .. name) end
+        for name in string.gmatch(unread, '"([^"]*)"') do count(counts, 'unread|' .. kind.source .. '|' .. name) end
       end
       if aside[id] then
         notes[#notes + 1] = { day_of(record), id, '{"t":"came_again"}' }
         came[#came + 1] = id
       end
-      if urgent[k] then
+      local others = named and args[i + 2] or ''
+      if kind.urgent and named then
         classes[box] = URGENT
         hurried[#hurried + 1] = box
-        for other in string.gmatch(names[k] or '', '%S+') do hurried[#hurried + 1] = other end
+        for other in string.gmatch(others, '%S+') do hurried[#hurried + 1] = other end
       elseif not classes[box] then
-        classes[box] = schema ~= '1' and source or ''
+        classes[box] = named and kind.source or ''
       end
       if same then firsts[same] = { id, lasts } end
       if tells then objects.tell(states, changed, tells) end
       records[2 * n - 1], records[2 * n] = keys_of[k], record
       n_boxes = n_boxes + 1
-      stored[n], starts[n], further[n], all_boxes[n_boxes] = id, n_boxes, names[k], box
-      local other, others = names[k], nil
-      while other do
-        other, others = first_of(other)
-        n_boxes = n_boxes + 1
-        all_boxes[n_boxes], other = other, others
+      stored[n], starts[n], further[n], all_boxes[n_boxes] = id, n_boxes, others, box
+      if others ~= '' then
+        if string.find(others, ' ', 1, true) then
+          for other in string.gmatch(others, '%S+') do
+            n_boxes = n_boxes + 1
+            all_boxes[n_boxes] = other
+          end
+        else
+          n_boxes = n_boxes + 1
+          all_boxes[n_boxes] = others
+        end
       end
-      counts[received] = (counts[received] or 0) + 1
+      counts[kind.received] = (counts[kind.received] or 0) + 1
     elseif known == id and digest ~= '' then
-      count(counts, 'repeated|' .. field)
+      count(counts, 'repeated|' .. kind.field)
     else
-      count(counts, 'duplicate|' .. field)
+      count(counts, 'duplicate|' .. kind.field)
     end
   end
 
@@ -515,7 +529,7 @@ local function put(keys, args)
   write_all('ZREM', P .. 'quarantine', came)
   -- The number of each event among all that the store ever took: receivers' clocks may be set back, this never is.
   local number = n > 0 and redis.call('INCRBY', P .. 'taken', n) - n or 0
-  for k = 1, n do records[2 * k] = string.format('{"n":%d,', number + k) .. records[2 * k] end
+  for k = 1, n do records[2 * k] = '{"n":' .. number + k .. ',' .. records[2 * k] end
   write_all('MSET', nil, records)
   local lines, fresh = append_events(P, stored, all_boxes, starts, further, there, classes, schema == '1')
   flush_ready(P, { ready = { ['in'] = lines } }, 'in')
@@ -543,7 +557,7 @@ local function quarantine(keys, args)
   if not schema then return redis.error_reply(EMPTIED) end
   local now = now_ms()
   local bucket = math.floor(now / tonumber(args[2]))
-  local _, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 3)
+  local _, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 3, 6)
   redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[1]))
   local answers, counts = {}, {}
   for i = 3, #args, 6 do

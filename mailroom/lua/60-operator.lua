@@ -261,14 +261,15 @@ function verbs.take_in(keys, args)
   if not lies_aside(P, shelf, from) then return 'gone' end
   local given, ids = {}, {}
   for k = 7, #args do given[k - 6] = args[k] end
-  for k = 4, #given, 6 do
+  for k = 4, #given, 7 do
     ids[#ids + 1] = given[k]
-    if string.sub(args[3], 1, 1) ~= '1' and verbs.is_late(P, now, given[k + 4], (string.gsub(given[k + 1], '^!', ''))) then return 'overtaken' end
+    local names = given[k + 1] .. ' ' .. given[k + 2]
+    if string.sub(args[3], 1, 1) ~= '1' and verbs.is_late(P, now, given[k + 5], names) then return 'overtaken' end
   end
   if string.sub(args[3], 2) == 'dry' then return 'done' end
   if shelf == 'unmatched' then
-    redis.call('SET', P .. 'e:' .. from, '{' .. given[8])
-    append_item(P, 'in', given[5], from, given[3])
+    redis.call('SET', P .. 'e:' .. from, '{' .. given[9])
+    append_item(P, 'in', given[5] .. ' ' .. given[6], from, given[3])
   else
     local bucket, window = math.floor(now / tonumber(given[1])), tonumber(given[1])
     local seen = args[6] ~= '' and contents_of(P, bucket, { string.sub(args[6], 1, BASE) })

@@ -71,7 +71,7 @@ MUTANTS = {
         "  redis.call('HDEL', key, 'probe_at', 'probe_every')\n  return",
         "  return",
     ),
-    "ids are forgotten at the page's edge": ("for page = bucket - KNOWN_PAGES + 1,", "for page = bucket,"),
+    "ids are forgotten at the page's edge": ("for page = bucket - 1, bucket - id_pages.count", "for page = bucket - 1, bucket"),
     "quarantine remembers ids": (
         "      redis.call('ZADD', P .. 'quarantine', now, id)\n",
         "      redis.call('ZADD', P .. 'quarantine', now, id)\n"
@@ -111,7 +111,7 @@ MUTANTS = {
     ),
     "dead letters are forgotten": ("          redis.call('ZADD', P .. 'dead', now, item)\n", ""),
     "whoever leaves keeps it": ("      if leases[k + 1] == drain then\n", "      if false then\n"),
-    "a box of one element is not seen": ("      if found[k] then there[boxes[from + k - 1]] = found[k] end\n", ""),
+    "a box of one element is not seen": ("    if found[k] then there[boxes[k]] = found[k] end\n", ""),
     "a box has two forms": ("    ones.forget(P, room, box)\n    redis.call('RPUSH'", "    redis.call('RPUSH'"),
     "strangers may take": ("  if redis.call('HEXISTS', P .. 'beats', drain) == 0 then return out end\n", ""),
 }
