@@ -71,7 +71,7 @@ MUTANTS = {
         "  redis.call('HDEL', key, 'probe_at', 'probe_every')\n  return",
         "  return",
     ),
-    "ids are forgotten at the page's edge": ("for page = bucket - 1, bucket - id_pages.count", "for page = bucket - 1, bucket"),
+    "ids are forgotten at the page's edge": ("bucket - id_pages.count + 1, -1 do", "bucket, -1 do"),
     "quarantine remembers ids": (
         "      redis.call('ZADD', P .. 'quarantine', now, id)\n",
         "      redis.call('ZADD', P .. 'quarantine', now, id)\n"
