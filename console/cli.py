@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",
     "events": "See what came in and what became of it.",
     "people": "Find what became of a person's events, without keeping who it is.",
+    "forget": "Erase what is kept of a person, everywhere, and keep a receipt without values.",
     "stats": "Show what came from each source and went to each destination, and how long it took.",
     "dead": "See what could not be delivered; retry or drop it.",
     "boxes": "See which boxes are held for a person; release or skip them.",

@@ -46,6 +46,7 @@ DURABLE = frozenset(
         "clear",
         "hold_source",
         "discard",
+        "forget",
     }
 )
 
@@ -103,6 +104,8 @@ class MailroomClient:
         #: Whether events may have been put under the ids of schema 1 that could come again.
         self.former_ids = False
         self._given_key = bool(hash_key)
+        #: Receipts of persons who were forgotten that this process has carried out.
+        self._receipts: set[str] = set()
         self._stored_key = b""
         #: The connection of each function that is called all the time, once there is one.
         self._lines: dict[str, StoreConnection] = {}

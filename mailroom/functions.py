@@ -7,7 +7,7 @@ guesses: each method is safe to repeat, and one that raises StoreUnavailable may
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 from urllib.parse import quote, unquote
@@ -180,6 +180,24 @@ class Mailroom(MailroomQueries):
                 old = await self.call("old_news", *words)
                 found |= {event.id for event, is_old in zip(telling, old, strict=True) if is_old}
         return found | objects.find_repeated(event for event in events if event.id not in found)
+
+    async def new_receipts(self, known: Collection[str]) -> dict[str, bytes]:
+        """Return the receipts of persons who were forgotten by id, but for those known. Raises StoreUnavailable."""
+        key = self.key("forgotten")
+        names = [name for name in await self.read(cast(Any, self.store.hkeys(key))) if b" " not in name]
+        fresh = [name for name in names if name.decode() not in known]
+        found = await self.read(cast(Any, self.store.hmget(key, fresh))) if fresh else []
+        return {name.decode(): text for name, text in zip(fresh, found, strict=True) if text is not None}
+
+    async def report_forgotten(self, receipt: str, process: str, rows: int) -> None:
+        """Say that a receiver has carried out a receipt: so many rows went from its spool. Raises StoreUnavailable."""
+        await self.read(cast(Any, self.store.hset(self.key("forgotten"), f"{receipt} {process}", str(rows))))
+
+    async def forget_spooled(self, process: str) -> None:
+        """Say that this receiver has no spool: there is nothing to erase in it. Raises StoreUnavailable."""
+        for receipt in await self.new_receipts(self._receipts):
+            await self.report_forgotten(receipt, process, 0)
+            self._receipts.add(receipt)
 
     async def memory_used(self) -> float:
         """Return the used part of the memory that the store may use, 0 where nothing limits it."""

@@ -34,6 +34,7 @@ What a person did, `by` whom and `why`; `d` is a delivery, or the event itself w
   undropped    d, at                 a dead letter that was given up is one again, as it was
   taken_in     d, at, from           what lay aside (quarantine, unmatched, refused, spool) goes to be routed after all
   looked       d, at                 somebody saw the payload
+  forgotten    d, at                 what was kept of it is erased: somebody whom it is about is forgotten
 
 The mailroom's Lua writes `once`, `coalesced`, `stale`, `held`, `other_content`, `unread` and `came_again`, and changes
 `then` of an attempt's line to `wait` where a destination turns out to be away. It finds it by its text: a line is
@@ -109,7 +110,9 @@ LONGEST_WHY = 300
 
 
 #: What a person did: the kinds of line that are listed as decisions.
-DECISIONS = frozenset({"released", "skipped", "revived", "again", "dropped", "undropped", "taken_in", "looked"})
+DECISIONS = frozenset(
+    {"released", "skipped", "revived", "again", "dropped", "undropped", "taken_in", "looked", "forgotten"}
+)
 
 
 @dataclass(frozen=True)
@@ -374,6 +377,11 @@ def looked(item: str, decision: Decision = NOBODY) -> str:
     return _decided("looked", item, decision)
 
 
+def forgotten(item: str, decision: Decision = NOBODY) -> str:
+    """A person lets somebody be forgotten whom the event is about. Never says why: a reason may name them."""
+    return _decided("forgotten", item, Decision(decision.by))
+
+
 def _decided(what: str, item: str, decision: Decision, **more: str) -> str:
     said = {"by": decision.by, "why": decision.why}
     return _encode({"t": what, "d": item, "at": now(), **more, **{name: text for name, text in said.items() if text}})
@@ -387,6 +395,8 @@ def _encode(line: Mapping[str, Any]) -> str:
 
 #: Why an item ended that a person gave up.
 BY_HAND = "by a person"
+#: Why what waited is not sent any more.
+FORGOTTEN = "somebody whom it is about was forgotten"
 
 
 def tell(event_id: str, lines: Iterable[str]) -> Fate:
@@ -545,6 +555,13 @@ class _Story:
 
     def taken_in(self, line: Mapping[str, Any]) -> None:
         self._became(line, "waiting", "")
+
+    def forgotten(self, line: Mapping[str, Any]) -> None:
+        for delivery in self.fate.deliveries:
+            if delivery.state in OPEN or delivery.state == "dead":
+                delivery.state, delivery.why = "skipped", FORGOTTEN
+        if self.itself != "routed":
+            self.itself, self.fate.why = "skipped", FORGOTTEN
 
     def _became(
         self, line: Mapping[str, Any], state: DeliveryState, why: str, *, itself: EventState | None = None

@@ -28,10 +28,16 @@ class StoreSettings(BaseSettings):
 
 
 class QueueSettings(StoreSettings):
-    """The same for those who also ask RQ's queues."""
+    """The same for those who also ask RQ's queues, and must know who was forgotten."""
 
     rq_url: str = Field(
         "",
         description="Redis or Valkey for RQ's queues, which hold no event. Empty: the store. Away, emptied or hung, it "
         "stops no delivery.",
+    )
+    receipts: str = Field(
+        ".relais/forgotten.jsonl",
+        description="File with a receipt for each person who was forgotten, without a value of anybody: after a "
+        "restore of the store they are forgotten once more before anything starts. Not among the store's backups. "
+        "Empty: no file.",
     )

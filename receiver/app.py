@@ -129,13 +129,15 @@ async def prepare_until_there(mailroom: EventStore) -> None:
 async def beat(mailroom: EventStore, name: str, tally: SourceTally, book: RulebookWatcher) -> None:
     """Say each second that this receiver lives and which schema it speaks, so that no migration passes over it.
 
-    What was counted of the sources is written, too. A store that is away is asked again, and holds nothing else up.
+    What was counted of the sources is written, too, and what the spool holds of persons who were forgotten is erased. A
+    store that is away is asked again, and holds nothing else up.
     """
     said = f"{SCHEMA} {liveness.place()}"
     for turn in itertools.count(1):
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             await mailroom.say_process(name, NO_POOL, 0, turn, said=said)
             await tally.write(mailroom.note_sources, book.entries)
+            await mailroom.forget_spooled(name)
         await asyncio.sleep(BEAT)
 
 

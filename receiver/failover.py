@@ -7,21 +7,24 @@ handed over to the store, oldest first. Never acknowledges what is on neither di
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from mailroom import Receipt, RefusedDetails, SourceNotes, StoreDamaged, StoreUnavailable
+from mailroom.forgetting import Person, PersonSearch, read_receipt
 from mailroom.hashing import former_event_id
 from mailroom.keys import BODY_WINDOW, CALL_TIMEOUT, ID_PAGE
 from receiver import identity
 from receiver.intake import EventStore
 from receiver.spool import BATCH, Spool, SpooledEvent, Unreadable
 from rules.event import Event
+from rules.event_types.base import to_epoch
 
 log = logging.getLogger("relais.receiver")
 
@@ -60,6 +63,18 @@ class StoreClient(EventStore, Protocol):
         """Return those of these events that it has, or had in the last month. Raises StoreUnavailable."""
         ...
 
+    async def new_receipts(self, known: Collection[str]) -> dict[str, bytes]:
+        """Return the receipts of persons who were forgotten, but for those known. Raises StoreUnavailable."""
+        ...
+
+    async def report_forgotten(self, receipt: str, process: str, rows: int) -> None:
+        """Say that a receipt is carried out here. Raises StoreUnavailable."""
+        ...
+
+    def hash(self, identity: str) -> str:
+        """Return the keyed hash of an identity. Raises StoreUnavailable."""
+        ...
+
     async def memory_used(self) -> float:
         """Return the used part of the store's memory. Raises StoreUnavailable."""
         ...
@@ -89,6 +104,12 @@ class SpoolingMailroom:
         self._refused = (0, 0)
         #: Order keys (hashes) of which an event was set aside: their next one is tested after one refusal.
         self._poison: set[bytes | None] = set()
+        #: Receipts of persons who were forgotten that were carried out here -> rows that went; and those of which the
+        #: store has been told.
+        self._forgotten: dict[str, int] = {}
+        self._reported: set[str] = set()
+        #: Held while rows are in our hands, on their way to the store, and while rows are erased.
+        self._rows = asyncio.Lock()
 
     @property
     def spooling(self) -> bool:
@@ -159,6 +180,26 @@ class SpoolingMailroom:
         """Write down what was seen of sources, likewise. Raises StoreUnavailable, TimeoutError."""
         async with asyncio.timeout(self._patience):
             await self._mailroom.note_sources(notes)
+
+    async def forget_spooled(self, process: str) -> None:
+        """Erase what the spool holds of persons who were forgotten. Raises StoreUnavailable, TimeoutError."""
+        async with asyncio.timeout(self._patience):
+            fresh = await self._mailroom.new_receipts(self._reported)
+        async with self._rows:
+            await self._carry_out(fresh)
+        for receipt in fresh:
+            async with asyncio.timeout(self._patience):
+                await self._mailroom.report_forgotten(receipt, process, self._forgotten[receipt])
+            self._reported.add(receipt)
+
+    async def _carry_out(self, receipts: Mapping[str, bytes]) -> None:
+        """Erase what receipts are about, each once. Raises SpoolFailed."""
+        for receipt in (read_receipt(text) for id, text in receipts.items() if id not in self._forgotten):
+            search = PersonSearch(self._mailroom.hash, Person(frozenset(receipt.hashes)))
+            rows = await self._blocking(functools.partial(self._spool.forget, search, to_epoch(receipt.at)))
+            self._forgotten[receipt.id] = rows
+            if rows:
+                log.info("spool.forgotten receipt=%s rows=%d", receipt.id, rows)
 
     async def forget_process(self, name: str) -> None:
         """Say that this process ends. Raises StoreUnavailable, TimeoutError."""
@@ -259,17 +300,28 @@ class SpoolingMailroom:
             if not ours and not await self._is_stuck():
                 await asyncio.sleep(ASK_AGAIN[0])
                 return
-            while self._up and (rows := await self._head()):
-                await self._demand_memory()
-                try:
-                    await self._put(rows)
-                except Exception:
-                    if not await self._unblock(rows):
-                        raise
-                    continue
-                # Only now: an answer that was lost costs a repetition, which the mailroom recognises.
-                await self._done(rows)
-                self._most = min(BATCH, self._most * 2)
+            # Who was forgotten while the store was away must not come in.
+            await self._carry_out(await self._mailroom.new_receipts(self._forgotten))
+            while self._up and await self._hand_over_some():
+                pass
+
+    async def _hand_over_some(self) -> bool:
+        """Put the oldest rows into the store; return whether there were any. Raises StoreUnavailable."""
+        async with self._rows:
+            rows = await self._head()
+            if not rows:
+                return False
+            await self._demand_memory()
+            try:
+                await self._put(rows)
+            except Exception:
+                if not await self._unblock(rows):
+                    raise
+                return True
+            # Only now: an answer that was lost costs a repetition, which the mailroom recognises.
+            await self._done(rows)
+            self._most = min(BATCH, self._most * 2)
+            return True
 
     async def _head(self) -> list[SpooledEvent]:
         """Return what goes to the store next; what cannot even be read is set aside."""

@@ -76,6 +76,10 @@ class EventStore(Protocol):
         """Write down what was seen of sources. Raises StoreUnavailable."""
         ...
 
+    async def forget_spooled(self, process: str) -> None:
+        """Erase what waits here of persons who were forgotten, and say so. Raises StoreUnavailable."""
+        ...
+
     async def forget_process(self, name: str) -> None:
         """Say that this process ends. Raises StoreUnavailable."""
         ...

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mailroom import Receipt, StoreUnavailable
+from mailroom.forgetting import PersonSearch
 from mailroom.keys import BODY_WINDOW
 from rules.event import Event
 from rules.event_types.base import to_epoch
@@ -319,6 +320,16 @@ class Spool:
         with self._writing(synced=False):
             self._db.executemany("DELETE FROM spool WHERE seq = ?", [(row.seq,) for row in rows])
 
+    def forget(self, search: PersonSearch, until: int) -> int:
+        """Erase what is about a person and was received until a time (ms), also what was set aside; return how much.
+
+        Nothing of it is left in the files. Raises SpoolFailed.
+        """
+        try:
+            return _forget(self._db, search, until)
+        except sqlite3.Error as exc:
+            raise _failed(exc) from exc
+
     def tidy(self) -> None:
         """If no event waits: overwrite bodies that the write-ahead log still holds, and give disk space back."""
         if not self.empty():
@@ -399,6 +410,43 @@ def again(folder: Path, ids: Sequence[str]) -> int:
                 moved += db.execute("DELETE FROM aside WHERE id = ?", (id,)).rowcount
         db.execute("COMMIT")
         return moved
+
+
+def count_of(folder: Path, search: PersonSearch) -> int:
+    """Return how many events of a spool are about a person, from another process. Raises SpoolFailed."""
+    with _outside(folder) as db:
+        return 0 if db is None else sum(len(rows) for rows in _about(db, search).values())
+
+
+def _about(db: sqlite3.Connection, search: PersonSearch, until: int = 1 << 62) -> dict[str, list[int]]:
+    """Return the rows of each table that are about a person."""
+    found: dict[str, list[int]] = {}
+    for table in ("spool", "aside") if _has_aside(db) else ("spool",):
+        query = f"SELECT seq, why, head, body FROM {table} WHERE at <= ?"  # noqa: S608 - names of ours
+        found[table] = [seq for seq, *row in db.execute(query, (until,)) if _is_about(search, *row)]
+    return found
+
+
+def _is_about(search: PersonSearch, why: str | None, head: str, body: bytes) -> bool:
+    try:
+        event = decode(head, body)
+        names = (*event.identities, *event.names, *((event.order_key,) if event.order_key else ()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return search.is_mentioned(head.encode() + b"\n" + body)
+    return search.is_among(names) or (why is not None and search.is_mentioned(body))
+
+
+def _forget(db: sqlite3.Connection, search: PersonSearch, until: int) -> int:
+    db.execute("PRAGMA secure_delete=ON")
+    found = _about(db, search, until)
+    db.execute("BEGIN IMMEDIATE")
+    gone = 0
+    for table, rows in found.items():
+        gone += db.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in rows]).rowcount if rows else 0  # noqa: S608
+    db.execute("COMMIT")
+    if gone:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return gone
 
 
 @contextlib.contextmanager

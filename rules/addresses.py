@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 from unicodedata import normalize
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 import idna
 
@@ -188,6 +188,36 @@ def _ascii_domain(domain: str) -> str:
         found = idna.encode(domain, uts46=True, std3_rules=False).decode("ascii").removesuffix(".")
     except UnicodeError:
         raise AddressRefused("email_bad_domain") from None
+    return found
+
+
+#: What looks like an address in a text that nobody could read otherwise; and what may stand glued before it.
+_MENTION: Final = re.compile(r"[^\s\"'<>(),;:\[\]\\]{1,200}@[^\s\"'<>(),;:\[\]\\/?&=#|{}@]{1,254}")
+_GLUE: Final = re.compile(r"[=&/|{}#?!%*]")
+_NUMBER: Final = re.compile(r"(?<![\w+])(?:\+|00)[1-9][0-9 ()/.\-\u00a0]{5,24}[0-9](?!\w)", re.ASCII)
+_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+def find_mentioned(text: str) -> set[str]:
+    """Return the identities (`email:…`, `phone:…`) of all addresses and international numbers that a text mentions.
+
+    Also those that a form or JSON has encoded. Of a number without its country nobody can tell whose it is.
+    """
+    texts = {text}
+    if "\\u" in text:
+        texts.add(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
+    texts |= {unquote_plus(each) for each in texts if "%" in each}
+    found: set[str] = set()
+    for each in texts:
+        for mention in _MENTION.findall(each):
+            words = mention.rstrip(".!*%$-")
+            starts = [0, *(sign.end() for sign in _GLUE.finditer(words, 0, words.rindex("@")))]
+            for start in starts:
+                with suppress(AddressRefused):
+                    found.add(f"email:{key(words[start:])}")
+        for number in _NUMBER.findall(each):
+            with suppress(AddressRefused):
+                found.add(f"phone:{phone_key(number if number[0] == '+' else f'+{number[2:]}')}")
     return found
 
 

@@ -28,6 +28,7 @@ from console.api import (
     cases,
     dead_letters,
     events,
+    forget,
     health,
     holds,
     jobs,
@@ -54,6 +55,7 @@ log = logging.getLogger("relais.console")
 
 ROUTES = (
     *aside.ROUTES,
+    *forget.ROUTES,
     *notebook.ROUTES,
     *events.ROUTES,
     *books.ROUTES,
@@ -93,6 +95,12 @@ class ConsoleSettings(QueueSettings):
         ".relais/notebook.sqlite",
         description="SQLite file of the console: what became of the events of 31 days, without values of people. "
         "It can go at any time: a new one is written from the ledger. Empty: one that goes with the console.",
+    )
+    backup_days: int = Field(
+        90,
+        ge=0,
+        le=3_660,
+        description="Days that backups of the store live. So long a receipt keeps the keyed hashes of a person.",
     )
     strict: Strict = Field(
         "",
@@ -155,6 +163,9 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                 app.state.jobs, app.state.desk, app.state.runner = board, desk, runner
                 app.state.audit, app.state.sessions = Audit(mailroom), Sessions(mailroom)
                 app.state.users, app.state.tokens = Users(mailroom), Tokens(mailroom)
+                app.state.forgetting = forget.ForgetRules(
+                    Path(settings.receipts) if settings.receipts else None, settings.backup_days, settings.spool
+                )
                 app.state.watcher = watcher
                 app.state.descriptions = {}
                 app.state.readiness = health.Readiness(

@@ -67,8 +67,8 @@ OF_RQ = (
 #: What cannot be queued.
 OUTSIDE = ("exec", "watch K")
 #: What is done without where it is not allowed, and then said: how the store keeps what is written, the daily rewrite
-#: of its file, a migration from the schema before, `relais doctor` itself.
-OPTIONAL = ("bgrewriteaof", "config|get", "eval", "function|list", "scan")
+#: of its file, a snapshot that is to forget somebody, a migration from the schema before, `relais doctor` itself.
+OPTIONAL = ("bgrewriteaof", "bgsave", "config|get", "eval", "function|list", "scan")
 
 #: So many of the missing rights are named.
 MOST_TOLD = 6

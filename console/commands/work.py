@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from console import book, settings
+from console import book, receipts, settings
 from console.checks import doctor
 from console.processes import worker_process
 from workers import pool
@@ -29,4 +29,5 @@ def command(**options: object) -> None:
     doctor.demand(doctor.ask(chosen.redis_url), "")
     settings.announce("work", chosen)
     book.folder(chosen.book)
+    receipts.before_start(chosen)
     pool.run(chosen, worker_process.main)

@@ -131,12 +131,16 @@ class Notebook:
                 db.execute("DELETE FROM series WHERE scale = ? AND at < ?", (scale, now // 1000 - keep))
         return gone >= count
 
-    def forget(self, hashes: Sequence[str]) -> int:
-        """Take out by which keyed hashes events are found; returns how many rows went. Nothing of them is left."""
+    def forget(self, hashes: Sequence[str], until: int) -> int:
+        """Take out by what a person's events are found that were received until a time (ms); return how many rows went.
+
+        Nothing of them is left in the files.
+        """
         marks = ",".join("?" * len(hashes))
+        events = f"SELECT event FROM who WHERE hash IN ({marks})"  # noqa: S608 - question marks only
         with self._writing:
             with self._writer as db:
-                gone = db.execute(f"DELETE FROM who WHERE hash IN ({marks})", list(hashes)).rowcount  # noqa: S608
+                gone = db.execute(f"DELETE FROM who WHERE at <= ? AND event IN ({events})", [until, *hashes]).rowcount  # noqa: S608
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
 
@@ -174,6 +178,8 @@ def _note(db: sqlite3.Connection, fate: Fate, now: int, steps: Counter[Step]) ->
         n = known["n"]
         columns = "at=?, source=?, type=?, state=?, book=?, why=?, same_id_as=?, looked=?"
         db.execute(f"UPDATE event SET {columns} WHERE n = ?", (*values, n))  # noqa: S608
+        if not fate.who:  # somebody whom it is about was forgotten
+            db.execute("DELETE FROM who WHERE event = ?", (n,))
         tried = {row["id"]: row["tries"] for row in db.execute("SELECT id, tries FROM delivery WHERE event = ?", (n,))}
         db.execute("DELETE FROM delivery WHERE event = ?", (n,))
     rows = [_row(n, at, place, delivery) for place, delivery in enumerate(fate.deliveries)]

@@ -180,6 +180,19 @@ def states(notebook: Notebook, who: str) -> dict[str, int]:
     return {row["state"]: row["found"] for row in notebook.read(query, (who,))}
 
 
+def related(notebook: Notebook, hashes: Sequence[str], most: int = 10) -> list[Json]:
+    """Return by which further hashes events of a person are found that have other events, too: how many of each."""
+    marks = ",".join("?" * len(hashes))
+    events = f"SELECT event FROM who WHERE hash IN ({marks})"  # noqa: S608 - question marks only
+    query = (
+        f"SELECT hash, sum(event NOT IN ({events})) AS others FROM who WHERE hash IN "  # noqa: S608
+        f"(SELECT hash FROM who WHERE event IN ({events})) AND hash NOT IN ({marks}) "
+        "GROUP BY hash HAVING others > 0 ORDER BY others DESC, hash LIMIT ?"
+    )
+    rows = notebook.read(query, [*hashes, *hashes, *hashes, most])
+    return [{"who": row["hash"], "events": row["others"]} for row in rows]
+
+
 def stats(notebook: Notebook, since: int, until: int, scale: int) -> Json:
     """Return what came and what was attempted in steps of `scale` seconds, of a span of time (seconds since 1970).
 

@@ -228,9 +228,10 @@ async def everything(
             children.append(valkey_child(valkey))
             url = valkey.url
         common = {
-            # Where nobody says otherwise, spool and notebook are beside the store's data.
+            # Where nobody says otherwise, spool, notebook and receipts are beside the store's data.
             "RELAIS_SPOOL": os.environ.get("RELAIS_SPOOL", str(settings.data / "spool")),
             "RELAIS_NOTEBOOK": os.environ.get("RELAIS_NOTEBOOK", str(settings.data / "notebook.sqlite")),
+            "RELAIS_RECEIPTS": os.environ.get("RELAIS_RECEIPTS", str(settings.data / "forgotten.jsonl")),
             **(environ or {}),
             **(place.environ(os.environ) if place else {}),
             "REDIS_URL": url,

@@ -13,6 +13,44 @@ local function by_hand(P, verb, room)
   redis.call('HINCRBY', P .. 'counts', 'by_hand|' .. verb .. '|' .. room, 1)
 end
 
+local acts = {}
+
+-- Where an item stands in a box, and the state of that; nil: it does not.
+function acts.find(P, room, box, item)
+  local head, element = ones.of(P, room, box)
+  if head then return element == item and 1 or nil, head end
+  local list = list_key(P, room, box)
+  return redis.call('LPOS', list, item), redis.call('LINDEX', list, 0)
+end
+
+-- Whether what stands at a place of a box is under way, or a drain has not said yet that it is through with it.
+function acts.is_under_way(head, place)
+  local s, _, _, _, _, handed = parse(head)
+  return s == 'l' and (handed == 0 or place <= handed)
+end
+
+-- An item that no drain holds leaves its boxes, and what stands behind it goes on. Returns how many boxes became ready.
+function acts.take_out(P, room, box, item)
+  local b = box_key(P, room, box)
+  local place = redis.call('LPOS', b, item)
+  local s, attempt, doubt, deaths, token, handed, class = parse(redis.call('LINDEX', b, 0))
+  if place <= doubt then doubt = doubt - 1 end
+  redis.call('LREM', b, 1, item)
+  redis.call('LSET', b, 0, state_of(s, place == 1 and 0 or attempt, doubt, deaths, class, token, handed))
+  local ready = leave_names(P, room, box, item)
+  if s == 'l' or place > 1 then return ready end
+  redis.call('HDEL', P .. 'held:' .. room, box)
+  if redis.call('LLEN', b) == 1 then
+    stop_waiting(P, room, box)
+    redis.call('DEL', b)
+  elseif s == 'h' or redis.call('ZREM', P .. 'parked:' .. room, box) == 1 then
+    ready = ready + make_ready(P, room, box, 0, doubt, s == 'h' and 0 or deaths, false)
+  else
+    ready = ready + head_changed(P, room, box)
+  end
+  return ready
+end
+
 -- unhold: a person lets a held box go on. ARGV: room, box, pool, 1 if the person knows that its first item was not sent,
 -- day, ledger line. Returns 1 if it was held.
 local function unhold(keys, args)

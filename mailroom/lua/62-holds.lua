@@ -70,22 +70,11 @@ end
 -- Returns done | gone | busy.
 function holds.discard(keys, args)
   local P, event, box = keys[1], args[1], args[2]
-  local record, head, place = find(P, event, box)
-  if not record then return head end
-  local b = box_key(P, 'in', box)
-  local s, attempt, doubt, deaths, token, handed, class = parse(head)
+  local record, why = find(P, event, box)
+  if not record then return why end
   local retain = terms(P, event)
   write_down(P, event, args[4], args[5])
-  if place <= doubt then doubt = doubt - 1 end
-  redis.call('LREM', b, 1, event)
-  redis.call('LSET', b, 0, state_of(s, place == 1 and 0 or attempt, doubt, deaths, class, token, handed))
-  local ready = leave_names(P, 'in', box, event)
-  if redis.call('LLEN', b) == 1 and s ~= 'l' then
-    stop_waiting(P, 'in', box)
-    redis.call('DEL', b)
-  elseif place == 1 and s ~= 'l' then
-    ready = ready + look_again(P, box)
-  end
+  local ready = acts.take_out(P, 'in', box, event)
   if dereference(P, event, -1, retain) then
     redis.call('XADD', P .. 'log', 'MAXLEN', '~', LOG_LENGTH, '*', 'ended', event)
   end

@@ -1,5 +1,5 @@
 -- What must be true of boxes and marks, for `relais doctor`. Writes nothing.
-local examine, blocked
+local checks = {}
 do -- what only this file needs: a chunk of Lua may have 200 locals
 
 -- Elements of a box that are looked at.
@@ -46,7 +46,7 @@ local function fault_of(P, room, box)
 end
 
 -- examine: at most 1,000 boxes. ARGV: room and box of each. Returns room, box and what is wrong, of those where something is.
-function examine(keys, args)
+function checks.examine(keys, args)
   local P, out = keys[1], {}
   for k = 1, math.min(#args, 2000), 2 do
     local fault = fault_of(P, args[k], args[k + 1])
@@ -62,7 +62,7 @@ end
 local COUNTED = 1000
 
 -- blocked: how many boxes of each room are blocked, as far as the first deliveries with further names tell. ARGV: rooms.
-function blocked(keys, args)
+function checks.blocked(keys, args)
   local P, out = keys[1], {}
   for k, room in ipairs(args) do
     local seen, n = {}, 0

@@ -13,6 +13,7 @@ from bench.nodes import Cluster, StoreNode, slot_of
 from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable
 from mailroom.aside import AsideShelf, look
 from mailroom.client import client
+from mailroom.forgetting import Forgetting, Person
 from mailroom.holds import SourceHolds
 from mailroom.keys import PREFIX
 from mailroom.operator import Operator, Selection
@@ -132,6 +133,8 @@ async def by_hand(room: Mailroom) -> None:
     assert await people.replay("nothing", ["a rule"]) == "erased"
     await room.call("cancel", "crm", BOX, "nothing", "default", "", "")
     await room.call("replay", "nothing", 0, "default", "", "", BOX, "")
+    await room.put([event("f", "email:fay@example.org")])
+    await Forgetting(room).forget(Person(frozenset({room.hash("email:fay@example.org")})), 1, within=0)
     await room.call("touch")
 
 

@@ -3,13 +3,14 @@ import contextlib
 import dataclasses
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mailroom import Receipt, RefusedDetails, SourceNotes, StoreDamaged, StoreFull, StoreUnavailable
+from mailroom.forgetting import ForgetReceipt
 from mailroom.hashing import former_event_id
 from receiver import failover, intake, spool
 from receiver.failover import SpoolingMailroom
@@ -47,6 +48,8 @@ class FakeStore:
         self.asked: list[str] = []
         self.processes: dict[str, str] = {}
         self.notes = SourceNotes()
+        self.receipts: dict[str, bytes] = {}
+        self.reports: list[tuple[str, str, int]] = []
 
     async def _answer(self) -> None:
         if self.hangs:
@@ -85,6 +88,16 @@ class FakeStore:
     async def note_sources(self, notes: SourceNotes) -> None:
         await self._answer()
         self.notes.merge(notes)
+
+    async def new_receipts(self, known: Collection[str]) -> dict[str, bytes]:
+        await self._answer()
+        return {name: text for name, text in self.receipts.items() if name not in known}
+
+    async def report_forgotten(self, receipt: str, process: str, rows: int) -> None:
+        self.reports.append((receipt, process, rows))
+
+    def hash(self, identity: str) -> str:
+        return f"hash of {identity}"
 
     async def forget_process(self, name: str) -> None:
         await self._answer()
@@ -361,6 +374,28 @@ def test_beats_while_it_spools(tmp_path: Path) -> None:
             room.hangs = False
             await running.forget_process("r")
             assert room.processes == {}
+
+    asyncio.run(run())
+
+
+def test_forgotten_while_the_store_was_away(tmp_path: Path) -> None:
+    """Who was forgotten meanwhile is erased before anything is handed over, and said once; what came later is new."""
+
+    async def run() -> None:
+        room = FakeStore()
+        async with switched(tmp_path, room) as running:
+            room.failure = StoreUnavailable("away")
+            eva = {"order_key": "email:eva@example.org"}
+            await running.put([event("a", **eva), event("b", order_key="email:ole@example.org")])
+            await running.put([event("later", received_at="2026-02-01T10:00:00.000Z", **eva)])
+            receipt = ForgetReceipt("r1", "2026-01-15T10:00:00.000Z", "", "", "2999", (room.hash(eva["order_key"]),))
+            room.receipts = {"r1": receipt.encode().encode()}
+            room.failure = None
+            await handed_over(running)
+            assert room.kept == ["b", "later"]
+            await running.forget_spooled("receiver.x")
+            await running.forget_spooled("receiver.x")
+            assert room.reports == [("r1", "receiver.x", 1)]
 
     asyncio.run(run())
 

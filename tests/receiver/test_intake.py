@@ -70,6 +70,9 @@ class FakeEventStore:
     async def note_sources(self, notes: SourceNotes) -> None:
         self.notes.merge(notes)
 
+    async def forget_spooled(self, process: str) -> None:
+        pass
+
     async def forget_process(self, name: str) -> None:
         pass
 

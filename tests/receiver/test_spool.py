@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailroom import Receipt
+from mailroom.forgetting import Person, PersonSearch
 from receiver import spool
 from receiver.spool import Spool, SpoolFailed, SpoolFull, Unusable
 from rules.event import Event
@@ -91,6 +92,26 @@ def test_same_id(opened: Spool) -> None:
     assert opened.append([(event("a"), None)]) == [Receipt("a", False)]
     assert opened.append([(event("a"), None), (event("b"), None)]) == [Receipt("a", True), Receipt("b", False)]
     assert names(opened) == ["a", "b"]
+
+
+def test_forget(tmp_path: Path) -> None:
+    """What is about a person goes, also what nobody could read and what was set aside, and is in no file any more."""
+    eva = {"order_key": "email:eva@example.org", "body": b'{"mail": "Eva@example.org"}'}
+    search = PersonSearch(str, Person(frozenset({"email:eva@example.org"})))
+    with contextlib.closing(Spool(tmp_path, MIB)) as opened:
+        opened.append([(event(f"e{n}", **eva), None) for n in range(60)] + [(event("o"), None)])
+        opened.append([(event("q", body=eva["body"]), "email: missing")])
+        opened.set_aside(1, "no", 0)
+        assert b"eva@example.org" in all_bytes(tmp_path)
+        assert opened.forget(search, to_epoch("2026-11-21T09:00:00.000Z")) == 0, "all of it came later"
+        assert spool.count_of(tmp_path, search) == 61
+        assert opened.forget(search, to_epoch("2026-11-21T11:00:00.000Z")) == 61
+        assert names(opened) == ["o"]
+        assert b"eva@example.org" not in all_bytes(tmp_path)
+
+
+def all_bytes(folder: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in folder.iterdir()).lower()
 
 
 def unnamed(name: str, second: int, body: bytes = b"{}", key: str = "email:eva@example.org") -> tuple[Event, None]:

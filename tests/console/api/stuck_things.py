@@ -68,7 +68,14 @@ class Stuck:
                 "missed": [],
                 "made": made,
             }
-            record = {"id": f"{name}.0", "action": "add_note", "rule": rule, "path": [0], "box": f"box-{who}"}
+            record = {
+                "id": f"{name}.0",
+                "to": "crm",
+                "action": "add_note",
+                "rule": rule,
+                "path": [0],
+                "box": f"box-{who}",
+            }
             new = [NewDelivery(f"{name}.0", "crm", (f"box-{who}",), json.dumps(record).encode())]
             await self._settle(lease, "done", line, new=new)
 

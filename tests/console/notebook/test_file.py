@@ -141,7 +141,7 @@ def test_forget(tmp_path: Path) -> None:
     path = tmp_path / "notebook.sqlite"
     notebook = Notebook(path)
     notebook.write([fate(f"e{n}", who="h-forgotten-eva") for n in range(50)], NOW)
-    assert notebook.forget(["h-forgotten-eva", "h-unknown"]) == 50
+    assert notebook.forget(["h-forgotten-eva", "h-unknown"], 1 << 62) == 50
     found = b"".join(each.read_bytes() for each in tmp_path.iterdir())
     notebook.close()
     assert b"h-forgotten-eva" not in found

@@ -1,0 +1,143 @@
+"""The routes that forget a person: what would go, doing it, the receipts.
+
+Comes in: POST requests that hold an address, a number, an id or a keyed hash: it must not stand in a URL. Goes out:
+counts, and a receipt without values. Never decides who is meant, and never writes down what was typed.
+"""
+
+import asyncio
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from console import people
+from console.api.notebook import LONGEST_TEXT, ask
+from console.api.request import (
+    DecisionBody,
+    Json,
+    get_mailroom,
+    keep_printable,
+    log_decision,
+    read_who,
+    refuse,
+    takes,
+)
+from console.errors import UserError
+from console.notebook import search
+from console.receipts import ReceiptFile
+from mailroom import aof_rewrite
+from mailroom.forgetting import KINDS, ForgetReceipt, Forgetting, Person, PersonSearch
+from mailroom.keys import NO_POOL
+from mailroom.ledger import Decision
+from receiver import spool
+from rules import addresses
+from rules.event_types.base import to_epoch
+
+#: Seconds that what is under way may take to settle, and that the store may take to write its files anew.
+SETTLE_WITHIN, REWRITE_WITHIN = 20.0, 40.0
+#: Events of others of which the ids are told.
+MOST_TOLD = 20
+#: A keyed hash, as `relais people find` says it.
+HASH = re.compile(r"[A-Za-z0-9_-]{16}")
+
+
+class ForgetPerson(DecisionBody):
+    """Who is to be forgotten, and whether it is to be done."""
+
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    #: Only tell what would go.
+    dry: bool = True
+    #: Erase also what is about others and mentions the person.
+    mentions: bool = False
+
+
+class ForgetRules(NamedTuple):
+    """What the settings say of forgetting."""
+
+    receipts: Path | None
+    backup_days: int
+    #: Folder of the spool of this host; empty: none.
+    spool: str
+
+
+@takes(ForgetPerson)
+async def forget_person(request: Request, asked: ForgetPerson) -> Response:
+    """Answer what would be erased of a person, or erase it and answer the receipt."""
+    mailroom, rules = get_mailroom(request), _rules(request)
+    await mailroom.prepare()
+    readings = {mailroom.hash(identity): read_as for identity, read_as in people.read_person(asked.text)}
+    if HASH.fullmatch(asked.text):
+        readings[asked.text] = "hash"
+    if not readings:
+        return refuse("no_person", "that is no address, no number with its country, no id of a system and no hash")
+    if asked.text.strip().casefold() in asked.reason.casefold() or addresses.find_mentioned(asked.reason):
+        return refuse("names_person", "the reason would be kept, and names somebody: give the number of a case")
+    person = Person(frozenset(readings), "" if asked.text in readings else asked.text)
+    told: Json = {"readings": [{"who": who, "read_as": read_as} for who, read_as in readings.items()]}
+    if asked.dry:
+        return JSONResponse({**told, **await _tell(request, person, mentions=asked.mentions)})
+    if rules.receipts is not None:
+        try:  # before anything is gone
+            await asyncio.to_thread(ReceiptFile(rules.receipts).keep, ())
+        except UserError as exc:
+            return refuse("no_receipt", f"{exc.message}; {exc.mend}", 503)
+    for who in readings:
+        log_decision(request, "forget_person", who)
+    decision = Decision(read_who(request), keep_printable(asked.reason))
+    receipt = await _forget(request, person, decision, mentions=asked.mentions)
+    return JSONResponse({**told, "receipt": asdict(receipt)})
+
+
+async def _tell(request: Request, person: Person, *, mentions: bool) -> Json:
+    mailroom, rules = get_mailroom(request), _rules(request)
+    forgetting = Forgetting(mailroom)
+    found = await forgetting.find(person, mentions=mentions)
+    counts = await forgetting.erase(person, found, really=False)
+    if rules.spool:
+        here = PersonSearch(mailroom.hash, person)
+        counts["spooled"] = await asyncio.to_thread(spool.count_of, Path(rules.spool), here)
+    receivers = [name for name, (pool, _, _) in (await mailroom.processes()).items() if pool == NO_POOL]
+    related = await ask(request, lambda notebook: search.related(notebook, sorted(person.hashes)))
+    return {
+        "counts": {kind: counts[kind] for kind in KINDS},
+        "under_way": counts["under_way"],
+        "mentions": len(found.mentions),
+        "mentioned": sorted(found.mentions)[:MOST_TOLD],
+        "related": related,
+        "receivers": len(receivers),
+    }
+
+
+async def _forget(request: Request, person: Person, decision: Decision, *, mentions: bool) -> ForgetReceipt:
+    mailroom, rules = get_mailroom(request), _rules(request)
+    forgetting = Forgetting(mailroom, decision)
+    receipt = await forgetting.forget(person, rules.backup_days, within=SETTLE_WITHIN, mentions=mentions)
+    await asyncio.to_thread(request.app.state.notebook.forget, sorted(person.hashes), to_epoch(receipt.at))
+    receipt = replace(receipt, rewrite=await aof_rewrite.rewrite(mailroom, REWRITE_WITHIN))
+    await forgetting.keep(receipt)
+    if rules.receipts is not None:
+        known = await forgetting.receipts()
+        await asyncio.to_thread(ReceiptFile(rules.receipts).keep, known)
+    return receipt
+
+
+async def list_receipts(request: Request) -> Response:
+    """Answer the receipts, the newest first."""
+    receipts = await Forgetting(get_mailroom(request)).receipts()
+    return JSONResponse({"receipts": [asdict(receipt) for receipt in receipts]})
+
+
+def _rules(request: Request) -> ForgetRules:
+    rules: ForgetRules = request.app.state.forgetting
+    return rules
+
+
+ROUTES = (
+    Route("/people/forget", forget_person, methods=["POST"]),
+    Route("/forgotten", list_receipts),
+)

@@ -1,0 +1,178 @@
+"""`relais forget`."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console import bulk, receipts, settings
+from console.checks.doctor import DoctorSettings
+from console.client import ClientSettings, ConsoleClient
+from console.errors import USAGE, UserError
+from console.render import tables
+from mailroom import Mailroom, StoreDamaged, StoreUnavailable
+from mailroom.forgetting import ForgetReceipt
+
+#: Seconds that the console may take: what is under way settles, receivers answer, the store writes its files anew.
+PATIENCE = 150.0
+#: What is counted, in words.
+WORDS = {
+    "payloads": "payloads of events",
+    "waiting": "waiting items",
+    "held": "first items of held boxes",
+    "dead": "dead letters",
+    "quarantined": "of the payloads in quarantine",
+    "refused": "refused requests",
+    "spooled": "events in spools",
+    "marks": "marks (once, echo, newest)",
+    "id_map": "entries of id maps",
+    "links": "events of 31 days that lose their link to the person",
+}
+REWRITTEN = {
+    "done": "The store has written its files anew: nothing of it is on its disk.",
+    "asked": "The store is writing its files anew; until that ends they hold what was erased.",
+    "off": "The store's rewriting is switched off (a backup?): its file holds what was erased until BGREWRITEAOF.",
+    "refused": "The store refused to write its files anew (see `relais doctor`): they hold what was erased until then.",
+    "none": "The store writes no files.",
+}
+
+
+@click.command()
+@click.argument("person", required=False)
+@click.option("--dry-run", is_flag=True, help="Only show what would be erased.")
+@click.option("--mentions", is_flag=True, help="Also erase what is about others and mentions the person.")
+@click.option("--list", "list_them", is_flag=True, help="List the receipts.")
+@click.option("--again", is_flag=True, help="Forget anew whom a restored store has brought back. Asks the store.")
+@bulk.decision
+def command(
+    person: str | None,
+    *,
+    dry_run: bool,
+    mentions: bool,
+    list_them: bool,
+    again: bool,
+    reason: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Erase what is kept of a person, everywhere, and keep a receipt without values.
+
+    PERSON is an address, a telephone number with its country, an id of a system (seminardesk:profile:4711), or a
+    hash that `relais people find` said; - reads it from a pipe. Shows what would go, and asks. What a worker
+    holds settles first. Events of that person that come later are new. It goes to the console
+    (RELAIS_CONSOLE_URL); after a restore, `relais forget --again` goes to the store, before anything else starts.
+
+    \b
+    Examples:
+      relais forget eva@example.org --dry-run
+      relais forget eva@example.org --reason "case 4711"
+      echo eva@example.org | relais forget - --yes
+      relais forget --list
+      relais forget --again
+    """
+    if sum((person is not None, list_them, again)) != 1:
+        raise UserError("say whom to forget, or one of --list and --again", status=USAGE)
+    if again:
+        _say_again(_forget_again(), as_json=as_json)
+        return
+    client = ConsoleClient(settings.load(ClientSettings))
+    if list_them:
+        _list(client.get("/forgotten"), as_json=as_json)
+        return
+    text = sys.stdin.readline().strip() if person == "-" else str(person)
+    asked = {"text": text, "reason": reason, "mentions": mentions}
+    found = client.post("/people/forget", {**asked, "dry": True}, PATIENCE)
+    if dry_run and as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not as_json:
+        _show(found)
+    if dry_run:
+        return
+    if not yes and not _agreed():
+        raise UserError("nothing was erased; say --yes", status=USAGE)
+    done = client.post("/people/forget", {**asked, "dry": False}, PATIENCE)
+    if as_json:
+        click.echo(json.dumps(done, indent=2))
+    else:
+        _tell(done["receipt"])
+
+
+def _agreed() -> bool:
+    return sys.stdin.isatty() and click.confirm("Erase this for good?")
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    read = ", ".join(f"{each['who']} ({each['read_as']})" for each in found["readings"])
+    click.echo(f"Read as {read}. Would be erased:")
+    _print_counts(found["counts"])
+    if found["receivers"]:
+        many = tables.say_count(found["receivers"], "receiver")
+        click.echo(f"{many} will look through their spools; the count is that of this host's.")
+    if found["under_way"]:
+        click.echo(f"Under way, and settles first: {found['under_way']}")
+    if found["mentions"]:
+        ids = ", ".join(found["mentioned"])
+        click.echo(f"About others, mentions the person: {found['mentions']} (--mentions erases them, too): {ids}")
+    for each in found["related"]:
+        many = tables.say_count(each["events"], "further event")
+        click.echo(f"The same events are also found by {each['who']}, which has {many}: relais forget {each['who']}")
+
+
+def _print_counts(counts: Mapping[str, int]) -> None:
+    for kind, word in WORDS.items():
+        if counts.get(kind):
+            click.echo(f"  {counts[kind]:>6}  {word}")
+    if not any(counts.values()):
+        click.echo("  nothing")
+
+
+def _tell(receipt: Mapping[str, Any]) -> None:
+    click.echo(f"Erased, what was received until {receipt['at']} (receipt {receipt['id']}):")
+    _print_counts(receipt["counts"])
+    click.echo(REWRITTEN[receipt["rewrite"]])
+    if receipt["silent"]:
+        many = tables.say_count(receipt["silent"], "receiver has", "receivers have")
+        click.echo(f"{many} not answered yet: what their spools hold is erased before it is handed over.")
+    if receipt["under_way"]:
+        click.echo(f"Still under way: {receipt['under_way']}. Say it once more when they have settled.")
+    click.echo(f"Backups may hold it until {receipt['until'][:10]}; a restored store forgets it before it starts.")
+
+
+def _list(found: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for one in found["receipts"]:
+        counts = ", ".join(f"{count} {kind}" for kind, count in one["counts"].items() if count) or "nothing"
+        click.echo(f"{one['at'][:19]}Z  {one['id']}  {one['by'] or '?'}: {counts}")
+    if not found["receipts"]:
+        click.echo("Nobody was forgotten.")
+
+
+def _forget_again() -> list[ForgetReceipt]:
+    chosen = settings.load(DoctorSettings)
+    if not chosen.receipts:
+        raise UserError("there is no file of receipts", mend="set RELAIS_RECEIPTS")
+
+    async def run() -> list[ForgetReceipt]:
+        key = chosen.hash_key.get_secret_value().encode()
+        async with Mailroom.connect(chosen.url, hash_key=key, replicas=chosen.replicas) as mailroom:
+            return await receipts.forget_again(mailroom, receipts.ReceiptFile(Path(chosen.receipts)))
+
+    try:
+        return asyncio.run(run())
+    except (StoreUnavailable, StoreDamaged) as exc:
+        raise UserError(str(exc), mend="say where the store is: REDIS_URL") from exc
+
+
+def _say_again(again: list[ForgetReceipt], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"forgotten": [{"id": one.id, "counts": one.counts} for one in again]}, indent=2))
+        return
+    many = tables.say_count(len(again), "person", "persons")
+    click.echo(f"{many} forgotten once more." if again else "The store knows all who were forgotten.")
