@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import cost, processes, rule_rows, trace
+from bench import cost, notebook_rows, processes, rule_rows, trace
 from bench.measure import Figures, quantile
 from bench.stage import ROOT, VENV, BenchStage, all_accepted, bodies, requests
 from mailroom import Mailroom
@@ -57,9 +57,11 @@ class Size:
     backlog: int = 1_000_000
     drained: int = 5_000
     in_flight: int = 4_000
+    noted: int = 1_000_000
+    dead: int = 100_000
 
 
-QUICK = Size(3_000, 1_000, 60, 15, 150, 40, 800, 1_500, 2_000, 40_000, 1_000, 2_500)
+QUICK = Size(3_000, 1_000, 60, 15, 150, 40, 800, 1_500, 2_000, 40_000, 1_000, 2_500, 10_000, 1_000)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class BenchRow:
     pinned: str = "nothing"
     #: What does not vary, or takes minutes, is taken in the first round only.
     once: bool = False
+
+
+def notebook(size: Size) -> Figures:
+    """Questions to the console's notebook, and its memory."""
+    return notebook_rows.notebook(size.noted, size.dead)
 
 
 def harness(size: Size) -> Figures:
@@ -440,7 +447,7 @@ def _event(name: str, body: bytes, now: str) -> Event:
 
 def rows() -> tuple[BenchRow, ...]:
     """Return all rows that can be taken here."""
-    return (*_receiving(), *_delivering(), *_waiting(), *_thinking())
+    return (*_receiving(), *_delivering(), *_waiting(), *_thinking(), *_looking())
 
 
 def _receiving() -> list[BenchRow]:
@@ -505,3 +512,10 @@ def _thinking() -> list[BenchRow]:
         BenchRow("compile", rule_rows.compiling, (compiled,), policy=NO_STORE, once=True),
         BenchRow("render", rule_rows.rendering, (filled,), policy=NO_STORE, once=True),
     ]
+
+
+def _looking() -> list[BenchRow]:
+    pages = TableLine("newest page and one person at 1,000,000 events in the notebook, against 30 ms", bound="≤ 1")
+    causes = TableLine("100,000 dead letters by cause, against 200 ms", "ratio_causes", "≤ 1")
+    memory = TableLine("the console's memory at most, against 150 MB", "ratio_memory", "≤ 1")
+    return [BenchRow("notebook", notebook, (pages, causes, memory), once=True)]

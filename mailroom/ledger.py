@@ -138,6 +138,8 @@ class DeliveryFate:
     rule: str
     state: DeliveryState = "waiting"
     why: str = ""
+    #: When it came to that, RFC 3339; empty: the ledger does not say.
+    since: str = ""
     attempts: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -154,6 +156,9 @@ class Fate:
     state: EventState = "waiting"
     book: str = ""
     why: str = ""
+    #: Where the event itself is a dead letter: the stable word that says why, and when it became one.
+    code: str = ""
+    since: str = ""
     #: The event that had the same sender's id before, with other content.
     same_id_as: str = ""
     #: The delivery that wrote what this event tells; empty: it tells of something else.
@@ -485,7 +490,7 @@ class _Story:
         if "outcome" in line:
             told = ("at", "n", "outcome", "code", "status", "ms", "why")
             delivery.attempts.append({k: line[k] for k in told if k in line})
-        delivery.state = AFTER_ATTEMPT.get(then, "waiting")
+        delivery.state, delivery.since = AFTER_ATTEMPT.get(then, "waiting"), line.get("at", "")
         delivery.why = line.get("code", "") if then in ("dead", "hold") else ""
         if "outcome" not in line and line.get("why"):
             delivery.why += f": {line['why']}"  # There is no attempt that says it.
@@ -524,6 +529,7 @@ class _Story:
 
     def failed(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why, self.fate.book = "dead", line["why"], line["book"]
+        self.fate.code, self.fate.since = line["code"], line["at"]
 
     def held(self, line: Mapping[str, Any]) -> None:
         self._became(line, "held", line["code"])
@@ -569,7 +575,7 @@ class _Story:
         """Change what the line is about: a delivery, or the event itself, which has other states than those."""
         delivery = self.by_id.get(line["d"])
         if delivery is not None:
-            delivery.state, delivery.why = state, why
+            delivery.state, delivery.why, delivery.since = state, why, line.get("at", "")
         elif line["d"] == self.fate.id:
             self.itself, self.fate.why = itself or OF_ITSELF[state], why
 

@@ -172,6 +172,11 @@ class Operator:
         at = await self.mailroom.read(self.store.zscore(self.key("dead"), item))
         return None if at is None else (await self._described([(item, int(at))]))[0]
 
+    async def whys(self, items: Sequence[str]) -> list[str]:
+        """Return why dead letters died, a sentence each; empty where it is none any more."""
+        infos = await self.mailroom.read(self.store.hmget(self.key("deadinfo"), items)) if items else []
+        return [json.loads(info or b"{}").get("why", "") for info in infos]
+
     async def _letters(self, place: str) -> AsyncIterator[DeadLetterView]:
         cursor = 0
         while True:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api import causes
+from console.api.notebook import ask, tell_state
 from console.api.request import (
     MOST_ITEMS,
     DecisionBody,
@@ -26,7 +27,9 @@ from console.api.request import (
     tell_items,
     write_audit,
 )
-from mailroom.operator import DeadLetterView
+from console.notebook import search
+from console.notebook.file import wall_clock
+from mailroom.operator import DeadLetterView, Selection
 from rules.event_types.base import from_epoch
 
 
@@ -60,11 +63,29 @@ async def list_dead_letters(request: Request) -> Response:
     if selection is None:
         return refuse("bad_since", "since is a time in ms")
     dropped = request.query_params.get("dropped") == "true"
+    each = request.query_params.get("items") == "true"
+    if not (dropped or each or selection.ids) and (grouped := await _group(request, selection)) is not None:
+        return JSONResponse(grouped)
     letters = await get_operator(request).dead(selection, dropped=dropped)
     answer: Json = {"total": len(letters), "groups": causes.group(letters, await describe_rules(request))}
-    if request.query_params.get("items") == "true":
+    if each:
         answer["items"] = [as_json(letter) for letter in letters]
     return JSONResponse(answer)
+
+
+async def _group(request: Request, selection: Selection) -> Json | None:
+    """Return what the notebook knows, however many there are; None while it is not complete: then the store tells."""
+    groups = await ask(request, lambda notebook: search.group_failures(notebook, selection, wall_clock()))
+    state = tell_state(request)
+    if not state["complete"]:
+        return None
+    whys = await get_operator(request).whys([cause["sample"] for cause in groups])
+    descriptions = await describe_rules(request)
+    for cause, why in zip(groups, whys, strict=True):
+        cause["why"] = why or cause["code"]
+        if description := descriptions.get(cause["rule"], ""):
+            cause["description"] = description
+    return {"total": sum(cause["count"] for cause in groups), "groups": groups, **state}
 
 
 async def show_dead_letter(request: Request) -> Response:

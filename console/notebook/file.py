@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from console.notebook.tables import BOUNDS, DAYS, SCALES, TABLES, VERSION
+from mailroom.keys import INBOX
 from mailroom.ledger import DeliveryFate, Fate
 from rules.event_types.base import to_epoch
 
@@ -183,6 +184,9 @@ def _note(db: sqlite3.Connection, fate: Fate, now: int, steps: Counter[Step]) ->
         tried = {row["id"]: row["tries"] for row in db.execute("SELECT id, tries FROM delivery WHERE event = ?", (n,))}
         db.execute("DELETE FROM delivery WHERE event = ?", (n,))
     rows = [_row(n, at, place, delivery) for place, delivery in enumerate(fate.deliveries)]
+    if fate.state == "dead" and fate.code:
+        itself = DeliveryFate(fate.id, INBOX, "", "", "dead", fate.code, fate.since)
+        rows.append(_row(n, at, -1, itself))
     db.executemany("INSERT INTO delivery VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
     for delivery in fate.deliveries:
         for attempt in delivery.attempts[tried.get(delivery.id, 0) :]:
@@ -191,7 +195,8 @@ def _note(db: sqlite3.Connection, fate: Fate, now: int, steps: Counter[Step]) ->
 
 def _row(n: int | None, at: int, place: int, one: DeliveryFate) -> tuple[Any, ...]:
     last = one.attempts[-1] if one.attempts else {}
-    ended = to_epoch(last["at"]) if last else 0
+    when = one.since or last.get("at", "")
+    ended = to_epoch(when) if when else 0
     told = (one.destination, one.action, one.rule, one.state)
     return (n, place, one.id, at, *told, name_code(one), one.why, len(one.attempts), ended)
 

@@ -13,6 +13,7 @@ from typing import Any
 from console.notebook.file import Notebook, name_code
 from console.notebook.tables import SCALES
 from mailroom import Fate
+from mailroom.operator import Selection
 from rules.event_types.base import from_epoch
 
 Json = dict[str, Any]
@@ -20,6 +21,8 @@ Json = dict[str, Any]
 #: What a filter asks of an event itself, and of one delivery of it.
 OF_EVENT = ("source", "type", "state", "book")
 OF_DELIVERY = ("destination", "action", "rule", "code")
+#: How long a dead letter is kept, ms (`Mailroom.expire`).
+DEAD_KEPT = 30 * 86_400_000
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def list_waiting(notebook: Notebook, chosen: EventFilter, ids: Sequence[str], mo
 def describe(notebook: Notebook, rows: Sequence[Any]) -> list[Json]:
     """Return events as JSON: each with its deliveries, without their attempts."""
     marks = ",".join("?" * len(rows))
-    query = f"SELECT * FROM delivery WHERE event IN ({marks}) ORDER BY event, place"  # noqa: S608
+    query = f"SELECT * FROM delivery WHERE event IN ({marks}) AND place >= 0 ORDER BY event, place"  # noqa: S608
     deliveries: dict[int, list[Json]] = defaultdict(list)
     for row in notebook.read(query, [row["n"] for row in rows]):
         told = {name: row[name] for name in ("id", "destination", "action", "rule", "state", "code", "why")}
@@ -150,28 +153,36 @@ def count(notebook: Notebook, chosen: EventFilter) -> int:
     return int(row["found"])
 
 
-def group_failures(notebook: Notebook, chosen: EventFilter) -> list[Json]:
-    """Return dead deliveries by their cause (destination, code, rule), the most frequent first."""
-    parts, values = ["state = 'dead'"], []
-    for name in ("destination", "action", "rule", "code"):
+def group_failures(notebook: Notebook, chosen: Selection, now: int) -> list[Json]:
+    """Return dead letters as of `now` (ms) by their cause (destination, code, rule), the most frequent first.
+
+    Each with the newest of them, `sample`. Of ids nothing is asked here.
+    """
+    parts, values = ["state = 'dead'", "ended >= ?"], [max(chosen.since, now - DEAD_KEPT)]
+    for name in OF_DELIVERY:
         if text := getattr(chosen, name):
             parts.append(f"{name} = ?")
             values.append(text)
-    query = (
-        "SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest, "  # noqa: S608
-        f"max(why) AS why FROM delivery WHERE {' AND '.join(parts)} "
-        "GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule"
+    for name, column in (("source", "source"), ("event", "id")):
+        if text := getattr(chosen, name):
+            parts.append(f"EXISTS (SELECT 1 FROM event WHERE event.n = delivery.event AND event.{column} = ?)")  # noqa: S608
+            values.append(text)
+    where = " AND ".join(parts)
+    rows = notebook.read(
+        "SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest FROM delivery "  # noqa: S608
+        f"WHERE {where} GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule",
+        values,
     )
-    return [
-        {
-            **{name: row[name] for name in ("destination", "code", "rule")},
-            "count": row["found"],
-            "oldest": from_epoch(row["oldest"]) if row["oldest"] else None,
-            "newest": from_epoch(row["newest"]) if row["newest"] else None,
-            "why": row["why"],
-        }
-        for row in notebook.read(query, values)
-    ]
+    newest = (
+        f"SELECT id FROM delivery WHERE {where} AND destination = ? AND code = ? AND rule = ? AND ended = ? LIMIT 1"  # noqa: S608
+    )
+    found = []
+    for row in rows:
+        cause = {name: row[name] for name in ("destination", "code", "rule")}
+        [sample] = notebook.read(newest, [*values, *cause.values(), row["newest"]])
+        told = {"oldest": from_epoch(row["oldest"]), "newest": from_epoch(row["newest"]), "sample": sample["id"]}
+        found.append({**cause, "count": row["found"], **told})
+    return found
 
 
 def states(notebook: Notebook, who: str) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The tables of the notebook, and what age takes out of them."""
 
 #: Raised with each change of the tables: a file of another version is written anew.
-VERSION = 1
+VERSION = 2
 
 #: Days that the ledger, and so the notebook, tells of.
 DAYS = 31
@@ -27,7 +27,7 @@ CREATE INDEX event_state ON event (state, at, n);
 CREATE INDEX event_open ON event (looked) WHERE looked > 0;
 CREATE TABLE delivery (
     event INTEGER NOT NULL REFERENCES event (n) ON DELETE CASCADE,
-    place INTEGER NOT NULL,
+    place INTEGER NOT NULL,       -- -1: the event itself, which is a dead letter
     id TEXT NOT NULL,
     at INTEGER NOT NULL,          -- when its event was received, as there
     destination TEXT NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE delivery (
     code TEXT NOT NULL,
     why TEXT NOT NULL,
     tries INTEGER NOT NULL,
-    ended INTEGER NOT NULL,       -- when it was tried last, ms; 0: never
+    ended INTEGER NOT NULL,       -- when it came to its state or was tried last, ms; 0: nobody knows
     PRIMARY KEY (event, place)
 ) WITHOUT ROWID;
 CREATE INDEX delivery_destination ON delivery (destination, at, event);

@@ -48,6 +48,7 @@ def test_names_are_unique() -> None:
         ("memory", ["≤ 1"]),
         ("backlog", ["≥ 0.9"]),
         ("in_flight", ["≥ 1"]),
+        ("notebook", ["≤ 1", "≤ 1", "≤ 1"]),
     ],
 )
 def test_what_was_promised_is_measured(name: str, bounds: list[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mailroom import DeadLetterInfo, Lease, Mailroom, NewDelivery, RefusedDetails, RoomRequest, Settlement, ledger
 from mailroom.echoes import EchoClaim, EchoMark, EchoMemory
+from mailroom.records import newness
 from rules.event import Event
 from rules.event_types.base import from_epoch
 
@@ -67,7 +68,7 @@ class PlantedStore:
             record = {"id": id, "to": room, "action": action, "rule": rule, "path": [0], "box": box}
             text = json.dumps({**record, "args": {"email": json.loads(one.body)["mail"]}})
             new.append(NewDelivery(id, room, (box, *more), text.encode(), once_key=f"o{id}", once_ms=9_000_000))
-        note = "" if rooms else "aside"
+        note = newness(one.received_at, 0) if rooms else "aside"
         await self.settle(lease, "done", line=line, new=new, note=settled.pop("note", note), **settled)
 
     async def end(self, room: str, verdict: Any, **more: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from console import cli
-from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
+from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomRequest, Settlement, ledger
 from mailroom.ledger import Verdict
 from rules.event import Event
 
@@ -59,7 +59,7 @@ class Stuck:
             made = [[f"{name}.0", "crm", "add_note", rule]]
             line = {
                 "t": "routed",
-                "at": "",
+                "at": ledger.now(),
                 "source": "shop",
                 "type": "order.paid",
                 "received": f"{DAY}T10:{self._minute:02}:00.000Z",
@@ -87,13 +87,13 @@ class Stuck:
             now = (await self.mailroom.store.time())[0] * 1000
             info = DeadLetterInfo("crm", item.split(".")[0], code, "said no", lease.box, item, at=now, status=422)
             info = replace(info, action="add_note", rule=record["rule"])
-            line = {"t": "attempt", "d": item, "at": "", "then": then, "code": code}
+            line = {"t": "attempt", "d": item, "at": ledger.now(), "then": then, "code": code}
             await self._settle(lease, then, line, info=info, doubt=1 if then == "hold" else 0)
 
     async def fail(self, says: str) -> None:
         """Let the first item of each box of the CRM fail for a reason that concerns the CRM."""
         for lease in await self.take("crm"):
-            line = {"t": "attempt", "d": lease.items[0][0], "at": "", "then": "wait"}
+            line = {"t": "attempt", "d": lease.items[0][0], "at": ledger.now(), "then": "wait"}
             await self._settle(lease, "wait", line, wait_ms=1000, attempt=1, says=says)
 
     async def _settle(self, lease: Lease, then: Verdict, line: dict[str, Any], **more: Any) -> None:
@@ -115,7 +115,7 @@ class Stuck:
         while leases := await self.take("crm"):
             for lease in leases:
                 sent.append(lease.items[0][0])
-                await self._settle(lease, "done", {"t": "attempt", "d": sent[-1], "at": "", "then": "done"})
+                await self._settle(lease, "done", {"t": "attempt", "d": sent[-1], "at": ledger.now(), "then": "done"})
         return sent
 
 

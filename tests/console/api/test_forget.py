@@ -127,8 +127,8 @@ async def test_nothing_is_left(
     assert files_with(short_folder, PLANTED) != []
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("RELAIS_RECEIPTS", str(receipts))
-    assert said("forget", "--again") == "1 person forgotten once more.\n"
-    assert said("forget", "--again") == "The store knows all who were forgotten.\n"
+    again = [await asyncio.to_thread(said, "forget", "--again") for _ in range(2)]
+    assert again == ["1 person forgotten once more.\n", "The store knows all who were forgotten.\n"]
     (short_folder / "dump.rdb").unlink()
     assert files_with(short_folder, PLANTED) == []
 

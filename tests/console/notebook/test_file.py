@@ -10,6 +10,7 @@ from console.notebook import EventFilter, Notebook, NotebookUnusable, search
 from console.notebook.file import bound_of
 from mailroom import Fate
 from mailroom.ledger import DeliveryFate
+from mailroom.operator import Selection
 from rules.event_types.base import from_epoch, to_epoch
 
 NOW = to_epoch("2026-11-29T12:00:00Z")
@@ -22,7 +23,7 @@ def fate(name: str, ago: int = 60_000, *, state: str = "delivered", who: str = "
     failed = {**attempt, "outcome": "transient", "code": "timeout", "status": 0, "ms": 9_000}
     attempts = [failed] * (tries - 1) + [attempt if state == "delivered" else failed]
     why = "timeout" if state == "dead" else ""
-    one = DeliveryFate(f"{name}.0", "crm", "add_note", "notes", state, why, attempts)  # type: ignore[arg-type]
+    one = DeliveryFate(f"{name}.0", "crm", "add_note", "notes", state, why, attempts=attempts)  # type: ignore[arg-type]
     received = from_epoch(NOW - ago)
     return Fate(name, "shop", "order.paid", received, who=[who], state=state, book="b1", deliveries=[one])  # type: ignore[arg-type]
 
@@ -89,10 +90,28 @@ def test_span(notebook: Notebook) -> None:
 def test_causes(notebook: Notebook) -> None:
     """Dead deliveries are grouped by destination, code and rule."""
     notebook.write([fate("a", 5000, state="dead"), fate("b", 1000, state="dead"), fate("c")], NOW)
-    [cause] = search.group_failures(notebook, EventFilter())
+    [cause] = search.group_failures(notebook, Selection(), NOW)
     assert (cause["destination"], cause["code"], cause["rule"], cause["count"]) == ("crm", "timeout", "notes", 2)
     assert cause["oldest"] < cause["newest"]
-    assert search.group_failures(notebook, EventFilter(destination="other")) == []
+    assert cause["sample"] == "b.0"
+    assert search.group_failures(notebook, Selection(destination="other"), NOW) == []
+    assert search.group_failures(notebook, Selection(source="other"), NOW) == []
+    assert search.group_failures(notebook, Selection(source="shop", since=NOW - 3000), NOW)[0]["count"] == 1
+    assert search.group_failures(notebook, Selection(event="a"), NOW)[0]["sample"] == "a.0"
+    assert search.group_failures(notebook, Selection(), NOW + 30 * DAY) == [], "they are given up by then"
+
+
+def test_dead_event(notebook: Notebook) -> None:
+    """An event that could not be routed is a dead letter of the inbox, and no delivery of its own."""
+    died = Fate("a", "shop", "order.paid", from_epoch(NOW), state="dead", why="it is damaged", code="event_damaged")
+    died.since = from_epoch(NOW + 5)
+    notebook.write([died], NOW)
+    [cause] = search.group_failures(notebook, Selection(), NOW)
+    assert (cause["destination"], cause["code"], cause["sample"]) == ("in", "event_damaged", "a")
+    assert search.page(notebook, EventFilter(), 9)[0][0]["deliveries"] == []
+    died.state = "waiting"
+    notebook.write([died], NOW)
+    assert search.group_failures(notebook, Selection(), NOW) == []
 
 
 def test_series(notebook: Notebook) -> None:
