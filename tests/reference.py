@@ -17,6 +17,7 @@ from rules.compiler.systems_section import SourceKeys
 from rules.rulebook import Rulebook
 from rules.source.units import DAY, DURATION, HOUR, MINUTE, SECOND
 from rules.tools import testing
+from tests.kept import kept_table
 from workers.destinations.contacts import CRM_ACTIONS
 from workers.destinations.invoices import INVOICING_ACTIONS
 
@@ -24,6 +25,7 @@ README = Path(__file__).parents[1] / "README.md"
 GENERIC = Path(__file__).parents[1] / "docs" / "sources" / "generic.md"
 REFERENCE = Path(__file__).parents[1] / "docs" / "destinations" / "reference.md"
 MATRIX = Path(__file__).parents[1] / "docs" / "starter-book.md"
+KEPT = Path(__file__).parents[1] / "docs" / "data-kept.md"
 SOURCES = Path(__file__).parents[1] / "docs" / "sources" / "reference.md"
 #: What every source may say, and what stands for some of it.
 SOURCE_KEYS = frozenset(SourceKeys.model_fields) | {"preset"}
@@ -250,6 +252,7 @@ TABLES = (
     (generic_table, SOURCES),
     (kinds_table, SOURCES),
     (written_table, SOURCES),
+    (kept_table, KEPT),
 )
 
 

@@ -38,8 +38,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   held:<room>          hash    box -> why it waits for a person, JSON                 settle, bury          until released
   d:<delivery>         string  delivery record, JSON                                  settle, skip, unhold  until settled; dead: 30 days
   room:<room>          hash    pool, concurrency, every, burst, lag, paused, unusable configure, pause      for ever (one a destination)
-                               tat, breaker, probe_at, probe_every, rests, quota,     configure, settle, rest
-                               holds                                                  hold_source, take
+                               tat, breaker, probe_at, probe_every, rests, quota,     settle, rest,
+                               holds                                                  hold_source, …
   failing              hash    room -> boxes that failed one after the other          settle                until one does not
   rooms                set     rooms that ever held something, or cannot be served    put, settle, …        for ever (one a destination)
   take:<drain>         string  the last take of a drain, to answer it again           take                  10 minutes

@@ -13,8 +13,9 @@ from mailroom.keys import NO_POOL
 from mailroom.ledger import Decision
 from mailroom.operator import Operator, Selection
 from tests.conftest import PrivateValkey, wait_until_async
+from tests.kept import CLEAR, PERSONAL, list_keys
 from tests.mailroom.planted import ADDRESS, IDENTITY, OTHER, PlantedStore, event, plant
-from tests.mailroom.store import Store
+from tests.mailroom.store import Store, StoredKey
 
 pytestmark = pytest.mark.anyio
 
@@ -65,9 +66,11 @@ async def test_everywhere(room: Mailroom, whole: Store) -> None:
     before = text_of(await whole.dump())
     assert {kind: told[kind] for kind in COUNTED} == COUNTED
     assert (ADDRESS.lower() in before, room.hash(IDENTITY).lower() in before, told["marks"] > 8) == (True, True, True)
+    assert misplaced(await whole.dump(), room.hash(IDENTITY)) == []
     receipt = await forgetting.forget(person(room), 30, within=5)
     assert {kind: receipt.counts[kind] for kind in COUNTED} == COUNTED
     assert (receipt.by, receipt.under_way, receipt.silent) == ("ada", 0, 0)
+    assert set(PERSONAL) <= {key.name for key in list_keys()}
     after = text_of(await whole.dump())
     assert (ADDRESS.lower() in after, room.hash(IDENTITY).lower() in after) == (False, False)
     assert await room.box_faults() == []
@@ -81,6 +84,18 @@ async def test_everywhere(room: Mailroom, whole: Store) -> None:
         *("skipped", []),
         *("forgotten", "ada"),
     )
+
+
+def misplaced(dump: dict[str, StoredKey], who: str) -> list[str]:
+    """Return the keys that hold more of the person than docs/data-kept.md says."""
+    found = []
+    for name, entry in dump.items():
+        (key,) = [each for each in list_keys() if each.pattern.match(name)]
+        personal, _ = PERSONAL.get(key.name, ("", ""))
+        text = f"{name} {entry.value}".lower()
+        if (ADDRESS.lower() in text and personal != CLEAR) or (who.lower() in text and not personal):
+            found.append(name)
+    return found
 
 
 async def test_later_is_new(room: Mailroom) -> None:
