@@ -65,6 +65,8 @@ class PersonSearch:
         known = {*head.get("also", ()), *head.get("who", ())}
         if key := head.get("key"):
             known.add(self._hashed(key))
+        if sender := head.get("sender"):
+            known.add(self._hashed(f"sender:{sender}"))
         return not self._person.hashes.isdisjoint(known)
 
     def is_mentioned(self, body: bytes) -> bool:
@@ -81,10 +83,10 @@ class _Event:
 
     box: str
     day: str
-    #: Days whose page of the ledger names whom it is about.
-    days: list[str] = field(default_factory=list)
+    #: Days whose page of the ledger names whom it is about. The store may show anything twice.
+    days: dict[str, None] = field(default_factory=dict)
     #: Room, home and id of its deliveries.
-    deliveries: list[tuple[str, str, str]] = field(default_factory=list)
+    deliveries: dict[tuple[str, str, str], None] = field(default_factory=dict)
 
 
 @dataclass
@@ -241,7 +243,7 @@ class Forgetting:
         event = found.events.setdefault(
             id, _Event(self._mailroom.hash(id), received[1].decode()[:10] if received else day)
         )
-        event.days.append(day)
+        event.days[day] = None
 
     async def _look_at_refused(self, search: PersonSearch, until: str, found: Traces) -> None:
         last, before = b"-", str(to_epoch(until)) if until != "9999" else "+"
@@ -257,7 +259,7 @@ class Forgetting:
         records = [name for name in names if name.startswith(b"d:") and _event(name[2:]) in found.events]
         async for name, record in self._values(records):
             told = json.loads(record)
-            found.events[_event(name[2:])].deliveries.append((told.get("to", ""), told.get("box", ""), name[2:]))
+            found.events[_event(name[2:])].deliveries[told.get("to", ""), told.get("box", ""), name[2:]] = None
 
     async def _look_at_marks(self, names: list[bytes], person: Person, found: Traces) -> None:
         for name in names:
@@ -341,14 +343,15 @@ class Forgetting:
         began, counts, busy, done = loop.time(), Counter[str](), 1, False
         while not done:
             # Once more when what receivers had in their hands or in their spools has come in.
-            passed, silent = loop.time() - began, await self._list_silent(receipt)
+            now = loop.time()
+            passed, silent = now - began, await self._list_silent(receipt)
             done = passed >= within or (not busy and not silent and passed >= IN_HANDS)
             found = await self.find(person, receipt.at, mentions=mentions)
             went = await self.erase(person, found)
             busy = went.pop("under_way", 0)
             counts += went
             if not done:
-                await asyncio.sleep(min(AGAIN, within))
+                await asyncio.sleep(min(max(AGAIN, loop.time() - now), within))
         counts["spooled"] = sum((await self.reports(receipt)).values())
         told = {kind: counts[kind] for kind in KINDS}
         kept = replace(receipt, counts=told, under_way=busy, silent=len(silent))

@@ -158,7 +158,8 @@ def group_failures(notebook: Notebook, chosen: Selection, now: int) -> list[Json
 
     Each with the newest of them, `sample`. Of ids nothing is asked here.
     """
-    parts, values = ["state = 'dead'", "ended >= ?"], [max(chosen.since, now - DEAD_KEPT)]
+    parts = ["state = 'dead'", "ended >= ?"]
+    values: list[Any] = [max(chosen.since, now - DEAD_KEPT)]
     for name in OF_DELIVERY:
         if text := getattr(chosen, name):
             parts.append(f"{name} = ?")
