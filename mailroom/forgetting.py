@@ -150,6 +150,11 @@ def read_receipt(text: str | bytes) -> ForgetReceipt:
     )
 
 
+def new_id() -> str:
+    """Return an id for a receipt."""
+    return secrets.token_hex(6)
+
+
 class Forgetting:
     """Forgets persons at one mailroom."""
 
@@ -316,7 +321,9 @@ class Forgetting:
             pipe.hdel(self._mailroom.key(page), its)
         await self._read(pipe.execute())
 
-    async def forget(self, person: Person, keep_days: int, *, within: float, mentions: bool = False) -> ForgetReceipt:
+    async def forget(
+        self, person: Person, keep_days: int, *, within: float, mentions: bool = False, receipt_id: str = ""
+    ) -> ForgetReceipt:
         """Forget a person; return the receipt, which stands in the store. Raises StoreUnavailable; then call it again.
 
         `keep_days`: how long backups live. `within`: seconds that what is under way may take to settle. `mentions`:
@@ -325,7 +332,7 @@ class Forgetting:
         await self._mailroom.prepare()
         now = await self._mailroom.now()
         receipt = ForgetReceipt(
-            secrets.token_hex(6),
+            receipt_id or new_id(),
             from_epoch(now),
             self._decision.by,
             self._decision.why,

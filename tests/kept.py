@@ -16,6 +16,9 @@ CLEAR, HASH = "**values**", "keyed hashes"
 #: What `relais forget` does: erased; goes with what waits; stays (and why), until its age takes it.
 ERASED, WITH_ITEM, AGES = "erased", "goes with what waits", "stays until then"
 
+#: Other persons than those whom events are about.
+STAFF = "those who use the console"
+
 PERSONAL: Mapping[str, tuple[str, str]] = {
     "e:<event>": (CLEAR, ERASED),
     "d:<delivery>": (CLEAR, ERASED),
@@ -35,6 +38,8 @@ PERSONAL: Mapping[str, tuple[str, str]] = {
     "seen:<bucket>": ("hashes of senders' ids", "stays: else the same message would come in as new"),
     "last:<minute>": (HASH, AGES),
     "take:<drain>": (HASH, AGES),
+    "audit": (f"names of {STAFF}, {HASH} of whom they searched for", "stays: it is the proof of who looked"),
+    **dict.fromkeys(("users", "signed_out", "session:<hash>", "entry:<hash>", "tokens"), (f"names of {STAFF}", "")),
     "forgotten": (HASH, "written: it is the receipt"),
     **dict.fromkeys(
         (

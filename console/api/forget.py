@@ -22,16 +22,16 @@ from console.api.request import (
     Json,
     get_mailroom,
     keep_printable,
-    log_decision,
     read_who,
     refuse,
     takes,
+    write_audit,
 )
 from console.errors import UserError
 from console.notebook import search
 from console.receipts import ReceiptFile
 from mailroom import aof_rewrite
-from mailroom.forgetting import KINDS, ForgetReceipt, Forgetting, Person, PersonSearch
+from mailroom.forgetting import KINDS, ForgetReceipt, Forgetting, Person, PersonSearch, new_id
 from mailroom.keys import NO_POOL
 from mailroom.ledger import Decision
 from receiver import spool
@@ -80,16 +80,18 @@ async def forget_person(request: Request, asked: ForgetPerson) -> Response:
     person = Person(frozenset(readings), "" if asked.text in readings else asked.text)
     told: Json = {"readings": [{"who": who, "read_as": read_as} for who, read_as in readings.items()]}
     if asked.dry:
+        for who in readings:
+            await write_audit(request, "find", who, asked.reason)
         return JSONResponse({**told, **await _tell(request, person, mentions=asked.mentions)})
     if rules.receipts is not None:
         try:  # before anything is gone
             await asyncio.to_thread(ReceiptFile(rules.receipts).keep, ())
         except UserError as exc:
             return refuse("no_receipt", f"{exc.message}; {exc.mend}", 503)
-    for who in readings:
-        log_decision(request, "forget_person", who)
+    receipt_id = new_id()  # the audit outlives the hashes
+    await write_audit(request, "forget", f"receipt {receipt_id}", asked.reason)
     decision = Decision(read_who(request), keep_printable(asked.reason))
-    receipt = await _forget(request, person, decision, mentions=asked.mentions)
+    receipt = await _forget(request, person, decision, receipt_id, mentions=asked.mentions)
     return JSONResponse({**told, "receipt": asdict(receipt)})
 
 
@@ -113,10 +115,14 @@ async def _tell(request: Request, person: Person, *, mentions: bool) -> Json:
     }
 
 
-async def _forget(request: Request, person: Person, decision: Decision, *, mentions: bool) -> ForgetReceipt:
+async def _forget(
+    request: Request, person: Person, decision: Decision, receipt_id: str, *, mentions: bool
+) -> ForgetReceipt:
     mailroom, rules = get_mailroom(request), _rules(request)
     forgetting = Forgetting(mailroom, decision)
-    receipt = await forgetting.forget(person, rules.backup_days, within=SETTLE_WITHIN, mentions=mentions)
+    receipt = await forgetting.forget(
+        person, rules.backup_days, within=SETTLE_WITHIN, mentions=mentions, receipt_id=receipt_id
+    )
     await asyncio.to_thread(request.app.state.notebook.forget, sorted(person.hashes), to_epoch(receipt.at))
     receipt = replace(receipt, rewrite=await aof_rewrite.rewrite(mailroom, REWRITE_WITHIN))
     await forgetting.keep(receipt)

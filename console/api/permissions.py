@@ -39,6 +39,8 @@ NEEDED: Mapping[str, RouteNeeds | None] = {
     "/events/look": LOOK,
     "/people/find": ACT,
     "/people/{who}": ACT,
+    "/people/forget": ADMINISTER,
+    "/forgotten": ADMINISTER,
     "/dead": SEE,
     "/dead/{id}": SEE,
     "/dead/retry": ACT,
