@@ -42,6 +42,8 @@ class SandboxRun:
             "RELAIS_PORT": self.receiver.rpartition(":")[2],
             "RELAIS_DATA": self.data,
             "RELAIS_SPOOL": str(Path(self.data) / "spool"),
+            "RELAIS_NOTEBOOK": str(Path(self.data) / "notebook.sqlite"),
+            "RELAIS_RECEIPTS": str(Path(self.data) / "forgotten.jsonl"),
             # Whatever the real run is told of its store does not count here.
             "REDIS_URL": "",
             "RELAIS_RQ_URL": "",
