@@ -16,12 +16,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console import people
+from console.api.auth import keep_printable
 from console.api.notebook import LONGEST_TEXT, ask
 from console.api.request import (
     DecisionBody,
     Json,
     get_mailroom,
-    keep_printable,
     read_who,
     refuse,
     takes,

@@ -89,6 +89,9 @@ class FakeStore:
         await self._answer()
         self.notes.merge(notes)
 
+    async def forget_spooled(self, process: str) -> None:
+        raise AssertionError("there is a spool before it")
+
     async def new_receipts(self, known: Collection[str]) -> dict[str, bytes]:
         await self._answer()
         return {name: text for name, text in self.receipts.items() if name not in known}
