@@ -43,11 +43,14 @@ PERSONAL: Mapping[str, tuple[str, str]] = {
     "forgotten": (HASH, "written: it is the receipt"),
     **dict.fromkeys(
         (
-            *("b:<room>:<box>", "one:<room>", "also:<room>", "weak:<room>", "under:<room>", "ready:<room>"),
-            *("ready:<room>:<class>", "notes:<room>", "suspect:<room>", "waiting:<room>", "retry:<room>"),
-            *("woken:<room>", "parked:<room>", "leased:<room>", "held:<room>"),
+            *("b:<room>:<box>", "one:<room>", "also:<room>", "weak:<room>", "under:<room>", "waiting:<room>"),
+            *("retry:<room>", "woken:<room>", "parked:<room>", "leased:<room>", "held:<room>"),
         ),
         (HASH, WITH_ITEM),
+    ),
+    **dict.fromkeys(
+        ("ready:<room>", "ready:<room>:<class>", "notes:<room>", "suspect:<room>"),
+        (HASH, "goes when a worker takes from there next"),
     ),
 }
 

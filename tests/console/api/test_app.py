@@ -28,6 +28,7 @@ def test_routes() -> None:
         "discard",
         "accept",
         "find",
+        "forget",
         "add",
         "remove",
         "reset",
