@@ -60,7 +60,14 @@ class PlantedStore:
         who = [self.hash(one.order_key or one.id), self.hash(f"sender:{one.id}")]
         made = [(f"{one.id}.{n}", room, "add_note", "a rule") for n, room in enumerate(rooms)]
         line = ledger.routed(
-            source="shop", type=one.type, received=one.received_at, book="b", fired=[], missed=[], made=made, who=who
+            source="shop",
+            type=one.type,
+            received=one.received_at,
+            book="b",
+            fired=["a rule"] if rooms else [],
+            missed=[],
+            made=made,
+            who=who,
         )
         box = self.hash(one.order_key or one.id)
         new = []
