@@ -4,10 +4,12 @@ do -- what only this file needs: a chunk of Lua may have 200 locals
 -- An item that waits, is held or is dead is counted; `really`: it is erased. What is under way is left alone: it settles.
 local function give_up(P, room, box, item, really, told, fresh)
   local event = event_of(item)
-  if redis.call('ZSCORE', P .. 'dead', item) then
+  if redis.call('ZSCORE', P .. 'dead', item) or redis.call('ZSCORE', P .. 'dropped', item) then
     told.dead = told.dead + 1
     if really then
       undead(P, item)
+      redis.call('ZREM', P .. 'dropped', item)
+      redis.call('HDEL', P .. 'deadinfo', item)
       unwatch_box(P, item)
     end
   else
