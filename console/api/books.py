@@ -90,15 +90,18 @@ async def show_coverage(request: Request) -> Response:
     book = await request.app.state.book_in_force.get()
     if book is None:
         return refuse_without_book()
-    counts = await rule_counts.read(get_mailroom(request), int(since))
-    return JSONResponse(
-        {
-            "book": book.version,
-            "since": rule_counts.begin_of_day(int(since)),
-            "counted_since": rule_counts.begin_of_day(counts.first) if counts.first else None,
-            "rules": [_describe_coverage(each) for each in coverage.cover(book, counts)],
-        }
-    )
+    return JSONResponse(await find_coverage(request, book, int(since)))
+
+
+async def find_coverage(request: Request, book: Rulebook, since: int) -> Json:
+    """Return what each rule of a book did since a time (ms)."""
+    counts = await rule_counts.read(get_mailroom(request), since)
+    return {
+        "book": book.version,
+        "since": rule_counts.begin_of_day(since),
+        "counted_since": rule_counts.begin_of_day(counts.first) if counts.first else None,
+        "rules": [_describe_coverage(each) for each in coverage.cover(book, counts)],
+    }
 
 
 def _describe_coverage(found: RuleCoverage) -> Json:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from console.api import holds, rooms
 from console.api.request import Json, describe_rules, get_mailroom, read_number, refuse
-from mailroom import INBOX, ItemPlace
+from mailroom import INBOX, Fate, ItemPlace
 from rules.event_types.base import from_epoch
 
 #: `?wait=` may hold the answer back for this many seconds at most; who wants to wait longer asks again.
@@ -27,6 +27,11 @@ async def show_event(request: Request) -> Response:
     fate = await request.app.state.watcher.fate(request.path_params["id"], wait)
     if fate is None:
         return refuse("unknown_event", "no event of this id in the last 31 days", 404)
+    return JSONResponse(await describe_event(request, fate))
+
+
+async def describe_event(request: Request, fate: Fate) -> Json:
+    """Return an event's story as JSON, with what its rules are for, and what waits for what."""
     answer = fate.as_json()
     descriptions = await describe_rules(request, answer["book"])
     for rule in answer["rules"]:
@@ -43,7 +48,7 @@ async def show_event(request: Request) -> Response:
                 delivery["why"] = why
         if fate.state == "waiting" and (why := whys.get(INBOX) or await holds.explain(request, fate.source)):
             answer["why"] = why
-    return JSONResponse({**answer, "settled": fate.settled})
+    return {**answer, "settled": fate.settled}
 
 
 def describe_place(place: ItemPlace) -> Json:

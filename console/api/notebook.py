@@ -159,12 +159,16 @@ async def show_stats(request: Request) -> Response:
     span = read_number(request.query_params.get("span"), 3 * 3600)
     if span is None or not 60 <= span <= DAYS * 86_400:
         return refuse("bad_span", f"span is a number of seconds from 60 to {DAYS * 86_400}")
-    scale = search.choose_scale(int(span))
+    return JSONResponse({**await find_stats(request, int(span)), **tell_state(request)})
+
+
+async def find_stats(request: Request, span: int) -> Json:
+    """Return what came and what was attempted in the last `span` seconds."""
+    scale = search.choose_scale(span)
     until = int(time.time()) + 1
     # A step that has only begun to be kept would look like a quiet one.
-    since = max(until - int(span), until - SCALES[scale] + scale)
-    found = await ask(request, lambda notebook: search.stats(notebook, since, until, scale))
-    return JSONResponse({**found, **tell_state(request)})
+    since = max(until - span, until - SCALES[scale] + scale)
+    return await ask(request, lambda notebook: search.stats(notebook, since, until, scale))
 
 
 @takes(FindPerson)

@@ -31,7 +31,7 @@ class ShadowRequest(DecisionBody):
 
 async def show_shadow(request: Request) -> Response:
     """Answer which book is observed, and what it would do otherwise than the one in force."""
-    return JSONResponse(await _describe(request))
+    return JSONResponse(await describe_shadow(request))
 
 
 @takes(ShadowRequest, LARGEST_BOOK)
@@ -46,7 +46,7 @@ async def begin_shadow(request: Request, decision: ShadowRequest) -> Response:
         return refuse("in_force", "these files are the book in force", 409)
     await write_audit(request, "shadow", checked.book.version, decision.reason)
     await shadow.begin(mailroom, checked.book.version, decision.files, read_who(request))
-    return JSONResponse(await _describe(request))
+    return JSONResponse(await describe_shadow(request))
 
 
 @takes(DecisionBody)
@@ -58,7 +58,8 @@ async def end_shadow(request: Request, decision: DecisionBody) -> Response:
     return JSONResponse({"ended": ended or None})
 
 
-async def _describe(request: Request) -> Json:
+async def describe_shadow(request: Request) -> Json:
+    """Return which book is observed, and what it would do otherwise."""
     mailroom = get_mailroom(request)
     state = await shadow.read(mailroom)
     in_force: Rulebook | None = await request.app.state.book_in_force.get()

@@ -26,6 +26,11 @@ class AcceptRequest(DecisionBody):
 
 async def list_sources(request: Request) -> Response:
     """Answer every source of the book in force."""
+    return JSONResponse({"sources": await find_sources(request)})
+
+
+async def find_sources(request: Request) -> list[Json]:
+    """Return every source of the book in force."""
     mailroom = get_mailroom(request)
     book = await request.app.state.book_in_force.get()
     known = book.sources if book is not None else {}
@@ -42,7 +47,7 @@ async def list_sources(request: Request) -> Response:
                 "echoes_of": list_written(book, name) if book is not None else [],
             }
         )
-    return JSONResponse({"sources": found})
+    return found
 
 
 async def list_drift(request: Request) -> Response:

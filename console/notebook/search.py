@@ -6,7 +6,7 @@ Comes in: filters. Goes out: plain JSON values. Never writes, and never asks the
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ Json = dict[str, Any]
 #: What a filter asks of an event itself, and of one delivery of it.
 OF_EVENT = ("source", "type", "state", "book")
 OF_DELIVERY = ("destination", "action", "rule", "code")
+#: Asks for what has none: a dead letter of no rule.
+NONE = "-"
 #: How long a dead letter is kept, ms (`Mailroom.expire`).
 DEAD_KEPT = 30 * 86_400_000
 
@@ -75,8 +77,13 @@ class EventFilter:
             values.append(self.who)
         asked = [name for name in OF_DELIVERY if getattr(self, name)]
         if asked:
-            same = " AND ".join(f"delivery.{name} = ?" for name in asked)
-            parts.append(f"EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.n AND {same})")  # noqa: S608
+            # `+`: never by an index on these, under which most of all deliveries may stand. A code is rare.
+            same = " AND ".join(f"+delivery.{name} = ?" for name in asked)
+            if self.code:
+                same = f"delivery.code != '' AND {same.replace('+delivery.code', 'delivery.code')}"
+                parts.append(f"event.n IN (SELECT event FROM delivery WHERE {same})")  # noqa: S608
+            else:
+                parts.append(f"EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.n AND {same})")  # noqa: S608
             values += [getattr(self, name) for name in asked]
         return " AND ".join(parts) or "1", values
 
@@ -146,10 +153,11 @@ def describe(notebook: Notebook, rows: Sequence[Any]) -> list[Json]:
     return found
 
 
-def count(notebook: Notebook, chosen: EventFilter) -> int:
-    """Return how many events are meant."""
+def count(notebook: Notebook, chosen: EventFilter, most: int = -1) -> int:
+    """Return how many events are meant; `most`: it is enough to know whether there are so many."""
     where, values = chosen.where()
-    [row] = notebook.read(f"SELECT count(*) AS found FROM event WHERE {where}", values)  # noqa: S608
+    query = f"SELECT count(*) AS found FROM (SELECT 1 FROM event WHERE {where} LIMIT ?)"  # noqa: S608
+    [row] = notebook.read(query, [*values, most])
     return int(row["found"])
 
 
@@ -184,6 +192,51 @@ def group_failures(notebook: Notebook, chosen: Selection, now: int) -> list[Json
         told = {"oldest": from_epoch(row["oldest"]), "newest": from_epoch(row["newest"]), "sample": sample["id"]}
         found.append({**cause, "count": row["found"], **told})
     return found
+
+
+#: Dead deliveries, and events that are dead themselves: their destination is the inbox.
+DEAD = """(
+    SELECT delivery.id, event.id AS event, event.source, event.type, delivery.destination, delivery.action,
+        delivery.rule, delivery.code, delivery.why, max(delivery.ended, event.at) AS ended, event.at, event.n,
+        delivery.place
+    FROM delivery JOIN event ON event.n = delivery.event WHERE delivery.state = 'dead'
+    UNION ALL
+    SELECT id, id, source, type, 'in', '', '', '', why, at, at, n, 0
+    FROM event WHERE state = 'dead' AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.n)
+)"""
+
+
+def _choose_dead(chosen: Mapping[str, str]) -> tuple[str, list[str]]:
+    asked = {name: text for name in OF_DELIVERY if (text := chosen.get(name, ""))}
+    where = " AND ".join(f"{name} = ?" for name in asked)
+    return where or "1", ["" if text == NONE else text for text in asked.values()]
+
+
+def group_dead(notebook: Notebook, chosen: Mapping[str, str]) -> list[Json]:
+    """Return what is dead by its cause (destination, code, rule), the most frequent first."""
+    where, values = _choose_dead(chosen)
+    query = (
+        "SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest, "  # noqa: S608
+        f"max(why) AS why FROM {DEAD} WHERE {where} "
+        "GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule"
+    )
+    return [
+        {
+            **{name: row[name] for name in ("destination", "code", "rule")},
+            "count": row["found"],
+            "oldest": from_epoch(row["oldest"]) if row["oldest"] else None,
+            "newest": from_epoch(row["newest"]) if row["newest"] else None,
+            "why": row["why"],
+        }
+        for row in notebook.read(query, values)
+    ]
+
+
+def list_dead(notebook: Notebook, chosen: Mapping[str, str]) -> list[Json]:
+    """Return what is dead, in the order of a retry: as it was received."""
+    where, values = _choose_dead(chosen)
+    query = f"SELECT * FROM {DEAD} WHERE {where} ORDER BY at, n, place"  # noqa: S608
+    return [dict(row) for row in notebook.read(query, values)]
 
 
 def states(notebook: Notebook, who: str) -> dict[str, int]:

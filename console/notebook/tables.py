@@ -42,6 +42,7 @@ CREATE TABLE delivery (
 ) WITHOUT ROWID;
 CREATE INDEX delivery_destination ON delivery (destination, at, event);
 CREATE INDEX delivery_rule ON delivery (rule, at, event);
+CREATE INDEX delivery_code ON delivery (code, event) WHERE code != '';
 CREATE INDEX delivery_state ON delivery (state, destination, code, rule, ended);
 CREATE TABLE who (
     hash TEXT NOT NULL,

@@ -133,6 +133,8 @@ def waiting(waits: Json) -> str:
 
 
 def _short(delivery: Json) -> Text:
-    code = delivery["attempts"][-1]["code"] if delivery["state"] == "delivered" and delivery["attempts"] else ""
+    # A list says the code itself, a story with each attempt.
+    code = delivery.get("code") or next((one["code"] for one in reversed(delivery.get("attempts", ()))), "")
+    code = code if delivery["state"] == "delivered" else ""
     note = f" ({code})" if code else ""
     return Text.assemble(f"{delivery['destination']}.{delivery['action']} ", state(delivery["state"]), (note, "dim"))
