@@ -20,6 +20,8 @@ TESTED_ELSEWHERE = {
     "console/stored_events.py": "tests/console/test_rules_commands.py",
     "console/demo/arrivals.py": "tests/console/demo/test_scenario.py",
     # Records and tables without behaviour, tested by those who make and read them.
+    # Pages are tested by who asks for them: without a browser there, with one in tests/browser.
+    "console/web": "tests/console/web/test_app.py",
     "console/notebook/search.py": "tests/console/notebook/test_file.py",
     "console/notebook/tables.py": "tests/console/notebook/test_file.py",
     "console/api/jobs.py": "tests/console/jobs/test_desk.py",

@@ -6,6 +6,7 @@ for monitoring. Never answers a route itself: each module beside this one has `R
 
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,9 +14,12 @@ from pathlib import Path
 import uvicorn
 from pydantic import Field, SecretStr
 from starlette.applications import Starlette
+from starlette.datastructures import State
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Lifespan
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from console.access import Audit, Sessions, Tokens, Users
 from console.api import (
@@ -47,6 +51,7 @@ from console.errors import UserError
 from console.jobs import JobBoard, JobDesk, JobRunner
 from console.notebook import Follower, Notebook, NotebookUnusable
 from console.processes import port
+from console.web import app as web
 from mailroom import Mailroom, StoreUnavailable
 from mailroom.settings import QueueSettings
 from rules.catalogue import Catalogue
@@ -91,6 +96,11 @@ class ConsoleSettings(QueueSettings):
         ".relais/spool",
         description="Folder on a local disk where events wait while the store cannot take them. Empty: no spool.",
     )
+    console_base: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path below which a proxy shows the console, /relais: its pages are at /relais/ui then.",
+    )
     notebook: str = Field(
         ".relais/notebook.sqlite",
         description="SQLite file of the console: what became of the events of 31 days, without values of people. "
@@ -130,14 +140,34 @@ def run(settings: ConsoleSettings, catalogue: Catalogue) -> None:
     )
 
 
+class BelowPath:
+    """Middleware for a proxy that shows the console below a path, and sends the whole of it or what stands behind."""
+
+    def __init__(self, app: ASGIApp, base: str) -> None:
+        self.app = app
+        self.base = base
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on without the path of the proxy."""
+        if self.base and scope["type"] == "http" and scope["path"].startswith(f"{self.base}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self.base)}
+        await self.app(scope, receive, send)
+
+
 def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
     """Return the application; it opens its connection to the store when it starts."""
-    return Starlette(
-        routes=[permissions.guard(route) for route in ROUTES],
-        middleware=auth.build_middleware(settings.console_token.get_secret_value()),
+    state = State()
+    found = Starlette(
+        routes=[Mount(auth.PAGES, web.build_pages(state)), *(permissions.guard(route) for route in ROUTES)],
+        middleware=[
+            Middleware(BelowPath, base=settings.console_base),
+            *auth.build_middleware(settings.console_token.get_secret_value()),
+        ],
         exception_handlers={StoreUnavailable: answer_store_unavailable},
         lifespan=build_lifespan(settings, catalogue),
     )
+    found.state = state
+    return found
 
 
 def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[Starlette]:
@@ -167,6 +197,9 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                     Path(settings.receipts) if settings.receipts else None, settings.backup_days, settings.spool
                 )
                 app.state.watcher = watcher
+                app.state.base = settings.console_base
+                app.state.environ = {**os.environ, "REDIS_URL": settings.redis_url}
+                web.provide(app.state)
                 app.state.descriptions = {}
                 app.state.readiness = health.Readiness(
                     mailroom,

@@ -23,7 +23,9 @@ from console.processes import port, supervisor, up
 from console.processes.sandbox_run import SandboxRun
 from console.processes.supervisor import QuietPrinter
 from console.processes.up import UpSettings
+from console.processes.valkey import EmbeddedValkey
 from console.render import tables
+from mailroom import Mailroom
 from rules.rulebook import Rulebook
 
 HOST = "127.0.0.1"
@@ -99,7 +101,9 @@ async def _play(where: DemoStage, outcome: list[bool], say: QuietPrinter, *, sta
         else:
             out.print("[green]Everything that was expected has arrived, once.[/green]")
         if stay:
-            out.print(farewell(where), highlight=False)
+            async with Mailroom.connect(EmbeddedValkey(where.settings.data).url) as mailroom:
+                link = await up.make_link(where.settings, mailroom)
+            out.print(farewell(where, link), highlight=False)
             say.open(drop=True)
             await running.forever()
 
@@ -154,11 +158,15 @@ def expected() -> Mapping[str, Any]:
     return found
 
 
-def farewell(where: DemoStage) -> str:
+def farewell(where: DemoStage, link: str) -> str:
     """Return how to go on."""
     password = where.environ.get("CMX_PASSWORD", "")
     return "\n".join(
         [
+            "",
+            "Look at all of it in a browser, by a link that is good for one use:",
+            "",
+            f"  {link}",
             "",
             f"Post webhooks of your own to {where.place.receiver}/in/SOURCE, for example:",
             "",

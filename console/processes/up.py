@@ -22,7 +22,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from console import book
 from console import settings as read
+from console.access import Role, Sessions
+from console.api import auth
 from console.checks import doctor
+from console.client import read_user
 from console.errors import UserError
 from console.processes import env_file, port, probe, sandbox_run, supervisor
 from console.processes.sandbox_run import SandboxRun
@@ -178,14 +181,26 @@ async def _announce(
                 click.echo(f"Relais is not up yet: {len(beating)} of {wanted} workers work{why}", err=True)
                 click.echo("  mend: see the lines of `workers` above, and relais doctor", err=True)
             await asyncio.sleep(LOOK_EVERY)
+        link = await make_link(settings, mailroom)
     found = await asyncio.to_thread(doctor.ask, url)
     promise = doctor.promise(found, str(settings.data / "spool"))
     if screen.as_json:
         where = {"receiver": find_receiver(settings), "console": find_console(settings)}
-        click.echo(json.dumps(asdict(place) if place else where))
+        click.echo(json.dumps({**(asdict(place) if place else where), "pages": link}))
     else:
-        click.echo("\n".join(banner(settings, promise, rules, place)))
+        click.echo("\n".join(banner(settings, promise, rules, place, link)))
     quiet.open(drop=True)
+
+
+async def make_link(settings: UpSettings, mailroom: Mailroom) -> str:
+    """Return a link by which who started this comes in once; empty where the console listens beyond this machine.
+
+    They hold this machine, as who asks the port without a token does. Elsewhere `relais users link` makes one.
+    """
+    if not auth.is_loopback(settings.console_host):
+        return ""
+    link = await Sessions(mailroom).invite(read_user(), role=Role.ADMIN, payloads=True)
+    return f"{find_console(settings)}/ui/enter/{link}"
 
 
 async def _beats_of_this_host(mailroom: Mailroom) -> dict[str, int]:
@@ -314,13 +329,15 @@ def find_console(settings: UpSettings) -> str:
     return f"http://{in_url(probe.reachable(settings.console_host))}:{settings.console_port}"
 
 
-def banner(settings: UpSettings, promise: str, rules: Rulebook, place: SandboxRun | None = None) -> list[str]:
+def banner(
+    settings: UpSettings, promise: str, rules: Rulebook, place: SandboxRun | None = None, link: str = ""
+) -> list[str]:
     """Return the first screen: what runs, where to post, where to look; ten lines and the empty ones around them."""
     title = f"Relais is up. {'It is a sandbox: nothing reaches a vendor. ' if place else ''}Ctrl-C stops it."
     rows = {
         "webhooks": f"http://{in_url(settings.host)}:{settings.port}/in/SOURCE  ({', '.join(rules.sources) or 'none'})",
+        "pages": link or f"{find_console(settings)}/ui  (come in by: relais users link)",
         "look": "relais events list, relais events show, relais rooms list",
-        "console": f"{find_console(settings)}/readyz  (and /events, /metrics)",
         "vendors": f"{place.sandbox}/_sandbox/state" if place else "",
         "absent": _tell_absent(rules) if place else "",
         "waiting": "" if place else _tell_unset(rules),

@@ -55,8 +55,8 @@ def test_no_token(host: str) -> None:
     assert "RELAIS_CONSOLE_TOKEN" in refused.value.mend
 
 
-@pytest.mark.parametrize(("token", "guards"), [("", 2), ("swordfish", 1)])
+@pytest.mark.parametrize(("token", "guards"), [("", 3), ("swordfish", 2)])
 def test_guards(token: str, guards: int) -> None:
-    """Names of other hosts are refused only where no token does it."""
+    """Names of other hosts are refused only where no token does it; a proxy's path is cut off first."""
     built = app.build_app(ConsoleSettings(console_token=token), catalogue.build())
     assert len(built.user_middleware) == guards

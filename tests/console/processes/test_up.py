@@ -318,7 +318,7 @@ def test_banner_of_ipv6() -> None:
     """An IPv6 address stands in brackets."""
     told = "\n".join(show(up_module.UpSettings(host="::1", console_host="::1"), "all is kept"))
     assert "  webhooks  http://[::1]:8080/in/SOURCE" in told
-    assert "  console   http://[::1]:8081/readyz  (and /events, /metrics)" in told
+    assert "  pages     http://[::1]:8081/ui  (come in by: relais users link)" in told
 
 
 def test_banner() -> None:
@@ -326,7 +326,7 @@ def test_banner() -> None:
     told = "\n".join(show(up_module.UpSettings(REDIS_URL="redis://:swordfish@h"), "all is kept"))
     for line in (
         "  webhooks  http://127.0.0.1:8080/in/SOURCE  (sd_nord, at, cmx, mailing, tel,",
-        "  console   http://127.0.0.1:8081/readyz  (and /events, /metrics)",
+        "  pages     http://127.0.0.1:8081/ui  (come in by: relais users link)",
         "  waiting   maileon_main, crm, invoicing, tracking, sd_nord_api: what they refer",
         "            to is set nowhere; or try --sandbox",
         "  store     REDIS_URL",

@@ -1,0 +1,178 @@
+"""Makes a page of a template: in the language and the time zone of who asks, with links that work below any path.
+
+Comes in: a request, the name of a template, values. Goes out: an HTML answer with an ETag, or 304. Never asks the
+store, and never trusts a value: all are escaped, and one that is missing is an error.
+"""
+
+import functools
+import hashlib
+import itertools
+import re
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+from zoneinfo import ZoneInfo, available_timezones
+
+import jinja2
+from babel import Locale, dates, numbers
+from jinja2.ext import Extension
+from jinja2.runtime import Context
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from console.access import Role
+from console.web import assets, language, words
+from console.web.language import LANGUAGES
+
+#: The cookie in which language and time zone are remembered: `de.Europe/Berlin`.
+LOOK = "relais-look"
+#: Bytes of a form; a pasted event is the largest.
+LARGEST_FORM = 1_048_576
+#: Stands in a page where the time of its making is filled in: that changes no ETag.
+AS_OF = "\N{OBJECT REPLACEMENT CHARACTER}as of\N{OBJECT REPLACEMENT CHARACTER}"
+
+#: Templates whose page is below another entry of the navigation.
+SECTIONS = {"event": "events", "people": "events", "act": "todo", "job": "todo", "jobs": "todo"}
+
+Form = dict[str, str]
+
+
+class FormRefused(Exception):
+    """What was sent is no form of ours."""
+
+
+@functools.cache
+def environment(chosen: str, base: str) -> jinja2.Environment:
+    """Return the templates in one language."""
+    extensions: Sequence[str | type[Extension]] = ["jinja2.ext.i18n", "jinja2.ext.do"]
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("console.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        extensions=extensions,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    known = language.translations(chosen)
+    found.install_gettext_callables(known.gettext, known.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    found.filters |= {
+        # A sentence that no template has: `_` would trust it, and it may hold what somebody typed.
+        "say": lambda text: known.gettext(text) if text else "",
+        "moment": show_moment,
+        "age": functools.partial(show_age, Locale(chosen)),
+        "number": functools.partial(numbers.format_decimal, locale=chosen),
+        "labelled": label_cells,
+        "span": functools.partial(show_span, Locale(chosen)),
+    }
+    found.globals |= {
+        "link": functools.partial(link, base),
+        "asset": lambda name: f"{base}/ui/static/{assets.address(name)}",
+        "languages": LANGUAGES,
+        "words": words,
+        "roles": Role,
+    }
+    return found
+
+
+def link(base: str, *path: str, **query: Any) -> str:
+    """Return the address of a page; what is empty in the query is left out."""
+    told = urlencode({name.rstrip("_"): value for name, value in query.items() if value not in ("", None, 0)})
+    return f"{base}/ui/" + "/".join(quote(part, safe="") for part in path) + (f"?{told}" if told else "")
+
+
+@jinja2.pass_context
+def show_moment(context: Context, value: str | int | None) -> str | Markup:
+    """Return a time in the zone of who asks; UTC stands in its title."""
+    return write_moment(value, context["zone"], context["language"]) if value else "–"
+
+
+def write_moment(value: str | int, zone: ZoneInfo, chosen: str) -> Markup:
+    """Return a time as HTML."""
+    at = datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
+    here, today = at.astimezone(zone), datetime.now(zone).date()
+    shape = "HH:mm:ss" if here.date() == today else "d MMM HH:mm" if here.year == today.year else "d MMM y HH:mm"
+    stamp = at.astimezone(UTC).isoformat(timespec="milliseconds")
+    utc = stamp.replace("T", " ").removesuffix("+00:00")
+    said = dates.format_datetime(here, shape, locale=chosen)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(stamp, utc, said)
+
+
+def show_age(locale: Locale, value: str | int | None) -> str:
+    """Return how long ago a time is: `3 hours`."""
+    if not value:
+        return "–"
+    at = value / 1000 if isinstance(value, int) else datetime.fromisoformat(value).timestamp()
+    return show_span(locale, max(0.0, time.time() - at))
+
+
+def show_span(locale: Locale, seconds: float) -> str:
+    """Return how long something takes or took."""
+    return dates.format_timedelta(max(int(seconds), 1), threshold=1.2, locale=locale)
+
+
+def label_cells(row: str, heads: Sequence[str]) -> Markup:
+    """Return the cells of a row, each with the head of its column: on a narrow screen a row is a card."""
+    named = itertools.chain(heads, itertools.repeat(""))
+    return Markup(re.sub(r"<td(?=[ >])", lambda _: f'<td data-label="{Markup.escape(next(named))}"', row))  # noqa: S704
+
+
+def read_look(request: Request) -> tuple[str, ZoneInfo]:
+    """Return the language and the time zone of who asks."""
+    chosen, _, zone = request.cookies.get(LOOK, "").partition(".")
+    if chosen not in LANGUAGES:
+        chosen = language.choose(request.headers.get("accept-language", ""))
+    return chosen, ZoneInfo(zone if zone in zones() else "UTC")
+
+
+@functools.cache
+def zones() -> frozenset[str]:
+    """Return the names of all time zones."""
+    return frozenset(available_timezones())
+
+
+async def render(request: Request, template: str, /, status: int = 200, **values: Any) -> Response:
+    """Return a page."""
+    chosen, zone = read_look(request)
+    state = request.scope["state"]
+    context = {
+        "actor": state.get("actor"),
+        "section": SECTIONS.get(template.partition(".")[0], template.partition(".")[0]),
+        "zone_chosen": "." in request.cookies.get(LOOK, ""),
+        "language": chosen,
+        "zone": zone,
+        "path": request.app.state.base + request.url.path,
+        "query": dict(request.query_params),
+        "stale": state.get("stale"),
+        "as_of": AS_OF,
+        **values,
+    }
+    text = environment(chosen, request.app.state.base).get_template(template).render(context)
+    tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:20]}"'
+    said = write_moment(state.get("stale") or int(time.time() * 1000), zone, chosen)
+    if request.method == "GET" and request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    return HTMLResponse(text.replace(AS_OF, said), status, {"ETag": tag})
+
+
+def go(request: Request, *path: str, **query: Any) -> Response:
+    """Return a redirection to another page, after a form was sent."""
+    return RedirectResponse(link(request.app.state.base, *path, **query), 303)
+
+
+async def read_form(request: Request) -> Form:
+    """Return the fields of a form. Raises FormRefused."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise FormRefused
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_FORM:
+            raise FormRefused
+    try:
+        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict"))
+    except ValueError as exc:
+        raise FormRefused from exc

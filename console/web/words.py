@@ -1,0 +1,56 @@
+"""Words of the ledger as people read them: a sign, a word, a sentence that explains it, and which of four looks it has.
+
+Comes in: a stable word. Goes out: a StateWord. The word itself stays beside the translation where the YAML uses it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from console.web.language import N_
+
+
+@dataclass(frozen=True)
+class StateWord:
+    """How a state is shown; none hangs on its colour."""
+
+    sign: str
+    #: In English, as the key of a translation.
+    word: str
+    #: good, wait, hold, bad, off: the look.
+    look: str
+    says: str
+
+
+STATES: Mapping[str, StateWord] = {
+    "delivered": StateWord("✓", N_("delivered"), "good", N_("Everything that its rules asked for was done.")),
+    "waiting": StateWord("◔", N_("waiting"), "wait", N_("It waits for its turn, or for another try.")),
+    "delivering": StateWord("◔", N_("being delivered"), "wait", N_("Part of it is done, part of it waits.")),
+    "held": StateWord("▣", N_("held"), "hold", N_("It waits until a person decides.")),
+    "dead": StateWord("✕", N_("dead"), "bad", N_("It failed for good; nobody tries again by itself.")),
+    "quarantined": StateWord("✕", N_("in quarantine"), "bad", N_("It could not be read; it was kept as it came.")),
+    "unmatched": StateWord("·", N_("unmatched"), "off", N_("No rule wanted it.")),
+    "observed": StateWord("○", N_("observed"), "off", N_("Only observed rules match: nothing was sent.")),
+    "echo": StateWord("·", N_("echo"), "off", N_("Relais wrote this there itself.")),
+    "duplicate": StateWord("·", N_("duplicate"), "off", N_("It came before.")),
+    "coalesced": StateWord("·", N_("replaced"), "off", N_("A newer one took its place.")),
+    "stale": StateWord("·", N_("overtaken"), "off", N_("Something newer said that less is wanted.")),
+    "skipped": StateWord("·", N_("given up"), "off", N_("It is not sent: a rule or a person said so.")),
+    "retried": StateWord("·", N_("retried"), "off", N_("Another took its place.")),
+    "up": StateWord("●", N_("up"), "good", N_("Deliveries go through.")),
+    "down": StateWord("✕", N_("down"), "bad", N_("It does not answer; one delivery is tried now and then.")),
+    "paused": StateWord("‖", N_("paused"), "hold", N_("Nothing is sent until a person resumes it.")),
+    "resting": StateWord("◔", N_("resting"), "wait", N_("It asked to be left alone for a while.")),
+    "unusable": StateWord("✕", N_("unusable"), "bad", N_("The book says what cannot work.")),
+    "quiet": StateWord("◔", N_("quiet"), "wait", N_("Unusually long nothing came.")),
+    "ok": StateWord("✓", N_("in order"), "good", N_("Nothing is amiss.")),
+    "amiss": StateWord("✕", N_("amiss"), "bad", N_("Something has to be mended.")),
+    "refused": StateWord("✕", N_("refused"), "bad", N_("The request was not taken.")),
+    "running": StateWord("◔", N_("running"), "wait", N_("It is being done.")),
+    "done": StateWord("✓", N_("done"), "good", N_("It was done.")),
+    "stopped": StateWord("‖", N_("stopped"), "hold", N_("A person stopped it.")),
+}
+
+
+def of(state: str) -> StateWord:
+    """Return how a state is shown; one that nobody knows is shown as it is."""
+    return STATES.get(state) or StateWord("?", state, "off", "")

@@ -1,0 +1,314 @@
+"""The pages without a browser: who gets in, what a foreign page may not do, what an act does and refuses."""
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from console.access import Role
+from console.processes import port
+from console.web import app, assets, guard, page
+from mailroom import INBOX, Settlement, ledger
+from tests.conftest import PrivateValkey, wait_until
+from tests.console.api.console_process import asked, event
+from tests.console.api.stuck_things import DAY, Stuck, stuck
+from tests.console.conftest import BOOK, RelaisProcess
+from tests.console.web.visitor import OWN, PageVisitor, let_in
+
+PAGES = (
+    "/",
+    "/events",
+    "/todo",
+    "/rules",
+    "/rules/book",
+    "/rules/try",
+    "/systems",
+    "/machine",
+    "/machine/audit",
+    "/jobs",
+)
+#: A name of a type that would run, were it not escaped.
+HOSTILE = '<script>alert("x")</script>'
+
+
+class PageHouse:
+    """A console on a store of its own, in which something is stuck."""
+
+    def __init__(self, folder: Path, valkey: PrivateValkey) -> None:
+        self.valkey = valkey
+        self.number = port.free("127.0.0.1")
+        (folder / "book").mkdir()
+        (folder / "book" / "book.yaml").write_text(BOOK)
+        environ = {"REDIS_URL": valkey.url, "RELAIS_BOOK": str(folder / "book"), "RELAIS_CONSOLE_BASE": "/relais"}
+        environ["RELAIS_CONSOLE_TOKEN"] = "swordfish"
+        self.process = RelaisProcess("console", "--port", str(self.number), folder=folder, environ=environ)
+        self.process.wait_healthy(self.url)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.number}"
+
+    def let_in(self, role: Role = Role.ADMIN, **more: bool) -> PageVisitor:
+        return let_in(self.url, self.valkey.url, role, **more)  # type: ignore[arg-type]
+
+    def die(self, *names: str, code: str = "invalid") -> None:
+        stuck(self.valkey.url, lambda it: it.die(*names, code=code))
+        wait_until(lambda: all(self.state(name) == "dead" for name in names), "the notebook knows of them")
+
+    def state(self, name: str) -> str:
+        found = asked(self.url, "/events?state=dead&limit=500", "swordfish")["events"]
+        return next((one["state"] for one in found if one["id"] == name), "")
+
+
+async def route_nowhere(it: Stuck) -> None:
+    """Let an event in whose type would run, and which no rule wants."""
+    one = event("hostile", HOSTILE)
+    await it.mailroom.put([one])
+    (lease,) = await it.take(INBOX)
+    who = [it.mailroom.hash("email:eva@example.org")]
+    line = ledger.routed(
+        source=one.source, type=one.type, received=ledger.now(), book="b1", fired=[], missed=[], made=[], who=who
+    )
+    await it.mailroom.settle("d1", "s", [Settlement(lease, one.id, "done", one.id, DAY, line=line)])
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[PageHouse]:
+    """The house of all tests here."""
+    folder = Path(tempfile.mkdtemp(prefix="rl", dir="/tmp"))
+    valkey = PrivateValkey(folder)
+    valkey.start()
+    built = PageHouse(folder, valkey)
+    stuck(valkey.url, route_nowhere)
+    yield built
+    built.process.stop()
+    valkey.stop(kill=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages(house: PageHouse, path: str) -> None:
+    """Every page answers, is kept by nobody, is below 60 kB, and is not sent again where it is the same."""
+    eva = house.let_in()
+    text = eva.get(path)
+    assert eva.status == 200, text
+    assert eva.headers["cache-control"] == "no-store"
+    assert eva.headers["content-security-policy"] == guard.POLICY
+    assert len(text) < 60_000
+    assert "alert(" not in text or "&lt;script&gt;" in text
+    assert "<script>" not in text
+    eva.get(path, If_None_Match=eva.headers["etag"])
+    assert eva.status in (200, 304)
+
+
+def test_nobody_gets_in_without_a_session(house: PageHouse) -> None:
+    """Without a session every page leads to the door, a bearer token or not; files and the door are open."""
+    nobody = PageVisitor(house.url)
+    for path in PAGES:
+        nobody.get(path, Authorization="Bearer swordfish")
+        assert (nobody.status, nobody.headers["location"]) == (303, "/relais/ui/login"), path
+    nobody.get("/login")
+    assert nobody.status == 200
+    nobody.get(f"/static/{assets.address('relais.js')}")
+    assert nobody.status == 200
+    assert nobody.headers["cache-control"] == assets.A_YEAR
+    assert nobody.headers["content-type"].startswith("text/javascript")
+
+
+def test_a_cookie_opens_no_json_route(house: PageHouse) -> None:
+    """The JSON routes take bearer tokens alone."""
+    eva = house.let_in()
+    eva.ask("GET", "/events")
+    assert eva.status == 401
+
+
+def test_a_link_is_used_up_by_its_button(house: PageHouse) -> None:
+    """Who only opens a link leaves it as it is; pressing the button once lets somebody in, and nobody a second time."""
+    eva = house.let_in()
+    said = asked_for_link(house)
+    stranger = PageVisitor(house.url)
+    for _ in range(2):
+        assert "Come in as" in stranger.get(said)
+    stranger.post(said, {})
+    assert stranger.status == 303
+    cookie = stranger.headers["set-cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=strict", "Path=/"))
+    stranger.post(said, {})
+    assert stranger.status == 410
+    eva.post("/logout", {})
+    eva.get("/")
+    assert eva.status == 303
+
+
+def asked_for_link(house: PageHouse) -> str:
+    """Return a new link, below /ui."""
+    from console.client import ClientSettings, ConsoleClient
+
+    client = ConsoleClient(ClientSettings(console_url=house.url, console_token="swordfish"))
+    link: str = client.post("/users/link", {"name": "bob", "role": "viewer", "payloads": False, "reason": "test"})[
+        "link"
+    ]
+    return link.removeprefix("/ui")
+
+
+POSTS = sorted(route.path for route in app.ROUTES if "POST" in (route.methods or ()))
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_a_foreign_page_can_send_nothing(house: PageHouse, path: str) -> None:
+    """What was not sent by a page of ours is refused, whatever it is; older browsers name the origin."""
+    eva = house.let_in()
+    path = path.replace("{act}", "dead.drop").replace("{id}", "x").replace("{intent}", "x").replace("{link}", "x")
+    for headers in (
+        {"Sec-Fetch-Site": "cross-site", "Origin": house.url},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example.org"},
+        {},
+    ):
+        eva.post(path, {"reason": "x"}, headers)
+        assert eva.status == 403, (path, headers)
+    eva.post(path, {"reason": "x"}, {"Origin": house.url})
+    assert eva.status != 403, path
+
+
+def test_a_viewer_decides_nothing(house: PageHouse) -> None:
+    """A viewer sees, searches for nobody, sees no payload and no audit, and does nothing."""
+    viewer = house.let_in(Role.VIEWER)
+    for path in PAGES[:8]:
+        viewer.get(path)
+        assert viewer.status == 200, path
+    refused = [
+        ("/act/dead.retry", {}),
+        ("/search", {"text": "eva@example.org"}),
+        ("/rules/tried", {}),
+        ("/rules/preview", {}),
+    ]
+    refused += [("/events/hostile/payload", {"reason": "x"}), ("/act/book.approve", {"id": "0" * 12})]
+    for path, fields in refused:
+        viewer.post(path, fields)
+        assert viewer.status == 403, path
+    for path in ("/machine/audit", "/people/x", "/act/dead.drop"):
+        viewer.get(path)
+        assert viewer.status == 403, path
+
+
+def test_an_act_shows_first_and_is_done_once(house: PageHouse) -> None:
+    """An act says how many; it wants a reason; what changed meanwhile is shown anew; a double click is one act."""
+    house.die("e1", "e2", code="one")
+    eva = house.let_in()
+    path = "/act/dead.drop?code=one"
+    assert "Drop (2)" in eva.get(path)
+    assert "say why" in eva.fill(path, reason=" ")
+    assert eva.status == 409
+    stale = eva.get(path)
+    house.die("e3", code="one")
+    seen = stale.partition('name="seen" value="')[2].partition('"')[0]
+    assert "Something has changed" in eva.fill(path, reason="tidy", seen=seen)
+    intent = "i" * 20
+    for _ in range(2):
+        eva.fill(path, reason="tidy", intent=intent)
+        assert (eva.status, eva.headers["location"]) == (303, f"/relais/ui/jobs/{intent}")
+    assert "<strong>3</strong> done" in eva.get(f"/jobs/{intent}")
+    assert all(house.state(name) == "" for name in ("e1", "e2", "e3"))
+    audit = eva.get("/machine/audit?verb=dead.drop")
+    assert audit.count("code=one") == 1
+    assert "tidy" in audit
+
+
+def test_many_are_typed(house: PageHouse) -> None:
+    """Above twenty things their number must be typed; page, button and act say the same one."""
+    house.die(*(f"m{n}" for n in range(21)), code="many")
+    eva = house.let_in()
+    assert ">21</a>" in eva.get("/todo?kind=dead")
+    assert "21 · Dead letters" in eva.get("/todo/dead?code=many")
+    assert "type the number" in eva.fill("/act/dead.drop?code=many", reason="tidy", typed="20")
+    eva.fill("/act/dead.drop?code=many", reason="tidy", typed="21")
+    assert eva.status == 303
+
+
+def test_a_search_leads_to_a_hash(house: PageHouse) -> None:
+    """A person is found by an address that stands in no address of a page; the audit has the hash."""
+    eva = house.let_in(Role.ADMIN)
+    eva.post("/search", {"text": "eva@example.org"})
+    assert eva.status == 303
+    place = urlsplit(eva.headers["location"]).path
+    assert "eva" not in place
+    who = place.rpartition("/")[2]
+    assert "/relais/ui/events/hostile" in eva.get(f"/people/{who}")
+    assert who in eva.get("/machine/audit?verb=find")
+    assert "eva@" not in house.process.said
+    eva.post("/search", {"text": "hostile"})
+    assert eva.headers["location"] == "/relais/ui/events/hostile"
+
+
+def test_a_payload_is_seen_by_who_may_and_says_why(house: PageHouse) -> None:
+    """A payload is shown to who has the right and gives a reason, after the ledger has it."""
+    house.die("kept", code="kept")
+    eva = house.let_in(Role.OPERATOR, payloads=True)
+    assert "Please say why" in eva.post("/events/kept/payload", {"reason": ""})
+    assert "eva@example.org" in eva.post("/events/kept/payload", {"reason": "a call"})
+    assert "a call" in eva.get("/events/kept")
+    eva.post("/events/hostile/payload", {"reason": "a call"})
+    assert eva.status == 410  # nothing is kept of what no rule wanted
+    stranger = house.let_in(Role.ADMIN)
+    assert "eva@example.org" not in stranger.post("/events/kept/payload", {"reason": "a call"})
+    assert stranger.status == 403
+
+
+def test_below_a_path(house: PageHouse) -> None:
+    """Below the path of a proxy all is the same, whether it sends the whole path or what stands behind."""
+    eva = house.let_in()
+    text = eva.ask("GET", "/relais/ui/events")
+    assert eva.status == 200
+    assert 'href="/relais/ui/todo"' in text
+    assert 'href="/ui/' not in text
+
+
+def test_language_and_zone(house: PageHouse) -> None:
+    """Language and time zone are remembered; what is none of ours is not; nobody is sent to a foreign page."""
+    eva = house.let_in()
+    eva.post("/look", {"language": "xx", "zone": "Europe/Berlin", "back": "//evil.example.org"})
+    assert eva.headers["location"] == "/relais/ui/"
+    assert 'relais-look="en.Europe/Berlin"' in eva.headers["set-cookie"]
+
+
+def test_forms_of_others(house: PageHouse) -> None:
+    """What is no form of ours is refused in words."""
+    eva = house.let_in()
+    eva.ask("POST", "/ui/search", "{}", {**OWN, "Content-Type": "application/json"})
+    assert eva.status == 400
+    eva.post("/search", {"text": "x" * page.LARGEST_FORM})
+    assert eva.status == 400
+    eva.get("/events?state=nonsense")
+    assert eva.status == 400
+    eva.get("/todo/nonsense")
+    assert eva.status == 404
+
+
+def says_so(visitor: PageVisitor, path: str) -> bool:
+    return "The store does not answer" in visitor.get(path)
+
+
+def test_the_store_is_away(house: PageHouse) -> None:
+    """While the store is away who is in sees the last known state with its age; nobody new comes in."""
+    eva = house.let_in()
+    for path in ("/", "/systems", "/todo", "/events"):
+        eva.get(path)
+    house.valkey.stop()
+    try:
+        for path in ("/", "/systems", "/todo", "/events"):
+            if path != "/events":  # the notebook answers
+                wait_until(functools.partial(says_so, eva, path), f"{path} says so")
+            eva.get(path)
+            assert eva.status == 200, path
+        eva.post("/act/dead.drop", {"reason": "x"})
+        assert eva.status in (403, 503)
+        stranger = PageVisitor(house.url, "nobody's")
+        stranger.get("/")
+        assert stranger.status == 503
+    finally:
+        house.valkey.start()
