@@ -9,7 +9,7 @@ BENCH := $(BENCH_VENV)/done
 # Byte code is kept whatever the shell says: each of the many processes of a run starts without compiling all of ours.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up test quick mutants model check bench bench-peers curves performance chaos soak backlog hosts lock clean help
+.PHONY: demo up test quick mutants model check pictures bench bench-peers curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ check: $(VENV)/dev ## Lint, types and the import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pictures: $(VENV)/dev ## Pictures of the console's pages into docs/pictures (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures
 
 bench: $(VENV)/dev $(BENCH) ## Speed against baselines (ARGS=--save), or slower than before? (ARGS="--against REV")
 	$(BIN)/python -m bench $(ARGS)

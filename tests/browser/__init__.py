@@ -1,0 +1,1 @@
+"""The pages of the console in a real browser: Debian's Chromium, driven by Playwright."""
