@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from console.access import Role
-from console.api.aside import LateIntake, TakeInRequest
+from console.api.aside import LateIntake
 from console.api.auth import keep_printable
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
 from console.web import page, piles
@@ -123,7 +123,7 @@ def _take_in(shelf: Shelf) -> Run:
         if book is None:
             return "unfit"
         door = LateIntake(call.operator, AsideShelf(call.operator, shelf), book)
-        return await door.take(item.id, TakeInRequest(items=[item.id]))
+        return await door.take(item.id, even_if_older=False, unverified=False)
 
     return run
 
