@@ -194,15 +194,12 @@ def group_failures(notebook: Notebook, chosen: Selection, now: int) -> list[Json
     return found
 
 
-#: Dead deliveries, and events that are dead themselves: their destination is the inbox.
+#: Dead letters; of an event that is dead itself the destination is the inbox.
 DEAD = """(
     SELECT delivery.id, event.id AS event, event.source, event.type, delivery.destination, delivery.action,
         delivery.rule, delivery.code, delivery.why, max(delivery.ended, event.at) AS ended, event.at, event.n,
         delivery.place
     FROM delivery JOIN event ON event.n = delivery.event WHERE delivery.state = 'dead'
-    UNION ALL
-    SELECT id, id, source, type, 'in', '', '', '', why, at, at, n, 0
-    FROM event WHERE state = 'dead' AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.n)
 )"""
 
 

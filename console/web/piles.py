@@ -103,7 +103,7 @@ async def find_items(request: Request, pile: str, chosen: Mapping[str, str]) -> 
 async def find_causes(request: Request, pile: str) -> list[PileCause]:
     """Return why things lie there, the most frequent first."""
     if pile == "dead":
-        rows = await notebook.ask(request, lambda its: search.group_failures(its, {}))
+        rows = await notebook.ask(request, lambda its: search.group_dead(its, {}))
         return [
             PileCause(pile, {name: row[name] for name in CAUSE[pile]}, row["count"], row["oldest"], row["newest"],
                       row["why"])

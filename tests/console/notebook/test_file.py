@@ -94,6 +94,9 @@ def test_causes(notebook: Notebook) -> None:
     assert (cause["destination"], cause["code"], cause["rule"], cause["count"]) == ("crm", "timeout", "notes", 2)
     assert cause["oldest"] < cause["newest"]
     assert cause["sample"] == "b.0"
+    assert [(one["rule"], one["count"]) for one in search.group_dead(notebook, {"code": "timeout"})] == [("notes", 2)]
+    assert [one["id"] for one in search.list_dead(notebook, {"rule": "notes"})] == ["a.0", "b.0"]
+    assert search.list_dead(notebook, {"rule": search.NONE}) == []
     assert search.group_failures(notebook, Selection(destination="other"), NOW) == []
     assert search.group_failures(notebook, Selection(source="other"), NOW) == []
     assert search.group_failures(notebook, Selection(source="shop", since=NOW - 3000), NOW)[0]["count"] == 1
@@ -108,6 +111,9 @@ def test_dead_event(notebook: Notebook) -> None:
     notebook.write([died], NOW)
     [cause] = search.group_failures(notebook, Selection(), NOW)
     assert (cause["destination"], cause["code"], cause["sample"]) == ("in", "event_damaged", "a")
+    assert [(one["id"], one["destination"]) for one in search.list_dead(notebook, {"rule": search.NONE})] == [
+        ("a", "in")
+    ]
     assert search.page(notebook, EventFilter(), 9)[0][0]["deliveries"] == []
     died.state = "waiting"
     notebook.write([died], NOW)
