@@ -171,6 +171,11 @@ def classify(
     return _failed(*by_status(answer.status, creates=creates), answer)
 
 
+def is_page(answer: HttpAnswer) -> bool:
+    """Tell whether the body is a page for people, as a web server answers at an address that no API has."""
+    return _PAGE.match(answer.body.strip()) is not None
+
+
 def looks_like_success(answer: HttpAnswer, *, xml: bool = False) -> bool:
     """Tell whether the body of a success is one: JSON, or nothing at all. A login page says 200, too."""
     body = answer.body.strip()

@@ -31,7 +31,7 @@ from workers.destinations.base import (
     open_base,
     rename_keys,
 )
-from workers.destinations.classify import ErrorRule, SuccessTest, classify
+from workers.destinations.classify import ErrorRule, SuccessTest, classify, is_page
 from workers.destinations.contacts import (
     ADD_LABEL,
     ADD_NOTE,
@@ -981,8 +981,8 @@ class RestVisit(Visit):
         """Return the objects that a search answers."""
         url = build_url(self._base, collection.path, query, **values)
         answer = await self._request("GET", url, self._headers)
-        if answer.status == 404:
-            return []
+        if answer.status == 404 and not is_page(answer):
+            return []  # Some answer so where nothing is found. A page says that the address is wrong.
         self.check(answer)
         found = dig(answer.json(), collection.list)
         if not isinstance(found, list):

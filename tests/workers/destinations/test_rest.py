@@ -207,6 +207,15 @@ def test_search_that_answers_404() -> None:
     assert [request.method for request in server.requests] == ["GET", "POST"]
 
 
+def test_search_at_a_wrong_address() -> None:
+    """A page for people says that there is no such address, not that nothing is found, and the delivery dies."""
+    page = "<!DOCTYPE html><title>404 Not Found</title>"
+    with RawServer(*[reply(404, page, "text/html")] * 2) as server:
+        desk = Desk("rest", {"base": server.url})
+        failed = [desk.fail("upsert_contact", EVA), desk.fail("set_consent", EVA | {"newsletter": True})]
+    assert [(each.failure, each.code) for each in failed] == [("permanent", "not_found")] * 2
+
+
 def test_search_without_list() -> None:
     """A search that answers something else than a list creates nothing."""
     with RawServer(reply(200, "<html>Login</html>", "text/html")) as server:
