@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 from console.render import rooms
 from mailroom.aside import TakenIn
-from mailroom.operator import Retried
+from mailroom.operator import Cancelled, Replayed, Retried
 
 
 def text(shown: RenderableType, width: int = 200) -> list[str]:
@@ -48,7 +48,7 @@ def room(**more: Any) -> dict[str, Any]:
 
 def test_every_word_is_explained() -> None:
     """Each word by which the console says how a decision ended has a sentence."""
-    assert set(rooms.SAYS) == set(get_args(Retried)) | set(get_args(TakenIn))
+    assert set(rooms.SAYS) == {word for each in (Retried, Cancelled, Replayed, TakenIn) for word in get_args(each)}
 
 
 def test_age() -> None:

@@ -42,7 +42,7 @@ def test_odd() -> None:
         today={"taken": 1_234_567, "quarantined": 2, "refused": {"bad_json": 1, "wrong_signature": 3}},
         unread={"birthday": 4},
         drift=1,
-        empty_places=[{"key": "id", "place": "body.id", "events": 1240}],
+        empty_places=[{"key": "id", "place": "body.id", "events": 1240, "since": "2026-11-28"}],
         quiet=True,
         secrets=[
             {"name": "${A}", "last_verified": ago(days=41, minutes=1)},
@@ -57,7 +57,7 @@ def test_odd() -> None:
     below = [line.removeprefix("a_source_of_some_length: ") for line in shown[2:]]
     assert below[0] == f"held by eva until {later[:16]}Z: their archive"[: len(below[0])]
     assert below[1].startswith("quiet: unusually long nothing came, since")
-    assert "id: body.id found nothing in 1,240 of 1,240 events today" in " ".join(below)
+    assert "id: body.id found nothing in 1,240 of 1,240 events since 2026-11-28" in " ".join(below)
     assert "refused today: 3 wrong_signature, 1 bad_json" in below
     assert "2 in quarantine today (relais quarantine list)" in below
     assert "not read today: 4 birthday" in below
