@@ -373,7 +373,8 @@ async def test_unreadable_event(mailroom: Mailroom, people: Operator, store: Sto
     """An event that is a dead letter itself is routed once more as a whole."""
     await put(mailroom, "a")
     (lease,) = await take(mailroom, drain)
-    line = '{"t":"failed","source":"shop","type":"x","received":"","book":"b1","why":"it cannot be read"}'
+    code, why = "unreadable_event", "it cannot be read"
+    line = ledger.failed(source="shop", type="x", received=ledger.now(), book="b1", code=code, why=why)
     info = DeadLetterInfo("in", "a", "unreadable_event", "", box=lease.box)
     await mailroom.settle(drain, "s", [settlement(lease, "a", "dead", info=info, line=line)])
     assert await people.retry("a") == "never_made"
