@@ -68,34 +68,50 @@ class ForgetRules(NamedTuple):
 @takes(ForgetPerson)
 async def forget_person(request: Request, asked: ForgetPerson) -> Response:
     """Answer what would be erased of a person, or erase it and answer the receipt."""
-    mailroom, rules = get_mailroom(request), _rules(request)
-    await mailroom.prepare()
-    readings = {mailroom.hash(identity): read_as for identity, read_as in people.read_person(asked.text)}
-    if HASH.fullmatch(asked.text):
-        readings[asked.text] = "hash"
+    readings = await read_whom(request, asked.text)
     if not readings:
         return refuse("no_person", "that is no address, no number with its country, no id of a system and no hash")
-    if asked.text.strip().casefold() in asked.reason.casefold() or addresses.find_mentioned(asked.reason):
+    if names_person(asked.text, asked.reason):
         return refuse("names_person", "the reason would be kept, and names somebody: give the number of a case")
     person = Person(frozenset(readings), "" if asked.text in readings else asked.text)
     told: Json = {"readings": [{"who": who, "read_as": read_as} for who, read_as in readings.items()]}
     if asked.dry:
         for who in readings:
             await write_audit(request, "find", who, asked.reason)
-        return JSONResponse({**told, **await _tell(request, person, mentions=asked.mentions)})
-    if rules.receipts is not None:
-        try:  # before anything is gone
-            await asyncio.to_thread(ReceiptFile(rules.receipts).keep, ())
-        except UserError as exc:
-            return refuse("no_receipt", f"{exc.message}; {exc.mend}", 503)
-    receipt_id = new_id()  # the audit outlives the hashes
-    await write_audit(request, "forget", f"receipt {receipt_id}", asked.reason)
-    decision = Decision(read_who(request), keep_printable(asked.reason))
-    receipt = await _forget(request, person, decision, receipt_id, mentions=asked.mentions)
+        return JSONResponse({**told, **await tell(request, person, mentions=asked.mentions)})
+    try:
+        receipt = await forget(request, person, asked.reason, mentions=asked.mentions)
+    except UserError as exc:
+        return refuse("no_receipt", f"{exc.message}; {exc.mend}", 503)
     return JSONResponse({**told, "receipt": asdict(receipt)})
 
 
-async def _tell(request: Request, person: Person, *, mentions: bool) -> Json:
+async def read_whom(request: Request, text: str) -> dict[str, str]:
+    """Return the keyed hashes of whom a text names, and how it was read; empty: nobody."""
+    mailroom = get_mailroom(request)
+    await mailroom.prepare()
+    readings = {mailroom.hash(identity): read_as for identity, read_as in people.read_person(text)}
+    return {**readings, text: "hash"} if HASH.fullmatch(text) else readings
+
+
+def names_person(text: str, reason: str) -> bool:
+    """Say whether a reason, which is kept, names whoever is forgotten, or anybody."""
+    return text.strip().casefold() in reason.casefold() or bool(addresses.find_mentioned(reason))
+
+
+async def forget(request: Request, person: Person, reason: str, *, mentions: bool = False) -> ForgetReceipt:
+    """Erase what is kept of a person. Raises UserError, before anything is gone, if a receipt cannot be kept."""
+    rules = _rules(request)
+    if rules.receipts is not None:
+        await asyncio.to_thread(ReceiptFile(rules.receipts).keep, ())
+    receipt_id = new_id()  # the audit outlives the hashes
+    await write_audit(request, "forget", f"receipt {receipt_id}", reason)
+    decision = Decision(read_who(request), keep_printable(reason))
+    return await _forget(request, person, decision, receipt_id, mentions=mentions)
+
+
+async def tell(request: Request, person: Person, *, mentions: bool = False) -> Json:
+    """Return what would be erased of a person."""
     mailroom, rules = get_mailroom(request), _rules(request)
     forgetting = Forgetting(mailroom)
     found = await forgetting.find(person, mentions=mentions)

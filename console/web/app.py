@@ -14,7 +14,22 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.web import acts, assets, entry, event, events, guard, machine, now, page, people, rules, systems, todo
+from console.web import (
+    acts,
+    assets,
+    entry,
+    event,
+    events,
+    forget,
+    guard,
+    machine,
+    now,
+    page,
+    people,
+    rules,
+    systems,
+    todo,
+)
 from console.web.page import FormRefused
 from console.web.snapshots import Snapshots
 from console.web.work import Works
@@ -27,6 +42,7 @@ ROUTES = (
     *events.ROUTES,
     *event.ROUTES,
     *people.ROUTES,
+    *forget.ROUTES,
     *todo.ROUTES,
     *acts.ROUTES,
     *systems.ROUTES,

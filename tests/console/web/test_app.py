@@ -4,6 +4,7 @@ import functools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -257,6 +258,40 @@ def test_a_payload_is_seen_by_who_may_and_says_why(house: PageHouse) -> None:
     stranger = house.let_in(Role.ADMIN)
     assert "eva@example.org" not in stranger.post("/events/kept/payload", {"reason": "a call"})
     assert stranger.status == 403
+
+
+def test_a_person_is_forgotten(house: PageHouse) -> None:
+    """An admin sees what would go, gives a reason that names nobody, and gets a receipt; then nothing is found."""
+
+    async def let_rosa_in(it: Stuck) -> None:
+        body = b'{"email": "rosa@example.org"}'
+        await it.mailroom.put([replace(event("rosa"), order_key="email:rosa@example.org", body=body)])
+
+    stuck(house.valkey.url, let_rosa_in)
+    wait_until(lambda: "rosa" in str(asked(house.url, "/events?limit=500", "swordfish")), "the notebook knows of it")
+    eva = house.let_in()
+    eva.post("/search", {"text": "rosa@example.org"})
+    page = "/" + eva.headers["location"].partition("/ui/")[2].partition("?")[0]
+    path = f"{page}/forget"
+    assert f"{path[1:]}" in eva.get(page)
+    assert "<strong>1</strong> payloads of events" in eva.get(path)
+    for fields, said in (
+        ({"reason": " "}, "say why"),
+        ({"reason": "rosa@example.org asked"}, "names somebody"),
+        ({"reason": "case 7", "address": "kim@example.org"}, "not the address of this person"),
+        ({"reason": "case 7", "seen": "other"}, "Something has changed"),
+    ):
+        assert said in eva.fill(path, **fields)
+        assert eva.status == 409
+    done = eva.fill(path, reason="case 7", address="Rosa@example.org")
+    assert eva.status == 200, done
+    assert "case 7" in done.partition("This person is forgotten")[2]
+    assert "rosa@" not in done.lower()
+    eva.get(page)
+    assert eva.status == 404
+    clerk = house.let_in(Role.OPERATOR)
+    clerk.get(path)
+    assert clerk.status == 403
 
 
 def test_below_a_path(house: PageHouse) -> None:

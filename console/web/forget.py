@@ -1,0 +1,109 @@
+"""The page on which a person is forgotten: what would go, the form, the receipt.
+
+Comes in: the keyed hash of a person, and by POST the address, if it is known. Goes out: counts, then the receipt. Never
+shows the address again, and never erases what was not shown.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from console.access import Role
+from console.api import forget
+from console.api.request import LONGEST_REASON, get_actor
+from console.errors import UserError
+from console.web import acts, page
+from console.web.language import N_
+from console.web.page import Form
+from mailroom.forgetting import ForgetReceipt, Person
+
+#: What is counted -> how people call it.
+WORDS: Mapping[str, str] = {
+    "payloads": N_("payloads of events"),
+    "waiting": N_("waiting deliveries"),
+    "held": N_("held deliveries"),
+    "dead": N_("dead letters"),
+    "quarantined": N_("events in quarantine"),
+    "refused": N_("refused requests"),
+    "spooled": N_("events in spools"),
+    "marks": N_("marks against doing it twice"),
+    "id_map": N_("entries that say which object of a system it is"),
+    "links": N_("events that lose their link to the person"),
+}
+#: What became of the file of the store.
+REWRITTEN: Mapping[str, str] = {
+    "done": N_("The store has written its files anew: nothing of it is on its disk."),
+    "asked": N_("The store is writing its files anew; until that ends they hold what was erased."),
+    "off": N_("The store's rewriting is switched off: its file holds what was erased until BGREWRITEAOF."),
+    "refused": N_("The store refused to write its files anew (see relais doctor): they hold what was erased."),
+    "none": N_("The store writes no files."),
+}
+
+
+async def show(request: Request) -> Response:
+    """Answer what would be erased, and the form that does it."""
+    if not get_actor(request).role.may(Role.ADMIN):
+        return await acts.refuse_role(request, Role.ADMIN)
+    return await _render(request)
+
+
+async def carry_out(request: Request) -> Response:
+    """Erase what was shown."""
+    if not get_actor(request).role.may(Role.ADMIN):
+        return await acts.refuse_role(request, Role.ADMIN)
+    form, who = await page.read_form(request), request.path_params["who"]
+    readings = await forget.read_whom(request, text) if (text := form.get("address", "").strip()) else {who: "hash"}
+    found = await forget.tell(request, Person(frozenset({who})))
+    if wrong := _judge(form, who, readings, found["counts"]):
+        return await _render(request, wrong)
+    try:
+        receipt = await forget.forget(request, Person(frozenset(readings), text), form["reason"][:LONGEST_REASON])
+    except UserError as exc:
+        return await _render(request, exc.message)
+    return await _render(request, receipt=receipt)
+
+
+def _judge(form: Form, who: str, readings: Mapping[str, str], counts: Mapping[str, int]) -> str:
+    """Return why nothing is erased; empty: it is."""
+    if form.get("seen") != _fingerprint(counts):
+        return N_("Something has changed since you looked: here is how it is now. Nothing was done.")
+    if who not in readings:
+        return N_("That is not the address of this person. Nothing was done.")
+    reason = form.get("reason", "").strip()
+    if not reason:
+        return N_("Please say why: whoever reads the story later wants to know.")
+    if forget.names_person(form.get("address", "").strip() or who, reason):
+        return N_("The reason is kept, and names somebody: give the number of a case instead.")
+    return ""
+
+
+def _fingerprint(counts: Mapping[str, int]) -> str:
+    return hashlib.sha256(json.dumps(counts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+async def _render(request: Request, wrong: str = "", receipt: ForgetReceipt | None = None) -> Response:
+    who = request.path_params["who"]
+    told = await forget.tell(request, Person(frozenset({who})))
+    return await page.render(
+        request,
+        "people.forget.html",
+        409 if wrong else 200,
+        who=who,
+        told=told,
+        seen=_fingerprint(told["counts"]),
+        names=WORDS,
+        wrong=wrong,
+        receipt=receipt,
+        rewritten=REWRITTEN.get(receipt.rewrite, "") if receipt else "",
+        command=f"relais forget {who}",
+    )
+
+
+ROUTES = (
+    Route("/people/{who}/forget", show),
+    Route("/people/{who}/forget", carry_out, methods=["POST"]),
+)
