@@ -21,7 +21,7 @@ COUNTS_KEEP, MINUTES_KEEP = 8, 36
 #: Days by which is said how often a source usually sends.
 GAP_DAYS = 7
 #: Instead of a source: minutes in which a receiver was there to take webhooks.
-RECEIVERS = ""
+RECEIVERS = "*"
 #: What begins the names of places of the book, among what was not read.
 PLACES = ("read.", "dedupe.")
 

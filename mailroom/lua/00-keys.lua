@@ -82,7 +82,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   sources:<day>        hash    what happened and a source -> how often: taken|shop,   python (observations) 8 days
                                refused|shop|<code>, unread|shop|<field>
   busy:<day>:<source>  string  a bit for each minute: whether webhooks of it came;    python (observations) 36 days
-                               no source: whether a receiver was there
+                               * for source: whether a receiver was there
   quiet                hash    source of whose silence people were told -> ms of its  python (observations) while it is quiet
                                last webhook
   watching             string  which worker looks for silent sources                  python (quiet)        150 s
