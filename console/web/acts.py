@@ -5,13 +5,14 @@ progress of the act. Never does what was not shown: where anything else lies the
 """
 
 import asyncio
+import json
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,25 +20,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from console.access import Role
-from console.api.aside import LateIntake
+from console.access.tokens import hash_secret
 from console.api.auth import keep_printable
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
+from console.jobs import Job, JobBoard, JobOrder
+from console.jobs.board import JobState
+from console.jobs.orders import JobFilter, JobHow, JobPlace, JobVerb
 from console.web import page, piles
 from console.web.language import N_
 from console.web.page import Form
 from console.web.piles import PileItem
-from console.web.work import ActWork, Works
-from mailroom.aside import AsideShelf
 from mailroom.holds import SourceHolds
 from mailroom.ledger import Decision
-from mailroom.operator import Operator, Shelf
+from mailroom.operator import Operator
 
 #: Above so many things their number must be typed.
 FEW = 20
 #: Seconds that the answer to a form waits for a short act.
 SHORT = 1.5
-#: Items that the page of an act names.
-SHOWN = 10
+#: Seconds within which the same form sent twice is one act, where it is no job.
+ONCE = 600
+#: Items that the page of an act names, and those that the page of a job does, of which nothing was done.
+SHOWN, NAMED = 10, 100
 INTENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 #: A pause ends after these seconds, or when a person says so.
 ENDS: Mapping[str, str] = {
@@ -55,10 +59,10 @@ class ActCall:
 
     operator: Operator
     form: Form
-    state: Any
 
 
-Run = Callable[[ActCall, PileItem], Awaitable[str]]
+#: Decides about one thing; False: it was so already, or it is gone.
+Run = Callable[[ActCall, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
@@ -71,91 +75,39 @@ class PageAct:
     button: str
     #: What it does, and whether that can be undone.
     effect: str
-    #: The command that does the same, before its filters.
+    #: The verb of the job that does it to all that was shown, and of the command that does the same.
     verb: str
-    run: Run
+    #: What is done to the one thing that it is about; None: a job does it to each of a pile.
+    run: Run | None = None
+    how: JobHow = field(default_factory=JobHow)
     role: Role = Role.OPERATOR
     options: str = ""
     #: Whether an end is asked for.
     ends: bool = False
 
 
-def _word(done: bool, otherwise: str = "gone") -> str:
-    return "done" if done else otherwise
+async def _pause(call: ActCall, name: str) -> bool:
+    return await call.operator.pause(name, call.operator.decision.why)
 
 
-async def _retry(call: ActCall, item: PileItem) -> str:
-    return await call.operator.retry(item.id)
+async def _resume(call: ActCall, name: str) -> bool:
+    return await call.operator.resume(name)
 
 
-async def _retry_today(call: ActCall, item: PileItem) -> str:
-    return await call.operator.retry_today(item.id)
-
-
-async def _drop(call: ActCall, item: PileItem) -> str:
-    return _word(await call.operator.drop(item.id))
-
-
-async def _head_is(call: ActCall, item: PileItem) -> bool:
-    now = await call.operator.box(*_box_of(item))
-    return now is not None and now.item == item.head
-
-
-def _box_of(item: PileItem) -> tuple[str, str]:
-    return item.destination, item.id.removeprefix(f"{item.destination}/")
-
-
-async def _release(call: ActCall, item: PileItem) -> str:
-    return _word(await _head_is(call, item) and await call.operator.release(*_box_of(item)))
-
-
-async def _release_not_sent(call: ActCall, item: PileItem) -> str:
-    return _word(await _head_is(call, item) and await call.operator.release(*_box_of(item), not_sent=True))
-
-
-async def _skip(call: ActCall, item: PileItem) -> str:
-    return _word(await call.operator.skip(*_box_of(item), item.head))
-
-
-def _take_in(shelf: Shelf) -> Run:
-    async def run(call: ActCall, item: PileItem) -> str:
-        book = await call.state.book_in_force.get()
-        if book is None:
-            return "unfit"
-        door = LateIntake(call.operator, AsideShelf(call.operator, shelf), book)
-        return await door.take(item.id, even_if_older=False, unverified=False)
-
-    return run
-
-
-def _clear(shelf: Shelf) -> Run:
-    async def run(call: ActCall, item: PileItem) -> str:
-        return _word(await AsideShelf(call.operator, shelf).clear(item.id))
-
-    return run
-
-
-async def _pause(call: ActCall, item: PileItem) -> str:
-    return _word(await call.operator.pause(item.id, call.operator.decision.why))
-
-
-async def _resume(call: ActCall, item: PileItem) -> str:
-    return _word(await call.operator.resume(item.id))
-
-
-async def _hold(call: ActCall, item: PileItem) -> str:
+async def _hold(call: ActCall, name: str) -> bool:
     seconds = int(call.form.get("ends", "0"))
     until = int((time.time() + seconds) * 1000) if seconds else 0
-    return _word(await SourceHolds(call.operator.mailroom, call.operator.decision).hold(item.id, until))
+    await SourceHolds(call.operator.mailroom, call.operator.decision).hold(name, until)
+    return True  # Where it was held already it is held so long now.
 
 
-async def _let_go(call: ActCall, item: PileItem) -> str:
-    return _word(await SourceHolds(call.operator.mailroom, call.operator.decision).release(item.id))
+async def _let_go(call: ActCall, name: str) -> bool:
+    return await SourceHolds(call.operator.mailroom, call.operator.decision).release(name)
 
 
-async def _approve(call: ActCall, item: PileItem) -> str:
-    await call.operator.mailroom.approve_book(item.id)
-    return "done"
+async def _approve(call: ActCall, version: str) -> bool:
+    await call.operator.mailroom.approve_book(version)
+    return True
 
 
 _TAKE_IN = N_("Each is read by the book in force and routed now. What it cannot read stays where it is.")
@@ -170,7 +122,6 @@ ACTS: Mapping[str, PageAct] = {
             N_("Retry as sent"),
             N_("Each is sent once more as it was. One whose object got something newer meanwhile is left alone."),
             "retry",
-            _retry,
         ),
         PageAct(
             "dead.today",
@@ -181,16 +132,15 @@ ACTS: Mapping[str, PageAct] = {
                 "events. One whose object got something newer meanwhile is left alone."
             ),
             "retry",
-            _retry_today,
+            how=JobHow(today=True),
             options="--today",
         ),
         PageAct(
             "dead.drop",
             "dead",
             N_("Drop"),
-            N_("They are given up for good and never sent. This cannot be undone."),
+            N_("They are given up and never sent. For ten minutes they can be had back: relais dead undrop."),
             "drop",
-            _drop,
         ),
         PageAct(
             "boxes.release",
@@ -198,7 +148,6 @@ ACTS: Mapping[str, PageAct] = {
             N_("Release"),
             N_("Each goes on with its first delivery; what may have arrived is searched for where that can be done."),
             "release",
-            _release,
         ),
         PageAct(
             "boxes.not_sent",
@@ -206,7 +155,7 @@ ACTS: Mapping[str, PageAct] = {
             N_("Release: it did not arrive"),
             N_("You have looked at the other system: the first delivery did not arrive, so it is sent again."),
             "release",
-            _release_not_sent,
+            how=JobHow(not_sent=True),
             options="--not-sent",
         ),
         PageAct(
@@ -215,14 +164,13 @@ ACTS: Mapping[str, PageAct] = {
             N_("Skip the first"),
             N_("Each goes on without its first delivery, which becomes a dead letter and can be retried from there."),
             "skip",
-            _skip,
         ),
-        PageAct("quarantine.retry", "quarantine", N_("Take in"), _TAKE_IN, "retry", _take_in("quarantine")),
-        PageAct("quarantine.drop", "quarantine", N_("Drop"), _CLEAR, "drop", _clear("quarantine")),
-        PageAct("refused.retry", "refused", N_("Take in"), _TAKE_IN, "retry", _take_in("refused")),
-        PageAct("refused.drop", "refused", N_("Drop"), _CLEAR, "drop", _clear("refused")),
-        PageAct("unmatched.retry", "unmatched", N_("Route anew"), _TAKE_IN, "reroute", _take_in("unmatched")),
-        PageAct("unmatched.drop", "unmatched", N_("Drop"), _CLEAR, "drop", _clear("unmatched")),
+        PageAct("quarantine.retry", "quarantine", N_("Take in"), _TAKE_IN, "retry"),
+        PageAct("quarantine.drop", "quarantine", N_("Drop"), _CLEAR, "drop"),
+        PageAct("refused.retry", "refused", N_("Take in"), _TAKE_IN, "retry"),
+        PageAct("refused.drop", "refused", N_("Drop"), _CLEAR, "drop"),
+        PageAct("unmatched.retry", "unmatched", N_("Route anew"), _TAKE_IN, "reroute"),
+        PageAct("unmatched.drop", "unmatched", N_("Drop"), _CLEAR, "drop"),
         PageAct(
             "rooms.pause",
             "rooms",
@@ -261,10 +209,16 @@ ACTS: Mapping[str, PageAct] = {
             N_("Receivers and workers take exactly these files within three seconds, whatever rules are lost by it."),
             "approve",
             _approve,
-            Role.RULES,
+            role=Role.RULES,
         ),
     )
 }
+
+
+#: What jobs do that no page orders.
+OTHER_JOBS: Mapping[str, str] = {"replay": N_("Replay"), "cancel": N_("Cancel what waits")}
+#: What people can make of a job that runs or rests.
+CHANGES: Mapping[str, JobState] = {"pause": "paused", "resume": "running", "stop": "stopped"}
 
 
 async def show_act(request: Request) -> Response:
@@ -313,20 +267,44 @@ async def carry_out(request: Request) -> Response:
     if not get_actor(request).role.may(act.role):
         return await refuse_role(request, act.role)
     form = await page.read_form(request)
-    works: Works = request.app.state.works
-    intent = form.get("intent", "")
-    if works.find(intent) is not None:
-        return page.go(request, "jobs", intent)  # The same form once more: a double click.
+    known = await _board(request).find_intent(form.get("intent", "")) if act.run is None else None
+    if known is not None:
+        return page.go(request, "jobs", known)  # The same form once more: a double click.
     chosen = {name.removeprefix("only."): text for name, text in form.items() if name.startswith("only.")}
     request.app.state.snapshots.expire()
     items = await _find_items(request, act, chosen)
     wrong = _judge(form, items)
     if wrong:
         return await _render_form(request, act, chosen, wrong, form)
-    if works.find(intent) is not None:
-        return page.go(request, "jobs", intent)
-    await _begin(request, act, form, items, chosen)
-    return page.go(request, "jobs", intent)
+    if act.run is not None and not await get_mailroom(request).hold(
+        f"act:{form['intent']}", secrets.token_hex(8), ONCE
+    ):
+        return page.go(request, *_place_of(act, items[0].id))  # A double click, here too.
+    reason = keep_printable(form["reason"])[:LONGEST_REASON].strip()
+    said = " ".join(f"{name}={text}" for name, text in chosen.items()) or act.pile
+    await write_audit(request, act.name, said, reason, len(items))
+    if act.run is None:
+        id = await _order(request, act, form, items, chosen, reason)
+        request.app.state.snapshots.expire()
+        return page.go(request, "jobs", id)
+    name = items[0].id
+    call = ActCall(Operator(get_mailroom(request), Decision(get_actor(request).name, reason)), form)
+    done = await act.run(call, name)
+    request.app.state.snapshots.expire()
+    if not done:
+        return await _render_form(request, act, chosen, SAYS["gone"], form)
+    return page.go(request, *_place_of(act, name))
+
+
+async def _is_first(request: Request, intent: str) -> bool:
+    """Say whether a form comes for the first time."""
+    return await get_mailroom(request).hold(f"intent:{hash_secret(intent)}", secrets.token_hex(8), ONCE)
+
+
+def _place_of(act: PageAct, name: str) -> tuple[str, ...]:
+    """Return the page of the one thing that an act was about."""
+    kinds = {"rooms": ("systems", "destination", name), "sources": ("systems", "source", name)}
+    return kinds.get(act.pile, ("rules",))
 
 
 def _judge(form: Form, items: list[PileItem]) -> str:
@@ -346,45 +324,92 @@ def _judge(form: Form, items: list[PileItem]) -> str:
     return ""
 
 
-async def _begin(request: Request, act: PageAct, form: Form, items: list[PileItem], chosen: Mapping[str, str]) -> None:
-    actor, reason = get_actor(request), keep_printable(form["reason"])[:LONGEST_REASON].strip()
+async def _order(
+    request: Request, act: PageAct, form: Form, items: list[PileItem], chosen: Mapping[str, str], reason: str
+) -> str:
+    """Begin a job that does an act to each of a pile, and return its id; a short one has ended by then."""
     rate = form.get("rate", "")
-    work = ActWork(form["intent"], act.name, actor.name, reason, items, float(rate) if rate.isdigit() else 0.0)
-    call = ActCall(Operator(get_mailroom(request), Decision(actor.name, reason)), form, request.app.state)
-    said = " ".join(f"{name}={text}" for name, text in chosen.items()) or act.pile
-    await write_audit(request, act.name, said, reason, len(items))
-    task = request.app.state.works.begin(work, lambda item: act.run(call, item))
-    await asyncio.wait([task], timeout=SHORT)
-    request.app.state.snapshots.expire()
+    named = JobFilter.model_fields.keys() - {"ids", "since"}
+    told = {name: text for name, text in chosen.items() if name in named}
+    order = JobOrder(
+        verb=cast(JobVerb, act.verb),
+        place=cast(JobPlace, act.pile),
+        how=act.how,
+        filter=JobFilter(**told),
+        rate=float(rate) if rate.isdigit() else 0.0,
+        reason=reason,
+        expect=len(items),
+        intent=form["intent"],
+    )
+    board = _board(request)
+    id = await board.begin(order, get_actor(request).name, [_write_item(act.pile, item) for item in items])
+    request.app.state.runner.ring()
+    for _ in range(int(SHORT / 0.05)):
+        job = await board.read(id)
+        if job is None or job.state != "running":
+            break
+        await asyncio.sleep(0.05)
+    return id
+
+
+def _write_item(pile: str, item: PileItem) -> str:
+    """Return an item as the desk of the jobs takes it."""
+    if pile != "boxes":
+        return item.id
+    return json.dumps([item.destination, item.id.removeprefix(f"{item.destination}/"), item.head])
+
+
+def _read_item(place: str, text: str) -> tuple[str, str]:
+    """Return an item of a job as people call it, and its event where it has one."""
+    if place in ("boxes", "deliveries"):
+        destination, name, *_ = json.loads(text)
+        return f"{destination}/{name}", ""
+    return text, "" if place == "refused" else text.partition(".")[0]
 
 
 async def show_job(request: Request) -> Response:
-    """Answer how far an act is."""
-    work = request.app.state.works.find(request.path_params["intent"])
-    if work is None:
+    """Answer how far a job is."""
+    job = await _board(request).read(request.path_params["id"])
+    if job is None:
         raise HTTPException(404)
-    if work.state == "done":
+    if job.state == "done":
         request.app.state.snapshots.expire()
-    return await page.render(request, "job.html", job=work, act=ACTS[work.act], says=SAYS)
+    left = (await _board(request).left_alone(job.id))[:NAMED]
+    named = [(*_read_item(job.order.where, item), word) for item, word in left]
+    return await page.render(request, "job.html", job=job, button=say_job(job), left=named, says=SAYS)
+
+
+def say_job(job: Job) -> str:
+    """Return what a job does, in the words of its button."""
+    order = job.order
+    told = (order.where, order.verb, order.how.today, order.how.not_sent)
+    found = (act for act in ACTS.values() if (act.pile, act.verb, act.how.today, act.how.not_sent) == told)
+    return next((act.button for act in found), OTHER_JOBS.get(order.verb, order.verb))
 
 
 async def list_jobs(request: Request) -> Response:
-    """Answer the acts of this console, newest first."""
-    return await page.render(request, "jobs.html", jobs=request.app.state.works.list(), acts=ACTS)
+    """Answer the newest jobs, newest first."""
+    jobs = await _board(request).newest()
+    return await page.render(request, "jobs.html", jobs=[(job, say_job(job)) for job in jobs])
 
 
-async def stop_job(request: Request) -> Response:
-    """Stop an act: what it has not reached is left as it is."""
+async def change_job(request: Request) -> Response:
+    """Pause, resume or stop a job: what it has done stays done."""
     if not get_actor(request).role.may(Role.OPERATOR):
         return await refuse_role(request, Role.OPERATOR)
     await page.read_form(request)
-    work = request.app.state.works.find(request.path_params["intent"])
-    if work is None:
+    id, verb = request.path_params["id"], request.path_params["verb"]
+    if verb not in CHANGES or await _board(request).read(id) is None:
         raise HTTPException(404)
-    if work.state == "running":
-        work.state = "stopped"
-        await write_audit(request, "stop", work.intent, "", work.total - work.done)
-    return page.go(request, "jobs", work.intent)
+    await write_audit(request, f"{verb}_job", id, "")
+    await _board(request).change(id, CHANGES[verb])
+    request.app.state.runner.ring()
+    return page.go(request, "jobs", id)
+
+
+def _board(request: Request) -> JobBoard:
+    board: JobBoard = request.app.state.jobs
+    return board
 
 
 async def refuse_role(request: Request, role: Role) -> Response:
@@ -430,13 +455,15 @@ SAYS: Mapping[str, str] = {
     "unverified": N_("left alone: its sender was never verified"),
     "cut": N_("left alone: only the beginning of its body was kept"),
     "busy": N_("left alone: its event was being routed all the time"),
-    "stopped": N_("left alone: the act was stopped"),
+    "unsettled": N_("left alone: something of it still waits or is dead"),
+    "aside": N_("left alone: it lies in quarantine, or where no rule wanted it, and is taken in from there"),
+    "under_way": N_("left alone: it is being sent, may have been sent, or a person is asked about it"),
 }
 
 ROUTES = (
     Route("/act/{act}", show_act),
     Route("/act/{act}", carry_out, methods=["POST"]),
     Route("/jobs", list_jobs),
-    Route("/jobs/{intent}", show_job),
-    Route("/jobs/{intent}/stop", stop_job, methods=["POST"]),
+    Route("/jobs/{id}", show_job),
+    Route("/jobs/{id}/{verb}", change_job, methods=["POST"]),
 )

@@ -32,7 +32,6 @@ from console.web import (
 )
 from console.web.page import FormRefused
 from console.web.snapshots import Snapshots
-from console.web.work import Works
 from mailroom import StoreUnavailable
 
 ROUTES = (
@@ -69,7 +68,6 @@ def build_pages(state: State) -> Starlette:
 def provide(state: State) -> None:
     """Add to the state what pages alone need."""
     state.snapshots = Snapshots()
-    state.works = Works()
     state.rule_places = {}
 
 

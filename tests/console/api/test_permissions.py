@@ -42,14 +42,14 @@ def test_every_route() -> None:
 
 
 def test_what_changes_something() -> None:
-    """A viewer changes nothing and searches for nobody; only an admin says who may what."""
+    """A viewer changes nothing and searches for nobody; only an admin says who may what, and forgets somebody."""
     needed = {path: one.role for path, one in permissions.NEEDED.items() if one is not None}
     for route in app.ROUTES:
         if "POST" in (route.methods or ()) or route.path.startswith("/people"):
             assert needed[permissions.name(route)] > Role.VIEWER, route.path
     assert all(needed[path] is Role.VIEWER for path in SEEN_BY_ALL)
     assert {path for path, role in needed.items() if role is Role.ADMIN} == {
-        path for path in needed if path.startswith(("/users", "/tokens", "/audit"))
+        path for path in needed if path.startswith(("/users", "/tokens", "/audit", "/people/forget", "/forgotten"))
     }
 
 

@@ -209,11 +209,13 @@ def test_an_act_shows_first_and_is_done_once(house: PageHouse) -> None:
     house.die("e3", code="one")
     seen = stale.partition('name="seen" value="')[2].partition('"')[0]
     assert "Something has changed" in eva.fill(path, reason="tidy", seen=seen)
-    intent = "i" * 20
+    jobs = set()
     for _ in range(2):
-        eva.fill(path, reason="tidy", intent=intent)
-        assert (eva.status, eva.headers["location"]) == (303, f"/relais/ui/jobs/{intent}")
-    assert "<strong>3</strong> done" in eva.get(f"/jobs/{intent}")
+        eva.fill(path, reason="tidy", intent="i" * 20)
+        jobs.add(eva.headers["location"].removeprefix("/relais/ui"))
+    (job,) = jobs
+    assert "<strong>3</strong> done" in eva.get(job)
+    assert job in eva.get("/jobs")
     assert all(house.state(name) == "" for name in ("e1", "e2", "e3"))
     audit = eva.get("/machine/audit?verb=dead.drop")
     assert audit.count("code=one") == 1
