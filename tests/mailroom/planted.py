@@ -10,6 +10,7 @@ from typing import Any
 
 from mailroom import DeadLetterInfo, Lease, Mailroom, NewDelivery, RefusedDetails, RoomRequest, Settlement, ledger
 from mailroom.echoes import EchoClaim, EchoMark, EchoMemory
+from mailroom.operator import Operator
 from mailroom.records import newness
 from rules.event import Event
 from rules.event_types.base import from_epoch
@@ -96,6 +97,9 @@ async def plant(mailroom: Mailroom) -> None:
     for short, who in (("i", IDENTITY), ("o", OTHER)):
         await it.route(event(f"dead{short}", who), f"dead_{short}")
         await it.end(f"dead_{short}", "dead")
+        await it.route(event(f"dropped{short}", who), f"dropped_{short}")
+        await it.end(f"dropped_{short}", "dead")
+        await Operator(mailroom).drop(f"dropped{short}.0", undoable=True)
         await it.route(event(f"held{short}", who), f"held_{short}")
         await it.end(f"held_{short}", "hold", doubt=1)
         await it.route(event(f"behind{short}", who), f"held_{short}", "waits")

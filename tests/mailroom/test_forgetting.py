@@ -20,14 +20,14 @@ from tests.mailroom.store import Store, StoredKey
 pytestmark = pytest.mark.anyio
 
 COUNTED = {
-    "payloads": 8,
+    "payloads": 9,
     "waiting": 4,
     "held": 1,
-    "dead": 1,
+    "dead": 2,
     "quarantined": 1,
     "refused": 1,
     "id_map": 1,
-    "links": 6,
+    "links": 7,
 }
 
 
