@@ -6,6 +6,7 @@ wrong with its keys. Never guesses what should be there: that is `model.py`.
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -220,8 +221,11 @@ def schema(lua: str = LUA) -> list[SchemaRow]:
 def key_faults(found: Mapping[str, StoredKey], rows: list[SchemaRow] | None = None) -> list[str]:
     """Return what is wrong with the keys of a store: not in the table, of another type, living longer than stated."""
     faults = []
+    by_word: dict[str, list[SchemaRow]] = defaultdict(list)
+    for row in rows or schema():
+        by_word[re.split(r"[:<]", row.name)[0]].append(row)
     for name, entry in found.items():
-        matching = [row for row in rows or schema() if row.pattern.match(name)]
+        matching = [row for row in by_word[name.partition(":")[0]] if row.pattern.match(name)]
         if len(matching) != 1:
             faults.append(f"{name}: {len(matching)} lines in the schema table")
             continue
