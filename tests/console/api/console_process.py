@@ -7,6 +7,7 @@ stops it: the fixture `start` does.
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from rules.event import Event
 from tests.conftest import PrivateValkey
 from tests.console.conftest import Start
 
+#: When events of these tests were received: a few days ago, so that the ledger tells of them whenever the tests run.
+DAY = f"{datetime.now(UTC) - timedelta(days=9):%Y-%m-%d}"
+
 
 def event(name: str, type: str = "order.paid", second: int = 0) -> Event:
     return Event(
@@ -26,7 +30,7 @@ def event(name: str, type: str = "order.paid", second: int = 0) -> Event:
         source="shop",
         kind="generic",
         type=type,
-        received_at=f"2026-11-21T10:{second // 60:02}:{second % 60:02}.000Z",
+        received_at=f"{DAY}T10:{second // 60:02}:{second % 60:02}.000Z",
         body=b'{"email": "eva@example.org"}',
         order_key="email:eva@example.org",
         sender_id=name,

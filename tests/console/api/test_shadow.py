@@ -7,7 +7,7 @@ from console.errors import UserError
 from mailroom import INBOX, Mailroom, RoomRequest, Settlement, ledger, shadow
 from rules.compiler import loader
 from tests.conftest import PrivateValkey
-from tests.console.api.console_process import asked, event, with_mailroom
+from tests.console.api.console_process import DAY, asked, event, with_mailroom
 from tests.console.api.stuck_things import StuckConsole
 
 SYSTEMS = """
@@ -57,7 +57,7 @@ def test_shadow(relais: StuckConsole, valkey: PrivateValkey, tmp_path: Any) -> N
         line = ledger.routed(
             source="shop",
             type="order.paid",
-            received="2026-11-21T10:00:00.000Z",
+            received=f"{DAY}T10:00:00.000Z",
             book=current,
             fired=["greet"],
             missed=[],
@@ -66,9 +66,7 @@ def test_shadow(relais: StuckConsole, valkey: PrivateValkey, tmp_path: Any) -> N
         )
         page = f"@shadow:{version}"
         counter = f"{page} differs\n{page} added|crm.add_note|welcome\n>shadowed:{version} e1"
-        await mailroom.settle(
-            "d1", "s", [Settlement(lease, "e1", "done", "e1", "2026-11-21", line=line, counter=counter)]
-        )
+        await mailroom.settle("d1", "s", [Settlement(lease, "e1", "done", "e1", DAY, line=line, counter=counter)])
 
     with_mailroom(valkey, route)
     found = relais.json("rules", "shadow")
