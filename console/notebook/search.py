@@ -166,7 +166,7 @@ def group_failures(notebook: Notebook, chosen: Selection, now: int) -> list[Json
 
     Each with the newest of them, `sample`. Of ids nothing is asked here.
     """
-    parts = ["state = 'dead'", "ended >= ?"]
+    parts = ["+ended >= ?"]  # With the sign no index is searched for it: others are better.
     values: list[Any] = [max(chosen.since, now - DEAD_KEPT)]
     for name in OF_DELIVERY:
         if text := getattr(chosen, name):
@@ -176,21 +176,25 @@ def group_failures(notebook: Notebook, chosen: Selection, now: int) -> list[Json
         if text := getattr(chosen, name):
             parts.append(f"EXISTS (SELECT 1 FROM event WHERE event.n = delivery.event AND event.{column} = ?)")  # noqa: S608
             values.append(text)
-    where = " AND ".join(parts)
+    causes = _group_dead(notebook, " AND ".join(parts), values)
+    return [{name: value for name, value in cause.items() if name != "why"} for cause in causes]
+
+
+def _group_dead(notebook: Notebook, where: str, values: Sequence[Any]) -> list[Json]:
+    """Return causes with their number, and with id and reason of the newest."""
+    dead = f"FROM delivery WHERE state = 'dead' AND {where}"
     rows = notebook.read(
-        "SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest FROM delivery "  # noqa: S608
-        f"WHERE {where} GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule",
+        f"SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest {dead} "
+        "GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule",
         values,
     )
-    newest = (
-        f"SELECT id FROM delivery WHERE {where} AND destination = ? AND code = ? AND rule = ? AND ended = ? LIMIT 1"  # noqa: S608
-    )
+    newest = f"SELECT id, why {dead} AND destination = ? AND code = ? AND rule = ? AND ended = ? LIMIT 1"
     found = []
     for row in rows:
         cause = {name: row[name] for name in ("destination", "code", "rule")}
         [sample] = notebook.read(newest, [*values, *cause.values(), row["newest"]])
-        told = {"oldest": from_epoch(row["oldest"]), "newest": from_epoch(row["newest"]), "sample": sample["id"]}
-        found.append({**cause, "count": row["found"], **told})
+        times = {name: from_epoch(row[name]) if row[name] else None for name in ("oldest", "newest")}
+        found.append({**cause, "count": row["found"], **times, "sample": sample["id"], "why": sample["why"]})
     return found
 
 
@@ -211,22 +215,7 @@ def _choose_dead(chosen: Mapping[str, str]) -> tuple[str, list[str]]:
 
 def group_dead(notebook: Notebook, chosen: Mapping[str, str]) -> list[Json]:
     """Return what is dead by its cause (destination, code, rule), the most frequent first."""
-    where, values = _choose_dead(chosen)
-    query = (
-        "SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest, "  # noqa: S608
-        f"max(why) AS why FROM {DEAD} WHERE {where} "
-        "GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule"
-    )
-    return [
-        {
-            **{name: row[name] for name in ("destination", "code", "rule")},
-            "count": row["found"],
-            "oldest": from_epoch(row["oldest"]) if row["oldest"] else None,
-            "newest": from_epoch(row["newest"]) if row["newest"] else None,
-            "why": row["why"],
-        }
-        for row in notebook.read(query, values)
-    ]
+    return _group_dead(notebook, *_choose_dead(chosen))
 
 
 def list_dead(notebook: Notebook, chosen: Mapping[str, str]) -> list[Json]:
