@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -58,6 +58,31 @@ class Since(click.ParamType[int]):
         return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+class Until(click.ParamType[int]):
+    """A time to come: `18:00` on this machine's clock, in `2h`, or `2026-11-30T08:00`. As ms."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return it in ms."""
+        if isinstance(value, int):
+            return value
+        now = datetime.now().astimezone()
+        try:
+            if (ahead := read_span(value)) is not None:
+                at = now + timedelta(seconds=ahead)
+            elif clock := re.fullmatch(r"(\d\d):(\d\d)", value):
+                at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+                at += timedelta(days=at <= now)
+            else:
+                at = datetime.fromisoformat(value).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time: write 18:00, 2h, 3d or 2026-11-30T08:00", param, ctx)
+        if at <= now:
+            self.fail(f"{value!r} is over", param, ctx)
+        return int(at.timestamp() * 1000)
+
+
 class ItemsPerSecond(click.ParamType[float]):
     """Items a second: `5`, `5/s`, `100/m`."""
 
@@ -99,6 +124,10 @@ filters = add_options(
 )
 #: Why somebody decides: the story of what was decided about says so.
 reason = click.option("--reason", default="", help="Why, for whoever reads the story later.")
+#: When what somebody decides ends by itself.
+until = click.option(
+    "--until", type=Until(), default=0, help="It ends then: 18:00, 2h, 2026-11-30T08:00, of this clock."
+)
 #: How somebody decides about many at once.
 decision = add_options(
     reason,
@@ -108,6 +137,11 @@ decision = add_options(
 rate = click.option(
     "--rate", type=ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be."
 )
+
+
+def say_until(until: int) -> str:
+    """Return when something ends, to be put behind what it is; empty: not by itself."""
+    return f" until {datetime.fromtimestamp(until / 1000).astimezone():%Y-%m-%d %H:%M %Z}" if until else ""
 
 
 def query(given: Mapping[str, Any], **more: str) -> str:

@@ -4,9 +4,8 @@ Comes in: options of the command line. Goes out: the events that the console nam
 have to wait for others. Never decides anything.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -23,31 +22,6 @@ filters = bulk.add_options(
     ),
     click.option("--event", "events", multiple=True, help="Only this event; may be given several times."),
 )
-
-
-class Until(click.ParamType[int]):
-    """A time to come: `18:00` on this machine's clock, in `2h`, or `2026-11-30T08:00`. As ms."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return it in ms."""
-        if isinstance(value, int):
-            return value
-        now = datetime.now().astimezone()
-        try:
-            if (ahead := bulk.read_span(value)) is not None:
-                at = now + timedelta(seconds=ahead)
-            elif clock := re.fullmatch(r"(\d\d):(\d\d)", value):
-                at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
-                at += timedelta(days=at <= now)
-            else:
-                at = datetime.fromisoformat(value).astimezone()
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time: write 18:00, 2h, 3d or 2026-11-30T08:00", param, ctx)
-        if at <= now:
-            self.fail(f"{value!r} is over", param, ctx)
-        return int(at.timestamp() * 1000)
 
 
 def path_of(source: str, verb: str) -> str:

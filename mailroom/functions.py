@@ -361,9 +361,9 @@ class Mailroom(MailroomQueries):
         wait, rest, used_up = await self.call("pace", room, requests, int(usual))
         return Pace(int(wait) / 1000, int(rest) / 1000, bool(used_up))
 
-    async def pause(self, room: str, why: str = "", who: str = "") -> bool:
-        """A person stops leasing from a room until a person resumes. False: a person had done so before."""
-        return bool(await self.call("pause", room, why, who))
+    async def pause(self, room: str, why: str = "", who: str = "", until: int = 0) -> bool:
+        """A person stops leasing from a room, until a person resumes or until then (ms). False: it was so before."""
+        return bool(await self.call("pause", room, why, who, until))
 
     async def resume(self, room: str, pool: str = "default") -> bool:
         """A person lets a room go on, whoever paused it or let it rest. False: nobody had."""

@@ -373,9 +373,9 @@ class Operator:
 
     # -- rooms
 
-    async def pause(self, room: str, why: str) -> bool:
-        """Stop sending to a destination until a person resumes it. False: a person had paused it before."""
-        return await self.mailroom.pause(room, why, self.decision.by)
+    async def pause(self, room: str, why: str, until: int = 0) -> bool:
+        """Stop sending to a destination until a person resumes it, or until then (ms). False: it was paused before."""
+        return await self.mailroom.pause(room, why, self.decision.by, until)
 
     async def resume(self, room: str) -> bool:
         """Let a paused destination go on, whoever paused it. False: it was not paused."""

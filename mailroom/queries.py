@@ -160,6 +160,8 @@ class MailroomQueries(MailroomClient):
             overdue = max((max(0, ms - int(at)) for _, at in (*first, *again)), default=0)
             held_for = max((max(0, ms - json.loads(why).get("at", ms)) for why in whys), default=0)
             paused, unusable, probe_at, rests, key = ((text or b"").decode() for text in said)
+            if paused and 0 < json.loads(paused).get("until", 0) <= ms:
+                paused = ""  # It is lifted as soon as something is to be sent.
             quota, key_rests = keys.get(key, (None, 0))
             out.append(
                 RoomState(

@@ -280,7 +280,7 @@ class RoomState:
     waiting: int
     held: int
     suspect: int
-    #: JSON: `code` and `at`, `by` (person, breaker or key), `why`. Empty: it is not.
+    #: JSON: `code` and `at`, `by` (person, breaker or key), `why`, `until` where it ends by itself. Empty: it is not.
     paused: str
     #: Milliseconds since the oldest due time, for waiting boxes; 0 where nothing is due.
     overdue: int = 0

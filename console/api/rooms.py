@@ -41,14 +41,18 @@ class RoomPause:
     by: str
     #: The person.
     who: str
-    #: When one delivery is tried next; None: the pause ends only when a person resumes the destination.
+    #: When one delivery is tried next; None: a person's pause is not probed.
     next_probe: str | None
+    #: When a person's pause ends by itself; None: when a person resumes the destination.
+    until: str | None = None
 
     @property
     def says(self) -> str:
         """Say it in a sentence."""
         if self.by == "person":
-            return f"is paused by {self.who or 'a person'} since {self.since}{': ' + self.why if self.why else ''}"
+            until = f" until {self.until}" if self.until else ""
+            why = f": {self.why}" if self.why else ""
+            return f"is paused by {self.who or 'a person'} since {self.since}{until}{why}"
         what = "is down" if self.by == "breaker" else MISTAKES.get(self.code, "refuses our key")
         probe = f", next probe at {self.next_probe}" if self.next_probe else ""
         return f"{what} ({self.code}) since {self.since}{probe}"
@@ -67,6 +71,7 @@ def read_pause(room: RoomState) -> RoomPause | None:
         found.get("by", "key"),
         found.get("who", ""),
         probe,
+        from_epoch(found["until"]) if "until" in found else None,
     )
 
 
@@ -85,8 +90,10 @@ def explain(room: RoomState) -> str:
 
 
 class PauseRequest(DecisionBody):
-    """Why a destination is paused, for whoever sees it. `why` is how programs before `reason` said so."""
+    """Why a destination is paused, and until when. `why` is how programs before `reason` said so."""
 
+    #: ms; 0: until somebody resumes it.
+    until: int = Field(0, ge=0, lt=10**14)
     why: str = Field("", max_length=LONGEST_REASON)
 
 
@@ -122,7 +129,7 @@ async def pause_room(request: Request, decision: PauseRequest) -> Response:
     if not (await operator.knows(name) or await _is_in_book(request, name)):
         return refuse("unknown_room", "no destination of this name", 404)
     await write_audit(request, "pause", name, operator.decision.why)
-    return JSONResponse({"changed": await operator.pause(name, operator.decision.why)})
+    return JSONResponse({"changed": await operator.pause(name, operator.decision.why, decision.until)})
 
 
 async def _is_in_book(request: Request, name: str) -> bool:

@@ -1,7 +1,5 @@
 """`relais sources hold`."""
 
-from datetime import datetime
-
 import click
 
 from console import bulk, held_events, settings
@@ -10,9 +8,7 @@ from console.client import ClientSettings, ConsoleClient
 
 @click.command()
 @click.argument("source")
-@click.option(
-    "--until", type=held_events.Until(), default=0, help="It ends then: 18:00, 2h, 2026-11-30T08:00, of this clock."
-)
+@bulk.until
 @bulk.reason
 def command(source: str, until: int, reason: str) -> None:
     """Hold a source: what it sends is kept, and not routed.
@@ -27,5 +23,5 @@ def command(source: str, until: int, reason: str) -> None:
     """
     body = {"until": until, "reason": reason}
     said = ConsoleClient(settings.load(ClientSettings)).post(held_events.path_of(source, "hold"), body)
-    ends = f" until {datetime.fromtimestamp(until / 1000).astimezone():%Y-%m-%d %H:%M %Z}" if until else ""
+    ends = bulk.say_until(until)
     click.echo(f"{source} is held{ends}." if said["changed"] else f"{source} was held already; it is held{ends} now.")

@@ -126,6 +126,8 @@ def rooms(found: Sequence[Json]) -> Group:
             word = "down: " if paused["by"] == "breaker" else ""
             who = f" by {paused['who']}" if paused.get("who") else ""
             why = f"{word}{paused['why'] or paused['code']}{who}, for {age(paused['since'])}"
+            if paused.get("until"):
+                why += f", for {ahead(paused['until'])} more"
             if paused["next_probe"]:
                 why += f", next probe in {ahead(paused['next_probe'])}"
         if one["rests_until"]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -43,6 +44,8 @@ ONCE = 600
 #: Items that the page of an act names, and those that the page of a job does, of which nothing was done.
 SHOWN, NAMED = 10, 100
 INTENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
+#: Seconds that an end may lie ahead.
+MOST_AHEAD = 366 * 86_400
 #: A pause ends after these seconds, or when a person says so.
 ENDS: Mapping[str, str] = {
     "3600": N_("in an hour"),
@@ -58,7 +61,8 @@ class ActCall:
     """Who decided what, for one act."""
 
     operator: Operator
-    form: Form
+    #: When it ends by itself, ms; 0: a person ends it.
+    until: int = 0
 
 
 #: Decides about one thing; False: it was so already, or it is gone.
@@ -87,7 +91,8 @@ class PageAct:
 
 
 async def _pause(call: ActCall, name: str) -> bool:
-    return await call.operator.pause(name, call.operator.decision.why)
+    await call.operator.pause(name, call.operator.decision.why, call.until)
+    return True  # Where it was paused already it is paused so long now.
 
 
 async def _resume(call: ActCall, name: str) -> bool:
@@ -95,9 +100,7 @@ async def _resume(call: ActCall, name: str) -> bool:
 
 
 async def _hold(call: ActCall, name: str) -> bool:
-    seconds = int(call.form.get("ends", "0"))
-    until = int((time.time() + seconds) * 1000) if seconds else 0
-    await SourceHolds(call.operator.mailroom, call.operator.decision).hold(name, until)
+    await SourceHolds(call.operator.mailroom, call.operator.decision).hold(name, call.until)
     return True  # Where it was held already it is held so long now.
 
 
@@ -178,6 +181,7 @@ ACTS: Mapping[str, PageAct] = {
             N_("Nothing is sent to it any more; what comes for it is kept and waits in its order. Resume undoes it."),
             "pause",
             _pause,
+            ends=True,
         ),
         PageAct(
             "rooms.resume", "rooms", N_("Resume"), N_("What waits for it is sent, in its order."), "resume", _resume
@@ -273,7 +277,8 @@ async def carry_out(request: Request) -> Response:
     chosen = {name.removeprefix("only."): text for name, text in form.items() if name.startswith("only.")}
     request.app.state.snapshots.expire()
     items = await _find_items(request, act, chosen)
-    wrong = _judge(form, items)
+    zone = page.read_look(request)[1]
+    wrong = _judge(form, items, zone)
     if wrong:
         return await _render_form(request, act, chosen, wrong, form)
     if act.run is not None and not await get_mailroom(request).hold(
@@ -288,7 +293,9 @@ async def carry_out(request: Request) -> Response:
         request.app.state.snapshots.expire()
         return page.go(request, "jobs", id)
     name = items[0].id
-    call = ActCall(Operator(get_mailroom(request), Decision(get_actor(request).name, reason)), form)
+    call = ActCall(
+        Operator(get_mailroom(request), Decision(get_actor(request).name, reason)), read_end(form, zone) or 0
+    )
     done = await act.run(call, name)
     request.app.state.snapshots.expire()
     if not done:
@@ -307,7 +314,7 @@ def _place_of(act: PageAct, name: str) -> tuple[str, ...]:
     return kinds.get(act.pile, ("rules",))
 
 
-def _judge(form: Form, items: list[PileItem]) -> str:
+def _judge(form: Form, items: list[PileItem], zone: ZoneInfo) -> str:
     """Return why a form is not carried out; empty: it is."""
     if not INTENT.fullmatch(form.get("intent", "")):
         return N_("The form is not complete. Here it is once more.")
@@ -319,9 +326,24 @@ def _judge(form: Form, items: list[PileItem]) -> str:
         return N_("Please say why: whoever reads the story later wants to know.")
     if len(items) > FEW and form.get("typed", "").strip() != str(len(items)):
         return N_("Please type the number of things that this is about. Nothing was done.")
-    if form.get("ends", "0") not in ENDS:
-        return N_("Please choose when it ends.")
+    if read_end(form, zone) is None:
+        return N_("Please choose when it ends: a time to come.")
     return ""
+
+
+def read_end(form: Form, zone: ZoneInfo) -> int | None:
+    """Return when something ends by itself, ms; 0: it does not; None: what was said is no time to come."""
+    now = time.time()
+    if text := form.get("until", "").strip():
+        try:
+            at = datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
+        except (ValueError, OverflowError):
+            return None
+        return int(at * 1000) if now < at < now + MOST_AHEAD else None
+    if form.get("ends", "0") not in ENDS:
+        return None
+    seconds = int(form.get("ends", "0"))
+    return int((now + seconds) * 1000) if seconds else 0
 
 
 async def _order(

@@ -55,6 +55,8 @@ class Matter:
     #: Where it is looked at: the path of a page, and its query.
     path: tuple[str, ...]
     query: Mapping[str, str] = field(default_factory=dict)
+    #: By whom it is paused or held, until when.
+    pause: Mapping[str, Any] | None = None
 
 
 async def find_matters(request: Request) -> list[Matter]:
@@ -117,6 +119,8 @@ def _of_room(room: Mapping[str, Any]) -> Matter | None:
     pause = room["paused"] or {"code": "", "why": room["unusable"], "since": None}
     path = ("systems", "destination", room["name"])
     waiting = room["ready"] + room["waiting"]
+    if state == "paused" and pause["by"] == "person":
+        return Matter(state, room["name"], "", "", waiting, pause["since"], None, "", path, pause=pause)
     return Matter(state, room["name"], pause["code"], "", waiting, pause["since"], None, pause["why"], path)
 
 
@@ -124,7 +128,7 @@ def _of_source(source: Mapping[str, Any]) -> list[Matter]:
     found, name = [], source["source"]
     path = ("systems", "source", name)
     if hold := source["hold"]:
-        found.append(Matter("hold", name, "", hold["by"], 1, hold["at"], None, hold["why"], path))
+        found.append(Matter("hold", name, "", "", 1, hold["at"], None, "", path, pause=hold))
     if source["quiet"]:
         found.append(Matter("quiet", name, "", "", 1, source["last_event"], None, "", path))
     return found

@@ -38,7 +38,9 @@ STATES: Mapping[str, StateWord] = {
     "retried": StateWord("·", N_("retried"), "off", N_("Another took its place.")),
     "up": StateWord("●", N_("up"), "good", N_("Deliveries go through.")),
     "down": StateWord("✕", N_("down"), "bad", N_("It does not answer; one delivery is tried now and then.")),
-    "paused": StateWord("‖", N_("paused"), "hold", N_("Nothing is sent until a person resumes it.")),
+    "paused": StateWord(
+        "‖", N_("paused"), "hold", N_("Nothing is sent until a person resumes it, or until the time that is named.")
+    ),
     "resting": StateWord("◔", N_("resting"), "wait", N_("It asked to be left alone for a while.")),
     "unusable": StateWord("✕", N_("unusable"), "bad", N_("The book says what cannot work.")),
     "quiet": StateWord("◔", N_("quiet"), "wait", N_("Unusually long nothing came.")),

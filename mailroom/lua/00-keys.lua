@@ -154,8 +154,9 @@ in the box of each further one. It is leased only when it is first in all of the
 box whose first element is a mark is blocked as well. Two that share a weak name are never leased at once; a weak name has
 no box and orders nothing.
 
-A paused room says why, as JSON: by a person, by its breaker (several boxes in a row found nobody there), or by key (the
-destination refuses ours). The last two have `probe_at`: from then on one box may be leased to see whether that still
+A paused room says why, as JSON: by a person (with `until` it ends by itself: the first `take` that finds something ready
+after that lifts it), by its breaker (several boxes in a row found nobody there), or by key (the destination refuses ours).
+The last two have `probe_at`: from then on one box may be leased to see whether that still
 holds, the next one `probe_every` ms later. What failed meanwhile is ready; so when the destination answers, all goes on,
 but for what is to be left alone for a while whoever answers: the vendor said for how long, or its search would not show
 yet what may have been made. Such a box waits in `waiting`, never in `retry`.

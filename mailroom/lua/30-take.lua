@@ -15,6 +15,17 @@ end
 -- room `in` has them, as JSON: source -> until (ms; 0: for good), why, by, at.
 local holds = {} -- `now`: source -> true, of those that are held while a call of `take` runs; nil: none is
 
+-- When a person's pause of a room ends by itself, ms; nil: a person ends it.
+function holds.pause_ends(paused) return tonumber(string.match(paused, '"until":(%d+)')) end
+
+-- Whoever paused it, the room goes on, and what failed before counts no more. Returns 1 if it was paused.
+local function unpause(P, room)
+  redis.call('HDEL', P .. 'failing', room)
+  local key = P .. 'room:' .. room
+  redis.call('HDEL', key, 'probe_at', 'probe_every')
+  return redis.call('HDEL', key, 'paused')
+end
+
 -- All that wait in a queue of a room are made ready by `take`, whatever time they have. Of two queues the fewer go to the
 -- more, so that it costs as much as there are fewer.
 function holds.wake_all(P, room, queue)
@@ -94,10 +105,15 @@ local function allowance(P, room, now, want)
     cfg[3], cfg[4], cfg[5], rests = its.every, its.burst, its.tat, math.max(rests, resting(its.rests, now))
   end
   if rests > 0 then return 0, rests, nil end
+  local ends = cfg[1] and holds.pause_ends(cfg[1])
+  if ends and ends <= now then
+    unpause(P, room)
+    cfg[1] = nil
+  end
   if cfg[1] then
     local at = tonumber(cfg[6])
     -- One at a time, and not before what was sent earlier has come back.
-    if not at or want <= 0 or redis.call('EXISTS', P .. 'leased:' .. room) == 1 then return 0, 0, nil end
+    if not at or want <= 0 or redis.call('EXISTS', P .. 'leased:' .. room) == 1 then return 0, ends or 0, nil end
     probe = PROBES[paused_by(cfg[1])]
     if at > now and at <= now + probe[2] then return 0, at, nil end -- later still: the store's clock was set back
     want = 1

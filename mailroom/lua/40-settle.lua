@@ -518,14 +518,6 @@ local function append(P, c, event, day, args, k)
   return more
 end
 
--- Whoever paused it, the room goes on, and what failed before counts no more. Returns 1 if it was paused.
-local function unpause(P, room)
-  redis.call('HDEL', P .. 'failing', room)
-  local key = P .. 'room:' .. room
-  redis.call('HDEL', key, 'probe_at', 'probe_every')
-  return redis.call('HDEL', key, 'paused')
-end
-
 -- The room is paused and probed from now on. What waits because of the destination is not to wait any longer than that.
 local function close_down(P, c, room, by, code)
   local key = P .. 'room:' .. room

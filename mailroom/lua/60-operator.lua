@@ -346,15 +346,21 @@ function verbs.look(keys, args)
   return redis.status_reply('OK')
 end
 
--- pause: a person says so, and only a person resumes. ARGV: room, why, who. Returns 1 if no person had paused it before.
+-- pause: a person says so, and a person or the time that they said ends it. ARGV: room, why, who, until (ms; 0: until it
+-- is resumed). Returns 1 if no person had paused it before.
 local function pause(keys, args)
   local P, room = keys[1], args[1]
   local key = P .. 'room:' .. room
-  local before = paused_by(redis.call('HGET', key, 'paused'))
-  local why = cjson.encode({ code = 'by_hand', why = args[2], who = args[3] or '', at = now_ms(), by = 'person' })
+  local now, ends, text = now_ms(), tonumber(args[4]) or 0, redis.call('HGET', key, 'paused')
+  local before, before_ends = paused_by(text), text and holds.pause_ends(text) or nil
+  if before_ends and before_ends <= now then before = nil end
+  local why = { code = 'by_hand', why = args[2], who = args[3] or '', at = now, by = 'person' }
+  if ends > 0 then why['until'] = ends end
   redis.call('SADD', P .. 'rooms', room) -- it may be paused before anything came for it
-  redis.call('HSET', key, 'paused', why)
+  redis.call('HSET', key, 'paused', cjson.encode(why))
   redis.call('HDEL', key, 'probe_at', 'probe_every')
+  -- A drain that waits for its end hears of another.
+  if before_ends ~= (ends > 0 and ends or nil) then ring(P, pool_of(P, room, 'default'), 1) end
   by_hand(P, 'pause', room)
   return before == 'person' and 0 or 1
 end

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from console import bulk
-from console.bulk import BulkWork
+from console.bulk import BulkWork, Until
 from console.client import ConsoleClient
 
 GROUPS = [
@@ -167,3 +167,15 @@ def test_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit):
         bulk.carry_out(work(console, ["b"]), NOBODY, yes=False, as_json=False)
     assert console.asked == [["a"]]
+
+
+def test_until() -> None:
+    """An hour of this clock is the next one; a while counts from now; what is over is refused."""
+    at = datetime.fromtimestamp(Until().convert("18:00", None, None) / 1000)
+    assert (at.hour, at.minute) == (18, 0)
+    assert 0 < at.timestamp() - time.time() <= 86_400 + 3_600
+    assert abs(Until().convert("2h", None, None) / 1000 - time.time() - 7_200) < 60
+    assert Until().convert(5, None, None) == 5
+    for wrong in ("2020-01-01", "25:00", "soon"):
+        with pytest.raises(click.BadParameter):
+            Until().convert(wrong, None, None)

@@ -371,7 +371,11 @@ class Comparison:
         else:
             again, self._calls = False, self._calls + 1
             request = f"r{self._calls}"
-        paused = {room: self.model.leased(room) for room in self.model.paused}
+        paused = {
+            room: self.model.leased(room)
+            for room, pause in self.model.paused.items()
+            if not 0 < pause.until <= self.model.now
+        }
         kinds = {key: box.kind for key, box in self.model.boxes.items() if box.state == "r" and not box.deaths}
         asked = [RoomRequest(*want) for want in wants]
         # A take that leases nothing is not remembered: who asks again asks anew.
@@ -618,10 +622,11 @@ class Comparison:
         second = "gone" if want == "done" else want
         assert answers == [want, *[second] * (len(answers) - 1)], f"{words} said {answers}, not {want}"
 
-    def pause(self, room: str) -> None:
-        """A person pauses a room."""
-        want = self.model.pause(room)
-        assert self._call(lambda: self.room.pause(room, "why"), may_change=["counts"])[0] == want
+    def pause(self, room: str, ms: int = 0) -> None:
+        """A person pauses a room: for so long, or until a person resumes it."""
+        until = self.model.now + ms if ms else 0
+        want = self.model.pause(room, until)
+        assert self._call(lambda: self.room.pause(room, "why", until=until), may_change=["counts"])[0] == want
 
     def resume(self, room: str) -> None:
         """A person lets a room go on."""

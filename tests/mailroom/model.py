@@ -111,6 +111,8 @@ class Paused:
     by: str
     probe_at: int = 0
     probe_every: int = 0
+    #: Of a person's: when it ends by itself; 0: a person ends it.
+    until: int = 0
 
 
 @dataclass
@@ -622,9 +624,13 @@ class MailroomOracle:
         pace = key or limits
         if (rests := max(limits.rests, pace.rests)) > self.now:
             return 0, rests
-        if paused := self.paused.get(room):
+        if (paused := self.paused.get(room)) and 0 < paused.until <= self.now:
+            paused = None
+            del self.paused[room]
+            self.failing.pop(room, None)
+        if paused:
             if paused.by == "person" or want <= 0 or self.leased(room):
-                return 0, 0
+                return 0, paused.until
             if paused.probe_at > self.now:
                 return 0, paused.probe_at
             want = 1
@@ -1263,11 +1269,13 @@ class MailroomOracle:
         self._release(event, event, self.retain[event])
         return "done"
 
-    def pause(self, room: str) -> bool:
+    def pause(self, room: str, until: int = 0) -> bool:
         """A person pauses a room."""
         before = self.paused.get(room)
-        self.paused[room] = Paused("person")
-        return before is None or before.by != "person"
+        self.paused[room] = Paused("person", until=until)
+        if (before.until if before else 0) != until:
+            self._ring(room, 1)
+        return before is None or before.by != "person" or 0 < before.until <= self.now
 
     def resume(self, room: str) -> bool:
         """A person lets a room go on."""
@@ -1370,6 +1378,7 @@ class MailroomOracle:
             "drains": self.drains,
             "bells": {pool: n for pool, n in self.bells.items() if n},
             "paused": {room: paused.by for room, paused in self.paused.items()},
+            "pauses_end": {room: paused.until for room, paused in self.paused.items() if paused.until},
             "probes": {room: (p.probe_at, p.probe_every) for room, p in self.paused.items() if p.by != "person"},
             "failing": self.failing,
             "tat": {room: limits.tat for room, limits in self.limits.items() if limits.tat},
@@ -1466,6 +1475,11 @@ def seen_in(dump: Mapping[str, StoredKey], now: int, objects: Mapping[str, str] 
         "bells": {pool: len(entry.value) for pool, entry in named("bell:").items()},
         "paused": {
             name: json.loads(room.value["paused"])["by"] for name, room in rooms.items() if "paused" in room.value
+        },
+        "pauses_end": {
+            name: until
+            for name, room in rooms.items()
+            if (until := json.loads(room.value.get("paused", "{}")).get("until"))
         },
         "probes": {
             name: (int(room.value["probe_at"]), int(room.value["probe_every"]))

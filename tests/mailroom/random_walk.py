@@ -329,8 +329,9 @@ class Walk:
         self.world.quarantine(name)
 
     def pause(self) -> None:
-        """A room is paused."""
-        self.world.pause(self.chance.choice(list(ROOMS)))
+        """A room is paused, where people hold sources, too, mostly for a while."""
+        room = self.chance.choice(list(ROOMS))
+        self.world.pause(room, self.chance.choice([0, 500, 5_000]) if self.world.holds else 0)
 
     def resume(self) -> None:
         """A room goes on."""

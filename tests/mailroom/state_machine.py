@@ -197,9 +197,9 @@ class Machine(RuleBasedStateMachine):
         if held:
             self.world.unhold(*data.draw(st.sampled_from(held)))
 
-    @rule(room=rooms)
-    def pause(self, room: str) -> None:
-        self.world.pause(room)
+    @rule(room=rooms, ms=st.sampled_from([0, 500, 5_000]))
+    def pause(self, room: str, ms: int) -> None:
+        self.world.pause(room, ms)
 
     @precondition(lambda self: self.world.model.paused)
     @rule(data=st.data())

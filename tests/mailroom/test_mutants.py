@@ -36,7 +36,7 @@ MUTANTS = {
     "paused rooms send": ("  if cfg[1] then\n", "  if false then\n"),
     "resting rooms send": ("  if rests > 0 then return 0, rests, nil end\n", ""),
     "several probes at once": (
-        " or redis.call('EXISTS', P .. 'leased:' .. room) == 1 then return 0, 0, nil end",
+        " or redis.call('EXISTS', P .. 'leased:' .. room) == 1 then return 0, ends or 0, nil end",
         " then return 0, 0, nil end",
     ),
     "probes before their time": (

@@ -678,6 +678,24 @@ async def test_pause(mailroom: Mailroom, people: Operator, store: Store, drain: 
     assert await deliver(mailroom, drain) == ["a.0"]
 
 
+async def test_a_pause_ends_by_itself(mailroom: Mailroom, people: Operator, store: Store, drain: str) -> None:
+    """A pause with an end says so, wakes a drain in time, and is over then, whether anybody takes or only looks."""
+    await put(mailroom, "a", "b")
+    await route(mailroom, drain)
+    now = await store.now()
+    assert await people.pause("crm", "year end", now + 60_000)
+    assert not await people.pause("crm", "sooner", now + 5_000)
+    taken = await mailroom.take(drain, "r1", [RoomRequest("crm", 9, 1)])
+    assert (taken.leases, taken.wait) == ([], 5_000)
+    await store.advance(5_001)
+    assert sorted(await deliver(mailroom, drain)) == ["a.0", "b.0"]
+    assert not await people.resume("crm")
+    assert await people.pause("crm", "once more", 1)
+    (room,) = [room for room in await mailroom.rooms() if room.name == "crm"]
+    assert room.paused == ""
+    assert await people.pause("crm", "that one was over")
+
+
 async def test_a_person_pauses_what_is_paused(mailroom: Mailroom, people: Operator, drain: str) -> None:
     """A pause for a refused key becomes a person's, and then outlives a new key."""
     await put(mailroom, "a")

@@ -3,6 +3,7 @@
 import getpass
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,12 @@ def test_rooms(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert relais("rooms", "list") == "Nothing has ever waited anywhere.\n"
     hold(valkey.url)
     assert relais("rooms", "pause", "crm", "--reason", "migration until noon") == "crm is paused.\n"
-    assert relais("rooms", "pause", "crm") == "crm was paused already.\n"
-    assert relais("rooms", "pause", "crm", "--why", "migration until noon") == "crm was paused already.\n"
+    assert relais("rooms", "pause", "crm", "--until", "2h").startswith("crm was paused already; it is paused until 2")
+    until = relais.json("rooms", "list")["rooms"][1]["paused"]["until"]
+    assert until > relais.json("rooms", "list")["rooms"][1]["paused"]["since"]
+    assert " more" in relais("rooms", "list")
+    again = "crm was paused already; it is paused now.\n"
+    assert relais("rooms", "pause", "crm", "--why", "migration until noon") == again
     crm = relais.json("rooms", "list")["rooms"][1]
     assert (crm["name"], crm["held"], crm["paused"]["why"]) == ("crm", 2, "migration until noon")
     assert f"migration until noon by {getpass.getuser()}, for" in relais("rooms", "list")
@@ -126,6 +131,7 @@ def test_as_json() -> None:
             "by": "breaker",
             "who": "",
             "next_probe": "2026-11-23T12:00:30.000Z",
+            "until": None,
         },
         "rests_until": None,
         "blocked": 0,
@@ -154,9 +160,14 @@ def test_as_json() -> None:
         ),
         ("crm", {"by": "person"}, "crm is paused by a person since 2026-11-23T12:00:00.000Z"),
         ("crm", {"by": "person", "why": "noon"}, "crm is paused by a person since 2026-11-23T12:00:00.000Z: noon"),
+        (
+            "crm",
+            {"by": "person", "who": "eva", "why": "year end", "until": NOON + 60_000},
+            "crm is paused by eva since 2026-11-23T12:00:00.000Z until 2026-11-23T12:01:00.000Z: year end",
+        ),
     ],
 )
-def test_explain(name: str, more: dict[str, str], sentence: str) -> None:
+def test_explain(name: str, more: dict[str, Any], sentence: str) -> None:
     """The sentence says who paused a room, why, since when, and when it is probed next, if it is."""
     assert rooms.explain(RoomState(name, 0, 0, 0, 0, 0, paused(**more))) == sentence
     probed = rooms.explain(RoomState(name, 0, 0, 0, 0, 0, paused(**more), probe_at=NOON))

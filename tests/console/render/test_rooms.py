@@ -138,6 +138,13 @@ def test_rooms(paused: dict[str, Any], says: str) -> None:
     assert [each.rstrip() for each in text(shown, 80)] == [*text(shown)]
 
 
+def test_a_pause_with_an_end() -> None:
+    """A pause that ends by itself says for how long it goes on."""
+    pause = {"by": "person", "who": "eva", "why": "year end", "code": "by_hand", "next_probe": None}
+    pause |= {"since": ago(hours=1, minutes=1), "until": ago(minutes=-2, seconds=-30)}
+    assert text(rooms.rooms([room(paused=pause)]))[2] == "crm: year end by eva, for 1 h, for 2 min more"
+
+
 def test_d8s_resting() -> None:
     """D8s: a room whose destination asked to be left alone says for how long, beside why it is paused."""
     until = ago(minutes=-2, seconds=-30)

@@ -1,10 +1,12 @@
 """The pages without a browser: who gets in, what a foreign page may not do, what an act does and refuses."""
 
 import functools
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -220,6 +222,23 @@ def test_an_act_shows_first_and_is_done_once(house: PageHouse) -> None:
     audit = eva.get("/machine/audit?verb=dead.drop")
     assert audit.count("code=one") == 1
     assert "tidy" in audit
+
+
+def test_a_pause_has_an_end(house: PageHouse) -> None:
+    """A pause says by whom, why and until when; its end is a time to come, and can be changed."""
+    eva = house.let_in()
+    path, place = "/act/rooms.pause?id=crm", "/systems/destination/crm"
+    for fields in ({"until": "2020-01-01T10:00"}, {"until": "soon"}, {"ends": "9"}):
+        assert "a time to come" in eva.fill(path, reason="year end", **fields)
+    eva.fill(path, reason="year end", ends="14400")
+    assert eva.headers["location"] == f"/relais/ui{place}"
+    shown = eva.get(place)
+    assert re.search(r"by ada · since .* until <time .*“year end”", shown), shown
+    eva.fill(path, reason="later", until=f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%dT%H:%M}")
+    assert "“later”" in eva.get("/")
+    assert 'title="' in eva.get("/todo?kind=paused").partition("until <time")[2]
+    eva.fill("/act/rooms.resume?id=crm", reason="over")
+    assert "“later”" not in eva.get(place)
 
 
 def test_many_are_typed(house: PageHouse) -> None:
