@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 # Celery and Dramatiq, to be measured against, and matplotlib: never a dependency of ours.
 BENCH_VENV := .cache/bench-venv
 BENCH := $(BENCH_VENV)/done
+# Sphinx: never a dependency of ours.
+DOCS := .cache/docs-venv/done
 
 # Byte code is kept whatever the shell says: each of the many processes of a run starts without compiling all of ours.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up test quick mutants model check pictures bench bench-peers curves performance chaos soak backlog hosts lock clean help
+.PHONY: demo up docs test quick mutants model check pictures bench bench-peers curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +39,10 @@ check: $(VENV)/dev ## Lint, types and the import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(DOCS) ## The documentation as a site in .cache/site; a broken link is an error
+	.cache/docs-venv/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d .cache/site-pages . .cache/site
+	@echo "open .cache/site/index.html"
 
 pictures: $(VENV)/dev ## Pictures of the console's pages into docs/pictures (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures
@@ -70,6 +76,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev -o requirements-dev.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group build -o requirements-build.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group docs -o requirements-docs.lock
 
 clean: ## Remove what the other words made
 	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -85,6 +92,11 @@ $(VENV)/run: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/p
 
 $(VENV)/dev: requirements-dev.lock $(VENV)/run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(DOCS): requirements-docs.lock | $(BIN)/python
+	$(PYTHON) -m venv .cache/docs-venv
+	.cache/docs-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	@touch $@
 
 $(BENCH): bench/requirements.txt | $(BIN)/python

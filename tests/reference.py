@@ -17,6 +17,7 @@ from rules.compiler.systems_section import SourceKeys
 from rules.rulebook import Rulebook
 from rules.source.units import DAY, DURATION, HOUR, MINUTE, SECOND
 from rules.tools import testing
+from tests import manual
 from tests.kept import kept_table
 from workers.destinations.contacts import CRM_ACTIONS
 from workers.destinations.invoices import INVOICING_ACTIONS
@@ -257,7 +258,9 @@ TABLES = (
 
 
 def main() -> None:
-    """Write each table into its page."""
+    """Write each table into its page, and the pages that are made whole."""
+    for page, text in manual.PAGES.items():
+        page.write_text(text(), encoding="utf-8")
     for make, page in TABLES:
         lines, table = page.read_text().splitlines(), make(catalogue.build())
         start, end = find(lines, table[0])

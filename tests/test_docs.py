@@ -14,6 +14,7 @@ from console.api import app, metrics
 from console.api.metrics import CATALOGUE, Snapshot
 from mailroom import QuotaState, RoomState
 from receiver.spool import SpoolState
+from tests import manual
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,7 +23,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
-OPERATING = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+CONSOLE = (ROOT / "docs" / "reference" / "console.md").read_text(encoding="utf-8")
 
 #: Folders that are made where Relais is built or runs; the pages may name what lies in them.
 MADE = (".venv/", ".relais/", ".cache/")
@@ -98,20 +99,36 @@ def printed(path: str) -> Iterator[tuple[str, str]]:
         yield from inner or [(f"{path} {name}", about)]
 
 
+def listed(text: str) -> list[tuple[str, str]]:
+    """Return each command of a page's table with its sentence."""
+    return re.findall(r"^\| \[?`(relais [\w ]+)`(?:\]\S+)? \| (.*) \|$", text, re.MULTILINE)
+
+
 def test_commands() -> None:
-    """The README's table of commands is what `relais --help` and the help of its groups print."""
-    told = [tuple(row.strip("| ").split(" | ", 1)) for row in rows(README) if row.startswith("| `relais ")]
-    assert [(name.strip("`"), about) for name, about in told] == list(printed("relais"))
+    """The page of commands has what `relais --help` and the help of its groups print; the README the first dozen."""
+    every = list(printed("relais"))
+    assert listed(manual.commands_page()) == every
+    assert len(listed(README)) == 12
+    assert set(listed(README)) <= set(every)
+
+
+@pytest.mark.parametrize("page", manual.PAGES, ids=lambda page: page.stem)
+def test_pages_are_made(page: Path) -> None:
+    """Each page that is made whole is what the code says; `python -m tests.reference` writes it."""
+    assert page.read_text(encoding="utf-8") == manual.PAGES[page]()
 
 
 # -- settings
 
 
 def test_settings() -> None:
-    """The README's table of settings is what `relais settings` prints."""
+    """The page of settings is what `relais settings` prints."""
     said = json.loads(CliRunner().invoke(cli.relais, ["settings", "--json"]).stdout)
-    want = {f"| `{one['variable']}` | {code(one['default'])} | {one['about']} |" for one in said}
-    assert {row for row in rows(README) if re.match(r"\| `(RELAIS_[A-Z_]+|REDIS_URL)` ", row)} == want
+    want = [
+        f"| `{one['variable']}` | {code(one['default'])} | {', '.join(one['processes'])} | {one['about']} |"
+        for one in said
+    ]
+    assert rows(manual.settings_page()) == want
     assert len(want) > 20
 
 
@@ -162,21 +179,17 @@ def test_metrics(page: Path) -> None:
 
 
 def test_table_of_metrics() -> None:
-    """The table of metrics of the page for operators has each of them with its labels and its sentence."""
-    labels = {one.name + ("_total" if one.kind == "counter" else ""): one.labels for one in CATALOGUE}
-    want = [
-        f"| `{name}` | {', '.join(f'`{label}`' for label in labels[name])} | {about} |"
-        for name, about in exposed().items()
-    ]
-    assert [row for row in rows(OPERATING) if row.startswith("| `relais_")] == want
+    """The page of metrics has each of them under its name in the exposition, with its sentence."""
+    found = re.findall(r"^\| `(relais_\w+)` \| .* \| ([^|]+) \|$", manual.metrics_page(), re.MULTILINE)
+    assert dict(found) == exposed()
 
 
 # -- addresses of the console
 
 
 def test_addresses() -> None:
-    """The README's table names every address of the console."""
-    told = "\n".join(row for row in rows(README) if row.startswith("| `GET "))
+    """The page of the console names every address of it."""
+    told = "\n".join(row for row in rows(CONSOLE) if row.startswith(("| `GET ", "| `POST ")))
     for route in app.ROUTES:
         address = re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), route.path)
         assert re.search(rf"[` ]{re.escape(address)}[`?]", told), address
