@@ -171,7 +171,7 @@ CREATE_INVOICE = ActionKind(
 
 CANCEL_INVOICE = ActionKind(
     name="cancel_invoice",
-    about="Delete a draft, cancel a final invoice. If no invoice has this reference, nothing is done and the action succeeds.",
+    about="Delete a draft, cancel a final invoice. If no invoice has the reference, it succeeds and does nothing.",
     arguments=CancelInvoice,
     touches=_names,
     touches_about="reference, customer's e-mail",
