@@ -50,23 +50,23 @@ begin with: [monitoring](../monitoring/README.md).
 # -- commands
 
 
-def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
-    """Yield each command that is no group, under its whole name, in the order of the help."""
-    if not isinstance(command, cli.Lazy):
-        yield path, command
-        return
-    for name in command.table:
-        inner = command.get_command(click.Context(command), name)
-        assert inner is not None
-        yield from walk(inner, f"{path} {name}")
+def walk(group: cli.Lazy, path: str) -> Iterator[tuple[str, str, click.Command]]:
+    """Yield each command that is no group: its whole name, its sentence, itself, in the order of the help."""
+    for name, about in group.table.items():
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, cli.Lazy):
+            yield from walk(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", about, command
 
 
 def commands_page() -> str:
     """Return the page of all commands: a table, then each with its options and examples."""
+    assert isinstance(cli.relais, cli.Lazy)
     every = list(walk(cli.relais, "relais"))
-    first = {path: command.get_short_help_str(1_000) for path, command in every}
-    rows = [f"| [`{path}`](#{path.replace(' ', '-')}) | {first[path]} |" for path, _ in every]
-    sections = [line for path, command in every for line in _section(path, command)]
+    rows = [f"| [`{path}`](#{path.replace(' ', '-')}) | {about} |" for path, about, _ in every]
+    sections = [line for path, _, command in every for line in _section(path, command)]
     return "\n".join([COMMANDS, *rows, *sections, ""])
 
 
