@@ -1,9 +1,12 @@
 # One image for every process of Relais; the command says which. Without one it runs all of them with a Valkey of its own:
-#   docker run -p 8080:8080 -v relais:/data -v ./book:/book:ro --env-file .env relais
-# Pin the base by digest in a registry of your own where you need the same image twice.
-ARG PYTHON=3.13-slim-bookworm
+#   docker run --name relais -p 127.0.0.1:8080:8080 -v relais:/data -v ./book:/book:ro --env-file .env --stop-timeout 90 \
+#     --health-cmd 'python -m console.checks.alive receive work' relais
+# It has no HEALTHCHECK, because each process wants another one: `docker-compose.yml` has them all, of `relais work`
+# `python -m console.checks.alive work`. `make image` builds and tries it where there is no registry (deploy/image.sh).
+# Where the same image is needed twice, pin the base: --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:…
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
-FROM python:${PYTHON} AS build
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # The dependencies first: they change seldom, and every file of them has its hash.
@@ -23,10 +26,16 @@ COPY tests/fixtures tests/fixtures
 RUN /opt/build/bin/hatchling build -t wheel -d /dist \
  && /opt/relais/bin/pip install --no-deps --no-index /dist/*.whl
 
-FROM python:${PYTHON}
+FROM ${PYTHON_IMAGE}
+ARG REVISION=
+LABEL org.opencontainers.image.title="Relais" \
+      org.opencontainers.image.description="A self-hosted webhook receiver and event router" \
+      org.opencontainers.image.version="0.2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
 # The number is fixed, so that a volume or a book on the host can be given to it.
-RUN groupadd --system --gid 10001 relais \
- && useradd --system --uid 10001 --gid relais --home-dir /data --no-create-home --shell /usr/sbin/nologin relais \
+RUN groupadd --gid 10001 relais \
+ && useradd --uid 10001 --gid relais --home-dir /data --no-create-home --shell /usr/sbin/nologin relais \
  && install -d -o relais -g relais -m 0700 /data /spool /notebook
 COPY --from=build /opt/relais /opt/relais
 ENV PATH=/opt/relais/bin:$PATH \
@@ -38,6 +47,4 @@ WORKDIR /data
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=3)"]
 CMD ["relais", "up", "--host", "0.0.0.0"]

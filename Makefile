@@ -11,7 +11,7 @@ DOCS := .cache/docs-venv/done
 # Byte code is kept whatever the shell says: each of the many processes of a run starts without compiling all of ours.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up docs test quick mutants model check pictures bench bench-peers curves performance chaos soak backlog hosts lock clean help
+.PHONY: demo up docs test quick mutants model check image pictures bench bench-peers curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ check: $(VENV)/dev ## Lint, types and the import contract
 docs: $(DOCS) ## The documentation as a site in .cache/site; a broken link is an error
 	.cache/docs-venv/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d .cache/site-pages . .cache/site
 	@echo "open .cache/site/index.html"
+
+image: ## Build the container image without a registry, and try it (root, buildah, debootstrap)
+	deploy/image.sh
 
 pictures: $(VENV)/dev ## Pictures of the console's pages into docs/pictures (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures

