@@ -73,7 +73,7 @@ b run --isolation chroot --user 0 "$made" -- install -d -o relais -g relais /boo
 b run --isolation chroot "$made" -- sh -euc '
     [ "$(id -u)" = 10001 ]
     relais init /book >/dev/null
-    relais rules check /book
+    relais rules check /book 2>&1
     export RELAIS_PORT="$1" RELAIS_CONSOLE_PORT="$2" RELAIS_CONSOLE_URL="http://127.0.0.1:$2"
     relais up --json >/tmp/up &
     until [ -s /tmp/up ]; do kill -0 $!; sleep 0.2; done

@@ -32,7 +32,7 @@ def said() -> str:
 
 def inspect() -> dict[str, Any]:
     """Return what the image says of itself."""
-    where = ["--root", STORAGE / "storage", "--runroot", STORAGE / "run", "--storage-driver", "vfs"]
+    where: list[str | Path] = ["--root", STORAGE / "storage", "--runroot", STORAGE / "run", "--storage-driver", "vfs"]
     command = ["buildah", *where, "inspect", "--type", "image", "localhost/relais:latest"]
     found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return found
