@@ -128,6 +128,7 @@ class AlertSettings(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    #: The address to which alerts are posted, as a reference.
     webhook: Secret | None = None
     #: Signs them after Standard Webhooks: `whsec_` and base64.
     secret: Secret | None = None

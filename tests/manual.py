@@ -13,7 +13,7 @@ import click
 
 from console import cli, settings
 from console.api.metrics import CATALOGUE
-from tests import error_codes
+from tests import error_codes, keys_page
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -126,4 +126,6 @@ PAGES: Mapping[Path, Callable[[], str]] = {
     FOLDER / "settings.md": settings_page,
     FOLDER / "metrics.md": metrics_page,
     FOLDER / "errors.md": error_codes.page,
+    FOLDER / "book.md": keys_page.book_page,
+    FOLDER / "arguments.md": keys_page.arguments_page,
 }

@@ -14,7 +14,8 @@ from console.api import app, metrics
 from console.api.metrics import CATALOGUE, Snapshot
 from mailroom import QuotaState, RoomState
 from receiver.spool import SpoolState
-from tests import manual
+from rules.compiler import json_schema
+from tests import keys_page, manual
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -116,6 +117,26 @@ def test_commands() -> None:
 def test_pages_are_made(page: Path) -> None:
     """Each page that is made whole is what the code says; `python -m tests.reference` writes it."""
     assert page.read_text(encoding="utf-8") == manual.PAGES[page]()
+
+
+# -- keys of a book
+
+#: Pages that are made from the code and name keys.
+KEYS = "\n".join(
+    (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for page in ("reference/book.md", "reference/arguments.md", "sources/reference.md")
+)
+
+
+def test_keys() -> None:
+    """Every key of the JSON Schema stands in a page that is made, with a sentence that says more than its type."""
+    told = {name.rpartition(".")[2] for name in re.findall(r"^\| (?:\w+ \| )?`([\w.\[\]]+)` \|", KEYS, re.MULTILINE)}
+    found = list(keys_page.names())
+    assert len(found) > 900
+    assert sorted({f"{place}: {name}" for place, name in found if name not in told}) == []
+    empty = set(json_schema._TYPES.values()) | {""}
+    rows = re.findall(r"^\| (?:\w+ \| )?`[\w.\[\]]+` \| ?([^|]*?) \|", KEYS, re.MULTILINE)
+    assert [row for row in rows if row in empty] == []
 
 
 # -- settings

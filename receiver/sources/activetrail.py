@@ -107,6 +107,7 @@ def _mean_events(value: Mapping[str, str]) -> Mapping[str, str]:
 class ActiveTrailHooksOptions(HooksOptions):
     """The account in which `relais hooks` registers webhooks."""
 
+    #: Where the API is.
     base: ApiAddress = "https://webapi.mymarketing.co.il/api"
     #: What stands at the end of our URL -> the vendor's word. Only one is documented; the others are read off a webhook
     #: that was made by hand, with `relais hooks list`.

@@ -184,6 +184,7 @@ class HooksOptions(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    #: As the platform shows it.
     api_key: Secret
     base: ApiAddress
     #: True: its address may be in a private network.

@@ -148,6 +148,7 @@ class AnswerOptions(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    #: The status, 200 to 299.
     status: Annotated[int, Field(ge=200, le=299)] = 200
     #: The body. Without it the ids of the events, JSON.
     body: Annotated[str, Field(max_length=2_000)] | None = None

@@ -126,9 +126,11 @@ def _are_our_fields(value: Mapping[str, str]) -> Mapping[str, str]:
 class MagnetisPull(PullOptions):
     """How calls and leads are fetched. The key is one of the API, or its sandbox key, which returns sample data."""
 
+    #: Where the API is.
     base: ApiAddress = "https://api.magnetis.io"
     #: Where calls and leads are; off: not fetched. The address of leads is not documented.
     calls: Annotated[str, BeforeValidator(_or_off)] = "/calls"
+    #: As `calls`.
     leads: Annotated[str, BeforeValidator(_or_off)] = "/leads"
     #: How often; off: only when a person asks.
     every: Every = 5 * MINUTE
@@ -139,6 +141,7 @@ class MagnetisPull(PullOptions):
     quota: Quota | None = Quota(limit="5000/day", reserve=500)
     #: The field that says how a call ended, and the words for missed. Without it a call of no duration was missed.
     outcome: Annotated[str, AfterValidator(_is_in_item)] | None = None
+    #: Words of `status` that say: missed.
     missed: tuple[str, ...] = ("missed", "no_answer", "unanswered", "busy", "abandoned", "manque")
 
     @model_validator(mode="after")

@@ -95,7 +95,9 @@ class MaileonHooksOptions(HooksOptions):
 
     #: As Maileon shows it; it needs the rights GET, POST, PUT and DELETE.
     api_key: Secret
+    #: Where the API is.
     base: ApiAddress = "https://api.maileon.com/1.0"
+    #: Which webhooks are registered.
     events: Annotated[tuple[str, ...], AfterValidator(_known_events)] = ("doi", "unsubscription", "bounce")
 
 

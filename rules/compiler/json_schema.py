@@ -41,7 +41,7 @@ QUOTA: Schema = {
         {
             "type": "object",
             "properties": {
-                "limit": _REQUESTS,
+                "limit": {**_REQUESTS, "description": "So many requests in a day or month: 5000/day."},
                 "zone": {"type": "string", "examples": ["Europe/Berlin"], "description": "Where the day begins."},
                 "reserve": {"type": "integer", "minimum": 0, "description": "Left for urgent actions."},
             },
@@ -165,6 +165,8 @@ def schema(catalogue: Catalogue, book: Rulebook | None = None) -> Schema:
 # Hover texts: every key has one. -------------------------------------------------------------------------------------
 
 _ABOUT: Mapping[str, str] = {
+    "kind": "What it is: the kinds stand in the tables.",
+    "api": "The destination that look-ups named `api.` go to.",
     "country": "Where telephone numbers without + belong.",
     "business_hours": "When somebody is there; rules with hold: wait for it.",
     "sources": "The platforms that post webhooks, by a name of your own.",
@@ -316,16 +318,29 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
 def _destination_keys(book: Rulebook | None) -> Schema:
     sources = book.sources if book else ()
     return {
-        "limit": {"type": "string", "pattern": RATE, "examples": ["5/s"]},
+        "limit": {
+            "type": "string",
+            "pattern": RATE,
+            "examples": ["5/s"],
+            "description": "So many requests in that time, of all destinations with the same key together: 5/s.",
+        },
         "quota": QUOTA,
-        "concurrency": {"type": "integer", "minimum": 1, "maximum": 10_000},
+        "concurrency": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 10_000,
+            "description": "So many deliveries under way at once: 10.",
+        },
         "breaker": {
             "anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_FAILING}, {"enum": [False, "off"]}],
             "description": "Objects that fail in a row before nothing is sent but a probe now and then; off: never.",
         },
-        "timeout": {"type": "number", "minimum": 0.1, "maximum": 30, "description": "Seconds."},
-        "pool": {"type": "string"},
-        "allow_private": {"type": "boolean"},
+        "timeout": {"type": "number", "minimum": 0.1, "maximum": 30, "description": "Seconds for one request: 10."},
+        "pool": {"type": "string", "description": "Workers of this pool serve it (RELAIS_POOL): default."},
+        "allow_private": {
+            "type": "boolean",
+            "description": "It may lie inside your own network (10.…, 192.168.…, localhost); else it is not asked.",
+        },
         "echoes": {
             "anyOf": [
                 _word(sources, "The source by which this system tells what was written to it."),
@@ -670,14 +685,18 @@ def _rules(definitions: Schema) -> None:
 
 def _options() -> Schema:
     return {
-        "enabled": {"type": "boolean"},
+        "enabled": {"type": "boolean", "description": "false: the rule rests."},
         "mode": {"enum": list(MODES), "description": "observe: what it would do is recorded, and nothing is done."},
         "stop": {"type": "boolean", "description": "Ends this file for the event."},
         "only_once": {
             "type": "object",
-            "properties": {"per": {"type": "string"}, "within": _duration("Of these only the first is sent.")},
+            "properties": {
+                "per": {"type": "string", "description": "The field whose values are told apart: data.email."},
+                "within": _duration("Of these only the first is sent."),
+            },
             "required": ["per", "within"],
             "additionalProperties": False,
+            "description": "Its actions happen once for each value of a field in that time.",
         },
         "coalesce": _duration("Of several waiting deliveries that write one object only the newest is sent."),
         "delay": _duration("How long to wait; later ones for the same object wait too."),
@@ -722,7 +741,7 @@ def _tests(definitions: Schema, book: Rulebook | None) -> None:
     definitions["test"] = {
         "type": "object",
         "properties": {
-            "name": {"type": "string"},
+            "name": {"type": "string", "description": "What it shows."},
             "given": {
                 "type": "object",
                 "properties": {
@@ -767,7 +786,8 @@ def _tests(definitions: Schema, book: Rulebook | None) -> None:
 
 def _word(words: Iterable[str], description: str) -> Schema:
     known = sorted(words)
-    return {"description": description, "anyOf": [{"enum": known}, {"type": "string"}]} if known else {"type": "string"}
+    told = {"anyOf": [{"enum": known}, {"type": "string"}]} if known else {"type": "string"}
+    return {"description": description, **told}
 
 
 def _duration(description: str) -> Schema:

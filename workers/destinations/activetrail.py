@@ -82,7 +82,9 @@ Words = Annotated[tuple[str, ...], BeforeValidator(lambda value: [as_text(each) 
 class ActiveTrailStatuses(DestinationOptions):
     """What ActiveTrail calls a subscription: the first word is written, each is understood where it is read."""
 
+    #: Words for: gets newsletters.
     subscribed: Words = Field(default=("Subscribed", "1", "Active"), min_length=1)
+    #: Words for: gets none.
     unsubscribed: Words = Field(default=("Unsubscribed", "2", "CUSTOMER_REQUEST"), min_length=1)
 
 
@@ -101,7 +103,9 @@ class SubscribeContact(ActionArguments):
 
     email: Email = Field(description="Who subscribes.")
     consent: Consent = Field(description="Needed: newsletter.")
+    #: All first names.
     first_name: Text | None = None
+    #: The family name.
     last_name: Text | None = None
     custom: Mapping[str, Scalar] = Field(default_factory=dict, description="Fields by their own names: ext1, date1 …")
 

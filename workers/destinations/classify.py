@@ -109,6 +109,7 @@ class ErrorRule(BaseModel):
     contains: str | None = None
     #: The JSON at `path` is `equals`.
     path: str | None = None
+    #: What stands at `path` then.
     equals: str | int | bool | None = None
     #: What it is: a class of failure, or `done`.
     means: Failure | Literal["done"] = Field(alias="is")
@@ -136,7 +137,9 @@ class SuccessTest(BaseModel):
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
+    #: Where it stands in the answer: success.
     path: str
+    #: What stands there after a success: true.
     equals: str | int | bool | None
 
 

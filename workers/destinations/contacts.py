@@ -33,8 +33,11 @@ _PHONE_KEY = AfterValidator(addresses.phone_key_or_text)
 class ContactAddress(ActionArguments):
     """A postal address; only the parts that are given are written."""
 
+    #: Street and number.
     street: Text | None = None
+    #: As text, with leading zeros: 01067.
     postal_code: Text | None = None
+    #: The town.
     city: Text | None = None
     country: Text | None = Field(default=None, description="As the CRM wants it, usually two letters: DE.")
 
@@ -46,9 +49,13 @@ class UpsertContact(ActionArguments):
     external_id: Id | None = Field(default=None, description="The id in another system, kept at the contact.")
     new_email: Email | None = Field(default=None, description="The address that replaces `email`.")
     name: Text | None = Field(default=None, description="The whole name, of a company or where its parts are unknown.")
+    #: All first names.
     first_name: Text | None = None
+    #: The family name.
     last_name: Text | None = None
+    #: A telephone number, with its country or under `country:`.
     phone: Annotated[Text, _PHONE_KEY] | None = None
+    #: Where the person or company is.
     address: ContactAddress | None = None
     custom: Mapping[str, Scalar] = Field(default_factory=dict, description="Fields of this CRM, by their own names.")
 
@@ -64,6 +71,7 @@ class UpsertContact(ActionArguments):
 class SetConsent(ActionArguments):
     """Write down at the contact what the person agreed to. A contact that does not exist is not made for it."""
 
+    #: Whose consent it is.
     email: Email
     newsletter: bool | None = Field(default=None, description="May be sent newsletters.")
     tracking: bool | None = Field(default=None, description="May be followed as a single user.")
@@ -101,6 +109,7 @@ class CallerArguments(ActionArguments):
 
     email: Email | None = Field(default=None, description="Needed unless external_id or phone is given.")
     external_id: Id | None = Field(default=None, description="The id in another system, kept at the contact.")
+    #: Needed unless email or external_id is given.
     phone: Annotated[Id, _PHONE_KEY] | None = None
 
     @model_validator(mode="after")
@@ -128,9 +137,11 @@ class CreateLead(CallerArguments):
     """Make a lead for the contact, once, making a bare contact for one whom nobody knows."""
 
     reference: Id = Field(description="Your own id of it, such as a call's; it is searched for before one is made.")
+    #: Its title, on one line.
     title: Text = Field(min_length=1, max_length=255)
     text: Text | None = Field(default=None, description="More about it.")
     amount: Money | None = Field(default=None, ge=0, description="What it is worth.")
+    #: Three letters.
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     custom: Mapping[str, Scalar] = Field(default_factory=dict, description="Fields of this CRM, by their own names.")
 

@@ -84,10 +84,15 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\[\]-]+$")]
 class EtrackerFields(DestinationOptions):
     """What etracker calls the fields of a confirmation."""
 
+    #: The field of account key 1.
     account_key: FieldName = "et"
+    #: The field of the API key.
     api_key: FieldName = "et_key"
+    #: The field of the number of the lead.
     order: FieldName = "et_tonr"
+    #: The field of what became of it.
     status: FieldName = "et_sale"
+    #: The field of its worth.
     amount: FieldName = "et_profit"
 
 

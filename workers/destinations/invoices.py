@@ -20,16 +20,22 @@ from workers.outcome import Failed
 class Customer(ActionArguments):
     """Who the invoice is for."""
 
+    #: By this address the customer is found.
     email: Email
+    #: The name on the invoice: of a person or a company.
     name: Text | None = None
+    #: The address on the invoice.
     address: ContactAddress | None = None
 
 
 class InvoiceLine(ActionArguments):
     """One line of an invoice. A key that it does not know is refused: `tax` for `tax_rate` would drop the tax."""
 
+    #: What is sold.
     text: Text
+    #: How many.
     quantity: Money = Decimal(1)
+    #: The price of one, before tax unless the destination says otherwise.
     unit_price: Money
     tax_rate: Money | None = Field(default=None, ge=0, lt=1, description="A fraction: 0.19.")
 
@@ -38,9 +44,13 @@ class CreateInvoice(ActionArguments):
     """Make an invoice, a draft unless the destination finalises. One reference is one invoice."""
 
     reference: Id = Field(description="Your own number of it, such as SD-9001; it is searched for before one is made.")
+    #: Who pays.
     customer: Customer
+    #: What is on it.
     lines: Sequence[InvoiceLine] = Field(min_length=1)
+    #: The day by which it is to be paid.
     due: date | None = None
+    #: Three letters.
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     finalise: bool | None = Field(
         default=None, description="Number it and make it final, or leave it a draft; absent: as the destination says."
@@ -56,10 +66,12 @@ class CreateCreditNote(ActionArguments):
 
     reference: Id = Field(description="Your own number of the credit note; it is searched for before one is made.")
     invoice: Id = Field(description="The reference that the invoice was made with.")
+    #: Who gets it.
     customer: Customer
     lines: Sequence[InvoiceLine] = Field(
         default=(), description="What is credited, with the prices of the invoice, not negative; absent: all of it."
     )
+    #: Why, on the document.
     reason: Text | None = None
     finalise: bool | None = Field(
         default=None, description="Number it and make it final, or leave it a draft; absent: as the destination says."
@@ -71,7 +83,9 @@ class RecordPayment(ActionArguments):
 
     reference: Id = Field(description="Your own id of the payment; it is searched for before one is written.")
     invoice: Id = Field(description="The reference that the invoice was made with.")
+    #: How much was paid.
     amount: Money = Field(gt=0)
+    #: Three letters.
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     paid_on: date | None = Field(default=None, description="The day; absent: the day on which it is written.")
     method: Text | None = Field(default=None, description="How it was paid, as the system calls it.")
@@ -100,8 +114,11 @@ class FoundInvoice(ActionResult):
 class CancelInvoice(ActionArguments):
     """Undo an invoice: a draft is deleted, a final one gets its cancellation document, none at all is done already."""
 
+    #: The reference that the invoice was made with.
     reference: Id
+    #: Who was to pay.
     customer: Customer
+    #: Why, on the document.
     reason: Text | None = None
 
 

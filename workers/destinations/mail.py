@@ -76,6 +76,7 @@ class MailOptions(DestinationOptions):
         default=None, description="PEM file with the authority of the server; else the system's."
     )
     user: Secret | None = Field(default=None, description="Name to log in with, where the server asks for one.")
+    #: The password of `user`, as a reference.
     password: Secret | None = None
     sender: AsciiEmail = Field(description="From whom mails come.")
     sender_name: OneLine = Field(default="", description="The name before it.")

@@ -118,14 +118,18 @@ LINE_FIELDS = ("text", "quantity", "unit_price", "tax_rate")
 class RestBasicAuth(DestinationOptions):
     """HTTP Basic."""
 
+    #: The name, as a reference.
     user: Secret
+    #: The password, as a reference.
     password: Secret
 
 
 class RestHeaderAuth(DestinationOptions):
     """A header of its own."""
 
+    #: The header: X-Api-Key.
     name: str = Field(pattern=r"^[A-Za-z0-9-]+$")
+    #: What it holds, as a reference.
     value: Secret
 
 
@@ -133,7 +137,9 @@ class RestOAuth(DestinationOptions):
     """OAuth 2.0 client credentials: a token is fetched, and replaced shortly before it ends."""
 
     token_url: Base = Field(description="Where tokens are given.")
+    #: The id that the vendor gave, as a reference.
     client_id: Secret
+    #: The secret beside it, as a reference.
     client_secret: Secret
     scope: str = Field(default="", description="What the token is to be good for, as the vendor calls it.")
     audience: str | None = Field(default=None, description="For vendors that ask which API it is for.")
@@ -145,9 +151,13 @@ class RestOAuth(DestinationOptions):
 class RestAuth(DestinationOptions):
     """How the destination knows us: one of these."""
 
+    #: A token that is sent as `Authorization: Bearer`.
     bearer: Secret | None = None
+    #: User and password (HTTP Basic).
     basic: RestBasicAuth | None = None
+    #: A header of its own.
     header: RestHeaderAuth | None = None
+    #: Tokens that are fetched (OAuth 2.0 client credentials).
     oauth: RestOAuth | None = None
 
     @model_validator(mode="after")
@@ -211,6 +221,7 @@ class Collection(Listing):
 class Contacts(Collection):
     """The contacts of a CRM."""
 
+    #: Where contacts are, behind `base`.
     path: str = "/contacts"
     find: Mapping[str, str] = Field(
         default={"email": "email", "external_id": "external_id", "phone": "phone"},
@@ -251,6 +262,7 @@ class Contacts(Collection):
 class Leads(Collection):
     """The leads or deals of a CRM."""
 
+    #: Where leads are.
     path: str = "/leads"
     find: str = Field(default="reference", description="The query parameter for a search by reference.")
     fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
@@ -264,6 +276,7 @@ class Leads(Collection):
 class Customers(Collection):
     """The customers of an invoicing system."""
 
+    #: Where customers are.
     path: str = "/customers"
     find: str = Field(default="email", description="The query parameter for a search by e-mail.")
     fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
@@ -308,6 +321,7 @@ class Payments(Listing):
 class Invoices(Documents):
     """The invoices of an invoicing system."""
 
+    #: Where invoices are.
     path: str = "/invoices"
     cancelled: tuple[str, ...] = Field(default=("canceled", "cancelled"), description="Their words for cancelled.")
     paid: tuple[str, ...] = Field(default=("paid",), description="Their words for paid.")
@@ -317,7 +331,9 @@ class Invoices(Documents):
     other_types: tuple[str, ...] = Field(
         default=("cancellation", "credit_note"), description="Documents with the same reference that are no invoices."
     )
+    #: Where a draft is made final.
     finalise_path: str = "/invoices/{id}/finalise"
+    #: Where one is cancelled.
     cancel_path: str = "/invoices/{id}/cancel"
     payments: Payments = Payments()
 
@@ -330,7 +346,9 @@ class Invoices(Documents):
 class CreditNotes(Documents):
     """The credit notes of an invoicing system."""
 
+    #: Where credit notes are.
     path: str = "/credit-notes"
+    #: Where a draft is made final.
     finalise_path: str = "/credit-notes/{id}/finalise"
 
     @field_validator("fields")

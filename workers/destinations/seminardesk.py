@@ -116,9 +116,11 @@ class AddPayment(ActionArguments):
 
     invoice: Id = Field(description="SeminarDesk's number of the invoice.")
     reference: Id = Field(description="Your own id of the payment: one reference is one payment.")
+    #: How much was paid.
     amount: Money
     method: Id = Field(description="SeminarDesk's code of the way of payment.")
     paid_on: date = Field(description="The day.")
+    #: More about it.
     remarks: Text | None = None
 
 
@@ -127,9 +129,12 @@ class AddActivity(ActionArguments):
 
     profile: Id = Field(description="SeminarDesk's number of the person or organisation.")
     activity_type: int = Field(description="Number of the kind of activity, from SeminarDesk's setup.")
+    #: What happened, on one line.
     title: Text = Field(min_length=1, max_length=255)
     begin: datetime = Field(description="When it happened, or began.")
+    #: When it ended.
     end: datetime | None = None
+    #: More about it.
     remarks: Text | None = None
 
 
@@ -140,6 +145,7 @@ class SetAdditionalField(ActionArguments):
     event: Id | None = Field(default=None, description="The event, by its number.")
     date: Id | None = Field(default=None, description="The event date.")
     field: Id = Field(description="SeminarDesk's number of the field.")
+    #: What the field is to hold.
     value: Scalar
 
     @model_validator(mode="after")

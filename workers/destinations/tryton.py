@@ -142,6 +142,7 @@ class InvoiceOptions(DestinationOptions):
     revenue_account: int | None = Field(default=None, description="Account of the lines.")
     receivable_account: int | None = Field(default=None, description="Account that the customer owes on.")
     journal: int | None = Field(default=None, description="Journal; default: the first one for revenue.")
+    #: Number of the payment term, where none is due on a day.
     payment_term: int | None = None
     taxes: Mapping[TaxRate, int] = Field(default={}, description="Rate as a fraction: the id of the tax. 0.19: 1")
     post: bool = Field(default=False, description="Post what was made, which numbers it; else it stays a draft.")
