@@ -26,8 +26,8 @@ ARGUMENTS = """\
 # Every argument of every action
 
 Made from the code (`python -m tests.reference`). The action is written `NAME.ACTION`, NAME being that of the
-destination in the book; each value may be a template: `"{{ data.email }}"`. **needed** stands where the argument must be
-there. An action beside which several kinds stand is the same for all of them.
+destination in the book; each value may be a template: `"{{ data.email }}"`. **needed** stands where the argument must
+be there. An action beside which several kinds stand is the same for all of them.
 """
 
 
