@@ -17,9 +17,10 @@ from tests.receiver.process import Process
 class Caller(threading.Thread):
     """Sends one event after the other, each on a connection of its own, and counts what goes wrong."""
 
-    def __init__(self, port: int, who: int) -> None:
+    def __init__(self, port: int, who: int, *, patience: float = 10) -> None:
         super().__init__(daemon=True)
         self.port = port
+        self.patience = patience
         self.who = who
         self.acknowledged: list[str] = []
         self.wrong: list[str] = []
@@ -29,7 +30,7 @@ class Caller(threading.Thread):
         n = 0
         while not self.over.is_set():
             n += 1
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience)
             try:
                 connection.request("POST", "/in/at/contact_changed", json.dumps({"id": self.who, "n": n}), AT)
                 answer = connection.getresponse()
