@@ -381,25 +381,17 @@ class Forgetting:
         """Return the receipts, the newest first. Those that are older than backups lose their hashes here."""
         now, found = from_epoch(await self._mailroom.now()), []
         fields = await self._read(self._store.hgetall(self._key))
-        for receipt in [read_receipt(text) for name, text in fields.items() if b" " not in name]:
+        for receipt in map(read_receipt, fields.values()):
             aged = receipt.aged(now)
             if aged != receipt:
                 await self.keep(aged)
-                reports = [name for name in fields if name.startswith(f"{receipt.id} ".encode())]
-                if reports:
-                    await self._read(self._store.hdel(self._key, *reports))
             found.append(aged)
         return sorted(found, key=lambda each: each.at, reverse=True)
 
     async def reports(self, receipt: ForgetReceipt) -> dict[str, int]:
         """Return process -> rows that went from its spool, of those receivers that have looked."""
-        found = await self._read(self._store.hgetall(self._key))
-        start = f"{receipt.id} "
-        return {
-            name.decode().removeprefix(start): int(rows)
-            for name, rows in found.items()
-            if name.decode().startswith(start)
-        }
+        found = await self._read(self._store.hgetall(self._mailroom.key(f"forgot:{receipt.id}")))
+        return {name.decode(): int(rows) for name, rows in found.items()}
 
     async def _read(self, asked: Any) -> Any:
         return await self._mailroom.read(asked)

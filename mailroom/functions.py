@@ -16,7 +16,7 @@ import redis.exceptions
 
 from mailroom import errors, ledger, objects, observations
 from mailroom.hashing import former_event_id
-from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS
+from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS, REPORTS_KEEP
 from mailroom.observations import SourceNotes
 from mailroom.queries import MailroomQueries
 from mailroom.records import (
@@ -184,14 +184,16 @@ class Mailroom(MailroomQueries):
     async def new_receipts(self, known: Collection[str]) -> dict[str, bytes]:
         """Return the receipts of persons who were forgotten by id, but for those known. Raises StoreUnavailable."""
         key = self.key("forgotten")
-        names = [name for name in await self.read(cast(Any, self.store.hkeys(key))) if b" " not in name]
-        fresh = [name for name in names if name.decode() not in known]
+        fresh = [name for name in await self.read(cast(Any, self.store.hkeys(key))) if name.decode() not in known]
         found = await self.read(cast(Any, self.store.hmget(key, fresh))) if fresh else []
         return {name.decode(): text for name, text in zip(fresh, found, strict=True) if text is not None}
 
     async def report_forgotten(self, receipt: str, process: str, rows: int) -> None:
         """Say that a receiver has carried out a receipt: so many rows went from its spool. Raises StoreUnavailable."""
-        await self.read(cast(Any, self.store.hset(self.key("forgotten"), f"{receipt} {process}", str(rows))))
+        pipe, key = self.store.pipeline(transaction=False), self.key(f"forgot:{receipt}")
+        pipe.hset(key, process, str(rows))
+        pipe.expire(key, REPORTS_KEEP)
+        await self.read(pipe.execute())
 
     async def forget_spooled(self, process: str) -> None:
         """Say that this receiver has no spool: there is nothing to erase in it. Raises StoreUnavailable."""

@@ -16,6 +16,8 @@ BODY_WINDOW = 60_000
 ID_MAP = 180 * 86_400
 #: How long a quarantined event is kept, in ms.
 QUARANTINE_KEEPS = 30 * 86_400_000
+#: How long the store knows which receivers carried out a receipt of who was forgotten, in seconds.
+REPORTS_KEEP = 7 * 86_400
 #: Seconds for one call. A synced write takes milliseconds; what takes longer is better treated as unknown.
 CALL_TIMEOUT = 5.0
 #: Instead of the pool of workers: what a receiver has.

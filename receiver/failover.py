@@ -185,8 +185,7 @@ class SpoolingMailroom:
         """Erase what the spool holds of persons who were forgotten. Raises StoreUnavailable, TimeoutError."""
         async with asyncio.timeout(self._patience):
             fresh = await self._mailroom.new_receipts(self._reported)
-        async with self._rows:
-            await self._carry_out(fresh)
+        await self._carry_out(fresh)
         for receipt in fresh:
             async with asyncio.timeout(self._patience):
                 await self._mailroom.report_forgotten(receipt, process, self._forgotten[receipt])
@@ -194,12 +193,13 @@ class SpoolingMailroom:
 
     async def _carry_out(self, receipts: Mapping[str, bytes]) -> None:
         """Erase what receipts are about, each once. Raises SpoolFailed."""
-        for receipt in (read_receipt(text) for id, text in receipts.items() if id not in self._forgotten):
-            search = PersonSearch(self._mailroom.hash, Person(frozenset(receipt.hashes)))
-            rows = await self._blocking(functools.partial(self._spool.forget, search, to_epoch(receipt.at)))
-            self._forgotten[receipt.id] = rows
-            if rows:
-                log.info("spool.forgotten receipt=%s rows=%d", receipt.id, rows)
+        async with self._rows:
+            for receipt in [read_receipt(text) for id, text in receipts.items() if id not in self._forgotten]:
+                search = PersonSearch(self._mailroom.hash, Person(frozenset(receipt.hashes)))
+                rows = await self._blocking(functools.partial(self._spool.forget, search, to_epoch(receipt.at)))
+                self._forgotten[receipt.id] = rows
+                if rows:
+                    log.info("spool.forgotten receipt=%s rows=%d", receipt.id, rows)
 
     async def forget_process(self, name: str) -> None:
         """Say that this process ends. Raises StoreUnavailable, TimeoutError."""

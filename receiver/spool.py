@@ -323,12 +323,20 @@ class Spool:
     def forget(self, search: PersonSearch, until: int) -> int:
         """Erase what is about a person and was received until a time (ms), also what was set aside; return how much.
 
-        Nothing of it is left in the files. Raises SpoolFailed.
+        Nothing of it is left in the files. Raises SpoolFull, SpoolFailed; then nothing was erased.
         """
-        try:
-            return _forget(self._db, search, until)
-        except sqlite3.Error as exc:
-            raise _failed(exc) from exc
+        gone = 0
+        with self._writing():
+            for table, rows in _about(self._db, search, until).items():
+                query = f"DELETE FROM {table} WHERE seq = ?"  # noqa: S608 - names of ours
+                if rows:
+                    gone += self._db.executemany(query, [(seq,) for seq in rows]).rowcount
+        if gone:
+            try:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error as exc:
+                raise _failed(exc) from exc
+        return gone
 
     def tidy(self) -> None:
         """If no event waits: overwrite bodies that the write-ahead log still holds, and give disk space back."""
@@ -434,19 +442,6 @@ def _is_about(search: PersonSearch, why: str | None, head: str, body: bytes) -> 
     except (ValueError, KeyError, TypeError, AttributeError):
         return search.is_mentioned(head.encode() + b"\n" + body)
     return search.is_among(names) or (why is not None and search.is_mentioned(body))
-
-
-def _forget(db: sqlite3.Connection, search: PersonSearch, until: int) -> int:
-    db.execute("PRAGMA secure_delete=ON")
-    found = _about(db, search, until)
-    db.execute("BEGIN IMMEDIATE")
-    gone = 0
-    for table, rows in found.items():
-        gone += db.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in rows]).rowcount if rows else 0  # noqa: S608
-    db.execute("COMMIT")
-    if gone:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return gone
 
 
 @contextlib.contextmanager

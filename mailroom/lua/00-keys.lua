@@ -100,7 +100,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
                                told, mark, before
   quotas               set     hashes of the keys that ever had a rate or quota       set_quota             for ever (one a key)
   forgotten            hash    receipts of persons who were forgotten, JSON: keyed     python (forgetting)   for ever; its hashes
-                               hashes, when, how much; and who carried them out                              as backups live
+                               hashes, when, how much                                                        as backups live
+  forgot:<receipt>     hash    receiver -> rows that went from its spool for it        python (forgetting)   7 days
   replid               string  the store's replication id at the last sweep           python (sweep.py)     for ever
   rewritten            string  that the append-only file is to be written anew, once  python (aof_rewrite)  a day
   users                hash    name of a person who may use the console -> role,      python (access)       for ever (one a person)

@@ -110,6 +110,21 @@ def test_forget(tmp_path: Path) -> None:
         assert b"eva@example.org" not in all_bytes(tmp_path)
 
 
+def test_forget_fails(opened: Spool) -> None:
+    """A spool that cannot erase says so, and takes events as before; the next attempt erases."""
+    gone = {"order_key": "email:eva@example.org"}
+    search = PersonSearch(str, Person(frozenset({"email:eva@example.org"})))
+    opened.append([(event("a", **gone), None), (event("o"), None)])
+    with contextlib.closing(sqlite3.connect(opened.file)) as other:
+        other.execute("CREATE TRIGGER no BEFORE DELETE ON spool BEGIN SELECT RAISE(ABORT, 'no'); END")
+        with pytest.raises(SpoolFailed, match="no"):
+            opened.forget(search, to_epoch("2026-11-21T11:00:00.000Z"))
+        opened.append([(event("b"), None)])
+        other.execute("DROP TRIGGER no")
+    assert opened.forget(search, to_epoch("2026-11-21T11:00:00.000Z")) == 1
+    assert names(opened) == ["o", "b"]
+
+
 def all_bytes(folder: Path) -> bytes:
     return b"".join(each.read_bytes() for each in folder.iterdir()).lower()
 

@@ -6,6 +6,7 @@ the receiver puts them.
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any, cast
 import redis
 
 from mailroom import Fate, Mailroom
+from mailroom.operator import Operator
 from rules.event import Event
 from tests.conftest import GENEROUS, PrivateValkey, wait_until
 from tests.fake_destination import FakeDestination
@@ -82,6 +84,10 @@ class WorkProcess:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
+
+
+async def _release(room: str, box: str, mailroom: Mailroom) -> bool:
+    return await Operator(mailroom).release(room, box)
 
 
 class SystemProcesses:
@@ -169,6 +175,11 @@ class SystemProcesses:
 
     def held(self, room: str = "crm") -> list[dict[str, Any]]:
         return [json.loads(why) for why in self.store.hvals(f"{PREFIX}held:{room}")]
+
+    def release(self, room: str = "crm") -> None:
+        """Let every held box of a room go on, as a person does who has looked."""
+        for box in self.store.hkeys(f"{PREFIX}held:{room}"):
+            assert self.ask(functools.partial(_release, room, box.decode()))
 
     def is_idle(self) -> bool:
         """Whether nothing waits, is leased or suspected anywhere."""
