@@ -26,6 +26,7 @@ NOUNS: Mapping[Shelf, str] = {
 #: The options that choose.
 filters = bulk.add_options(
     click.option("--source", default="", help="Only from this source."),
+    click.option("--type", default="", help="Only of this type."),
     click.option("--code", default="", help="Only with this reason: a field, `no_rule`, `wrong_signature`."),
     click.option(
         "--since", type=bulk.Since(), default=0, help="Only since then: 2h, 3d, 2026-11-21, 2026-11-21T10:00."

@@ -119,6 +119,7 @@ filters = add_options(
     click.option("--rule", default="", help="Only of this rule."),
     click.option("--code", default="", help="Only with this reason, `invalid`."),
     click.option("--source", default="", help="Only of events from this source."),
+    click.option("--type", default="", help="Only of events of this type."),
     click.option("--event", default="", help="Only of this event."),
     click.option("--since", type=Since(), default=0, help="Only since then: 2h, 3d, 2026-11-21, 2026-11-21T10:00."),
 )

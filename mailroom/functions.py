@@ -16,7 +16,7 @@ import redis.exceptions
 
 from mailroom import errors, ledger, objects, observations
 from mailroom.hashing import former_event_id
-from mailroom.keys import BODY_WINDOW, ID_MAP, ID_PAGE, QUARANTINE_KEEPS, REPORTS_KEEP
+from mailroom.keys import BODY_WINDOW, DEAD_KEEPS, ID_MAP, ID_PAGE, QUARANTINE_KEEPS, REPORTS_KEEP
 from mailroom.observations import SourceNotes
 from mailroom.queries import MailroomQueries
 from mailroom.records import (
@@ -621,7 +621,7 @@ class Mailroom(MailroomQueries):
         """Mark all that is leased as doubtful; its drains keep it. Returns how many boxes."""
         return int(await self.call("doubt"))
 
-    async def expire(self, age: int = 30 * 86_400_000) -> int:
+    async def expire(self, age: int = DEAD_KEEPS) -> int:
         """Give up dead letters older than `age` ms. Returns how many."""
         return int(await self.call("expire", age, QUARANTINE_KEEPS))
 

@@ -14,6 +14,8 @@ ID_PAGE = 86_400_000
 BODY_WINDOW = 60_000
 #: How long the id map keeps what was not confirmed, in seconds.
 ID_MAP = 180 * 86_400
+#: How long a dead letter is kept, in ms.
+DEAD_KEEPS = 30 * 86_400_000
 #: How long a quarantined event is kept, in ms.
 QUARANTINE_KEEPS = 30 * 86_400_000
 #: How long the store knows which receivers carried out a receipt of who was forgotten, in seconds.

@@ -38,17 +38,20 @@ Replayed = Literal["done", "erased", "unsettled", "aside", "overtaken"]
 
 #: Where things lie: in the names of the store's keys.
 Shelf = Literal["quarantine", "unmatched", "refused"]
+#: Asks for what has none: a dead letter of no rule.
+NONE = "-"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which dead letters or held boxes are meant; what is empty leaves nothing out."""
+    """What is meant of what is dead, held or aside; what is empty leaves nothing out, `NONE` asks for what has none."""
 
     destination: str = ""
     action: str = ""
     rule: str = ""
     code: str = ""
     source: str = ""
+    type: str = ""
     event: str = ""
     #: Died or held at this time or later, ms.
     since: int = 0
@@ -62,12 +65,13 @@ class Selection:
             (self.rule, one.rule),
             (self.code, one.code),
             (self.source, one.source),
+            (self.type, one.type),
             (self.event, one.event),
         )
         # An event's id means all of its dead letters.
         if one.at < self.since or (self.ids and self.ids.isdisjoint((one.id, one.event))):
             return False
-        return all(not want or want == has for want, has in wanted)
+        return all(not want or ("" if want == NONE else want) == has for want, has in wanted)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def describe(line: AuditLine) -> Json:
     return {name: getattr(line, name) for name in COLUMNS} | {"at": from_epoch(line.at)}
 
 
-def _read_question(request: Request) -> dict[str, Any] | None:
+def read_question(request: Request) -> dict[str, Any] | None:
     """Return what is asked for, None where it cannot be read."""
     query = request.query_params
     found: dict[str, Any] = {name: query.get(name, "") for name in ("by", "verb", "cursor")}
@@ -41,7 +41,7 @@ def _read_question(request: Request) -> dict[str, Any] | None:
 
 async def list_audit(request: Request) -> Response:
     """Answer lines, newest first; `by`, `verb`, `since` and `until` (ms) choose."""
-    asked = _read_question(request)
+    asked = read_question(request)
     limit = read_number(request.query_params.get("limit"), PAGE)
     if asked is None or limit is None or not 1 <= limit <= LARGEST_PAGE:
         return refuse("bad_request", f"since and until are times in ms, limit is at most {LARGEST_PAGE}")
@@ -52,7 +52,7 @@ async def list_audit(request: Request) -> Response:
 
 async def export_audit(request: Request) -> Response:
     """Answer all lines that are meant as CSV, newest first."""
-    asked = _read_question(request)
+    asked = read_question(request)
     if asked is None:
         return refuse("bad_request", "since and until are times in ms")
     name = {"Content-Disposition": 'attachment; filename="audit.csv"'}

@@ -75,7 +75,8 @@ async def list_dead_letters(request: Request) -> Response:
 
 async def _group(request: Request, selection: Selection) -> Json | None:
     """Return what the notebook knows, however many there are; None while it is not complete: then the store tells."""
-    groups = await ask(request, lambda notebook: search.group_failures(notebook, selection, wall_clock()))
+    chosen, since = vars(selection), selection.since
+    groups = await ask(request, lambda notebook: search.group_dead(notebook, chosen, wall_clock(), since))
     state = tell_state(request)
     if not state["complete"]:
         return None

@@ -77,7 +77,7 @@ async def forget_person(request: Request, asked: ForgetPerson) -> Response:
     told: Json = {"readings": [{"who": who, "read_as": read_as} for who, read_as in readings.items()]}
     if asked.dry:
         for who in readings:
-            await write_audit(request, "find", who, asked.reason)
+            await write_audit(request, "find_person", who, asked.reason)
         return JSONResponse({**told, **await tell(request, person, mentions=asked.mentions)})
     try:
         receipt = await forget(request, person, asked.reason, mentions=asked.mentions)

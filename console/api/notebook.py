@@ -171,13 +171,20 @@ async def find_stats(request: Request, span: int) -> Json:
     return await ask(request, lambda notebook: search.stats(notebook, since, until, scale))
 
 
+async def read_readings(request: Request, text: str, reason: str = "") -> dict[str, str]:
+    """Return the keyed hashes that a text may stand for, and how it was read; the audit says who wanted to know."""
+    mailroom = get_mailroom(request)
+    await mailroom.prepare()
+    readings = {mailroom.hash(reading.identity): reading.read_as for reading in people.read(text)}
+    for who in readings:
+        await write_audit(request, "find_person", who, reason)
+    return readings
+
+
 @takes(FindPerson)
 async def find_person(request: Request, asked: FindPerson) -> Response:
     """Answer as what a text is read, the keyed hash of each reading, and how many events are found by it."""
-    mailroom = get_mailroom(request)
-    readings = {mailroom.hash(reading.identity): reading.read_as for reading in people.read(asked.text)}
-    for who in readings:
-        await write_audit(request, "find_person", who, asked.reason)
+    readings = await read_readings(request, asked.text, asked.reason)
     states = await ask(request, lambda notebook: [search.states(notebook, who) for who in readings])
     answer = [
         {"who": who, "read_as": read_as, "events": sum(found.values()), "states": found}

@@ -37,7 +37,7 @@ MOST_NAMED = 3
 NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 
 #: Parameters of a query that select dead letters and held boxes.
-FILTERS = ("destination", "action", "rule", "code", "source", "event")
+FILTERS = ("destination", "action", "rule", "code", "source", "type", "event")
 
 #: Books whose descriptions are kept in memory; a page of events is about one or two of them.
 MOST_BOOKS = 8

@@ -26,7 +26,6 @@ TYPED = 20
 @click.argument("ids", nargs=-1)
 @click.option("--place", type=click.Choice(get_args(JobPlace)), help="Where, if the verb can act at several places.")
 @bulk.filters
-@click.option("--type", default="", help="Only events of this type (replay, cancel).")
 @click.option("--today", is_flag=True, help="retry: by the rules of today.")
 @click.option("--even-if-older", is_flag=True, help="retry, reroute, replay: also where something newer was sent.")
 @click.option("--not-sent", is_flag=True, help="release: somebody has looked, the first items did not arrive.")

@@ -39,7 +39,6 @@ class JobFilter(BaseModel):
     rule: str = ""
     code: str = ""
     source: str = ""
-    #: Of events and waiting deliveries only.
     type: str = ""
     event: str = ""
     #: Died, held or received at this time or later, ms.
@@ -48,7 +47,7 @@ class JobFilter(BaseModel):
 
     def select(self) -> Selection:
         """Return it as what the mailroom's lists are asked for."""
-        names = ("destination", "action", "rule", "code", "source", "event", "since")
+        names = ("destination", "action", "rule", "code", "source", "type", "event", "since")
         return Selection(**{name: getattr(self, name) for name in names}, ids=frozenset(self.ids))
 
     def tell(self) -> str:

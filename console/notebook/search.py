@@ -13,7 +13,8 @@ from typing import Any
 from console.notebook.file import Notebook, name_code
 from console.notebook.tables import SCALES
 from mailroom import Fate
-from mailroom.operator import Selection
+from mailroom.keys import DEAD_KEEPS
+from mailroom.operator import NONE
 from rules.event_types.base import from_epoch
 
 Json = dict[str, Any]
@@ -21,10 +22,8 @@ Json = dict[str, Any]
 #: What a filter asks of an event itself, and of one delivery of it.
 OF_EVENT = ("source", "type", "state", "book")
 OF_DELIVERY = ("destination", "action", "rule", "code")
-#: Asks for what has none: a dead letter of no rule.
-NONE = "-"
-#: How long a dead letter is kept, ms (`Mailroom.expire`).
-DEAD_KEPT = 30 * 86_400_000
+#: What can be asked of a dead letter.
+OF_DEAD = (*OF_DELIVERY, "source", "type", "event", "id")
 
 
 @dataclass(frozen=True)
@@ -161,27 +160,12 @@ def count(notebook: Notebook, chosen: EventFilter, most: int = -1) -> int:
     return int(row["found"])
 
 
-def group_failures(notebook: Notebook, chosen: Selection, now: int) -> list[Json]:
+def group_dead(notebook: Notebook, chosen: Mapping[str, str], now: int, since: int = 0) -> list[Json]:
     """Return dead letters as of `now` (ms) by their cause (destination, code, rule), the most frequent first.
 
-    Each with the newest of them, `sample`. Of ids nothing is asked here.
+    `chosen`: what is asked of each, by names of OF_DEAD. Each cause has the newest of its letters, `sample`.
     """
-    parts = ["+ended >= ?"]  # With the sign no index is searched for it: others are better.
-    values: list[Any] = [max(chosen.since, now - DEAD_KEPT)]
-    for name in OF_DELIVERY:
-        if text := getattr(chosen, name):
-            parts.append(f"{name} = ?")
-            values.append(text)
-    for name, column in (("source", "source"), ("event", "id")):
-        if text := getattr(chosen, name):
-            parts.append(f"EXISTS (SELECT 1 FROM event WHERE event.n = delivery.event AND event.{column} = ?)")  # noqa: S608
-            values.append(text)
-    causes = _group_dead(notebook, " AND ".join(parts), values)
-    return [{name: value for name, value in cause.items() if name != "why"} for cause in causes]
-
-
-def _group_dead(notebook: Notebook, where: str, values: Sequence[Any]) -> list[Json]:
-    """Return causes with their number, and with id and reason of the newest."""
+    where, values = _choose_dead(chosen, now, since)
     dead = f"FROM delivery WHERE state = 'dead' AND {where}"
     rows = notebook.read(
         f"SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest {dead} "
@@ -198,31 +182,35 @@ def _group_dead(notebook: Notebook, where: str, values: Sequence[Any]) -> list[J
     return found
 
 
-#: Dead letters; of an event that is dead itself the destination is the inbox.
-DEAD = """(
-    SELECT delivery.id, event.id AS event, event.source, event.type, delivery.destination, delivery.action,
-        delivery.rule, delivery.code, delivery.why, max(delivery.ended, event.at) AS ended, event.at, event.n,
-        delivery.place
-    FROM delivery JOIN event ON event.n = delivery.event WHERE delivery.state = 'dead'
-)"""
+def list_dead(notebook: Notebook, chosen: Mapping[str, str], now: int) -> list[Json]:
+    """Return dead letters as of `now` (ms), chosen as by `group_dead`, in the order of a retry: as it was received.
 
-
-def _choose_dead(chosen: Mapping[str, str]) -> tuple[str, list[str]]:
-    asked = {name: text for name in OF_DELIVERY if (text := chosen.get(name, ""))}
-    where = " AND ".join(f"{name} = ?" for name in asked)
-    return where or "1", ["" if text == NONE else text for text in asked.values()]
-
-
-def group_dead(notebook: Notebook, chosen: Mapping[str, str]) -> list[Json]:
-    """Return what is dead by its cause (destination, code, rule), the most frequent first."""
-    return _group_dead(notebook, *_choose_dead(chosen))
-
-
-def list_dead(notebook: Notebook, chosen: Mapping[str, str]) -> list[Json]:
-    """Return what is dead, in the order of a retry: as it was received."""
-    where, values = _choose_dead(chosen)
-    query = f"SELECT * FROM {DEAD} WHERE {where} ORDER BY at, n, place"  # noqa: S608
+    Of an event that is dead itself the destination is the inbox.
+    """
+    where, values = _choose_dead(chosen, now)
+    query = (
+        "SELECT delivery.id, event.id AS event, event.source, event.type, destination, action, rule, code, "  # noqa: S608
+        "delivery.why, ended, event.at FROM delivery JOIN event ON event.n = delivery.event "
+        f"WHERE delivery.state = 'dead' AND {where} ORDER BY event.at, event.n, place"
+    )
     return [dict(row) for row in notebook.read(query, values)]
+
+
+def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0) -> tuple[str, list[Any]]:
+    # With the sign no index is searched for it: others are better. 0: nobody knows when.
+    parts, values = ["(+ended >= ? OR +ended = 0)"], list[Any]([max(since, now - DEAD_KEEPS)])
+    for name in OF_DEAD:
+        if not (text := chosen.get(name, "")):
+            continue
+        values.append("" if text == NONE else text)
+        if name in OF_DELIVERY:
+            parts.append(f"{name} = ?")
+        elif name == "id":
+            parts.append("delivery.id = ?")
+        else:
+            column = {"event": "id"}.get(name, name)
+            parts.append(f"delivery.event IN (SELECT n FROM event WHERE {column} = ?)")  # noqa: S608
+    return " AND ".join(parts), values
 
 
 def states(notebook: Notebook, who: str) -> dict[str, int]:

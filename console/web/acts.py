@@ -229,7 +229,7 @@ async def show_act(request: Request) -> Response:
     """Answer what an act would do, before anybody does it."""
     act = _find_act(request)
     if not get_actor(request).role.may(act.role):
-        return await refuse_role(request, act.role)
+        return await page.refuse_role(request, act.role)
     return await _render_form(request, act, dict(request.query_params))
 
 
@@ -260,16 +260,14 @@ async def _render_form(
 
 def write_command(act: PageAct, chosen: Mapping[str, str]) -> str:
     """Return the command that does the same."""
-    group = {"unmatched": "events", "book": "rules"}.get(act.pile, act.pile)
-    said = piles.write_command(group, act.verb, chosen)
-    return f"{said} {act.options}" if act.options else said
+    return " ".join(filter(None, (piles.write_command(act.pile, act.verb, chosen), act.options)))
 
 
 async def carry_out(request: Request) -> Response:
     """Do what was shown."""
     act = _find_act(request)
     if not get_actor(request).role.may(act.role):
-        return await refuse_role(request, act.role)
+        return await page.refuse_role(request, act.role)
     form = await page.read_form(request)
     known = await _board(request).find_intent(form.get("intent", "")) if act.run is None else None
     if known is not None:
@@ -281,9 +279,7 @@ async def carry_out(request: Request) -> Response:
     wrong = _judge(form, items, zone)
     if wrong:
         return await _render_form(request, act, chosen, wrong, form)
-    if act.run is not None and not await get_mailroom(request).hold(
-        f"act:{form['intent']}", secrets.token_hex(8), ONCE
-    ):
+    if act.run is not None and not await _is_first(request, form["intent"]):
         return page.go(request, *_place_of(act, items[0].id))  # A double click, here too.
     reason = keep_printable(form["reason"])[:LONGEST_REASON].strip()
     said = " ".join(f"{name}={text}" for name, text in chosen.items()) or act.pile
@@ -415,10 +411,9 @@ async def list_jobs(request: Request) -> Response:
     return await page.render(request, "jobs.html", jobs=[(job, say_job(job)) for job in jobs])
 
 
+@page.needs(Role.OPERATOR)
 async def change_job(request: Request) -> Response:
     """Pause, resume or stop a job: what it has done stays done."""
-    if not get_actor(request).role.may(Role.OPERATOR):
-        return await refuse_role(request, Role.OPERATOR)
     await page.read_form(request)
     id, verb = request.path_params["id"], request.path_params["verb"]
     if verb not in CHANGES or await _board(request).read(id) is None:
@@ -432,11 +427,6 @@ async def change_job(request: Request) -> Response:
 def _board(request: Request) -> JobBoard:
     board: JobBoard = request.app.state.jobs
     return board
-
-
-async def refuse_role(request: Request, role: Role) -> Response:
-    """Answer that somebody may not do this."""
-    return await page.render(request, "refused.html", 403, code="role", needs=role.word)
 
 
 def _find_act(request: Request) -> PageAct:

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from console.api.notebook import Unclear
 from console.web import (
     acts,
     assets,
@@ -58,6 +59,7 @@ def build_pages(state: State) -> Starlette:
         exception_handlers={
             StoreUnavailable: _answer(503, "store_away"),
             FormRefused: _answer(400, "form"),
+            Unclear: _unclear,
             HTTPException: _answer(404, "missing"),
         },
     )
@@ -69,6 +71,10 @@ def provide(state: State) -> None:
     """Add to the state what pages alone need."""
     state.snapshots = Snapshots()
     state.rule_places = {}
+
+
+async def _unclear(request: Request, exc: Any) -> Response:
+    return await page.render(request, "refused.html", 400, code="filter", needs=exc.args[1])
 
 
 async def refuse(request: Request, status: int, code: str) -> Response:

@@ -40,10 +40,7 @@ QUIET = 15.0
 
 async def list_events(request: Request) -> Response:
     """Answer events, newest first."""
-    try:
-        chosen, cursor = read_chosen(request), notebook.read_cursor(request)
-    except Unclear as exc:
-        return await page.render(request, "refused.html", 400, code="filter", needs=exc.args[1])
+    chosen, cursor = read_chosen(request), notebook.read_cursor(request)
 
     def look(its: Notebook) -> tuple[list[dict[str, Any]], str, int]:
         found, before = search.page(its, chosen, notebook.PAGE, cursor)
@@ -99,10 +96,7 @@ def write_command(chosen: EventFilter, span: str) -> str:
 
 async def export_events(request: Request) -> Response:
     """Answer the same events as CSV."""
-    try:
-        chosen = read_chosen(request)
-    except Unclear as exc:
-        return await page.render(request, "refused.html", 400, code="filter", needs=exc.args[1])
+    chosen = read_chosen(request)
     await request.app.state.follower.catch_up()
     name = {"Content-Disposition": 'attachment; filename="events.csv"'}
     return StreamingResponse(
@@ -112,10 +106,7 @@ async def export_events(request: Request) -> Response:
 
 async def tail_events(request: Request) -> Response:
     """Stream what comes in from now on, as rows of the list."""
-    try:
-        chosen = read_chosen(request)
-    except Unclear as exc:
-        return await page.render(request, "refused.html", 400, code="filter", needs=exc.args[1])
+    chosen = read_chosen(request)
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(follow(request, chosen), media_type="text/event-stream", headers=headers)
 

@@ -14,9 +14,9 @@ from starlette.routing import Route
 
 from console.access import Role
 from console.api import forget
-from console.api.request import LONGEST_REASON, get_actor
+from console.api.request import LONGEST_REASON
 from console.errors import UserError
-from console.web import acts, page
+from console.web import page
 from console.web.language import N_
 from console.web.page import Form
 from mailroom.forgetting import ForgetReceipt, Person
@@ -44,17 +44,15 @@ REWRITTEN: Mapping[str, str] = {
 }
 
 
+@page.needs(Role.ADMIN)
 async def show(request: Request) -> Response:
     """Answer what would be erased, and the form that does it."""
-    if not get_actor(request).role.may(Role.ADMIN):
-        return await acts.refuse_role(request, Role.ADMIN)
     return await _render(request)
 
 
+@page.needs(Role.ADMIN)
 async def carry_out(request: Request) -> Response:
     """Erase what was shown."""
-    if not get_actor(request).role.may(Role.ADMIN):
-        return await acts.refuse_role(request, Role.ADMIN)
     form, who = await page.read_form(request), request.path_params["who"]
     readings = await forget.read_whom(request, text) if (text := form.get("address", "").strip()) else {who: "hash"}
     found = await forget.tell(request, Person(frozenset({who})))
@@ -87,7 +85,7 @@ def _fingerprint(counts: Mapping[str, int]) -> str:
 
 async def _render(request: Request, wrong: str = "", receipt: ForgetReceipt | None = None) -> Response:
     who = request.path_params["who"]
-    told = await forget.tell(request, Person(frozenset({who})))
+    told = await forget.tell(request, Person(frozenset({who}))) if receipt is None else {"counts": {}}
     return await page.render(
         request,
         "people.forget.html",

@@ -11,8 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from console.access import Audit, Role, Tokens, Users
+from console.api.audit import read_question
+from console.api.notebook import Unclear
 from console.api.request import get_actor, get_mailroom
-from console.web import acts, page, snapshots, todo
+from console.web import page, snapshots, todo
 from mailroom import migration
 
 #: Lines of the audit on one page.
@@ -44,14 +46,15 @@ async def show_machine(request: Request) -> Response:
     )
 
 
+@page.needs(Role.ADMIN)
 async def show_audit(request: Request) -> Response:
     """Answer who did, searched and saw what, newest first."""
-    if not get_actor(request).role.may(Role.ADMIN):
-        return await acts.refuse_role(request, Role.ADMIN)
-    query = request.query_params
-    by, verb, cursor = (query.get(name, "") for name in ("by", "verb", "cursor"))
+    asked = read_question(request)
+    if asked is None:
+        raise Unclear("bad_cursor", "cursor is what the page before said, since and until are times in ms")
     audit: Audit = request.app.state.audit
-    lines, before = await audit.read(by=by, verb=verb, cursor=cursor, limit=LINES)
+    lines, before = await audit.read(**asked, limit=LINES)
+    by, verb = asked["by"], asked["verb"]
     return await page.render(
         request,
         "machine.audit.html",

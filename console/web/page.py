@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from console.access import Role
+from console.api.request import get_actor
 from console.web import assets, language, words
 from console.web.language import LANGUAGES
 
@@ -156,6 +157,27 @@ async def render(request: Request, template: str, /, status: int = 200, **values
     if request.method == "GET" and request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     return HTMLResponse(text.replace(AS_OF, said), status, {"ETag": tag})
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def needs(role: Role) -> Callable[[Handler], Handler]:
+    """Let a page be answered to those alone who have a role, or more."""
+
+    def guard(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def guarded(request: Request) -> Response:
+            return await handler(request) if get_actor(request).role.may(role) else await refuse_role(request, role)
+
+        return guarded
+
+    return guard
+
+
+async def refuse_role(request: Request, role: Role) -> Response:
+    """Answer that somebody may not do this."""
+    return await render(request, "refused.html", 403, code="role", needs=role.word)
 
 
 def go(request: Request, *path: str, **query: Any) -> Response:

@@ -9,23 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from console import people
 from console.access import Role
 from console.api import notebook
-from console.api.notebook import LONGEST_TEXT, PAGE, Unclear
-from console.api.request import get_actor, get_mailroom, write_audit
+from console.api.notebook import LONGEST_TEXT, PAGE
+from console.api.request import get_actor, write_audit
 from console.notebook import EventFilter, search
-from console.web import acts, page
+from console.web import page
 
 
 async def find(request: Request, text: str) -> Response:
     """Answer what is found by a text: the page of a person, or how it was read."""
     if not get_actor(request).role.may(Role.OPERATOR):
-        return await acts.refuse_role(request, Role.OPERATOR)
-    mailroom = get_mailroom(request)
-    await mailroom.prepare()
-    readings = {mailroom.hash(one.identity): one.read_as for one in people.read(text[:LONGEST_TEXT])} if text else {}
-    await write_audit(request, "find", next(iter(readings), "nothing"))
+        return await page.refuse_role(request, Role.OPERATOR)
+    readings = await notebook.read_readings(request, text[:LONGEST_TEXT]) if text else {}
     counts = await notebook.ask(request, lambda its: {who: sum(search.states(its, who).values()) for who in readings})
     found = {who: read_as for who, read_as in readings.items() if counts[who]}
     if len(found) == 1:
@@ -34,20 +30,16 @@ async def find(request: Request, text: str) -> Response:
     return await page.render(request, "people.html", found=found, counts=counts, read_as=list(readings.values()))
 
 
+@page.needs(Role.OPERATOR)
 async def show_person(request: Request) -> Response:
     """Answer the events that are found by a hash."""
-    if not get_actor(request).role.may(Role.OPERATOR):
-        return await acts.refuse_role(request, Role.OPERATOR)
-    who = request.path_params["who"]
-    try:
-        cursor = notebook.read_cursor(request)
-    except Unclear as exc:
-        return await page.render(request, "refused.html", 400, code="filter", needs=exc.args[1])
+    who, cursor = request.path_params["who"], notebook.read_cursor(request)
     (events, before), states = await notebook.ask(
         request, lambda its: (search.page(its, EventFilter(who=who), PAGE, cursor), search.states(its, who))
     )
     if not states:
         raise HTTPException(404)
+    await write_audit(request, "show_person", who)
     return await page.render(
         request,
         "people.one.html",

@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from console.api import notebook
 from console.api.request import get_mailroom
 from console.notebook import search
+from console.notebook.file import wall_clock
 from console.web import snapshots
 from console.web.language import N_
 from mailroom.aside import AsideShelf
-from mailroom.operator import AsideView, HeldBox, Operator, Selection
+from mailroom.operator import NONE, AsideView, HeldBox, Operator, Selection
 from rules.event_types.base import from_epoch
 
 #: Pile -> what it is called.
@@ -47,8 +49,8 @@ CAUSE: Mapping[str, tuple[str, ...]] = {
     "unmatched": ("source", "code", "type"),
 }
 
-#: What the commands can choose by, too.
-COMMANDED = ("source", "destination", "action", "rule", "code", "event")
+#: What a page, and `relais jobs start`, can choose by.
+CHOOSABLE = ("id", "event", "source", "type", "destination", "action", "rule", "code")
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,15 @@ class PileCause:
     @property
     def query(self) -> dict[str, str]:
         """Return what chooses exactly these."""
-        return {name: text or search.NONE for name, text in self.cause.items()}
+        return {name: text or NONE for name, text in self.cause.items()}
 
 
 async def find_items(request: Request, pile: str, chosen: Mapping[str, str]) -> list[PileItem]:
     """Return what lies there and is meant, in the order in which it is decided about. Raises StoreUnavailable."""
-    if pile == "dead" and set(chosen) <= {*search.OF_DELIVERY}:
-        rows = await notebook.ask(request, lambda its: search.list_dead(its, chosen))
+    if not chosen.keys() <= set(CHOOSABLE):
+        raise HTTPException(404)
+    if pile == "dead":
+        rows = await notebook.ask(request, lambda its: search.list_dead(its, chosen, wall_clock()))
         return [_dead(row) for row in rows]
     found = await snapshots.ask(request, f"pile {pile}", lambda: _read_pile(request, pile))
     return [item for item in found if _fits(item, chosen)]
@@ -103,7 +107,7 @@ async def find_items(request: Request, pile: str, chosen: Mapping[str, str]) -> 
 async def find_causes(request: Request, pile: str) -> list[PileCause]:
     """Return why things lie there, the most frequent first."""
     if pile == "dead":
-        rows = await notebook.ask(request, lambda its: search.group_dead(its, {}))
+        rows = await notebook.ask(request, lambda its: search.group_dead(its, {}, wall_clock()))
         return [
             PileCause(pile, {name: row[name] for name in CAUSE[pile]}, row["count"], row["oldest"], row["newest"],
                       row["why"])
@@ -125,24 +129,29 @@ def fingerprint(items: Sequence[PileItem]) -> str:
     return f"{len(items)}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
+#: Pile -> the commands that show it.
+GROUPS: Mapping[str, str] = {"unmatched": "events", "book": "rules"}
+
+
 def write_command(pile: str, verb: str, chosen: Mapping[str, str]) -> str:
-    """Return the command that does the same."""
-    words = [f"--{name} {shlex.quote(text)}" for name, text in chosen.items() if name in COMMANDED and text != "-"]
-    if "id" in chosen:
-        words.insert(0, shlex.quote(chosen["id"]))
-    return " ".join(["relais", pile, verb, *words])
+    """Return the command that does the same, to what is chosen by its id, or by anything else."""
+    named = [shlex.quote(chosen["id"])] if "id" in chosen else []
+    words = [f"--{name} {shlex.quote(text)}" for name, text in chosen.items() if name != "id"]
+    if named or pile not in PILES:
+        return " ".join(["relais", GROUPS.get(pile, pile), verb, *named])
+    if verb == "list":
+        lists = {"unmatched": "relais events list --state unmatched"}
+        return " ".join([lists.get(pile, f"relais {pile} list"), *words])
+    return " ".join(["relais jobs start", verb, "--place", pile, *words])
 
 
 def _fits(item: PileItem, chosen: Mapping[str, str]) -> bool:
     asked = ((getattr(item, name), text) for name, text in chosen.items() if text)
-    return all(has == ("" if text == search.NONE else text) for has, text in asked)
+    return all(has == ("" if text == NONE else text) for has, text in asked)
 
 
 async def _read_pile(request: Request, pile: str) -> list[PileItem]:
     operator = Operator(get_mailroom(request))
-    if pile == "dead":
-        rows = await notebook.ask(request, lambda its: search.list_dead(its, {}))
-        return [_dead(row) for row in rows]
     if pile == "boxes":
         return [_box(held) for held in await operator.held(Selection())]
     shelf: Any = pile

@@ -18,9 +18,8 @@ from starlette.routing import Route
 
 from console.access import Role
 from console.api import books, shadow
-from console.api.request import get_actor
 from console.errors import UserError
-from console.web import acts, page, snapshots
+from console.web import page, snapshots
 from console.web.language import N_
 from mailroom import rule_counts
 from receiver import payload
@@ -76,11 +75,10 @@ async def read_disk(request: Request, in_force: Rulebook | None) -> dict[str, An
     }
 
 
+@page.needs(Role.OPERATOR)
 async def preview(request: Request) -> Response:
     """Answer what the files on disk would do otherwise to events that came in."""
     span = (await page.read_form(request)).get("since", "")
-    if not get_actor(request).role.may(Role.OPERATOR):
-        return await acts.refuse_role(request, Role.OPERATOR)
     ready = request.app.state.readiness
     found, wrong = None, N_("Please choose how far back.")
     if span in SPANS:
@@ -119,10 +117,9 @@ async def show_try(request: Request) -> Response:
     return await page.render(request, "rules.try.html", book=book, found=[], wrong="", text="", source="")
 
 
+@page.needs(Role.OPERATOR)
 async def try_event(request: Request) -> Response:
     """Say for every rule whether a pasted event matches it. Nothing is kept, nothing is sent."""
-    if not get_actor(request).role.may(Role.OPERATOR):
-        return await acts.refuse_role(request, Role.OPERATOR)
     form = await page.read_form(request)
     text, source = form.get("text", "")[:LONGEST_EVENT], form.get("source", "")
     book = await snapshots.find_book(request)

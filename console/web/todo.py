@@ -152,7 +152,7 @@ async def show_pile(request: Request) -> Response:
     pile = request.path_params["pile"]
     if pile not in piles.PILES:
         raise HTTPException(404)
-    chosen = read_chosen(request, pile)
+    chosen = {name: text for name in piles.CHOOSABLE if (text := request.query_params.get(name, ""))}
     items = await piles.find_items(request, pile, chosen)
     of_pile = [act for act in acts.ACTS.values() if act.pile == pile]
     return await page.render(
@@ -167,12 +167,6 @@ async def show_pile(request: Request) -> Response:
         acts=of_pile,
         command=piles.write_command(pile, "list", chosen),
     )
-
-
-def read_chosen(request: Request, pile: str) -> dict[str, str]:
-    """Return what a query chooses of a pile."""
-    names = ("id", "event", "source", "type", "destination", "action", "rule", "code")
-    return {name: text for name in names if (text := request.query_params.get(name, ""))}
 
 
 ROUTES = (

@@ -178,7 +178,7 @@ class SystemProcesses:
 
     def release(self, room: str = "crm") -> None:
         """Let every held box of a room go on, as a person does who has looked."""
-        for box in self.store.hkeys(f"{PREFIX}held:{room}"):
+        for box in cast(list[bytes], self.store.hkeys(f"{PREFIX}held:{room}")):
             assert self.ask(functools.partial(_release, room, box.decode()))
 
     def is_idle(self) -> bool:

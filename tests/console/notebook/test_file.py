@@ -10,7 +10,7 @@ from console.notebook import EventFilter, Notebook, NotebookUnusable, search
 from console.notebook.file import bound_of
 from mailroom import Fate
 from mailroom.ledger import DeliveryFate
-from mailroom.operator import Selection
+from mailroom.operator import NONE
 from rules.event_types.base import from_epoch, to_epoch
 
 NOW = to_epoch("2026-11-29T12:00:00Z")
@@ -90,18 +90,21 @@ def test_span(notebook: Notebook) -> None:
 def test_causes(notebook: Notebook) -> None:
     """Dead deliveries are grouped by destination, code and rule."""
     notebook.write([fate("a", 5000, state="dead"), fate("b", 1000, state="dead"), fate("c")], NOW)
-    [cause] = search.group_failures(notebook, Selection(), NOW)
+    [cause] = search.group_dead(notebook, {}, NOW)
     assert (cause["destination"], cause["code"], cause["rule"], cause["count"]) == ("crm", "timeout", "notes", 2)
     assert cause["oldest"] < cause["newest"]
     assert cause["sample"] == "b.0"
-    assert [(one["rule"], one["count"]) for one in search.group_dead(notebook, {"code": "timeout"})] == [("notes", 2)]
-    assert [one["id"] for one in search.list_dead(notebook, {"rule": "notes"})] == ["a.0", "b.0"]
-    assert search.list_dead(notebook, {"rule": search.NONE}) == []
-    assert search.group_failures(notebook, Selection(destination="other"), NOW) == []
-    assert search.group_failures(notebook, Selection(source="other"), NOW) == []
-    assert search.group_failures(notebook, Selection(source="shop", since=NOW - 3000), NOW)[0]["count"] == 1
-    assert search.group_failures(notebook, Selection(event="a"), NOW)[0]["sample"] == "a.0"
-    assert search.group_failures(notebook, Selection(), NOW + 30 * DAY) == [], "they are given up by then"
+    assert [one["rule"] for one in search.group_dead(notebook, {"code": "timeout"}, NOW)] == ["notes"]
+    assert [one["id"] for one in search.list_dead(notebook, {"rule": "notes"}, NOW)] == ["a.0", "b.0"]
+    for chosen in ({"event": "b"}, {"id": "b.0"}, {"event": "b", "source": "shop", "type": "order.paid"}):
+        assert [one["id"] for one in search.list_dead(notebook, chosen, NOW)] == ["b.0"]
+    assert search.list_dead(notebook, {"rule": NONE}, NOW) == []
+    assert search.group_dead(notebook, {"destination": "other"}, NOW) == []
+    assert search.group_dead(notebook, {"source": "other"}, NOW) == []
+    assert search.group_dead(notebook, {"source": "shop"}, NOW, NOW - 3000)[0]["count"] == 1
+    assert search.group_dead(notebook, {"event": "a"}, NOW)[0]["sample"] == "a.0"
+    assert search.group_dead(notebook, {}, NOW + 30 * DAY) == [], "they are given up by then"
+    assert search.list_dead(notebook, {}, NOW + 30 * DAY) == []
 
 
 def test_dead_event(notebook: Notebook) -> None:
@@ -109,15 +112,13 @@ def test_dead_event(notebook: Notebook) -> None:
     died = Fate("a", "shop", "order.paid", from_epoch(NOW), state="dead", why="it is damaged", code="event_damaged")
     died.since = from_epoch(NOW + 5)
     notebook.write([died], NOW)
-    [cause] = search.group_failures(notebook, Selection(), NOW)
+    [cause] = search.group_dead(notebook, {}, NOW)
     assert (cause["destination"], cause["code"], cause["sample"]) == ("in", "event_damaged", "a")
-    assert [(one["id"], one["destination"]) for one in search.list_dead(notebook, {"rule": search.NONE})] == [
-        ("a", "in")
-    ]
+    assert [(one["id"], one["destination"]) for one in search.list_dead(notebook, {"rule": NONE}, NOW)] == [("a", "in")]
     assert search.page(notebook, EventFilter(), 9)[0][0]["deliveries"] == []
     died.state = "waiting"
     notebook.write([died], NOW)
-    assert search.group_failures(notebook, Selection(), NOW) == []
+    assert search.group_dead(notebook, {}, NOW) == []
 
 
 def test_series(notebook: Notebook) -> None:

@@ -261,7 +261,7 @@ def test_a_search_leads_to_a_hash(house: PageHouse) -> None:
     assert "eva" not in place
     who = place.rpartition("/")[2]
     assert "/relais/ui/events/hostile" in eva.get(f"/people/{who}")
-    assert who in eva.get("/machine/audit?verb=find")
+    assert who in eva.get("/machine/audit?verb=find_person")
     assert "eva@" not in house.process.said
     eva.post("/search", {"text": "hostile"})
     assert eva.headers["location"] == "/relais/ui/events/hostile"
