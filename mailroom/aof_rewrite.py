@@ -79,33 +79,36 @@ async def _rewrite(mailroom: Mailroom) -> Rewritten:
                 return "refused"
         if saves:
             await store.bgsave()
-            await _wait_for_end(store)
+            if not await _wait_for_end(store, "rdb_last_bgsave_status"):
+                return "refused"
     except redis.exceptions.ResponseError as exc:
         log.warning("store.no_rewrite why=%s: what was erased stays on its disk until it writes its files anew", exc)
         return "refused"
     return "done" if has_file or saves else "none"
 
 
-async def _wait_for_end(store: Any) -> bool:
-    """Wait until the store writes no file anew, and return whether the last time that ended well."""
+async def _wait_for_end(store: Any, last: str = "aof_last_bgrewrite_status") -> bool:
+    """Wait until the store writes no file anew, and return whether the last time that ended well, as INFO says."""
     while True:
         info = await store.info("persistence")
         if not any(info.get(name) for name in RUNS):
-            return str(info.get("aof_last_bgrewrite_status")) == "ok"
+            return str(info.get(last)) == "ok"
         await asyncio.sleep(LOOK_EVERY)
 
 
 async def _saves(store: Any) -> bool:
     """Say whether the store writes snapshots of its memory, beside its append-only file."""
-    try:
-        return bool((await store.config_get("save")).get("save"))
-    except redis.exceptions.ResponseError:  # managed stores forbid CONFIG
-        return False
+    return bool(await _setting(store, "save"))
 
 
 async def _is_off(store: Any) -> bool:
+    """Say whether the operator switched rewriting off."""
+    return await _setting(store, "auto-aof-rewrite-percentage") == "0"
+
+
+async def _setting(store: Any, name: str) -> str:
+    """Return a setting of the store; empty where it may not be asked: managed stores forbid CONFIG."""
     try:
-        found = await store.config_get("auto-aof-rewrite-percentage")
-    except redis.exceptions.ResponseError:  # managed stores forbid CONFIG
-        return False
-    return str(found.get("auto-aof-rewrite-percentage")) == "0"
+        return str((await store.config_get(name)).get(name, ""))
+    except redis.exceptions.ResponseError:
+        return ""

@@ -264,14 +264,15 @@ class Operator:
 
     # -- what waits, and what has ended well
 
-    async def cancel(self, room: str, item: str) -> Cancelled:
-        """Give up a delivery that waits, unsent."""
+    async def cancel(self, room: str, item: str, *, dry: bool = False) -> Cancelled:
+        """Give up a delivery that waits, unsent; `dry`: only say how that would end."""
         record = await self.mailroom.read(self.store.get(self.key(f"d:{item}")))
         if record is None:
             return "gone"
         box = json.loads(record).get("box", "")
         line = ledger.dropped(item, self.decision)
-        return cast(Cancelled, (await self.mailroom.call("cancel", room, box, item, "default", today(), line)).decode())
+        args = (room, box, item, "default", today(), line, "dry" if dry else "")
+        return cast(Cancelled, (await self.mailroom.call("cancel", *args)).decode())
 
     async def replay(
         self, event: str, rules: Sequence[str], *, even_if_older: bool = False, dry: bool = False

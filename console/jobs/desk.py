@@ -147,12 +147,7 @@ def _act_on_boxes(operator: Operator, order: JobOrder, *, dry: bool) -> Act:
 def _cancel(operator: Operator, *, dry: bool) -> Act:
     async def cancel(text: str) -> str:
         destination, item = json.loads(text)
-        if not dry:
-            return await operator.cancel(destination, item)
-        place = await operator.mailroom.place(destination, item)
-        if place is None:
-            return "gone"
-        return "under_way" if place.state in ("under way", "held") and not place.ahead else "done"
+        return await operator.cancel(destination, item, dry=dry)
 
     return cancel
 

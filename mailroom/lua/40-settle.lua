@@ -284,14 +284,22 @@ local function tell_ended(P, c)
   add_counts(P, c.counts, c.now)
 end
 
--- Take a delivery that waits out of its home and its further boxes. Returns its place in its home, and the state of that;
--- nil: it stays, since a drain holds it, it may have been sent, or a person is asked about it. `untried`: also if it was
--- attempted.
-local function withdraw(P, c, room, home, delivery, untried)
+-- Find a delivery in its home: its place there, and the state of that. nil: a drain holds it, it may have been sent, or a
+-- person is asked about it.
+function ones.find_waiting(P, room, home, delivery)
   local b = box_key(P, room, home)
   local s, attempt, doubt, deaths, token, handed, class = parse(redis.call('LINDEX', b, 0) or 'r 0 0 0')
   local place = redis.call('LPOS', b, delivery)
   if not place or place <= math.max(doubt, handed) or (s == 'h' and place == 1) or is_doubtful(P, delivery) then return nil end
+  return place, s, attempt, deaths, token, class
+end
+
+-- Take a delivery that waits out of its home and its further boxes. Returns its place in its home, and the state of that;
+-- nil: it stays, as `find_waiting` says. `untried`: also if it was attempted.
+local function withdraw(P, c, room, home, delivery, untried)
+  local b = box_key(P, room, home)
+  local place, s, attempt, deaths, token, class = ones.find_waiting(P, room, home, delivery)
+  if not place then return nil end
   if place == 1 and attempt > 0 then
     if untried then return nil end
     redis.call('LSET', b, 0, state_of(s, 0, 0, deaths, class, token))

@@ -226,12 +226,13 @@ function verbs.undrop(keys, args)
   return 1
 end
 
--- cancel: a delivery that waits is given up unsent. ARGV: room, its box, delivery, pool, day, ledger line. Returns done |
--- gone (it does not wait) | under_way (a drain has it, it may have been sent, or a person is asked about it).
+-- cancel: a delivery that waits is given up unsent. ARGV: room, its box, delivery, pool, day, ledger line, `dry` or empty.
+-- Returns done | gone (it does not wait) | under_way (a drain has it, it may have been sent, or a person is asked about it).
 function verbs.cancel(keys, args)
   local P, room, home, item = keys[1], args[1], args[2], args[3]
   if redis.call('EXISTS', P .. 'd:' .. item) == 0 then return 'gone' end
   if not redis.call('LPOS', box_key(P, room, home), item) then return 'gone' end
+  if args[7] == 'dry' then return ones.find_waiting(P, room, home, item) and 'done' or 'under_way' end
   local c = { counts = {}, ended = {}, named = {}, crowded = {}, fresh = {}, ready = {}, refs = true, now = now_ms() }
   c.delete = function(_, its_room, box, single) ones.delete(P, its_room, box, single) end
   if not end_waiting(P, c, room, home, item, args[5], args[6]) then return 'under_way' end

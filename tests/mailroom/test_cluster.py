@@ -131,7 +131,7 @@ async def by_hand(room: Mailroom) -> None:
     assert [await holds.let_go("h"), await holds.discard("i"), await holds.release("desk")] == ["done", "done", True]
     assert await people.cancel("crm", "nothing") == "gone"
     assert await people.replay("nothing", ["a rule"]) == "erased"
-    await room.call("cancel", "crm", BOX, "nothing", "default", "", "")
+    await room.call("cancel", "crm", BOX, "nothing", "default", "", "", "")
     await room.call("replay", "nothing", 0, "default", "", "", BOX, "")
     await room.put([replace(event("f", "email:fay@example.org"), received_at="2026-11-21T10:00:00.000Z")])
     await Forgetting(room).forget(Person(frozenset({room.hash("email:fay@example.org")})), 1, within=0)
