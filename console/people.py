@@ -22,23 +22,21 @@ class Reading:
 
 
 def read_person(text: str) -> list[tuple[str, str]]:
-    """Return the identities of whom a text may name, each with how it was read; never those of a single message.
-
-    An address also as versions before 0.2.0 read it.
-    """
-    found = [(reading.identity, reading.read_as) for reading in read(text)[:-1]]
-    former = f"email:{text.strip().lower()}"
-    if any(read_as == "e-mail" for _, read_as in found) and former not in dict(found):
-        found.append((former, "e-mail, as it was written"))
-    return found
+    """Return the identities of whom a text may name, each with how it was read; never those of a single message."""
+    return [(reading.identity, reading.read_as) for reading in read(text)[:-1]]
 
 
 def read(text: str) -> list[Reading]:
-    """Return how a text can be read, the likeliest first; the last is always the id that a sender gave a message."""
+    """Return how a text can be read, the likeliest first; the last is always the id that a sender gave a message.
+
+    An address also as versions before 0.2.0 read it.
+    """
     text = text.strip()
     found: list[Reading] = []
     with suppress(AddressRefused):
         found.append(Reading(f"email:{addresses.key(text)}", "e-mail"))
+        if (former := f"email:{text.lower()}") != found[0].identity:
+            found.append(Reading(former, "e-mail, as it was written"))
     with suppress(AddressRefused):
         found.append(Reading(f"phone:{addresses.phone_key(text)}", "telephone"))
     if text.count(":") >= 2:

@@ -158,6 +158,11 @@ def _forget_again() -> list[ForgetReceipt]:
     chosen = settings.load(DoctorSettings)
     if not chosen.receipts:
         raise UserError("there is no file of receipts", mend="set RELAIS_RECEIPTS")
+    if not Path(chosen.receipts).exists():
+        raise UserError(
+            f"there is no file of receipts at {chosen.receipts}",
+            mend="bring it back from its backup, or set RELAIS_RECEIPTS; where nobody was ever forgotten there is none",
+        )
 
     async def run() -> list[ForgetReceipt]:
         key = chosen.hash_key.get_secret_value().encode()

@@ -4,6 +4,10 @@ from console import people
 
 READINGS = {
     "Eva@Example.org ": ["email:eva@example.org", "sender:Eva@Example.org"],
+    "Eva@Bücher.example": [
+        *("email:eva@xn--bcher-kva.example", "email:eva@bücher.example"),  # and as versions before 0.2.0 spelt it
+        "sender:Eva@Bücher.example",
+    ],
     "+49 30 123456": ["phone:+4930123456", "sender:+49 30 123456"],
     "seminardesk:profile:4711": ["seminardesk:profile:4711", "sender:seminardesk:profile:4711"],
     "evt_1": ["sender:evt_1"],

@@ -130,6 +130,9 @@ async def test_nothing_is_left(
     assert files_with(short_folder, PLANTED) != []
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("RELAIS_RECEIPTS", str(receipts))
+    monkeypatch.setenv("RELAIS_RECEIPTS", str(tmp_path / "elsewhere"))
+    assert "no file of receipts" in await asyncio.to_thread(said, "forget", "--again", status=3)
+    monkeypatch.setenv("RELAIS_RECEIPTS", str(receipts))
     again = [await asyncio.to_thread(said, "forget", "--again") for _ in range(2)]
     assert again == ["1 person forgotten once more.\n", "The store knows all who were forgotten.\n"]
     (short_folder / "dump.rdb").unlink()
