@@ -1,7 +1,7 @@
 """What people decide on pages: each act with its effect, the form that shows it first, and the carrying out.
 
-Comes in: an act and a choice, by GET to see what it means, by POST to do it. Goes out: a page with the count, or the
-progress of the act. Never does what was not shown: where anything else lies there by then, it is shown anew.
+Comes in: an act and a choice, by GET to see what it means, by POST to do it. Goes out: a page with the count, then that
+of the job or of the one thing. Never does what was not shown: where anything else lies there by then, it is shown anew.
 """
 
 import asyncio
@@ -24,8 +24,7 @@ from console.access import Role
 from console.access.tokens import hash_secret
 from console.api.auth import keep_printable
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
-from console.jobs import Job, JobBoard, JobOrder
-from console.jobs.board import JobState
+from console.jobs import JobBoard, JobOrder
 from console.jobs.orders import JobFilter, JobHow, JobPlace, JobVerb
 from console.web import page, piles
 from console.web.language import N_
@@ -41,8 +40,10 @@ FEW = 20
 SHORT = 1.5
 #: Seconds within which the same form sent twice is one act, where it is no job.
 ONCE = 600
-#: Items that the page of an act names, and those that the page of a job does, of which nothing was done.
-SHOWN, NAMED = 10, 100
+#: Items that the page of an act names.
+SHOWN = 10
+#: An act on one thing that was so already.
+GONE = N_("left alone: somebody else was quicker, or it was so already")
 INTENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 #: Seconds that an end may lie ahead.
 MOST_AHEAD = 366 * 86_400
@@ -219,12 +220,6 @@ ACTS: Mapping[str, PageAct] = {
 }
 
 
-#: What jobs do that no page orders.
-OTHER_JOBS: Mapping[str, str] = {"replay": N_("Replay"), "cancel": N_("Cancel what waits")}
-#: What people can make of a job that runs or rests.
-CHANGES: Mapping[str, JobState] = {"pause": "paused", "resume": "running", "stop": "stopped"}
-
-
 async def show_act(request: Request) -> Response:
     """Answer what an act would do, before anybody does it."""
     act = _find_act(request)
@@ -269,7 +264,7 @@ async def carry_out(request: Request) -> Response:
     if not get_actor(request).role.may(act.role):
         return await page.refuse_role(request, act.role)
     form = await page.read_form(request)
-    known = await _board(request).find_intent(form.get("intent", "")) if act.run is None else None
+    known = await get_board(request).find_intent(form.get("intent", "")) if act.run is None else None
     if known is not None:
         return page.go(request, "jobs", known)  # The same form once more: a double click.
     chosen = {name.removeprefix("only."): text for name, text in form.items() if name.startswith("only.")}
@@ -295,7 +290,7 @@ async def carry_out(request: Request) -> Response:
     done = await act.run(call, name)
     request.app.state.snapshots.expire()
     if not done:
-        return await _render_form(request, act, chosen, SAYS["gone"], form)
+        return await _render_form(request, act, chosen, GONE, form)
     return page.go(request, *_place_of(act, name))
 
 
@@ -359,7 +354,7 @@ async def _order(
         expect=len(items),
         intent=form["intent"],
     )
-    board = _board(request)
+    board = get_board(request)
     id = await board.begin(order, get_actor(request).name, [_write_item(act.pile, item) for item in items])
     request.app.state.runner.ring()
     for _ in range(int(SHORT / 0.05)):
@@ -377,54 +372,8 @@ def _write_item(pile: str, item: PileItem) -> str:
     return json.dumps([item.destination, item.id.removeprefix(f"{item.destination}/"), item.head])
 
 
-def _read_item(place: str, text: str) -> tuple[str, str]:
-    """Return an item of a job as people call it, and its event where it has one."""
-    if place in ("boxes", "deliveries"):
-        destination, name, *_ = json.loads(text)
-        return f"{destination}/{name}", ""
-    return text, "" if place == "refused" else text.partition(".")[0]
-
-
-async def show_job(request: Request) -> Response:
-    """Answer how far a job is."""
-    job = await _board(request).read(request.path_params["id"])
-    if job is None:
-        raise HTTPException(404)
-    if job.state == "done":
-        request.app.state.snapshots.expire()
-    left = (await _board(request).left_alone(job.id))[:NAMED]
-    named = [(*_read_item(job.order.where, item), word) for item, word in left]
-    return await page.render(request, "job.html", job=job, button=say_job(job), left=named, says=SAYS)
-
-
-def say_job(job: Job) -> str:
-    """Return what a job does, in the words of its button."""
-    order = job.order
-    told = (order.where, order.verb, order.how.today, order.how.not_sent)
-    found = (act for act in ACTS.values() if (act.pile, act.verb, act.how.today, act.how.not_sent) == told)
-    return next((act.button for act in found), OTHER_JOBS.get(order.verb, order.verb))
-
-
-async def list_jobs(request: Request) -> Response:
-    """Answer the newest jobs, newest first."""
-    jobs = await _board(request).newest()
-    return await page.render(request, "jobs.html", jobs=[(job, say_job(job)) for job in jobs])
-
-
-@page.needs(Role.OPERATOR)
-async def change_job(request: Request) -> Response:
-    """Pause, resume or stop a job: what it has done stays done."""
-    await page.read_form(request)
-    id, verb = request.path_params["id"], request.path_params["verb"]
-    if verb not in CHANGES or await _board(request).read(id) is None:
-        raise HTTPException(404)
-    await write_audit(request, f"{verb}_job", id, "")
-    await _board(request).change(id, CHANGES[verb])
-    request.app.state.runner.ring()
-    return page.go(request, "jobs", id)
-
-
-def _board(request: Request) -> JobBoard:
+def get_board(request: Request) -> JobBoard:
+    """Return the jobs of this console's store."""
     board: JobBoard = request.app.state.jobs
     return board
 
@@ -453,29 +402,7 @@ async def _is_known(request: Request, pile: str, name: str) -> bool:
     return await Operator(get_mailroom(request)).knows(name) or (book is not None and name in book.destinations)
 
 
-#: How an item ended, by the word of the mailroom.
-SAYS: Mapping[str, str] = {
-    "done": N_("done"),
-    "gone": N_("left alone: somebody else was quicker, or it was so already"),
-    "never_made": N_("left alone: there is nothing to send as it was; mend the rule and retry by today's rules"),
-    "overtaken": N_("left alone: something newer was sent to the same object, or waits for it"),
-    "erased": N_("left alone: the payload is erased"),
-    "follows_another": N_("left alone: it came of `next:`, so it can only be retried as it was sent"),
-    "known": N_("left alone: it came in meanwhile"),
-    "unfit": N_("left alone: the book in force cannot read it, either"),
-    "unwanted": N_("left alone: no rule of the book in force wants it"),
-    "unverified": N_("left alone: its sender was never verified"),
-    "cut": N_("left alone: only the beginning of its body was kept"),
-    "busy": N_("left alone: its event was being routed all the time"),
-    "unsettled": N_("left alone: something of it still waits or is dead"),
-    "aside": N_("left alone: it lies in quarantine, or where no rule wanted it, and is taken in from there"),
-    "under_way": N_("left alone: it is being sent, may have been sent, or a person is asked about it"),
-}
-
 ROUTES = (
     Route("/act/{act}", show_act),
     Route("/act/{act}", carry_out, methods=["POST"]),
-    Route("/jobs", list_jobs),
-    Route("/jobs/{id}", show_job),
-    Route("/jobs/{id}/{verb}", change_job, methods=["POST"]),
 )

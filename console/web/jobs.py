@@ -1,0 +1,102 @@
+"""The pages of jobs: how far one is, what nothing was done about; pausing, resuming, stopping it.
+
+Comes in: the id of a job, and by POST what shall become of it. Goes out: pages. Never orders one but to take another
+back: `console.web.acts` does.
+"""
+
+import json
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from console.access import Role
+from console.api.request import write_audit
+from console.jobs import Job
+from console.jobs.board import JobState
+from console.web import acts, page
+from console.web.acts import get_board
+from console.web.language import N_
+
+#: Items that the page of a job names, of which nothing was done.
+NAMED = 100
+#: What jobs do that no page orders.
+OTHER_JOBS: Mapping[str, str] = {"replay": N_("Replay"), "cancel": N_("Cancel what waits")}
+#: What people can make of a job that runs or rests.
+CHANGES: Mapping[str, JobState] = {"pause": "paused", "resume": "running", "stop": "stopped"}
+
+
+#: How an item ended, by the word of the mailroom.
+SAYS: Mapping[str, str] = {
+    "done": N_("done"),
+    "gone": acts.GONE,
+    "never_made": N_("left alone: there is nothing to send as it was; mend the rule and retry by today's rules"),
+    "overtaken": N_("left alone: something newer was sent to the same object, or waits for it"),
+    "erased": N_("left alone: the payload is erased"),
+    "follows_another": N_("left alone: it came of `next:`, so it can only be retried as it was sent"),
+    "known": N_("left alone: it came in meanwhile"),
+    "unfit": N_("left alone: the book in force cannot read it, either"),
+    "unwanted": N_("left alone: no rule of the book in force wants it"),
+    "unverified": N_("left alone: its sender was never verified"),
+    "cut": N_("left alone: only the beginning of its body was kept"),
+    "busy": N_("left alone: its event was being routed all the time"),
+    "unsettled": N_("left alone: something of it still waits or is dead"),
+    "aside": N_("left alone: it lies in quarantine, or where no rule wanted it, and is taken in from there"),
+    "under_way": N_("left alone: it is being sent, may have been sent, or a person is asked about it"),
+}
+
+
+def _read_item(place: str, text: str) -> tuple[str, str]:
+    """Return an item of a job as people call it, and its event where it has one."""
+    if place in ("boxes", "deliveries"):
+        destination, name, *_ = json.loads(text)
+        return f"{destination}/{name}", ""
+    return text, "" if place == "refused" else text.partition(".")[0]
+
+
+async def show_job(request: Request) -> Response:
+    """Answer how far a job is."""
+    job = await get_board(request).read(request.path_params["id"])
+    if job is None:
+        raise HTTPException(404)
+    if job.state == "done":
+        request.app.state.snapshots.expire()
+    left = (await get_board(request).left_alone(job.id))[:NAMED]
+    named = [(*_read_item(job.order.where, item), word) for item, word in left]
+    return await page.render(request, "job.html", job=job, button=say_job(job), left=named, says=SAYS)
+
+
+def say_job(job: Job) -> str:
+    """Return what a job does, in the words of its button."""
+    order = job.order
+    told = (order.where, order.verb, order.how.today, order.how.not_sent)
+    found = (act for act in acts.ACTS.values() if (act.pile, act.verb, act.how.today, act.how.not_sent) == told)
+    return next((act.button for act in found), OTHER_JOBS.get(order.verb, order.verb))
+
+
+async def list_jobs(request: Request) -> Response:
+    """Answer the newest jobs, newest first."""
+    jobs = await get_board(request).newest()
+    return await page.render(request, "jobs.html", jobs=[(job, say_job(job)) for job in jobs])
+
+
+@page.needs(Role.OPERATOR)
+async def change_job(request: Request) -> Response:
+    """Pause, resume or stop a job: what it has done stays done."""
+    await page.read_form(request)
+    id, verb = request.path_params["id"], request.path_params["verb"]
+    if verb not in CHANGES or await get_board(request).read(id) is None:
+        raise HTTPException(404)
+    await write_audit(request, f"{verb}_job", id, "")
+    await get_board(request).change(id, CHANGES[verb])
+    request.app.state.runner.ring()
+    return page.go(request, "jobs", id)
+
+
+ROUTES = (
+    Route("/jobs", list_jobs),
+    Route("/jobs/{id}", show_job),
+    Route("/jobs/{id}/{verb}", change_job, methods=["POST"]),
+)
