@@ -171,9 +171,9 @@ class Operator:
         found = [letter async for letter in self._letters("dropped" if dropped else "dead") if chosen.fits(letter)]
         return sorted(found, key=lambda letter: (letter.received, letter.position, letter.id))
 
-    async def letter(self, item: str) -> DeadLetterView | None:
-        """Return one dead letter."""
-        at = await self.mailroom.read(self.store.zscore(self.key("dead"), item))
+    async def letter(self, item: str, *, dropped: bool = False) -> DeadLetterView | None:
+        """Return one dead letter; `dropped`: one that was given up and can be had back."""
+        at = await self.mailroom.read(self.store.zscore(self.key("dropped" if dropped else "dead"), item))
         return None if at is None else (await self._described([(item, int(at))]))[0]
 
     async def whys(self, items: Sequence[str]) -> list[str]:

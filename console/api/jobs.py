@@ -105,6 +105,20 @@ async def stop_job(request: Request, decision: JobChange) -> Response:
     return await _change(request, decision, "stop", "stopped")
 
 
+@takes(JobChange)
+async def undo_job(request: Request, decision: JobChange) -> Response:
+    """Take back what a job has dropped, within ten minutes: by another job."""
+    id = request.path_params["id"]
+    if await _board(request).read(id) is None:
+        return await _show(request, id)
+    await write_audit(request, "undo_job", id, decision.reason)
+    undoing = await _board(request).undo(id, read_who(request))
+    if undoing is None:
+        return refuse("not_undoable", "only what it dropped can be had back, for ten minutes after its end", 409)
+    _runner(request).ring()
+    return await _show(request, undoing)
+
+
 async def _change(request: Request, decision: JobChange, verb: str, to: JobState) -> Response:
     id = request.path_params["id"]
     if await _board(request).read(id) is None:
@@ -132,4 +146,5 @@ ROUTES = (
     Route("/jobs/{id}/pause", pause_job, methods=["POST"]),
     Route("/jobs/{id}/resume", resume_job, methods=["POST"]),
     Route("/jobs/{id}/stop", stop_job, methods=["POST"]),
+    Route("/jobs/{id}/undo", undo_job, methods=["POST"]),
 )

@@ -83,6 +83,7 @@ NEEDED: Mapping[str, RouteNeeds | None] = {
     "/jobs/{id}/pause": ACT,
     "/jobs/{id}/resume": ACT,
     "/jobs/{id}/stop": ACT,
+    "/jobs/{id}/undo": ACT,
     "/dead/undrop": ACT,
     "/users": ADMINISTER,
     "/users/add": ADMINISTER,

@@ -11,6 +11,7 @@ COMMANDS = {
     "pause": "Let a job rest until somebody resumes it.",
     "resume": "Let a paused job go on.",
     "stop": "End a job: what it has done stays done.",
+    "undo": "Take back what a job has dropped, within ten minutes.",
 }
 
 

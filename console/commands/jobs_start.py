@@ -52,7 +52,8 @@ def command(
     \b
     retry    dead letters; with --place what is in quarantine or was refused
     reroute  events that no rule wanted
-    drop     dead letters (ten minutes long `relais dead undrop` has them back)
+    drop     dead letters (ten minutes long `relais jobs undo` has them back)
+    undrop   dead letters that were dropped within ten minutes
     release  held boxes
     skip     the first items of held boxes
     replay   events that have ended and whose payload is kept (`retain:`)

@@ -13,7 +13,7 @@ from console.client import ClientSettings, ConsoleClient
 @bulk.until
 @click.option("--reason", "--why", "reason", default="", help="Why, for whoever sees it in `relais rooms list`.")
 def command(destination: str, until: int, reason: str) -> None:
-    """Stop sending to a destination; what comes for it waits.
+    """Stop sending to a destination, until then or for good; what comes for it waits.
 
     What is under way ends. `in` pauses the inbox: events are kept and wait to be routed. With --until it ends by
     itself; said again, it changes until when.

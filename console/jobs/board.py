@@ -21,6 +21,8 @@ JobState = Literal["running", "paused", "stopped", "done"]
 
 #: Seconds that a job is known after it was ordered, and that its intent makes it one with a repetition.
 KEEPS, INTENT = 31 * 86_400, 86_400
+#: Seconds that it is known what a job has dropped: so long it can be had back.
+UNDOABLE = 600
 #: Items that were left alone are named, so many at the most.
 MOST_LEFT = 1000
 #: Items that are written in one command.
@@ -122,6 +124,20 @@ class JobBoard:
             await self._end(id)
         return True
 
+    async def count_undoable(self, id: str) -> int:
+        """Return how much of what a job has done can be taken back. Raises StoreUnavailable."""
+        return cast(int, await self._read(self._store.llen(self._key(f"jobdone:{id}"))))
+
+    async def undo(self, id: str, by: str) -> str | None:
+        """Begin the job that takes back what another one has dropped. None: nothing. Raises StoreUnavailable."""
+        job = await self.read(id)
+        items = [item.decode() for item in await self._read(self._store.lrange(self._key(f"jobdone:{id}"), 0, -1))]
+        if job is None or not job.ended or not items:
+            return None
+        why, intent = f"undo of {id}", f"undo {id}"
+        order = JobOrder(verb="undrop", filter=job.order.filter, reason=why, expect=len(items), intent=intent)
+        return await self.begin(order, by, items)
+
     # -- what the runner uses
 
     async def open(self) -> Sequence[str]:
@@ -135,15 +151,22 @@ class JobBoard:
             item.decode() for item in await self._read(self._store.lrange(self._key(f"jobitems:{id}"), 0, most - 1))
         ]
 
-    async def note(self, id: str, results: Sequence[tuple[str, str]]) -> None:
-        """Note what came of the next items: they are not the next any more. Raises StoreUnavailable."""
+    async def note(self, id: str, results: Sequence[tuple[str, str]], *, undoable: bool = False) -> None:
+        """Note what came of the next items: they are not the next any more. Raises StoreUnavailable.
+
+        `undoable`: what was done can be taken back, so it is noted item by item.
+        """
         key = self._key(f"job:{id}")
+        done = [item for item, word in results if word == "done"]
         left = [json.dumps(each) for each in results if each[1] != "done"]
         pipe = self._store.pipeline(transaction=True)
         pipe.ltrim(self._key(f"jobitems:{id}"), len(results), -1)
         pipe.hincrby(key, "done", len(results))
         for word, count in Counter(word for _, word in results).items():
             pipe.hincrby(key, f"w:{word}", count)
+        if undoable and done:
+            pipe.rpush(self._key(f"jobdone:{id}"), *done)
+            pipe.expire(self._key(f"jobdone:{id}"), UNDOABLE)
         if left:
             pipe.rpush(self._key(f"jobleft:{id}"), *left)
             pipe.ltrim(self._key(f"jobleft:{id}"), 0, MOST_LEFT - 1)

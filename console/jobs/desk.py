@@ -55,7 +55,7 @@ class JobDesk:
         operator, selection = Operator(self._mailroom), order.filter.select()
         match order.where:
             case "dead":
-                letters = await operator.dead(selection)
+                letters = await operator.dead(selection, dropped=order.verb == "undrop")
                 return JobItems([letter.id for letter in letters], causes.group(letters))
             case "boxes":
                 held = await operator.held(selection)
@@ -124,7 +124,11 @@ def _act_on_letters(operator: Operator, order: JobOrder, *, dry: bool) -> Act:
         there = await operator.letter(item) is not None if dry else await operator.drop(item, undoable=True)
         return "done" if there else "gone"
 
-    return drop if order.verb == "drop" else retry
+    async def undrop(item: str) -> str:
+        there = await operator.letter(item, dropped=True) is not None if dry else await operator.undrop(item)
+        return "done" if there else "gone"
+
+    return {"drop": drop, "undrop": undrop}.get(order.verb, retry)
 
 
 def _act_on_boxes(operator: Operator, order: JobOrder, *, dry: bool) -> Act:

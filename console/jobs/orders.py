@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from console.api.request import DecisionBody
 from mailroom.operator import Selection
 
-JobVerb = Literal["retry", "reroute", "drop", "release", "skip", "replay", "cancel"]
+JobVerb = Literal["retry", "reroute", "drop", "undrop", "release", "skip", "replay", "cancel"]
 #: Where things are: dead letters, held boxes, what lies aside, events that have ended, deliveries that wait.
 JobPlace = Literal["dead", "boxes", "quarantine", "unmatched", "refused", "events", "deliveries"]
 
@@ -20,6 +20,7 @@ PLACES: Mapping[JobVerb, tuple[JobPlace, ...]] = {
     "retry": ("dead", "unmatched", "quarantine", "refused"),
     "reroute": ("unmatched",),
     "drop": ("dead", "unmatched", "quarantine", "refused"),
+    "undrop": ("dead",),
     "release": ("boxes",),
     "skip": ("boxes",),
     "replay": ("events",),
@@ -101,3 +102,8 @@ class JobOrder(DecisionBody):
     def where(self) -> JobPlace:
         """Where it acts."""
         return self.place or PLACES[self.verb][0]
+
+    @property
+    def undoable(self) -> bool:
+        """Whether what it does can be taken back for a while."""
+        return self.verb == "drop" and self.where == "dead"

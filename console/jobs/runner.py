@@ -106,7 +106,7 @@ class JobRunner:
                 return  # We were away for long, and another console has gone on.
             if left <= LOOK_AGAIN:
                 results = await _act_on(act, items)
-                await self._board.note(id, results)
+                await self._board.note(id, results, undoable=job.order.undoable)
                 done += len(results)
             job = await self._board.read(id)
 

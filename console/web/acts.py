@@ -8,11 +8,12 @@ import asyncio
 import json
 import re
 import secrets
+import shlex
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
@@ -26,13 +27,15 @@ from console.api.auth import keep_printable
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
 from console.jobs import JobBoard, JobOrder
 from console.jobs.orders import JobFilter, JobHow, JobPlace, JobVerb
-from console.web import page, piles
+from console.web import page, piles, snapshots
 from console.web.language import N_
 from console.web.page import Form
 from console.web.piles import PileItem
+from mailroom import cases
+from mailroom.cases import CaseState, FailureCase, FailureCause
 from mailroom.holds import SourceHolds
 from mailroom.ledger import Decision
-from mailroom.operator import Operator
+from mailroom.operator import NONE, Operator
 
 #: Above so many things their number must be typed.
 FEW = 20
@@ -62,12 +65,14 @@ class ActCall:
     """Who decided what, for one act."""
 
     operator: Operator
+    #: The one thing that it is about.
+    item: PileItem
     #: When it ends by itself, ms; 0: a person ends it.
     until: int = 0
 
 
 #: Decides about one thing; False: it was so already, or it is gone.
-Run = Callable[[ActCall, str], Awaitable[bool]]
+Run = Callable[[ActCall], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,10 @@ class PageAct:
     """Something that people can decide."""
 
     name: str
-    #: The pile that it is about; `rooms`, `sources`, `book`: it is about one thing with a name.
+    #: The pile that it is about; `rooms`, `sources`, `cases`, `book`: it is about one thing.
     pile: str
     button: str
-    #: What it does, and whether that can be undone.
+    #: What it does.
     effect: str
     #: The verb of the job that does it to all that was shown, and of the command that does the same.
     verb: str
@@ -89,33 +94,47 @@ class PageAct:
     options: str = ""
     #: Whether an end is asked for.
     ends: bool = False
+    #: How it is undone; empty: it cannot be, and its button says so.
+    undo: str = ""
+    #: The act that takes it back at once, by a button beside what was done.
+    inverse: str = ""
 
 
-async def _pause(call: ActCall, name: str) -> bool:
-    await call.operator.pause(name, call.operator.decision.why, call.until)
+async def _pause(call: ActCall) -> bool:
+    await call.operator.pause(call.item.id, call.operator.decision.why, call.until)
     return True  # Where it was paused already it is paused so long now.
 
 
-async def _resume(call: ActCall, name: str) -> bool:
-    return await call.operator.resume(name)
+async def _resume(call: ActCall) -> bool:
+    return await call.operator.resume(call.item.id)
 
 
-async def _hold(call: ActCall, name: str) -> bool:
-    await SourceHolds(call.operator.mailroom, call.operator.decision).hold(name, call.until)
+async def _hold(call: ActCall) -> bool:
+    await SourceHolds(call.operator.mailroom, call.operator.decision).hold(call.item.id, call.until)
     return True  # Where it was held already it is held so long now.
 
 
-async def _let_go(call: ActCall, name: str) -> bool:
-    return await SourceHolds(call.operator.mailroom, call.operator.decision).release(name)
+async def _let_go(call: ActCall) -> bool:
+    return await SourceHolds(call.operator.mailroom, call.operator.decision).release(call.item.id)
 
 
-async def _approve(call: ActCall, version: str) -> bool:
-    await call.operator.mailroom.approve_book(version)
+async def _approve(call: ActCall) -> bool:
+    await call.operator.mailroom.approve_book(call.item.id)
     return True
 
 
+def _say_of_case(state: CaseState) -> Run:
+    async def say(call: ActCall) -> bool:
+        cause = FailureCause(call.item.destination, call.item.code, call.item.rule)
+        now = int(time.time() * 1000)
+        return await cases.change(call.operator.mailroom, cause, state, call.operator.decision, now, call.until)
+
+    return say
+
+
 _TAKE_IN = N_("Each is read by the book in force and routed now. What it cannot read stays where it is.")
-_CLEAR = N_("They are given up, and what was kept of them is erased. This cannot be undone.")
+_CLEAR = N_("They are given up, and what was kept of them is erased.")
+_REMARK = N_("It is a remark: another one can take its place.")
 
 ACTS: Mapping[str, PageAct] = {
     act.name: act
@@ -143,8 +162,9 @@ ACTS: Mapping[str, PageAct] = {
             "dead.drop",
             "dead",
             N_("Drop"),
-            N_("They are given up and never sent. For ten minutes they can be had back: relais dead undrop."),
+            N_("They are given up and never sent."),
             "drop",
+            undo=N_("For ten minutes a button on the next page has them back."),
         ),
         PageAct(
             "boxes.release",
@@ -179,13 +199,21 @@ ACTS: Mapping[str, PageAct] = {
             "rooms.pause",
             "rooms",
             N_("Pause"),
-            N_("Nothing is sent to it any more; what comes for it is kept and waits in its order. Resume undoes it."),
+            N_("Nothing is sent to it any more; what comes for it is kept and waits in its order."),
             "pause",
             _pause,
             ends=True,
+            undo=N_("Resume undoes it."),
+            inverse="rooms.resume",
         ),
         PageAct(
-            "rooms.resume", "rooms", N_("Resume"), N_("What waits for it is sent, in its order."), "resume", _resume
+            "rooms.resume",
+            "rooms",
+            N_("Resume"),
+            N_("What waits for it is sent, in its order."),
+            "resume",
+            _resume,
+            undo=N_("It can be paused again; what was sent by then stays sent."),
         ),
         PageAct(
             "sources.hold",
@@ -193,11 +221,13 @@ ACTS: Mapping[str, PageAct] = {
             N_("Hold"),
             N_(
                 "What it sends is taken and kept, and not routed. What stands behind a held event of "
-                "the same person waits, too. Release undoes it."
+                "the same person waits, too."
             ),
             "hold",
             _hold,
             ends=True,
+            undo=N_("Release undoes it."),
+            inverse="sources.release",
         ),
         PageAct(
             "sources.release",
@@ -206,6 +236,45 @@ ACTS: Mapping[str, PageAct] = {
             N_("All that waits of it is routed, in its order."),
             "release",
             _let_go,
+            undo=N_("It can be held again; what was routed by then stays routed."),
+        ),
+        PageAct(
+            "cases.know",
+            "cases",
+            N_("Known: I look after it"),
+            N_("Everybody sees who looks after it, and why."),
+            "know",
+            _say_of_case("known"),
+            undo=_REMARK,
+        ),
+        PageAct(
+            "cases.mute",
+            "cases",
+            N_("Mute"),
+            N_("The page Now leaves it out until it ends. A failure after that brings it back, with an alert."),
+            "mute",
+            _say_of_case("muted"),
+            ends=True,
+            undo=N_("Unmute undoes it."),
+            inverse="cases.unmute",
+        ),
+        PageAct(
+            "cases.unmute",
+            "cases",
+            N_("Unmute"),
+            N_("It is on the page Now again."),
+            "unmute",
+            _say_of_case("known"),
+            undo=_REMARK,
+        ),
+        PageAct(
+            "cases.solve",
+            "cases",
+            N_("Solved"),
+            N_("One more failure of this cause raises the alert that it came back. What is dead stays dead."),
+            "solve",
+            _say_of_case("solved"),
+            undo=_REMARK,
         ),
         PageAct(
             "book.approve",
@@ -215,6 +284,7 @@ ACTS: Mapping[str, PageAct] = {
             "approve",
             _approve,
             role=Role.RULES,
+            undo=N_("The books before can be put in force again from the history; what was sent by then stays sent."),
         ),
     )
 }
@@ -250,11 +320,15 @@ async def _render_form(
         ends=ENDS,
         command=write_command(act, chosen),
         pile_name=piles.PILES.get(act.pile, ""),
+        place=_place_of(act, chosen),
     )
 
 
 def write_command(act: PageAct, chosen: Mapping[str, str]) -> str:
     """Return the command that does the same."""
+    if act.pile == "cases":
+        cause = [shlex.quote(chosen.get(name, "")) for name in piles.CAUSE["dead"] if chosen.get(name) != NONE]
+        return " ".join(["relais", "cases", act.verb, *cause])
     return " ".join(filter(None, (piles.write_command(act.pile, act.verb, chosen), act.options)))
 
 
@@ -275,7 +349,7 @@ async def carry_out(request: Request) -> Response:
     if wrong:
         return await _render_form(request, act, chosen, wrong, form)
     if act.run is not None and not await _is_first(request, form["intent"]):
-        return page.go(request, *_place_of(act, items[0].id))  # A double click, here too.
+        return _go_to(request, act, chosen)  # A double click, here too.
     reason = keep_printable(form["reason"])[:LONGEST_REASON].strip()
     said = " ".join(f"{name}={text}" for name, text in chosen.items()) or act.pile
     await write_audit(request, act.name, said, reason, len(items))
@@ -283,15 +357,12 @@ async def carry_out(request: Request) -> Response:
         id = await _order(request, act, form, items, chosen, reason)
         request.app.state.snapshots.expire()
         return page.go(request, "jobs", id)
-    name = items[0].id
-    call = ActCall(
-        Operator(get_mailroom(request), Decision(get_actor(request).name, reason)), read_end(form, zone) or 0
-    )
-    done = await act.run(call, name)
+    operator = Operator(get_mailroom(request), Decision(get_actor(request).name, reason))
+    done = await act.run(ActCall(operator, items[0], read_end(form, zone) or 0))
     request.app.state.snapshots.expire()
     if not done:
         return await _render_form(request, act, chosen, GONE, form)
-    return page.go(request, *_place_of(act, name))
+    return _go_to(request, act, chosen)
 
 
 async def _is_first(request: Request, intent: str) -> bool:
@@ -299,10 +370,43 @@ async def _is_first(request: Request, intent: str) -> bool:
     return await get_mailroom(request).hold(f"intent:{hash_secret(intent)}", secrets.token_hex(8), ONCE)
 
 
-def _place_of(act: PageAct, name: str) -> tuple[str, ...]:
-    """Return the page of the one thing that an act was about."""
-    kinds = {"rooms": ("systems", "destination", name), "sources": ("systems", "source", name)}
-    return kinds.get(act.pile, ("rules",))
+def _place_of(act: PageAct, chosen: Mapping[str, str]) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return the page of what an act is about: its path and its query."""
+    name = chosen.get("id", "")
+    match act.pile:
+        case "rooms":
+            return ("systems", "destination", name), {}
+        case "sources":
+            return ("systems", "source", name), {}
+        case "cases":
+            return ("todo", "dead"), chosen
+        case "book":
+            return ("rules",), {}
+    return ("todo", act.pile), chosen
+
+
+def _go_to(request: Request, act: PageAct, chosen: Mapping[str, str]) -> Response:
+    """Redirect to the page of the one thing that an act was about; there it can be undone at once."""
+    path, query = _place_of(act, chosen)
+    told = {"did": act.name, "at": int(time.time())} if act.inverse else {}
+    return page.go(request, *path, **query, **told)
+
+
+def _cause_of(item: PileItem) -> dict[str, str]:
+    return {name: getattr(item, name) or NONE for name in piles.CAUSE["dead"]}
+
+
+async def describe_undo(request: Request, chosen: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the form that takes back what was just done (`did` in the address), None where there is none."""
+    did = ACTS.get(request.query_params.get("did", ""))
+    back = ACTS.get(did.inverse) if did else None
+    if did is None or back is None or not get_actor(request).role.may(back.role):
+        return None
+    at = request.query_params.get("at", "")
+    items = await _find_items(request, back, chosen)
+    # The same each time the page is made, and another one for each time that something is done.
+    intent = hash_secret(" ".join(["undo", did.name, *chosen.values(), at]))[:40]
+    return {"did": did, "act": back, "chosen": chosen, "seen": piles.fingerprint(items), "intent": intent}
 
 
 def _judge(form: Form, items: list[PileItem], zone: ZoneInfo) -> str:
@@ -348,7 +452,7 @@ async def _order(
         verb=cast(JobVerb, act.verb),
         place=cast(JobPlace, act.pile),
         how=act.how,
-        filter=JobFilter(**told),
+        filter=JobFilter(**told, ids=[chosen["id"]] if "id" in chosen and act.pile != "boxes" else []),
         rate=float(rate) if rate.isdigit() else 0.0,
         reason=reason,
         expect=len(items),
@@ -388,9 +492,24 @@ def _find_act(request: Request) -> PageAct:
 async def _find_items(request: Request, act: PageAct, chosen: Mapping[str, str]) -> list[PileItem]:
     if act.pile in piles.PILES:
         return await piles.find_items(request, act.pile, chosen)
+    if act.pile == "cases":
+        return [_of_case(one) for one in await find_cases(request) if _cause_of(_of_case(one)) == dict(chosen)]
     name = chosen.get("id", "")
     known = await _is_known(request, act.pile, name)
     return [PileItem(name, "", "", "", "", "", "", "", "", datetime.now().astimezone().isoformat())] if known else []
+
+
+async def find_cases(request: Request) -> Sequence[FailureCase]:
+    """Return what people said of causes of failures."""
+    return await snapshots.ask(request, "cases", lambda: cases.read(get_mailroom(request)))
+
+
+def _of_case(case: FailureCase) -> PileItem:
+    at = datetime.now().astimezone().isoformat()
+    name = " · ".join(part for part in case.cause if part)
+    # `head` makes the form out of date as soon as somebody else has said something.
+    return PileItem(name, "", "", "", case.cause.destination, "", case.cause.rule, case.cause.code, "", at,
+                    head=f"{case.state} {case.since}")  # fmt: skip
 
 
 async def _is_known(request: Request, pile: str, name: str) -> bool:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from console.access import Role
-from console.api.request import write_audit
+from console.api.request import read_who, write_audit
 from console.jobs import Job
 from console.jobs.board import JobState
 from console.web import acts, page
@@ -23,7 +23,11 @@ from console.web.language import N_
 #: Items that the page of a job names, of which nothing was done.
 NAMED = 100
 #: What jobs do that no page orders.
-OTHER_JOBS: Mapping[str, str] = {"replay": N_("Replay"), "cancel": N_("Cancel what waits")}
+OTHER_JOBS: Mapping[str, str] = {
+    "replay": N_("Replay"),
+    "cancel": N_("Cancel what waits"),
+    "undrop": N_("Take back: dead letters again"),
+}
 #: What people can make of a job that runs or rests.
 CHANGES: Mapping[str, JobState] = {"pause": "paused", "resume": "running", "stop": "stopped"}
 
@@ -65,7 +69,17 @@ async def show_job(request: Request) -> Response:
         request.app.state.snapshots.expire()
     left = (await get_board(request).left_alone(job.id))[:NAMED]
     named = [(*_read_item(job.order.where, item), word) for item, word in left]
-    return await page.render(request, "job.html", job=job, button=say_job(job), left=named, says=SAYS)
+    board = get_board(request)
+    return await page.render(
+        request,
+        "job.html",
+        job=job,
+        button=say_job(job),
+        left=named,
+        says=SAYS,
+        undoable=await board.count_undoable(job.id) if job.ended else 0,
+        undone=await board.find_intent(f"undo {job.id}"),
+    )
 
 
 def say_job(job: Job) -> str:
@@ -84,13 +98,16 @@ async def list_jobs(request: Request) -> Response:
 
 @page.needs(Role.OPERATOR)
 async def change_job(request: Request) -> Response:
-    """Pause, resume or stop a job: what it has done stays done."""
+    """Pause, resume or stop a job: what it has done stays done; or take back what it has dropped."""
     await page.read_form(request)
     id, verb = request.path_params["id"], request.path_params["verb"]
-    if verb not in CHANGES or await get_board(request).read(id) is None:
+    if verb not in (*CHANGES, "undo") or await get_board(request).read(id) is None:
         raise HTTPException(404)
     await write_audit(request, f"{verb}_job", id, "")
-    await get_board(request).change(id, CHANGES[verb])
+    if verb == "undo":
+        id = await get_board(request).undo(id, read_who(request)) or id
+    else:
+        await get_board(request).change(id, CHANGES[verb])
     request.app.state.runner.ring()
     return page.go(request, "jobs", id)
 

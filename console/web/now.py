@@ -22,7 +22,9 @@ RATE = 600
 async def show_now(request: Request) -> Response:
     """Answer how it is now."""
     checks = await todo.find_checks(request)
-    matters = [matter for matter in await todo.find_matters(request) if matter.kind not in todo.CAN_WAIT]
+    matters = [
+        matter for matter in await todo.find_matters(request) if matter.kind not in todo.CAN_WAIT and not matter.muted
+    ]
     day, lately = await notebook.find_stats(request, DAY), await notebook.find_stats(request, RATE)
     came = add_up(day["sources"].values())
     return await page.render(

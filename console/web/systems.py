@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from console.api import notebook, sources
 from console.api.request import get_mailroom
-from console.web import charts, now, page, piles, snapshots, todo
+from console.web import acts, charts, now, page, piles, snapshots, todo
 from mailroom import shapes
 
 DAY = 86_400
@@ -75,6 +75,7 @@ async def show_destination(request: Request) -> Response:
         request,
         "systems.destination.html",
         room=describe(room, day, lately),
+        undo=await acts.describe_undo(request, {"id": name}),
         causes=[cause for cause in causes if cause.cause["destination"] == name],
         bars=charts.draw_bars(day["steps"], now.add_up(attempts.values())),
         kind=book.destinations[name].kind if book and name in book.destinations else "",
@@ -97,6 +98,7 @@ async def show_source(request: Request) -> Response:
         request,
         "systems.source.html",
         source=source,
+        undo=await acts.describe_undo(request, {"id": name}),
         shape=await snapshots.ask(request, f"shape {name}", look),
         bars=charts.draw_bars(day["steps"], counts),
         day=sum(counts),

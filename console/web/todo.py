@@ -4,6 +4,7 @@ Comes in: GET requests. Goes out: causes with counts, each a link to the list th
 anything: `console.web.acts` does.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from console.api import rooms, sources
+from console.api import cases, rooms, sources
 from console.api.request import get_mailroom
 from console.web import acts, page, piles, snapshots
 from console.web.language import N_
+from mailroom.operator import NONE
 
 #: Items of a pile on one page.
 SHOWN = 100
@@ -57,13 +59,22 @@ class Matter:
     query: Mapping[str, str] = field(default_factory=dict)
     #: By whom it is paused or held, until when.
     pause: Mapping[str, Any] | None = None
+    #: What people said of a cause of failures: known, muted, solved, came_back; new: nothing yet.
+    said: Mapping[str, Any] | None = None
+
+    @property
+    def muted(self) -> bool:
+        """Whether somebody wants to hear nothing of it for now."""
+        return self.said is not None and self.said["state"] == "muted"
 
 
 async def find_matters(request: Request) -> list[Matter]:
     """Return everything that waits for a person, the kinds in the order of `KINDS`."""
     found: list[Matter] = []
+    said = {case["cause"]: case for case in await describe_cases(request)}
     for pile in piles.PILES:
-        found += [_of_cause(cause) for cause in await piles.find_causes(request, pile)]
+        for cause in await piles.find_causes(request, pile):
+            found.append(_of_cause(cause, said.get(tuple(cause.cause.values())) if pile == "dead" else None))
     found += [matter for room in await find_rooms(request) if (matter := _of_room(room))]
     found += [matter for source in await find_sources(request) for matter in _of_source(source)]
     found += [_of_check(check) for check in await find_checks(request) if check["name"] == "aside"]
@@ -95,12 +106,19 @@ async def find_checks(request: Request) -> list[dict[str, Any]]:
     return await snapshots.ask(request, "checks", look)
 
 
-def _of_cause(cause: piles.PileCause) -> Matter:
+async def describe_cases(request: Request) -> list[dict[str, Any]]:
+    """Return what people said of causes of failures."""
+    now = int(time.time() * 1000)
+    return [{**cases.describe(case, now), "cause": tuple(case.cause)} for case in await acts.find_cases(request)]
+
+
+def _of_cause(cause: piles.PileCause, said: Mapping[str, Any] | None) -> Matter:
     names = piles.CAUSE[cause.pile]
     what, detail = cause.cause[names[0]], cause.cause[names[2]] if len(names) > 2 else ""
     path = ("todo", cause.pile)
     code = cause.cause["code"]
-    return Matter(cause.pile, what, code, detail, cause.count, cause.oldest, cause.newest, cause.why, path, cause.query)
+    times = (cause.oldest, cause.newest)
+    return Matter(cause.pile, what, code, detail, cause.count, *times, cause.why, path, cause.query, said=said)
 
 
 def state_of(room: Mapping[str, Any]) -> str:
@@ -165,8 +183,19 @@ async def show_pile(request: Request) -> Response:
         items=items[:SHOWN],
         total=len(items),
         acts=of_pile,
+        undo=await acts.describe_undo(request, {name: chosen.get(name, "") for name in piles.CAUSE["dead"]}),
+        said=await _find_said(request, pile, chosen),
+        remarks=[act for act in acts.ACTS.values() if act.pile == "cases"],
         command=piles.write_command(pile, "list", chosen),
     )
+
+
+async def _find_said(request: Request, pile: str, chosen: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Return what people said of the one cause that was chosen, if it is one."""
+    if pile != "dead" or set(chosen) != set(piles.CAUSE["dead"]):
+        return None
+    cause = tuple("" if chosen[name] == NONE else chosen[name] for name in piles.CAUSE["dead"])
+    return next((case for case in await describe_cases(request) if case["cause"] == cause), None)
 
 
 ROUTES = (

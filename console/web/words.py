@@ -47,6 +47,13 @@ STATES: Mapping[str, StateWord] = {
     "ok": StateWord("✓", N_("in order"), "good", N_("Nothing is amiss.")),
     "amiss": StateWord("✕", N_("amiss"), "bad", N_("Something has to be mended.")),
     "refused": StateWord("✕", N_("refused"), "bad", N_("The request was not taken.")),
+    "new": StateWord("!", N_("new"), "bad", N_("Nobody has said anything of it yet.")),
+    "known": StateWord("·", N_("known"), "off", N_("Somebody looks after it.")),
+    "muted": StateWord("‖", N_("muted"), "off", N_("The page Now leaves it out until it ends.")),
+    "solved": StateWord("✓", N_("solved"), "good", N_("If it fails once more, an alert says that it came back.")),
+    "came_back": StateWord(
+        "!", N_("came back"), "bad", N_("It was solved, or its mute has ended, and it failed again.")
+    ),
     "running": StateWord("◔", N_("running"), "wait", N_("It is being done.")),
     "done": StateWord("✓", N_("done"), "good", N_("It was done.")),
     "stopped": StateWord("‖", N_("stopped"), "hold", N_("A person stopped it.")),

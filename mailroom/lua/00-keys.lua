@@ -122,6 +122,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
                                done, ended; `w:` and a word -> how many ended so
   jobitems:<id>        list    what is left of it to do                               python (jobs)         31 days
   jobleft:<id>         list    what was left alone, and the word for why, JSON        python (jobs)         31 days
+  jobdone:<id>         list    what it dropped, for an undo                           python (jobs)         10 minutes
   jobs                 zset    job -> ms when it was ordered                          python (jobs)         31 days
   jobs_open            hash    job that has not ended -> running or paused            python (jobs)         until it ends
   jobrun:<id>          string  which console does it                                  python (jobs)         20 s

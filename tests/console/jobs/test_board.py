@@ -45,3 +45,24 @@ async def test_change(mailroom: Mailroom) -> None:
     job = await board.read(id)
     assert job is not None
     assert (job.state, job.done, job.ended > 0) == ("stopped", 0, True)
+
+
+async def test_undo(mailroom: Mailroom) -> None:
+    """What a job has dropped is taken back by another job, once; of one that goes on, or did nothing, there is none."""
+    board = JobBoard(mailroom)
+    order = JobOrder(verb="drop", expect=2)
+    assert order.undoable
+    assert not ORDER.undoable
+    id = await board.begin(order, "eva", ["a", "b"])
+    await board.note(id, [("a", "done"), ("b", "gone")], undoable=True)
+    assert await board.undo(id, "max") is None
+    await board.finish(id)
+    assert await board.count_undoable(id) == 1
+    undoing = await board.undo(id, "max")
+    assert undoing is not None
+    assert await board.undo(id, "max") == undoing
+    job = await board.read(undoing)
+    assert job is not None
+    assert (job.order.verb, job.by, job.count) == ("undrop", "max", 1)
+    assert await board.next(undoing, 9) == ["a"]
+    assert await board.undo("job_none", "max") is None

@@ -57,7 +57,16 @@ def test_drop_and_undrop(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """Without a terminal a job begins with --yes only; what it dropped can be had back."""
     stuck(valkey.url, lambda world: world.die("a", "b"))
     assert "Nothing was done: say --yes to do it." in relais("jobs", "start", "drop", status=1)
+    assert "2 done" in relais("jobs", "start", "drop", "--yes", "--reason", "a slip")
+    dropped = client(relais).get("/jobs")["jobs"][0]["id"]
+    assert "2 are dead letters again" in relais("jobs", "undo", dropped)
+    undoing = client(relais).get("/jobs")["jobs"][0]["id"]
+    assert ended(client(relais), undoing)["words"] == {"done": 2}
+    assert "not_undoable" in relais("jobs", "undo", undoing, status=1)
+    assert "unknown_job" in relais("jobs", "undo", "job_none", status=1)
     assert "2 done" in relais("jobs", "start", "drop", "--yes", "--reason", "not needed")
+    dry = client(relais).post("/jobs", {"verb": "undrop", "dry": True})
+    assert (dry["count"], dry["words"]) == (2, {"done": 2})
     assert "No dead letters" in relais("dead", "drop", "--yes")
     assert "2 done" in relais("dead", "undrop", "--yes")
     assert json.loads(relais("jobs", "start", "drop", "--dry", "--json"))["words"] == {"done": 2}

@@ -15,7 +15,8 @@ import pytest
 from console.access import Role
 from console.processes import port
 from console.web import app, assets, guard, page
-from mailroom import INBOX, Settlement, ledger
+from mailroom import INBOX, Settlement, cases, ledger
+from mailroom.cases import FailureCause
 from tests.conftest import PrivateValkey, wait_until
 from tests.console.api.console_process import asked, event
 from tests.console.api.stuck_things import DAY, Stuck, stuck
@@ -226,12 +227,13 @@ def test_an_act_shows_first_and_is_done_once(house: PageHouse) -> None:
 
 def test_a_pause_has_an_end(house: PageHouse) -> None:
     """A pause says by whom, why and until when; its end is a time to come, and can be changed."""
+    house.die("p1", code="known")
     eva = house.let_in()
     path, place = "/act/rooms.pause?id=crm", "/systems/destination/crm"
     for fields in ({"until": "2020-01-01T10:00"}, {"until": "soon"}, {"ends": "9"}):
         assert "a time to come" in eva.fill(path, reason="year end", **fields)
     eva.fill(path, reason="year end", ends="14400")
-    assert eva.headers["location"] == f"/relais/ui{place}"
+    assert eva.headers["location"].startswith(f"/relais/ui{place}?did=rooms.pause")
     shown = eva.get(place)
     assert re.search(r"by ada · since .* until <time .*“year end”", shown), shown
     eva.fill(path, reason="later", until=f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%dT%H:%M}")
@@ -239,6 +241,68 @@ def test_a_pause_has_an_end(house: PageHouse) -> None:
     assert 'title="' in eva.get("/todo?kind=paused").partition("until <time")[2]
     eva.fill("/act/rooms.resume?id=crm", reason="over")
     assert "“later”" not in eva.get(place)
+
+
+def seen(house: PageHouse, path: str, text: str) -> None:
+    """Wait until a page says something."""
+    eva = house.let_in()
+    wait_until(lambda: text in eva.get(path), f"{text} on {path}")
+
+
+def test_what_was_done_is_undone(house: PageHouse) -> None:
+    """Right after a pause a button takes it back; for ten minutes one has back what was dropped, once."""
+    house.die("u1", "u2", code="undo")
+    eva = house.let_in()
+    assert "cannot be undone" not in eva.get("/act/rooms.pause?id=crm")
+    eva.fill("/act/rooms.pause?id=crm", reason="year end", ends="0")
+    place = "/" + eva.headers["location"].partition("/ui/")[2]
+    for _ in range(2):  # the page is made anew each few seconds, and pressed twice
+        form = eva.get(place).partition('action="/relais/ui/act/rooms.resume"')[2].partition("</form>")[0]
+        assert "Undo" in form
+        eva.post("/act/rooms.resume", dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form)))
+        assert eva.status == 303
+    assert "year end" not in eva.get("/systems/destination/crm")
+    assert "cannot be undone" in eva.get("/act/dead.retry?code=undo")
+    assert "cannot be undone" not in eva.get("/act/dead.drop?code=undo")
+    eva.fill("/act/dead.drop?code=undo", reason="a slip")
+    job = "/jobs/" + eva.headers["location"].rpartition("/")[2]
+    seen(house, job, "Undo (2)")
+    places = set()
+    for _ in range(2):
+        eva.post(f"{job}/undo", {})
+        places.add(eva.headers["location"].rpartition("/")[2])
+    (undoing,) = places
+    seen(house, f"/jobs/{undoing}", "<strong>2</strong> done")
+    assert undoing in eva.get(job)
+    seen(house, "/todo/dead?code=undo", "2 · Dead letters")
+    eva.post(f"/jobs/{undoing}/undo", {})
+    assert eva.headers["location"].rpartition("/")[2] == undoing  # of it nothing can be undone
+
+
+def test_causes_are_spoken_of(house: PageHouse) -> None:
+    """Who looks after a cause stands beside it; what is muted is not on the first page until somebody unmutes it."""
+    house.die("s1", code="spoken")
+    eva = house.let_in()
+
+    async def note(it: Stuck) -> None:
+        await cases.note(it.mailroom, {FailureCause("crm", "spoken", "keep a note"): 1}, 1)
+
+    stuck(house.valkey.url, note)
+    chosen = "destination=crm&code=spoken&rule=keep+a+note"
+    seen(house, f"/todo/dead?{chosen}", "Known: I look after it")
+    eva.fill(f"/act/cases.know?{chosen}", reason="the vendor knows")
+    assert eva.headers["location"].endswith(f"/todo/dead?{chosen}")
+    assert "ada “the vendor knows”" in eva.get("/todo")
+    assert "spoken" in eva.get("/")
+    eva.fill(f"/act/cases.mute?{chosen}", reason="until Monday", ends="604800")
+    undo = "/" + eva.headers["location"].partition("/ui/")[2]
+    assert "spoken" not in eva.get("/")
+    form = eva.get(undo).partition("/act/cases.unmute")[2].partition("</form>")[0]
+    eva.post("/act/cases.unmute", dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form)))
+    assert "spoken" in eva.get("/")
+    eva.fill(f"/act/cases.solve?{chosen}", reason="rule mended")
+    assert "solved" in eva.get("/todo").partition("spoken")[2]
+    assert "relais cases solve crm spoken &#39;keep a note&#39;" in eva.get(f"/act/cases.solve?{chosen}")
 
 
 def test_many_are_typed(house: PageHouse) -> None:
