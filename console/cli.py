@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, str] = {
     "replay": "Send recorded vendor webhooks, signed as their source would.",
     "trigger": "Send an invented webhook of a source, of any type it has.",
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
+    "backup": "Write a backup: the store, this host's spool, the book and the receipts of who was forgotten.",
+    "restore": "Make a data folder of a backup: for `relais up`, or for a store elsewhere.",
     "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",
     "events": "See what came in and what became of it.",
     "people": "Find what became of a person's events, without keeping who it is.",

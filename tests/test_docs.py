@@ -195,7 +195,7 @@ def test_every_metric_has_a_sample() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_metrics(page: Path) -> None:
     """Every metric that a page names is one that `/metrics` shows under this very name."""
-    known = set(exposed()) | {"relais_valkey", "relais_work"}
+    known = set(exposed()) | {"relais_valkey", "relais_spool", "relais_notebook", "relais_work"}
     assert set(re.findall(r"\brelais_[a-z_]+\b", page.read_text(encoding="utf-8"))) - known == set()
 
 
