@@ -15,8 +15,8 @@ from mailroom.ledger import Decision
 #: new: nobody has said anything of it. came_back: it was solved, or its mute has ended, and it failed once more.
 CaseState = Literal["new", "known", "muted", "solved", "came_back"]
 
-#: What became of a test alert: somebody took it, there is no address, or nobody took it.
-TestResult = Literal["told", "log_only", "refused"]
+#: What became of a test alert: it was taken, there is no address, one of webhook and mail did not take it, or none did.
+TestResult = Literal["told", "log_only", "partly", "refused"]
 #: Seconds that a test and its answer live.
 TEST_LIVES = 30
 
@@ -115,7 +115,7 @@ def _encode(case: FailureCase) -> str:
 
 
 async def ask_for_test(mailroom: MailroomClient, id: str) -> None:
-    """Ask the workers to post an alert. Raises StoreUnavailable."""
+    """Ask the workers to tell an alert. Raises StoreUnavailable."""
     await mailroom.read(mailroom.store.set(mailroom.key("alert_test"), id, ex=TEST_LIVES))
 
 

@@ -89,6 +89,13 @@ def key(text: str) -> str:
     return key_of_clean(clean(text))
 
 
+def ascii_key(text: str) -> str:
+    """Return the key of an address that every mail server takes. Raises ValueError, AddressRefused among them."""
+    if not (address := key(text)).isascii():
+        raise ValueError("must be an address whose part before the @ is ASCII: few servers take others")
+    return address
+
+
 def key_of_clean(address: str) -> str:
     """Return the key of an address that `clean` returned. Raises AddressRefused."""
     if address.isascii():

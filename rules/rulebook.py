@@ -7,11 +7,12 @@ condition that failed. Never opens a file.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zlib import crc32
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from rules import addresses
 from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind, Catalogue
 from rules.dedupe import DedupeOptions
@@ -123,6 +124,17 @@ class Destination:
     echo_within: int = 600_000
 
 
+class AlertMail(BaseModel):
+    """Alerts by mail."""
+
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: A destination of kind `mail`: its server sends them.
+    destination: str
+    #: Who gets them: one address, which may be that of a list.
+    to: Annotated[str, AfterValidator(addresses.ascii_key)]
+
+
 class AlertSettings(BaseModel):
     """Where alerts go: a new kind of failure, a quiet source, a held box, a paused destination, a bad book."""
 
@@ -132,7 +144,9 @@ class AlertSettings(BaseModel):
     webhook: Secret | None = None
     #: Signs them after Standard Webhooks: `whsec_` and base64.
     secret: Secret | None = None
-    #: Outside of `business_hours:` they wait, and are posted as one when these begin.
+    #: They are sent as mails, too.
+    mail: AlertMail | None = None
+    #: Outside of `business_hours:` they wait, and are told as one when these begin.
     hold: Literal["until business hours"] | None = None
 
 

@@ -21,10 +21,11 @@ from rules.event import Reader
 from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret, SecretFiles
 from workers import destinations, limit_headers, store_outage
-from workers.alerts import AlertSender
+from workers.alerts import AlertMailer, AlertSender
 from workers.cases import CaseKeeper
 from workers.destinations.base import AbsentClient, Client, find_lag
 from workers.destinations.id_map import RedisMemory
+from workers.destinations.mail import MailClient
 from workers.http import Http, HttpAnswer
 from workers.outcome import MISTAKES, Failed
 from workers.quiet import QuietWatch
@@ -98,7 +99,7 @@ class WorkerContext:
         revision = self.books.revision
         if book is not None and revision != self._equipped:
             hours = book.business_hours if book.alerts.hold else None
-            self.alerts.aim(self._alert_address(book), self._alert_key(book), hours)
+            self.alerts.aim(self._alert_address(book), self._alert_key(book), hours, self._alert_mailer(book))
             await self._equip(book)
             self._equipped = revision
             self.equipped()
@@ -154,6 +155,20 @@ class WorkerContext:
         except (RulesError, ValueError) as exc:
             log.warning("alerts.unsigned why=%s", exc)
         return b""
+
+    def _alert_mailer(self, book: Rulebook) -> AlertMailer | None:
+        """Return what sends alerts as mails; None where the book names nothing that can."""
+        told = book.alerts.mail
+        if told is None:
+            return None
+        try:
+            client = self._client(told.destination, book.destinations[told.destination], limited=False)
+            return AlertMailer(client, told.to) if isinstance(client, MailClient) else None
+        except (RulesError, ValueError, Failed) as exc:
+            log.warning("alerts.unusable why=%s", exc)
+        except Exception:  # events are delivered whether anybody can be alerted or not
+            log.exception("alerts.unusable why=bug")
+        return None
 
     async def _equip(self, book: Rulebook) -> None:
         """Build the clients of a book and set the limits of its rooms."""

@@ -19,7 +19,7 @@ from mailroom.cases import CaseState, FailureCase, FailureCause
 from rules.event_types.base import from_epoch
 
 #: Seconds that a worker may take to say what became of a test alert.
-TEST_WAITS = 10.0
+TEST_WAITS = 20.0
 
 
 class CaseDecision(DecisionBody):
@@ -68,7 +68,7 @@ def _verb(verb: str, state: CaseState) -> Route:
 
 @takes(AlertTest)
 async def try_alerts(request: Request, decision: AlertTest) -> Response:
-    """Let a worker post an alert to where `alerts:` says, and answer what became of it."""
+    """Let a worker tell an alert to where `alerts:` says, and answer what became of it."""
     await write_audit(request, "test_alerts", "alerts", decision.reason)
     mailroom, id = get_mailroom(request), secrets.token_hex(8)
     await cases.ask_for_test(mailroom, id)
@@ -77,7 +77,7 @@ async def try_alerts(request: Request, decision: AlertTest) -> Response:
         if said := await cases.read_test(mailroom, id):
             return JSONResponse({"result": said})
         await asyncio.sleep(0.1)
-    return refuse("nobody_answers", "no worker has taken it within 10 s: do the workers run?", 504)
+    return refuse("nobody_answers", "no worker has answered within 20 s: do the workers run?", 504)
 
 
 ROUTES = (

@@ -4,7 +4,7 @@ import click
 
 from console.cli import Lazy
 
-COMMANDS = {"test": "Let a worker post an alert, and say what became of it."}
+COMMANDS = {"test": "Let a worker tell an alert, and say what became of it."}
 
 
 @click.group(cls=Lazy, table=COMMANDS, prefix="alerts_")

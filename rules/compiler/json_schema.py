@@ -171,7 +171,7 @@ _ABOUT: Mapping[str, str] = {
     "business_hours": "When somebody is there; rules with hold: wait for it.",
     "sources": "The platforms that post webhooks, by a name of your own.",
     "destinations": "The systems that deliveries go to, by a name of your own.",
-    "alerts": "Where alerts are posted.",
+    "alerts": "Where alerts go.",
     "defaults": "Options for all rules of this file.",
     "rules": "What happens when: each with name, when and then. They fire in this order.",
     "tests": "Events and the actions that they must yield; relais rules test runs them.",

@@ -402,4 +402,15 @@ def read_alerts(draft: Draft, section: Node | None) -> None:
         if draft.alerts.hold is not None and draft.business_hours_node is None:
             mend = "write business_hours: with days:, hours: and zone: at the top of a book file"
             parts["hold"].wrong("nothing says when business hours are", mend, "no_business_hours")
+        if draft.alerts.mail is not None:
+            _check_mail(draft, parts["mail"].at("destination"), draft.alerts.mail.destination)
         lint.check_secrets(section, draft.alerts)
+
+
+def _check_mail(draft: Draft, node: Node, name: str) -> None:
+    """Note where alerts shall be sent by what sends no mail."""
+    if name not in draft.destination_names:
+        mend = did_you_mean(name, draft.destination_names, otherwise="write it under destinations:")
+        node.wrong(f'"{name}" is no destination', mend, "unknown_destination")
+    elif name in draft.destinations and draft.destinations[name].kind != "mail":
+        node.wrong(f'"{name}" sends no mail', "name a destination of kind: mail", "no_mail")

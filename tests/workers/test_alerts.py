@@ -1,17 +1,23 @@
 """Who is told, how often, and what happens when nobody listens."""
 
+import json
 import logging
-from collections.abc import AsyncIterator
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_core import to_json
 
-from mailroom import Mailroom
+from mailroom import Mailroom, RoomChange
 from rules import standard_webhooks
 from rules.business_hours import BusinessHours
+from sandbox import server
 from tests.conftest import PrivateValkey
-from tests.workers.worker_fixture import WorkerFixture
+from tests.workers.worker_fixture import NOTE, WorkerFixture, hours
 from workers.alerts import AlertSender
 from workers.http import Http
 
@@ -127,3 +133,88 @@ async def test_store_away(site: WorkerFixture, valkey: PrivateValkey, caplog: py
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "alert code=held_key text=somebody must look"
     assert lines[1].startswith("alert.not_told code=held_key why=the store did not answer")
+
+
+@dataclass(frozen=True)
+class AlertMailbox:
+    """The mail server of a sandbox, as a book names it."""
+
+    running: server.Running
+    #: What a book has to say: a destination, and lines for `alerts:`.
+    destination: str
+    alerts: str = "  mail: {destination: post, to: Ops@Example.org}\n"
+
+    def taken(self) -> list[dict[str, Any]]:
+        """Return the mails."""
+        return list(self.running.world.mail.holds()["messages"])
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AlertMailbox]:
+    """A real mail server, and its password in the environment."""
+    with server.in_thread() as running:
+        with urllib.request.urlopen(f"{running.url}/mail/server") as answer:  # noqa: S310 - our own address
+            told = json.load(answer)
+        (tmp_path / "mail.pem").write_text(told["certificate"])
+        monkeypatch.setenv("MAIL_PASSWORD", running.world.accounts.mail_password)
+        options = {"port": told["port"], "tls": "tls", "ca_file": str(tmp_path / "mail.pem"), "user": "relais"}
+        options |= {"kind": "mail", "host": "127.0.0.1", "allow_private": True, "sender": "relais@example.org"}
+        options |= {"password": "${MAIL_PASSWORD}"}
+        yield AlertMailbox(running, f"\n  post: {json.dumps(options)}")
+
+
+async def test_by_mail(site: WorkerFixture, mailbox: AlertMailbox, caplog: pytest.LogCaptureFixture) -> None:
+    """An alert goes to a person by mail, too, once an hour; what one of the two ways took is told."""
+    site.write(NOTE, more=mailbox.destination, alerts=mailbox.alerts)
+    site.far.fail(times=2, path="/alerts", status=500)
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the worker is equipped")
+        for _ in range(2):
+            site.context.report_room_change(RoomChange("key", "crm", "unauthorised"))
+            await site.context.alerts.close()
+        assert await site.context.alerts.test() == "partly"
+        assert await site.context.alerts.test() == "told"
+    assert [alert["alert"] for alert in site.far.alerts] == ["test"]
+    first, second, third = mailbox.taken()
+    assert (first["from"], first["to"]) == ("relais@example.org", "ops@example.org")
+    assert first["subject"] == "Relais: paused_destination crm"
+    assert first["text"] == "crm refuses our key (unauthorised)\n\ndestination: crm\n"
+    assert {second["subject"], third["subject"]} == {"Relais: test"}
+    assert len({mail["message_id"] for mail in (first, second, third)}) == 3
+    assert "alert.refused code=paused_destination status=500" in caplog.text
+
+
+async def test_by_mail_outside_of_hours(site: WorkerFixture, mailbox: AlertMailbox) -> None:
+    """Outside of business hours no mail is sent; when they begin, one mail has all."""
+    alerts = mailbox.alerts + "  hold: until business hours\n"
+    site.write(NOTE + hours(open_now=False), more=mailbox.destination, alerts=alerts)
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the worker is equipped")
+        for name in ("crm", "desk"):
+            await site.context.alerts.deliver("destination_down", f"{name} is down", destination=name)
+        assert mailbox.taken() == []
+        assert site.far.alerts == []
+        await site.rewrite(NOTE + hours(open_now=True), more=mailbox.destination, alerts=alerts)
+        await site.until(mailbox.taken, "what waited is mailed")
+    (mail,) = mailbox.taken()
+    assert mail["subject"] == "Relais: held_alerts"
+    assert mail["text"].startswith("while nobody was there:\ndestination_down: crm is down\ndestination_down: desk is")
+
+
+async def test_by_mail_without_password(
+    site: WorkerFixture, mailbox: AlertMailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mail server without its password is said in the log and stops nothing; one that refuses us was not told."""
+    monkeypatch.delenv("MAIL_PASSWORD")
+    site.write(NOTE, more=mailbox.destination, alerts=mailbox.alerts)
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the worker is equipped")
+        assert await site.context.alerts.test() == "told"
+    assert "alerts.unusable why=the secret MAIL_PASSWORD is not set" in caplog.text
+    monkeypatch.setenv("MAIL_PASSWORD", "another")
+    site.far.fail(times=1, path="/alerts", status=500)
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the worker is equipped")
+        assert await site.context.alerts.test() == "refused"
+    assert mailbox.taken() == []
+    assert "alert.not_told code=test why=" in caplog.text

@@ -59,7 +59,7 @@ destinations:
     {other}
 alerts:
   webhook: ${{ALERT_URL}}
-rules:
+{alerts}rules:
 """
 
 #: One contact for each event.
@@ -136,7 +136,7 @@ def event(id: str, who: str = "eva", *, type: str = "person.changed", source: st
 
 def write_book(folder: Path, url: str, rules: str = UPSERT, **more: Any) -> None:
     """Write the book, as an editor does: whole, under another name, then moved."""
-    given = {"retain": 0, "concurrency": 50, "timeout": "2", "more": "", "desk": "", "other": ""}
+    given = {"retain": 0, "concurrency": 50, "timeout": "2", "more": "", "desk": "", "other": "", "alerts": ""}
     text = HEAD.format(url=url, **(given | more)) + rules
     folder.mkdir(exist_ok=True)
     (folder / ".new").write_text(text, encoding="utf-8")

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import aiosmtplib
 from pydantic import AfterValidator, Field, model_validator
 
+from rules import addresses
 from rules.catalogue import ActionKind, DestinationKind, StandIn
 from rules.secret import Secret
 from workers.destinations.base import (
@@ -33,7 +34,6 @@ from workers.destinations.base import (
     Client,
     DestinationOptions,
     DestinationType,
-    Email,
     Memory,
     Reveal,
     Text,
@@ -56,13 +56,7 @@ def _to_one_line(text: str) -> str:
     return _CONTROL.sub(" ", text).strip()
 
 
-def _is_ascii(address: str) -> str:
-    if not address.isascii():
-        raise ValueError("must be an address whose part before the @ is ASCII: few servers take others")
-    return address
-
-
-AsciiEmail = Annotated[Email, AfterValidator(_is_ascii)]
+AsciiEmail = Annotated[str, AfterValidator(addresses.ascii_key)]
 OneLine = Annotated[Text, AfterValidator(_to_one_line)]
 
 

@@ -1,9 +1,13 @@
 """What the check says of `business_hours:`, and of rules that hold until then."""
 
+import dataclasses
+
 import pytest
 
+from rules.compiler import compilation
 from rules.source.problem import Problem
 from tests.rules import writing
+from tests.rules.catalogue import CATALOGUE
 
 HOURS = """
 business_hours:
@@ -84,6 +88,37 @@ def test_alerts_without_business_hours() -> None:
     (problem,) = told(alerts)
     assert problem.startswith("3:9 nothing says when business hours are; write business_hours:")
     assert writing.book(HELD, HOURS, alerts).alerts.hold == "until business hours"
+
+
+MAIL = dataclasses.replace(CATALOGUE.destinations["maileon"], name="mail")
+POST = "destinations:\n  post: {kind: mail, api_key: '${KEY}'}\n"
+
+
+@pytest.mark.parametrize(
+    ("mail", "says"),
+    [
+        ("{destination: pots, to: ops@example.org}", '2:23 "pots" is no destination; did you mean "post"?'),
+        (
+            "{destination: crm, to: ops@example.org}",
+            '2:23 "crm" sends no mail; name a destination of kind: mail',
+        ),
+        ("{destination: post, to: nobody}", "2:33 to"),
+        ("{destination: post, to: jürgen@example.org}", "2:33 to must be an address whose part before"),
+        ("{destination: post}", "2:3 to is missing; "),
+        ("ops@example.org", "2:9 "),
+    ],
+)
+def test_wrong_mail_of_alerts(mail: str, says: str) -> None:
+    """Alerts go by mail through a destination that sends mails, to an address."""
+    systems = compilation.compile_book(
+        {
+            "a.yaml": (writing.SYSTEMS.replace("destinations:\n", POST)).encode(),
+            "b.yaml": f"alerts:\n  mail: {mail}\n".encode(),
+        },
+        dataclasses.replace(CATALOGUE, destinations={**CATALOGUE.destinations, "mail": MAIL}),
+    )
+    (problem,) = systems.problems
+    assert _say(problem).startswith(says)
 
 
 def test_no_business_hours() -> None:
