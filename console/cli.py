@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "backup": "Write a backup: the store, this host's spool, the book and the receipts of who was forgotten.",
     "restore": "Make a data folder of a backup: for `relais up`, or for a store elsewhere.",
+    "upgrade": "Try a new version against the live store before it starts.",
     "chaos": "Kill, stop and mislead every process under load, then check that nothing was lost.",
     "events": "See what came in and what became of it.",
     "people": "Find what became of a person's events, without keeping who it is.",

@@ -115,13 +115,18 @@ def covered(value: Any) -> str:
     return urlunsplit(parts._replace(query=re.sub(r"(password=)[^&]*", r"\1***", parts.query)))
 
 
+def find_model(place: str) -> type[BaseSettings]:
+    """Return the settings that are declared at a place of DECLARED."""
+    module, _, name = place.partition(":")
+    model: type[BaseSettings] = getattr(importlib.import_module(module), name)
+    return model
+
+
 def every() -> list[Setting]:
     """Return all settings of all processes, each variable once."""
     found: dict[str, Setting] = {}
     for process, place in DECLARED.items():
-        module, _, name = place.partition(":")
-        model: type[BaseSettings] = getattr(importlib.import_module(module), name)
-        for field_name, field in model.model_fields.items():
+        for field_name, field in find_model(place).model_fields.items():
             key = variable(field_name, field)
             default = covered(field.get_default(call_default_factory=True))
             before = found.get(key, Setting(key, default, field.description or "", ()))
@@ -141,9 +146,7 @@ def effective(environ: Mapping[str, str], written: Mapping[str, str | None]) -> 
     """
     found: dict[str, EffectiveSetting] = {}
     for place in DECLARED.values():
-        module, _, name = place.partition(":")
-        model: type[BaseSettings] = getattr(importlib.import_module(module), name)
-        for field_name, field in model.model_fields.items():
+        for field_name, field in find_model(place).model_fields.items():
             key = variable(field_name, field)
             default = field.get_default(call_default_factory=True)
             if key not in environ:

@@ -1,0 +1,222 @@
+"""Whether this version can take over from the one that runs, asked before it starts.
+
+Comes in: the settings that it would run with, the live store, the book and what became of recorded events. Goes out: a
+list of checks. Never writes, sends or migrates anything.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from console import catalogue, settings
+from console.checks import doctor
+from console.checks import schema as schemas
+from console.checks.store import HealthCheck
+from console.errors import UserError
+from mailroom import Mailroom, StoreDamaged, StoreUnavailable, history, migration
+from mailroom.keys import FORMER_SCHEMA, SCHEMA
+from mailroom.ledger import Fate
+from receiver import payload, sources
+from rules import event as events
+from rules.action import Action, FailedAction
+from rules.compiler import loader
+from rules.event import Event
+from rules.rule import Rule
+from rules.rulebook import Rulebook
+from rules.tools import testing
+
+#: Events whose fates are read at once, and differences that are told.
+PAGE = 50
+MOST_TOLD = 10
+
+
+@dataclass
+class RecordedComparison:
+    """What this version would do with events that the running one has routed, compared with what that did."""
+
+    events: int = 0
+    deliveries: int = 0
+    #: Not compared: the payload is gone, or another book routed it.
+    gone: int = 0
+    #: What differs, without a value of anybody -> how often, and one of the events.
+    differences: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, event: Event, fate: Fate, book: Rulebook) -> None:
+        """Compare one event."""
+        self.events += 1
+        self.deliveries += len(fate.deliveries)
+        for difference in compare(event, fate, book):
+            self.differences[difference] += 1
+            self.samples.setdefault(difference, event.id)
+
+
+def compare(event: Event, fate: Fate, book: Rulebook) -> Iterator[str]:
+    """Yield what this version would do otherwise than what the ledger says was done."""
+    matched = {rule["name"] for rule in fate.rules if rule["matched"] and not rule.get("observed")}
+    fired = {rule.name: rule for rule in book.match(event).fired}
+    yield from (f'rule "{name}" fires' for name in sorted(fired.keys() - matched))
+    yield from (f'rule "{name}" fires no longer' for name in sorted(matched - fired.keys()))
+    for name in sorted(fired.keys() & matched):
+        yield from (f'{change} (rule "{name}")' for change in _compare_rule(event, fate, fired[name]))
+
+
+def _compare_rule(event: Event, fate: Fate, rule: Rule) -> Iterator[str]:
+    told = [each for each in fate.deliveries if each.rule == rule.name and each.state != "observed"]
+    if any(each.state == "stale" for each in told):
+        return
+    # What is left out when the event is routed has no id in the ledger.
+    made = {f"{each.destination}.{each.action}" for each in told if each.id}
+    known = {f"{each.destination}.{each.action}" for each in told}
+    if rule.look_ups:
+        # The answers are not kept: only which actions there are can be compared.
+        wanted = sent = {f"{step.target.destination_for(event)}.{step.target.action}" for step in rule.then}
+    else:
+        asked = rule.ask(event, {})
+        wanted = {f"{one.destination}.{one.name}" for one in asked}
+        sent = {f"{one.destination}.{one.name}" for one in asked if isinstance(one, Action | FailedAction)}
+    possible = {f"{step.target.destination_for(event)}.{step.target.action}" for step in rule.steps()}
+    yield from (f"{name} is new" for name in sorted(wanted - known))
+    yield from (f"{name} is not asked for any more" for name in sorted(known - possible))
+    if not rule.look_ups:
+        first = wanted & known
+        yield from (f"{name} was left out, and would be sent" for name in sorted((sent & first) - made))
+        yield from (f"{name} was sent, and would be left out" for name in sorted((made & first) - sent))
+
+
+def look(url: str, folder: Path | None, since: timedelta) -> list[HealthCheck]:
+    """Return the checks. Raises UserError where the store is away."""
+    checks = [_settings()]
+    try:
+        found = doctor.examine(url)
+        checks.append(_store(found.unfit.says if found.unfit else "", found.server))
+        if found.unfit is None:
+            checks += asyncio.run(_ask(url, folder, since))
+            checks += doctor.rights_of(url, os.environ.get("RELAIS_RQ_URL", ""))
+    except (StoreUnavailable, StoreDamaged) as exc:
+        raise UserError(
+            f"the live store cannot be asked: {exc}", mend="run this with the environment of the workers (REDIS_URL)"
+        ) from exc
+    return checks
+
+
+def _settings() -> HealthCheck:
+    wrong = [each for each in settings.effective(os.environ, dotenv_values(Path.cwd() / ".env")) if each.mistake]
+    said = [f"{each.variable}: {each.mistake}" for each in wrong]
+    for process, place in settings.DECLARED.items():
+        try:
+            settings.load(settings.find_model(place))
+        except UserError as exc:
+            said.append(f"{process}: {exc.message}")
+    says = "; ".join(dict.fromkeys(said)) or "this version knows all of them"
+    return HealthCheck("settings", not said, says, "CHANGELOG.md says which were renamed" if said else "")
+
+
+def _store(unfit: str, server: str) -> HealthCheck:
+    return HealthCheck("store", not unfit, unfit or server, "upgrade the store first" if unfit else "")
+
+
+async def _ask(url: str, folder: Path | None, since: timedelta) -> list[HealthCheck]:
+    async with Mailroom.connect(url) as mailroom:
+        found = await migration.schema(mailroom)
+        checks = [_schema(found), *await schemas.check(mailroom)]
+        if found not in ("", SCHEMA, FORMER_SCHEMA):
+            return checks
+        files, version = await mailroom.kept_book(), await mailroom.book_version()
+        in_force = _compile("book in force", files)
+        checks += [in_force[0]] if files is not None else []
+        if folder is not None:
+            checked, book = _compile("book", {n: t.decode("utf-8", "replace") for n, t in loader.read(folder).items()})
+            checks += [checked, *([_tests(book, folder)] if book is not None else [])]
+        if in_force[1] is not None:
+            checks.append(_recorded(await _compare(mailroom, in_force[1], version, since)))
+        return checks
+
+
+def _schema(found: str) -> HealthCheck:
+    says = {
+        "": "the store is empty",
+        SCHEMA: f"the store speaks schema {SCHEMA}, as this version",
+        FORMER_SCHEMA: f"the store speaks schema {FORMER_SCHEMA}; this version works under it, and migrates it when "
+        "the last process of the former version has ended: make a backup before",
+    }
+    if found in says:
+        return HealthCheck("schema", True, says[found])
+    return HealthCheck(
+        "schema", False, f"the store speaks schema {found}, this version {SCHEMA}", "use a newer version"
+    )
+
+
+def _compile(name: str, files: "dict[str, str] | None") -> tuple[HealthCheck, Rulebook | None]:
+    checked = loader.check_texts(files or {}, catalogue.build())
+    if checked.book is None:
+        told = "; ".join(str(error) for error in checked.errors[:MOST_TOLD])
+        return HealthCheck(name, False, f"this version refuses it: {told}", "mend the book before the upgrade"), None
+    return HealthCheck(name, True, f"{len(checked.book.rules)} rules, version {checked.book.version}"), checked.book
+
+
+def _tests(book: Rulebook, folder: Path) -> HealthCheck:
+    results = testing.run(book, folder, payload.read_payload).results
+    failed = [result.test.name for result in results if not result.passed]
+    if failed:
+        return HealthCheck("tests", False, f"of the book fail: {', '.join(failed[:MOST_TOLD])}", "relais rules test")
+    return HealthCheck("tests", True, f"all {len(results)} of the book pass")
+
+
+async def _compare(mailroom: Mailroom, book: Rulebook, version: str, since: timedelta) -> RecordedComparison:
+    found = RecordedComparison()
+    waiting: list[Event] = []
+
+    async def flush() -> None:
+        for event, fate in zip(waiting, await mailroom.fates([each.id for each in waiting]), strict=True):
+            if fate is not None and fate.book == version and not fate.echo_of:
+                found.add(event, fate, book)
+            else:
+                found.gone += 1
+        waiting.clear()
+
+    async with contextlib.aclosing(history.since(mailroom, datetime.now(UTC) - since)) as reading:
+        async for name, record in reading:
+            try:
+                waiting += [events.decode(name, record, sources.read)] if record is not None else []
+                found.gone += record is None
+            except Exception as exc:  # whatever a reader says of a body that it does not understand any more
+                difference = f"a body can be read no longer: {exc.__class__.__name__}"
+                found.differences[difference] += 1
+                found.samples.setdefault(difference, name)
+            if len(waiting) >= PAGE:
+                await flush()
+    await flush()
+    return found
+
+
+def _recorded(found: RecordedComparison) -> HealthCheck:
+    beside = f"; of {found.gone} more the payload is gone, or another book routed them" if found.gone else ""
+    if found.differences:
+        told = [f"{what}: {n} x, as {found.samples[what]}" for what, n in found.differences.most_common(MOST_TOLD)]
+        return HealthCheck(
+            "deliveries", False, f"others than recorded: {'; '.join(told)}", "CHANGELOG.md; relais events show ID"
+        )
+    if not found.events:
+        return HealthCheck(
+            "deliveries",
+            True,
+            f"no recorded event to compare{beside}",
+            "retain: 7d under a source keeps payloads for this",
+        )
+    return HealthCheck(
+        "deliveries", True, f"the same as recorded: {found.deliveries} deliveries of {found.events} events{beside}"
+    )
+
+
+def verdict(checks: Sequence[HealthCheck]) -> str:
+    """Return what the checks say together."""
+    wrong = [check.name for check in checks if not check.ok]
+    return f"do not upgrade yet: {', '.join(wrong)}" if wrong else "this version can take over"
