@@ -1,8 +1,9 @@
 """What `relais work` reads from its environment."""
 
+import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mailroom.settings import QueueSettings
 
@@ -23,7 +24,13 @@ class WorkSettings(QueueSettings):
         Path("/run/secrets"),
         description="Folder with one file per secret, read where the environment has no such name.",
     )
-    workers: int = Field(2, ge=1, le=64, description="Worker processes of one `relais work`.")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        validate_default=True,
+        description="Worker processes of one `relais work`; 0: one less than the machine has cores, at least one.",
+    )
     pool: str = Field("default", pattern=r"^[a-z0-9_]+$", description="Pool whose rooms these workers serve.")
     in_flight: int = Field(2000, ge=1, description="Deliveries that one worker process has under way at once.")
     #: After this time another drain follows, so that RQ sees jobs end, each with what it did as its result.
@@ -32,6 +39,12 @@ class WorkSettings(QueueSettings):
     dead_after: float = Field(
         45.0, ge=5, description="Seconds without a beat after which a drain on another host counts as dead."
     )
+
+    @field_validator("workers")
+    @classmethod
+    def _leave_a_core(cls, workers: int) -> int:
+        """Choose how many: the receiver and the store need a core, too."""
+        return workers or max(1, (os.cpu_count() or 1) - 1)
 
     @property
     def queue_url(self) -> str:

@@ -1,5 +1,7 @@
 """Settings of the workers that depend on each other."""
 
+import os
+
 import pytest
 from pydantic import ValidationError
 
@@ -18,9 +20,16 @@ def test_longest_request(dead_after: float, longest: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"dead_after": 4.9}, {"workers": 0}, {"in_flight": 0}, {"drain_budget": 0}, {"pool": "Not a name"}]
+    "wrong", [{"dead_after": 4.9}, {"workers": -1}, {"in_flight": 0}, {"drain_budget": 0}, {"pool": "Not a name"}]
 )
 def test_refused(wrong: dict[str, object]) -> None:
     """Settings with which no drain could work are refused at the start."""
     with pytest.raises(ValidationError):
         WorkSettings.model_validate(wrong)
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(None, 1), (1, 1), (2, 1), (8, 7)])
+def test_workers(monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int) -> None:
+    """Where nobody says how many, a core is left to the receiver and the store."""
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert (WorkSettings().workers, WorkSettings(workers=3).workers) == (workers, 3)
