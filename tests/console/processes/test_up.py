@@ -240,7 +240,7 @@ def test_home_where_nothing_can_be_written(start: Start, short_folder: Path) -> 
 def test_is_not_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """While no worker beats, it does not say that it is up; it says what is missing."""
     ports = [str(port.free("127.0.0.1")) for _ in range(2)]
-    environ = {**SECRETS, "REDIS_URL": "redis://127.0.0.1:9"}
+    environ = {**SECRETS, "REDIS_URL": "redis://127.0.0.1:9", "RELAIS_WORKERS": "2"}
     process = start("up", "--port", ports[0], "--console-port", ports[1], **environ)
     process.wait_for("Relais is not up yet: 0 of 2 workers work; the store did not answer")
     assert "Relais is up." not in process.said
