@@ -11,7 +11,6 @@ from tests.mailroom.store import Store, key_faults
 from tests.system.processes import SystemProcesses
 from tests.system.processes import house as open_house
 
-
 #: Keys of a store that is looked at.
 LARGEST = 200_000
 
