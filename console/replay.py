@@ -25,6 +25,8 @@ from rules.event_types.base import from_epoch
 from rules.rulebook import Rulebook, Source
 from rules.secret import ReadFile, no_file
 from rules.source.problem import did_you_mean
+from rules.tools import junit
+from rules.tools.junit import JUnitCase
 
 #: Of platforms that send no body: all stands in the URL.
 QUERY = ".query"
@@ -41,6 +43,9 @@ SETTLE_WITHIN = 60.0
 
 #: What is said of an event that had come before the replay, whatever became of it then.
 SENT_BEFORE = "was sent before"
+
+#: States in which an event has not gone well.
+BAD = frozenset({"dead", "quarantined"})
 
 #: Milliseconds that the receiver's clock may be behind ours.
 CLOCKS_APART = 1_000
@@ -83,6 +88,15 @@ class SentRequest:
     def accepted(self) -> bool:
         """True when the receiver took responsibility for all of it."""
         return 200 <= self.status < 300 and not self.code
+
+    @property
+    def wrong(self) -> str:
+        """What was wrong with it, in words; empty: nothing that is known."""
+        if not self.accepted:
+            return f"refused: {self.code or self.status}"
+        bad = [str(fate["state"]) for fate in self.fates if fate["state"] in BAD and not fate.get("sent_before")]
+        late = ["not settled in time" for fate in self.fates if not fate["settled"]]
+        return ", ".join(dict.fromkeys([*bad, *late]))
 
 
 @dataclass
@@ -138,8 +152,7 @@ class ReplayReport:
     @property
     def good(self) -> bool:
         """True when everything was accepted, and whatever was waited for neither died nor lies about."""
-        bad = {"dead", "quarantined"} & self.states.keys()
-        return self.accepted == len(self.sent) and not bad and not self.unsettled
+        return not any(one.wrong for one in self.sent)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -155,6 +168,15 @@ class ReplayReport:
             "unsettled": self.unsettled,
             "requests": [asdict(one) for one in self.sent],
         }
+
+
+def as_junit(report: ReplayReport) -> str:
+    """Return JUnit's XML: one suite, the replay, with a case for each request."""
+    cases = [
+        JUnitCase(one.file, one.source, one.wrong, "\n".join(one.events), {"time": f"{one.ms / 1000:.3f}"})
+        for one in report.sent
+    ]
+    return junit.write("replay", cases)
 
 
 def find_bodies(paths: Sequence[Path]) -> Iterator[Path]:

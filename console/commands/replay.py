@@ -28,6 +28,7 @@ from console.replay import ReplayReport, ReplayRequest
 @click.option("--within", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to wait for that.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit's XML to this file; - is the output.")
 def command(
     paths: tuple[Path, ...],
     to: str | None,
@@ -38,6 +39,7 @@ def command(
     within: float,
     folder: Path | None,
     as_json: bool,
+    junit: Path | None,
 ) -> None:
     """Send recorded vendor webhooks, signed as their source would.
 
@@ -49,15 +51,22 @@ def command(
     \b
     Examples:
       relais replay tests/fixtures
-      relais replay tests/fixtures/seminardesk --wait
+      relais replay tests/fixtures/seminardesk --wait --junit report.xml
       relais replay signup.json --source cmx --rate 200 --repeat 1000 --json
     """
     shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
-    send_and_show(shots, to=to, rate=rate, within=within if wait else None, as_json=as_json, repeat=repeat)
+    send_and_show(shots, to=to, rate=rate, within=within if wait else None, as_json=as_json, junit=junit, repeat=repeat)
 
 
 def send_and_show(
-    shots: Sequence[ReplayRequest], *, to: str | None, rate: float, within: float | None, as_json: bool, repeat: int = 1
+    shots: Sequence[ReplayRequest],
+    *,
+    to: str | None,
+    rate: float,
+    within: float | None,
+    as_json: bool,
+    junit: Path | None = None,
+    repeat: int = 1,
 ) -> None:
     """Send, wait for the ends (`within`: seconds; None: not at all), print what happened, and end with its status."""
     asked = settings.load(ClientSettings)
@@ -81,9 +90,12 @@ def send_and_show(
                     told=lambda: progress.advance(settling),
                 )
             )
+    if junit is not None:
+        with click.open_file(str(junit), "w", encoding="utf-8") as file:
+            file.write(replay.as_junit(report) + "\n")
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
-    else:
+    elif str(junit) != "-":
         show(report, repeat)
     if not report.good:
         raise SystemExit(SAID_NO)

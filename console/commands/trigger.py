@@ -27,6 +27,7 @@ from rules.source.problem import did_you_mean
 @click.option("--within", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to wait for that.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit's XML to this file; - is the output.")
 def command(
     source: str,
     type: str,
@@ -41,6 +42,7 @@ def command(
     within: float,
     folder: Path | None,
     as_json: bool,
+    junit: Path | None,
 ) -> None:
     """Send an invented webhook of a source, of any type it has.
 
@@ -69,7 +71,7 @@ def command(
         return
     checks = replay.read_checks(chosen, os.environ, book.read_file)
     shots = [replay.build_request(example.file, body, chosen, checks) for body in bodies]
-    send_and_show(shots, to=to, rate=rate, within=within if wait else None, as_json=as_json, repeat=count)
+    send_and_show(shots, to=to, rate=rate, within=within if wait else None, as_json=as_json, junit=junit, repeat=count)
 
 
 def _split(said: str) -> tuple[str, str]:

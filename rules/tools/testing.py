@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree
 
 import yaml
 from pydantic import ValidationError
@@ -29,6 +28,8 @@ from rules.rule import ActionStep, Facts
 from rules.rulebook import ANY_TIME, Expected, Rule, Rulebook, Source, TestCase
 from rules.source.node import describe_error
 from rules.source.problem import Problem
+from rules.tools import junit
+from rules.tools.junit import JUnitCase
 
 #: Reads a vendor's body as the receiver would: (source, body, event name of the address) -> events.
 ReadRaw = Callable[[Source, Any, "str | None"], Sequence[Event]]
@@ -517,19 +518,18 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def as_junit(results: Results, folder: str = "") -> str:
-    """Return JUnit's XML, which CI systems show: one suite, the book, with its tests."""
-    suite = ElementTree.Element(
-        "testsuite", name="rules", tests=str(len(results.results)), failures=str(len(results.failed)), errors="0"
-    )
-    for result in results.results:
-        test = result.test
-        names = {"name": _printable(test.name), "classname": test.file}
-        place = {"file": _in_folder(folder, test.file), "line": str(test.line)}
-        case = ElementTree.SubElement(suite, "testcase", names | place)
-        if not result.passed:
-            failure = ElementTree.SubElement(case, "failure", message="other actions than expected")
-            failure.text = _printable("\n".join(result.lines))
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+    """Return JUnit's XML: one suite, the book, with its tests."""
+    cases = [
+        JUnitCase(
+            result.test.name,
+            result.test.file,
+            "" if result.passed else "other actions than expected",
+            "\n".join(result.lines),
+            {"file": _in_folder(folder, result.test.file), "line": str(result.test.line)},
+        )
+        for result in results.results
+    ]
+    return junit.write("rules", cases)
 
 
 def as_problems(results: Results) -> list[Problem]:
@@ -544,8 +544,3 @@ def as_problems(results: Results) -> list[Problem]:
 
 def _in_folder(folder: str, file: str) -> str:
     return f"{folder.rstrip('/')}/{file}" if folder else file
-
-
-def _printable(text: str) -> str:
-    """Return a text without the signs that XML cannot hold."""
-    return "".join(sign if sign == "\n" or sign.isprintable() else "?" for sign in text)

@@ -111,3 +111,71 @@ def test_completion(shell: str) -> None:
         env=dict(os.environ) | asked,
     )
     assert "rules" in said.stdout
+
+
+#: Commands that ask nobody, bring everybody along, look at this host (the doctor's answer is no then: 1), or are
+#: processes that wait for the store.
+ALONE = frozenset(
+    {
+        *("up", "demo", "sandbox", "chaos", "init", "settings", "completion", "receive", "work", "console"),
+        *("doctor", "spool list", "spool retry"),
+        *(f"rules {word}" for word in ("check", "test", "actions", "schema", "diff")),
+    }
+)
+#: Command -> the words with which it is asked while receiver, store and console are away.
+AWAY = {
+    "reconcile": "sd_nord --since 1d --yes",
+    "hooks": "list mailing",
+    "replay": "tests/fixtures/cmxorganize --source cmx",
+    "trigger": "cmx newsletter.signup",
+    "people find": "eva@example.org",
+    "people show": "abcdefgh",
+    "forget": "eva@example.org --yes --reason test",
+    "dead show": "abc.0",
+    "boxes show": "crm/abc",
+    "quarantine show": "abc",
+    "refused show": "abc",
+    "rooms pause": "crm --reason test",
+    "rooms resume": "crm",
+    "jobs start": "retry --yes --reason test",
+    "rules explain": "abcdefghijklmnopqrstuvwxyz",
+    "rules preview": "rules/book --since 1h",
+    "users add": "eva --role viewer",
+    "tokens add": "prometheus",
+    **dict.fromkeys(("sources drift", "sources held", "sources release"), "cmx"),
+    "sources hold": "cmx --reason test",
+    "sources discard": "cmx --all --yes --reason test",
+    **dict.fromkeys(("events show", "events reroute", "events drop"), "abc --yes"),
+    "events show": "abc",
+    **dict.fromkeys(("dead retry", "dead drop", "dead undrop"), "abc.0 --yes"),
+    **dict.fromkeys(("boxes release", "boxes skip"), "crm/abc --yes"),
+    **dict.fromkeys(("quarantine retry", "quarantine drop", "refused retry", "refused drop"), "abc --yes"),
+    **dict.fromkeys(("cases know", "cases unmute", "cases solve"), "crm invalid"),
+    "cases mute": "crm invalid --until 2d",
+    **dict.fromkeys(("jobs show", "jobs pause", "jobs resume", "jobs stop"), "abc"),
+    **dict.fromkeys(("users remove", "users reset", "users link", "tokens remove"), "eva"),
+}
+LEAVES = [path.removeprefix("relais ") for path, _, command in EVERY if not isinstance(command, Lazy)]
+
+
+@pytest.mark.parametrize("name", sorted(set(LEAVES) - ALONE))
+def test_away(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without receiver, store and console a command says who is away and how to start them: status 3."""
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(tmp_path)
+    for variable, value in {
+        "RELAIS_CONSOLE_URL": "http://127.0.0.1:9",
+        "REDIS_URL": "redis://127.0.0.1:9",
+        "RELAIS_PORT": "9",
+        "RELAIS_BOOK": str(root / "rules" / "book"),
+        "CMX_PASSWORD": "a secret",
+        "MAILEON_KEY": "a secret",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    told = AWAY.get(name, "").split()
+    words = [str(root / word) if "/" in word and (root / word).exists() else word for word in told]
+    outcome = CliRunner().invoke(cli.relais, [*name.split(), *words])
+    assert outcome.exit_code == 3, outcome.output
+    assert "error: " in outcome.output
+    assert " mend: " in outcome.output
+    assert "Traceback" not in outcome.output

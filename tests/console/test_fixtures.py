@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 from console import book as books
 from console.processes import port
@@ -28,7 +29,7 @@ def test_replay(start: Start, short_folder: Path) -> None:
     numbers = port.free("127.0.0.1"), port.free("127.0.0.1")
     up = start("up", "--port", str(numbers[0]), "--console-port", str(numbers[1]), **ENVIRON)
     up.wait_for("Relais is up.")
-    words = ["replay", str(FIXTURES), "--to", f"http://127.0.0.1:{numbers[0]}", "--wait", "--json"]
+    words = ["replay", str(FIXTURES), "--to", f"http://127.0.0.1:{numbers[0]}", "--wait", "--json", "--junit", "all.xml"]
     said = subprocess.run(
         [sys.executable, "-m", "console.cli", *words, "--within", str(GENEROUS)],
         cwd=short_folder,
@@ -47,3 +48,7 @@ def test_replay(start: Start, short_folder: Path) -> None:
         unfit = ".invalid_" in name or name in ("order.paid.no_type.json", "batch.one_invalid.json")
         assert ("quarantined" in states) == unfit, name
         assert states or name == "batch.unknown_action.json", name
+    suite = ElementTree.parse(short_folder / "all.xml").getroot()  # noqa: S314 - our own
+    assert int(suite.attrib["tests"]) == told["sent"]
+    failed = {case.attrib["name"] for case in suite if len(case)}
+    assert failed == {one["file"] for one in told["requests"] if "quarantined" in str(one["fates"])}

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -140,3 +141,27 @@ def test_a_stopped_receiver(bodies: Path, monkeypatch: pytest.MonkeyPatch) -> No
     said = CliRunner().invoke(cli.relais, words)
     assert said.exit_code == CANNOT_RUN
     assert "no receiver answers at http://127.0.0.1:9" in said.output
+
+
+def test_junit() -> None:
+    """For CI each request is a case: refused, dead and unsettled ones have failed, and say why."""
+    fates = {
+        "good": {"id": "1", "state": "delivered", "settled": True},
+        "dead": {"id": "2", "state": "dead", "settled": True},
+        "old": {"id": "3", "state": "dead", "settled": True, "sent_before": True},
+        "slow": {"id": "4", "state": "waiting", "settled": False},
+    }
+    sent = [SentRequest(f"{name}.json", "shop", 202, fates=[fate]) for name, fate in fates.items()]
+    report = ReplayReport([*sent, SentRequest("bad.json", "shop", 401, "wrong_signature")], 1.0)
+    suite = ElementTree.fromstring(replay.as_junit(report))  # noqa: S314 - our own
+    found = {case.attrib["name"]: [each.attrib["message"] for each in case] for case in suite}
+    assert found == {
+        "good.json": [],
+        "dead.json": ["dead"],
+        "old.json": [],
+        "slow.json": ["not settled in time"],
+        "bad.json": ["refused: wrong_signature"],
+    }
+    assert (suite.attrib["tests"], suite.attrib["failures"]) == ("5", "3")
+    assert not report.good
+    assert ReplayReport([sent[0], sent[2]], 1.0).good
