@@ -29,9 +29,9 @@ def test_replay(start: Start, short_folder: Path) -> None:
     numbers = port.free("127.0.0.1"), port.free("127.0.0.1")
     up = start("up", "--port", str(numbers[0]), "--console-port", str(numbers[1]), **ENVIRON)
     up.wait_for("Relais is up.")
-    words = ["replay", str(FIXTURES), "--to", f"http://127.0.0.1:{numbers[0]}", "--wait", "--json", "--junit", "all.xml"]
+    words = ["replay", str(FIXTURES), "--to", f"http://127.0.0.1:{numbers[0]}", "--wait", "--json"]
     said = subprocess.run(
-        [sys.executable, "-m", "console.cli", *words, "--within", str(GENEROUS)],
+        [sys.executable, "-m", "console.cli", *words, "--junit", "all.xml", "--within", str(GENEROUS)],
         cwd=short_folder,
         env={"PATH": "/usr/bin:/bin", "RELAIS_CONSOLE_URL": f"http://127.0.0.1:{numbers[1]}", **ENVIRON},
         capture_output=True,
