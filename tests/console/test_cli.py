@@ -118,7 +118,7 @@ def test_completion(shell: str) -> None:
 ALONE = frozenset(
     {
         *("up", "demo", "sandbox", "chaos", "init", "settings", "completion", "receive", "work", "console"),
-        *("doctor", "spool list", "spool retry"),
+        *("restore", "doctor", "spool list", "spool retry"),
         *(f"rules {word}" for word in ("check", "test", "actions", "schema", "diff")),
     }
 )
@@ -152,7 +152,7 @@ AWAY = {
     **dict.fromkeys(("quarantine retry", "quarantine drop", "refused retry", "refused drop"), "abc --yes"),
     **dict.fromkeys(("cases know", "cases unmute", "cases solve"), "crm invalid"),
     "cases mute": "crm invalid --until 2d",
-    **dict.fromkeys(("jobs show", "jobs pause", "jobs resume", "jobs stop"), "abc"),
+    **dict.fromkeys(("jobs show", "jobs pause", "jobs resume", "jobs stop", "jobs undo"), "abc"),
     **dict.fromkeys(("users remove", "users reset", "users link", "tokens remove"), "eva"),
 }
 LEAVES = [path.removeprefix("relais ") for path, _, command in EVERY if not isinstance(command, Lazy)]
