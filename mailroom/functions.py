@@ -634,6 +634,7 @@ class Mailroom(MailroomQueries):
         pipe = self.store.pipeline(transaction=False)
         pipe.hsetnx(self.key("books"), version, as_json(files))
         pipe.set(self.key("book"), version)
+        pipe.zadd(self.key("book_times"), {version: int(time.time() * 1000)})
         await self.read(pipe.execute())
 
     async def book_version(self) -> str:
@@ -649,6 +650,14 @@ class Mailroom(MailroomQueries):
         """Return the version of the book that a person approved last, '' for none. Raises StoreUnavailable."""
         version = await self.read(self.store.get(self.key("approved")))
         return "" if version is None else str(version.decode())
+
+    async def past_books(self) -> list[tuple[str, int]]:
+        """Return the books that were in force and when each was taken last, ms; the newest first.
+
+        Raises StoreUnavailable.
+        """
+        found = await self.read(self.store.zrevrange(self.key("book_times"), 0, -1, withscores=True))
+        return [(version.decode(), int(at)) for version, at in found]
 
     async def kept_book(self, version: str = "") -> dict[str, str] | None:
         """Return the files of a book that was in force once; without a version, of the one in force."""

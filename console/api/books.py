@@ -73,6 +73,20 @@ async def show_book(request: Request) -> Response:
     return JSONResponse({"version": wanted, "current": current, "files": files})
 
 
+async def list_books(request: Request) -> Response:
+    """Answer the books that were in force, the newest first, and when each was taken last."""
+    return JSONResponse({"books": await find_books(get_mailroom(request))})
+
+
+async def find_books(mailroom: Mailroom) -> list[Json]:
+    """Return the books that were in force, the newest first."""
+    current = await mailroom.book_version()
+    return [
+        {"version": version, "since": from_epoch(at), "current": version == current}
+        for version, at in await mailroom.past_books()
+    ]
+
+
 @takes(ApprovalRequest)
 async def approve_book(request: Request, decision: ApprovalRequest) -> Response:
     """Let receivers and workers take a book, once they see files of exactly this version."""
@@ -121,6 +135,7 @@ def _describe_coverage(found: RuleCoverage) -> Json:
 
 ROUTES = (
     Route("/book/coverage", show_coverage),
+    Route("/books", list_books),
     Route("/books/approve", approve_book, methods=["POST"]),
     Route("/books/{version}", show_book),
 )

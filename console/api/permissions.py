@@ -72,6 +72,7 @@ NEEDED: Mapping[str, RouteNeeds | None] = {
     "/book/shadow": SEE,
     "/book/shadow/begin": RULE,
     "/book/shadow/end": RULE,
+    "/books": SEE,
     "/books/approve": RULE,
     "/books/{version}": SEE,
     "/cases": SEE,

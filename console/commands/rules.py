@@ -14,6 +14,7 @@ COMMANDS = {
     "shadow": "Observe a whole new book beside the one in force, and say what it would do otherwise.",
     "diff": "Say in words what one book does otherwise than another.",
     "schema": "Print the JSON Schema of a book, for editors.",
+    "history": "List the books that were in force, the newest first.",
     "show": "Print a book that was in force, by its version.",
     "approve": "Put the files on disk in force although they lose rules, sources or destinations.",
     "status": "Say which book is in force, and whether the files on disk could take its place.",
@@ -25,7 +26,7 @@ def command() -> None:
     """Check, test and explain the rules.
 
     The book is the folder of YAML that RELAIS_BOOK names, or the FOLDER of a command. None of these needs a
-    secret, Redis or the network, except approve, coverage, shadow, show and status, which ask the console.
+    secret, Redis or the network, except approve, coverage, history, shadow, show and status, which ask the console.
 
     \b
     Examples:

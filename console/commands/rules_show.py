@@ -1,18 +1,22 @@
 """`relais rules show`."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 import click
 
 from console import settings
 from console.client import ClientSettings, ConsoleClient
+from console.errors import UserError
 
 
 @click.command()
 @click.argument("version", default="current")
+@click.option("--write", "folder", type=click.Path(path_type=Path), help="Write its files into this new folder.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(version: str, as_json: bool) -> None:
+def command(version: str, folder: Path | None, as_json: bool) -> None:
     """Print a book that was in force, by its version.
 
     Every delivery names the version it was made by: relais events show EVENT.
@@ -20,12 +24,28 @@ def command(version: str, as_json: bool) -> None:
     \b
     Examples:
       relais rules show
-      relais rules show 3f2a91c0
+      relais rules show 3f2a91c0b1d4 --write book-before
     """
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/books/{quote(version, safe='')}")
+    if folder is not None:
+        _write(found["files"], folder)
+        return
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for name, text in found["files"].items():
         click.secho(f"# {name}, version {found['version']}", bold=True)
         click.echo(text)
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    """Write the files of a book into a folder that has none. Raises UserError."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty", mend="name a new folder")
+    for name, text in files.items():
+        place = folder / name
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{name} does not lie in a book's folder")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    click.echo(f"{len(files)} files are written into {folder}.")

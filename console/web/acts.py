@@ -27,7 +27,7 @@ from console.api.auth import keep_printable
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
 from console.jobs import JobBoard, JobOrder
 from console.jobs.orders import JobFilter, JobHow, JobPlace, JobVerb
-from console.web import page, piles, snapshots
+from console.web import page, piles, rules, snapshots
 from console.web.language import N_
 from console.web.page import Form
 from console.web.piles import PileItem
@@ -321,6 +321,7 @@ async def _render_form(
         command=write_command(act, chosen),
         pile_name=piles.PILES.get(act.pile, ""),
         place=_place_of(act, chosen),
+        disk=(await rules.read_disk(request, None))["version"] if act.pile == "book" else "",
     )
 
 

@@ -23,6 +23,7 @@ from console.web import (
     events,
     forget,
     guard,
+    history,
     jobs,
     machine,
     now,
@@ -48,6 +49,7 @@ ROUTES = (
     *acts.ROUTES,
     *jobs.ROUTES,
     *systems.ROUTES,
+    *history.ROUTES,
     *rules.ROUTES,
     *machine.ROUTES,
 )

@@ -44,6 +44,7 @@ STATES: Mapping[str, StateWord] = {
     "resting": StateWord("◔", N_("resting"), "wait", N_("It asked to be left alone for a while.")),
     "unusable": StateWord("✕", N_("unusable"), "bad", N_("The book says what cannot work.")),
     "quiet": StateWord("◔", N_("quiet"), "wait", N_("Unusually long nothing came.")),
+    "in_force": StateWord("✓", N_("in force"), "good", N_("Receivers and workers act by it.")),
     "ok": StateWord("✓", N_("in order"), "good", N_("Nothing is amiss.")),
     "amiss": StateWord("✕", N_("amiss"), "bad", N_("Something has to be mended.")),
     "refused": StateWord("✕", N_("refused"), "bad", N_("The request was not taken.")),

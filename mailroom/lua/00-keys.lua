@@ -76,6 +76,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   order:<event>:<room> string  mark that an action of an `in_order` rule died         python (drain)        a day
   books                hash    version -> files of each book in force or observed     python (rulebook)     for ever
   book                 string  version of the book in force                           python (rulebook)     for ever
+  book_times           zset    version -> when it was taken last                        python (rulebook)     for ever
   approved             string  version of the book that a person approved last        python (rulebook)     for ever
   parents              hash    work or receive process -> pool (or -), workers, count python (sweep, app)   until it leaves or is forgotten
   came                 hash    source -> ms when a webhook of it was last taken       python (observations) for ever (one a source)

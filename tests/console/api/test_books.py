@@ -1,4 +1,6 @@
+import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from console.errors import UserError
 from mailroom import Mailroom, rule_counts
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import asked, with_mailroom
-from tests.console.api.stuck_things import Stuck, StuckConsole
+from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
 
 
 def test_books(console: str, valkey: PrivateValkey) -> None:
@@ -26,6 +28,25 @@ def test_books(console: str, valkey: PrivateValkey) -> None:
     assert asked(console, "/books/v1") == {"version": "v1", "current": "v2", "files": {"a.yaml": "rules: []\n"}}
     with pytest.raises(UserError, match="unknown_book: no book of this version was ever in force"):
         asked(console, "/books/v3")
+
+
+def test_history(relais: StuckConsole, valkey: PrivateValkey, tmp_path: Path) -> None:
+    """The books that were in force are listed, the newest first; the files of one are written into a new folder."""
+    assert relais("rules", "history") == "No book was ever in force.\n"
+
+    async def keep(it: Stuck) -> None:
+        for version in ("v1", "v2"):
+            await it.mailroom.keep_book(version, {"a.yaml": f"# {version}\n", "sub/b.yaml": ""})
+            await asyncio.sleep(0.005)
+
+    stuck(valkey.url, keep)
+    found = relais.json("rules", "history")
+    assert [(one["version"], one["current"]) for one in found] == [("v2", True), ("v1", False)]
+    assert "in force" in relais("rules", "history").splitlines()[0]
+    folder = tmp_path / "before"
+    assert "2 files" in relais("rules", "show", "v1", "--write", str(folder))
+    assert (folder / "a.yaml").read_text() == "# v1\n"
+    assert "is not empty" in relais("rules", "show", "v1", "--write", str(folder), status=3)
 
 
 def posted(url: str, path: str, version: str) -> Any:

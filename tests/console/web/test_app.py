@@ -1,5 +1,6 @@
 """The pages without a browser: who gets in, what a foreign page may not do, what an act does and refuses."""
 
+import asyncio
 import functools
 import re
 import shutil
@@ -29,6 +30,7 @@ PAGES = (
     "/todo",
     "/rules",
     "/rules/book",
+    "/rules/history",
     "/rules/try",
     "/systems",
     "/machine",
@@ -182,7 +184,7 @@ def test_a_foreign_page_can_send_nothing(house: PageHouse, path: str) -> None:
 def test_a_viewer_decides_nothing(house: PageHouse) -> None:
     """A viewer sees, searches for nobody, sees no payload and no audit, and does nothing."""
     viewer = house.let_in(Role.VIEWER)
-    for path in PAGES[:8]:
+    for path in PAGES[:9]:
         viewer.get(path)
         assert viewer.status == 200, path
     refused = [
@@ -303,6 +305,33 @@ def test_causes_are_spoken_of(house: PageHouse) -> None:
     eva.fill(f"/act/cases.solve?{chosen}", reason="rule mended")
     assert "solved" in eva.get("/todo").partition("spoken")[2]
     assert "relais cases solve crm spoken &#39;keep a note&#39;" in eva.get(f"/act/cases.solve?{chosen}")
+
+
+def test_former_books(house: PageHouse) -> None:
+    """A former book is compared with the one in force; the way back says what other files on disk mean."""
+    old, new = "0" * 12, "1" * 12
+
+    async def keep(it: Stuck) -> None:
+        await it.mailroom.keep_book(old, {"book.yaml": BOOK})
+        await asyncio.sleep(0.005)
+        await it.mailroom.keep_book(new, {"book.yaml": BOOK.replace("paid orders", "<after>")})
+
+    stuck(house.valkey.url, keep)
+    eva = house.let_in(Role.RULES)
+    seen(house, "/rules/history", f"/relais/ui/rules/history/{old}")
+    shown = eva.get(f"/rules/history/{old}")
+    assert all(text in shown for text in (f"relais rules diff current {old}", "&lt;after&gt;", "another book"))
+    assert "another book" in eva.get(f"/act/book.approve?id={old}")
+    eva.fill(f"/act/book.approve?id={old}", reason="the new one is wrong")
+    assert eva.status == 303
+
+    async def approved(it: Stuck) -> None:
+        assert await it.mailroom.approved_book() == old
+
+    stuck(house.valkey.url, approved)
+    assert "Back to this one" not in house.let_in(Role.VIEWER).get(f"/rules/history/{old}")
+    eva.get("/rules/history/none")
+    assert eva.status == 404
 
 
 def test_many_are_typed(house: PageHouse) -> None:

@@ -1,0 +1,33 @@
+"""`relais rules history`."""
+
+import json
+
+import click
+
+from console import settings
+from console.client import ClientSettings, ConsoleClient
+from console.render import rooms
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(as_json: bool) -> None:
+    """List the books that were in force, the newest first.
+
+    What one said otherwise than another: relais rules diff. To go back to one, put its files on disk again (relais
+    rules show VERSION --write FOLDER) and approve them.
+
+    \b
+    Examples:
+      relais rules history
+      relais rules diff 3f2a91c0b1d4 current
+    """
+    found = ConsoleClient(settings.load(ClientSettings)).get("/books")["books"]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for one in found:
+        here = "  in force" if one["current"] else ""
+        click.echo(f"{one['version']}  taken {rooms.age(one['since'])} ago{here}")
+    if not found:
+        click.echo("No book was ever in force.")
