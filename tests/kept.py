@@ -39,7 +39,9 @@ PERSONAL: Mapping[str, tuple[str, str]] = {
     "last:<minute>": (HASH, AGES),
     "take:<drain>": (HASH, AGES),
     "audit": (f"names of {STAFF}, {HASH} of whom they searched for", "stays: it is the proof of who looked"),
-    **dict.fromkeys(("users", "signed_out", "session:<hash>", "entry:<hash>", "tokens"), (f"names of {STAFF}", "")),
+    **dict.fromkeys(
+        ("users", "signed_out", "views", "session:<hash>", "entry:<hash>", "tokens"), (f"names of {STAFF}", "")
+    ),
     "forgotten": (HASH, "written: it is the receipt"),
     **dict.fromkeys(
         (

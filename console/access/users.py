@@ -78,6 +78,7 @@ class Users:
 
     async def remove(self, name: str) -> bool:
         """Take somebody off the list. False: there was none of this name. Raises StoreUnavailable."""
+        await self._mailroom.read(self._store.hdel(self._mailroom.key("views"), name))
         return bool(await self._mailroom.read(self._store.hdel(self._key, name)))
 
 

@@ -4,19 +4,17 @@ Comes in: GET requests. Goes out: lines of 400 days, newest first, as pages or a
 a search stands there by its keyed hash.
 """
 
-import csv
-import io
-from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.access import Audit, AuditLine
 from console.access.audit import CURSOR
-from console.api.notebook import disarm
+from console.api import spreadsheet
 from console.api.request import Json, read_number, refuse
+from console.api.spreadsheet import RowPages
 from rules.event_types.base import from_epoch
 
 #: Lines of a page: when nothing is said, and at most.
@@ -55,20 +53,15 @@ async def export_audit(request: Request) -> Response:
     asked = read_question(request)
     if asked is None:
         return refuse("bad_request", "since and until are times in ms")
-    name = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    return StreamingResponse(write_csv(request.app.state.audit, asked), media_type="text/csv", headers=name)
+    return spreadsheet.answer("audit", COLUMNS, list_rows(request.app.state.audit, asked))
 
 
-async def write_csv(audit: Audit, asked: dict[str, Any]) -> AsyncIterator[str]:
-    """Yield the audit as CSV, page by page."""
-    yield ",".join(COLUMNS) + "\r\n"
+async def list_rows(audit: Audit, asked: dict[str, Any]) -> RowPages:
+    """Yield lines of the audit as rows, page by page."""
     more = True
     while more:
         lines, cursor = await audit.read(**asked, limit=LARGEST_PAGE)
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerows([disarm(str(cell)) for cell in describe(line).values()] for line in lines)
-        yield text.getvalue()
+        yield [tuple(describe(line).values()) for line in lines]
         asked, more = {**asked, "cursor": cursor}, bool(cursor)
 
 

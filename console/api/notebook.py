@@ -5,8 +5,6 @@ of what happens. Never shows a value of a person, and never asks the store for m
 """
 
 import asyncio
-import csv
-import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +16,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from console import people
+from console.api import spreadsheet
 from console.api.request import DecisionBody, Json, get_mailroom, read_number, refuse, takes, write_audit
+from console.api.spreadsheet import RowPages
 from console.notebook import EventFilter, Follower, Notebook, search
 from console.notebook.tables import DAYS, SCALES
 from mailroom.ledger import EventState
@@ -32,6 +32,8 @@ FILTERS = ("source", "type", "state", "book", "destination", "action", "rule", "
 LONGEST_TEXT = 500
 #: The columns of a list as CSV.
 COLUMNS = ("received_at", "id", "source", "type", "state", "destination", "action", "rule", "delivery_state", "code")
+#: Those of a delivery, as it calls them.
+OF_ONE = ("destination", "action", "rule", "state", "code")
 
 T = TypeVar("T")
 
@@ -128,30 +130,20 @@ async def export_events(request: Request) -> Response:
     except Unclear as exc:
         return refuse(*exc.args)
     await request.app.state.follower.catch_up()
-    name = {"Content-Disposition": 'attachment; filename="events.csv"'}
-    return StreamingResponse(write_csv(request.app.state.notebook, chosen), media_type="text/csv", headers=name)
+    return spreadsheet.answer("events", COLUMNS, list_rows(request.app.state.notebook, chosen))
 
 
-async def write_csv(notebook: Notebook, chosen: EventFilter) -> AsyncIterator[str]:
-    """Yield a list of events as CSV, page by page."""
-    yield ",".join(COLUMNS) + "\r\n"
+async def list_rows(notebook: Notebook, chosen: EventFilter) -> RowPages:
+    """Yield events as rows, one for each delivery, page by page."""
     cursor, more = "", True
     while more:
         found, cursor = await asyncio.to_thread(search.page, notebook, chosen, LARGEST_PAGE, cursor)
-        text = io.StringIO()
-        writer = csv.writer(text)
-        for event in found:
-            of_event = [event[column] for column in COLUMNS[:5]]
-            for one in event["deliveries"] or [{}]:
-                of_one = [one.get(name, "") for name in ("destination", "action", "rule", "state", "code")]
-                writer.writerow([disarm(str(cell)) for cell in (*of_event, *of_one)])
-        yield text.getvalue()
+        yield [
+            (*(event[column] for column in COLUMNS[:5]), *(one.get(name, "") for name in OF_ONE))
+            for event in found
+            for one in event["deliveries"] or [{}]
+        ]
         more = bool(cursor)
-
-
-def disarm(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 async def show_stats(request: Request) -> Response:

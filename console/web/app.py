@@ -21,6 +21,7 @@ from console.web import (
     entry,
     event,
     events,
+    exports,
     forget,
     guard,
     history,
@@ -32,6 +33,7 @@ from console.web import (
     rules,
     systems,
     todo,
+    views,
 )
 from console.web.page import FormRefused
 from console.web.snapshots import Snapshots
@@ -46,12 +48,14 @@ ROUTES = (
     *people.ROUTES,
     *forget.ROUTES,
     *todo.ROUTES,
+    *exports.ROUTES,
     *acts.ROUTES,
     *jobs.ROUTES,
     *systems.ROUTES,
     *history.ROUTES,
     *rules.ROUTES,
     *machine.ROUTES,
+    *views.ROUTES,
 )
 
 

@@ -1,4 +1,4 @@
-"""The page Events: a list by filters that stand in the address, the same as CSV, and what comes in just now.
+"""The page Events: a list by filters that stand in the address, and what comes in just now.
 
 Comes in: GET requests. Goes out: pages of 50 events, a stream of rows (text/event-stream). Never shows a value of a
 person, and never says a number that the list behind it does not have.
@@ -94,16 +94,6 @@ def write_command(chosen: EventFilter, span: str) -> str:
     return " ".join(["relais events list", *words])
 
 
-async def export_events(request: Request) -> Response:
-    """Answer the same events as CSV."""
-    chosen = read_chosen(request)
-    await request.app.state.follower.catch_up()
-    name = {"Content-Disposition": 'attachment; filename="events.csv"'}
-    return StreamingResponse(
-        notebook.write_csv(request.app.state.notebook, chosen), media_type="text/csv", headers=name
-    )
-
-
 async def tail_events(request: Request) -> Response:
     """Stream what comes in from now on, as rows of the list."""
     chosen = read_chosen(request)
@@ -148,7 +138,6 @@ async def search_anything(request: Request) -> Response:
 
 ROUTES = (
     Route("/events", list_events),
-    Route("/events.csv", export_events),
     Route("/events/tail", tail_events),
     Route("/search", search_anything, methods=["POST"]),
 )

@@ -93,6 +93,11 @@ class PileCause:
         return {name: text or NONE for name, text in self.cause.items()}
 
 
+def read_chosen(request: Request) -> dict[str, str]:
+    """Return what a query chooses."""
+    return {name: text for name in CHOOSABLE if (text := request.query_params.get(name, ""))}
+
+
 async def find_items(request: Request, pile: str, chosen: Mapping[str, str]) -> list[PileItem]:
     """Return what lies there and is meant, in the order in which it is decided about. Raises StoreUnavailable."""
     if not chosen.keys() <= set(CHOOSABLE):

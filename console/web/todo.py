@@ -170,7 +170,7 @@ async def show_pile(request: Request) -> Response:
     pile = request.path_params["pile"]
     if pile not in piles.PILES:
         raise HTTPException(404)
-    chosen = {name: text for name in piles.CHOOSABLE if (text := request.query_params.get(name, ""))}
+    chosen = piles.read_chosen(request)
     items = await piles.find_items(request, pile, chosen)
     of_pile = [act for act in acts.ACTS.values() if act.pile == pile]
     return await page.render(

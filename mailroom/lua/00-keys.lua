@@ -108,6 +108,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   users                hash    name of a person who may use the console -> role,      python (access)       for ever (one a person)
                                hash of the pass phrase, …, JSON
   signed_out           hash    name -> how often they signed out everywhere           python (access)       for ever (one a person)
+  views                hash    name -> what lists they keep under a name, JSON        python (access)       for ever (one a person)
   session:<hash>       string  whose session of the console it is, JSON               python (access)       28,800 s
   entry:<hash>         string  what a link into the console is worth, JSON            python (access)       600 s
   attempts:<hash>      string  attempts to sign in, of a person or from an address    python (access)       3,600 s

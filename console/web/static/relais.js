@@ -159,9 +159,9 @@ document.addEventListener("keydown", (event) => {
 // -- copying, a double click, and the time zone of who looks for the first time
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
+  const button = event.target.closest("[data-copy], [data-copy-link]");
   if (!button) return;
-  await navigator.clipboard.writeText(button.dataset.copy);
+  await navigator.clipboard.writeText(button.dataset.copy ?? new URL(button.dataset.copyLink, location.origin).href);
   const before = button.textContent;
   button.textContent = "✓";
   setTimeout(() => { button.textContent = before; }, 1500);

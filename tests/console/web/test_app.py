@@ -1,6 +1,7 @@
 """The pages without a browser: who gets in, what a foreign page may not do, what an act does and refuses."""
 
 import asyncio
+import csv
 import functools
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 
 from console.access import Role
 from console.processes import port
-from console.web import app, assets, guard, page
+from console.web import app, assets, exports, guard, page
 from mailroom import INBOX, Settlement, cases, ledger
 from mailroom.cases import FailureCause
 from tests.conftest import PrivateValkey, wait_until
@@ -36,6 +37,7 @@ PAGES = (
     "/machine",
     "/machine/audit",
     "/jobs",
+    "/views",
 )
 #: A name of a type that would run, were it not escaped.
 HOSTILE = '<script>alert("x")</script>'
@@ -58,7 +60,7 @@ class PageHouse:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.number}"
 
-    def let_in(self, role: Role = Role.ADMIN, **more: bool) -> PageVisitor:
+    def let_in(self, role: Role = Role.ADMIN, **more: bool | str) -> PageVisitor:
         return let_in(self.url, self.valkey.url, role, **more)  # type: ignore[arg-type]
 
     def die(self, *names: str, code: str = "invalid") -> None:
@@ -332,6 +334,53 @@ def test_former_books(house: PageHouse) -> None:
     assert "Back to this one" not in house.let_in(Role.VIEWER).get(f"/rules/history/{old}")
     eva.get("/rules/history/none")
     assert eva.status == 404
+
+
+def test_every_list_is_a_file(house: PageHouse) -> None:
+    """Each list is there as CSV with the rows of its page, for whoever may see that."""
+    house.die("c1", "c2", code="=1+1")
+    seen(house, "/todo/dead?code=%3D1%2B1", "2 · Dead letters")
+    eva, viewer = house.let_in(), house.let_in(Role.VIEWER)
+    for name, its in exports.EXPORTS.items():
+        rows = list(csv.reader(eva.get(f"/csv/{name}").splitlines()))
+        assert (eva.status, tuple(rows[0])) == (200, tuple(its.columns)), name
+        assert eva.headers["content-disposition"] == f'attachment; filename="{name}.csv"'
+        assert {len(row) for row in rows} == {len(its.columns)}, name
+        viewer.get(f"/csv/{name}")
+        assert viewer.status == (200 if its.role is Role.VIEWER else 403), name
+    dead = csv.DictReader(eva.get("/csv/dead?code=%3D1%2B1").splitlines())
+    assert [row["code"] for row in dead] == ["'=1+1"] * 2
+    assert "crm" in eva.get("/csv/destinations")
+    eva.post("/search", {"text": "eva@example.org"})
+    who = urlsplit(eva.headers["location"]).path.rpartition("/")[2]
+    assert f"/csv/events?who={who}" in eva.get(f"/people/{who}")
+    assert "hostile" in eva.get(f"/csv/events?who={who}")
+    for path, status in ((f"/csv/events?who={who}", 404), ("/csv/nothing", 404), ("/csv/events?state=none", 400)):
+        viewer.get(path)
+        assert viewer.status == status, path
+
+
+def test_views_are_kept(house: PageHouse) -> None:
+    """A person gives a list a name, finds it again, and takes it off; nobody else sees it, and it names no person."""
+    eva = house.let_in()
+    assert "Save view" in eva.get("/events?state=dead")
+    eva.fill("/views?of=/events%3Fstate%3Ddead%26cursor%3Dx%26who%3Dabc", name="all <dead>")
+    assert eva.headers["location"] == "/relais/ui/views"
+    shown = eva.get("/views")
+    assert 'href="/relais/ui/events?state=dead"' in shown
+    assert "all &lt;dead&gt;" in shown
+    assert "all &lt;dead&gt;" not in house.let_in(name="max").get("/views")
+    for of, name, status in (
+        ("/events?code=eva@example.org", "x", 400),
+        ("/events", "eva@example.org", 400),
+        ("/people/abc", "x", 400),
+        ("//evil.example.org/events", "x", 400),
+        ("/events", " ", 400),
+    ):
+        eva.post("/views", {"of": of, "name": name})
+        assert eva.status == status, (of, name)
+    eva.post("/views/remove", {"name": "all <dead>"})
+    assert "all &lt;dead&gt;" not in eva.get("/views")
 
 
 def test_many_are_typed(house: PageHouse) -> None:
