@@ -84,33 +84,12 @@ def print_payload(kept: Mapping[str, Any]) -> None:
 
 
 def retry_kept(shelf: Shelf, given: Mapping[str, Any], ids: Sequence[str], how: Mapping[str, Any], **ask: Any) -> None:
-    """Take in what is chosen. `how`: the console's words for it; `ask`: rate, yes, as_json."""
-    _decide(shelf, "retry", "would be taken in as the book in force reads them", given, ids, how, **ask)
+    """Take in what is chosen. `how`: rate, reason, and the words of an order; `ask`: yes, as_json."""
+    order = bulk.write_order("reroute" if shelf == "unmatched" else "retry", shelf, given, ids, **how)
+    bulk.carry_out(order, "would be taken in as the book in force reads them", NOUNS[shelf], **ask)
 
 
 def drop_kept(shelf: Shelf, given: Mapping[str, Any], ids: Sequence[str], reason: str, **ask: Any) -> None:
     """Give up what is chosen. `ask`: yes, as_json."""
-    _decide(shelf, "drop", "would be given up for good", given, ids, {"reason": reason}, **ask)
-
-
-def _decide(
-    shelf: Shelf,
-    verb: str,
-    would: str,
-    given: Mapping[str, Any],
-    ids: Sequence[str],
-    how: Mapping[str, Any],
-    *,
-    yes: bool,
-    as_json: bool,
-    rate: float = 0.0,
-) -> None:
-    client = open_client()
-    found = client.get(f"/{shelf}?{bulk.query(given, ids=','.join(ids), items='true')}")
-
-    def ask(items: Sequence[Any]) -> Any:
-        return client.post(f"/{shelf}/{verb}", {"items": list(items), **how})
-
-    items = [one["id"] for one in found["items"]]
-    work = bulk.BulkWork(would, ask, str, items, found["groups"], NOUNS[shelf], rate)
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    order = bulk.write_order("drop", shelf, given, ids, reason=reason)
+    bulk.carry_out(order, "would be given up for good", NOUNS[shelf], **ask)

@@ -1,16 +1,15 @@
-"""What `relais dead` and `relais boxes` share: filters, a preview, the question whether to go on, batches at a rate.
+"""What commands that act on many things share: filters, a dry run, the question whether to go on, a job and its end.
 
-Comes in: options of the command line. Goes out: a query for the console; then, once a person has agreed, one request
-after the other, and how each item ended. Never changes anything without a yes.
+Comes in: options of the command line. Goes out: a query for the console; then, once a person has agreed, a job of the
+console, and how its items ended. Never changes anything without a yes.
 """
 
 import json
 import re
+import secrets
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -18,16 +17,17 @@ from urllib.parse import urlencode
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console.client import ConsoleClient
+from console import settings
+from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO
 from console.render import rooms, tables
 
-#: Items in one request; a chosen rate makes it fewer.
-BATCH = 100
-#: Requests a second when a rate is given: one request takes the items of a tenth of a second.
-BEATS = 10
-#: An item that a drain is routing just now (`busy`) is asked for this often, with so many seconds between.
-BUSY_TRIES, BUSY_AGAIN = 10, 0.5
+#: Seconds between two looks at a job that runs.
+LOOK_AGAIN = 0.2
+#: More than so many are done only by whoever writes their number.
+TYPED = 20
+#: Items that were left alone are named, so many of them.
+NAMED = 10
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -150,105 +150,102 @@ def query(given: Mapping[str, Any], **more: str) -> str:
     return urlencode({name: value for name, value in {**given, **more}.items() if value})
 
 
-def name(box: Mapping[str, Any]) -> str:
-    """Return what a held box is called."""
-    return str(box["id"])
-
-
-def head(box: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the console wants to know of a held box that somebody saw."""
-    return {word: box[word] for word in ("destination", "box", "item")}
-
-
-@dataclass
-class BulkWork:
-    """What is to be done, to whom, and what came of it."""
-
-    #: `would be retried as they were sent`.
-    would: str
-    #: What is asked of the console for some items.
-    ask: Callable[[Sequence[Any]], Any]
-    #: What each item is called.
-    name: Callable[[Any], str]
-    items: Sequence[Any]
-    groups: Sequence[Mapping[str, Any]]
-    noun: str = "dead letters"
-    rate: float = 0.0
-    results: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def refused(self) -> list[tuple[str, str]]:
-        """The items that nothing was done about, and the word for why."""
-        return [(item, word) for item, word in self.results if word != "done"]
-
-
 def at_a_terminal() -> bool:
     """Say whether somebody can be asked."""
     return sys.stdin.isatty()
 
 
-def carry_out(work: BulkWork, client: ConsoleClient, *, yes: bool, as_json: bool) -> None:
-    """Show what would happen, ask, do it, tell. Status 1 where nothing was done, or not everything."""
-    if not work.items:
-        click.echo(json.dumps({"count": 0, "results": {}}) if as_json else f"No {work.noun} of this kind.")
-        return
-    if not yes and (as_json or not at_a_terminal()):
-        _dry(work, as_json)
-        raise SystemExit(SAID_NO)
-    if not as_json:
-        tables.out().print(rooms.groups(work.groups))
-    if not yes and not click.confirm(f"{len(work.items)} {work.noun} {work.would}. Go on?"):
-        raise SystemExit(SAID_NO)
-    _do(work, quiet=as_json)
-    _tell(work, as_json)
-    if work.refused:
-        raise SystemExit(SAID_NO)
+def write_order(
+    verb: str, place: str | None, given: Mapping[str, Any], ids: Sequence[str] = (), **more: Any
+) -> dict[str, Any]:
+    """Return an order as the console takes it. `given`: what was chosen; `more`: rate, reason, and how it is done."""
+    chosen = {name: value for name, value in {**given, "ids": list(ids)}.items() if value}
+    said: dict[str, Any] = {name: more.pop(name) for name in ("rate", "reason") if name in more}
+    return {"verb": verb, "place": place, "filter": chosen, "how": {name: True for name in more if more[name]}, **said}
 
 
-def _dry(work: BulkWork, as_json: bool) -> None:
+def carry_out(
+    order: Mapping[str, Any], would: str, noun: str = "dead letters", *, yes: bool, as_json: bool, **more: bool
+) -> None:
+    """Show what would happen, ask, order the job, follow it, tell. Status 1 where nothing was done, or not everything.
+
+    `would`: what would become of them, `would be retried as they were sent`. `more`: `dry`, only show it; `detach`, do
+    not wait for the end.
+    """
+    client = ConsoleClient(settings.load(ClientSettings))
+    found = client.post("/jobs", {**order, "dry": True})
+    meant = f"{found['count']} {noun} {would}."
+    dry = more.get("dry", False)
+    asks = not yes and not dry
     if as_json:
-        click.echo(json.dumps({"dry_run": True, "count": len(work.items), "groups": work.groups}, indent=2))
+        if dry or asks or not found["count"]:
+            click.echo(json.dumps({"dry_run": True, **found}, indent=2, ensure_ascii=False))
+    elif not found["count"]:
+        click.echo(f"No {noun} of this kind.")
+    else:
+        _tell_dry(found)
+        if dry or (asks and not at_a_terminal()):
+            click.echo(f"{meant} Nothing was done{'' if dry else ': say --yes to do it'}.")
+    if dry or not found["count"]:
         return
-    tables.out().print(rooms.groups(work.groups))
-    click.echo(f"{len(work.items)} {work.noun} {work.would}. Nothing was done: say --yes to do it.")
+    if asks and (as_json or not at_a_terminal() or not _ask(meant, found["count"])):
+        raise SystemExit(SAID_NO)
+    job = client.post("/jobs", {**order, "expect": found["count"], "intent": secrets.token_hex(16)})
+    if not more.get("detach"):
+        job = _follow(client, job, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(job, indent=2, ensure_ascii=False))
+    else:
+        tell(job)
+    if not more.get("detach") and job["words"].get("done", 0) < job["count"]:
+        raise SystemExit(SAID_NO)
 
 
-def _do(work: BulkWork, *, quiet: bool) -> None:
-    size = BATCH if not work.rate else max(1, min(BATCH, int(work.rate / BEATS)))
+def _tell_dry(found: Mapping[str, Any]) -> None:
+    if found["groups"]:
+        tables.out().print(rooms.groups(found["groups"]))
+    if found["tried"] < found["count"]:
+        click.echo(f"Of the first {found['tried']}:")
+    for word, count in found["words"].items():
+        click.echo(f"{count} {'would be done' if word == 'done' else rooms.SAYS[word]}")
+    if found["ahead"]:
+        click.echo(
+            f"{found['ahead']} held events of the same persons came before some of these and are not among them: what "
+            "would overtake them waits for them (--with-older releases them, too)."
+        )
+
+
+def _ask(meant: str, count: int) -> bool:
+    if count <= TYPED:
+        return click.confirm(f"{meant} Go on?")
+    return bool(click.prompt(f"{meant} Write the number to go on", default="", show_default=False) == str(count))
+
+
+def _follow(client: ConsoleClient, job: Mapping[str, Any], *, quiet: bool) -> Mapping[str, Any]:
+    """Show how far a job is until it has ended, or somebody pauses it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=tables.out(stderr=True), disable=quiet, transient=True) as progress:
-        bar = progress.add_task(work.noun, total=len(work.items))
-        begun = time.monotonic()
-        for start in range(0, len(work.items), size):
-            if work.rate:
-                time.sleep(max(0.0, begun + start / work.rate - time.monotonic()))
-            batch = work.items[start : start + size]
-            work.results += _ask_until_not_busy(work, batch)
-            progress.advance(bar, len(batch))
+    try:
+        with Progress(*columns, console=tables.out(stderr=True), disable=quiet, transient=True) as progress:
+            bar = progress.add_task(job["id"], total=job["count"])
+            while job["state"] == "running":
+                time.sleep(LOOK_AGAIN)
+                job = client.get(f"/jobs/{job['id']}")
+                progress.update(bar, completed=job["done"])
+    except KeyboardInterrupt:
+        click.echo(f"{job['id']} goes on without you: relais jobs show|pause|stop {job['id']}", err=True)
+        raise
+    return job
 
 
-def _ask_until_not_busy(work: BulkWork, batch: Sequence[Any]) -> list[tuple[str, str]]:
-    """Ask for a batch, and again for its items that were busy."""
-    known: dict[str, str] = {}
-    left = list(batch)
-    for _ in range(BUSY_TRIES):
-        known |= dict(work.ask(left)["results"])
-        left = [item for item in left if known.get(work.name(item)) == "busy"]
-        if not left:
-            break
-        time.sleep(BUSY_AGAIN)
-    return list(known.items())
-
-
-def _tell(work: BulkWork, as_json: bool) -> None:
-    words = Counter(word for _, word in work.results)
-    if as_json:
-        refused = [{"id": item, "why": word} for item, word in work.refused]
-        click.echo(json.dumps({"count": len(work.results), "results": words, "refused": refused}, indent=2))
-        return
-    for word, count in words.most_common():
+def tell(job: Mapping[str, Any]) -> None:
+    """Print a job: what it is, how far, what came of it."""
+    why = f': "{job["reason"]}"' if job["reason"] else ""
+    click.echo(f"{job['id']}  {job['verb']} {job['place']}  {job['state']}  {job['done']} of {job['count']}")
+    click.echo(f"by {job['by']} at {job['at']}{why}")
+    for word, count in job["words"].items():
         click.echo(f"{count} {rooms.SAYS[word]}")
-    for item, word in work.refused[:10]:
-        click.echo(f"  {item}  {word}")
-    if len(work.refused) > 10:
-        click.echo(f"  and {len(work.refused) - 10} more; --json names all")
+    left = job.get("left_alone", ())
+    for one in left[:NAMED]:
+        click.echo(f"  {one['item']}  {one['word']}")
+    if len(left) > NAMED:
+        click.echo(f"  and {len(left) - NAMED} more; --json names them")

@@ -5,7 +5,9 @@ anybody, and how each decision ended, in one word. Never lets an event pass anot
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, cast
 
 from mailroom import ledger
@@ -43,6 +45,11 @@ class HeldEvent:
     number: int
     #: Held events that stand before it in a box of its person: it waits for these, whatever is decided about it.
     behind: tuple[str, ...]
+
+    def fits(self, kind: str, before: int, ids: Collection[str]) -> bool:
+        """Say whether it is meant: of a type, received before a time (ms), one of some. What is empty means all."""
+        received = datetime.fromisoformat(self.received).timestamp() * 1000
+        return (not kind or self.type == kind) and (not before or received < before) and (not ids or self.id in ids)
 
 
 class SourceHolds:
@@ -91,6 +98,21 @@ class SourceHolds:
         box = self._mailroom.hash(read_head(record).get("key") or event)
         answer = await self._mailroom.call(verb, event, box, "default", today(), line)
         return cast(HoldDecided, answer.decode())
+
+    async def choose(
+        self, source: str, kind: str = "", before: int = 0, ids: Collection[str] = (), *, with_older: bool = False
+    ) -> tuple[list[HeldEvent], int]:
+        """Return those events of a source that are meant, and how many stand before them and are not among them.
+
+        `with_older`: what stands before them is meant, too. Raises StoreUnavailable.
+        """
+        waiting = await self.events(source)
+        chosen = {one.id for one in waiting if one.fits(kind, before, ids)}
+        while ahead := {other for one in waiting if one.id in chosen for other in one.behind} - chosen:
+            if not with_older:
+                break
+            chosen |= ahead
+        return [one for one in waiting if one.id in chosen], len(ahead)
 
     async def events(self, source: str) -> list[HeldEvent]:
         """Return the events of a source that wait in the inbox and were not let go, as they came.

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from console.api.request import Json
+from mailroom.holds import HeldEvent
 from mailroom.operator import AsideView, DeadLetterView, HeldBox
 from rules.event_types.base import from_epoch
 
@@ -21,6 +22,25 @@ def group(stuck: Sequence[Stuck], descriptions: Mapping[str, str] | None = None)
         by_cause[tuple(_cause(one).values())].append(one)
     causes = sorted(by_cause.items(), key=lambda cause: (-len(cause[1]), cause[0]))
     return [_describe(members, descriptions or {}) for _, members in causes]
+
+
+def group_held(source: str, held: Sequence[HeldEvent]) -> list[Json]:
+    """Return events of a held source by type, as causes."""
+    by_type: dict[str, list[HeldEvent]] = defaultdict(list)
+    for one in held:
+        by_type[one.type].append(one)
+    return [
+        {
+            "source": source,
+            "code": "held",
+            "type": kind,
+            "count": len(its),
+            "oldest": its[0].received,
+            "newest": its[-1].received,
+            "sample": its[0].id,
+        }
+        for kind, its in by_type.items()
+    ]
 
 
 def _cause(one: Stuck) -> dict[str, str]:

@@ -12,12 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from console.api import causes
 from console.api.request import (
     MOST_ITEMS,
     DecisionBody,
     Json,
     get_mailroom,
     get_operator,
+    read_ms,
+    read_selection,
     refuse,
     refuse_source,
     takes,
@@ -65,16 +68,22 @@ async def explain(request: Request, source: str) -> str:
 
 
 async def show_held(request: Request) -> Response:
-    """Answer what waits of a held source, by type; with `items=true` each event, in the order of routing."""
-    name = request.path_params["name"]
+    """Answer what waits of a held source, by type; with `items=true` each event, in the order of routing.
+
+    `type`, `before` (ms) and `ids` choose among them.
+    """
+    name, selection, before = request.path_params["name"], read_selection(request), read_ms(request, "before")
+    if selection is None or before is None:
+        return refuse("bad_since", "since and before are times in ms")
     holds = _holds(request)
     hold = (await holds.all()).get(name)
-    found = await holds.events(name) if hold is not None else []
+    found = (await holds.choose(name, selection.type, before, selection.ids))[0] if hold is not None else []
     answer: Json = {
         "source": name,
         "hold": describe(hold) if hold is not None else None,
         "total": len(found),
         "types": dict(Counter(each.type for each in found).most_common()),
+        "groups": causes.group_held(name, found),
     }
     if request.query_params.get("items") == "true":
         answer["items"] = [asdict(each) for each in found]

@@ -48,7 +48,7 @@ async def order_job(request: Request, order: JobOrder) -> Response:
     if order.dry:
         words = [(item, await act(item)) for item in found.items[:MOST_TRIED]]
         left = [{"item": item, "word": word} for item, word in words if word != "done"]
-        answer: Json = {"count": len(found.items), "tried": len(words), "groups": found.groups}
+        answer: Json = {"count": len(found.items), "tried": len(words), "groups": found.groups, "ahead": found.ahead}
         return JSONResponse({**answer, "words": Counter(word for _, word in words), "left_alone": left[:MOST_NAMED]})
     if order.expect != len(found.items):
         says = f"{len(found.items)} are there now, and {order.expect} were when it was decided"

@@ -10,9 +10,9 @@ import functools
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -57,7 +57,7 @@ class DecisionBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     #: Why, for whoever reads the story of what was decided about.
-    reason: str = Field("", max_length=LONGEST_REASON)
+    reason: Annotated[str, AfterValidator(keep_printable)] = Field("", max_length=LONGEST_REASON)
 
 
 Body = TypeVar("Body", bound=DecisionBody)
@@ -114,8 +114,13 @@ async def write_audit(request: Request, verb: str, what: str, reason: str = "", 
 
 def tell_items(place: str, items: Sequence[str]) -> str:
     """Return which items somebody decides about, in a line: the first ones by name."""
+    return f"{place}: {name_some(items)}"
+
+
+def name_some(items: Sequence[str]) -> str:
+    """Return the first of some items by name, and how many more there are."""
     more = f" and {len(items) - MOST_NAMED} more" if len(items) > MOST_NAMED else ""
-    return f"{place}: {', '.join(items[:MOST_NAMED])}{more}"
+    return ", ".join(items[:MOST_NAMED]) + more
 
 
 async def describe_rules(request: Request, version: str = "") -> Mapping[str, str]:
@@ -143,10 +148,16 @@ def read_selection(request: Request) -> Selection | None:
     """Return what a query selects; None where `since` is not a time in ms."""
     query = request.query_params
     ids = frozenset(name for name in query.get("ids", "").split(",") if name)
-    since = query.get("since", "0")
-    if not re.fullmatch(r"[0-9]{1,15}", since):
+    since = read_ms(request, "since")
+    if since is None:
         return None
-    return Selection(**{name: query.get(name, "") for name in FILTERS}, since=int(since), ids=ids)
+    return Selection(**{name: query.get(name, "") for name in FILTERS}, since=since, ids=ids)
+
+
+def read_ms(request: Request, name: str) -> int | None:
+    """Return a time of a query in ms, 0 where nothing is said; None where it is no time in ms."""
+    text = request.query_params.get(name, "0")
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def takes(

@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
 
 
 @click.command()
@@ -27,13 +26,6 @@ def command(
       relais boxes release crm/4xw… --not-sent
       relais boxes release --code poison --rate 1/s
     """
-    client = ConsoleClient(settings.load(ClientSettings))
-    found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
-
-    def ask(those: Any) -> Any:
-        body = {"boxes": [bulk.head(one) for one in those], "not_sent": not_sent, "reason": reason}
-        return client.post("/boxes/release", body)
-
     would = "would go on" if not not_sent else "would go on, and their first items be sent without a look"
-    work = bulk.BulkWork(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    order = bulk.write_order("release", "boxes", given, boxes, rate=rate, reason=reason, not_sent=not_sent)
+    bulk.carry_out(order, would, "held boxes", yes=yes, as_json=as_json)

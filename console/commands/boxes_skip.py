@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
 
 
 @click.command()
@@ -26,14 +25,7 @@ def command(
       relais boxes skip crm/4xw…
       relais boxes skip --code unresolved --drop --yes
     """
-    client = ConsoleClient(settings.load(ClientSettings))
-    found = client.get(f"/boxes?{bulk.query(given, ids=','.join(boxes))}")
-
-    def ask(those: Any) -> Any:
-        return client.post("/boxes/skip", {"boxes": [bulk.head(one) for one in those], "drop": drop, "reason": reason})
-
-    would = "would go on without their first item" + (
-        ", which is given up" if drop else ", which becomes a dead letter"
-    )
-    work = bulk.BulkWork(would, ask, bulk.name, found["boxes"], found["groups"], "held boxes", rate)
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    first = "is given up" if drop else "becomes a dead letter"
+    order = bulk.write_order("skip", "boxes", given, boxes, rate=rate, reason=reason, drop=drop)
+    would = f"would go on without their first item, which {first}"
+    bulk.carry_out(order, would, "held boxes", yes=yes, as_json=as_json)

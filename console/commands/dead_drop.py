@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
 
 
 @click.command()
@@ -24,14 +23,5 @@ def command(letters: tuple[str, ...], at_once: bool, yes: bool, as_json: bool, r
       relais dead drop 3kqv….0
       relais dead drop --rule "old rule" --yes
     """
-    client = ConsoleClient(settings.load(ClientSettings))
-    found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true')}")
-    items = [letter["id"] for letter in found["items"]]
-    work = bulk.BulkWork(
-        "would be given up for good",
-        lambda those: client.post("/dead/drop", {"items": list(those), "at_once": at_once, "reason": reason}),
-        str,
-        items,
-        found["groups"],
-    )
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    order = bulk.write_order("drop", "dead", given, letters, reason=reason, at_once=at_once)
+    bulk.carry_out(order, "would be given up for good", yes=yes, as_json=as_json)

@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
 
 
 @click.command()
@@ -36,19 +35,7 @@ def command(
       relais dead retry --destination crm --since 2h --rate 5/s
       relais dead retry --rule "paid orders" --today --yes
     """
-    client = ConsoleClient(settings.load(ClientSettings))
-    found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true')}")
-
-    def ask(items: Any) -> Any:
-        body = {
-            "items": items,
-            "how": "as_sent" if as_sent else "today",
-            "even_if_older": even_if_older,
-            "reason": reason,
-        }
-        return client.post("/dead/retry", body)
-
     would = "would be retried as they were sent" if as_sent else "would be retried by the rules of today"
-    items = [letter["id"] for letter in found["items"]]
-    work = bulk.BulkWork(would, ask, str, items, found["groups"], rate=rate)
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    how = {"today": not as_sent, "even_if_older": even_if_older}
+    order = bulk.write_order("retry", "dead", given, letters, rate=rate, reason=reason, **how)
+    bulk.carry_out(order, would, yes=yes, as_json=as_json)

@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
 
 
 @click.command()
@@ -22,14 +21,5 @@ def command(letters: tuple[str, ...], yes: bool, as_json: bool, reason: str, **g
       relais dead undrop 3kqv….0
       relais dead undrop --destination crm --yes
     """
-    client = ConsoleClient(settings.load(ClientSettings))
-    found = client.get(f"/dead?{bulk.query(given, ids=','.join(letters), items='true', dropped='true')}")
-    work = bulk.BulkWork(
-        "would be dead letters again",
-        lambda those: client.post("/dead/undrop", {"items": list(those), "reason": reason}),
-        str,
-        [letter["id"] for letter in found["items"]],
-        found["groups"],
-        "dropped letters",
-    )
-    bulk.carry_out(work, client, yes=yes, as_json=as_json)
+    order = bulk.write_order("undrop", "dead", given, letters, reason=reason)
+    bulk.carry_out(order, "would be dead letters again", "dropped letters", yes=yes, as_json=as_json)

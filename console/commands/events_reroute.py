@@ -28,5 +28,5 @@ def command(
       relais events reroute --source shop --since 2h --yes --reason "the rule was missing"
       relais events reroute --code echo --since 2h
     """
-    how = {"even_if_older": even_if_older, "reason": reason}
-    aside.retry_kept("unmatched", given, events, how, rate=rate, yes=yes, as_json=as_json)
+    how = {"even_if_older": even_if_older, "rate": rate, "reason": reason}
+    aside.retry_kept("unmatched", given, events, how, yes=yes, as_json=as_json)

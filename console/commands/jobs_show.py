@@ -5,9 +5,8 @@ from urllib.parse import quote
 
 import click
 
-from console import settings
+from console import bulk, settings
 from console.client import ClientSettings, ConsoleClient
-from console.commands.jobs_start import tell
 
 
 @click.command()
@@ -24,4 +23,4 @@ def command(job: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        tell(found)
+        bulk.tell(found)

@@ -26,5 +26,5 @@ def command(
       relais quarantine retry 3kqv…
       relais quarantine retry --code email --since 2h --yes --reason "mended in the book"
     """
-    how = {"even_if_older": even_if_older, "reason": reason}
-    aside.retry_kept("quarantine", given, events, how, rate=rate, yes=yes, as_json=as_json)
+    how = {"even_if_older": even_if_older, "rate": rate, "reason": reason}
+    aside.retry_kept("quarantine", given, events, how, yes=yes, as_json=as_json)

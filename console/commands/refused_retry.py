@@ -35,5 +35,5 @@ def command(
       relais refused retry 1764…-0
       relais refused retry --code wrong_signature --since 2h --yes --reason "mended in the book"
     """
-    how = {"even_if_older": even_if_older, "unverified": unverified, "reason": reason}
-    aside.retry_kept("refused", given, requests, how, rate=rate, yes=yes, as_json=as_json)
+    how = {"even_if_older": even_if_older, "unverified": unverified, "rate": rate, "reason": reason}
+    aside.retry_kept("refused", given, requests, how, yes=yes, as_json=as_json)

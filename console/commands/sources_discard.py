@@ -2,8 +2,7 @@
 
 import click
 
-from console import bulk, held_events, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, held_events
 
 
 @click.command()
@@ -35,7 +34,4 @@ def command(
         raise click.UsageError("say why: --reason")
     if not (kind or before or events or every):
         raise click.UsageError("say which: --type, --before, --event, or --all")
-    client = ConsoleClient(settings.load(ClientSettings))
-    chosen = held_events.choose(held_events.ask(client, source)["items"], kind, before, events)
-    would = "would be given up for good"
-    held_events.decide(client, source, "discard", would, chosen, reason=reason, yes=yes, as_json=as_json)
+    held_events.decide("discard", source, kind, before, events, yes=yes, as_json=as_json, reason=reason)

@@ -26,24 +26,23 @@ def command(source: str, kind: str, before: int, events: tuple[str, ...], each: 
       relais sources held shop
       relais sources held shop --type order.paid --each
     """
-    found = held_events.ask(ConsoleClient(settings.load(ClientSettings)), source)
-    chosen = held_events.choose(found["items"], kind, before, events)
+    found = held_events.ask(ConsoleClient(settings.load(ClientSettings)), source, kind, before, events)
     if as_json:
-        click.echo(json.dumps({**found, "items": chosen}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif found["hold"] is None:
         click.echo(f"{source} is not held.")
     else:
         hold = found["hold"]
         ends = f" until {hold['until'][:16]}Z" if hold["until"] else ""
         by, why = (f" by {hold['by']}" if hold["by"] else ""), (f": {hold['why']}" if hold["why"] else "")
-        click.echo(f"{source} is held{by} since {hold['at'][:16]}Z{ends}{why}; {len(chosen)} events wait.")
-        rows = held_events.group(source, chosen, "")
+        click.echo(f"{source} is held{by} since {hold['at'][:16]}Z{ends}{why}; {found['total']} events wait.")
+        rows = found["groups"]
         table = Table("type", "events", "oldest", "newest", box=None, pad_edge=False)
         for row in rows:
             table.add_row(row["type"], str(row["count"]), row["oldest"][:19], row["newest"][:19])
         if rows:
             tables.out().print(table)
-        for one in chosen if each else ():
+        for one in found["items"] if each else ():
             behind = f"  behind {', '.join(one['behind'])}" if one["behind"] else ""
             tables.out().print(f"{one['id']}  {one['type']}  {one['received']}{behind}", soft_wrap=True)
     if found["hold"] is None:

@@ -34,26 +34,13 @@ def command(
       relais sources release shop --type contact.unsubscribed --with-older
       relais sources release shop --before 2026-11-29T10:00 --yes
     """
-    client = ConsoleClient(settings.load(ClientSettings))
     if not (kind or before or events):
+        client = ConsoleClient(settings.load(ClientSettings))
         said = client.post(held_events.path_of(source, "release"), {"reason": reason})
         if as_json:
             click.echo(json.dumps(said))
         else:
             click.echo(f"{source} is held no longer." if said["changed"] else f"{source} was not held.")
         return
-    items = held_events.ask(client, source)["items"]
-    chosen = held_events.choose(items, kind, before, events)
-    ahead = held_events.ahead_of(items, chosen)
-    if with_older:
-        while ahead:
-            chosen += ahead
-            ahead = held_events.ahead_of(items, chosen)
-        chosen.sort(key=lambda one: one["number"])
-    elif ahead and not as_json:
-        click.echo(
-            f"{len(ahead)} held events of the same persons came before some of these and are not among them: what "
-            "would overtake them waits for them (--with-older releases them, too)."
-        )
-    would = "would be routed"
-    held_events.decide(client, source, "release", would, chosen, reason=reason, yes=yes, as_json=as_json)
+    how = {"with_older": with_older, "reason": reason}
+    held_events.decide("release", source, kind, before, events, yes=yes, as_json=as_json, **how)

@@ -15,6 +15,7 @@ from console.jobs.orders import JobOrder
 from console.notebook import EventFilter, Follower, Notebook, search
 from mailroom import Mailroom
 from mailroom.aside import AsideShelf
+from mailroom.holds import SourceHolds
 from mailroom.ledger import NOBODY, Decision
 from mailroom.operator import Operator, Shelf
 from rules.rulebook import Rulebook
@@ -32,6 +33,8 @@ class JobItems:
     items: Sequence[str]
     #: By cause, where there are causes.
     groups: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    #: Held events that were not chosen and stand before chosen ones of the same person: these wait for them.
+    ahead: int = 0
 
 
 class JobDesk:
@@ -61,11 +64,20 @@ class JobDesk:
                 held = await operator.held(selection)
                 # Only with the first item that there is now: another one nobody has decided about.
                 return JobItems([json.dumps([box.destination, box.box, box.item]) for box in held], causes.group(held))
+            case "held":
+                return await self._find_held(order)
             case "events" | "deliveries" as place:
                 return JobItems(await self._ask_notebook(order, waiting=place == "deliveries"))
             case shelf:
                 found = await AsideShelf(operator, shelf).find(selection)
                 return JobItems([one.id for one in found], causes.group(found))
+
+    async def _find_held(self, order: JobOrder) -> JobItems:
+        its = order.filter
+        ids = [*its.ids, *([its.event] if its.event else [])]
+        holds = SourceHolds(self._mailroom)
+        found, ahead = await holds.choose(its.source, its.type, its.before, ids, with_older=order.how.with_older)
+        return JobItems([one.id for one in found], causes.group_held(its.source, found), ahead)
 
     async def _ask_notebook(self, order: JobOrder, *, waiting: bool) -> Sequence[str]:
         await self._follower.catch_up()
@@ -85,6 +97,8 @@ class JobDesk:
         match order.where:
             case "dead":
                 return _act_on_letters(operator, order, dry=dry)
+            case "held":
+                return _act_on_held(SourceHolds(self._mailroom, decision), order, dry=dry)
             case "boxes":
                 return _act_on_boxes(operator, order, dry=dry)
             case "deliveries":
@@ -121,7 +135,8 @@ def _act_on_letters(operator: Operator, order: JobOrder, *, dry: bool) -> Act:
         return await act(item, even_if_older=order.how.even_if_older, dry=dry)
 
     async def drop(item: str) -> str:
-        there = await operator.letter(item) is not None if dry else await operator.drop(item, undoable=True)
+        undoable = not order.how.at_once
+        there = await operator.letter(item) is not None if dry else await operator.drop(item, undoable=undoable)
         return "done" if there else "gone"
 
     async def undrop(item: str) -> str:
@@ -129,6 +144,15 @@ def _act_on_letters(operator: Operator, order: JobOrder, *, dry: bool) -> Act:
         return "done" if there else "gone"
 
     return {"drop": drop, "undrop": undrop}.get(order.verb, retry)
+
+
+def _act_on_held(holds: SourceHolds, order: JobOrder, *, dry: bool) -> Act:
+    async def act(item: str) -> str:
+        if dry:
+            return "done"
+        return await (holds.discard(item) if order.verb == "discard" else holds.let_go(item))
+
+    return act
 
 
 def _act_on_boxes(operator: Operator, order: JobOrder, *, dry: bool) -> Act:

@@ -8,12 +8,13 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from console.api.request import DecisionBody
+from console.api.request import DecisionBody, name_some
 from mailroom.operator import Selection
 
-JobVerb = Literal["retry", "reroute", "drop", "undrop", "release", "skip", "replay", "cancel"]
-#: Where things are: dead letters, held boxes, what lies aside, events that have ended, deliveries that wait.
-JobPlace = Literal["dead", "boxes", "quarantine", "unmatched", "refused", "events", "deliveries"]
+JobVerb = Literal["retry", "reroute", "drop", "undrop", "release", "discard", "skip", "replay", "cancel"]
+#: Where things are: dead letters, held boxes, events of a held source, what lies aside, events that have ended,
+#: deliveries that wait.
+JobPlace = Literal["dead", "boxes", "held", "quarantine", "unmatched", "refused", "events", "deliveries"]
 
 #: Where a verb can act, first where it does if nothing is said.
 PLACES: Mapping[JobVerb, tuple[JobPlace, ...]] = {
@@ -21,7 +22,8 @@ PLACES: Mapping[JobVerb, tuple[JobPlace, ...]] = {
     "reroute": ("unmatched",),
     "drop": ("dead", "unmatched", "quarantine", "refused"),
     "undrop": ("dead",),
-    "release": ("boxes",),
+    "release": ("boxes", "held"),
+    "discard": ("held",),
     "skip": ("boxes",),
     "replay": ("events",),
     "cancel": ("deliveries",),
@@ -44,6 +46,8 @@ class JobFilter(BaseModel):
     event: str = ""
     #: Died, held or received at this time or later, ms.
     since: int = Field(0, ge=0, lt=1 << 53)
+    #: Events of a held source: received before this time, ms.
+    before: int = Field(0, ge=0, lt=1 << 53)
     ids: list[str] = Field(default_factory=list, max_length=MOST_IDS)
 
     def select(self) -> Selection:
@@ -54,7 +58,7 @@ class JobFilter(BaseModel):
     def tell(self) -> str:
         """Return it in a line, for the audit."""
         told = [f"{name}={value}" for name, value in self if value and name != "ids"]
-        return " ".join([*told, *([f"{len(self.ids)} by id"] if self.ids else [])]) or "all"
+        return " ".join([*told, *([name_some(self.ids)] if self.ids else [])]) or "all"
 
 
 class JobHow(BaseModel):
@@ -70,6 +74,10 @@ class JobHow(BaseModel):
     not_sent: bool = False
     #: skip: the first items are given up, instead of becoming dead letters.
     drop: bool = False
+    #: drop of dead letters: they are erased now, and cannot be had back.
+    at_once: bool = False
+    #: release of held events: also what stands before them, of the same persons.
+    with_older: bool = False
     #: retry of refused requests: somebody vouches for senders that were never verified.
     unverified: bool = False
 
@@ -96,6 +104,10 @@ class JobOrder(DecisionBody):
             raise ValueError(f"{self.verb} acts on {' or '.join(PLACES[self.verb])}")
         if self.expect is None and not self.dry:
             raise ValueError("say how many are expected (expect), as a dry run counts them (dry)")
+        if self.where == "held" and not self.filter.source:
+            raise ValueError("say of which source (filter.source)")
+        if self.verb == "discard" and not (self.dry or self.reason):
+            raise ValueError("say why they are given up (reason)")
         return self
 
     @property

@@ -1,46 +1,18 @@
-"""Deciding about many stuck things: choosing, asking, doing it at a pace, telling. The console is a stand-in."""
+"""Deciding about many stuck things: choosing, asking, ordering a job, telling. The console is a real one."""
 
-import json
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import click
 import pytest
 
 from console import bulk
-from console.bulk import BulkWork, Until
-from console.client import ConsoleClient
+from console.bulk import Until
+from tests.conftest import PrivateValkey, wait_until
+from tests.console.api.conftest import relais
+from tests.console.api.stuck_things import Stuck, StuckConsole, stuck
 
-GROUPS = [
-    {
-        "destination": "crm",
-        "code": "invalid",
-        "rule": "keep a note",
-        "count": 3,
-        "oldest": "2026-11-21T10:00:00.000Z",
-        "newest": "2026-11-21T10:00:00.000Z",
-        "sample": "a.0",
-    }
-]
-NOBODY = cast("ConsoleClient", None)
-
-
-class StubConsole:
-    """Answers what it was told to, item by item, and remembers what it was asked."""
-
-    def __init__(self, **words: Sequence[str]) -> None:
-        self.words = {item: list(said) for item, said in words.items()}
-        self.asked: list[list[str]] = []
-
-    def __call__(self, items: Sequence[Any]) -> Any:
-        self.asked.append([str(item) for item in items])
-        return {"results": [[item, self.words[item].pop(0) if item in self.words else "done"] for item in items]}
-
-
-def work(console: StubConsole, items: Sequence[str], rate: float = 0.0) -> BulkWork:
-    return BulkWork("would be retried", console, str, items, GROUPS, rate=rate)
+__all__ = ["relais"]
 
 
 @pytest.mark.parametrize(
@@ -70,103 +42,75 @@ def test_query() -> None:
     )
 
 
-def test_batches() -> None:
-    """Without a rate a hundred go in one request."""
-    console = StubConsole()
-    one = work(console, [str(n) for n in range(250)])
-    bulk.carry_out(one, NOBODY, yes=True, as_json=True)
-    assert [len(batch) for batch in console.asked] == [100, 100, 50]
-    assert [item for item, _ in one.results] == [str(n) for n in range(250)]
+def test_order() -> None:
+    """An order says what was chosen and how; what was not said is left out."""
+    given = {"destination": "crm", "rule": "", "since": 0}
+    assert bulk.write_order("retry", "dead", given, rate=5.0, reason="mended", today=True, even_if_older=False) == {
+        "verb": "retry",
+        "place": "dead",
+        "filter": {"destination": "crm"},
+        "how": {"today": True},
+        "rate": 5.0,
+        "reason": "mended",
+    }
 
 
-@pytest.mark.parametrize(("rate", "size"), [(1.0, 1), (9.0, 1), (50.0, 5), (10_000.0, 100)])
-def test_pace(rate: float, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a rate a tenth of a second's worth goes in one request, and the next waits for its turn."""
-    clock = [100.0]
-    naps: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        naps.append(seconds)
-        clock[0] += seconds
-
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(time, "sleep", sleep)
-    console = StubConsole()
-    bulk.carry_out(work(console, [str(n) for n in range(3 * size)], rate), NOBODY, yes=True, as_json=True)
-    assert [len(batch) for batch in console.asked] == [size] * 3
-    assert naps == pytest.approx([0.0, size / rate, size / rate])
+def drop(*, as_json: bool = False) -> None:
+    order = bulk.write_order("drop", "dead", {}, reason="not needed")
+    bulk.carry_out(order, "would be given up", yes=False, as_json=as_json)
 
 
-def test_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a drain has in hand is asked for again, that alone, half a second later, ten times at the most."""
-    naps: list[float] = []
-    monkeypatch.setattr(time, "sleep", naps.append)
-    console = StubConsole(a=["busy", "busy", "done"], b=["busy"] * 10)
-    one = work(console, ["a", "b", "c"])
-    with pytest.raises(SystemExit) as ended:
-        bulk.carry_out(one, NOBODY, yes=True, as_json=True)
-    assert ended.value.code == 1
-    assert console.asked == [["a", "b", "c"], ["a", "b"], ["a", "b"], *[["b"]] * 7]
-    assert naps[:2] == [0.5, 0.5]
-    assert dict(one.results) == {"a": "done", "b": "busy", "c": "done"}
-
-
-def test_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """How each ended is told in words, what was left alone by name, the first ten of it."""
-    console = StubConsole(**{f"x{n}": ["overtaken"] for n in range(12)})
-    with pytest.raises(SystemExit) as ended:
-        bulk.carry_out(work(console, [*(f"x{n}" for n in range(12)), "a"]), NOBODY, yes=True, as_json=False)
-    said = capsys.readouterr().out.splitlines()
-    assert ended.value.code == 1
-    assert (
-        "12 left alone: something newer was sent to the same object, or waits for it; --even-if-older insists" in said
-    )
-    assert "1 done" in said
-    assert [line for line in said if line.startswith("  x")] == [f"  x{n}  overtaken" for n in range(10)]
-    assert said[-1] == "  and 2 more; --json names all"
-
-
-@pytest.mark.parametrize("count", [1, 10])
-def test_told_without_more(count: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where all are named, none is said to be left out."""
-    console = StubConsole(**{f"x{n}": ["gone"] for n in range(count)})
-    with pytest.raises(SystemExit):
-        bulk.carry_out(work(console, [f"x{n}" for n in range(count)]), NOBODY, yes=True, as_json=False)
-    assert capsys.readouterr().out.splitlines()[-1] == f"  x{count - 1}  gone"
-
-
-def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """As JSON each that was left alone is named with its word; all done is status 0."""
-    bulk.carry_out(work(StubConsole(), ["a", "b"]), NOBODY, yes=True, as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"count": 2, "results": {"done": 2}, "refused": []}
-    with pytest.raises(SystemExit):
-        bulk.carry_out(work(StubConsole(a=["gone"]), ["a", "b"]), NOBODY, yes=True, as_json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"count": 2, "results": {"gone": 1, "done": 1}, "refused": [{"id": "a", "why": "gone"}]}
-
-
-def test_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nothing fits, nothing is asked of the console."""
-    console = StubConsole()
-    bulk.carry_out(work(console, []), NOBODY, yes=True, as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"count": 0, "results": {}}
-    assert console.asked == []
-
-
-def test_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a terminal nothing is done before somebody has said yes; with --json nobody is asked, and nothing is done."""
-    console = StubConsole()
+def test_asked(relais: StuckConsole, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal above 20 their number is to be written, else a yes; nothing is done before, nor with --json."""
+    stuck(valkey.url, lambda world: world.die(*(f"e{n}" for n in range(21))))
+    # A test has no terminal: only the question whether there is one, and the answers, are not real.
     monkeypatch.setattr(bulk, "at_a_terminal", lambda: True)
-    monkeypatch.setattr(click, "confirm", lambda question: question == "1 dead letters would be retried. Go on?")
-    with pytest.raises(SystemExit):
-        bulk.carry_out(work(console, ["a"]), NOBODY, yes=False, as_json=True)
-    assert console.asked == []
-    bulk.carry_out(work(console, ["a"]), NOBODY, yes=False, as_json=False)
-    assert console.asked == [["a"]]
-    monkeypatch.setattr(click, "confirm", lambda question: False)
-    with pytest.raises(SystemExit):
-        bulk.carry_out(work(console, ["b"]), NOBODY, yes=False, as_json=False)
-    assert console.asked == [["a"]]
+    answers = ["y", "21"]
+    monkeypatch.setattr(click, "prompt", lambda question, **_: answers.pop(0))
+    for as_json in (True, False):
+        with pytest.raises(SystemExit) as ended:
+            drop(as_json=as_json)
+        assert ended.value.code == 1
+    assert relais.json("dead", "list", "--each")["total"] == 21
+    drop()
+    assert relais.json("dead", "list", "--each")["total"] == 0
+    (job,) = relais.json("jobs", "list")
+    assert (job["verb"], job["words"], job["reason"]) == ("drop", {"done": 21}, "not needed")
+
+
+def test_left_alone(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """What was left alone is told in words and by name, the first ten of it; the status says that not all was done."""
+
+    async def prepare(world: Stuck) -> None:
+        await world.die(*(f"e{n:02}" for n in range(12)))
+        await world.put("newer")
+        await world.end("done")
+
+    stuck(valkey.url, prepare)
+    said = relais("dead", "retry", "--yes", status=1).splitlines()
+    assert (
+        said.count(
+            "12 left alone: something newer was sent to the same object, or waits for it; --even-if-older insists"
+        )
+        == 2  # before it is done, and after
+    )
+    assert [line for line in said if line.startswith("  e")] == [f"  e{n:02}.0  overtaken" for n in range(10)]
+    assert said[-1] == "  and 2 more; --json names them"
+
+
+def test_interrupted(relais: StuckConsole, valkey: PrivateValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who stops looking does not stop the job, and is told so."""
+    stuck(valkey.url, lambda world: world.die("a", "b"))
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", interrupt)
+        said = relais("dead", "drop", "--yes", status=1)
+    (job,) = relais.json("jobs", "list")
+    assert f"{job['id']} goes on without you" in said
+    wait_until(lambda: relais.json("jobs", "show", job["id"])["words"] == {"done": 2}, "the job has ended")
 
 
 def test_until() -> None:

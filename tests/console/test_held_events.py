@@ -1,24 +1,9 @@
-"""Choosing among the events of a held source."""
-
-from datetime import datetime
+"""How the events of a held source are asked for."""
 
 from console import held_events
 
-ITEMS = [
-    {"id": "a", "type": "order.paid", "received": "2026-11-21T10:00:00.000Z", "number": 1, "behind": ()},
-    {"id": "b", "type": "order.sent", "received": "2026-11-21T10:01:00.000Z", "number": 2, "behind": ("a",)},
-    {"id": "c", "type": "order.paid", "received": "2026-11-21T10:02:00.000Z", "number": 3, "behind": ("a", "b")},
-]
 
-
-def test_choose() -> None:
-    """By type, by time and by id; what stands before and was not chosen is known."""
-    before = int(datetime.fromisoformat("2026-11-21T10:02:00Z").timestamp() * 1000)
-    chosen = held_events.choose(ITEMS, "", before, ())
-    assert [one["id"] for one in chosen] == ["a", "b"]
-    assert held_events.ahead_of(ITEMS, chosen) == []
-    paid = held_events.choose(ITEMS, "order.paid", 0, ())
-    assert [one["id"] for one in paid] == ["a", "c"]
-    assert [one["id"] for one in held_events.ahead_of(ITEMS, paid)] == ["b"]
-    assert [one["id"] for one in held_events.choose(ITEMS, "", 0, ("b",))] == ["b"]
-    assert [(one["type"], one["count"]) for one in held_events.group("shop", paid, "")] == [("order.paid", 2)]
+def test_path() -> None:
+    """A source's name is one part of the path, whatever it is made of."""
+    assert held_events.path_of("shop", "held") == "/sources/shop/held"
+    assert held_events.path_of("a/b?c", "held/release") == "/sources/a%2Fb%3Fc/held/release"

@@ -97,14 +97,14 @@ def test_f50_quarantine_retry(relais: StuckConsole, valkey: PrivateValkey) -> No
     assert "2 events in quarantine would be taken in as the book in force reads them. Nothing was done" in dry
     assert relais.json("quarantine", "list")["total"] == 2
     done = relais.json("quarantine", "retry", "--yes", "--reason", "mended", status=1)
-    assert (done["results"], done["refused"]) == ({"done": 1, "unfit": 1}, [{"id": bad, "why": "unfit"}])
+    assert (done["words"], done["left_alone"]) == ({"done": 1, "unfit": 1}, [{"item": bad, "word": "unfit"}])
     story = relais.json("events", "show", good)
     assert story["state"] == "waiting"
     assert [(one["what"], one["by"], one["why"]) for one in story["decisions"]] == [
         ("taken_in", getpass.getuser(), "mended")
     ]
     assert samples(relais.url)['relais_by_hand_total{room="quarantine",verb="retry"}'] == 1
-    assert relais.json("quarantine", "drop", bad, "--yes")["results"] == {"done": 1}
+    assert relais.json("quarantine", "drop", bad, "--yes")["words"] == {"done": 1}
     assert relais.json("quarantine", "list")["total"] == 0
     assert relais.json("events", "show", bad)["state"] == "skipped"
 
@@ -159,10 +159,10 @@ def test_reroute(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert relais.json("events", "show", paid)["state"] == "unmatched"
     assert relais.json("events", "reroute", status=1)["count"] == 2
     done = relais.json("events", "reroute", "--yes", status=1)
-    assert done["refused"] == [{"id": cancelled, "why": "unwanted"}]
+    assert done["left_alone"] == [{"item": cancelled, "word": "unwanted"}]
     assert relais.json("events", "show", paid)["state"] == "waiting"
     assert "bob@example.org" in relais("events", "show", cancelled, "--payload", "--reason", "she asks")
-    assert relais.json("events", "drop", cancelled, "--yes")["results"] == {"done": 1}
+    assert relais.json("events", "drop", cancelled, "--yes")["words"] == {"done": 1}
     assert "erased" in relais("events", "show", cancelled, "--payload", "--reason", "she asks", status=1)
 
 
@@ -175,7 +175,7 @@ def test_reroute_an_echo(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert relais.json("events", "reroute", "--yes")["count"] == 0
     found = relais.json("events", "reroute", "--code", "echo", status=1)
     assert (found["count"], found["groups"][0]["code"]) == (1, "echo")
-    assert relais.json("events", "reroute", echo, "--yes")["results"] == {"done": 1}
+    assert relais.json("events", "reroute", echo, "--yes")["words"] == {"done": 1}
     assert relais.json("events", "show", echo)["state"] == "waiting"
 
 
@@ -200,8 +200,8 @@ def test_f50_refused(relais: StuckConsole, valkey: PrivateValkey) -> None:
     id = refused(valkey.url)
     assert "nobody knows from whom" in relais("refused", "show", id)
     assert "ada@example.org" in relais("refused", "show", id, "--payload", "--reason", "is it theirs?")
-    assert relais.json("refused", "retry", id, "--yes", status=1)["results"] == {"unverified": 1}
-    assert relais.json("refused", "retry", id, "--unverified", "--yes", "--reason", "it is")["results"] == {"done": 1}
+    assert relais.json("refused", "retry", id, "--yes", status=1)["words"] == {"unverified": 1}
+    assert relais.json("refused", "retry", id, "--unverified", "--yes", "--reason", "it is")["words"] == {"done": 1}
     assert relais("refused", "list") == "No refused requests.\n"
     found = relais.json("events", "list")["events"]
     assert [(one["type"], one["state"]) for one in found] == [("order.paid", "waiting")] * 2
@@ -215,6 +215,6 @@ def test_f50_refused(relais: StuckConsole, valkey: PrivateValkey) -> None:
 def test_refused_left_alone(relais: StuckConsole, valkey: PrivateValkey, more: dict[str, Any], word: str) -> None:
     """What was not kept whole, and what nobody can read, is left alone; it can be dropped."""
     id = refused(valkey.url, **more)
-    assert relais.json("refused", "retry", id, "--yes", status=1)["results"] == {word: 1}
-    assert relais.json("refused", "drop", id, "--yes")["results"] == {"done": 1}
+    assert relais.json("refused", "retry", id, "--yes", status=1)["words"] == {word: 1}
+    assert relais.json("refused", "drop", id, "--yes")["words"] == {"done": 1}
     assert relais.json("refused", "list")["total"] == 0

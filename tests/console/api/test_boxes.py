@@ -58,13 +58,13 @@ def test_skip(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert relais.json("dead", "list")["total"] == 2
     assert relais.json("events", "show", "b1")["deliveries"][0]["why"] == "unresolved, skipped by a person"
     assert stuck(valkey.url, lambda it: it.waiting()) == ["a2.0"]
-    assert relais.json("dead", "retry", "b1.0", "--yes")["results"] == {"done": 1}
+    assert relais.json("dead", "retry", "b1.0", "--yes")["words"] == {"done": 1}
 
 
 def test_skip_and_drop(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """With --drop the first item is given up for good."""
     hold(valkey.url)
-    assert relais.json("boxes", "skip", "crm/box-bob", "--drop", "--yes")["results"] == {"done": 1}
+    assert relais.json("boxes", "skip", "crm/box-bob", "--drop", "--yes")["words"] == {"done": 1}
     assert relais.json("dead", "list")["total"] == 0
     assert relais.json("events", "show", "b1")["state"] == "skipped"
 

@@ -93,7 +93,7 @@ def test_retry(relais: StuckConsole, valkey: PrivateValkey) -> None:
 def test_retry_by_name(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A letter is retried by its id, and the others stay."""
     some(valkey.url)
-    assert relais.json("dead", "retry", "b1.0", "--yes") == {"count": 1, "results": {"done": 1}, "refused": []}
+    assert relais.json("dead", "retry", "b1.0", "--yes")["words"] == {"done": 1}
     assert stuck(valkey.url, lambda it: it.waiting()) == ["b1.0"]
 
 
@@ -107,7 +107,7 @@ def test_overtaken(relais: StuckConsole, valkey: PrivateValkey) -> None:
 
     stuck(valkey.url, overtake)
     found = relais.json("dead", "retry", "--yes", status=1)
-    assert found["refused"] == [{"id": "a1.0", "why": "overtaken"}]
+    assert found["left_alone"] == [{"item": "a1.0", "word": "overtaken"}]
     assert "--even-if-older insists" in relais("dead", "retry", "--yes", status=1)
     assert "1 done" in relais("dead", "retry", "--yes", "--even-if-older")
 
@@ -247,7 +247,7 @@ def test_who_with_a_token(start: Start, valkey: PrivateValkey, monkeypatch: pyte
 def test_of_an_event(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """An event's id without the number of a delivery means all of its dead letters."""
     some(valkey.url)
-    assert relais.json("dead", "retry", "a1", "b1", "--yes")["results"] == {"done": 2}
+    assert relais.json("dead", "retry", "a1", "b1", "--yes")["words"] == {"done": 2}
     assert [one["id"] for one in relais.json("dead", "list", "--each")["items"]] == ["a2.0"]
 
 

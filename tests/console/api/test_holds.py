@@ -45,12 +45,12 @@ def test_some(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "1 held events would be routed. Nothing was done" in said
     assert relais.json("sources", "held", "shop")["total"] == 3
     done = relais.json("sources", "release", "shop", "--event", "b", "--with-older", "--yes")
-    assert done["results"] == {"done": 2}
+    assert done["words"] == {"done": 2}
     assert [one["id"] for one in relais.json("sources", "held", "shop")["items"]] == ["c"]
     relais("sources", "discard", "shop", "--all", status=2)
     relais("sources", "discard", "shop", "--reason", "sent twice", status=2)
     done = relais.json("sources", "discard", "shop", "--type", "order.paid", "--reason", "sent twice", "--yes")
-    assert done["results"] == {"done": 1}
+    assert done["words"] == {"done": 1}
     story = relais.json("events", "show", "c")
     assert (story["state"], [(one["what"], one["why"]) for one in story["decisions"]]) == (
         "skipped",

@@ -97,4 +97,4 @@ def test_cancel(relais: StuckConsole, valkey: PrivateValkey) -> None:
     wait_until(lambda: client(relais).post("/jobs", dry)["words"] == {"done": 3}, "the notebook knows of all three")
     assert "1 done" in relais("jobs", "start", "cancel", "b", "--yes")
     assert stuck(valkey.url, lambda world: world.waiting()) == ["a.0", "c.0"]
-    assert "0 are meant" in relais("jobs", "start", "cancel", "--yes")
+    assert "No things of this kind" in relais("jobs", "start", "cancel", "--yes")

@@ -23,6 +23,8 @@ def test_where() -> None:
         ('{"verb": "explode", "dry": true}', "verb"),
         ('{"verb": "retry", "dry": true, "filter": {"colour": "red"}}', "colour"),
         ('{"verb": "retry", "dry": true, "rate": -1}', "rate"),
+        ('{"verb": "release", "place": "held", "dry": true}', "of which source"),
+        ('{"verb": "discard", "filter": {"source": "shop"}, "expect": 1}', "say why"),
     ],
 )
 def test_refused(text: str, says: str) -> None:
@@ -32,6 +34,7 @@ def test_refused(text: str, says: str) -> None:
 
 
 def test_tell() -> None:
-    """The audit is told what was chosen, and ids by their number."""
-    assert JobFilter(destination="crm", code="invalid", ids=["a", "b"]).tell() == "destination=crm code=invalid 2 by id"
+    """The audit is told what was chosen, and the first ids by name."""
+    assert JobFilter(destination="crm", code="invalid", ids=["a", "b"]).tell() == "destination=crm code=invalid a, b"
+    assert JobFilter(ids=[str(n) for n in range(9)]).tell() == "0, 1, 2 and 6 more"
     assert JobFilter().tell() == "all"
