@@ -7,11 +7,12 @@ BENCH_VENV := .cache/bench-venv
 BENCH := $(BENCH_VENV)/done
 # Sphinx: never a dependency of ours.
 DOCS := .cache/docs-venv/done
+SBOM := .cache/sbom-venv/done
 
 # Byte code is kept whatever the shell says: each of the many processes of a run starts without compiling all of ours.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up docs test quick mutants model check image pictures bench bench-peers curves performance chaos soak backlog hosts lock clean help
+.PHONY: demo up docs test quick mutants model check image sbom pictures bench bench-peers curves performance chaos soak backlog hosts lock clean help
 
 help: ## What can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +48,12 @@ docs: $(DOCS) ## The documentation as a site in .cache/site; a broken link is an
 image: ## Build the container image without a registry, and try it (root, buildah, debootstrap)
 	deploy/image.sh
 
+sbom: $(SBOM) ## What is shipped, as CycloneDX in .cache/relais.cdx.json, and its licences; one that we may not ship is an error
+	$(PYTHON) -m venv --clear --without-pip .cache/shipped-venv
+	$(BIN)/python -m pip --python .cache/shipped-venv/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.cache/sbom-venv/bin/cyclonedx-py environment .cache/shipped-venv/bin/python --pyproject pyproject.toml --mc-type application --output-reproducible -o .cache/relais.cdx.json
+	$(BIN)/python -m tests.licences .cache/relais.cdx.json
+
 pictures: $(VENV)/dev ## Pictures of the console's pages into docs/pictures (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures
 
@@ -80,6 +87,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev -o requirements-dev.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group build -o requirements-build.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group docs -o requirements-docs.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group sbom -o requirements-sbom.lock
 
 clean: ## Remove what the other words made
 	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -100,6 +108,11 @@ $(VENV)/dev: requirements-dev.lock $(VENV)/run
 $(DOCS): requirements-docs.lock | $(BIN)/python
 	$(PYTHON) -m venv .cache/docs-venv
 	.cache/docs-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
+$(SBOM): requirements-sbom.lock $(VENV)/run
+	$(PYTHON) -m venv .cache/sbom-venv
+	.cache/sbom-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sbom.lock
 	@touch $@
 
 $(BENCH): bench/requirements.txt | $(BIN)/python
