@@ -55,7 +55,8 @@ class Mailroom(MailroomQueries):
         return [_receipt(event, said) for event, said in zip(events, answers, strict=True)]
 
     def _put_arguments(self, events: Sequence[Event], pool: str, body_window: int) -> list[Any]:
-        args: list[Any] = [ID_PAGE, body_window, pool]
+        with_former = self.former_ids
+        args: list[Any] = [ID_PAGE, body_window, pool, 7 if with_former else 6]
         hashed = self._hashed
         for event in events:
             kind = origin = f"{event.source}|{event.type}"
@@ -65,11 +66,9 @@ class Mailroom(MailroomQueries):
                 digest = f"{event.same_for} {hashed.body(origin, event.same_as.encode())}"
             else:
                 digest = "" if event.sender_id or body_window <= 0 else hashed.body(origin, event.body)
-            also: tuple[str, ...] = ()
-            if names := event.names:
-                also = tuple([hashed(name) for name in dict.fromkeys(names) if name != key])
+            also = [hashed(name) for name in dict.fromkeys(event.names) if name != key] if event.names else ()
             # The order key stands there in clear, and each hash once.
-            who = tuple([hashed(each) for each in event.identities if each != key and each not in names])
+            who = [hashed(each) for each in event.identities if each != key and each not in event.names]
             told: tuple[str, ...] = ()
             if event.unread:
                 kind = f"*{kind}"
@@ -77,9 +76,10 @@ class Mailroom(MailroomQueries):
                 told, kind = objects.write_words(event, hashed), f"?{kind}"
             if event.type in URGENT_TYPES:
                 kind = f"!{kind}"
-            former = self._former_id(event) if self.former_ids else ""
             record = event.encode(who, also, told)[1:]
-            args += (event.id, hashed(key), " ".join(also), digest, kind, record, former)
+            args += (event.id, hashed(key), " ".join(also), digest, kind, record)
+            if with_former:
+                args.append(self._former_id(event))
         return args
 
     async def take_in(

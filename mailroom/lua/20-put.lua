@@ -39,7 +39,8 @@ function id_pages.of(P, bucket)
   return pages
 end
 
--- What is known of ids: `contents` of all pages and `today` of the page of today, by base. `changed`: what becomes of that.
+-- What is known of ids: `contents` of all pages and `today` of the page of today, by base; and what is to be written there:
+-- `words`, bases and contents in turn.
 local function contents_of(P, bucket, bases)
   local pages, contents, today = id_pages.of(P, bucket), {}, {}
   local found = read_all('HMGET', pages.today, bases)
@@ -60,7 +61,7 @@ local function contents_of(P, bucket, bases)
       end
     end
   end
-  return { contents = contents, today = today, changed = {} }
+  return { contents = contents, today = today, words = {}, n = 0 }
 end
 
 -- Pages of schema 1: sets of whole ids, under which its programs kept events. Marks in `met` those of `ids` that are there.
@@ -76,14 +77,14 @@ local function met_before(P, bucket, ids, met)
 end
 
 -- What is known of the events of a call, asked for once for all of them. `args`: so many per event, from `first` on: its
--- id, …, and last its id in schema 1, under which a store of that schema keeps it. Returns the ids, what is known of them by
--- their bases (nil in schema 1), a table that marks ids that were met, what the answer for a new event begins with, and
--- the bases.
-local function ids_of(P, schema, bucket, args, first, many)
+-- id, …, and last, where `has_former` is set, its id in schema 1 (or empty), under which a store of that schema keeps it.
+-- Returns the ids, what is known of them by their bases (nil in schema 1), a table that marks ids that were met, what the
+-- answer for a new event begins with, and the bases.
+local function ids_of(P, schema, bucket, args, first, many, has_former)
   local ids, bases, former, met, prefix, n = {}, {}, {}, {}, '', 0
   for i = first, #args, many do
     n = n + 1
-    local id, its_former = args[i], args[i + many - 1]
+    local id, its_former = args[i], has_former and args[i + many - 1] or ''
     if its_former ~= '' and schema == '1' then
       id, args[i], args[i + many - 1], prefix = its_former, its_former, '', '+'
     elseif its_former ~= '' then
@@ -108,17 +109,22 @@ end
 
 -- Remember an id, also when its body is a repetition: put once more, it must not pass as something new. Returns the first
 -- id of its base where that came with other content, and whether the base has too many contents to remember this one.
-local function remember_id(seen, id)
-  local base, content = string.sub(id, 1, BASE), string.sub(id, BASE + 1)
+local function remember_id(seen, id, base)
+  local content, words, n = string.sub(id, BASE + 1), seen.words, seen.n
   local before = seen.contents[base]
   if not before then
-    seen.contents[base], seen.changed[base] = content, content
+    seen.contents[base], words[n + 1], words[n + 2], seen.n = content, base, content, n + 2
     return nil, false
   end
-  local first, today = base .. string.match(before, '^[^,]*'), seen.changed[base] or seen.today[base]
+  local first = base .. string.match(before, '^[^,]*')
   if select(2, string.gsub(before, ',', '')) + 1 >= id_pages.contents then return first, true end
+  local today, place = seen.today[base], n + 2
+  for k = 1, n, 2 do -- mostly it came in another call
+    if words[k] == base then today, place = words[k + 1], k + 1 end
+  end
   seen.contents[base] = before .. ',' .. content
-  seen.changed[base] = today and (today .. ',' .. content) or content
+  words[place - 1], words[place] = base, today and (today .. ',' .. content) or content
+  seen.n = math.max(n, place)
   return first, false
 end
 
@@ -128,15 +134,10 @@ local function knows(seen, id)
 end
 
 local function write_ids(P, seen, bucket, window)
-  local words, n = {}, 0
-  for base, contents in pairs(seen.changed) do
-    words[n + 1], words[n + 2] = base, contents
-    n = n + 2
-  end
-  if n == 0 then return end
+  if seen.n == 0 then return end
   local key = id_pages.of(P, bucket).today
-  write_all('HSET', key, words)
-  if redis.call('HLEN', key) <= n / 2 then
+  write_all('HSET', key, seen.words)
+  if redis.call('HLEN', key) <= seen.n / 2 then
     redis.call('EXPIRE', key, math.ceil(window * id_pages.count / 1000))
   end
 end
@@ -360,11 +361,24 @@ function objects.old_news(keys, args)
   return answers
 end
 
+-- The mark of a box does not count any more, also one that this call was to write.
+local function unmark(marks, words, n, box)
+  marks[box] = nil
+  for k = 1, n, 2 do
+    if words[k] == box then
+      words[k], words[k + 1] = words[n - 1], words[n]
+      words[n - 1], words[n] = nil, nil
+      return n - 2
+    end
+  end
+  return n
+end
+
 -- put: keep events and append them to the inbox.
--- ARGV: ms of a page of ids, body window ms, pool of the inbox, then per event: id, box, further boxes (with blanks
--- between), digest, kind, record without its first letter (`{`: its number comes before the rest), its id in schema 1
--- (empty: nobody has to ask for it any more). `digest` is empty where the sender named the message (its id says it all); it
--- is ms, a blank and a digest where the source says what is the same, and for how long.
+-- ARGV: ms of a page of ids, body window ms, pool of the inbox, how many words each event has, then per event: id, box,
+-- further boxes (with blanks between), digest, kind, record without its first letter (`{`: its number comes before the
+-- rest), and where that are seven words its id in schema 1 (or empty). `digest` is empty where the sender named the
+-- message (its id says it all); it is ms, a blank and a digest where the source says what is the same, and for how long.
 -- Returns per event: '' stored, '+' and the id stored under its id of schema 1, else the id under which it was stored
 -- before (its own when it is simply put again).
 local function put(keys, args)
@@ -372,51 +386,46 @@ local function put(keys, args)
   local schema = redis.call('GET', P .. 'schema')
   if not schema then return redis.error_reply(EMPTIED) end
   local now = now_ms()
-  local window, body_window, pool = tonumber(args[1]), tonumber(args[2]), args[3]
-  local bucket, minute = math.floor(now / window), math.floor(now / MARKED)
+  local window, body_window, pool, width = tonumber(args[1]), tonumber(args[2]), args[3], tonumber(args[4])
+  local bucket, minute, has_former = math.floor(now / window), math.floor(now / MARKED), width == 7
   local page, page_before = P .. 'last:' .. minute, P .. 'last:' .. (minute - 1)
 
   -- What the store knows of these events and boxes, asked for once for all of them.
-  local ids, seen, known_ids, prefix, bases = ids_of(P, schema, bucket, args, 4, 7)
+  local ids, seen, known_ids, prefix, bases = ids_of(P, schema, bucket, args, 5, width, has_former)
   local told, every_told = {}, {} -- what events tell of objects, by position and in turn
-  local contents, new_contents = seen and seen.contents, seen and seen.changed
-  local boxes, kinds, keys_of, new_ids, places, n = {}, {}, {}, {}, {}, 0 -- by position, `kinds` also by its word
-  local record_prefix = P .. 'e:'
+  local contents = seen and seen.contents
+  local boxes, kinds, keys_of = {}, {}, {} -- by position, `kinds` by its word
+  local record_prefix, i = P .. 'e:', 5
   for k = 1, #ids do
-    local id, word = ids[k], args[7 * k + 1]
-    local kind, key = kinds[word] or kind_of(kinds, word), record_prefix .. id
-    if kind.tells then
-      told[k] = string.match(args[7 * k + 2], '^"tells":(%b[]),')
+    local word = args[i + 4]
+    boxes[k], keys_of[k] = args[i + 1], record_prefix .. ids[k]
+    if (kinds[word] or kind_of(kinds, word)).tells then
+      told[k] = string.match(args[i + 5], '^"tells":(%b[]),')
       every_told[#every_told + 1] = told[k]
     end
-    boxes[k], kinds[k], keys_of[k] = args[7 * k - 2], kind, key
-    if contents and contents[bases[k]] and knows(seen, id) then known_ids[id] = true end
-    if not known_ids[id] then
-      n = n + 1
-      new_ids[n], places[n] = id, key
-    end
+    i = i + width
   end
   local objects_page, changed = math.floor(now / objects.page), {}
   local states = objects.ask(P, objects_page, every_told)
   local aside = quarantined_of(P, ids)
-  local records_there = count_there(places) > 0
+  local records_there = count_there(keys_of) > 0
   local marks = marks_of(P, boxes, page_before, page)
 
   local answers, records, counts = {}, {}, {}
-  local stored, all_boxes, starts, further, classes, hurried = {}, {}, {}, {}, {}, {}
-  local marked, unmarked, notes, came, several, firsts = {}, {}, {}, {}, {}, {}
+  local stored, all_boxes, starts, further, classes, hurried, new_ids = {}, {}, {}, {}, {}, {}, {}
+  local marked, unmarked, notes, came, several, firsts = {}, {}, {}, {}, {}, {} -- marked: boxes and their marks in turn
   local till = ' ' .. now + body_window
-  local n_boxes, named = 0, schema ~= '1' -- whether boxes have classes, and events further names
-  n = 0
+  local n, n_boxes, n_marked, named = 0, 0, 0, schema ~= '1' -- named: whether boxes have classes, and events further names
+  i = 5
   for k = 1, #ids do
-    local i = 7 * k - 3
-    local id, box, digest, record, former, known = ids[k], boxes[k], args[i + 3], args[i + 5], args[i + 6], ''
-    local kind, first, many, same, lasts = kinds[k], nil, false, nil, nil
+    local id, box, digest, kind, record, known = ids[k], boxes[k], args[i + 3], kinds[args[i + 4]], args[i + 5], ''
+    local former, first, many, same, lasts = has_former and args[i + 6] or '', nil, false, nil, nil
     if kind.same then
       lasts, same = string.match(digest, '^(%d+) (.+)$')
       digest, same = '', P .. 'same:' .. same
     end
-    if known_ids[id] then
+    local before = contents and contents[bases[k]] -- also what came in this call
+    if known_ids[id] or before and knows(seen, id) then
       known = id
     elseif former ~= '' and known_ids[former] then
       known = former
@@ -426,16 +435,13 @@ local function put(keys, args)
       record = string.sub(record, #tells + 10)
       if known == '' and objects.came(states, changed, tells) then known = id end
     end
-    if seen and known == '' then
-      local base = bases[k]
-      if contents[base] then
-        first, many = remember_id(seen, id)
-      else
-        contents[base] = string.sub(id, BASE + 1)
-        new_contents[base] = contents[base]
-      end
+    if not seen then
+      if not known_ids[id] then new_ids[#new_ids + 1] = id end
+      known_ids[id] = true
+    elseif known == '' then
+      first, many = remember_id(seen, id, bases[k])
+      if many then known_ids[id] = true end
     end
-    known_ids[id] = true
     local mark = marks[box]
     if mark and digest ~= '' then
       local its, other, ends = string.match(mark, '^(%S+) (%S+) (%d+)$')
@@ -453,10 +459,11 @@ local function put(keys, args)
       n = n + 1
       if digest ~= '' then
         mark = digest .. ' ' .. id .. till
-        marks[box], marked[box] = mark, mark
+        marks[box], marked[n_marked + 1], marked[n_marked + 2] = mark, box, mark
+        n_marked = n_marked + 2
         counts[kind.without_id] = (counts[kind.without_id] or 0) + 1
       elseif mark then
-        marks[box], marked[box] = nil, nil
+        n_marked = unmark(marks, marked, n_marked, box)
         unmarked[#unmarked + 1] = box
       end
       if first then
@@ -503,6 +510,7 @@ local function put(keys, args)
     else
       count(counts, 'duplicate|' .. kind.field)
     end
+    i = i + width
   end
 
   -- What is no list where one must be ends the call here, before anything is written: half a put would pass for a whole
@@ -516,14 +524,9 @@ local function put(keys, args)
     write_all('HDEL', page_before, unmarked)
     write_all('HDEL', page, unmarked)
   end
-  local pairs_of_marks, m = {}, 0
-  for box, mark in pairs(marked) do
-    pairs_of_marks[m + 1], pairs_of_marks[m + 2] = box, mark
-    m = m + 2
-  end
-  if m > 0 then
-    write_all('HSET', page, pairs_of_marks)
-    if redis.call('HLEN', page) <= m / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
+  if n_marked > 0 then
+    write_all('HSET', page, marked)
+    if redis.call('HLEN', page) <= n_marked / 2 then redis.call('PEXPIRE', page, 2 * MARKED) end
   end
   for key, its in pairs(firsts) do redis.call('SET', key, its[1], 'PX', its[2]) end
   write_all('ZREM', P .. 'quarantine', came)
@@ -557,7 +560,7 @@ local function quarantine(keys, args)
   if not schema then return redis.error_reply(EMPTIED) end
   local now = now_ms()
   local bucket = math.floor(now / tonumber(args[2]))
-  local _, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 3, 6)
+  local _, seen, known_ids, prefix = ids_of(P, schema, bucket, args, 3, 6, true)
   redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', now - tonumber(args[1]))
   local answers, counts = {}, {}
   for i = 3, #args, 6 do

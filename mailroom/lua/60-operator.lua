@@ -300,15 +300,15 @@ function verbs.take_in(keys, args)
   if not lies_aside(P, shelf, from) then return 'gone' end
   local given, ids = {}, {}
   for k = 7, #args do given[k - 6] = args[k] end
-  for k = 4, #given, 7 do
+  for k = 5, #given, tonumber(given[4]) do
     ids[#ids + 1] = given[k]
     local names = given[k + 1] .. ' ' .. given[k + 2]
     if string.sub(args[3], 1, 1) ~= '1' and verbs.is_late(P, now, given[k + 5], names) then return 'overtaken' end
   end
   if string.sub(args[3], 2) == 'dry' then return 'done' end
   if shelf == 'unmatched' then
-    redis.call('SET', P .. 'e:' .. from, '{' .. given[9])
-    append_item(P, 'in', given[5] .. ' ' .. given[6], from, given[3])
+    redis.call('SET', P .. 'e:' .. from, '{' .. given[10])
+    append_item(P, 'in', given[6] .. ' ' .. given[7], from, given[3])
   else
     local bucket, window = math.floor(now / tonumber(given[1])), tonumber(given[1])
     local seen = args[6] ~= '' and contents_of(P, bucket, { string.sub(args[6], 1, BASE) })
@@ -317,8 +317,8 @@ function verbs.take_in(keys, args)
     if said.err then return said end
     for _, known in ipairs(said) do came = came or known == '' or string.sub(known, 1, 1) == '+' end
     if not came then return 'known' end
-    if seen and args[6] ~= given[4] then
-      remember_id(seen, args[6])
+    if seen and args[6] ~= given[5] then
+      remember_id(seen, args[6], string.sub(args[6], 1, BASE))
       write_ids(P, seen, bucket, window)
     end
   end

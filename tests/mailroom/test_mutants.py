@@ -75,13 +75,13 @@ MUTANTS = {
     "quarantine remembers ids": (
         "      redis.call('ZADD', P .. 'quarantine', now, id)\n",
         "      redis.call('ZADD', P .. 'quarantine', now, id)\n"
-        "      if seen then remember_id(seen, id) write_ids(P, seen, bucket, 86400000) end\n",
+        "      if seen then remember_id(seen, id, string.sub(id, 1, BASE)) write_ids(P, seen, bucket, 86400000) end\n",
     ),
     "what comes again stays in quarantine": ("  write_all('ZREM', P .. 'quarantine', came)\n", ""),
     "a body is known after other events": ("        unmarked[#unmarked + 1] = box\n", ""),
     "a body is known for too long": ("if left > 0 and left <= MARKED then known", "if its == digest then known"),
     "a body is never known": ("its == digest and ends - now or 0", "0"),
-    "what waits for days is put twice": ("records_there = count_there(places) > 0", "records_there = false"),
+    "what waits for days is put twice": ("records_there = count_there(keys_of) > 0", "records_there = false"),
     "coalescing drops what a drain holds": ("place <= math.max(doubt, handed)", "place <= doubt"),
     "coalescing drops what may have been sent": ("place <= math.max(doubt, handed)", "place <= handed"),
     "the coalesced keep their payload": ("return dereference(P, event, -1, retain)", "return false"),
