@@ -4,8 +4,8 @@ Takes an identity in clear (`email:eva@example.org`), gives 16 letters. Without 
 name stands for, nor try addresses until one fits. Never stores anything.
 """
 
-import binascii
 import hashlib
+from binascii import b2a_base64
 from functools import lru_cache
 
 #: 96 bits: among a billion identities two share a hash with a chance below 1 in 10 billion; a box shared by mistake
@@ -29,13 +29,13 @@ class Hasher:
         """Return the keyed hash of an identity in clear."""
         state = self._identity.copy()
         state.update(identity.encode())
-        return _letters(state.digest())
+        return b2a_base64(state.digest(), newline=False).translate(_URL_SAFE).decode()
 
     def body(self, origin: str, body: bytes) -> str:
         """Return the keyed digest by which a repeated body of an origin (source and type) is known."""
         state = self._body_of(origin).copy()
         state.update(body)
-        return _letters(state.digest())
+        return b2a_base64(state.digest(), newline=False).translate(_URL_SAFE).decode()
 
     def _begun(self, origin: str) -> "hashlib.blake2b":
         # Two vendors may send the same bytes, and one of them may name the type in the URL only.
@@ -46,10 +46,6 @@ class Hasher:
 
 BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-
-
-def _letters(digest: bytes) -> str:
-    return binascii.b2a_base64(digest, newline=False).translate(_URL_SAFE).decode()
 
 
 def former_event_id(source: str, sender_id: str, position: int) -> str:

@@ -227,34 +227,40 @@ def build_event(
     order_key, names, sender_id = item.order_key or (identities[0] if identities else None), item.names, item.sender_id
     if names and (order_key in names or len(names) > MOST_FURTHER_NAMES):
         names = tuple([name for name in names if name != order_key][:MOST_FURTHER_NAMES])
-    event = Event.of(
-        id=identity.event_id(source.name, sender_id, item.identity, _content(item, source))
+    fields: dict[str, Any] = {
+        "id": identity.event_id(source.name, sender_id, item.identity, _content(item, source))
         if sender_id is not None
         else identity.random_id(),
-        source=source.name,
-        kind=source.kind,
-        type=item.type or "",
-        received_at=received_at,
-        body=item.body,
-        data=data or {},
-        order_key=order_key,
-        subject=item.subject,
-        time=item.time,
-        sender_id=sender_id[: identity.SENDER_ID_MAX] if sender_id else None,
-        position=item.position,
-        traceparent=traceparent.decode("ascii") if traceparent and TRACEPARENT.match(traceparent) else None,
-        identities=identities,
-        names=names,
-        retain=source.retain,
-        unread=unread,
-        types=source.fields or None,
-        # Who never compares pays nothing: what was fetched is compared only where `pull:` stands in the book.
-        tells=_tells(item, received_at) if item.tells and getattr(source.options, "pull", None) is not None else (),
-        fetched=item.fetched,
-        same_as="",
-        same_for=0,
-        who=(),
-    )
+        "source": source.name,
+        "kind": source.kind,
+        "type": item.type or "",
+        "received_at": received_at,
+        "body": item.body,
+        "data": data or {},
+        "order_key": order_key,
+        "subject": item.subject,
+        "identities": identities,
+        "names": names,
+        "retain": source.retain,
+        "unread": unread,
+    }
+    # What most events do not have: its default costs nothing.
+    if item.time:
+        fields["time"] = item.time
+    if sender_id:
+        fields["sender_id"] = sender_id[: identity.SENDER_ID_MAX]
+    if item.position:
+        fields["position"] = item.position
+    if traceparent and TRACEPARENT.match(traceparent):
+        fields["traceparent"] = traceparent.decode("ascii")
+    if source.fields:
+        fields["types"] = source.fields
+    # Who never compares pays nothing: what was fetched is compared only where `pull:` stands in the book.
+    if item.tells and getattr(source.options, "pull", None) is not None:
+        fields["tells"] = _tells(item, received_at)
+    if item.fetched:
+        fields["fetched"] = True
+    event = Event.of(fields)
     return event if source.dedupe is None or item.invalid is not None else _mark(event, item, source, source.dedupe)
 
 

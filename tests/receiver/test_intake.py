@@ -111,7 +111,7 @@ def test_every_field(source: Source) -> None:
         names=("email:eva@example.org", "at:contact:1"),
     )
     made = intake.build_event(one, source, TIME, traceparent=TRACE)
-    assert set(vars(made)) == {each.name for each in fields(Event)}
+    assert all(hasattr(made, each.name) for each in fields(Event))
     assert made == Event(**vars(made))
     assert (made.source, made.sender_id, made.position, made.identities) == ("at", "m1", 3, ("a", "b"))
     assert (made.order_key, made.names) == ("email:eva@example.org", ("at:contact:1",))

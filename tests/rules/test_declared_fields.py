@@ -126,7 +126,7 @@ def test_places() -> None:
 def test_record() -> None:
     """The record of an event holds the types, and so does its data whoever reads it."""
     made = Event.of(
-        **{
+        {
             **vars(Event("i", "s", "generic", "x", "2026-01-01T00:00:00.000Z", b'{"total": "19.99"}')),
             "types": {"total": "number"},
             "unread": ("birthday",),

@@ -1,13 +1,16 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from rules.action import Action, OnlyOnce, Skipped
 from rules.catalogue import MOST_NAMES, ActionKind, Name
 from rules.errors import ValueFailed
-from rules.event import Event
+from rules.event import Event, decode
 from rules.rule import find_names
 from tests.rules import writing
 from tests.rules.writing import event
@@ -57,6 +60,38 @@ rules:
 def booked(source: str = "sd_nord") -> tuple[Event, dict[str, object]]:
     about = event("booking.created", source, id=9001, booker={"id": 4711})
     return about, {"booker": {"id": 4711, "email": "ada@example.org"}}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
+def test_record(one: str, other: str) -> None:
+    """The record of an event is one line of JSON and the body, whatever its texts are, and is read as that event."""
+    made = Event(
+        "e1",
+        one or "at",
+        "generic",
+        other or "x",
+        "2026-11-30T08:00:00.000Z",
+        b'{"a":\n1}',
+        order_key=one,
+        subject=other,
+        time=one,
+        sender_id=other,
+        position=3,
+        traceparent="00-1",
+        names=(),
+        retain=5,
+        unread=(one, other),
+        types={"total": "number"},
+    )
+    record = made.encode(("h1", "h2"), ("h3",), ("o=s",))
+    head, _, body = record.partition(b"\n")
+    assert (list(json.loads(head))[:3], body) == (["tells", "unread", "source"], made.body)
+    read = decode("e1", record, lambda kind, type, body: {})
+    for name in ("source", "type", "received_at", "position", "traceparent", "retain", "unread", "types"):
+        assert getattr(read, name) == getattr(made, name)
+    assert (read.order_key, read.subject) == (one or None, other or None)
+    assert (read.time, read.sender_id) == (one or None, other or None)
+    assert read.who == ("h3", "h1", "h2")
 
 
 def test_look_up() -> None:
