@@ -18,15 +18,25 @@ ID_LENGTH = 26
 #: A sender's id beyond this is cut where it is stored; the event's id is made of all of it.
 SENDER_ID_MAX = 255
 
+#: Ids for which random bytes are fetched at once: the kernel is asked for as long as an id is made.
+_AT_ONCE = 64
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 #: A base32 letter for each byte: the last five bits of a random byte are random.
 _ANY_BYTE = _BASE32.encode() * 8
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
 
+_ready: list[str] = []
+# Two processes must never have the same ones.
+os.register_at_fork(after_in_child=_ready.clear)
+
+
 def random_id() -> str:
     """Return the id of an event whose message has none."""
-    return os.urandom(ID_LENGTH).translate(_ANY_BYTE).decode("ascii")
+    if not _ready:
+        letters = os.urandom(ID_LENGTH * _AT_ONCE).translate(_ANY_BYTE).decode("ascii")
+        _ready.extend([letters[at : at + ID_LENGTH] for at in range(0, len(letters), ID_LENGTH)])
+    return _ready.pop()
 
 
 def event_id(source: str, sender_id: str, item: str, content: bytes) -> str:

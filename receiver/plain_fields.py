@@ -1,16 +1,17 @@
 """Flat records whose values need no reading: what their model would make of them is what came.
 
-Comes in: a type's model and an item's fields in our names. Goes out: its data, or its model, made past pydantic; None
+Comes in: a type's model and an item's fields. Goes out: its data, or its model, made past pydantic; None
 where any value is not surely the same afterwards, and then pydantic reads it. Most contacts come so, and each is read
 when it arrives and when it is routed. Never reads anything otherwise than the model does (a test compares them).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast, get_type_hints
+from operator import itemgetter
+from typing import Any, NamedTuple, cast, get_type_hints
 
-from receiver.field_names import SPELLED
+from receiver.field_names import SPELLED, Names
 from rules import addresses
 from rules.addresses import AddressRefused
 from rules.event_types.base import EventData, Key, MayHaveEmail, Word, YesNo
@@ -25,10 +26,27 @@ _TYPES: Mapping[Any, frozenset[type]] = {
     YesNo: frozenset({bool, type(None)}),
 }
 _NOTHING, _NONE, _UNKNOWN = frozenset({type(None)}), frozenset[type](), frozenset({str, int, bool, type(None)})
+#: Shapes that are kept of a model, and letters of all names of one: a stranger could fill the memory with them.
+_MOST_SHAPES, _MOST_LETTERS = 256, 4_000
 #: The largest id, as the models have it.
 _MOST = 2**63
 #: Sets what pydantic's own way would look at first.
 _set = object.__setattr__
+
+
+class _ShapePlan(NamedTuple):
+    """How fields of some names are read, whose values are of some classes."""
+
+    #: Their names with us, in the same order.
+    names: tuple[str, ...]
+    #: Takes the texts out of a list of the values.
+    texts: Callable[[list[Any]], Sequence[str]]
+    #: What reads the values that do not stay as they are, by our name.
+    readers: tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+#: Model, names of fields as they came, and the classes of their values.
+_Shape = tuple[type[EventData], tuple[str, ...], tuple[type, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +61,76 @@ class _PlainFields:
     needed: frozenset[str]
     defaults: dict[str, Any]
 
-
-def read(kind: type[EventData], fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the data of fields in snake_case, as `ours(model.data())` is; None: only the model can tell."""
-    how = _plain(kind)
-    if how is None or not how.needed <= fields.keys():
-        return None
-    same, special = how.same, how.special
-    data = dict(fields)
-    for name, value in fields.items():
-        if value.__class__ in same.get(name, _NONE):
-            continue
-        if name in special:
-            read = special[name](value)
-            if read is UNUSUAL:
-                return None
-            data[name] = read
-        elif name in same or value.__class__ not in _UNKNOWN or SPELLED[name] != name:
+    def plan(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> _ShapePlan | None:
+        """Return how values of these classes are read under our names; None: only the model can tell."""
+        if not self.needed <= set(names) or len(set(names)) < len(names):
             return None
-    return data
+        readers: list[tuple[str, Callable[[Any], Any]]] = []
+        for name, kind in zip(names, kinds, strict=True):
+            if kind in self.same.get(name, _NONE):
+                continue
+            if name in self.special:
+                readers.append((name, self.special[name]))
+            elif name in self.same or kind not in _UNKNOWN or SPELLED[name] != name:
+                return None
+        return _ShapePlan(names, _pick_texts(kinds), tuple(readers))
+
+
+class PlainReader:
+    """Reads the fields of one vendor's objects: its names for them are ours already, or `names` says which are.
+
+    With `names`, an empty text says that there is nothing, as in `field_names.looked_up`.
+    """
+
+    def __init__(self, names: Names | None = None) -> None:
+        self.names = names
+        #: What is known of the shapes that came: a vendor's objects have few.
+        self._plans: dict[_Shape, Any] = {}
+
+    def read(self, kind: type[EventData], fields: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the data of fields, as `ours(model.data())` is; None: only the model can tell."""
+        values = list(fields.values())
+        plan = self._plan(kind, fields, values)
+        if plan is None:
+            return None
+        if self.names is not None and not all(map(str.strip, plan.texts(values))):
+            values = [value if value.__class__ is not str or value.strip() else None for value in values]
+            plan = self._plan(kind, fields, values)
+            if plan is None:
+                return None
+        data = dict(zip(plan.names, values))  # noqa: B905 - they are as many, and it costs as much again
+        for name, reader in plan.readers:
+            value = reader(data[name])
+            if value is UNUSUAL:
+                return None
+            data[name] = value
+        return data
+
+    def _plan(self, kind: type[EventData], fields: Mapping[str, Any], values: list[Any]) -> _ShapePlan | None:
+        shape = (kind, tuple(fields), tuple(map(type, values)))
+        found = self._plans.get(shape, UNUSUAL)
+        return self._make_plan(shape) if found is UNUSUAL else found
+
+    def _make_plan(self, shape: _Shape) -> _ShapePlan | None:
+        kind, names, kinds = shape
+        how, ours = _plain(kind), names if self.names is None else tuple([self.names[name] for name in names])
+        found = None if how is None else how.plan(ours, kinds)
+        if len(self._plans) < _MOST_SHAPES and sum(map(len, names)) <= _MOST_LETTERS:
+            self._plans[shape] = found
+        return found
+
+
+def _pick_texts(kinds: tuple[type, ...]) -> Callable[[list[Any]], Sequence[str]]:
+    places = [place for place, kind in enumerate(kinds) if kind is str]
+    return itemgetter(*places) if len(places) > 1 else lambda values: [values[place] for place in places]
 
 
 def make(kind: type[EventData], data: dict[str, Any]) -> EventData:
     """Return the model of data that `read` returned."""
     how = cast(_PlainFields, _plain(kind))
-    values = how.defaults.copy()
-    extra: dict[str, Any] = {}
-    given = set(data)
-    if given <= values.keys():
-        values.update(data)
-    else:
-        extra = {name: value for name, value in data.items() if name not in values}
-        values.update({name: value for name, value in data.items() if name not in extra})
+    values, given, extra = how.defaults | data, set(data), dict[str, Any]()
+    if len(values) > len(how.defaults):  # some are not of the model
+        extra = {name: values.pop(name) for name in data if name not in how.defaults}
         given.difference_update(extra)
     model = kind.__new__(kind)
     _set(model, "__dict__", values)

@@ -32,6 +32,8 @@ PLAIN: Final = re.compile(
     r"@((?:(?![Xx][Nn]--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.(?!\Z)|\Z))+)",
     re.ASCII,
 )
+#: What nearly all addresses are, found in half the time: in lower case, the domain of letters and digits.
+_USUAL: Final = re.compile(r"[a-z0-9._+-]{1,64}@(?:[a-z0-9]{1,63}\.){1,9}[a-z]{2,63}", re.ASCII)
 _IGNORABLE: Final = re.compile(f"[{IGNORABLE}]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOT_LOCAL: Final = re.compile(r"[\s\",;:()<>\[\]]")
@@ -72,8 +74,10 @@ def clean(text: str, *, form: bool = False) -> str:
     """
     if len(text) > LONGEST_TEXT:
         raise AddressRefused("email_too_long")
+    if len(text) <= LONGEST_ADDRESS and _USUAL.fullmatch(text):
+        return text
     plain = PLAIN.fullmatch(text) if len(text) <= LONGEST_ADDRESS else None
-    if plain and text.islower():  # as nearly all come
+    if plain and text.islower():
         return text
     if plain is None:
         text = _unwrap(_visible(text))

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from receiver import body as bodies
 from receiver import errors, field_names, identity, vendor_api
+from receiver.plain_fields import PlainReader
 from receiver.sources import base
 from receiver.sources.base import (
     Batch,
@@ -30,7 +31,7 @@ from receiver.sources.base import (
 from receiver.vendor_api import ApiAddress, ApiFailed, VendorApi
 from receiver.verification import Signed, VerifiedRequest
 from rules.catalogue import SourceKind
-from rules.event_types.contact import AutomationStep, Contact, ContactInGroup
+from rules.event_types.contact import AutomationStep, ContactInGroup
 from rules.source.units import LONGEST
 
 NAME = "activetrail"
@@ -90,7 +91,11 @@ FIELDS: Mapping[str, str] = {
     "unsubscribereason": "reason",
 }
 
+#: Ours that hold telephone numbers.
+PHONES = ("sms", "phone1", "phone2")
+
 _names = field_names.Names(FIELDS)
+_reader = PlainReader(_names)
 
 
 def _known_events(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -187,12 +192,12 @@ def find_type(event: str | None) -> str:
     return EVENTS[name]
 
 
-def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a contact's fields in our names."""
+def read_fields(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a contact's fields, which may stand inside."""
     inner = body.get("contact", body.get("Contact"))
     if isinstance(inner, dict):
         body = {**{name: value for name, value in body.items() if value is not inner}, **inner}
-    return field_names.looked_up(body, _names)
+    return body
 
 
 class ActiveTrailSource(SourceType):
@@ -210,7 +215,7 @@ class ActiveTrailSource(SourceType):
 
     def read(self, type: str, body: bytes) -> Mapping[str, Any]:
         """Return the data of one contact."""
-        return base.read_data(type, read_fields(base.parse_object(body)), "snake_case")
+        return base.read_named(type, read_fields(base.parse_object(body)), _reader)
 
     def pull_settings(self, options: BaseModel) -> PullSettings | None:
         """Return how contacts are compared, where the book says so."""
@@ -256,20 +261,22 @@ def _make_fetched(position: int, contact: dict[str, Any], event: str, since: dat
 
 def _make_item(position: int, record: bodies.BodyRecord, type: str) -> SourceItem:
     item = base.make_item(record, position, type)
-    contact = base.fit_item(item, read_fields(record.fields))
-    if isinstance(contact, Contact):
-        told = [identity.email(contact.email, clean=True)] if contact.email else []
-        if contact.id is not None:
-            told.append(identity.thing(NAME, "contact", contact.id))
-        item.phones = tuple([each for each in (contact.sms, contact.phone1, contact.phone2) if each])
-        item.identities = tuple([each for each in told if each])
-        item.order_key = item.identities[0] if item.identities else None
-        if item.order_key and type in CHANGES:
-            item.tells = ((f"contact {item.order_key}", "@"),)
+    contact = base.fit_fields(item, read_fields(record.fields), _reader)
+    if contact is not None:
+        email, id = contact.get("email"), contact.get("id")
+        address = identity.email(email, clean=True) if email else None
+        told = (address,) if address else ()
+        if id is not None:
+            told = (*told, identity.thing(NAME, "contact", id))
+        item.phones = tuple(filter(None, map(contact.get, PHONES)))
+        item.identities = told
+        item.order_key = key = told[0] if told else None
+        if key and type in CHANGES:
+            item.tells = ((f"contact {key}", "@"),)
             if type == "contact.unsubscribed":
-                item.tells = ((f"{type} {item.order_key}", "@"), *item.tells)
-        item.names = item.identities[1:]
-        item.subject = f"contact/{contact.id}" if contact.id is not None else None
+                item.tells = ((f"{type} {key}", "@"), *item.tells)
+        item.names = told[1:]
+        item.subject = f"contact/{id}" if id is not None else None
     return item
 
 

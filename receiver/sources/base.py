@@ -17,7 +17,8 @@ from pydantic_core import from_json, to_json
 from receiver import identity, plain_fields, unread_fields, vendor_api
 from receiver.body import BodyRecord
 from receiver.errors import RequestRefused
-from receiver.field_names import ours
+from receiver.field_names import looked_up, ours
+from receiver.plain_fields import PlainReader
 from receiver.request import Headers
 from receiver.unread_fields import TYPE_NAME, Spelling
 from receiver.vendor_api import ApiAddress, ApiFailed, VendorAnswer, VendorApi
@@ -43,7 +44,7 @@ class NoSourceOptions(BaseModel):
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class SourceItem:
     """One notification of a request: an event, an invalid one, or something we do not take."""
 
@@ -82,6 +83,13 @@ class SourceItem:
     name: str = ""
     #: Its id at the platform, for the answer.
     key: int | str | None = None
+
+    @classmethod
+    def of(cls, **fields: Any) -> "SourceItem":
+        """Create an item past the generated `__init__`, as `Event.of`; fields with a default may be left out."""
+        item = object.__new__(cls)
+        item.__dict__ = fields
+        return item
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,10 +336,45 @@ def describe_unfit(error: ValidationError) -> Unfit:
 
 def make_item(record: BodyRecord, position: int, type: str) -> SourceItem:
     """Return the item of a record, invalid where that is no object."""
-    item = SourceItem(position, record.body, type, unread=record.unread)
+    # What most sources set is there from the beginning: adding it later costs more.
+    item = SourceItem.of(
+        position=position,
+        body=record.body,
+        type=type,
+        unread=record.unread,
+        order_key=None,
+        subject=None,
+        identities=(),
+        names=(),
+        phones=(),
+        tells=(),
+    )
     if record.unfit:
         item.invalid = Unfit("", record.unfit)
     return item
+
+
+#: Reads fields that have our names.
+_PLAIN = PlainReader()
+
+
+def fit_fields(item: SourceItem, fields: dict[str, Any], reader: PlainReader) -> Mapping[str, Any] | None:
+    """Return the fields of an item as its model has them; None where the item is invalid, which it says from now on.
+
+    Of most items no model is made. A name that is not there has its default.
+    """
+    if item.invalid is not None or item.type is None:
+        return None
+    data = reader.read(event_types.TYPES[item.type], fields)
+    if data is not None:
+        return data
+    model = _fit(item, look_up(fields, reader), "snake_case")
+    return None if model is None else model.__dict__
+
+
+def look_up(fields: dict[str, Any], reader: PlainReader) -> dict[str, Any]:
+    """Return fields under our names."""
+    return fields if reader.names is None else looked_up(fields, reader.names)
 
 
 def fit_item(item: SourceItem, fields: Any, spelling: Spelling = "snake_case") -> EventData | None:
@@ -339,8 +382,14 @@ def fit_item(item: SourceItem, fields: Any, spelling: Spelling = "snake_case") -
     if item.invalid is not None or item.type is None:
         return None
     kind = event_types.TYPES[item.type]
-    if spelling == "snake_case" and (data := plain_fields.read(kind, fields)) is not None:
+    if spelling == "snake_case" and (data := _PLAIN.read(kind, fields)) is not None:
         return plain_fields.make(kind, data)
+    return _fit(item, fields, spelling)
+
+
+def _fit(item: SourceItem, fields: Any, spelling: Spelling) -> EventData | None:
+    if item.type is None:
+        return None
     try:
         model, unread = fit_model(item.type, fields, spelling)
     except ValidationError as exc:
@@ -377,9 +426,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+def read_named(type: str, fields: dict[str, Any], reader: PlainReader) -> dict[str, Any]:
+    """Return data as rules see it, of fields as `fit_fields` takes them. Raises NotReadable."""
+    plain = reader.read(event_types.TYPES[type], fields)
+    return read_data(type, look_up(fields, reader), "snake_case") if plain is None else plain
+
+
 def read_data(type: str, fields: Any, spelling: Spelling) -> dict[str, Any]:
     """Return data as rules see it. Raises NotReadable."""
-    if spelling == "snake_case" and (plain := plain_fields.read(event_types.TYPES[type], fields)) is not None:
+    if spelling == "snake_case" and (plain := _PLAIN.read(event_types.TYPES[type], fields)) is not None:
         return plain
     try:
         model, _ = fit_model(type, fields, spelling)

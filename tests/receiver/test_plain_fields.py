@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver import field_names, plain_fields
+from receiver.plain_fields import PlainReader
 from rules import event_types
 from rules.event_types.base import EventData
 from rules.event_types.booking import Booking
@@ -69,7 +70,7 @@ def test_same_as_the_model(record: tuple[type[EventData], dict[str, Any]]) -> No
     """Whatever is read past the model is what the model makes of it, and so is the model made of that."""
     kind, fields = record
     before = dict(fields)
-    data = plain_fields.read(kind, fields)
+    data = PlainReader().read(kind, fields)
     assert fields == before
     if data is None:
         return
@@ -82,10 +83,35 @@ def test_same_as_the_model(record: tuple[type[EventData], dict[str, Any]]) -> No
     ]
 
 
+#: A vendor's names; two of them mean the same field.
+NAMES = {"mail": "email", "emailaddress": "email", "vorname": "first_name"}
+
+
+@given(st.lists(records(), min_size=1, max_size=3), st.booleans())
+def test_names_of_a_vendor(some: list[tuple[type[EventData], dict[str, Any]]], mail: bool) -> None:
+    """Fields under a vendor's names, with empty texts, are read as they are under ours; and so is a shape that came."""
+    reader = PlainReader(field_names.Names(NAMES))
+    for kind, fields in (*some, *some):
+        theirs = {("Mail" if mail and name == "email" else name): value for name, value in fields.items()}
+        ours = field_names.looked_up(theirs, field_names.Names(NAMES))
+        expected = PlainReader().read(kind, ours) if len(ours) == len(theirs) else None
+        assert reader.read(kind, theirs) == expected
+
+
+def test_shapes_of_strangers() -> None:
+    """Whatever names come, no more is kept of them than there is room for, and all are read."""
+    reader = PlainReader(field_names.Names({}))
+    for n in range(400):
+        assert reader.read(Contact, {**CONTACT, f"field_{n}": n}) is not None
+    assert reader.read(Contact, {**CONTACT, "x" * 5_000: 1}) is not None
+    assert len(reader._plans) <= 256
+    assert max(sum(map(len, names)) for _, names, _ in reader._plans) < 5_000
+
+
 def test_contacts_are_read_so() -> None:
     """A usual contact needs no model, for all types of contacts."""
     assert {Contact, AutomationStep} <= set(FLAT)
-    assert plain_fields.read(Contact, CONTACT) == {**CONTACT, "status": "subscribed"}
+    assert PlainReader().read(Contact, CONTACT) == {**CONTACT, "status": "subscribed"}
     model = plain_fields.make(Contact, {**CONTACT, "status": "subscribed"})
     assert isinstance(model, Contact)
     assert (model.email, model.status, model.sms, model.model_extra) == (
@@ -113,15 +139,15 @@ def test_contacts_are_read_so() -> None:
 )
 def test_unusual(odd: dict[str, Any]) -> None:
     """Where a value may be another one afterwards, nothing is read past the model."""
-    assert plain_fields.read(Contact, {**CONTACT, **odd}) is None
+    assert PlainReader().read(Contact, {**CONTACT, **odd}) is None
 
 
 def test_nobody() -> None:
     """Without an address the model decides whether it is anybody."""
-    assert plain_fields.read(Contact, {"first_name": "Eva"}) is None
+    assert PlainReader().read(Contact, {"first_name": "Eva"}) is None
 
 
 @pytest.mark.parametrize("kind", [Booking, PhoneCall])
 def test_other_types(kind: type[EventData]) -> None:
     """A model that looks at several fields, derives some or needs one is never read past."""
-    assert plain_fields.read(kind, {"id": 7}) is None
+    assert PlainReader().read(kind, {"id": 7}) is None
