@@ -25,7 +25,7 @@ MOST_AT_ONCE = 500
 #: Flushes under way at once: one that the store syncs, and one that it finds when it has.
 MOST_UNDER_WAY = 2
 #: Events that are worth a flush of their own while another one is under way. A call costs the store as much as some ten
-#: events: with 32 connections, two of 16 are cheaper than three of ten, and nobody waits longer.
+#: events: with 32 connections, two of 16 are cheaper than three of ten.
 WORTH_IT = 16
 
 

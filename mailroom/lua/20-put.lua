@@ -361,14 +361,14 @@ function objects.old_news(keys, args)
   return answers
 end
 
--- The mark of a box does not count any more, also one that this call was to write.
+-- The mark of a box does not count any more, and those of it that this call was to write go. Returns how many words stay.
 local function unmark(marks, words, n, box)
   marks[box] = nil
-  for k = 1, n, 2 do
+  for k = n - 1, 1, -2 do
     if words[k] == box then
-      words[k], words[k + 1] = words[n - 1], words[n]
-      words[n - 1], words[n] = nil, nil
-      return n - 2
+      table.remove(words, k + 1)
+      table.remove(words, k)
+      n = n - 2
     end
   end
   return n
