@@ -79,6 +79,10 @@ MUTANTS = {
     ),
     "what comes again stays in quarantine": ("  write_all('ZREM', P .. 'quarantine', came)\n", ""),
     "a body is known after other events": ("        unmarked[#unmarked + 1] = box\n", ""),
+    "a body of the same call is known after other events": (
+        "        n_marked = unmark(marks, marked, n_marked, box)\n",
+        "        marks[box] = nil\n",
+    ),
     "a body is known for too long": ("if left > 0 and left <= MARKED then known", "if its == digest then known"),
     "a body is never known": ("its == digest and ends - now or 0", "0"),
     "what waits for days is put twice": ("records_there = count_there(keys_of) > 0", "records_there = false"),
