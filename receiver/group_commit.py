@@ -64,7 +64,10 @@ class GroupCommit:
         """Keep events with the next flush, then call `kept`. Raises NotKept while too many events wait."""
         if self._waiting + len(events) > self._most_waiting and self._waiting:
             raise errors.NotKept("busy", "more is arriving than can be kept; try again")
-        names = [name for event in events for name in (event.order_key or event.id, *event.names)]
+        names: list[str] = []
+        for event in events:
+            names.append(event.order_key or event.id)
+            names += event.names
         self._queue.append((events, names, kept))
         self._gathered += len(events)
         self._waiting += len(events)
