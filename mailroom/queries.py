@@ -66,16 +66,13 @@ class MailroomQueries(MailroomClient):
         """Return the keyed hash by which events are found that bear a sender's id."""
         return self.hash(f"sender:{sender_id}")
 
-    async def read_log(self, cursor: str, count: int = 200, block: int = 0) -> list[tuple[str, list[str]]]:
-        """Return the entries of the log after a cursor, oldest first: each with the events that it names.
+    async def read_log(
+        self, cursor: str, count: int = 200, block: int = 0
+    ) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+        """Return the entries of the log after a cursor, oldest first: what was put, ended, changed.
 
         `block`: ms to wait for one, if there is none yet; 0: not at all. Raises StoreUnavailable.
         """
-        entries = await self._read_log(cursor, count, block)
-        return [(entry, [id for _, names in fields for id in names]) for entry, fields in entries]
-
-    async def _read_log(self, cursor: str, count: int, block: int) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-        """Return entries of the log, each with what happened (put, ended, changed) to which events."""
         streams = await self.read(self.store.xread({self.key("log"): cursor}, count=count, block=block or None))
         return [
             (entry.decode(), [(what.decode(), names.decode().split()) for what, names in fields.items()])
@@ -114,7 +111,7 @@ class MailroomQueries(MailroomClient):
         cursor = "$"
         while True:
             # A blocking read shorter than the client's time-out.
-            for entry, fields in await self._read_log(cursor, 500, 2000):
+            for entry, fields in await self.read_log(cursor, 500, 2000):
                 cursor = entry
                 for what, names in fields:
                     for name in names:

@@ -165,7 +165,7 @@ def test_settings_as_a_table() -> None:
 
 def exposed() -> dict[str, str]:
     """Return every metric of the exposition, under the name that its samples have, with its help."""
-    counts = {"|".join([one.counter, *one.labels]): 1 for one in CATALOGUE if one.counter}
+    counts = {"|".join([one.counter, *one.labels]): 1 for one in CATALOGUE if one.kind == "counter"}
     room = RoomState("crm", 1, 1, 1, 1, 1, "")
     text = metrics.write_text(
         Snapshot(
@@ -176,10 +176,13 @@ def exposed() -> dict[str, str]:
             quiet=(),
             held={"shop": 1},
             spool=SpoolState(1, 1, 1, 1),
+            measured={
+                one.counter: {"|".join(one.labels): {"5": 1, "sum": 4}} for one in CATALOGUE if one.kind == "histogram"
+            },
         )
     ).decode()
     return {
-        sample.name: family.documentation
+        family.name if family.type == "histogram" else sample.name: family.documentation
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }

@@ -5,13 +5,15 @@ one that is not declared here is counted in `relais_undeclared_counters`, and fa
 """
 
 import asyncio
+import platform
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,9 +22,13 @@ from starlette.routing import Route
 from console.api import rooms
 from console.api.request import get_mailroom
 from console.checks import spool
+from console.notebook import search
+from console.notebook.tables import BOUNDS
 from mailroom import QuotaState, RoomState, StoreUnavailable, observations
 from mailroom.holds import SourceHolds
 from receiver.spool import SpoolState
+
+VERSION = metadata.version("relais-router")
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,11 @@ class MetricDeclaration:
     """One metric."""
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Literal["counter", "gauge", "histogram"]
     about: str
     labels: tuple[str, ...] = ()
-    #: The first word of the mailroom's counter (`received|shop|booking.created`); its other words are the labels.
+    #: The first word of the mailroom's counter (`received|shop|booking.created`); its other words are the labels. Of a
+    #: histogram what the notebook measures.
     counter: str = ""
 
 
@@ -131,6 +138,30 @@ CATALOGUE = (
         "by_hand",
     ),
     MetricDeclaration("relais_books_refused", "counter", "Times a book with errors was saved.", (), "book_refused"),
+    MetricDeclaration(
+        "relais_event_kept_seconds",
+        "histogram",
+        "From the reception of an event until the store has it, by the clocks of both.",
+        ("source",),
+        "kept",
+    ),
+    MetricDeclaration(
+        "relais_event_delivered_seconds",
+        "histogram",
+        "From the reception of an event until a delivery of it was done, with all waits and attempts.",
+        ("source", "destination"),
+        "delivered",
+    ),
+    MetricDeclaration(
+        "relais_delivery_attempt_seconds",
+        "histogram",
+        "How long an attempt took at its destination, however it ended.",
+        ("destination",),
+        "took",
+    ),
+    MetricDeclaration(
+        "relais_build_info", "gauge", "1, with the versions of Relais and Python.", ("version", "python")
+    ),
     MetricDeclaration("relais_store_up", "gauge", "0 while the store does not answer: then only the spool is told."),
     MetricDeclaration("relais_spool_events", "gauge", "Events that wait in the spool of the console's host."),
     MetricDeclaration("relais_spool_bytes", "gauge", "Size of its files."),
@@ -196,6 +227,8 @@ class Snapshot:
     quarantined: int = 0
     #: Source -> when its last webhook was taken, ms.
     came: Mapping[str, int] = field(default_factory=dict)
+    #: What was measured: kept, delivered or took -> labels, parted by | -> bound in ms (or more, sum) -> how many.
+    measured: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     #: Sources of whose silence people were told.
     quiet: Collection[str] = ()
     #: Source that a person holds -> since when, ms.
@@ -218,7 +251,7 @@ def write_text(snapshot: Snapshot) -> bytes:
 
 def undeclared(counts: Mapping[str, int]) -> list[str]:
     """Return the counters that no metric declares."""
-    known = {declared.counter: len(declared.labels) for declared in CATALOGUE if declared.counter}
+    known = {each.counter: len(each.labels) for each in CATALOGUE if each.kind == "counter"}
     return [name for name in counts if known.get(name.split("|")[0]) != name.count("|")]
 
 
@@ -238,6 +271,8 @@ class Families(Collector):
         for declared in CATALOGUE:
             if declared.kind == "counter":
                 yield self._counter(declared, odd)
+            elif declared.kind == "histogram":
+                yield self._histogram(declared)
             else:
                 yield self._gauge(declared)
 
@@ -249,6 +284,17 @@ class Families(Collector):
                 family.add_metric(labels, count)
         return family
 
+    def _histogram(self, declared: MetricDeclaration) -> Metric:
+        family = HistogramMetricFamily(declared.name, declared.about, labels=declared.labels)
+        for names, counts in sorted(self.snapshot.measured.get(declared.counter, {}).items()):
+            buckets, seen = [], 0
+            for bound in BOUNDS:
+                seen += counts.get(str(bound), 0)
+                buckets.append((str(bound / 1000), float(seen)))
+            buckets.append(("+Inf", float(seen + counts.get("more", 0))))
+            family.add_metric(names.split("|"), buckets, counts.get("sum", 0) / 1000)
+        return family
+
     def _gauge(self, declared: MetricDeclaration) -> Metric:
         family = GaugeMetricFamily(declared.name, declared.about, labels=declared.labels)
         for labels, value in self._values(declared.name):
@@ -257,7 +303,9 @@ class Families(Collector):
 
     def _values(self, name: str) -> Iterator[tuple[tuple[str, ...], float]]:
         seen = self.snapshot
-        if name.startswith("relais_spool_"):
+        if name == "relais_build_info":
+            yield (VERSION, platform.python_version()), 1.0
+        elif name.startswith("relais_spool_"):
             if seen.spool is not None:
                 yield (), _of_spool(seen.spool, name, seen.now)
         elif name == "relais_store_up":
@@ -332,6 +380,7 @@ async def show_metrics(request: Request) -> Response:
             quiet=await observations.find_told(mailroom),
             held={source: hold.at for source, hold in (await SourceHolds(mailroom).all()).items()},
             drains=request.app.state.watcher.drains,
+            measured=await asyncio.to_thread(search.histograms, request.app.state.notebook),
         )
     except StoreUnavailable:
         snapshot = Snapshot(up=False, spool=waiting, now=now)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from console.notebook.tables import BOUNDS, DAYS, SCALES, TABLES, VERSION
+from console.notebook.tables import BOUNDS, DAYS, FRESH, SCALES, TABLES, TOTAL, VERSION
 from mailroom.keys import INBOX
 from mailroom.ledger import DeliveryFate, Fate
 from rules.event_types.base import to_epoch
@@ -82,13 +82,16 @@ class Notebook:
         found = self.read("SELECT value FROM meta WHERE name = ?", (name,))
         return str(found[0]["value"]) if found else ""
 
-    def write(self, fates: Iterable[Fate], now: int, **meta: str) -> None:
-        """Note what became of events, as of `now` (ms), and something under names, all or nothing."""
+    def write(self, fates: Iterable[Fate], now: int, kept: Mapping[str, int] | None = None, **meta: str) -> None:
+        """Note what became of events, as of `now` (ms), and something under names, all or nothing.
+
+        `kept`: when the store took an event, ms.
+        """
         with self._writing, self._writer as db:
             db.execute("BEGIN IMMEDIATE")
             steps: Counter[Step] = Counter()
             for fate in fates:
-                _note(db, fate, now, steps)
+                _note(db, fate, now, steps, (kept or {}).get(fate.id))
             if steps:
                 query = "INSERT INTO series VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET count=count+excluded.count"
                 db.executemany(query, [(*step, count) for step, count in steps.items()])
@@ -163,7 +166,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _note(db: sqlite3.Connection, fate: Fate, now: int, steps: Counter[Step]) -> None:
+def _note(db: sqlite3.Connection, fate: Fate, now: int, steps: Counter[Step], kept: int | None = None) -> None:
     """Note one event; what it adds to the series goes into `steps`."""
     at = to_epoch(fate.received_at) if fate.received_at else now
     looked = 0 if fate.settled else now
@@ -175,6 +178,8 @@ def _note(db: sqlite3.Connection, fate: Fate, now: int, steps: Counter[Step]) ->
         n = db.execute(f"INSERT INTO event ({columns}) VALUES (?,?,?,?,?,?,?,?,?)", (fate.id, *values)).lastrowid  # noqa: S608
         db.executemany("INSERT OR IGNORE INTO who VALUES (?,?,?)", [(each, at, n) for each in fate.who])
         _count(steps, at, now, "received", fate.source, "")
+        if kept is not None:
+            _measure(steps, kept, now, "kept", fate.source, kept - at)
     else:
         n = known["n"]
         columns = "at=?, source=?, type=?, state=?, book=?, why=?, same_id_as=?, looked=?"
@@ -191,6 +196,10 @@ def _note(db: sqlite3.Connection, fate: Fate, now: int, steps: Counter[Step]) ->
     for delivery in fate.deliveries:
         for attempt in delivery.attempts[tried.get(delivery.id, 0) :]:
             _count_attempt(steps, at, now, delivery, attempt)
+            _measure(steps, to_epoch(attempt["at"]), now, "took", delivery.destination, attempt["ms"])
+            if attempt["outcome"] == "done":
+                names = f"{fate.source}|{delivery.destination}"
+                _measure(steps, to_epoch(attempt["at"]), now, "delivered", names, to_epoch(attempt["at"]) - at)
 
 
 def _row(n: int | None, at: int, place: int, one: DeliveryFate) -> tuple[Any, ...]:
@@ -223,6 +232,14 @@ def _count(steps: Counter[Step], at: int, now: int, what: str, name: str, word: 
         begins = at // 1000 // scale * scale
         if begins > now // 1000 - keep:
             steps[scale, begins, what, name, word] += 1
+
+
+def _measure(steps: Counter[Step], at: int, now: int, what: str, name: str, ms: int) -> None:
+    """Count a duration for Prometheus, for ever, where it ended lately; clocks of two hosts may differ."""
+    if at >= now - FRESH:
+        ms = max(0, ms)
+        steps[TOTAL, 0, what, name, str(bound_of(ms)) if ms <= BOUNDS[-1] else "more"] += 1
+        steps[TOTAL, 0, what, name, "sum"] += ms
 
 
 def bound_of(ms: int) -> int:

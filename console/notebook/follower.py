@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -147,8 +147,16 @@ class Follower:
                     entries = entries[-1:]
                     await self._note([], cursor=entries[-1][0])
                     return
-                ids = list(dict.fromkeys(id for _, names in entries for id in names))
-                await self._note(ids, cursor=entries[-1][0] if entries else "", show=True)
+                ids = list(dict.fromkeys(id for _, fields in entries for _, names in fields for id in names))
+                # The id of an entry is the time of the store.
+                kept = {
+                    id: _place(entry)[0]
+                    for entry, fields in entries
+                    for what, names in fields
+                    for id in names
+                    if what == "put"
+                }
+                await self._note(ids, cursor=entries[-1][0] if entries else "", kept=kept)
                 if reading is not None and reading.done():
                     reading.result()
                     reading = None
@@ -218,20 +226,23 @@ class Follower:
             more = await asyncio.to_thread(self._notebook.expire, wall_clock())
             await asyncio.sleep(0.1 if more else EXPIRE)
 
-    async def _note(self, ids: list[str], *, cursor: str = "", show: bool = False) -> None:
-        """Note what became of events; `cursor`: how far the log was read then; `show`: to who watches, too."""
+    async def _note(self, ids: list[str], *, cursor: str = "", kept: Mapping[str, int] | None = None) -> None:
+        """Note what became of events; `cursor`: how far the log was read then.
+
+        `kept`: they come from the log, and are shown to who watches; when the store took each of these, ms.
+        """
         noted: list[Fate] = []
         for first in range(0, len(ids), BATCH):
             part = ids[first : first + BATCH]
             await self._pace(len(part))
             # What people did with a refused request stands in the ledger, too; no event: it has no source.
             found = [fate for fate in await self._mailroom.fates(part) if fate is not None and fate.source]
-            await asyncio.to_thread(self._notebook.write, found, wall_clock())
+            await asyncio.to_thread(self._notebook.write, found, wall_clock(), kept)
             noted += found
         if cursor:
             await asyncio.to_thread(self._notebook.write, [], wall_clock(), cursor=cursor)
             self._cursor = cursor
-        if show:
+        if kept is not None:
             self.progress.as_of = wall_clock()
             async with self._moved:
                 self._moved.notify_all()

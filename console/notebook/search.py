@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from console.notebook.file import Notebook, name_code
-from console.notebook.tables import SCALES
+from console.notebook.tables import SCALES, TOTAL
 from mailroom import Fate
 from mailroom.keys import DEAD_KEEPS
 from mailroom.operator import NONE
@@ -262,6 +262,14 @@ def stats(notebook: Notebook, since: int, until: int, scale: int) -> Json:
             for name, words in sorted(attempts.items())
         },
     }
+
+
+def histograms(notebook: Notebook) -> dict[str, dict[str, dict[str, int]]]:
+    """Return what was measured since the file was made: of kept, delivered and took, by name, the counts by bound."""
+    found: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    for row in notebook.read("SELECT what, name, word, count FROM series WHERE scale = ?", (TOTAL,)):
+        found[row["what"]][row["name"]][row["word"]] = row["count"]
+    return found
 
 
 def spread(histogram: dict[int, int]) -> dict[str, int]:

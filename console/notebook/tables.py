@@ -52,7 +52,7 @@ CREATE TABLE who (
 ) WITHOUT ROWID;
 CREATE INDEX who_event ON who (event);
 CREATE TABLE series (
-    scale INTEGER NOT NULL,       -- seconds of a step
+    scale INTEGER NOT NULL,       -- seconds of a step; 0: one step, since the file was made
     at INTEGER NOT NULL,          -- when it begins, seconds since 1970
     what TEXT NOT NULL,           -- received, attempt, delivered; of `ms` and `lasted` how many took up to `word` ms
     name TEXT NOT NULL,           -- source or destination
@@ -64,6 +64,13 @@ CREATE TABLE series (
 
 #: Seconds of a step of the series -> how many seconds of them are kept.
 SCALES = {60: 3 * 3600, 600: 2 * 86_400, 3600: DAYS * 86_400}
+
+#: Scale of what is counted since the file was made, for Prometheus: kept (by source), delivered (by source and
+#: destination) and took (by destination), up to `word` ms; of `sum` it is their sum, ms.
+TOTAL = 0
+#: ms within which something must have happened to be counted there: a file that is written anew from the ledger counts
+#: no month at once.
+FRESH = 3_600_000
 
 #: Upper bounds of the histograms, in ms; what took longer counts to the last one.
 BOUNDS = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 600_000, 3_600_000, 86_400_000)

@@ -9,6 +9,7 @@ import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def tool() -> str:
 
 def test_metrics_exist() -> None:
     """Alerts and panels ask for metrics of the catalogue, under the names that Prometheus stores."""
-    known = {f"{one.name}_total" if one.kind == "counter" else one.name for one in metrics.CATALOGUE}
+    ends = {"counter": "_total", "histogram": "_bucket", "gauge": ""}
+    known = {one.name + ends[one.kind] for one in metrics.CATALOGUE}
     asked = {name for text in EXPRESSIONS for name in re.findall(r"relais_\w+", text)}
     assert len(asked) > 15
     assert asked <= known
@@ -76,9 +78,10 @@ def prometheus(tool: str, start: Start, valkey: PrivateValkey, tmp_path: Path) -
         async with await Mailroom.open(valkey.url) as mailroom:
             await mailroom.put([event("first"), event("second")])
 
-    asyncio.run(happen())
     console, own = port.free("127.0.0.1"), port.free("127.0.0.1")
     start("console", "--port", str(console), REDIS_URL=valkey.url).wait_healthy(f"http://127.0.0.1:{console}")
+    urllib.request.urlopen(f"http://127.0.0.1:{console}/events").close()  # noqa: S310 - it follows the log from now on
+    asyncio.run(happen())
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(FOLDER / "alerts.yml")]
@@ -116,5 +119,10 @@ def test_scraped(prometheus: str) -> None:
     assert float(ask(prometheus, "sum(relais_events_received_total)")[0]["value"][1]) == 2
     found = {query: ask(prometheus, query) for query in EXPRESSIONS}
     assert found['sum by (room) (relais_room_boxes{state=~"ready|waiting"})'][0]["metric"] == {"room": "in"}
+    slow = next(query for query in QUERIES if "relais_event_kept_seconds_bucket" in query)
+    wait_until(lambda: [one["metric"] for one in ask(prometheus, slow)] == [{"source": "shop"}], "it was measured")
+    assert ask(prometheus, 'relais_event_kept_seconds_count{source="shop"}')[0]["value"][1] == "2"
+    [built] = ask(prometheus, "relais_build_info")
+    assert built["metric"]["version"] == metadata.version("relais-router")
     assert found["relais_drains_live == 0"], "nobody works here, and that is an alert"
     wait_until(lambda: "RelaisNoWorkers" in str(ask(prometheus, "ALERTS")), "the alert is pending")

@@ -5,7 +5,9 @@ from mailroom import Fate, Mailroom
 
 async def list_put(mailroom: Mailroom) -> list[str]:
     """Return the ids of all events that were put, oldest first."""
-    return list(dict.fromkeys(id for _, names in await mailroom.read_log("0-0", 1000) for id in names))
+    return list(
+        dict.fromkeys(id for _, fields in await mailroom.read_log("0-0", 1000) for _, names in fields for id in names)
+    )
 
 
 async def list_fates(mailroom: Mailroom) -> list[Fate]:

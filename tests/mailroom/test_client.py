@@ -959,7 +959,7 @@ async def test_log_and_counts(mailroom: Mailroom) -> None:
         await mailroom.put([event(f"e{n}", None), event(f"f{n}", None)])
     first = await mailroom.read_log("0-0", 2)
     second = await mailroom.read_log(first[-1][0])
-    assert [names for _, names in first + second] == [[f"e{n}", f"f{n}"] for n in range(5)]
+    assert [fields for _, fields in first + second] == [[("put", [f"e{n}", f"f{n}"])] for n in range(5)]
     assert await mailroom.log_ends() == (first[0][0], second[-1][0])
     assert await mailroom.counts() == {"received|shop|booking.created": 10}
 

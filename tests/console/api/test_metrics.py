@@ -6,8 +6,8 @@ from console.api import metrics
 from console.api.metrics import Snapshot
 from mailroom import Mailroom, RefusedDetails, RoomState
 from receiver.spool import Spool, SpoolState
-from tests.conftest import PrivateValkey
-from tests.console.api.console_process import begin, event, samples, with_mailroom
+from tests.conftest import PrivateValkey, wait_until
+from tests.console.api.console_process import asked, begin, event, samples, with_mailroom
 from tests.console.conftest import Start
 
 
@@ -37,6 +37,8 @@ def test_metrics_of_the_spool(start: Start, tmp_path: Path) -> None:
     found = dict(samples(begin(start, "redis://127.0.0.1:9", RELAIS_SPOOL=str(tmp_path / "spool"))))
     assert found.pop("relais_spool_bytes") > 4096
     assert found.pop("relais_spool_seconds") > 3600
+    [build] = [name for name in found if name.startswith("relais_build_info{")]
+    assert found.pop(build) == 1
     assert found == {"relais_store_up": 0, "relais_spool_events": 2, "relais_spool_aside_events": 1}
 
 
@@ -105,10 +107,37 @@ def test_spool_without_age() -> None:
 
 
 def test_names_on_the_page() -> None:
-    """The page for operators has every metric under the name that the exposition gives it, and no other."""
+    """The page of metrics has every metric under the name that the exposition gives it, and no other."""
     text = metrics.write_text(Snapshot({"buried_boxes": 1})).decode()
     given = set(re.findall(r"^# HELP (\w+) ", text, re.MULTILINE))
-    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
     assert set(re.findall(r"^\| `(relais_\w+)` \|", page, re.MULTILINE)) == given
     named = set(re.findall(r"\brelais_[a-z]+_\w+", page))
     assert named - given == set()
+
+
+def test_histogram() -> None:
+    """A histogram counts up from bound to bound, in seconds, and what took longer than the last one is in +Inf."""
+    measured = {"delivered": {"shop|crm": {"5": 2, "100": 1, "more": 1, "sum": 90_000_123}}}
+    lines = metrics.write_text(Snapshot(measured=measured)).decode().splitlines()
+    found = [line for line in lines if line.startswith("relais_event_delivered_seconds")]
+    labels = 'destination="crm",{}source="shop"'
+    name = "relais_event_delivered_seconds_bucket"
+    values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in found}
+    for bound, count in (("0.005", 2), ("0.05", 2), ("0.1", 3), ("86400.0", 3), ("+Inf", 4)):
+        assert values[f"{name}{{{labels.format(f'le={chr(34)}{bound}{chr(34)},')}}}"] == count
+    assert values[f"relais_event_delivered_seconds_sum{{{labels.format('')}}}"] == 90_000.123
+    assert values[f"relais_event_delivered_seconds_count{{{labels.format('')}}}"] == 4
+
+
+def test_measured(console: str, valkey: PrivateValkey) -> None:
+    """What came is measured from its reception until the store had it."""
+
+    async def happen(mailroom: Mailroom) -> None:
+        await mailroom.put([event("first"), event("second")])
+
+    assert asked(console, "/events")["events"] == []  # it follows the log from now on
+    with_mailroom(valkey, happen)
+    wait_until(
+        lambda: samples(console).get('relais_event_kept_seconds_count{source="shop"}') == 2, "both were measured"
+    )

@@ -198,3 +198,19 @@ def test_damaged(tmp_path: Path) -> None:
 def test_bounds() -> None:
     """A duration counts to the smallest bound that holds it; beyond the last one, to that."""
     assert [bound_of(ms) for ms in (0, 5, 6, 10**12)] == [5, 5, 10, 86_400_000]
+
+
+def test_histograms(notebook: Notebook) -> None:
+    """What was measured lately is counted once, by its bounds, and kept for ever, however often its event is noted."""
+    kept = {"first": NOW - 60_000 + 3, "late": NOW - 60_000 - 9, "slow": NOW}
+    notebook.write([fate("first", tries=2)], NOW, kept)
+    notebook.write([fate("first", tries=2), fate("late")], NOW, kept)
+    notebook.write([fate("slow", 200_000_000), fate("unknown")], NOW, kept)
+    notebook.write([fate("old", 9_000_000)], NOW)
+    assert search.histograms(notebook) == {
+        "kept": {"shop": {"5": 2, "more": 1, "sum": 200_000_003}},
+        "took": {"crm": {"50": 3, "10000": 1, "sum": 9_090}},
+        "delivered": {"shop|crm": {"50": 3, "sum": 120}},
+    }
+    notebook.expire(NOW + 40 * 86_400_000)
+    assert search.histograms(notebook)["took"] == {"crm": {"50": 3, "10000": 1, "sum": 9_090}}
