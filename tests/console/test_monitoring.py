@@ -80,7 +80,7 @@ def prometheus(tool: str, start: Start, valkey: PrivateValkey, tmp_path: Path) -
 
     console, own = port.free("127.0.0.1"), port.free("127.0.0.1")
     start("console", "--port", str(console), REDIS_URL=valkey.url).wait_healthy(f"http://127.0.0.1:{console}")
-    urllib.request.urlopen(f"http://127.0.0.1:{console}/events").close()  # noqa: S310 - it follows the log from now on
+    urllib.request.urlopen(f"http://127.0.0.1:{console}/events").close()  # it follows the log from now on
     asyncio.run(happen())
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
