@@ -21,6 +21,7 @@ from console import settings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO
 from console.render import rooms, tables
+from console.render.tables import say_count
 
 #: Seconds between two looks at a job that runs.
 LOOK_AGAIN = 0.2
@@ -208,11 +209,26 @@ def _tell_dry(found: Mapping[str, Any]) -> None:
         click.echo(f"Of the first {found['tried']}:")
     for word, count in found["words"].items():
         click.echo(f"{count} {'would be done' if word == 'done' else rooms.SAYS[word]}")
+    if "today" in found:
+        _tell_today(found["today"])
     if found["ahead"]:
         click.echo(
             f"{found['ahead']} held events of the same persons came before some of these and are not among them: what "
             "would overtake them waits for them (--with-older releases them, too)."
         )
+
+
+def _tell_today(today: Mapping[str, Any]) -> None:
+    """Print what the rules of today would send."""
+    click.echo(f"The rules of today, for {say_count(today['events'], 'event')}:")
+    signs = {"sent": "+", "dead": "!", "left_out": "-", "unknown": "?"}
+    for one in today["lines"]:
+        why = f": {one['why']}" if one["why"] else ""
+        what = f"{one['destination']}.{one['action']}".strip(".") or "all of it"
+        click.echo(f"  {signs[one['outcome']]} {one['count']} {what} ({one['rule']}){why}  {' '.join(one['samples'])}")
+    for name, says in (("nothing", "for which they ask nothing"), ("unreadable", "that cannot be read any more")):
+        if today[name]:
+            click.echo(f"  - {say_count(today[name], 'event')} {says}")
 
 
 def _ask(meant: str, count: int) -> bool:

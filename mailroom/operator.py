@@ -38,6 +38,8 @@ Replayed = Literal["done", "erased", "unsettled", "aside", "overtaken"]
 
 #: Where things lie: in the names of the store's keys.
 Shelf = Literal["quarantine", "unmatched", "refused"]
+#: The place of a dead letter that came of `next:`.
+FOLLOWS = "next"
 #: Asks for what has none: a dead letter of no rule.
 NONE = "-"
 
@@ -194,7 +196,7 @@ class Operator:
         pipe = self.store.pipeline(transaction=False)
         for item, _ in page:
             pipe.hget(self.key("deadinfo"), item)
-            pipe.getrange(self.key(f"e:{_event(item)}"), 0, HEAD)
+            pipe.getrange(self.key(f"e:{event_of(item)}"), 0, HEAD)
         answers = await self.mailroom.read(pipe.execute()) if page else []
         out = []
         for n, (item, at) in enumerate(page):
@@ -210,7 +212,7 @@ class Operator:
                     info.get("code", ""),
                     info.get("why", ""),
                     info.get("status", 0),
-                    _event(item),
+                    event_of(item),
                     head.get("source", ""),
                     head.get("type", ""),
                     head.get("at", ""),
@@ -230,25 +232,32 @@ class Operator:
 
         `dry`: only say what would happen.
         """
-        event = _event(item)
+        event = event_of(item)
         record = await self.mailroom.record(event)
         if record is None:
             return "erased" if await self.letter(item) else "gone"
-        what = ""
-        if item != event:
-            kept = await self.mailroom.read(self.store.get(self.key(f"d:{item}")))
-            if kept is None:
-                return "gone"
-            delivery = json.loads(kept)
-            if len(delivery["path"]) > 1 or delivery["action"] == "next":
-                return "follows_another"
-            what = reroute.written(delivery["rule"], delivery["path"])
+        what = await self.failed_place(item)
+        if what is None:
+            return "gone"
+        if what == FOLLOWS:
+            return "follows_another"
         await self.mailroom.prepare()  # The hash key, where the store keeps it.
         box = self.mailroom.hash(read_head(record).get("key") or event)
         line = ledger.again(item, self.decision)
         return await self._verb(
             "again", item, 1 if even_if_older else 0, "default", today(), line, box, what, *_dry(dry)
         )
+
+    async def failed_place(self, item: str) -> str | None:
+        """Return the place of a rule that had failed; empty: the event itself, None: it is no dead letter any more."""
+        if item == event_of(item):
+            return ""
+        kept = await self.mailroom.read(self.store.get(self.key(f"d:{item}")))
+        if kept is None:
+            return None
+        delivery = json.loads(kept)
+        follows = len(delivery["path"]) > 1 or delivery["action"] == "next"
+        return FOLLOWS if follows else reroute.written(delivery["rule"], delivery["path"])
 
     async def drop(self, item: str, *, undoable: bool = False) -> bool:
         """Give a dead letter up. False: it is none any more. `undoable`: for ten minutes it can be had back."""
@@ -318,7 +327,7 @@ class Operator:
         for page in items:
             first = page[0] if page else ""
             pipe.get(self.key(f"d:{first}"))
-            pipe.getrange(self.key(f"e:{_event(first)}"), 0, HEAD)
+            pipe.getrange(self.key(f"e:{event_of(first)}"), 0, HEAD)
         records = await self.mailroom.read(pipe.execute()) if whys else []
         out = []
         for n, (box, why) in enumerate(whys.items()):
@@ -334,7 +343,7 @@ class Operator:
                     why.get("code", ""),
                     why.get("why", ""),
                     first,
-                    _event(first),
+                    event_of(first),
                     delivery.get("action", ""),
                     delivery.get("rule", ""),
                     head.get("source", ""),
@@ -398,7 +407,8 @@ def _dry(dry: bool) -> list[str]:
     return ["dry"] if dry else []
 
 
-def _event(item: str) -> str:
+def event_of(item: str) -> str:
+    """Return the event of an item."""
     return item.partition(".")[0]
 
 

@@ -5,7 +5,7 @@ rules ask for that was asked for again. Never lets anything through that was don
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rules.action import AskedAction
@@ -66,8 +66,13 @@ def read(record: bytes) -> Reroute | None:
     mark = json.loads(record[:end]).get("again")
     if mark is None:
         return None
+    return collect(mark["n"], mark["only"], mark.get("doubt", ()))
+
+
+def collect(round: int, places: Iterable[str], doubt: Iterable[str] = ()) -> Reroute:
+    """Return a round of it, of places as the mailroom keeps them."""
     only: dict[str, tuple[tuple[int, ...], ...]] = {}
-    for place in mark["only"]:
+    for place in places:
         path, _, rule = place.partition(" ")
         only[rule] = (*only.get(rule, ()), tuple(int(at) for at in path.split(".") if at))
-    return Reroute(mark["n"], only, frozenset(mark.get("doubt", ())))
+    return Reroute(round, only, frozenset(doubt))

@@ -174,6 +174,10 @@ class Matching:
     #: The delivery of ours that the event is the echo of; empty: of none.
     echo_of: str = ""
 
+    def without(self, rules: Sequence[Rule]) -> "Matching":
+        """Return the same with these rules not fired."""
+        return replace(self, fired=tuple(rule for rule in self.fired if rule not in rules))
+
     def hold_back_echo(self, delivery: str) -> "Matching":
         """Return what is left where the event is the echo of a delivery: the rules that say `on_echo: route`."""
         held = [rule for rule in (*self.fired, *self.observed) if rule.on_echo == "record"]

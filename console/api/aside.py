@@ -178,6 +178,12 @@ class LateIntake:
         )
         return answer
 
+    async def read(self, id: str) -> Sequence[Event]:
+        """Return the events that one would be taken in as. Raises what says that the book cannot read it."""
+        found, kept = await self._aside.one(id), await self._aside.payload(id)
+        read = self._read(found, kept)[0] if found is not None and kept is not None else ()
+        return [_complete(event) for event in read]
+
     def _read(self, found: AsideView, kept: KeptPayload) -> tuple[Sequence[Event], str]:
         source = self._book.sources[found.source]
         if self._aside.shelf == "refused":
@@ -189,8 +195,11 @@ class LateIntake:
         return [event], comes_as if self._aside.shelf == "quarantine" else ""
 
     def _is_wanted(self, event: Event) -> bool:
-        data = sources.read(event.kind, event.type, event.body)
-        return bool(self._book.match(replace(event, data=data)).fired)
+        return bool(self._book.match(_complete(event)).fired)
+
+
+def _complete(event: Event) -> Event:
+    return replace(event, data=sources.read(event.kind, event.type, event.body))
 
 
 def _routes(shelf: Shelf) -> tuple[Route, ...]:

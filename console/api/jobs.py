@@ -42,14 +42,17 @@ async def order_job(request: Request, order: JobOrder) -> Response:
     if order.intent and not order.dry and (known := await board.find_intent(order.intent)):
         return await _show(request, known)
     found = await desk.find(order)
-    act = await desk.prepare(order, dry=True)
-    if act is None:
+    if await desk.prepare(order, dry=True) is None:
         return refuse(*NO_BOOK)
     if order.dry:
-        words = [(item, await act(item)) for item in found.items[:MOST_TRIED]]
+        trial = await desk.try_out(order, found.items[:MOST_TRIED])
+        if trial is None:
+            return refuse(*NO_BOOK)
+        words = trial.words
         left = [{"item": item, "word": word} for item, word in words if word != "done"]
         answer: Json = {"count": len(found.items), "tried": len(words), "groups": found.groups, "ahead": found.ahead}
-        return JSONResponse({**answer, "words": Counter(word for _, word in words), "left_alone": left[:MOST_NAMED]})
+        answer |= {"words": Counter(word for _, word in words), "left_alone": left[:MOST_NAMED]}
+        return JSONResponse({**answer, **({"today": trial.today.as_json()} if trial.today is not None else {})})
     if order.expect != len(found.items):
         says = f"{len(found.items)} are there now, and {order.expect} were when it was decided"
         return refuse("count_changed", f"{says}: look again", 409)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from console.api import causes
 from console.api.aside import LateIntake
+from console.jobs.forecast import Forecast, Forecaster
 from console.jobs.orders import JobOrder
 from console.notebook import EventFilter, Follower, Notebook, search
 from mailroom import Mailroom
@@ -35,6 +36,14 @@ class JobItems:
     groups: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     #: Held events that were not chosen and stand before chosen ones of the same person: these wait for them.
     ahead: int = 0
+
+
+@dataclass(frozen=True)
+class JobTrial:
+    """What would become of items: a word for each, and what the rules of today would send where they decide."""
+
+    words: Sequence[tuple[str, str]]
+    today: Forecast | None = None
 
 
 class JobDesk:
@@ -108,6 +117,18 @@ class JobDesk:
                 return None if book is None else _replay(operator, order, book, dry=dry)
             case shelf:
                 return await self._act_aside(operator, order, shelf, dry=dry)
+
+    async def try_out(self, order: JobOrder, items: Sequence[str]) -> JobTrial | None:
+        """Return what would become of items; None: no book is in force, and it cannot be done without."""
+        act = await self.prepare(order, dry=True)
+        if act is None:
+            return None
+        words = [(item, await act(item)) for item in items]
+        book = await self._book() if order.by_today else None
+        if book is None:
+            return JobTrial(words)
+        done = [item for item, word in words if word == "done"]
+        return JobTrial(words, await Forecaster(self._mailroom, book).forecast(order, done))
 
     async def _act_aside(self, operator: Operator, order: JobOrder, shelf: Shelf, *, dry: bool) -> Act | None:
         aside = AsideShelf(operator, shelf)

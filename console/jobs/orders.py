@@ -116,6 +116,11 @@ class JobOrder(DecisionBody):
         return self.place or PLACES[self.verb][0]
 
     @property
+    def by_today(self) -> bool:
+        """Whether the rules of today decide what is sent."""
+        return self.verb in ("reroute", "replay") or (self.verb == "retry" and (self.how.today or self.where != "dead"))
+
+    @property
     def undoable(self) -> bool:
         """Whether what it does can be taken back for a while."""
-        return self.verb == "drop" and self.where == "dead"
+        return self.verb == "drop" and self.where == "dead" and not self.how.at_once

@@ -10,6 +10,7 @@ import re
 import secrets
 import shlex
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,9 +26,9 @@ from console.access import Role
 from console.access.tokens import hash_secret
 from console.api.auth import keep_printable
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
-from console.jobs import JobBoard, JobOrder
+from console.jobs import JobBoard, JobDesk, JobOrder
 from console.jobs.orders import JobFilter, JobHow, JobPlace, JobVerb
-from console.web import page, piles, rules, snapshots
+from console.web import page, piles, rules, snapshots, words
 from console.web.language import N_
 from console.web.page import Form
 from console.web.piles import PileItem
@@ -43,10 +44,10 @@ FEW = 20
 SHORT = 1.5
 #: Seconds within which the same form sent twice is one act, where it is no job.
 ONCE = 600
+#: Items that are tried before an act, of more the first ones.
+TRIED = 200
 #: Items that the page of an act names.
 SHOWN = 10
-#: An act on one thing that was so already.
-GONE = N_("left alone: somebody else was quicker, or it was so already")
 INTENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 #: Seconds that an end may lie ahead.
 MOST_AHEAD = 366 * 86_400
@@ -320,9 +321,23 @@ async def _render_form(
         ends=ENDS,
         command=write_command(act, chosen),
         pile_name=piles.PILES.get(act.pile, ""),
+        trial=await _try_out(request, act, items) if act.run is None and items else None,
+        outcomes=words.OUTCOMES,
         place=_place_of(act, chosen),
         disk=(await rules.read_disk(request, None))["version"] if act.pile == "book" else "",
     )
+
+
+async def _try_out(request: Request, act: PageAct, items: list[PileItem]) -> dict[str, Any] | None:
+    """Return what would become of the first items, by the words of the act, and what today's rules would send."""
+    desk: JobDesk = request.app.state.desk
+    order = JobOrder(verb=cast(JobVerb, act.verb), place=cast(JobPlace, act.pile), how=act.how, dry=True)
+    tried = [_write_item(act.pile, item) for item in items[:TRIED]]
+    trial = await desk.try_out(order, tried)
+    if trial is None:
+        return None
+    counts = Counter(word for _, word in trial.words)
+    return {"tried": len(tried), "words": counts, "today": trial.today}
 
 
 def write_command(act: PageAct, chosen: Mapping[str, str]) -> str:
@@ -362,7 +377,7 @@ async def carry_out(request: Request) -> Response:
     done = await act.run(ActCall(operator, items[0], read_end(form, zone) or 0))
     request.app.state.snapshots.expire()
     if not done:
-        return await _render_form(request, act, chosen, GONE, form)
+        return await _render_form(request, act, chosen, words.OUTCOMES["gone"], form)
     return _go_to(request, act, chosen)
 
 

@@ -16,7 +16,7 @@ from console.access import Role
 from console.api.request import read_who, write_audit
 from console.jobs import Job
 from console.jobs.board import JobState
-from console.web import acts, page
+from console.web import acts, page, words
 from console.web.acts import get_board
 from console.web.language import N_
 
@@ -30,26 +30,6 @@ OTHER_JOBS: Mapping[str, str] = {
 }
 #: What people can make of a job that runs or rests.
 CHANGES: Mapping[str, JobState] = {"pause": "paused", "resume": "running", "stop": "stopped"}
-
-
-#: How an item ended, by the word of the mailroom.
-SAYS: Mapping[str, str] = {
-    "done": N_("done"),
-    "gone": acts.GONE,
-    "never_made": N_("left alone: there is nothing to send as it was; mend the rule and retry by today's rules"),
-    "overtaken": N_("left alone: something newer was sent to the same object, or waits for it"),
-    "erased": N_("left alone: the payload is erased"),
-    "follows_another": N_("left alone: it came of `next:`, so it can only be retried as it was sent"),
-    "known": N_("left alone: it came in meanwhile"),
-    "unfit": N_("left alone: the book in force cannot read it, either"),
-    "unwanted": N_("left alone: no rule of the book in force wants it"),
-    "unverified": N_("left alone: its sender was never verified"),
-    "cut": N_("left alone: only the beginning of its body was kept"),
-    "busy": N_("left alone: its event was being routed all the time"),
-    "unsettled": N_("left alone: something of it still waits or is dead"),
-    "aside": N_("left alone: it lies in quarantine, or where no rule wanted it, and is taken in from there"),
-    "under_way": N_("left alone: it is being sent, may have been sent, or a person is asked about it"),
-}
 
 
 def _read_item(place: str, text: str) -> tuple[str, str]:
@@ -76,7 +56,7 @@ async def show_job(request: Request) -> Response:
         job=job,
         button=say_job(job),
         left=named,
-        says=SAYS,
+        says=words.OUTCOMES,
         undoable=await board.count_undoable(job.id) if job.ended else 0,
         undone=await board.find_intent(f"undo {job.id}"),
     )

@@ -64,3 +64,23 @@ STATES: Mapping[str, StateWord] = {
 def of(state: str) -> StateWord:
     """Return how a state is shown; one that nobody knows is shown as it is."""
     return STATES.get(state) or StateWord("?", state, "off", "")
+
+
+#: How an item ended, by the word of the mailroom.
+OUTCOMES: Mapping[str, str] = {
+    "done": N_("done"),
+    "gone": N_("left alone: somebody else was quicker, or it was so already"),
+    "never_made": N_("left alone: there is nothing to send as it was; mend the rule and retry by today's rules"),
+    "overtaken": N_("left alone: something newer was sent to the same object, or waits for it"),
+    "erased": N_("left alone: the payload is erased"),
+    "follows_another": N_("left alone: it came of `next:`, so it can only be retried as it was sent"),
+    "known": N_("left alone: it came in meanwhile"),
+    "unfit": N_("left alone: the book in force cannot read it, either"),
+    "unwanted": N_("left alone: no rule of the book in force wants it"),
+    "unverified": N_("left alone: its sender was never verified"),
+    "cut": N_("left alone: only the beginning of its body was kept"),
+    "busy": N_("left alone: its event was being routed all the time"),
+    "unsettled": N_("left alone: something of it still waits or is dead"),
+    "aside": N_("left alone: it lies in quarantine, or where no rule wanted it, and is taken in from there"),
+    "under_way": N_("left alone: it is being sent, may have been sent, or a person is asked about it"),
+}
