@@ -10,9 +10,10 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # The dependencies first: they change seldom, and every file of them has its hash.
-COPY requirements.lock requirements-build.lock ./
+ARG LOCK=requirements.lock
+COPY requirements.lock requirements-otel.lock requirements-build.lock ./
 RUN python -m venv /opt/relais \
- && /opt/relais/bin/pip install --only-binary=:all: --require-hashes -r requirements.lock \
+ && /opt/relais/bin/pip install --only-binary=:all: --require-hashes -r ${LOCK} \
  && python -m venv /opt/build \
  && /opt/build/bin/pip install --only-binary=:all: --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./

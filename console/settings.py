@@ -18,7 +18,8 @@ from pydantic_settings import BaseSettings
 
 from console import log
 from console.errors import UserError
-from mailroom import address
+from mailroom import address, tracing
+from mailroom.tracing import TraceSettings
 from rules.source.problem import find_nearest
 
 PREFIX = "RELAIS_"
@@ -113,6 +114,14 @@ def covered(value: Any) -> str:
         host = parts.netloc.rpartition("@")[2]
         parts = parts._replace(netloc=f"{parts.username or ''}:***@{host}")
     return urlunsplit(parts._replace(query=re.sub(r"(password=)[^&]*", r"\1***", parts.query)))
+
+
+def demand_traces(chosen: TraceSettings) -> None:
+    """Raise a UserError where traces are asked for that cannot be made."""
+    try:
+        tracing.demand(chosen)
+    except tracing.TracingUnavailable as exc:
+        raise UserError(str(exc), mend="pip install 'relais-router[otel]', or unset RELAIS_TRACES") from exc
 
 
 def find_model(place: str) -> type[BaseSettings]:

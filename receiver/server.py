@@ -20,7 +20,7 @@ from typing import Literal
 
 import uvicorn
 
-from mailroom import Mailroom, StoreUnavailable
+from mailroom import Mailroom, StoreUnavailable, tracing
 from receiver import connection_limits
 from receiver.app import MakePuller, build_app
 from receiver.failover import SpoolingMailroom
@@ -81,7 +81,8 @@ def run(settings: ReceiverSettings, catalogue: Catalogue, api: VendorApi | None 
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    serving.run(sockets=[listening])
+    with tracing.to(settings, "receive"):
+        serving.run(sockets=[listening])
 
 
 def load(book: RulebookWatcher, settings: ReceiverSettings) -> None:

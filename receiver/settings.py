@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import Field
 
 from mailroom.settings import StoreSettings
+from mailroom.tracing import TraceSettings
 
 
-class ReceiverSettings(StoreSettings):
+class ReceiverSettings(StoreSettings, TraceSettings):
     """Settings of one receiver process."""
 
     host: str = Field("127.0.0.1", description="Address the receiver listens on.")

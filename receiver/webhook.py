@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from mailroom import tracing
+from mailroom.tracing import TraceSpan, Tracing
 from receiver import errors, intake, verification
 from receiver.intake import EventStore, Ids, Intake
 from receiver.refused_requests import RefusedRequests, hide_secrets, hide_values
@@ -82,12 +84,15 @@ class Receiver:
             request.verified = True
             entry.proved[verified.proofs] = int(now * 1000)
             batch = entry.adapter.unpack(verified, entry.source.options, request.event)
+            traceparent = request.header(b"traceparent")
+            if tracing.on is not None:
+                traceparent = request.begin_span(tracing.on, traceparent, now)
             self.intake.keep_soon(
                 batch,
                 entry.source,
                 functools.partial(self._answer, request, entry, batch),
                 intake.format_time(int(now * 1000)),
-                request.header(b"traceparent"),
+                traceparent,
             )
         except Exception as exc:
             self._refuse(request, exc)
@@ -118,6 +123,8 @@ class Receiver:
             self._refuse(request, kept)
             return
         self.tally.notes.came[entry.source.name] = int(time.time() * 1000)
+        if request.span is not None:
+            request.span.end(events=len(kept) - kept.count(None))
         try:
             answer = entry.adapter.answer(batch, kept)
         except Exception as exc:
@@ -128,6 +135,9 @@ class Receiver:
     def _refuse(self, request: "WebhookRequest", exc: Exception) -> None:
         """Answer a request that is not taken, and show it to people."""
         refused = exc if isinstance(exc, errors.RequestRefused) else errors.unforeseen(exc)
+        if request.span is not None:
+            request.span.fail(refused.code)
+            request.span.end()
         if request.entry is not None:
             self.tally.refuse(request.entry.source.name, refused.code)
         if not isinstance(refused, errors.NotKept):  # else the sender comes again, and the store has other worries
@@ -194,7 +204,7 @@ class Receiver:
 class WebhookRequest:
     """What is known of a request while it is being answered."""
 
-    __slots__ = ("answer", "body", "entry", "event", "headers", "scope", "source", "too_slow", "verified")
+    __slots__ = ("answer", "body", "entry", "event", "headers", "scope", "source", "span", "too_slow", "verified")
 
     def __init__(self, scope: Scope, answer: Answer) -> None:
         self.scope = scope
@@ -212,6 +222,15 @@ class WebhookRequest:
         self.verified = False
         #: Whether `give_up` ended the wait for the body.
         self.too_slow = False
+        #: Its span, where traces are sent and its sender is known.
+        self.span: TraceSpan | None = None
+
+    def begin_span(self, tracer: Tracing, traceparent: bytes | None, now: float) -> bytes:
+        """Begin the span of a request that is verified, and return the traceparent of its events."""
+        known = traceparent is not None and intake.TRACEPARENT.match(traceparent)
+        origin = (traceparent.decode("ascii"), int(now * 1000)) if traceparent is not None and known else None
+        self.span = tracer.begin(f"webhook {self.source}", "server", origin, {"source": self.source}, now)
+        return self.span.traceparent.encode()
 
     def give_up(self, task: "asyncio.Task[Any] | None") -> None:
         """End the wait for the body."""

@@ -31,7 +31,7 @@ KNOWN = {setting.variable: setting for setting in settings.every()}
 #: Variables that are no settings of Relais: those of the image, and those that only Compose reads.
 OTHERS = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "RELAIS_TAG"}
 #: The latter: what they set.
-OF_COMPOSE = {"PYTHON_IMAGE", "VALKEY_IMAGE", "VALKEY_CONTAINERS", "VALKEY_PASSWORD", "MEMORY_LIMIT"}
+OF_COMPOSE = {"PYTHON_IMAGE", "VALKEY_IMAGE", "VALKEY_CONTAINERS", "VALKEY_PASSWORD", "MEMORY_LIMIT", "LOCK"}
 OF_COMPOSE |= {"RECEIVER_GOES_OUT", "WEBHOOKS_SUBNET", "WEBHOOKS_GATEWAY"}
 #: Settings that a container is not given: its command says where it listens, mounts where secrets are, nobody else
 #: holds its socket, and only `relais up` has a data folder.

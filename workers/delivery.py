@@ -47,6 +47,8 @@ class Delivery:
     hold: bool = False
     #: Its rule looks something up at delivery: `arguments` has only what names its object until that is done.
     late: bool = False
+    #: The traceparent of what made it, and when, in ms since 1970, where traces are sent.
+    origin: tuple[str, int] | None = None
 
     def encode(self) -> bytes:
         """Return it as JSON."""
@@ -80,6 +82,8 @@ class Delivery:
             record["hold"] = True
         if self.late:
             record["late"] = True
+        if self.origin is not None:
+            record["trace"] = self.origin
         return to_json(record)
 
 
@@ -107,4 +111,5 @@ def decode(record: bytes) -> Delivery:
         r.get("waits", False),
         r.get("hold", False),
         r.get("late", False),
+        tuple(r["trace"]) if "trace" in r else None,
     )

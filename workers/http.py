@@ -31,6 +31,7 @@ from multidict import CIMultiDict
 from pydantic_core import to_json
 from yarl import URL
 
+from mailroom import tracing
 from workers import limit_headers
 from workers.outcome import Failed, Failure
 
@@ -500,6 +501,8 @@ class _BadHeader(ValueError):
 def _build_message(way: _Origin, method: str, target: str, said: Mapping[str, str], body: bytes | None) -> bytes:
     """Return a request as it goes over the wire. Raises ValueError for a header that would be more than one."""
     length = "" if body is None and method not in BODY_EXPECTED else f"Content-Length: {len(body or b'')}\r\n"
+    if tracing.on is not None and (traceparent := tracing.current.get()):
+        length += f"{tracing.HEADER}: {traceparent}\r\n"
     head = f"{method} {target} HTTP/1.1\r\n{_write_headers(way, tuple(said.items()))}{length}\r\n"
     return head.encode() + (body or b"")
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from mailroom.settings import QueueSettings
+from mailroom.tracing import TraceSettings
 
 #: The longest time-out a destination may have, in seconds (`timeout:` in the book).
 LONGEST_REQUEST = 30.0
 
 
-class WorkSettings(QueueSettings):
+class WorkSettings(QueueSettings, TraceSettings):
     """Settings of the workers; times in seconds."""
 
     book: Path = Field(Path("rules/book"), description="Folder of the rule book.")

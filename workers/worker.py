@@ -23,7 +23,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import WorkerStatus
 
-from mailroom import StoreUnavailable, address
+from mailroom import StoreUnavailable, address, tracing
 from rules.catalogue import Catalogue
 from rules.event import Reader
 from workers import parent_death, store_outage
@@ -211,7 +211,7 @@ def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, re
     async def close_context(context: WorkerContext) -> None:
         await context.__aexit__(None, None, None)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with tracing.to(settings, "work"), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         context = runner.run(open_context())
         _Here.context, _Here.runner, _Here.worker = context, runner, name
         connection = connect(settings.queue_url)

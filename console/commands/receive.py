@@ -32,6 +32,7 @@ def command(**options: object) -> None:
       RELAIS_BOOK=/etc/relais/book relais receive --host 0.0.0.0 --port 8080
     """
     chosen = settings.load(ReceiverSettings, **options)
+    settings.demand_traces(chosen)
     settings.announce("receive", chosen)
     if server.inherited(chosen) < 0:
         port.demand(chosen.host, chosen.port, "--port")

@@ -27,6 +27,7 @@ def command(**options: object) -> None:
     """
     chosen = settings.load(WorkSettings, **options)
     doctor.demand(doctor.ask(chosen.redis_url), "")
+    settings.demand_traces(chosen)
     settings.announce("work", chosen)
     book.folder(chosen.book)
     receipts.before_start(chosen)

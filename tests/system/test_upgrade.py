@@ -148,14 +148,14 @@ def threads() -> Iterator[list[Any]]:
 
 def write(house: SystemProcesses) -> None:
     read = "id: body.name\n      order_key: body.email\n      type: body.event"
-    given = {"retain": 0, "concurrency": 50, "timeout": "30", "more": "", "desk": "", "other": ""}
+    given = {"retain": 0, "concurrency": 50, "timeout": "30", "more": "", "desk": "", "other": "", "alerts": ""}
     (house.folder / "book").mkdir()
     text = HEAD.replace("type: body.event", read).format(url=house.far.url, **given) + NOTE
     (house.folder / "book" / "book.yaml").write_text(text, encoding="utf-8")
     house.far.contacts.update({who: {"id": who, "email": f"{who}@example.org"} for who in PERSONS})
 
 
-def receive(house: SystemProcesses, *command: str) -> tuple[WorkProcess, int]:
+def receive(house: SystemProcesses, *command: str, **environ: str) -> tuple[WorkProcess, int]:
     """Start a receiver; return it and its port."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RELAIS_", "REDIS_"))}
     settings = {
@@ -165,10 +165,10 @@ def receive(house: SystemProcesses, *command: str) -> tuple[WorkProcess, int]:
         "DESK_KEY": "desk-key",
         "ALERT_URL": f"{house.far.url}/alerts",
     }
-    one = WorkProcess([sys.executable, *command], {**clean, **settings})
+    one = WorkProcess([sys.executable, *command], {**clean, **settings, **environ})
     house.works.append(one)
     wait_until(lambda: "receiver.listening" in one.said, "the receiver serves")
-    return one, int(one.said.partition("http://127.0.0.1:")[2].split()[0])
+    return one, int(one.said.partition("receiver.listening address=http://127.0.0.1:")[2].split()[0])
 
 
 def schema(house: SystemProcesses) -> bytes:

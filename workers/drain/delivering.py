@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mailroom import DeadLetterInfo, Lease, Settlement, ledger
+from mailroom import DeadLetterInfo, Lease, Settlement, ledger, tracing
 from mailroom.ledger import Outcome, Then
+from mailroom.tracing import TraceSpan, Tracing
 from rules import event as events
 from rules.action import Action, FailedAction, Skipped
 from rules.business_hours import BusinessHours
@@ -86,6 +87,7 @@ class Courier:
             unsent=lambda: self._context.quotas.note_unsent(lease.room),
         )
         marked: MarkedWrite | None = None
+        span = _begin_span(tracing.on, delivery, attempt) if tracing.on is not None else None
         try:
             if delivery.in_order and await self._earlier_action_died(delivery):
                 raise Failed("permanent", "in_order", hint="an earlier action of this rule is dead")
@@ -100,11 +102,16 @@ class Courier:
             await self._guard.unmark(marked)
             self._outbox.let_go(lease)
         except Failed as failed:
+            if span is not None:
+                span.fail(failed.code)
             if failed.failure in NOT_WRITTEN:
                 await self._guard.unmark(marked)
             await self._settle_failed(lease, delivery, failed, attempt, started)
         else:
             await self._settle_done(lease, delivery, done, attempt, started)
+        finally:
+            if span is not None:
+                span.end()
 
     async def carry_out(
         self,
@@ -301,6 +308,8 @@ class Courier:
         if record is None or book is None:
             return None, ledger.next_lost(delivery.id, "event or book are gone")
         plan = Plan(self._plan_context, delivery.id, delivery.event, delivery.day, delivery.retain, book.version)
+        if tracing.on is not None:
+            plan.origin = (tracing.current.get(), int(time.time() * 1000))
         rule = book.rule(delivery.rule)
         if rule is not None:
             results = delivery.results or {}
@@ -414,3 +423,12 @@ def _attempt_line(
 ) -> str:
     ms = int((time.monotonic() - started) * 1000)
     return ledger.attempt(delivery.id, n=attempt, outcome=outcome, code=code, status=status, ms=ms, then=then, why=why)
+
+
+def _begin_span(tracer: Tracing, delivery: Delivery, attempt: int) -> TraceSpan:
+    """Begin the span of one attempt; the requests of this task belong to it."""
+    about: dict[str, str | int] = {"event": delivery.event, "delivery": delivery.id, "attempt": attempt}
+    about |= {"rule": delivery.rule, "book": delivery.book}
+    span = tracer.begin(f"deliver {delivery.destination}.{delivery.action}", "client", delivery.origin, about)
+    span.carry()
+    return span

@@ -77,6 +77,8 @@ class Plan:
     source: str = ""
     urgent: bool = False
     leaves: bool = False
+    #: What its deliveries carry where traces are sent.
+    origin: tuple[str, int] | None = None
     #: Type of events -> when the newest of it happened that concerns the same person.
     newest: Mapping[str, str] = field(default_factory=dict)
     new: list[NewDelivery] = field(default_factory=list)
@@ -134,6 +136,7 @@ class Plan:
                 bool(wait) and not action.kind.owed,
                 options.hold is not None,
                 action.late,
+                self.origin,
             )
             once = options.only_once
             record = NewDelivery(
@@ -186,6 +189,7 @@ def plan(
     book: Rulebook,
     context: PlanContext,
     newest: Mapping[str, str] | None = None,
+    origin: tuple[str, int] | None = None,
 ) -> Plan:
     """Return what follows from an event. An action that cannot be made leaves a dead letter, and the others go on.
 
@@ -197,6 +201,7 @@ def plan(
     made = Plan(context, parent, event.id, event.received_at[:10], event.retain, book.version, redo)
     made.classify(event)
     made.newest = newest or {}
+    made.origin = origin
     lost = {} if redo is None else redo.lost(book)
     for name, why in lost.items():
         _add_failed_places(made, name, "", ValueFailed("", why))

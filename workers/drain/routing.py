@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute
+from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute, tracing
 from mailroom.records import newness
 from mailroom.rule_counts import RuleTally
 from rules import event as events
@@ -86,9 +86,28 @@ class Router:
             return False
         if book.echo_types and redo is None and event.type in book.echo_types.get(event.source, ()):
             return False
-        event_plan = plan(event, matching, {}, redo, book, self._plan_context)
+        event_plan = self._plan(event, matching, {}, redo, book)
         self._settle_routed(lease, n, event, matching, event_plan, book, {}, newest)
         return True
+
+    def _plan(
+        self,
+        event: Event,
+        matching: Matching,
+        found: Mapping[str, LookUpResults],
+        redo: reroute.Reroute | None,
+        book: Rulebook,
+        newest: Mapping[str, str] | None = None,
+    ) -> Plan:
+        """Return what follows from an event; where traces are sent, in a span from which its deliveries go on."""
+        if tracing.on is None:
+            return plan(event, matching, found, redo, book, self._plan_context, newest)
+        origin = tracing.origin_of(event.traceparent, event.received_at)
+        about = {"event": event.id, "source": event.source, "type": event.type, "book": book.version}
+        span = tracing.on.begin(f"route {event.type}", "internal", origin, about)
+        made = plan(event, matching, found, redo, book, self._plan_context, newest, span.origin)
+        span.end(rules=len(matching.fired), deliveries=len(made.made), skipped=len(made.skipped))
+        return made
 
     async def _route_on(self, progress: LeaseProgress, book: Rulebook, newest: dict[str, str]) -> None:
         """Route the rest of a lease, with look-ups. Only events of the same order key wait for it."""
@@ -112,7 +131,7 @@ class Router:
                     look_up = found[rule.name] = await self._look_up(rule, event, answers)
                     if look_up.can_wait and self._wait_for_look_up(lease, n, event, look_up):
                         return
-            event_plan = plan(event, matching, found, redo, book, self._plan_context, known)
+            event_plan = self._plan(event, matching, found, redo, book, known)
             self._settle_routed(lease, n, event, matching, event_plan, book, answers, newest)
 
     async def _find_newest(

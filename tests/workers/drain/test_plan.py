@@ -34,6 +34,7 @@ DEFAULTS = {
     "more": "",
     "desk": "",
     "other": "",
+    "alerts": "",
 }
 
 
