@@ -143,7 +143,7 @@ def judge(
     keeps = says != NOTHING
     checks = (
         answers(server, info),
-        HealthCheck("kept", keeps, says, mend),
+        HealthCheck("kept", says not in (NOTHING, UNKNOWN), says, mend),
         evicted(evicts),
         written(info, config),
         memory(info),
@@ -171,7 +171,7 @@ def promise(info: Mapping[str, Any], config: Mapping[Any, Any]) -> tuple[str, st
             return ONE_SECOND, "set `appendfsync always` in the store to lose nothing"
         case "no":
             return KERNEL, "set `appendfsync always` in the store to lose nothing"
-    return UNKNOWN, ""
+    return UNKNOWN, "let the user of REDIS_URL read its settings (+config|get), or ask who runs the store"
 
 
 def answers(server: str, info: Mapping[str, Any]) -> HealthCheck:

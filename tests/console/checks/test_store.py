@@ -30,7 +30,10 @@ def test_guarantee(config: dict[str, str], says: str, keeps: bool) -> None:
 
 def test_managed() -> None:
     """A store that forbids CONFIG is promised nothing for, unless it says it has no append-only file at all."""
-    assert store.judge({"aof_enabled": 1}, {}).says == store.UNKNOWN
+    unknown = store.judge({"aof_enabled": 1}, {})
+    assert unknown.says == store.UNKNOWN
+    [kept] = [check for check in unknown.checks if check.name == "kept"]
+    assert (kept.ok, "+config|get" in kept.mend) == (False, True)
     assert store.judge({"aof_enabled": 0}, {}).says == store.NOTHING
 
 
