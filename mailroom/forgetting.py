@@ -123,6 +123,8 @@ class ForgetReceipt:
     silent: int = 0
     #: Of the store's file: done, asked, off, refused, none.
     rewrite: str = ""
+    #: Destination where the person was to be deleted, too -> deleted, not_there, or why not.
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self) -> str:
         """Return it as JSON."""
@@ -147,6 +149,7 @@ def read_receipt(text: str | bytes) -> ForgetReceipt:
         int(told["under_way"]),
         int(told["silent"]),
         str(told["rewrite"]),
+        dict(told.get("elsewhere", {})),
     )
 
 

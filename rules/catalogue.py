@@ -203,6 +203,8 @@ class DestinationKind:
     cannot: Mapping[str, str] = field(default_factory=dict)
     #: Requests that the vendor takes, where the book says no `limit:`.
     limit: Rate | None = None
+    #: What `relais forget --at` deletes of a person there, by the options of a destination; empty: it cannot.
+    deletes: Callable[[Any], str] = field(default=lambda _: "")
 
 
 def find_refused(kind: ActionKind, arguments: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

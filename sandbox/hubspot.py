@@ -109,6 +109,8 @@ class Hubspot:
         self.objects: dict[str, dict[str, Record]] = {type: {} for type in PROPERTIES}
         #: Of a contact that was merged: which one it is now.
         self.merged: dict[str, str] = {}
+        #: Addresses that were deleted while no contact had them.
+        self.blocked: set[str] = set()
         self.pipelines: list[Record] = [
             {
                 "id": "default",
@@ -189,6 +191,7 @@ class Hubspot:
                 Route(f"{start}/{{type}}/{{id}}", self._show, methods=["GET"]),
                 Route(f"{start}/{{type}}/{{id}}", self._change, methods=["PATCH"]),
             ]
+        routes.insert(0, Route("/crm/v3/objects/contacts/gdpr-delete", self._purge, methods=["POST"]))
         for start in ("/crm/objects/{version}", "/crm/v4/objects"):
             path = f"{start}/{{type}}/{{id}}/associations/default/{{other}}/{{other_id}}"
             routes.append(Route(path, self._associate, methods=["PUT"]))
@@ -219,6 +222,8 @@ class Hubspot:
                 400, "VALIDATION_ERROR", "Property values were not valid", ("hs_timestamp", "REQUIRED")
             )
         self._check_unique(type, values)
+        if type == "contacts" and (values.get("email") or "").lower() in self.blocked:
+            raise HubspotRefusal(400, "VALIDATION_ERROR", "Property values were not valid", ("email", "BLOCKED"))
         ties: list[Record] = []
         for each in body.get("associations") or ():
             for kind in each["types"]:
@@ -239,6 +244,26 @@ class Hubspot:
         record["properties"] |= values
         record["updatedAt"] = _now()
         return HubspotJson(self._shown(record, request))
+
+    async def _purge(self, request: Request) -> Response:
+        """Delete a contact for good: "Permanently delete a contact (GDPR-compliant)" of developers.hubspot.com.
+
+        An address that no contact has goes on a blocklist, as the page says, and can never be created again.
+        """
+        body = await _read_object(request)
+        by, value = body.get("idProperty"), str(body.get("objectId"))
+        if by not in (None, "email"):
+            raise HubspotRefusal(501, "", "the sandbox models the address as idProperty only")
+        contacts = self.objects["contacts"]
+        record = self._having("contacts", "email", value) if by else contacts.get(self.merged.get(value, value))
+        if record is not None:
+            del contacts[record["id"]]
+            for each in (one for type in ("notes", "tasks") for one in list(self.objects[type].values())):
+                if {"type": "contacts", "id": record["id"]} in each["associations"]:
+                    del self.objects["notes" if each["id"] in self.objects["notes"] else "tasks"][each["id"]]
+        elif by:
+            self.blocked.add(value.lower())
+        return Response(status_code=204)
 
     async def _search(self, request: Request) -> Response:
         """Search: groups are joined by or, the filters of one by and. Only EQ is modelled."""

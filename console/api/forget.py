@@ -6,8 +6,10 @@ counts, and a receipt without values. Never decides who is meant, and never writ
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pydantic import Field
@@ -15,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from console import people
+from console import elsewhere, people
 from console.api.auth import keep_printable
 from console.api.notebook import LONGEST_TEXT, ask
 from console.api.request import (
@@ -54,6 +56,8 @@ class ForgetPerson(DecisionBody):
     dry: bool = True
     #: Erase also what is about others and mentions the person.
     mentions: bool = False
+    #: Destinations where the person is to be deleted, too.
+    at: list[str] = Field(default_factory=list, max_length=100)
 
 
 class ForgetRules(NamedTuple):
@@ -73,14 +77,22 @@ async def forget_person(request: Request, asked: ForgetPerson) -> Response:
         return refuse("no_person", "that is no address, no number with its country, no id of a system and no hash")
     if names_person(asked.text, asked.reason):
         return refuse("names_person", "the reason would be kept, and names somebody: give the number of a case")
+    deleting, email = await list_deleting(request), read_email(asked.text)
+    if strange := [name for name in asked.at if name not in deleting]:
+        which = ", ".join(deleting) or "none of the book in force"
+        return refuse("cannot_delete", f"{strange[0]} cannot delete a person; who can: {which}", 409)
+    if asked.at and not email:
+        return refuse("no_address", "destinations know people by e-mail: say the address")
     person = Person(frozenset(readings), "" if asked.text in readings else asked.text)
     told: Json = {"readings": [{"who": who, "read_as": read_as} for who, read_as in readings.items()]}
     if asked.dry:
         for who in readings:
             await write_audit(request, "find_person", who, asked.reason)
+        told |= {"deleting": deleting}
         return JSONResponse({**told, **await tell(request, person, mentions=asked.mentions)})
+    at = dict.fromkeys(asked.at, email)
     try:
-        receipt = await forget(request, person, asked.reason, mentions=asked.mentions)
+        receipt = await forget(request, person, asked.reason, mentions=asked.mentions, at=at)
     except UserError as exc:
         return refuse("no_receipt", f"{exc.message}; {exc.mend}", 503)
     return JSONResponse({**told, "receipt": asdict(receipt)})
@@ -99,15 +111,37 @@ def names_person(text: str, reason: str) -> bool:
     return text.strip().casefold() in reason.casefold() or bool(addresses.find_mentioned(reason))
 
 
-async def forget(request: Request, person: Person, reason: str, *, mentions: bool = False) -> ForgetReceipt:
-    """Erase what is kept of a person. Raises UserError, before anything is gone, if a receipt cannot be kept."""
+async def list_deleting(request: Request) -> Mapping[str, str]:
+    """Return the destinations of the book in force that can delete a person, each with what it deletes."""
+    book = await request.app.state.book_in_force.get()
+    return {} if book is None else elsewhere.list_deleting(book)
+
+
+def read_email(text: str) -> str:
+    """Return the address of whom a text names; empty: it is none."""
+    found = (identity for identity, _ in people.read_person(text) if identity.startswith("email:"))
+    return next(found, "").removeprefix("email:")
+
+
+async def forget(
+    request: Request,
+    person: Person,
+    reason: str,
+    *,
+    mentions: bool = False,
+    at: Mapping[str, str] = MappingProxyType({}),
+) -> ForgetReceipt:
+    """Erase what is kept of a person. Raises UserError, before anything is gone, if a receipt cannot be kept.
+
+    `at`: destination -> the address by which the person is to be deleted there, too.
+    """
     rules = _rules(request)
     if rules.receipts is not None:
         await asyncio.to_thread(ReceiptFile(rules.receipts).keep, ())
     receipt_id = new_id()  # the audit outlives the hashes
     await write_audit(request, "forget", f"receipt {receipt_id}", reason)
     decision = Decision(read_who(request), keep_printable(reason))
-    return await _forget(request, person, decision, receipt_id, mentions=mentions)
+    return await _forget(request, person, decision, receipt_id, mentions=mentions, at=at)
 
 
 async def tell(request: Request, person: Person, *, mentions: bool = False) -> Json:
@@ -132,7 +166,7 @@ async def tell(request: Request, person: Person, *, mentions: bool = False) -> J
 
 
 async def _forget(
-    request: Request, person: Person, decision: Decision, receipt_id: str, *, mentions: bool
+    request: Request, person: Person, decision: Decision, receipt_id: str, *, mentions: bool, at: Mapping[str, str]
 ) -> ForgetReceipt:
     mailroom, rules = get_mailroom(request), _rules(request)
     forgetting = Forgetting(mailroom, decision)
@@ -140,6 +174,10 @@ async def _forget(
         person, rules.backup_days, within=SETTLE_WITHIN, mentions=mentions, receipt_id=receipt_id
     )
     await asyncio.to_thread(request.app.state.notebook.forget, sorted(person.hashes), to_epoch(receipt.at))
+    # After what waited here is gone: it would have made them anew.
+    if at and (book := await request.app.state.book_in_force.get()) is not None:
+        ends = {name: (await elsewhere.delete(book, [name], email))[name] for name, email in at.items()}
+        receipt = replace(receipt, elsewhere=ends)
     receipt = replace(receipt, rewrite=await aof_rewrite.rewrite(mailroom, REWRITE_WITHIN))
     await forgetting.keep(receipt)
     if rules.receipts is not None:

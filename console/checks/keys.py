@@ -5,14 +5,12 @@ for somebody whom it does not know. Never writes at a vendor.
 """
 
 import asyncio
-import os
 from collections.abc import Mapping
 
-from console import book
 from console.checks.store import HealthCheck
+from console.elsewhere import open_client
 from rules.errors import RulesError
 from rules.rulebook import Destination, Rulebook
-from rules.secret import Secret
 from workers import destinations
 from workers.destinations.base import Attempt, Client, MissingRight
 from workers.http import Http
@@ -59,9 +57,8 @@ def _check(destination: Destination) -> HealthCheck:
 
 async def _ask(destination: Destination) -> list[MissingRight]:
     async with Http() as http:
-        bound = http.bind(timeout=destination.timeout, allow_private=destination.allow_private)
         found = destinations.DESTINATIONS[destination.kind]
-        opened = found.client(destination.name, destination.options, _reveal, bound, _Nothing())
+        opened = open_client(destination, http)
         action = next((name for name in LOOK_UPS if name in found.kind.actions), None)
         if action is not None:
             arguments = found.kind.actions[action].arguments.model_validate(LOOK_UPS[action])
@@ -73,26 +70,3 @@ async def _ask(destination: Destination) -> list[MissingRight]:
         elif found.client.read_nobody is not Client.read_nobody:
             await opened.read_nobody()
         return list(await opened.list_missing_rights())
-
-
-def _reveal(secret: Secret) -> str:
-    return secret.resolve(os.environ, book.read_file)
-
-
-class _Nothing:
-    """A memory for what remembers nothing: no delivery is carried out here."""
-
-    async def get(self, key: str) -> str | None:
-        return None
-
-    async def set(self, key: str, value: str, days: int) -> None:
-        return None
-
-    async def ids(self, names: object) -> dict[str, tuple[str, int]]:
-        return {}
-
-    async def learn(self, names: object, kind: str, id: str, *, gone: object = ()) -> None:
-        return None
-
-    async def forget_names(self, names: object) -> None:
-        return None

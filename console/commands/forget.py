@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ WORDS = {
     "id_map": "entries of id maps",
     "links": "events of 31 days that lose their link to the person",
 }
+#: What became of the person at a destination.
+ENDED = {
+    "deleted": "deleted",
+    "not_there": "nobody has this address",
+    "no_secret": "not deleted: the console does not have its secret",
+}
 REWRITTEN = {
     "done": "The store has written its files anew: nothing of it is on its disk.",
     "asked": "The store is writing its files anew; until that ends they hold what was erased.",
@@ -45,6 +51,7 @@ REWRITTEN = {
 @click.argument("person", required=False)
 @click.option("--dry-run", is_flag=True, help="Only show what would be erased.")
 @click.option("--mentions", is_flag=True, help="Also erase what is about others and mentions the person.")
+@click.option("--at", "at", multiple=True, metavar="DESTINATION", help="Also delete the person there, for good.")
 @click.option("--list", "list_them", is_flag=True, help="List the receipts.")
 @click.option("--again", is_flag=True, help="Forget anew whom a restored store has brought back. Asks the store.")
 @bulk.decision
@@ -53,6 +60,7 @@ def command(
     *,
     dry_run: bool,
     mentions: bool,
+    at: tuple[str, ...],
     list_them: bool,
     again: bool,
     reason: str,
@@ -63,7 +71,8 @@ def command(
 
     PERSON is an address, a telephone number with its country, an id of a system (seminardesk:profile:4711), or a
     hash that `relais people find` said; - reads it from a pipe. Shows what would go, and asks. What a worker
-    holds settles first. Events of that person that come later are new. It goes to the console
+    holds settles first. Events of that person that come later are new. Destinations keep what they have; where --at
+    names them the person is deleted there, too, after Relais has forgotten what waits for them. It goes to the console
     (RELAIS_CONSOLE_URL); after a restore, `relais forget --again` goes to the store, before anything else starts.
 
     \b
@@ -71,6 +80,7 @@ def command(
       relais forget eva@example.org --dry-run
       relais forget eva@example.org --reason "case 4711"
       echo eva@example.org | relais forget - --yes
+      relais forget eva@example.org --at crm --at newsletter --reason "case 4711"
       relais forget --list
       relais forget --again
     """
@@ -84,13 +94,13 @@ def command(
         _list(client.get("/forgotten"), as_json=as_json)
         return
     text = sys.stdin.readline().strip() if person == "-" else str(person)
-    asked = {"text": text, "reason": reason, "mentions": mentions}
+    asked = {"text": text, "reason": reason, "mentions": mentions, "at": at}
     found = client.post("/people/forget", {**asked, "dry": True}, PATIENCE)
     if dry_run and as_json:
         click.echo(json.dumps(found, indent=2))
         return
     if not as_json:
-        _show(found)
+        _show(found, at)
     if dry_run:
         return
     if not yes and not _agreed():
@@ -106,7 +116,7 @@ def _agreed() -> bool:
     return sys.stdin.isatty() and click.confirm("Erase this for good?")
 
 
-def _show(found: Mapping[str, Any]) -> None:
+def _show(found: Mapping[str, Any], at: Sequence[str]) -> None:
     read = ", ".join(f"{each['who']} ({each['read_as']})" for each in found["readings"])
     click.echo(f"Read as {read}. Would be erased:")
     _print_counts(found["counts"])
@@ -118,6 +128,11 @@ def _show(found: Mapping[str, Any]) -> None:
     if found["mentions"]:
         ids = ", ".join(found["mentioned"])
         click.echo(f"About others, mentions the person: {found['mentions']} (--mentions erases them, too): {ids}")
+    for name, what in found["deleting"].items():
+        if name in at:
+            click.echo(f"Deleted at {name}: {what}")
+        else:
+            click.echo(f"{name} keeps what it has; --at {name} deletes there: {what}")
     for each in found["related"]:
         many = tables.say_count(each["events"], "further event")
         click.echo(f"The same events are also found by {each['who']}, which has {many}: relais forget {each['who']}")
@@ -140,6 +155,8 @@ def _tell(receipt: Mapping[str, Any]) -> None:
         click.echo(f"{many} not answered yet: what their spools hold is erased before it is handed over.")
     if receipt["under_way"]:
         click.echo(f"Still under way: {receipt['under_way']}. Say it once more when they have settled.")
+    for name, end in receipt["elsewhere"].items():
+        click.echo(f"At {name}: {ENDED.get(end, f'not deleted ({end}); say it once more, or delete there')}.")
     click.echo(f"Backups may hold it until {receipt['until'][:10]}; a restored store forgets it before it starts.")
 
 
@@ -149,7 +166,8 @@ def _list(found: Mapping[str, Any], *, as_json: bool) -> None:
         return
     for one in found["receipts"]:
         counts = ", ".join(f"{count} {kind}" for kind, count in one["counts"].items() if count) or "nothing"
-        click.echo(f"{one['at'][:19]}Z  {one['id']}  {one['by'] or '?'}: {counts}")
+        ends = ", ".join(f"{name}: {end}" for name, end in one["elsewhere"].items())
+        click.echo(f"{one['at'][:19]}Z  {one['id']}  {one['by'] or '?'}: {counts}{ends and f'; at {ends}'}")
     if not found["receipts"]:
         click.echo("Nobody was forgotten.")
 

@@ -44,6 +44,14 @@ REWRITTEN: Mapping[str, str] = {
 }
 
 
+#: What became of the person at a destination.
+ENDED: Mapping[str, str] = {
+    "deleted": N_("deleted"),
+    "not_there": N_("nobody has this address"),
+    "no_secret": N_("not deleted: the console does not have its secret"),
+}
+
+
 @page.needs(Role.ADMIN)
 async def show(request: Request) -> Response:
     """Answer what would be erased, and the form that does it."""
@@ -56,21 +64,25 @@ async def carry_out(request: Request) -> Response:
     form, who = await page.read_form(request), request.path_params["who"]
     readings = await forget.read_whom(request, text) if (text := form.get("address", "").strip()) else {who: "hash"}
     found = await forget.tell(request, Person(frozenset({who})))
-    if wrong := _judge(form, who, readings, found["counts"]):
+    at = {name: forget.read_email(text) for name in await forget.list_deleting(request) if f"at.{name}" in form}
+    if wrong := _judge(form, who, readings, found["counts"], at):
         return await _render(request, wrong)
+    person, reason = Person(frozenset(readings), text), form["reason"][:LONGEST_REASON]
     try:
-        receipt = await forget.forget(request, Person(frozenset(readings), text), form["reason"][:LONGEST_REASON])
+        receipt = await forget.forget(request, person, reason, at=at)
     except UserError as exc:
         return await _render(request, exc.message)
     return await _render(request, receipt=receipt)
 
 
-def _judge(form: Form, who: str, readings: Mapping[str, str], counts: Mapping[str, int]) -> str:
+def _judge(form: Form, who: str, readings: Mapping[str, str], counts: Mapping[str, int], at: Mapping[str, str]) -> str:
     """Return why nothing is erased; empty: it is."""
     if form.get("seen") != _fingerprint(counts):
         return N_("Something has changed since you looked: here is how it is now. Nothing was done.")
     if who not in readings:
         return N_("That is not the address of this person. Nothing was done.")
+    if "" in at.values():
+        return N_("Destinations know people by e-mail: give the address. Nothing was done.")
     reason = form.get("reason", "").strip()
     if not reason:
         return N_("Please say why: whoever reads the story later wants to know.")
@@ -94,6 +106,8 @@ async def _render(request: Request, wrong: str = "", receipt: ForgetReceipt | No
         told=told,
         seen=_fingerprint(told["counts"]),
         names=WORDS,
+        deleting=await forget.list_deleting(request) if receipt is None else {},
+        ended=ENDED,
         wrong=wrong,
         receipt=receipt,
         rewritten=REWRITTEN.get(receipt.rewrite, "") if receipt else "",

@@ -173,6 +173,13 @@ class Client(Generic[Options]):
         """
         raise NotImplementedError
 
+    async def delete_person(self, email: str) -> int:
+        """Delete for good whoever has an address; return how many there were. A kind that can says so: `deletes`.
+
+        Raises Failed.
+        """
+        raise NotImplementedError
+
     def visit(self, delivery: Attempt) -> Visit:
         """Return what carries the requests of a delivery."""
         return Visit(self._http.exchange(), delivery)

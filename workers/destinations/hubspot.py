@@ -145,6 +145,7 @@ KIND = DestinationKind(
         "add_label": "HubSpot has no labels at contacts, and the driver does not write lists",
         "remove_label": "HubSpot has no labels at contacts, and the driver does not write lists",
     },
+    deletes=lambda _: "the contact for good, with its notes, tasks and mails (gdpr-delete)",
     limit=Rate(9, 1_000),  # 100 in 10 seconds of the lowest tier.
     stand_in=StandIn(
         {"base": "{sandbox}/hubspot", "access_token": "${SANDBOX_HUBSPOT_ACCESS_TOKEN}"},
@@ -237,6 +238,17 @@ class HubspotClient(Client[HubspotOptions]):
         if external_id is not None and self._options.external_id_property is None:
             raise _fail_not_set_up("external_id_property", "contacts that holds external ids")
         return ObjectFinder(HubspotContacts(visit, self._options), self._memory, visit.delivery, believed=believed)
+
+    async def delete_person(self, email: str) -> int:
+        """Delete contacts for good, with what hangs on them. Only by id: an address that nobody has would be blocked.
+
+        Raises Failed.
+        """
+        visit = self.visit(Attempt("no delivery"))
+        found = await self._contact_finder(visit, believed=0).find_all([Name("email", email)])
+        for each in found:
+            await visit.purge(each.id)
+        return len(found)
 
     # What is added to contacts
 
@@ -441,6 +453,13 @@ class HubspotVisit(JsonVisit):
             raise Failed("transient", "two_objects", status=409, hint=hint)
         self._check(answer)
         return self._record(answer)
+
+    async def purge(self, id: str) -> None:
+        """Delete a contact for good (GDPR); of one that is gone nothing is left to do."""
+        url = build_url(self._base, "/crm/v3/objects/contacts/gdpr-delete")
+        answer = await self._try_send("POST", url, {"objectId": id})
+        if answer.status != 404:
+            self._check(answer)
 
     async def associate(self, type: str, id: str, other: str, other_id: str) -> None:
         """Tie two objects together by the association that HubSpot uses by default; done twice it changes nothing."""

@@ -26,6 +26,7 @@ from rules.secret import Secret
 from workers.destinations.base import (
     ActionArguments,
     ActionResult,
+    Attempt,
     Base,
     Client,
     DestinationOptions,
@@ -214,6 +215,7 @@ KIND = DestinationKind(
     name="maileon",
     about="Newsletter contacts in Maileon, with double opt-in.",
     options=MaileonOptions,
+    deletes=lambda _: "the contact and its statistics, for good",
     stand_in=StandIn(
         {"base": "{sandbox}/maileon/1.0", "api_key": "${SANDBOX_MAILEON_API_KEY}"}, frozenset({"pending_days"})
     ),
@@ -549,6 +551,16 @@ class MaileonClient(Client[MaileonOptions]):
                 hint="Maileon took it, and the contact still has its permission",
             )
         return Done(status=answer.status)
+
+    async def delete_person(self, email: str) -> int:
+        """Really delete a contact, its statistics too; "unsubscribe" would keep them. Raises Failed."""
+        visit = self.visit(Attempt("no delivery"))
+        url = build_url(self._base, "/contacts/email/{email}", email=email)
+        answer = await visit.exchange.request("DELETE", url, headers=self._headers, accept=XML)
+        if answer.status == 404:
+            return 0
+        _raise(classify(answer, xml=True))
+        return 1
 
     async def _find(self, visit: Visit, email: str) -> MaileonContact | None:
         """Return the contact, None where there is none. Learns whether the key may read at all."""

@@ -241,6 +241,9 @@ class Contacts(Collection):
         description="A note or task that may have been written: ask a person, or rather write it twice.",
     )
     tasks: str = Field(default="/contacts/{id}/tasks", description="Where a task is posted.")
+    delete: bool = Field(
+        default=False, description="`relais forget --at` deletes a contact for good: `DELETE path/{id}`."
+    )
     task_fields: Mapping[str, str] = Field(default={}, description="Our field of a task: theirs.")
 
     @field_validator("fields")
@@ -380,10 +383,15 @@ class RestOptions(DestinationOptions):
     credit_notes: CreditNotes = CreditNotes()
 
 
+def _say_deleted(options: RestOptions) -> str:
+    return f"the contact (DELETE {options.contacts.path}/ID)" if options.contacts.delete else ""
+
+
 KIND = DestinationKind(
     name="rest",
     about="A CRM or invoicing system with an ordinary REST API; paths and field names are options.",
     options=RestOptions,
+    deletes=_say_deleted,
     # One base for both: its contacts are the sandbox's CRM, its customers and invoices the invoicing system.
     stand_in=StandIn(
         {
@@ -393,6 +401,7 @@ KIND = DestinationKind(
                 "path": "/crm/contacts",
                 "notes": "/crm/contacts/{id}/notes",
                 "tasks": "/crm/contacts/{id}/tasks",
+                "delete": True,
             },
             "leads": {"path": "/crm/leads"},
             "customers": {"path": "/invoicing/customers"},
@@ -531,6 +540,16 @@ class RestClient(Client[RestOptions]):
         if now is None:
             return "gone"
         return "shown" if _is_in_force(contacts, now, fields) else "hidden"
+
+    async def delete_person(self, email: str) -> int:
+        """Delete every contact that shows an address. Raises Failed."""
+        visit, contacts = self.visit(Attempt("no delivery")), self._options.contacts
+        found = await self._contact_finder(visit, consent=True, believed=0).find_all([Name("email", email)])
+        for each in found:
+            answer = await visit.try_send("DELETE", contacts.path + "/{id}", id=each.id)
+            if answer.status not in (404, 410):
+                visit.check(answer)
+        return len(found)
 
     async def _add_note(self, visit: "RestVisit", arguments: AddNote) -> Done:
         contacts = self._options.contacts

@@ -13,17 +13,22 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from console import cli
+from console import catalogue, cli, elsewhere
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
 from console.processes import port
 from mailroom import Mailroom
 from receiver.failover import SpoolingMailroom
 from receiver.spool import Spool
+from rules.compiler import loader
+from sandbox import server
 from tests.conftest import PrivateValkey, wait_until_async
 from tests.console.api.console_process import begin
 from tests.console.conftest import Start
 from tests.mailroom.planted import ADDRESS, IDENTITY, OTHER, event, plant
+from workers.destinations.base import Attempt
+from workers.destinations.contacts import UpsertContact
+from workers.http import Http
 
 pytestmark = pytest.mark.anyio
 PLANTED = ADDRESS.lower().encode()
@@ -153,3 +158,48 @@ def test_refused(start: Start, valkey: PrivateValkey, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"^{code}: .{{10}}"):
             client.post("/people/forget", body)
     assert client.get("/forgotten") == {"receipts": []}
+
+
+BOOK = """
+destinations:
+  hub: {kind: hubspot, base: "URL/hubspot", access_token: "${HUB}", allow_private: true}
+  closed: {kind: hubspot, base: "URL/hubspot", access_token: "${NOT_HERE}", allow_private: true}
+  other: {kind: etracker, base: "URL", account_key: "${HUB}", api_key: "${HUB}"}
+"""
+
+
+async def test_elsewhere(start: Start, valkey: PrivateValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A destination is named before, asked only where somebody says so, and its end stands in receipt and list."""
+    with server.in_thread() as running:
+        key = running.world.accounts.hubspot_access_token
+        text = BOOK.replace("URL", running.url)
+        checked = loader.check_texts({"book.yaml": text}, catalogue.build())
+        assert checked.book is not None, checked.errors
+        async with await Mailroom.open(valkey.url) as mailroom:
+            await mailroom.keep_book(checked.book.version, {"book.yaml": text})
+        monkeypatch.setenv("HUB", key)
+        hub: Any = running.world.vendors["hubspot"]
+        async with Http() as http:
+            made = UpsertContact.model_validate({"email": ADDRESS})
+            opened = elsewhere.open_client(checked.book.destinations["hub"], http)
+            await opened.deliver("upsert_contact", made, Attempt("one"))
+        url = begin(start, valkey.url, HUB=key, RELAIS_RECEIPTS=str(tmp_path / "forgotten.jsonl"))
+        monkeypatch.setenv("RELAIS_CONSOLE_URL", url)
+        shown = await asyncio.to_thread(said, "forget", ADDRESS, "--dry-run", "--at", "closed")
+        assert "hub keeps what it has; --at hub deletes there: the contact for good" in shown
+        assert "Deleted at closed: the contact for good" in shown
+        assert "other" not in shown
+        assert "who can: hub, closed" in await asyncio.to_thread(said, "forget", ADDRESS, "--at", "other", status=1)
+        assert "no_address" in await asyncio.to_thread(said, "forget", "a:b:c", "--at", "hub", status=1)
+        assert len(hub.objects["contacts"]) == 1
+        ask = ("--yes", "--reason", "case 7")
+        assert "At " not in await asyncio.to_thread(said, "forget", ADDRESS, *ask)
+        assert len(hub.objects["contacts"]) == 1
+        done = await asyncio.to_thread(said, "forget", ADDRESS, "--at", "hub", "--at", "closed", *ask)
+        assert "At hub: deleted." in done
+        assert "At closed: not deleted: the console does not have its secret." in done
+        assert hub.objects["contacts"] == {}
+        receipts = json.loads(await asyncio.to_thread(said, "forget", "--list", "--json"))["receipts"]
+        assert receipts[0]["elsewhere"] == {"hub": "deleted", "closed": "no_secret"}
+        assert "at closed: no_secret, hub: deleted" in await asyncio.to_thread(said, "forget", "--list")
+    assert ADDRESS.lower() not in (tmp_path / "forgotten.jsonl").read_text().lower()

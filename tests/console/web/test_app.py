@@ -429,6 +429,8 @@ def test_a_person_is_forgotten(house: PageHouse) -> None:
     async def let_rosa_in(it: Stuck) -> None:
         body = b'{"email": "rosa@example.org"}'
         await it.mailroom.put([replace(event("rosa"), order_key="email:rosa@example.org", body=body)])
+        deleting = BOOK.replace("    auth:\n", "    contacts: {delete: true}\n    auth:\n")
+        await it.mailroom.keep_book("2" * 12, {"book.yaml": deleting})
 
     stuck(house.valkey.url, let_rosa_in)
     wait_until(lambda: "rosa" in str(asked(house.url, "/events?limit=500", "swordfish")), "the notebook knows of it")
@@ -438,16 +440,20 @@ def test_a_person_is_forgotten(house: PageHouse) -> None:
     path = f"{page}/forget"
     assert f"{path[1:]}" in eva.get(page)
     assert "<strong>1</strong> payloads of events" in eva.get(path)
+    wait_until(lambda: "the contact (DELETE /contacts/ID)" in eva.get(path), "the book in force is read")
+    assert "checked" not in eva.get(path)
     for fields, said in (
         ({"reason": " "}, "say why"),
         ({"reason": "rosa@example.org asked"}, "names somebody"),
+        ({"reason": "case 7", "at.crm": "1"}, "give the address"),
         ({"reason": "case 7", "address": "kim@example.org"}, "not the address of this person"),
         ({"reason": "case 7", "seen": "other"}, "Something has changed"),
     ):
         assert said in eva.fill(path, **fields)
         assert eva.status == 409
-    done = eva.fill(path, reason="case 7", address="Rosa@example.org")
+    done = eva.fill(path, reason="case 7", address="Rosa@example.org", **{"at.crm": "1"})
     assert eva.status == 200, done
+    assert "<p><code>crm</code>: not deleted" in done
     assert "case 7" in done.partition("This person is forgotten")[2]
     assert "rosa@" not in done.lower()
     eva.get(page)
