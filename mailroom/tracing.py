@@ -6,7 +6,7 @@ of OpenTelemetry is imported. Never puts a value of a person into a span: only i
 """
 
 import contextlib
-import importlib.util
+import importlib
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
@@ -21,6 +21,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 LINK_AFTER = 3_600_000
 #: Milliseconds between two parcels of spans, and that one may take; seconds that the last one gets at a stop.
 PARCEL_EVERY, PARCEL_WITHIN, STOP_WITHIN = 1_000, 5_000, 2.0
+#: What is imported where traces are sent, and not before.
+NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 #: The header by which traces go on (W3C Trace Context).
 HEADER = "traceparent"
 
@@ -150,8 +152,11 @@ def to(settings: TraceSettings, process: str) -> Iterator[None]:
 
 def demand(settings: TraceSettings) -> None:
     """Raise TracingUnavailable where traces are asked for that cannot be made."""
-    if settings.traces and importlib.util.find_spec("opentelemetry") is None:
-        raise TracingUnavailable("RELAIS_TRACES needs packages that are not there")
+    try:
+        for name in NEEDED if settings.traces else ():
+            importlib.import_module(name)
+    except ImportError as exc:
+        raise TracingUnavailable(f"RELAIS_TRACES needs packages that are not there ({exc.name})") from exc
 
 
 def _provide(settings: TraceSettings, process: str) -> Any:

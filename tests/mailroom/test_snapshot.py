@@ -95,6 +95,16 @@ def test_refused(valkey: PrivateValkey) -> None:
         snapshot.write("redis://127.0.0.1:1", io.BytesIO())
 
 
+def test_rights(valkey: PrivateValkey) -> None:
+    """A user with the rights of our processes needs two more, as the documentation says."""
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    [line] = [each for each in page.splitlines() if each.startswith("user relais ") and "+@all" in each]
+    assert "needs `+sync +replconf`" in page
+    with redis.Redis.from_url(valkey.url) as store:
+        store.execute_command("ACL", "SETUSER", *line.replace(">PASSWORD", ">pw").split()[1:], "+sync", "+replconf")
+    assert snapshot.write(valkey.url.replace("unix://", "unix://relais:pw@"), io.BytesIO()) > 0
+
+
 def test_cut_off() -> None:
     """A store that goes away in the middle of it leaves no copy that looks like one."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

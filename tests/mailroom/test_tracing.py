@@ -1,5 +1,6 @@
 """Spans: where they go, which belong together, what is sampled, and that nothing is imported while it is off."""
 
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,15 @@ def test_off() -> None:
         "print([name for name in sys.modules if name.startswith(ours)])"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("process", ["receive", "work"])
+def test_packages_that_are_not_there(process: str) -> None:
+    """Who asks for traces without the extra is told at the start, with the mend: status 3."""
+    program = "import sys; sys.modules['opentelemetry.exporter'] = None; from console import cli; cli.main()"
+    environ = {**os.environ, "RELAIS_TRACES": "http://127.0.0.1:4318", "REDIS_URL": "redis://127.0.0.1:1"}
+    done = subprocess.run([sys.executable, "-c", program, process], env=environ, capture_output=True, text=True)
+    assert (done.returncode, "pip install 'relais-router[otel]'" in done.stderr) == (3, True), done.stderr
 
 
 def test_one_trace() -> None:
