@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "hooks": "List, register or remove webhooks at the platform of a source.",
     "sources": "Look at sources; hold them, release or discard what waits of them.",
     "replay": "Send recorded vendor webhooks, signed as their source would.",
+    "record": "Make fixtures of invented people out of what sources really sent.",
     "trigger": "Send an invented webhook of a source, of any type it has.",
     "doctor": "Examine store and spool, and say what an acknowledged event survives.",
     "backup": "Write a backup: the store, this host's spool, the book and the receipts of who was forgotten.",

@@ -32,6 +32,8 @@ from rules.tools.junit import JUnitCase
 QUERY = ".query"
 #: Suffix -> content type; files of other suffixes are not bodies.
 CONTENT_TYPES = {".json": "application/json", ".form": "application/x-www-form-urlencoded", QUERY: ""}
+#: In a folder of recorded bodies: lines of ms after the first one, a tab, and the file.
+TIMING = "timing.tsv"
 #: Beside a body: the headers in which its platform says what happened.
 HEADERS = ".headers"
 
@@ -212,6 +214,21 @@ def plan(
     return requests
 
 
+def read_timing(paths: Sequence[Path], speed: float) -> Mapping[str, float]:
+    """Return the second at which each recorded body is to be sent: with the pauses in which they came, so many times
+    as fast. Raises UserError.
+    """
+    found: dict[str, float] = {}
+    for path in paths:
+        folder = next((each for each in (path, *path.parents) if (each / TIMING).is_file()), None)
+        if folder is None:
+            raise UserError(f"nothing says when what is in {path} came", mend=f"{TIMING} of relais record says it")
+        for line in (folder / TIMING).read_text(encoding="utf-8").splitlines():
+            ms, _, name = line.partition("\t")
+            found[str(folder / name)] = int(ms) / 1000 / speed
+    return found
+
+
 def build_request(file: Path, content: bytes, source: Source, checks: tuple[verification.Check, ...]) -> ReplayRequest:
     """Return the request that sends a content as such a file would be sent."""
     event = find_event(source, file)
@@ -276,18 +293,19 @@ async def send_all(
     to: str,
     *,
     rate: float = 0.0,
+    at: Sequence[float] = (),
     told: Callable[[SentRequest], None] = lambda sent: None,
 ) -> ReplayReport:
-    """Send all: one after the other, or at a rate, in which case a slow answer delays nobody."""
+    """Send all: one after the other, or at a rate, or each at its second, in which case a slow answer delays nobody."""
     started = time.monotonic()
     began = from_epoch(int(time.time() * 1000) - CLOCKS_APART)
     timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
     async with aiohttp.ClientSession(to.rstrip("/"), timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        if rate:
+        if rate or at:
             async with asyncio.TaskGroup() as group:
                 tasks = []
                 for number, request in enumerate(requests):
-                    due = started + number / rate
+                    due = started + (at[number] if at else number / rate)
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                     # Measured from when it was due: a sender that falls behind must not make the receiver look fast.
                     tasks.append(group.create_task(send(session, request, due, told)))

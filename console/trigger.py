@@ -82,6 +82,10 @@ class RecordedBody:
         first = (0,) if isinstance(self.values, list) else ()
         return RecordedBody(_with(self.values, (*first, ADDED), value), True)
 
+    def replace(self, place: Place, value: Any) -> "RecordedBody":
+        """Return the body with another value at a place."""
+        return RecordedBody(_with(self.values, place, value), self.is_json)
+
     def put(self, place: Place, value: str) -> "RecordedBody":
         """Return the body with another value at a place: of the former kind, if it can be read as that."""
         before = self.places.get(place)
@@ -91,7 +95,7 @@ class RecordedBody:
                 new = json.loads(value)
             except ValueError:
                 new = value
-        return RecordedBody(_with(self.values, place, new), self.is_json)
+        return self.replace(place, new)
 
 
 def _list_values(value: Any, place: Place) -> Iterator[tuple[Place, Any]]:

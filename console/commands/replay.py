@@ -23,6 +23,11 @@ from console.replay import ReplayReport, ReplayRequest
 @click.option("--to", help="The receiver [RELAIS_HOST and RELAIS_PORT, http://127.0.0.1:8080].")
 @click.option("--source", help="The source to send as; otherwise the folder's name says it.")
 @click.option("--rate", type=click.FloatRange(0, 100_000), default=0, help="Requests a second; 0: one after the other.")
+@click.option(
+    "--timing",
+    type=click.FloatRange(0.001),
+    help="With the recorded pauses, so many times as fast: 1, 60 (timing.tsv).",
+)
 @click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Send everything this many times.")
 @click.option("--wait", is_flag=True, help="Wait until every event is settled, and say how it ended.")
 @click.option("--within", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to wait for that.")
@@ -34,6 +39,7 @@ def command(
     to: str | None,
     source: str | None,
     rate: float,
+    timing: float | None,
     repeat: int,
     wait: bool,
     within: float,
@@ -52,10 +58,21 @@ def command(
     Examples:
       relais replay tests/fixtures
       relais replay tests/fixtures/seminardesk --wait --junit report.xml
+      relais replay recorded --timing 60
       relais replay signup.json --source cmx --rate 200 --repeat 1000 --json
     """
     shots = replay.plan(paths, book.load(folder), os.environ, source=source, read_file=book.read_file) * repeat
-    send_and_show(shots, to=to, rate=rate, within=within if wait else None, as_json=as_json, junit=junit, repeat=repeat)
+    seconds: list[float] = []
+    if timing:
+        if rate or repeat > 1:
+            raise click.UsageError("--timing says when each is sent: leave --rate and --repeat out")
+        when = replay.read_timing(paths, timing)
+        if strange := [shot.file for shot in shots if shot.file not in when]:
+            raise UserError(f"nothing says when {strange[0]} came", mend=f"add it to {replay.TIMING}, or take it out")
+        shots.sort(key=lambda shot: when[shot.file])
+        seconds = [when[shot.file] - when[shots[0].file] for shot in shots]
+    last = within if wait else None
+    send_and_show(shots, to=to, rate=rate, at=seconds, within=last, as_json=as_json, junit=junit, repeat=repeat)
 
 
 def send_and_show(
@@ -65,6 +82,7 @@ def send_and_show(
     rate: float,
     within: float | None,
     as_json: bool,
+    at: Sequence[float] = (),
     junit: Path | None = None,
     repeat: int = 1,
 ) -> None:
@@ -74,7 +92,7 @@ def send_and_show(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=tables.out(stderr=True), disable=as_json, transient=True) as progress:
         sending = progress.add_task("sending", total=len(shots))
-        report = asyncio.run(replay.send_all(shots, to, rate=rate, told=lambda _: progress.advance(sending)))
+        report = asyncio.run(replay.send_all(shots, to, rate=rate, at=at, told=lambda _: progress.advance(sending)))
         if report.unanswered:
             raise UserError(
                 f"no receiver answers at {to}", mend="start it: relais up\nor say where it is: --to http://HOST:PORT"

@@ -126,6 +126,7 @@ ALONE = frozenset(
 AWAY = {
     "reconcile": "sd_nord --since 1d --yes",
     "hooks": "list mailing",
+    "record": "recorded --since 1h",
     "replay": "tests/fixtures/cmxorganize --source cmx",
     "trigger": "cmx newsletter.signup",
     "people find": "eva@example.org",
