@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from pathlib import Path
 
 import click
@@ -89,16 +90,9 @@ def listen(number: int, to: str, loaded: Rulebook, count: int | None) -> list[Ca
 
     app = recording.build_proxy(to, loaded, told)
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", number, log_level="warning", lifespan="off"))
-
-    async def serve() -> None:
-        serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.02)
+    with socket.create_server(("127.0.0.1", number)) as listening, contextlib.suppress(KeyboardInterrupt):
         click.echo(f"http://127.0.0.1:{number} leads to {to}; Ctrl-C ends the recording.", err=True)
-        await serving
-
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve())
+        asyncio.run(server.serve(sockets=[listening]))
     return captured
 
 
