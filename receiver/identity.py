@@ -26,6 +26,7 @@ _ANY_BYTE = _BASE32.encode() * 8
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
 
+#: Ids that were made ahead.
 _ready: list[str] = []
 # Two processes must never have the same ones.
 os.register_at_fork(after_in_child=_ready.clear)
@@ -33,10 +34,13 @@ os.register_at_fork(after_in_child=_ready.clear)
 
 def random_id() -> str:
     """Return the id of an event whose message has none."""
-    if not _ready:
+    try:
+        return _ready.pop()
+    except IndexError:
         letters = os.urandom(ID_LENGTH * _AT_ONCE).translate(_ANY_BYTE).decode("ascii")
-        _ready.extend([letters[at : at + ID_LENGTH] for at in range(0, len(letters), ID_LENGTH)])
-    return _ready.pop()
+        first, *others = [letters[at : at + ID_LENGTH] for at in range(0, len(letters), ID_LENGTH)]
+        _ready.extend(others)
+        return first
 
 
 def event_id(source: str, sender_id: str, item: str, content: bytes) -> str:

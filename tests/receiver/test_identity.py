@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import os
 
 import pytest
 from hypothesis import given
@@ -68,7 +69,22 @@ def test_parts_do_not_run_together() -> None:
 
 def test_without_message_id() -> None:
     """Without a sender's id each event has an id of its own."""
-    assert len({identity.random_id() for _ in range(50)}) == 50
+    assert len({identity.random_id() for _ in range(500)}) == 500
+
+
+def test_forked_process() -> None:
+    """A process that is forked makes ids of its own: those that were made ahead are its parent's."""
+    identity.random_id()
+    ours, theirs = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(theirs, identity.random_id().encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    its = os.read(ours, 100).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert len(its) == 26
+    assert its not in {identity.random_id() for _ in range(100)}
 
 
 @given(st.text(), st.text(max_size=80), st.text(), st.binary())
