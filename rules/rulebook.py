@@ -64,6 +64,10 @@ class Source:
     retain: int = 0
     #: Milliseconds that the payload of an event that no rule wanted is kept: so long it can be routed after all.
     retain_unmatched: int = 0
+    #: Milliseconds that dead letters, events in quarantine and refused requests are kept; None: as long as usual.
+    retain_dead: int | None = None
+    retain_quarantined: int | None = None
+    retain_refused: int | None = None
     #: How many times the usual turn it gets where others wait, too.
     share: int = 1
     #: other: a message of the same id with other content is another event; same: the platform changes what it repeats.
@@ -270,6 +274,16 @@ class Rulebook:
     def guards(self) -> frozenset[str]:
         """The types of events that make older ones stale, for any rule that is enabled."""
         return frozenset(type for rule in self.rules if rule.enabled for type in rule.not_older_than)
+
+    @property
+    def terms(self) -> Mapping[str, Mapping[str, int]]:
+        """State -> source -> ms that it is kept, where a source says less than usual."""
+        said = {
+            "dead": {name: each.retain_dead for name, each in self.sources.items()},
+            "quarantine": {name: each.retain_quarantined for name, each in self.sources.items()},
+            "refused": {name: each.retain_refused for name, each in self.sources.items()},
+        }
+        return {state: {name: ms for name, ms in of.items() if ms is not None} for state, of in said.items()}
 
     @cached_property
     def echo_types(self) -> Mapping[str, frozenset[str]]:

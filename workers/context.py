@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
-from mailroom import INBOX, Mailroom, RoomChange, StoreUnavailable
+from mailroom import INBOX, Mailroom, RoomChange, StoreUnavailable, retention
 from rules import standard_webhooks
 from rules.catalogue import ActionKind, Catalogue
 from rules.compiler.folder_watch import LOOK_EVERY
@@ -201,6 +201,7 @@ class WorkerContext:
             await self.mailroom.probe(name, destination.pool)
         await self.quotas.use(meters)
         await self.mailroom.share_out({name: source.share for name, source in book.sources.items()})
+        await retention.set_terms(self.mailroom, book.terms)
         for room in await self.mailroom.rooms():
             if room.unusable and room.name not in book.destinations:
                 await self.mailroom.unusable(room.name, "")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from mailroom import Mailroom, aof_rewrite, liveness, migration
+from mailroom import Mailroom, aof_rewrite, liveness, migration, retention
 from mailroom.keys import BEAT, SCHEMA
 from workers import worker
 from workers.settings import WorkSettings
@@ -103,6 +103,7 @@ class Sweep:
             self._expired = now
             while await self.mailroom.expire():
                 pass
+            await retention.expire(self.mailroom)
             await aof_rewrite.look(self.mailroom)
 
     def _observe(self, now: float) -> float:

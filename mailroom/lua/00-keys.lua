@@ -28,6 +28,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   notes:<room>         set     box and class in whose line it stands no more, but for put, settle, take     until that comes up
                                a note: it was pulled forward
   shares               hash    source -> how much more it gets in its turn, 2 to 10   python (configure)    while a book says so
+  terms                hash    state, source -> ms that it is kept, where less        python (configure)    while a book says so
   suspect:<room>       list    ready boxes whose drain died                           bury                  while not empty
   waiting:<room>       zset    box -> ms when it is due; a rule said so, the vendor,  settle, bury, …       while not empty
                                or its search is behind

@@ -421,6 +421,42 @@ local function expire(keys, args)
   return ended
 end
 
+-- expire_terms: what a source keeps for a shorter time than usual is given up. ARGV: dead | quarantine | refused, how many
+-- of the oldest to pass over, then source and ms, pair by pair. Returns how many it looked at, at most 1,000, and ended.
+function verbs.expire_terms(keys, args)
+  local P, state, now, terms, ended = keys[1], args[1], now_ms(), {}, 0
+  local least = tonumber(args[4])
+  for i = 3, #args, 2 do
+    terms[args[i]] = tonumber(args[i + 1])
+    least = math.min(least, terms[args[i]])
+  end
+  if state == 'refused' then -- a thousand at the most
+    for _, entry in ipairs(redis.call('XRANGE', P .. state, '-', string.format('%d', now - least))) do
+      local term
+      for i = 1, #entry[2], 2 do
+        if entry[2][i] == 'source' then term = terms[entry[2][i + 1]] end
+      end
+      if term and tonumber(string.match(entry[1], '^%d+')) <= now - term then
+        ended = ended + redis.call('XDEL', P .. state, entry[1])
+      end
+    end
+    return { 0, ended }
+  end
+  local old = redis.call('ZRANGE', P .. state, '-inf', now - least, 'BYSCORE', 'LIMIT', args[2], 1000, 'WITHSCORES')
+  for i = 1, #old, 2 do
+    local item = old[i]
+    local record = 'e:' .. event_of(item)
+    local head = string.match(redis.call('GETRANGE', P .. record, 0, 16383), '^([^\n]*)\n')
+    local term = head and terms[cjson.decode(head).source]
+    if term and tonumber(old[i + 1]) <= now - term then
+      redis.call('ZREM', P .. state, item)
+      if state == 'dead' then verbs.erase(P, item) else redis.call('DEL', P .. record) end
+      ended = ended + 1
+    end
+  end
+  return { #old / 2, ended }
+end
+
 -- story: what the ledger says of events. ARGV: how many days, the days, oldest first, then event ids.
 -- Returns per event its record or false, and its lines.
 local function story(keys, args)

@@ -51,6 +51,7 @@ register('let_go', holds.let_go, { 'allow-oom' })
 register('discard', holds.discard, { 'allow-oom' })
 register('forget', acts.forget, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
+register('expire_terms', verbs.expire_terms, { 'allow-oom' })
 register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks
 register('touch', touch, { 'allow-oom' })
 register('tell_quotas', quotas.tell, { 'no-writes' })

@@ -291,6 +291,9 @@ def _source_keys(definitions: Schema, book: Rulebook | None) -> Schema:
         "retain_unmatched": _duration(
             "How long the payload of an event that no rule wanted is kept: 24h; 0 for cmxOrganize."
         ),
+        "retain_dead": _duration("How long its dead letters are kept, 1h to 30d: 30d."),
+        "retain_quarantined": _duration("How long its events in quarantine are kept, 1h to 30d: 30d."),
+        "retain_refused": _duration("How long its refused requests are kept, 1h to 3d: 3d."),
         "share": {
             "type": "integer",
             "minimum": 1,

@@ -37,6 +37,14 @@ HOURS = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d) ?- ?((?:[01]\d|2[0-3]):[0-5]\d|
 POOL = r"^[a-z][a-z0-9_-]{0,40}$"
 #: What a platform tells a day later nobody can tell from what a person has changed.
 MOST_ECHO = 86_400_000  # ms
+#: State of a source's events -> what is kept without a word of the book, and at the most.
+MOST_KEPT = {
+    "retain_dead": ("30d", 30 * 86_400_000),
+    "retain_quarantined": ("30d", 30 * 86_400_000),
+    "retain_refused": ("3d", 3 * 86_400_000),
+}
+#: What is too old is looked for each ten minutes.
+LEAST_KEPT = 3_600_000
 _Read = TypeVar("_Read")
 
 
@@ -51,6 +59,9 @@ class SourceKeys(BaseModel):
     on_invalid: Any = "keep"
     retain: Duration = 0
     retain_unmatched: Duration | None = None
+    retain_dead: Duration | None = None
+    retain_quarantined: Duration | None = None
+    retain_refused: Duration | None = None
     share: int = 1
     same_id: Any = "other"
     dedupe: Any = None
@@ -203,6 +214,14 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         )
     if keys is not None and keys.on_invalid not in ("keep", "refuse"):
         node.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
+    for state, (name_of_most, most) in MOST_KEPT.items() if keys is not None else ():
+        kept = getattr(keys, state)
+        if kept is not None and not LEAST_KEPT <= kept <= most:
+            node.at(state).wrong(
+                f"{state} must be between 1h and {name_of_most}",
+                f"{name_of_most} is what is kept without it; longer would outlive the story",
+                "wrong_type",
+            )
     if keys is not None and not 1 <= keys.share <= MOST_SHARE:
         node.at("share").wrong(
             f"share must be between 1 and {MOST_SHARE}",
@@ -230,6 +249,9 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         on_invalid=keys.on_invalid,
         retain=keys.retain,
         retain_unmatched=found.retain_unmatched if keys.retain_unmatched is None else keys.retain_unmatched,
+        retain_dead=keys.retain_dead,
+        retain_quarantined=keys.retain_quarantined,
+        retain_refused=keys.retain_refused,
         share=keys.share,
         same_id=keys.same_id,
         dedupe=dedupe,

@@ -114,3 +114,17 @@ def test_limits(sandbox: Running, control: Send) -> None:
     control("POST", "/faults", sent={"vendor": "hubspot", "daily": 9, "rate": {"requests": 1, "per": 60}})
     limited = [ask(sandbox, "GET", "/pipelines/2026-03/deals") for _ in range(2)][1]
     assert limited.json()["policyName"] == "TEN_SECONDLY_ROLLING"
+
+
+def test_gdpr_delete(sandbox: Running) -> None:
+    """A contact goes for good with its notes, by id or address; an address that nobody has is blocked (their page)."""
+    eva, ada = made(sandbox, email="eva@example.org"), made(sandbox, email="ada@example.org")
+    made(sandbox, "notes", [tie(eva, 202)], hs_timestamp="2026-11-21T10:00:00Z", hs_note_body="x")
+    purge = "/v3/objects/contacts/gdpr-delete"
+    assert ask(sandbox, "POST", purge, {"objectId": eva}).status == 204
+    assert sandbox.world.vendors["hubspot"].holds()["notes"] == []
+    assert ask(sandbox, "POST", purge, {"objectId": "ada@example.org", "idProperty": "email"}).status == 204
+    assert ask(sandbox, "GET", f"/v3/objects/contacts/{ada}").status == 404
+    assert ask(sandbox, "POST", purge, {"objectId": "kim@example.org", "idProperty": "email"}).status == 204
+    body = {"properties": {"email": "kim@example.org"}}
+    assert ask(sandbox, "POST", "/v3/objects/contacts", body).status == 400

@@ -382,3 +382,12 @@ async def test_longest_request(site: WorkerFixture) -> None:
         await site.ended("e1")
     fate = await site.fate("e1")
     assert [attempt["code"] for attempt in fate.deliveries[0].attempts] == ["timeout", ""]
+
+
+async def test_terms_are_set(site: WorkerFixture) -> None:
+    """The store learns how long the states of a source are kept where its book says less than usual."""
+    site.write(NOTE, retain="0\n    retain_dead: 2h\n    retain_refused: 1d")
+    async with site.work():
+        await site.until(lambda: site.context.clients, "the context is equipped")
+        found = await site.mailroom.store.hgetall(site.mailroom.key("terms"))
+    assert found == {b"dead shop": b"7200000", b"refused shop": b"86400000"}

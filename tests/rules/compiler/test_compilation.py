@@ -24,6 +24,7 @@ PATIENCE = 5.0  # seconds
 
 VOCABULARY = """
 sources destinations alerts vars defaults rules tests name kind verify api on_invalid retain retain_unmatched fields
+retain_dead retain_quarantined retain_refused
 country quiet_after dedupe window key
 read when unless look_up then next only_if enabled stop only_once per within coalesce delay hold in_order
 on_echo business_hours hours free
