@@ -59,7 +59,8 @@ def command(
     elif not page["events"]:
         click.echo("No such events." if filtered else "No events yet.")
     else:
-        tables.out().print(events.table(page["events"]))
+        out = tables.out()
+        out.print(events.table(page["events"], out.width))
         if page["next"]:
             click.echo(f"More: the same with --before {page['next']}", err=True)
     if not page["complete"]:

@@ -49,6 +49,7 @@ def show(client: ConsoleClient, who: str, more: str = "") -> None:
     states = ", ".join(f"{count} {state}" for state, count in sorted(person["states"].items()))
     click.echo(f"{who}  {more}".rstrip())
     click.echo(f"{tables.say_count(person['total'], 'event')} in 31 days: {states}")
-    tables.out().print(events.table(person["events"]))
+    out = tables.out()
+    out.print(events.table(person["events"], out.width))
     if person["next"]:
         click.echo(f"All of them: relais events list --who {who} --limit 500", err=True)

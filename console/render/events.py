@@ -31,6 +31,9 @@ COLOURS = {
 
 Json = Mapping[str, Any]
 
+#: Columns from which on a list has one for each thing.
+WIDE = 120
+
 
 def state(word: str) -> Text:
     """Return a state in its colour."""
@@ -42,9 +45,19 @@ def joined(parts: Sequence[Text]) -> Text:
     return Text(", ").join(parts)
 
 
-def table(events: Sequence[Json]) -> Table:
-    """Return events as a table, in the order given."""
+def table(events: Sequence[Json], width: int = WIDE) -> Table:
+    """Return events as a table, in the order given; in few columns one delivery stands below the other."""
     found = Table(box=None, pad_edge=False)
+    if width < WIDE:
+        found.add_column("received", no_wrap=True)
+        found.add_column("event", no_wrap=True)
+        found.add_column("what", ratio=1)
+        for event in events:
+            again = " (id seen before)" if event.get("same_id_as") else ""
+            head = Text.assemble(f"{event['type']} from {event['source']} ", state(event["state"]), again)
+            told = [head, *(_short(delivery) for delivery in event["deliveries"])]
+            found.add_row(event["received_at"][5:19].replace("T", " "), event["id"], Text("\n").join(told))
+        return found
     for column in ("received", "event", "source", "type", "state"):
         found.add_column(column, no_wrap=column == "event")
     found.add_column("deliveries", ratio=1)

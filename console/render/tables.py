@@ -1,14 +1,28 @@
 """Where commands print tables: the terminal, or a pipe, which is as wide as it needs to be.
 
-Comes in: nothing. Goes out: a rich Console. Never wraps a line in a pipe: ids must stay in one piece.
+Comes in: nothing. Goes out: a rich Console. Never wraps a line in a pipe: ids must stay in one piece. Never cuts a
+word.
 """
 
 import sys
+from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 #: Columns of a table that goes into a pipe or a file.
 PIPE = 200
+
+
+class FoldingConsole(Console):
+    """A console on which what is too long for its column goes on in the next line, and is never cut."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, tables with columns that fold."""
+        for each in objects:
+            for column in each.columns if isinstance(each, Table) else ():
+                column.overflow = "fold"
+        super().print(*objects, **options)
 
 
 def duration(ms: float) -> str:
@@ -27,4 +41,4 @@ def say_count(number: int, noun: str, plural: str = "") -> str:
 def out(*, stderr: bool = False) -> Console:
     """Return where to print."""
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, width=None if terminal else PIPE)
+    return FoldingConsole(stderr=stderr, width=None if terminal else PIPE)

@@ -79,3 +79,24 @@ def test_not_routed_yet() -> None:
         "rules (book not asked yet)",
         "deliveries",
     ]
+
+
+def test_table_in_eighty_columns() -> None:
+    """In 80 columns no id, type or action is cut: deliveries stand below each other."""
+    delivery = {**DELIVERY, "destination": "invoicing", "action": "create_credit_note", "state": "delivered"}
+    event = {
+        **EVENT,
+        "id": "tog4hh2prdbmiypy4p7ecis37i",
+        "type": "facilitator.updated",
+        "source": "seminardesk_north",
+        "deliveries": [DELIVERY, {**delivery, "attempts": []}],
+    }
+    found = text(events.table([event], 80), 80)
+    assert [line.rstrip() for line in found] == [
+        "received        event                       what",
+        "11-21 10:00:00  tog4hh2prdbmiypy4p7ecis37i  facilitator.updated from",
+        "                                            seminardesk_north delivering",
+        "                                            crm.add_note waiting",
+        "                                            invoicing.create_credit_note",
+        "                                            delivered",
+    ]
