@@ -3,6 +3,7 @@
 The store is empty, so nothing follows; what is asked goes over HTTP to a real console. One core is enough.
 """
 
+import gzip
 import http.client
 import json
 import statistics
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Figures
+from bench.session import PageSession
 from bench.stage import TOKEN, BenchStage, free_port
 from console.notebook import Notebook
 from mailroom import Fate
@@ -28,6 +30,15 @@ BATCH = 2_000
 #: Causes of dead letters; and events of one person.
 CAUSES, PER_PERSON = 12, 10
 KEY = "bench-hash-key"
+#: Pages that are asked for: name -> address.
+PAGES = {
+    "now": "/",
+    "events": "/events",
+    "filtered": "/events?state=dead&span=604800",
+    "todo": "/todo",
+    "dead": "/todo/dead?destination=destination+1&code=invalid",
+    "systems": "/systems",
+}
 
 
 def notebook(events: int, dead: int) -> Figures:
@@ -52,11 +63,17 @@ def notebook(events: int, dead: int) -> Figures:
         found = _ask(port, "/dead")
         if found["total"] != dead or len(found["groups"]) != CAUSES:
             raise RuntimeError(f"the console counts {found['total']} dead letters, {dead} were written")
+        session = PageSession(port)
+        of_pages = {name: _time_page(session, path) for name, path in PAGES.items()}
+        figures |= {f"page_{name}_ms": ms for name, (ms, _) in of_pages.items()}
+        figures["largest_kb"] = max(kb for _, kb in of_pages.values())
         figures["rss_mb"] = _peak(stage.pids["console"])
     slowest = max(figures["newest_ms"], figures["person_ms"])
     return {
         "ratio": slowest / 30,
         "ratio_causes": figures["causes_ms"] / 200,
+        "ratio_page": max(ms for ms, _ in of_pages.values()) / 30,
+        "ratio_size": figures["largest_kb"] / 60,
         "ratio_memory": figures["rss_mb"] / 150,
         **figures,
         "events": events,
@@ -111,6 +128,17 @@ def _time(port: int, path: str) -> float:
         _ask(port, path)
         took.append(1000 * (time.perf_counter() - began))
     return statistics.median(took)
+
+
+def _time_page(session: PageSession, path: str) -> tuple[float, float]:
+    """Return the median time of a page in ms, and its size in kB as it would be compressed on its way."""
+    text = session.get(path)
+    took = []
+    for _ in range(ASKED):
+        began = time.perf_counter()
+        session.get(path)
+        took.append(1000 * (time.perf_counter() - began))
+    return statistics.median(took), len(gzip.compress(text.encode())) / 1000
 
 
 def _ask(port: int, path: str) -> Any:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import cost, notebook_rows, processes, rule_rows, trace
+from bench import cost, notebook_rows, processes, rule_rows, tail_row, trace
 from bench.measure import Figures, quantile
 from bench.stage import ROOT, VENV, BenchStage, all_accepted, bodies, requests
 from mailroom import Mailroom
@@ -90,6 +90,11 @@ class BenchRow:
 def notebook(size: Size) -> Figures:
     """Questions to the console's notebook, and its memory."""
     return notebook_rows.notebook(size.noted, size.dead)
+
+
+def tail(size: Size) -> Figures:
+    """The live tail: what a receiver accepts while people watch."""
+    return tail_row.tail(size.accepted)
 
 
 def harness(size: Size) -> Figures:
@@ -518,4 +523,14 @@ def _looking() -> list[BenchRow]:
     pages = TableLine("newest page and one person at 1,000,000 events in the notebook, against 30 ms", bound="≤ 1")
     causes = TableLine("100,000 dead letters by cause, against 200 ms", "ratio_causes", "≤ 1")
     memory = TableLine("the console's memory at most, against 150 MB", "ratio_memory", "≤ 1")
-    return [BenchRow("notebook", notebook, (pages, causes, memory), once=True)]
+    slowest = TableLine("the slowest of the console's pages at 1,000,000 events, against 30 ms", "ratio_page", "≤ 1")
+    largest = TableLine("the largest of them, compressed, against 60 kB", "ratio_size", "≤ 1")
+    watched = TableLine("acknowledged webhooks/s while fifty watch the tail, against nobody", bound="≥ 0.98")
+    spent = TableLine("processor time of the console with fifty who watch, against one", "ratio_cost", "≤ 1.5")
+    calls = TableLine(
+        "calls of the console to the store a second with fifty who watch, against one", "ratio_calls", "≤ 1.2"
+    )
+    return [
+        BenchRow("notebook", notebook, (pages, causes, memory, slowest, largest), once=True),
+        BenchRow("tail", tail, (watched, spent, calls), str(tail_row.CONNECTIONS), pinned=str(processes.apart())),
+    ]

@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from console.notebook import search
 from console.notebook.file import Notebook, wall_clock
@@ -40,12 +40,23 @@ YOUNG = 10.0
 #: Frames that one who watches may be behind; then he is cut off.
 MOST_BEHIND = 100
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Frame:
     """What happened in a quarter of a second: events that came, ended or were changed."""
 
     fates: list[Fate]
+    #: What was made of it, for all who want the same.
+    _made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is made of it, made once for all who watch with the same filter and in the same language."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
 
     def show(self, chosen: search.EventFilter) -> tuple[list[dict[str, Any]], int]:
         """Return the newest of those that are meant, as pages show them, and of how many more nothing is shown."""

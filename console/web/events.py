@@ -10,6 +10,7 @@ import shlex
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from console.api import notebook
 from console.api.notebook import Unclear
 from console.notebook import EventFilter, Notebook, search
+from console.notebook.follower import Frame
 from console.notebook.tables import DAYS
 from console.web import page, people, snapshots
 from console.web.language import N_
@@ -106,6 +108,15 @@ async def follow(request: Request, chosen: EventFilter) -> AsyncIterator[str]:
     language, zone = page.read_look(request)
     template = page.environment(language, request.app.state.base).get_template("events.rows.html")
     frames = request.app.state.follower.watch()
+
+    def draw(frame: Frame) -> str:
+        shown, left_out = frame.show(chosen)
+        if not shown:
+            return ""
+        rows = template.render(events=list(reversed(shown)), language=language, zone=zone)
+        told = {"rows": rows, "shown": len(shown), "left_out": left_out}
+        return f"event: frame\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"
+
     yield "retry: 2000\n\n"
     waiting = asyncio.ensure_future(anext(frames, None))
     try:
@@ -117,11 +128,8 @@ async def follow(request: Request, chosen: EventFilter) -> AsyncIterator[str]:
             if (frame := waiting.result()) is None:
                 return
             waiting = asyncio.ensure_future(anext(frames, None))
-            shown, left_out = frame.show(chosen)
-            if shown:
-                rows = template.render(events=list(reversed(shown)), language=language, zone=zone)
-                told = {"rows": rows, "shown": len(shown), "left_out": left_out}
-                yield f"event: frame\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"
+            if text := frame.once((chosen, language, zone), partial(draw, frame)):
+                yield text
     finally:
         waiting.cancel()
 

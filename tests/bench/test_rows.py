@@ -48,7 +48,8 @@ def test_names_are_unique() -> None:
         ("memory", ["≤ 1"]),
         ("backlog", ["≥ 0.9"]),
         ("in_flight", ["≥ 1"]),
-        ("notebook", ["≤ 1", "≤ 1", "≤ 1"]),
+        ("notebook", ["≤ 1", "≤ 1", "≤ 1", "≤ 1", "≤ 1"]),
+        ("tail", ["≥ 0.98", "≤ 1.5", "≤ 1.2"]),
     ],
 )
 def test_what_was_promised_is_measured(name: str, bounds: list[str]) -> None:
