@@ -117,7 +117,7 @@ async def follow(request: Request, chosen: EventFilter) -> AsyncIterator[str]:
         told = {"rows": rows, "shown": len(shown), "left_out": left_out}
         return f"event: frame\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"
 
-    yield "retry: 2000\n\n"
+    yield "retry: 2000\nevent: begun\ndata:\n\n"
     waiting = asyncio.ensure_future(anext(frames, None))
     try:
         while True:

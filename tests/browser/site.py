@@ -87,6 +87,13 @@ class BrowserSite:
         """Return what the console says of events."""
         return self._client.get("/events?" + "&".join(f"{name}={text}" for name, text in query.items()))
 
+    def find(self, text: str) -> str:
+        """Return the keyed hash by which the events of a person are found, once there is one."""
+        ask = {"text": text, "reason": "a test"}
+        wait_until(lambda: any(one["events"] for one in self._client.post("/people/find", ask)["readings"]), "a person")
+        found: str = next(one["who"] for one in self._client.post("/people/find", ask)["readings"] if one["events"])
+        return found
+
     def await_count(self, count: int, **query: str) -> None:
         """Wait until there are so many events of a kind."""
         wait_until(lambda: self.events(total="true", **query)["total"] == count, f"{count} events with {query}")

@@ -33,7 +33,9 @@ async function renew() {
         tag = answer.headers.get("ETag");
         failed = 0;
         answered = Date.now();
-        if (answer.status === 304) tellTime(new Date().toLocaleTimeString(page.lang, { hour12: false, timeZone: zone() }));
+        // The server's clock: that of this machine may be wrong.
+        const at = new Date(answer.headers.get("Date") ?? Date.now());
+        if (answer.status === 304) tellTime(at.toLocaleTimeString(page.lang, { hour12: false, timeZone: zone() }));
       } else failed += 1;
     } catch { failed += 1; }
   }
@@ -88,8 +90,26 @@ function watch(line) {
     rows.prepend(...[...found].map((row) => document.adoptNode(row)));
     while (rows.rows.length > MOST_ROWS) rows.lastElementChild.remove();
   };
+  // A proxy that keeps an answer back until it has more of it: the list is asked for instead.
+  const poll = async () => {
+    if (!source && !paused && !document.hidden) {
+      const answer = await fetch(location.href).catch(() => null);
+      const fresh = answer?.ok && parse(await answer.text()).querySelector("[data-rows]");
+      if (fresh) rows.replaceChildren(...document.adoptNode(fresh).children);
+    }
+    if (!source) setTimeout(poll, 3000);
+  };
   const connect = () => {
     source = new EventSource(line.dataset.tail);
+    const begun = source;
+    const buffered = setTimeout(() => {
+      if (source !== begun) return;
+      begun.close();
+      source = null;
+      told.textContent = told.dataset.textBuffered;
+      poll();
+    }, 5000);
+    source.addEventListener("begun", () => { clearTimeout(buffered); say(); });
     source.addEventListener("frame", (message) => {
       const frame = JSON.parse(message.data);
       recent.push([Date.now(), frame.shown + frame.left_out]);
@@ -101,7 +121,6 @@ function watch(line) {
       say();
     });
     source.onerror = () => { told.textContent = told.dataset.textLost; };
-    source.onopen = say;
   };
   const toggle = () => {
     paused = !paused;
