@@ -116,7 +116,8 @@ def test_the_whole_way_by_keyboard(site: BrowserSite, browser: Browser) -> None:
 
 def reach(page: Page, name: str) -> None:
     """Press the Tab key until something of this name has the focus; it must be seen."""
-    told = "(document.activeElement.labels?.[0] ?? document.activeElement).innerText ?? ''"
+    told = """(({activeElement: its}) => its.matches("a, button, input, select, textarea, summary")
+        ? (its.labels?.[0] ?? its).innerText : "")(document)"""
     for _ in range(120):
         page.keyboard.press("Tab")
         if name in page.evaluate(told):

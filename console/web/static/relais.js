@@ -75,19 +75,21 @@ const MOST_ROWS = 200;
 function watch(line) {
   const rows = document.querySelector("[data-rows]");
   const [begin, pause, told] = ["begin", "pause", "told"].map((name) => line.querySelector(`[data-${name}]`));
-  let source = null, paused = false, kept = [], keptCount = 0, recent = [], left = 0;
+  let source = null, wrong = "", paused = false, kept = [], keptCount = 0, recent = [], left = 0;
   if (!rows) return;
 
+  const unhide = () => { rows.closest(".scroll").hidden = rows.rows.length === 0; };
   const say = () => {
     const now = Date.now();
     recent = recent.filter(([at]) => now - at < 5000);
     const rate = recent.reduce((sum, [, count]) => sum + count, 0) / 5;
-    const text = paused ? told.dataset.textPaused : told.dataset.text;
+    const text = wrong || (paused ? told.dataset.textPaused : told.dataset.text);
     told.textContent = text.replace("{rate}", rate.toFixed(1)).replace("{left}", left).replace("{count}", keptCount);
   };
   const show = (text) => {
     const found = parse(`<table><tbody>${text}</tbody></table>`).querySelectorAll("tr");
     rows.prepend(...[...found].map((row) => document.adoptNode(row)));
+    unhide();
     while (rows.rows.length > MOST_ROWS) rows.lastElementChild.remove();
   };
   // A proxy that keeps an answer back until it has more of it: the list is asked for instead.
@@ -96,6 +98,7 @@ function watch(line) {
       const answer = await fetch(location.href).catch(() => null);
       const fresh = answer?.ok && parse(await answer.text()).querySelector("[data-rows]");
       if (fresh) rows.replaceChildren(...document.adoptNode(fresh).children);
+      unhide();
     }
     if (!source) setTimeout(poll, 3000);
   };
@@ -106,10 +109,11 @@ function watch(line) {
       if (source !== begun) return;
       begun.close();
       source = null;
-      told.textContent = told.dataset.textBuffered;
+      wrong = told.dataset.textBuffered;
+      say();
       poll();
     }, 5000);
-    source.addEventListener("begun", () => { clearTimeout(buffered); say(); });
+    source.addEventListener("begun", () => { clearTimeout(buffered); wrong = ""; say(); });
     source.addEventListener("frame", (message) => {
       const frame = JSON.parse(message.data);
       recent.push([Date.now(), frame.shown + frame.left_out]);
@@ -120,7 +124,7 @@ function watch(line) {
       } else show(frame.rows);
       say();
     });
-    source.onerror = () => { told.textContent = told.dataset.textLost; };
+    source.onerror = () => { wrong = told.dataset.textLost; say(); };
   };
   const toggle = () => {
     paused = !paused;
