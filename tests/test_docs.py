@@ -119,6 +119,24 @@ def test_pages_are_made(page: Path) -> None:
     assert page.read_text(encoding="utf-8") == manual.PAGES[page]()
 
 
+# -- words
+
+#: Words of the logs, the metrics and the commands that mean something else elsewhere.
+WORDS = """box room drain lease beat settle fate mark meet spool book case job echo stale observed held doubtful
+quarantine ledger notebook breaker shadow receipt"""
+
+
+def test_glossary() -> None:
+    """The glossary has each word of ours with one meaning, and whoever reads README or operating is led there."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| ([a-z ,-]+) \| (.+) \| (.+) \|$", text, re.MULTILINE)
+    assert set(WORDS.split()) <= {word for word, _, _ in told}
+    assert len({word for word, _, _ in told}) == len(told)
+    assert all(meaning.endswith((".", ")")) for word, meaning, _ in told if word != "word")
+    pages = [README, (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")]
+    assert all("glossary.md" in page for page in pages)
+
+
 # -- keys of a book
 
 #: Pages that are made from the code and name keys.

@@ -33,7 +33,7 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif not found["quotas"]:
-        click.echo("No key has a quota: write quota: 5000/day under a destination whose vendor counts requests.")
+        click.echo("No key has a quota: write quota: 5000/day under a destination.")
     else:
         tables.out().print(draw(found["quotas"], datetime.now(UTC)))
 

@@ -31,6 +31,7 @@ from console.processes import env_file, port, probe, sandbox_run, supervisor
 from console.processes.sandbox_run import SandboxRun
 from console.processes.supervisor import Child, QuietPrinter, Say, Supervisor
 from console.processes.valkey import ALLOCATOR, EmbeddedValkey
+from console.render import tables
 from mailroom import Mailroom, StoreUnavailable
 from receiver import server
 from receiver.settings import ReceiverSettings, in_url
@@ -87,7 +88,7 @@ def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> Non
     rules = book.load(settings.book)
     fresh = env_file.provide(rules, os.environ, Path(".env"))
     if fresh:
-        click.echo(f"Wrote .env with fresh secrets for the sources: {', '.join(fresh)}", err=True)
+        click.echo(f"Wrote .env with {tables.say_count(len(fresh), 'fresh secret')} of the sources.", err=True)
     for name in env_file.missing(rules, os.environ):
         click.echo(f"{name} is not set, so the source that needs it answers 503 (secret_missing)", err=True)
     settings, place = where_it_listens(settings), None
