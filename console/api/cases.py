@@ -23,7 +23,7 @@ TEST_WAITS = 20.0
 
 
 class CaseDecision(DecisionBody):
-    """Which case; `until` (ms): a mute ends by itself then, 0: not."""
+    """Which case, without `rule` those of all rules; `until` (ms): a mute ends by itself then, 0: not."""
 
     destination: str
     code: str
@@ -59,7 +59,13 @@ def _verb(verb: str, state: CaseState) -> Route:
         await write_audit(request, f"{verb}_case", " | ".join(cause), decision.reason)
         said, now = get_operator(request, decision.reason).decision, int(time.time() * 1000)
         until = decision.until if state == "muted" else 0
-        if not await cases.change(get_mailroom(request), cause, state, said, now, until):
+        mailroom = get_mailroom(request)
+        meant = (
+            [cause]
+            if cause.rule
+            else [each.cause for each in await cases.read(mailroom) if each.cause[:2] == cause[:2]]
+        )
+        if not [each for each in meant if await cases.change(mailroom, each, state, said, now, until)]:
             return refuse("unknown_case", "no case of this destination, code and rule: relais cases list", 404)
         return JSONResponse({"changed": True})
 

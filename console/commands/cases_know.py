@@ -14,6 +14,8 @@ from console.commands.cases_mute import say
 def command(destination: str, code: str, rule: str, reason: str) -> None:
     """Say that a case is known: nobody has to look any more.
 
+    Without a RULE it is about the cases of all rules.
+
     \b
     Examples:
       relais cases know crm invalid "paid orders"

@@ -24,6 +24,8 @@ def command(destination: str, code: str, rule: str, until: int, reason: str) -> 
 
     A failure after that raises the alert that it came back.
 
+    Without a RULE it is about the cases of all rules.
+
     \b
     Examples:
       relais cases mute crm invalid "paid orders" --until 2d --reason "vendor mends it"

@@ -14,6 +14,8 @@ from console.commands.cases_mute import say
 def command(destination: str, code: str, rule: str, reason: str) -> None:
     """Say that a case is solved: the next failure tells that it came back.
 
+    Without a RULE it is about the cases of all rules.
+
     \b
     Examples:
       relais cases solve crm invalid "paid orders"

@@ -14,6 +14,8 @@ from console.commands.cases_mute import say
 def command(destination: str, code: str, rule: str, reason: str) -> None:
     """Take a mute back.
 
+    Without a RULE it is about the cases of all rules.
+
     \b
     Examples:
       relais cases unmute crm invalid "paid orders"

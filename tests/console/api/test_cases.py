@@ -35,5 +35,8 @@ def test_cases(relais: StuckConsole, valkey: PrivateValkey) -> None:
     with_mailroom(valkey, fail)
     assert "came_back" in relais("cases", "list")
     assert "unknown_case" in relais("cases", "solve", "crm", "invalid", "none", status=1)
+    assert "unknown_case" in relais("cases", "solve", "crm", "timeout", status=1)
+    relais("cases", "solve", "crm", "invalid", "--reason", "whatever rule")
+    assert json.loads(relais("cases", "list", "--json"))[0]["state"] == "solved"
     verbs = [line["verb"] for line in json.loads(relais("audit", "list", "--json"))]
-    assert verbs == ["solve_case", "solve_case", "unmute_case", "mute_case", "know_case"]
+    assert verbs == ["solve_case", "solve_case", "solve_case", "solve_case", "unmute_case", "mute_case", "know_case"]
