@@ -191,7 +191,9 @@ def carry_out(
         return
     if asks and (as_json or not at_a_terminal() or not _ask(meant, found["count"])):
         raise SystemExit(SAID_NO)
-    job = client.post("/jobs", {**order, "expect": found["count"], "intent": secrets.token_hex(16)})
+    # Whoever says --yes has not seen a number that could have changed.
+    expect = "any" if yes else found["count"]
+    job = client.post("/jobs", {**order, "expect": expect, "intent": secrets.token_hex(16)})
     if not more.get("detach"):
         job = _follow(client, job, quiet=as_json)
     if as_json:
@@ -209,7 +211,7 @@ def _tell_dry(found: Mapping[str, Any]) -> None:
         click.echo(f"Of the first {found['tried']}:")
     for word, count in found["words"].items():
         click.echo(f"{count} {'would be done' if word == 'done' else rooms.SAYS[word]}")
-    if "today" in found:
+    if found.get("today", {}).get("events"):
         _tell_today(found["today"])
     if found["ahead"]:
         click.echo(

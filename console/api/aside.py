@@ -1,31 +1,26 @@
-"""The routes under `/quarantine`, `/unmatched` and `/refused`: what lies aside, and what people decide about it.
+"""The routes under `/quarantine`, `/unmatched` and `/refused`: what lies aside; and how jobs take it in late.
 
-Comes in: GET to look, POST to see a payload, to take in or to drop. Goes out: JSON, one word for each item. Never shows
-a value of a person but to whoever asks for the payload, after the ledger has it, and never takes in what the book in
-force cannot read.
+Comes in: GET to look, POST to see a payload. Goes out: JSON. Never shows a value of a person but to whoever asks for
+the payload, after the ledger has it, and never takes in what the book in force cannot read.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api import causes
 from console.api.request import (
-    MOST_ITEMS,
     DecisionBody,
     Json,
     get_mailroom,
     get_operator,
     read_selection,
     refuse,
-    refuse_without_book,
     takes,
-    tell_items,
     write_audit,
 )
 from mailroom import ledger
@@ -43,20 +38,6 @@ class LookRequest(DecisionBody):
     """Whose payload is to be seen."""
 
     id: str
-
-
-class TakeInRequest(DecisionBody):
-    """What is taken in, in this order. `unverified`: somebody vouches for senders that were never verified."""
-
-    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
-    even_if_older: bool = False
-    unverified: bool = False
-
-
-class ClearRequest(DecisionBody):
-    """What is given up."""
-
-    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
 def _shelf(request: Request) -> Shelf:
@@ -121,30 +102,6 @@ async def show_payload(request: Request, asked: LookRequest) -> Response:
     return JSONResponse({"id": asked.id, "head": kept.head, "body": body})
 
 
-@takes(TakeInRequest)
-async def take_in(request: Request, decision: TakeInRequest) -> Response:
-    """Take in one after the other what the book in force can read and wants."""
-    book = await request.app.state.book_in_force.get()
-    if book is None:
-        return refuse_without_book()
-    items = decision.items
-    await write_audit(request, "take_in", tell_items(_shelf(request), items), decision.reason, len(items))
-    operator = get_operator(request, decision.reason)
-    door = LateIntake(operator, AsideShelf(operator, _shelf(request)), book)
-    how = {"even_if_older": decision.even_if_older, "unverified": decision.unverified}
-    results: list[tuple[str, TakenIn]] = [(id, await door.take(id, **how)) for id in items]
-    return JSONResponse({"results": results})
-
-
-@takes(ClearRequest)
-async def clear(request: Request, decision: ClearRequest) -> Response:
-    """Give up what lies aside."""
-    items = decision.items
-    await write_audit(request, "drop", tell_items(_shelf(request), items), decision.reason, len(items))
-    aside = _aside(request, decision.reason)
-    return JSONResponse({"results": [[id, "done" if await aside.clear(id) else "gone"] for id in items]})
-
-
 class LateIntake:
     """Reads what lies aside by the book in force, and takes in what fits."""
 
@@ -205,8 +162,6 @@ def _complete(event: Event) -> Event:
 def _routes(shelf: Shelf) -> tuple[Route, ...]:
     return (
         Route(f"/{shelf}", list_aside),
-        Route(f"/{shelf}/retry", take_in, methods=["POST"]),
-        Route(f"/{shelf}/drop", clear, methods=["POST"]),
         Route(f"/{shelf}/look", show_payload, methods=["POST"]),
         Route(f"/{shelf}/{{id}}", show_aside),
     )

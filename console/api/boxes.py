@@ -1,55 +1,25 @@
-"""The routes under `/boxes`: boxes that are held for a person, and what people decide about them.
+"""The routes under `/boxes`: boxes that are held for a person.
 
-Comes in: GET to look, POST to release or skip. Goes out: JSON, one word for each box. Never shows a value of a person,
-and never touches a box whose first item is not the one that the person saw.
+Comes in: GET to look. Goes out: JSON. Never shows a value of a person, and never decides: jobs do.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.api import causes
 from console.api.request import (
-    MOST_ITEMS,
-    DecisionBody,
     Json,
     describe_rules,
     get_mailroom,
     get_operator,
     read_selection,
     refuse,
-    takes,
-    tell_items,
-    write_audit,
 )
 from mailroom.operator import HeldBox
 from rules.event_types.base import from_epoch
-
-
-class BoxItem(DecisionBody):
-    """A held box, and the item that the person saw at its head."""
-
-    destination: str
-    box: str
-    item: str
-
-
-class ReleaseRequest(DecisionBody):
-    """Which held boxes go on. `not_sent`: somebody has looked, and their first items did not arrive."""
-
-    boxes: list[BoxItem] = Field(min_length=1, max_length=MOST_ITEMS)
-    not_sent: bool = False
-
-
-class SkipRequest(DecisionBody):
-    """Which held boxes go on without their first item. `drop`: it does not become a dead letter, it is given up."""
-
-    boxes: list[BoxItem] = Field(min_length=1, max_length=MOST_ITEMS)
-    drop: bool = False
 
 
 async def list_boxes(request: Request) -> Response:
@@ -83,39 +53,7 @@ def as_json(held: HeldBox) -> Json:
     return {"id": held.id, **asdict(held), "at": from_epoch(held.at)}
 
 
-@takes(ReleaseRequest)
-async def release(request: Request, decision: ReleaseRequest) -> Response:
-    """Let held boxes go on."""
-    operator = get_operator(request, decision.reason)
-    await write_audit(request, "release", _tell(decision.boxes), decision.reason, len(decision.boxes))
-    results = []
-    for one in decision.boxes:
-        now = await operator.box(one.destination, one.box)
-        done = now is not None and now.item == one.item
-        done = done and await operator.release(one.destination, one.box, not_sent=decision.not_sent)
-        results.append([f"{one.destination}/{one.box}", "done" if done else "gone"])
-    return JSONResponse({"results": results})
-
-
-@takes(SkipRequest)
-async def skip(request: Request, decision: SkipRequest) -> Response:
-    """Let held boxes go on without their first item."""
-    operator = get_operator(request, decision.reason)
-    await write_audit(request, "skip", _tell(decision.boxes), decision.reason, len(decision.boxes))
-    results = []
-    for one in decision.boxes:
-        done = await operator.skip(one.destination, one.box, one.item, drop=decision.drop)
-        results.append([f"{one.destination}/{one.box}", "done" if done else "gone"])
-    return JSONResponse({"results": results})
-
-
-def _tell(boxes: Sequence[BoxItem]) -> str:
-    return tell_items("boxes", [f"{one.destination}/{one.box}" for one in boxes])
-
-
 ROUTES = (
     Route("/boxes", list_boxes),
-    Route("/boxes/release", release, methods=["POST"]),
-    Route("/boxes/skip", skip, methods=["POST"]),
     Route("/boxes/{destination}/{box}", show_box),
 )

@@ -1,13 +1,10 @@
-"""The routes under `/dead`: deliveries that failed for good, and what people decide about them.
+"""The routes under `/dead`: deliveries that failed for good.
 
-Comes in: GET to look, POST to retry or drop. Goes out: JSON, one word for each item. Never shows a value of a person,
-and never decides anything that was not asked for.
+Comes in: GET to look. Goes out: JSON. Never shows a value of a person, and never decides: jobs do.
 """
 
 from dataclasses import asdict
-from typing import Literal
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,43 +12,17 @@ from starlette.routing import Route
 from console.api import causes
 from console.api.notebook import ask, tell_state
 from console.api.request import (
-    MOST_ITEMS,
-    DecisionBody,
     Json,
     describe_rules,
     get_mailroom,
     get_operator,
     read_selection,
     refuse,
-    takes,
-    tell_items,
-    write_audit,
 )
 from console.notebook import search
 from console.notebook.file import wall_clock
 from mailroom.operator import DeadLetterView, Selection
 from rules.event_types.base import from_epoch
-
-
-class RetryRequest(DecisionBody):
-    """Which dead letters are retried, in this order, and how."""
-
-    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
-    how: Literal["as_sent", "today"] = "as_sent"
-    even_if_older: bool = False
-
-
-class DropRequest(DecisionBody):
-    """Which dead letters are given up. `at_once`: they are erased now, and cannot be had back."""
-
-    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
-    at_once: bool = False
-
-
-class UndropRequest(DecisionBody):
-    """Which of them are had back."""
-
-    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
 async def list_dead_letters(request: Request) -> Response:
@@ -105,46 +76,7 @@ def as_json(letter: DeadLetterView) -> Json:
     return {**fields, "at": from_epoch(letter.at)}
 
 
-@takes(RetryRequest)
-async def retry(request: Request, decision: RetryRequest) -> Response:
-    """Retry dead letters one after the other."""
-    operator = get_operator(request, decision.reason)
-    await write_audit(request, "retry", tell_items("dead", decision.items), decision.reason, len(decision.items))
-    act = operator.retry if decision.how == "as_sent" else operator.retry_today
-    return JSONResponse(
-        {"results": [[item, await act(item, even_if_older=decision.even_if_older)] for item in decision.items]}
-    )
-
-
-@takes(DropRequest)
-async def drop(request: Request, decision: DropRequest) -> Response:
-    """Give dead letters up; for ten minutes they can be had back."""
-    operator = get_operator(request, decision.reason)
-    await write_audit(request, "drop", tell_items("dead", decision.items), decision.reason, len(decision.items))
-    return JSONResponse(
-        {
-            "results": [
-                [item, "done" if await operator.drop(item, undoable=not decision.at_once) else "gone"]
-                for item in decision.items
-            ]
-        }
-    )
-
-
-@takes(UndropRequest)
-async def undrop(request: Request, decision: UndropRequest) -> Response:
-    """Take back that dead letters were given up."""
-    operator = get_operator(request, decision.reason)
-    await write_audit(request, "undrop", tell_items("dead", decision.items), decision.reason, len(decision.items))
-    return JSONResponse(
-        {"results": [[item, "done" if await operator.undrop(item) else "gone"] for item in decision.items]}
-    )
-
-
 ROUTES = (
     Route("/dead", list_dead_letters),
-    Route("/dead/retry", retry, methods=["POST"]),
-    Route("/dead/drop", drop, methods=["POST"]),
-    Route("/dead/undrop", undrop, methods=["POST"]),
     Route("/dead/{id}", show_dead_letter),
 )

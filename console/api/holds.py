@@ -1,7 +1,7 @@
-"""The routes that hold a source: what comes of it is kept and not routed; looking at that, releasing, discarding.
+"""The routes that hold a source: what comes of it is kept and not routed; looking at that, releasing.
 
-Comes in: GET to look, POST to hold, to release and to decide about single events. Goes out: JSON, one word for each
-event. Never shows a value of a person.
+Comes in: GET to look, POST to hold and to release. Goes out: JSON. Never shows a value of a person, and never decides
+about single events: jobs do.
 """
 
 from collections import Counter
@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from console.api import causes
 from console.api.request import (
-    MOST_ITEMS,
     DecisionBody,
     Json,
     get_mailroom,
@@ -24,7 +23,6 @@ from console.api.request import (
     refuse,
     refuse_source,
     takes,
-    tell_items,
     write_audit,
 )
 from mailroom.holds import SourceHold, SourceHolds
@@ -39,12 +37,6 @@ class HoldRequest(DecisionBody):
 
 class LiftRequest(DecisionBody):
     """An empty object."""
-
-
-class HeldItems(DecisionBody):
-    """Which events are decided about, in this order."""
-
-    items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
 def _holds(request: Request, reason: str = "") -> SourceHolds:
@@ -109,32 +101,8 @@ async def release_source(request: Request, decision: LiftRequest) -> Response:
     return JSONResponse({"changed": await _holds(request, decision.reason).release(name)})
 
 
-@takes(HeldItems)
-async def let_go(request: Request, decision: HeldItems) -> Response:
-    """Let some events of a held source be routed."""
-    await write_audit(request, "let_go", *_tell(request, decision))
-    holds = _holds(request, decision.reason)
-    return JSONResponse({"results": [[id, await holds.let_go(id)] for id in decision.items]})
-
-
-@takes(HeldItems)
-async def discard(request: Request, decision: HeldItems) -> Response:
-    """Give some events of a held source up; that needs a reason."""
-    if not decision.reason:
-        return refuse("no_reason", "say why they are given up: reason")
-    await write_audit(request, "discard", *_tell(request, decision))
-    holds = _holds(request, decision.reason)
-    return JSONResponse({"results": [[id, await holds.discard(id)] for id in decision.items]})
-
-
-def _tell(request: Request, decision: HeldItems) -> tuple[str, str, int]:
-    return tell_items(request.path_params["name"], decision.items), decision.reason, len(decision.items)
-
-
 ROUTES = (
     Route("/sources/{name}/held", show_held),
     Route("/sources/{name}/hold", hold_source, methods=["POST"]),
     Route("/sources/{name}/release", release_source, methods=["POST"]),
-    Route("/sources/{name}/held/release", let_go, methods=["POST"]),
-    Route("/sources/{name}/held/discard", discard, methods=["POST"]),
 )

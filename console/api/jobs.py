@@ -5,6 +5,7 @@ somebody decided about when there were more or fewer of it.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from console.api.request import DecisionBody, Json, read_who, refuse, takes, write_audit
 from console.jobs import Job, JobBoard, JobDesk, JobOrder, JobRunner
 from console.jobs.board import JobState
+from console.jobs.desk import name_item
 from rules.event_types.base import from_epoch
 
 #: Items of a dry run that are named, of those that would be left alone.
@@ -49,11 +51,11 @@ async def order_job(request: Request, order: JobOrder) -> Response:
         if trial is None:
             return refuse(*NO_BOOK)
         words = trial.words
-        left = [{"item": item, "word": word} for item, word in words if word != "done"]
+        left = _tell_left(order, [each for each in words if each[1] != "done"][:MOST_NAMED])
         answer: Json = {"count": len(found.items), "tried": len(words), "groups": found.groups, "ahead": found.ahead}
-        answer |= {"words": Counter(word for _, word in words), "left_alone": left[:MOST_NAMED]}
+        answer |= {"words": Counter(word for _, word in words), "left_alone": left}
         return JSONResponse({**answer, **({"today": trial.today.as_json()} if trial.today is not None else {})})
-    if order.expect != len(found.items):
+    if order.expect not in ("any", len(found.items)):
         says = f"{len(found.items)} are there now, and {order.expect} were when it was decided"
         return refuse("count_changed", f"{says}: look again", 409)
     await write_audit(request, order.verb, f"{order.where}: {order.filter.tell()}", order.reason, len(found.items))
@@ -76,8 +78,12 @@ async def _show(request: Request, id: str) -> Response:
     job = await _board(request).read(id)
     if job is None:
         return refuse("unknown_job", "no job of this id in the last 31 days: relais jobs list", 404)
-    left = [{"item": item, "word": word} for item, word in await _board(request).left_alone(id)]
+    left = _tell_left(job.order, await _board(request).left_alone(id))
     return JSONResponse({**describe(job), "left_alone": left})
+
+
+def _tell_left(order: JobOrder, left: Sequence[tuple[str, str]]) -> Sequence[Json]:
+    return [{"item": name_item(order.where, item), "word": word} for item, word in left]
 
 
 def describe(job: Job) -> Json:

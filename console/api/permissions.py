@@ -43,16 +43,12 @@ NEEDED: Mapping[str, RouteNeeds | None] = {
     "/forgotten": ADMINISTER,
     "/dead": SEE,
     "/dead/{id}": SEE,
-    "/dead/retry": ACT,
-    "/dead/drop": ACT,
     "/boxes": SEE,
     "/boxes/{destination}/{box}": SEE,
-    "/boxes/release": ACT,
-    "/boxes/skip": ACT,
     **{
         f"/{shelf}{rest}": needed
         for shelf in ("quarantine", "unmatched", "refused")
-        for rest, needed in {"": SEE, "/{id}": SEE, "/retry": ACT, "/drop": ACT, "/look": LOOK}.items()
+        for rest, needed in {"": SEE, "/{id}": SEE, "/look": LOOK}.items()
     },
     "/rooms": SEE,
     "/rooms/{name}/pause": ACT,
@@ -63,8 +59,6 @@ NEEDED: Mapping[str, RouteNeeds | None] = {
     "/sources/{name}/held": SEE,
     "/sources/{name}/hold": ACT,
     "/sources/{name}/release": ACT,
-    "/sources/{name}/held/release": ACT,
-    "/sources/{name}/held/discard": ACT,
     "/pulls": SEE,
     "/pulls/{name}/fill": ACT,
     "/pulls/{name}/stop": ACT,
@@ -85,7 +79,6 @@ NEEDED: Mapping[str, RouteNeeds | None] = {
     "/jobs/{id}/resume": ACT,
     "/jobs/{id}/stop": ACT,
     "/jobs/{id}/undo": ACT,
-    "/dead/undrop": ACT,
     "/users": ADMINISTER,
     "/users/add": ADMINISTER,
     "/users/remove": ADMINISTER,

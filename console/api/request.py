@@ -25,9 +25,7 @@ from mailroom.operator import Operator, Selection
 from rules.compiler import loader
 from rules.rulebook import Rulebook
 
-#: Items in one request: they cost some milliseconds of the store's time.
-MOST_ITEMS = 500
-#: Bytes of a request body; 500 ids take a tenth of it.
+#: Bytes of a request body, where a route says nothing else.
 LARGEST_BODY = 262_144
 
 #: Items of an act that the audit names; it counts the others.
@@ -112,11 +110,6 @@ async def write_audit(request: Request, verb: str, what: str, reason: str = "", 
     await audit.write(get_actor(request), verb, what, keep_printable(reason), count)
 
 
-def tell_items(place: str, items: Sequence[str]) -> str:
-    """Return which items somebody decides about, in a line: the first ones by name."""
-    return f"{place}: {name_some(items)}"
-
-
 def name_some(items: Sequence[str]) -> str:
     """Return the first of some items by name, and how many more there are."""
     more = f" and {len(items) - MOST_NAMED} more" if len(items) > MOST_NAMED else ""
@@ -177,7 +170,7 @@ def takes(
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > largest:
-                    return refuse("too_large", f"at most {MOST_ITEMS} items, or {largest} bytes, in one request", 413)
+                    return refuse("too_large", f"at most {largest} bytes in one request", 413)
             try:
                 decision = model.model_validate_json(body)
             except ValidationError as exc:

@@ -130,7 +130,7 @@ def _show(found: Mapping[str, Any], at: Sequence[str]) -> None:
         click.echo(f"About others, mentions the person: {found['mentions']} (--mentions erases them, too): {ids}")
     for name, what in found["deleting"].items():
         if name in at:
-            click.echo(f"Deleted at {name}: {what}")
+            click.echo(f"Would be deleted at {name}: {what}")
         else:
             click.echo(f"{name} keeps what it has; --at {name} deletes there: {what}")
     for each in found["related"]:

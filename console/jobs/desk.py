@@ -150,6 +150,14 @@ class JobDesk:
         return take_in
 
 
+def name_item(place: str, text: str) -> str:
+    """Return an item of a job as people call it."""
+    if place in ("boxes", "deliveries"):
+        destination, name, *_ = json.loads(text)
+        return f"{destination}/{name}"
+    return text
+
+
 def _act_on_letters(operator: Operator, order: JobOrder, *, dry: bool) -> Act:
     async def retry(item: str) -> str:
         act = operator.retry_today if order.how.today else operator.retry

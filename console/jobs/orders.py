@@ -91,8 +91,9 @@ class JobOrder(DecisionBody):
     how: JobHow = JobHow()
     #: Items a second; 0: as fast as can be.
     rate: float = Field(0.0, ge=0, le=10_000)
-    #: How many there were when somebody decided: where there are more or fewer by now, nothing is done.
-    expect: int | None = None
+    #: How many there were when somebody decided: where there are more or fewer by now, nothing is done. any: as many as
+    #: there are.
+    expect: int | Literal["any"] | None = None
     #: Names the decision: the same one twice is one job.
     intent: str = Field("", max_length=100)
     #: Only say what would become of each.

@@ -4,7 +4,6 @@ Comes in: the id of a job, and by POST what shall become of it. Goes out: pages.
 back: `console.web.acts` does.
 """
 
-import json
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
@@ -16,6 +15,7 @@ from console.access import Role
 from console.api.request import read_who, write_audit
 from console.jobs import Job
 from console.jobs.board import JobState
+from console.jobs.desk import name_item
 from console.web import acts, page, words
 from console.web.acts import get_board
 from console.web.language import N_
@@ -34,10 +34,8 @@ CHANGES: Mapping[str, JobState] = {"pause": "paused", "resume": "running", "stop
 
 def _read_item(place: str, text: str) -> tuple[str, str]:
     """Return an item of a job as people call it, and its event where it has one."""
-    if place in ("boxes", "deliveries"):
-        destination, name, *_ = json.loads(text)
-        return f"{destination}/{name}", ""
-    return text, "" if place == "refused" else text.partition(".")[0]
+    event = "" if place in ("boxes", "deliveries", "refused") else text.partition(".")[0]
+    return name_item(place, text), event
 
 
 async def show_job(request: Request) -> Response:

@@ -1,12 +1,11 @@
 """`relais boxes`, over HTTP: a real console on a real store."""
 
-import json
-import urllib.error
-import urllib.request
+from typing import Any, cast
 
+from console.jobs import JobDesk, JobOrder
 from tests.conftest import PrivateValkey
 from tests.console.api.console_process import ready, samples
-from tests.console.api.stuck_things import StuckConsole, hold, stuck
+from tests.console.api.stuck_things import Stuck, StuckConsole, hold, stuck
 
 
 def test_list(relais: StuckConsole, valkey: PrivateValkey) -> None:
@@ -72,13 +71,12 @@ def test_skip_and_drop(relais: StuckConsole, valkey: PrivateValkey) -> None:
 def test_somebody_was_quicker(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """A box whose first item is another one by now is left alone."""
     hold(valkey.url)
-    body = {"boxes": [{"destination": "crm", "box": "box-ada", "item": "a0.0"}]}
-    for verb in ("release", "skip"):
-        request = urllib.request.Request(  # noqa: S310 - our own address
-            f"{relais.url}/boxes/{verb}",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json", "X-Relais-By-Hand": "1"},
-        )
-        with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own address
-            assert json.load(answer)["results"] == [["crm/box-ada", "gone"]]
+
+    async def decide(it: Stuck) -> list[str]:
+        desk = JobDesk(it.mailroom, cast(Any, None), cast(Any, None), cast(Any, None))  # of no use to boxes
+        orders = (JobOrder(verb="release", expect="any"), JobOrder(verb="skip", expect="any"))
+        acts = [await desk.prepare(order) for order in orders]
+        return [await act('["crm", "box-ada", "a0.0"]') for act in acts if act is not None]
+
+    assert stuck(valkey.url, decide) == ["gone", "gone"]
     assert relais.json("boxes", "list")["total"] == 2

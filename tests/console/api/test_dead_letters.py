@@ -163,17 +163,16 @@ def test_agreed_at_a_terminal(relais: StuckConsole, valkey: PrivateValkey, monke
         ({}, b"{}", 403, "not_by_hand"),
         ({"X-Relais-By-Hand": "1", "Origin": "http://127.0.0.1:8081"}, b"{}", 403, "not_by_hand"),
         ({"X-Relais-By-Hand": "1", "Content-Type": "text/plain"}, b"{}", 415, "not_json"),
-        ({"X-Relais-By-Hand": "1"}, b'{"items":["a"],"how":"somehow"}', 400, "bad_request"),
-        ({"X-Relais-By-Hand": "1"}, b'{"items":[],"more":1}', 400, "bad_request"),
-        ({"X-Relais-By-Hand": "1"}, b'{"items":' + json.dumps(["a"] * 501).encode() + b"}", 400, "bad_request"),
-        ({"X-Relais-By-Hand": "1"}, b" " * 300_000, 413, "too_large"),
+        ({"X-Relais-By-Hand": "1"}, b'{"verb":"retry","dry":true,"how":"somehow"}', 400, "bad_request"),
+        ({"X-Relais-By-Hand": "1"}, b'{"verb":"retry","dry":true,"more":1}', 400, "bad_request"),
+        ({"X-Relais-By-Hand": "1"}, b" " * 1_100_000, 413, "too_large"),
         ({"X-Relais-By-Hand": "1", "Host": "evil.example.org"}, b"{}", 400, ""),
     ],
 )
 def test_no_web_page(relais: StuckConsole, headers: dict[str, str], body: bytes, status: int, code: str) -> None:
     """Nothing that a browser sends by itself changes anything, and nothing that is not understood does."""
     request = urllib.request.Request(  # noqa: S310 - our own address
-        f"{relais.url}/dead/retry", body, {"Content-Type": "application/json", **headers}
+        f"{relais.url}/jobs", body, {"Content-Type": "application/json", **headers}
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)  # noqa: S310 - our own address
@@ -185,7 +184,7 @@ def test_no_web_page(relais: StuckConsole, headers: dict[str, str], body: bytes,
 def test_get_changes_nothing(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """The addresses of the verbs refuse GET."""
     some(valkey.url)
-    for path in ("/boxes/release", "/boxes/skip", "/rooms/crm/pause"):
+    for path in ("/jobs/job_1/stop", "/rooms/crm/pause"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(relais.url + path)  # noqa: S310 - our own address
         with refused.value as answer:

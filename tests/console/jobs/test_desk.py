@@ -98,3 +98,22 @@ def test_cancel(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert "1 done" in relais("jobs", "start", "cancel", "b", "--yes")
     assert stuck(valkey.url, lambda world: world.waiting()) == ["a.0", "c.0"]
     assert "No things of this kind" in relais("jobs", "start", "cancel", "--yes")
+
+
+def test_rate(relais: StuckConsole, valkey: PrivateValkey) -> None:
+    """A job keeps its rate within 5 percent by the store's clock; one with --yes does as many as there are."""
+    count, rate = 150, 50
+    stuck(valkey.url, lambda world: world.die(*(f"e{n}" for n in range(count))))
+    assert f"{count} done" in relais("jobs", "start", "drop", "--yes", "--rate", f"{rate}/s")
+
+    async def times(world: Stuck) -> list[float]:
+        store: Any = world.mailroom.store
+        return [at for _, at in await store.zrange(world.mailroom.key("dropped"), 0, -1, withscores=True)]
+
+    at = stuck(valkey.url, times)
+    assert len(at) == count
+    # Milliseconds that each item came after its time. A busy machine holds some up, and none comes early.
+    late = [ms - at[0] - 1000 * n / rate for n, ms in enumerate(at)]
+    batch = 1000 * (rate // 10) / rate
+    assert min(late) >= -batch - 0.05 * (at[-1] - at[0])
+    assert min(late[-count // 3 :]) <= 0.05 * (at[-1] - at[0])

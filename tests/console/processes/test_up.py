@@ -201,8 +201,9 @@ def test_user_of_its_own(start: Start, valkey: PrivateValkey, book: Path, line: 
     assert client.get(f"/events/{event}?wait=30")["state"] == "dead"
     assert client.post("/rooms/crm/pause", {"why": "noon"}) == {"changed": True}
     assert client.post("/rooms/crm/resume", {}) == {"changed": True}
-    assert client.post("/dead/retry", {"items": [f"{event}.0"]})["results"] == [[f"{event}.0", "never_made"]]
-    assert client.post("/dead/drop", {"items": [f"{event}.0"]})["results"] == [[f"{event}.0", "done"]]
+    assert client.post("/jobs", {"verb": "retry", "dry": True})["words"] == {"never_made": 1}
+    job = client.post("/jobs", {"verb": "drop", "expect": 1})["id"]
+    wait_until(lambda: client.get(f"/jobs/{job}")["words"] == {"done": 1}, "the job has ended")
     wait_until(lambda: all_ready(client.url), "everything is ready")
     checks = {check["name"]: check["ok"] for check in client.get("/readyz")["checks"]}
     assert checks["rights"] is True
