@@ -516,3 +516,17 @@ def test_the_store_is_away(house: PageHouse) -> None:
         assert stranger.status == 503
     finally:
         house.valkey.start()
+
+
+def test_what_today_would_send(house: PageHouse) -> None:
+    """Before a retry by today's rules the page says how many would be done, and what these rules would send."""
+    house.die("forecast", code="forecast")
+    stuck(house.valkey.url, lambda it: it.mailroom.keep_book("3" * 12, {"book.yaml": BOOK}))
+    eva = house.let_in()
+    page = "/act/dead.today?code=forecast"
+    wait_until(lambda: "What the rules of today would send" in eva.get(page), "the book in force is read")
+    shown = eva.get(page)
+    assert "<strong>1</strong> would be done" in shown
+    # The rule that had failed is not in this book.
+    assert "a dead letter again: " in shown
+    assert "What the rules of today" not in eva.get("/act/dead.retry?code=forecast")
