@@ -14,6 +14,7 @@ from mailroom import ledger
 from mailroom.ledger import Decision, Fate
 from mailroom.operator import HEAD, PAGE, AsideView, Operator, Selection, Shelf, read_head, today
 from mailroom.records import RefusedDetails
+from mailroom.sentences import give_reason, say
 from rules.event_types.base import from_epoch
 
 #: How taking in ended. unfit: the book of today cannot read it, either. unwanted: no rule of today wants it.
@@ -86,7 +87,7 @@ class AsideShelf:
                 head["source"],
                 head["type"],
                 why.partition(":")[0] or "no_rule",
-                why or "no rule wanted it",
+                why or say("no_rule"),
                 head["at"],
                 head.get("pos", 0),
             )
@@ -140,7 +141,7 @@ def _why(fate: Fate | None) -> str:
     """Return why an event lies there; empty: no rule wanted it."""
     if fate is None:
         return ""
-    return f"{ECHO}: Relais wrote it there itself, as {fate.echo_of}" if fate.state == ECHO else fate.why
+    return say("echo_of", delivery=fate.echo_of) if fate.state == ECHO else fate.why
 
 
 def _refused(id: str, said: dict[bytes, bytes]) -> AsideView:
@@ -151,7 +152,7 @@ def _refused(id: str, said: dict[bytes, bytes]) -> AsideView:
         int(said.get(b"size") or len(said[b"body"])),
         said.get(b"verified") == b"1",
     )
-    whole = "" if details.size <= len(said[b"body"]) else f", {len(said[b'body'])} kept"
-    who = "verified" if details.verified else "nobody knows from whom"
-    why = f"{reason}: {details.size} bytes{whole}, {who}"
+    whole = "" if details.size <= len(said[b"body"]) else say("kept_part", n=len(said[b"body"]))
+    who = say("verified" if details.verified else "not_verified")
+    why = say("refused_request", reason=give_reason(reason, of="refused."), size=details.size, whole=whole, who=who)
     return AsideView(id, "refused", at, said[b"source"].decode(), "", reason, why, from_epoch(at), 0, details)

@@ -13,6 +13,8 @@ import re
 import redis.exceptions
 from redis.asyncio.sentinel import MasterNotFoundError
 
+from mailroom.sentences import say
+
 #: The mend for a store without functions.
 NEWER = "use Redis 7 or newer, or Valkey"
 
@@ -23,6 +25,11 @@ class StoreUnavailable(Exception):
 
 class StoreRefused(StoreUnavailable):
     """The store answers, and refuses whoever comes with this REDIS_URL, or this program."""
+
+    def __init__(self, code: str, **args: str) -> None:
+        #: What it says, and the mend.
+        self.says, self.mend = say(code, **args), say(f"{code}.mend", **args)
+        super().__init__(f"{self.says}: {self.mend}")
 
 
 class StoreFull(StoreUnavailable):
@@ -42,7 +49,7 @@ def explained(exc: Exception) -> StoreUnavailable:
     if full or isinstance(exc, redis.exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return StoreFull("the store is full: raise its maxmemory, or let the workers catch up")
     if refused := _refused(exc, text):
-        return StoreRefused(refused)
+        return refused
     if isinstance(exc, redis.exceptions.AskError | redis.exceptions.ClusterDownError):
         return StoreUnavailable("REDIS_URL names a node of a cluster: give Relais a single primary, or its Sentinels")
     if isinstance(exc, redis.exceptions.ResponseError):
@@ -58,16 +65,16 @@ def explained(exc: Exception) -> StoreUnavailable:
 OLDER = re.compile(r"unknown command\W+(FUNCTION|FCALL)", re.IGNORECASE)
 
 
-def _refused(exc: Exception, text: str) -> str:
-    """Return why a store that answers refuses us, with the mend; empty: it does not."""
+def _refused(exc: Exception, text: str) -> StoreRefused | None:
+    """Return why a store that answers refuses us, with the mend; None: it does not."""
     if isinstance(exc, redis.exceptions.AuthenticationError):
         if "WRONGPASS" in text or "invalid" in text:
-            return "the store refuses user or password: mend them in REDIS_URL"
-        return "the store asks for a password: name it in REDIS_URL (redis://:password@host)"
+            return StoreRefused("store_password_wrong")
+        return StoreRefused("store_password_missing")
     if isinstance(exc, redis.exceptions.NoPermissionError):
-        return f"the user of REDIS_URL lacks a right: {text[:200]}; `relais doctor` names all that it lacks"
+        return StoreRefused("store_right_missing", said=text[:200])
     if "DB index is out of range" in text or "Invalid Database" in text:
-        return "the store has no database of that number: mend what stands behind the last slash of REDIS_URL"
+        return StoreRefused("store_database")
     if OLDER.search(text):
-        return f"the store is too old: {NEWER}"
-    return ""
+        return StoreRefused("store_too_old", newer=NEWER)
+    return None

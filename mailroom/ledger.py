@@ -49,6 +49,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
+from mailroom.sentences import give_reason, say, spell_out
 from rules.action import STALE
 from rules.event_types.base import from_epoch
 
@@ -178,8 +179,8 @@ class Fate:
         return self.state not in ("waiting", "delivering")
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values, in the order a person reads."""
-        return {
+        """Return it as plain JSON values, in the order a person reads; beside a sentence stand code and arguments."""
+        told = {
             "id": self.id,
             "source": self.source,
             "type": self.type,
@@ -207,6 +208,8 @@ class Fate:
             **({"shadow": self.shadow} if self.shadow else {}),
             **({"decisions": self.decisions} if self.decisions else {}),
         }
+        said: dict[str, Any] = spell_out(told)
+        return said
 
 
 # -- the lines, as they are written
@@ -399,9 +402,9 @@ def _encode(line: Mapping[str, Any]) -> str:
 # -- the lines, as they are read back
 
 #: Why an item ended that a person gave up.
-BY_HAND = "by a person"
+BY_HAND = say("by_hand")
 #: Why what waited is not sent any more.
-FORGOTTEN = "somebody whom it is about was forgotten"
+FORGOTTEN = say("forgotten")
 
 
 def tell(event_id: str, lines: Iterable[str]) -> Fate:
@@ -476,10 +479,12 @@ class _Story:
             if code == STALE:
                 self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "stale", why))
             else:
-                self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "skipped", f"{code}: {why}"))
+                self.fate.deliveries.append(
+                    DeliveryFate("", destination, action, rule, "skipped", give_reason(code, why))
+                )
         for destination, action, rule, code, why in line.get("observed", ()):
             if action:
-                told = f"{code}: {why}" if code else ""
+                told = give_reason(code, why) if code else ""
                 self.fate.deliveries.append(DeliveryFate("", destination, action, rule, "observed", told))
 
     def attempt(self, line: Mapping[str, Any]) -> None:
@@ -491,24 +496,24 @@ class _Story:
             told = ("at", "n", "outcome", "code", "status", "ms", "why")
             delivery.attempts.append({k: line[k] for k in told if k in line})
         delivery.state, delivery.since = AFTER_ATTEMPT.get(then, "waiting"), line.get("at", "")
-        delivery.why = line.get("code", "") if then in ("dead", "hold") else ""
-        if "outcome" not in line and line.get("why"):
-            delivery.why += f": {line['why']}"  # There is no attempt that says it.
+        # An attempt says the rest itself.
+        why = "" if "outcome" in line else line.get("why", "")
+        delivery.why = give_reason(line.get("code", ""), why) if then in ("dead", "hold") else ""
 
     def waits(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "waiting", f"not before {line['until']}: {line['why']}")
+        self._became(line, "waiting", say("not_before", until=line["until"], why=line["why"]))
 
     def left_out(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "skipped", f"{line['code']}: {line.get('why', '')}")
+        self._became(line, "skipped", give_reason(line["code"], line.get("why", "")))
 
     def once(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "skipped", "only_once")
+        self._became(line, "skipped", give_reason("only_once"))
 
     def coalesced(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "coalesced", f"by {line['by']}")
+        self._became(line, "coalesced", say("by_newer", by=line["by"]))
 
     def stale(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "stale", f"{line['by']} came while it waited")
+        self._became(line, "stale", say("overtaken", by=line["by"]))
 
     def quarantined(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why, self.fate.book = "quarantined", line["why"], ""
@@ -523,31 +528,30 @@ class _Story:
         self.itself, self.fate.why = "waiting", ""
 
     def asked(self, line: Mapping[str, Any]) -> None:
-        self.fate.why = (
-            f"{line['to']} did not answer {line['look_up']} ({line['code']}), asked again at {line['until']}"
-        )
+        told = {name: line[name] for name in ("to", "look_up", "code", "until")}
+        self.fate.why = say("asked_again", **told)
 
     def failed(self, line: Mapping[str, Any]) -> None:
         self.itself, self.fate.why, self.fate.book = "dead", line["why"], line["book"]
         self.fate.code, self.fate.since = line["code"], line["at"]
 
     def held(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "held", line["code"])
+        self._became(line, "held", give_reason(line["code"]))
 
     def released(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "waiting", "released by a person")
+        self._became(line, "waiting", say("released"))
 
     def skipped(self, line: Mapping[str, Any]) -> None:
         if line["then"] == "dead":
-            self._became(line, "dead", f"{line['code']}, skipped by a person")
+            self._became(line, "dead", say("skipped_by_a_person", code=line["code"]))
         else:
             self._became(line, "skipped", BY_HAND)
 
     def revived(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "waiting", "retried by a person")
+        self._became(line, "waiting", say("retried"))
 
     def again(self, line: Mapping[str, Any]) -> None:
-        self._became(line, "retried", "by today's rules")
+        self._became(line, "retried", say("rerouted"))
         self.itself = "waiting"
 
     def dropped(self, line: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mailroom.sentences import say
+
 #: limited     too many requests: wait as told; no attempt is counted
 #: transient   the other side could not answer; a later attempt may succeed
 #: ambiguous   a request that creates something was sent and its answer is unknown: search before creating again
@@ -39,9 +41,9 @@ IDLE = frozenset(
 #: Codes of failures that lie in the book or in a secret of it, whatever is delivered, and what they say of a
 #: destination: its room is paused at once, and probed, since a new book or an entry of the name service mends it.
 MISTAKES: Mapping[str, str] = {
-    "private_address": "leads to an address inside our own network; if that is meant, say allow_private: true",
-    "unknown_host": "has a host name that does not exist; look at base",
-    "bad_header": "has a header that cannot be written; look for line ends in its key",
+    "private_address": say("mistake_private_address"),
+    "unknown_host": say("mistake_unknown_host"),
+    "bad_header": say("mistake_bad_header"),
 }
 
 

@@ -26,6 +26,7 @@ from console.api.request import (
 from mailroom import ledger
 from mailroom.aside import AsideShelf, KeptPayload, TakenIn, kept_payload, look
 from mailroom.operator import AsideView, Operator, Shelf
+from mailroom.sentences import spell_out
 from receiver import sources
 from receiver.errors import RequestRefused
 from receiver.payload import read_kept, read_refused
@@ -76,7 +77,7 @@ def as_json(one: AsideView) -> Json:
     for name in ("destination", "action", "rule", "details"):
         del fields[name]
     details = asdict(one.details) if one.shelf == "refused" else {}
-    return {**fields, **details, "at": from_epoch(one.at)}
+    return {**spell_out(fields), **details, "at": from_epoch(one.at)}
 
 
 @takes(LookRequest)

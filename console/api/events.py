@@ -11,6 +11,7 @@ from starlette.routing import Route
 from console.api import holds, rooms
 from console.api.request import Json, describe_rules, get_mailroom, read_number, refuse
 from mailroom import INBOX, Fate, ItemPlace
+from mailroom.sentences import spell_out
 from rules.event_types.base import from_epoch
 
 #: `?wait=` may hold the answer back for this many seconds at most; who wants to wait longer asks again.
@@ -48,7 +49,7 @@ async def describe_event(request: Request, fate: Fate) -> Json:
                 delivery["why"] = why
         if fate.state == "waiting" and (why := whys.get(INBOX) or await holds.explain(request, fate.source)):
             answer["why"] = why
-    return {**answer, "settled": fate.settled}
+    return {**spell_out(answer), "settled": fate.settled}
 
 
 def describe_place(place: ItemPlace) -> Json:

@@ -7,7 +7,7 @@ its mend. Never mends anything.
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from console.api.books import BookInForce
 from console.api.watcher import MailroomWatcher
 from console.checks import rights, schema, spool, store
 from console.checks.store import HealthCheck, Strict
-from console.render.tables import duration, say_count
+from console.render.tables import duration
 from mailroom import Mailroom, RoomState, StoreUnavailable, errors
 from mailroom.client import client
+from mailroom.sentences import say, spell_out
 from rules.catalogue import Catalogue
 from rules.compiler import loader, reload
 from rules.rulebook import Rulebook
@@ -58,9 +59,10 @@ class ReadinessReport:
             "ready": self.ready,
             "taking": self.taking,
             "serving": {
-                name: {"ok": False, "why": why} if why else {"ok": True} for name, why in self.destinations.items()
+                name: spell_out({"ok": False, "why": why}) if why else {"ok": True}
+                for name, why in self.destinations.items()
             },
-            "checks": [{k: v for k, v in asdict(c).items() if v != ""} for c in ordered],
+            "checks": [check.as_json() for check in ordered],
         }
 
 
@@ -131,7 +133,7 @@ class Readiness:
             checks += (await self._rights(),)
         if found.meets(self.strict):
             return checks
-        says = f"{found.says}; RELAIS_STRICT={self.strict} asks for more"
+        says = say("kept_too_little", kept=found.says, strict=self.strict)
         return tuple(HealthCheck("kept", False, says, found.mend) if c.name == "kept" else c for c in checks)
 
     async def _rights(self) -> HealthCheck:
@@ -140,11 +142,7 @@ class Readiness:
         try:
             return await rights.check(self.mailroom.store, queues)
         except redis.exceptions.RedisError as exc:
-            return HealthCheck(
-                "rights",
-                not isinstance(exc, redis.exceptions.ResponseError),
-                f"they could not be tried: {errors.explained(exc)}",
-            )
+            return replace(rights.not_tried(exc), ok=not isinstance(exc, redis.exceptions.ResponseError), mend="")
         finally:
             if queues is not None:
                 await queues.aclose()
@@ -165,35 +163,26 @@ class Readiness:
             return []
         found = [*spoken]
         if held := sum(room.held for room in states):
-            oldest = duration(max(room.held_for for room in states))
-            found.append(
-                HealthCheck(
-                    "held",
-                    True,
-                    f"{say_count(held, 'box', 'boxes')} held for a person, the first for {oldest}",
-                    "relais boxes list",
-                )
-            )
+            since = duration(max(room.held_for for room in states))
+            found.append(HealthCheck.of("held", True, "held_boxes", boxes=say("boxes", n=held), since=since))
         if dead:
-            says = f"{say_count(dead, 'dead letter')} kept for a person"
-            found.append(HealthCheck("dead", True, says, "relais dead list"))
+            found.append(HealthCheck.of("dead", True, "dead", letters=say("dead_letters", n=dead)))
         for room in states:
             if room.unusable:
-                says = f"nothing is sent to {room.name}: it cannot be served"
-                found.append(HealthCheck(f"unusable {room.name}", True, says, "relais rooms list"))
+                found.append(HealthCheck.of(f"unusable {room.name}", True, "nothing_sent_unusable", room=room.name))
             if paused := rooms.read_pause(room):
                 word = "down" if paused.by == "breaker" else "paused"
-                says = f"nothing is sent to {room.name}: it {paused.says}"
-                found.append(HealthCheck(f"{word} {room.name}", True, says, "relais rooms list"))
+                told = HealthCheck.of(f"{word} {room.name}", True, "nothing_sent", room=room.name, why=paused.says)
+                found.append(told)
             if room.quota is not None and (why := quotas.explain(room.quota)):
-                found.append(HealthCheck(f"quota {room.name}", True, f"{room.name} waits: {why}", "relais quotas"))
+                found.append(HealthCheck.of(f"quota {room.name}", True, "quota_waits", room=room.name, why=why))
         return found
 
     def _drains(self) -> HealthCheck:
         live = self.watcher.drains
         if live:
-            return HealthCheck("drains", True, f"{live} alive")
-        return HealthCheck("drains", False, "no drain is alive, so events wait", "start workers: relais work")
+            return HealthCheck.of("drains", True, "drains", n=live)
+        return HealthCheck.of("drains", False, "no_drain")
 
     async def _book(self) -> HealthCheck:
         now = asyncio.get_running_loop().time()
@@ -209,19 +198,13 @@ class Readiness:
         checked = loader.check(self.book, self.catalogue)
         errors = [problem for problem in checked.problems if problem.severity == "error"]
         if errors or checked.book is None:
-            first = str(errors[0]) if errors else f"there is no book at {self.book}"
-            return HealthCheck(
-                "book",
-                False,
-                f"{say_count(len(errors), 'error')}, the book before stays in force; {first}",
-                "relais rules check",
-            )
+            first = str(errors[0]) if errors else say("no_book", folder=str(self.book))
+            return HealthCheck.of("book", False, "book_wrong", errors=say("errors", n=len(errors)), first=first)
         waits = reload.judge(before, checked.book, approve_all=False) if before is not None else None
         if before is not None and waits is not None:
-            return HealthCheck("book", True, f"version {before.version} is in force; {waits}", "relais rules approve")
-        return HealthCheck(
-            "book", True, f"version {checked.book.version}, {say_count(len(checked.book.rules), 'rule')}"
-        )
+            return HealthCheck.of("book", True, "book_waits", version=before.version, waits=str(waits))
+        rules = say("rules", n=len(checked.book.rules))
+        return HealthCheck.of("book", True, "book", version=checked.book.version, rules=rules)
 
 
 async def show_readiness(request: Request) -> Response:

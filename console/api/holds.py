@@ -26,6 +26,7 @@ from console.api.request import (
     write_audit,
 )
 from mailroom.holds import SourceHold, SourceHolds
+from mailroom.sentences import say
 from rules.event_types.base import from_epoch
 
 
@@ -53,10 +54,9 @@ async def explain(request: Request, source: str) -> str:
     hold = (await _holds(request).all()).get(source)
     if hold is None:
         return ""
-    until = f" until {from_epoch(hold.until)}" if hold.until else ""
-    return f"{source} is held by {hold.by or 'a person'} since {from_epoch(hold.at)}{until}" + (
-        f": {hold.why}" if hold.why else ""
-    )
+    until = say("until", at=from_epoch(hold.until)) if hold.until else ""
+    told = {"who": hold.by or say("a_person"), "since": from_epoch(hold.at), "until": until}
+    return say("source_held", source=source, **told, why=f": {hold.why}" if hold.why else "")
 
 
 async def show_held(request: Request) -> Response:

@@ -9,25 +9,23 @@ from starlette.routing import Route
 
 from console.api.request import Json, get_mailroom
 from mailroom import QuotaState
+from mailroom.sentences import say, spell_out
 from rules.event_types.base import from_epoch
-
-#: Why a key is not used although requests may be left of it.
-NO_PAGE = "nobody has said which day it is there: is a worker running, and do its clock and the store's agree?"
 
 
 def explain(quota: QuotaState) -> str:
     """Return why usual deliveries of a key wait; empty where they do not."""
     if not quota.ends:
-        return f"the quota of {quota.name or 'its key'} is not known: {NO_PAGE}"
+        return say("quota_unknown", key=quota.name or say("its_key"))
     if not quota.used_up:
         return ""
-    kept = f", {quota.left} are kept for urgent ones" if quota.left else ""
-    return f"{quota.used} of {quota.limit} requests of {quota.name} are used until {from_epoch(quota.ends)}{kept}"
+    used = {"used": quota.used, "limit": quota.limit, "key": quota.name, "until": from_epoch(quota.ends)}
+    return say("quota_reserved", **used, left=quota.left) if quota.left else say("quota_used", **used)
 
 
 def as_json(quota: QuotaState) -> Json:
     """Return a quota as JSON."""
-    return {
+    told: Json = {
         "credential": quota.name,
         "used": quota.used,
         "limit": quota.limit,
@@ -39,6 +37,7 @@ def as_json(quota: QuotaState) -> Json:
         "destinations": list(quota.rooms),
         "why": explain(quota) or None,
     }
+    return {**spell_out(told)}
 
 
 async def list_quotas(request: Request) -> Response:

@@ -25,6 +25,7 @@ from console.api.request import (
     write_audit,
 )
 from mailroom import INBOX, RoomState
+from mailroom.sentences import say
 from rules.compiler import loader
 from rules.event_types.base import from_epoch
 from workers.outcome import MISTAKES
@@ -50,12 +51,14 @@ class RoomPause:
     def says(self) -> str:
         """Say it in a sentence."""
         if self.by == "person":
-            until = f" until {self.until}" if self.until else ""
+            until = say("until", at=self.until) if self.until else ""
             why = f": {self.why}" if self.why else ""
-            return f"is paused by {self.who or 'a person'} since {self.since}{until}{why}"
-        what = "is down" if self.by == "breaker" else MISTAKES.get(self.code, "refuses our key")
-        probe = f", next probe at {self.next_probe}" if self.next_probe else ""
-        return f"{what} ({self.code}) since {self.since}{probe}"
+            return say("paused", who=self.who or say("a_person"), since=self.since, until=until, why=why)
+        probe = say("next_probe", at=self.next_probe) if self.next_probe else ""
+        if self.by == "breaker":
+            return say("down", code=self.code, since=self.since, probe=probe)
+        what = MISTAKES.get(self.code, say("refuses_key"))
+        return say("mistaken", what=what, code=self.code, since=self.since, probe=probe)
 
 
 def read_pause(room: RoomState) -> RoomPause | None:
@@ -77,16 +80,16 @@ def read_pause(room: RoomState) -> RoomPause | None:
 
 def explain(room: RoomState) -> str:
     """Return why nothing of a room is sent; empty where its items only wait for their turn."""
-    name = "the inbox" if room.name == INBOX else room.name
+    name = say("the_inbox") if room.name == INBOX else room.name
     if room.unusable:
-        return f"{name} cannot be served: {room.unusable}"
+        return say("room_unusable", room=name, why=room.unusable)
     pause = read_pause(room)
     if pause:
-        return f"{name} {pause.says}"
+        return say("room_paused", room=name, why=pause.says)
     if room.rests_until:
-        return f"{name} asked to be left alone until {from_epoch(room.rests_until)}"
+        return say("room_rests", room=name, until=from_epoch(room.rests_until))
     why = quotas.explain(room.quota) if room.quota is not None else ""
-    return f"{name} waits: {why}" if why else ""
+    return say("room_waits", room=name, why=why) if why else ""
 
 
 class PauseRequest(DecisionBody):

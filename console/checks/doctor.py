@@ -4,7 +4,7 @@ Comes in: the address of the store, the folder of the spool. Goes out: a diagnos
 """
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,7 @@ class Diagnosis:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        checks = [{k: v for k, v in asdict(check).items() if v != ""} for check in self.checks]
-        return {"well": self.well, "survives": self.says, "checks": checks}
+        return {"well": self.well, "survives": self.says, "checks": [check.as_json() for check in self.checks]}
 
 
 def look(settings: DoctorSettings) -> Diagnosis:
@@ -80,9 +79,9 @@ def look(settings: DoctorSettings) -> Diagnosis:
     if found.unfit is None:
         checks += [*rights_of(settings.url, settings.rq_url), *waiting_in(settings.url)]
     if settings.strict:
-        mend = "" if found.meets(settings.strict) else found.mend or "see the checks above"
-        says = f"RELAIS_STRICT={settings.strict} is {'not ' if mend else ''}met"
-        checks.append(HealthCheck("strict", not mend, says, mend))
+        met = found.meets(settings.strict)
+        strict = HealthCheck.of("strict", met, "strict_met" if met else "strict_not_met", strict=settings.strict)
+        checks.append(replace(strict, mend=found.mend) if found.mend and not met else strict)
     return Diagnosis(promise(found, settings.spool_folder), tuple(checks))
 
 
@@ -124,7 +123,7 @@ def rights_of(url: str, rq_url: str) -> list[HealthCheck]:
     try:
         return [asyncio.run(asking())]
     except redis.exceptions.RedisError as exc:
-        return [HealthCheck("rights", False, f"they could not be tried: {errors.explained(exc)}", rights.MEND)]
+        return [rights.not_tried(exc)]
 
 
 def waiting_in(url: str) -> list[HealthCheck]:
@@ -137,11 +136,11 @@ def waiting_in(url: str) -> list[HealthCheck]:
     try:
         spoken, faults, came = asyncio.run(asking())
     except (StoreUnavailable, StoreDamaged) as exc:
-        return [HealthCheck("boxes", False, f"what waits could not be examined: {exc}", "relais doctor, once more")]
+        return [HealthCheck.of("boxes", False, "boxes_not_examined", said=str(exc))]
     if not faults:
-        return [*spoken, HealthCheck("boxes", True, "what waits stands where it must"), *came]
+        return [*spoken, HealthCheck.of("boxes", True, "boxes_right"), *came]
     told = "; ".join(f"{fault.room}/{fault.box}: {fault.why}" for fault in faults)
-    return [*spoken, HealthCheck("boxes", False, told, "report it: this is a defect of Relais"), *came]
+    return [*spoken, HealthCheck.of("boxes", False, "boxes_wrong", faults=told), *came]
 
 
 def promise(found: Guarantee | None, spool: str) -> str:

@@ -6,9 +6,11 @@ for somebody whom it does not know. Never writes at a vendor.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from console.checks.store import HealthCheck
 from console.elsewhere import open_client
+from mailroom.sentences import give_reason
 from rules.errors import RulesError
 from rules.rulebook import Destination, Rulebook
 from workers import destinations
@@ -25,7 +27,6 @@ def check(found: Rulebook) -> list[HealthCheck]:
 
 #: Look-ups that do no harm, and of whom: of nobody, or of the first number.
 LOOK_UPS: Mapping[str, Mapping[str, str]] = {"contact": {"email": "nobody@example.org"}, "person": {"id": "1"}}
-TRIED = "it is taken, and may read; what it may write only a delivery shows"
 
 
 def _tells_rights(destination: Destination) -> bool:
@@ -44,15 +45,16 @@ def _check(destination: Destination) -> HealthCheck:
     try:
         missing = asyncio.run(_ask(destination))
     except Failed as failed:
-        return HealthCheck(name, False, f"it could not be tried: {failed.code}", failed.hint or "look at base and key")
+        found = HealthCheck.of(name, False, "key_not_tried", said=give_reason(failed.code))
+        return replace(found, mend=failed.hint) if failed.hint else found
     except (RulesError, ValueError) as exc:
-        return HealthCheck(name, False, f"it could not be tried: {exc}", "set the secret where relais doctor runs")
+        return HealthCheck.of(name, False, "key_secret_missing", said=str(exc))
     if not missing:
-        everything = "it may do everything that relais asks for"
-        return HealthCheck(name, True, everything if _tells_rights(destination) else TRIED)
+        return HealthCheck.of(name, True, "key_may_all" if _tells_rights(destination) else "key_reads")
     told = "; ".join(each.says for each in missing)
     refused = any(each.needed for each in missing)
-    return HealthCheck(name, not refused, told, "grant the key these rights there" if refused else "")
+    found = HealthCheck.of(name, not refused, "key_may_not", missing=told)
+    return found if refused else replace(found, mend="")
 
 
 async def _ask(destination: Destination) -> list[MissingRight]:

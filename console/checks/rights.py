@@ -10,8 +10,10 @@ import redis.asyncio
 import redis.exceptions
 
 from console.checks.store import HealthCheck
+from mailroom import errors
 from mailroom.client import send_together
 from mailroom.keys import PREFIX
+from mailroom.sentences import say
 
 #: Stands for a key; `C` for a channel.
 KEY, CHANNEL = "K", "C"
@@ -73,8 +75,6 @@ OPTIONAL = ("bgrewriteaof", "bgsave", "config|get", "eval", "function|list", "sc
 #: So many of the missing rights are named.
 MOST_TOLD = 6
 
-MEND = "give it the rights of docs/operating.md, `A user of its own`"
-
 
 def list_commands() -> list[str]:
     """Return the names of all commands that a user of ours needs, as an ACL has them."""
@@ -90,11 +90,20 @@ async def check(store: redis.asyncio.Redis, rq: redis.asyncio.Redis | None = Non
     denied = await _try(store, OF_STORE, f"{PREFIX}doctor")
     denied += await _try(rq or store, (*OF_RQ, *OUTSIDE), "rq:doctor")
     if not denied:
-        return HealthCheck("rights", True, "its user may do what our processes do")
+        return HealthCheck.of("rights", True, "rights")
     told = list(dict.fromkeys(denied))
-    more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
-    says = f"its user has no right to {', '.join(told[:MOST_TOLD])}{more}, so events cannot go all the way"
-    return HealthCheck("rights", False, says, MEND)
+    return HealthCheck.of("rights", False, "rights_missing", rights=name_some(told, MOST_TOLD))
+
+
+def not_tried(exc: redis.exceptions.RedisError) -> HealthCheck:
+    """Return that nobody knows what the user may do."""
+    return HealthCheck.of("rights", False, "rights_not_tried", said=str(errors.explained(exc)))
+
+
+def name_some(names: Sequence[str], most: int) -> str:
+    """Return the first of some names, and how many more there are."""
+    told = ", ".join(names[:most])
+    return say("and_more", those=told, n=len(names) - most) if len(names) > most else told
 
 
 async def may_keep(store: redis.asyncio.Redis) -> bool:

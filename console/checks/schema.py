@@ -4,6 +4,7 @@ Comes in: a mailroom. Goes out: at the most a note: while programs of two versio
 anything.
 """
 
+from console.checks.rights import name_some
 from console.checks.store import HealthCheck
 from mailroom import Mailroom, liveness, migration
 from mailroom.keys import FORMER_SCHEMA, SCHEMA
@@ -16,15 +17,12 @@ async def check(mailroom: Mailroom) -> list[HealthCheck]:
     """Return a note while the store does not speak our schema, else nothing. Raises StoreUnavailable."""
     if await migration.schema(mailroom) != FORMER_SCHEMA:
         return []
-    stays = f"the store speaks schema {FORMER_SCHEMA} until it is migrated to {SCHEMA}"
+    schemas = {"former": FORMER_SCHEMA, "schema": SCHEMA}
     holders = await migration.holders(mailroom)
     if not holders:
-        mend = "relais work; but first replace receivers of 0.1.0, which do not say that they live"
-        return [HealthCheck("schema", True, f"{stays}: nobody holds that up, a worker does it within seconds", mend)]
+        return [HealthCheck.of("schema", True, "schema_migrates", **schemas)]
     told = [_name(name, said) for name, said in sorted(holders.items())]
-    more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
-    says = f"{stays}: these of an older version hold that up: {', '.join(told[:MOST_TOLD])}{more}"
-    return [HealthCheck("schema", True, says, "replace them by this version, receivers first")]
+    return [HealthCheck.of("schema", True, "schema_held_up", **schemas, holders=name_some(told, MOST_TOLD))]
 
 
 def _name(name: str, said: str) -> str:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from console.checks.store import HealthCheck
-from console.render.tables import say_count
+from mailroom.sentences import say
 from receiver import spool
 
 #: Age in seconds from which the oldest waiting event is a fault: a restart of the store takes less.
@@ -17,29 +17,26 @@ LONG = 60.0
 MIB = 1024 * 1024
 #: Below this much free disk nothing can be promised for the next outage of the store.
 LEAST_DISK = 64 * MIB
-NONE = "there is none: while the store is away, the answer is 503"
 
 
 def check(folder: str) -> HealthCheck:
     """Return whether events wait there too long, or its disk is full."""
     if not folder:
-        return HealthCheck("spool", True, NONE)
+        return HealthCheck.of("spool", True, "spool_none")
     try:
         found = spool.look(Path(folder))
     except spool.SpoolFailed as exc:
-        return HealthCheck("spool", False, str(exc), "ask as the user that runs the receiver; is the disk well?")
+        return HealthCheck.of("spool", False, "spool_broken", said=str(exc))
     if found is None:
-        return HealthCheck("spool", True, f"no receiver has made one in {folder} yet")
+        return HealthCheck.of("spool", True, "spool_unmade", folder=folder)
     free = shutil.disk_usage(folder).free
     if found.events:
         age = max(0.0, time.time() - found.oldest / 1000)
-        says = (
-            f"{say_count(found.events, 'event')} in {folder}, the oldest there for {age:.0f} s, {found.size // MIB} MiB"
-        )
-        return HealthCheck("spool", age < LONG, says, "mend the store: they go there by themselves, oldest first")
+        told = {"events": say("events", n=found.events), "folder": folder, "seconds": round(age)}
+        return HealthCheck.of("spool", age < LONG, "spool_holds", **told, size=found.size // MIB)
     if free < LEAST_DISK:
-        return HealthCheck("spool", False, f"empty, and its disk has only {free // MIB} MiB left", "free some space")
-    return HealthCheck("spool", True, f"empty, {free // MIB} MiB free")
+        return HealthCheck.of("spool", False, "spool_disk_short", free=free // MIB)
+    return HealthCheck.of("spool", True, "spool_empty", free=free // MIB)
 
 
 def takes(folder: str) -> bool:
@@ -52,8 +49,7 @@ def aside(folder: str) -> HealthCheck | None:
     found = state(folder)
     if found is None or not found.aside:
         return None
-    says = f"the store refused {say_count(found.aside, 'event')} again and again"
-    return HealthCheck("aside", False, says, "relais spool list")
+    return HealthCheck.of("aside", False, "set_aside", events=say("events", n=found.aside))
 
 
 def state(folder: str) -> spool.SpoolState | None:

@@ -6,26 +6,26 @@ for each thing that it rests on. Never changes the store, and never promises wha
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import redis.asyncio
 import redis.exceptions
 
-from console.render.tables import say_count
 from mailroom import aof_rewrite
 from mailroom.errors import NEWER, StoreRefused, StoreUnavailable
 from mailroom.keys import PREFIX
+from mailroom.sentences import SENTENCES, say, spell_out
 from receiver.failover import HIGH_WATER
 
 #: What was acknowledged survives, by the settings of the append-only file.
-POWER_CUT = "acknowledged events survive a power cut"
-ONE_SECOND = "acknowledged events survive a crash of the store; a power cut may lose up to 1 s of them"
-KERNEL = "acknowledged events survive a crash of the store; a power cut may lose up to 30 s of them"
-REWRITE = "acknowledged events survive a power cut, but not while the append-only file is being rewritten"
-NOTHING = "acknowledged events do not survive a restart of the store"
-UNKNOWN = "the store does not tell how it keeps what is written, so nothing is promised"
+POWER_CUT = say("kept_power_cut")
+ONE_SECOND = say("kept_one_second")
+KERNEL = say("kept_kernel")
+REWRITE = say("kept_rewrite")
+NOTHING = say("kept_nothing")
+UNKNOWN = say("kept_unknown")
 
 #: What may be asked of a store (RELAIS_STRICT), and the sentences that are enough for it.
 Strict = Literal["", "1s", "power-cut"]
@@ -41,7 +41,7 @@ LEAST_DISK = 256 * 1024 * 1024
 MIB = 1024 * 1024
 
 #: What keeps a primary that was cut off from going on alone.
-ALONE = "set `min-replicas-to-write 1` in the store: a primary that is cut off then stops handing out work"
+ALONE = say("replicas_alone.mend")
 
 #: What is asked of CONFIG GET.
 ASKED = (
@@ -58,6 +58,17 @@ class HealthCheck:
     ok: bool
     says: str
     mend: str = ""
+
+    @classmethod
+    def of(cls, name: str, ok: bool, code: str, /, **args: Any) -> Self:
+        """Return a check by the code of its sentence; where the catalogue has a mend for it, with that."""
+        mend = f"{code}.mend"
+        return cls(name, ok, say(code, **args), say(mend, **args) if mend in SENTENCES else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON, with the code of its sentence and what is filled in."""
+        told: dict[str, Any] = spell_out({name: each for name, each in vars(self).items() if each != ""})
+        return told
 
 
 @dataclass(frozen=True)
@@ -86,9 +97,8 @@ class Guarantee:
 def away(exc: StoreUnavailable) -> HealthCheck:
     """Say that a store does not answer, or refuses us."""
     if isinstance(exc, StoreRefused):
-        says, _, mend = str(exc).partition(": ")
-        return HealthCheck("store", False, says, mend)
-    return HealthCheck("store", False, "the store does not answer", "start it, or mend REDIS_URL")
+        return HealthCheck("store", False, exc.says, exc.mend)
+    return HealthCheck.of("store", False, "store_away")
 
 
 async def examine(store: redis.asyncio.Redis, replicas: int = 0) -> Guarantee:
@@ -159,83 +169,66 @@ def promise(info: Mapping[str, Any], config: Mapping[Any, Any]) -> tuple[str, st
     """Return what an acknowledged event survives, and the mend where it could be more."""
     on = str(config.get("appendonly", "")) == "yes" or info.get("aof_enabled") == 1
     if not on:
-        return NOTHING, "set `appendonly yes` and `appendfsync always` in the store"
+        return NOTHING, say("kept_nothing.mend")
     if info.get("aof_last_write_status") == "err":
-        return NOTHING, "the store cannot write its append-only file: is its disk full?"
+        return NOTHING, say("kept_unwritten.mend")
     match config.get("appendfsync"):
         case "always" if config.get("no-appendfsync-on-rewrite") != "yes":
             return POWER_CUT, ""
         case "always":
-            return REWRITE, "set `no-appendfsync-on-rewrite no` in the store"
+            return REWRITE, say("kept_rewrite.mend")
         case "everysec":
-            return ONE_SECOND, "set `appendfsync always` in the store to lose nothing"
+            return ONE_SECOND, say("kept_one_second.mend")
         case "no":
-            return KERNEL, "set `appendfsync always` in the store to lose nothing"
-    return UNKNOWN, "let the user of REDIS_URL read its settings (+config|get), or ask who runs the store"
+            return KERNEL, say("kept_kernel.mend")
+    return UNKNOWN, say("kept_unknown.mend")
 
 
 def answers(server: str, info: Mapping[str, Any]) -> HealthCheck:
     """Say whether it takes what is written."""
     if info.get("loading") == 1:
         seconds = info.get("loading_eta_seconds", "some")
-        return HealthCheck("store", False, f"{server} still reads its data, {seconds} s more", "wait for it")
+        return HealthCheck.of("store", False, "store_loading", server=server, seconds=seconds)
     if info.get("role") == "slave":
-        return HealthCheck(
-            "store",
-            False,
-            f"{server} is a replica, which takes nothing",
-            "point REDIS_URL at the primary, or the Sentinels",
-        )
-    return unfit(server, info) or HealthCheck("store", True, f"{server} answers")
+        return HealthCheck.of("store", False, "store_is_replica", server=server)
+    return unfit(server, info) or HealthCheck.of("store", True, "store_answers", server=server)
 
 
 def unfit(server: str, info: Mapping[str, Any]) -> HealthCheck | None:
     """Say why Relais can never work on a store, None where it can."""
     if info.get("redis_mode") == "cluster":
-        says = f"{server} is a node of a cluster: RQ needs keys of several nodes at once, which a cluster refuses"
-        return HealthCheck("store", False, says, "point REDIS_URL at a single primary, or at its Sentinels")
+        return HealthCheck.of("store", False, "store_is_cluster", server=server)
     major = version(info).partition(".")[0]
     if info.get("server_name") != "valkey" and major.isdigit() and int(major) < OLDEST:
-        return HealthCheck("store", False, f"{server} is too old", NEWER)
+        return HealthCheck.of("store", False, "store_is_too_old", server=server, newer=NEWER)
     return None
 
 
 def evicted(evicts: bool) -> HealthCheck:
     """Say whether what waits may be thrown away."""
     if evicts:
-        mend = "set `maxmemory-policy noeviction` in the store"
-        return HealthCheck("noeviction", False, "what waits may be thrown away when memory is full", mend)
-    return HealthCheck("noeviction", True, "nothing that waits is evicted")
+        return HealthCheck.of("noeviction", False, "evicts")
+    return HealthCheck.of("noeviction", True, "evicts_nothing")
 
 
 def written(info: Mapping[str, Any], config: Mapping[Any, Any]) -> HealthCheck:
     """Say whether the store's last writes to its disk went well."""
-    disk = "is its disk full? See the log of the store"
     if info.get("aof_last_write_status") == "err":
-        return HealthCheck("persistence", False, "the last write to the append-only file failed", disk)
+        return HealthCheck.of("persistence", False, "write_failed")
     if info.get("aof_last_bgrewrite_status") == "err":
-        return HealthCheck(
-            "persistence", False, "the last rewrite of the append-only file failed, so it only grows", disk
-        )
+        return HealthCheck.of("persistence", False, "rewrite_failed")
     if info.get("rdb_last_bgsave_status") == "err" and config.get("stop-writes-on-bgsave-error") != "no":
-        return HealthCheck(
-            "persistence", False, "the last snapshot failed, and writes are refused until one works", disk
-        )
-    return HealthCheck("persistence", True, "its last writes to disk went well")
+        return HealthCheck.of("persistence", False, "snapshot_failed")
+    return HealthCheck.of("persistence", True, "written")
 
 
 def memory(info: Mapping[str, Any]) -> HealthCheck:
     """Say how full the store is."""
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if not most:
-        mend = "set `maxmemory` to two thirds of what it may use"
-        return HealthCheck("memory", True, f"{used // MIB} MiB used, unlimited: the kernel may kill it", mend)
-    says = f"{used // MIB} of {most // MIB} MiB used"
-    if used >= HIGH_WATER * most:
-        return HealthCheck(
-            "memory", False, f"{says}: new events wait in the spool", "raise `maxmemory`, or see what waits"
-        )
-    return HealthCheck("memory", True, says)
+        return HealthCheck.of("memory", True, "memory_unlimited", used=used // MIB)
+    full = used >= HIGH_WATER * most
+    return HealthCheck.of("memory", not full, "memory_full" if full else "memory", used=used // MIB, most=most // MIB)
 
 
 def replicas(
@@ -245,51 +238,40 @@ def replicas(
     count = int(info.get("connected_slaves", 0))
     least = int(config.get("min-replicas-to-write", 0) or 0)
     lag = config.get("min-replicas-max-lag", "?")
+    connected = say("replicas", n=count)
     if least > count:
-        says = f"{say_count(count, 'replica')}, and {least} demanded: the store refuses writes"
-        return HealthCheck("replicas", False, says, "bring the replicas back")
+        return HealthCheck.of("replicas", False, "replicas_refuse", replicas=connected, least=least)
     if demanded > count:
-        demands = f"{say_count(count, 'replica')}, and RELAIS_REPLICAS={demanded}"
-        says = f"{demands}: events wait in the spool, and nothing is delivered"
-        return HealthCheck("replicas", False, says, "bring the replicas back, or set RELAIS_REPLICAS to fewer")
+        return HealthCheck.of("replicas", False, "replicas_missing", replicas=connected, demanded=demanded)
     if kept is not None and demanded > kept:
-        says = f"{kept} of {count} have on disk what was written a second ago, and RELAIS_REPLICAS={demanded}"
-        return HealthCheck("replicas", False, says, "set `appendonly yes` and `appendfsync always` in the replicas")
+        return HealthCheck.of("replicas", False, "replicas_forget", kept=kept, count=count, demanded=demanded)
     if demanded:
-        where = "" if kept is not None else " in memory"
-        which = "whichever takes over" if demanded == count else f"if one of the {demanded} takes over"
-        says = f"{count}; each event is on {demanded} of them{where} before it is acknowledged, and survives {which}"
-        return HealthCheck("replicas", True, says, "" if least else ALONE)
+        where = "" if kept is not None else say("in_memory")
+        told = {"count": count, "demanded": demanded, "where": where}
+        found = HealthCheck.of("replicas", True, "replicas_all" if demanded == count else "replicas_some", **told)
+        return found if least else replace(found, mend=ALONE)
     if not count:
-        return HealthCheck("replicas", True, "none: events are on one machine")
+        return HealthCheck.of("replicas", True, "replicas_none")
     if least:
-        says = f"{count}; a failover may lose up to {lag} s, and a little more, of acknowledged events"
-        return HealthCheck("replicas", True, says, "set RELAIS_REPLICAS=1 to lose none")
-    mend = "set RELAIS_REPLICAS=1 to lose none, and `min-replicas-to-write 1` in the store"
-    return HealthCheck("replicas", True, f"{count}; a failover may lose acknowledged events, however many", mend)
+        return HealthCheck.of("replicas", True, "replicas_lag", count=count, lag=lag)
+    return HealthCheck.of("replicas", True, "replicas_unbound", count=count)
 
 
 def erased(info: Mapping[str, Any], config: Mapping[Any, Any], refuses: bool) -> list[HealthCheck]:
     """Say where what was erased stays on the store's disk for longer than a day; a note, since all goes on."""
-    stays = "what was erased stays in its append-only file"
     if info.get("aof_enabled") != 1:
         return []
     if str(config.get("auto-aof-rewrite-percentage", "")) == "0":
-        mend = "set `auto-aof-rewrite-percentage 100` in the store when the backup is done"
-        return [HealthCheck("erased", True, f"rewriting is switched off, so {stays}", mend)]
-    if refuses:
-        mend = "allow BGREWRITEAOF to the workers, or rewrite it daily some other way"
-        return [HealthCheck("erased", True, f"it refuses BGREWRITEAOF: {stays} until it rewrites it by itself", mend)]
-    return []
+        return [HealthCheck.of("erased", True, "rewrite_off")]
+    return [HealthCheck.of("erased", True, "rewrite_refused")] if refuses else []
 
 
 def disk(info: Mapping[str, Any], free: int) -> HealthCheck:
     """Say whether the append-only file can grow and be rewritten."""
     needed = max(int(info.get("aof_current_size", 0)), LEAST_DISK)
-    says = f"{free // MIB} MiB free"
     if free < needed:
-        return HealthCheck("disk", False, f"{says}, a rewrite may need {needed // MIB}", "free some space on its disk")
-    return HealthCheck("disk", True, says)
+        return HealthCheck.of("disk", False, "disk_short", free=free // MIB, needed=needed // MIB)
+    return HealthCheck.of("disk", True, "disk", free=free // MIB)
 
 
 def version(info: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from console.checks.store import HealthCheck
 from console.render import tables
 from mailroom import Mailroom, observations
 from mailroom.holds import SourceHold, SourceHolds
+from mailroom.sentences import say
 from rules.event_types.base import from_epoch
 
 
@@ -24,22 +25,27 @@ async def check(mailroom: Mailroom) -> list[HealthCheck]:
     quiet = await observations.find_told(mailroom)
     pages = await observations.read_counts(mailroom, now)
     found = [
-        HealthCheck(
+        HealthCheck.of(
             "webhooks",
             True,
-            f"{source}: last {tables.duration(max(0, now - at))} ago, {from_epoch(at)}"
-            f"{', unusually long for it' if source in quiet else ''}",
-            "relais sources list" if source in quiet else "",
+            "source_came_quiet" if source in quiet else "source_came",
+            source=source,
+            ago=tables.duration(max(0, now - at)),
+            at=from_epoch(at),
         )
         for source, at in came
     ]
     for source, _ in sorted(came):
         found += [
-            HealthCheck(
+            HealthCheck.of(
                 "places",
                 True,
-                f"{source}: {one.name} found nothing in {one.events:,} of {one.events:,} events since {one.since}",
-                f"is {one.name.partition(' ')[0].replace('.', ': ')}: in the book right? relais sources list",
+                "place_empty",
+                source=source,
+                place=one.name,
+                events=f"{one.events:,}",
+                since=one.since,
+                key=f"{one.name.partition(' ')[0].replace('.', ': ')}:",
             )
             for one in observations.find_empty(pages, source)
         ]
@@ -48,7 +54,13 @@ async def check(mailroom: Mailroom) -> list[HealthCheck]:
 
 def _describe_hold(hold: SourceHold, now: int) -> HealthCheck:
     """Return that a source is held, by whom and since when: what comes of it waits."""
-    by, why = (f" by {hold.by}" if hold.by else ""), (f": {hold.why}" if hold.why else "")
-    until = f" until {from_epoch(hold.until)[:16]}Z" if hold.until else ""
-    says = f"{hold.source}: held{by} for {tables.duration(max(0, now - hold.at))}{until}{why}; what comes is not routed"
-    return HealthCheck("holds", True, says, f"relais sources held {hold.source}, relais sources release {hold.source}")
+    return HealthCheck.of(
+        "holds",
+        True,
+        "held_source",
+        source=hold.source,
+        by=say("by", who=hold.by) if hold.by else "",
+        since=tables.duration(max(0, now - hold.at)),
+        until=say("until", at=f"{from_epoch(hold.until)[:16]}Z") if hold.until else "",
+        why=f": {hold.why}" if hold.why else "",
+    )

@@ -27,6 +27,7 @@ from console.access import Role
 from console.api.request import get_actor
 from console.web import assets, language, words
 from console.web.language import LANGUAGES
+from mailroom import sentences
 
 #: The cookie in which language and time zone are remembered: `de.Europe/Berlin`.
 LOOK = "relais-look"
@@ -63,12 +64,15 @@ def environment(chosen: str, base: str) -> jinja2.Environment:
     found.filters |= {
         # A sentence that no template has: `_` would trust it, and it may hold what somebody typed.
         "say": lambda text: known.gettext(text) if text else "",
+        "tell": lambda text: sentences.write(text, known.gettext, known.ngettext),
+        "reason": lambda code: known.gettext(told) if (told := sentences.find_reason(code)) else "",
         "moment": show_moment,
         "age": functools.partial(show_age, Locale(chosen)),
         "number": functools.partial(numbers.format_decimal, locale=chosen),
         "labelled": label_cells,
         "span": functools.partial(show_span, Locale(chosen)),
     }
+    found.tests["sentence"] = lambda text: isinstance(text, sentences.Sentence)
     found.globals |= {
         "link": functools.partial(link, base),
         "asset": lambda name: f"{base}/ui/static/{assets.address(name)}",

@@ -229,7 +229,12 @@ def test_taking_and_serving(book: Path, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert found["serving"]["crm"]["why"].startswith("crm is down (timeout)")
     found = report(mailroom, book, drains=0).as_json()
     assert (found["ready"], found["taking"]) == (False, True)
-    assert found["serving"]["bill"] == {"ok": False, "why": "no drain is alive, so events wait"}
+    assert found["serving"]["bill"] == {
+        "ok": False,
+        "why": "no drain is alive, so events wait",
+        "code": "no_drain",
+        "args": {},
+    }
 
     async def away(*_: object) -> Guarantee:
         raise redis.exceptions.ConnectionError

@@ -30,6 +30,7 @@ def test_quotas(relais: StuckConsole, valkey: PrivateValkey) -> None:
     (told,) = relais.json("quotas")["quotas"]
     resets = told.pop("resets_at")
     why = f"3 of 5 requests of CRM_KEY are used until {resets}, 2 are kept for urgent ones"
+    assert (told.pop("code"), told.pop("args")["left"]) == ("quota_reserved", 2)
     assert told == {
         "credential": "CRM_KEY",
         "used": 3,

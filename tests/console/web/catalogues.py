@@ -1,7 +1,7 @@
 """The sentences of the pages, as the code and the templates have them: `python -m tests.console.web.catalogues`.
 
-Comes in: the package `console.web`. Goes out: keys, and the catalogues with what is missing at their end. Never
-translates.
+Comes in: the package `console.web`, and the catalogue of sentences. Goes out: keys, and the catalogues with what is
+missing at their end. Never translates.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
 import console.web
+from mailroom.sentences import REASONS, SENTENCES
 
 WEB = Path(console.web.__file__).parent
 #: What a catalogue begins with: how its language counts. No dates, so that nothing but sentences changes it.
@@ -26,6 +27,8 @@ def list_keys() -> Iterator[tuple[Key, str]]:
         with file.open("rb") as text:
             for _, key, _, _ in extract("python", text, {"N_": None, "ngettext": (1, 2)}):
                 yield _as_key(key), file.name
+    for told in (*SENTENCES.values(), *REASONS.values()):
+        yield told, "sentences.py"
     options = {"extensions": "jinja2.ext.do", "silent": "false"}
     for file in sorted((WEB / "templates").glob("*.html")):
         with file.open("rb") as text:
