@@ -104,6 +104,7 @@ def test_the_whole_way_by_keyboard(site: BrowserSite, browser: Browser) -> None:
     page.go_back()
     reach(page, "Drop (3) …")
     page.keyboard.press("Enter")
+    expect(page.get_by_label("Why?")).to_be_visible()
     reach(page, "Why?")
     page.keyboard.type("visits of a fair that was cancelled")
     page.keyboard.press("Enter")

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 
 from bench import cluster as bench
 from bench.nodes import Cluster, StoreNode, slot_of
-from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable
+from mailroom import INBOX, Mailroom, RoomRequest, StoreUnavailable, retention
 from mailroom.aside import AsideShelf, look
 from mailroom.client import client
 from mailroom.forgetting import Forgetting, Person
@@ -135,6 +135,8 @@ async def by_hand(room: Mailroom) -> None:
     await room.call("replay", "nothing", 0, "default", "", "", BOX, "")
     await room.put([replace(event("f", "email:fay@example.org"), received_at="2026-11-21T10:00:00.000Z")])
     await Forgetting(room).forget(Person(frozenset({room.hash("email:fay@example.org")})), 1, within=0)
+    await retention.set_terms(room, {"quarantine": {"desk": 1}})
+    assert await retention.expire(room) == 0
     await room.call("touch")
 
 

@@ -89,13 +89,18 @@ NAMES = {"mail": "email", "emailaddress": "email", "vorname": "first_name"}
 
 @given(st.lists(records(), min_size=1, max_size=3), st.booleans())
 def test_names_of_a_vendor(some: list[tuple[type[EventData], dict[str, Any]]], mail: bool) -> None:
-    """Fields under a vendor's names, with empty texts, are read as they are under ours; and so is a shape that came."""
+    """Fields under a vendor's names are read as they are under ours; so is a shape that came, and what has empty texts.
+
+    Of an empty text the model may have to tell, where it would not of nothing.
+    """
     reader = PlainReader(field_names.Names(NAMES))
     for kind, fields in (*some, *some):
         theirs = {("Mail" if mail and name == "email" else name): value for name, value in fields.items()}
         ours = field_names.looked_up(theirs, field_names.Names(NAMES))
         expected = PlainReader().read(kind, ours) if len(ours) == len(theirs) else None
-        assert reader.read(kind, theirs) == expected
+        found = reader.read(kind, theirs)
+        blank = any(isinstance(value, str) and not value.strip() for value in theirs.values())
+        assert found == expected or (blank and found is None)
 
 
 def test_shapes_of_strangers() -> None:

@@ -24,6 +24,9 @@ MACHINES = ("receiver", "workers", "mailroom", "console")
 #: Keys whose work is done when the book is compiled: nothing is left to read afterwards.
 DONE_BY_COMPILING = {
     "api": "turns `api.person` of a look-up into the destination that it names",
+    **dict.fromkeys(
+        ("retain_dead", "retain_quarantined", "retain_refused"), "is in Rulebook.terms, which workers read"
+    ),
 }
 
 

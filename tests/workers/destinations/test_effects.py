@@ -89,6 +89,8 @@ def make(sandbox: Running, kind: str, action: str) -> Desk:
     def insert(told: Any) -> Any:
         if isinstance(told, Mapping):
             return {name: insert(value) for name, value in told.items()}
+        if not isinstance(told, str):
+            return told
         keys = vars(sandbox.world.accounts)
         return re.sub(r"\$\{SANDBOX_(\w+)\}", lambda found: keys[found[1].lower()], told).replace(
             "{sandbox}", sandbox.url
