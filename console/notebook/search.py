@@ -22,6 +22,8 @@ Json = dict[str, Any]
 #: What a filter asks of an event itself, and of one delivery of it.
 OF_EVENT = ("source", "type", "state", "book")
 OF_DELIVERY = ("destination", "action", "rule", "code")
+#: More dead letters than these are looked at in their order.
+MANY = 1_000
 #: What can be asked of a dead letter.
 OF_DEAD = (*OF_DELIVERY, "source", "type", "event", "id")
 
@@ -182,21 +184,31 @@ def group_dead(notebook: Notebook, chosen: Mapping[str, str], now: int, since: i
     return found
 
 
-def list_dead(notebook: Notebook, chosen: Mapping[str, str], now: int) -> list[Json]:
+def first_dead(notebook: Notebook, chosen: Mapping[str, str], now: int, most: int) -> tuple[list[Json], int]:
+    """Return the first of what `list_dead` returns, and how many that are."""
+    where, values = _choose_dead(chosen, now)
+    [row] = notebook.read(f"SELECT count(*) AS found FROM delivery WHERE state = 'dead' AND {where}", values)  # noqa: S608
+    return list_dead(notebook, chosen, now, most, in_order=row["found"] > MANY), int(row["found"])
+
+
+def list_dead(
+    notebook: Notebook, chosen: Mapping[str, str], now: int, most: int = -1, *, in_order: bool = False
+) -> list[Json]:
     """Return dead letters as of `now` (ms), chosen as by `group_dead`, in the order of a retry: as it was received.
 
-    Of an event that is dead itself the destination is the inbox.
+    Of an event that is dead itself the destination is the inbox. `in_order`: so many are meant that it is better to
+    look at all in this order until there are enough, than to sort those.
     """
-    where, values = _choose_dead(chosen, now)
+    where, values = _choose_dead(chosen, now, sign="+" if in_order else "")
     query = (
         "SELECT delivery.id, event.id AS event, event.source, event.type, destination, action, rule, code, "  # noqa: S608
         "delivery.why, ended, event.at FROM delivery JOIN event ON event.n = delivery.event "
-        f"WHERE delivery.state = 'dead' AND {where} ORDER BY event.at, event.n, place"
+        f"WHERE delivery.state = 'dead' AND {where} ORDER BY delivery.at, delivery.event, place LIMIT ?"
     )
-    return [dict(row) for row in notebook.read(query, values)]
+    return [dict(row) for row in notebook.read(query, [*values, most])]
 
 
-def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0) -> tuple[str, list[Any]]:
+def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0, sign: str = "") -> tuple[str, list[Any]]:
     # With the sign no index is searched for it: others are better. 0: nobody knows when.
     parts, values = ["(+ended >= ? OR +ended = 0)"], list[Any]([max(since, now - DEAD_KEEPS)])
     for name in OF_DEAD:
@@ -204,7 +216,7 @@ def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0) -> tuple[s
             continue
         values.append("" if text == NONE else text)
         if name in OF_DELIVERY:
-            parts.append(f"{name} = ?")
+            parts.append(f"{sign}{name} = ?")
         elif name == "id":
             parts.append("delivery.id = ?")
         else:

@@ -1,7 +1,7 @@
 """The tables of the notebook, and what age takes out of them."""
 
 #: Raised with each change of the tables: a file of another version is written anew.
-VERSION = 3
+VERSION = 4
 
 #: Days that the ledger, and so the notebook, tells of.
 DAYS = 31
@@ -44,6 +44,7 @@ CREATE INDEX delivery_destination ON delivery (destination, at, event);
 CREATE INDEX delivery_rule ON delivery (rule, at, event);
 CREATE INDEX delivery_code ON delivery (code, event) WHERE code != '';
 CREATE INDEX delivery_state ON delivery (state, destination, code, rule, ended);
+CREATE INDEX delivery_dead ON delivery (at, event, place) WHERE state = 'dead';
 CREATE TABLE who (
     hash TEXT NOT NULL,
     at INTEGER NOT NULL,

@@ -98,6 +98,15 @@ def read_chosen(request: Request) -> dict[str, str]:
     return {name: text for name in CHOOSABLE if (text := request.query_params.get(name, ""))}
 
 
+async def find_first(request: Request, pile: str, chosen: Mapping[str, str], most: int) -> tuple[list[PileItem], int]:
+    """Return the first of what `find_items` returns, and how many that are. Raises StoreUnavailable."""
+    if pile == "dead" and chosen.keys() <= set(CHOOSABLE):
+        rows, total = await notebook.ask(request, lambda its: search.first_dead(its, chosen, wall_clock(), most))
+        return [_dead(row) for row in rows], total
+    items = await find_items(request, pile, chosen)
+    return items[:most], len(items)
+
+
 async def find_items(request: Request, pile: str, chosen: Mapping[str, str]) -> list[PileItem]:
     """Return what lies there and is meant, in the order in which it is decided about. Raises StoreUnavailable."""
     if not chosen.keys() <= set(CHOOSABLE):

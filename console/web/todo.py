@@ -171,7 +171,7 @@ async def show_pile(request: Request) -> Response:
     if pile not in piles.PILES:
         raise HTTPException(404)
     chosen = piles.read_chosen(request)
-    items = await piles.find_items(request, pile, chosen)
+    items, total = await piles.find_first(request, pile, chosen, SHOWN)
     of_pile = [act for act in acts.ACTS.values() if act.pile == pile]
     return await page.render(
         request,
@@ -180,8 +180,8 @@ async def show_pile(request: Request) -> Response:
         name=piles.PILES[pile],
         about=piles.ABOUT[pile],
         chosen=chosen,
-        items=items[:SHOWN],
-        total=len(items),
+        items=items,
+        total=total,
         acts=of_pile,
         undo=await acts.describe_undo(request, {name: chosen.get(name, "") for name in piles.CAUSE["dead"]}),
         said=await _find_said(request, pile, chosen),

@@ -87,7 +87,7 @@ def test_span(notebook: Notebook) -> None:
     assert pages(notebook, EventFilter(since=NOW - 2000, until=NOW - 1000), 9) == [["b"]]
 
 
-def test_causes(notebook: Notebook) -> None:
+def test_causes(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dead deliveries are grouped by destination, code and rule."""
     notebook.write([fate("a", 5000, state="dead"), fate("b", 1000, state="dead"), fate("c")], NOW)
     [cause] = search.group_dead(notebook, {}, NOW)
@@ -99,6 +99,10 @@ def test_causes(notebook: Notebook) -> None:
     for chosen in ({"event": "b"}, {"id": "b.0"}, {"event": "b", "source": "shop", "type": "order.paid"}):
         assert [one["id"] for one in search.list_dead(notebook, chosen, NOW)] == ["b.0"]
     assert search.list_dead(notebook, {"rule": NONE}, NOW) == []
+    for many in (0, 9):
+        monkeypatch.setattr(search, "MANY", many)
+        first, total = search.first_dead(notebook, {"rule": "notes", "code": "timeout"}, NOW, 1)
+        assert ([one["id"] for one in first], total) == (["a.0"], 2)
     assert search.group_dead(notebook, {"destination": "other"}, NOW) == []
     assert search.group_dead(notebook, {"source": "other"}, NOW) == []
     assert search.group_dead(notebook, {"source": "shop"}, NOW, NOW - 3000)[0]["count"] == 1
