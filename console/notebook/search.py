@@ -199,16 +199,17 @@ def list_dead(
     Of an event that is dead itself the destination is the inbox. `in_order`: so many are meant that it is better to
     look at all in this order until there are enough, than to sort those.
     """
-    where, values = _choose_dead(chosen, now, sign="+" if in_order else "")
+    where, values = _choose_dead(chosen, now)
+    walk = " INDEXED BY delivery_dead" if in_order else ""
     query = (
         "SELECT delivery.id, event.id AS event, event.source, event.type, destination, action, rule, code, "  # noqa: S608
-        "delivery.why, ended, event.at FROM delivery JOIN event ON event.n = delivery.event "
+        f"delivery.why, ended, event.at FROM delivery{walk} JOIN event ON event.n = delivery.event "
         f"WHERE delivery.state = 'dead' AND {where} ORDER BY delivery.at, delivery.event, place LIMIT ?"
     )
     return [dict(row) for row in notebook.read(query, [*values, most])]
 
 
-def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0, sign: str = "") -> tuple[str, list[Any]]:
+def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0) -> tuple[str, list[Any]]:
     # With the sign no index is searched for it: others are better. 0: nobody knows when.
     parts, values = ["(+ended >= ? OR +ended = 0)"], list[Any]([max(since, now - DEAD_KEEPS)])
     for name in OF_DEAD:
@@ -216,7 +217,7 @@ def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0, sign: str 
             continue
         values.append("" if text == NONE else text)
         if name in OF_DELIVERY:
-            parts.append(f"{sign}{name} = ?")
+            parts.append(f"{name} = ?")
         elif name == "id":
             parts.append("delivery.id = ?")
         else:
