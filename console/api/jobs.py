@@ -32,7 +32,8 @@ class JobChange(DecisionBody):
     """An empty object."""
 
 
-def _board(request: Request) -> JobBoard:
+def get_board(request: Request) -> JobBoard:
+    """Return the jobs of this console's store."""
     board: JobBoard = request.app.state.jobs
     return board
 
@@ -40,7 +41,7 @@ def _board(request: Request) -> JobBoard:
 @takes(JobOrder, LARGEST_ORDER)
 async def order_job(request: Request, order: JobOrder) -> Response:
     """Begin a job, or with `dry` say what would become of each item. The same intent twice is one job."""
-    board, desk = _board(request), _desk(request)
+    board, desk = get_board(request), _desk(request)
     if order.intent and not order.dry and (known := await board.find_intent(order.intent)):
         return await _show(request, known)
     found = await desk.find(order)
@@ -66,7 +67,7 @@ async def order_job(request: Request, order: JobOrder) -> Response:
 
 async def list_jobs(request: Request) -> Response:
     """Answer the newest jobs, newest first."""
-    return JSONResponse({"jobs": [describe(job) for job in await _board(request).newest()]})
+    return JSONResponse({"jobs": [describe(job) for job in await get_board(request).newest()]})
 
 
 async def show_job(request: Request) -> Response:
@@ -75,10 +76,10 @@ async def show_job(request: Request) -> Response:
 
 
 async def _show(request: Request, id: str) -> Response:
-    job = await _board(request).read(id)
+    job = await get_board(request).read(id)
     if job is None:
         return refuse("unknown_job", "no job of this id in the last 31 days: relais jobs list", 404)
-    left = _tell_left(job.order, await _board(request).left_alone(id))
+    left = _tell_left(job.order, await get_board(request).left_alone(id))
     return JSONResponse({**describe(job), "left_alone": left})
 
 
@@ -118,10 +119,10 @@ async def stop_job(request: Request, decision: JobChange) -> Response:
 async def undo_job(request: Request, decision: JobChange) -> Response:
     """Take back what a job has dropped, within ten minutes: by another job."""
     id = request.path_params["id"]
-    if await _board(request).read(id) is None:
+    if await get_board(request).read(id) is None:
         return await _show(request, id)
     await write_audit(request, "undo_job", id, decision.reason)
-    undoing = await _board(request).undo(id, read_who(request))
+    undoing = await get_board(request).undo(id, read_who(request))
     if undoing is None:
         return refuse("not_undoable", "only what it dropped can be had back, for ten minutes after its end", 409)
     _runner(request).ring()
@@ -130,10 +131,10 @@ async def undo_job(request: Request, decision: JobChange) -> Response:
 
 async def _change(request: Request, decision: JobChange, verb: str, to: JobState) -> Response:
     id = request.path_params["id"]
-    if await _board(request).read(id) is None:
+    if await get_board(request).read(id) is None:
         return await _show(request, id)
     await write_audit(request, f"{verb}_job", id, decision.reason)
-    changed = await _board(request).change(id, to)
+    changed = await get_board(request).change(id, to)
     _runner(request).ring()
     return JSONResponse({"changed": changed})
 

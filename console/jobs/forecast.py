@@ -142,7 +142,7 @@ class Forecaster:
                 yield _Planned(event, None, await self._find_newest(event, ()))
 
     async def _find_newest(self, event: Event, also: Iterable[str]) -> Mapping[str, str]:
-        types = sorted({type for rule in self._book.rules for type in rule.not_older_than})
+        types = sorted(self._book.guards)
         if not types or not event.order_key:
             return {}
         return await self._mailroom.newest([self._mailroom.hash(event.order_key), *also], types)

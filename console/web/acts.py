@@ -25,8 +25,9 @@ from starlette.routing import Route
 from console.access import Role
 from console.access.tokens import hash_secret
 from console.api.auth import keep_printable
+from console.api.jobs import get_board
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
-from console.jobs import JobBoard, JobDesk, JobOrder
+from console.jobs import JobDesk, JobOrder
 from console.jobs.orders import JobFilter, JobHow, JobPlace, JobVerb
 from console.web import page, piles, rules, snapshots, words
 from console.web.language import N_
@@ -490,12 +491,6 @@ def _write_item(pile: str, item: PileItem) -> str:
     if pile != "boxes":
         return item.id
     return json.dumps([item.destination, item.id.removeprefix(f"{item.destination}/"), item.head])
-
-
-def get_board(request: Request) -> JobBoard:
-    """Return the jobs of this console's store."""
-    board: JobBoard = request.app.state.jobs
-    return board
 
 
 def _find_act(request: Request) -> PageAct:

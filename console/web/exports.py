@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from console.access import Role
-from console.api import audit, notebook, rooms, spreadsheet
+from console.api import audit, jobs, notebook, rooms, spreadsheet
 from console.api.notebook import Unclear
 from console.api.request import get_actor, get_mailroom
 from console.api.spreadsheet import RowPages
-from console.web import acts, events, page, piles, todo
+from console.web import events, page, piles, todo
 from rules.event_types.base import from_epoch
 
 #: Jobs in a file.
@@ -75,7 +75,7 @@ async def _jobs(request: Request) -> RowPages:
     yield [
         (job.id, from_epoch(job.at), from_epoch(job.ended) if job.ended else "", job.by, job.order.verb,
          job.order.where, job.order.filter.tell(), job.count, job.done, job.state, job.order.reason)
-        for job in await acts.get_board(request).newest(MOST_JOBS)
+        for job in await jobs.get_board(request).newest(MOST_JOBS)
     ]  # fmt: skip
 
 

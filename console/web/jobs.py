@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from console.access import Role
+from console.api.jobs import get_board
 from console.api.request import read_who, write_audit
 from console.jobs import Job
 from console.jobs.board import JobState
 from console.jobs.desk import name_item
 from console.web import acts, page, words
-from console.web.acts import get_board
 from console.web.language import N_
 
 #: Items that the page of a job names, of which nothing was done.
