@@ -233,11 +233,13 @@ class _Visitor(asyncio.Protocol):
 class Sink:
     """A destination that is never the bottleneck: 200 and `{"id":"1"}`, optionally after a delay.
 
-    It counts deliveries and records for each the person (`person17@…` in path or body), arrival and answer.
+    It counts deliveries and records for each the person (`person17@…` in path or body), arrival and answer; and how
+    many came after a later one of the same person (a contact's number is its last name, `Muster 17`).
     """
 
     OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"id":"1"}'
     PERSON = re.compile(rb"person(\d+)(?:@|%40)")
+    NUMBER = re.compile(rb"Muster (\d+)")
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
@@ -245,10 +247,12 @@ class Sink:
 
     def reset(self) -> None:
         """Reset the counters."""
-        self.count = self.open = self.most_open = self.bytes = 0
+        self.count = self.open = self.most_open = self.bytes = self.swapped = 0
         self.first = self.last = 0.0
         #: Of each delivery in the order of arrival: number of the person (-1: none), when it came.
         self.arrivals: list[tuple[int, float]] = []
+        #: Person -> the highest number that came.
+        self._highest: dict[int, int] = {}
 
     def about(self, path: str) -> str:
         """Answer a control request of the bench: `/_count`, `/_arrivals`, or `/_reset`."""
@@ -263,6 +267,7 @@ class Sink:
                 "first": self.first,
                 "last": self.last,
                 "bytes": self.bytes,
+                "swapped": self.swapped,
             }
         )
 
@@ -272,8 +277,13 @@ class Sink:
         self.first = self.first or now
         self.open += 1
         self.most_open = max(self.most_open, self.open)
-        person = self.PERSON.search(path) or self.PERSON.search(body)
-        self.arrivals.append((int(person[1]) if person else -1, now))
+        found, number = self.PERSON.search(path) or self.PERSON.search(body), self.NUMBER.search(body)
+        person = int(found[1]) if found else -1
+        self.arrivals.append((person, now))
+        if number:
+            highest = self._highest.get(person, -1)
+            self.swapped += int(number[1]) < highest
+            self._highest[person] = max(highest, int(number[1]))
         return self.OK
 
     def leave(self) -> None:

@@ -32,7 +32,10 @@ def test_every_plot_of_the_page_is_there() -> None:
 def test_a_verdict_is_shown(kept: dict[str, dict[str, Any]]) -> None:
     """A bound that is kept has a tick, one that is broken a cross, and each row its connections, policy and pins."""
     text = page.rows(kept["rows"])
-    assert "| accept@32 | acknowledged | 0.7 | 0.65 to 0.75 | ≥ 0.6 | ✓ | 32; appendfsync always; nothing |" in text
+    assert (
+        "| accept@32 | acknowledged | 0.7 | 0.65 to 0.75 | ≥ 0.6 | ✓ | ≥ 0.75 | 32; appendfsync always; nothing |"
+        in text
+    )
     assert "| idle | accepted to delivered | 5 | 4 to 6 | ≤ 4 | ✗ |" in text
 
 

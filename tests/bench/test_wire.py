@@ -126,6 +126,15 @@ def test_the_sink_counts_what_is_under_way() -> None:
     run(check)
 
 
+def test_the_sink_counts_what_comes_after_a_later_one() -> None:
+    """Of one person, and once for each; what comes twice is not swapped, nor what is about others."""
+    sink = wire.Sink()
+    for person, number in ((1, 5), (1, 7), (2, 6), (1, 7), (1, 6), (2, 8)):
+        sink.arrive(b"/person%d%%40example.org" % person, b'{"LASTNAME": "Muster %d"}' % number)
+    assert json.loads(sink.about("/_count"))["swapped"] == 1
+    assert json.loads(sink.about("/_reset"))["swapped"] == 0
+
+
 def test_requests_travel_by_file(tmp_path: Path) -> None:
     """What one process writes the other reads."""
     load.write(tmp_path / "requests", [b"a", b"", b"bcd"])
