@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import cost, cost_rows, notebook_rows, processes, rule_rows, tail_row, trace
+from bench import cost, cost_rows, notebook_rows, processes, rule_rows, tail_row, trace, whole_rows
 from bench.measure import Figures, quantile
 from bench.stage import ROOT, VENV, BenchStage, all_accepted, bodies, requests
 from mailroom import Mailroom
@@ -317,6 +317,21 @@ def ten_rules(size: Size) -> Figures:
     return cost_rows.ten_rules(size.delivered // 2)
 
 
+def back(_: Size) -> Figures:
+    """How long Relais is away after everything was killed."""
+    return whole_rows.back()
+
+
+def start(_: Size) -> Figures:
+    """How long `relais up` takes to accept."""
+    return whole_rows.start()
+
+
+def idle_memory(_: Size) -> Figures:
+    """What an idle `relais up` occupies."""
+    return whole_rows.idle_memory()
+
+
 def memory(size: Size) -> Figures:
     """Bytes of the store per waiting event, against its payload.
 
@@ -474,7 +489,7 @@ def _event(name: str, body: bytes, now: str) -> Event:
 
 def rows() -> tuple[BenchRow, ...]:
     """Return all rows that can be taken here."""
-    return (*_receiving(), *_delivering(), *_costing(), *_waiting(), *_thinking(), *_looking())
+    return (*_receiving(), *_delivering(), *_costing(), *_standing(), *_waiting(), *_thinking(), *_looking())
 
 
 def _receiving() -> list[BenchRow]:
@@ -547,6 +562,22 @@ def _costing() -> list[BenchRow]:
         BenchRow("live", live, (together,), "32"),
         BenchRow("fan_out", fan_out, (fanned, whole), "32"),
         BenchRow("ten_rules", ten_rules, (routed, spent), "32"),
+    ]
+
+
+def _standing() -> list[BenchRow]:
+    away = TableLine(
+        "`kill -9` of everything under load until all accepted before is settled and a new webhook arrived, in s",
+        "back_s",
+        "≤ 3",
+        "≤ 1",
+    )
+    begun = TableLine("from the command `relais up` to the first 202, in s", "start_s", "≤ 1.8", "≤ 1.2")
+    held = TableLine("idle `relais up` with its store, PSS of all its processes, in MB", "pss_mb", "≤ 180", "≤ 120")
+    return [
+        BenchRow("back", back, (away,), f"32, {whole_rows.RATE} events/s"),
+        BenchRow("start", start, (begun,)),
+        BenchRow("idle_memory", idle_memory, (held,)),
     ]
 
 

@@ -10,6 +10,7 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -68,7 +69,7 @@ class _Course:
 
     def start(self, callers: Sequence["_Caller"]) -> None:
         self._started = time.time()
-        self._free.extend(callers)
+        self._free.extend(caller for caller in callers if not caller.closing)
         self._go()
 
     def free(self, caller: "_Caller") -> None:
@@ -77,8 +78,10 @@ class _Course:
         if not self._rate or self._next == len(self._requests) or self._due() <= time.time():
             self._go(again=False)
 
-    def lost(self) -> None:
+    def lost(self, caller: "_Caller") -> None:
         """Handle a broken connection."""
+        with suppress(ValueError):
+            self._free.remove(caller)
         self.result.statuses[0] += 1
         self._closed()
 
@@ -114,7 +117,7 @@ class _Caller(asyncio.Protocol):
         self._buffer = b""
         self._number = 0
         self._due = 0.0
-        self._closing = False
+        self.closing = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -125,7 +128,7 @@ class _Caller(asyncio.Protocol):
         self.transport.write(request)
 
     def close(self) -> None:
-        self._closing = True
+        self.closing = True
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -145,9 +148,9 @@ class _Caller(asyncio.Protocol):
         self._course.free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._closing:
-            self._closing = True
-            self._course.lost()
+        if not self.closing:
+            self.closing = True
+            self._course.lost(self)
 
 
 def _length(head: bytes) -> int:

@@ -78,6 +78,8 @@ def test_the_whole_page(kept: dict[str, dict[str, Any]]) -> None:
         "**Third is missing here**: it could not be installed",
         "| busiest | CPU of the busiest node | 0.35 |",
         "| received | from",
+        "- `hot_key`: 3,000 events of one person",
+        "at 500 events/s and\n  50 ms for a delivery",
         "**spool could not be taken in every round**: round 2",
     ):
         assert words in text
