@@ -53,8 +53,6 @@ class WorkerContext:
         self.unusable: dict[str, str] = {}
         #: Whether the running drain may still send; asked before each further request of a delivery, too.
         self.may_send: Callable[[], bool] = lambda: True
-        #: Called when a new book is in force and its clients are built.
-        self.equipped: Callable[[], None] = lambda: None
         #: Set when the worker shall stop: by a signal, or because its parent is gone.
         self.stopping = asyncio.Event()
         self._looked = 0.0
@@ -102,7 +100,6 @@ class WorkerContext:
             self.alerts.aim(self._alert_address(book), self._alert_key(book), hours, self._alert_mailer(book))
             await self._equip(book)
             self._equipped = revision
-            self.equipped()
         await self.books.look_at_shadow()
         await self.quotas.look()
         await self.cases.look()

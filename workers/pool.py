@@ -1,12 +1,12 @@
 """`relais work`: RQ's pool with our workers, and the sweep in its parent.
 
-Comes in: settings and the entry point of a worker process. Goes out: worker processes, started afresh (spawned), until
-all have ended. Never runs RQ's scheduler, and never works on an event itself.
+Comes in: settings and the entry point of a worker process. Goes out: worker processes, copies of this one
+(`workers/fork.py`), until all have ended. Never runs RQ's scheduler, and never works on an event itself.
 """
 
 import asyncio
+import gc
 import logging
-import multiprocessing
 import os
 import signal
 import time
@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool
 
 from mailroom import Mailroom, StoreUnavailable
-from workers import store_outage, worker
+from workers import fork, store_outage, worker
 from workers.settings import WorkSettings
 from workers.sweep import Sweep
 
@@ -37,7 +37,7 @@ RESPAWN_AFTER = 1.0
 STOP_MARGIN = 5.0
 
 #: What a worker process runs: (worker's name, parent's process id, settings). A function at module level, so that a
-#: fresh process can import it.
+#: process that starts afresh can import it.
 Entry = Callable[[str, int, WorkSettings], None]
 
 
@@ -60,11 +60,15 @@ class Pool(WorkerPool):
         self._said: float | None = None
 
     def get_worker_process(self, name: str, burst: bool, _sleep: float = 0, logging_level: str = "INFO") -> BaseProcess:
-        """Return a worker process that starts from scratch: no connection, loop or lock of ours is in it."""
-        context = multiprocessing.get_context("spawn")
-        return context.Process(
-            target=self._entry, args=(name, os.getpid(), self._settings), name=f"relais worker {name[:8]}"
-        )
+        """Return a worker process; no connection or loop of ours is used in it."""
+        return fork.process("relais worker", self._entry, name, os.getpid(), self._settings)
+
+    def start_worker(
+        self, count: int | None = None, burst: bool = True, _sleep: float = 0, logging_level: str = "INFO"
+    ) -> None:
+        """Start a worker process."""
+        with fork.signals_held():
+            super().start_worker(count, burst, _sleep, logging_level)
 
     def handle_dead_worker(self, worker_data: WorkerData) -> None:
         """Note a worker that ended: the sweep buries its drains at once."""
@@ -102,6 +106,7 @@ class Pool(WorkerPool):
     def start(self, burst: bool = False, logging_level: str = "INFO") -> None:
         """Run until SIGTERM or SIGINT; then until every worker has finished or given back what it held."""
         logging.getLogger("rq").setLevel(logging.WARNING)
+        gc.freeze()  # what the search for garbage looks at is written to, and no worker shares it any more
         self.status = self.Status.STARTED
         self._install_signal_handlers()  # type: ignore[no-untyped-call]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -190,23 +190,15 @@ def wait_for_store(connection: redis.Redis) -> None:
             return
 
 
-def settle_down() -> None:
-    """Exclude what lives long (code, the book in force) from Python's garbage collection."""
-    gc.unfreeze()  # So that the book before this one can be collected.
-    gc.collect()
-    gc.freeze()
-
-
 def run(name: str, parent: int, settings: WorkSettings, catalogue: Catalogue, read: Reader) -> None:
     """Be a worker until told to stop, or until the parent is gone."""
     parent_death.die_with_parent(parent)
     logging.getLogger("rq").setLevel(logging.WARNING)
     gc.set_threshold(*GARBAGE)
+    gc.freeze()  # code is not looked at again and again
 
     async def open_context() -> WorkerContext:
-        context = WorkerContext(settings, catalogue, read)
-        context.equipped = settle_down
-        return await context.__aenter__()
+        return await WorkerContext(settings, catalogue, read).__aenter__()
 
     async def close_context(context: WorkerContext) -> None:
         await context.__aexit__(None, None, None)

@@ -1,7 +1,6 @@
-"""What is amiss with the store, the spool and single sign-on, and what an acknowledged event survives.
+"""What is amiss with the store and the spool, and what an acknowledged event survives.
 
-Comes in: the address of the store, the folder of the spool, the settings of single sign-on. Goes out: a diagnosis.
-Never mends anything.
+Comes in: the address of the store, the folder of the spool. Goes out: a diagnosis. Never mends anything.
 """
 
 import asyncio
@@ -12,8 +11,7 @@ from typing import Any
 import redis.exceptions
 from pydantic import Field
 
-from console.access.oidc_settings import OidcSettings
-from console.checks import rights, schema, sign_on, spool, store, webhooks
+from console.checks import rights, schema, spool, store, webhooks
 from console.checks.store import Guarantee, HealthCheck, Strict
 from console.errors import UserError
 from console.processes import valkey
@@ -25,7 +23,7 @@ from mailroom.settings import QueueSettings
 PATIENCE = 2.0
 
 
-class DoctorSettings(QueueSettings, OidcSettings):
+class DoctorSettings(QueueSettings):
     """What `relais doctor` reads; the settings are those of the receiver."""
 
     redis_url: str = Field(
@@ -70,15 +68,14 @@ class Diagnosis:
 
 def look(settings: DoctorSettings) -> Diagnosis:
     """Return what is amiss."""
-    beside = [spool.check(settings.spool_folder)]
+    found_spool = [spool.check(settings.spool_folder)]
     if aside := spool.aside(settings.spool_folder):
-        beside.append(aside)
-    beside += sign_on.check(settings)
+        found_spool.append(aside)
     try:
         found = examine(settings.url, settings.replicas)
     except StoreUnavailable as exc:
-        return Diagnosis(promise(None, settings.spool_folder), (store.away(exc), *beside))
-    checks = [*found.checks, *beside]
+        return Diagnosis(promise(None, settings.spool_folder), (store.away(exc), *found_spool))
+    checks = [*found.checks, *found_spool]
     if found.unfit is None:
         checks += [*rights_of(settings.url, settings.rq_url), *waiting_in(settings.url)]
     if settings.strict:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from console import book, receipts, settings
+from console import book, catalogue, receipts, settings
 from console.checks import doctor
 from console.processes import worker_process
+from rules.compiler import loader
 from workers import pool
 from workers.settings import WorkSettings
 
@@ -29,6 +30,7 @@ def command(**options: object) -> None:
     doctor.demand(doctor.ask(chosen.redis_url), "")
     settings.demand_traces(chosen)
     settings.announce("work", chosen)
-    book.folder(chosen.book)
+    # Compiled here, it is there in all workers. What is wrong with it they say.
+    loader.check(book.folder(chosen.book), catalogue.build())
     receipts.before_start(chosen)
     pool.run(chosen, worker_process.main)

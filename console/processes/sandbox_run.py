@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from console.errors import UserError
-from console.processes import port, probe, supervisor, valkey
+from console.processes import port, probe, valkey
 from console.processes.supervisor import Child
 from sandbox import accounts
 
@@ -58,7 +58,8 @@ class SandboxRun:
         number = int(self.sandbox.rpartition(":")[2])
         return Child(
             name="sandbox",
-            command=supervisor.relais("sandbox", "--host", HOST, "--port", str(number)),
+            command=("sandbox", "--host", HOST, "--port", str(number)),
+            ours=True,
             environ=environ,
             base=True,
             ready=functools.partial(_answers, number),

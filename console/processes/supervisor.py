@@ -2,6 +2,7 @@
 
 Comes in: the children, in the order in which they start. Goes out: their log lines with their names in front, and an
 exit status. Never looks into what a child does: it knows command lines, signals and a question "are you ready?".
+Another `relais` begins as a copy of this process where that can be (`workers/fork.py`), every other program afresh.
 """
 
 import asyncio
@@ -17,8 +18,9 @@ from typing import Any
 
 import click
 
+from console import cli
 from console.errors import CANNOT_RUN, UserError
-from workers import parent_death
+from workers import fork, parent_death
 
 #: Seconds before a dead child is started again: at once after a first accident, half a minute when it keeps dying.
 BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -39,7 +41,9 @@ class Child:
     """One process to keep alive."""
 
     name: str
+    #: The command line of a program, or where it is `ours`, the arguments of another `relais`.
     command: Sequence[str]
+    ours: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
     #: Descriptors it inherits.
     descriptors: tuple[int, ...] = ()
@@ -105,7 +109,7 @@ class Watched:
     def __init__(self, child: Child, say: Say) -> None:
         self.child = child
         self.say = say
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | CopiedProcess | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._reading: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -176,19 +180,26 @@ class Watched:
         reading, writing = os.pipe()
         self._reading = asyncio.create_task(self._read(reading))
         try:
-            self.process = await asyncio.create_subprocess_exec(
-                *self.child.command,
-                env={**os.environ, **self.child.environ},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=writing,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=self.child.descriptors,
-                # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
-                process_group=0,
-                preexec_fn=parent_death.to_parent(),
-            )
+            if self.child.ours and fork.COPIES:
+                self.process = CopiedProcess(self.child, writing)
+            else:
+                self.process = await self._execute(writing)
         finally:
             os.close(writing)
+
+    async def _execute(self, writing: int) -> asyncio.subprocess.Process:
+        command = relais(*self.child.command) if self.child.ours else self.child.command
+        return await asyncio.create_subprocess_exec(
+            *command,
+            env={**os.environ, **self.child.environ},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=writing,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=self.child.descriptors,
+            # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
+            process_group=0,
+            preexec_fn=parent_death.to_parent(),
+        )
 
     async def _read(self, descriptor: int) -> None:
         lines = asyncio.StreamReader()
@@ -215,7 +226,7 @@ class Watched:
             await asyncio.wait({self._reading})
 
     @property
-    def _process(self) -> asyncio.subprocess.Process:
+    def _process(self) -> "asyncio.subprocess.Process | CopiedProcess":
         if self.process is None:
             raise RuntimeError(f"{self.child.name} was not started")
         return self.process
@@ -229,6 +240,54 @@ class Watched:
             what, _, mend = said.rpartition("error: ")[2].partition("\n mend: ")
             return UserError(f"{self.child.name}: {what}", mend=mend)
         return UserError(f"{self.child.name} ended with {worded(status)}", mend="see its lines above")
+
+
+class CopiedProcess:
+    """Another `relais` that began as a copy of this process; with what the supervisor asks of a process."""
+
+    def __init__(self, child: Child, output: int) -> None:
+        keeps = (output, *child.descriptors)
+        given = (child.command, child.environ, output, os.getpid())
+        self._process = fork.process(f"relais {child.command[0]}", be_relais, *given, keeps=keeps)
+        with fork.signals_held():
+            self._process.start()
+        self.pid = self._process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status, less than 0 where a signal ended it; None while it runs."""
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.terminate()
+
+    async def wait(self) -> int:
+        """Return its exit status when it has ended."""
+        while (status := self.returncode) is None:
+            loop, ended = asyncio.get_running_loop(), asyncio.Event()
+            descriptor = os.pidfd_open(self.pid)
+            loop.add_reader(descriptor, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+        return status
+
+
+def be_relais(arguments: Sequence[str], environ: Mapping[str, str], output: int, parent: int) -> None:
+    """Be `relais ARGUMENTS` in a new process, whose lines go to a descriptor."""
+    os.setpgid(0, 0)  # as in `Watched._execute`
+    parent_death.die_with_parent(parent)
+    for number in (1, 2):
+        os.dup2(output, number)
+    os.close(output)
+    # Not the parent's objects: they may hold lines of its own.
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+    os.environ.update(environ)
+    sys.argv = ["relais", *arguments]
+    cli.main()
 
 
 class Printer:

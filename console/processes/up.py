@@ -7,6 +7,7 @@ process its settings through the environment and keeps it alive.
 import asyncio
 import contextlib
 import functools
+import gc
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from console import book
 from console import settings as read
 from console.access import Role, Sessions
+from console.api import auth
 from console.checks import alive, doctor
 from console.client import read_user
 from console.errors import UserError
@@ -94,6 +96,7 @@ def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> Non
     if sandbox:
         settings, place = begin_sandbox(settings)
     settings = choose_ports(settings)
+    gc.freeze()  # what the search for garbage looks at is written to, and the copies of this process share it no more
     quiet = QuietPrinter(CHILDREN, show=screen.verbose)
     if not screen.verbose:
         click.echo("Starting … (--verbose shows how)", err=True)
@@ -197,7 +200,7 @@ async def make_link(settings: UpSettings, mailroom: Mailroom) -> str:
 
     They hold this machine, as who asks the port without a token does. Elsewhere `relais users link` makes one.
     """
-    if not port.is_loopback(settings.console_host):
+    if not auth.is_loopback(settings.console_host):
         return ""
     link = await Sessions(mailroom).invite(read_user(), role=Role.ADMIN, payloads=True)
     return f"{find_console(settings)}/ui/enter/{link}"
@@ -279,7 +282,8 @@ def relais_children(
     return [
         Child(
             name="console",
-            command=supervisor.relais("console"),
+            command=("console",),
+            ours=True,
             environ={
                 **common,
                 "RELAIS_CONSOLE_HOST": settings.console_host,
@@ -287,12 +291,11 @@ def relais_children(
             },
             ready=functools.partial(healthy, settings.console_host, settings.console_port),
         ),
-        Child(
-            name="workers", command=supervisor.relais("work"), environ=common, stop_within=work.stop_seconds + BEYOND
-        ),
+        Child(name="workers", command=("work",), ours=True, environ=common, stop_within=work.stop_seconds + BEYOND),
         Child(
             name="receiver",
-            command=supervisor.relais("receive"),
+            command=("receive",),
+            ours=True,
             environ={
                 **common,
                 # It listens on the socket; the address is what it says of itself.

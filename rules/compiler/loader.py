@@ -52,7 +52,7 @@ def check(folder: Path, catalogue: Catalogue) -> Checked:
         mend = "put a .yaml file there, or run: relais init"
         problem = Problem(".", 1, 1, f"there is no YAML file in {folder}", mend, "empty_book")
         return Checked(None, (problem, *_name_ignored(folder)))
-    checked = compilation.compile_book(contents, catalogue)
+    checked = _compile(contents, catalogue)
     return Checked(checked.book, (*checked.problems, *_name_ignored(folder)))
 
 
@@ -78,9 +78,21 @@ def _name_ignored(folder: Path) -> Iterator[Problem]:
 
 def check_texts(files: Mapping[str, str], catalogue: Catalogue) -> Checked:
     """Return the same for a book that is at hand as texts: one that was in force earlier."""
-    return compilation.compile_book(
-        {name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}, catalogue
-    )
+    return _compile({name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}, catalogue)
+
+
+class _Last:
+    """The files that were compiled last, against what, and the result."""
+
+    compiled: tuple[Mapping[str, bytes], Catalogue, Checked] | None = None
+
+
+def _compile(files: Mapping[str, bytes], catalogue: Catalogue) -> Checked:
+    """Compile files, unless they are those of the last time: a copy of a process has what its parent compiled."""
+    last = _Last.compiled
+    if last is None or last[:2] != (files, catalogue):
+        last = _Last.compiled = (files, catalogue, compilation.compile_book(files, catalogue))
+    return last[2]
 
 
 def parse(files: Mapping[str, str]) -> dict[str, dict[str, Any]]:

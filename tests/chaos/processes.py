@@ -29,6 +29,7 @@ from sandbox import server
 from sandbox.server import Running
 from tests.chaos import watching
 from tests.chaos.checker import RunFacts
+from tests.processes import children
 
 TOKEN = "storm-token"
 BOOK = """
@@ -239,14 +240,7 @@ class StormProcesses:
 
     def workers(self) -> list[int]:
         """Return the worker processes of `relais work`."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                with contextlib.suppress(OSError):
-                    parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                    if parent == self.processes["work"].pid and b"spawn_main" in (folder / "cmdline").read_bytes():
-                        found.append(int(folder.name))
-        return sorted(found)
+        return children(self.processes["work"].pid)
 
     async def until_up(self) -> None:
         """Wait until the receiver answers and a drain lives for each worker; raise at once where a process ended."""

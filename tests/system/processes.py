@@ -24,23 +24,11 @@ from mailroom.operator import Operator
 from rules.event import Event
 from tests.conftest import GENEROUS, PrivateValkey, wait_until
 from tests.fake_destination import FakeDestination
+from tests.processes import children
 from tests.workers.worker_fixture import event, write_book
 
 PREFIX = "relais:{p0}:"
 QUEUE = "rq:queue:relais-default"
-
-
-def children(pid: int) -> list[int]:
-    """Return the worker processes of a `relais work`, by what the kernel says."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == pid:
-                    command = (folder / "cmdline").read_bytes()
-                    if b"spawn_main" in command:
-                        found.append(int(folder.name))
-    return sorted(found)
 
 
 def is_alive(pid: int) -> bool:

@@ -20,6 +20,7 @@ from tests.backlog import _event
 from tests.chaos.processes import StormProcesses as Whole
 from tests.chaos.processes import free_port
 from tests.conftest import GENEROUS, wait_until
+from tests.processes import children
 from tests.system.processes import SystemProcesses, event
 from tests.workers.worker_fixture import NOTE
 
@@ -147,12 +148,9 @@ def test_rolling_workers(house: SystemProcesses) -> None:
 
 def memory_of(stage: BenchStage) -> float:
     """Return what the one worker keeps in memory, in MB."""
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if parent == stage.pids["work"] and b"spawn_main" in (folder / "cmdline").read_bytes():
-                return int((folder / "status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
-    pytest.fail("there is no worker")
+    (worker,) = children(stage.pids["work"])
+    status = Path(f"/proc/{worker}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def test_worker_memory() -> None:

@@ -1,13 +1,11 @@
 """One worker process' parts that can be tried without one: how it stops, what it enqueues, what ends it by force."""
 
 import asyncio
-import gc
 import json
 import logging
 import signal
 import subprocess
 import sys
-import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,29 +129,6 @@ async def test_stop_after_the_end(site: WorkerFixture) -> None:
     closed.close()
     context._loop = closed
     context.stop()
-
-
-def test_long_lived() -> None:
-    """What lives long is taken out of the collector's sight; the next time, what is not needed any more is freed."""
-
-    class Knot:
-        """Something that only the collector frees."""
-
-        def __init__(self) -> None:
-            self.itself = self
-
-    try:
-        knot = Knot()
-        gone = weakref.ref(knot)
-        worker.settle_down()
-        assert gc.get_freeze_count() > 1000
-        del knot
-        gc.collect()
-        assert gone() is not None
-        worker.settle_down()
-        assert gone() is None
-    finally:
-        gc.unfreeze()
 
 
 def test_wait_for_store(

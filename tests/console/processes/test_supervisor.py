@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from console.errors import CANNOT_RUN, UserError
-from console.processes import supervisor
+from console.processes import port, probe, supervisor
 from console.processes.supervisor import Child, QuietPrinter, Supervisor
 from tests.conftest import GENEROUS, wait_until, wait_until_async
 
@@ -104,6 +105,59 @@ def test_cannot_run() -> None:
         asyncio.run(run())
 
 
+def test_another_relais(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another `relais` gets its arguments and its environment, writes into our log and is kept alive like any child."""
+    monkeypatch.setattr(supervisor, "BACKOFF", (0.0,))
+    lines = Lines()
+
+    async def run() -> None:
+        child = Child("one", ["settings", "--effective"], ours=True, environ={"RELAIS_PORT": "8123"})
+        async with Supervisor([child], lines):
+
+            async def again() -> bool:
+                return lines.said.count(("one", "ended with status 0; starts again in 0 s")) >= 2
+
+            await wait_until_async(again, "it ran twice")
+
+    asyncio.run(run())
+    assert lines.has("one", "8123")
+    assert "RELAIS_PORT" not in os.environ
+
+
+def test_another_relais_cannot_run() -> None:
+    """What another `relais` says that it cannot run for is what ends everything; its mend comes along."""
+
+    async def run() -> None:
+        child = Child("receiver", ["receive"], ours=True, environ={"RELAIS_PORT": "many"})
+        async with Supervisor([python("one", SLEEPS), child], Lines()) as running:
+            await running.forever()
+
+    with pytest.raises(UserError, match="receiver: the setting RELAIS_PORT cannot be") as refused:
+        asyncio.run(run())
+    assert refused.value.mend == "Port the receiver listens on."
+
+
+async def answers(number: int) -> bool:
+    """Say whether a sandbox answers."""
+    return await probe.get("127.0.0.1", number, "/_sandbox/healthz") is not None
+
+
+def test_another_relais_stops() -> None:
+    """Another `relais` that is told to stop ends with what it does at that signal; one that runs no more is gone."""
+    lines = Lines()
+
+    async def run() -> dict[str, int]:
+        number = port.free("127.0.0.1")
+        child = Child("one", ["sandbox", "--port", str(number)], ours=True, ready=partial(answers, number))
+        async with Supervisor([child], lines) as running:
+            return running.pids()
+
+    pids = asyncio.run(run())
+    assert list(pids) == ["one"]
+    assert not alive(pids["one"])
+    assert not lines.has("one", "killed")
+
+
 def test_never_ready() -> None:
     """A base that ends before it is ready keeps the others from starting."""
     lines = Lines()
@@ -154,19 +208,23 @@ import asyncio, sys
 from console.processes.supervisor import Child, QuietPrinter, Supervisor
 
 async def run():
-    async with Supervisor([Child("one", [sys.executable, "-c", "import time; time.sleep(60)"])]) as running:
-        print(running.pids()["one"], flush=True)
+    async with Supervisor([
+        Child("program", [sys.executable, "-c", "import time; time.sleep(60)"]),
+        Child("relais", ["sandbox", "--port", sys.argv[1]], ours=True),
+    ]) as running:
+        print(*running.pids().values(), flush=True)
         await asyncio.sleep(60)
 
 asyncio.run(run())
 """
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-c", code, str(port.free("127.0.0.1"))]
+    parent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    assert alive(child)
+    children = [int(pid) for pid in parent.stdout.readline().split()]
+    assert [alive(child) for child in children] == [True, True]
     parent.kill()
     parent.communicate(timeout=GENEROUS)
-    wait_until(lambda: not alive(child), "the child has gone")
+    wait_until(lambda: not any(alive(child) for child in children), "the children have gone")
 
 
 def test_relais_ignores_the_folder() -> None:

@@ -112,7 +112,7 @@ def test_starts_again_what_dies(up: Up, short_folder: Path) -> None:
 
 
 def receivers(folder: Path) -> list[int]:
-    return [pid for pid in processes(folder) if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0receive\0")]
+    return [pid for pid in processes(folder) if Path(f"/proc/{pid}/comm").read_text() == "relais receive\n"]
 
 
 def alive(number: int) -> int:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_texts(tmp_path: Path) -> None:
     again = loader.check_texts(book.files, CATALOGUE).book
     assert again is not None
     assert again.version == book.version
+
+
+def test_same_again(tmp_path: Path) -> None:
+    """What was compiled last is not compiled again, whether it comes as files or as texts; anything else is."""
+    file = tmp_path / "00.yaml"
+    file.write_text(SYSTEMS)
+    book = loader.load(tmp_path, CATALOGUE)
+    assert loader.load(tmp_path, CATALOGUE) is book
+    assert loader.check_texts(book.files, CATALOGUE).book is book
+    assert loader.load(tmp_path, replace(CATALOGUE, sandbox="http://127.0.0.1:8030")) is not book
+    file.write_text(f"{SYSTEMS}\n")
+    assert loader.load(tmp_path, CATALOGUE).version != book.version
 
 
 def test_changed(tmp_path: Path) -> None:
