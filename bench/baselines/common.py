@@ -41,10 +41,20 @@ class Unanswered(Exception):
 
 def deliver(body: str) -> None:
     """The job: what a rule with one condition and four mapped fields does. Raises Unanswered."""
+    out = fill(body)
+    if not out:
+        return
+    status = _post(out)
+    if status >= 300:
+        raise Unanswered(status)
+
+
+def fill(body: str | bytes) -> str:
+    """Return what a webhook makes for the destination: four mapped fields, nothing where it does not match."""
     contact = json.loads(body)
     if contact.get("city") != "Berlin":
-        return
-    out = json.dumps(
+        return ""
+    return json.dumps(
         {
             "email": contact["email"].strip().lower(),
             "FIRSTNAME": contact.get("first_name"),
@@ -52,9 +62,6 @@ def deliver(body: str) -> None:
             "CITY": contact.get("city"),
         }
     )
-    status = _post(out)
-    if status >= 300:
-        raise Unanswered(status)
 
 
 def _post(body: str) -> int:

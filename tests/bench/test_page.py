@@ -71,7 +71,7 @@ def test_the_whole_page(kept: dict[str, dict[str, Any]]) -> None:
         "## Capacity on paper",
         "| 100,000 |",
         "![Size of the body](plots/bodies.png)",
-        "| Other | memory only | 900 | 450 | 0; 2; 0 | 7 of 600 | 4 | 3 | 1 |",
+        "| Other | memory only | 900 | 450 | 1.5 | 0; 2; 0 | 7 of 600 | 4 | 3 | 1 |",
         "**Third is missing here**: it could not be installed",
         "| busiest | CPU of the busiest node | 0.35 |",
         "| received | from",

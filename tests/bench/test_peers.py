@@ -5,9 +5,11 @@ import json
 import re
 
 from bench import wire
+from bench.peers import __main__ as peers
 from bench.peers import scenario, sender
 from bench.peers.destination import BusySink
 from bench.peers.scenario import PeerVerdict, fault, judge, matches, person
+from bench.peers.stream_reader import StreamReader
 from bench.stage import free_port
 
 COUNT = 2_000
@@ -120,3 +122,18 @@ def test_the_sender_goes_on_after_a_kill() -> None:
         assert sent.acknowledged[-1] == 9
 
     asyncio.run(check())
+
+
+def test_a_stream_and_its_reader() -> None:
+    """Undisturbed everything arrives once, what is refused at first as well; the processor time of all of it counts."""
+    found = peers.run(StreamReader(), 100, kill=False)
+    assert found.verdict.acknowledged == 100
+    assert (found.verdict.missing, found.verdict.repeated) == (0, 0)
+    assert found.cpu_s > 0
+
+
+def test_a_stream_and_its_reader_that_were_killed() -> None:
+    """What was not acknowledged to the stream is read again: nothing is missing."""
+    found = peers.run(StreamReader(), 100, kill=True)
+    assert found.verdict.acknowledged > 50
+    assert (found.verdict.missing, found.cpu_s) == (0, 0)
