@@ -1,7 +1,8 @@
 """An index of rules, so that an event is not tested against every rule of a large book.
 
-Comes in: the rules of a book, then the facts of an event. Goes out: the candidate rules, in the book's order. Never
-decides that a rule fires: it only leaves out rules that cannot fire, because they need another value in some field.
+Comes in: the rules of a book, then the facts of an event. Goes out: the candidate rules, in the book's order, each with
+what follows for it from texts that decided of it before. Left out are only rules that cannot fire, because they need
+another value in some field.
 """
 
 from collections import Counter
@@ -9,14 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rules.matching.operators import fold
-from rules.rule import Rule
+from rules.matching.path import ABSENT, Path, reader_of
+from rules.rule import FIRES, Facts, Miss, Rule, RuleVerdict
 from rules.source.look_alikes import nfc
 
-#: With at most this many rules for one source and type, testing each is as fast as an index look-up, and the ledger
-#: then says of each why it did not fire.
+#: With at most this many rules for one source and type, none is left out: the ledger says of each why it did not fire.
 WORTH_IT = 16
 
-_ABSENT = object()
+#: Combinations of texts that are kept in mind of one source and type; a book that has more begins anew.
+MOST_KNOWN = 1_000
+
+#: A rule that may fire, and what is known of it: that it fires, why it does not, or nothing (None).
+Candidate = tuple[Rule, Miss | RuleVerdict | None]
 
 #: A field of which certain texts are needed, and whether their case is ignored.
 _Needed = tuple[tuple[str, ...], bool]
@@ -33,10 +38,10 @@ class Index:
                     buckets.setdefault((source, type_), []).append(rule)
         self._buckets = {key: _Bucket(found) for key, found in buckets.items()}
 
-    def candidates(self, facts: Mapping[str, Any]) -> "Sequence[Rule]":
-        """Return the rules that may fire, in the book's order."""
+    def candidates(self, facts: Facts) -> "Sequence[Candidate]":
+        """Return the rules that may fire, in the book's order, each with what is known of it without a test."""
         source, type_ = facts["source"], facts["type"]
-        found: list[Rule] = []
+        found: list[Candidate] = []
         for key in ((source, type_), (source, None), (None, type_), (None, None)):
             bucket = self._buckets.get(key)
             if bucket is not None:
@@ -45,8 +50,8 @@ class Index:
         return found
 
 
-def _position(rule: "Rule") -> int:
-    return rule.position
+def _position(candidate: Candidate) -> int:
+    return candidate[0].position
 
 
 class _Bucket:
@@ -54,11 +59,12 @@ class _Bucket:
 
     def __init__(self, rules: "Sequence[Rule]") -> None:
         #: Rules without an indexable condition: candidates for every event of this bucket.
-        self.always: list[Rule] = []
+        self.always: list[Candidate] = []
+        self.table: _Table | None = None
         #: Field, and whether its case is ignored -> value -> rules that need this value there.
-        self.fields: dict[_Needed, dict[str, list[Rule]]] = {}
+        self.fields: dict[_Needed, dict[str, list[Candidate]]] = {}
         if len(rules) <= WORTH_IT:
-            self.always = list(rules)
+            self.table = _Table(rules)
             return
         needs = {id(rule): _needs(rule) for rule in rules}
         values: Counter[_Needed] = Counter()
@@ -69,21 +75,76 @@ class _Bucket:
             # The most selective field is the one with the most different values over all rules.
             best = max(need, key=lambda path: (values[path] / len(need[path]), path), default=None)
             if best is None:
-                self.always.append(rule)
+                self.always.append((rule, None))
                 continue
             by_value = self.fields.setdefault(best, {})
             for text in need[best]:
-                by_value.setdefault(text, []).append(rule)
+                by_value.setdefault(text, []).append((rule, None))
 
-    def add(self, facts: Mapping[str, Any], found: "list[Rule]") -> None:
+    def add(self, facts: Facts, found: "list[Candidate]") -> None:
         """Add the rules that may fire to `found`."""
+        if self.table is not None:
+            found += self.table.candidates(facts)
+            return
         found += self.always
         for (path, folded), by_value in self.fields.items():
             value: Any = facts
             for step in path:
-                value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+                value = value.get(step, ABSENT) if isinstance(value, Mapping) else ABSENT
             if isinstance(value, str):
                 found += by_value.get(fold(value) if folded else nfc(value), ())
+
+
+class _Table:
+    """A few rules of one source and type: what texts in some fields decide of them, each combination tested once.
+
+    Most conditions compare a field with texts. Whether they hold, and why not, is the same for all events that have the
+    same of these texts there, or none of them.
+    """
+
+    def __init__(self, rules: "Sequence[Rule]") -> None:
+        #: Each rule with its first conditions, and whether these are all.
+        self._rules = [(rule, *rule.when.first_texts()) for rule in rules]
+        texts: dict[Path, set[str]] = {}
+        for _, conditions, _ in self._rules:
+            for path, wanted in conditions:
+                texts.setdefault(path, set()).update(wanted)
+        self._fields = tuple((path, reader_of(path), frozenset(wanted)) for path, wanted in texts.items())
+        #: What is in the fields -> the rules, with what follows from that.
+        self._known: dict[tuple[Any, ...], tuple[Candidate, ...]] = {}
+
+    def candidates(self, facts: Facts) -> "Sequence[Candidate]":
+        """Return the rules, each with what is known of it without a test."""
+        found = tuple([_name_text(read(facts), texts) for _, read, texts in self._fields])
+        known = self._known.get(found)
+        if known is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            here = {path: value for (path, _, _), value in zip(self._fields, found, strict=True)}
+            known = tuple((rule, _decide(rule, facts, first, whole, here)) for rule, first, whole in self._rules)
+            self._known[found] = known
+        return known
+
+
+def _name_text(value: Any, texts: frozenset[str]) -> Any:
+    """Return a value as far as it matters: one of some texts, ABSENT, or None for any other."""
+    if value.__class__ is str:
+        text = value if value.isascii() else nfc(value)
+        return text if text in texts else None
+    return ABSENT if value is ABSENT else None
+
+
+def _decide(
+    rule: "Rule", facts: Facts, first: Sequence[tuple[Path, frozenset[str]]], whole: bool, here: Mapping[Path, Any]
+) -> Miss | RuleVerdict | None:
+    """Return what texts decide of a rule, however the rest of the event is; None: they do not."""
+    for path, wanted in first:
+        if here[path] is ABSENT:  # A later condition may be false, and where it is missing is to be told.
+            return None
+        if here[path] not in wanted:
+            verdict = rule.test(facts)
+            return Miss(rule, verdict.at, verdict.why)
+    return FIRES if whole and rule.unless is None else None
 
 
 def _needs(rule: "Rule") -> dict[_Needed, frozenset[str]]:

@@ -437,6 +437,15 @@ class Rule:
         return replace(self.options, only_once=OnlyOnce(f"{self.name}/{place}/{value}", self.within))
 
 
+@dataclass(frozen=True)
+class Miss:
+    """A rule that did not fire, the condition at which it did not, and why."""
+
+    rule: Rule
+    at: str
+    why: str
+
+
 def _expect_all(asked: tuple[AskedAction, ...]) -> tuple[Action | Skipped, ...]:
     """Return what was asked for. Raises what the first action failed with that cannot be made."""
     made: list[Action | Skipped] = []

@@ -17,9 +17,9 @@ from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind, Catalogue
 from rules.dedupe import DedupeOptions
 from rules.event import URGENT_TYPES, Event
-from rules.index import Index
+from rules.index import Candidate, Index
 from rules.quota import Quota
-from rules.rule import ActionStep, Facts, LookUp, Rule
+from rules.rule import ActionStep, Facts, LookUp, Miss, Rule
 from rules.secret import Secret
 from rules.source.units import Rate
 from rules.verify import Verify
@@ -152,15 +152,6 @@ class AlertSettings(BaseModel):
     mail: AlertMail | None = None
     #: Outside of `business_hours:` they wait, and are told as one when these begin.
     hold: Literal["until business hours"] | None = None
-
-
-@dataclass(frozen=True)
-class Miss:
-    """A rule that did not fire, the condition at which it did not, and why."""
-
-    rule: Rule
-    at: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -318,15 +309,15 @@ class Rulebook:
     def match_all(self, event: Event) -> Matching:
         """Return the same with every rule tested, also those that the index excludes: for explain and for tests."""
         facts = Facts(event, self.constants)
-        return self._test(facts, self.rules)
+        return self._test(facts, [(rule, None) for rule in self.rules])
 
-    def _test(self, facts: Facts, candidates: Sequence[Rule]) -> Matching:
+    def _test(self, facts: Facts, candidates: Sequence[Candidate]) -> Matching:
         fired: list[Rule] = []
         observed: list[Rule] = []
         missed: list[Miss] = []
         behind: list[Rule] = []
         stopped: dict[str, str] = {}
-        for rule in candidates:
+        for rule, decided in candidates:
             if not rule.enabled:
                 missed.append(Miss(rule, "enabled", "enabled: false"))
                 continue
@@ -334,10 +325,14 @@ class Rulebook:
                 missed.append(Miss(rule, "stop", f'the rule "{stopped[rule.file]}" above ends this file (stop: true)'))
                 behind.append(rule)
                 continue
-            verdict = rule.test(facts)
-            if not verdict.fires:
-                missed.append(Miss(rule, verdict.at, verdict.why))
+            if decided.__class__ is Miss:
+                missed.append(decided)
                 continue
+            if decided is None:
+                verdict = rule.test(facts)
+                if not verdict.fires:
+                    missed.append(Miss(rule, verdict.at, verdict.why))
+                    continue
             if rule.observed:
                 observed.append(rule)
                 continue

@@ -17,6 +17,7 @@ from rules.matching.field_types import ELEMENT, FieldScope, FieldType
 from rules.matching.path import ABSENT, AnyElement, Facts, Path, PathWrong
 from rules.matching.truth import FALSE, TRUE, UNKNOWN, Truth
 from rules.source.finding import Finding
+from rules.source.look_alikes import nfc
 from rules.source.problem import MOST_PROBLEMS
 
 #: Bounds on nested `any_of` and on conditions in one pattern, far above what rules need.
@@ -136,6 +137,20 @@ class Pattern:
     def equalities(self) -> Mapping[tuple[str, bool], frozenset[str]]:
         """Return the fields that must equal one of certain texts, for the index. Fields under `[]` are left out."""
         return _equalities(self._group)
+
+    def first_texts(self) -> tuple[tuple[tuple[Path, frozenset[str]], ...], bool]:
+        """Return the fields that are only compared with texts, up to the first condition that asks for anything else,
+        in the order of the rule; and whether that is all. The first that has another value decides, and says why.
+        """
+        found: list[tuple[Path, frozenset[str]]] = []
+        for field in self._group.fields:
+            path, condition = field.path, field.condition
+            known = condition.operator_test.literals if isinstance(condition, conditions.Leaf) else None
+            # `raw` is parsed only where a rule comes so far.
+            if known is None or path.list_steps or path.root == "raw" or any(kind != "text" for kind, _ in known):
+                return tuple(found), False
+            found.append((path, frozenset(nfc(value) for _, value in known)))
+        return tuple(found), not self._group.any_of
 
     def contradiction(self) -> str | None:
         """Say why no event can match, or None."""

@@ -1,9 +1,13 @@
 import time
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rules import index
 from rules.event import Event
+from rules.rule import FIRES, Facts
 from rules.rulebook import Rulebook
 from tests.rules import writing
 from tests.rules.writing import event
@@ -74,13 +78,87 @@ def test_ignored_case(large: Rulebook) -> None:
 
 def test_leaves_out(large: Rulebook) -> None:
     """Most rules are left out untested."""
-    assert len(index.Index(large.rules).candidates({"source": "at", "type": "contact.unsubscribed", "data": {}})) < 10
+    assert len(index.Index(large.rules).candidates(Facts(event(), {}))) < 10
 
 
 def test_small_books_explain() -> None:
     """In a small book every rule of the event's type is tested, so the story of an event names them."""
     matching = many(8).match(event(email="nobody@example.org"))
     assert {miss.rule.name for miss in matching.missed} >= {"n0", "n4", "first"}
+
+
+#: Rules that a few texts decide, wholly or in part, and some that they do not.
+MIXED = """
+    rules:
+    - {name: by one text, when: {source: at, type: contact.changed, data.city: Berlin}, then: &then
+        [crm.add_note: {email: eva@example.org, text: Hello}]}
+    - {name: by two, when: {type: contact.changed, data.city: [Bern, Kölln], data.status: new}, then: *then}
+    - {name: by a text and more, when: {type: contact.changed, data.city: Berlin, data.num1: {gt: 5}}, then: *then}
+    - {name: by more and a text, when: {type: contact.changed, data.num1: {gt: 5}, data.city: Bern}, then: *then}
+    - {name: by a number, when: {type: contact.changed, data.num1: 7}, then: *then}
+    - {name: unless, when: {type: contact.changed, data.city: Bern}, unless: {data.status: old}, then: *then}
+    - {name: in a group, when: {type: contact.changed, data.city: Bern, any_of: [{data.num1: 6}]}, then: *then}
+    - {name: of the body, when: {type: contact.changed, raw.city: Bern}, then: *then}
+    - {name: whoever, when: {source: at}, then: *then}
+    - {name: ends, when: {type: contact.changed, data.city: Kölln, data.num1: {exists: true}}, stop: true, then: *then}
+    - {name: behind, when: {type: contact.changed, data.status: new}, then: *then}
+"""
+MIXED_BOOK = writing.book(MIXED)
+CITIES: tuple[object, ...] = ("Berlin", "Bern", "Kölln", "Ko\u0308lln", "Ulm", "", None, 5, True, ["Bern"], {"a": 1})
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "city": st.sampled_from(CITIES),
+                "status": st.sampled_from(["new", "old", "other", None]),
+                "num1": st.sampled_from([4, 6, 7, "7", None]),
+            },
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(["at", "cmx"]),
+)
+def test_decided_by_texts(data: list[dict[str, Any]], source: str) -> None:
+    """A few rules fire and miss as testing each says, with the same reason, whatever came before."""
+    book = MIXED_BOOK
+    for each in data:
+        about = event("contact.changed", source=source, **each)
+        found, all_tested = book.match(about), book.match_all(about)
+        assert (found.fired, found.unreached) == (all_tested.fired, all_tested.unreached)
+        candidates = {rule.name for rule in found.fired} | {miss.rule.name for miss in found.missed}
+        assert found.missed == tuple(miss for miss in all_tested.missed if miss.rule.name in candidates)
+        assert candidates == {rule.name for rule in book.rules if rule.sources is None or source in rule.sources}
+
+
+def test_decided_without_a_test() -> None:
+    """What texts decide is not tested again, and no more combinations are kept than a bound says."""
+    found = index.Index(MIXED_BOOK.rules)
+
+    def decided(**data: Any) -> dict[str, Any]:
+        about = event("contact.changed", source="at", **data)
+        return {rule.name: known for rule, known in found.candidates(Facts(about, {}))}
+
+    berlin, other = decided(city="Berlin", num1=6), decided(city="Ulm", num1=4)
+    assert berlin["by one text"] is FIRES
+    assert (berlin["by a text and more"], other["by more and a text"], other["of the body"]) == (None, None, None)
+    assert other["by one text"] is not None
+    assert other["by one text"] is decided(city="Trier")["by one text"]
+    assert decided()["by one text"] is None
+
+
+def test_combinations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a book with endless combinations of texts a bounded number is kept."""
+    monkeypatch.setattr(index, "MOST_KNOWN", 3)
+    found = index.Index(MIXED_BOOK.rules)
+    for city in CITIES:
+        for status in ("new", "old", "other"):
+            about = event("contact.changed", source="at", city=city, status=status)
+            fired = [rule.name for rule, known in found.candidates(Facts(about, {})) if known is FIRES]
+            assert ("by one text" in fired) is (city == "Berlin")
 
 
 def test_flat() -> None:
