@@ -18,7 +18,7 @@ from workers import store_outage
 from workers.context import WorkerContext
 from workers.drain.delivering import Courier
 from workers.drain.lease import LeaseClock, LeaseProgress
-from workers.drain.outbox import Outbox
+from workers.drain.outbox import BEGUN_AT_ONCE, Outbox
 from workers.drain.plan import FreshDelivery, PlanContext
 from workers.drain.routing import Router
 from workers.drain.summary import Summary
@@ -182,9 +182,9 @@ class Drain:
         self._suspects.note(taken, asked=suspects)
         if suspects and not taken.leases:
             return True, None  # Take the other boxes at once.
-        for n, lease in enumerate(taken.leases):
+        for n, lease in enumerate(taken.leases, 1):
             self._dispatch(lease)
-            if n % 32 == 31:
+            if n % BEGUN_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return bool(taken.leases), None if taken.wait is None else taken.wait / 1000
 

@@ -25,7 +25,7 @@ from workers import store_outage
 from workers.delivery import Delivery
 from workers.drain import outbox as outboxes
 from workers.drain.lease import LeaseClock, LeaseProgress
-from workers.drain.outbox import SETTLE_BATCH, Outbox
+from workers.drain.outbox import BEGUN_AT_ONCE, SETTLE_BATCH, Outbox
 from workers.drain.plan import FreshDelivery
 from workers.drain.summary import Summary
 
@@ -135,6 +135,11 @@ async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OutboxDesk]:
         await running
 
 
+def make_new(event: str, many: int) -> list[NewDelivery]:
+    """Return so many new deliveries of an event."""
+    return [NewDelivery(f"{event}.{n}", "crm", (f"box{n}",), b"{}", lease=True) for n in range(many)]
+
+
 def done(lease: Lease, **more: Any) -> Settlement:
     """Return the settlement of a lease's first item."""
     item = lease.items[0][0]
@@ -159,6 +164,38 @@ async def test_gathered(desk: OutboxDesk) -> None:
     assert len({token for _, token, _, _ in desk.mailroom.calls}) == 3
     assert [one.item for one in desk.mailroom.settled] == ["first.0", *names]
     assert desk.leases == {}
+
+
+async def test_new_deliveries_count(desk: OutboxDesk) -> None:
+    """What settlements make counts for the size of a call as they do; one that makes more than that goes alone."""
+    desk.mailroom.go_on.clear()
+    desk.outbox.settle_soon(done(desk.lease("first.0")))
+    await desk.until(lambda: desk.mailroom.calls, "the first call")
+    for name, many in (("e1", SETTLE_BATCH // 2), ("e2", SETTLE_BATCH // 2), ("e3", 3), ("e4", 2 * SETTLE_BATCH)):
+        desk.outbox.settle_soon(done(desk.lease(name, INBOX), new=make_new(name, many)))
+    desk.outbox.settle_soon(done(desk.lease("last.0")))
+    desk.mailroom.go_on.set()
+    await desk.empty()
+    assert [n for _, _, n, _ in desk.mailroom.calls] == [1, 2, 2, 1]
+    assert [one.item for one in desk.mailroom.settled] == ["first.0", "e1", "e2", "e3", "e4", "last.0"]
+
+
+async def test_many_are_begun_in_turns(desk: OutboxDesk) -> None:
+    """While many deliveries are begun others get their turn; what is not begun yet is held all the same."""
+    new = make_new("e1", 3 * BEGUN_AT_ONCE + 1)
+    desk.mailroom.leased = {each.id for each in new}
+    seen: list[tuple[int, int, int]] = []
+
+    async def look() -> None:
+        while len(desk.dispatched) < len(new):
+            seen.append((len(desk.dispatched), len(desk.leases), len(desk.outbox.waiting)))
+            await asyncio.sleep(0)
+
+    desk.outbox.settle_soon(done(desk.lease("e1", INBOX), new=new))
+    await look()
+    await desk.empty()
+    assert {(n * BEGUN_AT_ONCE, len(new), 1) for n in (1, 2, 3)} <= set(seen)
+    assert [lease.items[0][0] for lease, _ in desk.dispatched] == [each.id for each in new]
 
 
 def test_size_of_a_call() -> None:
