@@ -102,6 +102,7 @@ def _report(row: rows.BenchRow, line: rows.TableLine, rounds: list[Figures]) -> 
         "policy": row.policy,
         "pinned": row.pinned,
         "bound": line.bound,
+        "goal": line.goal,
         "met": Bound(line.bound).met(spread.median),
         "rounds": len(rounds),
         "median": spread.median,
@@ -114,12 +115,12 @@ def _report(row: rows.BenchRow, line: rows.TableLine, rounds: list[Figures]) -> 
 def _show(report: dict[str, Any]) -> None:
     console = Console()
     console.print(figures.origin(report["machine"]), f"; {report['rounds']} rounds", style="dim", sep="")
-    table = Table("row", "what", "median", "least to most", "bound", "")
+    table = Table("row", "what", "median", "least to most", "bound", "", "goal")
     told: dict[str, str] = {}
     for row in report["rows"]:
         mark = {True: "✓", False: "✗", None: ""}[row["met"]]
         spread = f"{row['least']:.3g} to {row['most']:.3g}"
-        table.add_row(row["row"], row["about"], f"{row['median']:.3g}", spread, row["bound"], mark)
+        table.add_row(row["row"], row["about"], f"{row['median']:.3g}", spread, row["bound"], mark, row["goal"])
         how = f"connections: {row['connections']}; {row['policy']}; pinned: {row['pinned']}"
         about = ", ".join(f"{k} {v:,.4g}" for k, v in row["figures"].items() if not k.startswith("ratio"))
         told[row["row"]] = f"{how}\n    {about}"

@@ -1,6 +1,6 @@
-"""Processes according to /proc: descendants, processor time, CPU affinity.
+"""Processes according to /proc: descendants, processor time, memory, CPU affinity.
 
-Comes in: process ids. Goes out: seconds of processor time. Never starts or ends a process; Linux only (`/proc`).
+Comes in: process ids. Goes out: seconds of processor time, bytes. Never starts or ends a process; Linux only (`/proc`).
 """
 
 import os
@@ -27,6 +27,17 @@ def cpu_seconds(pid: int) -> float:
     """Return the processor time of a process, its descendants and those of them that ended."""
     members = [(each, fields) for each in family(pid) if (fields := _stat(each))]
     return sum(_own_seconds(each) + sum(map(int, fields[13:15])) / TICK for each, fields in members)
+
+
+def command(pid: int) -> list[str]:
+    """Return the words of a process' command line. Raises OSError if it is gone."""
+    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+
+
+def pss_bytes(pid: int) -> int:
+    """Return the proportional set size of a process: a page of several counts for a share. Raises OSError if gone."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _own_seconds(pid: int) -> float:

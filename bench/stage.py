@@ -61,11 +61,11 @@ DESTINATION = """\
 """
 
 RULE = """\
-  - name: contact to {name}
+  - name: contact to {name}{note}
     when:
       source: at
       type: contact.updated
-      data.city: Berlin
+      data.city: {city}
 {where}    then:
       - {name}.update:
           email: "{{{{ data.email }}}}"
@@ -76,8 +76,13 @@ RULE = """\
 """
 
 
-def book(port: int, *, concurrency: int = 500, destinations: int = 1, fan_out: bool = False) -> str:
-    """Return a book that forwards contacts in Berlin: each to the destination of its postcode, or to all."""
+def book(
+    port: int, *, concurrency: int = 500, destinations: int = 1, fan_out: bool = False, idle_rules: int = 0
+) -> str:
+    """Return a book that forwards contacts in Berlin: each to the destination of its postcode, or to all.
+
+    `idle_rules`: how many more rules want another city each, so that no contact of the bench matches them.
+    """
     names = ["mail", *(f"mail{n}" for n in range(2, destinations + 1))]
     text = SYSTEMS
     for name in names:
@@ -85,7 +90,9 @@ def book(port: int, *, concurrency: int = 500, destinations: int = 1, fan_out: b
     text += "rules:\n"
     for n, name in enumerate(names):
         where = "" if fan_out or destinations == 1 else f'      data.zip_code: "{ZIP + n}"\n'
-        text += RULE.format(name=name, where=where)
+        text += RULE.format(name=name, note="", city="Berlin", where=where)
+    for n in range(idle_rules):
+        text += RULE.format(name=names[0], note=f" of town {n}", city=f"Town {n}", where="")
     return text
 
 
@@ -304,6 +311,14 @@ class BenchStage:
             return store.execute_command(*words)  # type: ignore[no-untyped-call]
         finally:
             store.close()
+
+    def leased(self) -> int:
+        """Return how many boxes drains have at work, in all rooms."""
+        text = (
+            "local n = 0 for _, room in ipairs(redis.call('SMEMBERS', 'relais:{p0}:rooms')) do "
+            "n = n + redis.call('HLEN', 'relais:{p0}:leased:' .. room) end return n"
+        )
+        return int(self.redis("EVAL", text, "0"))
 
     def sink(self) -> dict[str, Any]:
         """Return what the sink counted."""

@@ -10,6 +10,7 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -68,7 +69,7 @@ class _Course:
 
     def start(self, callers: Sequence["_Caller"]) -> None:
         self._started = time.time()
-        self._free.extend(callers)
+        self._free.extend(caller for caller in callers if not caller.closing)
         self._go()
 
     def free(self, caller: "_Caller") -> None:
@@ -77,8 +78,10 @@ class _Course:
         if not self._rate or self._next == len(self._requests) or self._due() <= time.time():
             self._go(again=False)
 
-    def lost(self) -> None:
+    def lost(self, caller: "_Caller") -> None:
         """Handle a broken connection."""
+        with suppress(ValueError):
+            self._free.remove(caller)
         self.result.statuses[0] += 1
         self._closed()
 
@@ -114,7 +117,7 @@ class _Caller(asyncio.Protocol):
         self._buffer = b""
         self._number = 0
         self._due = 0.0
-        self._closing = False
+        self.closing = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -125,7 +128,7 @@ class _Caller(asyncio.Protocol):
         self.transport.write(request)
 
     def close(self) -> None:
-        self._closing = True
+        self.closing = True
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -145,9 +148,9 @@ class _Caller(asyncio.Protocol):
         self._course.free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._closing:
-            self._closing = True
-            self._course.lost()
+        if not self.closing:
+            self.closing = True
+            self._course.lost(self)
 
 
 def _length(head: bytes) -> int:
@@ -233,11 +236,13 @@ class _Visitor(asyncio.Protocol):
 class Sink:
     """A destination that is never the bottleneck: 200 and `{"id":"1"}`, optionally after a delay.
 
-    It counts deliveries and records for each the person (`person17@…` in path or body), arrival and answer.
+    It counts deliveries and records for each the person (`person17@…` in path or body), arrival and answer; and how
+    many came after a later one of the same person (a contact's number is its last name, `Muster 17`).
     """
 
     OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"id":"1"}'
     PERSON = re.compile(rb"person(\d+)(?:@|%40)")
+    NUMBER = re.compile(rb"Muster (\d+)")
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
@@ -245,10 +250,12 @@ class Sink:
 
     def reset(self) -> None:
         """Reset the counters."""
-        self.count = self.open = self.most_open = self.bytes = 0
+        self.count = self.open = self.most_open = self.bytes = self.swapped = 0
         self.first = self.last = 0.0
         #: Of each delivery in the order of arrival: number of the person (-1: none), when it came.
         self.arrivals: list[tuple[int, float]] = []
+        #: Person -> the highest number that came.
+        self._highest: dict[int, int] = {}
 
     def about(self, path: str) -> str:
         """Answer a control request of the bench: `/_count`, `/_arrivals`, or `/_reset`."""
@@ -263,6 +270,7 @@ class Sink:
                 "first": self.first,
                 "last": self.last,
                 "bytes": self.bytes,
+                "swapped": self.swapped,
             }
         )
 
@@ -272,8 +280,13 @@ class Sink:
         self.first = self.first or now
         self.open += 1
         self.most_open = max(self.most_open, self.open)
-        person = self.PERSON.search(path) or self.PERSON.search(body)
-        self.arrivals.append((int(person[1]) if person else -1, now))
+        found, number = self.PERSON.search(path) or self.PERSON.search(body), self.NUMBER.search(body)
+        person = int(found[1]) if found else -1
+        self.arrivals.append((person, now))
+        if number:
+            highest = self._highest.get(person, -1)
+            self.swapped += int(number[1]) < highest
+            self._highest[person] = max(highest, int(number[1]))
         return self.OK
 
     def leave(self) -> None:

@@ -32,7 +32,10 @@ def test_every_plot_of_the_page_is_there() -> None:
 def test_a_verdict_is_shown(kept: dict[str, dict[str, Any]]) -> None:
     """A bound that is kept has a tick, one that is broken a cross, and each row its connections, policy and pins."""
     text = page.rows(kept["rows"])
-    assert "| accept@32 | acknowledged | 0.7 | 0.65 to 0.75 | ≥ 0.6 | ✓ | 32; appendfsync always; nothing |" in text
+    assert (
+        "| accept@32 | acknowledged | 0.7 | 0.65 to 0.75 | ≥ 0.6 | ✓ | ≥ 0.75 | 32; appendfsync always; nothing |"
+        in text
+    )
     assert "| idle | accepted to delivered | 5 | 4 to 6 | ≤ 4 | ✗ |" in text
 
 
@@ -75,6 +78,8 @@ def test_the_whole_page(kept: dict[str, dict[str, Any]]) -> None:
         "**Third is missing here**: it could not be installed",
         "| busiest | CPU of the busiest node | 0.35 |",
         "| received | from",
+        "- `hot_key`: 3,000 events of one person",
+        "at 500 events/s and\n  50 ms for a delivery",
         "**spool could not be taken in every round**: round 2",
     ):
         assert words in text

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from bench import load, wire
 from bench.stage import free_port
@@ -112,6 +113,27 @@ def test_a_connection_that_breaks_is_told() -> None:
     run(check)
 
 
+def test_a_connection_that_breaks_while_it_waits() -> None:
+    """With a rate, a free connection that the server closed gets no request any more."""
+
+    async def check() -> None:
+        errors: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: errors.append(about))
+
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.1)
+            writer.close()
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        async with server:
+            got = await wire.load([server.sockets[0].getsockname()[1]], posts(50), connections=9, rate=20)
+            await asyncio.sleep(0.2)
+        assert dict(got.statuses) == {0: 9}
+        assert errors == []
+
+    uvloop.run(asyncio.wait_for(check(), 120))
+
+
 def test_the_sink_counts_what_is_under_way() -> None:
     """The sink knows how many deliveries were open at once."""
 
@@ -124,6 +146,15 @@ def test_the_sink_counts_what_is_under_way() -> None:
         assert json.loads(sink.about("/_reset"))["count"] == 0
 
     run(check)
+
+
+def test_the_sink_counts_what_comes_after_a_later_one() -> None:
+    """Of one person, and once for each; what comes twice is not swapped, nor what is about others."""
+    sink = wire.Sink()
+    for person, number in ((1, 5), (1, 7), (2, 6), (1, 7), (1, 6), (2, 8)):
+        sink.arrive(b"/person%d%%40example.org" % person, b'{"LASTNAME": "Muster %d"}' % number)
+    assert json.loads(sink.about("/_count"))["swapped"] == 1
+    assert json.loads(sink.about("/_reset"))["swapped"] == 0
 
 
 def test_requests_travel_by_file(tmp_path: Path) -> None:
