@@ -29,9 +29,9 @@ def cpu_seconds(pid: int) -> float:
     return sum(_own_seconds(each) + sum(map(int, fields[13:15])) / TICK for each, fields in members)
 
 
-def command(pid: int) -> list[str]:
-    """Return the words of a process' command line. Raises OSError if it is gone."""
-    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+def name(pid: int) -> str:
+    """Return the name that a process gave itself, or that of its program. Raises OSError if it is gone."""
+    return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
 
 
 def pss_bytes(pid: int) -> int:

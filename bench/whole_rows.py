@@ -9,7 +9,7 @@ import http.client
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -26,6 +26,8 @@ NEW = 90_000_000
 STARTS = 3
 #: Seconds without an event before memory is read.
 IDLE = 10.0
+#: What runs, as /proc/PID/comm says.
+PARTS = ("up", "valkey", "console", "work", "worker", "receive")
 #: Whatever is not settled yet: items of the inbox, deliveries, boxes of several items.
 UNSETTLED = (
     "return redis.call('HLEN', 'relais:{p0}:one:in') "
@@ -117,18 +119,12 @@ def idle_memory() -> Figures:
         members = processes.family(stage.pids["up"])
         found: dict[str, float] = {}
         for pid in members:
-            name = f"{_part(processes.command(pid))}_mb"
+            part = "up" if pid == stage.pids["up"] else processes.name(pid).removeprefix("relais ")
+            name = f"{part.removesuffix('-server')}_mb"
             found[name] = found.get(name, 0.0) + processes.pss_bytes(pid) / 1e6
-    if missing := {f"{part}_mb" for part in ("up", "valkey", "console", "work", "receive")} - set(found):
+    if missing := {f"{part}_mb" for part in PARTS} - set(found):
         raise RuntimeError(f"not all of it runs: there is no {', '.join(sorted(missing))}")
     return {"pss_mb": sum(found.values()), **found, "processes": float(len(members))}
-
-
-def _part(words: Sequence[str]) -> str:
-    """Return what a process of ours is: its `relais` command, the store, or a child of a worker."""
-    if "console.cli" in words:
-        return words[words.index("console.cli") + 1]
-    return "valkey" if "valkey" in words[0] else "worker_process"
 
 
 @contextlib.contextmanager

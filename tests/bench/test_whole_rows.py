@@ -19,10 +19,9 @@ def test_idle_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every process of `relais up` counts, its store and the worker's own process among them."""
     monkeypatch.setattr(whole_rows, "IDLE", 0.1)
     found = whole_rows.idle_memory()
-    parts = ("up", "valkey", "console", "work", "receive", "worker_process")
-    assert found["pss_mb"] == pytest.approx(sum(found[f"{part}_mb"] for part in parts))
-    assert min(found[f"{part}_mb"] for part in parts) > 1
-    assert found["processes"] >= len(parts)
+    assert found["pss_mb"] == pytest.approx(sum(found[f"{part}_mb"] for part in whole_rows.PARTS))
+    assert min(found[f"{part}_mb"] for part in whole_rows.PARTS) > 1
+    assert found["processes"] >= len(whole_rows.PARTS)
 
 
 def test_start(monkeypatch: pytest.MonkeyPatch) -> None:
