@@ -11,7 +11,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # The dependencies first: they change seldom, and every file of them has its hash.
 ARG LOCK=requirements.lock
-COPY requirements.lock requirements-otel.lock requirements-build.lock ./
+COPY requirements.lock requirements-oidc.lock requirements-otel.lock requirements-build.lock ./
 RUN python -m venv /opt/relais \
  && /opt/relais/bin/pip install --only-binary=:all: --require-hashes -r ${LOCK} \
  && python -m venv /opt/build \

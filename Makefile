@@ -89,6 +89,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group docs -o requirements-docs.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group sbom -o requirements-sbom.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra otel -o requirements-otel.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra oidc -o requirements-oidc.lock pyproject.toml
 
 clean: ## Remove what the other words made
 	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -42,6 +42,7 @@ PERSONAL: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("users", "signed_out", "views", "session:<hash>", "entry:<hash>", "tokens"), (f"names of {STAFF}", "")
     ),
+    "sign_on:<hash>": (f"network addresses of {STAFF}", ""),
     "forgotten": (HASH, "written: it is the receipt"),
     **dict.fromkeys(
         (

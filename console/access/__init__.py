@@ -2,7 +2,7 @@
 
 from console.access.audit import Audit, AuditLine
 from console.access.roles import LOCAL, Actor, Role
-from console.access.sessions import Entry, PhraseRefused, Sessions, SignInRefused
+from console.access.sessions import Entry, PhraseRefused, Sessions, SignInRefused, SignOnRefused
 from console.access.tokens import NamedToken, Tokens
 from console.access.users import NameTaken, User, Users
 
@@ -18,6 +18,7 @@ __all__ = [
     "Role",
     "Sessions",
     "SignInRefused",
+    "SignOnRefused",
     "Tokens",
     "User",
     "Users",

@@ -30,6 +30,7 @@ class AuditLine:
     #: ms since 1970.
     at: int
     by: str
+    #: Empty: none.
     role: str
     #: `retry`, `find`, `look`, `pause`, …
     verb: str
@@ -47,10 +48,14 @@ class Audit:
         self._store: Any = mailroom.store
         self._key = mailroom.key("audit")
 
-    async def write(self, actor: Actor, verb: str, what: str, reason: str = "", count: int = 1) -> None:
-        """Write a line, before the act: what cannot be written down is not done. Raises StoreUnavailable."""
+    async def write(self, actor: Actor | str, verb: str, what: str, reason: str = "", count: int = 1) -> None:
+        """Write a line, before the act: what cannot be written down is not done. Raises StoreUnavailable.
+
+        `actor`: a name alone is somebody without a role.
+        """
         now = int(time.time() * 1000)
-        line = {"at": now, "by": actor.name, "role": actor.role.word, "verb": verb, "what": what}
+        by, role = (actor, "") if isinstance(actor, str) else (actor.name, actor.role.word)
+        line = {"at": now, "by": by, "role": role, "verb": verb, "what": what}
         text = json.dumps({**line, "reason": reason, "count": count}, ensure_ascii=False)
         oldest = f"{now - DAYS * DAY}-0"
         await self._mailroom.read(self._store.xadd(self._key, {"line": text}, minid=oldest, approximate=True))

@@ -52,6 +52,16 @@ class SignInRefused(Exception):
         self.wait = wait
 
 
+class SignOnRefused(Exception):
+    """Single sign-on lets nobody in; `code` says why: over, away, denied, unfit, no_role, domain, name_taken."""
+
+    def __init__(self, code: str, why: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        #: For the log: what exactly, without a value of anybody.
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Entry:
     """What a link is worth."""
@@ -123,10 +133,10 @@ class Sessions:
     async def reset(self, name: str) -> str | None:
         """Take a named person's pass phrase and sessions, and return a link to set another; None: there is none.
 
-        Raises StoreUnavailable.
+        Who comes in by single sign-on has none, either. Raises StoreUnavailable.
         """
         user = await self._users.find(name)
-        if user is None:
+        if user is None or user.subject:
             return None
         await self._users.put(replace(user, phrase=""))
         await self.end_all(name)
@@ -141,8 +151,8 @@ class Sessions:
 
     async def sign_in(self, name: str, phrase: str, address: str) -> str:
         """Return the cookie of a new session. Raises SignInRefused, StoreUnavailable."""
-        await self._be_patient("person", name)
-        await self._be_patient("address", address)
+        await self.be_patient("person", name)
+        await self.be_patient("address", address)
         user = await self._users.find(name)
         known = user.phrase if user is not None and user.phrase else NOBODYS
         async with self._checking:
@@ -150,14 +160,14 @@ class Sessions:
         if user is None or not user.phrase or not fits:
             raise SignInRefused
         await self._mailroom.read(self._store.delete(self._failed("person", name), self._waits("person", name)))
-        await self._mailroom.read(self._store.incrby(self._failed("address", address), -1))
+        await self.forgive(address)
         user = replace(user, last=int(time.time() * 1000))
         if HASHER.check_needs_rehash(user.phrase):
             user = replace(user, phrase=await asyncio.to_thread(HASHER.hash, phrase))
         await self._users.put(user)
         return await self._begin(user.name, user.role, user.payloads, named=True)
 
-    async def _be_patient(self, what: str, key: str) -> None:
+    async def be_patient(self, what: str, key: str) -> None:
         """Count an attempt, before it is looked at. Raises SignInRefused."""
         wait = int(await self._mailroom.read(self._store.ttl(self._waits(what, key))))
         if wait > 0:
@@ -173,7 +183,15 @@ class Sessions:
             if not await self._mailroom.read(self._store.set(self._waits(what, key), "1", nx=True, ex=wait)):
                 raise SignInRefused(wait)
 
+    async def forgive(self, address: str) -> None:
+        """Take back an attempt of an address, which was a good one. Raises StoreUnavailable."""
+        await self._mailroom.read(self._store.incrby(self._failed("address", address), -1))
+
     # -- sessions
+
+    async def begin(self, user: User) -> str:
+        """Return the cookie of a new session of somebody whom single sign-on lets in. Raises StoreUnavailable."""
+        return await self._begin(user.name, user.role, user.payloads, named=True)
 
     async def find(self, cookie: str) -> Actor | None:
         """Return whose session it is, None where it has ended. Raises StoreUnavailable."""

@@ -33,6 +33,8 @@ class User:
     #: When they were added, and when they signed in last, ms; 0: never.
     added: int = 0
     last: int = 0
+    #: Who it is at the provider of single sign-on, hashed; empty: somebody whom we know ourselves.
+    subject: str = ""
 
 
 class Users:
@@ -59,6 +61,25 @@ class Users:
         user = User(name, role, payloads, added=int(time.time() * 1000))
         if not await self._mailroom.read(self._store.hsetnx(self._key, name, encode(user))):
             raise NameTaken(name)
+        return user
+
+    async def find_vouched(self, subject: str) -> User | None:
+        """Return whom the provider of single sign-on vouches for under a subject. Raises StoreUnavailable."""
+        return next((user for user in await self.all() if subject and user.subject == subject), None)
+
+    async def vouch(self, subject: str, name: str, role: Role, *, payloads: bool = False) -> User:
+        """Write down whom the provider of single sign-on vouches for, under the name of their first time here.
+
+        Raises NameTaken where somebody else has that, StoreUnavailable.
+        """
+        now = int(time.time() * 1000)
+        known = await self.find_vouched(subject)
+        user = User(name, role, payloads, added=now, last=now, subject=subject)
+        if known is not None:
+            user = replace(user, name=known.name, added=known.added)
+        elif not await self._mailroom.read(self._store.hsetnx(self._key, name, encode(user))):
+            raise NameTaken(name)
+        await self.put(user)
         return user
 
     async def change(self, name: str, role: Role, *, payloads: bool = False) -> bool:
@@ -91,10 +112,12 @@ def check_name(name: str) -> None:
 def encode(user: User) -> str:
     """Return a user as the store keeps it."""
     told = {"role": user.role.word, "payloads": user.payloads, "phrase": user.phrase}
-    return json.dumps({**told, "added": user.added, "last": user.last})
+    vouched = {"subject": user.subject} if user.subject else {}
+    return json.dumps({**told, "added": user.added, "last": user.last, **vouched})
 
 
 def decode(name: str, text: bytes) -> User:
     """Return a user that the store kept."""
     found = json.loads(text)
-    return User(name, Role.read(found["role"]), found["payloads"], found["phrase"], found["added"], found["last"])
+    times = found["added"], found["last"]
+    return User(name, Role.read(found["role"]), found["payloads"], found["phrase"], *times, found.get("subject", ""))

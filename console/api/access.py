@@ -61,7 +61,7 @@ def describe_user(user: User) -> Json:
     """Return a named person as JSON, without the hash of the pass phrase."""
     answer: Json = {"name": user.name, "role": user.role.word, "payloads": user.payloads}
     answer |= {"added": from_epoch(user.added), "last_sign_in": from_epoch(user.last) if user.last else None}
-    return {**answer, "may_sign_in": bool(user.phrase)}
+    return {**answer, "may_sign_in": bool(user.phrase or user.subject)}
 
 
 @takes(NewActor)
@@ -91,7 +91,7 @@ async def reset_user(request: Request, decision: NamedRequest) -> Response:
     await write_audit(request, "reset_user", decision.name, decision.reason)
     link = await _sessions(request).reset(decision.name)
     if link is None:
-        return refuse("unknown_user", "nobody of this name: relais users list", 404)
+        return refuse("unknown_user", "nobody of this name has a pass phrase: relais users list", 404)
     return JSONResponse({"link": _path(link)})
 
 

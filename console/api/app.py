@@ -21,7 +21,8 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from console.access import Audit, Sessions, Tokens, Users
+from console.access import Audit, Sessions, Tokens, Users, oidc_settings
+from console.access.oidc_settings import OidcSettings
 from console.api import (
     access,
     aside,
@@ -81,7 +82,7 @@ ROUTES = (
 )
 
 
-class ConsoleSettings(QueueSettings):
+class ConsoleSettings(QueueSettings, OidcSettings):
     """What `relais console` reads."""
 
     console_host: str = Field(
@@ -121,11 +122,12 @@ class ConsoleSettings(QueueSettings):
 
 def run(settings: ConsoleSettings, catalogue: Catalogue) -> None:
     """Serve until SIGTERM. Raises UserError."""
-    if not auth.is_loopback(settings.console_host) and not settings.console_token.get_secret_value():
+    if not port.is_loopback(settings.console_host) and not settings.console_token.get_secret_value():
         raise UserError(
             f"the console would listen on {settings.console_host} without a token",
             mend="set RELAIS_CONSOLE_TOKEN to a long random text, or listen on 127.0.0.1",
         )
+    oidc_settings.demand(settings)
     port.demand(settings.console_host, settings.console_port, "--port")
     # When uvicorn has stopped, it raises the signal that it caught once more. Ignore that one: the exit status is 0.
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -193,6 +195,11 @@ def build_lifespan(settings: ConsoleSettings, catalogue: Catalogue) -> Lifespan[
                 app.state.jobs, app.state.desk, app.state.runner = board, desk, runner
                 app.state.audit, app.state.sessions = Audit(mailroom), Sessions(mailroom)
                 app.state.users, app.state.tokens = Users(mailroom), Tokens(mailroom)
+                app.state.sign_on = None
+                if settings.oidc_issuer:
+                    from console.access import oidc  # of the extra
+
+                    app.state.sign_on = await stack.enter_async_context(oidc.open_sign_on(settings, mailroom))
                 app.state.forgetting = forget.ForgetRules(
                     Path(settings.receipts) if settings.receipts else None, settings.backup_days, settings.spool
                 )

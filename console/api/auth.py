@@ -5,7 +5,6 @@ actor may do (`console.api.permissions`), and leaves the pages to their own door
 """
 
 import hmac
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import unquote
@@ -109,16 +108,6 @@ def keep_printable(text: str) -> str:
 def may_be_web_page(request: Request) -> bool:
     """Say whether a web page in a browser could have sent this request without anybody's consent."""
     return BY_HAND not in request.headers or "origin" in request.headers
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether an address is reachable from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_open(path: str) -> bool:

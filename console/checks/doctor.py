@@ -1,6 +1,7 @@
-"""What is amiss with the store and the spool, and what an acknowledged event survives.
+"""What is amiss with the store, the spool and single sign-on, and what an acknowledged event survives.
 
-Comes in: the address of the store, the folder of the spool. Goes out: a diagnosis. Never mends anything.
+Comes in: the address of the store, the folder of the spool, the settings of single sign-on. Goes out: a diagnosis.
+Never mends anything.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ from typing import Any
 import redis.exceptions
 from pydantic import Field
 
-from console.checks import rights, schema, spool, store, webhooks
+from console.access.oidc_settings import OidcSettings
+from console.checks import rights, schema, sign_on, spool, store, webhooks
 from console.checks.store import Guarantee, HealthCheck, Strict
 from console.errors import UserError
 from console.processes import valkey
@@ -23,7 +25,7 @@ from mailroom.settings import QueueSettings
 PATIENCE = 2.0
 
 
-class DoctorSettings(QueueSettings):
+class DoctorSettings(QueueSettings, OidcSettings):
     """What `relais doctor` reads; the settings are those of the receiver."""
 
     redis_url: str = Field(
@@ -68,14 +70,15 @@ class Diagnosis:
 
 def look(settings: DoctorSettings) -> Diagnosis:
     """Return what is amiss."""
-    found_spool = [spool.check(settings.spool_folder)]
+    beside = [spool.check(settings.spool_folder)]
     if aside := spool.aside(settings.spool_folder):
-        found_spool.append(aside)
+        beside.append(aside)
+    beside += sign_on.check(settings)
     try:
         found = examine(settings.url, settings.replicas)
     except StoreUnavailable as exc:
-        return Diagnosis(promise(None, settings.spool_folder), (store.away(exc), *found_spool))
-    checks = [*found.checks, *found_spool]
+        return Diagnosis(promise(None, settings.spool_folder), (store.away(exc), *beside))
+    checks = [*found.checks, *beside]
     if found.unfit is None:
         checks += [*rights_of(settings.url, settings.rq_url), *waiting_in(settings.url)]
     if settings.strict:

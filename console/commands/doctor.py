@@ -23,9 +23,9 @@ def command(with_keys: bool, folder: Path | None, as_json: bool) -> None:
     """Examine store and spool, and say what an acknowledged event survives.
 
     Looks at the append-only file and its sync policy, eviction, errors of persistence, memory, replicas,
-    disk space and the spool of this host, each with the mend, and says when the last webhook of each source
-    came. With --keys it asks the vendors that have a harmless test for it what their key may not do. Status 1
-    when something is amiss.
+    disk space, the spool of this host and single sign-on, each with the mend, and says when the last webhook of
+    each source came. With --keys it asks the vendors that have a harmless test for it what their key may not do.
+    Status 1 when something is amiss.
 
     \b
     Examples:

@@ -26,6 +26,21 @@ OF_DELIVERY = ("destination", "action", "rule", "code")
 MANY = 1_000
 #: What can be asked of a dead letter.
 OF_DEAD = (*OF_DELIVERY, "source", "type", "event", "id")
+_SAME = "state = 'dead' AND d.destination = cause.destination AND d.code = cause.code AND d.rule = cause.rule"
+#: All dead letters by cause. Read are those only that are too old to be there still: the notebook counts as they come
+#: and go.
+ALL_CAUSES = f"""
+WITH each AS (
+    SELECT *, "count" - (SELECT count(*) FROM delivery AS d WHERE {_SAME} AND ended > 0 AND ended < ?1) AS found,
+        coalesce(
+            (SELECT 0 FROM delivery AS d WHERE {_SAME} AND ended = 0),
+            (SELECT min(ended) FROM delivery AS d WHERE {_SAME} AND ended >= ?1)
+        ) AS oldest,
+        (SELECT max(ended) FROM delivery AS d WHERE {_SAME}) AS newest
+    FROM cause
+)
+SELECT * FROM each WHERE found > 0 ORDER BY found DESC, destination, code, rule
+"""  # noqa: S608 - a text of ours
 
 
 @dataclass(frozen=True)
@@ -169,11 +184,14 @@ def group_dead(notebook: Notebook, chosen: Mapping[str, str], now: int, since: i
     """
     where, values = _choose_dead(chosen, now, since)
     dead = f"FROM delivery WHERE state = 'dead' AND {where}"
-    rows = notebook.read(
-        f"SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest {dead} "
-        "GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule",
-        values,
-    )
+    if since or any(chosen.get(name) for name in OF_DEAD):
+        rows = notebook.read(
+            f"SELECT destination, code, rule, count(*) AS found, min(ended) AS oldest, max(ended) AS newest {dead} "
+            "GROUP BY destination, code, rule ORDER BY found DESC, destination, code, rule",
+            values,
+        )
+    else:
+        rows = notebook.read(ALL_CAUSES, values)
     newest = f"SELECT id, why {dead} AND destination = ? AND code = ? AND rule = ? AND ended = ? LIMIT 1"
     found = []
     for row in rows:

@@ -1,7 +1,7 @@
 """The tables of the notebook, and what age takes out of them."""
 
 #: Raised with each change of the tables: a file of another version is written anew.
-VERSION = 4
+VERSION = 5
 
 #: Days that the ledger, and so the notebook, tells of.
 DAYS = 31
@@ -45,6 +45,22 @@ CREATE INDEX delivery_rule ON delivery (rule, at, event);
 CREATE INDEX delivery_code ON delivery (code, event) WHERE code != '';
 CREATE INDEX delivery_state ON delivery (state, destination, code, rule, ended);
 CREATE INDEX delivery_dead ON delivery (at, event, place) WHERE state = 'dead';
+CREATE TABLE cause (               -- of all dead letters: how many there are; kept by the triggers
+    destination TEXT NOT NULL,
+    code TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (destination, code, rule)
+) WITHOUT ROWID;
+CREATE TRIGGER letter_came AFTER INSERT ON delivery WHEN new.state = 'dead' BEGIN
+    INSERT INTO cause VALUES (new.destination, new.code, new.rule, 1) ON CONFLICT DO UPDATE SET count = count + 1;
+END;
+CREATE TRIGGER letter_went AFTER DELETE ON delivery WHEN old.state = 'dead' BEGIN
+    UPDATE cause SET count = count - 1
+        WHERE destination = old.destination AND code = old.code AND rule = old.rule;
+    DELETE FROM cause
+        WHERE destination = old.destination AND code = old.code AND rule = old.rule AND count = 0;
+END;
 CREATE TABLE who (
     hash TEXT NOT NULL,
     at INTEGER NOT NULL,

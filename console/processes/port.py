@@ -5,12 +5,23 @@ Never keeps the port: another process may take it before the server binds it.
 """
 
 import errno
+import ipaddress
 import os
 import socket
 from pathlib import Path
 
 from console.errors import UserError
 from receiver.settings import in_url
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address is reachable from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def demand(host: str, port: int, option: str) -> None:

@@ -24,7 +24,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from console import book
 from console import settings as read
 from console.access import Role, Sessions
-from console.api import auth
 from console.checks import alive, doctor
 from console.client import read_user
 from console.errors import UserError
@@ -200,7 +199,7 @@ async def make_link(settings: UpSettings, mailroom: Mailroom) -> str:
 
     They hold this machine, as who asks the port without a token does. Elsewhere `relais users link` makes one.
     """
-    if not auth.is_loopback(settings.console_host):
+    if not port.is_loopback(settings.console_host):
         return ""
     link = await Sessions(mailroom).invite(read_user(), role=Role.ADMIN, payloads=True)
     return f"{find_console(settings)}/ui/enter/{link}"

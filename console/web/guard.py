@@ -8,7 +8,8 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from typing import Literal
+from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -36,7 +37,7 @@ HEADERS = {
 #: Seconds that a session is known without the store, while that is away, and how many are.
 KNOWN_FOR, MOST_KNOWN = 3600.0, 1000
 #: Asked without a session.
-OPEN = ("/login", "/enter/", "/static/", "/look")
+OPEN = ("/login", "/enter/", "/sso", "/static/", "/look")
 
 #: Makes the page that says what went wrong.
 Refuse = Callable[[Request, int, str], Awaitable[Response]]
@@ -95,7 +96,7 @@ class PageGuard:
             if not path.startswith(OPEN):
                 return await self._refuse(request, 503, "store_away")
         if state["actor"] is None and not path.startswith(OPEN):
-            return RedirectResponse(f"{request.app.state.base}/ui/login", 303)
+            return RedirectResponse(f"{request.app.state.base}/ui/login{wanted(request, path)}", 303)
         return None
 
     async def _find_actor(self, request: Request) -> Actor | None:
@@ -134,19 +135,40 @@ def path_of(request: Request) -> str:
     return request.url.path.removeprefix(request.scope.get("root_path", "")) or "/"
 
 
-def cookie_name(request: Request) -> str:
-    """Return what the cookie is called. Over HTTP, cookies of all ports of a host are sent to each of them."""
-    return "__Host-relais" if request.url.scheme == "https" else f"relais-{request.url.port or 80}"
+def wanted(request: Request, path: str) -> str:
+    """Return the query by which the door remembers which page somebody wanted to see; empty for the first one."""
+    if request.method != "GET" or path == "/":
+        return ""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return "?" + urlencode({"next": quote(path) + query})
 
 
-def set_cookie(request: Request, answer: Response, value: str) -> None:
-    """Give the browser its session; an empty one ends it."""
+def cookie_name(request: Request, what: str = "") -> str:
+    """Return what a cookie is called. Over HTTP, cookies of all ports of a host are sent to each of them."""
+    if request.url.scheme == "https":
+        return f"__Host-relais{what}"
+    return f"relais{what}-{request.url.port or 80}"
+
+
+def set_cookie(
+    request: Request,
+    answer: Response,
+    value: str,
+    what: str = "",
+    *,
+    lives: int | None = None,
+    samesite: Literal["lax", "strict"] = "strict",
+) -> None:
+    """Give the browser its session, or another secret (`what`); an empty one ends it.
+
+    `lives`: seconds; None: as long as the browser. `lax`: also sent when another site leads here.
+    """
     answer.set_cookie(
-        cookie_name(request),
+        cookie_name(request, what),
         value,
-        max_age=None if value else 0,
+        max_age=lives if value else 0,
         path="/",
         secure=request.url.scheme == "https",
         httponly=True,
-        samesite="strict",
+        samesite=samesite,
     )

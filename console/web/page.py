@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 from zoneinfo import ZoneInfo, available_timezones
 
 import jinja2
@@ -33,6 +33,8 @@ from mailroom import sentences
 LOOK = "relais-look"
 #: Bytes of a form; a pasted event is the largest.
 LARGEST_FORM = 1_048_576
+#: Characters of an address that is remembered for after the sign-in.
+LONGEST_PATH = 1_000
 #: Stands in a page where the time of its making is filled in: that changes no ETag.
 AS_OF = "\N{OBJECT REPLACEMENT CHARACTER}as of\N{OBJECT REPLACEMENT CHARACTER}"
 
@@ -187,6 +189,12 @@ async def refuse_role(request: Request, role: Role) -> Response:
 def go(request: Request, *path: str, **query: Any) -> Response:
     """Return a redirection to another page, after a form was sent."""
     return RedirectResponse(link(request.app.state.base, *path, **query), 303)
+
+
+def keep_own(path: str) -> str:
+    """Return a path below `/ui` to which a browser may be led, `/events?type=x`; empty where it may lead elsewhere."""
+    ours = path.startswith("/") and not any(each in unquote(path) for each in ("//", "..", "\\"))
+    return path if ours and path.isprintable() and len(path) <= LONGEST_PATH else ""
 
 
 async def read_form(request: Request) -> Form:

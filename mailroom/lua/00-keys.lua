@@ -112,6 +112,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   views                hash    name -> what lists they keep under a name, JSON        python (access)       for ever (one a person)
   session:<hash>       string  whose session of the console it is, JSON               python (access)       28,800 s
   entry:<hash>         string  what a link into the console is worth, JSON            python (access)       600 s
+  sign_on:<hash>       string  a sign-in that began at the provider of single sign-on: python (access)       600 s
+                               hash of the browser, its address, secrets of it, JSON
   attempts:<hash>      string  attempts to sign in, of a person or from an address    python (access)       3,600 s
   patience:<hash>      string  that its next attempt has to wait                      python (access)       300 s
   cases                hash    destination, code and rule of failures -> state, since, python (cases)        for ever (one a cause)

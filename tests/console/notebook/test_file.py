@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from console.notebook import EventFilter, Notebook, NotebookUnusable, search
 from console.notebook.file import bound_of
@@ -109,6 +111,37 @@ def test_causes(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     assert search.group_dead(notebook, {"event": "a"}, NOW)[0]["sample"] == "a.0"
     assert search.group_dead(notebook, {}, NOW + 30 * DAY) == [], "they are given up by then"
     assert search.list_dead(notebook, {}, NOW + 30 * DAY) == []
+
+
+#: What is done: an event is noted anew (days since it was received, rule and state of each delivery), or another thing.
+STEP = st.tuples(
+    st.sampled_from(("a", "b", "c", "expire", "clear")),
+    st.integers(0, 35),
+    st.lists(st.tuples(st.sampled_from("rs"), st.sampled_from(("dead", "dead", "delivered", "waiting"))), max_size=3),
+)
+
+
+@given(st.lists(STEP, max_size=12), st.booleans())
+def test_causes_counted(steps: list[tuple[str, int, list[tuple[str, str]]]], timed: bool) -> None:
+    """The causes counted as dead letters come and go are those that reading all of them finds."""
+    notebook = Notebook(None)
+    for name, days, deliveries in steps:
+        if name == "expire":
+            notebook.expire(NOW)
+        elif name == "clear":
+            notebook.clear()
+        else:
+            died = fate(name, days * DAY)
+            since = from_epoch(NOW - days * DAY // 2) if timed else ""
+            died.deliveries = [
+                DeliveryFate(f"{name}.{n}", "crm", "add_note", rule, state, "invalid", since)  # type: ignore[arg-type]
+                for n, (rule, state) in enumerate(deliveries)
+            ]
+            notebook.write([died], NOW)
+        for now in (NOW, NOW + 20 * DAY):
+            read = search.group_dead(notebook, {}, now, since=1)
+            assert search.group_dead(notebook, {}, now) == read
+    notebook.close()
 
 
 def test_dead_event(notebook: Notebook) -> None:

@@ -53,3 +53,9 @@ def test_last_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the last port there is none: any free one is taken."""
     monkeypatch.setattr(port, "refused", lambda host, number: OSError() if number <= 65_535 else None)
     assert 0 < port.choose("127.0.0.1", 65_530) <= 65_535
+
+
+def test_loopback() -> None:
+    """Only what nobody else can reach counts as loopback."""
+    addresses = ("127.0.0.1", "127.8.8.8", "::1", "localhost", "0.0.0.0", "::", "192.168.1.1", "example.org")  # noqa: S104
+    assert [each for each in addresses if port.is_loopback(each)] == ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
