@@ -95,8 +95,9 @@ class OidcProvider:
             raise SignOnRefused("unfit", str(exc)) from None
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": begun["back"]}
         form["code_verifier"], headers = begun["verifier"], {}
+        methods = metadata.get("token_endpoint_auth_methods_supported")
         # In the body, where the provider takes it there: how its signs are written in a header is read in two ways.
-        if "client_secret_post" in (metadata.get("token_endpoint_auth_methods_supported") or ()):
+        if isinstance(methods, list) and "client_secret_post" in methods:
             form |= {"client_id": client, "client_secret": known}
         else:
             pair = f"{quote(client, safe='')}:{quote(known, safe='')}"
@@ -215,7 +216,7 @@ class SignOn:
     async def _refuse(self, person: VouchedPerson, code: str) -> NoReturn:
         """Write down that somebody whom the provider knows may not come in, and end what sessions they have."""
         await self._audit.write(person.name, "sign_in_refused", code)
-        if code != "name_taken" and (known := await self._users.find_vouched(person.subject)):
+        if known := await self._users.find_vouched(person.subject):
             await self._sessions.remove(known.name)
         raise SignOnRefused(code)
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from console.access import PhraseRefused, Sessions, SignInRefused, SignOnRefused
+from console.access import Audit, PhraseRefused, Sessions, SignInRefused, SignOnRefused
 from console.access.sessions import LINK_LIVES
 from console.web import guard, page
 from console.web.language import LANGUAGES, N_
@@ -71,7 +71,7 @@ async def use_link(request: Request) -> Response:
         return await page.render(request, "enter.html", 400, entry=entry, wrong=wrong)
     if cookie is None:
         return await page.render(request, "enter.html", 410, entry=None, wrong="")
-    return _let_in(request, cookie)
+    return await _let_in(request, cookie, "link")
 
 
 async def show_login(request: Request, status: int = 200, wrong: str = "", wait: int = 0, then: str = "") -> Response:
@@ -92,10 +92,14 @@ async def sign_in(request: Request) -> Response:
         wrong = N_("Too many attempts.") if exc.wait else N_("Name and pass phrase do not fit.")
         then = page.keep_own(form.get("next", ""))
         return await show_login(request, 429 if exc.wait else 401, wrong, exc.wait, then)
-    return _let_in(request, cookie, form.get("next", ""))
+    return await _let_in(request, cookie, "pass phrase", form.get("next", ""))
 
 
-def _let_in(request: Request, cookie: str, then: str = "") -> Response:
+async def _let_in(request: Request, cookie: str, how: str, then: str = "") -> Response:
+    audit: Audit = request.app.state.audit
+    sessions: Sessions = request.app.state.sessions
+    if actor := await sessions.find(cookie):
+        await audit.write(actor, "sign_in", how)
     answer = RedirectResponse(page.link(request.app.state.base) + page.keep_own(then)[1:], 303)
     guard.set_cookie(request, answer, cookie)
     return answer
@@ -131,11 +135,18 @@ async def come_back(request: Request) -> Response:
     try:
         cookie, then = await sign_on.finish(browser, request.query_params)
     except SignOnRefused as exc:
-        # Somebody who looks at an old address once more, and is in already.
-        return page.go(request) if exc.code == "over" and request.state.actor else await _refuse(request, exc)
+        if exc.code != "over":
+            return await _refuse(request, exc)
+        # Who went back and pressed once more may be in already, which this request does not tell, either.
+        return await page.render(request, "onward.html", 400, to=page.link(request.app.state.base, "sso", "over"))
     answer = await page.render(request, "onward.html", to=page.link(request.app.state.base) + then[1:])
     guard.set_cookie(request, answer, cookie)
     return answer
+
+
+async def show_over(request: Request) -> Response:
+    """Answer that a sign-in is over; who is in already sees the first page."""
+    return page.go(request) if request.state.actor else await show_login(request, *REFUSALS["over"])
 
 
 def _find_sign_on(request: Request) -> "SignOn":
@@ -185,6 +196,7 @@ ROUTES = (
     Route("/login", sign_in, methods=["POST"]),
     Route("/sso", go_to_provider),
     Route("/sso/back", come_back),
+    Route("/sso/over", show_over),
     Route("/logout", sign_out, methods=["POST"]),
     Route("/look", change_look, methods=["POST"]),
 )

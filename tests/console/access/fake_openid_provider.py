@@ -5,21 +5,23 @@ keys. It takes whoever asks for the person that the test says. Runs in a thread 
 """
 
 import base64
+import functools
 import hashlib
 import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
 import anyio
 import uvicorn
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tests.conftest import wait_until
@@ -31,13 +33,19 @@ ASKED |= {"code_challenge", "code_challenge_method"}
 EVA = {"sub": "1001", "email": "eva@example.org", "email_verified": True, "groups": ["support"]}
 
 
+@functools.cache
+def make_first_key() -> RSAKey:
+    """Return the key with which each provider begins: to make one takes long."""
+    return RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+
+
 class FakeOpenIdProvider:
     """Use it as `with`."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.host = host
         self.port = 0
-        self.keys: list[RSAKey | ECKey] = [RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})]
+        self.keys: list[RSAKey | ECKey | OKPKey] = [make_first_key()]
         self.algorithm = "RS256"
         #: Who signs in next.
         self.person: Mapping[str, Any] = EVA
@@ -50,6 +58,8 @@ class FakeOpenIdProvider:
         self.metadata: dict[str, Any] = {}
         #: Seconds before anything is answered.
         self.delay = 0.0
+        #: Whether it shows a page with a link, as a provider does where nobody is signed in yet.
+        self.asks = False
         #: What the way back says beside code and state.
         self.extra: dict[str, str] = {}
         self.methods = ["client_secret_basic"]
@@ -119,7 +129,12 @@ class FakeOpenIdProvider:
         code = secrets.token_urlsafe(16)
         self._codes[code] = asked
         back = {"code": code, "state": asked["state"], **self.extra}
-        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(back)}", 302)
+        address = f"{asked['redirect_uri']}?{urlencode(back)}"
+        if self.asks:
+            return HTMLResponse(
+                f'<html lang="en"><title>Provider</title><a href="{escape(address)}">It is me</a></html>'
+            )
+        return RedirectResponse(address, 302)
 
     async def _token(self, request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from console.access import Actor, Audit, Role, Sessions, SignInRefused, SignOnRefused, Users, oidc, sessions
@@ -97,18 +97,26 @@ async def test_sign_in(door: SignOn, mailroom: Mailroom) -> None:
     assert [name for name in kept if "sign_on" in name] == []
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256"])
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "Ed25519"])
 async def test_algorithms(algorithm: str, door: SignOn, provider: FakeOpenIdProvider) -> None:
     """Keys of RSA and of elliptic curves are taken; keys of a kind that nobody knows yet harm nobody."""
     provider.algorithm = algorithm
     if algorithm == "ES256":
         provider.keys = [ECKey.generate_key("P-256", {"kid": "curve"})]
+    if algorithm == "Ed25519":
+        provider.keys = [OKPKey.generate_key("Ed25519", {"kid": "edwards"})]
     assert await walk(door)
 
 
 async def test_secret_in_the_body(door: SignOn, provider: FakeOpenIdProvider) -> None:
     """Where a provider takes the client's secret in the body, it gets it there."""
     provider.methods = ["client_secret_post"]
+    assert await walk(door)
+
+
+async def test_strange_methods(door: SignOn, provider: FakeOpenIdProvider) -> None:
+    """Where it does not say how, in the header: that is what the standard has for it."""
+    provider.metadata = {"token_endpoint_auth_methods_supported": 7}
     assert await walk(door)
 
 
@@ -124,8 +132,9 @@ async def test_wrong_secret(door: SignOn, monkeypatch: pytest.MonkeyPatch) -> No
 # -- the way there and back
 
 
-async def test_state_is_used_once(door: SignOn, provider: FakeOpenIdProvider) -> None:
+async def test_state_is_used_once(door: SignOn, provider: FakeOpenIdProvider, mailroom: Mailroom) -> None:
     """The way back is good for one use, also at the same moment; the code is asked about once."""
+    await asyncio.gather(*(mailroom.store.ping() for _ in range(5)))  # so that none of them has to connect first
     said = await lead(await door.begin("a browser", "192.0.2.1", BACK, ""))
     found = await asyncio.gather(*(door.finish("a browser", said) for _ in range(5)), return_exceptions=True)
     assert [isinstance(one, SignOnRefused) and one.code for one in found].count("over") == 4

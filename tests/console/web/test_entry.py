@@ -103,10 +103,14 @@ def test_back_and_again(url: str) -> None:
     back = eva.headers["location"]
     eva.go(back)
     assert eva.status == 200
-    eva.go(back)
+    assert 'content="0;url=/relais/ui/sso/over"' in eva.go(back)
+    assert eva.status == 400
+    eva.go("/ui/sso/over")
     assert (eva.status, eva.headers["location"]) == (303, "/relais/ui/")
     thief = CookieVisitor(url)
-    assert "over" in thief.go(back)
+    assert "sso/over" in thief.go(back)
+    assert thief.status == 400
+    assert "This sign-in is over" in thief.go("/ui/sso/over")
     assert thief.status == 400
     assert thief.jar == {}
 
@@ -174,3 +178,8 @@ def test_without_single_sign_on(start: Start, valkey: PrivateValkey) -> None:
     assert eva.status == 401
     eva.fill("/login?next=/systems", name="eva", phrase="twelve signs")
     assert (eva.status, eva.headers["location"]) == (303, "/relais/ui/systems")
+    lines = asked(url, "/audit", "swordfish")["audit"]
+    assert [(line["by"], line["what"]) for line in lines if line["verb"] == "sign_in"] == [
+        ("eva", "pass phrase"),
+        ("eva", "link"),
+    ]
