@@ -220,40 +220,38 @@ class Mailroom(MailroomQueries):
             args += (want.room, want.boxes, want.per_box)
         out = await self.call("take", *args)
         now, at, waiting = out[0], out[1], out[2]
-        leases = []
-        i = 3
-        while i < len(out):
-            n = out[i + 5]
-            end = i + 6 + 2 * n
-            items = [(out[k].decode(), out[k + 1]) for k in range(i + 6, end, 2)]
-            leases.append(
-                Lease(
-                    out[i].decode(),
-                    out[i + 1].decode(),
-                    request,
-                    int(out[i + 2]),
-                    int(out[i + 3]),
-                    int(out[i + 4]),
-                    items,
-                )
-            )
-            i = end
-        return Taken(leases, max(0, at - now) if at else None, waiting)
+        return Taken(_read_leases(out[3:], request), max(0, at - now) if at else None, waiting)
 
     async def settle(
-        self, drain: str, token: str, settlements: Sequence[Settlement], *, pool: str = "default"
+        self,
+        drain: str,
+        token: str,
+        settlements: Sequence[Settlement],
+        *,
+        pool: str = "default",
+        go_on: bool = False,
     ) -> Settled:
-        """Write what became of items and what follows from them, each in one step. Safe to repeat."""
-        args: list[Any] = [drain, token, pool]
+        """Write what became of items and what follows from them, each in one step. Safe to repeat.
+
+        `go_on`: the drain takes what is next in its boxes of destinations, where nobody waits there who comes first.
+        """
+        args: list[Any] = [drain, token, pool, int(go_on)]
         for s in settlements:
             args += (s.lease.room, s.lease.box, s.lease.token, s.item, s.verdict, _argument(s), s.attempt, s.doubt)
             args += (1 if s.last else 0, s.event, s.retain, s.day, s.line, s.counter, _said(s), len(s.new))
             for d in s.new:
                 args += (d.room, d.place, d.id, d.record, f"{1 if d.lease else 0}{'!' if d.urgent else d.source}")
                 args += (d.once_key, d.once_ms, d.coalesce_key, d.delay, d.dead.encode() if d.dead is not None else "")
-        statuses, leased, once, more, told = await self.call("settle", *args)
+        statuses, leased, once, more, told, following = await self.call("settle", *args)
         changes = [RoomChange(*(word.decode() for word in one)) for one in told]
-        return Settled(statuses, {x.decode() for x in leased}, {x.decode() for x in once}, bool(more), changes)
+        return Settled(
+            statuses,
+            {x.decode() for x in leased},
+            {x.decode() for x in once},
+            bool(more),
+            changes,
+            _read_leases(following[1:], token),
+        )
 
     async def newest(self, names: Sequence[str], types: Sequence[str]) -> dict[str, str]:
         """Return when the newest event of each type happened that was routed under one of these names (hashed).
@@ -674,6 +672,19 @@ def _receipt(event: Event, said: bytes) -> Receipt:
         return Receipt(event.id, False)
     text = said.decode()
     return Receipt(text[1:], False) if text[:1] == "+" else Receipt(text or event.id, bool(text))
+
+
+def _read_leases(words: Sequence[Any], token: str) -> list[Lease]:
+    """Return the leases of an answer: room, box, attempt, doubt, deaths, n, then n times id and record."""
+    leases = []
+    i = 0
+    while i < len(words):
+        room, box, attempt, doubt, deaths, n = words[i : i + 6]
+        i += 6
+        items = [(words[k].decode(), words[k + 1]) for k in range(i, i + 2 * n, 2)]
+        i += 2 * n
+        leases.append(Lease(room.decode(), box.decode(), token, int(attempt), int(doubt), int(deaths), items))
+    return leases
 
 
 def _said(settlement: Settlement) -> str:

@@ -203,6 +203,8 @@ class Settled:
     #: True when something became takeable.
     more: bool
     room_changes: list[RoomChange]
+    #: What was next in boxes that were settled and is leased to the drain now.
+    following: list[Lease]
 
 
 @dataclass(frozen=True, slots=True)

@@ -624,10 +624,53 @@ local function ask_for_names(P, c, items, boxes)
   end
 end
 
+-- The next of a box is leased to the drain that had the one before, without a turn in the line, where nobody stands
+-- there and only the number of leased boxes limits the room. Returns whether the box has a state by that; else it is still
+-- to be made ready.
+function ones.go_on(P, c, room, box, class, attempt, doubt, deaths)
+  if deaths > 0 or anybody_waits(P, c, room, '') then return false end
+  local b = list_key(P, room, box)
+  local first = redis.call('LINDEX', b, 1)
+  if marked(first) or (named(P, c, room) and not is_first(P, room, first, box)) then return false end
+  local free = c.free[room]
+  if not free then
+    flush_leases(P, c, room)
+    local n, _, limits = allowance(P, room, c.now, 1e9)
+    if limits then return false end
+    free = n
+    c.free[room] = n
+  end
+  if free < 1 then return false end
+  -- Its record may be as new, and boxes of its names may be about to go.
+  if named(P, c, room) or c.is_new[record_key(P, room, first)] then flush(P, c) end
+  redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
+  c.went_on[b] = true
+  if lease(P, room, box, c.drain, c.token, 1, c.next) > 0 then
+    c.free[room] = free - 1
+    lease_later(c, room, box, c.drain)
+  end
+  return true
+end
+
+-- The call was made before and its answer was lost: what it handed out is handed out again.
+function ones.go_on_again(P, c, room, box, handed)
+  local b = box_key(P, room, box)
+  local head, first = unpack(redis.call('LRANGE', b, 0, 1))
+  if c.went_on[b] then return end
+  for _, delivery in ipairs(c.leased) do
+    if delivery == first then return end
+  end
+  c.went_on[b] = true
+  local _, attempt, doubt, deaths, _, _, class = parse(head)
+  flush(P, c)
+  redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
+  if lease(P, room, box, c.drain, c.token, handed, c.next, true) == 0 then lease_later(c, room, box, false) end
+end
+
 -- The items of a call of `settle`, one after the other.
 local function settle_items(P, c, args)
   local now, counts, ended, statuses, names = c.now, c.counts, c.ended, c.statuses, c.names
-  local i, all = 4, #args
+  local i, all = 5, #args
   while i <= all do
     local start = i
     local room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, line, field, says, n =
@@ -661,6 +704,7 @@ local function settle_items(P, c, args)
     end
     if not ours then
       statuses[#statuses + 1] = 0
+      if s == 'l' and old_token == c.token then ones.go_on_again(P, c, room, box, handed) end
     elseif says ~= '' and (c.failing or says ~= 'there') and heard(P, c, room, box, says) then
       statuses[#statuses + 1] = 3
       note_later(c, day, event, (string.gsub(line, '"then":"%a+"', '"then":"wait"', 1)))
@@ -758,7 +802,9 @@ local function settle_items(P, c, args)
         if (c.free[room] or 0) > 0 then c.free[room] = c.free[room] + 1 else c.free[room] = nil end
         if not only and redis.call('LLEN', b) > 1 then
           flush_ready(P, c, room)
-          add_ready(c, room, make_ready(P, room, box, old_attempt, old_doubt, deaths, false))
+          if not (args[4] == '1' and room ~= 'in' and ones.go_on(P, c, room, box, class, old_attempt, old_doubt, deaths)) then
+            add_ready(c, room, make_ready(P, room, box, old_attempt, old_doubt, deaths, false))
+          end
         elseif not only then
           redis.call('DEL', b)
         end
@@ -817,7 +863,7 @@ local function further_places(P, c, args, asked, places, enter)
 end
 
 -- settle: what became of items, and what follows from them, in one step each.
--- ARGV: drain, token for new leases, pool, then per item:
+-- ARGV: drain, token for new leases, pool, 1 if the drain goes on with what is next in its boxes (else 0), then per item:
 --   room, box, token, item, verdict, argument, attempt, doubt, last, event, retain, day, ledger line, count field, says, n,
 --   then n times: room, names (its home, further boxes, `~` and weak names, blank between), delivery, record,
 --   1 if it may be leased at once, else 0, and its class (its source; `!`: urgent; empty: none), once key, once ms,
@@ -833,12 +879,13 @@ end
 -- Returns: {status per item (1 applied, 0 the lease is not ours, 2 the item was gone, 3 it stays as it was, because its
 --   destination is known to be away or to refuse us)}, {deliveries leased to the drain},
 --   {deliveries not made because of only_once}, 1 if something became takeable,
---   {what is new about rooms: breaker | key | there, room, code}.
+--   {what is new about rooms: breaker | key | there, room, code},
+--   {the store's time, then what `lease` appends: what is next in boxes and leased to the drain}.
 local function settle(keys, args)
   local P = keys[1]
   local pool = args[3]
   local now = now_ms()
-  local counts, ended = {}, {}
+  local counts, ended, fresh = {}, {}, {}
   -- Mostly nothing is dead and nothing fails: then one question is enough.
   local unsettled = redis.call('EXISTS', P .. 'passed', P .. 'failing')
   -- What all items of this call share: what the store said, what it is told later, and what goes out.
@@ -850,7 +897,7 @@ local function settle(keys, args)
     gone = {}, is_gone = {}, records = {}, is_new = {}, leases = {}, ready = {}, lines = {},
     named = {}, names_of = {}, nameless = {}, further = {}, joined = {}, newest = {}, aside = {}, crowded = {},
     new_singles = {}, ended_singles = {}, states = {},
-    leased = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = {}, news = {},
+    leased = {}, next = { now, fresh = fresh }, went_on = {}, once = {}, counts = counts, ended = ended, statuses = {}, touched = {}, fresh = fresh, news = {},
   }
   c.make = function(_, room, box, s, class, element) ones.make(P, c, room, box, ones.new_state(s, class), element) end
   c.delete = function(_, room, box, single)
@@ -881,7 +928,7 @@ local function settle(keys, args)
   local settled, items, made, places, asked = {}, {}, {}, {}, {}
   local n_settled, n_made = 0, 0
   local last_room, its_items, its_boxes, its_keys
-  local i = 4
+  local i = 5
   while i <= all do
     local room, verdict, new = args[i], args[i + 4], i + 16
     if room ~= last_room then
@@ -945,5 +992,5 @@ local function settle(keys, args)
   for room in pairs(c.touched) do redis.call('SADD', P .. 'rooms', room) end
   tell_ended(P, c)
   announce(P, c.fresh, pool)
-  return { c.statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news }
+  return { c.statuses, c.leased, c.once, next(c.fresh) and 1 or 0, c.news, c.next }
 end

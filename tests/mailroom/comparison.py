@@ -145,7 +145,9 @@ class Comparison:
         #: room -> takes, one after the other, that gave nothing urgent while that waited.
         self.urgent_waits: dict[str, int] = {}
         self.met = dict.fromkeys(("go", "wait", "stale"), 0)
-        self._calls = 0
+        #: How often what was next in a box was leased as the one before was settled.
+        self.went_on = 0
+        self.calls = 0
         loop(self._begin())
 
     async def _begin(self) -> None:
@@ -369,8 +371,8 @@ class Comparison:
         if again and drain in self.model.memo:
             request = self.model.memo[drain][0]
         else:
-            again, self._calls = False, self._calls + 1
-            request = f"r{self._calls}"
+            again, self.calls = False, self.calls + 1
+            request = f"r{self.calls}"
         paused = {
             room: self.model.leased(room)
             for room, pause in self.model.paused.items()
@@ -441,15 +443,24 @@ class Comparison:
                 out.append(Lease(lease.room, lease.box, lease.token, box.attempt, box.doubt, box.deaths, left))
         return out
 
-    def settle(self, drain: str, lease: Lease, verdicts: Iterable[tuple[str, OracleVerdict]], *, last: bool) -> None:
+    def settle(
+        self,
+        drain: str,
+        lease: Lease,
+        verdicts: Iterable[tuple[str, OracleVerdict]],
+        *,
+        last: bool,
+        go_on: bool = False,
+    ) -> None:
         """Settle items of a lease in one call."""
-        self._calls += 1
-        token = f"s{self._calls}"
+        self.calls += 1
+        token = f"s{self.calls}"
         given: list[Settlement] = []
         statuses: list[int] = []
         leased: set[str] = set()
         once: set[str] = set()
         news: list[tuple[str, str]] = []
+        following: list[tuple[str, str, int, int, int, list[str]]] = []
         pairs = list(verdicts)
         for n, (item, v) in enumerate(pairs):
             ends = last and n == len(pairs) - 1
@@ -508,6 +519,7 @@ class Comparison:
                 alone=v.alone,
                 last=ends,
                 made=v.made,
+                following=following if go_on else None,
             )
             statuses.append(status)
             leased |= now_leased
@@ -521,8 +533,11 @@ class Comparison:
                     self._sent(d.room, 1, int(d.source == "!"))
                     self.leases.append(Lease(d.room, d.box, token, 0, 0, 0, [(d.id, record_of(d))]))
         pool = self.model.drains.get(drain, "default")
-        answers = self._call(lambda: self.room.settle(drain, token, given, pool=pool))
+        answers = self._call(lambda: self.room.settle(drain, token, given, pool=pool, go_on=go_on))
         got = answers[0]
+        got_next = [(x.room, x.box, x.attempt, x.doubt, x.deaths, [item for item, _ in x.items]) for x in got.following]
+        assert got_next == following, f"{got_next} are next, not {following}"
+        self.went_on += len(following)
         assert (got.statuses, got.leased, got.once) == (statuses, leased, once), (
             f"{got}, not {statuses} {leased} {once}"
         )
@@ -530,7 +545,12 @@ class Comparison:
         for answer in answers[1:]:
             assert not {1, 3} & set(answer.statuses)
             assert not answer.leased
+            assert answer.following == got.following
             assert not answer.room_changes
+        for one in got.following:
+            self._sent(one.room, 1, int(self.model.boxes[one.room, one.box].kind == "!"))
+            self._check_order(one.room, [one.items[0][0]])
+        self.leases += got.following
 
     def meet(self, lease: Lease, id: str, names: list[str]) -> str:
         """A delivery under way found its object."""

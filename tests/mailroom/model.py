@@ -1074,8 +1074,12 @@ class MailroomOracle:
         alone: int = 0,
         last: bool = True,
         made: Iterable[Made] = (),
+        following: list[tuple[str, str, int, int, int, list[str]]] | None = None,
     ) -> tuple[int, set[str], set[str], list[tuple[str, str]]]:
-        """Settle one item; return its status, what was leased at once, what `only_once` refused, news of its room."""
+        """Settle one item; return its status, what was leased at once, what `only_once` refused, news of its room.
+
+        `following`: the drain goes on with what is next in the box, and that lease is added.
+        """
         box = self.boxes.get((room, name))
         leased: set[str] = set()
         once: set[str] = set()
@@ -1123,10 +1127,10 @@ class MailroomOracle:
                     self.deliveries.discard(item)
                     self._release(event, item, self.retain[event])
             if last:
-                if box.items:
-                    self._ring(room, self._ready(room, name))
-                else:
+                if not box.items:
                     del self.boxes[room, name]
+                elif following is None or not self._go_on(room, name, drain, token, following):
+                    self._ring(room, self._ready(room, name))
             return (1 if alive else 2), leased, once, news
         box.attempt, box.doubt, box.token, box.handed, box.drain = attempt, doubt, "", 0, ""
         if verdict == "wait":
@@ -1147,6 +1151,27 @@ class MailroomOracle:
         else:
             self._ring(room, self._ready(room, name, front=True))
         return 1, leased, once, news
+
+    def _go_on(
+        self,
+        room: str,
+        name: str,
+        drain: str,
+        token: str,
+        following: list[tuple[str, str, int, int, int, list[str]]],
+    ) -> bool:
+        """What is next in a box is leased at once where nobody stands in the line. False: it has to go there, too."""
+        box = self.boxes[room, name]
+        if room == "in" or box.deaths or self._any_ready(room) or self._blocked(room, name):
+            return False
+        box.state = "r"  # its own place is free
+        free, _ = self.allowance(room, 1)
+        if not free or room in self.paused or room in self.keys or self.limits[room].every:
+            return False
+        box.token, box.handed, box.drain, box.due = "", 0, "", 0
+        if items := self._lease(room, name, drain, token, 1):
+            following.append((room, name, box.attempt, box.doubt, box.deaths, items))
+        return True
 
     def _forget_drain(self, drain: str) -> None:
         pool = self.drains.pop(drain, None)

@@ -31,13 +31,22 @@ class Walk:
     """One walk."""
 
     def __init__(
-        self, world: Comparison, chance: Random, *, names: int = 3, kills: float = 0.0, dense: bool = False
+        self,
+        world: Comparison,
+        chance: Random,
+        *,
+        names: int = 3,
+        kills: float = 0.0,
+        dense: bool = False,
+        goes_on: bool = False,
     ) -> None:
         self.world, self.chance = world, chance
         #: So many names a delivery has at the most.
         self.names = names
         #: Each event makes several deliveries, and they are settled as fast as they are made.
         self.dense = dense
+        #: Drains go on with what is next in their boxes.
+        self.goes_on = goes_on
         #: Chance that the store is killed after a step, and how often it was.
         self.kills, self.killed = kills, 0
         self._events = 0
@@ -79,6 +88,8 @@ class Walk:
                 self.unhold: 5,
             }
 
+        if goes_on:
+            self._steps |= {self.go_on: 6}
         if dense and names > 1:
             self._steps |= {self.meet: 10, self.learn: 5}
         elif dense:
@@ -169,7 +180,8 @@ class Walk:
                 break
         last = len(pairs) == len(lease.items) or chance.random() < 0.3
         box = self.world.model.boxes.get((lease.room, lease.box))
-        self.world.settle((box.drain if box else "") or "d1", lease, pairs, last=last)
+        go_on = self.goes_on and chance.random() < 0.5
+        self.world.settle((box.drain if box else "") or "d1", lease, pairs, last=last, go_on=go_on)
 
     def shift(self) -> None:
         """Every drain takes what it can, and most of it is settled."""
@@ -205,6 +217,25 @@ class Walk:
 
     def _name(self) -> str:
         return self.chance.choice(NAMES)
+
+    def go_on(self) -> None:
+        """One box gets a lot, the others of its room are worked off, and what is next in it follows at once."""
+        self.put()
+        self.world.take("d1", [(INBOX, 3, 3)], 0)
+        for lease in self.world.in_force():
+            if lease.room == INBOX and lease.items:
+                item = lease.items[0][0]
+                made = tuple(
+                    replace(one, room="crm", box="x", also=tuple(sorted({*one.also} - {"x"})), delay=0)
+                    for one in self._made(item)
+                )
+                self.world.settle("d1", lease, [(item, OracleVerdict("done", made=made))], last=len(lease.items) == 1)
+        for _ in range(5):
+            self.world.take("d1", [("crm", 9, 1)], 0)
+            for lease in self._at_crm():
+                drain = self.world.model.boxes[lease.room, lease.box].drain
+                done = OracleVerdict(self.chance.choice(["done", "done", "dead"]), says="there")
+                self.world.settle(drain, lease, [(lease.items[0][0], done)], last=len(lease.items) == 1, go_on=True)
 
     def finish(self) -> None:
         """All that waits is done, whatever the limits; then nothing is left of boxes and names."""

@@ -142,7 +142,8 @@ class Machine(RuleBasedStateMachine):
         ends = last or len(pairs) == len(lease.items)
         box = self.world.model.boxes.get((lease.room, lease.box))
         drain = (box.drain if box else "") or "d1"
-        self.world.settle(drain, lease, pairs, last=ends)
+        go_on = data.draw(st.booleans(), label="go on") if ends else False
+        self.world.settle(drain, lease, pairs, last=ends, go_on=go_on)
 
     @precondition(lambda self: self.world.in_force())
     @rule(

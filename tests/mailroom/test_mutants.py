@@ -230,6 +230,15 @@ STALE_MUTANTS = {
 }
 
 
+#: The same of what is leased as the one before it is settled.
+GO_ON_MUTANTS = {
+    "who goes on passes the line": ("if deaths > 0 or anybody_waits(P, c, room, '') then", "if deaths > 0 then"),
+    "who goes on heeds no limits": ("    if limits then return false end\n", ""),
+    "who goes on is first under one name only": (
+        "if marked(first) or (named(P, c, room) and not is_first(P, room, first, box)) then",
+        "if marked(first) then",
+    ),
+}
 #: Of rooms that have one key, with a rate and a quota.
 KEY_MUTANTS = {
     "a lease spends nothing": ("  if its then quotas.count(its, now, used) end\n", ""),
@@ -284,6 +293,7 @@ def walk(
     names: int = 1,
     classes: bool = False,
     keyed: bool = False,
+    goes_on: bool = False,
     first: int = 0,
 ) -> int:
     """Walk until something is wrong; return in which walk it was. `first`: the walk to begin with."""
@@ -298,7 +308,8 @@ def walk(
                 world = Comparison(
                     loop, store, room, twice=twice, inbox_names=inbox_names, classes=classes, keyed=keyed
                 )
-                Walk(world, Random(n), names=names, dense=names > 1 or n % 2 == 1).go(STEPS)
+                dense = names > 1 or n % 2 == 1
+                Walk(world, Random(n), names=names, dense=dense, goes_on=goes_on).go(STEPS)
             except AssertionError:
                 return n
         return walks
@@ -344,6 +355,12 @@ def test_planted_fault_about_keys(site_valkey: PrivateValkey, fault: str) -> Non
     )
 
 
+@pytest.mark.parametrize("fault", GO_ON_MUTANTS)
+def test_planted_fault_about_going_on(site_valkey: PrivateValkey, fault: str) -> None:
+    """A planted fault about what is leased as the one before is settled is found within the given steps."""
+    assert walk(site_valkey, replaced(LUA, *GO_ON_MUTANTS[fault]), names=3, goes_on=True) < WALKS
+
+
 def test_no_fault(site_valkey: PrivateValkey) -> None:
     """Where no fault was planted none is found."""
     assert walk(site_valkey, walks=5) == 5
@@ -351,3 +368,4 @@ def test_no_fault(site_valkey: PrivateValkey) -> None:
     assert walk(site_valkey, walks=5, classes=True) == 5
     assert walk(site_valkey, walks=5, names=3, classes=True) == 5
     assert walk(site_valkey, walks=5, classes=True, keyed=True) == 5
+    assert walk(site_valkey, walks=5, names=3, classes=True, goes_on=True) == 5

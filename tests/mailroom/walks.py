@@ -37,7 +37,7 @@ def walk(folder: Path, seconds: float, seed: int, steps: int, kills: float) -> i
     loop = Loop()
     store = Store(server, LUA)
     room = loop(store.open())
-    walks = deliveries = killed = meets = waits = 0
+    walks = deliveries = killed = meets = waits = went_on = 0
     ends = time.monotonic() + seconds
     wrong = ""
     while time.monotonic() < ends and not wrong:
@@ -53,7 +53,14 @@ def walk(folder: Path, seconds: float, seed: int, steps: int, kills: float) -> i
             holds=chance.random() < 0.4,
         )
         kills_now = kills if chance.random() < 0.25 else 0.0
-        one = Walk(world, chance, names=chance.choice([1, 2, 3, 3]), kills=kills_now, dense=chance.random() < 0.75)
+        one = Walk(
+            world,
+            chance,
+            names=chance.choice([1, 2, 3, 3]),
+            kills=kills_now,
+            dense=chance.random() < 0.75,
+            goes_on=chance.random() < 0.5,
+        )
         try:
             one.go(steps)
         except AssertionError:
@@ -63,13 +70,13 @@ def walk(folder: Path, seconds: float, seed: int, steps: int, kills: float) -> i
         killed += one.killed
         meets += world.met["go"] + world.met["wait"]
         waits += world.met["wait"]
+        went_on += world.went_on
     loop(room.close())
     loop(store.close())
     loop.close()
     server.stop()
-    print(
-        f"{walks} walks, {deliveries} deliveries, {meets} meet of which {waits} had to wait, {killed} kills, ", end=""
-    )
+    print(f"{walks} walks, {deliveries} deliveries, of which {went_on} followed one another in a box, ", end="")
+    print(f"{meets} meet of which {waits} had to wait, {killed} kills, ", end="")
     print(f"{1 if wrong else 0} violations")
     print(wrong, end="")
     return 1 if wrong else 0

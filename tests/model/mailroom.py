@@ -5,6 +5,7 @@ be, for `search`. Each function of `mailroom/lua` is one small function here, ov
 what is due may become ready at any time, who stalls may be declared dead at any time.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -266,8 +267,13 @@ class MailroomModel:
         leased = box._replace(state="l", drain=d, token=token, handed=len(handed))
         return _box(s, n, leased), Hand(n, token, handed, box.attempt, box.doubt, box.deaths)
 
-    def settle(self, s: MailroomState, d: int, hand: Hand, at_once: bool) -> tuple[MailroomState, tuple[Hand, ...]]:
-        """Write what became of the first item of a hand, and what follows from it. Returns what is leased for that."""
+    def settle(
+        self, s: MailroomState, d: int, hand: Hand, at_once: bool, goes_on: bool = False
+    ) -> tuple[MailroomState, tuple[Hand, ...]]:
+        """Write what became of the first item of a hand, and what follows from it.
+
+        Returns what is leased in that step: new deliveries (`at_once`), and what is next in the box (`goes_on`).
+        """
         n, item, verdict = hand.box, hand.items[0], hand.pending[0]
         box = s.boxes[n]
         if (box.state != "l" or box.token != hand.token) and (
@@ -307,9 +313,22 @@ class MailroomModel:
         if len(hand.items) == 1 or verdict.ends:
             if not box.items or "last settle deletes the box" in self.planted:
                 s = _box(s, n, NO_BOX)
+            elif goes_on and self._may_go_on(s, n, box):
+                s, following = self.lease(_box(s, n, _ready(box)), d, n, self.fresh(s), 1)
+                leased += (following,)
             else:
                 s = self.ring(_box(s, n, _ready(box)))
         return s, leased
+
+    def _may_go_on(self, s: MailroomState, n: int, box: ModelBox) -> bool:
+        """Whether what is next in a box may be leased to whoever had the one before: nobody stands in the line."""
+        if n in self.inboxes or box.deaths:
+            return False
+        room = self.setup.names[n].partition("/")[0]
+        return not any(
+            other.state == "r" and not other.deaths and self.setup.names[k].partition("/")[0] == room
+            for k, other in enumerate(s.boxes)
+        )
 
     def _put_off(self, s: MailroomState, n: int, box: ModelBox, verdict: ItemVerdict) -> MailroomState:
         doubt = 0 if "wait forgets doubt" in self.planted and verdict.word == "wait" else verdict.doubt
@@ -744,17 +763,20 @@ class MailroomModel:
         hands = (*drain.hands[:k], *rest, *drain.hands[k + 1 :])
         act = ("settle", d, hand.box, hand.items[0], verdict.word, k)
         makes = verdict.word == "done" and self.follows(s, hand.items[0])
-        for at_once in self.setup.at_once if makes and not hand.deaths else (False,):
-            settled, leased = self.settle(s, d, hand, at_once)
+        more = over and not verdict.ends and hand.box not in self.inboxes and len(s.boxes[hand.box].items) > 1
+        either = self.setup.at_once if not hand.deaths else (False,)
+        for at_once, goes_on in itertools.product(either if makes else (False,), either if more else (False,)):
+            settled, leased = self.settle(s, d, hand, at_once, goes_on)
+            how = (at_once, goes_on)
             told = drain._replace(hands=tuple(sorted((*hands, *leased))))
-            yield Step((*act, "answered", at_once), _drain(settled, d, told), True)
+            yield Step((*act, "answered", *how), _drain(settled, d, told), True)
             if s.faults.lost and drain.known:
                 unsure = drain._replace(unsure=True)
                 lost = _spend(settled, "lost")
-                yield Step((*act, "answer lost", at_once), _drain(lost, d, unsure), False)
+                yield Step((*act, "answer lost", *how), _drain(lost, d, unsure), False)
                 if not s.late:
                     later = _spend(s, "lost")._replace(late=("settle", d, hand._replace(pending=hand.pending[:1])))
-                    yield Step((*act, "carried out later", at_once), _drain(later, d, unsure), False)
+                    yield Step((*act, "carried out later", *how), _drain(later, d, unsure), False)
 
     def _lands(self, s: MailroomState, what: str, d: int, hand: Hand) -> Iterator[Step[MailroomState]]:
         landed = s._replace(late=None)
@@ -882,8 +904,9 @@ class MailroomModel:
                 what = "nothing" if not at else self.setup.names[int(str(at[0]))]
                 whose = "a drain that is gone" if d == GONE else f"drain {d + 1}"
                 return f"store: carries out what {whose} asked for long ago, {word.split()[0]} {what}"
-            case "settle", [int(d), int(n), item, verdict, int(), how, at_once]:
+            case "settle", [int(d), int(n), item, verdict, int(), how, at_once, goes_on]:
                 more = ", what follows leased at once" if at_once else ""
+                more += ", what is next leased" if goes_on else ""
                 return f"drain {d + 1}: settle {item} of {self.setup.names[n]} as {verdict}{more}: {how}"
             case "take", [int(d), str() as how]:
                 return f"drain {d + 1}: take: {how}"

@@ -163,13 +163,14 @@ class Replay:
                 token = self._tokens[self.state.drains[d].asked]
                 (lease,) = self.loop(self.room.take(self._names[d], token, [])).leases
                 self._compare(lease, step, d, n)
-            case ("settle", int(d), *_, "carried out later", bool()):
+            case ("settle", int(d), *_, "carried out later", bool(), bool()):
                 self._late_name = self._names[d]
-            case ("settle", int(d), int(), str(), str(), int(k), str(), bool(at_once)):
-                self._settle(self._names[d], self.state.drains[d].hands[k], call, at_once)
+            case ("settle", int(d), int(), str(), str(), int(k), str(), bool(at_once), bool(goes_on)):
+                hand = self.state.drains[d].hands[k]
+                return (*act[:-1], self._settle(self._names[d], hand, call, at_once, goes_on))
             case ("settle lands", *_):
                 assert self.state.late
-                self._settle(self._late_name, self.state.late[2], call, False)
+                self._settle(self._late_name, self.state.late[2], call)
         return act
 
     def _by_hand(self, act: Act) -> None:
@@ -242,7 +243,11 @@ class Replay:
         anybody = next(self._names[d] for d, drain in enumerate(self.state.drains) if drain.known)
         assert not self.loop(self.room.take(anybody, call, [RoomRequest(self._where(n)[0], 0)])).leases
 
-    def _settle(self, drain: str, hand: Hand, call: str, at_once: bool) -> None:
+    def _settle(self, drain: str, hand: Hand, call: str, at_once: bool = False, goes_on: bool = False) -> bool:
+        """Settle the first item of a hand; return whether what is next was leased, which the store decides.
+
+        What stands in a line for a box that was pulled forward keeps others from going on, and the model has no lines.
+        """
         item, verdict = hand.items[0], hand.pending[0]
         wait_ms = 0
         box = self.state.boxes[hand.box]
@@ -280,7 +285,7 @@ class Replay:
             last=len(hand.items) == 1,
             new=new,
         )
-        self.loop(self.room.settle(drain, call, [settlement]))
+        return bool(self.loop(self.room.settle(drain, call, [settlement], go_on=goes_on)).following)
 
     # -- comparing
 

@@ -62,7 +62,14 @@ class Drain:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self.outbox = Outbox(
-            context, name, self.clock, self.summary, leases=self.leases, dispatch=self._dispatch, wake=self._wake
+            context,
+            name,
+            self.clock,
+            self.summary,
+            leases=self.leases,
+            dispatch=self._dispatch,
+            goes_on=self._goes_on,
+            wake=self._wake,
         )
         plan_context = PlanContext(self.mailroom.hash, context.serves, self._free_for_new)
         self.courier = Courier(context, self.clock, self.outbox, self.summary, plan_context)
@@ -220,6 +227,10 @@ class Drain:
     def _free_for_new(self) -> int:
         """Return how many new deliveries may be leased in the step that makes them."""
         return 0 if self._suspects.under_way or self.clock.over() else self._free()
+
+    def _goes_on(self) -> bool:
+        """Return whether what is next in a box of a destination may be leased as the one before is settled."""
+        return not self._suspects.under_way and not self.clock.over() and self.clock.lease_is_good()
 
     def _dispatch(self, lease: Lease, fresh: FreshDelivery | None = None) -> None:
         self.leases[id(lease)] = lease

@@ -40,6 +40,7 @@ class Outbox:
         *,
         leases: dict[int, Lease],
         dispatch: Callable[[Lease, FreshDelivery | None], None],
+        goes_on: Callable[[], bool],
         wake: asyncio.Event,
     ) -> None:
         self._context = context
@@ -52,7 +53,9 @@ class Outbox:
         self._leases = leases
         #: Begins to work on a delivery that was leased in the step that made it.
         self._dispatch = dispatch
-        #: Set after each call: the drain may take more.
+        #: Whether the drain takes what is next in the boxes that it settles.
+        self._goes_on = goes_on
+        #: Set where the drain may take more.
         self._wake = wake
         #: Not yet confirmed by the store.
         self.waiting: list[Settlement] = []
@@ -98,11 +101,11 @@ class Outbox:
         if not batch:
             return
         token = secrets.token_hex(8)
-        repeated = False
+        repeated, goes_on = False, self._goes_on()
         while True:
             try:
                 async with self.tidying:
-                    settled = await self._mailroom.settle(self._name, token, batch, pool=self._pool)
+                    settled = await self._mailroom.settle(self._name, token, batch, pool=self._pool, go_on=goes_on)
                 break
             except StoreUnavailable as exc:
                 # Unknown whether it was written: the same call again is safe; what it may have leased is given back.
@@ -120,7 +123,8 @@ class Outbox:
         del self.waiting[: len(batch)]  # Only now: until all is begun with, nothing is given back as stray.
         for change in await self._missed_changes(batch) if repeated else settled.room_changes:
             self._context.report_room_change(change)
-        self._wake.set()
+        if settled.more or len(settled.following) < len(batch):
+            self._wake.set()  # Else each box goes on, and nothing is free for others.
 
     def _next_batch(self) -> list[Settlement]:
         """Return what goes into the next call."""
@@ -151,7 +155,7 @@ class Outbox:
                 fresh = self.fresh.pop(new.id, None)
                 if new.id in settled.leased:
                     leased.append((Lease(new.room, new.box, token, 0, 0, 0, [(new.id, new.record)]), fresh))
-        return leased
+        return leased + [(lease, None) for lease in settled.following]
 
     def _note_end(self, settlement: Settlement, verdict: str) -> None:
         match verdict:

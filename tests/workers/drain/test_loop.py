@@ -68,6 +68,27 @@ async def test_events_of_one_person_are_never_under_way_together(site: WorkerFix
         assert site.far.most_under_way > 5
 
 
+async def test_one_call_for_each_of_a_person(site: WorkerFixture) -> None:
+    """What is next for a person is handed out as the one before is settled: a call of the store for each, not three."""
+
+    async def calls() -> int:
+        return int((await site.mailroom.store.info("commandstats"))["cmdstat_fcall"]["calls"])
+
+    site.write(NOTE)
+    site.far.fail(who="e0@*", delay=0.5)  # until all are routed
+    async with site.work():
+        await site.put(*(event(f"e{n}", "e0") for n in range(60)))
+        await site.ended("e0")
+        before, began = await calls(), time.monotonic()
+
+        async def all_there() -> bool:
+            return len(site.far.notes) == 60
+
+        await site.until_true(all_there, "all are there")  # nobody asks the store
+        beside = 10 * (1 + time.monotonic() - began)  # beats, and looks at what is due
+        assert await calls() - before < 59 * 1.5 + beside
+
+
 async def test_events_in_turn(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle drain is woken by the bell: twenty events in turn, though it would look by itself after minutes only."""
     site.write()

@@ -46,19 +46,25 @@ class FakeMailroom:
         self.status = 1
         self.leased: set[str] = set()
         self.changes: list[RoomChange] = []
+        #: What was next in boxes, for whoever goes on, and whether each call did.
+        self.following: list[Lease] = []
+        self.went_on: list[bool] = []
         self.paused: dict[str, str] = {}
         self.rooms_away = False
-        self.go_on = asyncio.Event()
-        self.go_on.set()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
-    async def settle(self, drain: str, token: str, batch: list[Settlement], *, pool: str) -> Settled:
+    async def settle(self, drain: str, token: str, batch: list[Settlement], *, pool: str, go_on: bool) -> Settled:
         self.calls.append((drain, token, len(batch), pool))
-        await self.go_on.wait()
+        self.went_on.append(go_on)
+        await self.may_answer.wait()
         if self.lost:
             self.lost -= 1
             raise StoreUnavailable("its answer was lost")
         self.settled += batch
-        return Settled([self.status] * len(batch), self.leased, set(), False, self.changes)
+        return Settled(
+            [self.status] * len(batch), self.leased, set(), False, self.changes, self.following if go_on else []
+        )
 
     async def rooms(self) -> list[Any]:
         if self.rooms_away:
@@ -97,6 +103,7 @@ class OutboxDesk:
             self.summary,
             leases=self.leases,
             dispatch=lambda lease, fresh: self.dispatched.append((lease, fresh)),
+            goes_on=lambda: not self.clock.over(),
             wake=self.wake,
         )
 
@@ -148,13 +155,13 @@ def done(lease: Lease, **more: Any) -> Settlement:
 
 async def test_gathered(desk: OutboxDesk) -> None:
     """What arises while a call is under way goes with the next one, in order, in calls of a bounded size."""
-    desk.mailroom.go_on.clear()
+    desk.mailroom.may_answer.clear()
     desk.outbox.settle_soon(done(desk.lease("first.0")))
     await desk.until(lambda: desk.mailroom.calls, "the first call")
     names = [f"e{n}.0" for n in range(SETTLE_BATCH + 5)]
     for name in names:
         desk.outbox.settle_soon(done(desk.lease(name)))
-    desk.mailroom.go_on.set()
+    desk.mailroom.may_answer.set()
     await desk.empty()
     assert [(drain, n, pool) for drain, _, n, pool in desk.mailroom.calls] == [
         ("d1", 1, "heavy"),
@@ -168,13 +175,13 @@ async def test_gathered(desk: OutboxDesk) -> None:
 
 async def test_new_deliveries_count(desk: OutboxDesk) -> None:
     """What settlements make counts for the size of a call as they do; one that makes more than that goes alone."""
-    desk.mailroom.go_on.clear()
+    desk.mailroom.may_answer.clear()
     desk.outbox.settle_soon(done(desk.lease("first.0")))
     await desk.until(lambda: desk.mailroom.calls, "the first call")
     for name, many in (("e1", SETTLE_BATCH // 2), ("e2", SETTLE_BATCH // 2), ("e3", 3), ("e4", 2 * SETTLE_BATCH)):
         desk.outbox.settle_soon(done(desk.lease(name, INBOX), new=make_new(name, many)))
     desk.outbox.settle_soon(done(desk.lease("last.0")))
-    desk.mailroom.go_on.set()
+    desk.mailroom.may_answer.set()
     await desk.empty()
     assert [n for _, _, n, _ in desk.mailroom.calls] == [1, 2, 2, 1]
     assert [one.item for one in desk.mailroom.settled] == ["first.0", "e1", "e2", "e3", "e4", "last.0"]
@@ -213,6 +220,27 @@ async def test_answer_lost(desk: OutboxDesk, caplog: pytest.LogCaptureFixture) -
     assert desk.outbox.unsure
     lines = [record.getMessage() for record in caplog.records]
     assert lines == ["drain.settle_unknown n=1 why=its answer was lost"] * 2
+
+
+async def test_going_on(desk: OutboxDesk) -> None:
+    """What was next in its box is begun with; the drain looks for more only where something is free for that."""
+    desk.mailroom.following = [following] = [Lease("crm", "box-e1.0", "t2", 0, 0, 0, [("e1.1", b"{}")])]
+    desk.outbox.settle_soon(done(desk.lease()))
+    await desk.until(lambda: desk.dispatched, "the next one")
+    assert desk.dispatched == [(following, None)]
+    assert not desk.wake.is_set()
+    desk.outbox.settle_soon(done(desk.lease("e1.1")))
+    desk.outbox.settle_soon(done(desk.lease("e2.0")))
+    await desk.empty()
+    assert desk.mailroom.went_on == [True, True]
+
+
+async def test_not_going_on(desk: OutboxDesk) -> None:
+    """A drain that begins nothing new does not go on."""
+    desk.clock.buried = True
+    desk.outbox.settle_soon(done(desk.lease()))
+    await desk.until(lambda: desk.mailroom.calls, "the call")
+    assert desk.mailroom.went_on == [False]
 
 
 async def test_answered_at_once(desk: OutboxDesk, caplog: pytest.LogCaptureFixture) -> None:
