@@ -19,6 +19,7 @@ from mailroom.functions import Mailroom
 from mailroom.keys import NO_POOL
 from mailroom.ledger import NOBODY, Decision
 from mailroom.operator import read_head, today
+from mailroom.sentences import Sentence, say
 from rules import addresses
 from rules.event_types.base import from_epoch, to_epoch
 
@@ -28,8 +29,33 @@ PAGE, RECORDS, EVENTS = 1_000, 20, 50
 AGAIN = 0.25
 #: Seconds after which what a receiver had in its hands when it began is in the store, or in its spool.
 IN_HANDS = 1.0
-#: What may be counted, in the order in which people read it. links: events that are not found by the person any more.
-KINDS = ("payloads", "waiting", "held", "dead", "quarantined", "refused", "spooled", "marks", "id_map", "links")
+#: What may be counted, in the order in which people read it, and what they call it.
+KINDS: Mapping[str, Sentence] = {
+    "payloads": say("erased_payloads"),
+    "waiting": say("erased_waiting"),
+    "held": say("erased_held"),
+    "dead": say("erased_dead"),
+    "quarantined": say("erased_quarantined"),
+    "refused": say("erased_refused"),
+    "spooled": say("erased_spooled"),
+    "marks": say("erased_marks"),
+    "id_map": say("erased_id_map"),
+    "links": say("erased_links"),
+}
+#: What became of the files of the store, by the word of a receipt.
+REWRITTEN: Mapping[str, Sentence] = {
+    "done": say("files_done"),
+    "asked": say("files_asked"),
+    "off": say("files_off"),
+    "refused": say("files_refused"),
+    "none": say("files_none"),
+}
+#: What became of the person at a destination, by the word of a receipt.
+ENDED: Mapping[str, Sentence] = {
+    "deleted": say("deleted_there"),
+    "not_there": say("not_there"),
+    "no_secret": say("not_deleted_secret"),
+}
 DAY = 86_400_000
 
 _WHO = re.compile(rb'"who":\["([^\]]*)"\]')
@@ -151,6 +177,11 @@ def read_receipt(text: str | bytes) -> ForgetReceipt:
         str(told["rewrite"]),
         dict(told.get("elsewhere", {})),
     )
+
+
+def say_end(word: str) -> Sentence:
+    """Say what became of the person at a destination; `word` as the receipt has it, a code of failures among them."""
+    return ENDED.get(word) or say("not_deleted", code=word)
 
 
 def new_id() -> str:

@@ -23,6 +23,7 @@ from console.errors import UserError
 from mailroom import Mailroom, StoreDamaged, StoreUnavailable, history, migration
 from mailroom.keys import FORMER_SCHEMA, SCHEMA
 from mailroom.ledger import Fate
+from mailroom.sentences import say
 from receiver import payload, sources
 from rules import event as events
 from rules.action import Action, FailedAction
@@ -115,12 +116,15 @@ def _settings() -> HealthCheck:
             settings.load(settings.find_model(place))
         except UserError as exc:
             said.append(f"{process}: {exc.message}")
-    says = "; ".join(dict.fromkeys(said)) or "this version knows all of them"
-    return HealthCheck("settings", not said, says, "CHANGELOG.md says which were renamed" if said else "")
+    if said:
+        return HealthCheck.of("settings", False, "settings_wrong", said="; ".join(dict.fromkeys(said)))
+    return HealthCheck.of("settings", True, "settings_known")
 
 
 def _store(unfit: str, server: str) -> HealthCheck:
-    return HealthCheck("store", not unfit, unfit or server, "upgrade the store first" if unfit else "")
+    if unfit:
+        return HealthCheck.of("store", False, "store_unfit", why=unfit)
+    return HealthCheck.of("store", True, "store_answers", server=server)
 
 
 async def _ask(url: str, folder: Path | None, since: timedelta) -> list[HealthCheck]:
@@ -141,33 +145,30 @@ async def _ask(url: str, folder: Path | None, since: timedelta) -> list[HealthCh
 
 
 def _schema(found: str) -> HealthCheck:
-    says = {
-        "": "the store is empty",
-        SCHEMA: f"the store speaks schema {SCHEMA}, as this version",
-        FORMER_SCHEMA: f"the store speaks schema {FORMER_SCHEMA}; this version works under it, and migrates it when "
-        "the last process of the former version has ended: make a backup before",
-    }
-    if found in says:
-        return HealthCheck("schema", True, says[found])
-    return HealthCheck(
-        "schema", False, f"the store speaks schema {found}, this version {SCHEMA}", "use a newer version"
-    )
+    if found == "":
+        return HealthCheck.of("schema", True, "schema_none")
+    if found == SCHEMA:
+        return HealthCheck.of("schema", True, "schema_same", schema=SCHEMA)
+    if found == FORMER_SCHEMA:
+        return HealthCheck.of("schema", True, "schema_former", former=FORMER_SCHEMA)
+    return HealthCheck.of("schema", False, "schema_other", found=found, schema=SCHEMA)
 
 
 def _compile(name: str, files: "dict[str, str] | None") -> tuple[HealthCheck, Rulebook | None]:
     checked = loader.check_texts(files or {}, catalogue.build())
     if checked.book is None:
         told = "; ".join(str(error) for error in checked.errors[:MOST_TOLD])
-        return HealthCheck(name, False, f"this version refuses it: {told}", "mend the book before the upgrade"), None
-    return HealthCheck(name, True, f"{len(checked.book.rules)} rules, version {checked.book.version}"), checked.book
+        return HealthCheck.of(name, False, "book_refused", said=told), None
+    rules = say("rules", n=len(checked.book.rules))
+    return HealthCheck.of(name, True, "book_compiles", rules=rules, version=checked.book.version), checked.book
 
 
 def _tests(book: Rulebook, folder: Path) -> HealthCheck:
     results = testing.run(book, folder, payload.read_payload).results
     failed = [result.test.name for result in results if not result.passed]
     if failed:
-        return HealthCheck("tests", False, f"of the book fail: {', '.join(failed[:MOST_TOLD])}", "relais rules test")
-    return HealthCheck("tests", True, f"all {len(results)} of the book pass")
+        return HealthCheck.of("tests", False, "tests_fail", tests=", ".join(failed[:MOST_TOLD]))
+    return HealthCheck.of("tests", True, "tests_pass", n=len(results))
 
 
 async def _compare(mailroom: Mailroom, book: Rulebook, version: str, since: timedelta) -> RecordedComparison:
@@ -198,21 +199,15 @@ async def _compare(mailroom: Mailroom, book: Rulebook, version: str, since: time
 
 
 def _recorded(found: RecordedComparison) -> HealthCheck:
-    beside = f"; of {found.gone} more the payload is gone, or another book routed them" if found.gone else ""
+    beside = say("deliveries_gone", n=found.gone) if found.gone else ""
     if found.differences:
         told = [f"{what}: {n} x, as {found.samples[what]}" for what, n in found.differences.most_common(MOST_TOLD)]
-        return HealthCheck(
-            "deliveries", False, f"others than recorded: {'; '.join(told)}", "CHANGELOG.md; relais events show ID"
-        )
+        return HealthCheck.of("deliveries", False, "deliveries_differ", said="; ".join(told))
     if not found.events:
-        return HealthCheck(
-            "deliveries",
-            True,
-            f"no recorded event to compare{beside}",
-            "retain: 7d under a source keeps payloads for this",
-        )
-    return HealthCheck(
-        "deliveries", True, f"the same as recorded: {found.deliveries} deliveries of {found.events} events{beside}"
+        return HealthCheck.of("deliveries", True, "deliveries_none", beside=beside)
+    events = say("events", n=found.events)
+    return HealthCheck.of(
+        "deliveries", True, "deliveries_same", deliveries=found.deliveries, events=events, beside=beside
     )
 
 

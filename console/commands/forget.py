@@ -14,37 +14,11 @@ from console.checks.doctor import DoctorSettings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import USAGE, UserError
 from console.render import tables
-from mailroom import Mailroom, StoreDamaged, StoreUnavailable
+from mailroom import Mailroom, StoreDamaged, StoreUnavailable, forgetting
 from mailroom.forgetting import ForgetReceipt
 
 #: Seconds that the console may take: what is under way settles, receivers answer, the store writes its files anew.
 PATIENCE = 150.0
-#: What is counted, in words.
-WORDS = {
-    "payloads": "payloads of events",
-    "waiting": "waiting items",
-    "held": "first items of held boxes",
-    "dead": "dead letters",
-    "quarantined": "of the payloads in quarantine",
-    "refused": "refused requests",
-    "spooled": "events in spools",
-    "marks": "marks (once, echo, newest)",
-    "id_map": "entries of id maps",
-    "links": "events of 31 days that lose their link to the person",
-}
-#: What became of the person at a destination.
-ENDED = {
-    "deleted": "deleted",
-    "not_there": "nobody has this address",
-    "no_secret": "not deleted: the console does not have its secret",
-}
-REWRITTEN = {
-    "done": "The store has written its files anew: nothing of it is on its disk.",
-    "asked": "The store is writing its files anew; until that ends they hold what was erased.",
-    "off": "The store's rewriting is switched off (a backup?): its file holds what was erased until BGREWRITEAOF.",
-    "refused": "The store refused to write its files anew (see `relais doctor`): they hold what was erased until then.",
-    "none": "The store writes no files.",
-}
 
 
 @click.command()
@@ -139,7 +113,7 @@ def _show(found: Mapping[str, Any], at: Sequence[str]) -> None:
 
 
 def _print_counts(counts: Mapping[str, int]) -> None:
-    for kind, word in WORDS.items():
+    for kind, word in forgetting.KINDS.items():
         if counts.get(kind):
             click.echo(f"  {counts[kind]:>6}  {word}")
     if not any(counts.values()):
@@ -149,14 +123,14 @@ def _print_counts(counts: Mapping[str, int]) -> None:
 def _tell(receipt: Mapping[str, Any]) -> None:
     click.echo(f"Erased, what was received until {receipt['at']} (receipt {receipt['id']}):")
     _print_counts(receipt["counts"])
-    click.echo(REWRITTEN[receipt["rewrite"]])
+    click.echo(forgetting.REWRITTEN[receipt["rewrite"]])
     if receipt["silent"]:
         many = tables.say_count(receipt["silent"], "receiver has", "receivers have")
         click.echo(f"{many} not answered yet: what their spools hold is erased before it is handed over.")
     if receipt["under_way"]:
         click.echo(f"Still under way: {receipt['under_way']}. Say it once more when they have settled.")
     for name, end in receipt["elsewhere"].items():
-        click.echo(f"At {name}: {ENDED.get(end, f'not deleted ({end}); say it once more, or delete there')}.")
+        click.echo(f"At {name}: {forgetting.say_end(end)}.")
     click.echo(f"Backups may hold it until {receipt['until'][:10]}; a restored store forgets it before it starts.")
 
 

@@ -1,7 +1,6 @@
 """`relais upgrade check`."""
 
 import json
-from dataclasses import asdict
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
@@ -37,7 +36,7 @@ def command(since: int, folder: Path | None, as_json: bool) -> None:
     version, says = metadata.version("relais-router"), upgrade.verdict(checks)
     well = all(check.ok for check in checks)
     if as_json:
-        told = {"version": version, "well": well, "verdict": says, "checks": [asdict(check) for check in checks]}
+        told = {"version": version, "well": well, "verdict": says, "checks": [check.as_json() for check in checks]}
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         click.secho(f"Relais {version}: {says}.", bold=True)

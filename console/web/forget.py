@@ -19,37 +19,8 @@ from console.errors import UserError
 from console.web import page
 from console.web.language import N_
 from console.web.page import Form
+from mailroom import forgetting
 from mailroom.forgetting import ForgetReceipt, Person
-
-#: What is counted -> how people call it.
-WORDS: Mapping[str, str] = {
-    "payloads": N_("payloads of events"),
-    "waiting": N_("waiting deliveries"),
-    "held": N_("held deliveries"),
-    "dead": N_("dead letters"),
-    "quarantined": N_("events in quarantine"),
-    "refused": N_("refused requests"),
-    "spooled": N_("events in spools"),
-    "marks": N_("marks against doing it twice"),
-    "id_map": N_("entries that say which object of a system it is"),
-    "links": N_("events that lose their link to the person"),
-}
-#: What became of the file of the store.
-REWRITTEN: Mapping[str, str] = {
-    "done": N_("The store has written its files anew: nothing of it is on its disk."),
-    "asked": N_("The store is writing its files anew; until that ends they hold what was erased."),
-    "off": N_("The store's rewriting is switched off: its file holds what was erased until BGREWRITEAOF."),
-    "refused": N_("The store refused to write its files anew (see relais doctor): they hold what was erased."),
-    "none": N_("The store writes no files."),
-}
-
-
-#: What became of the person at a destination.
-ENDED: Mapping[str, str] = {
-    "deleted": N_("deleted"),
-    "not_there": N_("nobody has this address"),
-    "no_secret": N_("not deleted: the console does not have its secret"),
-}
 
 
 @page.needs(Role.ADMIN)
@@ -105,12 +76,12 @@ async def _render(request: Request, wrong: str = "", receipt: ForgetReceipt | No
         who=who,
         told=told,
         seen=_fingerprint(told["counts"]),
-        names=WORDS,
+        names=forgetting.KINDS,
         deleting=await forget.list_deleting(request) if receipt is None else {},
-        ended=ENDED,
+        end_of=forgetting.say_end,
         wrong=wrong,
         receipt=receipt,
-        rewritten=REWRITTEN.get(receipt.rewrite, "") if receipt else "",
+        rewritten=forgetting.REWRITTEN.get(receipt.rewrite, "") if receipt else "",
         command=f"relais forget {who}",
     )
 

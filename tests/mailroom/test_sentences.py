@@ -15,8 +15,6 @@ from mailroom.sentences import REASONS, SENTENCES, TOO_OFTEN, Sentence, find_rea
 from tests import error_codes
 
 ROOT = Path(__file__).parents[2]
-#: What only a command says, which speaks English.
-ONLY_ENGLISH = {"upgrade.py"}
 CODES = [row.split("`")[1] for row in error_codes.failures()]
 
 
@@ -67,8 +65,7 @@ def test_no_check_is_said_in_a_sentence_of_its_own() -> None:
         for file in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "HealthCheck":
-                    allowed = isinstance(node.args[2], ast.Name | ast.Attribute) or file.name in ONLY_ENGLISH
-                    assert allowed, f"{file}:{node.lineno}"
+                    assert isinstance(node.args[2], ast.Name | ast.Attribute), f"{file}:{node.lineno}"
 
 
 @pytest.mark.parametrize("code", CODES)
